@@ -1,0 +1,5 @@
+{% from 'saltenvs.jinja' import here with context %}
+
+backup:
+  target: /var/backups/salt
+  keep_days: {{ here.keep_days }}

@@ -1,0 +1,6 @@
+common:
+  motd: Questions go to ops@example.com.
+  packages:
+    - lsof
+    - rsync
+    - tmux

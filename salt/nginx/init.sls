@@ -1,0 +1,7 @@
+{% from 'common/paths.jinja' import prefix with context %}
+
+include:
+  - nginx.config
+  {%- if not prefix %}
+  - nginx.server
+  {%- endif %}

@@ -1,0 +1,284 @@
+"""The slow road of a sync: check the configuration, write what Salt reads, note it for the quick road."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+from saltbranch import config as configuration
+from saltbranch import files, locate, masterconf, prepared, proc, saltmaster, targets, topfile
+from saltbranch.actions.sync import FIRST, MISSING, SaltenvResult, SyncResult, os_error
+from saltbranch.config import Config, FileModel
+from saltbranch.errors import ConfigError, RefusedError, RemoteError
+from saltbranch.git import environment, indent, mask, require_version
+from saltbranch.mirror import Mirror
+from saltbranch.prepared import Prepared, ServedSaltenv
+from saltbranch.saltmaster import MasterOptions
+
+_FOLDERS = ("state", "checkouts", "slots", "tops")
+
+
+def open_root(config_path: str, *, write: bool) -> str | None:
+    """The root that the configuration names, made ready to be locked; None when it is not there
+    and `write` forbids to make it.
+
+    Raises ConfigError, RootError.
+    """
+    require_version()
+    machine = configuration.read_file(config_path)
+    root = os.path.normpath(machine.root)
+    if not root.startswith("/") or root == "/":
+        raise ConfigError(f"{config_path}: root: {machine.root!r} is not an absolute path below /")
+    if files.check_root(root):
+        return root
+    if not write:
+        return None
+    try:
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        os.chmod(root, 0o700)
+        os.mkdir(f"{root}/state")
+        files.write_atomic(f"{root}/{files.MARKER}", "This folder belongs to saltbranch.\n")
+    except FileExistsError:
+        pass  # another saltbranch makes it at this moment; the lock decides who goes on
+    except OSError as err:
+        raise os_error(err) from err
+    return root
+
+
+def remote_of(config_path: str) -> tuple[str, int]:
+    """URL of the remote, and how many seconds a fetch may take. Raises ConfigError."""
+    machine = configuration.read_file(config_path)
+    remote = machine.remote or _origin(config_path)
+    if not remote:
+        raise ConfigError(
+            f"{config_path}: no remote", hint="add `remote: <URL of the control repository>`"
+        )
+    configuration.check_remote(remote, config_path)
+    return remote, machine.fetch_timeout
+
+
+def _origin(config_path: str) -> str:
+    """The URL of `origin`, where the file stands in a clone of the control repository."""
+    folder = os.path.dirname(config_path)
+    if not os.path.exists(f"{folder}/.git"):
+        return ""
+    argv = ["git", "-C", folder, "config", "--get", "remote.origin.url"]
+    return proc.run(argv, environment(os.environ)).text.strip()
+
+
+def load_config(config_path: str, mirror: Mirror, branches: dict[str, str]) -> Config:
+    """The checked configuration, the model read from the production branch where it stands there.
+
+    Raises ConfigError.
+    """
+    machine = configuration.read_file(config_path)
+    if machine.saltenvs is not None:
+        return configuration.build(machine, config_path, origin=_origin(config_path))
+    model = _model(machine, config_path, mirror, branches)
+    return configuration.build(machine, config_path, model, origin=_origin(config_path))
+
+
+def _model(
+    machine: FileModel, config_path: str, mirror: Mirror, branches: dict[str, str]
+) -> FileModel:
+    branch = machine.model_branch
+    place = f"{locate.FILE_NAME} on branch {branch!r} of the control repository"
+    head = branches.get(branch)
+    blob = mirror.git.blob_or_none(head, locate.FILE_NAME) if head else None
+    if blob is None:
+        raise ConfigError(
+            f"{config_path} names no saltenvs, and there is no {place}",
+            hint="add `saltenvs:` to one of the two (model_branch: says which branch)",
+        )
+    return configuration.parse(mirror.git.out("cat-file", "blob", blob), place)
+
+
+def prepare(
+    config_path: str, mirror: Mirror, branches: dict[str, str], *, write: bool
+) -> tuple[Prepared, list[str]]:
+    """Check everything, write the top files and the master's configuration where they differ.
+
+    Returns what a sync needs, and what was written (with `write` false: what would be).
+    Raises ConfigError, RefusedError, SaltError.
+    """
+    config = load_config(config_path, mirror, branches)
+    master = saltmaster.read(config.salt_config)
+    check_minions(config, master)
+    _refuse_foreign(config.master_config)
+    gid = _group(config, master)
+    try:
+        notes = _write_all(config, gid) if write else _outdated(config)
+    except OSError as err:
+        raise os_error(err) from err
+    ready = _reduce(config, master, gid, mirror, branches)
+    if write:
+        prepared.save(ready)
+    return ready, notes
+
+
+def plan_first(config_path: str) -> SyncResult:
+    """What the first sync would do, without making anything: the remote is only asked for its branches."""
+    remote, timeout = remote_of(config_path)
+    argv = ["git", "ls-remote", "--heads", "--", remote]
+    done = proc.run(argv, environment(os.environ), timeout=timeout)
+    if done.code != 0:
+        raise RemoteError(
+            f"cannot read the remote {mask(remote)}:\n{indent(mask(done.complaint))}",
+            hint=f"try by hand, as this user: git ls-remote {mask(remote)}",
+        )
+    heads = dict(reversed(line.split("\trefs/heads/", 1)) for line in done.text.splitlines())
+    machine = configuration.read_file(config_path)
+    if machine.saltenvs is None:
+        raise ConfigError(
+            f"{config_path} names no saltenvs; they stand in the control repository, which is not here yet",
+            hint="run saltbranch init first, it serves nothing that the remote does not have",
+        )
+    config = configuration.build(machine, config_path, origin=remote)
+    results = []
+    for saltenv in config.saltenvs:
+        result = SaltenvResult(saltenv.name, saltenv.branch, None, heads.get(saltenv.branch))
+        result.changed = result.new is not None
+        result.state = FIRST if result.changed else MISSING
+        result.message = "" if result.changed else f"the remote has no branch {saltenv.branch!r}"
+        results.append(result)
+    return SyncResult(results, plan=True, restart_needed=None, notes=_outdated(config))
+
+
+def check_minions(config: Config, master: MasterOptions) -> None:
+    """Refuse nodegroups that go by grains, and minions with an accepted key that two saltenvs claim.
+
+    Raises ConfigError.
+    """
+    groups = {s.name: s.minions for s in config.saltenvs}
+    for name, matchers in groups.items():
+        where = f"{config.path}: saltenvs.{name}.minions"
+        targets.check_nodegroups(matchers, master.nodegroups, where)
+    for minion_id in master.accepted_minions():
+        claims = targets.claimed_by(minion_id, groups, master.nodegroups)
+        if len(claims) > 1:
+            who = " and ".join(f"{saltenv} ({matcher})" for saltenv, matcher in claims)
+            raise ConfigError(
+                f"{config.path}: minion {minion_id} is claimed by {who}",
+                hint="every minion belongs to one saltenv: narrow one of the `minions:`",
+            )
+
+
+def _refuse_foreign(path: str) -> None:
+    data = files.read_or_none(path)
+    if data is not None and not masterconf.is_ours(data.decode("utf-8", "replace")):
+        raise RefusedError(
+            f"{path} was not written by saltbranch and is left alone",
+            hint="move it away, or name another file as master_config: in saltbranch.yaml",
+        )
+
+
+def _group(config: Config, master: MasterOptions) -> int:
+    """The group that may read checkouts: the configured one, else that of the master's user; -1: none."""
+    if config.group is not None:
+        try:
+            return grp.getgrnam(config.group).gr_gid
+        except KeyError as err:
+            raise ConfigError(
+                f"{config.path}: group: there is no group {config.group!r} on this machine"
+            ) from err
+    try:
+        user = pwd.getpwnam(master.user)
+    except KeyError:
+        return -1
+    return -1 if user.pw_uid in (0, os.geteuid()) else user.pw_gid
+
+
+def _wanted_files(config: Config) -> dict[str, str]:
+    """Path to text of everything that Salt reads from us."""
+    wanted = {config.master_config: masterconf.render(config)}
+    groups = {s.name: s.minions for s in config.saltenvs}
+    for saltenv in config.saltenvs:
+        text = topfile.render_top(saltenv.name, groups[saltenv.name])
+        for kind in ("states", "pillar"):
+            wanted[f"{config.root}/tops/{saltenv.name}/{kind}/top.sls"] = text
+    return wanted
+
+
+def _wanted_links(config: Config) -> dict[str, str]:
+    """Path to target of the links by which the generated top files find the branches' own."""
+    links = {}
+    for saltenv in config.saltenvs:
+        for kind, folder in (("states", config.states_dir), ("pillar", config.pillar_dir)):
+            path = f"{config.root}/tops/{saltenv.name}/{kind}/{topfile.BRANCH_TOP}"
+            links[path] = f"../../../checkouts/{saltenv.dirname}/{folder}/top.sls"
+    return links
+
+
+def _outdated(config: Config) -> list[str]:
+    """What `_write_all` would say."""
+    return [
+        f"wrote {path}"
+        for path, text in _wanted_files(config).items()
+        if files.read_or_none(path) != text.encode()
+    ]
+
+
+def _write_all(config: Config, gid: int) -> list[str]:
+    """Write what differs; what was written."""
+    root = config.root
+    for name in _FOLDERS:
+        os.makedirs(f"{root}/{name}", exist_ok=True)
+    if gid != -1 and os.stat(root).st_gid != gid:
+        _give_to_group(root, gid)
+    for path, target in _wanted_links(config).items():
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if files.readlink_or_none(path) != target:
+            files.replace_symlink(target, path)
+    os.makedirs(os.path.dirname(config.master_config), exist_ok=True)
+    wanted = _wanted_files(config)
+    notes = []
+    for path, text in wanted.items():
+        inside = path.startswith(f"{root}/")
+        if files.write_atomic(path, text, mode=0o640 if inside else 0o644):
+            notes.append(f"wrote {path}")
+    return notes
+
+
+def _give_to_group(root: str, gid: int) -> None:
+    """Let group `gid` read everything; set-gid folders hand it on to what is made later."""
+    for folder, folders, names in os.walk(root):
+        os.chown(folder, -1, gid)
+        os.chmod(folder, 0o2750)
+        for name in [*names, *(f for f in folders if os.path.islink(f"{folder}/{f}"))]:
+            os.chown(f"{folder}/{name}", -1, gid, follow_symlinks=False)
+
+
+def _reduce(
+    config: Config, master: MasterOptions, gid: int, mirror: Mirror, branches: dict[str, str]
+) -> Prepared:
+    ready = Prepared()
+    ready.root = config.root
+    ready.remote = config.remote
+    ready.states_dir = config.states_dir
+    ready.pillar_dir = config.pillar_dir
+    ready.master_config = config.master_config
+    ready.salt_config = config.salt_config
+    ready.cachedir = master.cachedir
+    ready.socket = master.event_socket
+    ready.pidfile = master.pidfile
+    ready.boot = prepared.boot_id()
+    ready.gid = gid
+    ready.fetch_timeout = config.fetch_timeout
+    ready.model = _model_source(config, mirror, branches)
+    ready.saltenvs = [
+        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected) for s in config.saltenvs
+    ]
+    sources = [config.path, *saltmaster.source_files(config.salt_config), *_wanted_files(config)]
+    ready.signatures = [(path, files.signature(path)) for path in dict.fromkeys(sources)]
+    return ready
+
+
+def _model_source(
+    config: Config, mirror: Mirror, branches: dict[str, str]
+) -> tuple[str, str, str] | None:
+    if not config.model_in_repository:
+        return None
+    head = branches[config.model_branch]
+    blob = mirror.git.blob_or_none(head, locate.FILE_NAME) or ""
+    return config.model_branch, head, blob

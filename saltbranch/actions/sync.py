@@ -1,0 +1,538 @@
+"""sync: make what every saltenv serves equal to its branch.
+
+One fetch, then for each saltenv whose branch moved: bring the idle slot to the new commit, check it,
+rename the symlink. Everything imported here is paid for by each run of the timer, so
+whatever only a changed configuration needs is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from saltbranch import files, locate, masterprocess, prepared, proc
+from saltbranch.errors import (
+    EXIT_PARTIAL,
+    EXIT_PENDING,
+    GitError,
+    RefusedError,
+    RemoteError,
+    SaltbranchError,
+    UsageError,
+)
+from saltbranch.mirror import Mirror
+from saltbranch.slots import Slots, refuse_unsafe_links
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from saltbranch.prepared import Prepared, Served, ServedSaltenv
+
+    Say = Callable[[str], None]
+
+# What a saltenv's `state` can be in the result.
+UNCHANGED, FIRST, SWITCHED, REWRITTEN, REPAIRED = (
+    "unchanged", "first", "switched", "rewritten", "repaired",
+)  # fmt: skip
+REFUSED, MISSING, FAILED = "refused", "missing", "failed"
+
+
+class SaltenvResult:
+    """What happened to one saltenv; `old` and `new` are full commit hashes or None."""
+
+    __slots__ = ("branch", "changed", "message", "new", "old", "saltenv", "state")
+
+    def __init__(self, saltenv: str, branch: str, old: str | None, new: str | None) -> None:
+        self.saltenv = saltenv
+        self.branch = branch
+        self.old = old
+        self.new = new
+        self.changed = False
+        self.state = UNCHANGED
+        self.message = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "old": self.old,
+            "new": self.new,
+            "changed": self.changed,
+            "state": self.state,
+            "message": self.message,
+        }
+
+
+class SyncResult:
+    """What a sync did, or with `plan` would do. `notes`: what was done beside switching."""
+
+    __slots__ = ("notes", "plan", "restart_needed", "saltenvs")
+
+    def __init__(
+        self,
+        saltenvs: list[SaltenvResult],
+        *,
+        plan: bool,
+        restart_needed: str | None,
+        notes: list[str],
+    ) -> None:
+        self.saltenvs = saltenvs
+        self.plan = plan
+        self.restart_needed = restart_needed
+        self.notes = notes
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was, or with `plan` would be, changed."""
+        return bool(self.notes) or any(s.changed for s in self.saltenvs)
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1, 3, 4 or 20, as README.md explains them."""
+        failed = sum(s.state in (FAILED, MISSING) for s in self.saltenvs)
+        if failed:
+            return EXIT_PARTIAL if failed < len(self.saltenvs) else 1
+        if any(s.state == REFUSED for s in self.saltenvs):
+            return RefusedError.exit_code
+        return EXIT_PENDING if self.plan and self.changed else 0
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`; `restart_needed` is null or the reason."""
+        return {
+            "version": 1,
+            "plan": self.plan,
+            "saltenvs": [s.as_dict() for s in self.saltenvs],
+            "notes": self.notes,
+            "restart_needed": self.restart_needed,
+        }
+
+
+class _Job:
+    """A saltenv whose served commit should move."""
+
+    __slots__ = ("proven", "result", "saltenv", "slots")
+
+    def __init__(
+        self, saltenv: ServedSaltenv, slots: Slots, result: SaltenvResult, proven: str | None
+    ) -> None:
+        self.saltenv = saltenv
+        self.slots = slots
+        self.result = result
+        self.proven = proven
+
+
+class _Run:
+    """What one run works with."""
+
+    __slots__ = ("branches", "fresh", "mirror", "notes", "ready", "say", "served", "verify")
+
+    def __init__(self, mirror: Mirror, say: Say | None) -> None:
+        self.mirror = mirror
+        self.say = say
+        self.notes: list[str] = []
+        self.fresh = False  # the configuration was checked anew, so nothing proven before counts
+        self.verify = False
+        self.ready: Prepared
+        self.branches: dict[str, str]
+        self.served: dict[str, Served]
+
+
+def sync(
+    config_path: str,
+    *,
+    only: Sequence[str] = (),
+    plan: bool = False,
+    wait: float = 0,
+    expect: str | None = None,
+    expect_timeout: float = 60,
+    verify: bool = False,
+    say: Say | None = None,
+    notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None = None,
+) -> SyncResult:
+    """Bring what is served in step with the remote.
+
+    only: names of saltenvs, all when empty. plan: change nothing that is served. wait: seconds to wait
+    for the lock. expect: a commit that one of the branches must contain; the remote is asked again
+    until it does, for expect_timeout seconds. verify: look at every served file, too. say: told what
+    takes time. notify: called after the switches; what it returns is noted.
+
+    Raises RemoteError, GitError, ConfigError, RootError, LockedError, UsageError, RefusedError.
+    """
+    root = locate.plain_root(config_path)
+    if root is None or not files.check_root(root):
+        from saltbranch.actions import prepare
+
+        root = prepare.open_root(config_path, write=not plan)
+        if root is None:
+            return prepare.plan_first(config_path)
+    with files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
+        run = _Run(Mirror(root), say)
+        try:
+            _look(run, config_path, root, expect, expect_timeout, write=not plan)
+            lock.keep_with_children()
+            result = _reconcile(run, only, plan=plan, verify=verify, notify=notify)
+        except SaltbranchError as err:
+            if not plan:
+                _remember_failure(root, err.message)
+            raise
+        if not plan:
+            problems = [f"{s.saltenv}: {s.message}" for s in result.saltenvs if s.state in _PROBLEMS]
+            _remember_failure(root, "\n".join(problems))
+        return result
+
+
+_PROBLEMS = (FAILED, MISSING, REFUSED)
+
+
+def _remember_failure(root: str, text: str) -> None:
+    """Keep the reason of a failed run for `status`; a good run clears it and leaves its time."""
+    failure, seen = f"{root}/state/failure", f"{root}/state/seen"
+    try:
+        if text:
+            files.write_atomic(failure, text, durable=False)
+            return
+        files.unlink(failure)
+        try:
+            os.utime(seen)
+        except FileNotFoundError:
+            files.write_atomic(seen, "the time of this file is that of the last good sync\n")
+    except OSError:
+        pass  # a full or read-only disk has already been reported by what failed first
+
+
+def _look(
+    run: _Run, config_path: str, root: str, expect: str | None, patience: float, *, write: bool
+) -> None:
+    """Read the remote and the configuration into `run`."""
+    ready = prepared.load(root, config_path)
+    if ready is None:
+        from saltbranch.actions import prepare
+
+        remote, timeout = prepare.remote_of(config_path)
+    else:
+        remote, timeout = ready.remote, ready.fetch_timeout
+    _fetch(run, remote, timeout)
+    deadline = time.monotonic() + patience
+    while expect and not _is_seen(run, expect):
+        if time.monotonic() >= deadline:
+            raise RemoteError(
+                f"no branch of the remote contains {expect} after {patience:g} s",
+                hint="was it pushed, and to this remote? --expect-timeout SECONDS waits longer",
+            )
+        time.sleep(1)
+        _fetch(run, remote, timeout)
+    if ready is not None and not _is_model_current(run, ready):
+        ready = None
+    if ready is None:
+        from saltbranch.actions import prepare
+
+        ready, done = prepare.prepare(config_path, run.mirror, run.branches, write=write)
+        run.notes += done
+        run.fresh = True
+    run.ready = ready
+    run.verify = ready.boot != prepared.boot_id()
+
+
+def _fetch(run: _Run, remote: str, timeout: float) -> None:
+    try:
+        run.mirror.fetch(remote, timeout=timeout, progress=run.say)
+    except RemoteError:
+        raise
+    except GitError as err:
+        if "is damaged" not in err.message:
+            raise
+        aside = run.mirror.rebuild()
+        run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
+        run.mirror.fetch(remote, timeout=timeout, progress=run.say)
+    run.branches = run.mirror.branches()
+
+
+def _is_seen(run: _Run, expect: str) -> bool:
+    commit = run.mirror.git.commit_or_none(expect)
+    return commit is not None and any(
+        commit == head or run.mirror.git.is_ancestor(commit, head)
+        for head in run.branches.values()
+    )
+
+
+def _is_model_current(run: _Run, ready: Prepared) -> bool:
+    if ready.model is None:
+        return True
+    branch, commit, blob = ready.model
+    head = run.branches.get(branch)
+    if head is None or head == commit:
+        return True  # a branch that vanished takes no saltenv away
+    return run.mirror.git.blob_or_none(head, locate.FILE_NAME) == blob
+
+
+def _reconcile(
+    run: _Run,
+    only: Sequence[str],
+    *,
+    plan: bool,
+    verify: bool,
+    notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
+) -> SyncResult:
+    ready = run.ready
+    run.served = prepared.load_served(ready.root)
+    run.verify = run.verify or verify
+    wanted = _select(ready.saltenvs, only)
+    jobs: list[_Job] = []
+    results = []
+    for saltenv in wanted:
+        result, job = _decide(run, saltenv)
+        results.append(result)
+        if job:
+            jobs.append(job)
+    if plan:
+        _in_parallel([lambda job=job: _judge(run, job) for job in jobs])  # type: ignore[misc]
+    else:
+        _apply(run, jobs, notify)
+        if run.verify and not only:
+            ready.boot = prepared.boot_id()
+            prepared.save(ready)
+    reason = masterprocess.restart_reason(ready.pidfile, ready.master_config)
+    return SyncResult(results, plan=plan, restart_needed=reason, notes=run.notes)
+
+
+def _select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSaltenv]:
+    known = [s.name for s in saltenvs]
+    for name in only:
+        if name not in known:
+            raise UsageError(f"there is no saltenv {name!r}", hint=f"known: {', '.join(known)}")
+    return [s for s in saltenvs if not only or s.name in only]
+
+
+def _decide(run: _Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, _Job | None]:
+    """The result for a saltenv, with a job when it is not already what it should be."""
+    new = run.branches.get(saltenv.branch)
+    recorded = run.served.get(saltenv.dirname)
+    slots = Slots(run.ready.root, saltenv.dirname, run.mirror)
+    slot = slots.served()
+    # Killed between the rename and the record: what git says of the served slot is what is served.
+    acknowledged = recorded is not None and recorded.slot == slot
+    old = recorded.commit if recorded and acknowledged else slots.head(slot) if slot else None
+    result = SaltenvResult(saltenv.name, saltenv.branch, old, new)
+    if new is None:
+        result.state = MISSING
+        result.new = old
+        result.message = (
+            f"the remote has no branch {saltenv.branch!r}"
+            + (f"; still serving {old[:12]}" if old else "; nothing is served")
+            + _similar(saltenv.branch, run.branches)
+        )
+        return result, None
+    spoilt = bool(slot and run.verify and _is_spoilt(slots, slot))
+    if slot and old == new and acknowledged and not spoilt:
+        return result, None
+    if slot and old == new and not spoilt:
+        # Served already, but the run that did it did not get to say so.
+        result.old = recorded.commit if recorded else None
+        proven = new
+    else:
+        proven = old if recorded and acknowledged and not run.fresh else None
+    result.state = REPAIRED if spoilt and old == new else SWITCHED if slot else FIRST
+    result.changed = True
+    return result, _Job(saltenv, slots, result, proven)
+
+
+def _similar(branch: str, branches: dict[str, str]) -> str:
+    if not branches:
+        return ". It has no branch at all: is it the right repository?"
+    same = [name for name in branches if name.lower() == branch.lower()]
+    return f". It has {same[0]!r}: branch names are case-sensitive" if same else ""
+
+
+def _is_spoilt(slots: Slots, slot: str) -> bool:
+    if slots.head(slot) is None:
+        return True
+    try:
+        return bool(slots.differences(slot))
+    except GitError:
+        return True
+
+
+def _judge(run: _Run, job: _Job) -> None:
+    """Find out whether the new commit may be served, and say so in the job's result."""
+    result, git = job.result, run.mirror.git
+    old, new = result.old, result.new
+    assert new is not None
+    try:
+        if old and old != new and not _is_forward(run, old, new):
+            if job.saltenv.protected:
+                raise RefusedError(
+                    f"branch {job.saltenv.branch!r} was rewritten: {new[:12]} does not contain"
+                    f" {old[:12]}, which {job.saltenv.name} serves, and {job.saltenv.name} is protected",
+                    hint="push the branch back, or, if it is meant, set protected: false for one sync",
+                )
+            result.state = REWRITTEN
+            result.message = f"branch {job.saltenv.branch!r} was rewritten, it no longer contains {old[:12]}"
+        modules = refuse_unsafe_links(git, new, job.proven, run.ready.pillar_dir)
+        if modules:
+            result.message = f"submodules are not checked out: {', '.join(map(repr, modules))}"
+        _refuse_empty(run, job, new)
+    except SaltbranchError as err:
+        _fail(result, err)
+
+
+def _is_forward(run: _Run, old: str, new: str) -> bool:
+    try:
+        return run.mirror.git.is_ancestor(old, new)
+    except GitError:
+        # After a rebuilt mirror the old commit may be unknown: then it is in no branch any more.
+        return False
+
+
+def _refuse_empty(run: _Run, job: _Job, new: str) -> None:
+    """Refuse a commit without states, or one that would take away all pillar at once."""
+    states, pillar = run.ready.states_dir, run.ready.pillar_dir
+    git = run.mirror.git
+    if git.blob_or_none(new, states) is None:
+        raise RefusedError(
+            f"commit {new[:12]} of {job.saltenv.branch!r} has no folder {states}/",
+            hint="push a commit that has it, or mend states_dir: in saltbranch.yaml",
+        )
+    served = job.slots.served()
+    had_pillar = served and os.path.isdir(f"{job.slots.path(served)}/{pillar}")
+    if had_pillar and git.blob_or_none(new, pillar) is None:
+        raise RefusedError(
+            f"commit {new[:12]} of {job.saltenv.branch!r} has no folder {pillar}/, which what is served"
+            " has: every minion would lose its pillar",
+            hint="push a commit that has it (an empty top.sls in it will do if that is meant)",
+        )
+
+
+def _apply(
+    run: _Run,
+    jobs: list[_Job],
+    notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
+) -> None:
+    _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
+    done = [job for job in jobs if job.result.changed]
+    if notify and done:
+        problem = notify(run.ready, [job.result for job in done])
+        if problem:
+            run.notes.append(problem)
+    for job in done:
+        slot, new = job.slots.served(), job.result.new
+        if slot and new:
+            run.served[job.saltenv.dirname] = prepared.Served(new, slot, int(time.time()))
+    if done:
+        prepared.save_served(run.ready.root, run.served)
+        _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
+        run.mirror.tidy()
+
+
+def _switch(run: _Run, job: _Job) -> None:
+    """Serve the new commit of one saltenv; what goes wrong stays with this saltenv."""
+    result, slots = job.result, job.slots
+    _judge(run, job)
+    if not result.changed or result.new is None:
+        return
+    try:
+        served = slots.served()
+        if served is None or slots.head(served) != result.new or result.state == REPAIRED:
+            idle = slots.idle()
+            _bring(run, slots, idle, result.new)
+            slots.switch(idle)
+        clear_file_list(run.ready.cachedir, job.saltenv.name)
+    except SaltbranchError as err:
+        _fail(result, err)
+    except OSError as err:
+        _fail(result, os_error(err))
+
+
+def _bring(run: _Run, slots: Slots, slot: str, commit: str) -> None:
+    try:
+        slots.bring(slot, commit, run.say)
+    except GitError:
+        if run.mirror.is_whole(commit):
+            raise
+        raise GitError(
+            f"the mirror {run.mirror.path} lacks objects of {commit[:12]}",
+            hint="it was put aside; the next sync builds a new one",
+        ) from _put_aside(run)
+
+
+def _put_aside(run: _Run) -> None:
+    """Let the next sync build a new mirror: only the missing configuration file says it is damaged."""
+    files.unlink(f"{run.mirror.path}/HEAD")
+
+
+def _make_sibling(job: _Job) -> None:
+    """Prepare the idle slot for the next switch; without it that switch only takes longer."""
+    slot = job.slots.served()
+    try:
+        if slot and job.result.new:
+            job.slots.make_sibling(slot, job.result.new)
+    except (SaltbranchError, OSError):
+        pass
+
+
+def _fail(result: SaltenvResult, err: SaltbranchError) -> None:
+    result.state = REFUSED if isinstance(err, RefusedError) else FAILED
+    result.changed = False
+    result.message = err.message + (f" ({err.hint})" if err.hint else "")
+    if result.old:
+        result.message += f"; still serving {result.old[:12]}"
+
+
+def os_error(err: OSError) -> SaltbranchError:
+    """What the system refused, as one of our errors."""
+    what = f"{err.filename}: " if err.filename else ""
+    hints = {28: "free some space below the root", 30: "mount the root for writing"}
+    return SaltbranchError(f"{what}{err.strerror}", hint=hints.get(err.errno or 0, ""))
+
+
+def clear_file_list(cachedir: str, saltenv: str) -> None:
+    """Let the master list the files of `saltenv` anew (salt/fileserver/__init__.py, check_file_list_cache).
+
+    Otherwise a new sls file is unknown for `fileserver_list_cache_time` (20 s). A list being made just now,
+    marked by the folder `.<saltenv>.w`, may be of the old tree: wait until it is written, then drop it.
+    """
+    folder = f"{cachedir}/file_lists/roots"
+    cache, busy = f"{folder}/{saltenv}.p", f"{folder}/.{saltenv}.w"
+    files.unlink(cache)
+    deadline = time.monotonic() + 5
+    while os.path.exists(busy) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        if not os.path.exists(busy):
+            files.unlink(cache)
+
+
+def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run `tasks`, as many at once as there are processors. They raise nothing that is expected."""
+    if len(tasks) < 2:
+        for task in tasks:
+            task()
+        return
+    import threading  # only when there is more than one thing to do
+
+    waiting = list(reversed(tasks))
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        while waiting and not errors:
+            try:
+                waiting.pop()()
+            except IndexError:
+                return
+            except BaseException as err:
+                errors.append(err)
+
+    threads = [
+        threading.Thread(target=work, daemon=True)
+        for _ in range(min(len(tasks), os.cpu_count() or 1))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        proc.kill_all()
+        raise
+    if errors:
+        raise errors[0]

@@ -1,0 +1,44 @@
+"""The command line: parses words, calls one action, shows its result. Decides nothing."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from saltbranch import __version__
+from saltbranch.cli import sync
+
+app = typer.Typer(
+    name="saltbranch",
+    help="Serve the branches of one Salt repository as Salt environments, and keep them apart.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (sync,):
+    module.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"saltbranch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Serve the branches of one Salt repository as Salt environments, and keep them apart."""
+
+
+def run() -> int:
+    """Run the command line of this process; its exit code. Expected errors come out as exceptions."""
+    code = app(args=sys.argv[1:], prog_name="saltbranch", standalone_mode=False)
+    return code if isinstance(code, int) else 0

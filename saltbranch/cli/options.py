@@ -1,0 +1,63 @@
+"""Options that several verbs share, each meaning the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from saltbranch import locate
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="saltbranch.yaml to use. Otherwise $SALTBRANCH_CONFIG, the root of the clone you stand in,"
+        " /etc/salt/saltbranch.yaml, in that order.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
+PlanOption = Annotated[
+    bool, typer.Option("--plan", help="Only show what would be done; exit 3 if that is anything.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+
+
+def config_path(config: str | None) -> str:
+    """The configuration file that `config` or the surroundings name. Raises ConfigError."""
+    return locate.find(config, os.environ, os.getcwd())
+
+
+def print_json(data: Any) -> None:
+    """Write `data` to stdout as one JSON document; text that is no UTF-8 is escaped."""
+    json.dump(data, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def saltenv_names(incomplete: str) -> list[str]:
+    """Completion: the saltenvs of the configuration at hand."""
+    from saltbranch import config as configuration
+    from saltbranch.errors import SaltbranchError
+
+    try:
+        model = configuration.read_file(config_path(None))
+    except SaltbranchError:
+        return []
+    return [name for name in model.saltenvs or {} if name.startswith(incomplete)]
+
+
+SaltenvsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SALTENV]...",
+        help="Only these saltenvs; all of them otherwise.",
+        autocompletion=saltenv_names,
+        show_default=False,
+    ),
+]

@@ -1,0 +1,47 @@
+"""What a person reads after a sync. Used by the timer's quick road, so it imports nothing costly."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.actions.sync import SaltenvResult, SyncResult
+
+_PROBLEMS = ("failed", "missing", "refused")
+
+
+def show(result: SyncResult, *, quiet: bool) -> None:
+    """Write the result to stdout, problems to stderr; with `quiet` only what changed or went wrong."""
+    out, err = lines(result, quiet=quiet)
+    _write(sys.stdout, out)
+    _write(sys.stderr, err)
+
+
+def lines(result: SyncResult, *, quiet: bool) -> tuple[list[str], list[str]]:
+    """The lines for stdout and for stderr."""
+    out = [f"would have {note}" if result.plan else note for note in result.notes]
+    err = []
+    for saltenv in result.saltenvs:
+        if saltenv.state in _PROBLEMS:
+            err.append(f"saltbranch: {saltenv.saltenv}: {saltenv.state}: {saltenv.message}")
+        elif saltenv.changed or not quiet:
+            out.append(_line(saltenv, plan=result.plan))
+    if result.restart_needed and (result.changed or not quiet):
+        out.append(f"restart the salt-master: {result.restart_needed}")
+    return out, err
+
+
+def _line(saltenv: SaltenvResult, *, plan: bool) -> str:
+    old, new = (commit[:12] if commit else "nothing" for commit in (saltenv.old, saltenv.new))
+    if not saltenv.changed:
+        text = f"{saltenv.saltenv}: {saltenv.branch} at {new}, unchanged"
+    else:
+        verb = "would be " if plan else ""
+        text = f"{saltenv.saltenv}: {saltenv.branch} {verb}{saltenv.state}, {old} -> {new}"
+    return f"{text} ({saltenv.message})" if saltenv.message else text
+
+
+def _write(stream: object, texts: list[str]) -> None:
+    for text in texts:
+        stream.write(text.encode("utf-8", "replace").decode() + "\n")  # type: ignore[attr-defined]

@@ -1,0 +1,352 @@
+"""saltbranch.yaml: found, read and checked once, into values that never change.
+
+Two parts may live apart. The machine's part (remote, root, ...) is each master's own. The model
+(saltenvs) stands in the same file or, where that file names no saltenvs, in `saltbranch.yaml` at the
+root of the control repository, read from the production branch: a change of the mapping then
+counts only after it was promoted like any other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Hashable, Mapping
+from pathlib import PurePosixPath
+
+import msgspec
+import yaml
+
+from saltbranch.errors import ConfigError
+from saltbranch.git import branch_name_problem
+from saltbranch.locate import FILE_NAME
+from saltbranch.targets import Matcher, find_overlap, parse_minions
+
+# What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
+_SALTENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry below `saltenvs:` as it stands in the file."""
+
+    branch: str
+    minions: object
+    promote_from: str | None = None
+    protected: bool = False
+
+
+class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The keys of saltbranch.yaml; also the source of its JSON schema."""
+
+    remote: str | None = None
+    root: str = "/srv/saltbranch"
+    states_dir: str = "salt"
+    pillar_dir: str = "pillar"
+    master_config: str = "/etc/salt/master.d/saltbranch.conf"
+    salt_config: str = "/etc/salt/master"
+    group: str | None = None
+    fetch_timeout: int = 300
+    model_branch: str = "master"
+    saltenvs: dict[str, SaltenvModel] | None = None
+
+
+class Saltenv(msgspec.Struct, frozen=True):
+    """One saltenv: its branch, the folder of that branch, and its minions by id."""
+
+    name: str
+    branch: str
+    dirname: str
+    minions: tuple[Matcher, ...]
+    promote_from: str | None
+    protected: bool
+
+
+class Config(msgspec.Struct, frozen=True):
+    """A checked configuration. Paths are absolute; `fetch_timeout` is in seconds."""
+
+    path: str
+    remote: str
+    root: str
+    states_dir: str
+    pillar_dir: str
+    master_config: str
+    salt_config: str
+    group: str | None
+    fetch_timeout: int
+    model_branch: str
+    model_in_repository: bool
+    saltenvs: tuple[Saltenv, ...]
+
+    def saltenv(self, name: str) -> Saltenv:
+        """The saltenv called `name`. Raises ConfigError naming the nearest match."""
+        for saltenv in self.saltenvs:
+            if saltenv.name == name:
+                return saltenv
+        known = [s.name for s in self.saltenvs]
+        raise ConfigError(
+            f"there is no saltenv {name!r} in {self.path}",
+            hint=_nearest(name, known) or f"known ones: {', '.join(known)}",
+        )
+
+    def checkout(self, saltenv: Saltenv) -> str:
+        """The symlink that Salt follows for `saltenv`."""
+        return f"{self.root}/checkouts/{saltenv.dirname}"
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key that stands twice, which YAML forbids and PyYAML lets pass."""
+
+
+def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
+    seen: dict[Hashable, int] = {}
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        line = key_node.start_mark.line + 1
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(
+                None, None, "found a key that is not a plain text", key_node.start_mark
+            )
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} stands twice (also on line {seen[key]})",
+                key_node.start_mark,
+            )  # fmt: skip
+        seen[key] = line
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+
+
+def read_file(path: str) -> FileModel:
+    """The file `path`, its keys and types checked. Raises ConfigError naming file, key and fix."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as err:
+        raise ConfigError(
+            f"cannot read {path}: {err.strerror}",
+            hint="name the file with --config, or write one with: saltbranch init",
+        ) from err
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"{path} is not UTF-8 text: {err}", hint="save it as UTF-8") from err
+    return parse(text, path)
+
+
+def parse(text: str, path: str) -> FileModel:
+    """`text`, the content of `path`, as a FileModel. Raises ConfigError."""
+    try:
+        data = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as err:
+        mark = getattr(err, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+        problem = getattr(err, "problem", None) or str(err).splitlines()[0]
+        raise ConfigError(f"{place}: not valid YAML: {problem}", hint="mend that line") from err
+    except RecursionError as err:
+        raise ConfigError(f"{path}: nested too deeply", hint="this is no configuration") from err
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{path} holds a {type(data).__name__}, not keys and values",
+            hint="start with `remote:` and `saltenvs:`; saltbranch init writes an example",
+        )
+    _refuse_unknown(data, FileModel, path, text, "")
+    saltenvs = data.get("saltenvs")
+    if isinstance(saltenvs, dict):
+        for name, entry in saltenvs.items():
+            if isinstance(entry, dict):
+                _refuse_unknown(entry, SaltenvModel, path, text, f"saltenvs.{name}.")
+    try:
+        return msgspec.convert(data, FileModel)
+    except msgspec.ValidationError as err:
+        message, _, place = str(err).partition(" - at `$.")
+        key = place.rstrip("`").replace("[...]", "") or "(top)"
+        raise ConfigError(f"{path}: {key}: {message[0].lower()}{message[1:]}") from err
+
+
+def _refuse_unknown(
+    data: Mapping[Hashable, object], model: type[msgspec.Struct], path: str, text: str, prefix: str
+) -> None:
+    known = [field.encode_name for field in msgspec.structs.fields(model)]
+    for key in data:
+        if key in known:
+            continue
+        last = re.escape(str(key))
+        found = re.search(rf"^[ ]*[{{ ]*['\"]?{last}['\"]?[ ]*:", text, re.MULTILINE)
+        line = f":{text.count(chr(10), 0, found.start()) + 1}" if found else ""
+        raise ConfigError(
+            f"{path}{line}: unknown key {prefix}{key}",
+            hint=_nearest(str(key), known) or f"known ones: {', '.join(known)}",
+        )
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1, 0.6)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def build(machine: FileModel, path: str, model: FileModel | None = None, origin: str = "") -> Config:
+    """The configuration that `machine`, the file `path`, stands for.
+
+    model: the file of the production branch, where `machine` names no saltenvs; its machine keys
+    do not count here. origin: the remote to use where `machine` names none. Raises ConfigError.
+    """
+    source = model if model is not None else machine
+    remote = machine.remote or origin
+    if not remote:
+        raise ConfigError(
+            f"{path}: no remote", hint="add `remote: <URL of the control repository>`"
+        )
+    check_remote(remote, path)
+    for key in ("root", "master_config", "salt_config"):
+        _check_path(key, getattr(machine, key), path)
+    states_dir = _inside("states_dir", source.states_dir, path)
+    pillar_dir = _inside("pillar_dir", source.pillar_dir, path)
+    _check_apart(states_dir, pillar_dir, path)
+    if machine.fetch_timeout < 1:
+        raise ConfigError(f"{path}: fetch_timeout is in seconds and must be at least 1")
+    if problem := branch_name_problem(machine.model_branch):
+        raise ConfigError(f"{path}: model_branch is no branch name: {problem}")
+    if not source.saltenvs:
+        raise ConfigError(
+            f"{path}: no saltenvs" + (f" (nor in {FILE_NAME} on its branch)" if model else ""),
+            hint="add `saltenvs:` with a branch and minions for each; saltbranch init writes an example",
+        )
+    saltenvs = tuple(_saltenv(name, entry, path) for name, entry in source.saltenvs.items())
+    _check_saltenvs(saltenvs, path)
+    return Config(
+        path=path,
+        remote=remote,
+        root=os.path.normpath(machine.root),
+        states_dir=states_dir,
+        pillar_dir=pillar_dir,
+        master_config=os.path.normpath(machine.master_config),
+        salt_config=os.path.normpath(machine.salt_config),
+        group=machine.group,
+        fetch_timeout=machine.fetch_timeout,
+        model_branch=machine.model_branch,
+        model_in_repository=model is not None,
+        saltenvs=saltenvs,
+    )
+
+
+def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
+    if not _SALTENV.fullmatch(name):
+        raise ConfigError(
+            f"{path}: saltenvs.{name}: not a usable name for a saltenv",
+            hint="letters, digits, '_', '-' and '.', starting with a letter or digit, 64 at most",
+        )
+    if problem := branch_name_problem(entry.branch):
+        raise ConfigError(f"{path}: saltenvs.{name}.branch: {entry.branch!r} is no branch: {problem}")
+    return Saltenv(
+        name=name,
+        branch=entry.branch,
+        dirname=dirname(entry.branch),
+        minions=parse_minions(entry.minions, f"{path}: saltenvs.{name}.minions"),
+        promote_from=entry.promote_from,
+        protected=entry.protected,
+    )
+
+
+def dirname(branch: str) -> str:
+    """The folder for `branch`: letters, digits and '._-' kept, everything else an underscore."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", branch)[:200]
+    return f"_{safe}" if safe[0] in ".-" else safe
+
+
+def _check_saltenvs(saltenvs: tuple[Saltenv, ...], path: str) -> None:
+    folders: dict[str, Saltenv] = {}
+    names = [s.name for s in saltenvs]
+    for saltenv in saltenvs:
+        other = folders.setdefault(saltenv.dirname, saltenv)
+        if other is not saltenv:
+            if other.branch == saltenv.branch:
+                raise ConfigError(
+                    f"{path}: saltenvs {other.name} and {saltenv.name} both name the branch {saltenv.branch}",
+                    hint="give each saltenv a branch of its own",
+                )
+            raise ConfigError(
+                f"{path}: the branches {other.branch!r} and {saltenv.branch!r} (saltenvs {other.name} and"
+                f" {saltenv.name}) would share the folder {saltenv.dirname!r}",
+                hint="rename one of the two branches",
+            )
+        if saltenv.promote_from is not None and saltenv.promote_from not in names:
+            raise ConfigError(
+                f"{path}: saltenvs.{saltenv.name}.promote_from: there is no saltenv"
+                f" {saltenv.promote_from!r}",
+                hint=_nearest(saltenv.promote_from, names) or f"known ones: {', '.join(names)}",
+            )
+    _check_loops(saltenvs, path)
+    overlap = find_overlap({s.name: s.minions for s in saltenvs})
+    if overlap:
+        raise ConfigError(
+            f"{path}: the saltenvs {overlap[0]} and {overlap[1]} both claim {overlap[2]!r}",
+            hint="every minion belongs to one saltenv: narrow one of the two `minions:`",
+        )
+
+
+def _check_loops(saltenvs: tuple[Saltenv, ...], path: str) -> None:
+    above = {s.name: s.promote_from for s in saltenvs}
+    for start in above:
+        seen, name = [start], above[start]
+        while name is not None:
+            if name in seen:
+                raise ConfigError(
+                    f"{path}: promote_from runs in a circle: {' <- '.join([*seen, name])}",
+                    hint="the first saltenv of the chain has no promote_from",
+                )
+            seen.append(name)
+            name = above[name]
+
+
+def check_remote(remote: str, path: str) -> None:
+    """Refuse a URL that git would take for an option or a command. Raises ConfigError."""
+    if remote.startswith("-") or any(ord(c) < 32 or ord(c) == 127 for c in remote):
+        raise ConfigError(
+            f"{path}: remote starts with '-' or holds a control character",
+            hint="write a URL such as git@git.example.com:ops/salt.git",
+        )
+    if re.match(r"[A-Za-z0-9]+::", remote):
+        raise ConfigError(
+            f"{path}: remote names a git remote helper ({remote.split('::')[0]}::), which may run commands",
+            hint="use ssh, https, git or a path",
+        )
+
+
+def _check_path(key: str, value: str, path: str) -> None:
+    if not value.startswith("/") or ".." in value.split("/") or any(ord(c) < 32 for c in value):
+        raise ConfigError(
+            f"{path}: {key}: {value!r} is not an absolute path without '..'",
+            hint=f"write it in full, for example {key}: /srv/saltbranch",
+        )
+    if os.path.normpath(value) == "/":
+        raise ConfigError(f"{path}: {key} cannot be /", hint="name a folder below it")
+
+
+def _inside(key: str, value: str, path: str) -> str:
+    parts = PurePosixPath(value).parts
+    if not parts or value.startswith("/") or ".." in parts or any(ord(c) < 32 for c in value):
+        raise ConfigError(
+            f"{path}: {key}: {value!r} is not a folder inside the repository",
+            hint=f"for example {key}: {'pillar' if key == 'pillar_dir' else 'salt'}",
+        )
+    return "/".join(parts)
+
+
+def _check_apart(states_dir: str, pillar_dir: str, path: str) -> None:
+    one, two = PurePosixPath(states_dir), PurePosixPath(pillar_dir)
+    if one == two or one in two.parents or two in one.parents:
+        raise ConfigError(
+            f"{path}: states_dir {states_dir!r} and pillar_dir {pillar_dir!r} contain one another, so"
+            " every minion could read the pillar of all as salt:// files",
+            hint="keep states and pillar in two folders side by side",
+        )
+
+
+def json_schema() -> dict[str, object]:
+    """A JSON schema of saltbranch.yaml, for editors."""
+    return msgspec.json.schema(FileModel)

@@ -1,0 +1,106 @@
+"""The console script: the timer's plain ``sync`` goes straight to work, everything else through typer.
+
+A sync that finds nothing new must cost hardly more than starting Python and one fetch, so it
+imports neither typer nor GitPython nor Salt nor a YAML parser.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and leave with its exit code."""
+    arguments = sys.argv[1:]
+    quick = _quick_sync(arguments)
+    sys.exit(guarded(quick or _ordinary))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The exit code of `work`, with every failure said on stderr: the one place that maps them."""
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code
+    except SaltbranchError as err:
+        tell(err)
+        return err.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("saltbranch: interrupted; what was served is still served\n")
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as err:
+        sys.stderr.write(f"saltbranch: this is a bug: {type(err).__name__}, see {_bug_report()}\n")
+        return EXIT_BUG
+
+
+def tell(err: SaltbranchError) -> None:
+    """Say on stderr what failed, and what to do."""
+    text = f"saltbranch: {err.message}\n"
+    if err.hint:
+        text += f"  -> {err.hint}\n"
+    sys.stderr.write(text.encode("utf-8", "replace").decode())
+
+
+def _ordinary() -> int:
+    from saltbranch.cli.app import run
+
+    return run()
+
+
+def _quick_sync(arguments: list[str]) -> Callable[[], int] | None:
+    """The work of ``sync [-q] [-c FILE] [SALTENV...]`` without a terminal; None for all else."""
+    if arguments[:1] != ["sync"]:
+        return None
+    quiet, config, only = False, None, []
+    rest = iter(arguments[1:])
+    for word in rest:
+        if word in ("-q", "--quiet"):
+            quiet = True
+        elif word in ("-c", "--config"):
+            config = next(rest, None)
+            if config is None:
+                return None
+        elif word.startswith("-"):
+            return None
+        else:
+            only.append(word)
+    if not quiet and sys.stderr.isatty():
+        return None
+
+    def work() -> int:
+        from saltbranch import locate, notify
+        from saltbranch.actions.sync import sync
+        from saltbranch.cli import sync_text
+
+        path = locate.find(config, os.environ, os.getcwd())
+        result = sync(path, only=only, notify=notify.tell)
+        sync_text.show(result, quiet=quiet)
+        return result.exit_code
+
+    return work
+
+
+def _bug_report() -> str:
+    """Write the traceback of the exception being handled to a private file; its path."""
+    import platform
+    import tempfile
+    import traceback
+
+    from saltbranch import __version__
+
+    fd, path = tempfile.mkstemp(prefix="saltbranch-bug-", suffix=".log")
+    with open(fd, "w", encoding="utf-8", errors="replace") as file:
+        file.write(f"saltbranch {__version__}, Python {platform.python_version()}, {sys.argv!r}\n\n")
+        traceback.print_exc(file=file)
+    return path

@@ -1,0 +1,66 @@
+"""Expected failures and their exit codes.
+
+Imported by every sync that finds nothing to do, so it imports nothing itself.
+"""
+
+from __future__ import annotations
+
+
+class SaltbranchError(Exception):
+    """An expected failure: what failed, on what; ``hint`` says what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(SaltbranchError):
+    """saltbranch.yaml, or what it names, cannot be used."""
+
+
+class UsageError(SaltbranchError):
+    """The command line asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class GitError(SaltbranchError):
+    """git failed on our own repository."""
+
+
+class RemoteError(GitError):
+    """The remote could not be read; nothing was changed because of it."""
+
+
+class RootError(SaltbranchError):
+    """The folder that holds mirror, slots and checkouts cannot be used as it is."""
+
+
+class RefusedError(SaltbranchError):
+    """Possible, but a person must decide."""
+
+    exit_code = 4
+
+
+class LockedError(SaltbranchError):
+    """Another saltbranch works on the same root (sysexits.h: EX_TEMPFAIL)."""
+
+    exit_code = 75
+
+
+class SaltError(SaltbranchError):
+    """Salt's own configuration or data cannot be read."""
+
+
+class Interrupted(SaltbranchError):
+    """Stopped by the person or the service manager that started it."""
+
+    exit_code = 130
+
+
+EXIT_PENDING = 3
+EXIT_PARTIAL = 20
+EXIT_BUG = 70

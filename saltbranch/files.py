@@ -1,0 +1,177 @@
+"""The few things done to files: atomic writes, the lock, our mark on a root."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+
+from saltbranch.errors import LockedError, RootError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MARKER = ".saltbranch"
+
+
+def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = True) -> bool:
+    """Replace `path` by `text` in one rename unless it holds just that; True when it was written.
+
+    mode: permission bits, whatever the umask says. durable: the data are on disk before the rename, so
+    that a power cut leaves the old file or the new one (a cache can do without).
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    if read_or_none(path) == data:
+        return False
+    temporary = f"{path}.saltbranch-new"
+    unlink(temporary)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        unlink(temporary)
+        raise
+    return True
+
+
+def read_or_none(path: str) -> bytes | None:
+    """The bytes of `path`, None when there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def unlink(path: str) -> None:
+    """Remove the file `path` if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def replace_symlink(target: str, path: str) -> None:
+    """Make `path` a symlink to `target` by one rename(2), which readers never see half done."""
+    temporary = f"{path}.saltbranch-new"
+    unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+
+
+def readlink_or_none(path: str) -> str | None:
+    """Where the symlink `path` points, None when it is not a symlink."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def signature(path: str) -> str:
+    """What tells one version of a file from another without reading it."""
+    try:
+        st = os.stat(path)
+    except OSError:
+        return "-"
+    return f"{st.st_mtime_ns}:{st.st_size}:{st.st_ino}"
+
+
+class Lock:
+    """The one lock of a root: flock(2), so it ends with its holder, however that dies.
+
+    What the file says is for people to read, it decides nothing.
+    """
+
+    def __init__(
+        self, path: str, *, wait: float = 0, waiting: Callable[[str], None] | None = None
+    ) -> None:
+        self.path = path
+        self.wait = wait
+        self.waiting = waiting
+        self.fd = -1
+
+    def __enter__(self) -> Lock:
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            self._acquire()
+        except BaseException:
+            os.close(self.fd)
+            raise
+        text = f"pid {os.getpid()}, since {time.strftime('%Y-%m-%dT%H:%M:%S%z')}: {_command()}\n"
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, text.encode("utf-8", "replace"), 0)
+        return self
+
+    def keep_with_children(self) -> None:
+        """From now on the lock lasts until also every program started from here has ended."""
+        os.set_inheritable(self.fd, True)
+
+    def __exit__(self, *_exc: object) -> None:
+        os.close(self.fd)
+
+    def _acquire(self) -> None:
+        deadline = time.monotonic() + self.wait
+        told = False
+        while True:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                pass
+            holder = os.pread(self.fd, 500, 0).decode("utf-8", "replace").strip() or "unknown"
+            if time.monotonic() >= deadline:
+                raise LockedError(
+                    f"another saltbranch works on {os.path.dirname(self.path)} ({holder})",
+                    hint="try again later, or wait for it with --wait SECONDS",
+                )
+            if self.waiting and not told:
+                self.waiting(holder)
+                told = True
+            time.sleep(0.05)
+
+
+def _command() -> str:
+    return " ".join(sys.argv)[:300]
+
+
+def check_root(root: str) -> bool:
+    """True when `root` carries our mark and is ours to write; False when it does not exist or is empty.
+
+    Raises RootError for a folder of somebody else, and for one owned by another user: git refuses
+    such a repository, and files of two owners end in a checkout that nobody can update.
+    """
+    try:
+        st = os.stat(root)
+        names = os.listdir(root)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError as err:
+        raise RootError(
+            f"root {root} is not a folder", hint="mend root: in saltbranch.yaml"
+        ) from err
+    except PermissionError as err:
+        raise RootError(
+            f"root {root} cannot be read by user id {os.geteuid()}",
+            hint="run saltbranch as the owner of that folder",
+        ) from err
+    if st.st_uid != os.geteuid():
+        raise RootError(
+            f"root {root} belongs to user id {st.st_uid}, this process runs as {os.geteuid()}",
+            hint=f"run as the owner (sudo -u '#{st.st_uid}' saltbranch ...), or chown -R the root",
+        )
+    if MARKER in names:
+        return True
+    if names:
+        raise RootError(
+            f"root {root} is not empty and was not made by saltbranch (no {MARKER} in it)",
+            hint="name an empty or new folder as root: in saltbranch.yaml",
+        )
+    return False

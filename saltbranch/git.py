@@ -1,0 +1,167 @@
+"""Questions to, and orders for, the git program.
+
+Everything that changes a repository goes through here; reading history for people is history.py.
+Minimal versions are named with their reason: nothing else compares versions.
+"""
+
+from __future__ import annotations
+
+import os
+
+from saltbranch import proc
+from saltbranch.errors import GitError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# `git merge-tree --write-tree`, with which promotions merge without a work tree (git 2.38 notes).
+GIT_MINIMUM = (2, 38)
+
+# Variables that an administrator sets on purpose to reach the remote. Every other GIT_* variable
+# is dropped: hooks and wrappers export GIT_DIR and friends, which redirect git to another repository.
+_KEEP = frozenset(
+    "GIT_SSH GIT_SSH_COMMAND GIT_SSH_VARIANT GIT_ASKPASS GIT_PROXY_COMMAND GIT_SSL_CAINFO GIT_SSL_CAPATH"
+    " GIT_SSL_CERT GIT_SSL_KEY GIT_SSL_NO_VERIFY GIT_HTTP_PROXY_AUTHMETHOD GIT_HTTP_USER_AGENT"
+    " GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM GIT_EXEC_PATH GIT_ALLOW_PROTOCOL".split()
+)
+
+# A dead peer is noticed after a minute also where saltbranch itself was killed and cannot stop git.
+_SSH = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15 -oServerAliveCountMax=3"
+
+# On every call, because the administrator's global configuration must not weaken it: no hook and no
+# file system monitor named by somebody else runs, submodules are left alone, and link counts (which
+# change ctime) do not make git read every file again.
+_ALWAYS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.trustctime=false",
+    "core.untrackedCache=false",
+    "core.symlinks=true",
+    "core.quotePath=false",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
+
+
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    """`base` without what would redirect git, and with what keeps it from asking questions."""
+    env = {k: v for k, v in base.items() if not k.startswith("GIT_") or k in _KEEP}
+    env["LC_ALL"] = "C"
+    env["GIT_TERMINAL_PROMPT"] = "0"
+    env["GIT_OPTIONAL_LOCKS"] = "0"
+    if "GIT_SSH" not in env:
+        env.setdefault("GIT_SSH_COMMAND", _SSH)
+    return env
+
+
+class Git:
+    """git on one repository: ``Git("/srv/saltbranch/mirror.git")``."""
+
+    __slots__ = ("_prefix", "directory", "env")
+
+    def __init__(self, directory: str, *, work_tree: bool = False) -> None:
+        self.directory = directory
+        self.env = environment(os.environ)
+        self._prefix = ["git", "-C", directory] if work_tree else ["git", f"--git-dir={directory}"]
+        for item in _ALWAYS:
+            self._prefix += ["-c", item]
+
+    def run(
+        self,
+        *args: str,
+        config: tuple[str, ...] = (),
+        timeout: float | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> proc.Finished:
+        """Run ``git args`` and return what it left, whatever its exit code."""
+        extra = [part for item in config for part in ("-c", item)]
+        return proc.run(
+            [*self._prefix, *extra, *args], self.env, timeout=timeout, progress=progress
+        )
+
+    def out(self, *args: str) -> str:
+        """stdout of ``git args``. Raises GitError when it does not end with 0."""
+        done = self.run(*args)
+        if done.code != 0:
+            raise failed(done, self.directory)
+        return done.text
+
+    def commit_or_none(self, name: str) -> str | None:
+        """The full hash of the commit that `name` (a full ref or a hash) stands for."""
+        done = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return done.text.strip() if done.code == 0 else None
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Whether `ancestor` is contained in `descendant`. Raises GitError when git cannot tell."""
+        done = self.run("merge-base", "--is-ancestor", "--end-of-options", ancestor, descendant)
+        if done.code not in (0, 1):
+            raise failed(done, self.directory)
+        return done.code == 0
+
+    def blob_or_none(self, commit: str, path: str) -> str | None:
+        """The object id of the file `path` in `commit`."""
+        done = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{path}")
+        return done.text.strip() if done.code == 0 else None
+
+
+def failed(done: proc.Finished, where: str) -> GitError:
+    """The error for a git command that failed on the repository `where`."""
+    args = done.argv[2:]
+    while args[:1] == ["-c"]:
+        args = args[2:]
+    verb = next((a for a in args if not a.startswith("-") and "=" not in a), "git")
+    why = f"signal {-done.code}" if done.code < 0 else f"exit {done.code}"
+    complaint = mask(done.complaint) or "(git said nothing)"
+    return GitError(f"git {verb} failed in {where} ({why}):\n{indent(complaint)}")
+
+
+def mask(text: str) -> str:
+    """`text` with the password or token of every URL in it replaced."""
+    import re  # only where something is shown
+
+    def hide(found: re.Match[str]) -> str:
+        scheme, credentials = found[1], found[2]
+        user, colon, _ = credentials.partition(":")
+        if colon:
+            return f"{scheme}{user}:***@"
+        return f"{scheme}***@" if scheme.startswith("http") else found[0]
+
+    return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s@]*)@", hide, text)
+
+
+def indent(text: str) -> str:
+    """`text` set off below a message of ours."""
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def version() -> tuple[int, ...]:
+    """The git that PATH finds, for example (2, 39, 5)."""
+    words = proc.run(["git", "version"], environment(os.environ)).text.split()
+    digits = (words[2] if len(words) > 2 else "").split(".")
+    return tuple(int(part) for part in digits if part.isdigit())
+
+
+def require_version() -> None:
+    """Raise GitError when git is too old for saltbranch."""
+    have = version()
+    if have < GIT_MINIMUM:
+        raise GitError(
+            f"git {'.'.join(map(str, have)) or '(unknown)'} is too old:"
+            f" saltbranch needs {'.'.join(map(str, GIT_MINIMUM))} or newer",
+            hint="install a newer git (Debian 12, Ubuntu 23.04 and RHEL 9.2 have one)",
+        )
+
+
+def branch_name_problem(name: str) -> str | None:
+    """Why git would refuse `name` as a branch, None when it is fine (git-check-ref-format(1))."""
+    if not name or name == "@" or name.startswith("-"):
+        return "it is empty, '@' or starts with '-'"
+    if any(ord(c) <= 32 or ord(c) == 127 or c in "~^:?*[\\" for c in name):
+        return "it holds a space, a control character or one of ~^:?*[\\"
+    if ".." in name or "@{" in name or "//" in name or name.endswith((".", "/")):
+        return "it holds '..', '@{' or '//', or ends in '.' or '/'"
+    if name.startswith("/") or any(p.startswith(".") or p.endswith(".lock") for p in name.split("/")):
+        return "a part of it is empty, starts with '.' or ends in '.lock'"
+    return None

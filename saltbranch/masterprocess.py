@@ -1,0 +1,38 @@
+"""The running salt-master, seen from outside: does it know the configuration that is on disk?"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from saltbranch import files
+
+
+def started(pidfile: str) -> float | None:
+    """When the master that `pidfile` names was started (seconds since 1970); None when none runs."""
+    pid = (files.read_or_none(pidfile) or b"").strip()
+    if not pid.isdigit():
+        return None
+    stat = files.read_or_none(f"/proc/{pid.decode()}/stat")
+    if not stat:
+        return None
+    # proc(5): field 22, counted after the command name, which may hold spaces and parentheses.
+    ticks = int(stat.rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    uptime = float((files.read_or_none("/proc/uptime") or b"0").split()[0])
+    return time.time() - uptime + ticks
+
+
+def restart_reason(pidfile: str, master_config: str) -> str | None:
+    """Why the running master must be restarted; None when it need not.
+
+    A master reads its configuration only at its start: until then it ignores changed roots, while
+    salt-run and this program already see them.
+    """
+    begun = started(pidfile)
+    try:
+        changed = os.stat(master_config).st_mtime
+    except OSError:
+        return None
+    if begun is None or changed < begun:
+        return None
+    return f"{master_config} is newer than the running salt-master, which therefore does not know it"

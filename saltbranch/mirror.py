@@ -1,0 +1,211 @@
+"""The bare local copy of the remote, the only thing that talks to the network.
+
+Its branches are forced to what the remote says; what is served stays reachable through the HEAD of
+each slot, so nothing that a saltenv shows is ever collected as garbage.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from saltbranch import proc
+from saltbranch.errors import GitError, RemoteError
+from saltbranch.git import Git, failed, indent, mask
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FETCH = (
+    "fetch",
+    "--no-tags",
+    "--prune",
+    "--force",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-recurse-submodules",
+    "--no-show-forced-updates",
+    "--update-head-ok",  # no branch is checked out here, so do not look through every slot for one
+)
+# Objects are checked on arrival, so a damaged or hostile repository is refused at the door. The
+# four exceptions are old mistakes in real histories that harm nobody.
+_FETCH_CONFIG = (
+    "fetch.fsckObjects=true",
+    "fetch.fsck.zeroPaddedFilemode=ignore",
+    "fetch.fsck.badTimezone=ignore",
+    "fetch.fsck.missingSpaceBeforeDate=ignore",
+    "fetch.fsck.missingEmail=ignore",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=60",
+    "fetch.recurseSubmodules=false",
+)
+_CONFIG_TEXT = """\
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[core]
+\ttrustctime = false
+\tlogAllRefUpdates = false
+"""
+_HINTS = (
+    ("Permission denied (publickey", "give this user a deploy key that may read the repository"),
+    ("Host key verification failed", "add the server to known_hosts: ssh-keyscan HOST >> ~/.ssh/known_hosts"),
+    ("Could not resolve host", "check the name in remote: and this machine's DNS"),
+    ("Authentication failed", "check the credential helper or token of this user"),
+    ("could not read Username", "configure a credential helper, or use an ssh URL with a deploy key"),
+    ("does not appear to be a git repository", "check the path in remote:"),
+    ("Repository not found", "check the URL in remote: and that this user may read it"),
+    ("No space left on device", "free some space below the root; nothing was lost"),
+    ("Read-only file system", "mount the root for writing"),
+)  # fmt: skip
+
+
+class Mirror:
+    """``root/mirror.git``."""
+
+    __slots__ = ("git", "path")
+
+    def __init__(self, root: str) -> None:
+        self.path = f"{root}/mirror.git"
+        self.git = Git(self.path)
+
+    def exists(self) -> bool:
+        """Whether it was made; it is renamed into place when it is whole."""
+        return os.path.exists(f"{self.path}/config")
+
+    def create(self) -> None:
+        """Make an empty one. Raises GitError."""
+        fresh = f"{self.path}.saltbranch-new"
+        remove_tree(fresh)
+        done = proc.run(["git", "init", "--quiet", "--bare", "--template=", "--", fresh], self.git.env)
+        if done.code != 0:
+            raise failed(done, fresh)
+        with open(f"{fresh}/config", "a", encoding="utf-8") as file:
+            file.write(_CONFIG_TEXT)
+        os.makedirs(f"{fresh}/info", exist_ok=True)
+        os.rename(fresh, self.path)
+
+    def fetch(
+        self, remote: str, *, timeout: float, progress: Callable[[str], None] | None = None
+    ) -> None:
+        """Make the branches here those of `remote`.
+
+        timeout: seconds. Raises RemoteError when the remote cannot be read, GitError when the mirror
+        itself is at fault.
+        """
+        if not self.exists():
+            self.create()
+        done = self._fetch(remote, timeout, progress)
+        if done.code == 0:
+            return
+        if ".lock': File exists" in done.complaint or "cannot lock ref" in done.complaint:
+            self._remove_stale_locks()
+            done = self._fetch(remote, timeout, progress)
+        if done.code == 0:
+            return
+        if not self.is_healthy():
+            raise GitError(f"the mirror {self.path} is damaged:\n{indent(mask(done.complaint))}")
+        raise _remote_error(remote, done, timeout)
+
+    def _fetch(
+        self, remote: str, timeout: float, progress: Callable[[str], None] | None
+    ) -> proc.Finished:
+        talk = "--progress" if progress else "--quiet"
+        return self.git.run(
+            *_FETCH,
+            talk,
+            "--",
+            remote,
+            "+refs/heads/*:refs/heads/*",
+            config=_FETCH_CONFIG,
+            timeout=timeout,
+            progress=progress,
+        )
+
+    def branches(self) -> dict[str, str]:
+        """Branch name to full commit hash, as last fetched. Raises GitError."""
+        text = self.git.out("for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
+        pairs = (line.split(" ", 1) for line in text.splitlines())
+        return {name: commit for commit, name in pairs}
+
+    def is_healthy(self) -> bool:
+        """Whether git can read its refs and the commits that these name."""
+        done = self.git.run("for-each-ref", "--format=%(objecttype) %(tree)", "refs/heads")
+        return done.code == 0 and not done.err
+
+    def is_whole(self, commit: str) -> bool:
+        """Whether everything that `commit` needs is here (reads all its trees)."""
+        done = self.git.run("rev-list", "--objects", "--quiet", "-1", "--end-of-options", commit)
+        return done.code == 0
+
+    def rebuild(self) -> str:
+        """Put a damaged mirror aside, for a look at it, and start an empty one; its new path."""
+        aside = f"{self.path}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+        remove_tree(aside)
+        if os.path.lexists(self.path):
+            os.rename(self.path, aside)
+        self.create()
+        return aside
+
+    def tidy(self) -> None:
+        """Pack what many small fetches left, when there is enough of it (git-gc(1), gc.auto's measure)."""
+        packs = sum(n.endswith(".pack") for n in _names(f"{self.path}/objects/pack"))
+        loose = len(_names(f"{self.path}/objects/17"))
+        if packs > 50 or loose > 27:
+            self.git.run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
+
+    def _remove_stale_locks(self) -> None:
+        """Remove ref locks that a killed git left; the caller holds the root's lock.
+
+        Raises GitError when a git process still works here.
+        """
+        for pid in _names("/proc"):
+            if pid.isdigit() and self._is_ours(pid):
+                raise GitError(
+                    f"git (process {pid}) still works on {self.path}, left by a saltbranch that was killed",
+                    hint=f"wait for it, or end it: kill {pid}",
+                )
+        for folder, folders, names in os.walk(self.path):
+            if "objects" in folders:
+                folders.remove("objects")
+            for name in names:
+                if name.endswith(".lock"):
+                    os.unlink(f"{folder}/{name}")
+
+    def _is_ours(self, pid: str) -> bool:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return os.fsencode(f"--git-dir={self.path}") in file.read().split(b"\0")
+        except OSError:
+            return False
+
+
+def _remote_error(remote: str, done: proc.Finished, timeout: float) -> RemoteError:
+    text = mask(done.complaint)
+    if done.timed_out:
+        why = f"no end after {timeout:g} s"
+        hint = "check the network; fetch_timeout: in saltbranch.yaml gives it longer"
+    else:
+        why = f"git fetch ended with {done.code}"
+        hint = next((hint for sign, hint in _HINTS if sign in text), "")
+        hint = hint or f"try by hand, as this user: git ls-remote {mask(remote)}"
+    tail = f":\n{indent(text)}" if text else ""
+    return RemoteError(f"cannot read the remote {mask(remote)} ({why}){tail}", hint=hint)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def remove_tree(path: str) -> None:
+    """Remove the folder `path` with all in it, never following a symlink; fine when it is not there."""
+    if not os.path.lexists(path):
+        return
+    import shutil  # rarely needed
+
+    shutil.rmtree(path)

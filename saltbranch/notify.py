@@ -1,0 +1,89 @@
+"""Tell the running master what a sync switched: an event ``saltbranch/sync/<saltenv>`` for each saltenv.
+
+Salt takes a second to import, so a process of its own does it, and only where a master listens.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from saltbranch import proc
+from saltbranch.errors import SaltbranchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from saltbranch.actions.sync import SaltenvResult
+    from saltbranch.prepared import Prepared
+
+_PATIENCE = 20  # seconds for importing Salt and handing over; a healthy master needs about one
+
+
+def tag(saltenv: str) -> str:
+    """The tag of the event for `saltenv`."""
+    return f"saltbranch/sync/{saltenv}"
+
+
+def data(saltenv: str, branch: str, old: str, new: str) -> dict[str, object]:
+    """The data of the event; `old` is None at the first sync."""
+    return {"saltenv": saltenv, "branch": branch, "old": old or None, "new": new}
+
+
+def tell(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
+    """Fire the events of `results`; why that failed, None when it did not or no master runs here."""
+    if not _listens(ready.socket):
+        return None
+    events = [f"{r.saltenv}\t{r.branch}\t{r.old or ''}\t{r.new}" for r in results]
+    argv = [sys.executable, "-m", "saltbranch.notify", ready.salt_config, *events]
+    try:
+        done = proc.run(argv, os.environ, timeout=_PATIENCE)
+    except SaltbranchError as err:
+        return f"no event for the master: {err.message}"
+    if done.code != 0:
+        last = done.complaint.splitlines()[-1:] or [f"exit {done.code}"]
+        return f"no event for the master: {last[0]}"
+    return None
+
+
+def _listens(socket_path: str) -> bool:
+    """Whether somebody accepts connections there: a killed master leaves its socket behind."""
+    if not os.path.exists(socket_path):
+        return False
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(socket_path)
+        except OSError:
+            return False
+    return True
+
+
+def fire_all(opts: Mapping[str, object], lines: Sequence[str]) -> bool:
+    """Fire the event that each tab-separated line stands for; False when the master took not all."""
+    from saltbranch import saltmaster
+
+    taken = [saltmaster.fire(opts, tag(words[0]), data(*words)) for words in map(str.split, lines)]
+    return all(taken)
+
+
+def _main(salt_config: str, *lines: str) -> int:
+    from saltbranch import saltmaster
+
+    begun = time.monotonic()
+    opts = saltmaster.read(salt_config).opts
+    if not fire_all(opts, lines):
+        sys.stderr.write(f"the master did not take it within {time.monotonic() - begun:.0f} s\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(_main(*sys.argv[1:]))
+    except SaltbranchError as err:
+        sys.exit(err.message)

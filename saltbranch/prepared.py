@@ -1,0 +1,142 @@
+"""What a sync needs to know from configuration and Salt, in a form that costs nothing to read.
+
+Written by actions/prepare.py after everything was checked, with the signature of each file it was
+made from; a sync uses it only while all of them are still the same. Plain lines of
+tab-separated words, because importing a parser would cost more than the rest of a quiet sync.
+"""
+
+from __future__ import annotations
+
+import os
+
+from saltbranch import __version__, files
+
+FORMAT = f"saltbranch {__version__} prepared 1"
+
+
+class ServedSaltenv:
+    """One saltenv as a sync sees it."""
+
+    __slots__ = ("branch", "dirname", "name", "protected")
+
+    def __init__(self, name: str, branch: str, dirname: str, *, protected: bool) -> None:
+        self.name = name
+        self.branch = branch
+        self.dirname = dirname
+        self.protected = protected
+
+
+class Prepared:
+    """A checked configuration, reduced to what a sync uses. Times are in seconds, paths absolute.
+
+    model: (branch, its commit, blob id) of the saltbranch.yaml in the control repository that the
+    saltenvs come from, None where the machine's own file names them. gid: the group that may read checkouts, -1 for
+    none. cachedir, socket, pidfile: the master's.
+    """
+
+    __slots__ = (
+        "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile", "pillar_dir",
+        "remote", "root", "salt_config", "saltenvs", "signatures", "socket", "states_dir",
+    )  # fmt: skip
+
+    root: str
+    remote: str
+    states_dir: str
+    pillar_dir: str
+    master_config: str
+    salt_config: str
+    cachedir: str
+    socket: str
+    pidfile: str
+    boot: str
+    gid: int
+    fetch_timeout: int
+    model: tuple[str, str, str] | None
+    saltenvs: list[ServedSaltenv]
+    signatures: list[tuple[str, str]]
+
+
+_TEXTS = ("root", "remote", "states_dir", "pillar_dir", "master_config", "salt_config", "cachedir",
+          "socket", "pidfile", "boot")  # fmt: skip
+
+
+def path(root: str) -> str:
+    """The file that holds it."""
+    return f"{root}/state/prepared"
+
+
+def boot_id() -> str:
+    """Changes with every start of the machine (proc(5), random/boot_id)."""
+    return (files.read_or_none("/proc/sys/kernel/random/boot_id") or b"-").decode().strip()
+
+
+def load(root: str, config_path: str) -> Prepared | None:
+    """What was prepared for `root` from the file `config_path`; None when any part of it is stale."""
+    data = files.read_or_none(path(root))
+    if data is None:
+        return None
+    lines = os.fsdecode(data).split("\n")
+    if lines[0] != FORMAT or lines[-1] != "end":
+        return None
+    prepared = Prepared()
+    prepared.saltenvs = []
+    prepared.signatures = []
+    prepared.model = None
+    for line in lines[1:-1]:
+        key, *words = line.split("\t")
+        if key == "signature":
+            if files.signature(words[0]) != words[1]:
+                return None
+            prepared.signatures.append((words[0], words[1]))
+        elif key == "saltenv":
+            prepared.saltenvs.append(ServedSaltenv(*words[:3], protected=words[3] == "1"))
+        elif key == "model":
+            prepared.model = (words[0], words[1], words[2])
+        elif key in ("gid", "fetch_timeout"):
+            setattr(prepared, key, int(words[0]))
+        elif key in _TEXTS:
+            setattr(prepared, key, words[0])
+    if prepared.root != root or (config_path not in [name for name, _ in prepared.signatures]):
+        return None
+    return prepared
+
+
+def save(prepared: Prepared) -> None:
+    """Write it for the next sync."""
+    lines = [FORMAT]
+    lines += [f"{key}\t{getattr(prepared, key)}" for key in (*_TEXTS, "gid", "fetch_timeout")]
+    if prepared.model:
+        lines.append("model\t" + "\t".join(prepared.model))
+    lines += [
+        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}" for s in prepared.saltenvs
+    ]
+    lines += [f"signature\t{name}\t{value}" for name, value in prepared.signatures]
+    files.write_atomic(path(prepared.root), "\n".join([*lines, "end"]), durable=False)
+
+
+class Served:
+    """What the last finished sync left: commit, slot and time (seconds since 1970) for each saltenv."""
+
+    __slots__ = ("commit", "since", "slot")
+
+    def __init__(self, commit: str, slot: str, since: int) -> None:
+        self.commit = commit
+        self.slot = slot
+        self.since = since
+
+
+def load_served(root: str) -> dict[str, Served]:
+    """By the folder name of the branch; empty when nothing was recorded or the record is torn."""
+    data = files.read_or_none(f"{root}/state/served") or b""
+    served = {}
+    for line in data.decode("utf-8", "replace").splitlines():
+        words = line.split("\t")
+        if len(words) == 4 and words[3].isdigit():
+            served[words[0]] = Served(words[1], words[2], int(words[3]))
+    return served
+
+
+def save_served(root: str, served: dict[str, Served]) -> None:
+    """Record what is served now."""
+    text = "".join(f"{d}\t{s.commit}\t{s.slot}\t{s.since}\n" for d, s in sorted(served.items()))
+    files.write_atomic(f"{root}/state/served", text, durable=False)

@@ -1,0 +1,175 @@
+"""Start programs, and collect what they say, without importing ``subprocess``.
+
+A sync that finds nothing new spends most of its time starting Python; ``subprocess`` alone
+would double that. ``posix_spawn`` and ``poll`` do all that is needed here: no shell, no stdin,
+both outputs captured, a time limit for the whole process group.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from saltbranch.errors import SaltbranchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_running: set[int] = set()
+
+
+class Finished:
+    """What a program left: exit ``code`` (negative: the signal), ``out`` and ``err``."""
+
+    __slots__ = ("argv", "code", "err", "out", "timed_out")
+
+    def __init__(
+        self, argv: Sequence[str], code: int, out: bytes, err: bytes, *, timed_out: bool
+    ) -> None:
+        self.argv = argv
+        self.code = code
+        self.out = out
+        self.err = err
+        self.timed_out = timed_out
+
+    @property
+    def text(self) -> str:
+        """stdout as text, undecodable bytes kept as surrogates."""
+        return os.fsdecode(self.out)
+
+    @property
+    def complaint(self) -> str:
+        """stderr as text, without progress lines."""
+        lines = self.err.decode("utf-8", "replace").replace("\r", "\n").splitlines()
+        return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def run(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    timeout: float | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Finished:
+    """Run `argv` to its end.
+
+    timeout: seconds; afterwards the process group gets TERM, then KILL.
+    progress: called with each line of stderr as it comes, those ending in CR too.
+    Raises SaltbranchError when the program does not exist.
+    """
+    out_r, out_w = os.pipe()
+    err_r, err_w = os.pipe()
+    devnull = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    actions = [
+        (os.POSIX_SPAWN_DUP2, devnull, 0),
+        (os.POSIX_SPAWN_DUP2, out_w, 1),
+        (os.POSIX_SPAWN_DUP2, err_w, 2),
+    ]
+    try:
+        pid = os.posix_spawnp(argv[0], argv, env, file_actions=actions, setpgroup=0)
+    except OSError as err:
+        os.close(out_r)
+        os.close(err_r)
+        raise SaltbranchError(
+            f"cannot start {argv[0]!r}: {err.strerror}", hint=f"install {argv[0]} or mend PATH"
+        ) from err
+    finally:
+        for fd in (devnull, out_w, err_w):
+            os.close(fd)
+    _running.add(pid)
+    try:
+        out, err_text, timed_out = _collect(pid, out_r, err_r, timeout, progress)
+        status = os.waitpid(pid, 0)[1]
+    except BaseException:
+        _kill_group(pid)
+        raise
+    finally:
+        _running.discard(pid)
+        os.close(out_r)
+        os.close(err_r)
+    return Finished(argv, os.waitstatus_to_exitcode(status), out, err_text, timed_out=timed_out)
+
+
+def kill_all() -> None:
+    """End every program that is still running (another thread's, after an interrupt)."""
+    for pid in list(_running):
+        _signal_group(pid, signal.SIGTERM)
+
+
+def _collect(
+    pid: int,
+    out_r: int,
+    err_r: int,
+    timeout: float | None,
+    progress: Callable[[str], None] | None,
+) -> tuple[bytes, bytes, bool]:
+    """Read both pipes until the process has ended; a daemon it left behind may keep them open."""
+    chunks: dict[int, list[bytes]] = {out_r: [], err_r: []}
+    gone = os.pidfd_open(pid)
+    poll = select.poll()
+    for fd in (out_r, err_r):
+        os.set_blocking(fd, False)
+        poll.register(fd, select.POLLIN)
+    poll.register(gone, select.POLLIN)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    timed_out = False
+    try:
+        while True:
+            wait = None if deadline is None else max(0, deadline - time.monotonic()) * 1000
+            ready = [fd for fd, _ in poll.poll(wait)]
+            if not ready:
+                # TERM first, so that git removes its lock files; KILL when it does not listen.
+                _signal_group(pid, signal.SIGKILL if timed_out else signal.SIGTERM)
+                timed_out, deadline = True, time.monotonic() + 5
+                continue
+            for fd in (out_r, err_r):
+                if fd in ready and not _drain(fd, chunks[fd], progress if fd == err_r else None):
+                    poll.unregister(fd)
+            if gone in ready:
+                for fd in (out_r, err_r):
+                    _drain(fd, chunks[fd], progress if fd == err_r else None)
+                break
+    finally:
+        os.close(gone)
+    return b"".join(chunks[out_r]), b"".join(chunks[err_r]), timed_out
+
+
+def _drain(fd: int, into: list[bytes], progress: Callable[[str], None] | None) -> bool:
+    """Read what is there; False at the end of the file."""
+    while True:
+        try:
+            data = os.read(fd, 1 << 16)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        into.append(data)
+        if progress:
+            for line in data.decode("utf-8", "replace").replace("\r", "\n").splitlines():
+                progress(line)
+
+
+def _signal_group(pid: int, signum: int) -> None:
+    try:
+        os.killpg(pid, signum)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _kill_group(pid: int) -> None:
+    _signal_group(pid, signal.SIGTERM)
+    for _ in range(50):
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                return
+        except ChildProcessError:
+            return
+        time.sleep(0.02)
+    _signal_group(pid, signal.SIGKILL)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass

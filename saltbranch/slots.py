@@ -1,0 +1,224 @@
+"""The two worktrees of a branch, and the symlink that Salt follows.
+
+Only the idle slot is ever changed; it becomes the served one by renaming a symlink. Files keep the
+time at which git wrote them: Salt's hash cache trusts equal mtimes (salt/fileserver/roots.py).
+"""
+
+from __future__ import annotations
+
+import os
+
+from saltbranch import files
+from saltbranch.errors import GitError, RefusedError
+from saltbranch.git import Git, failed
+from saltbranch.mirror import Mirror, remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAMES = ("a", "b")
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+
+class Slots:
+    """The slots of one branch: ``root/slots/<dirname>/a`` and ``b``."""
+
+    __slots__ = ("checkout", "dirname", "folder", "mirror", "root")
+
+    def __init__(self, root: str, dirname: str, mirror: Mirror) -> None:
+        self.root = root
+        self.dirname = dirname
+        self.mirror = mirror
+        self.folder = f"{root}/slots/{dirname}"
+        self.checkout = f"{root}/checkouts/{dirname}"
+
+    def served(self) -> str | None:
+        """The name of the served slot; None before the first sync, or when the symlink is not ours."""
+        target = files.readlink_or_none(self.checkout)
+        for name in NAMES:
+            if target == self._target(name) and os.path.isdir(f"{self.folder}/{name}"):
+                return name
+        return None
+
+    def idle(self) -> str:
+        """The name of the slot that may be changed."""
+        return "b" if self.served() == "a" else "a"
+
+    def path(self, name: str) -> str:
+        """The folder of the slot `name`."""
+        return f"{self.folder}/{name}"
+
+    def head(self, name: str) -> str | None:
+        """The commit that the slot `name` was moved to; None when git does not know the slot."""
+        gitdir = self._gitdir(name)
+        head = gitdir and files.read_or_none(f"{gitdir}/HEAD")
+        text = head.decode("ascii", "replace").strip() if head else ""
+        return text if len(text) in (40, 64) else None
+
+    def _target(self, name: str) -> str:
+        return f"../slots/{self.dirname}/{name}"
+
+    def _gitdir(self, name: str) -> str | None:
+        """Where git keeps index and HEAD of the slot (gitrepository-layout(5), worktrees)."""
+        text = files.read_or_none(f"{self.path(name)}/.git")
+        if not text or not text.startswith(b"gitdir: "):
+            return None
+        gitdir = os.fsdecode(text[8:].strip())
+        ours = os.path.realpath(f"{self.mirror.path}/worktrees")
+        back = files.read_or_none(f"{gitdir}/gitdir")
+        if os.path.realpath(os.path.dirname(gitdir)) != ours or back is None:
+            return None
+        return gitdir
+
+    def bring(self, name: str, commit: str, progress: Callable[[str], None] | None = None) -> None:
+        """Make the slot `name` hold `commit`, nothing else and nothing less.
+
+        Whatever a killed run or a person left in it is overwritten. Raises GitError.
+        """
+        if self.served() == name:
+            raise AssertionError(f"slot {name} of {self.dirname} is served")
+        gitdir = self._gitdir(name)
+        if gitdir is None:
+            gitdir = self._register(name, commit)
+        for lock in ("index.lock", "HEAD.lock"):
+            files.unlink(f"{gitdir}/{lock}")
+        git = Git(self.path(name), work_tree=True)
+        self._checkout(git, gitdir, commit, progress)
+        if self.differences(name):
+            cleaned = git.run("clean", "-ffdxq")
+            if cleaned.code != 0:
+                raise failed(cleaned, self.path(name))
+            self._checkout(git, gitdir, commit, progress)
+        if odd := self.differences(name):
+            raise GitError(
+                f"{self.path(name)} does not come out as {commit[:12]}: {len(odd)} files differ, first"
+                f" {odd[0]!r}",
+                hint="does another program write there, or does a git filter change files?",
+            )
+
+    def _checkout(
+        self, git: Git, gitdir: str, commit: str, progress: Callable[[str], None] | None
+    ) -> None:
+        talk = "--progress" if progress else "--quiet"
+        args = ("checkout", talk, "--detach", "--force", "--no-recurse-submodules", commit, "--")
+        done = git.run(*args, progress=progress)
+        if done.code != 0 and "index" in done.complaint:
+            files.unlink(f"{gitdir}/index")  # a torn one, from a power cut; it is only a cache here
+            done = git.run(*args, progress=progress)
+        if done.code != 0:
+            raise failed(done, git.directory)
+
+    def differences(self, name: str) -> list[str]:
+        """Files of the slot that are changed, missing or not of its commit, ignored ones included."""
+        out = Git(self.path(name), work_tree=True).out("ls-files", "-z", "--modified", "--others")
+        return [path for path in out.split("\0") if path]
+
+    def _register(self, name: str, commit: str) -> str:
+        """Make an empty worktree in place of whatever lies there; its git folder."""
+        remove_tree(self.path(name))
+        os.makedirs(self.folder, exist_ok=True)
+        # Twice --force: also over what an interrupted `worktree add` registered and locked.
+        self.mirror.git.out(
+            "worktree", "add", "--quiet", "--force", "--force", "--detach", "--no-checkout", "--",
+            self.path(name), commit,
+        )  # fmt: skip
+        gitdir = self._gitdir(name)
+        if gitdir is None:
+            raise GitError(f"git made no worktree in {self.path(name)}")
+        return gitdir
+
+    def switch(self, name: str) -> None:
+        """Serve the slot `name` from now on: one rename(2)."""
+        os.makedirs(os.path.dirname(self.checkout), exist_ok=True)
+        files.replace_symlink(self._target(name), self.checkout)
+
+    def make_sibling(self, name: str, commit: str) -> None:
+        """Make the other slot, of the same files as `name` by hard links, if it is not there yet.
+
+        It costs folders but no file content, and makes the next switch as cheap as any later one. git
+        replaces files and never writes into them, so links of one branch's slots are safe.
+        """
+        other = "b" if name == "a" else "a"
+        if self._gitdir(other) is not None:
+            return
+        source = self._gitdir(name)
+        target = self._register(other, commit)
+        with os.scandir(self.path(name)) as entries:
+            for entry in entries:
+                if entry.name != ".git":
+                    _link(entry, f"{self.path(other)}/{entry.name}")
+        index = files.read_or_none(f"{source}/index")
+        if index is not None:
+            with open(f"{target}/index", "wb") as file:
+                file.write(index)
+
+
+def _link(entry: os.DirEntry[str], target: str) -> None:
+    if not entry.is_dir(follow_symlinks=False):
+        os.link(entry.path, target, follow_symlinks=False)
+        return
+    os.mkdir(target)
+    with os.scandir(entry.path) as entries:
+        for child in entries:
+            _link(child, f"{target}/{child.name}")
+
+
+def refuse_unsafe_links(
+    git: Git, commit: str, proven: str | None, pillar_dir: str
+) -> list[str]:
+    """Refuse `commit` when a symlink in it leads out of the tree, or into the pillar.
+
+    Salt's file server follows links as the master's user, so such a link would hand /etc/shadow to
+    every minion. proven: a commit that passed before; then only what changed since is looked at,
+    which is enough because each link is judged alone: leading ``..`` parts from its own (real)
+    folder, then names only. Returns the submodules found. Raises RefusedError, GitError.
+    """
+    base = proven or _EMPTY_TREE
+    text = git.out("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT", base, commit)
+    parts = text.split("\0")
+    modules = []
+    for meta, path in zip(parts[::2], parts[1::2], strict=False):
+        _, mode, _, oid, _ = meta.split(" ")
+        if mode == "160000":
+            modules.append(path)
+        elif mode == "120000":
+            target = git.out("cat-file", "blob", oid)
+            if problem := link_problem(path, target, pillar_dir):
+                raise RefusedError(
+                    f"commit {commit[:12]} holds the symlink {path!r} -> {target!r}, which {problem}",
+                    hint="remove the link, or let it point to a file below its own folder tree",
+                )
+    return modules
+
+
+def link_problem(path: str, target: str, pillar_dir: str) -> str | None:
+    """What is wrong with a symlink `path` -> `target` in a served tree; None when nothing is."""
+    if target.startswith("/"):
+        return "leaves the checkout (it is absolute)"
+    if "\0" in target or not target:
+        return "points nowhere"
+    depth = path.count("/")
+    up = 0
+    names: list[str] = []
+    for part in target.split("/"):
+        if part in ("", "."):
+            continue
+        if part != "..":
+            names.append(part)
+        elif names:
+            return "climbs up again after going down, so where it ends depends on other links"
+        else:
+            up += 1
+    if up > depth:
+        return "leaves the checkout"
+    end = [*path.split("/")[: depth - up], *names]
+    if end[:1] == [".git"]:
+        return "leads into git's own files"
+    secret = pillar_dir.split("/")
+    from_pillar = path.split("/")[: len(secret)] == secret
+    to_pillar = end[: len(secret)] == secret or secret[: len(end)] == end
+    if to_pillar and not from_pillar:
+        # Not only from states_dir: a link there may lead to this one.
+        return "would show pillar to every minion as salt:// files"
+    return None

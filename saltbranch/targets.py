@@ -1,0 +1,260 @@
+"""Which minions belong to a saltenv: by minion id, never by grains.
+
+A minion's grains are its own word, while the master knows its id from its key. So `minions:` takes
+globs, lists, regular expressions and nodegroups, with the meaning Salt gives them in
+salt/matchers/{glob,list,pcre,compound}_match.py.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from saltbranch.errors import ConfigError
+
+Kind = Literal["glob", "list", "pcre", "nodegroup"]
+KINDS: tuple[Kind, ...] = ("glob", "list", "pcre", "nodegroup")
+
+# What Salt's compound matcher takes before "@" (salt/utils/minions.py, parse_target): only these
+# look at the minion id alone.
+_ID_ENGINES = {"L", "E", "N"}
+_BY_MINION = {
+    "G": "grains",
+    "P": "grains",
+    "I": "pillar",
+    "J": "pillar",
+    "S": "the minion's address",
+    "D": "data",
+    "R": "a range server",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One rule that says which minion ids belong to a saltenv; `list` targets are joined by commas."""
+
+    kind: Kind
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target}"
+
+
+def parse_minions(value: object, where: str) -> tuple[Matcher, ...]:
+    """The matchers that `minions:` stands for.
+
+    value: a glob, a mapping of one kind to a target, or a list of these.
+    where: the key, for messages. Raises ConfigError.
+    """
+    items = value if isinstance(value, list) else [value]
+    return tuple(matcher for item in items for matcher in _parse_item(item, where))
+
+
+def _parse_item(item: object, where: str) -> Iterable[Matcher]:
+    if isinstance(item, str):
+        yield _checked("glob", item, where)
+    elif isinstance(item, Mapping):
+        for kind, target in item.items():
+            if kind not in KINDS:
+                raise _unknown_kind(str(kind), where)
+            if kind == "list":
+                ids = target if isinstance(target, list) else [target]
+                yield _checked("list", ",".join(_text(i, where).strip() for i in ids), where)
+                continue
+            for one in target if isinstance(target, list) else [target]:
+                yield _checked(cast(Kind, kind), _text(one, where), where)
+    else:
+        raise ConfigError(
+            f"{where}: {item!r} is not a minion target",
+            hint='write a glob such as "web*", or {list: [web1, web2]}, {pcre: ...}, {nodegroup: ...}',
+        )
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: {value!r} is not a text", hint="put it in quotes")
+    return value
+
+
+def _unknown_kind(kind: str, where: str) -> ConfigError:
+    if kind in ("grain", "grains", "grain_pcre", "pillar", "pillar_pcre", "compound", "ipcidr"):
+        return ConfigError(
+            f"{where}: minions cannot be assigned by {kind}: a minion may claim any grain, so it could"
+            " choose whose pillar it gets",
+            hint="name them by id: a glob, {list: [...]}, {pcre: ...} or {nodegroup: ...}",
+        )
+    return ConfigError(f"{where}: unknown kind of target {kind!r}", hint=f"one of {', '.join(KINDS)}")
+
+
+def _checked(kind: Kind, target: str, where: str) -> Matcher:
+    if not target or any(ord(c) < 32 or ord(c) == 127 for c in target):
+        raise ConfigError(
+            f"{where}: {kind} target {target!r} is empty or holds a control character",
+            hint="name the minions by their ids",
+        )
+    if kind == "glob" and re.match(r"[A-Z]@", target):
+        raise ConfigError(
+            f"{where}: {target!r} looks like a compound target, but stands where a glob is expected",
+            hint="use {list: [...]}, {pcre: ...} or {nodegroup: ...}; grains cannot be used",
+        )
+    if kind == "list" and "" in target.split(","):
+        raise ConfigError(f"{where}: a list of minions holds an empty id", hint="remove it")
+    if kind == "pcre":
+        try:
+            re.compile(target)
+        except re.error as err:
+            raise ConfigError(
+                f"{where}: {target!r} is not a regular expression: {err}", hint="mend the pattern"
+            ) from err
+    return Matcher(kind, target)
+
+
+Nodegroups = Mapping[str, object]
+
+
+def matches(matcher: Matcher, minion_id: str, nodegroups: Nodegroups | None = None) -> bool:
+    """Whether `minion_id` is meant. nodegroups: the master's option of that name."""
+    if matcher.kind == "glob":
+        return fnmatch.fnmatchcase(minion_id, matcher.target)
+    if matcher.kind == "list":
+        return minion_id in matcher.target.split(",")
+    if matcher.kind == "pcre":
+        return re.match(matcher.target, minion_id) is not None
+    return _nodegroup_matches(matcher.target, minion_id, nodegroups or {}, 0)
+
+
+def _nodegroup_matches(name: str, minion_id: str, nodegroups: Nodegroups, depth: int) -> bool:
+    """Evaluate a nodegroup as salt/matchers/compound_match.py does: `not` binds closest, then `and`."""
+    definition = nodegroups.get(name)
+    if definition is None or depth > 20:
+        return False
+    text = definition if isinstance(definition, str) else " ".join(map(str, cast(list[object], definition)))
+    words = text.replace("(", " ( ").replace(")", " ) ").split()
+    position = 0
+
+    def either() -> bool:
+        nonlocal position
+        value = both()
+        while position < len(words) and words[position] == "or":
+            position += 1
+            value = both() or value
+        return value
+
+    def both() -> bool:
+        nonlocal position
+        value = single()
+        while position < len(words) and words[position] not in ("or", ")"):
+            position += words[position] == "and"  # a word without an operator means "and"
+            value = single() and value
+        return value
+
+    def single() -> bool:
+        nonlocal position
+        word = words[position] if position < len(words) else ""
+        position += 1
+        if word == "not":
+            return not single()
+        if word == "(":
+            value = either()
+            position += 1
+            return value
+        engine, at, target = word.partition("@")
+        if at and engine == "N":
+            return _nodegroup_matches(target, minion_id, nodegroups, depth + 1)
+        if at and engine in ("L", "E"):
+            return matches(Matcher("list" if engine == "L" else "pcre", target), minion_id)
+        return matches(Matcher("glob", word), minion_id)
+
+    return either()
+
+
+def claimed_by(
+    minion_id: str, groups: Mapping[str, Sequence[Matcher]], nodegroups: Nodegroups | None = None
+) -> list[tuple[str, Matcher]]:
+    """The saltenvs that claim `minion_id`, each with the first matcher that does."""
+    found = []
+    for saltenv, matchers in groups.items():
+        matcher = next((m for m in matchers if matches(m, minion_id, nodegroups)), None)
+        if matcher:
+            found.append((saltenv, matcher))
+    return found
+
+
+def check_nodegroups(matchers: Iterable[Matcher], nodegroups: Nodegroups, where: str) -> None:
+    """Prove that each nodegroup in `matchers` exists and goes by minion id alone.
+
+    nodegroups: the master's option of that name. Raises ConfigError.
+    """
+    for matcher in matchers:
+        if matcher.kind == "nodegroup":
+            _check_nodegroup(matcher.target, nodegroups, where, ())
+
+
+def _check_nodegroup(
+    name: str, nodegroups: Nodegroups, where: str, inside: tuple[str, ...]
+) -> None:
+    if name not in nodegroups:
+        raise ConfigError(
+            f"{where}: the master knows no nodegroup {name!r}",
+            hint=f"known ones: {', '.join(sorted(nodegroups)) or 'none'}",
+        )
+    if name in inside:
+        raise ConfigError(f"{where}: nodegroup {name!r} contains itself", hint="mend nodegroups:")
+    definition = nodegroups[name]
+    words = definition.split() if isinstance(definition, str) else definition
+    if not isinstance(words, list):
+        raise ConfigError(f"{where}: nodegroup {name!r} is neither a text nor a list")
+    for word in words:
+        engine, at, rest = str(word).strip("()").partition("@")
+        if not at or len(engine) != 1:
+            continue
+        if engine not in _ID_ENGINES:
+            raise ConfigError(
+                f"{where}: nodegroup {name!r} goes by {_BY_MINION.get(engine, 'something else')}"
+                f" ({word}), which a minion may choose itself",
+                hint="use only globs, L@ (lists), E@ (regular expressions) and N@ in it",
+            )
+        if engine == "N":
+            _check_nodegroup(rest, nodegroups, where, (*inside, name))
+
+
+def find_overlap(groups: Mapping[str, Sequence[Matcher]]) -> tuple[str, str, str] | None:
+    """Two saltenvs that surely claim one minion, with an id that both match; None when none is found.
+
+    Whether two patterns can meet at all cannot be decided usefully ("web*" and "*-prod" can), so each
+    pattern is tried with the plainest ids it matches: enough for equal patterns, for one that
+    contains the other, and for every id that is spelled out.
+    """
+    for first, matchers in groups.items():
+        samples = [sample for matcher in matchers for sample in _samples(matcher)]
+        for second, others in groups.items():
+            if first == second:
+                continue
+            for sample in samples:
+                if any(matches(other, sample) for other in others):
+                    return first, second, sample
+    return _same_nodegroup(groups)
+
+
+def _samples(matcher: Matcher) -> list[str]:
+    if matcher.kind == "list":
+        return matcher.target.split(",")
+    if matcher.kind == "glob":
+        plain = re.sub(r"\[(.)[^\]]*\]", r"\1", matcher.target.replace("?", "x"))
+        return [s for s in (plain.replace("*", ""), plain.replace("*", "x")) if matches(matcher, s)]
+    if matcher.kind == "pcre":
+        plain = re.sub(r"\\(.)", r"\1", matcher.target.strip("^$").replace(".*", "x"))
+        return [plain] if matches(matcher, plain) else []
+    return []
+
+
+def _same_nodegroup(groups: Mapping[str, Sequence[Matcher]]) -> tuple[str, str, str] | None:
+    seen: dict[str, str] = {}
+    for saltenv, matchers in groups.items():
+        for matcher in matchers:
+            if matcher.kind == "nodegroup" and seen.setdefault(matcher.target, saltenv) != saltenv:
+                return seen[matcher.target], saltenv, f"nodegroup {matcher.target}"
+    return None

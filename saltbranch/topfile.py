@@ -1,0 +1,194 @@
+"""The text of the generated top files: which minions a saltenv has, and that it has no others.
+
+A generated ``top.sls`` stands in a folder that comes first in the roots of its saltenv, for
+states and for pillar alike, so Salt finds it before the branch's own ``top.sls``. Beside it
+stands a symlink named `BRANCH_TOP` that leads to the branch's own top file, which the generated
+one shadows. The text depends on the configuration alone: a branch may change as it likes.
+
+A minion that two saltenvs claim gets nothing from either, and an error that names both.
+
+Order matters in the template. It looks first whether the minion belongs to the saltenv, and only
+then at the branch: a minion without a pinned pillarenv has the top files of all saltenvs rendered
+(``Pillar.get_tops``), and a broken branch must not reach the minions of another one.
+
+Things in Salt that the template has to go round:
+
+* Membership goes by ``opts['id']``. The renderer of ``salt.pillar.Pillar`` has the minion's id
+  there, as the master authenticated it. The functions do not: a master runs with ``file_client:
+  local``, so ``Pillar.__init__`` loads them with the master's own options and a bare
+  ``salt['match.glob'](target)`` compares with the master's id. Hence the second argument.
+* ``include`` is used and not ``slsutil.renderer``, which renders with the same wrong options and
+  looks in ``file_roots`` even for pillar. The price: a branch's top file has to be Jinja and YAML
+  (or JSON). ``#!py`` and the like are refused, because their text can be valid YAML with no
+  section in it, an empty success.
+* Targets go out under the name and match type they came in with. Wrapping them in a compound
+  expression would split those that hold white space or parentheses.
+* In a state top file an item ``{saltenv: sls}`` takes the sls from that saltenv
+  (``BaseHighState.top_matches``), so items are looked through and not only sections.
+* JSON goes out, not YAML: YAML folds some Unicode line ends and limits the length of a key.
+
+A branch's top file that fails to render stays an error. In pillar it is in ``_errors`` and
+``state.apply`` refuses to run; for states Salt logs it and finds no top file, which
+``state.apply`` reports as failed with nothing run.
+
+What this is no defence against: the Jinja of a pillar runs on the master with the master's
+rights, so whoever may write to a branch's pillar can read every file the master can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from saltbranch.targets import Matcher
+
+BRANCH_TOP = "branch_top.jinja"
+"""Name of the symlink to the branch's own top file; not ``.sls``, lest it be a state itself."""
+
+_HEAD = """\
+#!jinja|json
+{#- Written by saltbranch and overwritten by it. It gives the sls files that the branch's own top
+    file names to the minions of this saltenv, and to no others. #}
+"""
+
+# Whether two globs or expressions can meet cannot be decided beforehand, but here there is one id.
+_ONE_CLAIM = """\
+{%- if own in claims and claims | length > 1 %}
+  {{- raise('minion ' ~ minion ~ ' is claimed by more than one saltenv: ' ~ claims | join(', ')) }}
+{%- endif %}
+"""
+
+# A nodegroup may be made of grains or pillar, which are the minion's own word; only a minion that
+# it lets in is told so. The expression is Salt's TARGET_REX (salt/utils/minions.py) less the
+# engines that go by minion id.
+_NODEGROUPS = """\
+{%- macro not_by_id(group, seen) %}
+  {%- set words = opts['nodegroups'].get(group, []) %}
+  {%- for word in (words.split() if words is string else words) | map('string') %}
+    {%- if word is match('([GPIJ].?|[SRTM])@') %}{{ word }} {% endif %}
+    {%- if word.startswith('N@') and word[2:] not in seen %}
+      {{- not_by_id(word[2:], seen + [word[2:]]) }}
+    {%- endif %}
+  {%- endfor %}
+{%- endmacro %}
+{%- for group in groups if salt['match.compound'](['N@' ~ group], minion) and not_by_id(group, []) %}
+  {{- raise('nodegroup ' ~ group ~ ' of saltenv ' ~ own ~ ' does not go by minion id alone: '
+            ~ not_by_id(group, [])) }}
+{%- endfor %}
+"""
+
+_BODY = """\
+{%- set pages = [] %}
+{%- set queue = [branch_top] if own in claims else [] %}
+{%- for file in queue %}
+  {%- if file == branch_top %}
+    {%- set text %}{% include file ignore missing with context %}{% endset %}
+  {%- else %}
+    {%- set text %}{% include [file ~ '.sls', file ~ '/init.sls'] with context %}{% endset %}
+  {%- endif %}
+  {%- set renderer = text.split('\\n')[0] | replace(' ', '') | trim %}
+  {%- if renderer.startswith('#!') and renderer not in
+         ('#!jinja|yaml', '#!yaml', '#!yaml_jinja', '#!jinja|json', '#!json') %}
+    {{- raise('the top file of saltenv ' ~ own ~ ' must be jinja|yaml: ' ~ renderer) }}
+  {%- endif %}
+  {%- set page = text | load_yaml %}
+  {%- if page is mapping %}
+    {%- do pages.append(page) %}
+    {%- for sls in page.get('include', []) if sls.replace('.', '/') not in queue %}
+      {%- do queue.append(sls.replace('.', '/')) %}
+    {%- endfor %}
+  {%- elif page is not none %}
+    {{- raise('the top file of saltenv ' ~ own ~ ' is not a mapping of sections') }}
+  {%- endif %}
+{%- endfor %}
+{%- set sections = ['base', saltenv, own] %}
+{%- set roles = {} %}
+{%- set types = {} %}
+{%- for section in sections | unique %}
+  {%- for page in pages if section in page %}
+    {%- if page[section] is not mapping %}
+      {{- raise('section ' ~ section ~ ' of the top file of saltenv ' ~ own ~ ' has no targets') }}
+    {%- endif %}
+    {%- for target, items in page[section].items() %}
+      {%- set where = 'target ' ~ target ~ ' in the top file of saltenv ' ~ own %}
+      {%- if items is string or items is mapping or items is not sequence %}
+        {{- raise(where ~ ' has no list') }}
+      {%- endif %}
+      {%- set kept = roles.setdefault(target, []) %}
+      {%- for item in items %}
+        {%- if item is string %}
+          {%- do kept.append(item) %}
+        {%- elif item is not mapping %}
+          {{- raise(where ~ ' has an item that is no sls name: ' ~ item) }}
+        {%- endif %}
+        {%- for key, value in (item.items() if item is mapping else []) %}
+          {%- if key in ('match', 'order', 'ignore_missing') %}
+            {%- do kept.append({key: value}) %}
+          {%- elif key in sections and value is string %}
+            {%- do kept.append(value) %}
+          {%- endif %}
+        {%- endfor %}
+      {%- endfor %}
+      {%- set type = items | select('mapping') | map(attribute='match') | select('string')
+                     | list | last | default('compound') %}
+      {%- if types.setdefault(target, type) != type %}
+        {{- raise(where ~ ' has two match types: ' ~ type ~ ' and ' ~ types[target]) }}
+      {%- endif %}
+    {%- endfor %}
+  {%- endfor %}
+{%- endfor %}
+{{ ({own: roles} if roles else {}) | json(sort_keys=False) }}
+"""
+
+
+def render_top(saltenv: str, groups: Mapping[str, Sequence[Matcher]]) -> str:
+    """Return the ``top.sls`` of a saltenv, the same text for its states and its pillar.
+
+    groups: the minions of every saltenv, this one among them.
+    """
+    nodegroups = [m.target for m in groups[saltenv] if m.kind == "nodegroup"]
+    return "".join(
+        (
+            _HEAD,
+            f"{{%- set branch_top = {_literal(BRANCH_TOP)} %}}\n",
+            f"{{%- set own = {_literal(saltenv)} %}}\n",
+            "{%- set minion = opts['id'] %}\n",
+            "{%- set claims = [] %}\n",
+            *(_claim(name, matchers) for name, matchers in groups.items() if matchers),
+            _ONE_CLAIM,
+            f"{{%- set groups = {_literals(nodegroups)} %}}\n{_NODEGROUPS}" if nodegroups else "",
+            _BODY,
+        )
+    )
+
+
+def _claim(saltenv: str, matchers: Sequence[Matcher]) -> str:
+    tests = "\n    or ".join(_test(matcher) for matcher in matchers)
+    return f"{{%- if {tests} %}}{{% do claims.append({_literal(saltenv)}) %}}{{% endif %}}\n"
+
+
+def _test(matcher: Matcher) -> str:
+    match matcher.kind:
+        case "list":
+            return f"minion in {_literals(matcher.target.split(','))}"
+        case "nodegroup":
+            return f"salt['match.compound']([{_literal('N@' + matcher.target)}], minion)"
+        case "glob" | "pcre":
+            return f"salt['match.{matcher.kind}']({_literal(matcher.target)}, minion)"
+
+
+def _literals(texts: Iterable[str]) -> str:
+    return f"[{', '.join(_literal(text) for text in texts)}]"
+
+
+def _literal(text: str) -> str:
+    """Return a Jinja string; whatever could end it or start a tag is in it as an escape.
+
+    Jinja decodes its strings as Python's ``unicode-escape`` does (``jinja2/lexer.py``).
+    """
+    return f"'{''.join(_escaped(character) for character in text)}'"
+
+
+def _escaped(character: str) -> str:
+    if character.isascii() and character.isprintable() and character not in "'\"\\{}%#":
+        return character
+    return f"\\U{ord(character):08x}"
