@@ -112,15 +112,15 @@ class SyncResult:
 class _Job:
     """A saltenv whose served commit should move."""
 
-    __slots__ = ("proven", "result", "saltenv", "slots")
+    __slots__ = ("damaged", "proven", "result", "saltenv", "slots", "switched")
 
-    def __init__(
-        self, saltenv: ServedSaltenv, slots: Slots, result: SaltenvResult, proven: str | None
-    ) -> None:
+    def __init__(self, saltenv: ServedSaltenv, slots: Slots, result: SaltenvResult) -> None:
         self.saltenv = saltenv
         self.slots = slots
         self.result = result
-        self.proven = proven
+        self.proven: str | None = None  # a commit whose links were found safe
+        self.switched = False  # by a run that was killed before it could say so
+        self.damaged = False  # the mirror lacks objects that it should have
 
 
 class _Run:
@@ -167,7 +167,7 @@ def sync(
         root = prepare.open_root(config_path, write=not plan)
         if root is None:
             return prepare.plan_first(config_path)
-    with files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
+    with _umask(0o027), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
         run = _Run(Mirror(root), say)
         try:
             _look(run, config_path, root, expect, expect_timeout, write=not plan)
@@ -181,6 +181,19 @@ def sync(
             problems = [f"{s.saltenv}: {s.message}" for s in result.saltenvs if s.state in _PROBLEMS]
             _remember_failure(root, "\n".join(problems))
         return result
+
+
+class _umask:  # noqa: N801 - reads like the function it wraps
+    """Make files for owner and group only, while it lasts: they hold pillar."""
+
+    def __init__(self, mask: int) -> None:
+        self.mask = mask
+
+    def __enter__(self) -> None:
+        self.mask = os.umask(self.mask)
+
+    def __exit__(self, *_exc: object) -> None:
+        os.umask(self.mask)
 
 
 _PROBLEMS = (FAILED, MISSING, REFUSED)
@@ -232,7 +245,7 @@ def _look(
         run.notes += done
         run.fresh = True
     run.ready = ready
-    run.verify = ready.boot != prepared.boot_id()
+    run.verify = run.verify or ready.boot != prepared.boot_id()
 
 
 def _fetch(run: _Run, remote: str, timeout: float) -> None:
@@ -246,6 +259,7 @@ def _fetch(run: _Run, remote: str, timeout: float) -> None:
         aside = run.mirror.rebuild()
         run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
         run.mirror.fetch(remote, timeout=timeout, progress=run.say)
+        run.verify = True  # git has forgotten the slots, so each is made anew
     run.branches = run.mirror.branches()
 
 
@@ -287,7 +301,7 @@ def _reconcile(
         if job:
             jobs.append(job)
     if plan:
-        _in_parallel([lambda job=job: _judge(run, job) for job in jobs])  # type: ignore[misc]
+        _in_parallel([lambda job=job: _judge_only(run, job) for job in jobs])  # type: ignore[misc]
     else:
         _apply(run, jobs, notify)
         if run.verify and not only:
@@ -325,17 +339,17 @@ def _decide(run: _Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, _Job | No
         )
         return result, None
     spoilt = bool(slot and run.verify and _is_spoilt(slots, slot))
-    if slot and old == new and acknowledged and not spoilt:
+    if old == new and not spoilt and acknowledged:
         return result, None
-    if slot and old == new and not spoilt:
-        # Served already, but the run that did it did not get to say so.
+    job = _Job(saltenv, slots, result)
+    job.switched = old == new and not spoilt
+    if job.switched:
         result.old = recorded.commit if recorded else None
-        proven = new
-    else:
-        proven = old if recorded and acknowledged and not run.fresh else None
+    elif acknowledged and not run.fresh:
+        job.proven = old
     result.state = REPAIRED if spoilt and old == new else SWITCHED if slot else FIRST
     result.changed = True
-    return result, _Job(saltenv, slots, result, proven)
+    return result, job
 
 
 def _similar(branch: str, branches: dict[str, str]) -> str:
@@ -355,26 +369,33 @@ def _is_spoilt(slots: Slots, slot: str) -> bool:
 
 
 def _judge(run: _Run, job: _Job) -> None:
-    """Find out whether the new commit may be served, and say so in the job's result."""
-    result, git = job.result, run.mirror.git
-    old, new = result.old, result.new
-    assert new is not None
+    """Refuse a commit that must not be served, and note what is odd about it.
+
+    Raises RefusedError, GitError.
+    """
+    result = job.result
+    old, new = result.old, _commit(result)
+    if old and old != new and not _is_forward(run, old, new):
+        if job.saltenv.protected:
+            raise RefusedError(
+                f"branch {job.saltenv.branch!r} was rewritten: {new[:12]} does not contain {old[:12]},"
+                f" which {job.saltenv.name} serves, and {job.saltenv.name} is protected",
+                hint="push the branch back or, if it is meant, set protected: false for one sync",
+            )
+        result.state = REWRITTEN
+        result.message = f"the branch was rewritten, it no longer contains {old[:12]}"
+    modules = refuse_unsafe_links(run.mirror.git, new, job.proven, run.ready.pillar_dir)
+    if modules:
+        result.message = f"submodules are not checked out: {', '.join(map(repr, modules))}"
+    _refuse_empty(run, job, new)
+
+
+def _judge_only(run: _Run, job: _Job) -> None:
     try:
-        if old and old != new and not _is_forward(run, old, new):
-            if job.saltenv.protected:
-                raise RefusedError(
-                    f"branch {job.saltenv.branch!r} was rewritten: {new[:12]} does not contain"
-                    f" {old[:12]}, which {job.saltenv.name} serves, and {job.saltenv.name} is protected",
-                    hint="push the branch back, or, if it is meant, set protected: false for one sync",
-                )
-            result.state = REWRITTEN
-            result.message = f"branch {job.saltenv.branch!r} was rewritten, it no longer contains {old[:12]}"
-        modules = refuse_unsafe_links(git, new, job.proven, run.ready.pillar_dir)
-        if modules:
-            result.message = f"submodules are not checked out: {', '.join(map(repr, modules))}"
-        _refuse_empty(run, job, new)
+        if not job.switched:
+            _judge(run, job)
     except SaltbranchError as err:
-        _fail(result, err)
+        _fail(job.result, err)
 
 
 def _is_forward(run: _Run, old: str, new: str) -> bool:
@@ -410,55 +431,56 @@ def _apply(
     notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
 ) -> None:
     _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
+    damaged = [job for job in jobs if job.damaged]
+    if damaged:
+        _rebuild(run)
+        _in_parallel([lambda job=job: _switch(run, job) for job in damaged])  # type: ignore[misc]
     done = [job for job in jobs if job.result.changed]
-    if notify and done:
-        problem = notify(run.ready, [job.result for job in done])
-        if problem:
-            run.notes.append(problem)
+    if not done:
+        return
+    # Told before it is recorded: whoever is killed in between tells it twice, never not at all.
+    problem = notify(run.ready, [job.result for job in done]) if notify else None
+    if problem:
+        run.notes.append(problem)
     for job in done:
         slot, new = job.slots.served(), job.result.new
         if slot and new:
             run.served[job.saltenv.dirname] = prepared.Served(new, slot, int(time.time()))
-    if done:
-        prepared.save_served(run.ready.root, run.served)
-        _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
-        run.mirror.tidy()
+    prepared.save_served(run.ready.root, run.served)
+    _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
+    run.mirror.tidy()
+
+
+def _rebuild(run: _Run) -> None:
+    aside = run.mirror.rebuild()
+    run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
+    run.mirror.fetch(run.ready.remote, timeout=run.ready.fetch_timeout, progress=run.say)
 
 
 def _switch(run: _Run, job: _Job) -> None:
     """Serve the new commit of one saltenv; what goes wrong stays with this saltenv."""
     result, slots = job.result, job.slots
-    _judge(run, job)
-    if not result.changed or result.new is None:
-        return
+    if job.damaged:
+        job.damaged, result.changed, result.message = False, True, ""
+        result.state = SWITCHED if slots.served() else FIRST
     try:
-        served = slots.served()
-        if served is None or slots.head(served) != result.new or result.state == REPAIRED:
+        if not job.switched:
+            _judge(run, job)
             idle = slots.idle()
-            _bring(run, slots, idle, result.new)
+            slots.bring(idle, _commit(result), run.say)
             slots.switch(idle)
         clear_file_list(run.ready.cachedir, job.saltenv.name)
     except SaltbranchError as err:
+        job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
         _fail(result, err)
     except OSError as err:
         _fail(result, os_error(err))
 
 
-def _bring(run: _Run, slots: Slots, slot: str, commit: str) -> None:
-    try:
-        slots.bring(slot, commit, run.say)
-    except GitError:
-        if run.mirror.is_whole(commit):
-            raise
-        raise GitError(
-            f"the mirror {run.mirror.path} lacks objects of {commit[:12]}",
-            hint="it was put aside; the next sync builds a new one",
-        ) from _put_aside(run)
-
-
-def _put_aside(run: _Run) -> None:
-    """Let the next sync build a new mirror: only the missing configuration file says it is damaged."""
-    files.unlink(f"{run.mirror.path}/HEAD")
+def _commit(result: SaltenvResult) -> str:
+    if result.new is None:
+        raise AssertionError(f"nothing to serve for {result.saltenv}")
+    return result.new
 
 
 def _make_sibling(job: _Job) -> None:

@@ -10,11 +10,13 @@ import typer
 from saltbranch import __version__
 from saltbranch.cli import sync
 
+# click's base class of wrong usage; newer typers bring a click of their own.
+_ClickException = typer.BadParameter.__mro__[2]
+
 app = typer.Typer(
     name="saltbranch",
     help="Serve the branches of one Salt repository as Salt environments, and keep them apart.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,5 +42,11 @@ def _main(
 
 def run() -> int:
     """Run the command line of this process; its exit code. Expected errors come out as exceptions."""
-    code = app(args=sys.argv[1:], prog_name="saltbranch", standalone_mode=False)
+    try:
+        code = app(args=sys.argv[1:], prog_name="saltbranch", standalone_mode=False)
+    except _ClickException as err:
+        err.show()
+        return err.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     return code if isinstance(code, int) else 0

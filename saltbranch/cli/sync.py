@@ -60,15 +60,12 @@ def _sync(
     One fetch; then each saltenv whose branch moved is switched in one step. What is served is never
     edited: a reader sees the old commit or the new one.
 
+    \b
     Examples:
-
-        saltbranch sync                    # all saltenvs
-
-        saltbranch sync test --plan        # what would change?
-
-        saltbranch sync --quiet            # from cron
-
-        saltbranch sync --expect 1a2b3c4d  # from a webhook
+      saltbranch sync                    all saltenvs
+      saltbranch sync test --plan        what would change?
+      saltbranch sync --quiet            from cron
+      saltbranch sync --expect 1a2b3c4d  from a webhook
     """
     with progress.shown(enabled=not (quiet or as_json)) as say:
         result = sync_action(
