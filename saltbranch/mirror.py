@@ -107,7 +107,7 @@ class Mirror:
             return
         if not self.is_healthy():
             raise GitError(f"the mirror {self.path} is damaged:\n{indent(mask(done.complaint))}")
-        raise _remote_error(remote, done, timeout)
+        raise remote_error(remote, done, timeout)
 
     def _fetch(
         self, remote: str, timeout: float, progress: Callable[[str], None] | None
@@ -182,13 +182,14 @@ class Mirror:
             return False
 
 
-def _remote_error(remote: str, done: proc.Finished, timeout: float) -> RemoteError:
+def remote_error(remote: str, done: proc.Finished, timeout: float) -> RemoteError:
+    """The error for a git command, `done`, that could not read `remote`."""
     text = mask(done.complaint)
     if done.timed_out:
         why = f"no end after {timeout:g} s"
         hint = "check the network; fetch_timeout: in saltbranch.yaml gives it longer"
     else:
-        why = f"git fetch ended with {done.code}"
+        why = f"git ended with {done.code}"
         hint = next((hint for sign, hint in _HINTS if sign in text), "")
         hint = hint or f"try by hand, as this user: git ls-remote {mask(remote)}"
     tail = f":\n{indent(text)}" if text else ""

@@ -10,9 +10,9 @@ from saltbranch import config as configuration
 from saltbranch import files, locate, masterconf, prepared, proc, saltmaster, targets, topfile
 from saltbranch.actions.sync import FIRST, MISSING, SaltenvResult, SyncResult, os_error
 from saltbranch.config import Config, FileModel
-from saltbranch.errors import ConfigError, RefusedError, RemoteError
-from saltbranch.git import environment, indent, mask, require_version
-from saltbranch.mirror import Mirror
+from saltbranch.errors import ConfigError, RefusedError
+from saltbranch.git import environment, mask, require_version
+from saltbranch.mirror import Mirror, remote_error
 from saltbranch.prepared import Prepared, ServedSaltenv
 from saltbranch.saltmaster import MasterOptions
 
@@ -34,16 +34,21 @@ def open_root(config_path: str, *, write: bool) -> str | None:
         return root
     if not write:
         return None
+    make_root(root)
+    return root
+
+
+def make_root(root: str) -> None:
+    """Make the folder `root`, with our mark in it, for its owner only. Raises RootError."""
+    if files.check_root(root):
+        return
     try:
         os.makedirs(root, mode=0o700, exist_ok=True)
         os.chmod(root, 0o700)
-        os.mkdir(f"{root}/state")
+        os.makedirs(f"{root}/state", exist_ok=True)
         files.write_atomic(f"{root}/{files.MARKER}", "This folder belongs to saltbranch.\n")
-    except FileExistsError:
-        pass  # another saltbranch makes it at this moment; the lock decides who goes on
     except OSError as err:
         raise os_error(err) from err
-    return root
 
 
 def remote_of(config_path: str) -> tuple[str, int]:
@@ -120,14 +125,7 @@ def prepare(
 def plan_first(config_path: str) -> SyncResult:
     """What the first sync would do, without making anything: the remote is only asked for its branches."""
     remote, timeout = remote_of(config_path)
-    argv = ["git", "ls-remote", "--heads", "--", remote]
-    done = proc.run(argv, environment(os.environ), timeout=timeout)
-    if done.code != 0:
-        raise RemoteError(
-            f"cannot read the remote {mask(remote)}:\n{indent(mask(done.complaint))}",
-            hint=f"try by hand, as this user: git ls-remote {mask(remote)}",
-        )
-    heads = dict(reversed(line.split("\trefs/heads/", 1)) for line in done.text.splitlines())
+    heads = remote_heads(remote, timeout)
     machine = configuration.read_file(config_path)
     if machine.saltenvs is None:
         raise ConfigError(
@@ -143,6 +141,16 @@ def plan_first(config_path: str) -> SyncResult:
         result.message = "" if result.changed else f"the remote has no branch {saltenv.branch!r}"
         results.append(result)
     return SyncResult(results, plan=True, restart_needed=None, notes=_outdated(config))
+
+
+def remote_heads(remote: str, timeout: float) -> dict[str, str]:
+    """Branch to commit, asked from the remote without keeping anything. Raises RemoteError."""
+    argv = ["git", "ls-remote", "--heads", "--", remote]
+    done = proc.run(argv, environment(os.environ), timeout=timeout)
+    if done.code != 0:
+        raise remote_error(remote, done, timeout)
+    lines = (line.split("\trefs/heads/", 1) for line in done.text.splitlines())
+    return {branch: commit for commit, branch in lines}
 
 
 def check_minions(config: Config, master: MasterOptions) -> None:
@@ -194,7 +202,7 @@ def _wanted_files(config: Config) -> dict[str, str]:
     wanted = {config.master_config: masterconf.render(config)}
     groups = {s.name: s.minions for s in config.saltenvs}
     for saltenv in config.saltenvs:
-        text = topfile.render_top(saltenv.name, groups[saltenv.name])
+        text = topfile.render_top(saltenv.name, groups)
         for kind in ("states", "pillar"):
             wanted[f"{config.root}/tops/{saltenv.name}/{kind}/top.sls"] = text
     return wanted
@@ -282,3 +290,19 @@ def _model_source(
     head = branches[config.model_branch]
     blob = mirror.git.blob_or_none(head, locate.FILE_NAME) or ""
     return config.model_branch, head, blob
+
+
+def root_of(config_path: str) -> str:
+    """The root that the configuration names, which an earlier sync must have made. Raises ConfigError."""
+    root = open_root(config_path, write=False)
+    if root is None:
+        raise ConfigError(
+            f"there is nothing at the root that {config_path} names yet",
+            hint="make it with: saltbranch sync",
+        )
+    return root
+
+
+def shown_remote(config: Config) -> str:
+    """The remote's URL as it may be shown."""
+    return mask(config.remote)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from saltbranch import __version__
-from saltbranch.cli import sync
+from saltbranch.cli import init, status, sync
 
 # click's base class of wrong usage; newer typers bring a click of their own.
 _ClickException = typer.BadParameter.__mro__[2]
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (sync,):
+for module in (init, sync, status):
     module.register(app)
 
 

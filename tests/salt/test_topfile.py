@@ -63,7 +63,9 @@ class Site:
         source = "salt" if kind == "states" else "pillar"
         path = self.folder / "checkouts" / SALTENVS[saltenv] / source / f"{name}.sls"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        path.write_text(
+            content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+        )
 
     def top(self, content: object, *saltenvs: str) -> None:
         """Give branches a top file of their own, the same for states and pillar."""

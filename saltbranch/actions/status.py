@@ -1,0 +1,171 @@
+"""status: what every saltenv serves, what waits for it, and how the last sync went."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass
+
+from saltbranch import files, history, masterprocess, prepared, saltmaster, targets
+from saltbranch.actions import prepare
+from saltbranch.config import Config, Saltenv
+from saltbranch.errors import GitError
+from saltbranch.history import CommitInfo
+from saltbranch.mirror import Mirror
+from saltbranch.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class SaltenvStatus:
+    """One saltenv. Counts are of commits, merges aside; None where it cannot be told.
+
+    state: in_sync, behind (the remote has more), diverged (the branch was rewritten), missing (the
+    remote has no such branch) or absent (nothing is served yet). remote_ahead: commits on the branch
+    beyond the served one. waiting: commits of the saltenv before it that it lacks. lacking: its commits that
+    the saltenv before it lacks, a hotfix for example. minions: accepted keys that it claims.
+    """
+
+    saltenv: str
+    branch: str
+    promote_from: str | None
+    protected: bool
+    state: str
+    served: CommitInfo | None
+    served_since: int | None
+    head: str | None
+    remote_ahead: int | None
+    waiting: int | None
+    lacking: int | None
+    minions: int
+    checkout: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All saltenvs, and the last sync. Times are seconds since 1970.
+
+    last_good_sync: when the remote was last read and served. failure: what went wrong since.
+    """
+
+    config: str
+    remote: str
+    saltenvs: tuple[SaltenvStatus, ...]
+    last_good_sync: float | None
+    failure: str | None
+    restart_needed: str | None
+    unclaimed: tuple[str, ...]
+    claimed_twice: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {"version": 1, **asdict(self)}
+
+
+def status(config_path: str) -> Status:
+    """What the mirror and the checkouts say; the network is not touched.
+
+    Raises ConfigError, SaltError, GitError.
+    """
+    root = prepare.root_of(config_path)
+    mirror = Mirror(root)
+    branches = mirror.branches() if mirror.exists() else {}
+    config = prepare.load_config(config_path, mirror, branches)
+    master = saltmaster.read(config.salt_config)
+    groups = {s.name: s.minions for s in config.saltenvs}
+    minions = master.accepted_minions()
+    claims = {m: targets.claimed_by(m, groups, master.nodegroups) for m in minions}
+    numbers = {name: sum(c[0][0] == name for c in claims.values() if len(c) == 1) for name in groups}
+    served = prepared.load_served(root)
+    rows = tuple(
+        _saltenv(config, mirror, branches, served, s, numbers[s.name]) for s in config.saltenvs
+    )
+    failure = files.read_or_none(f"{root}/state/failure")
+    return Status(
+        config=config.path,
+        remote=prepare.shown_remote(config),
+        saltenvs=rows,
+        last_good_sync=_mtime_or_none(f"{root}/state/seen"),
+        failure=failure.decode("utf-8", "replace").strip() if failure else None,
+        restart_needed=masterprocess.restart_reason(master.pidfile, config.master_config),
+        unclaimed=tuple(m for m, c in claims.items() if not c),
+        claimed_twice=tuple(m for m, c in claims.items() if len(c) > 1),
+    )
+
+
+def _saltenv(
+    config: Config,
+    mirror: Mirror,
+    branches: dict[str, str],
+    served: dict[str, prepared.Served],
+    saltenv: Saltenv,
+    minions: int,
+) -> SaltenvStatus:
+    slots = Slots(config.root, saltenv.dirname, mirror)
+    slot = slots.served()
+    commit = slots.head(slot) if slot else None
+    head = branches.get(saltenv.branch)
+    before = config.saltenv(saltenv.promote_from) if saltenv.promote_from else None
+    source = branches.get(before.branch) if before else None
+    record = served.get(saltenv.dirname)
+    return SaltenvStatus(
+        saltenv=saltenv.name,
+        branch=saltenv.branch,
+        promote_from=saltenv.promote_from,
+        protected=saltenv.protected,
+        state=_state(mirror, commit, head),
+        served=_describe_or_none(mirror, commit),
+        served_since=record.since if record and record.commit == commit else None,
+        head=head,
+        remote_ahead=_count_or_none(mirror, commit, head),
+        waiting=_count_or_none(mirror, head, source),
+        lacking=_count_or_none(mirror, source, head),
+        minions=minions,
+        checkout=config.checkout(saltenv),
+    )
+
+
+def _state(mirror: Mirror, commit: str | None, head: str | None) -> str:
+    if commit is None:
+        return "absent"
+    if head is None:
+        return "missing"
+    if commit == head:
+        return "in_sync"
+    try:
+        return "behind" if mirror.git.is_ancestor(commit, head) else "diverged"
+    except GitError:
+        return "diverged"
+
+
+def _describe_or_none(mirror: Mirror, commit: str | None) -> CommitInfo | None:
+    try:
+        return history.describe(mirror.path, commit) if commit else None
+    except GitError:
+        return None
+
+
+def _count_or_none(mirror: Mirror, since: str | None, until: str | None) -> int | None:
+    try:
+        return history.count(mirror.git, since, until) if since and until else None
+    except GitError:
+        return None
+
+
+def _mtime_or_none(path: str) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
+
+
+def ago(seconds: float) -> str:
+    """A length of time as people say it: 40 s, 5 min, 3 h, 2 d."""
+    for unit, size, limit in (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 48 * 3600)):
+        if seconds < limit:
+            return f"{max(0, seconds) / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def now() -> float:
+    """The clock, in seconds since 1970."""
+    return time.time()

@@ -1,0 +1,112 @@
+"""``saltbranch status``."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.tree import Tree
+
+from saltbranch.actions.status import SaltenvStatus, Status, ago, now
+from saltbranch.actions.status import status as status_action
+from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
+
+_STATES = {
+    "in_sync": "[green]in sync[/]",
+    "behind": "[yellow]behind[/]",
+    "diverged": "[red]the branch was rewritten[/]",
+    "missing": "[red]the remote has no such branch[/]",
+    "absent": "[yellow]nothing served yet[/]",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `app`."""
+    app.command("status")(_status)
+
+
+def _status(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it anew until you press ^C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.2, help="How often with --watch.")
+    ] = 2,
+) -> int:
+    """Show what every saltenv serves, what waits for it, and how the last sync went.
+
+    The network is not touched: "behind" is what the last sync saw.
+
+    \b
+    Examples:
+      saltbranch status
+      saltbranch status --watch
+      saltbranch status --json | jq '.saltenvs[] | {saltenv, state}'
+    """
+    path = config_path(config)
+    if as_json:
+        print_json(status_action(path).as_dict())
+        return 0
+    console = Console(highlight=False)
+    if not watch:
+        console.print(tree(status_action(path)), soft_wrap=not console.is_terminal)
+        return 0
+    with Live(tree(status_action(path)), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            live.update(tree(status_action(path)), refresh=True)
+
+
+def tree(status: Status) -> Tree:
+    """The picture for people."""
+    root = Tree(f"[bold]{escape(status.remote)}[/]  {_last_sync(status)}")
+    for saltenv in status.saltenvs:
+        _branch(root, saltenv)
+    if status.restart_needed:
+        root.add(f"[yellow]restart the salt-master:[/] {escape(status.restart_needed)}")
+    if status.unclaimed:
+        root.add(f"[yellow]no saltenv claims:[/] {escape(_some(status.unclaimed))}")
+    if status.claimed_twice:
+        root.add(f"[red]two saltenvs claim:[/] {escape(_some(status.claimed_twice))}")
+    return root
+
+
+def _last_sync(status: Status) -> str:
+    good = status.last_good_sync
+    when = f"last good sync {ago(now() - good)} ago" if good else "never synced"
+    return f"{when}; [red]failed since: {escape(status.failure)}[/]" if status.failure else when
+
+
+def _branch(root: Tree, row: SaltenvStatus) -> None:
+    mark = " protected" if row.protected else ""
+    node = root.add(
+        f"[bold]{row.saltenv}[/] <- {escape(row.branch)}  {_STATES[row.state]}"
+        f"  [dim]{_many(row.minions, 'minion')}{mark}[/]"
+    )
+    if row.served:
+        age = ago(row.served.age(now()))
+        node.add(
+            f"serves [cyan]{row.served.commit[:12]}[/] {escape(row.served.subject)}"
+            f" [dim]({escape(row.served.author)}, {age} ago)[/]"
+        )
+    if row.remote_ahead:
+        node.add(f"[yellow]{_many(row.remote_ahead, 'commit')} on the remote not served yet[/]")
+    if row.waiting:
+        node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
+    if row.lacking:
+        node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more

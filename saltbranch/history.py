@@ -1,0 +1,57 @@
+"""What people want to read about commits: the only module that imports GitPython.
+
+Objects are read in this process (GitDB), so no variable of the caller's environment redirects it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+
+from saltbranch.errors import GitError
+from saltbranch.git import Git
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """One commit as people know it; `date` is the committer's, ISO 8601 in UTC."""
+
+    commit: str
+    subject: str
+    author: str
+    date: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return asdict(self)
+
+    def age(self, now: float) -> float:
+        """Seconds between the commit and `now` (seconds since 1970)."""
+        return now - datetime.fromisoformat(self.date).timestamp()
+
+
+def describe(repository: str, commit: str) -> CommitInfo:
+    """Subject, author and date of `commit` in the folder `repository`. Raises GitError."""
+    import git
+    import gitdb.exc
+
+    try:
+        with git.Repo(repository, odbt=git.GitDB, expand_vars=False) as repo:
+            found = repo.commit(commit)
+            subject = str(found.summary)
+            author = f"{found.author.name}"
+            when = datetime.fromtimestamp(found.committed_date, timezone.utc)
+    except (git.GitError, gitdb.exc.ODBError, OSError, ValueError) as err:
+        raise GitError(f"cannot read commit {commit[:12]} in {repository}: {err}") from err
+    return CommitInfo(commit, printable(subject), printable(author), when.isoformat())
+
+
+def printable(text: str) -> str:
+    """`text`, written by strangers, without what would steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def count(git: Git, since: str, until: str) -> int:
+    """How many commits `until` has that `since` lacks, merges aside. Raises GitError."""
+    args = ("rev-list", "--count", "--no-merges", "--end-of-options", f"{since}..{until}")
+    return int(git.out(*args))
