@@ -219,9 +219,9 @@ def _wanted_links(config: Config) -> dict[str, str]:
 
 
 def _outdated(config: Config) -> list[str]:
-    """What `_write_all` would say."""
+    """What `_write_all` would do."""
     return [
-        f"wrote {path}"
+        f"would write {path}"
         for path, text in _wanted_files(config).items()
         if files.read_or_none(path) != text.encode()
     ]

@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.actions.sync import SaltenvResult, SyncResult
 
+_VERBS = {"first": "served for the first time", "rewritten": "switched"}
 _PROBLEMS = ("failed", "missing", "refused")
 
 
@@ -20,7 +21,7 @@ def show(result: SyncResult, *, quiet: bool) -> None:
 
 def lines(result: SyncResult, *, quiet: bool) -> tuple[list[str], list[str]]:
     """The lines for stdout and for stderr."""
-    out = [f"would have {note}" if result.plan else note for note in result.notes]
+    out = list(result.notes)
     err = []
     for saltenv in result.saltenvs:
         if saltenv.state in _PROBLEMS:
@@ -37,8 +38,8 @@ def _line(saltenv: SaltenvResult, *, plan: bool) -> str:
     if not saltenv.changed:
         text = f"{saltenv.saltenv}: {saltenv.branch} at {new}, unchanged"
     else:
-        verb = "would be " if plan else ""
-        text = f"{saltenv.saltenv}: {saltenv.branch} {verb}{saltenv.state}, {old} -> {new}"
+        verb = ("to be " if plan else "") + _VERBS.get(saltenv.state, saltenv.state)
+        text = f"{saltenv.saltenv}: {saltenv.branch} {verb}, {old} -> {new}"
     return f"{text} ({saltenv.message})" if saltenv.message else text
 
 
