@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from saltbranch.errors import SaltbranchError
@@ -18,7 +17,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+# signal(7); the module `signal` would bring `enum` with it.
+_TERM, _KILL = 15, 9
+
 _running: set[int] = set()
+_paths: dict[str, str] = {}
 
 
 class Finished:
@@ -69,7 +72,7 @@ def run(
         (os.POSIX_SPAWN_DUP2, err_w, 2),
     ]
     try:
-        pid = os.posix_spawnp(argv[0], argv, env, file_actions=actions, setpgroup=0)
+        pid = os.posix_spawn(_which(argv[0]), argv, env, file_actions=actions, setpgroup=0)
     except OSError as err:
         os.close(out_r)
         os.close(err_r)
@@ -93,10 +96,19 @@ def run(
     return Finished(argv, os.waitstatus_to_exitcode(status), out, err_text, timed_out=timed_out)
 
 
+def _which(name: str) -> str:
+    """Where `name` is, looked for once: as if the caller's PATH stood in front of every call."""
+    if name not in _paths:
+        folders = [] if "/" in name else os.get_exec_path()
+        found = (f"{folder}/{name}" for folder in folders)
+        _paths[name] = next((path for path in found if os.access(path, os.X_OK)), name)
+    return _paths[name]
+
+
 def kill_all() -> None:
     """End every program that is still running (another thread's, after an interrupt)."""
     for pid in list(_running):
-        _signal_group(pid, signal.SIGTERM)
+        _signal_group(pid, _TERM)
 
 
 def _collect(
@@ -122,7 +134,7 @@ def _collect(
             ready = [fd for fd, _ in poll.poll(wait)]
             if not ready:
                 # TERM first, so that git removes its lock files; KILL when it does not listen.
-                _signal_group(pid, signal.SIGKILL if timed_out else signal.SIGTERM)
+                _signal_group(pid, _KILL if timed_out else _TERM)
                 timed_out, deadline = True, time.monotonic() + 5
                 continue
             for fd in (out_r, err_r):
@@ -160,7 +172,7 @@ def _signal_group(pid: int, signum: int) -> None:
 
 
 def _kill_group(pid: int) -> None:
-    _signal_group(pid, signal.SIGTERM)
+    _signal_group(pid, _TERM)
     for _ in range(50):
         try:
             if os.waitpid(pid, os.WNOHANG)[0]:
@@ -168,7 +180,7 @@ def _kill_group(pid: int) -> None:
         except ChildProcessError:
             return
         time.sleep(0.02)
-    _signal_group(pid, signal.SIGKILL)
+    _signal_group(pid, _KILL)
     try:
         os.waitpid(pid, 0)
     except ChildProcessError:

@@ -5,7 +5,6 @@ Salt is imported inside the functions: that takes a third of a second.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,6 +84,8 @@ def source_files(path: str) -> list[str]:
 
 def fire(opts: Mapping[str, Any], tag: str, data: Mapping[str, object]) -> bool:
     """Put an event on the running master's bus; False when no master took it."""
+    import logging
+
     import salt.utils.event
 
     logging.getLogger("salt").setLevel(logging.CRITICAL)

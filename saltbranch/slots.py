@@ -85,12 +85,14 @@ class Slots:
             files.unlink(f"{gitdir}/{lock}")
         git = Git(self.path(name), work_tree=True)
         self._checkout(git, gitdir, commit, progress)
-        if self.differences(name):
+        odd = self.differences(name)
+        if odd:
             cleaned = git.run("clean", "-ffdxq")
             if cleaned.code != 0:
                 raise failed(cleaned, self.path(name))
             self._checkout(git, gitdir, commit, progress)
-        if odd := self.differences(name):
+            odd = self.differences(name)
+        if odd:
             raise GitError(
                 f"{self.path(name)} does not come out as {commit[:12]}: {len(odd)} files differ, first"
                 f" {odd[0]!r}",

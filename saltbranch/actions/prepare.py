@@ -243,7 +243,7 @@ def _write_all(config: Config, gid: int) -> list[str]:
     notes = []
     for path, text in wanted.items():
         inside = path.startswith(f"{root}/")
-        if files.write_atomic(path, text, mode=0o640 if inside else 0o644):
+        if files.write_atomic(path, text, mode=0o640 if inside else 0o644, durable=not inside):
             notes.append(f"wrote {path}")
     return notes
 

@@ -387,13 +387,14 @@ def _judge(run: _Run, job: _Job) -> None:
     modules = refuse_unsafe_links(run.mirror.git, new, job.proven, run.ready.pillar_dir)
     if modules:
         result.message = f"submodules are not checked out: {', '.join(map(repr, modules))}"
-    _refuse_empty(run, job, new)
 
 
 def _judge_only(run: _Run, job: _Job) -> None:
+    new, git = _commit(job.result), run.mirror.git
     try:
         if not job.switched:
             _judge(run, job)
+            _refuse_empty(run, job, lambda folder: git.blob_or_none(new, folder) is not None)
     except SaltbranchError as err:
         _fail(job.result, err)
 
@@ -406,21 +407,22 @@ def _is_forward(run: _Run, old: str, new: str) -> bool:
         return False
 
 
-def _refuse_empty(run: _Run, job: _Job, new: str) -> None:
-    """Refuse a commit without states, or one that would take away all pillar at once."""
+def _refuse_empty(run: _Run, job: _Job, has: Callable[[str], bool]) -> None:
+    """Refuse a commit without states, or one that would take away all pillar at once.
+
+    has: whether the commit holds a folder.
+    """
     states, pillar = run.ready.states_dir, run.ready.pillar_dir
-    git = run.mirror.git
-    if git.blob_or_none(new, states) is None:
+    what = f"commit {_commit(job.result)[:12]} of {job.saltenv.branch!r}"
+    if not has(states):
         raise RefusedError(
-            f"commit {new[:12]} of {job.saltenv.branch!r} has no folder {states}/",
+            f"{what} has no folder {states}/",
             hint="push a commit that has it, or mend states_dir: in saltbranch.yaml",
         )
     served = job.slots.served()
-    had_pillar = served and os.path.isdir(f"{job.slots.path(served)}/{pillar}")
-    if had_pillar and git.blob_or_none(new, pillar) is None:
+    if served and os.path.isdir(f"{job.slots.path(served)}/{pillar}") and not has(pillar):
         raise RefusedError(
-            f"commit {new[:12]} of {job.saltenv.branch!r} has no folder {pillar}/, which what is served"
-            " has: every minion would lose its pillar",
+            f"{what} has no folder {pillar}/, which what is served has: every minion would lose its pillar",
             hint="push a commit that has it (an empty top.sls in it will do if that is meant)",
         )
 
@@ -468,6 +470,7 @@ def _switch(run: _Run, job: _Job) -> None:
             _judge(run, job)
             idle = slots.idle()
             slots.bring(idle, _commit(result), run.say)
+            _refuse_empty(run, job, lambda folder: os.path.isdir(f"{slots.path(idle)}/{folder}"))
             slots.switch(idle)
         clear_file_list(run.ready.cachedir, job.saltenv.name)
     except SaltbranchError as err:
