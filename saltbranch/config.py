@@ -9,6 +9,7 @@ counts only after it was promoted like any other.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 from collections.abc import Hashable, Mapping
@@ -17,6 +18,7 @@ from pathlib import PurePosixPath
 import msgspec
 import yaml
 
+from saltbranch import files
 from saltbranch.errors import ConfigError
 from saltbranch.git import branch_name_problem
 from saltbranch.locate import FILE_NAME
@@ -123,6 +125,12 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 
 def read_file(path: str) -> FileModel:
     """The file `path`, its keys and types checked. Raises ConfigError naming file, key and fix."""
+    return _read_file(path, files.signature(path))
+
+
+@functools.lru_cache(maxsize=4)
+def _read_file(path: str, _signature: str) -> FileModel:
+    """One version of a file is parsed once: several steps of a first sync ask for it."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()

@@ -13,15 +13,22 @@ from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
+
+    from saltbranch.actions.sync import SaltenvResult
+    from saltbranch.prepared import Prepared
 
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
     arguments = sys.argv[1:]
     quick = _quick_sync(arguments)
-    sys.exit(guarded(quick or _ordinary))
+    code = guarded(quick or _ordinary)
+    if quick:
+        sys.stderr.flush()
+        os._exit(code)  # without taking the interpreter apart first
+    sys.exit(code)
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -79,16 +86,24 @@ def _quick_sync(arguments: list[str]) -> Callable[[], int] | None:
         return None
 
     def work() -> int:
-        from saltbranch import locate, notify
+        from saltbranch import locate
         from saltbranch.actions.sync import sync
-        from saltbranch.cli import sync_text
 
         path = locate.find(config, os.environ, os.getcwd())
-        result = sync(path, only=only, notify=notify.tell)
-        sync_text.show(result, quiet=quiet)
+        result = sync(path, only=only, notify=_notify)
+        if not quiet or result.changed or result.exit_code:
+            from saltbranch.cli import sync_text
+
+            sync_text.show(result, quiet=quiet)
         return result.exit_code
 
     return work
+
+
+def _notify(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
+    from saltbranch import notify
+
+    return notify.tell(ready, results)
 
 
 def _bug_report() -> str:

@@ -117,17 +117,24 @@ class Slots:
         return [path for path in out.split("\0") if path]
 
     def _register(self, name: str, commit: str) -> str:
-        """Make an empty worktree in place of whatever lies there; its git folder."""
-        remove_tree(self.path(name))
-        os.makedirs(self.folder, exist_ok=True)
-        # Twice --force: also over what an interrupted `worktree add` registered and locked.
-        self.mirror.git.out(
-            "worktree", "add", "--quiet", "--force", "--force", "--detach", "--no-checkout", "--",
-            self.path(name), commit,
-        )  # fmt: skip
-        gitdir = self._gitdir(name)
-        if gitdir is None:
-            raise GitError(f"git made no worktree in {self.path(name)}")
+        """Make an empty worktree in place of whatever lies there; its git folder.
+
+        By hand and not by `git worktree add`, which takes several processes, picks a name of its own
+        and leaves a locked registration behind when it is killed. The files are those of
+        gitrepository-layout(5); the slot counts as registered once its `.git` is there, written last.
+        """
+        slot, gitdir = self.path(name), f"{self.mirror.path}/worktrees/{self.dirname}-{name}"
+        remove_tree(slot)
+        remove_tree(gitdir)
+        os.makedirs(gitdir)
+        os.makedirs(slot)
+        for path, text in (
+            (f"{gitdir}/HEAD", commit),
+            (f"{gitdir}/commondir", "../.."),
+            (f"{gitdir}/gitdir", f"{slot}/.git"),
+            (f"{slot}/.git", f"gitdir: {gitdir}"),
+        ):
+            files.write_atomic(path, f"{text}\n", durable=False)
         return gitdir
 
     def switch(self, name: str) -> None:

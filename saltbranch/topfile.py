@@ -93,7 +93,7 @@ _BODY = """\
   {%- set page = text | load_yaml %}
   {%- if page is mapping %}
     {%- do pages.append(page) %}
-    {%- for sls in page.get('include', []) if sls.replace('.', '/') not in queue %}
+    {%- for sls in page.get('include', []) if sls.replace('.', '/') not in queue + ['top'] %}
       {%- do queue.append(sls.replace('.', '/')) %}
     {%- endfor %}
   {%- elif page is not none %}

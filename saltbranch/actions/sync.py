@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import files, locate, masterprocess, prepared, proc
+from saltbranch import files, locate, prepared, proc
 from saltbranch.errors import (
     EXIT_PARTIAL,
     EXIT_PENDING,
@@ -307,8 +307,15 @@ def _reconcile(
         if run.verify and not only:
             ready.boot = prepared.boot_id()
             prepared.save(ready)
-    reason = masterprocess.restart_reason(ready.pidfile, ready.master_config)
-    return SyncResult(results, plan=plan, restart_needed=reason, notes=run.notes)
+    return SyncResult(results, plan=plan, restart_needed=_restart_reason(ready), notes=run.notes)
+
+
+def _restart_reason(ready: Prepared) -> str | None:
+    if not os.path.exists(ready.pidfile):
+        return None  # no master runs
+    from saltbranch import masterprocess
+
+    return masterprocess.restart_reason(ready.pidfile, ready.master_config)
 
 
 def _select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSaltenv]:
