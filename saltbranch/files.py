@@ -84,6 +84,11 @@ def signature(path: str) -> str:
     return f"{st.st_mtime_ns}:{st.st_size}:{st.st_ino}"
 
 
+def boot_id() -> str:
+    """Changes with every start of the machine (proc(5), random/boot_id)."""
+    return (read_or_none("/proc/sys/kernel/random/boot_id") or b"-").decode().strip()
+
+
 class Lock:
     """The one lock of a root: flock(2), so it ends with its holder, however that dies.
 

@@ -65,11 +65,6 @@ def path(root: str) -> str:
     return f"{root}/state/prepared"
 
 
-def boot_id() -> str:
-    """Changes with every start of the machine (proc(5), random/boot_id)."""
-    return (files.read_or_none("/proc/sys/kernel/random/boot_id") or b"-").decode().strip()
-
-
 def load(root: str, config_path: str) -> Prepared | None:
     """What was prepared for `root` from the file `config_path`; None when any part of it is stale."""
     data = files.read_or_none(path(root))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMES = ("a", "b")
+_STAMP = "saltbranch-finished"
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
@@ -60,16 +61,14 @@ class Slots:
         return f"../slots/{self.dirname}/{name}"
 
     def _gitdir(self, name: str) -> str | None:
-        """Where git keeps index and HEAD of the slot (gitrepository-layout(5), worktrees)."""
-        text = files.read_or_none(f"{self.path(name)}/.git")
-        if not text or not text.startswith(b"gitdir: "):
+        """Where git keeps index and HEAD of the slot; None when the slot is not registered there."""
+        gitdir = self._gitdir_path(name)
+        if files.read_or_none(f"{self.path(name)}/.git") != os.fsencode(f"gitdir: {gitdir}\n"):
             return None
-        gitdir = os.fsdecode(text[8:].strip())
-        ours = os.path.realpath(f"{self.mirror.path}/worktrees")
-        back = files.read_or_none(f"{gitdir}/gitdir")
-        if os.path.realpath(os.path.dirname(gitdir)) != ours or back is None:
-            return None
-        return gitdir
+        return gitdir if os.path.exists(f"{gitdir}/gitdir") else None
+
+    def _gitdir_path(self, name: str) -> str:
+        return f"{self.mirror.path}/worktrees/{self.dirname}-{name}"
 
     def bring(self, name: str, commit: str, progress: Callable[[str], None] | None = None) -> None:
         """Make the slot `name` hold `commit`, nothing else and nothing less.
@@ -78,19 +77,44 @@ class Slots:
         """
         if self.served() == name:
             raise AssertionError(f"slot {name} of {self.dirname} is served")
-        gitdir = self._gitdir(name)
-        if gitdir is None:
-            gitdir = self._register(name, commit)
+        known = self._gitdir(name)
+        gitdir = known or self._register(name, commit)
         for lock in ("index.lock", "HEAD.lock"):
             files.unlink(f"{gitdir}/{lock}")
+        untouched = known is None or self._is_untouched(name, gitdir)
+        files.unlink(f"{gitdir}/{_STAMP}")
         git = Git(self.path(name), work_tree=True)
         self._checkout(git, gitdir, commit, progress)
+        if not untouched:
+            self._clean(git, name, gitdir, commit)
+        files.write_atomic(f"{gitdir}/{_STAMP}", _stamp(commit), durable=False)
+
+    def _is_untouched(self, name: str, gitdir: str) -> bool:
+        """Whether nothing was created or removed in any folder of the slot since `bring` finished it.
+
+        Looking at the folders is several times cheaper than looking for strange files. What was changed
+        inside files is none of its business, `git checkout --force` compares each with its index.
+        """
+        head = self.head(name)
+        try:
+            finished = os.stat(f"{gitdir}/{_STAMP}").st_mtime_ns
+            if head is None or files.read_or_none(f"{gitdir}/{_STAMP}") != _stamp(head).encode():
+                return False
+            listed = self.mirror.git.out("ls-tree", "-r", "-d", "-z", "--name-only", head)
+            slot = self.path(name)
+            folders = (f"{slot}/{folder}" for folder in listed.split("\0"))
+            return all(os.stat(folder).st_mtime_ns < finished for folder in folders)
+        except (OSError, GitError):
+            return False
+
+    def _clean(self, git: Git, name: str, gitdir: str, commit: str) -> None:
+        """Remove what is not of `commit`, ignored files too. Raises GitError when something stays."""
         odd = self.differences(name)
         if odd:
             cleaned = git.run("clean", "-ffdxq")
             if cleaned.code != 0:
                 raise failed(cleaned, self.path(name))
-            self._checkout(git, gitdir, commit, progress)
+            self._checkout(git, gitdir, commit, None)
             odd = self.differences(name)
         if odd:
             raise GitError(
@@ -123,7 +147,7 @@ class Slots:
         and leaves a locked registration behind when it is killed. The files are those of
         gitrepository-layout(5); the slot counts as registered once its `.git` is there, written last.
         """
-        slot, gitdir = self.path(name), f"{self.mirror.path}/worktrees/{self.dirname}-{name}"
+        slot, gitdir = self.path(name), self._gitdir_path(name)
         remove_tree(slot)
         remove_tree(gitdir)
         os.makedirs(gitdir)
@@ -151,7 +175,7 @@ class Slots:
         other = "b" if name == "a" else "a"
         if self._gitdir(other) is not None:
             return
-        source = self._gitdir(name)
+        source = self._gitdir_path(name)
         target = self._register(other, commit)
         with os.scandir(self.path(name)) as entries:
             for entry in entries:
@@ -161,6 +185,15 @@ class Slots:
         if index is not None:
             with open(f"{target}/index", "wb") as file:
                 file.write(index)
+            files.write_atomic(f"{target}/{_STAMP}", _stamp(commit), durable=False)
+
+
+def _stamp(commit: str) -> str:
+    """What says that a slot was finished at `commit`, since this machine was started.
+
+    After a power cut the newest files may be empty, so nothing older than that is believed.
+    """
+    return f"{commit} {files.boot_id()}\n"
 
 
 def _link(entry: os.DirEntry[str], target: str) -> None:

@@ -270,7 +270,7 @@ def _reduce(
     ready.cachedir = master.cachedir
     ready.socket = master.event_socket
     ready.pidfile = master.pidfile
-    ready.boot = prepared.boot_id()
+    ready.boot = files.boot_id()
     ready.gid = gid
     ready.fetch_timeout = config.fetch_timeout
     ready.model = _model_source(config, mirror, branches)

@@ -245,7 +245,7 @@ def _look(
         run.notes += done
         run.fresh = True
     run.ready = ready
-    run.verify = run.verify or ready.boot != prepared.boot_id()
+    run.verify = run.verify or ready.boot != files.boot_id()
 
 
 def _fetch(run: _Run, remote: str, timeout: float) -> None:
@@ -305,7 +305,7 @@ def _reconcile(
     else:
         _apply(run, jobs, notify)
         if run.verify and not only:
-            ready.boot = prepared.boot_id()
+            ready.boot = files.boot_id()
             prepared.save(ready)
     return SyncResult(results, plan=plan, restart_needed=_restart_reason(ready), notes=run.notes)
 
