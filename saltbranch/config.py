@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import PurePosixPath
+from typing import Annotated, Any
 
 import msgspec
 import yaml
@@ -22,17 +23,33 @@ from saltbranch import files
 from saltbranch.errors import ConfigError
 from saltbranch.git import branch_name_problem
 from saltbranch.locate import FILE_NAME
-from saltbranch.targets import Matcher, find_overlap, parse_minions
+from saltbranch.targets import KINDS, Matcher, find_overlap, parse_minions
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
 _SALTENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+_TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_MATCHERS = {
+    "type": "object",
+    "properties": dict.fromkeys(KINDS, _TARGETS),
+    "additionalProperties": False,
+}
+# What parse_minions takes, in the words of a JSON schema; the precise messages are its own.
+_MINIONS = {
+    "anyOf": [
+        {"type": "string"},
+        _MATCHERS,
+        {"type": "array", "items": {"anyOf": [{"type": "string"}, _MATCHERS]}},
+    ]
+}
 
 
 class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry below `saltenvs:` as it stands in the file."""
 
     branch: str
-    minions: object
+    minions: Annotated[Any, msgspec.Meta(extra_json_schema=_MINIONS)]
     promote_from: str | None = None
     protected: bool = False
 
@@ -96,7 +113,20 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key that stands twice, which YAML forbids and PyYAML lets pass."""
+    """SafeLoader that refuses what PyYAML lets pass or fails on without saying where.
+
+    YAML forbids a key that stands twice; 2026-13-45 is no date; half a surrogate pair is no text.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
+        try:
+            value: object = super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            if isinstance(value, str):
+                value.encode()
+        except ValueError as err:
+            problem = f"{str(err)[:100]} (does it want quotes?)"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
+        return value
 
 
 def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
@@ -141,7 +171,9 @@ def _read_file(path: str, _signature: str) -> FileModel:
         ) from err
     except UnicodeDecodeError as err:
         raise ConfigError(f"{path} is not UTF-8 text: {err}", hint="save it as UTF-8") from err
-    return parse(text, path)
+    machine = parse(text, path)
+    check_machine(machine, path)
+    return machine
 
 
 def parse(text: str, path: str) -> FileModel:
@@ -172,8 +204,21 @@ def parse(text: str, path: str) -> FileModel:
         return msgspec.convert(data, FileModel)
     except msgspec.ValidationError as err:
         message, _, place = str(err).partition(" - at `$.")
-        key = place.rstrip("`").replace("[...]", "") or "(top)"
-        raise ConfigError(f"{path}: {key}: {message[0].lower()}{message[1:]}") from err
+        key = place.rstrip("`").replace("saltenvs[...]", f"saltenvs.{_first_misfit(saltenvs)}")
+        raise ConfigError(
+            f"{path}: {key}: {message[0].lower()}{message[1:]}",
+            hint="saltbranch init --remote URL --plan shows an example of the file",
+        ) from err
+
+
+def _first_misfit(saltenvs: object) -> str:
+    """The name of the entry below `saltenvs:` that msgspec refuses; it tells only that there is one."""
+    for name, entry in saltenvs.items() if isinstance(saltenvs, dict) else ():
+        try:
+            msgspec.convert({name: entry}, dict[str, SaltenvModel])
+        except msgspec.ValidationError:
+            return str(name)
+    return "(unknown)"
 
 
 def _refuse_unknown(
@@ -210,15 +255,10 @@ def build(machine: FileModel, path: str, model: FileModel | None = None, origin:
             f"{path}: no remote", hint="add `remote: <URL of the control repository>`"
         )
     check_remote(remote, path)
-    for key in ("root", "master_config", "salt_config"):
-        _check_path(key, getattr(machine, key), path)
+    check_machine(machine, path)
     states_dir = _inside("states_dir", source.states_dir, path)
     pillar_dir = _inside("pillar_dir", source.pillar_dir, path)
     _check_apart(states_dir, pillar_dir, path)
-    if machine.fetch_timeout < 1:
-        raise ConfigError(f"{path}: fetch_timeout is in seconds and must be at least 1")
-    if problem := branch_name_problem(machine.model_branch):
-        raise ConfigError(f"{path}: model_branch is no branch name: {problem}")
     if not source.saltenvs:
         raise ConfigError(
             f"{path}: no saltenvs" + (f" (nor in {FILE_NAME} on its branch)" if model else ""),
@@ -242,6 +282,29 @@ def build(machine: FileModel, path: str, model: FileModel | None = None, origin:
     )
 
 
+def check_machine(machine: FileModel, path: str) -> None:
+    """Refuse values of the machine's own keys that cannot be used. Raises ConfigError."""
+    if machine.remote:
+        check_remote(machine.remote, path)
+    for key in ("root", "master_config", "salt_config"):
+        _check_path(key, getattr(machine, key), path)
+    if not 1 <= machine.fetch_timeout <= 86400:
+        raise ConfigError(
+            f"{path}: fetch_timeout: {machine.fetch_timeout} is not from 1 to 86400",
+            hint="it is in seconds; the default is 300",
+        )
+    if problem := branch_name_problem(machine.model_branch):
+        raise _no_branch("model_branch", machine.model_branch, problem, path)
+
+
+def _no_branch(key: str, branch: str, problem: str, path: str) -> ConfigError:
+    shown = branch if len(branch) <= 300 else f"{branch[:300]}..."
+    return ConfigError(
+        f"{path}: {key}: {shown!r} is no branch: {problem}",
+        hint="write it as `git branch` shows it in a clone",
+    )
+
+
 def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
     if not _SALTENV.fullmatch(name):
         raise ConfigError(
@@ -249,7 +312,7 @@ def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
             hint="letters, digits, '_', '-' and '.', starting with a letter or digit, 64 at most",
         )
     if problem := branch_name_problem(entry.branch):
-        raise ConfigError(f"{path}: saltenvs.{name}.branch: {entry.branch!r} is no branch: {problem}")
+        raise _no_branch(f"saltenvs.{name}.branch", entry.branch, problem, path)
     return Saltenv(
         name=name,
         branch=entry.branch,
@@ -263,7 +326,7 @@ def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
 def dirname(branch: str) -> str:
     """The folder for `branch`: letters, digits and '._-' kept, everything else an underscore."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", branch)[:200]
-    return f"_{safe}" if safe[0] in ".-" else safe
+    return f"_{safe}" if safe[:1] in ("", ".", "-") else safe
 
 
 def _check_saltenvs(saltenvs: tuple[Saltenv, ...], path: str) -> None:
@@ -318,7 +381,7 @@ def check_remote(remote: str, path: str) -> None:
             f"{path}: remote starts with '-' or holds a control character",
             hint="write a URL such as git@git.example.com:ops/salt.git",
         )
-    if re.match(r"[A-Za-z0-9]+::", remote):
+    if re.match(r"[A-Za-z0-9+.-]+::", remote):
         raise ConfigError(
             f"{path}: remote names a git remote helper ({remote.split('::')[0]}::), which may run commands",
             hint="use ssh, https, git or a path",

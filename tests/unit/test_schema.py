@@ -1,0 +1,55 @@
+"""The JSON schema that editors get says what the configuration's own check says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from saltbranch import config
+from saltbranch.errors import ConfigError
+
+GOOD: dict[str, Any] = {
+    "remote": "git@git.example.com:ops/salt.git",
+    "saltenvs": {
+        "test": {"branch": "develop", "minions": "test*"},
+        "stage": {
+            "branch": "stage",
+            "promote_from": "test",
+            "minions": ["stage*", {"list": ["s1"]}],
+        },
+        "prod": {"branch": "master", "minions": {"nodegroup": "prod"}, "protected": True},
+    },
+}
+
+
+def both_accept(data: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether the schema and whether the check accept `data`."""
+    validator = jsonschema.Draft202012Validator(config.json_schema())
+    try:
+        config.build(config.parse(repr(data), "saltbranch.yaml"), "/x/saltbranch.yaml")
+    except ConfigError:
+        checked = False
+    else:
+        checked = True
+    return not list(validator.iter_errors(data)), checked
+
+
+def test_both_accept_a_good_file() -> None:
+    assert both_accept(GOOD) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"remot": "x"},
+        {"fetch_timeout": "soon"},
+        {"saltenvs": {"test": {"minions": "x"}}},
+        {"saltenvs": {"test": {"branch": "develop", "minions": {"grain": "role:web"}}}},
+        {"saltenvs": {"test": {"branch": "develop", "minions": 5}}},
+        {"saltenvs": {"test": {"branch": "develop", "minions": "x", "protectd": True}}},
+    ],
+)
+def test_both_refuse(change: dict[str, Any]) -> None:
+    assert both_accept({**GOOD, **change}) == (False, False)
