@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 MARKER = ".saltbranch"
 
+# What is to be renamed into place. No name that saltbranch gives to a folder or file holds a '~'.
+_NEW = "~.saltbranch-new"
+
 
 def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = True) -> bool:
     """Replace `path` by `text` in one rename unless it holds just that; True when it was written.
@@ -25,7 +28,7 @@ def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = Tru
     data = text.encode("utf-8", "surrogateescape")
     if read_or_none(path) == data:
         return False
-    temporary = f"{path}.saltbranch-new"
+    temporary = path + _NEW
     unlink(temporary)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -61,7 +64,7 @@ def unlink(path: str) -> None:
 
 def replace_symlink(target: str, path: str) -> None:
     """Make `path` a symlink to `target` by one rename(2), which readers never see half done."""
-    temporary = f"{path}.saltbranch-new"
+    temporary = path + _NEW
     unlink(temporary)
     os.symlink(target, temporary)
     os.replace(temporary, path)
@@ -111,8 +114,11 @@ class Lock:
             os.close(self.fd)
             raise
         text = f"pid {os.getpid()}, since {time.strftime('%Y-%m-%dT%H:%M:%S%z')}: {_command()}\n"
-        os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, text.encode("utf-8", "replace"), 0)
+        try:
+            os.ftruncate(self.fd, 0)
+            os.pwrite(self.fd, text.encode("utf-8", "replace"), 0)
+        except OSError:
+            pass  # on a full disk it is held all the same
         return self
 
     def keep_with_children(self) -> None:
@@ -166,6 +172,10 @@ def check_root(root: str) -> bool:
         raise RootError(
             f"root {root} cannot be read by user id {os.geteuid()}",
             hint="run saltbranch as the owner of that folder",
+        ) from err
+    except OSError as err:
+        raise RootError(
+            f"root {root} cannot be used: {err.strerror}", hint="mend root: in saltbranch.yaml"
         ) from err
     if st.st_uid != os.geteuid():
         raise RootError(

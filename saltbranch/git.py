@@ -158,6 +158,8 @@ def branch_name_problem(name: str) -> str | None:
     """Why git would refuse `name` as a branch, None when it is fine (git-check-ref-format(1))."""
     if not name or name == "@" or name.startswith("-"):
         return "it is empty, '@' or starts with '-'"
+    if any(len(os.fsencode(part)) > 250 for part in name.split("/")):
+        return "a part of it is longer than a file name can be"
     if any(ord(c) <= 32 or ord(c) == 127 or c in "~^:?*[\\" for c in name):
         return "it holds a space, a control character or one of ~^:?*[\\"
     if ".." in name or "@{" in name or "//" in name or name.endswith((".", "/")):

@@ -18,6 +18,9 @@ FILE_NAME = "saltbranch.yaml"
 SYSTEM_FILE = "/etc/salt/saltbranch.yaml"
 ENVIRONMENT_VARIABLE = "SALTBRANCH_CONFIG"
 
+# A line that starts so may hold keys that a look for `root:` overlooks.
+_NOT_PLAIN = ("{", '"', "'", "?", "\ufeff", "%", "-")
+
 
 def find(explicit: str | None, environ: Mapping[str, str], cwd: str) -> str:
     """The file to use: --config, $SALTBRANCH_CONFIG, the root of the clone around `cwd`, /etc/salt.
@@ -60,6 +63,8 @@ def plain_root(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
+                if line[:1] in _NOT_PLAIN:
+                    return None
                 if not line.startswith("root"):
                     continue
                 key, _, value = line.partition(":")

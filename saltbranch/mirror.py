@@ -96,6 +96,8 @@ class Mirror:
         itself is at fault.
         """
         if not self.exists():
+            if os.path.lexists(self.path):
+                raise GitError(f"the mirror {self.path} is damaged:\n  it has no config file")
             self.create()
         done = self._fetch(remote, timeout, progress)
         if done.code == 0:
@@ -105,7 +107,7 @@ class Mirror:
             done = self._fetch(remote, timeout, progress)
         if done.code == 0:
             return
-        if not self.is_healthy():
+        if not self.is_healthy() or ("object" in done.complaint and not self._has_all_files()):
             raise GitError(f"the mirror {self.path} is damaged:\n{indent(mask(done.complaint))}")
         raise remote_error(remote, done, timeout)
 
@@ -136,9 +138,14 @@ class Mirror:
         return done.code == 0 and not done.err
 
     def is_whole(self, commit: str) -> bool:
-        """Whether everything that `commit` needs is here (reads all its trees)."""
-        done = self.git.run("rev-list", "--objects", "--quiet", "-1", "--end-of-options", commit)
-        return done.code == 0
+        """Whether the history of `commit` is here, and all its files (reads every one of them)."""
+        for args in (("rev-list", "--quiet", "--end-of-options"), ("archive", "--output=/dev/null")):
+            if self.git.run(*args, commit).code != 0:
+                return False
+        return True
+
+    def _has_all_files(self) -> bool:
+        return all(self.is_whole(commit) for commit in self.branches().values())
 
     def rebuild(self) -> str:
         """Put a damaged mirror aside, for a look at it, and start an empty one; its new path."""

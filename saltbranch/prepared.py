@@ -73,11 +73,21 @@ def load(root: str, config_path: str) -> Prepared | None:
     lines = os.fsdecode(data).split("\n")
     if lines[0] != FORMAT or lines[-1] != "end":
         return None
+    try:
+        prepared = _parse(lines[1:-1])
+    except (IndexError, ValueError):
+        return None
+    if prepared is None or prepared.root != root:
+        return None
+    return prepared if config_path in [name for name, _ in prepared.signatures] else None
+
+
+def _parse(lines: list[str]) -> Prepared | None:
     prepared = Prepared()
     prepared.saltenvs = []
     prepared.signatures = []
     prepared.model = None
-    for line in lines[1:-1]:
+    for line in lines:
         key, *words = line.split("\t")
         if key == "signature":
             if files.signature(words[0]) != words[1]:
@@ -91,8 +101,6 @@ def load(root: str, config_path: str) -> Prepared | None:
             setattr(prepared, key, int(words[0]))
         elif key in _TEXTS:
             setattr(prepared, key, words[0])
-    if prepared.root != root or (config_path not in [name for name, _ in prepared.signatures]):
-        return None
     return prepared
 
 

@@ -72,7 +72,7 @@ def run(
         (os.POSIX_SPAWN_DUP2, err_w, 2),
     ]
     try:
-        pid = os.posix_spawn(_which(argv[0]), argv, env, file_actions=actions, setpgroup=0)
+        pid = os.posix_spawn(_which(argv[0]), list(argv), env, file_actions=actions, setpgroup=0)
     except OSError as err:
         os.close(out_r)
         os.close(err_r)

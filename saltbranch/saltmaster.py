@@ -6,7 +6,7 @@ Salt is imported inside the functions: that takes a third of a second.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,7 @@ class MasterOptions:
         return f"{self.sock_dir}/master_event_pull.ipc"
 
     def accepted_minions(self) -> list[str]:
-        """The ids of the minions whose key the master accepted; empty when it has none or hides them."""
+        """The ids of the minions whose key the master accepted; none when it hides them."""
         try:
             return sorted(n for n in os.listdir(f"{self.pki_dir}/minions") if not n.startswith("."))
         except OSError:
@@ -91,3 +91,185 @@ def fire(opts: Mapping[str, Any], tag: str, data: Mapping[str, object]) -> bool:
     logging.getLogger("salt").setLevel(logging.CRITICAL)
     with salt.utils.event.get_master_event(opts, opts["sock_dir"], listen=False) as bus:
         return bool(bus.fire_event(dict(data), tag, timeout=2000))
+
+
+def known_options() -> frozenset[str]:
+    """Every option that Salt knows for a master or a minion; none without Salt."""
+    try:
+        import salt.config as config
+    except ImportError:
+        return frozenset()
+    known = (config.VALID_OPTS, config.DEFAULT_MASTER_OPTS, config.DEFAULT_MINION_OPTS)
+    return frozenset(str(option) for options in known for option in options)
+
+
+def cached(opts: Mapping[str, Any], minion_id: str, pillarenv: str) -> tuple[Any, Any]:
+    """What the master remembers of a minion: its grains and its pillar, each None when there is
+    none.
+
+    opts: the master's. Raises SaltError when the cache cannot be read.
+    """
+    import salt.cache
+    import salt.exceptions
+
+    try:
+        cache = salt.cache.factory(opts)
+        grains = cache.fetch("grains", minion_id)
+        pillar = cache.fetch("pillar", f"{minion_id}:{pillarenv}") or cache.fetch(
+            "pillar", minion_id
+        )
+        old = {} if grains else cache.fetch(f"minions/{minion_id}", "data")  # before 3008
+    except (salt.exceptions.SaltException, OSError, ValueError) as err:
+        raise SaltError(
+            f"cannot read what the master remembers of {minion_id}: {err}",
+            hint="run saltbranch as the user of the salt-master, or name a file with --grains",
+        ) from err
+    old = old if isinstance(old, dict) else {}
+    return grains or old.get("grains") or None, pillar or old.get("pillar") or None
+
+
+class TopEvaluator:
+    """A top file evaluated for one minion by Salt's own template and match code.
+
+    For a process that does nothing else (topchild.py): it narrows what Salt's templates can do for
+    good. Nothing is written but below `folder`.
+    """
+
+    def __init__(
+        self,
+        opts: Mapping[str, Any],
+        *,
+        minion_id: str,
+        saltenv: str,
+        roots: list[str],
+        grains: Mapping[str, Any],
+        pillar: Mapping[str, Any],
+        folder: str,
+        functions_id: str,
+    ) -> None:
+        """Take the master's options, and where the saltenv's files are.
+
+        functions_id: whose id the functions called in Jinja go by.
+        """
+        self.saltenv = saltenv
+        self.roots = roots
+        self.opts: dict[str, Any] = {
+            **dict(opts or default_options()),
+            "id": minion_id,
+            "minion_id": minion_id,
+            "saltenv": saltenv,
+            "grains": dict(grains),
+            "pillar": dict(pillar),
+            "file_client": "local",
+            "file_roots": {saltenv: roots},
+            "pillar_roots": {saltenv: roots},
+            "cachedir": folder,
+            "extension_modules": f"{folder}/extmods",
+            "module_dirs": [],
+        }
+        self._functions_opts = {**self.opts, "id": functions_id}
+        del self._functions_opts["minion_id"]
+
+    def functions(self, names: Iterable[str]) -> dict[str, Callable[..., Any]]:
+        """Salt's execution functions of these names."""
+        import salt.loader
+
+        modules = sorted({name.partition(".")[0] for name in names})
+        loaded = salt.loader.minion_mods(self._functions_opts, whitelist=modules)
+        return {name: _bare(loaded[name]) for name in names}
+
+    def render(
+        self,
+        path: str,
+        context: Mapping[str, Any],
+        filters: frozenset[str],
+        refusal: Callable[[str], Callable[..., Any]],
+    ) -> Any:
+        """The data that the file `path` stands for. Raises whatever Salt or `context` raises.
+
+        context: the variables of its Jinja, ``opts`` among them. filters: those of Salt's own
+        filters that it may use. refusal: what stands in for another one.
+        """
+        import io
+
+        import salt.fileclient
+        import salt.loader
+        import salt.template
+        import salt.utils.jinja
+        import salt.utils.templates as templates
+        from salt.utils.decorators.jinja import JinjaFilter, JinjaGlobal
+
+        JinjaFilter.salt_jinja_filters = {
+            name: function if name in filters else refusal(f"the filter {name}")
+            for name, function in JinjaFilter.salt_jinja_filters.items()
+        }
+        JinjaGlobal.salt_jinja_globals["ifelse"] = refusal("ifelse")
+        salt.utils.jinja.SaltCacheLoader = _bounded(salt.utils.jinja.SaltCacheLoader)
+        client = salt.fileclient.PillarClient(self.opts)
+        loaded = salt.loader.render(self.opts, {})
+
+        def jinja(data: Any, saltenv: str, sls: str, **kwargs: Any) -> Any:
+            # _pillar_rend: look into the roots themselves, for states too, instead of a cache to be
+            # filled.
+            done = templates.JINJA(
+                data,
+                to_str=True,
+                saltenv=saltenv,
+                sls=sls,
+                tmplpath=kwargs.get("tmplpath"),
+                _pillar_rend=True,
+                fileclient=client,
+                **context,
+            )
+            if not done["result"]:
+                raise SaltError(str(done["data"]).strip().splitlines()[-1])
+            return io.StringIO(done["data"])
+
+        renderers = {"jinja": jinja, "json": loaded["json"], "yaml": loaded["yaml"]}
+        return salt.template.compile_template(
+            path, renderers, "jinja|yaml", None, None, saltenv=self.saltenv
+        )
+
+    def matches(self, target: str, items: list[Any]) -> bool:
+        """Whether the minion is meant by `target`, as a top file has it. Raises whatever Salt
+        raises.
+        """
+        import salt.loader
+
+        matchers = salt.loader.matchers(self.opts)
+        nodegroups = self.opts.get("nodegroups") or {}
+        return bool(matchers["confirm_top.confirm_top"](target, items, nodegroups))
+
+
+def default_options() -> dict[str, Any]:
+    """The options of a master without a configuration file."""
+    import salt.config
+
+    return dict(salt.config.DEFAULT_MASTER_OPTS)
+
+
+def _bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` without the attributes of a loaded one, which lead to the loader and its
+    options.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _bounded(loader: Any) -> Any:
+    """A template loader of Salt's, less the files outside of its roots, which it would open as
+    well.
+    """
+
+    class Bounded(loader):  # type: ignore[misc]
+        def get_source(self, environment: Any, template: str) -> Any:
+            source = super().get_source(environment, template)
+            real = os.path.realpath(source[1])
+            if not any(real.startswith(f"{os.path.realpath(r)}/") for r in self.searchpath):
+                raise SaltError(f"it includes {template!r}, which lies outside of its saltenv")
+            return source
+
+    return Bounded

@@ -137,8 +137,25 @@ class Slots:
 
     def differences(self, name: str) -> list[str]:
         """Files of the slot that are changed, missing or not of its commit, ignored ones included."""
-        out = Git(self.path(name), work_tree=True).out("ls-files", "-z", "--modified", "--others")
-        return [path for path in out.split("\0") if path]
+        git = Git(self.path(name), work_tree=True)
+        out = git.out("ls-files", "-z", "--modified", "--others")
+        odd = [path for path in out.split("\0") if path]
+        return self._not_as_git_writes(git, name, odd) if odd else []
+
+    def _not_as_git_writes(self, git: Git, name: str, odd: list[str]) -> list[str]:
+        """Those of `odd` that differ from what git makes of the same file in a moment.
+
+        A file whose line ends .gitattributes wants otherwise counts as modified right after its checkout.
+        """
+        scratch = f"{self._gitdir_path(name)}/as-git-writes"
+        found = []
+        for start in range(0, len(odd), 500):
+            some = odd[start : start + 500]
+            remove_tree(scratch)
+            git.run("checkout-index", "--quiet", f"--prefix={scratch}/", "--", *some)
+            found += [p for p in some if not _are_equal(f"{self.path(name)}/{p}", f"{scratch}/{p}")]
+        remove_tree(scratch)
+        return found
 
     def _register(self, name: str, commit: str) -> str:
         """Make an empty worktree in place of whatever lies there; its git folder.
@@ -186,6 +203,19 @@ class Slots:
             with open(f"{target}/index", "wb") as file:
                 file.write(index)
             files.write_atomic(f"{target}/{_STAMP}", _stamp(commit), durable=False)
+
+
+def _are_equal(one: str, other: str) -> bool:
+    """Whether two files are of one kind and hold the same; false when one of them is missing."""
+    try:
+        modes = os.lstat(one).st_mode, os.lstat(other).st_mode
+        if modes[0] != modes[1]:
+            return False
+        if os.path.islink(one):
+            return os.readlink(one) == os.readlink(other)
+        return files.read_or_none(one) == files.read_or_none(other)
+    except OSError:
+        return False
 
 
 def _stamp(commit: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -68,14 +69,14 @@ def _parse_item(item: object, where: str) -> Iterable[Matcher]:
                 yield _checked(cast(Kind, kind), _text(one, where), where)
     else:
         raise ConfigError(
-            f"{where}: {item!r} is not a minion target",
+            f"{where}: {reprlib.repr(item)} is not a minion target",
             hint='write a glob such as "web*", or {list: [web1, web2]}, {pcre: ...}, {nodegroup: ...}',
         )
 
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise ConfigError(f"{where}: {value!r} is not a text", hint="put it in quotes")
+        raise ConfigError(f"{where}: {reprlib.repr(value)} is not a text", hint="put it in quotes")
     return value
 
 

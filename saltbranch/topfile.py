@@ -47,7 +47,8 @@ BRANCH_TOP = "branch_top.jinja"
 _HEAD = """\
 #!jinja|json
 {#- Written by saltbranch and overwritten by it. It gives the sls files that the branch's own top
-    file names to the minions of this saltenv, and to no others. #}
+    file names to the minions of this saltenv, and to no others. When Salt blames a line of this
+    file, it may mean the line of that number in the branch's top file. #}
 """
 
 # Whether two globs or expressions can meet cannot be decided beforehand, but here there is one id.
@@ -70,9 +71,12 @@ _NODEGROUPS = """\
     {%- endif %}
   {%- endfor %}
 {%- endmacro %}
-{%- for group in groups if salt['match.compound'](['N@' ~ group], minion) and not_by_id(group, []) %}
-  {{- raise('nodegroup ' ~ group ~ ' of saltenv ' ~ own ~ ' does not go by minion id alone: '
-            ~ not_by_id(group, [])) }}
+{%- for group in groups if salt['match.compound'](['N@' ~ group], minion) %}
+  {%- set words = not_by_id(group, []) %}
+  {%- if words %}
+    {{- raise('nodegroup ' ~ group ~ ' of saltenv ' ~ own ~ ' does not go by minion id alone: '
+              ~ words) }}
+  {%- endif %}
 {%- endfor %}
 """
 

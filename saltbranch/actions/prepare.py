@@ -5,10 +5,11 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Sequence
 
 from saltbranch import config as configuration
 from saltbranch import files, locate, masterconf, prepared, proc, saltmaster, targets, topfile
-from saltbranch.actions.sync import FIRST, MISSING, SaltenvResult, SyncResult, os_error
+from saltbranch.actions.sync import FIRST, MISSING, SaltenvResult, SyncResult, os_error, select
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import environment, mask, require_version
@@ -28,8 +29,6 @@ def open_root(config_path: str, *, write: bool) -> str | None:
     require_version()
     machine = configuration.read_file(config_path)
     root = os.path.normpath(machine.root)
-    if not root.startswith("/") or root == "/":
-        raise ConfigError(f"{config_path}: root: {machine.root!r} is not an absolute path below /")
     if files.check_root(root):
         return root
     if not write:
@@ -45,8 +44,9 @@ def make_root(root: str) -> None:
     try:
         os.makedirs(root, mode=0o700, exist_ok=True)
         os.chmod(root, 0o700)
-        os.makedirs(f"{root}/state", exist_ok=True)
-        files.write_atomic(f"{root}/{files.MARKER}", "This folder belongs to saltbranch.\n")
+        # Before anything else and in one call: whoever is killed here leaves an empty folder or a marked one.
+        os.close(os.open(f"{root}/{files.MARKER}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.makedirs(f"{root}/state", mode=0o750, exist_ok=True)
     except OSError as err:
         raise os_error(err) from err
 
@@ -122,7 +122,7 @@ def prepare(
     return ready, notes
 
 
-def plan_first(config_path: str) -> SyncResult:
+def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     """What the first sync would do, without making anything: the remote is only asked for its branches."""
     remote, timeout = remote_of(config_path)
     heads = remote_heads(remote, timeout)
@@ -133,8 +133,10 @@ def plan_first(config_path: str) -> SyncResult:
             hint="run saltbranch init first, it serves nothing that the remote does not have",
         )
     config = configuration.build(machine, config_path, origin=remote)
+    check_minions(config, saltmaster.read(config.salt_config))
+    _refuse_foreign(config.master_config)
     results = []
-    for saltenv in config.saltenvs:
+    for saltenv in select(_served_saltenvs(config), only):
         result = SaltenvResult(saltenv.name, saltenv.branch, None, heads.get(saltenv.branch))
         result.changed = result.new is not None
         result.state = FIRST if result.changed else MISSING
@@ -250,7 +252,7 @@ def _write_all(config: Config, gid: int) -> list[str]:
 
 def _give_to_group(root: str, gid: int) -> None:
     """Let group `gid` read everything; set-gid folders hand it on to what is made later."""
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, topdown=False):  # root last: its group says it is done
         os.chown(folder, -1, gid)
         os.chmod(folder, 0o2750)
         for name in [*names, *(f for f in folders if os.path.islink(f"{folder}/{f}"))]:
@@ -274,12 +276,16 @@ def _reduce(
     ready.gid = gid
     ready.fetch_timeout = config.fetch_timeout
     ready.model = _model_source(config, mirror, branches)
-    ready.saltenvs = [
-        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected) for s in config.saltenvs
-    ]
+    ready.saltenvs = _served_saltenvs(config)
     sources = [config.path, *saltmaster.source_files(config.salt_config), *_wanted_files(config)]
     ready.signatures = [(path, files.signature(path)) for path in dict.fromkeys(sources)]
     return ready
+
+
+def _served_saltenvs(config: Config) -> list[ServedSaltenv]:
+    return [
+        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected) for s in config.saltenvs
+    ]
 
 
 def _model_source(

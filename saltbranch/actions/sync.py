@@ -160,27 +160,54 @@ def sync(
 
     Raises RemoteError, GitError, ConfigError, RootError, LockedError, UsageError, RefusedError.
     """
-    root = locate.plain_root(config_path)
-    if root is None or not files.check_root(root):
-        from saltbranch.actions import prepare
+    expect = _hash_or_none(expect)
+    try:
+        with _umask(0o027):
+            root = _find_root(config_path, write=not plan)
+            if root is None:
+                from saltbranch.actions import prepare
 
-        root = prepare.open_root(config_path, write=not plan)
-        if root is None:
-            return prepare.plan_first(config_path)
-    with _umask(0o027), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
-        run = _Run(Mirror(root), say)
-        try:
-            _look(run, config_path, root, expect, expect_timeout, write=not plan)
-            lock.keep_with_children()
-            result = _reconcile(run, only, plan=plan, verify=verify, notify=notify)
-        except SaltbranchError as err:
-            if not plan:
-                _remember_failure(root, err.message)
-            raise
-        if not plan:
-            problems = [f"{s.saltenv}: {s.message}" for s in result.saltenvs if s.state in _PROBLEMS]
-            _remember_failure(root, "\n".join(problems))
-        return result
+                return prepare.plan_first(config_path, only)
+            with files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
+                run = _Run(Mirror(root), say)
+                run.verify = verify
+                try:
+                    _look(run, config_path, root, expect, expect_timeout, write=not plan)
+                    lock.keep_with_children()
+                    result = _reconcile(run, only, plan=plan, notify=notify)
+                except (SaltbranchError, OSError) as err:
+                    if not plan:
+                        _remember_failure(root, str(err))
+                    raise
+                if not plan:
+                    _remember_failure(root, _problems(result))
+                return result
+    except OSError as err:
+        raise os_error(err) from err
+
+
+def _hash_or_none(expect: str | None) -> str | None:
+    """What `expect` names; None for the zeros that a webhook sends about a deleted branch."""
+    if expect is None:
+        return None
+    if not 4 <= len(expect) <= 64 or expect.strip("0123456789abcdefABCDEF"):
+        raise UsageError(
+            f"{expect!r} is not the hash of a commit", hint="give at least its first 4 hex digits"
+        )
+    return expect if expect.strip("0") else None
+
+
+def _find_root(config_path: str, *, write: bool) -> str | None:
+    """The root to work on; None when it is not there yet and `write` forbids to make it.
+
+    The plain look at the file counts only where an earlier sync proved that it saw right.
+    """
+    root = locate.plain_root(config_path)
+    if root is not None and prepared.load(root, config_path) and files.check_root(root):
+        return root
+    from saltbranch.actions import prepare
+
+    return prepare.open_root(config_path, write=write)
 
 
 class _umask:  # noqa: N801 - reads like the function it wraps
@@ -197,6 +224,10 @@ class _umask:  # noqa: N801 - reads like the function it wraps
 
 
 _PROBLEMS = (FAILED, MISSING, REFUSED)
+
+
+def _problems(result: SyncResult) -> str:
+    return "\n".join(f"{s.saltenv}: {s.message}" for s in result.saltenvs if s.state in _PROBLEMS)
 
 
 def _remember_failure(root: str, text: str) -> None:
@@ -236,7 +267,7 @@ def _look(
             )
         time.sleep(1)
         _fetch(run, remote, timeout)
-    if ready is not None and not _is_model_current(run, ready):
+    if ready is not None and (run.verify or not _is_model_current(run, ready)):
         ready = None
     if ready is None:
         from saltbranch.actions import prepare
@@ -286,13 +317,11 @@ def _reconcile(
     only: Sequence[str],
     *,
     plan: bool,
-    verify: bool,
     notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
 ) -> SyncResult:
     ready = run.ready
     run.served = prepared.load_served(ready.root)
-    run.verify = run.verify or verify
-    wanted = _select(ready.saltenvs, only)
+    wanted = select(ready.saltenvs, only)
     jobs: list[_Job] = []
     results = []
     for saltenv in wanted:
@@ -318,7 +347,8 @@ def _restart_reason(ready: Prepared) -> str | None:
     return masterprocess.restart_reason(ready.pidfile, ready.master_config)
 
 
-def _select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSaltenv]:
+def select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSaltenv]:
+    """Those named in `only`, all when it is empty. Raises UsageError."""
     known = [s.name for s in saltenvs]
     for name in only:
         if name not in known:
@@ -332,9 +362,10 @@ def _decide(run: _Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, _Job | No
     recorded = run.served.get(saltenv.dirname)
     slots = Slots(run.ready.root, saltenv.dirname, run.mirror)
     slot = slots.served()
-    # Killed between the rename and the record: what git says of the served slot is what is served.
-    acknowledged = recorded is not None and recorded.slot == slot
-    old = recorded.commit if recorded and acknowledged else slots.head(slot) if slot else None
+    head = slots.head(slot) if slot else None
+    # Not the recorded slot: a run was killed between the rename and the record, so git knows what is served.
+    known = recorded if recorded and recorded.slot == slot else None
+    old = known.commit if known else head
     result = SaltenvResult(saltenv.name, saltenv.branch, old, new)
     if new is None:
         result.state = MISSING
@@ -345,14 +376,16 @@ def _decide(run: _Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, _Job | No
             + _similar(saltenv.branch, run.branches)
         )
         return result, None
-    spoilt = bool(slot and run.verify and _is_spoilt(slots, slot))
-    if old == new and not spoilt and acknowledged:
+    spoilt = slot is not None and (
+        head is None or head != old or (run.verify and _is_edited(slots, slot))
+    )
+    if old == new and not spoilt and known:
         return result, None
     job = _Job(saltenv, slots, result)
     job.switched = old == new and not spoilt
     if job.switched:
         result.old = recorded.commit if recorded else None
-    elif acknowledged and not run.fresh:
+    elif known and not run.fresh:
         job.proven = old
     result.state = REPAIRED if spoilt and old == new else SWITCHED if slot else FIRST
     result.changed = True
@@ -366,9 +399,7 @@ def _similar(branch: str, branches: dict[str, str]) -> str:
     return f". It has {same[0]!r}: branch names are case-sensitive" if same else ""
 
 
-def _is_spoilt(slots: Slots, slot: str) -> bool:
-    if slots.head(slot) is None:
-        return True
+def _is_edited(slots: Slots, slot: str) -> bool:
     try:
         return bool(slots.differences(slot))
     except GitError:
@@ -410,8 +441,9 @@ def _is_forward(run: _Run, old: str, new: str) -> bool:
     try:
         return run.mirror.git.is_ancestor(old, new)
     except GitError:
-        # After a rebuilt mirror the old commit may be unknown: then it is in no branch any more.
-        return False
+        if not run.mirror.is_whole(new):
+            raise
+        return False  # the old commit is unknown since the mirror was rebuilt: it is in no branch any more
 
 
 def _refuse_empty(run: _Run, job: _Job, has: Callable[[str], bool]) -> None:
@@ -479,12 +511,16 @@ def _switch(run: _Run, job: _Job) -> None:
             slots.bring(idle, _commit(result), run.say)
             _refuse_empty(run, job, lambda folder: os.path.isdir(f"{slots.path(idle)}/{folder}"))
             slots.switch(idle)
-        clear_file_list(run.ready.cachedir, job.saltenv.name)
     except SaltbranchError as err:
         job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
         _fail(result, err)
     except OSError as err:
         _fail(result, os_error(err))
+    else:
+        try:
+            clear_file_list(run.ready.cachedir, job.saltenv.name)
+        except OSError as err:
+            result.message = f"the master may overlook new files for a while: {os_error(err).message}"
 
 
 def _commit(result: SaltenvResult) -> str:

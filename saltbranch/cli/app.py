@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from saltbranch import __version__
-from saltbranch.cli import init, status, sync
+from saltbranch.cli import demo, doctor, explain, init, install, prune, schema, status, sync
 
 # click's base class of wrong usage; newer typers bring a click of their own.
-_ClickException = typer.BadParameter.__mro__[2]
+_ClickException: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="saltbranch",
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (init, sync, status):
+for module in (init, sync, status, explain, doctor, install, prune, demo, schema):
     module.register(app)
 
 
@@ -46,7 +46,7 @@ def run() -> int:
         code = app(args=sys.argv[1:], prog_name="saltbranch", standalone_mode=False)
     except _ClickException as err:
         err.show()
-        return err.exit_code
+        return int(err.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None
     return code if isinstance(code, int) else 0

@@ -1,0 +1,1 @@
+"""`saltbranch demo`: the main job on a throw-away salt-master."""

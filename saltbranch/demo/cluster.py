@@ -1,13 +1,13 @@
 """A real salt-master and real minions on loopback, in one folder, without root.
 
-Everything they write is below that folder; only the sockets move to a short temporary folder
-when their paths would be too long for the kernel. The configuration and the folders of the
-system's own Salt are neither read nor written.
+Everything they write is below that folder, except that a folder with a path too long for sockets
+gets short symlinks in /tmp. The configuration and the folders of the system's own Salt are
+neither read nor written.
 
-The daemons do not outlive their starter: on Linux the kernel ends them when the thread that
-called `Cluster.start` ends, however it ends (``prctl(2)``, ``PR_SET_PDEATHSIG``), unless
-``outlive=True``. What is left to the caller is the folder, and to turn SIGTERM into an exception,
-so that the ``with`` block is left in order; ^C does that by itself.
+The daemons do not outlive their starter, however it ends: a small guard process ends them when
+its pipe from the starter is closed, unless ``outlive=True``. What is left to the caller is the
+folder, and to turn SIGTERM into an exception, so that the ``with`` block is left in order; ^C
+does that by itself.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +40,7 @@ START_SECONDS: Final = 90
 STOP_SECONDS: Final = 2  # a minion whose master has gone takes six, over nothing
 CALL_SECONDS: Final = 120
 
-_MARK: Final = "SALTBRANCH_CLUSTER"
+_OUTPUT: Final = "daemon.out"
 _SUN_PATH: Final = 107  # unix(7), less the closing NUL
 _LONGEST_SOCKET: Final = len("/run/minion_event_0123456789_publish_pull.ipc")
 _MASTER: Final = ""  # no minion can be called so
@@ -52,11 +53,19 @@ sys.argv[0] = {title!r}
 sys.exit(script())
 """
 
-# PR_SET_PDEATHSIG is 1. The starter may have died already, before the request.
-_TIED: Final = """\
-import ctypes, os, signal
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-os.getppid() == {parent} or os._exit(1)
+# Told on stdin which process groups there are; stdin ends when the starter has gone.
+_GUARD: Final = """\
+import os, signal, sys, time
+groups = set()
+for line in sys.stdin:
+    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+for last in (signal.SIGTERM, signal.SIGKILL) if groups else ():
+    for group in groups:
+        try:
+            os.killpg(group, last)
+        except OSError:
+            pass
+    time.sleep({seconds})
 """
 
 # What a small machine can do without while it starts; nothing here changes what is served.
@@ -118,6 +127,7 @@ class Cluster:
         self._progress = progress or (lambda message: None)
         self._outlive = outlive
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._guard: subprocess.Popen[bytes] | None = None
         self._aliases: Path | None = None
         self._ports = (0, 0)
         self._client: Any = None
@@ -174,21 +184,24 @@ class Cluster:
         """Stop and start the salt-master alone, and wait until every minion answers again."""
         self._close_client()
         self._progress("restarting salt-master")
-        _stop([self._daemons.pop(_MASTER)])
+        self._end([_MASTER])
         self._start_master()
         self._wait()
 
     def stop(self) -> None:
         """End all daemons and what they have started; may be called at any time, and again."""
+        self._end(list(self._daemons))
+        _kill_leftovers(self.root)
+        if self._guard:
+            self._guard.communicate()
+            self._guard = None
         self._close_client()
-        _stop(list(self._daemons.values()))
-        self._daemons.clear()
-        _kill_marked(self.root)
         if self._aliases:
             shutil.rmtree(self._aliases, ignore_errors=True)
             self._aliases = None
 
     def __enter__(self) -> Cluster:
+        """Start it."""
         self.start()
         return self
 
@@ -198,6 +211,7 @@ class Cluster:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Stop it."""
         self.stop()
 
     def run(self, program: str, *arguments: str, timeout: float = CALL_SECONDS) -> Answer:
@@ -268,16 +282,12 @@ class Cluster:
         self._spawn(_MASTER, "salt-master", self.config_dir)
 
     def _spawn(self, name: str, program: str, config: Path) -> None:
-        with (self._folder(name) / "out").open("ab") as out:
-            self._daemons[name] = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    ("" if self._outlive else _tie()) + _script(program),
-                    "-c",
-                    str(config),
-                    *(["--disable-keepalive"] if program == "salt-minion" else []),
-                ],
+        argv = [sys.executable, "-c", _script(program), "-c", str(config)]
+        if program == "salt-minion":
+            argv.append("--disable-keepalive")
+        with (self._folder(name) / _OUTPUT).open("ab") as out:
+            daemon = subprocess.Popen(
+                argv,
                 env=self._environment(),
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
@@ -285,14 +295,34 @@ class Cluster:
                 stderr=out,
                 start_new_session=True,
             )
+        self._daemons[name] = daemon
+        self._tell_guard("+", daemon)
+
+    def _end(self, names: Sequence[str]) -> None:
+        daemons = [self._daemons[name] for name in names]
+        _stop(daemons)
+        for name, daemon in zip(names, daemons, strict=True):
+            del self._daemons[name]
+            self._tell_guard("-", daemon)
+
+    def _tell_guard(self, sign: str, daemon: subprocess.Popen[bytes]) -> None:
+        if self._outlive:
+            return
+        if self._guard is None:
+            argv = [sys.executable, "-I", "-S", "-c", _GUARD.format(seconds=STOP_SECONDS)]
+            self._guard = subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True)
+        assert self._guard.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self._guard.stdin.write(f"{sign}{daemon.pid}\n".encode())
+            self._guard.stdin.flush()
 
     def _environment(self) -> dict[str, str]:
         """The starter's environment without what leads Salt elsewhere, and with this package."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("SALT_")}
         package = str(Path(__file__).resolve().parents[2])
-        path = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
-        env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*path, package]))
-        env[_MARK] = str(self.root)
+        if package != sysconfig.get_path("purelib"):
+            path = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+            env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*path, package]))
         return env
 
     def _wait(self) -> None:
@@ -321,7 +351,7 @@ class Cluster:
             raise SaltError(f"no answer from {late} in {START_SECONDS} s\n{self._logs()}")
 
     def _master_is_up(self) -> bool:
-        """Whether the port that takes returns is open, which a worker's being there follows."""
+        """Whether the port for requests is open; before that a ping is a waste of a second."""
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self._ports[1])) == 0
 
@@ -341,7 +371,9 @@ class Cluster:
     def _logs(self, lines: int = 15) -> str:
         """The ends of all logs, oldest first, for a message."""
         ends = []
-        for log in (self._folder(name) / file for name in self._daemons for file in ("out", "log")):
+        for log in (
+            self._folder(name) / file for name in self._daemons for file in (_OUTPUT, "log")
+        ):
             text = log.read_text("utf-8", "replace") if log.exists() else ""
             ends += [f"--- {log}", *text.splitlines()[-lines:]] if text else []
         return "\n".join(ends)
@@ -409,28 +441,39 @@ class Cluster:
 
     def _seed_keys(self, minion: str) -> None:
         """Give a minion its key, and the master the other half: nobody else is let in."""
-        import salt.crypt
-
         own = self._folder(minion) / "pki"
         accepted = self.root / "master" / "pki" / "minions" / minion
         if accepted.exists():
             return
-        private, public = salt.crypt.gen_keys(2048)
+        private, public = _key_pair()
         own.mkdir(parents=True, mode=0o700)
         accepted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         (own / "minion.pem").touch(mode=0o600)
-        (own / "minion.pem").write_text(private)
-        (own / "minion.pub").write_text(public)
-        accepted.write_text(public)
+        (own / "minion.pem").write_bytes(private)
+        (own / "minion.pub").write_bytes(public)
+        accepted.write_bytes(public)
+
+
+def _key_pair() -> tuple[bytes, bytes]:
+    """What ``salt.crypt.gen_keys`` makes, whose arguments differ from release to release."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private, public
 
 
 def _script(program: str) -> str:
     name = "salt_main" if program == "salt" else program.replace("-", "_")
     return _SCRIPT.format(name=name, title=program)
-
-
-def _tie() -> str:
-    return _TIED.format(parent=os.getpid()) if sys.platform == "linux" else ""
 
 
 def _free_ports() -> tuple[int, int]:
@@ -478,16 +521,29 @@ def _signal_group(group: int, signum: int) -> bool:
     return True
 
 
-def _kill_marked(root: Path) -> None:
+def _kill_leftovers(root: Path) -> None:
     """End jobs that left their daemon's process group (``salt.utils.process.daemonize``)."""
-    for process in _marked(root):
+    for process in processes_of(root):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
 
-def _marked(root: Path) -> Iterator[int]:
-    mark = os.fsencode(f"{_MARK}={root}")
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
-                yield int(folder.name)
+def processes_of(root: Path) -> list[int]:
+    """The ids of all processes whose output goes where a daemon of the cluster in `root` writes.
+
+    Empty where there is no /proc. Their environment would say more, but Salt overwrites it with
+    the title of the process.
+    """
+    return [
+        int(folder.name)
+        for folder in Path("/proc").glob("[0-9]*")
+        if any(_is_output(folder / "fd" / number, root) for number in "12")
+    ]
+
+
+def _is_output(descriptor: Path, root: Path) -> bool:
+    try:
+        path = descriptor.readlink()
+    except OSError:  # gone, or somebody else's
+        return False
+    return path.name == _OUTPUT and root in path.parents

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import salt._logging
 import salt.config
 import salt.loader
 import salt.pillar
@@ -19,6 +21,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from saltbranch import targets
+from saltbranch.errors import ConfigError
 from saltbranch.targets import Matcher
 from saltbranch.topfile import BRANCH_TOP, render_top
 
@@ -39,6 +42,16 @@ SLS = ("common", "web", "db", "secret", "more.sub")
 KINDS = pytest.mark.parametrize("kind", ["states", "pillar"])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quiet_salt() -> Iterator[None]:
+    """Salt sets the root logger to its lowest level at import, and keeps its lines for the exit."""
+    salt._logging.shutdown_temp_handler()
+    level = logging.root.level
+    logging.root.setLevel(logging.CRITICAL)
+    yield
+    logging.root.setLevel(level)
+
+
 class Site:
     """Three saltenvs, as a sync leaves them; what a minion gets is named ``saltenv:sls``."""
 
@@ -56,8 +69,8 @@ class Site:
                 checkout = folder / "checkouts" / branch / source
                 checkout.mkdir(parents=True)
                 for sls in SLS:
-                    state = {"test.nop": []} if kind == "states" else True
-                    self.write(saltenv, sls.replace(".", "/"), {f"{saltenv}:{sls}": state}, kind)
+                    content: dict[str, Any] = {f"{saltenv}:{sls}": {"test.nop": []}}
+                    self.write(saltenv, sls.replace(".", "/"), content, kind)
 
     def write(self, saltenv: str, name: str, content: object, kind: str) -> None:
         """Put an sls file into a branch, from data or from text."""
@@ -191,6 +204,15 @@ def test_only_members_get_anything(site: Site, kind: str, minion: str, saltenv: 
     site.top({"base": {"*": ["common"]}})
 
     assert site.roles(kind, minion) == ([f"{saltenv}:common"] if saltenv else [])
+
+
+@KINDS
+@pytest.mark.parametrize(("minion", "saltenv"), [("test1", "test"), ("prod1", "prod")])
+def test_asking_for_another_saltenv_gives_nothing(
+    site: Site, kind: str, minion: str, saltenv: str
+) -> None:
+    site.top({"base": {"*": ["common"]}})
+
     for asked in SALTENVS:
         assert site.roles(kind, minion, asked) == ([f"{asked}:common"] if asked == saltenv else [])
 
@@ -349,7 +371,7 @@ def test_a_top_file_without_roles_gives_nothing_and_no_error(site: Site, top: st
 BROKEN = {
     "a syntax error": "base:\n  '*': [common]\n{% if %}\n",
     "an undefined name": "base:\n  '*': [common]\n  '{{ nothing }}': [web]\n",
-    "a function that fails": "base:\n  '*': [common]\n{{ salt['no.such']() }}\n",
+    "an expression that fails": "base:\n  '*': [common]\n{{ 1 // 0 }}\n",
     "a missing include": "{% include 'nowhere.sls' %}\nbase:\n  '*': [common]\n",
     "a missing top include": "include: [nowhere]\nbase:\n  '*': [common]\n",
     "no YAML": "base:\n  '*': [common\n",
@@ -361,7 +383,7 @@ BROKEN = {
     "a target without a list": "base:\n  '*': common\n",
     "a target with nothing": "base:\n  '*':\n",
     "an item that is a list": "base:\n  '*': [[common]]\n",
-    "another renderer": "#!py\ndef run():\n  return {'base': {'*': ['common']}}\n",
+    "another renderer, valid as YAML": "#!py\ndef run():\n  return dict(base=TOP)\n",
     "two match types": "base:\n  'web*': [{match: pcre}, common]\ntest:\n  'web*': [web]\n",
 }
 
@@ -375,10 +397,16 @@ def test_a_broken_branch_top_is_an_error_for_its_members_alone(site: Site, top: 
         pillar = site.pillar("test1", saltenv)
         assert list(pillar) == ["_errors"]
         assert "Rendering Primary Top file failed" in pillar["_errors"][0]
-        (run,) = site.apply("test1", saltenv).values()
-        assert run["result"] is False
+    (run,) = site.apply("test1").values()
+    assert run["result"] is False
     assert site.roles("pillar", "prod1") == ["prod:common"]
-    assert site.roles("states", "prod1") == ["prod:common"]
+
+
+def test_states_of_another_saltenv_work_beside_a_broken_branch_top(site: Site) -> None:
+    site.top({"base": {"*": ["common"]}})
+    site.top("{% if %}", "test")
+
+    assert site.chunks("prod1") == ["prod:common"]
 
 
 TRICKS = {
@@ -513,14 +541,14 @@ class Renderer:
 
 
 @pytest.fixture(scope="module")
-def renderer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renderer]:
-    yield Renderer(tmp_path_factory.mktemp("renderer"))
+def renderer(tmp_path_factory: pytest.TempPathFactory) -> Renderer:
+    return Renderer(tmp_path_factory.mktemp("renderer"))
 
 
 HOSTILE = [
     "'", '"', "\\", "\\'", "' or true or '", "')) or (('", "{{ 7 }}", "{% raw %}", "%}{{ 7 }}{%",
-    "#}", "{#", "a\nb", "\n", "\r\n", "\t", "a\u2028b", "\x85", "né", "🧂", "\x00", "\\x41", "\\U0001f9c2",
-    "$(id)", "-%}", "##", "% set own = 'prod'",
+    "#}", "{#", "a\nb", "\n", "\r\n", "\t", "a\u2028b", "\x85", "né", "🧂", "\x00", "\\x41",
+    "\\U0001f9c2", "-%}", "##", "% set own = 'prod'",
 ]  # fmt: skip
 
 
@@ -538,13 +566,17 @@ def test_no_text_gets_out_of_its_quotes(renderer: Renderer, kind: targets.Kind, 
         "nodegroup": text,
     }[kind]
     groups = {text: [Matcher(kind, target)], "stage": [Matcher("list", "nobody")]}
+    # A nodegroup's name that holds a line end is none to salt.utils.minions.parse_target.
+    known = kind != "nodegroup" or "\n" not in text
 
-    assert renderer.render(groups, text, text, functions) == {text: {"*": ["common"]}}
+    got = renderer.render(groups, text, text, functions)
+
+    assert got == ({text: {"*": ["common"]}} if known else {})
     assert renderer.render(groups, "stranger", text, functions) == {}
 
 
 SLOW = settings(
-    max_examples=80,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -559,7 +591,7 @@ def _texts(*pieces: str) -> st.SearchStrategy[str]:
 def _compiles(pattern: str) -> bool:
     try:
         targets.parse_minions({"pcre": pattern}, "minions")
-    except targets.ConfigError:
+    except ConfigError:
         return False
     return True
 

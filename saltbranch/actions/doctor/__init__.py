@@ -1,0 +1,196 @@
+"""doctor: look for the settings that break saltenvs, and say how to mend each.
+
+Gathers what is on this machine and hands it to the rules in ``saltbranch/findings``. Changes
+nothing, and goes on where something cannot be read: each part that had to be left out is a finding
+itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from saltbranch import config as configuration
+from saltbranch import git, locate, saltmaster
+from saltbranch.actions import prepare
+from saltbranch.actions.doctor import look_master, look_minion, look_root, look_tops
+from saltbranch.config import Config, FileModel
+from saltbranch.errors import ConfigError, SaltbranchError
+from saltbranch.findings import SEVERITIES, Finding, fleet, in_order, setup
+from saltbranch.git import mask
+from saltbranch.mirror import Mirror
+from saltbranch.saltmaster import MasterOptions
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorResult:
+    """What is wrong, worst first. model: where the saltenvs stand, None when they could not be
+    read.
+    """
+
+    config: str | None
+    model: str | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 when there is an error or a warning; notes do not count."""
+        return int(any(finding.severity != "note" for finding in self.findings))
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        severities = [finding.severity for finding in self.findings]
+        return {
+            "version": 1,
+            "config": self.config,
+            "model": self.model,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "count": {severity: severities.count(severity) for severity in SEVERITIES},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """As much of the configuration as could be read; root and salt_config are paths."""
+
+    path: str | None
+    root: str
+    salt_config: str
+    config: Config | None
+
+
+def doctor(config: str | None = None, *, minion_config: str | None = None) -> DoctorResult:
+    """Look at everything on this machine that decides what minions get.
+
+    config: saltbranch.yaml, looked for in the usual places when None. minion_config: a minion's
+    main file, otherwise the one beside the master's. Raises nothing that is expected.
+    """
+    found: list[Finding] = []
+    attempt = _Attempts(found)
+    attempt("the version of git", lambda: setup.git_version(_git_version()))
+    known = _load(config, found)
+    master = _master(known.salt_config, found)
+    places = look_master.Salt(known.salt_config)
+    ours = known.config
+    if master.exists:
+        attempt("Salt's configuration", lambda: look_master.look(ours, master, places))
+    if ours:
+        attempt("what is served", lambda: look_root.look(ours, master))
+        attempt("the master's file", lambda: look_master.own_file(ours, master, places))
+        attempt("the branches' top files", lambda: look_tops.look(ours))
+        attempt("the minions", lambda: _fleet(ours, master))
+    elif known.path:
+        attempt("the root", lambda: look_root.look_outside(known.root, master))
+    attempt(
+        "the minion's configuration",
+        lambda: look_minion.look(ours, master, places.known, minion_config),
+    )
+    model = _model(ours) if ours else None
+    return DoctorResult(known.path, model, in_order(found))
+
+
+class _Attempts:
+    """Runs each part of the examination, whatever another one ran into."""
+
+    def __init__(self, found: list[Finding]) -> None:
+        self.found = found
+
+    def __call__(self, what: str, part: Callable[[], Iterable[Finding]]) -> None:
+        try:
+            self.found += part()
+        except (SaltbranchError, OSError) as err:
+            text = err.message if isinstance(err, SaltbranchError) else str(err)
+            hint = err.hint if isinstance(err, SaltbranchError) else ""
+            self.found.append(
+                Finding(
+                    "not-checked",
+                    "warning",
+                    f"{what} could not be looked at: {mask(text)}",
+                    "What is wrong there remains unknown.",
+                    hint or "run saltbranch doctor as the user who runs the sync",
+                )
+            )
+
+
+def _git_version() -> tuple[int, ...]:
+    try:
+        return git.version()
+    except SaltbranchError:
+        return ()
+
+
+def _load(explicit: str | None, found: list[Finding]) -> _Known:
+    """Read the configuration; what is wrong with it is a finding."""
+    path, machine = None, FileModel()
+    try:
+        path = locate.find(explicit, os.environ, os.getcwd())
+        machine = configuration.read_file(path)
+        root = os.path.normpath(machine.root)
+        mirror = Mirror(root)
+        config = prepare.load_config(path, mirror, mirror.branches() if mirror.exists() else {})
+    except SaltbranchError as err:
+        found.append(_broken(err))
+        return _Known(path, os.path.normpath(machine.root), machine.salt_config, None)
+    return _Known(path, root, config.salt_config, config)
+
+
+def _broken(err: SaltbranchError) -> Finding:
+    return Finding(
+        "configuration" if isinstance(err, ConfigError) else "mirror",
+        "error",
+        mask(err.message),
+        "No sync works with it; only what does not depend on it was looked at.",
+        err.hint or "mend it",
+    )
+
+
+def _master(salt_config: str, found: list[Finding]) -> MasterOptions:
+    """The master's options; without a readable master there are none."""
+    nothing = MasterOptions(path=salt_config, exists=False)
+    if not os.path.exists(salt_config):
+        found.append(
+            Finding(
+                "no-master",
+                "note",
+                f"{salt_config} does not exist",
+                "Without a salt-master here nothing about its options can be said.",
+                "run saltbranch doctor on the salt-master, or name its file as salt_config:",
+            )
+        )
+        return nothing
+    if not os.access(salt_config, os.R_OK):
+        found.append(
+            Finding(
+                "salt-config",
+                "error",
+                f"{salt_config} cannot be read by user id {os.geteuid()}",
+                "Salt, asked by this user, would take its defaults for the master's options.",
+                "run saltbranch as a user who may read it",
+            )
+        )
+        return nothing
+    try:
+        return saltmaster.read(salt_config)
+    except SaltbranchError as err:
+        found.append(
+            Finding(
+                "salt-config",
+                "error",
+                err.message,
+                "The salt-master cannot start with it.",
+                err.hint,
+            )
+        )
+        return nothing
+
+
+def _fleet(config: Config, master: MasterOptions) -> Iterable[Finding]:
+    groups = {s.name: s.minions for s in config.saltenvs}
+    return fleet.check(master.accepted_minions(), groups, master.nodegroups, config.path)
+
+
+def _model(config: Config) -> str:
+    if config.model_in_repository:
+        return f"{locate.FILE_NAME} on branch {config.model_branch} of the control repository"
+    return config.path

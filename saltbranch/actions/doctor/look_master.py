@@ -1,0 +1,135 @@
+"""Gather what the salt-master's configuration says, and where."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from saltbranch import files, masterconf, masterprocess, saltconf, saltmaster, topfile
+from saltbranch.config import Config
+from saltbranch.findings import Finding, setup
+from saltbranch.findings import master as rules
+from saltbranch.saltconf import ConfFile
+from saltbranch.saltmaster import MasterOptions
+
+_MOST_FILES = 20_000
+
+
+class Salt:
+    """Salt's configuration files for the master, read when first asked for."""
+
+    def __init__(self, salt_config: str) -> None:
+        """Take the path of the main file."""
+        self.path = salt_config
+        self._files: list[ConfFile] | None = None
+        self._known: frozenset[str] | None = None
+
+    @property
+    def files(self) -> list[ConfFile]:
+        """The main file and those it includes."""
+        if self._files is None:
+            self._files = saltconf.read(self.path, "master.d/*.conf")
+        return self._files
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every option that Salt knows."""
+        if self._known is None:
+            self._known = saltmaster.known_options()
+        return self._known
+
+
+def look(config: Config | None, master: MasterOptions, salt: Salt) -> Iterator[Finding]:
+    """The master's options, and what other programs left."""
+    yield from _unreadable(salt.files)
+    yield from rules.check(described(config, master, salt))
+    backends = [str(name) for name in master.opts.get("fileserver_backend") or ()]
+    git_pillar = any("git" in entry for entry in master.opts.get("ext_pillar") or ())
+    yield from rules.gitfs_locks(
+        _gitfs_locks(master.cachedir), used="gitfs" in backends or git_pillar
+    )
+
+
+def described(config: Config | None, master: MasterOptions, salt: Salt) -> rules.Master:
+    """The options with all that the rules need to judge them."""
+    file_roots = masterconf.file_roots(config) if config else {}
+    pillar_roots = masterconf.pillar_roots(config) if config else {}
+    return rules.Master(
+        opts=master.opts,
+        places=saltconf.places(salt.files),
+        known=salt.known,
+        file_roots=file_roots,
+        pillar_roots=pillar_roots,
+        groups={s.name: s.minions for s in config.saltenvs} if config else {},
+        with_top=frozenset(_with_top(master.opts)),
+        served=tuple(_served(file_roots)),
+        config=config.path if config else "",
+        master_config=config.master_config if config else "",
+    )
+
+
+def own_file(config: Config, master: MasterOptions, salt: Salt) -> Iterator[Finding]:
+    """The file that saltbranch writes: there, ours, current, included, and known to the running
+    master.
+    """
+    data = files.read_or_none(config.master_config)
+    text = data.decode("utf-8", "replace") if data is not None else None
+    included = [os.path.realpath(file.path) for file in salt.files]
+    yield from setup.master_file(
+        config.master_config,
+        text=text,
+        wanted=masterconf.render(config),
+        ours=text is not None and masterconf.is_ours(text),
+        included=not master.exists or os.path.realpath(config.master_config) in included,
+        master=config.salt_config,
+    )
+    if master.exists:
+        yield from setup.restart(masterprocess.restart_reason(master.pidfile, config.master_config))
+
+
+def _unreadable(found: Iterable[ConfFile]) -> Iterator[Finding]:
+    for file in found:
+        if file.problem:
+            yield Finding(
+                "salt-config",
+                "error",
+                f"{file.path}: {file.problem}",
+                "The salt-master does not start with it, or runs without what it says.",
+                "mend that file, and see that the salt-master's user can read it",
+            )
+
+
+def _with_top(opts: Mapping[str, Any]) -> Iterator[str]:
+    for option in ("file_roots", "pillar_roots"):
+        for folders in (opts.get(option) or {}).values():
+            for folder in folders or ():
+                if os.path.exists(f"{folder}/top.sls"):
+                    yield str(folder)
+
+
+def _served(file_roots: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """What the file server must not hide: sls files, and the links to the branches' top files."""
+    for folders in file_roots.values():
+        left = _MOST_FILES
+        for folder in folders:
+            for where, _, names in os.walk(folder):
+                for name in names:
+                    if name.endswith(".sls") or name == topfile.BRANCH_TOP:
+                        path = f"{where}/{name}"
+                        yield path, os.path.relpath(path, folder)
+                left -= len(names)
+                if left < 0:
+                    return
+
+
+def _gitfs_locks(cachedir: str) -> Iterator[tuple[str, bool]]:
+    """Lock files of gitfs and git_pillar, and whether their process runs (utils/gitfs.py,
+    ``__lock``).
+    """
+    for role in ("gitfs", "git_pillar", "winrepo"):
+        pattern = f"{glob.escape(cachedir)}/{role}/**/*.lk"
+        for path in glob.glob(pattern, recursive=True, include_hidden=True):
+            pid = (files.read_or_none(path) or b"").split(b"\n")[0].strip()
+            yield path, pid.isdigit() and os.path.exists(f"/proc/{int(pid)}")

@@ -1,0 +1,200 @@
+"""Gather what lies below the root: who may read it, what git says of it, how the last sync went."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import stat
+import time
+from collections.abc import Iterator
+
+from saltbranch import files
+from saltbranch.actions.doctor import timers
+from saltbranch.config import Config, Saltenv
+from saltbranch.errors import SaltError
+from saltbranch.findings import Finding, disk, setup
+from saltbranch.findings.disk import Account, Dated, Entry
+from saltbranch.findings.setup import ServedSlot
+from saltbranch.mirror import Mirror
+from saltbranch.saltmaster import MasterOptions
+from saltbranch.slots import NAMES, Slots
+
+_MOST_ENTRIES = 3000  # of each slot: a mistake in modes or times is hardly ever made in one file
+_READ_BY_MASTER = ("tops", "checkouts", "slots")
+
+
+def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
+    """Everything below the root of `config`."""
+    root = config.root
+    yield from look_outside(root, master)
+    if not os.path.isdir(root):
+        return
+    mine = os.stat(root).st_uid == os.geteuid()
+    yield from setup.served([_slot(config, saltenv, mine=mine) for saltenv in config.saltenvs])
+    yield from disk.times([dated for s in config.saltenvs for dated in _dates(config, s)])
+    yield from setup.orphans(sorted(_orphans(config)))
+    yield from setup.damaged_mirrors(sorted(glob.glob(f"{glob.escape(root)}/mirror.git.damaged-*")))
+    failure = files.read_or_none(f"{root}/state/failure")
+    yield from setup.syncs(
+        failure=failure.decode("utf-8", "replace").strip() if failure else None,
+        last_good=_mtime_or_none(f"{root}/state/seen"),
+        now=time.time(),
+        timers=timers.find(master.opts),
+    )
+
+
+def look_outside(root: str, master: MasterOptions) -> Iterator[Finding]:
+    """Owners, modes and room: what can be seen without knowing the saltenvs."""
+    if not os.path.isdir(root):
+        yield Finding(
+            "not-served",
+            "error",
+            f"nothing is served: the root {root} does not exist",
+            "No minion gets anything from saltbranch.",
+            "run saltbranch sync",
+        )
+        return
+    entries = list(_entries(root))
+    yield from disk.owners(entries, os.geteuid())
+    yield from disk.modes(entries)
+    if master.exists:
+        account = _account(master)
+        places = tuple(f"{root}/{name}" for name in _READ_BY_MASTER)
+        shown = [e for e in entries if e.path == root or e.path.startswith(places)]
+        yield from disk.parents(list(_parents(root)), account)
+        yield from disk.master_access(shown, account)
+    room = os.statvfs(root)
+    inodes = room.f_favail if room.f_files else None
+    yield from disk.space(room.f_bavail * room.f_frsize, inodes, root)
+
+
+def _account(master: MasterOptions) -> Account:
+    try:
+        user = pwd.getpwnam(master.user)
+    except KeyError as err:
+        raise SaltError(
+            f"{master.path}: user: there is no user {master.user!r} on this machine",
+            hint="mend user: in the master's configuration",
+        ) from err
+    return Account(master.user, user.pw_uid, frozenset(os.getgrouplist(master.user, user.pw_gid)))
+
+
+def _parents(root: str) -> Iterator[Entry]:
+    folder = os.path.dirname(os.path.realpath(root))
+    while folder != "/":
+        yield _entry(folder, reachable=True)
+        folder = os.path.dirname(folder)
+
+
+def _entry(path: str, *, reachable: bool) -> Entry:
+    st = os.lstat(path)
+    return Entry(path, st.st_mode, st.st_uid, st.st_gid, reachable)
+
+
+def _entries(root: str) -> Iterator[Entry]:
+    """The root first; then what is in it, of each slot a part."""
+    top = _entry(root, reachable=True)
+    yield top
+    passable = bool(top.mode & 0o001)
+    for name in sorted(os.listdir(root)):
+        path = f"{root}/{name}"
+        if name in ("tops", "checkouts"):
+            yield from _walk(path, reachable=passable)
+        elif name == "slots":
+            for folder in (path, *sorted(glob.glob(f"{glob.escape(path)}/*"))):
+                inner = _entry(folder, reachable=passable)
+                yield inner
+            for slot in sorted(glob.glob(f"{glob.escape(path)}/*/[ab]")):
+                open_above = all(os.stat(f).st_mode & 0o001 for f in (path, os.path.dirname(slot)))
+                yield from _walk(slot, reachable=passable and open_above)
+        elif not name.endswith(".saltbranch-new"):
+            yield _entry(path, reachable=passable)
+
+
+def _walk(top: str, *, reachable: bool) -> Iterator[Entry]:
+    """`top` and what is below it, up to a limit; folders before what they hold."""
+    queue = [(top, reachable)]
+    for count, (path, open_above) in enumerate(queue):
+        if count >= _MOST_ENTRIES:
+            return
+        entry = _entry(path, reachable=open_above)
+        yield entry
+        if stat.S_ISDIR(entry.mode) and len(queue) < _MOST_ENTRIES:
+            names = sorted(os.listdir(path))
+            queue += [(f"{path}/{name}", open_above and bool(entry.mode & 0o001)) for name in names]
+
+
+def _slot(config: Config, saltenv: Saltenv, *, mine: bool) -> ServedSlot:
+    slots = Slots(config.root, saltenv.dirname, Mirror(config.root))
+    name = slots.served()
+    known = name is not None and slots.head(name) is not None
+    return ServedSlot(
+        saltenv=saltenv.name,
+        branch=saltenv.branch,
+        checkout=slots.checkout,
+        exists=os.path.lexists(slots.checkout),
+        link=files.readlink_or_none(slots.checkout),
+        slot=slots.path(name) if name else None,
+        known=known,
+        differences=tuple(slots.differences(name)) if name and known and mine else None,
+    )
+
+
+def _dates(config: Config, saltenv: Saltenv) -> Iterator[Dated]:
+    """Times of a part of what the saltenv serves, against when git began to write the slots."""
+    slots = Slots(config.root, saltenv.dirname, Mirror(config.root))
+    served = slots.served()
+    made = [when for name in NAMES if (when := _made_or_none(slots.path(name))) is not None]
+    if served is None or not made:
+        return
+    twin = slots.path("b" if served == "a" else "a")
+    for entry in _walk(slots.path(served), reachable=False):
+        if stat.S_ISREG(entry.mode):
+            below = entry.path[len(slots.path(served)) :]
+            written = os.stat(entry.path).st_mtime_ns
+            copied = _is_copy(entry.path, f"{twin}{below}")
+            yield Dated(entry.path, written, min(made), copied=copied)
+
+
+def _made_or_none(slot: str) -> int | None:
+    """When git made the worktree: it writes `commondir` then and never again
+    (gitrepository-layout(5)).
+    """
+    text = files.read_or_none(f"{slot}/.git") or b""
+    try:
+        return os.stat(f"{os.fsdecode(text[8:].strip())}/commondir").st_mtime_ns
+    except (OSError, ValueError):
+        return None
+
+
+def _is_copy(path: str, twin: str) -> bool:
+    """Whether both have one time but not one content, which git never leaves behind."""
+    try:
+        one, two = os.stat(path), os.lstat(twin)
+    except OSError:
+        return False
+    if (
+        one.st_ino == two.st_ino
+        or one.st_mtime_ns != two.st_mtime_ns
+        or not stat.S_ISREG(two.st_mode)
+    ):
+        return False
+    return files.read_or_none(path) != files.read_or_none(twin)
+
+
+def _orphans(config: Config) -> Iterator[str]:
+    branches = {s.dirname for s in config.saltenvs}
+    names = {s.name for s in config.saltenvs}
+    for folder, known in (("slots", branches), ("checkouts", branches), ("tops", names)):
+        for path in glob.glob(f"{glob.escape(config.root)}/{folder}/*"):
+            name = os.path.basename(path)
+            if name not in known and not name.endswith(".saltbranch-new"):
+                yield path
+
+
+def _mtime_or_none(path: str) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None

@@ -1,0 +1,252 @@
+"""explain: which saltenv a minion belongs to and why, what of it applies, and what would change
+that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from saltbranch import history, masterconf, saltmaster, targets, topmatch
+from saltbranch.actions import prepare
+from saltbranch.actions.doctor import look_master, look_minion, look_tops
+from saltbranch.config import Config, Saltenv
+from saltbranch.errors import ConfigError, RefusedError, SaltbranchError, UsageError
+from saltbranch.findings import Finding, in_order
+from saltbranch.findings import master as master_rules
+from saltbranch.findings import minion as minion_rules
+from saltbranch.history import CommitInfo
+from saltbranch.mirror import Mirror
+from saltbranch.saltmaster import MasterOptions
+from saltbranch.slots import Slots
+from saltbranch.topmatch import Question, TopView
+
+# Findings that are about the master as a whole and change nothing for one minion.
+_ELSEWHERE = frozenset({"key-acceptance", "gitfs-remotes", "literal-env", "pillar-as-files"})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A saltenv that claims the minion, and the matcher by which it does."""
+
+    saltenv: str
+    matcher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the minion's saltenv serves. folder: the symlink that Salt follows; slot: where it
+    leads.
+    """
+
+    saltenv: str
+    branch: str
+    folder: str
+    slot: str | None
+    commit: str | None
+    described: CommitInfo | None
+    states_roots: tuple[str, ...]
+    pillar_roots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All about one minion. place, states and pillar are None unless exactly one saltenv claims it.
+
+    accepted: the master has accepted a key with this id. grains_from: where its grains come from,
+    None when none are known. findings: what in the configuration changes the picture. notes: what
+    always holds.
+    """
+
+    minion: str
+    config: str
+    accepted: bool
+    claims: tuple[Claim, ...]
+    place: Place | None
+    grains_from: str | None
+    states: TopView | None
+    pillar: TopView | None
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    snippet: str | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 explained, 1 no saltenv claims it, 4 two do and a person must decide."""
+        if len(self.claims) > 1:
+            return RefusedError.exit_code
+        return 0 if self.claims else 1
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        place = self.place
+        return {
+            "version": 1,
+            "minion": self.minion,
+            "config": self.config,
+            "accepted": self.accepted,
+            "claims": [{"saltenv": c.saltenv, "matcher": c.matcher} for c in self.claims],
+            "saltenv": place.saltenv if place else None,
+            "branch": place.branch if place else None,
+            "folder": place.folder if place else None,
+            "slot": place.slot if place else None,
+            "commit": place.commit if place else None,
+            "subject": place.described.subject if place and place.described else None,
+            "pillarenv": place.saltenv if place else None,
+            "states_roots": list(place.states_roots) if place else [],
+            "pillar_roots": list(place.pillar_roots) if place else [],
+            "grains_from": self.grains_from,
+            "states": self.states.as_dict() if self.states else None,
+            "pillar": self.pillar.as_dict() if self.pillar else None,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "notes": list(self.notes),
+            "snippet": self.snippet,
+        }
+
+
+def explain(
+    config_path: str, minion: str, *, grains: str | None = None, minion_config: str | None = None
+) -> Explanation:
+    """Explain what the minion with the id `minion` gets.
+
+    grains: a YAML file to take them from instead of the master's cache. minion_config: the minion's
+    own main file. Raises ConfigError, SaltError, GitError, UsageError.
+    """
+    _check_id(minion)
+    root = prepare.root_of(config_path)
+    mirror = Mirror(root)
+    config = prepare.load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
+    master = saltmaster.read(config.salt_config)
+    groups = {s.name: s.minions for s in config.saltenvs}
+    found = targets.claimed_by(minion, groups, master.nodegroups)
+    place = _place(config, mirror, config.saltenv(found[0][0])) if len(found) == 1 else None
+    known, remembered, source = _facts(master, minion, place, grains)
+    states = pillar = None
+    if place:
+        states, pillar = topmatch.ask(
+            Question(
+                salt_config=config.salt_config,
+                minion_id=minion,
+                saltenv=place.saltenv,
+                states_roots=place.states_roots,
+                pillar_roots=place.pillar_roots,
+                grains=known,
+                pillar=remembered,
+            )
+        )
+    return Explanation(
+        minion=minion,
+        config=config.path,
+        accepted=minion in master.accepted_minions(),
+        claims=tuple(Claim(saltenv, str(matcher)) for saltenv, matcher in found),
+        place=place,
+        grains_from=source,
+        states=states,
+        pillar=pillar,
+        findings=_findings(config, master, minion, place, minion_config),
+        notes=_notes(place, [s.name for s in config.saltenvs]),
+        snippet=f"saltenv: {place.saltenv}\nlock_saltenv: True\n" if place else None,
+    )
+
+
+def _check_id(minion: str) -> None:
+    """Salt's own measure for an id (salt/utils/verify.py, valid_id)."""
+    if not minion or "/" in minion or "\\" in minion or "\0" in minion or minion in (".", ".."):
+        raise UsageError(f"{minion!r} is no minion id", hint="saltbranch explain web1.example.com")
+
+
+def _place(config: Config, mirror: Mirror, saltenv: Saltenv) -> Place:
+    slots = Slots(config.root, saltenv.dirname, mirror)
+    slot = slots.served()
+    commit = slots.head(slot) if slot else None
+    return Place(
+        saltenv=saltenv.name,
+        branch=saltenv.branch,
+        folder=config.checkout(saltenv),
+        slot=slots.path(slot) if slot else None,
+        commit=commit,
+        described=_described_or_none(mirror, commit),
+        states_roots=tuple(masterconf.file_roots(config)[saltenv.name]),
+        pillar_roots=tuple(masterconf.pillar_roots(config)[saltenv.name]),
+    )
+
+
+def _described_or_none(mirror: Mirror, commit: str | None) -> CommitInfo | None:
+    try:
+        return history.describe(mirror.path, commit) if commit else None
+    except SaltbranchError:
+        return None
+
+
+Facts = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None, str | None]
+
+
+def _facts(master: MasterOptions, minion: str, place: Place | None, path: str | None) -> Facts:
+    """Grains and pillar as far as they are known, and where the grains come from."""
+    if place is None:
+        return None, None, None
+    remembered: tuple[Any, Any] = (None, None)
+    if master.exists:
+        remembered = saltmaster.cached(master.opts, minion, place.saltenv)
+    if path is not None:
+        return {**_grains_file(path, minion), "id": minion}, remembered[1], path
+    if remembered[0]:
+        return {**remembered[0], "id": minion}, remembered[1], "the master's cache"
+    return None, remembered[1], None
+
+
+def _grains_file(path: str, minion: str) -> dict[str, Any]:
+    """Grains as a plain mapping, or as ``salt MINION grains.items --out=yaml`` writes them."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = yaml.safe_load(file)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as err:
+        raise ConfigError(f"cannot read the grains in {path}: {err}") from err
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds no mapping of grains", hint="for example: {os: Debian}")
+    inner = data.get(minion, data.get("local"))
+    return dict(inner) if len(data) == 1 and isinstance(inner, dict) else data
+
+
+def _findings(
+    config: Config,
+    master: MasterOptions,
+    minion: str,
+    place: Place | None,
+    minion_config: str | None,
+) -> tuple[Finding, ...]:
+    """What the doctor would say, as far as it changes what this minion gets."""
+    salt = look_master.Salt(config.salt_config)
+    found: list[Finding] = []
+    if master.exists:
+        found += master_rules.check(look_master.described(config, master, salt))
+        found += look_master.own_file(config, master, salt)
+    if place:
+        saltenv = config.saltenv(place.saltenv)
+        found += look_tops.look_generated(config, [saltenv])
+        found += look_tops.look_branch(config, saltenv)
+    path = minion_config or look_minion.default_path(master)
+    if minion_config or os.access(path, os.R_OK):
+        own = look_minion.described(path, config, master, salt.known)
+        if minion_config or own.id == minion:
+            found += minion_rules.check(own)
+    return in_order(finding for finding in found if finding.id not in _ELSEWHERE)
+
+
+def _notes(place: Place | None, saltenvs: list[str]) -> tuple[str, ...]:
+    if place is None:
+        return (
+            "A minion that is not in exactly one saltenv gets an empty highstate and no pillar.",
+        )
+    other = next((name for name in saltenvs if name != place.saltenv), "OTHER")
+    return (
+        f"A run with saltenv={other} takes its sls files from {other}, but no pillar of {other};"
+        " a highstate"
+        f" of {other} is empty for this minion.",
+        "lock_saltenv in the minion's configuration refuses such runs; only the minion itself"
+        " enforces it.",
+    )

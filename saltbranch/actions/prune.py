@@ -1,0 +1,382 @@
+"""prune: remove what was made for branches and saltenvs that the configuration no longer names.
+
+Only what is laid out as saltbranch lays it out is touched; everything else is shown and left alone.
+What goes is first renamed into a folder `GONE` beside it: no reader sees half of it, and what a
+killed run left there is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from saltbranch import files, masterconf, masterprocess, prepared, saltmaster, topfile
+from saltbranch.actions import prepare
+from saltbranch.actions.sync import os_error
+from saltbranch.config import Config
+from saltbranch.errors import EXIT_PENDING, RefusedError
+from saltbranch.mirror import Mirror, remove_tree
+from saltbranch.slots import NAMES
+
+GONE = ".saltbranch-gone"
+
+# What an item's `kind` can be, in the order in which items are removed: first what names, then what
+# is named, so that a run which was killed leaves nothing that leads nowhere.
+TOPS, CHECKOUT, SLOTS, WORKTREE, MIRROR, LEFTOVER = KINDS = (
+    "tops", "checkout", "slots", "worktree", "mirror", "leftover",
+)  # fmt: skip
+
+_KNOWN = {files.MARKER, "lock", "state", "journal", "mirror.git", "checkouts", "slots", "tops"}
+_ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
+_UNFINISHED = ".saltbranch-new"
+_TOP_MARK = b"Written by saltbranch"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to remove. `path` is absolute."""
+
+    kind: str
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What prune would remove from `root`.
+
+    foreign: paths that are not ours. doubts: reasons to stop that only a person can put aside.
+    """
+
+    root: str
+    items: tuple[Item, ...]
+    foreign: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """3 when there is something to remove."""
+        return EXIT_PENDING if self.items else 0
+
+    def check(self, *, force: bool) -> None:
+        """Stop where there is doubt that this is meant. Raises RefusedError."""
+        if self.doubts and not force:
+            raise RefusedError(
+                "nothing was removed, there is doubt that this is meant:\n"
+                + "\n".join(f"  {doubt}" for doubt in self.doubts),
+                hint="if it is meant: saltbranch prune --force",
+            )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return _as_dict(self, removed=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PruneResult:
+    """What was removed: all that the plan says."""
+
+    plan: PrunePlan
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return _as_dict(self.plan, removed=True)
+
+
+def _as_dict(plan: PrunePlan, *, removed: bool) -> dict[str, object]:
+    return {
+        "version": 1,
+        "plan": not removed,
+        "root": plan.root,
+        "items": [
+            {"kind": i.kind, "path": i.path, "why": i.why, "removed": removed} for i in plan.items
+        ],
+        "foreign": list(plan.foreign),
+        "doubts": list(plan.doubts),
+    }
+
+
+def plan_prune(
+    config_path: str, *, wait: float = 0, waiting: Callable[[str], None] | None = None
+) -> PrunePlan:
+    """What no longer belongs to the configuration, without the network and without touching it.
+
+    wait: seconds to wait for the lock.
+    Raises ConfigError, RootError, GitError, SaltError, LockedError.
+    """
+    root = prepare.root_of(config_path)
+    with files.Lock(f"{root}/lock", wait=wait, waiting=waiting):
+        return _plan(config_path, root)
+
+
+def apply_prune(
+    config_path: str,
+    plan: PrunePlan,
+    *,
+    force: bool = False,
+    wait: float = 0,
+    waiting: Callable[[str], None] | None = None,
+) -> PruneResult:
+    """Remove what `plan` says, provided that it is still what a new plan would say.
+
+    force: also where the plan has doubts. Raises what plan_prune raises, and RefusedError.
+    """
+    root = prepare.root_of(config_path)
+    with files.Lock(f"{root}/lock", wait=wait, waiting=waiting):
+        now = _plan(config_path, root)
+        if now != plan:
+            raise RefusedError(
+                f"nothing was removed: {root} or its configuration changed since the plan was made",
+                hint="look at it again: saltbranch prune --plan",
+            )
+        plan.check(force=force)
+        try:
+            _remove(plan)
+        except OSError as err:
+            raise os_error(err) from err
+    return PruneResult(plan)
+
+
+# Looking
+
+
+class _Look:
+    """What stands below a root, sorted into what goes and what is not ours."""
+
+    def __init__(self, config: Config) -> None:
+        self.root = config.root
+        self.config = config
+        self.origin = config.path
+        self.branch_folders = {s.dirname for s in config.saltenvs}
+        self.names = {s.name for s in config.saltenvs}
+        self.items: list[Item] = []
+        self.foreign: list[str] = []
+
+    def goes(self, kind: str, path: str, why: str) -> None:
+        self.items.append(Item(kind, path, why))
+
+    def gone(self, kind: str) -> set[str]:
+        """The names of what goes of one kind."""
+        return {os.path.basename(item.path) for item in self.items if item.kind == kind}
+
+
+def _plan(config_path: str, root: str) -> PrunePlan:
+    mirror = Mirror(root)
+    config = prepare.load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
+    look = _Look(config)
+    try:
+        _look_at_root(look)
+        for folder, judge in (("tops", _tops), ("checkouts", _checkout), ("slots", _slots)):
+            for entry in _own_folder(look, f"{root}/{folder}"):
+                judge(look, entry)
+        for entry in _own_folder(look, f"{root}/mirror.git/worktrees"):
+            _worktree(look, entry)
+    except OSError as err:
+        raise os_error(err) from err
+    items = sorted(look.items, key=lambda item: (KINDS.index(item.kind), item.path))
+    doubts = _doubts(look) if any(i.kind in (TOPS, CHECKOUT, SLOTS) for i in items) else []
+    return PrunePlan(root, tuple(items), tuple(sorted(look.foreign)), tuple(doubts))
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []
+
+
+def _own_folder(look: _Look, folder: str) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder of ours; nothing when somebody put a symlink or a file in its place."""
+    if os.path.islink(folder) or (os.path.exists(folder) and not os.path.isdir(folder)):
+        look.foreign.append(folder)
+        return
+    for entry in _entries(folder):
+        if entry.name == GONE and entry.is_dir(follow_symlinks=False):
+            look.goes(LEFTOVER, entry.path, "left by a prune that was stopped")
+        else:
+            yield entry
+
+
+def _look_at_root(look: _Look) -> None:
+    for entry in _own_folder(look, look.root):
+        folder = entry.is_dir(follow_symlinks=False)
+        if entry.name in _KNOWN:
+            continue
+        if folder and _ASIDE.fullmatch(entry.name):
+            look.goes(MIRROR, entry.path, "put aside when the mirror was rebuilt")
+        elif folder and entry.name == f"mirror.git{_UNFINISHED}":
+            look.goes(LEFTOVER, entry.path, "a mirror whose making was stopped")
+        else:
+            look.foreign.append(entry.path)
+
+
+def _tops(look: _Look, entry: os.DirEntry[str]) -> None:
+    if entry.name in look.names:
+        return
+    if _is_tops(entry):
+        look.goes(TOPS, entry.path, f"{look.origin} names no saltenv {entry.name!r}")
+    else:
+        look.foreign.append(entry.path)
+
+
+def _is_tops(entry: os.DirEntry[str]) -> bool:
+    """Whether it is as actions/prepare.py makes it: states and pillar, each with our top file."""
+    if not entry.is_dir(follow_symlinks=False):
+        return False
+    for kind in _entries(entry.path):
+        if kind.name not in ("states", "pillar") or not kind.is_dir(follow_symlinks=False):
+            return False
+        for file in _entries(kind.path):
+            name = file.name.removesuffix(_UNFINISHED)
+            link = name == topfile.BRANCH_TOP and file.is_symlink()
+            if not link and not (name == "top.sls" and _is_own_top(file)):
+                return False
+    return True
+
+
+def _is_own_top(file: os.DirEntry[str]) -> bool:
+    if not file.is_file(follow_symlinks=False):
+        return False
+    return _TOP_MARK in (files.read_or_none(file.path) or b"")[:200]
+
+
+def _checkout(look: _Look, entry: os.DirEntry[str]) -> None:
+    if entry.name in look.branch_folders:
+        return
+    target = files.readlink_or_none(entry.path) or ""
+    found = re.fullmatch(r"\.\./slots/([^/]+)/[ab]", target)
+    if found and found[1] == entry.name:
+        look.goes(CHECKOUT, entry.path, _no_branch(look, entry.name))
+    elif found and entry.name == found[1] + _UNFINISHED:
+        look.goes(LEFTOVER, entry.path, "left by a sync that was stopped")
+    else:
+        look.foreign.append(entry.path)
+
+
+def _no_branch(look: _Look, dirname: str) -> str:
+    return f"{look.origin} names no branch with the folder {dirname!r}"
+
+
+def _slots(look: _Look, entry: os.DirEntry[str]) -> None:
+    if entry.name in look.branch_folders:
+        if entry.is_dir(follow_symlinks=False):
+            look.foreign += [child.path for child in _entries(entry.path) if not _is_slot(child)]
+    elif _are_slots(look, entry):
+        look.goes(SLOTS, entry.path, _no_branch(look, entry.name))
+    else:
+        look.foreign.append(entry.path)
+
+
+def _is_slot(entry: os.DirEntry[str]) -> bool:
+    return entry.name in NAMES and entry.is_dir(follow_symlinks=False)
+
+
+def _are_slots(look: _Look, entry: os.DirEntry[str]) -> bool:
+    """Whether it holds worktrees of our mirror and nothing else.
+
+    One of the two may lack its `.git`, where a run was killed while it made that slot anew.
+    """
+    if not entry.is_dir(follow_symlinks=False):
+        return False
+    children = _entries(entry.path)
+    if not all(map(_is_slot, children)):
+        return False
+    empty = not any(_entries(child.path) for child in children)
+    return empty or any(_points_to_mirror(look, f"{child.path}/.git") for child in children)
+
+
+def _points_to_mirror(look: _Look, path: str) -> bool:
+    if os.path.islink(path) or not os.path.isfile(path):
+        return False
+    ours = os.path.realpath(f"{look.root}/mirror.git/worktrees")
+    return os.path.dirname(_gitdir(path) or "") == ours
+
+
+def _worktree(look: _Look, entry: os.DirEntry[str]) -> None:
+    """Judge what git knows of a worktree (gitrepository-layout(5), worktrees/<id>/gitdir)."""
+    if not entry.is_dir(follow_symlinks=False):
+        look.foreign.append(entry.path)
+        return
+    link = _content(f"{entry.path}/gitdir")
+    branch = os.path.dirname(os.path.dirname(os.path.join(entry.path, link)))
+    if link and os.path.realpath(os.path.dirname(branch)) != os.path.realpath(f"{look.root}/slots"):
+        look.foreign.append(entry.path)
+    elif link and os.path.basename(branch) in look.gone(SLOTS):
+        look.goes(WORKTREE, entry.path, "its slot goes")
+    elif not link or _gitdir(os.path.join(entry.path, link)) != os.path.realpath(entry.path):
+        look.goes(WORKTREE, entry.path, "no slot uses it")
+
+
+def _gitdir(path: str) -> str | None:
+    """Where the file `.git` of a worktree leads; None when there is no such file."""
+    text = _content(path)
+    if not text.startswith("gitdir: "):
+        return None
+    return os.path.realpath(os.path.join(os.path.dirname(path), text.removeprefix("gitdir: ")))
+
+
+def _content(path: str) -> str:
+    return os.fsdecode(files.read_or_none(path) or b"").strip()
+
+
+# Judging
+
+
+def _doubts(look: _Look) -> list[str]:
+    """Why this plan may be a mistake."""
+    config = look.config
+    doubts = []
+    gone = max(len(look.gone(TOPS)), len(look.gone(CHECKOUT)), len(look.gone(SLOTS)))
+    kept = [s for s in config.saltenvs if os.path.exists(config.checkout(s))]
+    if not kept:
+        doubts.append("nothing of what is served now would remain")
+    elif len(kept) < len(config.saltenvs):
+        names = ", ".join(s.name for s in config.saltenvs if s not in kept)
+        doubts.append(f"not served yet: {names}; do this first: saltbranch sync")
+    if gone > 1:
+        doubts.append(f"{gone} saltenvs would go at once")
+    written = files.read_or_none(config.master_config)
+    if written is not None and written != masterconf.render(config).encode():
+        doubts.append(f"{config.master_config} is out of date; do this first: saltbranch sync")
+    master = saltmaster.read(config.salt_config)
+    if reason := masterprocess.restart_reason(master.pidfile, config.master_config):
+        doubts.append(f"the salt-master may still serve it, restart it first: {reason}")
+    return doubts
+
+
+# Removing
+
+
+def _remove(plan: PrunePlan) -> None:
+    for item in plan.items:
+        if os.path.basename(item.path) == GONE:
+            remove_tree(item.path)
+    folders: dict[str, None] = {}
+    for number, item in enumerate(plan.items):
+        if os.path.islink(item.path):
+            files.unlink(item.path)
+        elif os.path.basename(item.path) != GONE:
+            folder = f"{_beside(plan.root, item)}/{GONE}"
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            os.rename(item.path, f"{folder}/{number}")
+            folders[folder] = None
+    _forget(plan)
+    for folder in folders:
+        remove_tree(folder)
+
+
+def _beside(root: str, item: Item) -> str:
+    """A folder on the same disk: git would take what lies beside a registration for another one."""
+    return root if item.kind == WORKTREE else os.path.dirname(item.path)
+
+
+def _forget(plan: PrunePlan) -> None:
+    """Take what went out of the record of what is served."""
+    gone = {os.path.basename(i.path) for i in plan.items if i.kind in (CHECKOUT, SLOTS)}
+    served = prepared.load_served(plan.root)
+    kept = {dirname: what for dirname, what in served.items() if dirname not in gone}
+    if kept != served:
+        prepared.save_served(plan.root, kept)

@@ -1,0 +1,144 @@
+"""``saltbranch install`` and ``saltbranch uninstall``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from saltbranch.actions.install import InstallResult, TimerFile
+from saltbranch.actions.install import install as install_action
+from saltbranch.actions.install import uninstall as uninstall_action
+from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, config_path, print_json
+from saltbranch.errors import ConfigError
+from saltbranch.timer import Kind, parse_interval
+
+KindArgument = Annotated[
+    Kind,
+    typer.Argument(
+        help="A line in /etc/cron.d, a systemd timer, or the salt-master's own scheduler.",
+        show_default=False,
+    ),
+]
+DirectoryOption = Annotated[
+    str,
+    typer.Option(
+        "--directory",
+        metavar="FOLDER",
+        help="Work on the files below this folder and start nothing (for images and packages).",
+        show_default=False,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the two verbs to `app`."""
+    app.command("install")(_install)
+    app.command("uninstall")(_uninstall)
+
+
+def _install(
+    kind: KindArgument,
+    config: ConfigOption = None,
+    every: Annotated[
+        str,
+        typer.Option(metavar="MINUTES", help="How often: minutes, or 5m, 2h, 1d."),
+    ] = "5",
+    user: Annotated[
+        str | None,
+        typer.Option(help="Who runs the sync. Default: the owner of the root.", show_default=False),
+    ] = None,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Only write the files to stdout.")
+    ] = False,
+    directory: DirectoryOption = "",
+    plan: PlanOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Let cron, systemd or the salt-master run the sync from now on. Safe to run again.
+
+    A file that saltbranch did not write is never overwritten.
+
+    \b
+    Examples:
+      saltbranch install systemd
+      saltbranch install cron --every 15
+      saltbranch install cron --print
+      saltbranch install schedule --plan
+    """
+    result = install_action(
+        kind,
+        config_path(config),
+        minutes=parse_interval(every),
+        user=user,
+        directory=_folder(directory),
+        plan=plan or print_only,
+    )
+    if print_only:
+        _print(result, as_json=as_json)
+        return 0
+    return _show(result, as_json=as_json)
+
+
+def _uninstall(
+    kind: KindArgument,
+    config: ConfigOption = None,
+    directory: DirectoryOption = "",
+    plan: PlanOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Take away what install wrote; the checkouts stay as they are.
+
+    \b
+    Examples:
+      saltbranch uninstall cron
+      saltbranch uninstall systemd --plan
+    """
+    try:
+        path = config_path(config)
+    except ConfigError:
+        path = None  # gone already: the files are looked for in their usual places
+    result = uninstall_action(kind, path, directory=_folder(directory), plan=plan)
+    return _show(result, as_json=as_json)
+
+
+def _folder(directory: str) -> str:
+    return os.path.abspath(directory).rstrip("/") if directory else ""
+
+
+def _print(result: InstallResult, *, as_json: bool) -> None:
+    """The files alone; one of several is announced by its path, as systemctl cat does it."""
+    if as_json:
+        print_json(result.as_dict())
+        return
+    several = len(result.files) > 1
+    for number, file in enumerate(result.files):
+        if several:
+            typer.echo(f"{chr(10) if number else ''}# {file.path}")
+        typer.echo(file.text, nl=False)
+    for sentence in result.left:
+        sys.stderr.write(f"saltbranch: {sentence}\n")
+
+
+def _show(result: InstallResult, *, as_json: bool) -> int:
+    if as_json:
+        print_json(result.as_dict())
+        return result.exit_code
+    for file in result.files:
+        typer.echo(_line(file, plan=result.plan))
+    for command in result.commands:
+        typer.echo(f"would run {command}" if result.plan else f"ran {command}")
+    if result.left:
+        typer.echo("\nLeft to do:")
+        for sentence in result.left:
+            typer.echo(f"  - {sentence}")
+    return result.exit_code
+
+
+def _line(file: TimerFile, *, plan: bool) -> str:
+    if not file.changed:
+        return f"{file.path}: {file.state}"
+    word = {"written": ("write", "wrote"), "removed": ("remove", "removed")}[file.state]
+    return f"would {word[0]} {file.path}" if plan else f"{word[1]} {file.path}"

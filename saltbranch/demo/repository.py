@@ -1,0 +1,99 @@
+"""The demo's control repository: a bare remote made from the sample, and a change pushed to it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from saltbranch import sample
+from saltbranch.errors import SaltbranchError
+from saltbranch.git import Git
+
+NOTICE: Final = "Maintenance on Sunday, 22:00 UTC."
+_NOTICE_SLS: Final = """\
+# An announcement for whoever logs in.
+{% from 'common/paths.jinja' import prefix with context %}
+
+notice:
+  file.managed:
+    - name: {{ prefix }}/etc/notice
+    - contents: {{ pillar['notice'] | json }}
+    - makedirs: True
+    - mode: '0644'
+"""
+_MOTD_LINE: Final = "There is a notice in /etc/notice."
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A commit, and what it makes of a server: `files` is path -> a text that is new in it."""
+
+    commit: str
+    subject: str
+    branch: str
+    paths: tuple[str, ...]
+    files: Mapping[str, str]
+
+
+def make(remote: Path, work: Path, branches: Sequence[str]) -> str:
+    """Make the bare repository `remote`, and its clone `work`; the commit that `branches` name.
+
+    Raises GitError, SaltbranchError.
+    """
+    first, *others = branches
+    source = Path(sample.folder())
+    for name in sample.FOLDERS:
+        shutil.copytree(source / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
+    remote.mkdir()
+    Git(str(remote)).out("init", "--quiet", "--bare", "--template=", f"--initial-branch={first}")
+    git = Git(str(work), work_tree=True)
+    git.out("init", "--quiet", "--template=", f"--initial-branch={first}")
+    # In the clone, so that whoever tries things out there can commit at once.
+    for key, value in (
+        ("user.name", "Salt operations"),
+        ("user.email", "ops@example.com"),
+        ("commit.gpgSign", "false"),
+    ):
+        git.out("config", key, value)
+    git.out("remote", "add", "origin", str(remote))
+    git.out("add", "--all", "--force")
+    git.out("commit", "--quiet", "--no-verify", "--message=Sample control repository")
+    for branch in others:
+        git.out("branch", branch)
+    git.out("push", "--quiet", "--atomic", "--set-upstream", "origin", *branches)
+    return git.out("rev-parse", "HEAD").strip()
+
+
+def push_change(work: Path, branch: str) -> Change:
+    """Commit a new sls file, a changed template and changed pillar to `branch`, and push it.
+
+    work: the clone, with `branch` checked out. Raises GitError, SaltbranchError.
+    """
+    (work / "salt" / "notice.sls").write_text(_NOTICE_SLS)
+    _edit(work / "salt" / "top.sls", "    - common\n", "    - common\n    - notice\n")
+    with (work / "salt" / "common" / "files" / "motd.j2").open("a") as motd:
+        motd.write(f"{_MOTD_LINE}\n")
+    _edit(work / "pillar" / "common.sls", "common:\n", f"notice: {NOTICE!r}\n\ncommon:\n")
+    git = Git(str(work), work_tree=True)
+    git.out("add", "--all")
+    subject = "Announce the maintenance"
+    git.out("commit", "--quiet", "--no-verify", f"--message={subject}")
+    git.out("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+    paths = git.out("show", "--format=", "--name-only", "HEAD").split()
+    return Change(
+        commit=git.out("rev-parse", "HEAD").strip(),
+        subject=subject,
+        branch=branch,
+        paths=tuple(paths),
+        files={"etc/motd": _MOTD_LINE, "etc/notice": NOTICE},
+    )
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    if old not in text:
+        raise SaltbranchError(f"the sample's {path.name} is not as the demo expects it")
+    path.write_text(text.replace(old, new, 1))

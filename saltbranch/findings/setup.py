@@ -1,0 +1,243 @@
+"""Whether what saltbranch wrote is there, is whole, is used, and is kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from saltbranch.findings import Finding, some
+from saltbranch.git import GIT_MINIMUM
+
+_OVERDUE = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ServedSlot:
+    """What a saltenv shows. checkout: the symlink; link: where it leads, None when it is no
+    symlink.
+
+    slot: the folder served, None when the link is missing or not ours. known: git knows the slot.
+    differences: files that are not those of its commit; None where that was not looked at.
+    """
+
+    saltenv: str
+    branch: str
+    checkout: str
+    exists: bool
+    link: str | None
+    slot: str | None
+    known: bool = True
+    differences: tuple[str, ...] | None = None
+
+
+def served(slots: Sequence[ServedSlot]) -> Iterator[Finding]:
+    """One served slot for each saltenv, as git wrote it."""
+    for slot in slots:
+        if slot.slot is None:
+            yield _not_served(slot)
+        elif not slot.known:
+            yield Finding(
+                "slot-unknown",
+                "warning",
+                f"git does not know {slot.slot}, which {slot.saltenv} serves",
+                "Nobody can tell whether its files are those of a commit.",
+                "run saltbranch sync --verify, which makes it anew",
+            )
+        elif slot.differences:
+            yield Finding(
+                "slot-edited",
+                "warning",
+                f"{len(slot.differences)} files that {slot.saltenv} serves are not those of its"
+                " commit:"
+                f" {some(map(repr, slot.differences))} in {slot.slot}",
+                "What the minions get was never committed, and the next sync of that branch"
+                " undoes it.",
+                f"commit to {slot.branch} what should stay, then run saltbranch sync --verify",
+                slot.differences,
+            )
+
+
+def _not_served(slot: ServedSlot) -> Finding:
+    if not slot.exists:
+        return Finding(
+            "not-served",
+            "error",
+            f"nothing is served for {slot.saltenv}: {slot.checkout} does not exist",
+            "Its minions get nothing.",
+            f"run saltbranch sync {slot.saltenv}; it says what is in the way",
+        )
+    what = f"a symlink to {slot.link}" if slot.link is not None else "no symlink"
+    return Finding(
+        "checkout-replaced",
+        "error",
+        f"{slot.checkout}, which {slot.saltenv} serves, is {what}",
+        "It is not what saltbranch made, so what its minions get is not known.",
+        f"move it away, then run saltbranch sync {slot.saltenv}",
+    )
+
+
+def generated_tops(
+    wanted: Mapping[str, str],
+    found: Mapping[str, str | None],
+    links: Mapping[str, str],
+    found_links: Mapping[str, str | None],
+) -> Iterator[Finding]:
+    """The top files that keep saltenvs apart. All by path: their text, and where symlinks lead."""
+    missing = tuple(path for path in wanted if found.get(path) is None)
+    if missing:
+        yield Finding(
+            "top-missing",
+            "error",
+            f"the generated top file {some(missing)} does not exist",
+            "Salt reads the branch's own top file instead, which may assign anything to any"
+            " minion.",
+            "run saltbranch sync",
+            missing,
+        )
+    changed = tuple(p for p, text in wanted.items() if found.get(p) not in (None, text))
+    if changed:
+        yield Finding(
+            "top-changed",
+            "warning",
+            f"the generated top file {some(changed)} is not what saltbranch writes",
+            "It decides which minions get what, and that is no longer what saltbranch.yaml says.",
+            "run saltbranch sync",
+            changed,
+        )
+    astray = tuple(path for path, target in links.items() if found_links.get(path) != target)
+    if astray:
+        yield Finding(
+            "top-link",
+            "error",
+            f"{some(astray)} does not lead to the branch's own top file",
+            "The minions of that saltenv get nothing, or what another branch says.",
+            "remove it, then run saltbranch sync",
+            astray,
+        )
+
+
+def master_file(
+    path: str, *, text: str | None, wanted: str, ours: bool, included: bool, master: str
+) -> Iterator[Finding]:
+    """The file with the roots. text: None when there is none. master: Salt's main file."""
+    if text is None:
+        yield Finding(
+            "master-config-missing",
+            "error",
+            f"{path} does not exist",
+            "The salt-master does not know the saltenvs.",
+            "run saltbranch sync, then restart the salt-master",
+        )
+    elif not ours:
+        yield Finding(
+            "master-config-foreign",
+            "error",
+            f"{path} was not written by saltbranch",
+            "saltbranch leaves the files of others alone, so the salt-master does not know the"
+            " saltenvs.",
+            "move it away, or name another file as master_config: in saltbranch.yaml; then run"
+            " saltbranch sync",
+        )
+    elif text != wanted:
+        yield Finding(
+            "master-config-changed",
+            "warning",
+            f"{path} is not what saltbranch writes for this configuration",
+            "It was edited by hand, or saltbranch.yaml was changed and not synced since.",
+            "run saltbranch sync, then restart the salt-master",
+        )
+    if text is not None and not included:
+        yield Finding(
+            "master-config-unread",
+            "error",
+            f"{master} does not include {path}",
+            "The salt-master reads master.d/*.conf beside its main file, and what include: names.",
+            f"add it to include: in {master}, or name a file there as master_config: in"
+            " saltbranch.yaml",
+        )
+
+
+def syncs(
+    *, failure: str | None, last_good: float | None, now: float, timers: Sequence[str]
+) -> Iterator[Finding]:
+    """failure: why the last sync failed. Times in seconds since 1970. timers: what calls sync
+    here.
+    """
+    if failure:
+        yield Finding(
+            "sync-failed",
+            "warning",
+            f"the last sync failed: {failure}",
+            "What is served is older than what the remote has, or a saltenv lacks a branch.",
+            "mend that, then run saltbranch sync",
+        )
+    if last_good is None:
+        return
+    if now - last_good > _OVERDUE:
+        yield Finding(
+            "sync-overdue",
+            "warning",
+            f"the last good sync was {(now - last_good) / 3600:.0f} hours ago",
+            "The remote may have moved on since.",
+            "run saltbranch sync" if timers else "run saltbranch sync, and see saltbranch install",
+        )
+    if not timers:
+        yield Finding(
+            "no-timer",
+            "note",
+            "no cron line, systemd timer or Salt schedule for saltbranch sync was found",
+            "A push is served only when somebody runs saltbranch sync.",
+            "saltbranch install systemd (or cron, or schedule)",
+        )
+
+
+def orphans(folders: Sequence[str]) -> Iterator[Finding]:
+    """Slots, checkouts and tops of saltenvs that the configuration no longer names."""
+    if folders:
+        yield Finding(
+            "orphans",
+            "note",
+            f"no saltenv of the configuration uses {some(folders)}",
+            "They take room and are never updated.",
+            "saltbranch prune shows and removes them",
+            tuple(folders),
+        )
+
+
+def damaged_mirrors(folders: Sequence[str]) -> Iterator[Finding]:
+    """What a rebuilt mirror left for a look at it."""
+    if folders:
+        yield Finding(
+            "damaged-mirror",
+            "note",
+            f"a damaged mirror was put aside: {some(folders)}",
+            "The disk or the memory of this machine may be failing.",
+            "look for the cause, then remove it",
+            tuple(folders),
+        )
+
+
+def restart(reason: str | None) -> Iterator[Finding]:
+    """reason: why the running master must be restarted."""
+    if reason:
+        yield Finding(
+            "restart-needed",
+            "warning",
+            reason,
+            "A salt-master reads its configuration at its start only; salt-run already sees the"
+            " new one.",
+            "restart the salt-master: systemctl restart salt-master",
+        )
+
+
+def git_version(found: tuple[int, ...]) -> Iterator[Finding]:
+    """found: empty when there is no git."""
+    if found < GIT_MINIMUM:
+        have = ".".join(map(str, found)) or "not there"
+        yield Finding(
+            "git-too-old",
+            "error",
+            f"git is {have}; saltbranch needs {'.'.join(map(str, GIT_MINIMUM))}",
+            "Nothing can be synced with it.",
+            "install a newer git (Debian 12, Ubuntu 23.04 and RHEL 9.2 have one)",
+        )

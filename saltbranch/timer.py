@@ -1,0 +1,245 @@
+"""The texts by which cron, systemd or the salt-master itself runs the sync again and again.
+
+Pure: it knows how each of the three wants to be written to, and nothing about what is installed.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import shlex
+from dataclasses import dataclass
+
+import yaml
+
+from saltbranch.errors import ConfigError, LockedError, UsageError
+
+
+class Kind(enum.Enum):
+    """Who runs the sync."""
+
+    CRON = "cron"
+    SYSTEMD = "systemd"
+    SCHEDULE = "schedule"
+
+
+HEADER = "# Written by saltbranch"
+CRON_FILE = "/etc/cron.d/saltbranch"  # no dot in it: Debian's cron skips such names (cron(8))
+UNIT = "saltbranch-sync"
+SERVICE_FILE = f"/etc/systemd/system/{UNIT}.service"
+TIMER_FILE = f"/etc/systemd/system/{UNIT}.timer"
+SCHEDULE_NAME = "saltbranch-schedule.conf"
+SCHEDULE_JOB = "saltbranch-sync"
+RUNNER = "saltbranch.sync"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_DAY = 24 * 60
+_UNITS = {"": 1, "m": 1, "min": 1, "h": 60, "d": _DAY}
+_CRON_LIMIT = 990  # characters of a command; Vixie's cron drops a longer one (MAX_COMMAND)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One sync, to be repeated. Paths are absolute.
+
+    command: what starts saltbranch. minutes: between two syncs. user: who it runs as. writes:
+    folders that a sync writes to. patience: seconds that it may take. search: the PATH it runs
+    with. offset: a number of this machine's own, so that not all masters ask the remote at once.
+    """
+
+    command: tuple[str, ...]
+    config_path: str
+    minutes: int
+    user: str
+    writes: tuple[str, ...] = ()
+    patience: int = 3600
+    search: str = PATH
+    offset: int = 0
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The whole command line of the sync."""
+        return (*self.command, "sync", "--quiet", "--config", self.config_path)
+
+    @property
+    def spread(self) -> int:
+        """Seconds by which a run may be late: a fifth of the interval, 5 minutes at most."""
+        return min(self.minutes * 12, 300)
+
+
+def parse_interval(text: str) -> int:
+    """Minutes, from ``5``, ``5m``, ``2h`` or ``1d``. Raises UsageError.
+
+    Only what divides the hour or the day is taken: cron and calendar timers begin anew with each
+    hour, and would run unevenly otherwise (crontab(5), systemd.time(7)).
+    """
+    found = re.fullmatch(r"([0-9]{1,4}) ?(|m|min|h|d)", text.strip())
+    minutes = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not minutes:
+        raise UsageError(
+            f"--every {text!r} is no interval", hint="minutes, or 5m, 2h, 1d: --every 5"
+        )
+    hour = 60
+    if hour % minutes and (minutes % hour or _DAY % minutes):
+        raise UsageError(
+            f"--every {text!r} does not divide the hour or the day into equal parts",
+            hint="1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30 minutes or 1, 2, 3, 4, 6, 8, 12, 24 hours",
+        )
+    return minutes
+
+
+def check_path(path: str) -> str:
+    """`path`, when cron, systemd and sh read it in the same way. Raises ConfigError otherwise."""
+    odd = [c for c in path if not c.isprintable() or c in "\"'\\$"]
+    if odd or not path.startswith("/"):
+        what = f"holds {odd[0]!r}" if odd else "is not absolute"
+        raise ConfigError(
+            f"{path!r} cannot be written into a timer: it {what}", hint="use another path"
+        )
+    return path
+
+
+def _head(kind: Kind) -> str:
+    return f"{HEADER} (install); to take it away: saltbranch uninstall {kind.value}\n"
+
+
+def cron(job: Job) -> str:
+    """The file for /etc/cron.d (crontab(5)). Raises UsageError for a command too long for cron.
+
+    cron mails what a command says. That another saltbranch is at work is no news: it is swallowed.
+    """
+    sync = " ".join(map(shlex.quote, job.argv))
+    command = (
+        f"cd / && out=$({sync} 2>&1); code=$?; [ $code -eq {LockedError.exit_code} ]"
+        ' || [ -z "$out" ] || printf "%s\\n" "$out"; exit $code'
+    ).replace("%", r"\%")  # a bare one ends the command
+    if len(command) > _CRON_LIMIT:
+        raise UsageError(
+            f"the command for cron has {len(command)} characters, it takes {_CRON_LIMIT}",
+            hint="use shorter paths, or: saltbranch install systemd",
+        )
+    return (
+        f"{_head(Kind.CRON)}SHELL=/bin/sh\nPATH={job.search}\n"
+        f"{_cron_times(job.minutes, job.offset)} {job.user} {command}\n"
+    )
+
+
+def _cron_times(minutes: int, offset: int) -> str:
+    if minutes == 1:
+        return "* * * * *"
+    if minutes < 60:
+        return f"{offset % minutes}-59/{minutes} * * * *"
+    hours = {1: "*", 24: "0"}.get(minutes // 60, f"*/{minutes // 60}")
+    return f"{offset % 60} {hours} * * *"
+
+
+def systemd_service(job: Job) -> str:
+    """The service that does one sync (systemd.service(5), systemd.exec(5)).
+
+    It may write where a sync writes and nowhere else. /tmp stays shared and writable: a bug report
+    must outlive the run. RestrictSUIDSGID= is left out, because folders for Salt's group are
+    set-gid, and ProcSubset=, because a sync reads /proc/uptime.
+    """
+    writes = " ".join(_word(f"-{path}") for path in (*job.writes, "/tmp"))
+    return f"""\
+{_head(Kind.SYSTEMD)}
+[Unit]
+Description=saltbranch: serve what the branches of the control repository hold
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+User={job.user}
+UMask=0027
+Environment={_word(f"PATH={job.search}")}
+ExecStart={" ".join(_word(word) for word in job.argv)}
+# Another saltbranch is at work and does it.
+SuccessExitStatus={LockedError.exit_code}
+TimeoutStartSec={job.patience}
+Nice=10
+IOSchedulingClass=best-effort
+IOSchedulingPriority=7
+
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={writes}
+ProtectHome=read-only
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+# Give files to Salt's group, and remove Salt's file lists where its master runs as another user.
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID
+"""
+
+
+def systemd_timer(job: Job) -> str:
+    """The timer of that service (systemd.timer(5))."""
+    return f"""\
+{_head(Kind.SYSTEMD)}
+[Unit]
+Description=saltbranch: sync every {_spoken(job.minutes)}
+
+[Timer]
+OnCalendar={_calendar(job.minutes)}
+AccuracySec=1s
+RandomizedDelaySec={job.spread}
+# A run that was missed while the machine was off is made up for.
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _calendar(minutes: int) -> str:
+    if minutes < 60:
+        return f"*:0/{minutes}"
+    return "daily" if minutes == _DAY else f"0/{minutes // 60}:00"
+
+
+def _spoken(minutes: int) -> str:
+    number, unit = (minutes, "minute") if minutes < 60 else (minutes // 60, "hour")
+    return unit if number == 1 else f"{number} {unit}s"
+
+
+def _word(text: str) -> str:
+    """`text` as one word of a unit file: specifiers doubled, quoted where it is not plain."""
+    text = text.replace("%", "%%")
+    return text if re.fullmatch(r"[A-Za-z0-9/._+:@,=%-]+", text) else f'"{text}"'
+
+
+def schedule(job: Job) -> str:
+    """The file for ``master.d``: a job of the master's own scheduler (salt/utils/schedule.py).
+
+    That scheduler calls runners. It looks at its jobs each `loop_interval` (60 s) and runs one with
+    an interval also at its start, so masters are spread by themselves. Without `return_job` the
+    result is not stored as a job of a minion.
+    """
+    entry = {
+        "function": RUNNER,
+        "kwargs": {"config": job.config_path},
+        "minutes": job.minutes,
+        "maxrunning": 1,
+        "return_job": False,
+    }
+    text = yaml.safe_dump({"schedule": {SCHEDULE_JOB: entry}}, sort_keys=False, allow_unicode=True)
+    return (
+        f"{_head(Kind.SCHEDULE)}"
+        "# The salt-master reads it at its start only: restart it after a change.\n" + text
+    )
+
+
+def is_ours(text: str) -> bool:
+    """Whether `text` is a file that saltbranch wrote."""
+    return text.startswith(HEADER)

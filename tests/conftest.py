@@ -1,0 +1,48 @@
+"""What holds for every test: nothing of the machine's git or Salt configuration reaches it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import salt
+
+import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
+from saltbranch import locate
+
+# Salt's import hook is of a kind that Python 3.12 dropped and that pytest cannot work with.
+sys.meta_path[:] = [hook for hook in sys.meta_path if hasattr(hook, "find_spec")]
+assert salt
+
+PROJECT = Path(__file__).parents[1]
+BOOBYTRAP = PROJECT / "tests" / "boobytrap"
+
+ENVIRONMENT = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "Ann",
+    "GIT_AUTHOR_EMAIL": "ann@example.com",
+    "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
+    "GIT_COMMITTER_NAME": "Ann",
+    "GIT_COMMITTER_EMAIL": "ann@example.com",
+    "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+    "PYTHONPATH": f"{PROJECT}:{BOOBYTRAP}",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_outside_configuration() -> Iterator[None]:
+    umask = os.umask(0o022)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("GIT_", "SALTBRANCH_")):
+                patch.delenv(name)
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setattr(locate, "SYSTEM_FILE", "/nonexistent/saltbranch.yaml")
+        yield
+    os.umask(umask)

@@ -1,0 +1,34 @@
+"""Remotes and sites, each test with its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.git.remote import Remote
+from tests.git.site import Site, build_template
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Remote:
+    return build_template(tmp_path_factory.mktemp("template") / "remote.git")
+
+
+@pytest.fixture
+def remote(_template: Remote, tmp_path: Path) -> Remote:
+    """A control repository with develop, stage and master."""
+    return _template.copy(tmp_path / "remote.git")
+
+
+@pytest.fixture
+def site(remote: Remote, tmp_path: Path) -> Site:
+    """A master that was told of `remote` and has not synced yet."""
+    return Site(tmp_path, remote)
+
+
+@pytest.fixture
+def served(site: Site) -> Site:
+    """A master that serves all three branches."""
+    site.sync_well()
+    return site

@@ -1,0 +1,251 @@
+"""Killed by SIGKILL at every step: what is served stays whole, and the next sync needs no help."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.git.remote import Content, Remote
+from tests.git.site import BRANCHES, Ran, Site, run
+
+KILL_AT = Path(__file__).with_name("kill_at.py")
+FAULTY_GIT = Path(__file__).with_name("faulty_git.sh")
+ANY = "any"
+
+
+class Crash:
+    """Runs of one command line, each of which can be killed at one step."""
+
+    def __init__(self, site: Site, *command: str) -> None:
+        self.log = site.folder / "steps"
+        self.command = command
+
+    def run(self, step: str = "", let_through: int = 0) -> Ran:
+        """Run it, killed just before `step` if that is named and reached."""
+        self.log.unlink(missing_ok=True)
+        argv = [sys.executable, str(KILL_AT), str(self.log), step, str(let_through), *self.command]
+        ran = run(argv)
+        assert ran.code in (0, -signal.SIGKILL), ran
+        return ran
+
+    def is_killed(self, step: str, let_through: int = 0) -> bool:
+        """Run it, and say whether it was killed at `step` or got to its end."""
+        return self.run(step, let_through).code != 0
+
+    def steps(self) -> list[str]:
+        """The names of the steps of the last run, in the order in which they first came."""
+        return list(dict.fromkeys(self.log.read_text().splitlines()))
+
+    def telling_steps(self) -> list[str]:
+        """One for each kind of what can be left behind.
+
+        Before a file is renamed into place there is more of it than at its opening, so the latter is not
+        tried; nor are removals of what is hardly ever there.
+        """
+        return [
+            step
+            for step in self.steps()
+            if not step.startswith(("os.chmod", "os.remove"))
+            and not (step.startswith("open ") and step.endswith("-new"))
+            or step.endswith("saltbranch-finished")
+        ]
+
+
+def recover(site: Site) -> None:
+    """The next sync, which nobody helps; git may still be at work for the killed one."""
+    result = site.sync_here(wait=30)
+    assert result.exit_code == 0, [s.message for s in result.saltenvs]
+    for saltenv in site.settings["saltenvs"].values():
+        site.assert_serves(saltenv["branch"], site.remote.head(saltenv["branch"]))
+    assert site.master_config.read_text().startswith("# Written by saltbranch")
+
+
+def next_commit(remote: Remote, number: int) -> str:
+    """A commit that adds, changes and removes a file."""
+    files: dict[str, Content] = {
+        f"salt/new{number}.sls": "new: {test.nop: []}\n",
+        f"salt/new{number - 1}.sls": None,
+        "pillar/app.sls": f"number: {number}\n",
+    }
+    return remote.commit("develop", files)
+
+
+# At every step of saltbranch's own
+
+
+def test_killed_at_every_step_of_a_first_sync(site: Site, remote: Remote) -> None:
+    site.keep_only("test")
+    crash = Crash(site, "sync", "--config", str(site.config))
+    head = remote.head("develop")
+    crash.run()
+    steps = crash.telling_steps()
+    assert len(steps) > 30
+    for step in steps:
+        shutil.rmtree(site.root)
+        site.master_config.unlink(missing_ok=True)
+        assert crash.is_killed(step), step
+        if site.shown("develop") is not None:
+            site.assert_serves("develop", head)
+        recover(site)
+
+
+def test_killed_at_every_step_of_a_switch(served: Site, remote: Remote) -> None:
+    crash = Crash(served, "sync", "--quiet", "--config", str(served.config))
+    for number in range(100):
+        old, new = remote.head("develop"), next_commit(remote, number)
+        killed = crash.is_killed(ANY, number)
+        served.assert_serves("develop", old, new)
+        recover(served)
+        if not killed:
+            assert number > 20
+            return
+    raise AssertionError("it never came to an end")
+
+
+def test_killed_again_and_again_before_it_can_say_so(served: Site, remote: Remote) -> None:
+    """Switched twice without a word in the record, then the branch is back where the record is."""
+    crash = Crash(served, "sync", "--quiet", "--config", str(served.config))
+    first = remote.head("develop")
+    for number in (1, 2):
+        new = next_commit(remote, number)
+        assert crash.is_killed("open root/state/served~.saltbranch-new")
+        served.assert_serves("develop", new)
+    remote.set_branch("develop", first)
+    recover(served)
+
+
+def test_killed_at_every_step_of_a_changed_configuration(served: Site, remote: Remote) -> None:
+    crash = Crash(served, "sync", "--quiet", "--config", str(served.config))
+    saltenvs = served.settings["saltenvs"]
+    step, seen = "", {""}
+    for number in range(60):
+        old, new = remote.head("develop"), next_commit(remote, number)
+        saltenvs["test"]["minions"] = [f"test{number}*"]
+        saltenvs["prod"]["minions"] = [f"prod{number}*"]
+        served.configure()
+        assert crash.is_killed(step) == (number > 0), step
+        served.assert_serves("develop", old, new)
+        recover(served)
+        for kind in ("states", "pillar"):
+            text = (served.root / "tops" / "test" / kind / "top.sls").read_text()
+            assert f"test{number}*" in text and f"prod{number}*" in text
+        if number == 0:
+            todo = iter([s for s in crash.telling_steps() if "tops" in s or "state/prepared" in s])
+        step = next(todo, "")
+        if step in seen:
+            return
+    raise AssertionError("it never came to an end")
+
+
+def test_killed_at_every_step_of_init(site: Site, remote: Remote) -> None:
+    """Before there is a configuration init itself has to be repeated; from then on any sync will do."""
+    site.keep_only("test")
+    text = site.config.read_text()
+    words = ["init", "--config", str(site.config), "--remote", str(remote.path), "--root", str(site.root)]
+    words += ["--master-config", str(site.master_config), "--salt-config", str(site.salt_config)]
+    words += ["--branch", "test=develop"]
+    crash = Crash(site, *words)
+    site.config.unlink()
+    crash.run()
+    steps = crash.telling_steps()
+    written = steps.index("os.rename saltbranch.yaml~.saltbranch-new saltbranch.yaml")
+    assert written > 8
+    for step in steps[: written + 2]:
+        shutil.rmtree(site.root)
+        site.config.unlink()
+        assert crash.is_killed(step), step
+        if not site.config.exists():
+            assert site.run_here(*words).code == 0
+        recover(site)
+    assert text != site.config.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--verify"]])
+def test_killed_at_every_single_call(site: Site, remote: Remote, options: list[str]) -> None:
+    """All three saltenvs, every call and not only the first of its kind, first sync and switch."""
+    crash = Crash(site, "sync", *options, "--config", str(site.config))
+    for number in range(10_000):
+        shutil.rmtree(site.root, ignore_errors=True)
+        killed = crash.is_killed(ANY, number)
+        recover(site)
+        if not killed:
+            break
+    for number in range(10_000):
+        old = {branch: remote.head(branch) for branch in BRANCHES.values()}
+        new = {b: remote.commit(b, {"salt/new.sls": f"{number}\n"}) for b in BRANCHES.values()}
+        killed = crash.is_killed(ANY, number)
+        for branch in BRANCHES.values():
+            site.assert_serves(branch, old[branch], new[branch])
+        recover(site)
+        if not killed:
+            return
+
+
+# At every start of git
+
+
+@pytest.fixture
+def faulty(served: Site) -> Iterator[Callable[[str, int], tuple[Ran, bool]]]:
+    """Run a sync whose n-th git goes wrong; whether there was an n-th one."""
+    folder = served.folder / "bin"
+    folder.mkdir()
+    (folder / "git").symlink_to(FAULTY_GIT)
+    counter = folder / "counter"
+    git = shutil.which("git")
+    assert git
+
+    def sync(fault: str, number: int) -> tuple[Ran, bool]:
+        counter.write_text("0\n")
+        env = {
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "FAULT": fault,
+            "FAULT_AT": str(number),
+            "FAULT_COUNTER": str(counter),
+            "FAULT_REAL_GIT": git,
+        }
+        ran = served.run("sync", env=env)
+        return ran, int(counter.read_text()) >= number
+
+    yield sync
+
+
+@pytest.mark.parametrize("fault", ["parent", "both", "git", "torn", "lock"])
+def test_killed_at_every_start_of_git(
+    served: Site, remote: Remote, faulty: Callable[[str, int], tuple[Ran, bool]], fault: str
+) -> None:
+    """The parent alone, so that git works on; both; git alone; and both in the middle of a checkout."""
+    for number in range(1, 30):
+        old, new = remote.head("develop"), next_commit(remote, number)
+        ran, reached = faulty(fault, number)
+        assert ran.code in {"git": (0, 1, 20)}.get(fault, (0, -signal.SIGKILL)), ran
+        served.assert_serves("develop", old, new)
+        recover(served)
+        if not reached:
+            assert ran.code == 0
+            return
+    raise AssertionError("it never came to an end")
+
+
+def test_deploy_05_left_over_locks_are_no_obstacle(served: Site, remote: Remote) -> None:
+    """Pains, deploying, 5: updates must not stop silently because a file was left behind."""
+    mirror = served.root / "mirror.git"
+    for _ in range(2):
+        for branch in BRANCHES.values():
+            remote.commit(branch, {"README.md": f"{branch} {remote.clock}\n"})
+        for name in ("index", "HEAD"):
+            for slot in (mirror / "worktrees").iterdir():
+                (slot / f"{name}.lock").touch()
+        for branch in BRANCHES.values():
+            (mirror / "refs" / "heads" / f"{branch}.lock").touch()
+        for name in ("packed-refs", "HEAD", "config", "shallow"):
+            (mirror / f"{name}.lock").touch()
+        served.sync_well()
+
+
