@@ -27,6 +27,8 @@ from saltbranch.targets import KINDS, Matcher, find_overlap, parse_minions
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
 _SALTENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+# Words with a meaning of their own inside a top file (salt/state.py, BaseHighState.top_matches).
+_RESERVED = ("match", "order", "ignore_missing", "include", "subfilter")
 
 
 _TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -306,10 +308,11 @@ def _no_branch(key: str, branch: str, problem: str, path: str) -> ConfigError:
 
 
 def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
-    if not _SALTENV.fullmatch(name):
+    if not _SALTENV.fullmatch(name) or name in _RESERVED:
         raise ConfigError(
             f"{path}: saltenvs.{name}: not a usable name for a saltenv",
-            hint="letters, digits, '_', '-' and '.', starting with a letter or digit, 64 at most",
+            hint="letters, digits, '_', '-' and '.', starting with a letter or digit, 64 at most;"
+            f" none of {', '.join(_RESERVED)}",
         )
     if problem := branch_name_problem(entry.branch):
         raise _no_branch(f"saltenvs.{name}.branch", entry.branch, problem, path)

@@ -124,52 +124,57 @@ def matches(matcher: Matcher, minion_id: str, nodegroups: Nodegroups | None = No
         return minion_id in matcher.target.split(",")
     if matcher.kind == "pcre":
         return re.match(matcher.target, minion_id) is not None
-    return _nodegroup_matches(matcher.target, minion_id, nodegroups or {}, 0)
+    return _nodegroup_matches(matcher.target, minion_id, nodegroups or {})
 
 
-def _nodegroup_matches(name: str, minion_id: str, nodegroups: Nodegroups, depth: int) -> bool:
-    """Evaluate a nodegroup as salt/matchers/compound_match.py does: `not` binds closest, then `and`."""
-    definition = nodegroups.get(name)
-    if definition is None or depth > 20:
+_OPERATORS = ("and", "or", "not", "(", ")")
+
+
+def _nodegroup_matches(name: str, minion_id: str, nodegroups: Nodegroups) -> bool:
+    """Evaluate a nodegroup as Salt does (salt/utils/minions.py, nodegroup_comp; compound_match.py).
+
+    Operators and parentheses are words of their own; words without any operator, type or wildcard
+    are a list of ids; what makes no sense matches nothing.
+    """
+    terms = _terms(name, minion_id, nodegroups, ())
+    try:
+        # Only True, False, and, or, not and parentheses can stand in it.
+        return bool(terms and eval(" ".join(terms), {"__builtins__": {}}))
+    except (SyntaxError, TypeError):
         return False
-    text = definition if isinstance(definition, str) else " ".join(map(str, cast(list[object], definition)))
-    words = text.replace("(", " ( ").replace(")", " ) ").split()
-    position = 0
 
-    def either() -> bool:
-        nonlocal position
-        value = both()
-        while position < len(words) and words[position] == "or":
-            position += 1
-            value = both() or value
-        return value
 
-    def both() -> bool:
-        nonlocal position
-        value = single()
-        while position < len(words) and words[position] not in ("or", ")"):
-            position += words[position] == "and"  # a word without an operator means "and"
-            value = single() and value
-        return value
-
-    def single() -> bool:
-        nonlocal position
-        word = words[position] if position < len(words) else ""
-        position += 1
-        if word == "not":
-            return not single()
-        if word == "(":
-            value = either()
-            position += 1
-            return value
+def _terms(
+    name: str, minion_id: str, nodegroups: Nodegroups, inside: tuple[str, ...]
+) -> list[str]:
+    """The nodegroup as an expression of Python; groups inside it stand in parentheses, as Salt has them."""
+    words = nodegroup_words(nodegroups.get(name))
+    if words is None or name in inside:
+        return []
+    if not any(w in _OPERATORS or "*" in w or re.match("[A-Z]@", w) for w in words):
+        return [str(minion_id in words)]
+    terms: list[str] = []
+    for word in words:
         engine, at, target = word.partition("@")
-        if at and engine == "N":
-            return _nodegroup_matches(target, minion_id, nodegroups, depth + 1)
-        if at and engine in ("L", "E"):
-            return matches(Matcher("list" if engine == "L" else "pcre", target), minion_id)
-        return matches(Matcher("glob", word), minion_id)
+        if word == "not" and terms and terms[-1] not in ("and", "or", "("):
+            terms.append("and")
+        if word in _OPERATORS:
+            terms.append(word)
+        elif at and engine == "N":
+            terms += _terms(target, minion_id, nodegroups, (*inside, name))
+        elif at and engine in ("L", "E"):
+            matcher = Matcher("list" if engine == "L" else "pcre", target)
+            terms.append(str(matches(matcher, minion_id)))
+        else:
+            terms.append(str(matches(Matcher("glob", word), minion_id)))
+    return ["(", *terms, ")"] if inside else terms
 
-    return either()
+
+def nodegroup_words(definition: object) -> list[str] | None:
+    """The words of a nodegroup's definition, a text or a list; None when it is neither."""
+    if isinstance(definition, str):
+        return definition.split()
+    return [str(word) for word in definition] if isinstance(definition, list) else None
 
 
 def claimed_by(
@@ -204,22 +209,21 @@ def _check_nodegroup(
         )
     if name in inside:
         raise ConfigError(f"{where}: nodegroup {name!r} contains itself", hint="mend nodegroups:")
-    definition = nodegroups[name]
-    words = definition.split() if isinstance(definition, str) else definition
-    if not isinstance(words, list):
+    words = nodegroup_words(nodegroups[name])
+    if words is None:
         raise ConfigError(f"{where}: nodegroup {name!r} is neither a text nor a list")
     for word in words:
-        engine, at, rest = str(word).strip("()").partition("@")
-        if not at or len(engine) != 1:
+        typed = re.match("([A-Z]).?@", word.lstrip("("))
+        if typed is None:
             continue
-        if engine not in _ID_ENGINES:
+        if typed[1] not in _ID_ENGINES:
             raise ConfigError(
-                f"{where}: nodegroup {name!r} goes by {_BY_MINION.get(engine, 'something else')}"
+                f"{where}: nodegroup {name!r} goes by {_BY_MINION.get(typed[1], 'something else')}"
                 f" ({word}), which a minion may choose itself",
                 hint="use only globs, L@ (lists), E@ (regular expressions) and N@ in it",
             )
-        if engine == "N":
-            _check_nodegroup(rest, nodegroups, where, (*inside, name))
+        if typed[1] == "N":
+            _check_nodegroup(word[2:], nodegroups, where, (*inside, name))
 
 
 def find_overlap(groups: Mapping[str, Sequence[Matcher]]) -> tuple[str, str, str] | None:

@@ -52,6 +52,7 @@ class _Evaluation:
 
     def __init__(self, question: Question, kind: str, folder: str, opts: Mapping[str, Any]) -> None:
         states = kind == "states"
+        self.kind = kind
         self.roots = question.states_roots if states else question.pillar_roots
         self.nodegroups: Nodegroups = opts.get("nodegroups") or {}
         self.grains = question.grains
@@ -81,11 +82,12 @@ class _Evaluation:
         try:
             page = self.evaluator.render(path, self._context(), _FILTERS, _refusal)
             targets = (page or {}).get(self.question.saltenv) or {}
-            entries = [self._entry(str(t), items) for t, items in targets.items()]
+            if self.kind == "pillar":  # states are taken as they stand (state.py, top_matches)
+                targets = dict(sorted(targets.items(), key=lambda pair: _order(pair[1])))
+            entries = tuple(self._entry(str(t), items) for t, items in targets.items())
         except Exception as err:
             return TopView(path, problem=_reason(err))
-        entries.sort(key=lambda pair: pair[0])
-        return TopView(path, tuple(entry for _, entry in entries))
+        return TopView(path, entries)
 
     def _context(self) -> dict[str, object]:
         functions = {
@@ -124,22 +126,19 @@ class _Evaluation:
 
         return call
 
-    def _entry(self, target: str, items: list[Any]) -> tuple[int, Entry]:
-        kind, order = "compound", 0
-        for item in items:
-            if isinstance(item, dict):
-                kind = str(item.get("match", kind))
-                order = _number(item.get("order", order))
+    def _entry(self, target: str, items: list[Any]) -> Entry:
+        kinds = [str(i["match"]) for i in items if isinstance(i, dict) and "match" in i]
+        kind = kinds[-1] if kinds else "compound"
         sls = tuple(item for item in items if isinstance(item, str))
         unknown = needs(target, kind, self.nodegroups) - self.known
         if unknown:
             why = f"depends on {' and '.join(sorted(unknown))}, not known here"
-            return order, Entry(target, kind, sls, None, why)
+            return Entry(target, kind, sls, None, why)
         try:
             matches = self.evaluator.matches(target, items)
         except Exception as err:
             raise NotEvaluated(f"Salt fails on the target {target!r} ({kind}): {err}") from err
-        return order, Entry(target, kind, sls, matches)
+        return Entry(target, kind, sls, matches)
 
 
 # Options of Salt that a template may read here, and those that Salt's renderer itself reads.
@@ -214,10 +213,12 @@ def _pillar_comes_first(opts: Mapping[str, Any]) -> bool:
     return bool(opts.get("ext_pillar_first") and opts.get("ext_pillar"))
 
 
-def _number(value: object) -> int:
+def _order(items: list[Any]) -> int:
+    """pillar/__init__.py, Pillar.merge_tops."""
+    orders = [item["order"] for item in items if isinstance(item, dict) and "order" in item]
     try:
-        return int(str(value))
-    except ValueError:
+        return int(orders[-1]) if orders else 0
+    except (TypeError, ValueError):
         return 0
 
 

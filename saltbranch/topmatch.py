@@ -83,7 +83,13 @@ class TopView:
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
-        return {**asdict(self), "sls": list(self.sls), "is_sure": self.is_sure}
+        return {
+            "path": self.path,
+            "entries": [{**asdict(entry), "sls": list(entry.sls)} for entry in self.entries],
+            "problem": self.problem,
+            "sls": list(self.sls),
+            "is_sure": self.is_sure,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ def _no_outside_configuration() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith(("GIT_", "SALTBRANCH_")):
                 patch.delenv(name)
+        # Hundreds of children would compile the package anew.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setattr(locate, "SYSTEM_FILE", "/nonexistent/saltbranch.yaml")

@@ -230,7 +230,7 @@ def _findings(
         found += look_tops.look_generated(config, [saltenv])
         found += look_tops.look_branch(config, saltenv)
     path = minion_config or look_minion.default_path(master)
-    if minion_config or os.access(path, os.R_OK):
+    if minion_config or (os.path.isfile(path) and os.access(path, os.R_OK)):
         own = look_minion.described(path, config, master, salt.known)
         if minion_config or own.id == minion:
             found += minion_rules.check(own)

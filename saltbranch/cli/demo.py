@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,9 +143,12 @@ Stop it and remove everything:
 
 
 def _salt_command(program: str) -> str:
-    """What starts one of Salt's programs: the script beside this Python, else that of PATH."""
+    """What starts one of Salt's programs: the script beside this Python, or what it would hold."""
     beside = f"{os.path.dirname(sys.executable)}/{program}"
-    return shlex.quote(beside) if os.access(beside, os.X_OK) else shutil.which(program) or program
+    if os.access(beside, os.X_OK):
+        return shlex.quote(beside)
+    function = {"salt": "salt_main", "salt-run": "salt_run"}[program]
+    return shlex.join([sys.executable, "-c", f"from salt.scripts import {function}; {function}()"])
 
 
 def _stop(folder: Path) -> int:

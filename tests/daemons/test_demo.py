@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -81,7 +79,7 @@ def assert_nothing_left(folder: Path, born: dict[int, str]) -> None:
     now = births(list(born))
     assert {p: birth for p, birth in now.items() if birth == born[p]} == {}
     assert processes_of(folder) == []
-    assert [a for a in Path("/tmp").glob("sb-*/*") if folder in Path(os.readlink(a)).parents] == []
+    assert [a for a in Path("/tmp").glob("sb-*/*") if folder in a.readlink().parents] == []
 
 
 # The whole of it
@@ -256,10 +254,10 @@ def test_a_real_leak_is_noticed(kept: Kept) -> None:
     switch = Switch((demo.TARGET,), (demo.TARGET,))
     before = demo.look(kept.place, cluster)
     checkouts = kept.place.root / "checkouts"
-    served = os.readlink(checkouts / "stage")
+    served = (checkouts / "stage").readlink()
 
     (checkouts / "stage").unlink()
-    (checkouts / "stage").symlink_to(os.readlink(checkouts / "develop"))
+    (checkouts / "stage").symlink_to((checkouts / "develop").readlink())
     after = demo.look(kept.place, cluster)
     (checkouts / "stage").unlink()
     (checkouts / "stage").symlink_to(served)

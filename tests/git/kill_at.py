@@ -1,16 +1,24 @@
 """Run saltbranch and end it by SIGKILL just before one of its steps, or only tell the steps.
 
-Arguments: the file to append the names of all steps to, the name of the fatal step or an empty text, how
-often that step is still let through, and saltbranch's own arguments. A step is a call that changes
-a file or starts a program; Python announces each to its audit hooks before it is done.
+Reads orders from stdin, a line of JSON each: the file to write the names of all steps to, the name of the
+fatal step ("" for none, "any" for whichever comes), how often that step is still let through, and
+saltbranch's own arguments. Each order is carried out by a fork, which saves it the imports; the answer
+is its exit code. A step is a call that changes a file or starts a program: Python announces each to
+its audit hooks before it is done.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sys
+from typing import NoReturn
+
+import saltbranch.actions.prepare
+import saltbranch.cli.app  # noqa: F401 - imported here, so that no fork has to
+from saltbranch import entry
 
 _EVENTS = frozenset(
     "os.mkdir os.rename os.symlink os.link os.remove os.rmdir os.chmod os.chown os.utime os.truncate"
@@ -23,10 +31,10 @@ def _step(event: str, args: tuple[object, ...]) -> str | None:
     """The name of a step, the same for every saltenv and every branch."""
     if event == "open":
         path, _, flags = args
-        if not isinstance(flags, int) or not flags & _WRITING or not isinstance(path, str):
+        if not isinstance(flags, int) or not flags & _WRITING or ".pyc" in str(path):
             return None
-        return f"open {_place(path)}"
-    if event not in _EVENTS:
+        return f"open {_place(str(path))}"
+    if event not in _EVENTS or any(".pyc" in str(arg) or "__pycache__" in str(arg) for arg in args):
         return None
     if event == "os.posix_spawn":
         words = [os.fsdecode(word) for word in args[1]]  # type: ignore[attr-defined]
@@ -43,11 +51,9 @@ def _place(path: str) -> str:
     return re.sub(r"/(slots/BRANCH/.)/.+", r"/\1/FILE", path)
 
 
-def main() -> None:
-    """Set the hook and run."""
-    log, fatal, let_through, *arguments = sys.argv[1:]
-    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    left = int(let_through)
+def _run(log: str, fatal: str, let_through: int, *arguments: str) -> NoReturn:
+    fd = os.open(log, os.O_WRONLY | os.O_TRUNC | os.O_CREAT)
+    left = let_through
 
     def hook(event: str, args: tuple[object, ...]) -> None:
         nonlocal left
@@ -55,16 +61,26 @@ def main() -> None:
         if step is None:
             return
         os.write(fd, f"{step}\n".encode())
-        if step == fatal or fatal == "any":
+        if fatal in (step, "any"):
             left -= 1
             if left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    from saltbranch import entry
-
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.argv[1:] = arguments
     sys.addaudithook(hook)
     entry.main()
+
+
+def main() -> None:
+    """Carry out orders until there are no more."""
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _run(*json.loads(line))
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        sys.stdout.write(f"{code}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ class Remote:
         self.clock = _BEGIN
         if not path.exists():
             subprocess.run(
-                ["git", "init", "--quiet", "--bare", "--template=", "-b", "master", path], check=True
+                ["git", "init", "--quiet", "--bare", "--template=", "-b", "master", path],
+                check=True,
             )
 
     def copy(self, path: Path) -> Remote:
@@ -84,7 +85,9 @@ class Remote:
         ref = os.fsencode(f"refs/heads/{branch}")
         lines = [b"reset " + ref, b"", b"commit " + ref, b"mark :1"]
         lines += [f"committer {_IDENTITY} {self.clock} +0000".encode(), *_data(b"change\n")]
-        lines += [b"%s %s" % (b"merge" if n else b"from", p.encode()) for n, p in enumerate(parents)]
+        lines += [
+            b"%s %s" % (b"merge" if n else b"from", p.encode()) for n, p in enumerate(parents)
+        ]
         if tree is not None:
             lines.append(f'M 040000 {self.git("rev-parse", f"{tree}^{{tree}}")} ""'.encode())
         for path, content in files.items():

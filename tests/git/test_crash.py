@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.git.remote import Content, Remote
-from tests.git.site import BRANCHES, Ran, Site, run
+from tests.git.site import BRANCHES, Ran, Site
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
 FAULTY_GIT = Path(__file__).with_name("faulty_git.sh")
@@ -22,21 +24,24 @@ ANY = "any"
 class Crash:
     """Runs of one command line, each of which can be killed at one step."""
 
-    def __init__(self, site: Site, *command: str) -> None:
+    def __init__(self, site: Site, server: subprocess.Popen[str], *command: str) -> None:
         self.log = site.folder / "steps"
+        self.server = server
         self.command = command
 
-    def run(self, step: str = "", let_through: int = 0) -> Ran:
-        """Run it, killed just before `step` if that is named and reached."""
-        self.log.unlink(missing_ok=True)
-        argv = [sys.executable, str(KILL_AT), str(self.log), step, str(let_through), *self.command]
-        ran = run(argv)
-        assert ran.code in (0, -signal.SIGKILL), ran
-        return ran
+    def run(self, step: str = "", let_through: int = 0) -> int:
+        """Run it, killed just before `step` if that is named and reached; its exit code."""
+        assert self.server.stdin and self.server.stdout
+        order = [str(self.log), step, let_through, *self.command]
+        self.server.stdin.write(json.dumps(order) + "\n")
+        self.server.stdin.flush()
+        code = int(self.server.stdout.readline())
+        assert code in (0, -signal.SIGKILL)
+        return code
 
     def is_killed(self, step: str, let_through: int = 0) -> bool:
         """Run it, and say whether it was killed at `step` or got to its end."""
-        return self.run(step, let_through).code != 0
+        return self.run(step, let_through) != 0
 
     def steps(self) -> list[str]:
         """The names of the steps of the last run, in the order in which they first came."""
@@ -55,6 +60,16 @@ class Crash:
             and not (step.startswith("open ") and step.endswith("-new"))
             or step.endswith("saltbranch-finished")
         ]
+
+
+@pytest.fixture
+def server() -> Iterator[subprocess.Popen[str]]:
+    """What runs and kills saltbranch."""
+    argv = [sys.executable, str(KILL_AT)]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
 
 
 def recover(site: Site) -> None:
@@ -79,9 +94,11 @@ def next_commit(remote: Remote, number: int) -> str:
 # At every step of saltbranch's own
 
 
-def test_killed_at_every_step_of_a_first_sync(site: Site, remote: Remote) -> None:
+def test_killed_at_every_step_of_a_first_sync(
+    site: Site, remote: Remote, server: subprocess.Popen[str]
+) -> None:
     site.keep_only("test")
-    crash = Crash(site, "sync", "--config", str(site.config))
+    crash = Crash(site, server, "sync", "--config", str(site.config))
     head = remote.head("develop")
     crash.run()
     steps = crash.telling_steps()
@@ -95,8 +112,10 @@ def test_killed_at_every_step_of_a_first_sync(site: Site, remote: Remote) -> Non
         recover(site)
 
 
-def test_killed_at_every_step_of_a_switch(served: Site, remote: Remote) -> None:
-    crash = Crash(served, "sync", "--quiet", "--config", str(served.config))
+def test_killed_at_every_step_of_a_switch(
+    served: Site, remote: Remote, server: subprocess.Popen[str]
+) -> None:
+    crash = Crash(served, server, "sync", "--quiet", "--config", str(served.config))
     for number in range(100):
         old, new = remote.head("develop"), next_commit(remote, number)
         killed = crash.is_killed(ANY, number)
@@ -108,9 +127,11 @@ def test_killed_at_every_step_of_a_switch(served: Site, remote: Remote) -> None:
     raise AssertionError("it never came to an end")
 
 
-def test_killed_again_and_again_before_it_can_say_so(served: Site, remote: Remote) -> None:
+def test_killed_again_and_again_before_it_can_say_so(
+    served: Site, remote: Remote, server: subprocess.Popen[str]
+) -> None:
     """Switched twice without a word in the record, then the branch is back where the record is."""
-    crash = Crash(served, "sync", "--quiet", "--config", str(served.config))
+    crash = Crash(served, server, "sync", "--quiet", "--config", str(served.config))
     first = remote.head("develop")
     for number in (1, 2):
         new = next_commit(remote, number)
@@ -120,8 +141,10 @@ def test_killed_again_and_again_before_it_can_say_so(served: Site, remote: Remot
     recover(served)
 
 
-def test_killed_at_every_step_of_a_changed_configuration(served: Site, remote: Remote) -> None:
-    crash = Crash(served, "sync", "--quiet", "--config", str(served.config))
+def test_killed_at_every_step_of_a_changed_configuration(
+    served: Site, remote: Remote, server: subprocess.Popen[str]
+) -> None:
+    crash = Crash(served, server, "sync", "--quiet", "--config", str(served.config))
     saltenvs = served.settings["saltenvs"]
     step, seen = "", {""}
     for number in range(60):
@@ -143,14 +166,24 @@ def test_killed_at_every_step_of_a_changed_configuration(served: Site, remote: R
     raise AssertionError("it never came to an end")
 
 
-def test_killed_at_every_step_of_init(site: Site, remote: Remote) -> None:
+def test_killed_at_every_step_of_init(
+    site: Site, remote: Remote, server: subprocess.Popen[str]
+) -> None:
     """Before there is a configuration init itself has to be repeated; from then on any sync will do."""
     site.keep_only("test")
     text = site.config.read_text()
-    words = ["init", "--config", str(site.config), "--remote", str(remote.path), "--root", str(site.root)]
+    words = [
+        "init",
+        "--config",
+        str(site.config),
+        "--remote",
+        str(remote.path),
+        "--root",
+        str(site.root),
+    ]
     words += ["--master-config", str(site.master_config), "--salt-config", str(site.salt_config)]
     words += ["--branch", "test=develop"]
-    crash = Crash(site, *words)
+    crash = Crash(site, server, *words)
     site.config.unlink()
     crash.run()
     steps = crash.telling_steps()
@@ -168,9 +201,11 @@ def test_killed_at_every_step_of_init(site: Site, remote: Remote) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--verify"]])
-def test_killed_at_every_single_call(site: Site, remote: Remote, options: list[str]) -> None:
+def test_killed_at_every_single_call(
+    site: Site, remote: Remote, server: subprocess.Popen[str], options: list[str]
+) -> None:
     """All three saltenvs, every call and not only the first of its kind, first sync and switch."""
-    crash = Crash(site, "sync", *options, "--config", str(site.config))
+    crash = Crash(site, server, "sync", *options, "--config", str(site.config))
     for number in range(10_000):
         shutil.rmtree(site.root, ignore_errors=True)
         killed = crash.is_killed(ANY, number)
@@ -247,5 +282,3 @@ def test_deploy_05_left_over_locks_are_no_obstacle(served: Site, remote: Remote)
         for name in ("packed-refs", "HEAD", "config", "shallow"):
             (mirror / f"{name}.lock").touch()
         served.sync_well()
-
-

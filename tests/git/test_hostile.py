@@ -145,7 +145,14 @@ def test_branch_named_like_our_unfinished_files_keeps_its_checkout(
 
 
 def test_hostile_refs_on_the_remote_do_nothing(served: Site, remote: Remote) -> None:
-    for name in ("--upload-pack=touch canary;", "--exec=touch canary", "-", "-c", "--", "$(touch canary)"):
+    for name in (
+        "--upload-pack=touch canary;",
+        "--exec=touch canary",
+        "-",
+        "-c",
+        "--",
+        "$(touch canary)",
+    ):
         remote.git("update-ref", f"refs/heads/{name.replace(' ', '${IFS}')}", remote.head("master"))
     remote.git("update-ref", "refs/heads/refs/heads/develop", remote.head("master"))
     remote.git("update-ref", "refs/tags/develop", remote.head("master"))
@@ -278,7 +285,13 @@ def test_nothing_in_a_repository_is_executed(served: Site, remote: Remote) -> No
         [alias]
             checkout = !{EVIL}
         """
-    hooks = ("post-checkout", "post-index-change", "post-merge", "pre-receive", "reference-transaction")
+    hooks = (
+        "post-checkout",
+        "post-index-change",
+        "post-merge",
+        "pre-receive",
+        "reference-transaction",
+    )
     remote.commit(
         "develop",
         {
@@ -293,7 +306,9 @@ def test_nothing_in_a_repository_is_executed(served: Site, remote: Remote) -> No
     )
     (remote.path / "hooks").mkdir()
     for hook in ("post-checkout", "post-update", "upload-pack"):
-        (remote.path / "hooks" / hook).write_text(f"#!/bin/sh\ntouch {served.folder}/outside/canary\n")
+        (remote.path / "hooks" / hook).write_text(
+            f"#!/bin/sh\ntouch {served.folder}/outside/canary\n"
+        )
         (remote.path / "hooks" / hook).chmod(0o755)
     served.sync_well()
     assert not served.sync_here(verify=True).changed
@@ -306,7 +321,9 @@ def test_hooks_of_a_template_and_of_the_mirror_are_not_run(
     template.mkdir(parents=True)
     script = f"#!/bin/sh\ntouch {canary}\n"
     config = tmp_path / "remote.git" / "global"
-    config.write_text(f"[init]\n\ttemplateDir = {template.parent}\n[core]\n\thooksPath = {template}\n")
+    config.write_text(
+        f"[init]\n\ttemplateDir = {template.parent}\n[core]\n\thooksPath = {template}\n"
+    )
     for hook in ("post-checkout", "post-index-change", "reference-transaction"):
         (template / hook).write_text(script)
         (template / hook).chmod(0o755)
@@ -349,7 +366,12 @@ def test_remote_that_is_a_command_is_refused(site: Site, remote_url: str) -> Non
 
 @pytest.mark.parametrize(
     "remote_url",
-    ["ssh://-oProxyCommand=touch${IFS}canary/x", "-oProxyCommand=x:y", "ssh://x;touch canary/y", "ext://x"],
+    [
+        "ssh://-oProxyCommand=touch${IFS}canary/x",
+        "-oProxyCommand=x:y",
+        "ssh://x;touch canary/y",
+        "ext://x",
+    ],
 )
 def test_remote_that_ssh_would_take_for_an_option_runs_nothing(site: Site, remote_url: str) -> None:
     site.configure(remote=remote_url, fetch_timeout=5)
@@ -380,18 +402,26 @@ def test_names_that_differ_in_case_only_are_two_files(served: Site, remote: Remo
     served.sync_well()
 
 
-@pytest.mark.parametrize("name", [".git/config", "salt/.git/hooks/post-checkout", "salt/.GIT/x", ".", ".."])
-def test_tree_that_git_must_not_check_out_is_refused(served: Site, remote: Remote, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [".git/config", "salt/.git/hooks/post-checkout", "salt/.GIT/x", ".", ".."]
+)
+def test_tree_that_git_must_not_check_out_is_refused(
+    served: Site, remote: Remote, name: str
+) -> None:
     """Made with plumbing: such a tree is damaged or meant to harm (git-fsck(1), hasDotgit)."""
     old = remote.head("develop")
     tree = remote.head("develop") + "^{tree}"
     blob = remote.git("hash-object", "-w", "--stdin", stdin=b"[core]\n")
     first, *rest = name.split("/")
     entry = f"100644 blob {blob}\t{rest[-1] if rest else first}\n"
-    inner = remote.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw(entry))
+    inner = remote.git(
+        "hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw(entry)
+    )
     for part in reversed(name.split("/")[:-1]):
         line = f"040000 tree {inner}\t{part}\n"
-        inner = remote.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw(line))
+        inner = remote.git(
+            "hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw(line)
+        )
     commit = remote.git("commit-tree", "-p", tree[:40], "-m", "x", inner)
     remote.set_branch("develop", commit)
     ran = served.sync()
@@ -413,7 +443,9 @@ def raw(lines: str) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("attributes", ["* text=auto\n", "*.txt text\n", "*.txt text eol=lf\n", "*.txt eol=crlf\n"])
+@pytest.mark.parametrize(
+    "attributes", ["* text=auto\n", "*.txt text\n", "*.txt text eol=lf\n", "*.txt eol=crlf\n"]
+)
 def test_line_ends_that_git_would_normalise_are_no_obstacle(
     served: Site, remote: Remote, attributes: str
 ) -> None:
@@ -442,7 +474,9 @@ def test_filter_that_the_administrator_configured_is_honoured(
     config.write_text('[filter "rot13"]\n\tclean = tr a-z n-za-m\n\tsmudge = tr a-z n-za-m\n')
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     for number, text in enumerate(("uryyb", "jbeyq")):
-        remote.commit("develop", {".gitattributes": "*.rot filter=rot13\n", "salt/x.rot": f"{text}\n"})
+        remote.commit(
+            "develop", {".gitattributes": "*.rot filter=rot13\n", "salt/x.rot": f"{text}\n"}
+        )
         assert served.sync_here().exit_code == 0
         shown = (served.checkout("develop") / "salt" / "x.rot").read_text()
         assert shown == ("hello\n", "world\n")[number]
@@ -474,14 +508,26 @@ BAD_CONFIGURATIONS = {
         ": saltenvs.test.protected: expected `bool`",
         "shows an example",
     ),
-    "missing branch": ("saltenvs:\n  test: {minions: [a]}", "saltenvs.test: object missing", "`branch`"),
-    "saltenv is no mapping": ("saltenvs: {test: develop}", "saltenvs.test: expected `object`", "an example"),
+    "missing branch": (
+        "saltenvs:\n  test: {minions: [a]}",
+        "saltenvs.test: object missing",
+        "`branch`",
+    ),
+    "saltenv is no mapping": (
+        "saltenvs: {test: develop}",
+        "saltenvs.test: expected `object`",
+        "an example",
+    ),
     "saltenv name": (
         "saltenvs: {'../x': {branch: a, minions: [a]}}",
         "saltenvs.../x: not a usable name",
         "letters, digits",
     ),
-    "saltenv __env__": ("saltenvs: {__env__: {branch: a, minions: [a]}}", "saltenvs.__env__", "letters"),
+    "saltenv __env__": (
+        "saltenvs: {__env__: {branch: a, minions: [a]}}",
+        "saltenvs.__env__",
+        "letters",
+    ),
     "no saltenvs": ("saltenvs: {}", "no saltenvs", "add `saltenvs:`"),
     "overlap, same": (
         "saltenvs: {a: {branch: a, minions: ['web*']}, b: {branch: b, minions: ['web*']}}",
@@ -530,7 +576,11 @@ BAD_CONFIGURATIONS = {
         "no promote_from",
     ),
     "pillar inside states": ("pillar_dir: salt/pillar", "contain one another", "side by side"),
-    "states_dir leads out": ("states_dir: ../x", "states_dir: '../x' is not a folder inside", "for example"),
+    "states_dir leads out": (
+        "states_dir: ../x",
+        "states_dir: '../x' is not a folder inside",
+        "for example",
+    ),
     "states_dir is all": ("states_dir: .", "is not a folder inside", "for example"),
     "root is relative": ("root: x", "root: 'x' is not an absolute path", "in full"),
     "root is /": ("root: /", "root cannot be /", "a folder below"),
@@ -539,19 +589,28 @@ BAD_CONFIGURATIONS = {
     "nested deeply": ("saltenvs: " + "[" * 20_000, "nested too deeply", "no configuration"),
     "alias bomb": (
         "a: &a [x,x,x,x,x,x,x,x,x]\n"
-        + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True))
+        + "".join(
+            f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n"
+            for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+        )
         + "saltenvs: {t: {branch: x, minions: *j}}",
         "unknown key a",
         "known ones",
     ),
     "alias bomb as minions": (
         "saltenvs: {t: {branch: x, minions: [&a [x,x,x,x,x,x,x,x,x], "
-        + ", ".join(f"&{b} [{','.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+        + ", ".join(
+            f"&{b} [{','.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+        )
         + "]}}",
         "saltenvs.t.minions",
         "write a glob",
     ),
-    "python object": ("root: !!python/object/apply:os.system ['touch canary']", ":1:", "not valid YAML"),
+    "python object": (
+        "root: !!python/object/apply:os.system ['touch canary']",
+        ":1:",
+        "not valid YAML",
+    ),
     "no date": ("root: 2026-13-45", ":1:7: not valid YAML: month must be", "quotes"),
     "no number": ("fetch_timeout: 0x_", ":1:16: not valid YAML", "quotes"),
     "huge number": ("fetch_timeout: " + "9" * 5000, ":1:16: not valid YAML", "quotes"),

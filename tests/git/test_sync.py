@@ -39,7 +39,9 @@ def test_first_sync_does_what_init_would(site: Site, remote: Remote) -> None:
             tops = site.root / "tops" / saltenv / kind
             assert "Written by saltbranch" in (tops / "top.sls").read_text()
             branch_top = tops / "branch_top.jinja"
-            assert branch_top.read_bytes() == (site.checkout(branch) / folder / "top.sls").read_bytes()
+            assert (
+                branch_top.read_bytes() == (site.checkout(branch) / folder / "top.sls").read_bytes()
+            )
     options = yaml.safe_load(site.master_config.read_text())
     for roots, kind, folder in (
         ("file_roots", "states", "salt"),
@@ -104,7 +106,9 @@ def test_group_of_the_masters_user_may_read_and_nobody_else(site: Site) -> None:
 def test_only_the_moved_branch_is_switched(served: Site, remote: Remote) -> None:
     links = {b: os.readlink(served.checkout(b)) for b in BRANCHES.values()}
     old = remote.head("develop")
-    new = remote.commit("develop", {"salt/new.sls": "new: {test.nop: []}\n", "pillar/app.sls": None})
+    new = remote.commit(
+        "develop", {"salt/new.sls": "new: {test.nop: []}\n", "pillar/app.sls": None}
+    )
     ran = served.sync()
     assert (ran.code, ran.err) == (0, "")
     assert f"test: develop switched, {old[:12]} -> {new[:12]}" in ran.out
@@ -429,7 +433,11 @@ def test_verify_mends_what_was_edited_by_hand(edited: Site, remote: Remote) -> N
     assert edited.sync().code == 0
     assert edited.shown("develop") != remote.tree(remote.head("develop"))
     ran = edited.sync("--verify", "--json")
-    assert (ran.code, states(ran.out)["test"], states(ran.out)["prod"]) == (0, "repaired", "unchanged")
+    assert (ran.code, states(ran.out)["test"], states(ran.out)["prod"]) == (
+        0,
+        "repaired",
+        "unchanged",
+    )
     edited.sync_well()
 
 
@@ -552,7 +560,9 @@ def test_deploy_10_file_list_of_a_switched_saltenv_is_dropped(site: Site, remote
     assert sorted(p.name for p in lists.iterdir()) == ["prod.p", "stage.p"]
 
 
-def test_deploy_10_file_list_being_made_is_dropped_when_it_is_done(site: Site, remote: Remote) -> None:
+def test_deploy_10_file_list_being_made_is_dropped_when_it_is_done(
+    site: Site, remote: Remote
+) -> None:
     """salt/fileserver/__init__.py marks a list in the making by a folder beside it."""
     site.salt_config.write_text(f"cachedir: {site.folder}/cache\nroot_dir: {site.folder}\n")
     site.sync_well()
@@ -572,7 +582,9 @@ def test_deploy_10_file_list_being_made_is_dropped_when_it_is_done(site: Site, r
     assert not (lists / "test.p").exists()
 
 
-def test_switch_is_reported_though_the_file_list_cannot_be_dropped(site: Site, remote: Remote) -> None:
+def test_switch_is_reported_though_the_file_list_cannot_be_dropped(
+    site: Site, remote: Remote
+) -> None:
     """What was switched was switched: the trouble with Salt's cache is said, not mistaken for failure."""
     site.salt_config.write_text(f"cachedir: {site.folder}/cache\nroot_dir: {site.folder}\n")
     site.sync_well()
@@ -622,7 +634,10 @@ def test_model_that_broke_on_production_stops_before_anything_is_switched(
     remote.commit("master", {"saltbranch.yaml": "saltenvs: [\n"})
     ran = modelled.sync()
     assert ran.code == 1
-    assert "saltbranch.yaml on branch 'master' of the control repository:2:1: not valid YAML" in ran.err
+    assert (
+        "saltbranch.yaml on branch 'master' of the control repository:2:1: not valid YAML"
+        in ran.err
+    )
     modelled.assert_serves("develop", old)
 
 
@@ -772,7 +787,11 @@ def test_state_files_are_only_caches(served: Site, name: str, content: bytes | N
 def test_prepared_that_makes_no_sense_is_made_anew(served: Site) -> None:
     path = served.root / "state" / "prepared"
     text = path.read_text()
-    for old, new in (("gid\t", "gid\tx"), ("saltenv\ttest\t", "saltenv\ttest"), ("signature\t", "signature")):
+    for old, new in (
+        ("gid\t", "gid\tx"),
+        ("saltenv\ttest\t", "saltenv\ttest"),
+        ("signature\t", "signature"),
+    ):
         path.write_text(text.replace(old, new))
         assert served.sync().code == 0
         assert path.read_text() == text

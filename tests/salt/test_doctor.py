@@ -396,11 +396,8 @@ def test_a_root_that_everybody_can_enter_is_found_when_files_are_open_too(machin
     root.chmod(0o755)
     assert machine.problems() == []
 
-    for folder, _, names in os.walk(root):
-        Path(folder).chmod(0o755)
-        for name in names:
-            if not Path(folder, name).is_symlink():
-                Path(folder, name).chmod(0o644)
+    for path in [p for p in root.rglob("*") if not p.is_symlink()]:
+        path.chmod(path.stat().st_mode | (0o005 if path.is_dir() else 0o004))
     assert machine.one("readable-by-others").severity == "error"
 
 
@@ -541,7 +538,7 @@ def test_the_model_of_the_control_repository_is_named(machine: Machine) -> None:
     saltenvs = machine.site.settings["saltenvs"]
     machine.site.remote.commit("master", {"saltbranch.yaml": json.dumps({"saltenvs": saltenvs})})
     machine.site.configure(saltenvs=None)
-    machine.site.sync_well()
+    assert machine.site.sync_here().exit_code == 0
 
     assert machine.problems() == []
     assert machine.doctor().model == "saltbranch.yaml on branch master of the control repository"

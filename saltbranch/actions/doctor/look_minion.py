@@ -21,7 +21,7 @@ def look(
     Raises SaltError when `explicit` cannot be read.
     """
     path = explicit or default_path(master)
-    if os.path.exists(path) or explicit:
+    if os.path.isfile(path) or explicit:
         yield from rules.check(described(path, config, master, known))
 
 

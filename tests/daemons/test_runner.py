@@ -1,0 +1,453 @@
+"""saltbranch inside a running salt-master: runner, events, reactor and schedule."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+import salt.utils.event
+import yaml
+
+from saltbranch import saltmaster
+from saltbranch.actions.install import install
+from saltbranch.demo.cluster import Answer, Cluster
+from saltbranch.timer import SCHEDULE_JOB, SCHEDULE_NAME, Kind
+from tests.git.site import BRANCHES, Ran, Site, build_template
+
+HOOK = "salt/netapi/hook/push"  # what rest_cherrypy makes of a POST to /hook/push
+REACTION = """\
+saltbranch_sync:
+  runner.saltbranch.sync:
+    - args:
+      - expect: {{ data['post']['after'] | json }}
+      - wait: 60
+"""
+EVENT_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """A running master that serves `site`."""
+
+    site: Site
+    cluster: Cluster
+
+    def runner(self, function: str, *args: str, site: Site | None = None) -> Answer:
+        """``salt-run saltbranch.<function>``; `site` names another configuration."""
+        extra = [f"config={site.config}"] if site else []
+        answer = self.cluster.run("salt-run", f"saltbranch.{function}", *args, *extra)
+        assert "Traceback" not in answer.out + answer.err
+        assert answer.value is not None, answer
+        return answer
+
+    @property
+    def opts(self) -> dict[str, Any]:
+        """The master's options."""
+        return dict(saltmaster.read(str(self.cluster.master_config_file)).opts)
+
+    def another_site(self, folder: Path) -> Site:
+        """A site that this master does not serve, but whose events it gets."""
+        site = Site(folder, build_template(folder / "remote.git"))
+        site.configure(salt_config=str(self.cluster.master_config_file))
+        return site
+
+    @contextmanager
+    def listening(self, tag: str) -> Iterator[Callable[..., list[dict[str, Any]]]]:
+        """Give what waits for `count` events with this tag, and for one more that must not come."""
+        with salt.utils.event.get_event("master", opts=self.opts, listen=True) as bus:
+            assert bus.connect_pub(timeout=EVENT_SECONDS)
+
+            def heard(count: int) -> list[dict[str, Any]]:
+                found: list[dict[str, Any]] = []
+                while True:
+                    wait = EVENT_SECONDS if len(found) < count else 0.3
+                    event = bus.get_event(wait=wait, tag=tag, full=True)
+                    if event is None:
+                        return found
+                    found.append(event)
+
+            yield heard
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """A master with the minion test1, set up as a person does it: init first, then the start."""
+    folder = tmp_path_factory.mktemp("runner")
+    (folder / "react.sls").write_text(REACTION)
+    site = Site(folder, build_template(folder / "remote.git"))
+    cluster = Cluster(
+        folder / "salt",
+        minions={"test1": {}},
+        minion_options={"test1": {"autoload_dynamic_modules": False}},
+        master_options={
+            "saltbranch_config": str(site.config),
+            "reactor": [{HOOK: [str(folder / "react.sls")]}],
+            "loop_interval": 1,
+        },
+    )
+    cluster.write_config()
+    site.master_config = cluster.config_dir / "master.d" / "saltbranch.conf"
+    site.configure(
+        salt_config=str(cluster.master_config_file), master_config=str(site.master_config)
+    )
+    site.sync_well()
+    with cluster:
+        yield Master(site, cluster)
+
+
+def states(answer: Answer) -> dict[str, str]:
+    """saltenv to state."""
+    return {s["saltenv"]: s["state"] for s in answer.value["saltenvs"]}
+
+
+def outcome(ran: Ran) -> tuple[int, Any]:
+    """Exit status and JSON of a command line."""
+    return ran.code, json.loads(ran.out)
+
+
+# sync
+
+
+def test_sync_switches_and_returns_plain_data(master: Master, tmp_path: Path) -> None:
+    site = master.another_site(tmp_path)
+
+    first = master.runner("sync", site=site)
+    old = site.remote.head("develop")
+    new = site.remote.commit("develop", {"pillar/app.sls": "branch: new\n"})
+    second = master.runner("sync", site=site)
+
+    assert (first.code, states(first)) == (0, dict.fromkeys(BRANCHES, "first"))
+    assert (second.code, second.value["retcode"]) == (0, 0)
+    assert second.value["saltenvs"][0] == {
+        "saltenv": "test",
+        "branch": "develop",
+        "old": old,
+        "new": new,
+        "changed": True,
+        "state": "switched",
+        "message": "",
+    }
+    assert states(second) == {"test": "switched", "stage": "unchanged", "prod": "unchanged"}
+    site.assert_serves("develop", new)
+
+
+def test_plan_changes_nothing_and_ends_with_3(master: Master, tmp_path: Path) -> None:
+    site = master.another_site(tmp_path)
+    site.sync_well()
+    old = site.remote.head("develop")
+    site.remote.commit("develop", {"pillar/app.sls": "branch: new\n"})
+
+    answer = master.runner("sync", "plan=True", site=site)
+
+    assert (answer.code, answer.value["retcode"], answer.value["plan"]) == (3, 3, True)
+    assert states(answer)["test"] == "switched"
+    site.assert_serves("develop", old)
+
+
+def test_a_refused_commit_ends_with_4_and_the_job_counts_as_failed(
+    master: Master, tmp_path: Path
+) -> None:
+    site = master.another_site(tmp_path)
+    site.sync_well()
+    old = site.remote.head("master")
+    site.remote.rewrite("master", {"pillar/app.sls": "branch: rewritten\n"})
+
+    with master.listening("salt/run/") as heard:
+        answer = master.runner("sync", site=site)
+        job = next(event["data"] for event in heard(2) if event["tag"].endswith("/ret"))
+
+    assert (answer.code, answer.value["retcode"]) == (4, 4)
+    assert states(answer) == {"test": "unchanged", "stage": "unchanged", "prod": "refused"}
+    assert "was rewritten" in answer.value["saltenvs"][2]["message"]
+    assert (job["fun"], job["success"]) == ("runner.saltbranch.sync", False)
+    site.assert_serves("master", old)
+
+
+def test_some_failed_others_done_ends_with_20(master: Master, tmp_path: Path) -> None:
+    site = master.another_site(tmp_path)
+    site.sync_well()
+    new = site.remote.commit("develop", {"pillar/app.sls": "branch: new\n"})
+    site.remote.delete_branch("stage")
+
+    answer = master.runner("sync", site=site)
+
+    assert (answer.code, answer.value["retcode"]) == (20, 20)
+    assert states(answer) == {"test": "switched", "stage": "missing", "prod": "unchanged"}
+    site.assert_serves("develop", new)
+
+
+def test_an_expected_failure_is_data_with_its_exit_status(master: Master, tmp_path: Path) -> None:
+    site = master.another_site(tmp_path)
+    site.sync_well()
+
+    unknown = master.runner("sync", "tset", site=site)
+    site.remote.path.rename(tmp_path / "away.git")
+    unreachable = master.runner("sync", site=site)
+
+    for answer, code, text in ((unknown, 2, "tset"), (unreachable, 1, "remote.git")):
+        assert set(answer.value) == {"retcode", "error", "hint"}
+        assert (answer.code, answer.value["retcode"]) == (code, code)
+        assert text in answer.value["error"]
+    for saltenv, branch in BRANCHES.items():
+        assert saltenv and site.shown(branch)
+
+
+def test_saltenvs_are_named_in_one_text_or_a_list(master: Master, tmp_path: Path) -> None:
+    site = master.another_site(tmp_path)
+
+    text = master.runner("sync", "test, prod", "plan=True", site=site)
+    words = master.runner("sync", "saltenvs=[prod]", "plan=True", site=site)
+
+    assert list(states(text)) == ["test", "prod"]
+    assert list(states(words)) == ["prod"]
+
+
+# status, explain, doctor
+
+
+def test_the_master_names_the_configuration_and_the_runner_says_what_the_command_says(
+    master: Master,
+) -> None:
+    master.site.sync_well()
+    for function, args in (("status", []), ("explain", ["test1"]), ("explain", ["nobody"]),
+                           ("doctor", [])):  # fmt: skip
+        answer = master.runner(function, *args)
+        code, said = outcome(master.site.run(function, *args, "--json"))
+
+        assert answer.code == answer.value.pop("retcode") == code
+        assert answer.value == said
+    assert code == 0
+
+
+def test_a_wrong_configuration_is_data_too(master: Master, tmp_path: Path) -> None:
+    (tmp_path / "saltbranch.yaml").write_text("remoot: x\n")
+
+    for function, args in (("status", []), ("explain", ["test1"])):
+        answer = master.runner(function, *args, f"config={tmp_path}/saltbranch.yaml")
+
+        assert answer.code == answer.value["retcode"] == 1
+        assert answer.value["hint"] == "did you mean 'remote'?"
+
+
+# Events
+
+
+def by_command(master: Master, site: Site) -> None:
+    """``saltbranch sync``, as cron runs it."""
+    ran = site.sync("--quiet")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def by_command_with_json(master: Master, site: Site) -> None:
+    """``saltbranch sync`` over the ordinary road."""
+    code, said = outcome(site.sync("--json"))
+    assert (code, said["notes"]) == (0, [])
+
+
+def by_runner(master: Master, site: Site) -> None:
+    """``salt-run saltbranch.sync``."""
+    answer = master.runner("sync", site=site)
+    assert (answer.code, answer.value["notes"]) == (0, [])
+
+
+@pytest.mark.parametrize("sync", [by_command, by_command_with_json, by_runner])
+def test_each_switch_is_an_event_on_the_masters_bus(
+    master: Master, tmp_path: Path, sync: Callable[[Master, Site], None]
+) -> None:
+    site = master.another_site(tmp_path)
+    site.sync_well()
+    old = {branch: site.remote.head(branch) for branch in BRANCHES.values()}
+    new = {b: site.remote.commit(b, {"salt/new.sls": f"# {b}\n"}) for b in ("develop", "stage")}
+
+    with master.listening("saltbranch/") as heard:
+        sync(master, site)
+        events = {event["tag"]: event["data"] for event in heard(2)}
+
+    assert list(events) == ["saltbranch/sync/test", "saltbranch/sync/stage"]
+    for data, branch in zip(events.values(), new, strict=True):
+        assert data.pop("_stamp")
+        saltenv = next(s for s, b in BRANCHES.items() if b == branch)
+        assert data == {
+            "saltenv": saltenv,
+            "branch": branch,
+            "old": old[branch],
+            "new": new[branch],
+        }
+
+
+def test_the_first_sync_has_no_old_commit(master: Master, tmp_path: Path) -> None:
+    site = master.another_site(tmp_path)
+    site.keep_only("prod")
+
+    with master.listening("saltbranch/") as heard:
+        ran = site.sync()
+        assert (ran.code, ran.err) == (0, "")
+        assert "no event" not in ran.out
+        (event,) = heard(1)
+
+    assert (event["data"]["old"], event["data"]["new"]) == (None, site.remote.head("master"))
+
+
+def test_a_sync_that_switches_nothing_says_nothing(master: Master, tmp_path: Path) -> None:
+    site = master.another_site(tmp_path)
+    site.sync_well()
+
+    with master.listening("saltbranch/") as heard:
+        by_command(master, site)
+        assert heard(0) == []
+
+
+def seconds_of_a_switch(site: Site, number: int) -> float:
+    """Of the quickest of three."""
+    times = []
+    for attempt in range(3):
+        site.remote.commit("develop", {"salt/new.sls": f"# {number} {attempt}\n"})
+        begun = time.monotonic()
+        ran = site.sync()
+        times.append(time.monotonic() - begun)
+        assert (ran.code, ran.err) == (0, "")
+        assert "no event" not in ran.out
+        assert "switched" in ran.out
+    return min(times)
+
+
+def test_a_master_that_is_down_delays_nothing(tmp_path: Path) -> None:
+    """With and without the socket that a killed master leaves behind."""
+    site = Site(tmp_path, build_template(tmp_path / "remote.git"))
+    site.sync_well()
+    without_master = seconds_of_a_switch(site, 1)
+    run = tmp_path / "run"
+    run.mkdir()
+    site.salt_config.write_text(yaml.safe_dump({"sock_dir": str(run), "root_dir": str(tmp_path)}))
+    site.sync_well()
+
+    without_socket = seconds_of_a_switch(site, 2)
+    path = Path(saltmaster.read(str(site.salt_config)).event_socket)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    stale_socket = seconds_of_a_switch(site, 3)
+
+    assert path.exists()
+    # Importing Salt to tell somebody takes longer than that, a call that waits even more so.
+    assert max(without_socket, stale_socket) < without_master + 0.5
+
+
+def test_a_master_that_does_not_answer_fails_nothing(tmp_path: Path) -> None:
+    """Somebody holds the socket, and takes nothing."""
+    site = Site(tmp_path, build_template(tmp_path / "remote.git"))
+    (tmp_path / "run").mkdir()
+    options = {"sock_dir": str(tmp_path / "run"), "root_dir": str(tmp_path)}
+    site.salt_config.write_text(yaml.safe_dump(options))
+    site.sync_well()
+    site.remote.commit("develop", {"salt/new.sls": "# new\n"})
+    path = saltmaster.read(str(site.salt_config)).event_socket
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        ran = site.sync()
+
+    assert (ran.code, ran.err) == (0, "")
+    assert "test: develop switched" in ran.out
+    site.assert_serves("develop", site.remote.head("develop"))
+    assert site.sync("--plan").code == 0
+
+
+# What a running master does on its own
+
+
+def test_a_new_sls_file_works_in_the_state_run_after_the_sync(
+    master: Master, tmp_path: Path
+) -> None:
+    """The file server keeps its list of files for 20 seconds (fileserver_list_cache_time)."""
+    target = tmp_path / "greeting"
+    state = {"greet": {"file.managed": [{"name": str(target)}, {"source": "salt://hello/text"}]}}
+    listed = master.cluster.local("test1", "cp.list_states", saltenv="test")
+    assert listed and "hello" not in listed
+    for text in ("one\n", "two\n"):
+        master.site.remote.commit(
+            "develop",
+            {
+                "salt/hello/init.sls": yaml.safe_dump(state),
+                "salt/hello/text": text,
+                "salt/top.sls": "base:\n  '*':\n    - app\n    - hel*\n",
+            },
+        )
+
+        ran = master.site.sync()
+        applied = master.cluster.local("test1", "state.apply")
+
+        assert (ran.code, ran.err) == (0, "")
+        assert {run["__id__"]: run["result"] for run in applied.values()} == {
+            "app": True,
+            "greet": True,
+        }
+        assert target.read_text() == text
+
+
+def wait_until_served(site: Site, branch: str, commit: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while site.shown(branch) != site.remote.tree(commit):
+        assert time.monotonic() < deadline, f"{branch} still is not at {commit}"
+        time.sleep(0.1)
+
+
+def test_a_reactor_behind_a_webhook_syncs(master: Master) -> None:
+    new = master.site.remote.commit("stage", {"salt/pushed.sls": "# by the hook\n"})
+
+    with master.listening("saltbranch/sync/") as heard:
+        assert saltmaster.fire(master.opts, HOOK, {"post": {"after": new}})
+        (event,) = heard(1)
+
+    assert event["tag"] == "saltbranch/sync/stage"
+    assert event["data"]["new"] == new
+    master.site.assert_serves("stage", new)
+
+
+def test_a_reactor_that_is_told_of_a_commit_too_early_waits_for_it(master: Master) -> None:
+    twin = master.site.remote.copy(master.site.folder / "twin.git")
+    new = twin.commit("stage", {"salt/early.sls": "# told before it is there\n"})
+
+    with master.listening("saltbranch/sync/") as heard:
+        assert saltmaster.fire(master.opts, HOOK, {"post": {"after": new}})
+        assert heard(0) == []
+        twin.git("push", "--quiet", str(master.site.remote.path), "stage")
+        (event,) = heard(1)
+
+    assert event["data"]["new"] == new
+    master.site.assert_serves("stage", new)
+
+
+@pytest.fixture
+def scheduled(master: Master) -> Iterator[Path]:
+    """The master's own schedule, as installed, with seconds in the place of its minutes."""
+    result = install(Kind.SCHEDULE, str(master.site.config), minutes=1)
+    path = master.site.master_config.parent / SCHEDULE_NAME
+    assert [file.path for file in result.files] == [str(path)]
+    options = yaml.safe_load(path.read_text())
+    job = options["schedule"][SCHEDULE_JOB]
+    assert job.pop("minutes") == 1
+    job["seconds"] = 2
+    path.write_text(yaml.safe_dump(options))
+    master.cluster.restart_master()
+    yield path
+    path.unlink()
+
+
+def test_the_schedule_that_install_writes_syncs(master: Master, scheduled: Path) -> None:
+    """Last, because from here on the master syncs by itself."""
+    for text in ("one", "two"):
+        new = master.site.remote.commit("master", {"salt/scheduled.sls": f"# {text}\n"})
+        with master.listening("saltbranch/sync/prod") as heard:
+            wait_until_served(master.site, "master", new, EVENT_SECONDS)
+            assert {event["data"]["new"] for event in heard(1)} == {new}
+    log = master.cluster.root / "master" / "log"
+    assert "Exception" not in log.read_text()
