@@ -67,8 +67,8 @@ def fire_all(opts: Mapping[str, object], lines: Sequence[str]) -> bool:
     """Fire the event that each tab-separated line stands for; False when the master took not all."""
     from saltbranch import saltmaster
 
-    taken = [saltmaster.fire(opts, tag(words[0]), data(*words)) for words in map(str.split, lines)]
-    return all(taken)
+    events = [line.split("\t") for line in lines]
+    return all([saltmaster.fire(opts, tag(words[0]), data(*words)) for words in events])
 
 
 def _main(salt_config: str, *lines: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -319,39 +320,46 @@ def seconds_of_a_switch(site: Site, number: int) -> float:
     return min(times)
 
 
-def test_a_master_that_is_down_delays_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def event_socket(tmp_path: Path) -> Iterator[Path]:
+    """Where the master of a site in `tmp_path` would listen; no master runs."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # sockets have short names
+        options = {"root_dir": str(tmp_path), "cachedir": "/cache", "pki_dir": "/pki"}
+        (tmp_path / "master").write_text(yaml.safe_dump({**options, "sock_dir": "/run"}))
+        (tmp_path / "run").symlink_to(short)
+        path = Path(saltmaster.read(str(tmp_path / "master")).event_socket)
+        assert path.parent == tmp_path / "run"
+        yield Path(short, path.name)
+
+
+def test_a_master_that_is_down_delays_nothing(tmp_path: Path, event_socket: Path) -> None:
     """With and without the socket that a killed master leaves behind."""
     site = Site(tmp_path, build_template(tmp_path / "remote.git"))
+    options = site.salt_config.read_text()
+    site.salt_config.unlink()
     site.sync_well()
     without_master = seconds_of_a_switch(site, 1)
-    run = tmp_path / "run"
-    run.mkdir()
-    site.salt_config.write_text(yaml.safe_dump({"sock_dir": str(run), "root_dir": str(tmp_path)}))
+    site.salt_config.write_text(options)
     site.sync_well()
 
     without_socket = seconds_of_a_switch(site, 2)
-    path = Path(saltmaster.read(str(site.salt_config)).event_socket)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
+        listener.bind(str(event_socket))
     stale_socket = seconds_of_a_switch(site, 3)
 
-    assert path.exists()
+    assert event_socket.exists()
     # Importing Salt to tell somebody takes longer than that, a call that waits even more so.
     assert max(without_socket, stale_socket) < without_master + 0.5
 
 
-def test_a_master_that_does_not_answer_fails_nothing(tmp_path: Path) -> None:
+def test_a_master_that_does_not_answer_fails_nothing(tmp_path: Path, event_socket: Path) -> None:
     """Somebody holds the socket, and takes nothing."""
     site = Site(tmp_path, build_template(tmp_path / "remote.git"))
-    (tmp_path / "run").mkdir()
-    options = {"sock_dir": str(tmp_path / "run"), "root_dir": str(tmp_path)}
-    site.salt_config.write_text(yaml.safe_dump(options))
     site.sync_well()
     site.remote.commit("develop", {"salt/new.sls": "# new\n"})
-    path = saltmaster.read(str(site.salt_config)).event_socket
 
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
+        listener.bind(str(event_socket))
         listener.listen(1)
         ran = site.sync()
 
