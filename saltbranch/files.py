@@ -67,7 +67,11 @@ def replace_symlink(target: str, path: str) -> None:
     temporary = path + _NEW
     unlink(temporary)
     os.symlink(target, temporary)
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        unlink(temporary)
+        raise
 
 
 def readlink_or_none(path: str) -> str | None:

@@ -45,6 +45,13 @@ _ALWAYS = (
 )
 
 
+HINTS = (
+    ("No space left on device", "free some space below the root; nothing was lost"),
+    ("Out of diskspace", "free some space below the root; nothing was lost"),
+    ("Read-only file system", "mount the root for writing"),
+)  # fmt: skip
+
+
 def environment(base: Mapping[str, str]) -> dict[str, str]:
     """`base` without what would redirect git, and with what keeps it from asking questions."""
     env = {k: v for k, v in base.items() if not k.startswith("GIT_") or k in _KEEP}
@@ -114,7 +121,13 @@ def failed(done: proc.Finished, where: str) -> GitError:
     verb = next((a for a in args if not a.startswith("-") and "=" not in a), "git")
     why = f"signal {-done.code}" if done.code < 0 else f"exit {done.code}"
     complaint = mask(done.complaint) or "(git said nothing)"
-    return GitError(f"git {verb} failed in {where} ({why}):\n{indent(complaint)}")
+    hint = hint_for(complaint, HINTS)
+    return GitError(f"git {verb} failed in {where} ({why}):\n{indent(complaint)}", hint=hint)
+
+
+def hint_for(complaint: str, hints: tuple[tuple[str, str], ...]) -> str:
+    """What to do about it, of the first pair in `hints` whose sign stands in `complaint`."""
+    return next((hint for sign, hint in hints if sign in complaint), "")
 
 
 def mask(text: str) -> str:

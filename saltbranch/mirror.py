@@ -11,7 +11,7 @@ import time
 
 from saltbranch import proc
 from saltbranch.errors import GitError, RemoteError
-from saltbranch.git import Git, failed, indent, mask
+from saltbranch.git import HINTS, Git, failed, hint_for, indent, mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ _HINTS = (
     ("could not read Username", "configure a credential helper, or use an ssh URL with a deploy key"),
     ("does not appear to be a git repository", "check the path in remote:"),
     ("Repository not found", "check the URL in remote: and that this user may read it"),
-    ("No space left on device", "free some space below the root; nothing was lost"),
-    ("Read-only file system", "mount the root for writing"),
+    *HINTS,
 )  # fmt: skip
 
 
@@ -197,8 +196,7 @@ def remote_error(remote: str, done: proc.Finished, timeout: float) -> RemoteErro
         hint = "check the network; fetch_timeout: in saltbranch.yaml gives it longer"
     else:
         why = f"git ended with {done.code}"
-        hint = next((hint for sign, hint in _HINTS if sign in text), "")
-        hint = hint or f"try by hand, as this user: git ls-remote {mask(remote)}"
+        hint = hint_for(text, _HINTS) or f"try by hand, as this user: git ls-remote {mask(remote)}"
     tail = f":\n{indent(text)}" if text else ""
     return RemoteError(f"cannot read the remote {mask(remote)} ({why}){tail}", hint=hint)
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
 from saltbranch import proc
 from saltbranch.errors import SaltbranchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from saltbranch.actions.sync import SaltenvResult
     from saltbranch.prepared import Prepared
@@ -37,7 +36,8 @@ def tell(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
     if not _listens(ready.socket):
         return None
     events = [f"{r.saltenv}\t{r.branch}\t{r.old or ''}\t{r.new}" for r in results]
-    argv = [sys.executable, "-m", "saltbranch.notify", ready.salt_config, *events]
+    code = "from saltbranch import notify; notify.main()"
+    argv = proc.python(code, ready.salt_config, *events)
     try:
         done = proc.run(argv, os.environ, timeout=_PATIENCE)
     except SaltbranchError as err:
@@ -63,27 +63,17 @@ def _listens(socket_path: str) -> bool:
     return True
 
 
-def fire_all(opts: Mapping[str, object], lines: Sequence[str]) -> bool:
-    """Fire the event that each tab-separated line stands for; False when the master took not all."""
+def main() -> None:
+    """Fire the events named in `sys.argv`: the master's configuration file, then one text for each event."""
     from saltbranch import saltmaster
 
-    events = [line.split("\t") for line in lines]
-    return all([saltmaster.fire(opts, tag(words[0]), data(*words)) for words in events])
-
-
-def _main(salt_config: str, *lines: str) -> int:
-    from saltbranch import saltmaster
-
-    begun = time.monotonic()
-    opts = saltmaster.read(salt_config).opts
-    if not fire_all(opts, lines):
-        sys.stderr.write(f"the master did not take it within {time.monotonic() - begun:.0f} s\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
     try:
-        sys.exit(_main(*sys.argv[1:]))
+        opts = saltmaster.read(sys.argv[1]).opts
+        taken = [
+            saltmaster.fire(opts, tag(words[0]), data(*words))
+            for words in (line.split("\t") for line in sys.argv[2:])
+        ]
     except SaltbranchError as err:
         sys.exit(err.message)
+    if not all(taken):
+        sys.exit("the master did not take it")

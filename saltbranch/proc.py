@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 
 from saltbranch.errors import SaltbranchError
@@ -96,6 +97,17 @@ def run(
     return Finished(argv, os.waitstatus_to_exitcode(status), out, err_text, timed_out=timed_out)
 
 
+def python(code: str, *arguments: str) -> list[str]:
+    """The command that runs `code` in a Python of its own, which finds this saltbranch.
+
+    Neither `-m` nor a bare `-c`: both would look for modules in the current folder first, which may be
+    a clone with anybody's files in it.
+    """
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    boot = f"import sys; sys.path[0] = sys.argv.pop(1); {code}"
+    return [sys.executable, "-c", boot, package, *arguments]
+
+
 def _which(name: str) -> str:
     """Where `name` is, looked for once: as if the caller's PATH stood in front of every call."""
     if name not in _paths:
@@ -141,6 +153,8 @@ def _collect(
                 if fd in ready and not _drain(fd, chunks[fd], progress if fd == err_r else None):
                     poll.unregister(fd)
             if gone in ready:
+                if timed_out:
+                    _signal_group(pid, _KILL)  # what it started may not have listened
                 for fd in (out_r, err_r):
                     _drain(fd, chunks[fd], progress if fd == err_r else None)
                 break
@@ -175,8 +189,9 @@ def _kill_group(pid: int) -> None:
     _signal_group(pid, _TERM)
     for _ in range(50):
         try:
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                return
+            # Not reaped yet: while it is there, no other process gets its number.
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                break
         except ChildProcessError:
             return
         time.sleep(0.02)

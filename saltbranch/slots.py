@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from saltbranch import files
-from saltbranch.errors import GitError, RefusedError
+from saltbranch.errors import GitError, RefusedError, RootError
 from saltbranch.git import Git, failed
 from saltbranch.mirror import Mirror, remove_tree
 
@@ -181,7 +181,12 @@ class Slots:
     def switch(self, name: str) -> None:
         """Serve the slot `name` from now on: one rename(2)."""
         os.makedirs(os.path.dirname(self.checkout), exist_ok=True)
-        files.replace_symlink(self._target(name), self.checkout)
+        try:
+            files.replace_symlink(self._target(name), self.checkout)
+        except IsADirectoryError as err:
+            raise RootError(
+                f"{self.checkout} is no symlink, so saltbranch did not make it", hint="move it away"
+            ) from err
 
     def make_sibling(self, name: str, commit: str) -> None:
         """Make the other slot, of the same files as `name` by hard links, if it is not there yet.

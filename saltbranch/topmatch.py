@@ -21,7 +21,6 @@ _PATIENCE = 60  # seconds for importing Salt and evaluating two top files; a sec
 
 # Not `-m`, which would look for modules in the current folder first. The argument says where ours
 # are.
-_BOOT = "import sys; sys.path[0] = sys.argv[1]; from saltbranch import topchild; topchild.main()"
 
 Nodegroups = Mapping[str, object]
 
@@ -111,12 +110,11 @@ class Question:
 
 def ask(question: Question) -> tuple[TopView, TopView]:
     """The top files for states and for pillar. Raises SaltError when Salt does not answer."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     with tempfile.TemporaryDirectory(prefix="saltbranch-explain-") as folder:
         path = f"{folder}/question"
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(asdict(question), file, default=str)
-        argv = [sys.executable, "-c", _BOOT, package, folder]
+        argv = proc.python("from saltbranch import topchild; topchild.main()", folder)
         done = proc.run(argv, os.environ, timeout=_PATIENCE)
     if done.code != 0:
         last = done.complaint.splitlines()[-1:] or [f"it ended with {done.code}"]

@@ -14,6 +14,6 @@ apt-get install --quiet --quiet --yes git salt-master
 # pip --target, which salt-pip uses, leaves console scripts out when extras-*/bin exists already.
 cat > /usr/local/bin/saltbranch <<'WRAPPER'
 #!/bin/sh
-exec /opt/saltstack/salt/bin/python3 -m saltbranch "$@"
+exec /opt/saltstack/salt/bin/python3 -I -m saltbranch "$@"
 WRAPPER
 chmod 755 /usr/local/bin/saltbranch

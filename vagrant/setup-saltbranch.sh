@@ -7,7 +7,8 @@
 #   SALTBRANCH_REMOTE         URL of the control repository       /srv/git/salt.git
 #   SALTBRANCH_CONFIG         saltbranch.yaml                     /etc/salt/saltbranch.yaml
 #   SALTBRANCH_ROOT           mirror, slots, checkouts, tops      /srv/saltbranch
-#   SALTBRANCH_MASTER_CONFIG  what the salt-master reads          /etc/salt/master.d/saltbranch.conf
+#   SALTBRANCH_MASTER_CONFIG  what is written for the salt-master /etc/salt/master.d/saltbranch.conf
+#   SALTBRANCH_SALT_CONFIG    the salt-master's own file          /etc/salt/master
 set -euo pipefail
 
 saltbranch=${SALTBRANCH:-saltbranch}
@@ -18,5 +19,6 @@ export SALTBRANCH_CONFIG=${SALTBRANCH_CONFIG:-/etc/salt/saltbranch.yaml}
     --config "$SALTBRANCH_CONFIG" \
     --remote "${SALTBRANCH_REMOTE:-/srv/git/salt.git}" \
     --root "${SALTBRANCH_ROOT:-/srv/saltbranch}" \
-    --master-config "${SALTBRANCH_MASTER_CONFIG:-/etc/salt/master.d/saltbranch.conf}"
+    --master-config "${SALTBRANCH_MASTER_CONFIG:-/etc/salt/master.d/saltbranch.conf}" \
+    --salt-config "${SALTBRANCH_SALT_CONFIG:-/etc/salt/master}"
 "$saltbranch" sync

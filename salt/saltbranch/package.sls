@@ -19,6 +19,6 @@ saltbranch-command:
     - contents: |
         #!/bin/sh
         # Managed by Salt (state saltbranch.package).
-        exec {{ saltbranch.python }} -m saltbranch "$@"
+        exec {{ saltbranch.python }} -I -m saltbranch "$@"
     - require:
       - pip: saltbranch-package

@@ -15,7 +15,13 @@ from saltbranch import history, masterconf, saltmaster, targets, topmatch
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
 from saltbranch.config import Config, Saltenv
-from saltbranch.errors import ConfigError, RefusedError, SaltbranchError, UsageError
+from saltbranch.errors import (
+    ConfigError,
+    RefusedError,
+    SaltbranchError,
+    SaltError,
+    UsageError,
+)
 from saltbranch.findings import Finding, in_order
 from saltbranch.findings import master as master_rules
 from saltbranch.findings import minion as minion_rules
@@ -125,19 +131,7 @@ def explain(
     found = targets.claimed_by(minion, groups, master.nodegroups)
     place = _place(config, mirror, config.saltenv(found[0][0])) if len(found) == 1 else None
     known, remembered, source = _facts(master, minion, place, grains)
-    states = pillar = None
-    if place:
-        states, pillar = topmatch.ask(
-            Question(
-                salt_config=config.salt_config,
-                minion_id=minion,
-                saltenv=place.saltenv,
-                states_roots=place.states_roots,
-                pillar_roots=place.pillar_roots,
-                grains=known,
-                pillar=remembered,
-            )
-        )
+    states, pillar = _tops(config, minion, place, known, remembered)
     return Explanation(
         minion=minion,
         config=config.path,
@@ -197,6 +191,33 @@ def _facts(master: MasterOptions, minion: str, place: Place | None, path: str | 
     if remembered[0]:
         return {**remembered[0], "id": minion}, remembered[1], "the master's cache"
     return None, remembered[1], None
+
+
+def _tops(
+    config: Config,
+    minion: str,
+    place: Place | None,
+    grains: Mapping[str, Any] | None,
+    pillar: Mapping[str, Any] | None,
+) -> tuple[TopView | None, TopView | None]:
+    """Both top files; where they could not be asked about, each says so."""
+    if place is None:
+        return None, None
+    question = Question(
+        salt_config=config.salt_config,
+        minion_id=minion,
+        saltenv=place.saltenv,
+        states_roots=place.states_roots,
+        pillar_roots=place.pillar_roots,
+        grains=grains,
+        pillar=pillar,
+    )
+    try:
+        return topmatch.ask(question)
+    except SaltError as err:
+        roots = (place.states_roots[0], place.pillar_roots[0])
+        views = [TopView(f"{root}/top.sls", problem=err.message) for root in roots]
+        return views[0], views[1]
 
 
 def _grains_file(path: str, minion: str) -> dict[str, Any]:

@@ -190,7 +190,8 @@ def _group(config: Config, master: MasterOptions) -> int:
             return grp.getgrnam(config.group).gr_gid
         except KeyError as err:
             raise ConfigError(
-                f"{config.path}: group: there is no group {config.group!r} on this machine"
+                f"{config.path}: group: there is no group {config.group!r} on this machine",
+                hint="name the group that the salt-master runs with, or leave the key out",
             ) from err
     try:
         user = pwd.getpwnam(master.user)

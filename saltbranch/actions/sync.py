@@ -549,8 +549,16 @@ def _fail(result: SaltenvResult, err: SaltbranchError) -> None:
 
 def os_error(err: OSError) -> SaltbranchError:
     """What the system refused, as one of our errors."""
+    import errno
+
+    hints = {
+        errno.EACCES: "run saltbranch as the owner of the root",
+        errno.EEXIST: "something else stands where a folder should be: move it away",
+        errno.ENOTDIR: "something else stands where a folder should be: move it away",
+        errno.ENOSPC: "free some space below the root",
+        errno.EROFS: "mount it for writing",
+    }
     what = f"{err.filename}: " if err.filename else ""
-    hints = {28: "free some space below the root", 30: "mount the root for writing"}
     return SaltbranchError(f"{what}{err.strerror}", hint=hints.get(err.errno or 0, ""))
 
 

@@ -19,7 +19,8 @@ from saltbranch.errors import UsageError
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from saltbranch.demo.run import Place, Progress
+    from saltbranch.demo.place import Place
+    from saltbranch.demo.run import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -109,13 +110,12 @@ def _tell_terminal(status: Status, progress: Progress) -> None:
     match progress:
         case Begun(title):
             status.update(escape(title))
+            status.console.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
         case Noted(text):
             status.console.print(f"    [dim]{escape(text)}[/]", soft_wrap=True)
         case _:
             mark = "[green]ok[/]" if progress.ok else "[bold red]FAILED[/]"
-            status.console.print(
-                f"{mark}  {escape(progress.title)}  [dim]{progress.seconds:.1f} s[/]"
-            )
+            status.console.print(f"    {mark}, {progress.seconds:.1f} s")
 
 
 def _explain_kept(place: Place) -> None:
@@ -152,7 +152,7 @@ def _salt_command(program: str) -> str:
 
 
 def _stop(folder: Path) -> int:
-    from saltbranch.demo.run import stop
+    from saltbranch.demo.place import stop
 
     processes = stop(folder)
     sys.stdout.write(f"ended {processes} processes and removed {folder}\n")

@@ -7,32 +7,25 @@ is too long for sockets. It prints nothing: what happens goes to a callback.
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from saltbranch import notify, saltmaster
 from saltbranch.actions.init import DEFAULT_BRANCHES, Answers, init
-from saltbranch.actions.sync import SaltenvResult, SyncResult, os_error, sync
+from saltbranch.actions.sync import SaltenvResult, SyncResult, sync
 from saltbranch.demo import repository
-from saltbranch.demo.cluster import Cluster, processes_of
+from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.interrupts import Interrupts
+from saltbranch.demo.place import Place, make_place, remove
 from saltbranch.demo.proof import Given, Seen, Switch, find_problems
-from saltbranch.errors import Interrupted, RefusedError, SaltbranchError, SaltError
+from saltbranch.errors import Interrupted, SaltbranchError, SaltError
 
 MINIONS: Final[Mapping[str, str]] = {"test1": "test", "stage1": "stage", "prod1": "prod"}
 TARGET: Final = "test"
-MARKER: Final = ".saltbranch-demo"
 _EVENT_SECONDS: Final = 5
-_STOP_SECONDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,47 +53,6 @@ class Ended:
 
 Progress = Begun | Noted | Ended
 Tell = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the parts of the demo are."""
-
-    folder: Path
-
-    @property
-    def remote(self) -> Path:
-        """The bare control repository."""
-        return self.folder / "remote.git"
-
-    @property
-    def clone(self) -> Path:
-        """A clone of it, with develop checked out."""
-        return self.folder / "clone"
-
-    @property
-    def config(self) -> Path:
-        """saltbranch.yaml."""
-        return self.folder / "saltbranch.yaml"
-
-    @property
-    def root(self) -> Path:
-        """Mirror, slots and checkouts."""
-        return self.folder / "root"
-
-    @property
-    def salt(self) -> Path:
-        """The master and the minions."""
-        return self.folder / "salt"
-
-    @property
-    def salt_config(self) -> Path:
-        """For ``-c`` of Salt's programs."""
-        return self.salt / "etc"
-
-    def server(self, minion: str) -> Path:
-        """What stands for the file system of a minion's machine."""
-        return self.folder / "servers" / minion
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +104,7 @@ def demo(*, folder: Path | None = None, keep: bool = False, tell: Tell) -> DemoR
         with interrupts.raised():
             try:
                 with interrupts.deferred():
-                    place = _make_place(folder)
+                    place = make_place(folder)
                 cluster = describe_cluster(place, tell, outlive=keep)
                 result = _tour(place, cluster, tell, kept=keep)
                 stays = keep
@@ -162,7 +114,7 @@ def demo(*, folder: Path | None = None, keep: bool = False, tell: Tell) -> DemoR
                         if cluster:
                             cluster.stop()
                         if place:
-                            _remove(place)
+                            remove(place)
     except KeyboardInterrupt as err:
         raise Interrupted(
             "the demo was interrupted", hint="its folder and its processes are gone"
@@ -391,67 +343,3 @@ def _member(saltenv: str) -> str:
 
 def _short(saltenv: SaltenvResult) -> str:
     return (saltenv.new or "nothing")[:12]
-
-
-def _make_place(folder: Path | None) -> Place:
-    """The folder of the demo, marked as such. Raises RefusedError, SaltbranchError."""
-    try:
-        if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="saltbranch-demo-"))
-        else:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise RefusedError(
-                    f"{folder} is not empty", hint="name a new or an empty folder with --folder"
-                )
-        (folder / MARKER).touch()
-    except OSError as err:
-        raise os_error(err) from err
-    return Place(folder.resolve())
-
-
-def stop(folder: Path) -> int:
-    """End the daemons of a kept demo, and remove its folder; how many processes there were.
-
-    Raises RefusedError for a folder that no demo made, SaltbranchError when something is left.
-    """
-    place = Place(folder.resolve())
-    if not (place.folder / MARKER).is_file():
-        raise RefusedError(
-            f"{folder} is no folder of a demo: there is no {MARKER} in it",
-            hint="saltbranch demo --keep says which one it is",
-        )
-    processes = processes_of(place.salt)
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        _signal(processes_of(place.salt), signum)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while processes_of(place.salt) and time.monotonic() < deadline:
-            time.sleep(0.1)
-    _remove(place)
-    return len(processes)
-
-
-def _signal(processes: Sequence[int], signum: int) -> None:
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signum)
-
-
-def _remove(place: Place) -> None:
-    """Remove the folder and the short names of its parts. Raises SaltbranchError."""
-    try:
-        _remove_alias(place)
-        shutil.rmtree(place.folder)
-    except OSError as err:
-        raise os_error(err) from err
-
-
-def _remove_alias(place: Place) -> None:
-    """Remove the folder in /tmp with the symlinks that the cluster makes for a long path."""
-    try:
-        options = yaml.safe_load((place.salt_config / "master").read_bytes())
-    except FileNotFoundError:
-        return
-    alias = Path(options["root_dir"])
-    if alias.is_symlink() and alias.resolve() == place.salt / "master":
-        shutil.rmtree(alias.parent)

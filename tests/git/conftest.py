@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.git.remote import Remote
-from tests.git.site import Site, build_template
+from tests.git.site import FaultyGit, Site, build_template
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,9 @@ def served(site: Site) -> Site:
     """A master that serves all three branches."""
     site.sync_well()
     return site
+
+
+@pytest.fixture
+def faulty_git(tmp_path: Path) -> FaultyGit:
+    """A git that can be told to go wrong."""
+    return FaultyGit(tmp_path / "bin")

@@ -1,8 +1,12 @@
 #!/bin/sh
-# Stands in for git on the PATH of a sync. The FAULT_AT-th call goes wrong as FAULT says, all others are git's.
+# Stands in for git on the PATH of a sync. One call goes wrong as FAULT says, all others are git's: the one
+# whose number is FAULT_AT, or every one of that verb.
 count=$(($(cat "$FAULT_COUNTER") + 1))
 echo "$count" >"$FAULT_COUNTER"
-[ "$count" = "$FAULT_AT" ] || exec "$FAULT_REAL_GIT" "$@"
+case " $count $* " in
+*" $FAULT_AT "*) ;;
+*) exec "$FAULT_REAL_GIT" "$@" ;;
+esac
 
 folder=
 [ "$1" != -C ] || folder=$2
@@ -29,13 +33,17 @@ torn) # both die in the middle of a checkout: locks, half a file, files missing,
         mkdir -p "$folder/salt/strange" && echo strange >"$folder/salt/strange/init.sls"
     fi
     ;;
-lock) # git is done, but saltbranch is not told
+done) # git is done, but saltbranch is not told
     "$FAULT_REAL_GIT" "$@"
     kill -9 "$PPID"
     ;;
-sleep) # saltbranch dies, git takes its time
+orphan) # saltbranch dies, git goes on alone and takes its time
     kill -9 "$PPID"
-    sleep 2
+    sleep 1.5
+    exec "$FAULT_REAL_GIT" "$@"
+    ;;
+slow)
+    sleep 1.5
     exec "$FAULT_REAL_GIT" "$@"
     ;;
 esac

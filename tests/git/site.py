@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -152,6 +153,33 @@ class Site:
         """What is shown is the whole tree of one of `commits`, and nothing else."""
         shown = self.shown(branch)
         assert shown in [self.remote.tree(commit) for commit in commits], (branch, shown)
+
+
+class FaultyGit:
+    """A git whose calls can go wrong; see faulty_git.sh."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.counter = folder / "counter"
+        folder.mkdir()
+        (folder / "git").symlink_to(Path(__file__).with_name("faulty_git.sh"))
+
+    def env(self, fault: str, at: int | str) -> dict[str, str]:
+        """Variables for a process: `fault` is to happen at the n-th call, or at those of a verb."""
+        git = shutil.which("git")
+        assert git
+        self.counter.write_text("0\n")
+        return {
+            "PATH": f"{self.folder}:{os.environ['PATH']}",
+            "FAULT": fault,
+            "FAULT_AT": str(at),
+            "FAULT_COUNTER": str(self.counter),
+            "FAULT_REAL_GIT": git,
+        }
+
+    def calls(self) -> int:
+        """How often git was started since `env`."""
+        return int(self.counter.read_text())
 
 
 def run(argv: list[str], env: Mapping[str, str] | None = None) -> Ran:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.git.remote import Content, Remote
-from tests.git.site import BRANCHES, Ran, Site
+from tests.git.site import BRANCHES, FaultyGit, Site
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
-FAULTY_GIT = Path(__file__).with_name("faulty_git.sh")
 ANY = "any"
 
 
@@ -226,43 +224,18 @@ def test_killed_at_every_single_call(
 # At every start of git
 
 
-@pytest.fixture
-def faulty(served: Site) -> Iterator[Callable[[str, int], tuple[Ran, bool]]]:
-    """Run a sync whose n-th git goes wrong; whether there was an n-th one."""
-    folder = served.folder / "bin"
-    folder.mkdir()
-    (folder / "git").symlink_to(FAULTY_GIT)
-    counter = folder / "counter"
-    git = shutil.which("git")
-    assert git
-
-    def sync(fault: str, number: int) -> tuple[Ran, bool]:
-        counter.write_text("0\n")
-        env = {
-            "PATH": f"{folder}:{os.environ['PATH']}",
-            "FAULT": fault,
-            "FAULT_AT": str(number),
-            "FAULT_COUNTER": str(counter),
-            "FAULT_REAL_GIT": git,
-        }
-        ran = served.run("sync", env=env)
-        return ran, int(counter.read_text()) >= number
-
-    yield sync
-
-
-@pytest.mark.parametrize("fault", ["parent", "both", "git", "torn", "lock"])
+@pytest.mark.parametrize("fault", ["parent", "both", "git", "torn", "done"])
 def test_killed_at_every_start_of_git(
-    served: Site, remote: Remote, faulty: Callable[[str, int], tuple[Ran, bool]], fault: str
+    served: Site, remote: Remote, faulty_git: FaultyGit, fault: str
 ) -> None:
     """The parent alone, so that git works on; both; git alone; and both in the middle of a checkout."""
     for number in range(1, 30):
         old, new = remote.head("develop"), next_commit(remote, number)
-        ran, reached = faulty(fault, number)
+        ran = served.run("sync", env=faulty_git.env(fault, number))
         assert ran.code in {"git": (0, 1, 20)}.get(fault, (0, -signal.SIGKILL)), ran
         served.assert_serves("develop", old, new)
         recover(served)
-        if not reached:
+        if faulty_git.calls() < number:
             assert ran.code == 0
             return
     raise AssertionError("it never came to an end")

@@ -70,9 +70,11 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
     attempt = _Attempts(found)
     attempt("the version of git", lambda: setup.git_version(_git_version()))
     known = _load(config, found)
-    master = _master(known.salt_config, found)
     places = look_master.Salt(known.salt_config)
-    ours = known.config
+    master = _master(places, found)
+    # On the laptop of somebody who only promotes, nothing is served and nothing should be.
+    here = os.path.exists(known.salt_config) or os.path.isdir(known.root)
+    ours = known.config if here else None
     if master.exists:
         attempt("Salt's configuration", lambda: look_master.look(ours, master, places))
     if ours:
@@ -80,13 +82,13 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
         attempt("the master's file", lambda: look_master.own_file(ours, master, places))
         attempt("the branches' top files", lambda: look_tops.look(ours))
         attempt("the minions", lambda: _fleet(ours, master))
-    elif known.path:
+    elif known.path and here:
         attempt("the root", lambda: look_root.look_outside(known.root, master))
     attempt(
         "the minion's configuration",
         lambda: look_minion.look(ours, master, places.known, minion_config),
     )
-    model = _model(ours) if ours else None
+    model = _model(known.config) if known.config else None
     return DoctorResult(known.path, model, in_order(found))
 
 
@@ -145,8 +147,9 @@ def _broken(err: SaltbranchError) -> Finding:
     )
 
 
-def _master(salt_config: str, found: list[Finding]) -> MasterOptions:
+def _master(salt: look_master.Salt, found: list[Finding]) -> MasterOptions:
     """The master's options; without a readable master there are none."""
+    salt_config = salt.path
     nothing = MasterOptions(path=salt_config, exists=False)
     if not os.path.exists(salt_config):
         found.append(
@@ -173,15 +176,9 @@ def _master(salt_config: str, found: list[Finding]) -> MasterOptions:
     try:
         return saltmaster.read(salt_config)
     except SaltbranchError as err:
-        found.append(
-            Finding(
-                "salt-config",
-                "error",
-                err.message,
-                "The salt-master cannot start with it.",
-                err.hint,
-            )
-        )
+        named = list(look_master.unreadable(salt.files))
+        why = "The salt-master cannot start with it."
+        found += named or [Finding("salt-config", "error", err.message, why, err.hint)]
         return nothing
 
 

@@ -43,7 +43,7 @@ class Salt:
 
 def look(config: Config | None, master: MasterOptions, salt: Salt) -> Iterator[Finding]:
     """The master's options, and what other programs left."""
-    yield from _unreadable(salt.files)
+    yield from unreadable(salt.files)
     yield from rules.check(described(config, master, salt))
     backends = [str(name) for name in master.opts.get("fileserver_backend") or ()]
     git_pillar = any("git" in entry for entry in master.opts.get("ext_pillar") or ())
@@ -89,7 +89,8 @@ def own_file(config: Config, master: MasterOptions, salt: Salt) -> Iterator[Find
         yield from setup.restart(masterprocess.restart_reason(master.pidfile, config.master_config))
 
 
-def _unreadable(found: Iterable[ConfFile]) -> Iterator[Finding]:
+def unreadable(found: Iterable[ConfFile]) -> Iterator[Finding]:
+    """The files that Salt cannot read."""
     for file in found:
         if file.problem:
             yield Finding(

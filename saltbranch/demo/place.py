@@ -1,0 +1,129 @@
+"""The demo's folder: where its parts are, how it is made, and how it goes away with its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from saltbranch.actions.sync import os_error
+from saltbranch.demo.cluster import processes_of
+from saltbranch.errors import RefusedError
+
+MARKER: Final = ".saltbranch-demo"
+_STOP_SECONDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the parts of the demo are."""
+
+    folder: Path
+
+    @property
+    def remote(self) -> Path:
+        """The bare control repository."""
+        return self.folder / "remote.git"
+
+    @property
+    def clone(self) -> Path:
+        """A clone of it, with develop checked out."""
+        return self.folder / "clone"
+
+    @property
+    def config(self) -> Path:
+        """saltbranch.yaml."""
+        return self.folder / "saltbranch.yaml"
+
+    @property
+    def root(self) -> Path:
+        """Mirror, slots and checkouts."""
+        return self.folder / "root"
+
+    @property
+    def salt(self) -> Path:
+        """The master and the minions."""
+        return self.folder / "salt"
+
+    @property
+    def salt_config(self) -> Path:
+        """For ``-c`` of Salt's programs."""
+        return self.salt / "etc"
+
+    def server(self, minion: str) -> Path:
+        """What stands for the file system of a minion's machine."""
+        return self.folder / "servers" / minion
+
+
+def make_place(folder: Path | None) -> Place:
+    """The folder of the demo, marked as such. Raises RefusedError, SaltbranchError."""
+    try:
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="saltbranch-demo-"))
+        else:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise RefusedError(
+                    f"{folder} is not empty", hint="name a new or an empty folder with --folder"
+                )
+        (folder / MARKER).touch()
+    except OSError as err:
+        raise os_error(err) from err
+    return Place(folder.resolve())
+
+
+def stop(folder: Path) -> int:
+    """End the daemons of a kept demo, and remove its folder; how many processes there were.
+
+    Raises RefusedError for a folder that no demo made, SaltbranchError when something is left.
+    """
+    place = Place(folder.resolve())
+    if not (place.folder / MARKER).is_file():
+        raise RefusedError(
+            f"{folder} is no folder of a demo: there is no {MARKER} in it",
+            hint="saltbranch demo --keep says which one it is",
+        )
+    processes = processes_of(place.salt)
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        _signal(processes_of(place.salt), signum)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while processes_of(place.salt) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    remove(place)
+    return len(processes)
+
+
+def _signal(processes: Sequence[int], signum: int) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signum)
+
+
+def remove(place: Place) -> None:
+    """Remove the folder and the short names of its parts. Raises SaltbranchError."""
+    try:
+        _remove_aliases(place)
+        shutil.rmtree(place.folder)
+    except OSError as err:
+        raise os_error(err) from err
+
+
+def _remove_aliases(place: Place) -> None:
+    """Remove the folder in /tmp with the symlinks that the cluster makes for long paths."""
+    homes = {place.salt_config / "master": place.salt / "master"}
+    homes |= {folder / "minion": folder for folder in (place.salt / "minions").glob("*")}
+    for config, home in homes.items():
+        if config.exists():
+            options = yaml.safe_load(config.read_bytes()) or {}
+            alias = Path(options.get("root_dir", home))
+            if alias.is_symlink() and alias.resolve() == home:
+                shutil.rmtree(alias.parent)

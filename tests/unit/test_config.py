@@ -1,0 +1,223 @@
+"""saltbranch.yaml: what is read from it, and that nothing but ConfigError ever comes of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from saltbranch import config, locate
+from saltbranch.config import build, dirname, parse, read_file
+from saltbranch.errors import ConfigError
+from saltbranch.git import branch_name_problem
+from saltbranch.targets import Matcher
+
+WHOLE = """\
+remote: git@git.example.com:ops/salt.git
+root: /srv/sb
+saltenvs:
+  test:  {branch: develop, minions: ["test-*", {list: [web1, web2]}]}
+  stage: {branch: stage, promote_from: test, minions: {pcre: "stage[0-9]+"}}
+  prod:  {branch: release/prod, promote_from: stage, protected: true, minions: {nodegroup: prod}}
+"""
+
+
+def test_every_key_is_read() -> None:
+    found = build(parse(WHOLE, "f"), "f")
+    assert (found.remote, found.root) == ("git@git.example.com:ops/salt.git", "/srv/sb")
+    assert (found.states_dir, found.pillar_dir) == ("salt", "pillar")
+    assert (found.fetch_timeout, found.model_in_repository) == (300, False)
+    test, stage, prod = found.saltenvs
+    assert test.minions == (Matcher("glob", "test-*"), Matcher("list", "web1,web2"))
+    assert (stage.promote_from, stage.protected) == ("test", False)
+    assert (prod.branch, prod.dirname, prod.protected) == ("release/prod", "release_prod", True)
+    assert found.checkout(prod) == "/srv/sb/checkouts/release_prod"
+
+
+def test_saltenv_by_name_and_the_nearest_one() -> None:
+    found = build(parse(WHOLE, "f"), "f")
+    assert found.saltenv("prod").branch == "release/prod"
+    with pytest.raises(ConfigError, match="no saltenv 'prd'") as caught:
+        found.saltenv("prd")
+    assert caught.value.hint == "did you mean 'prod'?"
+
+
+def test_machine_and_model_may_live_apart() -> None:
+    machine = parse("remote: /r\nroot: /a\nstates_dir: mine\n", "machine")
+    model = parse(
+        "remote: /other\nroot: /other\nstates_dir: theirs\nsaltenvs: {t: {branch: b, minions: [m]}}",
+        "model",
+    )
+    found = build(machine, "machine", model)
+    assert (found.remote, found.root, found.states_dir) == ("/r", "/a", "theirs")
+    assert found.model_in_repository
+
+
+def test_origin_counts_where_no_remote_is_named() -> None:
+    text = "saltenvs: {t: {branch: b, minions: [m]}}"
+    assert build(parse(text, "f"), "f", origin="/o").remote == "/o"
+    assert build(parse(f"remote: /r\n{text}", "f"), "f", origin="/o").remote == "/r"
+    with pytest.raises(ConfigError, match="f: no remote"):
+        build(parse(text, "f"), "f")
+    with pytest.raises(ConfigError, match="remote helper"):
+        build(parse(text, "f"), "f", origin="ext::x")
+
+
+def test_paths_are_normalised() -> None:
+    text = WHOLE.replace("/srv/sb", "/srv//sb/./") + "states_dir: ./a//b/\npillar_dir: a/pillar\n"
+    found = build(parse(text, "f"), "f")
+    assert (found.root, found.states_dir, found.pillar_dir) == ("/srv/sb", "a/b", "a/pillar")
+
+
+def test_changed_file_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "saltbranch.yaml"
+    for number in (1, 2):
+        path.write_text(f"root: /{number}\n")
+        assert read_file(str(path)).root == f"/{number}"
+
+
+def test_merged_keys_are_no_duplicates() -> None:
+    text = "saltenvs:\n  a: &a {branch: x, minions: [x]}\n  b:\n    <<: *a\n    branch: y\n"
+    found = parse(text, "f")
+    assert found.saltenvs and (found.saltenvs["b"].branch, found.saltenvs["b"].minions) == (
+        "y",
+        ["x"],
+    )
+
+
+# Whatever stands in the file
+
+_WORDS = st.sampled_from(
+    [
+        "remote", "root", "states_dir", "saltenvs", "branch", "minions", "protected", "promote_from",
+        "list", "pcre", "nodegroup", "fetch_timeout", ": ", ":\n  ", "\n", "\n  ", "- ", "[", "]", "{", "}", ", ",
+        "'", '"', "&a ", "*a", "<<: ", "!!binary ", "!!set ", "!!omap ", "!!python/name:os.system ", "!!timestamp ",
+        "? ", "|\n", ">\n ", "#", "%YAML 1.1\n", "---\n", "...\n", "2026-13-45", "0x_", "1e999", ".nan", "~", "0o9",
+        "1:99:99", "yes", "\\ud800", "\t", "\0", "\ufeff", "\x85", "\u2028", "test", "/srv/x", "web*", "=", "!", "@", "`",
+    ]
+)  # fmt: skip
+_YAMLISH = st.lists(st.one_of(_WORDS, st.text(max_size=5)), max_size=30).map("".join)
+
+
+@given(_YAMLISH)
+@example("fetch_timeout: 190:20:30.15")
+@example("saltenvs: {? [a]: b}")
+@example("saltenvs: {? {a: b} : c}")
+@example("&a [*a]")
+@example("a: &a {b: *a}")
+@example("remote: !!binary '!'")
+@settings(max_examples=400, deadline=None)
+def test_any_text_is_a_configuration_or_a_configuration_error(text: str) -> None:
+    try:
+        build(parse(text, "f"), "f", origin="/o")
+    except ConfigError as err:
+        assert err.message.startswith("f")
+        assert len(err.message) < 5000
+
+
+_VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=8),
+        st.binary(max_size=4),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+_KEYS = st.sampled_from(list(config.FileModel.__struct_fields__))
+_ENTRY = st.dictionaries(st.sampled_from(list(config.SaltenvModel.__struct_fields__)), _VALUES)
+_MODEL = st.dictionaries(_KEYS, _VALUES, max_size=4).flatmap(
+    lambda data: st.dictionaries(st.text(max_size=5), _ENTRY, max_size=3).map(
+        lambda saltenvs: {**data, "saltenvs": saltenvs}
+    )
+)
+
+
+@given(_MODEL)
+@settings(max_examples=200, deadline=None)
+def test_any_values_are_a_configuration_or_a_configuration_error(data: dict[str, object]) -> None:
+    try:
+        found = build(parse(yaml.safe_dump(data), "f"), "f", origin="/o")
+    except ConfigError as err:
+        assert err.message.startswith("f")
+        return
+    assert all(s.branch and s.dirname for s in found.saltenvs)
+
+
+@given(st.text())
+@example("")
+@example("..")
+@example("a/../../b")
+@example("n" * 300)
+def test_folder_of_a_branch_is_one_safe_name(branch: str) -> None:
+    name = dirname(branch)
+    assert name not in ("", ".", "..") and not name.startswith(("-", "."))
+    assert "/" not in name and "~" not in name and name.isascii() and name.isprintable()
+    assert " " not in name
+    assert len(os.fsencode(f"{name}~.saltbranch-new")) <= 255
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_plain_branches_keep_their_name(branch: str) -> None:
+    if (
+        branch_name_problem(branch) is None
+        and branch.isascii()
+        and branch.isalnum()
+        and len(branch) <= 200
+    ):
+        assert dirname(branch) == branch
+
+
+# Where the file and its root are
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root: /a/b\n", "root:   /a/b/  # comment\n", "root: /a/b#no comment\n", "root : /a/b\n",
+        "# root: /c\nroot: /a/b\n", "rooted: x\n", 'root: "/a/b"\n', "root: '/a/b'\n", '"root": /a/b\n',
+        "{root: /a/b}\n", '{\n"root": "/a/b"}\n', "? root\n: /a/b\n", "root: &x /a/b\n", "root: !!str /a/b\n",
+        "root: |\n  /a/b\n", "root: /a//b/../c\n", "root: relative\n", "root: ~\n", "\ufeffroot: /a/b\n",
+        "remote: x\nroot: /a/b\nstates_dir: y\n", "--- {root: /a/b}\n", "remote: |\n  root: /c\nroot: /a/b\n", "",
+        "%YAML 1.1\n---\nroot: /a/b\n", "remote:\n  root: /c\n", "root: /a b\n", "root: /a\tb\n", "root:/a\n",
+    ],
+)  # fmt: skip
+def test_plain_look_for_the_root_never_sees_another_one(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "saltbranch.yaml"
+    path.write_text(text)
+    seen = locate.plain_root(str(path))
+    try:
+        data = yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        return
+    if seen is not None and isinstance(data, dict):
+        assert seen == os.path.normpath(data.get("root") or "/srv/saltbranch")
+
+
+def test_places_where_the_configuration_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = tmp_path / "system.yaml"
+    monkeypatch.setattr(locate, "SYSTEM_FILE", str(system))
+    clone = tmp_path / "clone"
+    (clone / "salt" / "deep").mkdir(parents=True)
+    (clone / ".git").mkdir()
+    deep = str(clone / "salt" / "deep")
+    with pytest.raises(ConfigError, match="no configuration: neither --config"):
+        locate.find(None, {}, deep)
+    system.touch()
+    assert locate.find(None, {}, deep) == str(system)
+    (clone / "saltbranch.yaml").touch()
+    assert locate.find(None, {}, deep) == str(clone / "saltbranch.yaml")
+    assert locate.find(None, {}, str(tmp_path)) == str(system)
+    assert locate.find(None, {"SALTBRANCH_CONFIG": "/e.yaml"}, deep) == "/e.yaml"
+    assert locate.find("mine.yaml", {"SALTBRANCH_CONFIG": "/e.yaml"}, deep) == f"{deep}/mine.yaml"

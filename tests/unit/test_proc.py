@@ -1,0 +1,67 @@
+"""Programs are started without a shell, ended in time, and never from files of the current folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from saltbranch import proc
+from saltbranch.errors import SaltbranchError
+
+
+def run(code: str, **options: float) -> proc.Finished:
+    return proc.run([sys.executable, "-c", code], os.environ, **options)  # type: ignore[arg-type]
+
+
+def test_both_outputs_and_the_exit_code_come_back() -> None:
+    done = run("import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)")
+    assert (done.code, done.out, done.complaint) == (7, b"out\n", "err")
+
+
+def test_much_output_on_both_pipes_does_not_hang() -> None:
+    done = run("import sys; [(sys.stdout.write('o'*9999), sys.stderr.write('e'*9999)) for _ in range(99)]")
+    assert (len(done.out), len(done.err)) == (989901, 989901)
+
+
+def test_a_program_over_its_time_is_ended_with_all_it_started() -> None:
+    begun = time.monotonic()
+    done = proc.run(["sh", "-c", "sleep 60 & sleep 60"], os.environ, timeout=0.3)
+    assert done.timed_out
+    assert done.code != 0
+    assert time.monotonic() - begun < 30
+
+
+def test_a_daemon_left_behind_with_the_pipe_does_not_hold_the_caller() -> None:
+    begun = time.monotonic()
+    done = proc.run(["sh", "-c", "sleep 30 & echo started; exit 0"], os.environ)
+    assert done.out == b"started\n"
+    assert time.monotonic() - begun < 20
+
+
+def test_a_missing_program_is_named() -> None:
+    with pytest.raises(SaltbranchError, match="no-such-program"):
+        proc.run(["no-such-program"], os.environ)
+
+
+def test_progress_gets_each_line() -> None:
+    lines: list[str] = []
+    argv = [sys.executable, "-c", r"import sys; sys.stderr.write('10%\r20%\rdone\n')"]
+    proc.run(argv, os.environ, progress=lines.append)
+    assert lines == ["10%", "20%", "done"]
+
+
+def test_a_child_python_runs_nothing_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = tmp_path / "canary"
+    (tmp_path / "yaml.py").write_text(f"open({str(canary)!r}, 'w')\n")
+    (tmp_path / "saltbranch.py").write_text(f"open({str(canary)!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    done = proc.run(proc.python("import yaml, saltbranch; print(sys.argv)", "a"), os.environ)
+    assert done.complaint == ""
+    assert done.text == "['-c', 'a']\n"
+    assert not canary.exists()
