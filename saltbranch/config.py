@@ -125,7 +125,7 @@ class _Loader(yaml.SafeLoader):
             value: object = super().construct_object(node, deep)  # type: ignore[no-untyped-call]
             if isinstance(value, str):
                 value.encode()
-        except ValueError as err:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
             problem = f"{str(err)[:100]} (does it want quotes?)"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
         return value

@@ -127,7 +127,7 @@ class Lock:
 
     def keep_with_children(self) -> None:
         """From now on the lock lasts until also every program started from here has ended."""
-        os.set_inheritable(self.fd, True)
+        os.set_inheritable(self.fd, True)  # noqa: FBT003
 
     def __exit__(self, *_exc: object) -> None:
         os.close(self.fd)

@@ -141,7 +141,7 @@ def mask(text: str) -> str:
             return f"{scheme}{user}:***@"
         return f"{scheme}***@" if scheme.startswith("http") else found[0]
 
-    return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s@]*)@", hide, text)
+    return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@", hide, text)
 
 
 def indent(text: str) -> str:

@@ -106,7 +106,7 @@ def _checked(kind: Kind, target: str, where: str) -> Matcher:
     if kind == "pcre":
         try:
             re.compile(target)
-        except re.error as err:
+        except (re.error, OverflowError, RecursionError) as err:
             raise ConfigError(
                 f"{where}: {target!r} is not a regular expression: {err}", hint="mend the pattern"
             ) from err

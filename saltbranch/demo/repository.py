@@ -72,9 +72,11 @@ def push_change(work: Path, branch: str) -> Change:
 
     work: the clone, with `branch` checked out. Raises GitError, SaltbranchError.
     """
-    (work / "salt" / "notice.sls").write_text(_NOTICE_SLS)
-    _edit(work / "salt" / "top.sls", "    - common\n", "    - common\n    - notice\n")
-    with (work / "salt" / "common" / "files" / "motd.j2").open("a") as motd:
+    common = work / "salt" / "common"
+    (common / "notice.sls").write_text(_NOTICE_SLS)
+    # An include, because the file server's old list of files would hide the new one from it.
+    _edit(common / "init.sls", "\nmotd:\n", "\ninclude:\n  - common.notice\n\nmotd:\n")
+    with (common / "files" / "motd.j2").open("a") as motd:
         motd.write(f"{_MOTD_LINE}\n")
     _edit(work / "pillar" / "common.sls", "common:\n", f"notice: {NOTICE!r}\n\ncommon:\n")
     git = Git(str(work), work_tree=True)

@@ -110,7 +110,7 @@ _YAMLISH = st.lists(st.one_of(_WORDS, st.text(max_size=5)), max_size=30).map("".
 @example("&a [*a]")
 @example("a: &a {b: *a}")
 @example("remote: !!binary '!'")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_text_is_a_configuration_or_a_configuration_error(text: str) -> None:
     try:
         build(parse(text, "f"), "f", origin="/o")
@@ -143,7 +143,7 @@ _MODEL = st.dictionaries(_KEYS, _VALUES, max_size=4).flatmap(
 
 
 @given(_MODEL)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_values_are_a_configuration_or_a_configuration_error(data: dict[str, object]) -> None:
     try:
         found = build(parse(yaml.safe_dump(data), "f"), "f", origin="/o")

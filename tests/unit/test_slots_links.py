@@ -73,7 +73,7 @@ _TARGETS = st.lists(_PARTS, min_size=1, max_size=5).map("/".join).filter(bool)
 @example({"salt/a": "..", "salt/b": "a/pillar"}, "pillar")
 @example({"salt/a": "../a", "a/b": "../pillar"}, "pillar")
 @example({"a": "b", "b/a": "../../x"}, "pillar")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_no_set_of_accepted_links_leads_astray(links: dict[str, str], pillar_dir: str) -> None:
     """Each link is judged alone, so the kernel is asked where all the accepted ones lead together."""
     with tempfile.TemporaryDirectory() as folder:
