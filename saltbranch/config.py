@@ -122,7 +122,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
         try:
-            value: object = super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            value: object = super().construct_object(node, deep)
             if isinstance(value, str):
                 value.encode()
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
@@ -244,7 +244,9 @@ def _nearest(word: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def build(machine: FileModel, path: str, model: FileModel | None = None, origin: str = "") -> Config:
+def build(
+    machine: FileModel, path: str, model: FileModel | None = None, origin: str = ""
+) -> Config:
     """The configuration that `machine`, the file `path`, stands for.
 
     model: the file of the production branch, where `machine` names no saltenvs; its machine keys

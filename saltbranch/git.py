@@ -97,7 +97,9 @@ class Git:
 
     def commit_or_none(self, name: str) -> str | None:
         """The full hash of the commit that `name` (a full ref or a hash) stands for."""
-        done = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        done = self.run(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
+        )
         return done.text.strip() if done.code == 0 else None
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
@@ -177,6 +179,8 @@ def branch_name_problem(name: str) -> str | None:
         return "it holds a space, a control character or one of ~^:?*[\\"
     if ".." in name or "@{" in name or "//" in name or name.endswith((".", "/")):
         return "it holds '..', '@{' or '//', or ends in '.' or '/'"
-    if name.startswith("/") or any(p.startswith(".") or p.endswith(".lock") for p in name.split("/")):
+    if name.startswith("/") or any(
+        p.startswith(".") or p.endswith(".lock") for p in name.split("/")
+    ):
         return "a part of it is empty, starts with '.' or ends in '.lock'"
     return None

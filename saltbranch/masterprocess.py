@@ -35,4 +35,6 @@ def restart_reason(pidfile: str, master_config: str) -> str | None:
         return None
     if begun is None or changed < begun:
         return None
-    return f"{master_config} is newer than the running salt-master, which therefore does not know it"
+    return (
+        f"{master_config} is newer than the running salt-master, which therefore does not know it"
+    )

@@ -78,7 +78,9 @@ class Mirror:
         """Make an empty one. Raises GitError."""
         fresh = f"{self.path}.saltbranch-new"
         remove_tree(fresh)
-        done = proc.run(["git", "init", "--quiet", "--bare", "--template=", "--", fresh], self.git.env)
+        done = proc.run(
+            ["git", "init", "--quiet", "--bare", "--template=", "--", fresh], self.git.env
+        )
         if done.code != 0:
             raise failed(done, fresh)
         with open(f"{fresh}/config", "a", encoding="utf-8") as file:
@@ -127,7 +129,9 @@ class Mirror:
 
     def branches(self) -> dict[str, str]:
         """Branch name to full commit hash, as last fetched. Raises GitError."""
-        text = self.git.out("for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
+        text = self.git.out(
+            "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads"
+        )
         pairs = (line.split(" ", 1) for line in text.splitlines())
         return {name: commit for commit, name in pairs}
 
@@ -138,7 +142,10 @@ class Mirror:
 
     def is_whole(self, commit: str) -> bool:
         """Whether the history of `commit` is here, and all its files (reads every one of them)."""
-        for args in (("rev-list", "--quiet", "--end-of-options"), ("archive", "--output=/dev/null")):
+        for args in (
+            ("rev-list", "--quiet", "--end-of-options"),
+            ("archive", "--output=/dev/null"),
+        ):
             if self.git.run(*args, commit).code != 0:
                 return False
         return True

@@ -111,7 +111,8 @@ def python(code: str, *arguments: str) -> list[str]:
 def _which(name: str) -> str:
     """Where `name` is, looked for once: as if the caller's PATH stood in front of every call."""
     if name not in _paths:
-        folders = [] if "/" in name else os.get_exec_path()
+        # os.get_exec_path would import `warnings`.
+        folders = [] if "/" in name else os.environ.get("PATH", os.defpath).split(os.pathsep)
         found = (f"{folder}/{name}" for folder in folders)
         _paths[name] = next((path for path in found if os.access(path, os.X_OK)), name)
     return _paths[name]

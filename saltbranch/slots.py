@@ -241,9 +241,7 @@ def _link(entry: os.DirEntry[str], target: str) -> None:
             _link(child, f"{target}/{child.name}")
 
 
-def refuse_unsafe_links(
-    git: Git, commit: str, proven: str | None, pillar_dir: str
-) -> list[str]:
+def refuse_unsafe_links(git: Git, commit: str, proven: str | None, pillar_dir: str) -> list[str]:
     """Refuse `commit` when a symlink in it leads out of the tree, or into the pillar.
 
     Salt's file server follows links as the master's user, so such a link would hand /etc/shadow to

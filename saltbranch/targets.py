@@ -87,7 +87,9 @@ def _unknown_kind(kind: str, where: str) -> ConfigError:
             " choose whose pillar it gets",
             hint="name them by id: a glob, {list: [...]}, {pcre: ...} or {nodegroup: ...}",
         )
-    return ConfigError(f"{where}: unknown kind of target {kind!r}", hint=f"one of {', '.join(KINDS)}")
+    return ConfigError(
+        f"{where}: unknown kind of target {kind!r}", hint=f"one of {', '.join(KINDS)}"
+    )
 
 
 def _checked(kind: Kind, target: str, where: str) -> Matcher:
@@ -104,13 +106,17 @@ def _checked(kind: Kind, target: str, where: str) -> Matcher:
     if kind == "list" and "" in target.split(","):
         raise ConfigError(f"{where}: a list of minions holds an empty id", hint="remove it")
     if kind == "pcre":
-        try:
-            re.compile(target)
-        except (re.error, OverflowError, RecursionError) as err:
-            raise ConfigError(
-                f"{where}: {target!r} is not a regular expression: {err}", hint="mend the pattern"
-            ) from err
+        _check_expression(target, where)
     return Matcher(kind, target)
+
+
+def _check_expression(pattern: str, where: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as err:
+        raise ConfigError(
+            f"{where}: {pattern!r} is not a regular expression: {err}", hint="mend the pattern"
+        ) from err
 
 
 Nodegroups = Mapping[str, object]
@@ -133,8 +139,8 @@ _OPERATORS = ("and", "or", "not", "(", ")")
 def _nodegroup_matches(name: str, minion_id: str, nodegroups: Nodegroups) -> bool:
     """Evaluate a nodegroup as Salt does (salt/utils/minions.py, nodegroup_comp; compound_match.py).
 
-    Operators and parentheses are words of their own; words without any operator, type or wildcard
-    are a list of ids; what makes no sense matches nothing.
+    Operators and parentheses are words of their own; words without any operator, type or `*` are
+    a list of ids, or one regular expression; what makes no sense matches nothing.
     """
     terms = _terms(name, minion_id, nodegroups, ())
     try:
@@ -144,15 +150,13 @@ def _nodegroup_matches(name: str, minion_id: str, nodegroups: Nodegroups) -> boo
         return False
 
 
-def _terms(
-    name: str, minion_id: str, nodegroups: Nodegroups, inside: tuple[str, ...]
-) -> list[str]:
+def _terms(name: str, minion_id: str, nodegroups: Nodegroups, inside: tuple[str, ...]) -> list[str]:
     """The nodegroup as an expression of Python; groups inside it stand in parentheses, as Salt has them."""
     words = nodegroup_words(nodegroups.get(name))
     if words is None or name in inside:
         return []
-    if not any(w in _OPERATORS or "*" in w or re.match("[A-Z]@", w) for w in words):
-        return [str(minion_id in words)]
+    if _is_plain(words):
+        return [str(matches(_plain_matcher(words), minion_id))]
     terms: list[str] = []
     for word in words:
         engine, at, target = word.partition("@")
@@ -168,6 +172,16 @@ def _terms(
         else:
             terms.append(str(matches(Matcher("glob", word), minion_id)))
     return ["(", *terms, ")"] if inside else terms
+
+
+def _is_plain(words: list[str]) -> bool:
+    return not any(w in _OPERATORS or "*" in w or re.match("[A-Z]@", w) for w in words)
+
+
+def _plain_matcher(words: list[str]) -> Matcher:
+    """What Salt makes of words that are all plain (salt/utils/minions.py, _nodegroup_regex)."""
+    is_expression = any(set(word) & set("([{\\?}])") for word in words)
+    return Matcher("pcre" if is_expression else "list", ",".join(words))
 
 
 def nodegroup_words(definition: object) -> list[str] | None:
@@ -212,6 +226,8 @@ def _check_nodegroup(
     words = nodegroup_words(nodegroups[name])
     if words is None:
         raise ConfigError(f"{where}: nodegroup {name!r} is neither a text nor a list")
+    if _is_plain(words) and _plain_matcher(words).kind == "pcre":
+        _check_expression(_plain_matcher(words).target, f"{where}: nodegroup {name!r}")
     for word in words:
         typed = re.match("([A-Z]).?@", word.lstrip("("))
         if typed is None:
@@ -224,6 +240,8 @@ def _check_nodegroup(
             )
         if typed[1] == "N":
             _check_nodegroup(word[2:], nodegroups, where, (*inside, name))
+        if typed[1] == "E":
+            _check_expression(word.partition("@")[2], f"{where}: nodegroup {name!r}")
 
 
 def find_overlap(groups: Mapping[str, Sequence[Matcher]]) -> tuple[str, str, str] | None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import salt
 
+import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch import locate
 

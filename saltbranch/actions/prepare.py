@@ -253,7 +253,8 @@ def _write_all(config: Config, gid: int) -> list[str]:
 
 def _give_to_group(root: str, gid: int) -> None:
     """Let group `gid` read everything; set-gid folders hand it on to what is made later."""
-    for folder, folders, names in os.walk(root, topdown=False):  # root last: its group says it is done
+    # The root comes last: its group says that all below it is done.
+    for folder, folders, names in os.walk(root, topdown=False):
         os.chown(folder, -1, gid)
         os.chmod(folder, 0o2750)
         for name in [*names, *(f for f in folders if os.path.islink(f"{folder}/{f}"))]:

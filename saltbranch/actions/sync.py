@@ -297,8 +297,7 @@ def _fetch(run: _Run, remote: str, timeout: float) -> None:
 def _is_seen(run: _Run, expect: str) -> bool:
     commit = run.mirror.git.commit_or_none(expect)
     return commit is not None and any(
-        commit == head or run.mirror.git.is_ancestor(commit, head)
-        for head in run.branches.values()
+        commit == head or run.mirror.git.is_ancestor(commit, head) for head in run.branches.values()
     )
 
 
@@ -520,7 +519,9 @@ def _switch(run: _Run, job: _Job) -> None:
         try:
             clear_file_list(run.ready.cachedir, job.saltenv.name)
         except OSError as err:
-            result.message = f"the master may overlook new files for a while: {os_error(err).message}"
+            result.message = (
+                f"the master may overlook new files for a while: {os_error(err).message}"
+            )
 
 
 def _commit(result: SaltenvResult) -> str:
@@ -588,18 +589,8 @@ def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
 
     waiting = list(reversed(tasks))
     errors: list[BaseException] = []
-
-    def work() -> None:
-        while waiting and not errors:
-            try:
-                waiting.pop()()
-            except IndexError:
-                return
-            except BaseException as err:
-                errors.append(err)
-
     threads = [
-        threading.Thread(target=work, daemon=True)
+        threading.Thread(target=_work, args=(waiting, errors), daemon=True)
         for _ in range(min(len(tasks), os.cpu_count() or 1))
     ]
     for thread in threads:
@@ -612,3 +603,16 @@ def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
         raise
     if errors:
         raise errors[0]
+
+
+def _work(waiting: list[Callable[[], None]], errors: list[BaseException]) -> None:
+    """Do what is in `waiting` until it is empty, or until something fails here or elsewhere."""
+    while not errors:
+        try:
+            task = waiting.pop()
+        except IndexError:
+            return
+        try:
+            task()
+        except BaseException as err:
+            errors.append(err)

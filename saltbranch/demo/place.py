@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import tempfile
@@ -17,10 +18,11 @@ import yaml
 
 from saltbranch.actions.sync import os_error
 from saltbranch.demo.cluster import processes_of
-from saltbranch.errors import RefusedError
+from saltbranch.errors import RefusedError, SaltbranchError
 
 MARKER: Final = ".saltbranch-demo"
 _STOP_SECONDS: Final = 3
+_ROUNDS: Final = 3  # for what a daemon starts while it is being stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +94,43 @@ def stop(folder: Path) -> int:
             f"{folder} is no folder of a demo: there is no {MARKER} in it",
             hint="saltbranch demo --keep says which one it is",
         )
-    processes = processes_of(place.salt)
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        _signal(processes_of(place.salt), signum)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while processes_of(place.salt) and time.monotonic() < deadline:
-            time.sleep(0.1)
-    remove(place)
-    return len(processes)
+    ended = 0
+    for _ in range(_ROUNDS):
+        processes = processes_of(place.salt)
+        if not processes:
+            remove(place)
+            return ended
+        _end(processes)
+        ended += len(processes)
+    raise SaltbranchError(
+        f"processes of {folder} do not end: {', '.join(map(str, processes))}",
+        hint="try again, or look at them with ps",
+    )
 
 
-def _signal(processes: Sequence[int], signum: int) -> None:
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signum)
+def _end(processes: Sequence[int]) -> None:
+    """TERM to all at once, KILL to what is left after _STOP_SECONDS, and wait for their end."""
+    with contextlib.ExitStack() as handles:
+        running = set()
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                handle = os.pidfd_open(process)
+                handles.callback(os.close, handle)
+                running.add(handle)
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            for handle in running:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, signum)
+            running -= _wait(running)
+
+
+def _wait(handles: set[int]) -> set[int]:
+    """Those of the processes behind `handles` that end within _STOP_SECONDS."""
+    ended: set[int] = set()
+    deadline = time.monotonic() + _STOP_SECONDS
+    while (left := handles - ended) and (seconds := deadline - time.monotonic()) > 0:
+        ended |= set(select.select(left, [], [], seconds)[0])
+    return ended
 
 
 def remove(place: Place) -> None:

@@ -73,9 +73,10 @@ def push_change(work: Path, branch: str) -> Change:
     work: the clone, with `branch` checked out. Raises GitError, SaltbranchError.
     """
     common = work / "salt" / "common"
-    (common / "notice.sls").write_text(_NOTICE_SLS)
-    # An include, because the file server's old list of files would hide the new one from it.
-    _edit(common / "init.sls", "\nmotd:\n", "\ninclude:\n  - common.notice\n\nmotd:\n")
+    (common / "extra").mkdir()
+    (common / "extra" / "notice.sls").write_text(_NOTICE_SLS)
+    # A glob: unlike a name it finds nothing in a list of files that the file server should have renewed.
+    _edit(common / "init.sls", "\nmotd:\n", "\ninclude:\n  - common.extra.*\n\nmotd:\n")
     with (common / "files" / "motd.j2").open("a") as motd:
         motd.write(f"{_MOTD_LINE}\n")
     _edit(work / "pillar" / "common.sls", "common:\n", f"notice: {NOTICE!r}\n\ncommon:\n")

@@ -23,6 +23,8 @@ from saltbranch.demo.cluster import Answer, Cluster
 from saltbranch.timer import SCHEDULE_JOB, SCHEDULE_NAME, Kind
 from tests.git.site import BRANCHES, Ran, Site, build_template
 
+pytestmark = pytest.mark.xdist_group("daemons")
+
 HOOK = "salt/netapi/hook/push"  # what rest_cherrypy makes of a POST to /hook/push
 REACTION = """\
 saltbranch_sync:
@@ -209,6 +211,21 @@ def test_saltenvs_are_named_in_one_text_or_a_list(master: Master, tmp_path: Path
 
     assert list(states(text)) == ["test", "prod"]
     assert list(states(words)) == ["prod"]
+
+
+def test_words_that_look_like_numbers_are_words(master: Master, tmp_path: Path) -> None:
+    site = master.another_site(tmp_path)
+    site.sync_well()
+
+    saltenv = master.runner("sync", "2024", site=site)
+    commit = master.runner("sync", "expect=1234567", "expect_timeout=0", site=site)
+    minion = master.runner("explain", "1001", site=site)
+    seconds = master.runner("sync", "wait=soon", site=site)
+
+    assert (saltenv.code, "2024" in saltenv.value["error"]) == (2, True)
+    assert (commit.code, "contains 1234567" in commit.value["error"]) == (1, True)
+    assert (minion.code, minion.value["minion"]) == (1, "1001")
+    assert (seconds.code, "wait='soon'" in seconds.value["error"]) == (2, True)
 
 
 # status, explain, doctor

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.git.kill_server import KillServer
 from tests.git.remote import Content, Remote
 from tests.git.site import BRANCHES, FaultyGit, Site
 
-KILL_AT = Path(__file__).with_name("kill_at.py")
 ANY = "any"
 
 
 class Crash:
     """Runs of one command line, each of which can be killed at one step."""
 
-    def __init__(self, site: Site, server: subprocess.Popen[str], *command: str) -> None:
+    def __init__(self, site: Site, server: KillServer, *command: str) -> None:
         self.log = site.folder / "steps"
         self.server = server
         self.command = command
 
     def run(self, step: str = "", let_through: int = 0) -> int:
         """Run it, killed just before `step` if that is named and reached; its exit code."""
-        assert self.server.stdin and self.server.stdout
-        order = [str(self.log), step, let_through, *self.command]
-        self.server.stdin.write(json.dumps(order) + "\n")
-        self.server.stdin.flush()
-        code = int(self.server.stdout.readline())
+        code = self.server.run(self.log, step, let_through, *self.command)
         assert code in (0, -signal.SIGKILL)
         return code
 
@@ -60,14 +52,11 @@ class Crash:
         ]
 
 
-@pytest.fixture
-def server() -> Iterator[subprocess.Popen[str]]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[KillServer]:
     """What runs and kills saltbranch."""
-    argv = [sys.executable, str(KILL_AT)]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
+    with KillServer() as server:
+        yield server
 
 
 def recover(site: Site) -> None:
@@ -93,7 +82,7 @@ def next_commit(remote: Remote, number: int) -> str:
 
 
 def test_killed_at_every_step_of_a_first_sync(
-    site: Site, remote: Remote, server: subprocess.Popen[str]
+    site: Site, remote: Remote, server: KillServer
 ) -> None:
     site.keep_only("test")
     crash = Crash(site, server, "sync", "--config", str(site.config))
@@ -110,9 +99,7 @@ def test_killed_at_every_step_of_a_first_sync(
         recover(site)
 
 
-def test_killed_at_every_step_of_a_switch(
-    served: Site, remote: Remote, server: subprocess.Popen[str]
-) -> None:
+def test_killed_at_every_step_of_a_switch(served: Site, remote: Remote, server: KillServer) -> None:
     crash = Crash(served, server, "sync", "--quiet", "--config", str(served.config))
     for number in range(100):
         old, new = remote.head("develop"), next_commit(remote, number)
@@ -126,7 +113,7 @@ def test_killed_at_every_step_of_a_switch(
 
 
 def test_killed_again_and_again_before_it_can_say_so(
-    served: Site, remote: Remote, server: subprocess.Popen[str]
+    served: Site, remote: Remote, server: KillServer
 ) -> None:
     """Switched twice without a word in the record, then the branch is back where the record is."""
     crash = Crash(served, server, "sync", "--quiet", "--config", str(served.config))
@@ -140,7 +127,7 @@ def test_killed_again_and_again_before_it_can_say_so(
 
 
 def test_killed_at_every_step_of_a_changed_configuration(
-    served: Site, remote: Remote, server: subprocess.Popen[str]
+    served: Site, remote: Remote, server: KillServer
 ) -> None:
     crash = Crash(served, server, "sync", "--quiet", "--config", str(served.config))
     saltenvs = served.settings["saltenvs"]
@@ -164,9 +151,7 @@ def test_killed_at_every_step_of_a_changed_configuration(
     raise AssertionError("it never came to an end")
 
 
-def test_killed_at_every_step_of_init(
-    site: Site, remote: Remote, server: subprocess.Popen[str]
-) -> None:
+def test_killed_at_every_step_of_init(site: Site, remote: Remote, server: KillServer) -> None:
     """Before there is a configuration init itself has to be repeated; from then on any sync will do."""
     site.keep_only("test")
     text = site.config.read_text()
@@ -200,7 +185,7 @@ def test_killed_at_every_step_of_init(
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--verify"]])
 def test_killed_at_every_single_call(
-    site: Site, remote: Remote, server: subprocess.Popen[str], options: list[str]
+    site: Site, remote: Remote, server: KillServer, options: list[str]
 ) -> None:
     """All three saltenvs, every call and not only the first of its kind, first sync and switch."""
     crash = Crash(site, server, "sync", *options, "--config", str(site.config))

@@ -110,7 +110,8 @@ def test_deploy_19_root_of_another_owner(served: Site, remote: Remote) -> None:
     os.chown(served.root, NOBODY, -1)
     for options in ([], ["--plan"], ["--quiet"]):
         ran = served.sync(*options)
-        check_refusal(ran, f"root {served.root} belongs to user id {NOBODY}", f"sudo -u '#{NOBODY}'"
+        check_refusal(
+            ran, f"root {served.root} belongs to user id {NOBODY}", f"sudo -u '#{NOBODY}'"
         )
     served.assert_serves("develop", old)
     os.chown(served.root, 0, -1)

@@ -178,7 +178,7 @@ def test_ambiguous_names_are_never_resolved_to_the_wrong_commit(
 
 # Symlinks
 
-LEADS_OUT = {
+LEADS_OUT: dict[str, dict[str, Content]] = {
     "absolute": {"salt/l": Link("/etc/shadow")},
     "double slash": {"salt/l": Link("//etc/shadow")},
     "up and out": {"salt/l": Link("../../outside/secret")},

@@ -108,9 +108,8 @@ def test_fetch_left_by_a_killed_sync_does_no_harm(
 
 def test_waiting_is_said_once(served: Site) -> None:
     said: list[str] = []
-    with files.Lock(f"{served.root}/lock"):
-        with pytest.raises(LockedError):
-            served.sync_here(wait=0.3, say=said.append)
+    with files.Lock(f"{served.root}/lock"), pytest.raises(LockedError):
+        served.sync_here(wait=0.3, say=said.append)
     assert len(said) == 1 and said[0].startswith(f"pid {os.getpid()}, since ")
 
 

@@ -9,12 +9,14 @@ import stat
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from saltbranch.errors import RemoteError, UsageError
+from saltbranch.git import Git
 from tests.git.remote import Remote, Submodule
 from tests.git.site import BRANCHES, Site, read_tree, result_of
 
@@ -63,8 +65,6 @@ def test_second_sync_changes_nothing(served: Site) -> None:
 
 
 def test_git_log_works_in_a_checkout(served: Site, remote: Remote) -> None:
-    from saltbranch.git import Git
-
     for branch in BRANCHES.values():
         git = Git(str(served.checkout(branch)), work_tree=True)
         assert git.out("rev-parse", "HEAD").strip() == remote.head(branch)
@@ -466,8 +466,6 @@ def test_checkout_removed_by_hand(served: Site) -> None:
 
 def test_checkout_moved_by_hand_to_another_commit(served: Site, remote: Remote) -> None:
     """Somebody ran git in the served folder: the next plain sync notices and puts it right."""
-    from saltbranch.git import Git
-
     git = Git(str(served.checkout("develop")), work_tree=True)
     git.out("checkout", "--quiet", "--detach", remote.head("master"))
     served.sync_well()
@@ -696,7 +694,12 @@ def _garbage_refs(mirror: Path) -> None:
         (mirror / "refs" / "heads" / branch).write_text("garbage\n")
 
 
-DAMAGES = {
+def _file_instead(mirror: Path) -> None:
+    shutil.rmtree(mirror)
+    mirror.write_text("")
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "objects removed": _remove_objects,
     "objects empty": _empty_objects,
     "blobs removed": _lose_blobs,
@@ -707,9 +710,13 @@ DAMAGES = {
     "refs are garbage": _garbage_refs,
     "refs removed": lambda mirror: shutil.rmtree(mirror / "refs"),
     "mirror removed": shutil.rmtree,
-    "mirror is a file": lambda mirror: (shutil.rmtree(mirror), mirror.write_text("")),
+    "mirror is a file": _file_instead,
     "worktrees removed": lambda mirror: shutil.rmtree(mirror / "worktrees"),
 }
+
+
+# A fetch brings missing objects again; a mirror that is not there is no damaged one.
+MENDED_BY_FETCH = ("objects removed", "objects empty", "mirror removed", "worktrees removed")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -724,7 +731,7 @@ def test_damaged_mirror_is_rebuilt_in_the_same_run(
     assert result_of(result, "test").new == new
     noted = [note for note in result.notes if "the mirror was damaged" in note]
     rebuilt = sorted(served.root.glob("mirror.git.damaged-*"))
-    assert len(noted) == len(rebuilt)
+    assert len(noted) == len(rebuilt) == (damage not in MENDED_BY_FETCH)
     assert all(str(path) in note for path, note in zip(rebuilt, noted, strict=True))
     for branch in BRANCHES.values():
         remote.commit(branch, {"README.md": "after the repair\n"})
@@ -747,6 +754,33 @@ def test_rewritten_protected_branch_is_refused_after_a_rebuild_too(
     result = served.sync_here()
     assert (result.exit_code, result_of(result, "prod").state) == (4, "refused")
     served.assert_serves("master", old)
+
+
+def test_deploy_15_many_packs_become_few_and_nothing_served_is_lost(
+    served: Site, remote: Remote
+) -> None:
+    """Every fetch brings a pack; what only a saltenv still shows is no garbage."""
+    mirror = served.root / "mirror.git"
+    served_only = remote.head("develop")
+    remote.rewrite("develop", {"README.md": "rewritten\n"})
+    for number in range(60):
+        blob = f"{number}\n".encode()
+        argv = ["git", f"--git-dir={mirror}"]
+        oid = subprocess.run(
+            [*argv, "hash-object", "-w", "--stdin"], input=blob, stdout=subprocess.PIPE, check=True
+        ).stdout
+        pack = [*argv, "pack-objects", "-q", str(mirror / "objects" / "pack" / "pack")]
+        subprocess.run(pack, input=oid, stdout=subprocess.DEVNULL, check=True)
+    remote.commit("stage", {"README.md": "news\n"})
+    assert served.sync_here("stage").exit_code == 0
+    assert len(list((mirror / "objects" / "pack").glob("*.pack"))) < 10
+    served.assert_serves("develop", served_only)
+    git = Git(str(served.checkout("develop")), work_tree=True)
+    assert (
+        git.out("status", "--porcelain") == ""
+        and git.out("log", "-1", "--format=%H").strip() == served_only
+    )
+    served.sync_well()
 
 
 # State for other runs

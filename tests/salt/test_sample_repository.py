@@ -266,7 +266,7 @@ def test_demo_minion_needs_no_root(tmp_path: Path) -> None:
 def test_saltbranch_runs_on_the_python_of_salt(tmp_path: Path, python: str, group: str) -> None:
     low = compile_highstate(tmp_path, "master1", ["salt-master"], pythonexecutable=python).low
     chunks = {chunk["__id__"]: chunk for chunk in low}
-    assert f'exec {python} -m saltbranch "$@"' in chunks["saltbranch-command"]["contents"]
+    assert f'exec {python} -I -m saltbranch "$@"' in chunks["saltbranch-command"]["contents"]
     assert chunks["saltbranch-config"]["group"] == group
     assert "bin_env" not in chunks["saltbranch-package"]
     assert chunks["saltbranch-timer"]["name"] == "/usr/local/bin/saltbranch install systemd"

@@ -97,7 +97,8 @@ _WORDS = st.sampled_from(
         "list", "pcre", "nodegroup", "fetch_timeout", ": ", ":\n  ", "\n", "\n  ", "- ", "[", "]", "{", "}", ", ",
         "'", '"', "&a ", "*a", "<<: ", "!!binary ", "!!set ", "!!omap ", "!!python/name:os.system ", "!!timestamp ",
         "? ", "|\n", ">\n ", "#", "%YAML 1.1\n", "---\n", "...\n", "2026-13-45", "0x_", "1e999", ".nan", "~", "0o9",
-        "1:99:99", "yes", "\\ud800", "\t", "\0", "\ufeff", "\x85", "\u2028", "test", "/srv/x", "web*", "=", "!", "@", "`",
+        "1:99:99", "yes", "\\ud800", "\t", "\0", "\ufeff", "\x85", "\u2028", "test", "/srv/x", "web*", "=", "!", "@",
+        "`",
     ]
 )  # fmt: skip
 _YAMLISH = st.lists(st.one_of(_WORDS, st.text(max_size=5)), max_size=30).map("".join)

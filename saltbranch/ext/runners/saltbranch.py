@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from saltbranch import locate, notify, saltmaster
-from saltbranch.errors import SaltbranchError
+from saltbranch.errors import SaltbranchError, UsageError
 
 if TYPE_CHECKING:
     from saltbranch.actions.sync import SaltenvResult
@@ -57,7 +57,18 @@ def _plain(function: _Function) -> _Function:
 
 
 def _config(config: str | None) -> str:
-    return config or str(__opts__.get("saltbranch_config") or locate.SYSTEM_FILE)
+    return str(config or __opts__.get("saltbranch_config") or locate.SYSTEM_FILE)
+
+
+def _seconds(name: str, value: object) -> float:
+    """A number of seconds. Raises UsageError: whoever calls a runner can give anything."""
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{name}={value!r} is no number of seconds")
+    return seconds
 
 
 def _notify(_ready: Prepared, results: list[SaltenvResult]) -> str | None:
@@ -107,14 +118,15 @@ def sync_(
     """
     from saltbranch.actions.sync import sync
 
-    names = saltenvs.split(",") if isinstance(saltenvs, str) else list(saltenvs or [])
+    # Salt makes numbers of words that look like one: a saltenv 2024, a commit 1234567.
+    names = saltenvs if isinstance(saltenvs, list) else str(saltenvs or "").split(",")
     result = sync(
         _config(config),
-        only=[name.strip() for name in names],
+        only=[str(name).strip() for name in names if name],
         plan=plan,
-        wait=float(wait),
-        expect=expect,
-        expect_timeout=float(expect_timeout),
+        wait=_seconds("wait", wait),
+        expect=None if expect is None else str(expect),
+        expect_timeout=_seconds("expect_timeout", expect_timeout),
         verify=verify,
         notify=_notify,
     )
@@ -158,7 +170,7 @@ def explain(minion: str, config: str | None = None) -> Result:
     """
     from saltbranch.actions.explain import explain as action
 
-    result = action(_config(config), minion)
+    result = action(_config(config), str(minion))
     return {**result.as_dict(), "retcode": result.exit_code}
 
 
