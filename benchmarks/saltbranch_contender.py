@@ -22,7 +22,9 @@ def contenders(bench: Any) -> list[Any]:
         kind = "candidate"
 
         def missing(self) -> str | None:
-            return None if _command() else "saltbranch is not installed beside this Python or in PATH"
+            return (
+                None if _command() else "saltbranch is not installed beside this Python or in PATH"
+            )
 
         def prepare(self) -> None:
             self.state.mkdir(parents=True)
@@ -41,11 +43,19 @@ def contenders(bench: Any) -> list[Any]:
             self.envs.symlink_to(self.state / "root" / "checkouts")
 
         def command(self) -> list[str]:
-            return [_command() or "", "sync", "--quiet", "--config", f"{self.state}/saltbranch.yaml"]
+            return [
+                _command() or "",
+                "sync",
+                "--quiet",
+                "--config",
+                f"{self.state}/saltbranch.yaml",
+            ]
 
     return [Saltbranch()]
 
 
 def _command() -> str | None:
     beside = Path(sys.executable).with_name("saltbranch")
-    return os.environ.get("SALTBRANCH") or (str(beside) if beside.exists() else shutil.which("saltbranch"))
+    return os.environ.get("SALTBRANCH") or (
+        str(beside) if beside.exists() else shutil.which("saltbranch")
+    )

@@ -116,6 +116,8 @@ def _bug_report() -> str:
 
     fd, path = tempfile.mkstemp(prefix="saltbranch-bug-", suffix=".log")
     with open(fd, "w", encoding="utf-8", errors="replace") as file:
-        file.write(f"saltbranch {__version__}, Python {platform.python_version()}, {sys.argv!r}\n\n")
+        file.write(
+            f"saltbranch {__version__}, Python {platform.python_version()}, {sys.argv!r}\n\n"
+        )
         traceback.print_exc(file=file)
     return path

@@ -184,7 +184,9 @@ def _left(config_path: str, result: SyncResult) -> list[str]:
     master = saltmaster.read(machine.salt_config)
     left = []
     if result.restart_needed:
-        left.append("Restart the salt-master, it does not know these saltenvs yet: systemctl restart salt-master")
+        left.append(
+            "Restart the salt-master, it does not know these saltenvs yet: systemctl restart salt-master"
+        )
     elif not master.exists:
         left.append(
             f"There is no {machine.salt_config} here: install the salt-master, or name its file as salt_config:"

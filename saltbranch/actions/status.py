@@ -74,7 +74,9 @@ def status(config_path: str) -> Status:
     groups = {s.name: s.minions for s in config.saltenvs}
     minions = master.accepted_minions()
     claims = {m: targets.claimed_by(m, groups, master.nodegroups) for m in minions}
-    numbers = {name: sum(c[0][0] == name for c in claims.values() if len(c) == 1) for name in groups}
+    numbers = {
+        name: sum(c[0][0] == name for c in claims.values() if len(c) == 1) for name in groups
+    }
     served = prepared.load_served(root)
     rows = tuple(
         _saltenv(config, mirror, branches, served, s, numbers[s.name]) for s in config.saltenvs

@@ -28,7 +28,9 @@ def _init(
         typer.Option(metavar="URL", help="The control repository.", show_default=False),
     ] = None,
     config: ConfigOption = None,
-    root: Annotated[str, typer.Option(metavar="FOLDER", help="For mirror and checkouts.")] = "/srv/saltbranch",
+    root: Annotated[
+        str, typer.Option(metavar="FOLDER", help="For mirror and checkouts.")
+    ] = "/srv/saltbranch",
     branch: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,8 +48,12 @@ def _init(
             show_default=False,
         ),
     ] = None,
-    states_dir: Annotated[str, typer.Option(help="Folder of the states in the repository.")] = "salt",
-    pillar_dir: Annotated[str, typer.Option(help="Folder of the pillar in the repository.")] = "pillar",
+    states_dir: Annotated[
+        str, typer.Option(help="Folder of the states in the repository.")
+    ] = "salt",
+    pillar_dir: Annotated[
+        str, typer.Option(help="Folder of the pillar in the repository.")
+    ] = "pillar",
     master_config: Annotated[
         str, typer.Option(metavar="FILE", help="The file to write for the salt-master.")
     ] = "/etc/salt/master.d/saltbranch.conf",
@@ -76,7 +82,9 @@ def _init(
                       --minions 'test=*.test.example.com' --minions 'prod=web*' --minions 'prod=db*'
       saltbranch init --remote URL --plan
     """
-    path = os.path.abspath(config or os.environ.get(locate.ENVIRONMENT_VARIABLE) or locate.SYSTEM_FILE)
+    path = os.path.abspath(
+        config or os.environ.get(locate.ENVIRONMENT_VARIABLE) or locate.SYSTEM_FILE
+    )
     there = os.path.exists(path)
     ask = not yes and not there and sys.stdin.isatty() and sys.stderr.isatty()
     if remote is None and ask:
@@ -100,7 +108,11 @@ def _init(
         typer.echo(f"would have written {path}:\n")
         typer.echo(render(answers, with_model=True), nl=False)
         return EXIT_PENDING
-    if ask and answers and not typer.confirm(f"Write {path} and fetch into {answers.root}?", err=True):
+    if (
+        ask
+        and answers
+        and not typer.confirm(f"Write {path} and fetch into {answers.root}?", err=True)
+    ):
         return 1
     with progress.shown(enabled=not as_json) as say:
         result = init_action(path, answers, say=say)
@@ -151,6 +163,8 @@ def _minions(
         if not globs:
             text = f"{name}*"
             if ask:
-                text = typer.prompt(f"Minions of {name} (ids or globs, with spaces)", text, err=True)
+                text = typer.prompt(
+                    f"Minions of {name} (ids or globs, with spaces)", text, err=True
+                )
             globs.extend(text.split())
     return {name: tuple(globs) for name, globs in given.items()}

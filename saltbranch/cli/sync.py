@@ -49,7 +49,9 @@ def _sync(
     ] = 60,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Look at every served file, and replace what was changed by hand."),
+        typer.Option(
+            "--verify", help="Look at every served file, and replace what was changed by hand."
+        ),
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Restart the salt-master (systemd) if it needs it.")

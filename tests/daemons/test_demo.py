@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from saltbranch.actions.init import DEFAULT_BRANCHES
+from saltbranch.actions.sync import clear_file_list
 from saltbranch.demo import run as demo
 from saltbranch.demo.cluster import processes_of
 from saltbranch.demo.place import Place, stop
@@ -264,6 +265,7 @@ def test_a_real_leak_is_noticed(kept: Kept) -> None:
 
     (checkouts / "stage").unlink()
     (checkouts / "stage").symlink_to((checkouts / "develop").readlink())
+    clear_file_list(str(cluster.cache_dir), "stage")
     after = demo.look(kept.place, cluster)
     (checkouts / "stage").unlink()
     (checkouts / "stage").symlink_to(served)

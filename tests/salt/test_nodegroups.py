@@ -25,7 +25,9 @@ def salt_matches() -> Any:
     compound = salt.loader.matchers(opts)["compound_match.match"]
 
     def ask(nodegroups: dict[str, object], minion_id: str) -> bool:
-        return bool(compound(["N@group"], opts={**opts, "nodegroups": nodegroups}, minion_id=minion_id))
+        return bool(
+            compound(["N@group"], opts={**opts, "nodegroups": nodegroups}, minion_id=minion_id)
+        )
 
     return ask
 

@@ -23,7 +23,9 @@ def test_both_outputs_and_the_exit_code_come_back() -> None:
 
 
 def test_much_output_on_both_pipes_does_not_hang() -> None:
-    done = run("import sys; [(sys.stdout.write('o'*9999), sys.stderr.write('e'*9999)) for _ in range(99)]")
+    done = run(
+        "import sys; [(sys.stdout.write('o'*9999), sys.stderr.write('e'*9999)) for _ in range(99)]"
+    )
     assert (len(done.out), len(done.err)) == (989901, 989901)
 
 
