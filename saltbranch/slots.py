@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from saltbranch import files
-from saltbranch.errors import GitError, RefusedError, RootError
+from saltbranch.errors import GitError, RootError
 from saltbranch.git import Git, failed
 from saltbranch.mirror import Mirror, remove_tree
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 NAMES = ("a", "b")
 _STAMP = "saltbranch-finished"
-_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 class Slots:
@@ -239,61 +238,3 @@ def _link(entry: os.DirEntry[str], target: str) -> None:
     with os.scandir(entry.path) as entries:
         for child in entries:
             _link(child, f"{target}/{child.name}")
-
-
-def refuse_unsafe_links(git: Git, commit: str, proven: str | None, pillar_dir: str) -> list[str]:
-    """Refuse `commit` when a symlink in it leads out of the tree, or into the pillar.
-
-    Salt's file server follows links as the master's user, so such a link would hand /etc/shadow to
-    every minion. proven: a commit that passed before; then only what changed since is looked at,
-    which is enough because each link is judged alone: leading ``..`` parts from its own (real)
-    folder, then names only. Returns the submodules found. Raises RefusedError, GitError.
-    """
-    base = proven or _EMPTY_TREE
-    text = git.out("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT", base, commit)
-    parts = text.split("\0")
-    modules = []
-    for meta, path in zip(parts[::2], parts[1::2], strict=False):
-        _, mode, _, oid, _ = meta.split(" ")
-        if mode == "160000":
-            modules.append(path)
-        elif mode == "120000":
-            target = git.out("cat-file", "blob", oid)
-            if problem := link_problem(path, target, pillar_dir):
-                raise RefusedError(
-                    f"commit {commit[:12]} holds the symlink {path!r} -> {target!r}, which {problem}",
-                    hint="remove the link, or let it point to a file below its own folder tree",
-                )
-    return modules
-
-
-def link_problem(path: str, target: str, pillar_dir: str) -> str | None:
-    """What is wrong with a symlink `path` -> `target` in a served tree; None when nothing is."""
-    if target.startswith("/"):
-        return "leaves the checkout (it is absolute)"
-    if "\0" in target or not target:
-        return "points nowhere"
-    depth = path.count("/")
-    up = 0
-    names: list[str] = []
-    for part in target.split("/"):
-        if part in ("", "."):
-            continue
-        if part != "..":
-            names.append(part)
-        elif names:
-            return "climbs up again after going down, so where it ends depends on other links"
-        else:
-            up += 1
-    if up > depth:
-        return "leaves the checkout"
-    end = [*path.split("/")[: depth - up], *names]
-    if end[:1] == [".git"]:
-        return "leads into git's own files"
-    secret = pillar_dir.split("/")
-    from_pillar = path.split("/")[: len(secret)] == secret
-    to_pillar = end[: len(secret)] == secret or secret[: len(end)] == end
-    if to_pillar and not from_pillar:
-        # Not only from states_dir: a link there may lead to this one.
-        return "would show pillar to every minion as salt:// files"
-    return None

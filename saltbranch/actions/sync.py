@@ -21,7 +21,7 @@ from saltbranch.errors import (
     UsageError,
 )
 from saltbranch.mirror import Mirror
-from saltbranch.slots import Slots, refuse_unsafe_links
+from saltbranch.slots import Slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -410,9 +410,12 @@ def _judge(run: _Run, job: _Job) -> None:
 
     Raises RefusedError, GitError.
     """
+    from saltbranch import admission
+
     result = job.result
     old, new = result.old, _commit(result)
-    if old and old != new and not _is_forward(run, old, new):
+    odd = []
+    if old and old != new and admission.is_rewritten(run.mirror, old, new):
         if job.saltenv.protected:
             raise RefusedError(
                 f"branch {job.saltenv.branch!r} was rewritten: {new[:12]} does not contain {old[:12]},"
@@ -420,10 +423,12 @@ def _judge(run: _Run, job: _Job) -> None:
                 hint="push the branch back or, if it is meant, set protected: false for one sync",
             )
         result.state = REWRITTEN
-        result.message = f"the branch was rewritten, it no longer contains {old[:12]}"
-    modules = refuse_unsafe_links(run.mirror.git, new, job.proven, run.ready.pillar_dir)
+        odd.append(f"the branch was rewritten, it no longer contains {old[:12]}")
+    pillar_dir = run.ready.pillar_dir
+    modules = admission.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
     if modules:
-        result.message = f"submodules are not checked out: {', '.join(map(repr, modules))}"
+        odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
+    result.message = "; ".join(odd)
 
 
 def _judge_only(run: _Run, job: _Job) -> None:
@@ -436,33 +441,15 @@ def _judge_only(run: _Run, job: _Job) -> None:
         _fail(job.result, err)
 
 
-def _is_forward(run: _Run, old: str, new: str) -> bool:
-    try:
-        return run.mirror.git.is_ancestor(old, new)
-    except GitError:
-        if not run.mirror.is_whole(new):
-            raise
-        return False  # the old commit is unknown since the mirror was rebuilt: it is in no branch any more
-
-
 def _refuse_empty(run: _Run, job: _Job, has: Callable[[str], bool]) -> None:
-    """Refuse a commit without states, or one that would take away all pillar at once.
+    from saltbranch import admission
 
-    has: whether the commit holds a folder.
-    """
-    states, pillar = run.ready.states_dir, run.ready.pillar_dir
-    what = f"commit {_commit(job.result)[:12]} of {job.saltenv.branch!r}"
-    if not has(states):
-        raise RefusedError(
-            f"{what} has no folder {states}/",
-            hint="push a commit that has it, or mend states_dir: in saltbranch.yaml",
-        )
+    states_dir, pillar_dir = run.ready.states_dir, run.ready.pillar_dir
     served = job.slots.served()
-    if served and os.path.isdir(f"{job.slots.path(served)}/{pillar}") and not has(pillar):
-        raise RefusedError(
-            f"{what} has no folder {pillar}/, which what is served has: every minion would lose its pillar",
-            hint="push a commit that has it (an empty top.sls in it will do if that is meant)",
-        )
+    had_pillar = served is not None and os.path.isdir(f"{job.slots.path(served)}/{pillar_dir}")
+    admission.refuse_empty(
+        _commit(job.result), states_dir, pillar_dir, had_pillar=had_pillar, has=has
+    )
 
 
 def _apply(
