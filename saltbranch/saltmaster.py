@@ -88,9 +88,14 @@ def fire(opts: Mapping[str, Any], tag: str, data: Mapping[str, object]) -> bool:
 
     import salt.utils.event
 
-    logging.getLogger("salt").setLevel(logging.CRITICAL)
-    with salt.utils.event.get_master_event(opts, opts["sock_dir"], listen=False) as bus:
-        return bool(bus.fire_event(dict(data), tag, timeout=2000))
+    logger = logging.getLogger("salt")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # a master that is down is no error of ours
+    try:
+        with salt.utils.event.get_master_event(opts, opts["sock_dir"], listen=False) as bus:
+            return bool(bus.fire_event(dict(data), tag, timeout=2000))
+    finally:
+        logger.setLevel(level)
 
 
 def known_options() -> frozenset[str]:

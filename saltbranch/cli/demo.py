@@ -52,9 +52,10 @@ def _demo(
 ) -> int:
     """See it work: a salt-master, three minions and a change that reaches only one of them.
 
-    Needs neither root nor network, writes to one folder only, and removes it again. What it starts
-    is real: a remote made from the sample repository, a salt-master and three minions on
-    loopback. Takes half a minute. Ends with 1 when the change is found where it does not belong.
+    Needs neither root nor network, writes to one folder only and removes it
+    again. What it starts is real: a remote made from the sample repository,
+    a salt-master and three minions on loopback. Takes about half a minute.
+    Ends with 1 when the change is found where it does not belong.
 
     \b
     Examples:

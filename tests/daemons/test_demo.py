@@ -24,8 +24,6 @@ from saltbranch.demo.place import Place, stop
 from saltbranch.demo.proof import Given, Seen, Switch, find_problems
 from saltbranch.demo.repository import Change
 
-pytestmark = pytest.mark.xdist_group("daemons")
-
 PATIENCE = 240
 # With SIGINT as a terminal's foreground job has it: a job in the background of a script ignores it.
 COMMAND = """

@@ -23,8 +23,6 @@ from saltbranch.demo.cluster import Answer, Cluster
 from saltbranch.timer import SCHEDULE_JOB, SCHEDULE_NAME, Kind
 from tests.git.site import BRANCHES, Ran, Site, build_template
 
-pytestmark = pytest.mark.xdist_group("daemons")
-
 HOOK = "salt/netapi/hook/push"  # what rest_cherrypy makes of a POST to /hook/push
 REACTION = """\
 saltbranch_sync:
