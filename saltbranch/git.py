@@ -105,7 +105,8 @@ class Git:
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `ancestor` is contained in `descendant`. Raises GitError when git cannot tell."""
         done = self.run("merge-base", "--is-ancestor", "--end-of-options", ancestor, descendant)
-        if done.code not in (0, 1):
+        # Before git 2.44 a commit missing in between is complained of, and then answered with "no".
+        if done.code not in (0, 1) or (done.code == 1 and b"error:" in done.err):
             raise failed(done, self.directory)
         return done.code == 0
 

@@ -7,6 +7,7 @@ time at which git wrote them: Salt's hash cache trusts equal mtimes (salt/filese
 from __future__ import annotations
 
 import os
+import time
 
 from saltbranch import files
 from saltbranch.errors import GitError, RootError
@@ -86,7 +87,7 @@ class Slots:
         self._checkout(git, gitdir, commit, progress)
         if not untouched:
             self._clean(git, name, gitdir, commit)
-        files.write_atomic(f"{gitdir}/{_STAMP}", _stamp(commit), durable=False)
+        _mark_finished(gitdir, commit)
 
     def _is_untouched(self, name: str, gitdir: str) -> bool:
         """Whether nothing was created or removed in any folder of the slot since `bring` finished it.
@@ -206,7 +207,7 @@ class Slots:
         if index is not None:
             with open(f"{target}/index", "wb") as file:
                 file.write(index)
-            files.write_atomic(f"{target}/{_STAMP}", _stamp(commit), durable=False)
+            _mark_finished(target, commit)
 
 
 def _are_equal(one: str, other: str) -> bool:
@@ -220,6 +221,21 @@ def _are_equal(one: str, other: str) -> bool:
         return files.read_or_none(one) == files.read_or_none(other)
     except OSError:
         return False
+
+
+def _mark_finished(gitdir: str, commit: str) -> None:
+    """Leave the mark, with a time later than that of the index, which is written after all files.
+
+    File times advance in steps of some milliseconds. What happens in the slot from now on must be
+    later than the mark or at its step, what happened before it earlier.
+    """
+    path = f"{gitdir}/{_STAMP}"
+    files.write_atomic(path, _stamp(commit), durable=False)
+    for _ in range(50):
+        if os.stat(path).st_mtime_ns > os.stat(f"{gitdir}/index").st_mtime_ns:
+            return
+        time.sleep(0.001)
+        os.utime(path)
 
 
 def _stamp(commit: str) -> str:

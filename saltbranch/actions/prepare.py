@@ -255,10 +255,10 @@ def _give_to_group(root: str, gid: int) -> None:
     """Let group `gid` read everything; set-gid folders hand it on to what is made later."""
     # The root comes last: its group says that all below it is done.
     for folder, folders, names in os.walk(root, topdown=False):
-        os.chown(folder, -1, gid)
-        os.chmod(folder, 0o2750)
         for name in [*names, *(f for f in folders if os.path.islink(f"{folder}/{f}"))]:
             os.chown(f"{folder}/{name}", -1, gid, follow_symlinks=False)
+        os.chmod(folder, 0o2750)
+        os.chown(folder, -1, gid)
 
 
 def _reduce(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import pytest
 
 from tests.git.kill_server import KillServer
 from tests.git.remote import Content, Remote
-from tests.git.site import BRANCHES, FaultyGit, Site
+from tests.git.site import BRANCHES, FaultyGit, Site, result_of
 
 ANY = "any"
 
@@ -110,6 +112,37 @@ def test_killed_at_every_step_of_a_switch(served: Site, remote: Remote, server: 
             assert number > 20
             return
     raise AssertionError("it never came to an end")
+
+
+def test_next_sync_only_says_what_a_killed_one_switched(
+    served: Site, remote: Remote, server: KillServer
+) -> None:
+    crash = Crash(served, server, "sync", "--quiet", "--config", str(served.config))
+    old, new = remote.head("develop"), next_commit(remote, 0)
+    assert crash.is_killed("open root/state/served~.saltbranch-new")
+    slot = served.slot("develop")
+    said = result_of(served.sync_here(), "test")
+    assert (said.changed, said.state, said.old, said.new) == (True, "switched", old, new)
+    assert served.slot("develop") == slot  # it was not switched once more
+    assert not served.sync_here().changed
+
+
+def test_killed_while_it_hands_the_root_to_its_group(
+    site: Site, remote: Remote, server: KillServer
+) -> None:
+    """Otherwise the salt-master could read a part of what is served, and nobody would notice."""
+    gid = next(entry.gr_gid for entry in grp.getgrall() if entry.gr_gid not in (0, os.getegid()))
+    site.keep_only("test")
+    site.configure(group=grp.getgrgid(gid).gr_name)
+    crash = Crash(site, server, "sync", "--quiet", "--config", str(site.config))
+    crash.run()
+    steps = [step for step in crash.steps() if step.startswith("os.chown")]
+    assert len(steps) > 5
+    for step in steps:
+        shutil.rmtree(site.root)
+        assert crash.is_killed(step), step
+        recover(site)
+        assert {path.lstat().st_gid for path in [site.root, *site.root.rglob("*")]} == {gid}, step
 
 
 def test_killed_again_and_again_before_it_can_say_so(
@@ -214,6 +247,17 @@ def test_killed_at_every_start_of_git(
             assert ran.code == 0
             return
     raise AssertionError("it never came to an end")
+
+
+def test_torn_index_is_no_obstacle(served: Site, remote: Remote) -> None:
+    """A power cut leaves such files; to us an index is only a cache."""
+    worktrees = served.root / "mirror.git" / "worktrees"
+    for content in (b"", b"DIRC torn", b"\0" * 300):
+        for slot in worktrees.iterdir():
+            (slot / "index").write_bytes(content)
+        for branch in BRANCHES.values():
+            remote.commit(branch, {"README.md": f"{len(content)}\n"})
+        served.sync_well()
 
 
 def test_deploy_05_left_over_locks_are_no_obstacle(served: Site, remote: Remote) -> None:

@@ -206,7 +206,7 @@ def test_any_history_ends_well(
 
 @pytest.mark.slow
 @given(steps=_STEPS)
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_of_many_histories_ends_well(
     template: Remote, server: KillServer, steps: list[tuple[Deed, str, int]]
 ) -> None:

@@ -447,6 +447,29 @@ def test_next_switch_mends_what_was_edited_by_hand(edited: Site, remote: Remote)
         edited.sync_well()
 
 
+@pytest.mark.parametrize("idle", [False, True])
+def test_files_folders_and_links_in_place_of_each_other(
+    served: Site, remote: Remote, idle: bool
+) -> None:
+    """Nothing is written through a link that somebody put where a folder should be."""
+    outside = served.folder / "outside"
+    outside.mkdir()
+    slot = served.slot("develop")
+    if idle:
+        slot = slot.with_name("b" if slot.name == "a" else "a")
+    (slot / "salt" / "top.sls").unlink()
+    (slot / "salt" / "top.sls" / "deep").mkdir(parents=True)
+    (slot / "salt" / "top.sls" / "deep" / "x").write_text("x\n")
+    shutil.rmtree(slot / "pillar")
+    (slot / "pillar").symlink_to(outside)
+    shutil.rmtree(slot / "salt" / "app")
+    (slot / "salt" / "app").write_text("a file\n")
+    for number in range(2):
+        remote.commit("develop", {"pillar/app.sls": f"number: {number}\n"})
+        served.sync_well()
+    assert list(outside.iterdir()) == []
+
+
 def test_verify_mends_generated_files(served: Site) -> None:
     tops = served.root / "tops" / "test" / "pillar"
     (tops / "branch_top.jinja").unlink()
@@ -671,18 +694,24 @@ def _empty_objects(mirror: Path) -> None:
             path.write_bytes(b"")
 
 
-def _lose_blobs(mirror: Path) -> None:
-    def git(*args: str, stdin: bytes = b"") -> str:
-        argv = ["git", f"--git-dir={mirror}", *args]
-        done = subprocess.run(argv, input=stdin, stdout=subprocess.PIPE, check=True)
-        return done.stdout.decode()
+def git_at(mirror: Path, *args: str, stdin: bytes = b"") -> str:
+    argv = ["git", f"--git-dir={mirror}", *args]
+    done = subprocess.run(argv, input=stdin, stdout=subprocess.PIPE, check=True)
+    return done.stdout.decode()
 
+
+def _unpack(mirror: Path) -> None:
+    """Let every object have a file of its own."""
     for pack in (mirror / "objects" / "pack").glob("*.pack"):
         data = pack.read_bytes()
         pack.unlink()
         pack.with_suffix(".idx").unlink()
-        git("unpack-objects", "-q", stdin=data)
-    for line in git("cat-file", "--batch-all-objects", "--batch-check").splitlines():
+        git_at(mirror, "unpack-objects", "-q", stdin=data)
+
+
+def _lose_blobs(mirror: Path) -> None:
+    _unpack(mirror)
+    for line in git_at(mirror, "cat-file", "--batch-all-objects", "--batch-check").splitlines():
         oid, kind, _ = line.split()
         if kind == "blob":
             (mirror / "objects" / oid[:2] / oid[2:]).unlink()
@@ -740,9 +769,14 @@ def test_damaged_mirror_is_rebuilt_in_the_same_run(
 
 
 def test_damage_is_not_mistaken_for_a_rewritten_branch(served: Site, remote: Remote) -> None:
-    remote.commit("master", {"salt/app/init.sls": "app: {test.nop: []}\n"})
-    _remove_objects(served.root / "mirror.git")
-    served.sync_well()
+    """A commit between the served one and the new one is gone; a protected saltenv is about to move."""
+    middle = remote.commit("master", {"README.md": "one\n"})
+    remote.commit("master", {"README.md": "two\n"})
+    assert served.sync("--plan").code == 3  # both are in the mirror now
+    mirror = served.root / "mirror.git"
+    _unpack(mirror)
+    (mirror / "objects" / middle[:2] / middle[2:]).unlink()
+    assert [note for note in served.sync_well().notes if "the mirror was damaged" in note]
 
 
 def test_rewritten_protected_branch_is_refused_after_a_rebuild_too(
