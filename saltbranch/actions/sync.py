@@ -562,8 +562,7 @@ def clear_file_list(cachedir: str, saltenv: str) -> None:
     deadline = time.monotonic() + 5
     while os.path.exists(busy) and time.monotonic() < deadline:
         time.sleep(0.02)
-        if not os.path.exists(busy):
-            files.unlink(cache)
+    files.unlink(cache)  # always: it may have been finished between any two looks
 
 
 def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
