@@ -19,8 +19,9 @@ from typing import Annotated, Any
 import msgspec
 import yaml
 
-from saltbranch import files
+from saltbranch import files, tickets
 from saltbranch.errors import ConfigError
+from saltbranch.gates import Gate, check_overridable, parse_gates
 from saltbranch.git import branch_name_problem
 from saltbranch.locate import FILE_NAME
 from saltbranch.targets import KINDS, Matcher, find_overlap, parse_minions
@@ -47,6 +48,28 @@ _MINIONS = {
 }
 
 
+class FollowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a saltenv serves instead of the head of its branch."""
+
+    tags: str
+
+
+class FlowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What git-flow's branches and tags begin with."""
+
+    feature: str = "feature/"
+    release: str = "release/"
+    hotfix: str = "hotfix/"
+    version_tag: str = "v"
+
+
+class HooksModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Programs that are told of each promotion, as a list of words or one line of them."""
+
+    before_promote: str | list[str] | None = None
+    after_promote: str | list[str] | None = None
+
+
 class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry below `saltenvs:` as it stands in the file."""
 
@@ -54,6 +77,12 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     minions: Annotated[Any, msgspec.Meta(extra_json_schema=_MINIONS)]
     promote_from: str | None = None
     protected: bool = False
+    follow: FollowModel | None = None
+    mode: str = "merge"
+    saltenv_owned: list[str] = []
+    back_merge: bool = True
+    gates: list[str | dict[str, Any]] = []
+    overridable: list[str] = []
 
 
 class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -68,11 +97,19 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     group: str | None = None
     fetch_timeout: int = 300
     model_branch: str = "master"
+    record_syncs: bool = False
+    tickets: str | None = None
+    flow: FlowModel = FlowModel()
+    hooks: HooksModel = HooksModel()
     saltenvs: dict[str, SaltenvModel] | None = None
 
 
 class Saltenv(msgspec.Struct, frozen=True):
-    """One saltenv: its branch, the folder of that branch, and its minions by id."""
+    """One saltenv: its branch, the folder of that branch, its minions by id, and how it is promoted to.
+
+    follow: a regular expression of tags, None for the branch's head. owned: paths that no promotion
+    changes. overridable: names of gates.
+    """
 
     name: str
     branch: str
@@ -80,6 +117,12 @@ class Saltenv(msgspec.Struct, frozen=True):
     minions: tuple[Matcher, ...]
     promote_from: str | None
     protected: bool
+    follow: str | None = None
+    mode: str = "merge"
+    owned: tuple[str, ...] = ()
+    back_merge: bool = True
+    gates: tuple[Gate, ...] = ()
+    overridable: tuple[str, ...] = ()
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -97,6 +140,10 @@ class Config(msgspec.Struct, frozen=True):
     model_branch: str
     model_in_repository: bool
     saltenvs: tuple[Saltenv, ...]
+    record_syncs: bool = False
+    tickets: str | None = None
+    flow: FlowModel = FlowModel()
+    hooks: HooksModel = HooksModel()
 
     def saltenv(self, name: str) -> Saltenv:
         """The saltenv called `name`. Raises ConfigError naming the nearest match."""
@@ -108,6 +155,32 @@ class Config(msgspec.Struct, frozen=True):
             f"there is no saltenv {name!r} in {self.path}",
             hint=_nearest(name, known) or f"known ones: {', '.join(known)}",
         )
+
+    def production(self) -> Saltenv:
+        """The end of the chain: the last saltenv that is promoted to and that nothing is promoted from.
+
+        Raises ConfigError when there is none, or more than one.
+        """
+        before = {s.promote_from for s in self.saltenvs}
+        last = [s for s in self.saltenvs if s.promote_from and s.name not in before]
+        if len(last) == 1:
+            return last[0]
+        names = ", ".join(s.name for s in last) or "none"
+        raise ConfigError(
+            f"{self.path}: the promote_from: of the saltenvs do not end in one saltenv (ends: {names})",
+            hint="for example stage: {promote_from: test}, prod: {promote_from: stage}",
+        )
+
+    def chain(self, saltenv: Saltenv) -> list[Saltenv]:
+        """`saltenv` and those that its code came through, down to the first."""
+        found = [saltenv]
+        while found[-1].promote_from:
+            found.append(self.saltenv(found[-1].promote_from))
+        return found
+
+    def of_branch(self, branch: str) -> Saltenv | None:
+        """The saltenv of a branch."""
+        return next((s for s in self.saltenvs if s.branch == branch), None)
 
     def checkout(self, saltenv: Saltenv) -> str:
         """The symlink that Salt follows for `saltenv`."""
@@ -197,11 +270,15 @@ def parse(text: str, path: str) -> FileModel:
             hint="start with `remote:` and `saltenvs:`; saltbranch init writes an example",
         )
     _refuse_unknown(data, FileModel, path, text, "")
+    _refuse_unknown(data.get("flow"), FlowModel, path, text, "flow.")
+    _refuse_unknown(data.get("hooks"), HooksModel, path, text, "hooks.")
     saltenvs = data.get("saltenvs")
     if isinstance(saltenvs, dict):
         for name, entry in saltenvs.items():
+            _refuse_unknown(entry, SaltenvModel, path, text, f"saltenvs.{name}.")
             if isinstance(entry, dict):
-                _refuse_unknown(entry, SaltenvModel, path, text, f"saltenvs.{name}.")
+                where = f"saltenvs.{name}.follow."
+                _refuse_unknown(entry.get("follow"), FollowModel, path, text, where)
     try:
         return msgspec.convert(data, FileModel)
     except msgspec.ValidationError as err:
@@ -224,8 +301,10 @@ def _first_misfit(saltenvs: object) -> str:
 
 
 def _refuse_unknown(
-    data: Mapping[Hashable, object], model: type[msgspec.Struct], path: str, text: str, prefix: str
+    data: object, model: type[msgspec.Struct], path: str, text: str, prefix: str
 ) -> None:
+    if not isinstance(data, Mapping):
+        return  # msgspec says what it should be
     known = [field.encode_name for field in msgspec.structs.fields(model)]
     for key in data:
         if key in known:
@@ -270,6 +349,8 @@ def build(
         )
     saltenvs = tuple(_saltenv(name, entry, path) for name, entry in source.saltenvs.items())
     _check_saltenvs(saltenvs, path)
+    tickets.compile_pattern(source.tickets, path)
+    _check_flow(source.flow, path)
     return Config(
         path=path,
         remote=remote,
@@ -283,6 +364,10 @@ def build(
         model_branch=machine.model_branch,
         model_in_repository=model is not None,
         saltenvs=saltenvs,
+        record_syncs=machine.record_syncs,
+        tickets=source.tickets,
+        flow=source.flow,
+        hooks=source.hooks,
     )
 
 
@@ -325,7 +410,63 @@ def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         minions=parse_minions(entry.minions, f"{path}: saltenvs.{name}.minions"),
         promote_from=entry.promote_from,
         protected=entry.protected,
+        follow=_follow(entry.follow, f"{path}: saltenvs.{name}.follow.tags"),
+        mode=_mode(entry.mode, f"{path}: saltenvs.{name}.mode"),
+        owned=tuple(
+            _inside("saltenv_owned", p.rstrip("/") or "/", path) for p in entry.saltenv_owned
+        ),
+        back_merge=entry.back_merge,
+        gates=parse_gates(entry.gates, f"{path}: saltenvs.{name}.gates"),
+        overridable=check_overridable(entry.overridable, f"{path}: saltenvs.{name}.overridable"),
     )
+
+
+def _follow(follow: FollowModel | None, where: str) -> str | None:
+    if follow is None:
+        return None
+    try:
+        re.compile(follow.tags)
+    except (re.error, OverflowError, RecursionError) as err:
+        raise ConfigError(
+            f"{where}: {follow.tags!r} is no regular expression: {err}",
+            hint=r"for example '^v[0-9]+(\.[0-9]+)*$'",
+        ) from err
+    return follow.tags
+
+
+def _mode(mode: str, where: str) -> str:
+    if mode == "squash":
+        raise ConfigError(
+            f"{where}: squash is refused: the branches would share no history, so the next promotion would"
+            " conflict with what the last one brought, and nobody could tell which commit is where",
+            hint="leave mode: out (merge), or use mode: fast-forward",
+        )
+    if mode not in ("merge", "fast-forward"):
+        raise ConfigError(f"{where}: {mode!r} is unknown", hint="known ones: merge, fast-forward")
+    return mode
+
+
+def _check_flow(flow: FlowModel, path: str) -> None:
+    prefixes = [flow.feature, flow.release, flow.hotfix]
+    for prefix in prefixes:
+        if not prefix or branch_name_problem(f"{prefix}x"):
+            raise ConfigError(
+                f"{path}: flow: branch names cannot begin with {prefix!r}",
+                hint="for example flow: {feature: feature/}",
+            )
+    if (
+        any(a != b and a.startswith(b) for a in prefixes for b in prefixes)
+        or len(set(prefixes)) < 3
+    ):
+        raise ConfigError(
+            f"{path}: flow: the prefixes {', '.join(prefixes)} cannot be told apart",
+            hint="give features, releases and hotfixes prefixes of their own",
+        )
+    if flow.version_tag and branch_name_problem(f"{flow.version_tag}1"):
+        raise ConfigError(
+            f"{path}: flow.version_tag: tags cannot begin with {flow.version_tag!r}",
+            hint="for example version_tag: v",
+        )
 
 
 def dirname(branch: str) -> str:

@@ -23,6 +23,7 @@ GIT_MINIMUM = (2, 38)
 _KEEP = frozenset(
     "GIT_SSH GIT_SSH_COMMAND GIT_SSH_VARIANT GIT_ASKPASS GIT_PROXY_COMMAND GIT_SSL_CAINFO GIT_SSL_CAPATH"
     " GIT_SSL_CERT GIT_SSL_KEY GIT_SSL_NO_VERIFY GIT_HTTP_PROXY_AUTHMETHOD GIT_HTTP_USER_AGENT"
+    " GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL"
     " GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM GIT_EXEC_PATH GIT_ALLOW_PROTOCOL".split()
 )
 
@@ -88,9 +89,9 @@ class Git:
             [*self._prefix, *extra, *args], self.env, timeout=timeout, progress=progress
         )
 
-    def out(self, *args: str) -> str:
+    def out(self, *args: str, config: tuple[str, ...] = ()) -> str:
         """stdout of ``git args``. Raises GitError when it does not end with 0."""
-        done = self.run(*args)
+        done = self.run(*args, config=config)
         if done.code != 0:
             raise failed(done, self.directory)
         return done.text

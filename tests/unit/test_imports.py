@@ -42,7 +42,8 @@ LAYERS = (
     ("",),
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
-PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config")
+PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config",
+        "events", "gates", "serving", "tickets", "versions", "durations")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

@@ -1,0 +1,64 @@
+"""Lengths and points of time as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+from saltbranch.errors import UsageError
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*")
+
+
+def parse_duration(text: str, where: str) -> float:
+    """Seconds: `90s`, `30m`, `2h`, `1d 12h`. Raises UsageError naming `where`."""
+    rest, seconds = text.strip().lower(), 0.0
+    while found := _PART.match(rest):
+        if found[2] not in _UNITS:
+            break
+        seconds += float(found[1]) * _UNITS[found[2]]
+        rest = rest[found.end() :]
+    if rest or not text.strip():
+        raise UsageError(
+            f"{where}: {text!r} is no length of time", hint="for example 90s, 30m, 2h, 1d or 1d12h"
+        )
+    return seconds
+
+
+def parse_until(text: str, now: float) -> float:
+    """Seconds since 1970: a length from `now` on (`2h`), or a date and time (ISO 8601; local without a zone).
+
+    Raises UsageError, also for a time that has passed.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        moment = now + parse_duration(text, "--until")
+    if moment <= now:
+        raise UsageError(f"--until {text}: that has passed", hint="name a later time, or none")
+    return moment
+
+
+def iso(seconds: float) -> str:
+    """`seconds` since 1970 as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_iso(text: str) -> float:
+    """Seconds since 1970. Raises ValueError."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def shown_duration(seconds: float) -> str:
+    """A length of time for people: 40 s, 5 min, 1 h 30 min, 2 d."""
+    seconds = max(0, round(seconds))
+    if seconds < 90:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{round(hours / 24)} d"

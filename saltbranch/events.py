@@ -1,0 +1,350 @@
+"""What the journal records, and what follows from it: holds, promotions, debts, what masters serve.
+
+An event is one commit of `refs/saltbranch/journal`: a line for people, an empty line, JSON. The journal can be
+written by whoever may push, so nothing in it is trusted to have the right shape.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from saltbranch.durations import from_iso, iso
+
+VERSION = 1
+PROMOTION, HOLD, UNHOLD, ROLLBACK = "promotion", "hold", "unhold", "rollback"
+TAG, OVERRIDE, DEBT, SYNC = "tag", "override", "debt", "sync"
+KINDS = (PROMOTION, HOLD, UNHOLD, ROLLBACK, TAG, OVERRIDE, DEBT, SYNC)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that was done. `time`: seconds since 1970. `commit`: of the journal, empty when not written yet."""
+
+    kind: str
+    id: str
+    time: float
+    by: str
+    details: Mapping[str, Any]
+    commit: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of the journal."""
+        head = {"version": VERSION, "event": self.kind, "id": self.id, "time": iso(self.time)}
+        return {**head, "by": self.by, **self.details}
+
+    def message(self) -> str:
+        """The message of its commit."""
+        what = [self.kind, self.text("saltenv") or self.text("branch"), self.id]
+        return f"{' '.join(w for w in what if w)}\n\n{json.dumps(self.as_dict(), sort_keys=True)}\n"
+
+    def text(self, key: str) -> str:
+        """A detail that is text; empty when it is missing or something else."""
+        value = self.details.get(key)
+        return value if isinstance(value, str) else ""
+
+    def commit_of(self, key: str) -> str | None:
+        """A detail that is the hash of a commit."""
+        value = self.text(key)
+        return value if is_hash(value) else None
+
+    def names(self) -> list[str]:
+        """The commits that the event speaks of and that must not be lost while it counts."""
+        keys = ("commit", "new", "old", "source_commit", "served_before")
+        found = [self.commit_of(k) for k in keys]
+        return list(dict.fromkeys(c for c in found if c))
+
+
+def is_hash(text: str) -> bool:
+    """Whether `text` is a full object name in lower case."""
+    return len(text) == 40 and not text.strip("0123456789abcdef")
+
+
+def parse_message(commit: str, message: str) -> Event | None:
+    """The event of a journal commit; None for what is none, or of a version that is not known."""
+    try:
+        data = json.loads(message.partition("\n\n")[2])
+        time = from_iso(data["time"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        return None
+    kind, name, by = data.get("event"), data.get("id"), data.get("by")
+    if data.get("version") != VERSION or kind not in KINDS:
+        return None
+    if not isinstance(name, str) or not isinstance(by, str):
+        return None
+    head = ("version", "event", "id", "time", "by")
+    details = {k: v for k, v in data.items() if k not in head}
+    return Event(kind, name, time, by, details, commit)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A saltenv serves `commit`, whatever its branch says. `until`: seconds since 1970, None: for ever.
+
+    kind: `hold` (somebody wants it so: promotions wait) or `rollback` (the next promotion lifts it).
+    """
+
+    saltenv: str
+    commit: str
+    kind: str
+    reason: str
+    by: str
+    since: float
+    until: float | None
+    event: str
+    from_commit: str | None = None
+
+    def is_active(self, now: float) -> bool:
+        """Whether it still counts."""
+        return self.until is None or now < self.until
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "saltenv": self.saltenv,
+            "commit": self.commit,
+            "kind": self.kind,
+            "reason": self.reason,
+            "by": self.by,
+            "since": iso(self.since),
+            "until": iso(self.until) if self.until is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """State code that went to the branch of a saltenv: `old` -> `new`, by merging `source_commit`.
+
+    kind: promotion, release or hotfix. served_before: what the saltenv was to serve before, None
+    when not known. via: journal, or trailers where only the merge commit tells.
+    """
+
+    id: str
+    kind: str
+    time: float
+    by: str
+    saltenv: str
+    branch: str
+    source: str
+    source_commit: str
+    old: str
+    new: str
+    served_before: str | None
+    tag: str
+    tickets: tuple[str, ...]
+    digest: str
+    via: str = "journal"
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "time": iso(self.time),
+            "by": self.by,
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "source": self.source,
+            "source_commit": self.source_commit,
+            "old": self.old,
+            "new": self.new,
+            "tag": self.tag or None,
+            "tickets": list(self.tickets),
+            "digest": self.digest,
+            "via": self.via,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """`branch` lacks `commit`, which `origin` has: merging it there conflicted in `files`."""
+
+    id: str
+    branch: str
+    commit: str
+    origin: str
+    files: tuple[str, ...]
+    time: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "id": self.id,
+            "branch": self.branch,
+            "commit": self.commit,
+            "origin": self.origin,
+            "files": list(self.files),
+            "since": iso(self.time),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Residence:
+    """From `since` to `until` (None: still) `master` served `commit` as `saltenv`; seconds since 1970."""
+
+    master: str
+    saltenv: str
+    commit: str
+    since: float
+    until: float | None
+
+
+@dataclass(slots=True)
+class State:
+    """What follows from the journal, the oldest first."""
+
+    events: list[Event] = field(default_factory=list)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    promotions: list[Promotion] = field(default_factory=list)
+    debts: list[Debt] = field(default_factory=list)
+    residences: list[Residence] = field(default_factory=list)
+
+    def hold(self, saltenv: str, now: float) -> Hold | None:
+        """The hold that counts for `saltenv` at `now`."""
+        hold = self.holds.get(saltenv)
+        return hold if hold and hold.is_active(now) else None
+
+    def promotions_to(self, saltenv: str) -> list[Promotion]:
+        """Those of one saltenv, the oldest first."""
+        return [p for p in self.promotions if p.saltenv == saltenv]
+
+    def promotion(self, id_: str) -> Promotion | None:
+        """The one with this id, or whose id begins so and is the only one."""
+        found = [p for p in self.promotions if p.id == id_]
+        found = found or [p for p in self.promotions if id_ and p.id.startswith(id_)]
+        return found[0] if len({p.id for p in found}) == 1 else None
+
+    def serving(self, saltenv: str) -> dict[str, Residence]:
+        """Master to what it said last that it serves as `saltenv`."""
+        return {r.master: r for r in self.residences if r.saltenv == saltenv and r.until is None}
+
+
+def replay(events: Iterable[Event]) -> State:
+    """What follows from `events`, the oldest first."""
+    state = State()
+    for event in events:
+        state.events.append(event)
+        _APPLY.get(event.kind, _nothing)(state, event)
+    return state
+
+
+def _nothing(_state: State, _event: Event) -> None:
+    pass
+
+
+def _promotion(state: State, event: Event) -> None:
+    promotion = promotion_of(event)
+    if promotion is None:
+        return
+    state.promotions = [p for p in state.promotions if p.id != promotion.id]
+    state.promotions.append(promotion)
+    hold = state.holds.get(promotion.saltenv)
+    if hold is None:
+        return
+    moved = event.commit_of("hold_moves_to")
+    if moved:
+        state.holds[hold.saltenv] = Hold(
+            hold.saltenv, moved, hold.kind, hold.reason, hold.by, hold.since, hold.until, hold.event,
+            hold.from_commit,
+        )  # fmt: skip
+    elif event.details.get("lifts_hold") is True:
+        del state.holds[promotion.saltenv]
+
+
+def promotion_of(event: Event) -> Promotion | None:
+    """The promotion that an event tells of; None when it lacks something."""
+    commits = [event.commit_of(k) for k in ("source_commit", "old", "new")]
+    source, old, new = commits
+    saltenv = event.text("saltenv")
+    if not (source and old and new and saltenv):
+        return None
+    tickets = event.details.get("tickets")
+    return Promotion(
+        id=event.id,
+        kind=event.text("kind") or PROMOTION,
+        time=event.time,
+        by=event.by,
+        saltenv=saltenv,
+        branch=event.text("branch"),
+        source=event.text("source"),
+        source_commit=source,
+        old=old,
+        new=new,
+        served_before=event.commit_of("served_before"),
+        tag=event.text("tag"),
+        tickets=tuple(t for t in tickets if isinstance(t, str))
+        if isinstance(tickets, list)
+        else (),
+        digest=event.text("digest"),
+    )
+
+
+def _hold(state: State, event: Event) -> None:
+    commit, saltenv = event.commit_of("commit"), event.text("saltenv")
+    if not commit or not saltenv:
+        return
+    try:
+        until = from_iso(event.text("until")) if event.text("until") else None
+    except ValueError:
+        until = None
+    state.holds[saltenv] = Hold(
+        saltenv=saltenv,
+        commit=commit,
+        kind=event.kind,
+        reason=event.text("reason"),
+        by=event.by,
+        since=event.time,
+        until=until,
+        event=event.id,
+        from_commit=event.commit_of("from_commit"),
+    )
+
+
+def _unhold(state: State, event: Event) -> None:
+    state.holds.pop(event.text("saltenv"), None)
+
+
+def _debt(state: State, event: Event) -> None:
+    commit, branch = event.commit_of("commit"), event.text("branch")
+    files = event.details.get("files")
+    if commit and branch:
+        paths = tuple(f for f in files if isinstance(f, str)) if isinstance(files, list) else ()
+        state.debts.append(Debt(event.id, branch, commit, event.text("origin"), paths, event.time))
+
+
+def _sync(state: State, event: Event) -> None:
+    master, rows = event.text("master"), event.details.get("saltenvs")
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict):
+            continue
+        saltenv, new, when = row.get("saltenv"), row.get("new"), row.get("time")
+        if not (isinstance(saltenv, str) and isinstance(new, str) and is_hash(new) and master):
+            continue
+        try:
+            since = from_iso(when) if isinstance(when, str) else event.time
+        except ValueError:
+            since = event.time
+        _serve(state, Residence(master, saltenv, new, since, None))
+
+
+def _serve(state: State, new: Residence) -> None:
+    for number, old in enumerate(state.residences):
+        if (old.master, old.saltenv, old.until) == (new.master, new.saltenv, None):
+            if old.commit == new.commit:
+                return
+            state.residences[number] = Residence(
+                old.master, old.saltenv, old.commit, old.since, new.since
+            )
+    state.residences.append(new)
+
+
+_APPLY = {
+    PROMOTION: _promotion,
+    HOLD: _hold,
+    ROLLBACK: _hold,
+    UNHOLD: _unhold,
+    DEBT: _debt,
+    SYNC: _sync,
+}

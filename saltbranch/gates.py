@@ -1,0 +1,259 @@
+"""Gates: conditions that a promotion must meet. Each answers pass, fail or cannot-tell, with the reason."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from saltbranch.durations import iso, parse_duration, shown_duration
+from saltbranch.errors import ConfigError, UsageError
+from saltbranch.events import Debt, Hold, Residence
+from saltbranch.tickets import CommitLine
+
+PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot-tell"
+# Always there, first, whether the configuration names them or not.
+BUILT_IN = ("hold", "debts")
+KINDS = (*BUILT_IN, "soak", "ticket", "identical", "command")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A gate as configured. seconds: of a soak. argv, timeout (seconds): of a command."""
+
+    name: str
+    kind: str
+    seconds: float = 0
+    argv: tuple[str, ...] = ()
+    timeout: float = 600
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What a gate says. passes_at: seconds since 1970, where it knows. overridden: the reason of the person."""
+
+    name: str
+    verdict: str
+    reason: str
+    passes_at: float | None = None
+    overridden: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the promotion may go on."""
+        return self.verdict == PASS or self.overridden is not None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "gate": self.name,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "passes_at": iso(self.passes_at) if self.passes_at is not None else None,
+            "overridden": self.overridden,
+        }
+
+
+def parse_gates(entries: Sequence[Any], where: str) -> tuple[Gate, ...]:
+    """The gates that the list `gates:` names, the built-in ones first. Raises ConfigError naming `where`."""
+    gates = [Gate(name, name) for name in BUILT_IN]
+    for entry in entries:
+        gate = _parse(entry, where)
+        if gate.name in BUILT_IN:
+            continue
+        if gate.name in [g.name for g in gates]:
+            raise ConfigError(
+                f"{where}: two gates are called {gate.name!r}",
+                hint="name commands: {command: PROGRAM, name: WORD}",
+            )
+        gates.append(gate)
+    return tuple(gates)
+
+
+def _parse(entry: Any, where: str) -> Gate:
+    if isinstance(entry, str) and entry in KINDS and entry not in ("soak", "command"):
+        return Gate(entry, entry)
+    if isinstance(entry, dict):
+        if set(entry) == {"soak"}:
+            return _soak(entry["soak"], where)
+        if "command" in entry and set(entry) <= {"command", "name", "timeout"}:
+            return _command(entry, where)
+    raise ConfigError(
+        f"{where}: {entry!r} is no gate",
+        hint="known ones: ticket, identical, {soak: 2h}, {command: PROGRAM, name: WORD, timeout: 10m}"
+        " (hold and debts are always there)",
+    )
+
+
+def _soak(value: Any, where: str) -> Gate:
+    try:
+        seconds = parse_duration(str(value), f"{where}: soak")
+    except UsageError as err:
+        raise ConfigError(err.message, hint=err.hint) from err
+    return Gate("soak", "soak", seconds=seconds)
+
+
+def _command(entry: dict[str, Any], where: str) -> Gate:
+    argv = split_command(entry["command"], f"{where}: command")
+    name = entry.get("name", argv[0].rpartition("/")[2])
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
+        raise ConfigError(
+            f"{where}: {name!r} cannot be the name of a gate", hint="letters, digits, '_', '.', '-'"
+        )
+    try:
+        timeout = parse_duration(str(entry.get("timeout", "10m")), f"{where}: timeout")
+    except UsageError as err:
+        raise ConfigError(err.message, hint=err.hint) from err
+    return Gate(name, "command", argv=argv, timeout=timeout)
+
+
+def split_command(value: Any, where: str) -> tuple[str, ...]:
+    """The words of a command, given as a list or as one line; no shell reads it.
+
+    The program is an absolute path or a bare name that PATH finds, so that no clone's content is run.
+    Raises ConfigError naming `where`.
+    """
+    try:
+        words = shlex.split(value) if isinstance(value, str) else list(value)
+    except (ValueError, TypeError) as err:
+        raise ConfigError(f"{where}: {value!r}: {err}", hint="write a list of words") from err
+    if not words or not all(isinstance(w, str) and "\0" not in w for w in words) or not words[0]:
+        raise ConfigError(f"{where}: {value!r} is no command", hint="write a list of words")
+    if "/" in words[0] and not words[0].startswith("/"):
+        raise ConfigError(
+            f"{where}: {words[0]!r} is a relative path, which would depend on where one stands",
+            hint="write an absolute path, or the bare name of a program in PATH",
+        )
+    return tuple(words)
+
+
+def check_overridable(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """The gates that `--override` may pass over: names, of which none may be misspelt. Raises ConfigError."""
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
+            raise ConfigError(f"{where}: {name!r} is no gate", hint=f"known: {', '.join(KINDS)}")
+    return tuple(names)
+
+
+def override(results: Iterable[GateResult], overrides: dict[str, str]) -> tuple[GateResult, ...]:
+    """`results` with those that `overrides` (gate to reason) passes over marked so, where they are closed."""
+    return tuple(
+        replace(r, overridden=overrides[r.name]) if r.name in overrides and r.verdict != PASS else r
+        for r in results
+    )
+
+
+# The rules, each a function of values
+
+
+def hold_gate(
+    target: Hold | None,
+    source: Hold | None,
+    *,
+    beyond_source: bool,
+    brings_news: bool,
+    hotfix: bool,
+) -> GateResult:
+    """Whether a hold stands in the way.
+
+    beyond_source: the promoted commit is beyond what the held source serves. brings_news: the promotion brings
+    something that the target's branch lacks. hotfix: it goes on top of what is served, below a hold.
+    """
+    if source and beyond_source:
+        return GateResult(
+            "hold",
+            FAIL,
+            f"{source.saltenv} is held at {source.commit[:12]} ({source.reason}), and what you promote is beyond that",
+            source.until,
+        )
+    if target is None:
+        return GateResult("hold", PASS, "nothing is held")
+    if hotfix:
+        reason = f"{target.saltenv} is held at {target.commit[:12]}; the hold moves to the hotfix"
+        return GateResult("hold", PASS, reason)
+    if target.kind == "rollback" and brings_news:
+        return GateResult(
+            "hold",
+            PASS,
+            f"{target.saltenv} was rolled back to {target.commit[:12]}; this lifts the hold",
+        )
+    return GateResult(
+        "hold",
+        FAIL,
+        f"{target.saltenv} is held at {target.commit[:12]} by {target.by} ({target.reason})",
+        target.until,
+    )
+
+
+def debts_gate(debts: Sequence[Debt], names: Sequence[str]) -> GateResult:
+    """Whether the branches `names`, which the promotion moves between, lack a hotfix."""
+    open_debts = [d for d in debts if d.branch in names]
+    if not open_debts:
+        return GateResult("debts", PASS, "no hotfix is missing")
+    what = "; ".join(
+        f"{d.branch} lacks {d.commit[:12]} of {d.origin or 'a hotfix'}" for d in open_debts
+    )
+    return GateResult("debts", FAIL, f"{what}: saltbranch backmerge BRANCH")
+
+
+def ticket_gate(commits: Iterable[CommitLine]) -> GateResult:
+    """Whether every commit, merges aside, names a ticket."""
+    bare = [c for c in commits if not c.merge and not c.tickets]
+    if not bare:
+        return GateResult("ticket", PASS, "every commit names a ticket")
+    first = "; ".join(f"{c.commit[:12]} {c.subject}" for c in bare[:3])
+    more = f" and {len(bare) - 3} more" if len(bare) > 3 else ""
+    return GateResult("ticket", FAIL, f"no ticket is named by {first}{more}")
+
+
+def identical_gate(merged_tree: str, served_tree: str, source: str) -> GateResult:
+    """Whether the merged tree, owned paths aside, is the one that the source saltenv serves."""
+    if merged_tree == served_tree:
+        return GateResult("identical", PASS, f"the same tree as {source} serves")
+    reason = f"the merged tree {merged_tree[:12]} is not the one that {source} serves ({served_tree[:12]})"
+    return GateResult("identical", FAIL, reason)
+
+
+def soak_gate(
+    seconds: float,
+    source: str,
+    residences: Iterable[Residence],
+    contains: Callable[[str], bool],
+    now: float,
+) -> GateResult:
+    """Whether `source` has served the commit for `seconds`, on the master that has served it longest.
+
+    residences: of all masters and commits of `source`. contains: whether a served commit contains the
+    promoted one, so a newer commit does not start the clock anew; one that lacks it (a rollback) does.
+    """
+    rows = [r for r in residences if r.saltenv == source]
+    if not rows:
+        reason = f"no master has recorded what it serves as {source} (record_syncs: true in its saltbranch.yaml)"
+        return GateResult("soak", CANNOT_TELL, reason)
+    known: dict[str, bool] = {}
+    for row in rows:
+        known.setdefault(row.commit, contains(row.commit))
+    starts = [s for m in {r.master for r in rows} if (s := _start(rows, m, known)) is not None]
+    if not starts:
+        return GateResult("soak", FAIL, f"{source} does not serve this commit yet")
+    begin = min(starts)
+    if now - begin >= seconds:
+        since = shown_duration(now - begin)
+        return GateResult(
+            "soak", PASS, f"served by {source} for {since}, asked are {shown_duration(seconds)}"
+        )
+    reason = f"served by {source} for {shown_duration(now - begin)} of {shown_duration(seconds)}"
+    return GateResult("soak", FAIL, reason, begin + seconds)
+
+
+def _start(rows: list[Residence], master: str, contains: dict[str, bool]) -> float | None:
+    """Since when this master has served the commit without a break; None when it does not now."""
+    start = None
+    for row in sorted((r for r in rows if r.master == master), key=lambda r: r.since):
+        if not contains[row.commit]:
+            start = None
+        elif start is None:
+            start = row.since
+    return start

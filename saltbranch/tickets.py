@@ -1,0 +1,127 @@
+"""Which tickets a commit speaks of, and commits grouped by them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from saltbranch.errors import ConfigError
+
+DEFAULT_PATTERN = r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9]*-[0-9]+(?![A-Za-z0-9])"
+# What git, GitHub and GitLab write as subject of a merge.
+_MERGED = re.compile(
+    r"Merge (?:remote-tracking )?(?:branch|pull request|tag) .*?['/ ](?P<name>[^' ]+?)'?(?: into .*)?"
+)
+# Words of that shape that are no tickets.
+_NOT_TICKETS = re.compile(r"(?:UTF|SHA|ISO|RFC|CVE|RC|V)-[0-9]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitLine:
+    """A commit as a plan lists it. `merge`: it has more than one parent. `branch`: what a merge merged."""
+
+    commit: str
+    subject: str
+    author: str
+    body: str = ""
+    merge: bool = False
+    tickets: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "commit": self.commit,
+            "subject": self.subject,
+            "author": self.author,
+            "tickets": list(self.tickets),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commits of one ticket or feature branch; `name` is empty for those of neither."""
+
+    name: str
+    commits: tuple[CommitLine, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {"name": self.name, "commits": [c.as_dict() for c in self.commits]}
+
+
+def compile_pattern(text: str | None, where: str) -> re.Pattern[str]:
+    """The regular expression of `tickets:`. Raises ConfigError naming `where`."""
+    try:
+        return re.compile(text or DEFAULT_PATTERN)
+    except (re.error, OverflowError, RecursionError) as err:
+        raise ConfigError(
+            f"{where}: tickets: {text!r} is no regular expression: {err}",
+            hint="for example tickets: 'KEY-[0-9]+'",
+        ) from err
+
+
+def find(text: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
+    """The tickets named in `text`, in capital letters, each once, in order."""
+    found = (m.group(0).upper() for m in pattern.finditer(text[:20_000]))
+    if pattern.pattern == DEFAULT_PATTERN:
+        found = (t for t in found if not _NOT_TICKETS.fullmatch(t))
+    return tuple(dict.fromkeys(found))
+
+
+def merged_branch(subject: str) -> str:
+    """The branch that a merge with this subject merged; empty when it does not say."""
+    found = _MERGED.fullmatch(subject)
+    return found["name"] if found else ""
+
+
+def group(commits: Iterable[CommitLine]) -> tuple[Group, ...]:
+    """By first ticket, else by the feature branch whose merge brought the commit; the newest first.
+
+    Commits come as `git log` lists them: children before parents.
+    """
+    lines = list(commits)
+    brought = _brought_by(lines)
+    groups: dict[str, list[CommitLine]] = {}
+    for line in lines:
+        if line.merge:
+            continue
+        name = line.tickets[0] if line.tickets else brought.get(line.commit, "")
+        groups.setdefault(name, []).append(line)
+    named = [Group(n, tuple(c)) for n, c in groups.items() if n]
+    rest = [Group("", tuple(groups[""]))] if "" in groups else []
+    return (*named, *rest)
+
+
+def _brought_by(lines: list[CommitLine]) -> dict[str, str]:
+    """Commit to the feature (or its ticket) of the merge that brought it: along its second parent."""
+    names: dict[str, str] = {}
+    known = {line.commit: line for line in lines}
+    for line in lines:
+        if not line.merge:
+            continue
+        branch = merged_branch(line.subject)
+        name = line.tickets[0] if line.tickets else branch.partition("/")[2] or branch
+        if not name:
+            continue
+        main = _first_parents(line.parents[0], known)
+        todo = list(line.parents[1:])
+        while todo:
+            commit = todo.pop()
+            if commit in known and commit not in names and commit not in main:
+                names[commit] = name
+                todo += known[commit].parents
+    return names
+
+
+def _first_parents(commit: str, known: dict[str, CommitLine]) -> set[str]:
+    """What was there before a merge, along the first parents."""
+    seen = set()
+    while commit in known and commit not in seen:
+        seen.add(commit)
+        parents = known[commit].parents
+        if not parents:
+            break
+        commit = parents[0]
+    return seen
