@@ -82,16 +82,16 @@ class Git:
         config: tuple[str, ...] = (),
         timeout: float | None = None,
         progress: Callable[[str], None] | None = None,
+        stdin: bytes = b"",
     ) -> proc.Finished:
         """Run ``git args`` and return what it left, whatever its exit code."""
         extra = [part for item in config for part in ("-c", item)]
-        return proc.run(
-            [*self._prefix, *extra, *args], self.env, timeout=timeout, progress=progress
-        )
+        argv = [*self._prefix, *extra, *args]
+        return proc.run(argv, self.env, timeout=timeout, progress=progress, stdin=stdin)
 
-    def out(self, *args: str, config: tuple[str, ...] = ()) -> str:
+    def out(self, *args: str, config: tuple[str, ...] = (), stdin: bytes = b"") -> str:
         """stdout of ``git args``. Raises GitError when it does not end with 0."""
-        done = self.run(*args, config=config)
+        done = self.run(*args, config=config, stdin=stdin)
         if done.code != 0:
             raise failed(done, self.directory)
         return done.text

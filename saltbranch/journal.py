@@ -6,6 +6,7 @@ these are fetched and kept with it, whatever becomes of the branches.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import time
@@ -76,6 +77,13 @@ def new_id(now: float | None = None) -> str:
 
 def who(git: Git) -> str:
     """The person who runs this, as git knows them: `Ann <ann@example.com>`; else user and host."""
+    return _who(git.directory, tuple(sorted(git.env.items())))
+
+
+@functools.lru_cache(maxsize=8)
+def _who(directory: str, environment: tuple[tuple[str, str], ...]) -> str:
+    git = Git(directory)
+    git.env = dict(environment)
     done = git.run("var", "GIT_COMMITTER_IDENT")
     words = done.text.strip().rsplit(" ", 2)
     if done.code == 0 and len(words) == 3 and not words[0].startswith("<"):

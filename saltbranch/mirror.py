@@ -30,7 +30,7 @@ _FETCH = (
 )
 # Objects are checked on arrival, so a damaged or hostile repository is refused at the door. The
 # four exceptions are old mistakes in real histories that harm nobody.
-_FETCH_CONFIG = (
+FETCH_CONFIG = (
     "fetch.fsckObjects=true",
     "fetch.fsck.zeroPaddedFilemode=ignore",
     "fetch.fsck.badTimezone=ignore",
@@ -122,7 +122,7 @@ class Mirror:
             "--",
             remote,
             "+refs/heads/*:refs/heads/*",
-            config=_FETCH_CONFIG,
+            config=FETCH_CONFIG,
             timeout=timeout,
             progress=progress,
         )

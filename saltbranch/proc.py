@@ -1,7 +1,7 @@
 """Start programs, and collect what they say, without importing ``subprocess``.
 
 A sync that finds nothing new spends most of its time starting Python; ``subprocess`` alone
-would double that. ``posix_spawn`` and ``poll`` do all that is needed here: no shell, no stdin,
+would double that. ``posix_spawn`` and ``poll`` do all that is needed here: no shell, stdin as bytes,
 both outputs captured, a time limit for the whole process group.
 """
 
@@ -57,18 +57,19 @@ def run(
     *,
     timeout: float | None = None,
     progress: Callable[[str], None] | None = None,
+    stdin: bytes = b"",
 ) -> Finished:
     """Run `argv` to its end.
 
-    timeout: seconds; afterwards the process group gets TERM, then KILL.
+    stdin: what it reads. timeout: seconds; afterwards the process group gets TERM, then KILL.
     progress: called with each line of stderr as it comes, those ending in CR too.
     Raises SaltbranchError when the program does not exist.
     """
     out_r, out_w = os.pipe()
     err_r, err_w = os.pipe()
-    devnull = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    given = _open_stdin(stdin)
     actions = [
-        (os.POSIX_SPAWN_DUP2, devnull, 0),
+        (os.POSIX_SPAWN_DUP2, given, 0),
         (os.POSIX_SPAWN_DUP2, out_w, 1),
         (os.POSIX_SPAWN_DUP2, err_w, 2),
     ]
@@ -81,7 +82,7 @@ def run(
             f"cannot start {argv[0]!r}: {err.strerror}", hint=f"install {argv[0]} or mend PATH"
         ) from err
     finally:
-        for fd in (devnull, out_w, err_w):
+        for fd in (given, out_w, err_w):
             os.close(fd)
     _running.add(pid)
     try:
@@ -95,6 +96,18 @@ def run(
         os.close(out_r)
         os.close(err_r)
     return Finished(argv, os.waitstatus_to_exitcode(status), out, err_text, timed_out=timed_out)
+
+
+def _open_stdin(data: bytes) -> int:
+    """A descriptor that reads `data`; a file in memory, so nobody has to feed a pipe meanwhile."""
+    if not data:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.memfd_create("saltbranch-stdin")
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def python(code: str, *arguments: str) -> list[str]:

@@ -1,0 +1,217 @@
+"""Merges in the object database: no work tree, no index of anybody, no ref (git-merge-tree(1))."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from saltbranch import tickets
+from saltbranch.errors import RefusedError
+from saltbranch.git import Git, failed
+from saltbranch.tickets import CommitLine
+
+UP_TO_DATE, FAST_FORWARD, MERGE, CONFLICT = "up-to-date", "fast-forward", "merge", "conflict"
+
+# So that a merge comes out the same for everybody, whatever they configured.
+_CONFIG = (
+    "core.bare=true",  # or git would look for .gitattributes in the folder one stands in
+    "core.attributesFile=/dev/null",
+    "core.useReplaceRefs=false",
+    "merge.renames=true",
+    "merge.directoryRenames=conflict",
+    "merge.renormalize=false",
+    "merge.renameLimit=7000",
+    "diff.renames=true",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What merging a commit into another gives. tree: of the result. conflicts: paths.
+
+    theirs: the commit to merge when somebody resolves the conflict by hand: the source, with the kept paths as the
+    target has them.
+    """
+
+    kind: str
+    tree: str
+    conflicts: tuple[str, ...] = ()
+    theirs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A path that both sides changed, and the commits that did."""
+
+    path: str
+    ours: tuple[CommitLine, ...]
+    theirs: tuple[CommitLine, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "path": self.path,
+            "ours": [c.as_dict() for c in self.ours],
+            "theirs": [c.as_dict() for c in self.theirs],
+        }
+
+
+def merge(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:
+    """Merge the commit `theirs` into the commit `ours`; the paths `keep` stay as `ours` has them.
+
+    Raises RefusedError for unrelated histories, GitError.
+    """
+    found = git.run("merge-base", "--end-of-options", ours, theirs)
+    base = found.text.split("\n")[0].strip()
+    if found.code == 1 and not found.err:
+        raise RefusedError(
+            f"{ours[:12]} and {theirs[:12]} have no common history",
+            hint="was one of the branches made anew? Bring it back, or join the two by hand once:"
+            " git merge --allow-unrelated-histories",
+        )
+    if found.code != 0:
+        raise failed(found, git.directory)
+    if base == theirs:
+        return Merged(UP_TO_DATE, tree_of(git, ours), theirs=theirs)
+    substitute = _with_kept(git, theirs, ours, keep)
+    if base == ours:
+        kind = FAST_FORWARD if substitute == theirs else MERGE
+        return Merged(kind, tree_of(git, substitute), theirs=substitute)
+    done = git.run(
+        "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, substitute,
+        config=_CONFIG,
+    )  # fmt: skip
+    if done.code not in (0, 1):
+        raise failed(done, git.directory)
+    tree, *paths = done.text.rstrip("\0").split("\0")
+    if done.code == 1:
+        return Merged(CONFLICT, tree, tuple(sorted({p for p in paths if p})), substitute)
+    return Merged(MERGE, tree, theirs=substitute)
+
+
+def _with_kept(git: Git, theirs: str, ours: str, keep: Sequence[str]) -> str:
+    """A commit on top of `theirs` in which the paths `keep` are as in `ours`; `theirs` where they are already.
+
+    A merge driver would not do: git runs it only for files that both sides changed (gitattributes(5)).
+    """
+    if not keep:
+        return theirs
+    lines = [_listed(git, commit, keep) for commit in (theirs, ours)]
+    if lines[0] == lines[1]:
+        return theirs
+    gone = [f"0 {'0' * 40}\t{line.partition(chr(9))[2]}" for line in lines[0]]
+    with tempfile.TemporaryDirectory(prefix="saltbranch-") as folder:
+        scratch = Git(git.directory)
+        scratch.env = {**git.env, "GIT_INDEX_FILE": f"{folder}/index"}
+        scratch.out("read-tree", f"{theirs}^{{tree}}", config=_CONFIG)
+        text = "".join(f"{line}\0" for line in [*gone, *lines[1]])
+        scratch.out("update-index", "-z", "--index-info", config=_CONFIG, stdin=os.fsencode(text))
+        tree = scratch.out("write-tree", config=_CONFIG).strip()
+    return write_commit(git, tree, [theirs], "Paths that belong to the target\n")
+
+
+def _listed(git: Git, commit: str, keep: Sequence[str]) -> list[str]:
+    listed = Git(git.directory)
+    listed.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
+    text = listed.out("ls-tree", "-r", "-z", "--full-tree", commit, "--", *keep)
+    return [line for line in text.split("\0") if line]
+
+
+def without(git: Git, commit: str, paths: Sequence[str], like: str) -> str:
+    """The tree of `commit` with `paths` as in the commit `like`; that of `commit` where there are none."""
+    return tree_of(git, _with_kept(git, commit, like, paths))
+
+
+def tree_of(git: Git, commit: str) -> str:
+    """The tree of a commit. Raises GitError."""
+    return git.out("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").strip()
+
+
+def write_commit(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
+    """A commit in the object database. Raises GitError."""
+    from saltbranch.journal import identity
+
+    args = [word for parent in parents for word in ("-p", parent)]
+    done = git.out(
+        "commit-tree", *args, "-F", "-", tree,
+        config=(*identity(git), "commit.gpgSign=false"), stdin=message.encode("utf-8", "replace"),
+    )  # fmt: skip
+    return done.strip()
+
+
+def write_tag(git: Git, name: str, commit: str, message: str, now: float) -> str:
+    """An annotated tag in the object database (git-mktag(1)). Raises GitError."""
+    from saltbranch.journal import who
+
+    tagger = re.sub(r"[\r\n\0]", " ", who(git))
+    text = (
+        f"object {commit}\ntype commit\ntag {name}\ntagger {tagger} {int(now)} +0000\n\n{message}\n"
+    )
+    return git.out("mktag", stdin=text.encode("utf-8", "replace")).strip()
+
+
+def log(
+    git: Git,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    pattern: re.Pattern[str],
+    *options: str,
+    paths: Sequence[str] = (),
+) -> list[CommitLine]:
+    """The commits that `include` has and `exclude` has not, children first. Raises GitError."""
+    args = ["log", "-z", "--topo-order", "--format=%H%n%P%n%an%n%s%n%b", *options]
+    args += ["--end-of-options", *include, *(f"^{c}" for c in exclude), "--", *paths]
+    found = []
+    for entry in git.out(*args, config=("log.showSignature=false",)).split("\0"):
+        if not entry:
+            continue
+        commit, parents, author, subject, body = (entry.split("\n", 4) + [""] * 4)[:5]
+        branch = tickets.merged_branch(subject) if " " in parents else ""
+        names = tickets.find(f"{subject}\n{branch}\n{body}", pattern)
+        found.append(
+            CommitLine(
+                commit, subject, author, body, merge=" " in parents, tickets=names,
+                parents=tuple(parents.split()),
+            )
+        )  # fmt: skip
+    return found
+
+
+def conflicts(
+    git: Git, ours: str, theirs: str, paths: Sequence[str], pattern: re.Pattern[str]
+) -> tuple[Conflict, ...]:
+    """Who changed each of the conflicting `paths` on either side."""
+    return tuple(
+        Conflict(
+            path,
+            tuple(log(git, [ours], [theirs], pattern, "--no-merges", paths=[f":(literal){path}"])),
+            tuple(log(git, [theirs], [ours], pattern, "--no-merges", paths=[f":(literal){path}"])),
+        )
+        for path in paths
+    )
+
+
+def changed_files(git: Git, old: str, new: str) -> list[tuple[str, str]]:
+    """(letter, path) of each file that differs between two trees: A added, D deleted, M modified, T type."""
+    words = git.out(
+        "diff-tree", "-r", "-z", "--name-status", "--no-renames", old, new, config=_CONFIG
+    ).split("\0")
+    return [(words[n], words[n + 1]) for n in range(0, len(words) - 1, 2)]
+
+
+def left_behind(
+    git: Git, source: str, target: str, pattern: re.Pattern[str], owned: Sequence[str]
+) -> list[CommitLine]:
+    """Commits of `target` that `source` lacks, also as a cherry-pick; those of owned paths alone do not count."""
+    paths = [".", *(f":(exclude,literal){p}" for p in owned)] if owned else []
+    form = ["log", "-z", "--no-merges", "--cherry-pick", "--right-only"]
+    if not git.out("rev-list", "-n1", "--no-merges", "--end-of-options", target, f"^{source}"):
+        return []
+    form += ["--format=%H", "--end-of-options", f"{source}...{target}", "--", *paths]
+    commits = [c for c in git.out(*form, config=_CONFIG).split("\0") if c]
+    if not commits:
+        return []
+    return log(git, commits, [], pattern, "--no-walk=unsorted")

@@ -1,0 +1,223 @@
+"""The git repository that a promoting verb works in, and the remote as it was last read.
+
+It is an ordinary clone, or the mirror of a master. Only its object database is used, and refs of our own
+(`refs/saltbranch-remote/`): no branch, index or work tree of anybody is touched. What is shared moves by one
+atomic push with a lease for every ref (git-push(1)): either all of them, and only from where they were seen, or none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from saltbranch import journal, proc
+from saltbranch.errors import GitError, RefusedError, RemoteError
+from saltbranch.files import Lock
+from saltbranch.git import Git, indent, mask
+from saltbranch.mirror import FETCH_CONFIG, remote_error
+
+_SEEN = "refs/saltbranch-remote"
+_FETCH = (
+    "fetch", "--no-tags", "--prune", "--force", "--no-write-fetch-head", "--no-auto-maintenance",
+    "--no-recurse-submodules", "--no-show-forced-updates", "--refmap=", "--update-head-ok",
+)  # fmt: skip
+_REFSPECS = tuple(f"+refs/{kind}/*:{_SEEN}/{kind}/*" for kind in ("heads", "tags", "saltbranch"))
+# How servers say no. The first sign found in the reason of a ref decides.
+_REASONS = (
+    ("protected", ("GH006", "GH013", "protected branch", "protected ref", "is protected", "repository rule",
+                   "not allowed to push code to protected", "TF402455")),
+    ("race", ("stale info", "non-fast-forward", "fetch first", "cannot lock ref", "incorrect old value",
+              "reference already exists", "failed to update ref", "remote ref updated since checkout",
+              "is at ", "expected ", "already exists")),
+    ("declined", ("hook declined", "pre-receive", "update hook", "declined", "denying", "deny")),
+)  # fmt: skip
+_NO_RIGHTS = (
+    "Permission denied", "permission denied", "403", "not allowed", "denied to", "read-only", "Read-only",
+    "read only", "insufficient permission", "DENIED", "access denied", "Write access", "service not enabled",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag: the object that the ref names, and the commit in the end."""
+
+    object: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """What the remote had when it was read."""
+
+    heads: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, Tag] = field(default_factory=dict)
+    journal: str | None = None
+
+    def tag_commits(self) -> dict[str, str]:
+        """Tag to commit."""
+        return {name: tag.commit for name, tag in self.tags.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class RefUpdate:
+    """`ref` (in full) is to move from `old` to `new`; None: is not there, is to go."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+class PushRefused(RefusedError):
+    """The remote took none of the refs. `kind`: race, protected, declined or rights."""
+
+    def __init__(self, message: str, *, kind: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+
+
+class Repository:
+    """``Repository("/home/ann/salt/.git", "origin", timeout=300)``."""
+
+    def __init__(
+        self, git_dir: str, remote: str, *, timeout: float, clone: str | None = None
+    ) -> None:
+        self.git = Git(git_dir)
+        self.remote = remote
+        self.timeout = timeout
+        self.clone = clone
+        self.refs = Refs()
+
+    def fetch(self, progress: Callable[[str], None] | None = None, *, wait: float = 60) -> Refs:
+        """Read the remote: branches, tags and journal. Raises RemoteError, GitError, LockedError."""
+        with Lock(f"{self.git.directory}/saltbranch.lock", wait=wait, waiting=progress):
+            talk = "--progress" if progress else "--quiet"
+            done = self.git.run(
+                *_FETCH, talk, "--", self.remote, *_REFSPECS,
+                config=FETCH_CONFIG, timeout=self.timeout, progress=progress,
+            )  # fmt: skip
+            if done.code != 0:
+                raise remote_error(self.remote, done, self.timeout)
+            self.refs = self.last_seen()
+        return self.refs
+
+    def last_seen(self) -> Refs:
+        """What the remote had when it was last read, without asking it. Raises GitError."""
+        heads, tags, head = {}, {}, None
+        form = "--format=%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname)"
+        for line in self.git.out("for-each-ref", form, f"{_SEEN}/").splitlines():
+            name, kind, peeled, peeled_kind, ref = line.split(" ", 4)
+            short = ref[len(_SEEN) + 1 :]
+            if short.startswith("heads/"):
+                heads[short[6:]] = name
+            elif short.startswith("tags/") and "commit" in (kind, peeled_kind):
+                tags[short[5:]] = Tag(name, peeled or name)
+            elif f"refs/{short}" == journal.REF:
+                head = name
+        return Refs(heads, tags, head)
+
+    def resolve(self, word: str) -> str | None:
+        """The commit that `word` stands for: a branch or tag of the remote, or a hash; None when none does."""
+        for found in (self.refs.heads.get(word), self.refs.tag_commits().get(word)):
+            if found:
+                return found
+        is_hash = 4 <= len(word) <= 40 and not word.strip("0123456789abcdefABCDEF")
+        return self.git.commit_or_none(word) if is_hash else None
+
+    def push(
+        self, updates: Sequence[RefUpdate], progress: Callable[[str], None] | None = None
+    ) -> None:
+        """Move all refs of `updates` on the remote, or none. Ancestry is the caller's business.
+
+        Raises PushRefused when the remote said no, RemoteError when it could not be reached or the connection
+        broke before it answered and it turns out that nothing moved.
+        """
+        leases = [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
+        specs = [f"{u.new or ''}:{u.ref}" for u in updates]
+        talk = "--progress" if progress else "--quiet"
+        done = self.git.run(
+            "push", "--atomic", "--porcelain", talk, "--no-verify", "--no-follow-tags",
+            "--recurse-submodules=no", *leases, "--", self.remote, *specs,
+            config=("push.gpgSign=false", "push.pushOption="), timeout=self.timeout, progress=progress,
+        )  # fmt: skip
+        if done.code == 0:
+            return
+        refused = _refused(self.remote, done)
+        if refused is not None and refused.kind != "race":
+            raise refused
+        # The answer may have been lost on its way: look what is there.
+        if self._has_all(updates):
+            return
+        if refused is not None:
+            raise refused
+        error = remote_error(self.remote, done, self.timeout)
+        raise RemoteError(f"nothing was pushed: {error.message}", hint=error.hint)
+
+    def _has_all(self, updates: Sequence[RefUpdate]) -> bool:
+        try:
+            self.fetch()
+        except GitError as err:
+            raise RemoteError(
+                f"the connection broke during the push, and the remote cannot be read: {err.message}",
+                hint="run the same command again: it finds out whether all of it arrived, or none",
+            ) from err
+        return all(self._current(u.ref) == u.new for u in updates)
+
+    def _current(self, ref: str) -> str | None:
+        if ref == journal.REF:
+            return self.refs.journal
+        if ref.startswith("refs/tags/"):
+            tag = self.refs.tags.get(ref[10:])
+            return tag.object if tag else None
+        return self.refs.heads.get(ref.removeprefix("refs/heads/"))
+
+
+def _refused(remote: str, done: proc.Finished) -> PushRefused | None:
+    """What the remote said, as an error; None when it did not get so far."""
+    reasons = []
+    for line in done.text.splitlines():
+        if line.startswith("!\t"):
+            _, refs, reason = (line.split("\t", 2) + ["", ""])[:3]
+            ref = refs.partition(":")[2]
+            if "atomic" not in reason:
+                reasons.append(f"{ref}: {reason}")
+    said = [line for line in done.complaint.splitlines() if line.startswith("remote:")]
+    text = mask("\n".join([*reasons, *said]))
+    if "does not support --atomic" in done.complaint:
+        return PushRefused(
+            f"the server of {mask(remote)} cannot push several refs as one",
+            kind="declined", hint="use a git server of version 2.4 or newer",
+        )  # fmt: skip
+    for kind, signs in _REASONS:
+        # What a hook writes is for people; only a protected branch is known by that text alone.
+        where = text if kind == "protected" else "\n".join(reasons)
+        if any(sign in where for sign in signs):
+            return _error(kind, remote, text)
+    if any(sign in done.complaint for sign in _NO_RIGHTS):
+        return _error("rights", remote, mask(done.complaint))
+    return _error("declined", remote, text) if reasons else None
+
+
+def _error(kind: str, remote: str, text: str) -> PushRefused:
+    what, hint = {
+        "race": ("somebody else was faster", "run it again"),
+        "protected": ("the branch is protected there", "--via branch pushes a branch for a pull request"),
+        "declined": ("it declined", "what it says is above; nothing was changed"),
+        "rights": ("this user may not push there", "push as somebody who may write to the repository"),
+    }[kind]  # fmt: skip
+    where = mask(remote)
+    return PushRefused(f"{where} took nothing, {what}:\n{indent(text)}", kind=kind, hint=hint)
+
+
+def open_clone(folder: str, remote: str, *, timeout: float) -> Repository:
+    """The clone at `folder`. Raises GitError, RefusedError for a shallow one."""
+    git = Git(folder, work_tree=True)
+    words = git.out(
+        "rev-parse", "--path-format=absolute", "--git-common-dir", "--is-shallow-repository"
+    ).splitlines()
+    if words[1] == "true":
+        raise RefusedError(
+            f"the clone {folder} is shallow: without its whole history nobody can tell what a branch contains",
+            hint="git fetch --unshallow",
+        )
+    return Repository(os.path.normpath(words[0]), remote, timeout=timeout, clone=folder)
