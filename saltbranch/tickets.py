@@ -76,10 +76,10 @@ def merged_branch(subject: str) -> str:
     return found["name"] if found else ""
 
 
-def group(commits: Iterable[CommitLine]) -> tuple[Group, ...]:
+def group(commits: Iterable[CommitLine], default: str = "") -> tuple[Group, ...]:
     """By first ticket, else by the feature branch whose merge brought the commit; the newest first.
 
-    Commits come as `git log` lists them: children before parents.
+    Commits come as `git log` lists them: children before parents. default: the name of all others.
     """
     lines = list(commits)
     brought = _brought_by(lines)
@@ -87,7 +87,7 @@ def group(commits: Iterable[CommitLine]) -> tuple[Group, ...]:
     for line in lines:
         if line.merge:
             continue
-        name = line.tickets[0] if line.tickets else brought.get(line.commit, "")
+        name = line.tickets[0] if line.tickets else brought.get(line.commit, default)
         groups.setdefault(name, []).append(line)
     named = [Group(n, tuple(c)) for n, c in groups.items() if n]
     rest = [Group("", tuple(groups[""]))] if "" in groups else []

@@ -12,6 +12,8 @@ from saltbranch.cli import (
     demo,
     doctor,
     explain,
+    flow,
+    hold,
     init,
     install,
     promote,
@@ -31,7 +33,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (init, sync, status, promote, explain, doctor, install, prune, demo, schema):
+for module in (
+    init,
+    sync,
+    status,
+    promote,
+    hold,
+    flow,
+    explain,
+    doctor,
+    install,
+    prune,
+    demo,
+    schema,
+):
     module.register(app)
 
 
