@@ -52,7 +52,7 @@ class Event:
 
     def names(self) -> list[str]:
         """The commits that the event speaks of and that must not be lost while it counts."""
-        keys = ("commit", "new", "old", "source_commit", "served_before")
+        keys = ("commit", "hold_moves_to", "new", "served_before")
         found = [self.commit_of(k) for k in keys]
         return list(dict.fromkeys(c for c in found if c))
 
