@@ -234,7 +234,7 @@ def _tag(work: Workplace, request: Request, target: Step) -> str:
         return ""
     if request.via_branch:
         raise UsageError(
-            "--tag and --via branch exclude each other: what would be tagged is not there before the pull request is merged",
+            "--tag and --via branch exclude each other: the commit to tag is there only after the pull request",
             hint=f"afterwards: saltbranch {request.verb} --tag {name}",
         )
     if problem := branch_name_problem(name):
