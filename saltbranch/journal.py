@@ -20,14 +20,17 @@ from saltbranch.git import Git
 REF = "refs/saltbranch/journal"
 
 
-def read(git: Git, head: str | None, *, since: str | None = None) -> list[Event]:
+def read(
+    git: Git, head: str | None, *, since: str | None = None, limit: int | None = None
+) -> list[Event]:
     """The events up to the journal commit `head`, the oldest first; those after `since` only.
 
-    What is no event is passed over. Raises GitError.
+    limit: of the newest commits only so many. What is no event is passed over. Raises GitError.
     """
     if head is None:
         return []
     args = ["log", "--first-parent", "--reverse", "-z", "--format=%H%n%B"]
+    args += [f"--max-count={limit}"] if limit is not None else []
     args += ["--end-of-options", head, *([f"^{since}"] if since else []), "--"]
     found = []
     for entry in git.out(*args).split("\0"):
@@ -52,9 +55,12 @@ def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[
     person = identity(git)
     written = []
     for event in new:
+        named = _present(git, event.names())
+        if named and head is None:
+            # The first parent is the journal itself, so a first event that names commits needs one.
+            head = git.out("commit-tree", "-m", "journal", tree, config=person).strip()
         parents = [head] if head else []
-        # A root commit would read as the end of the journal, so the first event names nothing.
-        parents += [c for c in _present(git, event.names()) if c not in parents] if head else []
+        parents += [c for c in named if c not in parents]
         args = [word for parent in parents for word in ("-p", parent)]
         head = git.out("commit-tree", *args, "-m", event.message(), tree, config=person).strip()
         written.append(replace(event, commit=head))

@@ -51,8 +51,11 @@ def make_root(root: str) -> None:
         raise os_error(err) from err
 
 
-def remote_of(config_path: str) -> tuple[str, int]:
-    """URL of the remote, and how many seconds a fetch may take. Raises ConfigError."""
+def remote_of(config_path: str) -> tuple[str, int, bool]:
+    """URL of the remote, how many seconds a fetch may take, and whether it has to bring tags.
+
+    Where the saltenvs stand in the repository, the last is not known yet, so it is false. Raises ConfigError.
+    """
     machine = configuration.read_file(config_path)
     remote = machine.remote or _origin(config_path)
     if not remote:
@@ -60,7 +63,7 @@ def remote_of(config_path: str) -> tuple[str, int]:
             f"{config_path}: no remote", hint="add `remote: <URL of the control repository>`"
         )
     configuration.check_remote(remote, config_path)
-    return remote, machine.fetch_timeout
+    return remote, machine.fetch_timeout, any(s.follow for s in (machine.saltenvs or {}).values())
 
 
 def _origin(config_path: str) -> str:
@@ -124,7 +127,7 @@ def prepare(
 
 def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     """What the first sync would do, without making anything: the remote is only asked for its branches."""
-    remote, timeout = remote_of(config_path)
+    remote, timeout, _ = remote_of(config_path)
     heads = remote_heads(remote, timeout)
     machine = configuration.read_file(config_path)
     if machine.saltenvs is None:
@@ -275,6 +278,7 @@ def _reduce(
     ready.socket = master.event_socket
     ready.pidfile = master.pidfile
     ready.boot = files.boot_id()
+    ready.reporter = _reporter(config, master)
     ready.gid = gid
     ready.fetch_timeout = config.fetch_timeout
     ready.model = _model_source(config, mirror, branches)
@@ -286,8 +290,17 @@ def _reduce(
 
 def _served_saltenvs(config: Config) -> list[ServedSaltenv]:
     return [
-        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected) for s in config.saltenvs
+        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected, follow=s.follow)
+        for s in config.saltenvs
     ]
+
+
+def _reporter(config: Config, master: MasterOptions) -> str:
+    """The name under which this master tells the journal what it serves; empty where it does not."""
+    if not config.record_syncs:
+        return ""
+    name = str(master.opts.get("id") or os.uname().nodename)
+    return "".join(c if c.isprintable() else "_" for c in name)[:200]
 
 
 def _model_source(
