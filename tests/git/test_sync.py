@@ -135,10 +135,14 @@ def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> Non
                 "changed": branch == "develop",
                 "state": "switched" if branch == "develop" else "unchanged",
                 "message": "",
+                "why": "branch",
+                "tag": None,
+                "held": None,
             }
             for saltenv, branch in BRANCHES.items()
         ],
         "notes": [],
+        "problems": [],
         "restart_needed": None,
     }
 
