@@ -131,7 +131,9 @@ def _held(git: Git, hold: Hold) -> Choice:
     reason = _clean(hold.reason) or "no reason was given"
     if git.commit_or_none(hold.commit):
         return Choice(choices.BY_HOLD, hold.commit, held=reason)
-    message = f"it is held at {hold.commit[:12]} ({reason}), which is in no branch and not in the journal"
+    message = (
+        f"it is held at {hold.commit[:12]} ({reason}), which is in no branch and not in the journal"
+    )
     return Choice(choices.BY_HOLD, hold.commit, held=reason, level=FAILED, message=message)
 
 
@@ -183,12 +185,16 @@ def _lost(
     if now_at is None:
         what = f"tag {tag}, which {saltenv.name} serves, was deleted"
     elif now_at == commit:
-        what = f"tag {tag}, which {saltenv.name} serves, is not on branch {saltenv.branch!r} any more"
+        what = (
+            f"tag {tag}, which {saltenv.name} serves, is not on branch {saltenv.branch!r} any more"
+        )
     else:
         what = f"tag {tag}, which {saltenv.name} serves, was moved to {now_at[:12]}"
     if wanted.tag == tag:
         what += f", and {saltenv.name} is protected"
-    hint = f"push it back (git push --force REMOTE {commit}:refs/tags/{tag}), or push a higher version"
+    hint = (
+        f"push it back (git push --force REMOTE {commit}:refs/tags/{tag}), or push a higher version"
+    )
     if wanted.tag and wanted.tag != tag:
         hint += f"; to go back to {wanted.tag}: saltbranch hold {saltenv.name} --at {wanted.tag}"
     level = REFUSED if saltenv.protected else KEPT
@@ -201,9 +207,9 @@ def _tags_on(git: Git, head: str) -> dict[str, str]:
     """The tags that `head` contains: name to commit."""
     form = "%(objectname) %(*objectname) %(*objecttype) %(refname:lstrip=2)"
     found = {}
-    for line in git.out(
-        "for-each-ref", f"--format={form}", f"--merged={head}", "refs/tags"
-    ).split("\n"):
+    for line in git.out("for-each-ref", f"--format={form}", f"--merged={head}", "refs/tags").split(
+        "\n"
+    ):
         oid, _, rest = line.partition(" ")
         peeled, _, rest = rest.partition(" ")
         kind, _, name = rest.partition(" ")

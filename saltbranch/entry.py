@@ -6,7 +6,7 @@ imports neither typer nor GitPython nor Salt nor a YAML parser.
 
 from __future__ import annotations
 
-import _signal  # the module `signal` would bring `enum` with it
+import _signal  # type: ignore[import-not-found]  # `signal` would bring `enum` with it
 import os
 import sys
 

@@ -81,7 +81,7 @@ class Refs:
         self.branches: dict[str, str] = {}
         self.tags: list[str] = []
         self.journal = self.kept = ""
-        for line in listing.splitlines():
+        for line in listing.split("\n"):  # a name may hold what else splitlines() splits at
             oid, _, ref = line.partition(" ")
             if ref.startswith("refs/heads/"):
                 self.branches[ref[11:]] = oid
@@ -177,11 +177,8 @@ class Mirror:
 
     def branches(self) -> dict[str, str]:
         """Branch name to full commit hash, as last fetched. Raises GitError."""
-        text = self.git.out(
-            "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads"
-        )
-        pairs = (line.split(" ", 1) for line in text.splitlines())
-        return {name: commit for commit, name in pairs}
+        text = self.git.out("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads")
+        return Refs(text).branches
 
     def refs(self, *, tags: bool = False) -> Refs:
         """What was last fetched: branches, journal and, where asked for, tags. Raises GitError."""

@@ -61,7 +61,9 @@ def record(
         pass
 
 
-def _row(saltenv: str, branch: str, old: str | None, new: str | None, at: float) -> dict[str, object]:
+def _row(
+    saltenv: str, branch: str, old: str | None, new: str | None, at: float
+) -> dict[str, object]:
     return {"saltenv": saltenv, "branch": branch, "old": old, "new": new, "time": iso(at)}
 
 

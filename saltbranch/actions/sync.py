@@ -367,7 +367,8 @@ def _fetch(run: Run, remote: str, timeout: float, *, tags: bool) -> None:
 def _is_seen(run: Run, expect: str) -> bool:
     commit = run.mirror.git.commit_or_none(expect)
     return commit is not None and any(
-        commit == head or run.mirror.git.is_ancestor(commit, head) for head in run.refs.branches.values()
+        commit == head or run.mirror.git.is_ancestor(commit, head)
+        for head in run.refs.branches.values()
     )
 
 
@@ -552,23 +553,30 @@ def _judge(run: Run, job: _Job) -> None:
     if job.choice.level == choices.NEW:
         result.state = REWRITTEN
     elif old and old != new and admission.is_rewritten(run.mirror, old, new):
-        if not _may_leave(run, job, old):
-            what = f"tag {result.tag}" if result.tag else f"branch {job.saltenv.branch!r}"
-            verb = "goes back" if result.tag else "was rewritten"
-            if job.saltenv.protected:
-                raise RefusedError(
-                    f"{what} {verb}: {new[:12]} does not contain {old[:12]},"
-                    f" which {job.saltenv.name} serves, and {job.saltenv.name} is protected",
-                    hint="push the branch back or, if it is meant, set protected: false for one sync",
-                )
-            result.state = REWRITTEN
-            kind = "branch was rewritten, it" if not result.tag else "tag"
-            odd.append(f"the {kind} no longer contains {old[:12]}")
+        odd += _judge_rewritten(run, job, old, new)
     pillar_dir = run.ready.pillar_dir
     modules = admission.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
     if modules:
         odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
     result.message = "; ".join(odd)
+
+
+def _judge_rewritten(run: Run, job: _Job, old: str, new: str) -> list[str]:
+    """What is to be said of a commit that lacks what is served. Raises RefusedError, GitError."""
+    saltenv, tag = job.saltenv, job.result.tag
+    if _may_leave(run, job, old):
+        return []
+    what = f"tag {tag} goes back" if tag else f"branch {saltenv.branch!r} was rewritten"
+    if saltenv.protected:
+        raise RefusedError(
+            f"{what}: {new[:12]} does not contain {old[:12]}, which {saltenv.name} serves, and"
+            f" {saltenv.name} is protected",
+            hint="push the branch back or, if it is meant, set protected: false for one sync",
+        )
+    job.result.state = REWRITTEN
+    if tag:
+        return [f"tag {tag} does not contain {old[:12]}"]
+    return [f"the branch was rewritten, it no longer contains {old[:12]}"]
 
 
 def _may_leave(run: Run, job: _Job, old: str) -> bool:

@@ -58,7 +58,9 @@ def test_hold_is_served_whatever_the_branch_says(
     journal.hold("prod", old)
     ran = served.sync()
     assert (ran.code, ran.err) == (0, "")
-    assert f"prod: master at {old[:12]}, unchanged, held at {old[:12]}: it breaks the app" in ran.out
+    assert (
+        f"prod: master at {old[:12]}, unchanged, held at {old[:12]}: it breaks the app" in ran.out
+    )
     remote.commit("master", {"salt/worse.sls": ""})
     for _ in range(2):
         said = row(served)
@@ -210,7 +212,11 @@ def test_garbage_in_the_journal_holds_nothing_and_breaks_nothing(
 ) -> None:
     journal.hold("prod", remote.head("master"))
     tree = remote.git("mktree")
-    for text in ("no json", "x\n\n[1]", 'x\n\n{"version": 1, "event": "unhold", "saltenv": "prod"}'):
+    for text in (
+        "no json",
+        "x\n\n[1]",
+        'x\n\n{"version": 1, "event": "unhold", "saltenv": "prod"}',
+    ):
         head = journal.head()
         assert head
         made = remote.git("commit-tree", "-p", head, "-m", text, tree)
