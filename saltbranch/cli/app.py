@@ -9,6 +9,7 @@ import typer
 
 from saltbranch import __version__
 from saltbranch.cli import demo, doctor, explain, init, install, prune, schema, status, sync
+from saltbranch.errors import Interrupted
 
 # click's base class of wrong usage; newer typers bring a click of their own.
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -49,4 +50,6 @@ def run() -> int:
         return int(err.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None
+    if code == Interrupted.exit_code:  # what newer typers make of ^C
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -56,6 +56,8 @@ def _status(
         return 0
     console = Console(highlight=False)
     if not watch:
+        if not console.is_terminal:
+            console = Console(highlight=False, width=10_000)  # a file keeps the lines whole
         console.print(tree(status_action(path)), soft_wrap=not console.is_terminal)
         return 0
     with Live(tree(status_action(path)), console=console, auto_refresh=False) as live:
