@@ -24,14 +24,17 @@ _ROOT = "The journal of saltbranch: one commit for each event\n"
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
-def read(git: Git, head: str | None, *, since: str | None = None) -> list[Event]:
+def read(
+    git: Git, head: str | None, *, since: str | None = None, limit: int | None = None
+) -> list[Event]:
     """The events up to the journal commit `head`, the oldest first; those after `since` only.
 
-    What is no event is passed over. Raises GitError.
+    limit: of the newest commits only so many. What is no event is passed over. Raises GitError.
     """
     if head is None:
         return []
     args = ["log", "--first-parent", "--reverse", "-z", "--format=%H%n%B"]
+    args += [f"--max-count={limit}"] if limit is not None else []
     args += ["--end-of-options", head, *([f"^{since}"] if since else []), "--"]
     found = []
     for entry in git.out(*args).split("\0"):
