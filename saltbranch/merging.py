@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from saltbranch import tickets
 from saltbranch.errors import RefusedError
 from saltbranch.git import Git, failed
+from saltbranch.promotion import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE, Conflict
 from saltbranch.tickets import CommitLine
-
-UP_TO_DATE, FAST_FORWARD, MERGE, CONFLICT = "up-to-date", "fast-forward", "merge", "conflict"
 
 # So that a merge comes out the same for everybody, whatever they configured.
 _CONFIG = (
@@ -40,23 +39,6 @@ class Merged:
     tree: str
     conflicts: tuple[str, ...] = ()
     theirs: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """A path that both sides changed, and the commits that did."""
-
-    path: str
-    ours: tuple[CommitLine, ...]
-    theirs: tuple[CommitLine, ...]
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain data."""
-        return {
-            "path": self.path,
-            "ours": [c.as_dict() for c in self.ours],
-            "theirs": [c.as_dict() for c in self.theirs],
-        }
 
 
 def merge(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:

@@ -1,0 +1,67 @@
+"""What all verbs that merge have in common: plan, resolve, continue, abort, apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from saltbranch.actions import planning, publish, resolving
+from saltbranch.actions.planning import Request
+from saltbranch.actions.publish import Published
+from saltbranch.actions.resolving import Resolution
+from saltbranch.actions.workplace import Say, Workplace
+from saltbranch.promotion import Plan
+
+Build = Callable[[Workplace, str | None], Request]
+"""Makes the request of a verb; with a commit, the source is that one (a conflict that was resolved)."""
+
+
+@dataclass(slots=True)
+class FlowVerb:
+    """One run of a verb that merges."""
+
+    work: Workplace
+    build: Build
+    resolution: Resolution | None = None
+    after: Callable[[Workplace, Published], list[str]] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def request(self) -> Request:
+        """What is asked for, of the remote as last read. Raises RefusedError, UsageError."""
+        if self.resolution is None:
+            return self.build(self.work, None)
+        tree = resolving.finished_tree(self.work, self.resolution)
+        request = self.build(self.work, self.resolution.source)
+        return replace(request, resolved=(tree, self.resolution.old))
+
+    def plan(self) -> Plan:
+        """What would be done. Raises RefusedError, UsageError, GitError."""
+        return planning.plan(self.work, self.request())
+
+    def go_on(self) -> None:
+        """Continue with the conflict that was resolved. Raises RefusedError when there is none."""
+        self.resolution = resolving.find(self.work, *self.build_target())
+
+    def build_target(self) -> tuple[str, str]:
+        """Verb and branch, without asking whether the merge is possible."""
+        request = self.build(self.work, None)
+        return request.verb, request.branch
+
+    def resolve(self, folder: str) -> tuple[Resolution, list[str]]:
+        """Open a worktree at `folder` to resolve the conflict in; what is to be resolved."""
+        return resolving.begin(self.work, self.plan(), folder)
+
+    def abort(self) -> Resolution:
+        """Forget the conflict. Raises RefusedError when there is none."""
+        resolution = resolving.find(self.work, *self.build_target())
+        resolving.abort(self.work, resolution)
+        return resolution
+
+    def apply(self, plan: Plan, *, expect: str | None = None, say: Say | None = None) -> Published:
+        """Push it. Raises RefusedError, RemoteError, GitError."""
+        problems = publish.finish_pending(self.work)
+        done = publish.publish(self.work, plan, self.plan, expect=expect, say=say)
+        if self.resolution:
+            resolving.abort(self.work, self.resolution)
+        notes = self.after(self.work, done) if self.after else []
+        return replace(done, problems=(*problems, *done.problems), notes=(*done.notes, *notes))

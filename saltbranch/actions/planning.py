@@ -1,0 +1,372 @@
+"""From what a verb asks for to the plan: the merges, what they bring, and what the gates say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from saltbranch import gates, hooks, merging, tickets
+from saltbranch.actions.workplace import Workplace
+from saltbranch.config import Saltenv
+from saltbranch.errors import RefusedError, UsageError
+from saltbranch.events import Debt
+from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult
+from saltbranch.git import branch_name_problem
+from saltbranch.promotion import (
+    BACK_MERGE,
+    CONFLICT,
+    DELETE,
+    FAST_FORWARD,
+    MERGE,
+    TARGET,
+    UP_TO_DATE,
+    Changes,
+    Plan,
+    Step,
+    sls_names,
+)
+
+# Which gates a kind of merge has to pass; a hotfix cannot have soaked anywhere.
+_GATES = {
+    "promotion": gates.KINDS,
+    "release": gates.KINDS,
+    "hotfix": ("hold", "ticket", "command"),
+    "feature": ("ticket", "command"),
+    "back-merge": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a verb asks for.
+
+    branch, saltenv: the target. source, source_name: the commit to merge and what people call it.
+    source_saltenv: where it was proven. back_to: branches below that get the result, with only_if_needed where
+    the target has something that the source lacks. delete: branches of the remote that are done with. resolved: the
+    tree and old head of a conflict that was resolved by hand. tag: the name; tag_source: it names the
+    source and not the merge. on_top_of: the commit that is served, which a hotfix goes on top of.
+    """
+
+    verb: str
+    kind: str
+    branch: str
+    saltenv: Saltenv | None
+    source: str
+    source_name: str
+    source_saltenv: Saltenv | None = None
+    back_to: tuple[str, ...] = ()
+    only_if_needed: bool = False
+    delete: tuple[str, ...] = ()
+    tag: str = ""
+    tag_source: bool = False
+    resolved: tuple[str, str] | None = None
+    overrides: dict[str, str] = field(default_factory=dict)
+    via_branch: bool = False
+
+
+def plan(work: Workplace, request: Request) -> Plan:
+    """The plan for `request`, of the remote as it was last read.
+
+    Objects are written into the repository, no ref is. Raises RefusedError, UsageError, GitError.
+    """
+    target = _target(work, request)
+    result = _provisional(work, target)
+    behind = _left_behind(work, request, target)
+    backs = _back_merges(
+        work, request, target, result, needed=bool(behind) or bool(request.resolved)
+    )
+    deletes = tuple(
+        Step(DELETE, b, "", work.branch_head(b), "", "", MERGE, "")
+        for b in request.delete
+        if b in work.refs.heads
+    )
+    debts = tuple(
+        Debt(
+            "", s.branch, result, request.source_name, tuple(c.path for c in s.conflicts), work.now
+        )
+        for s in backs
+        if s.kind == CONFLICT
+    )
+    saltenv = request.saltenv
+    hold = work.hold(saltenv) if saltenv else None
+    hotfix = request.kind == "hotfix"
+    found = Plan(
+        verb=request.verb,
+        kind=request.kind,
+        saltenv=saltenv.name if saltenv else "",
+        source=request.source_saltenv.name if request.source_saltenv else request.source_name,
+        source_saltenv=request.source_saltenv.name if request.source_saltenv else "",
+        steps=(target, *backs, *deletes),
+        changes=_changes(work, target),
+        left_behind=tuple(behind),
+        debts=debts,
+        tag=_tag(work, request, target),
+        tag_source=request.tag_source,
+        served_before=work.wanted(saltenv).commit if saltenv else None,
+        hold=hold,
+        lifts_hold=bool(hold and hold.kind == "rollback" and not hotfix and target.moves),
+        hold_moves_to=request.source if hold and hotfix else None,
+        via_branch=request.via_branch,
+        resolved=request.resolved is not None,
+        overrides=_overrides(request),
+    )
+    results = _gates(work, request, found, result)
+    found = replace(found, gates=gates.override(results, found.overrides))
+    return replace(found, notes=tuple(_notes(work, request, found)))
+
+
+def _target(work: Workplace, request: Request) -> Step:
+    old = work.branch_head(request.branch)
+    saltenv = request.saltenv
+    if request.resolved:
+        tree, seen = request.resolved
+        if seen != old:
+            raise RefusedError(
+                f"{request.branch} has moved on since the conflict was resolved, from {seen[:12]} to {old[:12]}",
+                hint=f"saltbranch {request.verb} --abort, then resolve it anew (git rerere remembers what you did)",
+            )
+        merged = merging.Merged(MERGE, tree, theirs=request.source)
+    else:
+        merged = merging.merge(
+            work.git, old, request.source, _owned(saltenv, request.source_saltenv)
+        )
+    kind = merged.kind
+    if saltenv and saltenv.mode == "fast-forward" and not request.via_branch:
+        if kind in (MERGE, CONFLICT) and request.kind == "promotion":
+            raise RefusedError(
+                f"{request.branch} cannot be fast-forwarded to {request.source[:12]}: it has commits that"
+                f" {request.source_name} lacks",
+                hint=f"saltbranch backmerge brings them there first, or set mode: merge for {saltenv.name}",
+            )
+    elif kind == FAST_FORWARD:
+        kind = MERGE  # always a merge commit: it says what was promoted, when and by whom
+    found = merging.conflicts(
+        work.git, old, merged.theirs, merged.conflicts if kind == CONFLICT else (), work.pattern
+    )
+    return Step(
+        TARGET, request.branch, saltenv.name if saltenv else "", old, request.source,
+        request.source_name, kind, merged.tree, found, merged.theirs,
+    )  # fmt: skip
+
+
+def _owned(*saltenvs: Saltenv | None) -> tuple[str, ...]:
+    """The paths that belong to any of `saltenvs`: neither does one get the other's, nor does it lose its own."""
+    return tuple(dict.fromkeys(path for s in saltenvs if s for path in s.owned))
+
+
+def _provisional(work: Workplace, target: Step) -> str:
+    """The target's result, for looking at it: the commit that is pushed has the same tree and parents."""
+    if target.kind == MERGE:
+        parents = [target.old, target.source]
+        return merging.write_commit(work.git, target.tree, parents, "provisional\n")
+    return target.source if target.kind == FAST_FORWARD else target.old
+
+
+def _left_behind(work: Workplace, request: Request, target: Step) -> list[tickets.CommitLine]:
+    if not request.source_saltenv or target.kind == UP_TO_DATE:
+        return []
+    owned = _owned(request.saltenv, request.source_saltenv)
+    source = work.head(request.source_saltenv)
+    return merging.left_behind(work.git, source, target.old, work.pattern, owned)
+
+
+def _back_merges(
+    work: Workplace, request: Request, target: Step, result: str, *, needed: bool
+) -> list[Step]:
+    if target.kind == CONFLICT or (request.only_if_needed and not needed):
+        return []
+    found = []
+    for branch in request.back_to:
+        if branch not in work.refs.heads:
+            continue
+        saltenv, old = work.config.of_branch(branch), work.refs.heads[branch]
+        merged = merging.merge(work.git, old, result, _owned(saltenv, request.saltenv))
+        names = merged.conflicts if merged.kind == CONFLICT else ()
+        found.append(
+            Step(
+                BACK_MERGE, branch, saltenv.name if saltenv else "", old, result, request.branch,
+                merged.kind, merged.tree,
+                merging.conflicts(work.git, old, merged.theirs, names, work.pattern), merged.theirs,
+            )
+        )  # fmt: skip
+    return [s for s in found if s.kind != UP_TO_DATE]
+
+
+def _changes(work: Workplace, target: Step) -> Changes:
+    if target.kind == UP_TO_DATE:
+        return Changes()
+    commits = merging.log(work.git, [target.source], [target.old], work.pattern)
+    files: tuple[tuple[str, str], ...] = ()
+    if target.kind != CONFLICT:
+        files = tuple(merging.changed_files(work.git, target.old, target.tree))
+    found = (name for c in commits for name in c.tickets)
+    return Changes(
+        groups=tickets.group(commits),
+        files=files,
+        states=sls_names(files, work.config.states_dir),
+        pillar=sls_names(files, work.config.pillar_dir),
+        tickets=tuple(dict.fromkeys(found)),
+    )
+
+
+def _tag(work: Workplace, request: Request, target: Step) -> str:
+    """The tag to make; empty when it is there already. Raises UsageError, RefusedError."""
+    name = request.tag
+    if not name:
+        return ""
+    if problem := branch_name_problem(name):
+        raise UsageError(f"{name!r} is no tag: {problem}", hint="for example --tag v1.2.0")
+    if name in work.refs.heads:
+        raise RefusedError(
+            f"there is a branch {name!r}: a tag of that name would be ambiguous",
+            hint="choose another name",
+        )
+    there = work.refs.tags.get(name)
+    if there is None:
+        return name
+    if target.kind == UP_TO_DATE and there.commit == target.old:
+        return ""
+    raise RefusedError(
+        f"the remote has a tag {name} already, at {there.commit[:12]}",
+        hint="tags are never moved: choose the next version, or --tag auto",
+    )
+
+
+def _overrides(request: Request) -> dict[str, str]:
+    """Gate to reason. Raises RefusedError for a gate that the configuration does not let anybody override."""
+    for name in request.overrides:
+        saltenv = request.saltenv
+        if saltenv is None or name not in [g.name for g in saltenv.gates]:
+            raise UsageError(
+                f"there is no gate {name!r} here",
+                hint=f"gates: {', '.join(g.name for g in saltenv.gates) if saltenv else 'none'}",
+            )
+        if name not in saltenv.overridable:
+            raise RefusedError(
+                f"the gate {name!r} of {saltenv.name} may not be overridden",
+                hint=f"the model on {request.branch} would have to allow it: saltenvs.{saltenv.name}.overridable",
+            )
+    return request.overrides
+
+
+# Gates
+
+
+def _gates(work: Workplace, request: Request, found: Plan, result: str) -> tuple[GateResult, ...]:
+    if request.saltenv is None or found.target.kind == UP_TO_DATE:
+        return ()
+    kinds = _GATES[request.kind]
+    return tuple(
+        _ask(work, request, found, gate, result)
+        for gate in request.saltenv.gates
+        if gate.kind in kinds
+    )
+
+
+def _ask(work: Workplace, request: Request, found: Plan, gate: Gate, result: str) -> GateResult:
+    match gate.kind:
+        case "hold":
+            return _hold_gate(work, request, found)
+        case "debts":
+            names = [request.branch, *([s.branch] if (s := request.source_saltenv) else [])]
+            return gates.debts_gate(work.open_debts(), names)
+        case "soak":
+            return _soak_gate(work, request, gate)
+        case "ticket":
+            return gates.ticket_gate([c for g in found.changes.groups for c in g.commits])
+        case _ if found.is_conflict:
+            return GateResult(
+                gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
+            )
+        case "identical":
+            return _identical_gate(work, request, result)
+        case _:
+            return _command_gate(work, found, gate, result)
+
+
+def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
+    source = work.hold(request.source_saltenv) if request.source_saltenv else None
+    beyond = source is not None and not work.git.is_ancestor(request.source, source.commit)
+    return gates.hold_gate(
+        found.hold,
+        source,
+        beyond_source=beyond,
+        brings_news=found.target.moves or found.is_conflict,
+        hotfix=request.kind == "hotfix",
+    )
+
+
+def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
+    if request.source_saltenv is None:
+        reason = f"{request.source_name} is served by no saltenv, so nobody has tried it"
+        return GateResult(gate.name, CANNOT_TELL, reason)
+
+    def contains(commit: str) -> bool:
+        return work.git.commit_or_none(commit) is not None and work.git.is_ancestor(
+            request.source, commit
+        )
+
+    rows = work.state.residences
+    return gates.soak_gate(gate.seconds, request.source_saltenv.name, rows, contains, work.now)
+
+
+def _identical_gate(work: Workplace, request: Request, result: str) -> GateResult:
+    source = request.source_saltenv
+    served = work.wanted(source).commit if source else None
+    if source is None or served is None:
+        reason = f"{request.source_name} is served by no saltenv"
+        return GateResult("identical", CANNOT_TELL, reason)
+    owned = _owned(request.saltenv, source)
+    tree = merging.without(work.git, result, owned, served)
+    return gates.identical_gate(tree, merging.tree_of(work.git, served), source.name)
+
+
+def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
+    payload = {
+        **found.as_dict(),
+        "gate": gate.name,
+        "merged_commit": result,
+        "git_dir": work.git.directory,
+        "states_dir": work.config.states_dir,
+        "pillar_dir": work.config.pillar_dir,
+    }
+    passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
+    first = said.strip() or f"{gate.argv[0]} ended with 0"
+    return GateResult(gate.name, PASS if passed else FAIL, first)
+
+
+def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
+    notes = []
+    saltenv, target = request.saltenv, found.target
+    if found.hold_moves_to and found.hold:
+        notes.append(
+            f"{found.saltenv} stays held: it serves the hotfix on top of {found.hold.commit[:12]}; what was held back"
+            f" ({found.hold.reason}) stays held back"
+        )
+    if found.lifts_hold and found.hold:
+        notes.append(f"this lifts the hold on {found.saltenv} ({found.hold.reason})")
+    if saltenv and saltenv.follow and target.moves and not found.tag:
+        notes.append(
+            f"{saltenv.name} follows tags ({saltenv.follow}): it serves this only once it is tagged (--tag auto)"
+        )
+    for step in found.steps[1:]:
+        other = work.config.of_branch(step.branch)
+        if step.role == BACK_MERGE and other and other.follow:
+            notes.append(f"{other.name} follows tags: it serves the back-merge with its next tag")
+    kept = _kept(work, request, target)
+    if kept:
+        notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
+    return notes
+
+
+def _kept(work: Workplace, request: Request, target: Step) -> Sequence[str]:
+    """The owned paths in which source and target differ."""
+    if target.kind not in (MERGE, CONFLICT):
+        return ()
+    owned = _owned(request.saltenv, request.source_saltenv)
+    return [
+        p
+        for p in owned
+        if work.git.run("diff", "--quiet", "--no-ext-diff", target.old, target.source, "--", f":(literal,top){p}",
+                        config=("core.bare=true",)).code == 1
+    ]  # fmt: skip

@@ -1,0 +1,342 @@
+"""From a plan to the remote: the commits, one atomic push, and what belongs to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from saltbranch import files, gates, hooks, journal, merging, promotion
+from saltbranch.actions.workplace import Say, Workplace
+from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
+from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
+from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, Plan
+from saltbranch.repository import PushRefused, RefUpdate
+
+_ATTEMPTS = 8
+# Kinds of merges that the journal records; a feature is in develop's own history.
+RECORDED = ("promotion", "release", "hotfix")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a verb did. moved: (ref, old, new), None for not there. problems: what went wrong afterwards."""
+
+    plan: Plan
+    id: str
+    new: str
+    moved: tuple[RefUpdate, ...]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sync: Any = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 20 when something that follows the push failed."""
+        if self.problems or (self.sync is not None and self.sync.exit_code):
+            return EXIT_PARTIAL
+        return 0
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {
+            "version": 1,
+            "id": self.id,
+            "digest": self.plan.digest,
+            "new": self.new,
+            "plan": self.plan.as_dict(),
+            "moved": [{"ref": u.ref, "old": u.old, "new": u.new} for u in self.moved],
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+            "sync": self.sync.as_dict() if self.sync is not None else None,
+        }
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """The objects of one attempt."""
+
+    id: str
+    new: str
+    updates: list[RefUpdate] = field(default_factory=list)
+
+
+def check(plan: Plan, expect: str | None) -> None:
+    """Refuse what must not be applied. Raises UsageError, RefusedError."""
+    if expect is not None:
+        if len(expect) < 6 or expect.strip("0123456789abcdef"):
+            raise UsageError(f"{expect!r} is not the digest of a plan", hint="--plan shows it")
+        if not plan.digest.startswith(expect):
+            raise RefusedError(
+                f"the plan is not the expected one: its digest is {plan.digest}, not {expect}",
+                hint=f"look at it again: saltbranch {plan.verb} --plan",
+            )
+    if plan.is_conflict:
+        paths = ", ".join(repr(c.path) for c in plan.target.conflicts[:5])
+        more = len(plan.target.conflicts) - 5
+        raise RefusedError(
+            f"merging {plan.target.source_name} into {plan.target.branch} conflicts in {paths}"
+            + (f" and {more} more" if more > 0 else "")
+            + "; nothing was changed",
+            hint=f"saltbranch {plan.verb} --resolve DIR opens a worktree to resolve it in,"
+            " --continue goes on from there, --abort forgets it",
+        )
+    closed = plan.closed_gates
+    if closed:
+        why = "\n".join(f"  {g.name}: {g.verdict}: {g.reason}" for g in closed)
+        raise RefusedError(
+            f"{plan.saltenv or plan.target.branch}: not promoted, because of\n{why}",
+            hint="saltbranch why-not shows all gates; --override GATE --reason TEXT where the configuration allows it",
+        )
+
+
+def publish(
+    work: Workplace,
+    plan: Plan,
+    replan: Callable[[], Plan],
+    *,
+    expect: str | None = None,
+    say: Say | None = None,
+) -> Published:
+    """Apply `plan`: all of its refs move on the remote, or none.
+
+    replan: makes the plan anew after somebody else was faster; with the same digest it goes on.
+    Raises RefusedError, RemoteError, GitError.
+    """
+    check(plan, expect)
+    id_ = journal.new_id(work.now)
+    _before(work, plan, id_)
+    for _ in range(_ATTEMPTS):
+        prepared = _prepare(work, plan, id_)
+        pending = _note_pending(work, plan, id_)
+        try:
+            work.repo.push(prepared.updates, say)
+        except PushRefused as err:
+            files.unlink(pending)
+            if err.kind != "race":
+                raise _with_way_out(err, plan) from err
+            plan = _again(work, plan, replan, err, say)
+            continue
+        problems = _after(work, plan, prepared)
+        files.unlink(pending)
+        return Published(plan, id_, prepared.new, tuple(prepared.updates), tuple(problems))
+    raise RefusedError(
+        f"others pushed {_ATTEMPTS} times in a row while this tried to; nothing was changed",
+        hint="run it again when it is quieter",
+    )
+
+
+def _again(
+    work: Workplace, plan: Plan, replan: Callable[[], Plan], err: PushRefused, say: Say | None
+) -> Plan:
+    """The plan for the remote as it is now. Raises RefusedError when it is another one."""
+    work.refresh(say)
+    new = replan()
+    if new.digest == plan.digest:
+        check(new, None)
+        return new
+    moved = [s for s, t in zip(plan.steps, new.steps, strict=False) if s.old != t.old]
+    what = ", ".join(f"{s.branch} moved" for s in moved) or "the plan is another one now"
+    raise RefusedError(
+        f"somebody else was faster ({what}); nothing was changed",
+        hint=f"look at the new plan ({new.digest}): saltbranch {plan.verb} --plan",
+    ) from err
+
+
+def _with_way_out(err: PushRefused, plan: Plan) -> PushRefused:
+    if err.kind != "protected" or plan.kind not in RECORDED:
+        return err
+    return PushRefused(
+        err.message,
+        kind=err.kind,
+        hint=f"saltbranch {plan.verb} --via branch pushes promote/{plan.saltenv}/ID for a pull request instead",
+    )
+
+
+def _prepare(work: Workplace, plan: Plan, id_: str) -> _Prepared:
+    """Write the commits, the tag and the journal's events; which refs are to move."""
+    by = journal.who(work.git)
+    new = _result(work, plan, id_, by)
+    found = _Prepared(id_, new)
+    target = plan.target
+    if plan.via_branch:
+        ref = f"refs/heads/promote/{plan.saltenv or target.branch}/{id_}"
+        found.updates.append(RefUpdate(ref, None, new))
+        return found
+    if new != target.old:
+        found.updates.append(RefUpdate(f"refs/heads/{target.branch}", target.old, new))
+    for step in plan.steps[1:]:
+        ref = f"refs/heads/{step.branch}"
+        if step.role == DELETE:
+            found.updates.append(RefUpdate(ref, step.old, None))
+        elif step.role == BACK_MERGE and step.moves:
+            found.updates.append(RefUpdate(ref, step.old, _back_merge(work, plan, step, new, id_)))
+    if plan.tag:
+        commit = target.source if plan.tag_source else new
+        text = (
+            f"{plan.tag}: {plan.source} to {plan.saltenv or target.branch}\n\nPromotion-Id: {id_}"
+        )
+        tag = merging.write_tag(work.git, plan.tag, commit, text, work.now)
+        found.updates.append(RefUpdate(f"refs/tags/{plan.tag}", None, tag))
+    events = _events(work, plan, found, by)
+    if events:
+        head, _ = journal.append(work.git, work.refs.journal, events)
+        found.updates.append(RefUpdate(journal.REF, work.refs.journal, head))
+    return found
+
+
+def _result(work: Workplace, plan: Plan, id_: str, by: str) -> str:
+    """What the target's branch becomes. It contains its old head: ancestry is proven by construction."""
+    target = plan.target
+    if target.kind == MERGE:
+        text = promotion.message(plan, id_, by)
+        return merging.write_commit(work.git, target.tree, [target.old, target.source], text)
+    return target.source if target.kind == FAST_FORWARD else target.old
+
+
+def _back_merge(work: Workplace, plan: Plan, step: promotion.Step, new: str, id_: str) -> str:
+    if step.kind == FAST_FORWARD:
+        return new
+    text = promotion.back_merge_message(plan.target.branch, step.branch, id_)
+    return merging.write_commit(work.git, step.tree, [step.old, new], text)
+
+
+def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Event]:
+    made: list[tuple[str, str, dict[str, Any]]] = []
+    target = plan.target
+    if plan.kind in RECORDED and (target.moves or plan.hold_moves_to):
+        made.append((PROMOTION, found.id, _promotion(plan, found)))
+    about = {"saltenv": plan.saltenv, "promotion": found.id}
+    if plan.tag:
+        commit = target.source if plan.tag_source else found.new
+        made.append((TAG, "", {"tag": plan.tag, "commit": commit, **about}))
+    made += [
+        (
+            OVERRIDE,
+            "",
+            {
+                "gate": g.name,
+                "reason": g.overridden,
+                "verdict": g.verdict,
+                "said": g.reason,
+                **about,
+            },
+        )
+        for g in plan.gates
+        if g.overridden is not None
+    ]
+    made += [
+        (
+            DEBT,
+            "",
+            {
+                "branch": d.branch,
+                "commit": found.new,
+                "origin": d.origin,
+                "files": list(d.files)[:200],
+                **about,
+            },
+        )
+        for d in plan.debts
+    ]
+    return [
+        Event(kind, id_ or journal.new_id(work.now), work.now, by, what) for kind, id_, what in made
+    ]
+
+
+def _promotion(plan: Plan, found: _Prepared) -> dict[str, Any]:
+    target = plan.target
+    return {
+        "kind": plan.kind,
+        "saltenv": plan.saltenv,
+        "branch": target.branch,
+        "source": plan.source,
+        "source_commit": target.source,
+        "old": target.old,
+        "new": found.new,
+        "served_before": plan.served_before,
+        "tag": plan.tag,
+        "tickets": list(plan.changes.tickets)[:200],
+        "digest": plan.digest,
+        "lifts_hold": plan.lifts_hold,
+        "hold_moves_to": plan.hold_moves_to,
+        "merges": [
+            {"branch": s.branch, "old": s.old, "kind": s.kind}
+            for s in plan.steps[1:]
+            if s.role == BACK_MERGE and s.kind != CONFLICT
+        ],
+    }
+
+
+# Hooks: told once for each promotion
+
+
+def _before(work: Workplace, plan: Plan, id_: str) -> None:
+    """Ask the hook before_promote. Raises RefusedError when it says no."""
+    command = work.config.hooks.before_promote
+    if not command or plan.kind not in RECORDED:
+        return
+    argv = gates.split_command(command, f"{work.config_path}: hooks.before_promote")
+    agreed, said = hooks.run(argv, {**plan.as_dict(), "id": id_}, timeout=600)
+    if not agreed:
+        raise RefusedError(
+            f"{plan.saltenv}: the hook before_promote ({argv[0]}) said no: {said}; nothing was changed",
+            hint="what it wants is above",
+        )
+
+
+def _after(work: Workplace, plan: Plan, prepared: _Prepared) -> list[str]:
+    command = work.config.hooks.after_promote
+    if not command or plan.kind not in RECORDED or plan.via_branch:
+        return []
+    return _tell(work, command, {**plan.as_dict(), "id": prepared.id, "new": prepared.new})
+
+
+def _tell(work: Workplace, command: str | list[str], payload: dict[str, Any]) -> list[str]:
+    argv = gates.split_command(command, f"{work.config_path}: hooks.after_promote")
+    done, said = hooks.run(argv, payload, timeout=600)
+    return [] if done else [f"the hook after_promote ({argv[0]}) failed: {said}"]
+
+
+def _pending_folder(work: Workplace) -> str:
+    return f"{work.git.directory}/saltbranch"
+
+
+def _note_pending(work: Workplace, plan: Plan, id_: str) -> str:
+    """Remember that the hook after_promote is still to be told; needed when we are killed after the push."""
+    path = f"{_pending_folder(work)}/{id_}.json"
+    if work.config.hooks.after_promote and plan.kind in RECORDED and not plan.via_branch:
+        os.makedirs(_pending_folder(work), mode=0o700, exist_ok=True)
+        files.write_atomic(path, json.dumps({**plan.as_dict(), "id": id_}))
+    return path
+
+
+def finish_pending(work: Workplace) -> list[str]:
+    """Tell the hook after_promote of promotions whose run was killed between push and hook; what went wrong."""
+    problems: list[str] = []
+    try:
+        names = sorted(os.listdir(_pending_folder(work)))
+    except FileNotFoundError:
+        return []
+    for name in names:
+        id_ = name.removesuffix(".json")
+        data = files.read_or_none(f"{_pending_folder(work)}/{name}") if name != id_ else None
+        known = work.state.promotion(id_)
+        command = work.config.hooks.after_promote
+        if data and known and command:
+            problems += _tell(work, command, {**json.loads(data), "new": known.new})
+        if data is not None:
+            files.unlink(f"{_pending_folder(work)}/{name}")
+    return problems
+
+
+def with_sync(published: Published, sync: Any) -> Published:
+    """`published` with the result of the sync that followed."""
+    return replace(published, sync=sync)
+
+
+def refs_of(updates: Sequence[RefUpdate]) -> list[str]:
+    """The names of the refs, short."""
+    return [u.ref.removeprefix("refs/heads/").removeprefix("refs/") for u in updates]

@@ -1,0 +1,164 @@
+"""Conflicts: resolved by a person in a scratch worktree, far from everything that Salt serves.
+
+What is going on is read from git (worktrees, the index); beside it lies one file of ours in the
+worktree's git folder, which says what the merge is for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+from saltbranch import files, journal
+from saltbranch.actions.workplace import Workplace
+from saltbranch.errors import RefusedError, UsageError
+from saltbranch.git import Git, failed
+from saltbranch.mirror import remove_tree
+from saltbranch.promotion import Plan
+
+_FILE = "saltbranch.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A conflict that is being resolved: `source` is merged into `branch`, whose head is `old`, in `folder`."""
+
+    verb: str
+    branch: str
+    old: str
+    source: str
+    folder: str
+    git_dir: str = ""
+
+
+def found(work: Workplace) -> list[Resolution]:
+    """All that are open in this repository, also those whose folder was removed by hand."""
+    base = f"{work.git.directory}/worktrees"
+    result = []
+    for name in sorted(os.listdir(base)) if os.path.isdir(base) else ():
+        data = files.read_or_none(f"{base}/{name}/{_FILE}")
+        try:
+            fields = json.loads(data or b"")
+            result.append(Resolution(**{**fields, "git_dir": f"{base}/{name}"}))
+        except (ValueError, TypeError):
+            continue  # somebody else's worktree
+    return result
+
+
+def find(work: Workplace, verb: str, branch: str) -> Resolution:
+    """The open one of a verb and branch. Raises RefusedError when there is none."""
+    for resolution in found(work):
+        if (resolution.verb, resolution.branch) == (verb, branch):
+            return resolution
+    others = "; ".join(f"{r.verb} in {r.folder}" for r in found(work))
+    raise RefusedError(
+        f"no conflict of {verb} is being resolved" + (f" (open: {others})" if others else ""),
+        hint=f"saltbranch {verb} --resolve DIR begins",
+    )
+
+
+def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[str]]:
+    """Make a worktree at `folder` with the conflict in it; the paths to resolve.
+
+    Raises RefusedError, UsageError, GitError.
+    """
+    target = plan.target
+    if not plan.is_conflict:
+        raise RefusedError(
+            f"{target.source_name} merges into {target.branch} without a conflict",
+            hint=f"saltbranch {plan.verb}, without --resolve",
+        )
+    for other in found(work):
+        if (other.verb, other.branch) == (plan.verb, target.branch):
+            raise RefusedError(
+                f"this conflict is being resolved already, in {other.folder}",
+                hint=f"saltbranch {plan.verb} --continue, or --abort",
+            )
+    path = os.path.abspath(folder)
+    _check_folder(work, path)
+    added = work.git.run("worktree", "add", "--quiet", "--detach", "--", path, target.old)
+    if added.code != 0:
+        raise failed(added, path)
+    git_dir = _git_dir(path)
+    resolution = Resolution(plan.verb, target.branch, target.old, target.source, path, git_dir)
+    files.write_atomic(f"{git_dir}/{_FILE}", json.dumps(asdict(resolution)))
+    tree = Git(path, work_tree=True)
+    merged = tree.run(
+        "merge", "--no-ff", "--no-commit", "--no-edit", "--quiet", target.theirs,
+        config=(*journal.identity(work.git), "rerere.enabled=true", "merge.conflictStyle=diff3"),
+    )  # fmt: skip
+    paths = _unmerged(tree)
+    if merged.code not in (0, 1) or (merged.code == 1 and not paths):
+        abort(work, resolution)
+        raise failed(merged, path)
+    return resolution, paths
+
+
+def _check_folder(work: Workplace, path: str) -> None:
+    root = os.path.realpath(work.machine.root)
+    if work.serves and f"{os.path.realpath(path)}/".startswith(f"{root}/"):
+        raise UsageError(f"{path} is below the root {root}", hint="name a folder elsewhere")
+    if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
+        raise UsageError(f"{path} is there already and not empty", hint="name a new folder")
+
+
+def _git_dir(path: str) -> str:
+    text = (files.read_or_none(f"{path}/.git") or b"").decode("utf-8", "surrogateescape")
+    return text.removeprefix("gitdir: ").strip()
+
+
+def _unmerged(tree: Git) -> list[str]:
+    names = tree.out("diff", "--name-only", "--diff-filter=U", "-z").split("\0")
+    return sorted({n for n in names if n})
+
+
+def finished_tree(work: Workplace, resolution: Resolution) -> str:
+    """The tree that the person made of the conflict. Raises RefusedError when something is left to do."""
+    folder = resolution.folder
+    again = f"then saltbranch {resolution.verb} --continue"
+    if not os.path.isdir(folder):
+        raise RefusedError(
+            f"{folder}, where the conflict was to be resolved, is gone",
+            hint=f"saltbranch {resolution.verb} --abort, then --resolve DIR anew",
+        )
+    tree = Git(folder, work_tree=True)
+    unmerged = _unmerged(tree)
+    if unmerged:
+        raise RefusedError(
+            f"not resolved yet in {folder}: {', '.join(map(repr, unmerged[:10]))}",
+            hint=f"edit them, git add them, {again}",
+        )
+    if tree.run("diff-files", "--quiet").code != 0:
+        raise RefusedError(
+            f"{folder} has changes that are not staged, so they would be left out",
+            hint=f"git add them, or git restore them, {again}",
+        )
+    _refuse_markers(tree, resolution, again)
+    head = tree.out("rev-parse", "--verify", "HEAD").strip()
+    if head != resolution.old:
+        return tree.out("rev-parse", "--verify", f"{head}^{{tree}}").strip()  # they committed it
+    return tree.out("write-tree").strip()
+
+
+def _refuse_markers(tree: Git, resolution: Resolution, again: str) -> None:
+    """`git diff --check` names lines with conflict markers (git-diff(1)); white space is not our business."""
+    args = ("diff", "--check", resolution.old)
+    said = tree.run(
+        *args, config=("core.whitespace=-trailing-space,-space-before-tab,-blank-at-eof",)
+    )
+    marked = [line for line in said.text.splitlines() if line.endswith("leftover conflict marker")]
+    if marked:
+        raise RefusedError(
+            f"{resolution.folder} has conflict markers left: {'; '.join(marked[:5])}",
+            hint=f"mend and git add them, {again}",
+        )
+
+
+def abort(work: Workplace, resolution: Resolution) -> None:
+    """Remove the worktree and all that belongs to it, in whatever state it is."""
+    files.unlink(f"{resolution.git_dir}/{_FILE}")
+    removed = work.git.run("worktree", "remove", "--force", "--force", "--", resolution.folder)
+    if removed.code != 0 and _git_dir(resolution.folder) in ("", resolution.git_dir):
+        remove_tree(resolution.folder)
+    work.git.run("worktree", "prune")

@@ -1,0 +1,151 @@
+"""How every verb that merges is run: plan, show, ask, apply, say what became of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import typer
+
+from saltbranch.actions.flowverb import Build, FlowVerb
+from saltbranch.actions.publish import Published, check, with_sync
+from saltbranch.actions.workplace import Workplace, open_workplace
+from saltbranch.cli import plan_text, progress, sync_text
+from saltbranch.cli.options import print_json
+from saltbranch.errors import EXIT_PENDING, RefusedError, SaltbranchError, UsageError
+from saltbranch.history import printable
+from saltbranch.promotion import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class FlowOptions:
+    """What was asked for on the command line."""
+
+    config: str | None = None
+    plan: bool = False
+    as_json: bool = False
+    yes: bool = False
+    expect: str | None = None
+    resolve: str | None = None
+    go_on: bool = False
+    abort: bool = False
+
+    def __post_init__(self) -> None:
+        if sum((bool(self.resolve), self.go_on, self.abort)) > 1:
+            raise UsageError("--resolve, --continue and --abort exclude each other")
+
+
+def workplace(config: str | None, *, quiet: bool = False) -> Workplace:
+    """Where the verb works, the remote read. Raises SaltbranchError."""
+    with progress.shown(enabled=not quiet) as say:
+        return open_workplace(config, say)
+
+
+def run(options: FlowOptions, verb: FlowVerb) -> int:
+    """Run a verb; its exit code. Raises SaltbranchError."""
+    if options.abort:
+        gone = verb.abort()
+        typer.echo(f"{gone.verb}: forgotten; {gone.folder} is removed")
+        return 0
+    if options.resolve:
+        return _resolve(options, verb)
+    if options.go_on:
+        verb.go_on()
+    plan = verb.plan()
+    if options.plan or plan.is_empty:
+        _show(options, verb.work, plan)
+        return 0 if plan.is_empty else EXIT_PENDING
+    if not options.as_json:
+        _show(options, verb.work, plan)
+    check(plan, options.expect)
+    confirm(f"{plan.verb}: do it?", yes=options.yes, what=plan.verb)
+    with progress.shown(enabled=not options.as_json) as say:
+        done = verb.apply(plan, expect=options.expect, say=say)
+    done = synced(verb.work, done)
+    if options.as_json:
+        print_json(done.as_dict())
+    else:
+        _tell(done)
+    return done.exit_code
+
+
+def _resolve(options: FlowOptions, verb: FlowVerb) -> int:
+    resolution, paths = verb.resolve(options.resolve or "")
+    if options.as_json:
+        print_json({"version": 1, "folder": resolution.folder, "conflicts": paths})
+        return 0
+    typer.echo(f"the conflict is in {resolution.folder}:")
+    for path in paths:
+        typer.echo(f"  {printable(path)}")
+    typer.echo("edit these files, then:")
+    typer.echo(f"  git -C {resolution.folder} add -- FILE...")
+    typer.echo(f"  saltbranch {resolution.verb} --continue    (or --abort)")
+    return 0
+
+
+def _show(options: FlowOptions, work: Workplace, plan: Plan) -> None:
+    if options.as_json:
+        print_json(plan.as_dict())
+    else:
+        plan_text.show(plan, work.now)
+
+
+def confirm(question: str, *, yes: bool, what: str) -> None:
+    """Ask on a terminal. Raises RefusedError without one, and when the answer is no."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise RefusedError(
+            f"{what}: nothing was changed, there is no terminal to ask on",
+            hint="look at it with --plan, then say --yes (with --expect DIGEST: only that plan)",
+        )
+    if not typer.confirm(question, err=True):
+        raise RefusedError(f"{what}: nothing was changed, as you said")
+
+
+def synced(work: Workplace, done: Published) -> Published:
+    """`done` with a sync of this machine's saltenvs, where it has any."""
+    if not work.serves:
+        return done
+    from saltbranch import notify
+    from saltbranch.actions.sync import sync
+
+    try:
+        return with_sync(done, sync(work.config_path, wait=60, notify=notify.tell))
+    except SaltbranchError as err:
+        from dataclasses import replace
+
+        return replace(done, problems=(*done.problems, f"pushed, but not synced: {err.message}"))
+
+
+def _tell(done: Published) -> None:
+    plan = done.plan
+    for update in done.moved:
+        name = update.ref.removeprefix("refs/heads/")
+        if update.ref == "refs/saltbranch/journal":
+            continue
+        if update.new is None:
+            typer.echo(f"{name}: removed")
+        else:
+            typer.echo(f"{name}: {update.old[:12] if update.old else 'new'} -> {update.new[:12]}")
+    if plan.via_branch:
+        typer.echo(
+            f"open a pull request from promote/{plan.saltenv}/{done.id} into {plan.target.branch}, and merge it with a"
+            " merge commit: a squash would lose what was promoted"
+        )
+    elif plan.kind in ("promotion", "release", "hotfix"):
+        typer.echo(f"{plan.kind} {done.id}")
+    for note in done.notes:
+        typer.echo(printable(note))
+    for debt in plan.debts:
+        where = debt.branch
+        typer.echo(f"debt: {where} lacks it; saltbranch backmerge {where} --resolve DIR")
+    if done.sync is not None:
+        sync_text.show(done.sync, quiet=False)
+    for problem in done.problems:
+        typer.echo(f"saltbranch: {printable(problem)}", err=True)
+
+
+def verb(work: Workplace, build: Build) -> FlowVerb:
+    """A verb that merges."""
+    return FlowVerb(work, build)

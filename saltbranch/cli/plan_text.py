@@ -1,0 +1,146 @@
+"""A plan, and what became of it, for people."""
+
+from __future__ import annotations
+
+import typer
+
+from saltbranch.durations import shown_duration
+from saltbranch.gates import GateResult
+from saltbranch.history import printable
+from saltbranch.promotion import (
+    BACK_MERGE,
+    CONFLICT,
+    DELETE,
+    FAST_FORWARD,
+    UP_TO_DATE,
+    Conflict,
+    Plan,
+    Step,
+)
+
+_MOST = 15
+
+
+def show(plan: Plan, now: float) -> None:
+    """Write the plan to stdout."""
+    for line in lines(plan, now):
+        typer.echo(line)
+
+
+def lines(plan: Plan, now: float) -> list[str]:
+    """The plan, a line each; everything that strangers wrote is cleaned."""
+    target = plan.target
+    where = f"{plan.saltenv} ({target.branch})" if plan.saltenv else target.branch
+    if plan.is_empty:
+        return [f"{where} has all of {target.source_name}: nothing to do", *_notes(plan)]
+    found = [f"{plan.verb}: {_merge(target)}", *_steps(plan), *_changes(plan), *_conflicts(plan)]
+    if plan.tag:
+        what = f"{target.source[:12]}" if plan.tag_source else "the result"
+        found.append(f"  tag {plan.tag} on {what}")
+    if plan.left_behind:
+        what = "and gets it by the back-merge" if _heals(plan) else "and does not get it"
+        found.append(f"  left behind: {plan.source} lacks what {where} has, {what}")
+        found += [_commit(c.commit, c.subject, c.author) for c in plan.left_behind[:_MOST]]
+    found += [f"  gate {_gate(g, now)}" for g in plan.gates]
+    found += [f"  note: {n}" for n in _notes(plan)]
+    return [*map(printable, found), f"  digest {plan.digest}"]
+
+
+def _notes(plan: Plan) -> list[str]:
+    return list(plan.notes)
+
+
+def _heals(plan: Plan) -> bool:
+    return any(s.role == BACK_MERGE and s.kind != CONFLICT for s in plan.steps)
+
+
+def _merge(step: Step) -> str:
+    what = f"{step.source_name} {step.source[:12]} into {step.branch} {step.old[:12]}"
+    match step.kind:
+        case "conflict":
+            return f"{what} conflicts"
+        case "fast-forward":
+            return f"{step.branch} {step.old[:12]} is fast-forwarded to {step.source[:12]}"
+        case "up-to-date":
+            return (
+                f"{step.branch} {step.old[:12]} has {step.source_name} {step.source[:12]} already"
+            )
+    return f"{what}, by a merge commit"
+
+
+def _steps(plan: Plan) -> list[str]:
+    found = []
+    for step in plan.steps[1:]:
+        if step.role == DELETE:
+            found.append(f"  the branch {step.branch} is removed ({step.old[:12]})")
+        elif step.kind == CONFLICT:
+            paths = ", ".join(repr(c.path) for c in step.conflicts[:3])
+            found.append(
+                f"  back-merge into {step.branch} conflicts in {paths}: recorded as a debt, which stops promotions"
+                f" there until saltbranch backmerge {step.saltenv or step.branch}"
+            )
+        elif step.kind != UP_TO_DATE:
+            how = "fast-forwarded" if step.kind == FAST_FORWARD else "merged"
+            found.append(f"  back-merge into {step.branch} {step.old[:12]}, {how}")
+    return found
+
+
+def _changes(plan: Plan) -> list[str]:
+    changes = plan.changes
+    if not changes.groups and not changes.files:
+        return []
+    found = [f"  {_many(changes.commits, 'commit')}, {_many(len(changes.files), 'file')}"]
+    for group in changes.groups:
+        found.append(f"  {group.name or 'without a ticket'}")
+        found += [_commit(c.commit, c.subject, c.author) for c in group.commits[:_MOST]]
+        if len(group.commits) > _MOST:
+            found.append(f"    and {len(group.commits) - _MOST} more")
+    for word, names in (("states", changes.states), ("pillar", changes.pillar)):
+        if names:
+            found.append(f"  {word}: {_some(names)}")
+    other = [f"{letter} {path}" for letter, path in changes.files if not path.endswith(".sls")]
+    if other:
+        found.append(f"  other files: {_some(other)}")
+    return found
+
+
+def _some(names: tuple[str, ...] | list[str]) -> str:
+    shown = ", ".join(names[:_MOST])
+    return shown + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _commit(commit: str, subject: str, author: str) -> str:
+    return f"    {commit[:12]} {subject} ({author})"
+
+
+def _conflicts(plan: Plan) -> list[str]:
+    found = []
+    for conflict in plan.target.conflicts:
+        found.append(f"  conflict in {conflict.path!r}")
+        found += _sides(plan.target.branch, plan.target.source_name, conflict)
+    return found
+
+
+def _sides(branch: str, source: str, conflict: Conflict) -> list[str]:
+    found = []
+    for name, commits in ((branch, conflict.ours), (source, conflict.theirs)):
+        found += [f"    {name}: {c.commit[:12]} {c.subject} ({c.author})" for c in commits[:5]]
+    return found
+
+
+def gate_line(gate: GateResult, now: float) -> str:
+    """One gate, for people."""
+    return printable(_gate(gate, now))
+
+
+def _gate(gate: GateResult, now: float) -> str:
+    text = f"{gate.name}: {gate.verdict}, {gate.reason}"
+    if gate.passes_at is not None and gate.passes_at > now:
+        text += f"; passes in {shown_duration(gate.passes_at - now)}"
+    if gate.overridden is not None:
+        text += f"; OVERRIDDEN: {gate.overridden}"
+    return text.replace("\n", " ")

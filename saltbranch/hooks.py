@@ -1,0 +1,32 @@
+"""Programs of the administrator that are told, as JSON on stdin, what is going to happen or has happened."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from saltbranch import proc
+from saltbranch.errors import SaltbranchError
+from saltbranch.git import environment, indent, mask
+
+
+def run(argv: Sequence[str], payload: Mapping[str, Any], *, timeout: float) -> tuple[bool, str]:
+    """Run `argv` with `payload` as JSON on its stdin: whether it ended with 0, and the last lines that it said.
+
+    timeout: seconds. It runs without a shell and without the GIT_* variables of the caller.
+    """
+    env = environment(os.environ)
+    text = json.dumps(payload, sort_keys=True)
+    try:
+        done = proc.run(argv, env, timeout=timeout, stdin=text.encode("utf-8", "replace"))
+    except SaltbranchError as err:
+        return False, err.message
+    said = mask("\n".join([*done.text.splitlines(), *done.complaint.splitlines()][-10:]))
+    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in said)
+    if done.timed_out:
+        return False, f"no end after {timeout:g} s\n{indent(shown)}".rstrip()
+    if done.code != 0:
+        return False, f"it ended with {done.code}\n{indent(shown)}".rstrip()
+    return True, shown.strip()
