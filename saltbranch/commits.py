@@ -94,7 +94,13 @@ def same_patch(git: Git, commit: str, starts: Iterable[str]) -> frozenset[str]:
         return frozenset()
     # Whatever has all the paths has this one, which is likely to change rarely.
     rare = max(paths, key=lambda path: (path.count("/"), len(path), path))
-    args = ("rev-list", "--no-merges", "--full-history", f"--since={int(written) - _DAY}", "--stdin")
+    args = (
+        "rev-list",
+        "--no-merges",
+        "--full-history",
+        f"--since={int(written) - _DAY}",
+        "--stdin",
+    )
     touching = git.out(
         *args, "--", f":(literal){rare}", config=CONFIG, stdin=_lines(starts)
     ).split()
@@ -106,7 +112,15 @@ def same_patch(git: Git, commit: str, starts: Iterable[str]) -> frozenset[str]:
 
 def patch_keys(git: Git, commits: Iterable[str]) -> dict[str, str]:
     """Commit to a text that is the same for commits with the same patch. Merges have none. Raises GitError."""
-    args = ("diff-tree", "-p", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--stdin")
+    args = (
+        "diff-tree",
+        "-p",
+        "--full-index",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--stdin",
+    )
     done = git.run(*args, "--root", config=CONFIG, stdin=_lines(commits))
     if done.code != 0:
         raise failed(done, git.directory)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from saltbranch.lineage import Graph
+from saltbranch.lineage import Graph, Line
 
 _PICKED = re.compile(r"^\(cherry picked from commit ([0-9a-f]{7,40})\)", re.MULTILINE)
 _REVERTS = re.compile(r"^This reverts commit ([0-9a-f]{7,40})\b", re.MULTILINE)
@@ -52,66 +52,110 @@ def read_links(messages: Mapping[str, str], graph: Graph) -> Links:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """From `commit` on the change is there, or is not any more."""
+    """At `by`, a commit of the branch's own line, the change came (or went): `commit` did it."""
 
     commit: str
+    by: str
     there: bool
 
 
 class Fate:
-    """The change that `family` are the commits of."""
+    """The change that `family` are the commits of: at which commits it is there, and at which not (any more).
+
+    Followed through the history as git itself goes on: a merge of a side that has the change with one that has it not
+    gives what differs from the state of their merge base.
+    """
 
     def __init__(self, graph: Graph, links: Links, family: frozenset[str]) -> None:
         self.family = family
         self._graph = graph
         self._links = links
-        self._known: dict[str, list[Turn]] = {}
+        self._bits = {c: 1 << n for n, c in enumerate(sorted(family & graph.parents.keys()))}
+        self._masks: dict[str, int] = {}
+        self._there: dict[str, bool] = {}
+        numbers = [graph.number[c] for c in self._bits]
+        for commit in graph.ordered[min(numbers) :] if numbers else ():
+            self._visit(commit)
 
-    def turns(self, head: str) -> list[Turn]:
-        """When it came and went in the history of `head`, the oldest first; the last one counts."""
-        if head not in self._known:
-            self._known[head] = []  # for a message that names what comes after it
-            self._known[head] = self._find(head)
-        return self._known[head]
+    def is_there(self, commit: str) -> bool:
+        """Whether the change is in the content of `commit`."""
+        return self._there.get(commit, False)
 
-    def is_there(self, head: str) -> bool:
-        """Whether it is there at `head`, and not reverted."""
-        turns = self.turns(head)
-        return bool(turns) and turns[-1].there
+    def was_there(self, commit: str) -> bool:
+        """Whether the history of `commit` has it, reverted or not."""
+        return self._masks.get(commit, 0) != 0
 
-    def _find(self, head: str) -> list[Turn]:
-        line = self._graph.line(head)
-        involved = [c for c in (*self.family, *self._links.reverts) if c in line]
+    def turns(self, line: Line) -> list[Turn]:
+        """When it came and went along the branch, the oldest first; the last one counts."""
         turns: list[Turn] = []
-        if not any(c in self.family for c in involved):
+        before = False
+        for commit in line.spine:
+            now = self.is_there(commit)
+            if now is not before:
+                turns.append(Turn(self._cause(commit, there=now), commit, now))
+            before = now
+        if turns or not line.spine or not self.was_there(line.spine[-1]):
             return turns
-        for commit in sorted(set(involved), key=line.position):
-            effect = self._effect(commit, head, ())
-            there = bool(turns) and turns[-1].there
-            if effect is not None and effect is not there:
-                turns.append(Turn(commit, effect))
+        return self._came_reverted(line)
+
+    def _came_reverted(self, line: Line) -> list[Turn]:
+        """The change and its revert came together, so that it never was there."""
+        first = min((c for c in self._bits if c in line), key=line.position)
+        undoing = [c for c in self._links.reverts if c in line and self._effect(c, ()) is False]
+        turns = [Turn(first, line.brought_by(first), True)]
+        if undoing:
+            last = max(undoing, key=line.position)
+            turns.append(Turn(last, line.brought_by(last), False))
         return turns
 
-    def _effect(self, commit: str, head: str, above: tuple[str, ...]) -> bool | None:
-        """Whether `commit` brings the change or takes it away; None where it does neither."""
+    def _visit(self, commit: str) -> None:
+        parents = self._graph.parents[commit]
+        mask = self._bits.get(commit, 0)
+        for parent in parents:
+            mask |= self._masks.get(parent, 0)
+        there = self._effect(commit, ())
+        if there is None:
+            there = self._merged(parents)
+        if mask:
+            self._masks[commit] = mask
+        if there:
+            self._there[commit] = True
+
+    def _merged(self, parents: tuple[str, ...]) -> bool:
+        there = self.is_there(parents[0]) if parents else False
+        for other in parents[1:]:
+            if self.is_there(other) is there:
+                continue
+            shared = self._masks.get(parents[0], 0) & self._masks.get(other, 0)
+            base = self._graph.merge_base(parents[0], other) if shared else None
+            there = not (base is not None and self.is_there(base))
+        return there
+
+    def _effect(self, commit: str, above: tuple[str, ...]) -> bool | None:
+        """Whether `commit` itself brings the change or takes it away; None where it does neither."""
         if commit in self.family:
             return True
         for target in self._links.reverts.get(commit, ()):
             if target in above:
-                continue
-            if len(self._graph.parents.get(target, ())) > 1:
-                effect = self._effect_of_unmerging(target, head)
+                continue  # messages may name each other in a circle
+            parents = self._graph.parents.get(target, ())
+            if len(parents) > 1:
+                # What is left of a reverted merge is what its first parent had.
+                before = self.is_there(parents[0])
+                effect = None if before is self.is_there(target) else before
             else:
-                brought = self._effect(target, head, (*above, commit))
+                brought = self._effect(target, (*above, commit))
                 effect = None if brought is None else not brought
             if effect is not None:
                 return effect
         return None
 
-    def _effect_of_unmerging(self, merge: str, head: str) -> bool | None:
-        """A reverted merge leaves what its first parent had; None where that makes no difference."""
-        line = self._graph.line(head)
-        if merge not in line or not any(line.has(merge, c) for c in self.family):
-            return None
-        before = self.is_there(self._graph.parents[merge][0])
-        return None if before is self.is_there(merge) else before
+    def _cause(self, commit: str, *, there: bool) -> str:
+        """The commit below `commit` that made it so: the way down along parents in the same state."""
+        while self._effect(commit, ()) is not there:
+            same = (p for p in self._graph.parents[commit] if self.is_there(p) is there)
+            nearest = next((p for p in same if there or self.was_there(p)), None)
+            if nearest is None:
+                break
+            commit = nearest
+        return commit

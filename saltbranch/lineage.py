@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
 
 
 class Line:
@@ -68,13 +69,15 @@ class Graph:
     """Parents and committer's time (seconds since 1970) of commits, with all their ancestors."""
 
     def __init__(self, rows: Iterable[str]) -> None:
-        """rows: as `git rev-list --timestamp --parents` writes them."""
+        """rows: as `git rev-list --topo-order --timestamp --parents` writes them."""
         self.parents: dict[str, tuple[str, ...]] = {}
         self.times: dict[str, int] = {}
         for row in rows:
             time, commit, *parents = row.split()
             self.parents[commit] = tuple(parents)
             self.times[commit] = int(time)
+        self.ordered = list(self.parents)[::-1]
+        self.number = {commit: n for n, commit in enumerate(self.ordered)}
         self._lines: dict[tuple[str, tuple[tuple[str, str], ...]], Line] = {}
 
     def line(self, head: str, detours: Mapping[str, str] | None = None) -> Line:
@@ -83,6 +86,22 @@ class Graph:
         if key not in self._lines:
             self._lines[key] = Line(self.parents, head, detours or {})
         return self._lines[key]
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """A best common ancestor (git-merge-base(1)); of several the one that comes last in the order."""
+        sides = {one: 1}
+        sides[other] = sides.get(other, 0) | 2
+        todo = [-self.number[c] for c in sides]
+        heapify(todo)
+        while todo:
+            commit = self.ordered[-heappop(todo)]
+            if sides[commit] == 3:
+                return commit
+            for parent in self.parents[commit]:
+                if parent not in sides:
+                    heappush(todo, -self.number[parent])
+                sides[parent] = sides.get(parent, 0) | sides[commit]
+        return None
 
     def full(self, prefix: str) -> str | None:
         """The only commit whose hash begins so."""

@@ -40,6 +40,11 @@ class Told:
     served_before: str | None = None
 
 
+def is_id(text: str) -> bool:
+    """Whether `text` may be the id of a promotion (journal.new_id)."""
+    return _ID.fullmatch(text) is not None and "-" in text
+
+
 def parse(commit: str, time: float, text: str) -> Told | None:
     """What the trailers `text` of a merge commit say, one in a line; None where they tell of no promotion."""
     values: dict[str, str] = {}
@@ -49,15 +54,15 @@ def parse(commit: str, time: float, text: str) -> Told | None:
             values.setdefault(key.strip().lower(), value.strip())
     id_, target = values.get("promotion-id", ""), values.get("promoted-to", "")
     source, _, source_commit = values.get("promoted-from", "").rpartition(" ")
-    if not (_ID.fullmatch(id_) and target and events.is_hash(source_commit)):
+    kind = values.get("promotion-kind", events.PROMOTION)
+    if kind not in _KINDS or not (_ID.fullmatch(id_) and target and events.is_hash(source_commit)):
         return None
     before = values.get("served-before", "")
-    kind = values.get("promotion-kind", "")
     return Told(
         commit=commit,
         time=time,
         id=id_,
-        kind=kind if kind in _KINDS else events.PROMOTION,
+        kind=kind,
         source=source.strip(),
         source_commit=source_commit,
         target=target,
@@ -81,20 +86,17 @@ def read(git: Git, heads: Iterable[str]) -> list[Told]:
 def detours(told: Iterable[Told], graph: Graph, config: Config, saltenv: Saltenv) -> dict[str, str]:
     """Where the line of a saltenv's branch leaves the first parents: at the merges that were made above it.
 
-    After a promotion a lower branch may be fast-forwarded to the merge; what it was before is then the merge's
-    second parent.
+    After a promotion a lower branch may be fast-forwarded to the merge; what it was before came into that by the
+    second parent. (A hotfix is the exception: what is below was contained in the first parent already.)
     """
     above = [s for s in config.saltenvs if saltenv in config.chain(s) and s != saltenv]
-    sources = {s.branch for s in (saltenv, *above)} | {s.name for s in (saltenv, *above)}
     targets = {s.branch for s in above} | {s.name for s in above}
-    merges = (t for t in told if t.target in targets and t.source in sources)
+    merges = (t for t in told if t.target in targets and t.kind != "hotfix")
     parents = ((t.commit, graph.parents.get(t.commit, ())) for t in merges)
     return {commit: found[1] for commit, found in parents if len(found) > 1}
 
 
-def promotions(
-    told: Sequence[Told], graph: Graph, line: Line, saltenv: Saltenv
-) -> list[Promotion]:
+def promotions(told: Sequence[Told], graph: Graph, line: Line, saltenv: Saltenv) -> list[Promotion]:
     """Those that `line`, the history of the saltenv's branch, has; the oldest first."""
     mine = [t for t in told if t.target in (saltenv.name, saltenv.branch) and t.commit in line]
     found: dict[str, Promotion] = {}
@@ -189,5 +191,3 @@ def persistent_heads(config: Config, heads: Mapping[str, str]) -> list[str]:
     """The heads of the saltenvs' branches, each once."""
     found = (heads.get(s.branch) for s in config.saltenvs)
     return list(dict.fromkeys(h for h in found if h))
-
-
