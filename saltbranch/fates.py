@@ -102,10 +102,10 @@ class Fate:
         """The change and its revert came together, so that it never was there."""
         first = min((c for c in self._bits if c in line), key=line.position)
         undoing = [c for c in self._links.reverts if c in line and self._effect(c, ()) is False]
-        turns = [Turn(first, line.brought_by(first), True)]
+        turns = [Turn(first, line.brought_by(first), there=True)]
         if undoing:
             last = max(undoing, key=line.position)
-            turns.append(Turn(last, line.brought_by(last), False))
+            turns.append(Turn(last, line.brought_by(last), there=False))
         return turns
 
     def _visit(self, commit: str) -> None:

@@ -8,7 +8,7 @@ import re
 # a line; a period, a dash or a plus sign only at the beginning of a block.
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>()#!|~&@:]")
 _BEGINNING = re.compile(r"^([-+=]|[0-9]+[.)])")
-# GitHub and others make links of bare addresses and of numbers behind '#', and call people named with '@'.
+# Several dialects make links of bare addresses; the colon of https: is escaped above.
 _ADDRESS = re.compile(r"(?i)\b(www)\.")
 
 

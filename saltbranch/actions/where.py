@@ -271,7 +271,7 @@ def _how(past: Past, turns: Sequence[Turn], commit: str) -> str:
 
 
 def _arrival(past: Past, saltenv: Saltenv, commit: str, by: str) -> Arrival:
-    promotion = past.through(saltenv, by)
+    promotion = past.through(saltenv, by) or past.through(saltenv, commit)
     time = promotion.time if promotion else past.graph.times[by]
     return Arrival(commit, by, time, promotion)
 

@@ -9,9 +9,11 @@ import typer
 
 from saltbranch import __version__
 from saltbranch.cli import (
+    changelog,
     demo,
     doctor,
     explain,
+    history,
     init,
     install,
     promote,
@@ -19,6 +21,7 @@ from saltbranch.cli import (
     schema,
     status,
     sync,
+    where,
 )
 
 # click's base class of wrong usage; newer typers bring a click of their own.
@@ -31,7 +34,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (init, sync, status, promote, explain, doctor, install, prune, demo, schema):
+_VERBS = (
+    init,
+    sync,
+    status,
+    promote,
+    history,
+    where,
+    changelog,
+    explain,
+    doctor,
+    install,
+    prune,
+    demo,
+    schema,
+)
+for module in _VERBS:
     module.register(app)
 
 
