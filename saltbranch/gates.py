@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from saltbranch import tickets
 from saltbranch.durations import iso, parse_duration, shown_duration
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.events import Debt, Hold, Residence
-from saltbranch.tickets import CommitLine
+from saltbranch.tickets import Group
 
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot-tell"
 # Always there, first, whether the configuration names them or not.
@@ -198,9 +199,11 @@ def debts_gate(debts: Sequence[Debt], names: Sequence[str]) -> GateResult:
     return GateResult("debts", FAIL, f"{what}: saltbranch backmerge BRANCH")
 
 
-def ticket_gate(commits: Iterable[CommitLine]) -> GateResult:
-    """Whether every commit, merges aside, names a ticket."""
-    bare = [c for c in commits if not c.merge and not c.tickets]
+def ticket_gate(groups: Iterable[Group], pattern: re.Pattern[str]) -> GateResult:
+    """Whether every commit, merges aside, names a ticket, or came by a branch that does."""
+    bare = [
+        c for g in groups if not tickets.find(g.name, pattern) for c in g.commits if not c.tickets
+    ]
     if not bare:
         return GateResult("ticket", PASS, "every commit names a ticket")
     first = "; ".join(f"{c.commit[:12]} {c.subject}" for c in bare[:3])

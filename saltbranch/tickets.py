@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from saltbranch.errors import ConfigError
 
 DEFAULT_PATTERN = r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9]*-[0-9]+(?![A-Za-z0-9])"
-# What git, GitHub and GitLab write as subject of a merge.
+# What git (fmt-merge-msg.c), GitHub, GitLab and Bitbucket write as subject of a merge.
 _MERGED = re.compile(
-    r"Merge (?:remote-tracking )?(?:branch|pull request|tag) .*?['/ ](?P<name>[^' ]+?)'?(?: into .*)?"
+    r"Merge (?:remote-tracking )?(?:branch|tag|pull request #[0-9]+ from) '?(?P<name>[^' ]+)'?(?: (?:of|into) .*)?"
+    r"|Merged in (?P<other>[^ ]+) \(pull request #[0-9]+\)"
 )
 # Words of that shape that are no tickets.
 _NOT_TICKETS = re.compile(r"(?:UTF|SHA|ISO|RFC|CVE|RC|V)-[0-9]+", re.IGNORECASE)
@@ -73,13 +74,13 @@ def find(text: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
 def merged_branch(subject: str) -> str:
     """The branch that a merge with this subject merged; empty when it does not say."""
     found = _MERGED.fullmatch(subject)
-    return found["name"] if found else ""
+    return found["name"] or found["other"] if found else ""
 
 
-def group(commits: Iterable[CommitLine]) -> tuple[Group, ...]:
+def group(commits: Iterable[CommitLine], default: str = "") -> tuple[Group, ...]:
     """By first ticket, else by the feature branch whose merge brought the commit; the newest first.
 
-    Commits come as `git log` lists them: children before parents.
+    Commits come as `git log` lists them: children before parents. default: the name of all others.
     """
     lines = list(commits)
     brought = _brought_by(lines)
@@ -87,7 +88,7 @@ def group(commits: Iterable[CommitLine]) -> tuple[Group, ...]:
     for line in lines:
         if line.merge:
             continue
-        name = line.tickets[0] if line.tickets else brought.get(line.commit, "")
+        name = line.tickets[0] if line.tickets else brought.get(line.commit, default)
         groups.setdefault(name, []).append(line)
     named = [Group(n, tuple(c)) for n, c in groups.items() if n]
     rest = [Group("", tuple(groups[""]))] if "" in groups else []
@@ -97,6 +98,7 @@ def group(commits: Iterable[CommitLine]) -> tuple[Group, ...]:
 def _brought_by(lines: list[CommitLine]) -> dict[str, str]:
     """Commit to the feature (or its ticket) of the merge that brought it: along its second parent."""
     names: dict[str, str] = {}
+    main: set[str] = set()
     known = {line.commit: line for line in lines}
     for line in lines:
         if not line.merge:
@@ -105,11 +107,14 @@ def _brought_by(lines: list[CommitLine]) -> dict[str, str]:
         name = line.tickets[0] if line.tickets else branch.partition("/")[2] or branch
         if not name:
             continue
-        main = _first_parents(line.parents[0], known)
+        # What a feature merged while it grew was there on its own.
+        before = _first_parents(line.parents[0], known)
+        main = main if line.commit in names else main | before
+        others = main | before
         todo = list(line.parents[1:])
         while todo:
             commit = todo.pop()
-            if commit in known and commit not in names and commit not in main:
+            if commit in known and commit not in names and commit not in others:
                 names[commit] = name
                 todo += known[commit].parents
     return names

@@ -72,6 +72,11 @@ def next_fix(tags: Iterable[str], *, prefix: str = "v") -> str:
     return _bumped(last, 2) if last else f"{prefix}1.0.1"
 
 
+def is_plain(name: str, prefix: str) -> bool:
+    """Whether `name` is nothing but a final version, with or without the prefix: 1.2.1, v1.2.1."""
+    return re.fullmatch(r"[0-9]+(\.[0-9]+)+", name.removeprefix(prefix)) is not None
+
+
 def _version(tag: str) -> Version:
     version = parse_or_none(tag)
     if version is None:

@@ -97,7 +97,7 @@ def plan(work: Workplace, request: Request) -> Plan:
         source=request.source_saltenv.name if request.source_saltenv else request.source_name,
         source_saltenv=request.source_saltenv.name if request.source_saltenv else "",
         steps=(target, *backs, *deletes),
-        changes=_changes(work, target),
+        changes=_changes(work, request, target),
         left_behind=tuple(behind),
         debts=debts,
         tag=_tag(work, request, target),
@@ -192,21 +192,33 @@ def _back_merges(
     return [s for s in found if s.kind != UP_TO_DATE]
 
 
-def _changes(work: Workplace, target: Step) -> Changes:
+def _changes(work: Workplace, request: Request, target: Step) -> Changes:
     if target.kind == UP_TO_DATE:
         return Changes()
     commits = merging.log(work.git, [target.source], [target.old], work.pattern)
     files: tuple[tuple[str, str], ...] = ()
     if target.kind != CONFLICT:
         files = tuple(merging.changed_files(work.git, target.old, target.tree))
-    found = (name for c in commits for name in c.tickets)
+    default = _topic_name(work, request)
+    branch = tickets.find(default, work.pattern)
+    found = [*branch, *(name for c in commits for name in c.tickets)]
     return Changes(
-        groups=tickets.group(commits),
+        groups=tickets.group(commits, default),
         files=files,
         states=sls_names(files, work.config.states_dir),
         pillar=sls_names(files, work.config.pillar_dir),
         tickets=tuple(dict.fromkeys(found)),
     )
+
+
+def _topic_name(work: Workplace, request: Request) -> str:
+    """The ticket, or the name, of a topic branch; empty when it is none."""
+    flow = work.config.flow
+    for prefix in (flow.feature, flow.release, flow.hotfix):
+        if request.source_name.startswith(prefix):
+            name = request.source_name[len(prefix) :]
+            return next(iter(tickets.find(name, work.pattern)), name)
+    return ""
 
 
 def _tag(work: Workplace, request: Request, target: Step) -> str:
@@ -273,7 +285,7 @@ def _ask(work: Workplace, request: Request, found: Plan, gate: Gate, result: str
         case "soak":
             return _soak_gate(work, request, gate)
         case "ticket":
-            return gates.ticket_gate([c for g in found.changes.groups for c in g.commits])
+            return gates.ticket_gate(found.changes.groups, work.pattern)
         case _ if found.is_conflict:
             return GateResult(
                 gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
@@ -338,6 +350,8 @@ def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> Gate
 def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     notes = []
     saltenv, target = request.saltenv, found.target
+    if found.hold and found.is_empty:
+        notes.append(f"{found.saltenv} is held at {found.hold.commit[:12]} ({found.hold.reason})")
     if found.hold_moves_to and found.hold:
         notes.append(
             f"{found.saltenv} stays held: it serves the hotfix on top of {found.hold.commit[:12]}; what was held back"

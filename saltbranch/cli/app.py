@@ -13,7 +13,9 @@ from saltbranch.cli import (
     demo,
     doctor,
     explain,
+    flow,
     history,
+    hold,
     init,
     install,
     promote,
@@ -34,11 +36,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_VERBS = (
+for module in (
     init,
     sync,
     status,
     promote,
+    hold,
+    flow,
     history,
     where,
     changelog,
@@ -48,8 +52,7 @@ _VERBS = (
     prune,
     demo,
     schema,
-)
-for module in _VERBS:
+):
     module.register(app)
 
 

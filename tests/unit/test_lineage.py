@@ -67,7 +67,7 @@ def test_messages_that_name_each_other_in_a_circle_end() -> None:
 
 def test_short_hashes_in_messages_and_such_of_nobody() -> None:
     history = graph("a", "b a")
-    text = "B\n\nThis reverts commit aaaaaaa.\nThis reverts commit 1234567.\n"
+    text = "B\n\nThis reverts commit 6161616.\nThis reverts commit 1234567.\n"
     links = read_links({name("b"): text}, history)
     assert links.reverts == {name("b"): (name("a"), "1234567")}
 

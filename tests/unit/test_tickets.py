@@ -57,6 +57,8 @@ def test_only_the_beginning_of_a_huge_text_is_read() -> None:
         ("Merge pull request #12 from ann/feature/key-1", "ann/feature/key-1"),
         ("Merge tag 'v1.0' into develop", "v1.0"),
         ("Merge branch 'feature/key-1' of git.example.com:ops/salt into develop", "feature/key-1"),
+        ("Merged in feature/key-1 (pull request #3)", "feature/key-1"),
+        ("Merge branches 'a' and 'b'", ""),
         ("Merge commit '1a2b3c4'", ""),
         ("Merge two lists", ""),
         ("KEY-1 Merge branch 'x'", ""),
@@ -66,7 +68,9 @@ def test_the_branch_that_a_merge_merged(subject: str, branch: str) -> None:
     assert tickets.merged_branch(subject) == branch
 
 
-def line(commit: str, subject: str, *parents: str, pattern: re.Pattern[str] = PATTERN) -> CommitLine:
+def line(
+    commit: str, subject: str, *parents: str, pattern: re.Pattern[str] = PATTERN
+) -> CommitLine:
     branch = tickets.merged_branch(subject) if len(parents) > 1 else ""
     return CommitLine(
         commit, subject, "Ann", merge=len(parents) > 1, parents=parents,

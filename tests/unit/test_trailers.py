@@ -27,7 +27,12 @@ Served-Before: {before}
 
 def name(letter: str) -> str:
     """A hash for a commit that is called by one letter."""
-    return letter * 40
+    return f"{ord(letter):02x}" * 20
+
+
+def letter(commit: str) -> str:
+    """What `name` made a hash of."""
+    return chr(int(commit[:2], 16))
 
 
 def graph(*rows: str) -> Graph:
@@ -105,7 +110,7 @@ def found_on(graph_: Graph, head: str, *items: Told, config: Config) -> list[tup
     """(id, old, new) of the promotions to stage, by letters."""
     line = graph_.line(name(head))
     found = trailers.promotions(items, graph_, line, config.saltenv("stage"))
-    return [(p.id, p.old[0], p.new[0]) for p in found]
+    return [(p.id, letter(p.old), letter(p.new)) for p in found]
 
 
 def test_a_merge_on_the_line_of_first_parents_counts(config: Config) -> None:

@@ -1,0 +1,117 @@
+"""flow init: take over the names that git-flow AVH or git-flow-next were told, from git's configuration."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+
+import yaml
+
+from saltbranch import config as configuration
+from saltbranch import files, locate
+from saltbranch.errors import RefusedError
+from saltbranch.git import Git
+
+# Key of `flow:` to the keys of git-flow AVH (gitflow.prefix.*) and git-flow-next (gitflow.branch.*.prefix).
+_PREFIXES = {
+    "feature": ("gitflow.prefix.feature", "gitflow.branch.feature.prefix"),
+    "release": ("gitflow.prefix.release", "gitflow.branch.release.prefix"),
+    "hotfix": ("gitflow.prefix.hotfix", "gitflow.branch.hotfix.prefix"),
+    "version_tag": ("gitflow.prefix.versiontag", "gitflow.branch.release.tagprefix"),
+}
+_PRODUCTION = ("gitflow.branch.master", "gitflow.branch.main", "gitflow.branch.production")
+_DEVELOP = ("gitflow.branch.develop",)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowInit:
+    """What was found and what the file gets. text: the lines to add, empty when they are there already."""
+
+    path: str
+    source: str
+    flow: dict[str, str]
+    branches: dict[str, str]
+    text: str
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {"version": 1, **asdict(self)}
+
+
+def plan(cwd: str) -> FlowInit:
+    """What the clone around `cwd` was told of git-flow. Raises RefusedError, ConfigError, GitError."""
+    clone = locate.clone_root(cwd)
+    if clone is None:
+        raise RefusedError(
+            f"{cwd} is in no clone", hint="stand in a clone of the control repository"
+        )
+    known = _settings(Git(clone, work_tree=True))
+    path = f"{clone}/{locate.FILE_NAME}"
+    flow = {key: v for key, names in _PREFIXES.items() if (v := _first(known, names)) is not None}
+    branches = {
+        role: v
+        for role, names in (("develop", _DEVELOP), ("production", _PRODUCTION))
+        if (v := _first(known, names))
+    }
+    there = configuration.read_file(path) if os.path.exists(path) else configuration.FileModel()
+    wanted = {**asdict_flow(there.flow), **flow}
+    text = (
+        ""
+        if wanted == asdict_flow(there.flow)
+        else yaml.safe_dump({"flow": wanted}, sort_keys=False)
+    )
+    source = (
+        "git-flow-next"
+        if any(k.endswith((".prefix", ".tagprefix", ".type")) for k in known)
+        else "git-flow AVH"
+    )
+    return FlowInit(
+        path, source if known else "", flow, branches, text, tuple(_notes(there, branches, known))
+    )
+
+
+def asdict_flow(flow: configuration.FlowModel) -> dict[str, str]:
+    """The keys of `flow:`."""
+    return {key: getattr(flow, key) for key in _PREFIXES}
+
+
+def _settings(git: Git) -> dict[str, str]:
+    done = git.run("config", "--null", "--get-regexp", r"^gitflow\.")
+    pairs = (entry.partition("\n") for entry in done.text.split("\0") if entry)
+    return {key.lower(): value for key, _, value in pairs}
+
+
+def _first(known: dict[str, str], names: tuple[str, ...]) -> str | None:
+    return next((known[n] for n in names if n in known), None)
+
+
+def _notes(
+    there: configuration.FileModel, branches: dict[str, str], known: dict[str, str]
+) -> list[str]:
+    if not known:
+        return ["git's configuration has no gitflow.* settings here: the usual prefixes count"]
+    served = [s.branch for s in (there.saltenvs or {}).values()]
+    notes = [
+        f"git-flow's {role} branch is {branch!r}, which no saltenv of the file has"
+        for role, branch in branches.items()
+        if there.saltenvs and branch not in served
+    ]
+    if there.saltenvs is None:
+        notes.append("the file names no saltenvs: saltbranch init writes an example")
+    return notes
+
+
+def apply(found: FlowInit) -> None:
+    """Write `flow:` into the clone's saltbranch.yaml. Raises RefusedError when there is one that says otherwise."""
+    if not found.text:
+        return
+    data = files.read_or_none(found.path)
+    old = data.decode("utf-8") if data else ""
+    if any(line.startswith("flow:") for line in old.splitlines()):
+        raise RefusedError(
+            f"{found.path} has a flow: of its own that says otherwise",
+            hint=f"put there:\n{found.text}",
+        )
+    joint = "" if not old or old.endswith("\n") else "\n"
+    files.write_atomic(found.path, f"{old}{joint}{found.text}", mode=0o644)

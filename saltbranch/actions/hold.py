@@ -1,0 +1,218 @@
+"""hold, unhold, rollback: which commit a saltenv serves, whatever its branch says. No branch is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from saltbranch import events, journal
+from saltbranch.actions.promote import named
+from saltbranch.actions.workplace import Say, Workplace
+from saltbranch.config import Saltenv
+from saltbranch.durations import iso
+from saltbranch.errors import RefusedError, UsageError
+from saltbranch.events import HOLD, ROLLBACK, UNHOLD, Event, Promotion
+from saltbranch.repository import PushRefused, RefUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPlan:
+    """What a verb would record. serves, will_serve: commits before and after, None where nothing is served."""
+
+    verb: str
+    saltenv: str
+    event: Event
+    serves: str | None
+    will_serve: str | None
+    reason: str
+    until: float | None
+    promotion: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        rest = asdict(self)
+        del rest["event"]
+        until = iso(self.until) if self.until is not None else None
+        return {"version": 1, **rest, "until": until, "id": self.event.id}
+
+
+def plan_hold(
+    work: Workplace, saltenv: str, *, at: str | None, reason: str, until: float | None
+) -> HoldPlan:
+    """Hold `saltenv` at a commit, tag or promotion; without `at` at what it serves now (a freeze).
+
+    until: seconds since 1970. Raises UsageError, RefusedError.
+    """
+    found = named(work, saltenv)
+    serves = work.wanted(found).commit
+    commit = _commit(work, found, at) if at else serves
+    if commit is None:
+        raise RefusedError(
+            f"{saltenv} serves nothing that it could be held at", hint="name a commit with --at"
+        )
+    return _plan(work, f"hold {saltenv}", found, HOLD, commit, _asked(reason, "hold"), until)
+
+
+def plan_rollback(work: Workplace, saltenv: str, *, to: str | None, reason: str) -> HoldPlan:
+    """Hold `saltenv` at what it served before its last promotion, or at what the promotion `to` brought.
+
+    Raises UsageError, RefusedError.
+    """
+    found = named(work, saltenv)
+    if to:
+        promotion = _promotion(work, found, to)
+        commit, about = promotion.new, promotion
+    else:
+        about = _last(work, found)
+        commit = about.served_before or about.old
+    return _plan(
+        work,
+        f"rollback {saltenv}",
+        found,
+        ROLLBACK,
+        commit,
+        _asked(reason, "rollback"),
+        None,
+        about.id,
+    )
+
+
+def plan_unhold(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
+    """Let `saltenv` follow its branch or tags again. Raises UsageError, RefusedError."""
+    found = named(work, saltenv)
+    hold = work.hold(found)
+    if hold is None:
+        raise RefusedError(f"{saltenv} is not held", hint="saltbranch status shows holds")
+    after = _without_hold(work, found)
+    event = _event(work, UNHOLD, {"saltenv": found.name, "reason": reason, "held": hold.commit})
+    return HoldPlan(f"unhold {saltenv}", saltenv, event, hold.commit, after, reason, None)
+
+
+def _without_hold(work: Workplace, saltenv: Saltenv) -> str | None:
+    kept = work.state.holds.pop(saltenv.name)
+    try:
+        return work.wanted(saltenv).commit
+    finally:
+        work.state.holds[saltenv.name] = kept
+
+
+def _asked(reason: str, verb: str) -> str:
+    if not reason.strip():
+        raise UsageError(f"{verb} wants --reason TEXT", hint="everybody who looks will ask why")
+    return reason.strip()
+
+
+def _plan(
+    work: Workplace,
+    verb: str,
+    saltenv: Saltenv,
+    kind: str,
+    commit: str,
+    reason: str,
+    until: float | None,
+    promotion: str = "",
+) -> HoldPlan:
+    serves = work.wanted(saltenv).commit
+    details = {
+        "saltenv": saltenv.name,
+        "branch": saltenv.branch,
+        "commit": commit,
+        "from_commit": serves,
+        "reason": reason,
+        "until": iso(until) if until is not None else None,
+        "promotion": promotion or None,
+    }
+    event = _event(work, kind, details)
+    return HoldPlan(verb, saltenv.name, event, serves, commit, reason, until, promotion)
+
+
+def _event(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:
+    return Event(kind, journal.new_id(work.now), work.now, journal.who(work.git), details)
+
+
+def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:
+    """What `at` names, which must be of the saltenv's history. Raises UsageError, RefusedError."""
+    promotion = work.state.promotion(at)
+    if promotion and promotion.saltenv == saltenv.name:
+        return promotion.new
+    commit = work.repo.resolve(at)
+    if commit is None:
+        raise UsageError(
+            f"--at {at}: the remote has no such commit, branch or tag, nor the journal such a promotion",
+            hint=f"saltbranch history {saltenv.name} lists its promotions",
+        )
+    head = work.head(saltenv)
+    known = [commit, *(p.new for p in work.state.promotions_to(saltenv.name))]
+    if not work.git.is_ancestor(commit, head) and commit not in known[1:]:
+        raise RefusedError(
+            f"{commit[:12]} was never on {saltenv.branch}, so {saltenv.name} cannot have been proven with it",
+            hint=f"promote it to {saltenv.name}, or name one of: git log origin/{saltenv.branch}",
+        )
+    return commit
+
+
+def _promotion(work: Workplace, saltenv: Saltenv, name: str) -> Promotion:
+    found = work.state.promotion(name)
+    if found is None or found.saltenv != saltenv.name:
+        raise UsageError(
+            f"--to {name}: there is no such promotion to {saltenv.name}",
+            hint=f"saltbranch history {saltenv.name} lists them",
+        )
+    return found
+
+
+def _last(work: Workplace, saltenv: Saltenv) -> Promotion:
+    """The last promotion whose result the saltenv serves; after a rollback that is an earlier one."""
+    serves = work.wanted(saltenv).commit
+    promotions = work.state.promotions_to(saltenv.name)
+    for promotion in reversed(promotions):
+        before = promotion.served_before or promotion.old
+        if serves is None or (
+            before != serves and _contains(work, serves, promotion.new, promotion)
+        ):
+            return promotion
+    raise RefusedError(
+        f"the journal knows no promotion of what {saltenv.name} serves now",
+        hint=f"name the commit: saltbranch hold {saltenv.name} --at COMMIT --reason TEXT",
+    )
+
+
+def _contains(work: Workplace, serves: str, new: str, promotion: Promotion) -> bool:
+    """Whether what is served has come by `promotion`; of a hotfix on top of a hold only its source is served."""
+    return work.git.is_ancestor(new, serves) or (
+        promotion.kind == "hotfix" and work.git.is_ancestor(promotion.source_commit, serves)
+    )
+
+
+def record(
+    work: Workplace, replan: Callable[[], HoldPlan], plan: HoldPlan, say: Say | None = None
+) -> HoldPlan:
+    """Append the event of `plan` to the journal; the plan that was applied.
+
+    When somebody else wrote meanwhile it is planned anew, and goes on if it says the same.
+    Raises RefusedError, RemoteError.
+    """
+    for _ in range(8):
+        head, _written = journal.append(work.git, work.refs.journal, [plan.event])
+        try:
+            work.repo.push([RefUpdate(journal.REF, work.refs.journal, head)], say)
+            return plan
+        except PushRefused as err:
+            if err.kind != "race":
+                raise
+            work.refresh(say)
+            new = replan()
+            if (new.will_serve, new.serves) != (plan.will_serve, plan.serves):
+                raise RefusedError(
+                    f"somebody else was faster: {plan.saltenv} serves {(new.serves or 'nothing')[:12]} now",
+                    hint=f"look again: saltbranch {plan.verb} --plan",
+                ) from err
+            plan = new
+    raise RefusedError(
+        "others wrote to the journal all the time; nothing was changed", hint="run it again"
+    )
+
+
+def held(work: Workplace) -> dict[str, events.Hold]:
+    """Saltenv to the hold that counts now."""
+    return {s.name: h for s in work.config.saltenvs if (h := work.hold(s))}

@@ -1,0 +1,94 @@
+"""release: a branch cut from develop, fixed where needed, to stage and back to develop (git-flow)."""
+
+from __future__ import annotations
+
+from saltbranch import versions
+from saltbranch.actions import clonework, promote
+from saltbranch.actions.feature import Started, first_saltenv
+from saltbranch.actions.planning import Request
+from saltbranch.actions.workplace import Workplace
+from saltbranch.config import Saltenv
+from saltbranch.errors import RefusedError, UsageError
+from saltbranch.repository import RefUpdate
+
+
+def target_saltenv(work: Workplace) -> Saltenv:
+    """The saltenv that releases go to: the one after the first of the chain. Raises ConfigError."""
+    return work.config.chain(work.config.production())[-2]
+
+
+def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
+    """What ``release start`` would push: release/VERSION at the head of develop, or at an earlier commit of it.
+
+    Raises RefusedError, UsageError.
+    """
+    branch = clonework.topic_name(work.config.flow.release, version)
+    if branch in work.refs.heads:
+        raise RefusedError(
+            f"the remote has a branch {branch} already", hint="choose another version"
+        )
+    develop = first_saltenv(work)
+    head = work.head(develop)
+    base = work.repo.resolve(commit) if commit else head
+    if base is None or not work.git.is_ancestor(base, head):
+        raise UsageError(
+            f"--commit {commit}: not a commit of {develop.branch}",
+            hint=f"git log origin/{develop.branch}",
+        )
+    return Started(branch, base, base)
+
+
+def start(work: Workplace, plan: Started) -> Started:
+    """Push the branch at once: hotfixes are merged into every open release, so everybody has to see it."""
+    work.repo.push([RefUpdate(f"refs/heads/{plan.branch}", None, plan.commit)])
+    if work.repo.clone:
+        clone = clonework.clone_of(work)
+        if not clonework.is_dirty(clone) and not clonework.local_branch(clone, plan.branch):
+            clonework.create_and_switch(clone, plan.branch, plan.commit)
+    return plan
+
+
+def finish_request(
+    work: Workplace,
+    branch: str,
+    resolved: str | None,
+    *,
+    tag: str | None = None,
+    overrides: dict[str, str] | None = None,
+    via_branch: bool = False,
+) -> Request:
+    """What ``release finish`` asks for: the branch to stage by its gates, back to develop, and gone.
+
+    tag: a name, or `auto`: a candidate of the release's version where stage follows candidates.
+    """
+    target, develop = target_saltenv(work), first_saltenv(work)
+    topic = clonework.topic(work, branch)
+    return Request(
+        verb=f"release finish {branch}",
+        kind="release",
+        branch=target.branch,
+        saltenv=target,
+        source=resolved or topic.tip,
+        source_name=branch,
+        back_to=() if via_branch else (develop.branch,),
+        delete=(branch,) if topic.remote and not via_branch else (),
+        tag=_tag(work, target, branch, topic.tip, tag),
+        overrides=overrides or {},
+        via_branch=via_branch,
+    )
+
+
+def _tag(work: Workplace, target: Saltenv, branch: str, commit: str, tag: str | None) -> str:
+    if tag != "auto":
+        return tag or ""
+    version = branch.removeprefix(work.config.flow.release)
+    prefix = work.config.flow.version_tag
+    if versions.parse_or_none(version) is None:
+        return promote.auto_tag(work, target, commit)
+    name = version if version.startswith(prefix) else f"{prefix}{version}"
+    if target.name == work.config.production().name:
+        return name
+    number = 1
+    while f"{name}-rc.{number}" in work.refs.tags:
+        number += 1
+    return f"{name}-rc.{number}"

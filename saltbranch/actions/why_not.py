@@ -1,0 +1,50 @@
+"""why-not: what stands in the way of the next promotion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from saltbranch.actions import planning, promote
+from saltbranch.actions.workplace import Workplace
+from saltbranch.durations import iso
+from saltbranch.gates import GateResult
+from saltbranch.promotion import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """The plan of the next promotion, and when all that can pass by itself will have passed."""
+
+    plan: Plan
+    passes_at: float | None
+
+    @property
+    def closed(self) -> list[GateResult]:
+        """The gates that stop it."""
+        return self.plan.closed_gates
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a promotion would go through now."""
+        return not self.plan.is_empty and not self.plan.is_conflict and not self.closed
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {
+            "version": 1,
+            "saltenv": self.plan.saltenv,
+            "possible": self.is_possible,
+            "nothing_to_promote": self.plan.is_empty,
+            "conflicts": [c.path for c in self.plan.target.conflicts],
+            "gates": [g.as_dict() for g in self.plan.gates],
+            "passes_at": iso(self.passes_at) if self.passes_at is not None else None,
+        }
+
+
+def why_not(work: Workplace, saltenv: str, *, commit: str | None = None) -> WhyNot:
+    """What the gates of `saltenv` say of its next promotion. Raises RefusedError, UsageError, GitError."""
+    plan = planning.plan(work, promote.request(work, saltenv, commit=commit))
+    closed = plan.closed_gates
+    times = [g.passes_at for g in closed]
+    known = [t for t in times if t is not None]
+    return WhyNot(plan, max(known) if closed and len(known) == len(times) else None)

@@ -1,0 +1,223 @@
+"""``saltbranch hold``, ``unhold``, ``rollback`` and ``why-not``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from saltbranch.actions import hold as action
+from saltbranch.actions.hold import HoldPlan
+from saltbranch.actions.workplace import Workplace
+from saltbranch.cli import flow_run, plan_text, progress, sync_text
+from saltbranch.cli.flow_options import ReasonOption
+from saltbranch.cli.options import (
+    ConfigOption,
+    JsonOption,
+    PlanOption,
+    YesOption,
+    print_json,
+    saltenv_names,
+)
+from saltbranch.durations import parse_until, shown_duration
+from saltbranch.errors import EXIT_PENDING, SaltbranchError
+from saltbranch.history import printable
+
+SaltenvArgument = Annotated[str, typer.Argument(metavar="SALTENV", autocompletion=saltenv_names)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to `app`."""
+    app.command("hold")(_hold)
+    app.command("unhold")(_unhold)
+    app.command("rollback")(_rollback)
+    app.command("why-not")(_why_not)
+
+
+def _hold(
+    saltenv: SaltenvArgument,
+    config: ConfigOption = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMIT|TAG|PROMOTION",
+            help="What it is to serve; what it serves now otherwise (a freeze).",
+            show_default=False,
+        ),
+    ] = None,
+    reason: ReasonOption = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="When it ends: 2h, 3d, 2026-12-24T18:00.", show_default=False
+        ),
+    ] = None,
+    plan: PlanOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Let SALTENV serve a certain commit, whatever its branch says. Every master follows at its next sync.
+
+    Promotions to it wait until unhold, or until the hold ends. A hotfix goes on top of it.
+
+    \b
+    Examples:
+      saltbranch hold prod --reason "end of quarter" --until 2026-12-31T18:00
+      saltbranch hold stage --at v1.3.0 --reason "KEY-77 is being looked at"
+    """
+
+    def build(work: Workplace) -> HoldPlan:
+        ends = parse_until(until, work.now) if until else None
+        return action.plan_hold(work, saltenv, at=at, reason=reason or "", until=ends)
+
+    return _run(build, config, plan=plan, yes=yes, as_json=as_json)
+
+
+def _unhold(
+    saltenv: SaltenvArgument,
+    config: ConfigOption = None,
+    reason: ReasonOption = None,
+    plan: PlanOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Let SALTENV follow its branch (or tags) again."""
+
+    def build(work: Workplace) -> HoldPlan:
+        return action.plan_unhold(work, saltenv, reason=reason or "")
+
+    return _run(build, config, plan=plan, yes=yes, as_json=as_json)
+
+
+def _rollback(
+    saltenv: SaltenvArgument,
+    config: ConfigOption = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROMOTION",
+            help="To what this promotion brought; what was served before the last one otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    reason: ReasonOption = None,
+    plan: PlanOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Let SALTENV serve again what it served before its last promotion.
+
+    It is a hold: no branch is touched, so the next promotion brings everything back with the fix, and
+    lifts the hold.
+
+    \b
+    Examples:
+      saltbranch rollback prod --reason "KEY-123 breaks sshd" --plan
+      saltbranch rollback prod --to 20261121T044002Z --reason "the last two were bad"
+    """
+
+    def build(work: Workplace) -> HoldPlan:
+        return action.plan_rollback(work, saltenv, to=to, reason=reason or "")
+
+    return _run(build, config, plan=plan, yes=yes, as_json=as_json)
+
+
+def _run(
+    build: Callable[[Workplace], HoldPlan],
+    config: str | None,
+    *,
+    plan: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    work = flow_run.workplace(config, quiet=as_json)
+    found = build(work)
+    if plan or not as_json:
+        _show(found, work, as_json=as_json)
+    if plan:
+        return EXIT_PENDING
+    flow_run.confirm(f"{found.verb}: do it?", yes=yes, what=found.verb)
+    with progress.shown(enabled=not as_json) as say:
+        done = action.record(work, lambda: build(work), found, say)
+    return _follow(work, done, as_json=as_json)
+
+
+def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.as_dict())
+        return
+    before = (found.serves or "nothing")[:12]
+    after = (found.will_serve or "nothing")[:12]
+    change = (
+        f"serves {before}, will serve {after}" if before != after else f"goes on serving {after}"
+    )
+    ends = f", for {shown_duration(found.until - work.now)}" if found.until is not None else ""
+    typer.echo(printable(f"{found.verb}: {found.saltenv} {change}{ends}"))
+    if found.reason:
+        typer.echo(f"  reason: {printable(found.reason)}")
+    if found.promotion:
+        typer.echo(f"  promotion: {printable(found.promotion)}")
+
+
+def _follow(work: Workplace, done: HoldPlan, *, as_json: bool) -> int:
+    """Sync this machine's saltenvs, where it has any; the exit code."""
+    result = None
+    problem = ""
+    if work.serves:
+        from saltbranch import notify
+        from saltbranch.actions.sync import sync
+
+        try:
+            result = sync(work.config_path, wait=60, notify=notify.tell)
+        except SaltbranchError as err:
+            problem = f"recorded, but not synced: {err.message}"
+    if as_json:
+        print_json({**done.as_dict(), "sync": result.as_dict() if result else None})
+    else:
+        where = "" if work.serves else "; every master follows at its next sync"
+        typer.echo(f"{done.verb}: recorded as {done.event.id}{where}")
+        if result:
+            sync_text.show(result, quiet=False)
+    if problem:
+        typer.echo(f"saltbranch: {printable(problem)}", err=True)
+        return 20
+    return result.exit_code if result else 0
+
+
+def _why_not(
+    saltenv: SaltenvArgument,
+    config: ConfigOption = None,
+    commit: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="An earlier commit of the source.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say what stands in the way of the next promotion to SALTENV, and when it will pass.
+
+    Exit 0 when nothing does, 4 when something does.
+
+    \b
+    Example:
+      saltbranch why-not prod
+    """
+    from saltbranch.actions.why_not import why_not
+    from saltbranch.errors import RefusedError
+
+    work = flow_run.workplace(config, quiet=as_json)
+    found = why_not(work, saltenv, commit=commit)
+    if as_json:
+        print_json(found.as_dict())
+    elif found.plan.is_empty:
+        typer.echo(plan_text.lines(found.plan, work.now)[0])
+    else:
+        for gate in found.plan.gates:
+            typer.echo(plan_text.gate_line(gate, work.now))
+        for conflict in found.plan.target.conflicts:
+            typer.echo(printable(f"conflict in {conflict.path!r}"))
+        if found.passes_at is not None:
+            typer.echo(f"passes in {shown_duration(found.passes_at - work.now)}")
+        elif found.is_possible:
+            typer.echo(f"nothing stands in the way: saltbranch promote {saltenv}")
+    return 0 if found.plan.is_empty or found.is_possible else RefusedError.exit_code
