@@ -57,11 +57,10 @@ def log(
             continue
         commit, parents, time, author, subject, body = (entry.split("\n", 5) + [""] * 5)[:6]
         merge = " " in parents
-        # A merge into feature/key-1 does not belong to KEY-1: what counts is what it merged.
-        about = tickets.merged_branch(subject) or subject if merge else subject
+        named = tickets.of_message(subject, body, pattern, merge=merge)
         line = CommitLine(
             commit, subject, author, body, merge=merge,
-            tickets=tickets.find(f"{about}\n{body}", pattern), parents=tuple(parents.split()),
+            tickets=named, parents=tuple(parents.split()),
         )  # fmt: skip
         found[commit] = CommitTold(line, float(time))
     return found

@@ -151,8 +151,7 @@ def log(
         if not entry:
             continue
         commit, parents, author, subject, body = (entry.split("\n", 4) + [""] * 4)[:5]
-        branch = tickets.merged_branch(subject) if " " in parents else ""
-        names = tickets.find(f"{subject}\n{branch}\n{body}", pattern)
+        names = tickets.of_message(subject, body, pattern, merge=" " in parents)
         found.append(
             CommitLine(
                 commit, subject, author, body, merge=" " in parents, tickets=names,

@@ -14,6 +14,8 @@ _MERGED = re.compile(
     r"Merge (?:remote-tracking )?(?:branch|tag|pull request #[0-9]+ from) '?(?P<name>[^' ]+)'?(?: (?:of|into) .*)?"
     r"|Merged in (?P<other>[^ ]+) \(pull request #[0-9]+\)"
 )
+# The trailers of promotions and back-merges.
+_SALTBRANCH = re.compile(r"^(?:Promotion-Id|Back-Merge-Of): ", re.MULTILINE)
 # Words of that shape that are no tickets.
 _NOT_TICKETS = re.compile(r"(?:UTF|SHA|ISO|RFC|CVE|RC|V)-[0-9]+", re.IGNORECASE)
 
@@ -69,6 +71,21 @@ def find(text: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
     if pattern.pattern == DEFAULT_PATTERN:
         found = (t for t in found if not _NOT_TICKETS.fullmatch(t))
     return tuple(dict.fromkeys(found))
+
+
+def of_message(
+    subject: str, body: str, pattern: re.Pattern[str], *, merge: bool
+) -> tuple[str, ...]:
+    """The tickets that a commit belongs to.
+
+    A merge belongs to those of the branch that it merged, not to those of the one that it was made on; a promotion,
+    whose message lists what it brought, and a back-merge to none.
+    """
+    if not merge:
+        return find(f"{subject}\n{body}", pattern)
+    if _SALTBRANCH.search(body):
+        return ()
+    return find(f"{merged_branch(subject) or subject}\n{body}", pattern)
 
 
 def merged_branch(subject: str) -> str:

@@ -52,7 +52,11 @@ def test_what_was_done_newest_first(clone: Clone) -> None:
     assert [e.id for e in found[4:]] == [second, first]
     assert found[5].tickets == ("KEY-1",)
     assert found[5].by == "Ann <ann@example.com>"
-    assert (found[0].reason, found[2].reason, bool(found[2].until)) == ("it broke", "the fair", True)
+    assert (found[0].reason, found[2].reason, bool(found[2].until)) == (
+        "it broke",
+        "the fair",
+        True,
+    )
     assert found[0].old == clone.head("stage") != found[0].new
     assert [e.what for e in entries(clone, "stage")] == ["rollback", "promotion"]
 
@@ -96,7 +100,11 @@ def append(clone: Clone, *new: Event) -> None:
 
 def test_syncs_are_shown_when_asked_for(clone: Clone) -> None:
     head = clone.head("develop")
-    rows = [{"saltenv": "test", "old": None, "new": head, "time": iso(50)}, "rubbish", {"saltenv": 5}]
+    rows = [
+        {"saltenv": "test", "old": None, "new": head, "time": iso(50)},
+        "rubbish",
+        {"saltenv": 5},
+    ]
     append(clone, Event(events.SYNC, "s-1", 60.0, "root", {"master": "m1", "saltenvs": rows}))
     assert entries(clone) == []
     assert [(e.what, e.saltenv, e.by, e.old, e.new) for e in entries(clone, syncs=True)] == [
@@ -119,7 +127,9 @@ def test_limit_and_since(clone: Clone) -> None:
     out = well(clone, "history", "--limit", "1")
     assert out.splitlines()[1] == "and 4 older: --limit 0 shows all"
     assert well(clone, "history", "--since", "2020-01-01") == "nothing that fits\n"
-    assert len(json.loads(well(clone, "history", "--since", "1970-01-01", "--json"))["entries"]) == 5
+    assert (
+        len(json.loads(well(clone, "history", "--since", "1970-01-01", "--json"))["entries"]) == 5
+    )
     assert clone.run("history", "--since", "yesterday").code == UsageError.exit_code
 
 
@@ -202,7 +212,9 @@ def by_request(clone: Clone) -> tuple[str, str]:
     """Promote to stage by a branch; its name and the promotion's id."""
     done = clone.run("promote", "stage", "--yes", "--via", "branch")
     assert done.code == 0, done
-    (ref,) = clone.remote.git("for-each-ref", "--format=%(refname:short)", "refs/heads/promote").split()
+    (ref,) = clone.remote.git(
+        "for-each-ref", "--format=%(refname:short)", "refs/heads/promote"
+    ).split()
     clone.git("fetch", "--quiet", "origin")
     return f"origin/{ref}", ref.rpartition("/")[2]
 

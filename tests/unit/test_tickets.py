@@ -71,10 +71,10 @@ def test_the_branch_that_a_merge_merged(subject: str, branch: str) -> None:
 def line(
     commit: str, subject: str, *parents: str, pattern: re.Pattern[str] = PATTERN
 ) -> CommitLine:
-    branch = tickets.merged_branch(subject) if len(parents) > 1 else ""
+    merge = len(parents) > 1
     return CommitLine(
-        commit, subject, "Ann", merge=len(parents) > 1, parents=parents,
-        tickets=tickets.find(branch or subject, pattern),
+        commit, subject, "Ann", merge=merge, parents=parents,
+        tickets=tickets.of_message(subject, "", pattern, merge=merge),
     )  # fmt: skip
 
 
