@@ -19,6 +19,8 @@ from saltbranch.events import Event
 from saltbranch.git import Git
 
 REF = "refs/saltbranch/journal"
+# git knows it without having it stored (object-file.c, cached objects); pushing it sends it along.
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 def read(git: Git, head: str | None, *, since: str | None = None) -> list[Event]:
@@ -49,7 +51,6 @@ def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[
 
     No ref moves here. Raises GitError.
     """
-    tree = git.out("mktree").strip()  # from an empty stdin: the empty tree
     person = identity(git)
     written = []
     for event in new:
@@ -57,7 +58,9 @@ def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[
         # A root commit would read as the end of the journal, so the first event names nothing.
         parents += [c for c in _present(git, event.names()) if c not in parents] if head else []
         args = [word for parent in parents for word in ("-p", parent)]
-        head = git.out("commit-tree", *args, "-m", event.message(), tree, config=person).strip()
+        head = git.out(
+            "commit-tree", *args, "-m", event.message(), _EMPTY_TREE, config=person
+        ).strip()
         written.append(replace(event, commit=head))
     if head is None:
         raise AssertionError("nothing to append")

@@ -49,32 +49,42 @@ def merge(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:
     found = git.run("merge-base", "--end-of-options", ours, theirs)
     base = found.text.split("\n")[0].strip()
     if found.code == 1 and not found.err:
-        raise RefusedError(
-            f"{ours[:12]} and {theirs[:12]} have no common history",
-            hint="was one of the branches made anew? Bring it back, or join the two by hand once:"
-            " git merge --allow-unrelated-histories",
-        )
+        raise _unrelated(ours, theirs)
     if found.code != 0:
         raise failed(found, git.directory)
     if base == theirs:
         return Merged(UP_TO_DATE, tree_of(git, ours), theirs=theirs)
-    substitute = _with_kept(git, theirs, ours, keep)
     if base == ours:
+        substitute = with_kept(git, theirs, ours, keep)
         kind = FAST_FORWARD if substitute == theirs else MERGE
         return Merged(kind, tree_of(git, substitute), theirs=substitute)
+    return merge_trees(git, ours, theirs, keep)
+
+
+def merge_trees(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:
+    """The same by a merge commit, for a `theirs` that is known to have something that `ours` lacks."""
+    substitute = with_kept(git, theirs, ours, keep)
     done = git.run(
         "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, substitute,
         config=_CONFIG,
     )  # fmt: skip
     if done.code not in (0, 1):
-        raise failed(done, git.directory)
+        raise _unrelated(ours, theirs) if b"unrelated" in done.err else failed(done, git.directory)
     tree, *paths = done.text.rstrip("\0").split("\0")
     if done.code == 1:
         return Merged(CONFLICT, tree, tuple(sorted({p for p in paths if p})), substitute)
     return Merged(MERGE, tree, theirs=substitute)
 
 
-def _with_kept(git: Git, theirs: str, ours: str, keep: Sequence[str]) -> str:
+def _unrelated(ours: str, theirs: str) -> RefusedError:
+    return RefusedError(
+        f"{ours[:12]} and {theirs[:12]} have no common history",
+        hint="was one of the branches made anew? Bring it back, or join the two by hand once:"
+        " git merge --allow-unrelated-histories",
+    )
+
+
+def with_kept(git: Git, theirs: str, ours: str, keep: Sequence[str]) -> str:
     """A commit on top of `theirs` in which the paths `keep` are as in `ours`; `theirs` where they are already.
 
     A merge driver would not do: git runs it only for files that both sides changed (gitattributes(5)).
@@ -104,7 +114,7 @@ def _listed(git: Git, commit: str, keep: Sequence[str]) -> list[str]:
 
 def without(git: Git, commit: str, paths: Sequence[str], like: str) -> str:
     """The tree of `commit` with `paths` as in the commit `like`; that of `commit` where there are none."""
-    return tree_of(git, _with_kept(git, commit, like, paths))
+    return tree_of(git, with_kept(git, commit, like, paths))
 
 
 def tree_of(git: Git, commit: str) -> str:
@@ -144,20 +154,43 @@ def log(
     paths: Sequence[str] = (),
 ) -> list[CommitLine]:
     """The commits that `include` has and `exclude` has not, children first. Raises GitError."""
-    args = ["log", "-z", "--topo-order", "--format=%H%n%P%n%an%n%s%n%b", *options]
-    args += ["--end-of-options", *include, *(f"^{c}" for c in exclude), "--", *paths]
+    names = [*include, *(f"^{c}" for c in exclude)]
+    return [line for _, line in _log(git, names, pattern, options, paths)]
+
+
+def both_sides(
+    git: Git, ours: str, theirs: str, pattern: re.Pattern[str]
+) -> tuple[list[CommitLine], list[CommitLine]]:
+    """The commits that only `ours` has, and those that only `theirs` has, children first. Raises GitError."""
+    found = _log(git, [f"{ours}...{theirs}"], pattern, ("--left-right",), ())
+    sides: tuple[list[CommitLine], list[CommitLine]] = ([], [])
+    for side, line in found:
+        sides[side == ">"].append(line)
+    return sides
+
+
+def _log(
+    git: Git,
+    names: Sequence[str],
+    pattern: re.Pattern[str],
+    options: Sequence[str],
+    paths: Sequence[str],
+) -> list[tuple[str, CommitLine]]:
+    args = ["log", "-z", "--topo-order", "--format=%m%H%n%P%n%an%n%s%n%b", *options]
+    args += ["--end-of-options", *names, "--", *paths]
     found = []
     for entry in git.out(*args, config=("log.showSignature=false",)).split("\0"):
         if not entry:
             continue
         commit, parents, author, subject, body = (entry.split("\n", 4) + [""] * 4)[:5]
-        names = tickets.of_message(subject, body, pattern, merge=" " in parents)
-        found.append(
-            CommitLine(
-                commit, subject, author, body, merge=" " in parents, tickets=names,
-                parents=tuple(parents.split()),
-            )
+        merge = " " in parents
+        line = CommitLine(
+            commit[1:], subject, author, body,
+            merge=merge,
+            tickets=tickets.of_message(subject, body, pattern, merge=merge),
+            parents=tuple(parents.split()),
         )  # fmt: skip
+        found.append((commit[0], line))
     return found
 
 
@@ -184,15 +217,21 @@ def changed_files(git: Git, old: str, new: str) -> list[tuple[str, str]]:
 
 
 def left_behind(
-    git: Git, source: str, target: str, pattern: re.Pattern[str], owned: Sequence[str]
+    git: Git,
+    source: str,
+    target: str,
+    beyond: Sequence[CommitLine],
+    owned: Sequence[str],
 ) -> list[CommitLine]:
-    """Commits of `target` that `source` lacks, also as a cherry-pick; those of owned paths alone do not count."""
+    """Those of `beyond`, the commits that only `target` has, that `source` lacks also as a cherry-pick.
+
+    Merges do not count, nor do commits of owned paths alone.
+    """
+    plain = [line for line in beyond if not line.merge]
+    if not plain:
+        return []
     paths = [".", *(f":(exclude,literal){p}" for p in owned)] if owned else []
-    form = ["log", "-z", "--no-merges", "--cherry-pick", "--right-only"]
-    if not git.out("rev-list", "-n1", "--no-merges", "--end-of-options", target, f"^{source}"):
-        return []
-    form += ["--format=%H", "--end-of-options", f"{source}...{target}", "--", *paths]
-    commits = [c for c in git.out(*form, config=_CONFIG).split("\0") if c]
-    if not commits:
-        return []
-    return log(git, commits, [], pattern, "--no-walk=unsorted")
+    form = ["log", "-z", "--no-merges", "--cherry-pick", "--right-only", "--format=%H"]
+    text = git.out(*form, "--end-of-options", f"{source}...{target}", "--", *paths, config=_CONFIG)
+    kept = set(text.split("\0"))
+    return [line for line in plain if line.commit in kept]

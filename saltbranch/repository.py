@@ -211,13 +211,19 @@ def _error(kind: str, remote: str, text: str) -> PushRefused:
 
 def open_clone(folder: str, remote: str, *, timeout: float) -> Repository:
     """The clone at `folder`. Raises GitError, RefusedError for a shallow one."""
-    git = Git(folder, work_tree=True)
-    words = git.out(
-        "rev-parse", "--path-format=absolute", "--git-common-dir", "--is-shallow-repository"
-    ).splitlines()
-    if words[1] == "true":
+    common = _common_dir(folder)
+    if os.path.exists(f"{common}/shallow"):
         raise RefusedError(
             f"the clone {folder} is shallow: without its whole history nobody can tell what a branch contains",
             hint="git fetch --unshallow",
         )
-    return Repository(os.path.normpath(words[0]), remote, timeout=timeout, clone=folder)
+    return Repository(common, remote, timeout=timeout, clone=folder)
+
+
+def _common_dir(folder: str) -> str:
+    """Where the clone's objects and refs are, also for a linked worktree (gitrepository-layout(5))."""
+    git_dir = f"{folder}/.git"
+    if not os.path.isdir(git_dir):
+        words = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+        return os.path.normpath(Git(folder, work_tree=True).out(*words).strip())
+    return git_dir

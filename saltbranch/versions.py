@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from packaging.version import InvalidVersion, Version
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 # A version inside a tag: an optional word in front (`v`, `salt-`), numbers, and perhaps `-rc.N`.
 _PARTS = re.compile(r"(?P<prefix>.*?)(?P<number>[0-9]+(?:\.[0-9]+)*)(?P<rest>[^0-9].*)?")
@@ -20,6 +22,8 @@ def parse_or_none(tag: str) -> Version | None:
     found = _PARTS.fullmatch(tag)
     if not found or len(tag) > 250:
         return None
+    from packaging.version import InvalidVersion, Version  # only where there are tags
+
     try:
         return Version(found["number"] + (found["rest"] or ""))
     except InvalidVersion:

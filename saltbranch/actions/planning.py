@@ -69,12 +69,11 @@ def plan(work: Workplace, request: Request) -> Plan:
 
     Objects are written into the repository, no ref is. Raises RefusedError, UsageError, GitError.
     """
-    target = _target(work, request)
-    result = _provisional(work, target)
-    behind = _left_behind(work, request, target)
-    backs = _back_merges(
-        work, request, target, result, needed=bool(behind) or bool(request.resolved)
-    )
+    old = work.branch_head(request.branch)
+    beyond, brought = merging.both_sides(work.git, old, request.source, work.pattern)
+    target = _target(work, request, old, news=bool(brought))
+    behind = _left_behind(work, request, target, beyond)
+    backs = _back_merges(work, request, target, needed=bool(behind or request.resolved))
     deletes = tuple(
         Step(DELETE, b, "", work.branch_head(b), "", "", MERGE, "")
         for b in request.delete
@@ -82,7 +81,12 @@ def plan(work: Workplace, request: Request) -> Plan:
     )
     debts = tuple(
         Debt(
-            "", s.branch, result, request.source_name, tuple(c.path for c in s.conflicts), work.now
+            "",
+            s.branch,
+            s.source,
+            request.source_name,
+            tuple(c.path for c in s.conflicts),
+            work.now,
         )
         for s in backs
         if s.kind == CONFLICT
@@ -97,7 +101,7 @@ def plan(work: Workplace, request: Request) -> Plan:
         source=request.source_saltenv.name if request.source_saltenv else request.source_name,
         source_saltenv=request.source_saltenv.name if request.source_saltenv else "",
         steps=(target, *backs, *deletes),
-        changes=_changes(work, request, target),
+        changes=_changes(work, request, target, brought),
         left_behind=tuple(behind),
         debts=debts,
         tag=_tag(work, request, target),
@@ -110,14 +114,15 @@ def plan(work: Workplace, request: Request) -> Plan:
         resolved=request.resolved is not None,
         overrides=_overrides(request),
     )
-    results = _gates(work, request, found, result)
+    results = _gates(work, request, found)
     found = replace(found, gates=gates.override(results, found.overrides))
     return replace(found, notes=tuple(_notes(work, request, found)))
 
 
-def _target(work: Workplace, request: Request) -> Step:
-    old = work.branch_head(request.branch)
+def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     saltenv = request.saltenv
+    owned = _owned(saltenv, request.source_saltenv)
+    straight = saltenv is not None and saltenv.mode == "fast-forward" and not request.via_branch
     if request.resolved:
         tree, seen = request.resolved
         if seen != old:
@@ -126,20 +131,20 @@ def _target(work: Workplace, request: Request) -> Step:
                 hint=f"saltbranch {request.verb} --abort, then resolve it anew (git rerere remembers what you did)",
             )
         merged = merging.Merged(MERGE, tree, theirs=request.source)
+    elif not news:
+        merged = merging.Merged(UP_TO_DATE, "", theirs=request.source)
+    elif straight:
+        merged = merging.merge(work.git, old, request.source, owned)
     else:
-        merged = merging.merge(
-            work.git, old, request.source, _owned(saltenv, request.source_saltenv)
-        )
+        # Always a merge commit: it says what was promoted, when and by whom.
+        merged = merging.merge_trees(work.git, old, request.source, owned)
     kind = merged.kind
-    if saltenv and saltenv.mode == "fast-forward" and not request.via_branch:
-        if kind in (MERGE, CONFLICT) and request.kind == "promotion":
-            raise RefusedError(
-                f"{request.branch} cannot be fast-forwarded to {request.source[:12]}: it has commits that"
-                f" {request.source_name} lacks",
-                hint=f"saltbranch backmerge brings them there first, or set mode: merge for {saltenv.name}",
-            )
-    elif kind == FAST_FORWARD:
-        kind = MERGE  # always a merge commit: it says what was promoted, when and by whom
+    if straight and kind in (MERGE, CONFLICT) and request.kind == "promotion":
+        raise RefusedError(
+            f"{request.branch} cannot be fast-forwarded to {request.source[:12]}: it has commits that"
+            f" {request.source_name} lacks",
+            hint=f"saltbranch backmerge brings them there first, or set mode: merge for {request.branch}",
+        )
     found = merging.conflicts(
         work.git, old, merged.theirs, merged.conflicts if kind == CONFLICT else (), work.pattern
     )
@@ -162,20 +167,20 @@ def _provisional(work: Workplace, target: Step) -> str:
     return target.source if target.kind == FAST_FORWARD else target.old
 
 
-def _left_behind(work: Workplace, request: Request, target: Step) -> list[tickets.CommitLine]:
+def _left_behind(
+    work: Workplace, request: Request, target: Step, beyond: list[tickets.CommitLine]
+) -> list[tickets.CommitLine]:
     if not request.source_saltenv or target.kind == UP_TO_DATE:
         return []
     owned = _owned(request.saltenv, request.source_saltenv)
     source = work.head(request.source_saltenv)
-    return merging.left_behind(work.git, source, target.old, work.pattern, owned)
+    return merging.left_behind(work.git, source, target.old, beyond, owned)
 
 
-def _back_merges(
-    work: Workplace, request: Request, target: Step, result: str, *, needed: bool
-) -> list[Step]:
-    if target.kind == CONFLICT or (request.only_if_needed and not needed):
+def _back_merges(work: Workplace, request: Request, target: Step, *, needed: bool) -> list[Step]:
+    if target.kind == CONFLICT or (request.only_if_needed and not needed) or not request.back_to:
         return []
-    found = []
+    found, result = [], _provisional(work, target)
     for branch in request.back_to:
         if branch not in work.refs.heads:
             continue
@@ -192,10 +197,11 @@ def _back_merges(
     return [s for s in found if s.kind != UP_TO_DATE]
 
 
-def _changes(work: Workplace, request: Request, target: Step) -> Changes:
+def _changes(
+    work: Workplace, request: Request, target: Step, commits: list[tickets.CommitLine]
+) -> Changes:
     if target.kind == UP_TO_DATE:
         return Changes()
-    commits = merging.log(work.git, [target.source], [target.old], work.pattern)
     files: tuple[tuple[str, str], ...] = ()
     if target.kind != CONFLICT:
         files = tuple(merging.changed_files(work.git, target.old, target.tree))
@@ -264,18 +270,16 @@ def _overrides(request: Request) -> dict[str, str]:
 # Gates
 
 
-def _gates(work: Workplace, request: Request, found: Plan, result: str) -> tuple[GateResult, ...]:
+def _gates(work: Workplace, request: Request, found: Plan) -> tuple[GateResult, ...]:
     if request.saltenv is None or found.target.kind == UP_TO_DATE:
         return ()
     kinds = _GATES[request.kind]
     return tuple(
-        _ask(work, request, found, gate, result)
-        for gate in request.saltenv.gates
-        if gate.kind in kinds
+        _ask(work, request, found, gate) for gate in request.saltenv.gates if gate.kind in kinds
     )
 
 
-def _ask(work: Workplace, request: Request, found: Plan, gate: Gate, result: str) -> GateResult:
+def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResult:
     match gate.kind:
         case "hold":
             return _hold_gate(work, request, found)
@@ -291,9 +295,9 @@ def _ask(work: Workplace, request: Request, found: Plan, gate: Gate, result: str
                 gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
             )
         case "identical":
-            return _identical_gate(work, request, result)
+            return _identical_gate(work, request, _provisional(work, found.target))
         case _:
-            return _command_gate(work, found, gate, result)
+            return _command_gate(work, found, gate, _provisional(work, found.target))
 
 
 def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:

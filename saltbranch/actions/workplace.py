@@ -151,10 +151,10 @@ def _load(repo: Repository, machine: FileModel, path: str) -> Config:
     if machine.saltenvs is not None and repo.clone != os.path.dirname(path):
         return configuration.build(machine, path, origin=repo.remote)
     head = repo.refs.heads.get(machine.model_branch)
-    blob = repo.git.blob_or_none(head, locate.FILE_NAME) if head else None
-    if blob:
+    found = repo.git.run("cat-file", "blob", f"{head}:{locate.FILE_NAME}") if head else None
+    if found and found.code == 0:
         place = f"{locate.FILE_NAME} on branch {machine.model_branch!r}"
-        model = configuration.parse(repo.git.out("cat-file", "blob", blob), place)
+        model = configuration.parse(found.text, place)
         if model.saltenvs is not None:
             return configuration.build(machine, path, model, origin=repo.remote)
     if machine.saltenvs is None:

@@ -2,58 +2,46 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from saltbranch import __version__
-from saltbranch.cli import (
-    changelog,
-    demo,
-    doctor,
-    explain,
-    flow,
-    history,
-    hold,
-    init,
-    install,
-    promote,
-    prune,
-    schema,
-    status,
-    sync,
-    where,
-)
+
+# Verb to the module that has it, in the order of the help text.
+_MODULES = {
+    "init": "init", "sync": "sync", "status": "status", "promote": "promote", "why-not": "hold",
+    "hold": "hold", "unhold": "hold", "rollback": "hold", "feature": "flow", "release": "flow", "hotfix": "flow",
+    "backmerge": "flow", "flow": "flow", "history": "history", "where": "where", "changelog": "changelog",
+    "explain": "explain", "doctor": "doctor", "install": "install", "uninstall": "install",
+    "prune": "prune", "demo": "demo", "schema": "schema",
+}  # fmt: skip
 
 # click's base class of wrong usage; newer typers bring a click of their own.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
-app = typer.Typer(
-    name="saltbranch",
-    help="Serve the branches of one Salt repository as Salt environments, and keep them apart.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for module in (
-    init,
-    sync,
-    status,
-    promote,
-    hold,
-    flow,
-    history,
-    where,
-    changelog,
-    explain,
-    doctor,
-    install,
-    prune,
-    demo,
-    schema,
-):
-    module.register(app)
+_HELP = "Serve the branches of one Salt repository as Salt environments, and keep them apart."
+
+
+def build(verb: str | None = None) -> typer.Typer:
+    """The command line with `verb` alone, with all verbs where it is none.
+
+    Each verb would pay for the imports of the others.
+    """
+    app = typer.Typer(
+        name="saltbranch",
+        help=_HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(help=_HELP)(_main)
+    names = [_MODULES[verb]] if verb in _MODULES else dict.fromkeys(_MODULES.values())
+    for name in names:
+        importlib.import_module(f"saltbranch.cli.{name}").register(app)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -62,7 +50,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _main(
     _version: Annotated[
         bool,
@@ -74,6 +61,8 @@ def _main(
 
 def run() -> int:
     """Run the command line of this process; its exit code. Expected errors come out as exceptions."""
+    words = sys.argv[1:]
+    app = build(words[0] if words else None)
     try:
         code = app(args=sys.argv[1:], prog_name="saltbranch", standalone_mode=False)
     except _ClickException as err:

@@ -17,7 +17,7 @@ import sys
 from typing import NoReturn
 
 import saltbranch.actions.prepare
-import saltbranch.cli.app  # noqa: F401 - imported here, so that no fork has to
+import saltbranch.cli.app
 from saltbranch import entry
 
 _EVENTS = frozenset(
@@ -74,6 +74,7 @@ def _run(log: str, fatal: str, let_through: int, *arguments: str) -> NoReturn:
 
 def main() -> None:
     """Carry out orders until there are no more."""
+    saltbranch.cli.app.build()  # here, so that no fork has to import the verbs
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
