@@ -44,6 +44,17 @@ def parse_until(text: str, now: float) -> float:
     return moment
 
 
+def parse_since(text: str, now: float) -> float:
+    """Seconds since 1970: a length before `now` (`2d`), or a date and time (ISO 8601; local without a zone).
+
+    Raises UsageError.
+    """
+    try:
+        return datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return now - parse_duration(text, "--since")
+
+
 def iso(seconds: float) -> str:
     """`seconds` since 1970 as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -183,11 +183,11 @@ def _log(
         if not entry:
             continue
         commit, parents, author, subject, body = (entry.split("\n", 4) + [""] * 4)[:5]
-        branch = tickets.merged_branch(subject) if " " in parents else ""
+        merge = " " in parents
         line = CommitLine(
             commit[1:], subject, author, body,
-            merge=" " in parents,
-            tickets=tickets.find(f"{subject}\n{branch}\n{body}", pattern),
+            merge=merge,
+            tickets=tickets.of_message(subject, body, pattern, merge=merge),
             parents=tuple(parents.split()),
         )  # fmt: skip
         found.append((commit[0], line))

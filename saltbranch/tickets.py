@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from saltbranch.errors import ConfigError
 
 DEFAULT_PATTERN = r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9]*-[0-9]+(?![A-Za-z0-9])"
-# What git, GitHub and GitLab write as subject of a merge.
+# What git (fmt-merge-msg.c), GitHub, GitLab and Bitbucket write as subject of a merge.
 _MERGED = re.compile(
-    r"Merge (?:remote-tracking )?(?:branch|pull request|tag) .*?['/ ](?P<name>[^' ]+?)'?(?: into .*)?"
+    r"Merge (?:remote-tracking )?(?:branch|tag|pull request #[0-9]+ from) '?(?P<name>[^' ]+)'?(?: (?:of|into) .*)?"
+    r"|Merged in (?P<other>[^ ]+) \(pull request #[0-9]+\)"
 )
+# The trailers of promotions and back-merges.
+_SALTBRANCH = re.compile(r"^(?:Promotion-Id|Back-Merge-Of): ", re.MULTILINE)
 # Words of that shape that are no tickets.
 _NOT_TICKETS = re.compile(r"(?:UTF|SHA|ISO|RFC|CVE|RC|V)-[0-9]+", re.IGNORECASE)
 
@@ -70,10 +73,25 @@ def find(text: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def of_message(
+    subject: str, body: str, pattern: re.Pattern[str], *, merge: bool
+) -> tuple[str, ...]:
+    """The tickets that a commit belongs to.
+
+    A merge belongs to those of the branch that it merged, not to those of the one that it was made on; a promotion,
+    whose message lists what it brought, and a back-merge to none.
+    """
+    if not merge:
+        return find(f"{subject}\n{body}", pattern)
+    if _SALTBRANCH.search(body):
+        return ()
+    return find(f"{merged_branch(subject) or subject}\n{body}", pattern)
+
+
 def merged_branch(subject: str) -> str:
     """The branch that a merge with this subject merged; empty when it does not say."""
     found = _MERGED.fullmatch(subject)
-    return found["name"] if found else ""
+    return found["name"] or found["other"] if found else ""
 
 
 def group(commits: Iterable[CommitLine], default: str = "") -> tuple[Group, ...]:
@@ -97,6 +115,7 @@ def group(commits: Iterable[CommitLine], default: str = "") -> tuple[Group, ...]
 def _brought_by(lines: list[CommitLine]) -> dict[str, str]:
     """Commit to the feature (or its ticket) of the merge that brought it: along its second parent."""
     names: dict[str, str] = {}
+    main: set[str] = set()
     known = {line.commit: line for line in lines}
     for line in lines:
         if not line.merge:
@@ -105,11 +124,14 @@ def _brought_by(lines: list[CommitLine]) -> dict[str, str]:
         name = line.tickets[0] if line.tickets else branch.partition("/")[2] or branch
         if not name:
             continue
-        main = _first_parents(line.parents[0], known)
+        # What a feature merged while it grew was there on its own.
+        before = _first_parents(line.parents[0], known)
+        main = main if line.commit in names else main | before
+        others = main | before
         todo = list(line.parents[1:])
         while todo:
             commit = todo.pop()
-            if commit in known and commit not in names and commit not in main:
+            if commit in known and commit not in names and commit not in others:
                 names[commit] = name
                 todo += known[commit].parents
     return names

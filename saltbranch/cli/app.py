@@ -15,8 +15,9 @@ from saltbranch.errors import Interrupted
 _MODULES = {
     "init": "init", "sync": "sync", "status": "status", "promote": "promote", "why-not": "hold",
     "hold": "hold", "unhold": "hold", "rollback": "hold", "feature": "flow", "release": "flow", "hotfix": "flow",
-    "backmerge": "flow", "flow": "flow", "explain": "explain", "doctor": "doctor", "install": "install",
-    "uninstall": "install", "prune": "prune", "demo": "demo", "schema": "schema",
+    "backmerge": "flow", "flow": "flow", "history": "history", "where": "where", "changelog": "changelog",
+    "explain": "explain", "doctor": "doctor", "install": "install", "uninstall": "install",
+    "prune": "prune", "demo": "demo", "schema": "schema",
 }  # fmt: skip
 
 # click's base class of wrong usage; newer typers bring a click of their own.

@@ -1,0 +1,135 @@
+"""changelog: what a saltenv got between two commits, grouped by ticket or feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from saltbranch import commits, tickets
+from saltbranch.actions import past
+from saltbranch.actions.workplace import Workplace
+from saltbranch.config import Saltenv
+from saltbranch.durations import iso
+from saltbranch.errors import UsageError
+from saltbranch.events import Promotion
+from saltbranch.markdown import escape
+from saltbranch.tickets import CommitLine, Group
+
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Changelog:
+    """old, new: commits; old_name and new_name: what people call them. removed: commits that `new` lacks again.
+
+    promotion: the one that it is about, None for two commits.
+    """
+
+    saltenv: str
+    old: str
+    new: str
+    old_name: str
+    new_name: str
+    time: float
+    groups: tuple[Group, ...]
+    removed: tuple[CommitLine, ...]
+    promotion: Promotion | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {
+            "version": 1,
+            "saltenv": self.saltenv,
+            "from": self.old,
+            "to": self.new,
+            "promotion": self.promotion.as_dict() if self.promotion else None,
+            "groups": [g.as_dict() for g in self.groups],
+            "removed": [c.as_dict() for c in self.removed],
+        }
+
+    def markdown(self) -> str:
+        """The text, with what strangers wrote escaped."""
+        tag = self.promotion.tag if self.promotion else ""
+        name = escape(tag or self.new_name)
+        lines = [f"## {self.saltenv}: {name} ({iso(self.time)[:10]})", ""]
+        lines += [f"Since {escape(self.old_name)}.", ""]
+        for group in self.groups:
+            lines += [f"### {escape(group.name) or 'Other'}", "", *map(_line, group.commits), ""]
+        if not self.groups:
+            lines += ["No changes.", ""]
+        if self.removed:
+            lines += ["### Not there any more", "", *map(_line, self.removed), ""]
+        return "\n".join(lines)
+
+
+def _line(commit: CommitLine) -> str:
+    subject = escape(commit.subject) or "(no subject)"
+    return f"- {subject} ({escape(commit.author)}, `{commit.commit[:_SHORT]}`)"
+
+
+def changelog(
+    work: Workplace, saltenv: str, *, old: str | None = None, new: str | None = None
+) -> Changelog:
+    """What `saltenv` got from `old` to `new`: commits, branches, tags or promotions.
+
+    Without both: by its last promotion. `new` alone: by the promotion that brought it. `old` alone: up to the head of
+    its branch. A promotion stands for what it made of the branch. Raises UsageError, ConfigError, GitError.
+    """
+    found = work.config.saltenv(saltenv)
+    if old:
+        begin = past.commit_of(work, old)
+        end = past.commit_of(work, new or f"heads/{found.branch}")
+        names = (_name(old, begin.value), _name(new or found.branch, end.value))
+        return _between(work, found, begin.value, end.value, names, None)
+    promotion = _promotion(work, found, new)
+    commit = past.commit_of(work, new).value if new else promotion.new
+    names = (promotion.old[:_SHORT], _name(new or promotion.id, commit))
+    whole = promotion if commit == promotion.new else None
+    return _between(work, found, promotion.old, commit, names, whole)
+
+
+def _name(word: str, commit: str) -> str:
+    return commit[:_SHORT] if commit.startswith(word.lower()) else word
+
+
+def _promotion(work: Workplace, saltenv: Saltenv, new: str | None) -> Promotion:
+    """The last one to `saltenv`, or the one that brought `new`. Raises UsageError."""
+    if new:
+        looked = past.Past(work)
+        named = next((p for p in looked.promotions() if p.id == new), None)
+        found = named or looked.through(saltenv, past.commit_of(work, new).value)
+    else:
+        mine = [p for p in past.promotions(work) if p.saltenv == saltenv.name]
+        found = mine[-1] if mine else None
+    if found is None:
+        what = (
+            f"no promotion brought {new} to {saltenv.name}"
+            if new
+            else f"nothing was promoted to {saltenv.name} yet"
+        )
+        raise UsageError(what, hint="name where to begin: --from COMMIT, a tag or a promotion")
+    return found
+
+
+def _between(
+    work: Workplace,
+    saltenv: Saltenv,
+    old: str,
+    new: str,
+    names: tuple[str, str],
+    promotion: Promotion | None,
+) -> Changelog:
+    brought = commits.log(work.git, work.pattern, "--topo-order", revisions=[new, f"^{old}"])
+    removed = commits.log(
+        work.git, work.pattern, "--topo-order", "--no-merges", revisions=[old, f"^{new}"]
+    )
+    end = commits.told(work.git, work.pattern, [new])[new]
+    return Changelog(
+        saltenv.name,
+        old,
+        new,
+        *names,
+        time=promotion.time if promotion else end.time,
+        groups=tickets.group(c.line for c in brought.values()),
+        removed=tuple(c.line for c in removed.values()),
+        promotion=promotion,
+    )

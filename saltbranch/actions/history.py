@@ -1,0 +1,177 @@
+"""history: what was done with the saltenvs, by whom, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from saltbranch import events
+from saltbranch.actions import past
+from saltbranch.actions.workplace import Workplace
+from saltbranch.durations import iso
+from saltbranch.events import Event, Promotion
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that was done. what: promotion, release, hotfix, hold, unhold, rollback, tag, override, debt, sync.
+
+    time: seconds since 1970. old, new: commits, None where there are none. source: the branch or the gate that it is
+    about. via: journal, or trailers where only the merge commit tells of it.
+    """
+
+    time: float
+    what: str
+    saltenv: str
+    id: str
+    by: str
+    source: str = ""
+    old: str | None = None
+    new: str | None = None
+    tag: str = ""
+    tickets: tuple[str, ...] = ()
+    reason: str = ""
+    until: str = ""
+    via: str = "journal"
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "time": iso(self.time),
+            "what": self.what,
+            "saltenv": self.saltenv or None,
+            "id": self.id,
+            "by": self.by,
+            "source": self.source or None,
+            "old": self.old,
+            "new": self.new,
+            "tag": self.tag or None,
+            "tickets": list(self.tickets),
+            "reason": self.reason or None,
+            "until": self.until or None,
+            "via": self.via,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """entries: the newest first. more: how many older ones were left out."""
+
+    entries: tuple[Entry, ...]
+    more: int
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {"version": 1, "entries": [e.as_dict() for e in self.entries], "more": self.more}
+
+
+def history(
+    work: Workplace,
+    saltenv: str | None = None,
+    *,
+    limit: int = 0,
+    since: float | None = None,
+    syncs: bool = False,
+) -> History:
+    """What the journal and the merge commits tell.
+
+    limit: of entries, 0 for all. since: seconds since 1970. syncs: those of the masters, too.
+    Raises ConfigError for an unknown saltenv, GitError.
+    """
+    name = work.config.saltenv(saltenv).name if saltenv else None
+    found = _entries(work, syncs=syncs)
+    found = [e for e in found if name in (None, e.saltenv) and (since is None or e.time >= since)]
+    found.reverse()
+    kept = found[:limit] if limit else found
+    return History(tuple(kept), len(found) - len(kept))
+
+
+def _entries(work: Workplace, *, syncs: bool) -> list[Entry]:
+    """All, in the order of the journal; what only trailers tell of stands where its time is."""
+    found: list[Entry] = []
+    seen: set[tuple[str, str]] = set()
+    for event in work.state.events:
+        if event.kind == events.SYNC and not syncs:
+            continue
+        if event.kind == events.PROMOTION and (event.kind, event.id) in seen:
+            continue
+        seen.add((event.kind, event.id))
+        found += _of_event(work, event)
+    for promotion in past.promotions(work):
+        if (events.PROMOTION, promotion.id) not in seen:
+            later = (n for n, e in enumerate(found) if e.time > promotion.time)
+            found.insert(next(later, len(found)), _of_promotion(promotion))
+    return found
+
+
+def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
+    if event.kind == events.PROMOTION:
+        promotion = events.promotion_of(event)
+        return [_of_promotion(promotion)] if promotion else []
+    if event.kind == events.SYNC:
+        return _of_sync(event)
+    entry = Entry(
+        time=event.time,
+        what=event.kind,
+        saltenv=_saltenv(work, event),
+        id=event.id,
+        by=event.by,
+        source=event.text("gate") or event.text("branch") or event.text("origin"),
+        old=event.commit_of("from_commit"),
+        new=event.commit_of("commit"),
+        tag=event.text("tag"),
+        reason=_reason(event),
+        until=event.text("until"),
+    )
+    return [entry]
+
+
+def _saltenv(work: Workplace, event: Event) -> str:
+    """The saltenv that an event is about; of a debt that of the branch which lacks something."""
+    owner = work.config.of_branch(event.text("branch"))
+    if event.kind == events.DEBT and owner:
+        return owner.name
+    return event.text("saltenv") or (owner.name if owner else "")
+
+
+def _reason(event: Event) -> str:
+    if event.kind == events.DEBT:
+        return f"lacks a hotfix of {event.text('origin') or 'a branch above it'}"
+    return event.text("reason")
+
+
+def _of_promotion(promotion: Promotion) -> Entry:
+    return Entry(
+        time=promotion.time,
+        what=promotion.kind,
+        saltenv=promotion.saltenv,
+        id=promotion.id,
+        by=promotion.by,
+        source=promotion.source,
+        old=promotion.old,
+        new=promotion.new,
+        tag=promotion.tag,
+        tickets=promotion.tickets,
+        via=promotion.via,
+    )
+
+
+def _of_sync(event: Event) -> Iterable[Entry]:
+    """One entry for each saltenv that the master switched."""
+    rows: Any = event.details.get("saltenvs")
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and isinstance(row.get("saltenv"), str):
+            yield Entry(
+                time=event.time,
+                what=events.SYNC,
+                saltenv=row["saltenv"],
+                id=event.id,
+                by=event.text("master") or event.by,
+                old=_hash(row.get("old")),
+                new=_hash(row.get("new")),
+            )
+
+
+def _hash(value: object) -> str | None:
+    return value if isinstance(value, str) and events.is_hash(value) else None

@@ -1,0 +1,184 @@
+"""What the verbs that look back begin with: all promotions, the histories of the branches, what a word stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from saltbranch import commits, locate, tickets, trailers
+from saltbranch.actions.workplace import Workplace
+from saltbranch.config import Saltenv
+from saltbranch.errors import UsageError
+from saltbranch.events import Promotion
+from saltbranch.fates import Fate, Links
+from saltbranch.lineage import Graph, Line
+from saltbranch.serving import Wanted
+from saltbranch.trailers import Told
+
+COMMIT, TICKET, PATH = "commit", "ticket", "path"
+
+
+class Past:
+    """The histories of all saltenvs' branches, and of the commits `more`."""
+
+    def __init__(self, work: Workplace, more: Iterable[str] = ()) -> None:
+        self.work = work
+        self.heads = trailers.persistent_heads(work.config, work.refs.heads)
+        self.starts = list(dict.fromkeys([*self.heads, *more]))
+        self.graph = commits.read_graph(work.git, self.starts) if self.starts else Graph(())
+        self.told = trailers.read(work.git, self.heads) if self.heads else []
+        self._links: Links | None = None
+        self._promotions: list[Promotion] | None = None
+        self._wanted: dict[str, Wanted] = {}
+
+    @property
+    def links(self) -> Links:
+        """What the messages in these histories say of cherry-picks and reverts."""
+        if self._links is None:
+            self._links = commits.read_links(self.work.git, self.graph, self.starts)
+        return self._links
+
+    def line(self, saltenv: Saltenv) -> Line | None:
+        """The history of the saltenv's branch; None where the remote has no such branch."""
+        head = self.work.refs.heads.get(saltenv.branch)
+        if head is None:
+            return None
+        found = trailers.detours(self.told, self.graph, self.work.config, saltenv)
+        return self.graph.line(head, found)
+
+    def promotions(self) -> list[Promotion]:
+        """All, of the journal and of trailers, the oldest first."""
+        if self._promotions is None:
+            told = trailers.all_promotions(
+                self.told, self.graph, self.work.config, self.work.refs.heads
+            )
+            self._promotions = trailers.merge(self.work.state.promotions, told)
+        return self._promotions
+
+    def wanted(self, saltenv: Saltenv) -> Wanted:
+        """What `saltenv` is to serve."""
+        if saltenv.name not in self._wanted:
+            self._wanted[saltenv.name] = self.work.wanted(saltenv)
+        return self._wanted[saltenv.name]
+
+    def through(self, saltenv: Saltenv, commit: str) -> Promotion | None:
+        """The first promotion, along the branch, that brought `commit`."""
+        line = self.line(saltenv)
+        if line is None:
+            return None
+        mine = [p for p in self.promotions() if p.saltenv == saltenv.name and p.new in line]
+        for promotion in sorted(mine, key=lambda p: line.position(p.new)):
+            if line.has(promotion.new, commit) and not line.has(promotion.old, commit):
+                return promotion
+        return None
+
+    def fate(self, family: Iterable[str]) -> Fate:
+        """What became of the change that `family` are the commits of."""
+        return Fate(self.graph, self.links, frozenset(family))
+
+
+def promotions(work: Workplace) -> list[Promotion]:
+    """All promotions, each once; the histories are read only where trailers tell of one that the journal lacks."""
+    heads = trailers.persistent_heads(work.config, work.refs.heads)
+    known = {p.id for p in work.state.promotions}
+    told: list[Told] = trailers.read(work.git, heads) if heads else []
+    return work.state.promotions if known >= {t.id for t in told} else Past(work).promotions()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One thing that a word may stand for. value: hash, ticket or path. said: for people, `tag v1.2.0`."""
+
+    kind: str
+    value: str
+    said: str
+
+
+def read_word(work: Workplace, word: str, *, only: str | None = None) -> Reading:
+    """What `word` stands for. only: commit, ticket or path. Raises UsageError where it is nothing, or several."""
+    found = [r for r in readings(work, word) if only in (None, r.kind)]
+    values = {(r.kind, r.value) for r in found}
+    if len(values) == 1:
+        return found[0]
+    if not found:
+        what = {COMMIT: "commit, branch, tag or promotion", TICKET: "ticket", PATH: "path"}
+        wanted = what[only] if only else f"{what[COMMIT]}, no {what[TICKET]} and no {what[PATH]}"
+        raise UsageError(
+            f"{word!r} is no {wanted} known here",
+            hint=f"tickets look like {work.pattern.pattern}; paths are those of the repository",
+        )
+    said = "; ".join(r.said for r in found)
+    kinds = [f"--{k}" for k in (COMMIT, TICKET, PATH) if k in {r.kind for r in found}]
+    hint = " or ".join(kinds) if len(kinds) > 1 else "write tags/NAME, heads/NAME or the full hash"
+    raise UsageError(f"{word!r} can be several things: {said}", hint=f"choose: {hint}")
+
+
+def readings(work: Workplace, word: str) -> list[Reading]:
+    """Everything that `word` may stand for."""
+    found = _commits(work, word)
+    if tickets.find(word, work.pattern) == (word.upper(),):
+        found.append(Reading(TICKET, word.upper(), f"the ticket {word.upper()}"))
+    path = _path(work, word)
+    if path:
+        found.append(Reading(PATH, path, f"the path {path}"))
+    return found
+
+
+def commit_of(work: Workplace, word: str) -> Reading:
+    """The commit that `word` stands for: a branch, tag, promotion or hash. Raises UsageError."""
+    return read_word(work, word, only=COMMIT)
+
+
+def _commits(work: Workplace, word: str) -> list[Reading]:
+    found = []
+    name = word.removeprefix("refs/")
+    for kind, known in (("heads", work.refs.heads), ("tags", work.refs.tag_commits())):
+        called = "branch" if kind == "heads" else "tag"
+        commit = known.get(word) or known.get(name.removeprefix(f"{kind}/"))
+        if commit and (word in known or name.startswith(f"{kind}/")):
+            found.append(Reading(COMMIT, commit, f"the {called} {word} ({commit[:12]})"))
+    promotion = next((p for p in work.state.promotions if p.id == word), None)
+    if promotion is None and not found and trailers.is_id(word):
+        promotion = next((p for p in promotions(work) if p.id == word), None)
+    if promotion:
+        found.append(Reading(COMMIT, promotion.new, f"the promotion {word}"))
+    return found + _hashes(work, word)
+
+
+def _hashes(work: Workplace, word: str) -> list[Reading]:
+    """The commits whose hash begins with `word`."""
+    text = word.lower()
+    if not 4 <= len(text) <= 40 or text.strip("0123456789abcdef"):
+        return []
+    listed = work.git.run("rev-parse", f"--disambiguate={text}").text.split()
+    if not listed:
+        return []
+    kinds = work.git.out(
+        "cat-file", "--batch-check=%(objectname) %(objecttype)",
+        stdin="\n".join([*listed, ""]).encode(),
+    )  # fmt: skip
+    rows = (row.split() for row in kinds.splitlines())
+    found = [row[0] for row in rows if row[1:] == [COMMIT]]
+    return [Reading(COMMIT, c, f"the commit {c[:12]}") for c in found[:10]]
+
+
+def _path(work: Workplace, word: str) -> str | None:
+    """`word` as a path inside the repository; None where no saltenv's branch has it now."""
+    heads = trailers.persistent_heads(work.config, work.refs.heads)
+    for path in _spellings(work, word):
+        if any(commits.object_at(work.git, head, path) for head in heads):
+            return path
+    return None
+
+
+def _spellings(work: Workplace, word: str) -> list[str]:
+    """From the root of the repository, as Salt writes it, and from the folder one stands in."""
+    found = [word]
+    if word.startswith("salt://"):
+        found.append(f"{work.config.states_dir}/{word[7:]}")
+    clone = locate.clone_root(os.getcwd()) if work.repo.clone else None
+    if clone:
+        found.append(os.path.relpath(os.path.join(os.getcwd(), word), clone))
+    inside = (os.path.normpath(w) for w in found if w and "\0" not in w)
+    return list(dict.fromkeys(p for p in inside if not p.startswith(("/", "..")) and p != "."))

@@ -1,0 +1,412 @@
+"""where: in which saltenvs a commit, a ticket or the last change of a path is, since when, and how it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from saltbranch import commits, tickets, trailers
+from saltbranch.actions.past import COMMIT, PATH, TICKET, Past, Reading, read_word
+from saltbranch.actions.workplace import Workplace
+from saltbranch.commits import CommitTold
+from saltbranch.config import Saltenv
+from saltbranch.durations import iso
+from saltbranch.errors import GitError
+from saltbranch.events import Promotion
+from saltbranch.fates import Fate, Turn
+from saltbranch.serving import Wanted
+
+THERE, REVERTED, ABSENT, NO_BRANCH = "there", "reverted", "not there", "no branch"
+COMPLETE, PARTLY = "complete", "partly"
+BY_ANCESTRY, BY_PICK, BY_PATCH = "ancestor", "cherry-pick", "same patch"
+# A ticket that more merges name is looked at in those only.
+_MOST_MERGES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How a commit came to a branch. by: the commit of the branch's own line. time: seconds since 1970."""
+
+    commit: str
+    by: str
+    time: float
+    promotion: Promotion | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "commit": self.commit,
+            "by": self.by,
+            "since": iso(self.time),
+            "promotion": self.promotion.as_dict() if self.promotion else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OnMaster:
+    """What a master said that it serves. since: when it began to serve what was asked for, None where it does not."""
+
+    master: str
+    commit: str
+    there: bool | None
+    since: float | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        since = iso(self.since) if self.since is not None else None
+        return {"master": self.master, "commit": self.commit, "there": self.there, "since": since}
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A change in a saltenv.
+
+    state: there, reverted, not there, no branch. how: ancestor, cherry-pick (by the message) or same patch.
+    turns: each coming (True) and going (False) with how it came to the branch. served: whether what the saltenv is to
+    serve has it, and why it serves that.
+    """
+
+    saltenv: str
+    branch: str
+    state: str
+    how: str = ""
+    turns: tuple[tuple[bool, Arrival], ...] = ()
+    served: bool | None = None
+    wanted: Wanted | None = None
+    masters: tuple[OnMaster, ...] = ()
+
+    @property
+    def last(self) -> Arrival | None:
+        """The turn that made it what it is now."""
+        return self.turns[-1][1] if self.turns else None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        first = self.turns[0][1] if self.turns else None
+        return {
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "state": self.state,
+            "how": self.how or None,
+            "arrival": first.as_dict() if first else None,
+            "turns": [{"there": there, **arrival.as_dict()} for there, arrival in self.turns],
+            "served": self.served,
+            "serves": self.wanted.commit if self.wanted else None,
+            "serves_by": self.wanted.why if self.wanted else None,
+            "masters": [m.as_dict() for m in self.masters],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a commit is, saltenv by saltenv."""
+
+    about: CommitTold
+    said: str
+    saltenvs: tuple[Presence, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        rows = [p.as_dict() for p in self.saltenvs]
+        return {"version": 1, "kind": COMMIT, **self.about.as_dict(), "saltenvs": rows}
+
+
+@dataclass(frozen=True, slots=True)
+class TicketPresence:
+    """A ticket in a saltenv. there: how many of its changes. served: of them. missing: commits."""
+
+    saltenv: str
+    branch: str
+    state: str
+    there: int
+    served: int
+    since: float | None
+    promotions: tuple[Promotion, ...]
+    missing: tuple[CommitTold, ...]
+    reverted: tuple[CommitTold, ...]
+    masters: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "state": self.state,
+            "there": self.there,
+            "served": self.served,
+            "since": iso(self.since) if self.since is not None else None,
+            "promotions": [p.as_dict() for p in self.promotions],
+            "missing": [c.as_dict() for c in self.missing],
+            "reverted": [c.as_dict() for c in self.reverted],
+            "masters": list(self.masters),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TicketWhereabouts:
+    """Where the changes of a ticket are. A cherry-pick is the same change as what it was picked from."""
+
+    ticket: str
+    changes: tuple[CommitTold, ...]
+    saltenvs: tuple[TicketPresence, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {
+            "version": 1,
+            "kind": TICKET,
+            "ticket": self.ticket,
+            "commits": [c.as_dict() for c in self.changes],
+            "saltenvs": [p.as_dict() for p in self.saltenvs],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PathPresence:
+    """A path in a saltenv. content: the object id on the branch, served: in what is to be served."""
+
+    saltenv: str
+    branch: str
+    content: str | None
+    served: str | None
+    last: CommitTold | None
+    arrival: Arrival | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "object": self.content,
+            "served": self.served,
+            "commit": self.last.as_dict() if self.last else None,
+            "arrival": self.arrival.as_dict() if self.arrival else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PathWhereabouts:
+    """Who changed a path last, saltenv by saltenv."""
+
+    path: str
+    saltenvs: tuple[PathPresence, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether all saltenvs have the same content."""
+        return len({p.content for p in self.saltenvs}) == 1
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        rows = [p.as_dict() for p in self.saltenvs]
+        return {"version": 1, "kind": PATH, "path": self.path, "same": self.same, "saltenvs": rows}
+
+
+def where(
+    work: Workplace, word: str, *, only: str | None = None
+) -> Whereabouts | TicketWhereabouts | PathWhereabouts:
+    """Where `word` is. only: take it for a commit, ticket or path. Raises UsageError, GitError."""
+    found = read_word(work, word, only=only)
+    if found.kind == TICKET:
+        return _where_ticket(work, found.value)
+    if found.kind == PATH:
+        return _where_path(work, found.value)
+    return _where_commit(work, found)
+
+
+def _served_commits(work: Workplace) -> list[str]:
+    """What the saltenvs are to serve and what masters said that they serve, as far as it is here."""
+    found = [work.wanted(s).commit for s in work.config.saltenvs]
+    found += [
+        r.commit for s in work.config.saltenvs for r in work.state.residences if r.saltenv == s.name
+    ]
+    return present(work, [c for c in found if c])
+
+
+def present(work: Workplace, names: Iterable[str]) -> list[str]:
+    """Those of the hashes `names` that are commits here. Raises GitError."""
+    given = "".join(f"{name}\n" for name in dict.fromkeys(names))
+    form = "--batch-check=%(objectname) %(objecttype)"
+    rows = work.git.out("cat-file", form, stdin=given.encode()).splitlines() if given else []
+    return [row.split()[0] for row in rows if row.endswith(" commit")]
+
+
+def _where_commit(work: Workplace, reading: Reading) -> Whereabouts:
+    commit = reading.value
+    past = Past(work, [commit, *_served_commits(work)])
+    family = past.links.family([commit])
+    alike = commits.same_patch(work.git, commit, past.starts)
+    family |= past.links.family(alike)
+    fate = past.fate(family)
+    rows = tuple(_presence(past, fate, commit, s) for s in work.config.saltenvs)
+    about = commits.told(work.git, work.pattern, [commit])[commit]
+    return Whereabouts(about, reading.said, rows)
+
+
+def _presence(past: Past, fate: Fate, commit: str, saltenv: Saltenv) -> Presence:
+    line = past.line(saltenv)
+    if line is None:
+        return Presence(saltenv.name, saltenv.branch, NO_BRANCH)
+    turns = fate.turns(line)
+    state = ABSENT if not turns else THERE if turns[-1].there else REVERTED
+    wanted = past.wanted(saltenv)
+    return Presence(
+        saltenv.name,
+        saltenv.branch,
+        state,
+        how=_how(past, turns, commit),
+        turns=tuple((t.there, _arrival(past, saltenv, t.commit, t.by)) for t in turns),
+        served=_is_there(past, fate, wanted.commit),
+        wanted=wanted,
+        masters=tuple(_masters(past, fate, saltenv)),
+    )
+
+
+def _how(past: Past, turns: Sequence[Turn], commit: str) -> str:
+    if not turns:
+        return ""
+    if turns[0].commit == commit:
+        return BY_ANCESTRY
+    return BY_PICK if turns[0].commit in past.links.family([commit]) else BY_PATCH
+
+
+def _arrival(past: Past, saltenv: Saltenv, commit: str, by: str) -> Arrival:
+    promotion = past.through(saltenv, by) or past.through(saltenv, commit)
+    time = promotion.time if promotion else past.graph.times[by]
+    return Arrival(commit, by, time, promotion)
+
+
+def _is_there(past: Past, fate: Fate, commit: str | None) -> bool | None:
+    """Whether the commit has the change; None for one that is not here."""
+    return fate.is_there(commit) if commit and commit in past.graph.parents else None
+
+
+def _masters(past: Past, fate: Fate, saltenv: Saltenv) -> Iterable[OnMaster]:
+    rows = [r for r in past.work.state.residences if r.saltenv == saltenv.name]
+    for master, now in sorted(past.work.state.serving(saltenv.name).items()):
+        since = None
+        for row in (r for r in rows if r.master == master):
+            if not _is_there(past, fate, row.commit):
+                since = None
+            elif since is None:
+                since = row.since
+        yield OnMaster(master, now.commit, _is_there(past, fate, now.commit), since)
+
+
+# Tickets
+
+
+def _where_ticket(work: Workplace, ticket: str) -> TicketWhereabouts:
+    found = _of_ticket(work, ticket)
+    past = Past(work, [*found, *_served_commits(work)])
+    families = _families(past, found)
+    fates = [(family[0], past.fate(past.links.family(family))) for family in families]
+    rows = tuple(_ticket_presence(past, fates, found, s) for s in work.config.saltenvs)
+    return TicketWhereabouts(ticket, tuple(found[c] for c, _ in fates), rows)
+
+
+def _of_ticket(work: Workplace, ticket: str) -> dict[str, CommitTold]:
+    """The commits that name `ticket`, and those without a ticket that came by a branch that names it."""
+    heads = list(dict.fromkeys(work.refs.heads.values()))
+    options = ("--topo-order", "--fixed-strings", "--regexp-ignore-case", f"--grep={ticket}")
+    naming = commits.log(work.git, work.pattern, *options, revisions=heads) if heads else {}
+    merges = [c for c in naming.values() if c.line.merge and _merges_ticket(work, c, ticket)]
+    found = {k: c for k, c in naming.items() if not c.line.merge and ticket in c.line.tickets}
+    ranges = [[*c.line.parents[1:], f"^{c.line.parents[0]}"] for c in merges[:_MOST_MERGES]]
+    persistent = [f"^{h}" for h in trailers.persistent_heads(work.config, work.refs.heads)]
+    for branch, head in work.refs.heads.items():
+        if ticket in tickets.find(branch, work.pattern) and not work.config.of_branch(branch):
+            ranges.append([head, *persistent])
+    for revisions in ranges:
+        brought = commits.log(work.git, work.pattern, "--no-merges", revisions=revisions)
+        found.update({k: c for k, c in brought.items() if not c.line.tickets})
+    return found
+
+
+def _merges_ticket(work: Workplace, merge: CommitTold, ticket: str) -> bool:
+    return ticket in tickets.find(tickets.merged_branch(merge.line.subject), work.pattern)
+
+
+def _families(past: Past, found: dict[str, CommitTold]) -> list[list[str]]:
+    """The commits `found` by change, the oldest first; reverts of one another are no changes of their own."""
+    keys = commits.patch_keys(past.work.git, found)
+    families: list[list[str]] = []
+    for commit in sorted(found, key=lambda c: (found[c].time, c)):
+        if any(r in found for r in _reverted(past, commit)):
+            continue
+        kin = past.links.family([commit])
+        same = (
+            f
+            for f in families
+            if f[0] in kin or (keys.get(f[0]) and keys.get(f[0]) == keys.get(commit))
+        )
+        family = next(same, None)
+        if family is None:
+            families.append([commit])
+        else:
+            family.append(commit)
+    return families
+
+
+def _reverted(past: Past, commit: str) -> Iterable[str]:
+    """What `commit` reverts, and what that was picked from or to."""
+    for target in past.links.reverts.get(commit, ()):
+        yield from past.links.family([target])
+
+
+def _ticket_presence(
+    past: Past,
+    fates: Sequence[tuple[str, Fate]],
+    found: dict[str, CommitTold],
+    saltenv: Saltenv,
+) -> TicketPresence:
+    rows = [(c, fate, _presence(past, fate, c, saltenv)) for c, fate in fates]
+    there = [p for _, _, p in rows if p.state == THERE]
+    arrivals = [p.last for p in there if p.last]
+    through = {a.promotion.id: a.promotion for a in arrivals if a.promotion}
+    state = COMPLETE if rows and len(there) == len(rows) else PARTLY if there else ABSENT
+    if rows and rows[0][2].state == NO_BRANCH:
+        state = NO_BRANCH
+    masters = [{m.master for m in p.masters if m.there} for _, _, p in rows]
+    return TicketPresence(
+        saltenv.name,
+        saltenv.branch,
+        state,
+        there=len(there),
+        served=sum(p.served is True for _, _, p in rows),
+        since=max((a.time for a in arrivals), default=None),
+        promotions=tuple(sorted(through.values(), key=lambda p: p.time)),
+        missing=tuple(found[c] for c, _, p in rows if p.state == ABSENT),
+        reverted=tuple(found[c] for c, _, p in rows if p.state == REVERTED),
+        masters=tuple(sorted(set.intersection(*masters))) if masters else (),
+    )
+
+
+# Paths
+
+
+def _where_path(work: Workplace, path: str) -> PathWhereabouts:
+    past = Past(work)
+    rows = tuple(_path_presence(past, path, s) for s in work.config.saltenvs)
+    return PathWhereabouts(path, rows)
+
+
+def _path_presence(past: Past, path: str, saltenv: Saltenv) -> PathPresence:
+    work, line = past.work, past.line(saltenv)
+    head = work.refs.heads.get(saltenv.branch)
+    if head is None or line is None:
+        return PathPresence(saltenv.name, saltenv.branch, None, None, None, None)
+    last = commits.last_change(work.git, head, path)
+    wanted = past.wanted(saltenv).commit
+    try:
+        served = commits.object_at(work.git, wanted, path) if wanted else None
+    except GitError:  # a hold may name a commit that is not here
+        served = None
+    return PathPresence(
+        saltenv.name,
+        saltenv.branch,
+        commits.object_at(work.git, head, path),
+        served,
+        commits.told(work.git, work.pattern, [last])[last] if last else None,
+        _arrival(past, saltenv, last, line.brought_by(last)) if last else None,
+    )

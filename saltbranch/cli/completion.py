@@ -1,0 +1,54 @@
+"""Completion of words: from what the local repository knows; the network is not touched, and nothing is said."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from saltbranch.errors import SaltbranchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.actions.workplace import Workplace
+
+
+def tags(incomplete: str) -> list[str]:
+    """The remote's tags, as last read."""
+    work = _workplace()
+    return _fitting(work.refs.tags, incomplete) if work else []
+
+
+def branches(incomplete: str) -> list[str]:
+    """The remote's branches, as last read."""
+    work = _workplace()
+    return _fitting(work.refs.heads, incomplete) if work else []
+
+
+def promotions(incomplete: str) -> list[str]:
+    """The ids of promotions in the journal, the newest first."""
+    work = _workplace()
+    return _fitting(_ids(work), incomplete) if work else []
+
+
+def points(incomplete: str) -> list[str]:
+    """Whatever names a commit: tags, branches, promotions."""
+    work = _workplace()
+    return _fitting([*work.refs.tags, *work.refs.heads, *_ids(work)], incomplete) if work else []
+
+
+def _workplace() -> Workplace | None:
+    """What a verb without --config would work in; None where there is nothing of the kind."""
+    from saltbranch.actions.workplace import open_workplace
+
+    with contextlib.suppress(SaltbranchError, OSError):
+        return open_workplace(None, fetch=False)
+    return None
+
+
+def _ids(work: Workplace) -> list[str]:
+    return [p.id for p in reversed(work.state.promotions)]
+
+
+def _fitting(words: Iterable[str], incomplete: str) -> list[str]:
+    """A name with a character that the shell or the terminal would act on is left out."""
+    return [w for w in words if w.startswith(incomplete) and w.isprintable() and " " not in w]

@@ -1,0 +1,115 @@
+"""``saltbranch history``."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from saltbranch.actions.history import Entry, history
+from saltbranch.cli.looking_back import FetchOption, local_time, workplace
+from saltbranch.cli.options import ConfigOption, JsonOption, print_json, saltenv_names
+from saltbranch.durations import parse_since
+from saltbranch.history import printable
+
+_STYLES = {
+    "promotion": "green",
+    "release": "green",
+    "hotfix": "magenta",
+    "hold": "yellow",
+    "rollback": "red",
+    "override": "red",
+    "debt": "red",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `app`."""
+    app.command("history")(_history)
+
+
+def _history(
+    saltenv: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SALTENV]",
+            help="Only this saltenv; all of them otherwise.",
+            autocompletion=saltenv_names,
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=0, help="How many entries; 0 for all.")
+    ] = 50,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Not what is older: a length of time (2d) or a date (2026-03-01).",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The syncs of masters, too, where they are recorded.")
+    ] = False,
+    fetch: FetchOption = True,
+) -> int:
+    """List what was done with the saltenvs: promotions, hotfixes, holds, rollbacks, overrides; the newest first.
+
+    It is read from the journal, and from the merge commits where the journal lacks something.
+
+    \b
+    Examples:
+      saltbranch history
+      saltbranch history prod --since 7d
+      saltbranch history --all --limit 0
+      saltbranch history prod --json | jq '.entries[] | {time, by, tickets}'
+    """
+    begin = parse_since(since, time.time()) if since else None
+    work = workplace(config, fetch=fetch, quiet=as_json)
+    result = history(work, saltenv, limit=limit, since=begin, syncs=everything)
+    if as_json:
+        print_json(result.as_dict())
+        return 0
+    console = Console(highlight=False)
+    for entry in result.entries:
+        console.print(_line(entry), soft_wrap=True)
+    if not result.entries:
+        console.print("nothing yet" if not (saltenv or since) else "nothing that fits")
+    if result.more:
+        console.print(f"and {result.more} older: --limit 0 shows all", style="dim")
+    return 0
+
+
+def _line(entry: Entry) -> Text:
+    """When, what, where, from -> to, tickets, who, why."""
+    line = Text(f"{local_time(entry.time)}  ", style="dim")
+    line.append(f"{entry.what:<9} ", _STYLES.get(entry.what, ""))
+    line.append(printable(entry.saltenv) or "-", "bold")
+    words = [_from_to(entry)]
+    words += [f"tag {entry.tag}"] if entry.tag else []
+    words += [", ".join(entry.tickets)] if entry.tickets else []
+    words += [f"by {entry.by}"] if entry.by else []
+    words += [f"until {entry.until}"] if entry.until else []
+    words += [f"({entry.reason})"] if entry.reason else []
+    line.append("  ".join(["", *(printable(w) for w in words if w)]), "not bold")
+    if entry.what in ("promotion", "release", "hotfix"):
+        line.append(f"  {printable(entry.id)}", "dim")
+    if entry.via != "journal":
+        line.append(f"  (known by its {entry.via})", "dim")
+    return line
+
+
+def _from_to(entry: Entry) -> str:
+    source = f"{entry.source} " if entry.source else ""
+    old, new = (c[:12] if c else "" for c in (entry.old, entry.new))
+    if entry.what in ("hold", "rollback"):
+        return f"at {new}" + (f" instead of {old}" if old and old != new else "")
+    if old and new:
+        return f"{source}{old} -> {new}"
+    return f"{source}{new}".strip()

@@ -1,0 +1,37 @@
+"""What the verbs that look back share: where they read, and how they show times and commits."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from saltbranch.actions.workplace import Workplace, open_workplace
+from saltbranch.cli import progress
+from saltbranch.errors import RemoteError
+
+FetchOption = Annotated[
+    bool,
+    typer.Option(
+        "--fetch/--no-fetch",
+        help="Read the remote first; otherwise what it had when it was last read counts.",
+    ),
+]
+
+
+def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
+    """Where the verb reads. Raises SaltbranchError."""
+    try:
+        with progress.shown(enabled=fetch and not quiet) as say:
+            return open_workplace(config, say, fetch=fetch)
+    except RemoteError as err:
+        err.hint = "\n  -> ".join(
+            [*filter(None, [err.hint]), "--no-fetch shows what was last read"]
+        )
+        raise
+
+
+def local_time(seconds: float) -> str:
+    """`seconds` since 1970 on the clock of this machine."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

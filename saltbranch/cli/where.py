@@ -1,0 +1,218 @@
+"""``saltbranch where``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from saltbranch.actions import where as action
+from saltbranch.actions.past import COMMIT, PATH, TICKET
+from saltbranch.actions.where import (
+    Arrival,
+    PathPresence,
+    PathWhereabouts,
+    Presence,
+    TicketPresence,
+    TicketWhereabouts,
+    Whereabouts,
+)
+from saltbranch.cli.completion import points
+from saltbranch.cli.looking_back import FetchOption, local_time, workplace
+from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.commits import CommitTold
+from saltbranch.errors import UsageError
+from saltbranch.history import printable
+from saltbranch.serving import BY_HOLD, BY_TAG, Wanted
+
+_STATES = {
+    action.THERE: "[green]there[/]",
+    action.REVERTED: "[red]reverted[/]",
+    action.ABSENT: "[dim]not there[/]",
+    action.NO_BRANCH: "[red]the remote has no such branch[/]",
+    action.COMPLETE: "[green]complete[/]",
+    action.PARTLY: "[yellow]partly[/]",
+}
+_MOST = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `app`."""
+    app.command("where")(_where)
+
+
+def _where(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="COMMIT|TICKET|PATH",
+            help="A hash, tag, branch, promotion, ticket, or a path of the repository.",
+            autocompletion=points,
+        ),
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    commit: Annotated[bool, typer.Option("--commit", help="It is a commit.")] = False,
+    ticket: Annotated[bool, typer.Option("--ticket", help="It is a ticket.")] = False,
+    path: Annotated[bool, typer.Option("--path", help="It is a path.")] = False,
+    fetch: FetchOption = True,
+) -> int:
+    """Show in which saltenvs a commit, a ticket or the last change of a path is, since when, and how it came.
+
+    A cherry-pick counts as what it was picked from, and what was reverted as not there.
+
+    \b
+    Examples:
+      saltbranch where 1a2b3c4d
+      saltbranch where KEY-12
+      saltbranch where salt/app/init.sls
+      saltbranch where v1.2.0 --json | jq '.saltenvs[] | {saltenv, state, served}'
+    """
+    chosen = [kind for kind, wanted in ((COMMIT, commit), (TICKET, ticket), (PATH, path)) if wanted]
+    if len(chosen) > 1:
+        raise UsageError("--commit, --ticket and --path exclude each other")
+    work = workplace(config, fetch=fetch, quiet=as_json)
+    result = action.where(work, what, only=chosen[0] if chosen else None)
+    if as_json:
+        print_json(result.as_dict())
+        return 0
+    console = Console(highlight=False)
+    for line in lines(result):
+        console.print(line, soft_wrap=True)
+    return 0
+
+
+def lines(result: Whereabouts | TicketWhereabouts | PathWhereabouts) -> Iterator[str]:
+    """The picture for people."""
+    if isinstance(result, Whereabouts):
+        yield _commit(result.about)
+        width = _width(result.saltenvs)
+        for row in result.saltenvs:
+            yield from _presence(row, width)
+    elif isinstance(result, TicketWhereabouts):
+        yield from _ticket(result)
+    else:
+        yield from _path(result)
+
+
+def _width(rows: Iterable[Presence | TicketPresence | PathPresence]) -> int:
+    return max((len(row.saltenv) for row in rows), default=0)
+
+
+def _presence(row: Presence, width: int) -> Iterator[str]:
+    indent = " " * (width + 2)
+    if row.state in (action.ABSENT, action.NO_BRANCH):
+        yield f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}{_serving(row)}"
+        yield from (f"{indent}{line}" for line in _masters(row) if row.served)
+        return
+    (_, first), *later = row.turns
+    picked = ""
+    if row.how != action.BY_ANCESTRY:
+        picked = f" as [cyan]{first.commit[:12]}[/] ({row.how})"
+    yield f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}{picked}, {_since(first)}{_serving(row)}"
+    for there, arrival in later:
+        what = "brought back" if there else "[red]reverted[/]"
+        yield f"{indent}{what} by [cyan]{arrival.commit[:12]}[/], {_since(arrival)}"
+    yield from (f"{indent}{line}" for line in _masters(row))
+
+
+def _since(arrival: Arrival) -> str:
+    when = f"since {local_time(arrival.time)}"
+    promotion = arrival.promotion
+    if promotion:
+        by = f" by {_shown(promotion.by)}" if promotion.by else ""
+        return f"{when} through {promotion.kind} {_shown(promotion.id)}{by}"
+    return when if arrival.by == arrival.commit else f"{when} through [cyan]{arrival.by[:12]}[/]"
+
+
+def _serving(row: Presence) -> str:
+    """What is worth saying of what the saltenv serves: where it is not what the branch has."""
+    if row.wanted is None or row.served is None:
+        return ""
+    if row.served is (row.state == action.THERE):
+        return ""
+    return f"; [yellow]{'still served' if row.served else 'not served'}[/]{_because(row.wanted)}"
+
+
+def _because(wanted: Wanted) -> str:
+    if wanted.why == BY_HOLD and wanted.commit:
+        reason = f" ({_shown(wanted.hold.reason)})" if wanted.hold and wanted.hold.reason else ""
+        return f": held at {wanted.commit[:12]}{reason}"
+    if wanted.why == BY_TAG:
+        return f": it follows tags, now {_shown(wanted.tag)}"
+    return ""
+
+
+def _masters(row: Presence) -> Iterator[str]:
+    for master in row.masters:
+        name = _shown(master.master)
+        if master.there:
+            since = f" since {local_time(master.since)}" if master.since is not None else ""
+            yield f"served by {name}{since}"
+        elif row.state == action.THERE:
+            why = "an unknown commit" if master.there is None else "still"
+            yield f"[yellow]not served by {name}[/], {why} {master.commit[:12]}"
+
+
+def _ticket(result: TicketWhereabouts) -> Iterator[str]:
+    number = len(result.changes)
+    yield f"[bold]{_shown(result.ticket)}[/]: {_many(number, 'commit')}"
+    for change in result.changes[:_MOST]:
+        yield f"  {_commit(change)}"
+    if number > _MOST:
+        yield f"  and {number - _MOST} more"
+    width = _width(result.saltenvs)
+    for row in result.saltenvs if result.changes else ():
+        yield from _ticket_presence(row, number, width)
+
+
+def _ticket_presence(row: TicketPresence, number: int, width: int) -> Iterator[str]:
+    indent = " " * (width + 2)
+    text = f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}"
+    if row.state == action.PARTLY:
+        text += f" ({row.there} of {_many(number, 'commit')})"
+    if row.since is not None:
+        text += f" since {local_time(row.since)}"
+    if row.promotions:
+        text += f" through {', '.join(_shown(p.id) for p in row.promotions[-3:])}"
+    if row.served != row.there:
+        text += f"; [yellow]{row.served} of {number} served[/]"
+    yield text
+    for what, found in (("lacks", row.missing), ("[red]reverted[/]", row.reverted)):
+        if row.there or row.reverted:
+            yield from (f"{indent}{what} {_commit(c)}" for c in found[:_MOST])
+    if row.masters and row.state == action.COMPLETE:
+        yield f"{indent}served by {', '.join(map(_shown, row.masters))}"
+
+
+def _path(result: PathWhereabouts) -> Iterator[str]:
+    same = "the same everywhere" if result.same else "[yellow]not the same everywhere[/]"
+    yield f"[bold]{_shown(result.path)}[/]: {same}"
+    width = _width(result.saltenvs)
+    first = next((r.content for r in result.saltenvs if r.content), None)
+    for row in result.saltenvs:
+        content = row.content[:12] if row.content else "[dim]not there[/]"
+        mark = (
+            "" if result.same or not row.content or row.content == first else " [yellow]differs[/]"
+        )
+        yield f"[bold]{row.saltenv:<{width}}[/]  {content}{mark}"
+        if row.last and row.arrival:
+            yield f"{' ' * (width + 2)}{_commit(row.last)}, {_since(row.arrival)}"
+        if row.served != row.content:
+            yield f"{' ' * (width + 2)}[yellow]served is another content:[/] {(row.served or 'none')[:12]}"
+
+
+def _commit(told: CommitTold) -> str:
+    line = told.line
+    return f"[cyan]{line.commit[:12]}[/] {_shown(line.subject)} [dim]({_shown(line.author)})[/]"
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text))

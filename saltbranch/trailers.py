@@ -1,0 +1,193 @@
+"""Promotions told by the trailers of merge commits: what is left where the journal is not, or was never written.
+
+A promotion counts for a saltenv when its merge stands on the line of first parents of that saltenv's branch, or came
+in by a merge there (a pull request of a `promote/` branch). Trailers are the last paragraph of a message, as
+git-interpret-trailers(1) reads it. Whoever may merge into the branch may write them, so nothing in them is trusted to
+have the right shape, and the merge must really have brought the commit that they name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from saltbranch import commits, events
+from saltbranch.config import Config, Saltenv
+from saltbranch.events import Event, Promotion
+from saltbranch.git import Git
+from saltbranch.lineage import Graph, Line
+
+VIA = "trailers"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_KINDS = (events.PROMOTION, "release", "hotfix")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A merge commit and what its trailers say. `time`: the committer's, seconds since 1970."""
+
+    commit: str
+    time: float
+    id: str
+    kind: str
+    source: str
+    source_commit: str
+    target: str
+    by: str
+    tickets: tuple[str, ...] = ()
+    digest: str = ""
+    served_before: str | None = None
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` may be the id of a promotion (journal.new_id)."""
+    return _ID.fullmatch(text) is not None and "-" in text
+
+
+def parse(commit: str, time: float, text: str) -> Told | None:
+    """What the trailers `text` of a merge commit say, one in a line; None where they tell of no promotion."""
+    values: dict[str, str] = {}
+    for row in text.splitlines():
+        key, colon, value = row.partition(":")
+        if colon:
+            values.setdefault(key.strip().lower(), value.strip())
+    id_, target = values.get("promotion-id", ""), values.get("promoted-to", "")
+    source, _, source_commit = values.get("promoted-from", "").rpartition(" ")
+    kind = values.get("promotion-kind", events.PROMOTION)
+    if kind not in _KINDS or not (_ID.fullmatch(id_) and target and events.is_hash(source_commit)):
+        return None
+    before = values.get("served-before", "")
+    return Told(
+        commit=commit,
+        time=time,
+        id=id_,
+        kind=kind,
+        source=source.strip(),
+        source_commit=source_commit,
+        target=target,
+        by=values.get("promoted-by", ""),
+        tickets=tuple(t.strip() for t in values.get("tickets", "").split(",") if t.strip()),
+        digest=values.get("plan-digest", ""),
+        served_before=before if events.is_hash(before) else None,
+    )
+
+
+def read(git: Git, heads: Iterable[str]) -> list[Told]:
+    """What the merge commits in the history of `heads` tell. Raises GitError."""
+    form = "--format=%H%n%ct%n%(trailers:only=true,unfold=true)"
+    args = ("log", "-z", "--merges", "--basic-regexp", "--grep=^Promotion-Id:", form, "--stdin")
+    text = git.out(*args, config=commits.CONFIG, stdin="\n".join([*heads, ""]).encode())
+    rows = (entry.split("\n", 2) for entry in text.split("\0") if entry)
+    found = (parse(row[0], float(row[1]), row[2]) for row in rows if len(row) == 3)
+    return [told for told in found if told]
+
+
+def detours(told: Iterable[Told], graph: Graph, config: Config, saltenv: Saltenv) -> dict[str, str]:
+    """Where the line of a saltenv's branch leaves the first parents: at the merges that were made above it.
+
+    After a promotion a lower branch may be fast-forwarded to the merge; what it was before came into that by the
+    second parent. (A hotfix is the exception: what is below was contained in the first parent already.)
+    """
+    above = [s for s in config.saltenvs if saltenv in config.chain(s) and s != saltenv]
+    targets = {s.branch for s in above} | {s.name for s in above}
+    merges = (t for t in told if t.target in targets and t.kind != "hotfix")
+    parents = ((t.commit, graph.parents.get(t.commit, ())) for t in merges)
+    return {commit: found[1] for commit, found in parents if len(found) > 1}
+
+
+def promotions(told: Sequence[Told], graph: Graph, line: Line, saltenv: Saltenv) -> list[Promotion]:
+    """Those that `line`, the history of the saltenv's branch, has; the oldest first."""
+    mine = [t for t in told if t.target in (saltenv.name, saltenv.branch) and t.commit in line]
+    found: dict[str, Promotion] = {}
+    for item in sorted(mine, key=lambda t: line.position(t.commit)):
+        merge = _arrival(item, graph, line)
+        if merge is not None and item.id not in found:
+            found[item.id] = _promotion(item, graph, merge, saltenv)
+    return list(found.values())
+
+
+def _arrival(item: Told, graph: Graph, line: Line) -> str | None:
+    """The commit of the line by which the promotion came: its own merge, or that of a pull request."""
+    first, *others = graph.parents[item.commit]
+    brought = any(line.has(other, item.source_commit) for other in others)
+    if not brought or line.has(first, item.source_commit):
+        return None
+    merge = line.brought_by(item.commit)
+    return merge if merge == item.commit or item.commit in graph.side(merge) else None
+
+
+def _promotion(item: Told, graph: Graph, merge: str, saltenv: Saltenv) -> Promotion:
+    return Promotion(
+        id=item.id,
+        kind=item.kind,
+        time=graph.times[merge],
+        by=item.by,
+        saltenv=saltenv.name,
+        branch=saltenv.branch,
+        source=item.source,
+        source_commit=item.source_commit,
+        old=graph.parents[merge][0],
+        new=merge,
+        served_before=item.served_before,
+        tag="",
+        tickets=item.tickets,
+        digest=item.digest,
+        via=VIA,
+    )
+
+
+def all_promotions(
+    told: Sequence[Told], graph: Graph, config: Config, heads: Mapping[str, str]
+) -> list[Promotion]:
+    """Those of every saltenv, the oldest first. heads: branch to commit."""
+    found = []
+    for saltenv in config.saltenvs:
+        head = heads.get(saltenv.branch)
+        if head:
+            line = graph.line(head, detours(told, graph, config, saltenv))
+            found += promotions(told, graph, line, saltenv)
+    return sorted(found, key=lambda p: p.time)
+
+
+def merge(journal: Sequence[Promotion], told: Iterable[Promotion]) -> list[Promotion]:
+    """All promotions, each once: in the journal's order, and those that only trailers tell of by their time."""
+    known = {p.id for p in journal}
+    found = list(journal)
+    for promotion in told:
+        if promotion.id not in known:
+            known.add(promotion.id)
+            later = (n for n, p in enumerate(found) if p.time > promotion.time)
+            found.insert(next(later, len(found)), promotion)
+    return found
+
+
+def as_events(found: Iterable[Promotion]) -> list[Event]:
+    """Journal events for promotions, so that a missing journal can be written anew; `rebuilt` says so in each."""
+    return [_event(p) for p in found]
+
+
+def _event(promotion: Promotion) -> Event:
+    data = promotion.as_dict()
+    head = ("id", "time", "by", "via")
+    details = {k: v for k, v in data.items() if k not in head and v is not None}
+    if promotion.served_before:
+        details["served_before"] = promotion.served_before
+    details["rebuilt"] = True
+    return Event(events.PROMOTION, promotion.id, promotion.time, promotion.by, details)
+
+
+def rebuilt(git: Git, config: Config, heads: Mapping[str, str]) -> list[Event]:
+    """The promotions that a missing journal should have, from the trailers alone. Raises GitError."""
+    starts = persistent_heads(config, heads)
+    told = read(git, starts) if starts else []
+    if not told:
+        return []
+    graph = commits.read_graph(git, starts)
+    return as_events(all_promotions(told, graph, config, heads))
+
+
+def persistent_heads(config: Config, heads: Mapping[str, str]) -> list[str]:
+    """The heads of the saltenvs' branches, each once."""
+    found = (heads.get(s.branch) for s in config.saltenvs)
+    return list(dict.fromkeys(h for h in found if h))
