@@ -24,12 +24,17 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
     """Where the verb reads. Raises SaltbranchError."""
     try:
         with progress.shown(enabled=fetch and not quiet) as say:
-            return open_workplace(config, say, fetch=fetch)
+            work = open_workplace(config, say, fetch=fetch)
     except RemoteError as err:
         err.hint = "\n  -> ".join(
             [*filter(None, [err.hint]), "--no-fetch shows what was last read"]
         )
         raise
+    if work.repo.problem and not quiet:
+        typer.echo(
+            f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True
+        )
+    return work
 
 
 def local_time(seconds: float) -> str:
