@@ -22,7 +22,7 @@ from saltbranch.cli.options import (
     saltenv_names,
 )
 from saltbranch.durations import parse_until, shown_duration
-from saltbranch.errors import EXIT_PENDING, SaltbranchError
+from saltbranch.errors import EXIT_PENDING, RemoteError, SaltbranchError
 from saltbranch.history import printable
 
 LocalOption = Annotated[
@@ -143,7 +143,7 @@ def _run(
     yes: bool,
     as_json: bool,
 ) -> int:
-    work = open_mirror(config_path(config)) if local else flow_run.workplace(config, quiet=as_json)
+    work = _workplace(config, local=local, quiet=as_json)
     found = build(work)
     if plan or not as_json:
         _show(found, work, as_json=as_json)
@@ -155,6 +155,16 @@ def _run(
     with progress.shown(enabled=not as_json) as say:
         done = action.record(work, lambda: build(work), found, say)
     return _follow(work, done, as_json=as_json)
+
+
+def _workplace(config: str | None, *, local: bool, quiet: bool) -> Workplace:
+    if local:
+        return open_mirror(config_path(config))
+    try:
+        return flow_run.workplace(config, quiet=quiet)
+    except RemoteError as err:
+        err.hint += "; on a master, --local does it at once without the remote"
+        raise
 
 
 def _locally(work: Workplace, found: HoldPlan, *, as_json: bool) -> int:
