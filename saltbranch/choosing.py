@@ -39,8 +39,8 @@ def choose(
     """
     git = mirror.git
     found = Choices()
-    head, found.problem = _accept_journal(git, refs, write=write)
     last = choices.load(root, None, now) or Choices()
+    head, found.problem = _accept_journal(root, git, refs, last.journal, write=write)
     state = _holds(root, git, head, last, found)
     for saltenv in saltenvs:
         hold = state.hold(saltenv.name, now)
@@ -76,24 +76,27 @@ def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
 
 def state_of(root: str, git: Git, refs: Refs) -> State:
     """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
-    head, _ = _accept_journal(git, refs, write=False)
+    head, _ = _accept_journal(root, git, refs, "", write=False)
     told = journal.read(git, head or None)
     return events.replay([*told, *_news(pendingholds.load(root), told)])
 
 
-def _accept_journal(git: Git, refs: Refs, *, write: bool) -> tuple[str, str]:
-    """The head of the journal to believe, and what is wrong with the fetched one."""
-    if refs.kept == refs.journal:
-        return refs.kept, ""
-    try:
-        journal.check_chain(git, refs.kept or None, refs.journal or None)
-    except GitError as err:
-        how = f"git --git-dir={git.directory} update-ref -d {KEPT_REF}"
-        return refs.kept, _clean(
-            f"{err.message}; the holds that stood in it stay in force ({err.hint}; to accept what the remote"
-            f" has: {how})"
-        )
-    if write:
+def _accept_journal(root: str, git: Git, refs: Refs, last: str, *, write: bool) -> tuple[str, str]:
+    """The head of the journal to believe, and what is wrong with the fetched one.
+
+    last: the head that was believed before, for a mirror that was rebuilt since.
+    """
+    kept = refs.kept or last
+    if kept != refs.journal:
+        try:
+            journal.check_chain(git, kept or None, refs.journal or None)
+        except GitError as err:
+            how = f"rm {choices.path(root)}; git --git-dir={git.directory} update-ref -d {KEPT_REF}"
+            return kept, _clean(
+                f"{err.message}; the holds that stood in it stay in force ({err.hint}; to accept what the"
+                f" remote has: {how})"
+            )
+    if write and refs.kept != refs.journal:
         git.out("update-ref", KEPT_REF, refs.journal)
         refs.kept = refs.journal
     return refs.journal, ""
@@ -101,13 +104,16 @@ def _accept_journal(git: Git, refs: Refs, *, write: bool) -> tuple[str, str]:
 
 def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> State:
     """The holds; those of the journal alone are kept in `found`, so that it need not be read whole each time."""
-    pending = pendingholds.load(root)
-    start, since = (None, None) if pending else _start(git, head, last)
-    told = journal.read(git, head or None, since=since)
+    start, since = _start(git, head, last)
+    told = journal.read(git, head or None, since=since) if since != head else []
     state = events.replay(told, start)
     found.journal = head
     found.holds = json.dumps([hold.as_dict() for hold in state.holds.values()])
-    return events.replay(_news(pending, told), state)
+    pending = pendingholds.load(root)
+    if pending:
+        told = journal.read(git, head) if head and git.commit_or_none(head) else []
+        state = events.replay(_news(pending, told), state)
+    return state
 
 
 def _start(git: Git, head: str, last: Choices) -> tuple[State | None, str | None]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-    from saltbranch.actions.sync import SaltenvResult
+    from saltbranch.actions.outcome import SaltenvResult
     from saltbranch.prepared import Prepared
 
 

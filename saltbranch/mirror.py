@@ -187,8 +187,12 @@ class Mirror:
 
     def is_healthy(self) -> bool:
         """Whether git can read its refs and the commits that these name."""
-        done = self.git.run("for-each-ref", "--format=%(objecttype) %(tree)", "refs/heads")
+        done = self.git.run("for-each-ref", "--format=%(objecttype) %(tree)")
         return done.code == 0 and not done.err
+
+    def has_history(self, commit: str) -> bool:
+        """Whether all commits that `commit` contains are here."""
+        return self.git.run("rev-list", "--quiet", "--end-of-options", commit).code == 0
 
     def is_whole(self, commit: str) -> bool:
         """Whether the history of `commit` is here, and all its files (reads every one of them)."""
@@ -201,7 +205,11 @@ class Mirror:
         return True
 
     def _has_all_files(self) -> bool:
-        return all(self.is_whole(commit) for commit in self.branches().values())
+        refs = self.refs()
+        journals = (head for head in (refs.journal, refs.kept) if head)
+        return all(map(self.has_history, journals)) and all(
+            map(self.is_whole, refs.branches.values())
+        )
 
     def rebuild(self) -> str:
         """Put a damaged mirror aside, for a look at it, and start an empty one; its new path."""
@@ -214,6 +222,8 @@ class Mirror:
 
     def tidy(self) -> None:
         """Pack what many small fetches left, when there is enough of it (git-gc(1), gc.auto's measure)."""
+        if len(_names(f"{self.path}/refs/tags")) > 30:
+            self.git.run("pack-refs", "--all")  # hundreds of small files would slow down every look
         packs = sum(n.endswith(".pack") for n in _names(f"{self.path}/objects/pack"))
         loose = len(_names(f"{self.path}/objects/17"))
         if packs > 50 or loose > 27:

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saltbranch.actions.sync import SaltenvResult
+    from saltbranch.actions.outcome import SaltenvResult
     from saltbranch.prepared import Prepared
 
 _PATIENCE = 20  # seconds for importing Salt and handing over; a healthy master needs about one

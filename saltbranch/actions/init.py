@@ -13,7 +13,8 @@ import yaml
 from saltbranch import config as configuration
 from saltbranch import files, locate, notify, publishing, saltmaster
 from saltbranch.actions import prepare
-from saltbranch.actions.sync import SyncResult, os_error, sync
+from saltbranch.actions.outcome import SyncResult
+from saltbranch.actions.sync import os_error, sync
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import mask, require_version
 from saltbranch.history import printable

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from saltbranch import events, files, pendingholds, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions import sync as syncing
-from saltbranch.actions.sync import SaltenvResult, SyncResult
+from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Event
 from saltbranch.mirror import Mirror

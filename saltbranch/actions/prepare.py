@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from saltbranch import config as configuration
 from saltbranch import files, locate, masterconf, prepared, proc, saltmaster, targets, topfile
-from saltbranch.actions.sync import FIRST, MISSING, SaltenvResult, SyncResult, os_error, select
+from saltbranch.actions.outcome import FIRST, MISSING, SaltenvResult, SyncResult
+from saltbranch.actions.sync import os_error, select
 from saltbranch.choices import BY_NOTHING, Choice, Choices
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, RefusedError

@@ -12,7 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from saltbranch import events, files, journal, pendingholds, publishing
-from saltbranch.actions.sync import SaltenvResult, os_error
+from saltbranch.actions.outcome import SaltenvResult
+from saltbranch.actions.sync import os_error
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
 from saltbranch.events import Event

@@ -10,12 +10,19 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import choices, files, locate, prepared, proc
+from saltbranch import choices, files, locate, prepared
+from saltbranch.actions.outcome import (
+    FAILED,
+    FIRST,
+    MISSING,
+    REFUSED,
+    REPAIRED,
+    SWITCHED,
+)
+from saltbranch.actions.outcome import SaltenvResult as SaltenvResult
+from saltbranch.actions.outcome import SyncResult as SyncResult
 from saltbranch.errors import (
-    EXIT_PARTIAL,
-    EXIT_PENDING,
     GitError,
-    RefusedError,
     RemoteError,
     SaltbranchError,
     UsageError,
@@ -33,102 +40,8 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
-# What a saltenv's `state` can be in the result.
-UNCHANGED, FIRST, SWITCHED, REWRITTEN, REPAIRED = (
-    "unchanged", "first", "switched", "rewritten", "repaired",
-)  # fmt: skip
-REFUSED, MISSING, FAILED = "refused", "missing", "failed"
 
-
-class SaltenvResult:
-    """What happened to one saltenv; `old` and `new` are full commit hashes or None.
-
-    why: what decides which commit it serves: branch, tag, hold or nothing. held: the reason of the hold.
-    """
-
-    __slots__ = (
-        "branch", "changed", "held", "message", "new", "old", "saltenv", "state", "tag", "why",
-    )  # fmt: skip
-
-    def __init__(self, saltenv: str, branch: str, old: str | None, new: str | None) -> None:
-        self.saltenv = saltenv
-        self.branch = branch
-        self.old = old
-        self.new = new
-        self.changed = False
-        self.state = UNCHANGED
-        self.message = ""
-        self.why = choices.BY_BRANCH
-        self.tag = ""
-        self.held = ""
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain data, the shape of `--json`."""
-        return {
-            "saltenv": self.saltenv,
-            "branch": self.branch,
-            "old": self.old,
-            "new": self.new,
-            "changed": self.changed,
-            "state": self.state,
-            "message": self.message,
-            "why": self.why,
-            "tag": self.tag or None,
-            "held": self.held or None,
-        }
-
-
-class SyncResult:
-    """What a sync did, or with `plan` would do.
-
-    notes: what was done beside switching. problems: what a person must look at, of no saltenv alone.
-    """
-
-    __slots__ = ("notes", "plan", "problems", "restart_needed", "saltenvs")
-
-    def __init__(
-        self,
-        saltenvs: list[SaltenvResult],
-        *,
-        plan: bool,
-        restart_needed: str | None,
-        notes: list[str],
-        problems: Sequence[str] = (),
-    ) -> None:
-        self.saltenvs = saltenvs
-        self.plan = plan
-        self.restart_needed = restart_needed
-        self.notes = notes
-        self.problems = list(problems)
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was, or with `plan` would be, changed."""
-        return bool(self.notes) or any(s.changed for s in self.saltenvs)
-
-    @property
-    def exit_code(self) -> int:
-        """0, 1, 3, 4 or 20, as README.md explains them."""
-        failed = sum(s.state in (FAILED, MISSING) for s in self.saltenvs)
-        if failed:
-            return EXIT_PARTIAL if failed < len(self.saltenvs) else 1
-        if self.problems or any(s.state == REFUSED for s in self.saltenvs):
-            return RefusedError.exit_code
-        return EXIT_PENDING if self.plan and self.changed else 0
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain data, the shape of `--json`; `restart_needed` is null or the reason."""
-        return {
-            "version": 1,
-            "plan": self.plan,
-            "saltenvs": [s.as_dict() for s in self.saltenvs],
-            "notes": self.notes,
-            "problems": self.problems,
-            "restart_needed": self.restart_needed,
-        }
-
-
-class _Job:
+class Job:
     """A saltenv whose served commit should move."""
 
     __slots__ = ("choice", "damaged", "proven", "result", "saltenv", "slots", "switched", "was")
@@ -150,7 +63,8 @@ class Run:
     """What one run works with."""
 
     __slots__ = (
-        "choices", "fresh", "mirror", "notes", "offline", "ready", "refs", "restated", "say", "served", "verify",
+        "choices", "fresh", "mirror", "news", "notes", "offline", "ready", "refs", "restated", "say", "served",
+        "verify",
     )  # fmt: skip
 
     def __init__(self, mirror: Mirror, say: Say | None) -> None:
@@ -160,6 +74,7 @@ class Run:
         self.fresh = False  # the configuration was checked anew, so nothing proven before counts
         self.verify = False
         self.offline = False
+        self.news = False  # the journal, or what else decides beside the branches, has changed
         self.restated = False  # the record has a new reason for a commit that is served already
         self.ready: Prepared
         self.refs: Refs
@@ -393,19 +308,25 @@ def _reconcile(
     run.served = prepared.load_served(ready.root)
     run.choices = _choose(run, write=not plan)
     wanted = select(ready.saltenvs, only)
-    jobs: list[_Job] = []
+    jobs: list[Job] = []
     results = []
     for saltenv in wanted:
         result, job = _decide(run, saltenv)
         results.append(result)
         if job:
             jobs.append(job)
-    if plan:
-        _in_parallel([lambda job=job: _judge_only(run, job) for job in jobs])  # type: ignore[misc]
-    else:
-        _apply(run, jobs, notify)
+    if jobs or run.fresh:
+        from saltbranch.actions import switching
+
+        if plan:
+            switching.judge(run, jobs)
+        else:
+            switching.apply(run, jobs, notify)
+    if not plan:
         if run.restated:
             prepared.save_served(ready.root, run.served)
+        if run.news:
+            run.mirror.tidy()
         if run.verify and not only:
             ready.boot = files.boot_id()
             prepared.save(ready)
@@ -432,14 +353,25 @@ def _choose(run: Run, *, write: bool) -> Choices:
         return found
     from saltbranch import choosing
 
-    return choosing.choose(
-        ready.root, run.mirror, run.refs, ready.saltenvs, run.served, now=now, write=write
-    )
+    run.news = True
+    arguments = ready.root, run.mirror, run.refs, ready.saltenvs, run.served
+    try:
+        return choosing.choose(*arguments, now=now, write=write)
+    except GitError:
+        if run.offline or not write or run.mirror.has_history(run.refs.journal):
+            raise
+    from saltbranch.actions import switching
+
+    switching.rebuild(run)
+    arguments = ready.root, run.mirror, run.refs, ready.saltenvs, run.served
+    return choosing.choose(*arguments, now=now, write=write)
 
 
 def _tell_journal(run: Run) -> None:
     """Publish what this master has to tell; a sync without news looks at the time of one file."""
     root = run.ready.root
+    if run.choices.problem:
+        return  # nothing is added to a journal that is not believed
     pending = os.path.exists(choices.pending_path(root))
     if not pending and not _is_report_due(root):
         return
@@ -474,7 +406,7 @@ def select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSal
     return [s for s in saltenvs if not only or s.name in only]
 
 
-def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, _Job | None]:
+def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None]:
     """The result for a saltenv, with a job when it is not already what it should be."""
     choice = run.choices.by_saltenv.get(saltenv.name, _OF_BRANCH)
     new = run.refs.branches.get(saltenv.branch)
@@ -514,7 +446,7 @@ def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, _Job | Non
             known.why, run.restated = choice.why, True
         result.message = choice.message if choice.level == choices.KEPT else ""
         return result, None
-    job = _Job(saltenv, slots, result, choice)
+    job = Job(saltenv, slots, result, choice)
     job.was = known.why if known else ""
     job.switched = old == new and not spoilt
     if job.switched:
@@ -540,174 +472,6 @@ def _is_edited(slots: Slots, slot: str) -> bool:
         return True
 
 
-def _judge(run: Run, job: _Job) -> None:
-    """Refuse a commit that must not be served, and note what is odd about it.
-
-    Raises RefusedError, GitError.
-    """
-    from saltbranch import admission
-
-    result = job.result
-    old, new = result.old, _commit(result)
-    odd = [job.choice.message] if job.choice.message else []
-    if job.choice.level == choices.NEW:
-        result.state = REWRITTEN
-    elif old and old != new and admission.is_rewritten(run.mirror, old, new):
-        odd += _judge_rewritten(run, job, old, new)
-    pillar_dir = run.ready.pillar_dir
-    modules = admission.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
-    if modules:
-        odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
-    result.message = "; ".join(odd)
-
-
-def _judge_rewritten(run: Run, job: _Job, old: str, new: str) -> list[str]:
-    """What is to be said of a commit that lacks what is served. Raises RefusedError, GitError."""
-    saltenv, tag = job.saltenv, job.result.tag
-    if _may_leave(run, job, old):
-        return []
-    what = f"tag {tag} goes back" if tag else f"branch {saltenv.branch!r} was rewritten"
-    if saltenv.protected:
-        raise RefusedError(
-            f"{what}: {new[:12]} does not contain {old[:12]}, which {saltenv.name} serves, and"
-            f" {saltenv.name} is protected",
-            hint="push the branch back or, if it is meant, set protected: false for one sync",
-        )
-    job.result.state = REWRITTEN
-    if tag:
-        return [f"tag {tag} does not contain {old[:12]}"]
-    return [f"the branch was rewritten, it no longer contains {old[:12]}"]
-
-
-def _may_leave(run: Run, job: _Job, old: str) -> bool:
-    """Whether the commit `old` may be left for one that does not contain it: to a hold, or back from one,
-    or from the head of a branch to one of its tags.
-    """
-    why = job.result.why
-    if choices.BY_HOLD in (why, job.was) or (job.was, why) == (choices.BY_BRANCH, choices.BY_TAG):
-        return True
-    if job.was or not run.refs.kept:
-        return False
-    from saltbranch import choosing  # a killed run has not recorded why
-
-    return choosing.was_held(run.ready.root, run.mirror.git, job.saltenv.name, old)
-
-
-def _judge_only(run: Run, job: _Job) -> None:
-    new, git = _commit(job.result), run.mirror.git
-    try:
-        if not job.switched:
-            _judge(run, job)
-            _refuse_empty(run, job, lambda folder: git.blob_or_none(new, folder) is not None)
-    except SaltbranchError as err:
-        _fail(job.result, err)
-
-
-def _refuse_empty(run: Run, job: _Job, has: Callable[[str], bool]) -> None:
-    from saltbranch import admission
-
-    states_dir, pillar_dir = run.ready.states_dir, run.ready.pillar_dir
-    served = job.slots.served()
-    had_pillar = served is not None and os.path.isdir(f"{job.slots.path(served)}/{pillar_dir}")
-    admission.refuse_empty(
-        _commit(job.result), states_dir, pillar_dir, had_pillar=had_pillar, has=has
-    )
-
-
-def _apply(
-    run: Run,
-    jobs: list[_Job],
-    notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
-) -> None:
-    _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
-    damaged = [job for job in jobs if job.damaged]
-    if damaged and not run.offline:
-        _rebuild(run)
-        _in_parallel([lambda job=job: _switch(run, job) for job in damaged])  # type: ignore[misc]
-    done = [job for job in jobs if job.result.changed]
-    if run.ready.reporter and (done or run.fresh):
-        _record(run, [job.result for job in done])
-    if not done:
-        return
-    # Told before it is recorded: whoever is killed in between tells it twice, never not at all.
-    problem = notify(run.ready, [job.result for job in done]) if notify else None
-    if problem:
-        run.notes.append(problem)
-    for job in done:
-        slot, new = job.slots.served(), job.result.new
-        if slot and new:
-            record = prepared.Served(new, slot, int(time.time()), job.result.why)
-            run.served[job.saltenv.dirname] = record
-    prepared.save_served(run.ready.root, run.served)
-    _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
-    run.mirror.tidy()
-
-
-def _record(run: Run, done: list[SaltenvResult]) -> None:
-    from saltbranch.actions import reporting
-
-    reporting.record(run.ready, run.mirror, done, run.served, fresh=run.fresh)
-
-
-def _rebuild(run: Run) -> None:
-    aside = run.mirror.rebuild()
-    run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
-    ready = run.ready
-    tags = ready.follows_tags()
-    run.mirror.fetch(ready.remote, timeout=ready.fetch_timeout, tags=tags, progress=run.say)
-
-
-def _switch(run: Run, job: _Job) -> None:
-    """Serve the new commit of one saltenv; what goes wrong stays with this saltenv."""
-    result, slots = job.result, job.slots
-    if job.damaged:
-        job.damaged, result.changed, result.message = False, True, ""
-        result.state = SWITCHED if slots.served() else FIRST
-    try:
-        if not job.switched:
-            _judge(run, job)
-            idle = slots.idle()
-            slots.bring(idle, _commit(result), run.say)
-            _refuse_empty(run, job, lambda folder: os.path.isdir(f"{slots.path(idle)}/{folder}"))
-            slots.switch(idle)
-    except SaltbranchError as err:
-        job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
-        _fail(result, err)
-    except OSError as err:
-        _fail(result, os_error(err))
-    else:
-        try:
-            clear_file_list(run.ready.cachedir, job.saltenv.name)
-        except OSError as err:
-            result.message = (
-                f"the master may overlook new files for a while: {os_error(err).message}"
-            )
-
-
-def _commit(result: SaltenvResult) -> str:
-    if result.new is None:
-        raise AssertionError(f"nothing to serve for {result.saltenv}")
-    return result.new
-
-
-def _make_sibling(job: _Job) -> None:
-    """Prepare the idle slot for the next switch; without it that switch only takes longer."""
-    slot = job.slots.served()
-    try:
-        if slot and job.result.new:
-            job.slots.make_sibling(slot, job.result.new)
-    except (SaltbranchError, OSError):
-        pass
-
-
-def _fail(result: SaltenvResult, err: SaltbranchError) -> None:
-    result.state = REFUSED if isinstance(err, RefusedError) else FAILED
-    result.changed = False
-    result.message = err.message + (f" ({err.hint})" if err.hint else "")
-    if result.old:
-        result.message += f"; still serving {result.old[:12]}"
-
-
 def os_error(err: OSError) -> SaltbranchError:
     """What the system refused, as one of our errors."""
     import errno
@@ -721,57 +485,3 @@ def os_error(err: OSError) -> SaltbranchError:
     }
     what = f"{err.filename}: " if err.filename else ""
     return SaltbranchError(f"{what}{err.strerror}", hint=hints.get(err.errno or 0, ""))
-
-
-def clear_file_list(cachedir: str, saltenv: str) -> None:
-    """Let the master list the files of `saltenv` anew (salt/fileserver/__init__.py, check_file_list_cache).
-
-    Otherwise a new sls file is unknown for `fileserver_list_cache_time` (20 s). A list being made just now,
-    marked by the folder `.<saltenv>.w`, may be of the old tree: wait until it is written, then drop it.
-    """
-    folder = f"{cachedir}/file_lists/roots"
-    cache, busy = f"{folder}/{saltenv}.p", f"{folder}/.{saltenv}.w"
-    files.unlink(cache)
-    deadline = time.monotonic() + 5
-    while os.path.exists(busy) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    files.unlink(cache)  # always: it may have been finished between any two looks
-
-
-def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run `tasks`, as many at once as there are processors. They raise nothing that is expected."""
-    if len(tasks) < 2:
-        for task in tasks:
-            task()
-        return
-    import threading  # only when there is more than one thing to do
-
-    waiting = list(reversed(tasks))
-    errors: list[BaseException] = []
-    threads = [
-        threading.Thread(target=_work, args=(waiting, errors), daemon=True)
-        for _ in range(min(len(tasks), os.cpu_count() or 1))
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except BaseException:
-        proc.kill_all()
-        raise
-    if errors:
-        raise errors[0]
-
-
-def _work(waiting: list[Callable[[], None]], errors: list[BaseException]) -> None:
-    """Do what is in `waiting` until it is empty, or until something fails here or elsewhere."""
-    while not errors:
-        try:
-            task = waiting.pop()
-        except IndexError:
-            return
-        try:
-            task()
-        except BaseException as err:
-            errors.append(err)

@@ -6,7 +6,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.actions.sync import SaltenvResult, SyncResult
+    from saltbranch.actions.outcome import SaltenvResult, SyncResult
 
 _VERBS = {"first": "served for the first time", "rewritten": "switched"}
 _PROBLEMS = ("failed", "missing", "refused")

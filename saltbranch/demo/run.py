@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from saltbranch import notify, saltmaster
 from saltbranch.actions.init import DEFAULT_BRANCHES, Answers, init
-from saltbranch.actions.sync import SaltenvResult, SyncResult, sync
+from saltbranch.actions.outcome import SaltenvResult, SyncResult
+from saltbranch.actions.sync import sync
 from saltbranch.demo import repository
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.interrupts import Interrupts

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from saltbranch.actions.init import DEFAULT_BRANCHES
-from saltbranch.actions.sync import clear_file_list
+from saltbranch.actions.switching import clear_file_list
 from saltbranch.demo import run as demo
 from saltbranch.demo.cluster import processes_of
 from saltbranch.demo.place import Place, stop

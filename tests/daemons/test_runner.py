@@ -135,6 +135,9 @@ def test_sync_switches_and_returns_plain_data(master: Master, tmp_path: Path) ->
         "changed": True,
         "state": "switched",
         "message": "",
+        "why": "branch",
+        "tag": None,
+        "held": None,
     }
     assert states(second) == {"test": "switched", "stage": "unchanged", "prod": "unchanged"}
     site.assert_serves("develop", new)

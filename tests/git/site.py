@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from saltbranch import entry, journal
-from saltbranch.actions.sync import SaltenvResult, SyncResult
+from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync as sync_action
 from saltbranch.events import Event
 from saltbranch.git import Git

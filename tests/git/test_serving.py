@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 
@@ -433,14 +431,61 @@ def test_plan_shows_holds_and_tags_and_keeps_nothing(
 
 
 def test_rebuilt_mirror_keeps_to_holds_and_tags(
-    following: Site, remote: Remote, journal: Journal, tmp_path: Path
+    following: Site, remote: Remote, journal: Journal
 ) -> None:
     old = remote.head("master")
     journal.hold("prod", old)
     following.sync_here()
     release(remote, "v1.1.0", 1)
     shutil.rmtree(following.root / "mirror.git" / "objects")
-    said = result_of(following.sync_here(), "prod")
-    assert (said.why, said.new) == ("hold", old)
+    kept = remote.git("rev-parse", "refs/saltbranch/journal")
+    remote.git("update-ref", "-d", "refs/saltbranch/journal")
+    journal.add("unhold", saltenv="prod")  # and just then somebody rewrites the journal
+    assert following.sync().code == 4
     following.assert_serves("master", old)
-    assert os.path.exists(tmp_path)
+    remote.git("update-ref", "refs/saltbranch/journal", kept)
+    result = following.sync_here()
+    said = result_of(result, "prod")
+    assert (result.exit_code, said.why, said.new) == (0, "hold", old)
+    following.assert_serves("master", old)
+
+
+def test_many_tags_do_not_stay_loose_files(following: Site, remote: Remote) -> None:
+    new = release(remote, "v1.1.0", 1)
+    for number in range(40):
+        remote.git("tag", f"v0.{number}", new)
+    following.sync_here()
+    mirror = following.root / "mirror.git"
+    assert list((mirror / "refs" / "tags").iterdir()) == []
+    assert not following.sync_here().changed
+    following.assert_serves("master", new)
+
+
+def test_damaged_journal_is_fetched_anew(served: Site, remote: Remote, journal: Journal) -> None:
+    old = remote.head("master")
+    packs = served.root / "mirror.git" / "objects" / "pack"
+    before = set(packs.iterdir())
+    journal.hold("prod", old)
+    served.sync_here()
+    brought = set(packs.iterdir()) - before
+    assert brought
+    for path in brought:
+        path.unlink()
+    (served.root / "state" / "choices").unlink()
+    remote.commit("master", {"salt/new.sls": ""})
+    result = served.sync_here()
+    assert result.exit_code == 0 and any("the mirror was damaged" in note for note in result.notes)
+    assert result_of(result, "prod").why == "hold"
+    served.assert_serves("master", old)
+    assert not served.sync_here().changed
+
+
+def test_packs_of_a_busy_journal_are_put_together(
+    served: Site, remote: Remote, journal: Journal
+) -> None:
+    packs = served.root / "mirror.git" / "objects" / "pack"
+    for number in range(60):
+        journal.add("sync", master="elsewhere", saltenvs=[], number=number)
+        assert not served.sync_here().changed
+    assert len(list(packs.glob("*.pack"))) < 30
+    assert Git(str(served.root / "mirror.git")).commit_or_none(KEPT_REF) == journal.head()

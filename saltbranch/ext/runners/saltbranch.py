@@ -19,7 +19,7 @@ from saltbranch import locate, notify, saltmaster
 from saltbranch.errors import SaltbranchError, UsageError
 
 if TYPE_CHECKING:
-    from saltbranch.actions.sync import SaltenvResult
+    from saltbranch.actions.outcome import SaltenvResult
     from saltbranch.prepared import Prepared
 
     __opts__: dict[str, Any]

@@ -1,0 +1,247 @@
+"""Switch saltenvs to the commits that they are to serve, each judged first.
+
+Loaded by a sync that has something to switch.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from saltbranch import admission, choices, files, prepared, proc
+from saltbranch.actions.outcome import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
+from saltbranch.actions.sync import os_error
+from saltbranch.errors import GitError, RefusedError, SaltbranchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from saltbranch.actions.sync import Job, Run
+    from saltbranch.prepared import Prepared
+
+
+def judge(run: Run, jobs: list[Job]) -> None:
+    """Say which of `jobs` would be refused, for a plan."""
+    _in_parallel([lambda job=job: _judge_only(run, job) for job in jobs])  # type: ignore[misc]
+
+
+def _judge(run: Run, job: Job) -> None:
+    """Refuse a commit that must not be served, and note what is odd about it.
+
+    Raises RefusedError, GitError.
+    """
+    result = job.result
+    old, new = result.old, _commit(result)
+    odd = [job.choice.message] if job.choice.message else []
+    if job.choice.level == choices.NEW:
+        result.state = REWRITTEN
+    elif old and old != new and admission.is_rewritten(run.mirror, old, new):
+        odd += _judge_rewritten(run, job, old, new)
+    pillar_dir = run.ready.pillar_dir
+    modules = admission.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
+    if modules:
+        odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
+    result.message = "; ".join(odd)
+
+
+def _judge_rewritten(run: Run, job: Job, old: str, new: str) -> list[str]:
+    """What is to be said of a commit that lacks what is served. Raises RefusedError, GitError."""
+    saltenv, tag = job.saltenv, job.result.tag
+    if _may_leave(run, job, old):
+        return []
+    what = f"tag {tag} goes back" if tag else f"branch {saltenv.branch!r} was rewritten"
+    if saltenv.protected:
+        raise RefusedError(
+            f"{what}: {new[:12]} does not contain {old[:12]}, which {saltenv.name} serves, and"
+            f" {saltenv.name} is protected",
+            hint="push the branch back or, if it is meant, set protected: false for one sync",
+        )
+    job.result.state = REWRITTEN
+    if tag:
+        return [f"tag {tag} does not contain {old[:12]}"]
+    return [f"the branch was rewritten, it no longer contains {old[:12]}"]
+
+
+def _may_leave(run: Run, job: Job, old: str) -> bool:
+    """Whether the commit `old` may be left for one that does not contain it: to a hold, or back from one,
+    or from the head of a branch to one of its tags.
+    """
+    why = job.result.why
+    if choices.BY_HOLD in (why, job.was) or (job.was, why) == (choices.BY_BRANCH, choices.BY_TAG):
+        return True
+    if job.was or not run.refs.kept:
+        return False
+    from saltbranch import choosing  # a killed run has not recorded why
+
+    return choosing.was_held(run.ready.root, run.mirror.git, job.saltenv.name, old)
+
+
+def _judge_only(run: Run, job: Job) -> None:
+    new, git = _commit(job.result), run.mirror.git
+    try:
+        if not job.switched:
+            _judge(run, job)
+            _refuse_empty(run, job, lambda folder: git.blob_or_none(new, folder) is not None)
+    except SaltbranchError as err:
+        _fail(job.result, err)
+
+
+def _refuse_empty(run: Run, job: Job, has: Callable[[str], bool]) -> None:
+    states_dir, pillar_dir = run.ready.states_dir, run.ready.pillar_dir
+    served = job.slots.served()
+    had_pillar = served is not None and os.path.isdir(f"{job.slots.path(served)}/{pillar_dir}")
+    admission.refuse_empty(
+        _commit(job.result), states_dir, pillar_dir, had_pillar=had_pillar, has=has
+    )
+
+
+def apply(
+    run: Run,
+    jobs: list[Job],
+    notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
+) -> None:
+    """Switch all of `jobs`; what goes wrong with one stays with it."""
+    _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
+    damaged = [job for job in jobs if job.damaged]
+    if damaged and not run.offline:
+        rebuild(run)
+        _in_parallel([lambda job=job: _switch(run, job) for job in damaged])  # type: ignore[misc]
+    done = [job for job in jobs if job.result.changed]
+    if run.ready.reporter and (done or run.fresh):
+        _record(run, [job.result for job in done])
+    if not done:
+        return
+    # Told before it is recorded: whoever is killed in between tells it twice, never not at all.
+    problem = notify(run.ready, [job.result for job in done]) if notify else None
+    if problem:
+        run.notes.append(problem)
+    for job in done:
+        slot, new = job.slots.served(), job.result.new
+        if slot and new:
+            record = prepared.Served(new, slot, int(time.time()), job.result.why)
+            run.served[job.saltenv.dirname] = record
+    prepared.save_served(run.ready.root, run.served)
+    _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
+    run.mirror.tidy()
+
+
+def _record(run: Run, done: list[SaltenvResult]) -> None:
+    from saltbranch.actions import reporting
+
+    reporting.record(run.ready, run.mirror, done, run.served, fresh=run.fresh)
+
+
+def rebuild(run: Run) -> None:
+    """Put a damaged mirror aside and fetch a new one. Raises RemoteError, GitError."""
+    aside = run.mirror.rebuild()
+    run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
+    ready = run.ready
+    tags = ready.follows_tags()
+    run.mirror.fetch(ready.remote, timeout=ready.fetch_timeout, tags=tags, progress=run.say)
+    run.refs = run.mirror.refs(tags=tags)
+
+
+def _switch(run: Run, job: Job) -> None:
+    """Serve the new commit of one saltenv; what goes wrong stays with this saltenv."""
+    result, slots = job.result, job.slots
+    if job.damaged:
+        job.damaged, result.changed, result.message = False, True, ""
+        result.state = SWITCHED if slots.served() else FIRST
+    try:
+        if not job.switched:
+            _judge(run, job)
+            idle = slots.idle()
+            slots.bring(idle, _commit(result), run.say)
+            _refuse_empty(run, job, lambda folder: os.path.isdir(f"{slots.path(idle)}/{folder}"))
+            slots.switch(idle)
+    except SaltbranchError as err:
+        job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
+        _fail(result, err)
+    except OSError as err:
+        _fail(result, os_error(err))
+    else:
+        try:
+            clear_file_list(run.ready.cachedir, job.saltenv.name)
+        except OSError as err:
+            result.message = (
+                f"the master may overlook new files for a while: {os_error(err).message}"
+            )
+
+
+def _commit(result: SaltenvResult) -> str:
+    if result.new is None:
+        raise AssertionError(f"nothing to serve for {result.saltenv}")
+    return result.new
+
+
+def _make_sibling(job: Job) -> None:
+    """Prepare the idle slot for the next switch; without it that switch only takes longer."""
+    slot = job.slots.served()
+    try:
+        if slot and job.result.new:
+            job.slots.make_sibling(slot, job.result.new)
+    except (SaltbranchError, OSError):
+        pass
+
+
+def _fail(result: SaltenvResult, err: SaltbranchError) -> None:
+    result.state = REFUSED if isinstance(err, RefusedError) else FAILED
+    result.changed = False
+    result.message = err.message + (f" ({err.hint})" if err.hint else "")
+    if result.old:
+        result.message += f"; still serving {result.old[:12]}"
+
+
+def clear_file_list(cachedir: str, saltenv: str) -> None:
+    """Let the master list the files of `saltenv` anew (salt/fileserver/__init__.py, check_file_list_cache).
+
+    Otherwise a new sls file is unknown for `fileserver_list_cache_time` (20 s). A list being made just now,
+    marked by the folder `.<saltenv>.w`, may be of the old tree: wait until it is written, then drop it.
+    """
+    folder = f"{cachedir}/file_lists/roots"
+    cache, busy = f"{folder}/{saltenv}.p", f"{folder}/.{saltenv}.w"
+    files.unlink(cache)
+    deadline = time.monotonic() + 5
+    while os.path.exists(busy) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    files.unlink(cache)  # always: it may have been finished between any two looks
+
+
+def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run `tasks`, as many at once as there are processors. They raise nothing that is expected."""
+    if len(tasks) < 2:
+        for task in tasks:
+            task()
+        return
+    import threading  # only when there is more than one thing to do
+
+    waiting = list(reversed(tasks))
+    errors: list[BaseException] = []
+    threads = [
+        threading.Thread(target=_work, args=(waiting, errors), daemon=True)
+        for _ in range(min(len(tasks), os.cpu_count() or 1))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        proc.kill_all()
+        raise
+    if errors:
+        raise errors[0]
+
+
+def _work(waiting: list[Callable[[], None]], errors: list[BaseException]) -> None:
+    """Do what is in `waiting` until it is empty, or until something fails here or elsewhere."""
+    while not errors:
+        try:
+            task = waiting.pop()
+        except IndexError:
+            return
+        try:
+            task()
+        except BaseException as err:
+            errors.append(err)
