@@ -108,15 +108,23 @@ def _presence(row: Presence, width: int) -> Iterator[str]:
         yield f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}{_serving(row)}"
         yield from (f"{indent}{line}" for line in _masters(row) if row.served)
         return
-    (_, first), *later = row.turns
-    picked = ""
-    if row.how != action.BY_ANCESTRY:
-        picked = f" as [cyan]{first.commit[:12]}[/] ({row.how})"
-    yield f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}{picked}, {_since(first)}{_serving(row)}"
-    for there, arrival in later:
-        what = "brought back" if there else "[red]reverted[/]"
-        yield f"{indent}{what} by [cyan]{arrival.commit[:12]}[/], {_since(arrival)}"
+    yield f"[bold]{row.saltenv:<{width}}[/]  {_state(row)}{_serving(row)}"
+    for there, arrival in row.turns[-2::-1]:
+        what = "there" if there else f"reverted by [cyan]{arrival.commit[:12]}[/]"
+        yield f"{indent}before that {what}, {_since(arrival)}"
     yield from (f"{indent}{line}" for line in _masters(row))
+
+
+def _state(row: Presence) -> str:
+    """What it is now, by which commit, and since when."""
+    there, last = row.turns[-1]
+    by = f" [cyan]{last.commit[:12]}[/]"
+    if not there:
+        return f"{_STATES[action.REVERTED]} by{by}, {_since(last)}"
+    if len(row.turns) > 1:
+        return f"{_STATES[action.THERE]} again by{by}, {_since(last)}"
+    picked = "" if row.how == action.BY_ANCESTRY else f" as{by} ({row.how})"
+    return f"{_STATES[action.THERE]}{picked}, {_since(last)}"
 
 
 def _since(arrival: Arrival) -> str:
@@ -202,7 +210,8 @@ def _path(result: PathWhereabouts) -> Iterator[str]:
         if row.last and row.arrival:
             yield f"{' ' * (width + 2)}{_commit(row.last)}, {_since(row.arrival)}"
         if row.served != row.content:
-            yield f"{' ' * (width + 2)}[yellow]served is another content:[/] {(row.served or 'none')[:12]}"
+            served = f"served is {row.served[:12]}" if row.served else "not served"
+            yield f"{' ' * (width + 2)}[yellow]{served}[/]"
 
 
 def _commit(told: CommitTold) -> str:

@@ -131,6 +131,14 @@ def test_a_cherry_pick_is_the_same_change(clone: Clone, options: tuple[str, ...]
     assert (found(clone, pick)["test"].state, found(clone, pick)["test"].how) == (THERE, how)
 
 
+def test_a_cherry_pick_of_a_file_whose_name_is_a_pattern(clone: Clone) -> None:
+    made = clone.commit({":(glob)*/x.sls": "a"}, "A", on="develop")
+    clone.commit({"salt/x.sls": "a"}, "Another", on="stage")
+    clone.pick(made, "master")
+    clone.push("develop", "stage", "master")
+    assert states(clone, made) == [THERE, ABSENT, THERE]
+
+
 def test_a_pick_with_other_content_counts_by_its_message_alone(clone: Clone) -> None:
     clone.commit({"salt/a.sls": "one\n"}, "Before", on="develop")
     made = clone.commit({"salt/a.sls": "one\ntwo\n"}, "A", on="develop")
@@ -191,6 +199,11 @@ def test_a_revert_takes_it_away_and_its_revert_brings_it_back(clone: Clone) -> N
     assert [(t, a.commit) for t, a in rows["test"].turns] == [
         (True, made), (False, gone), (True, back),
     ]  # fmt: skip
+    said = clone.run("where", made).out.splitlines()
+    assert f"there again by {back[:12]}, since" in said[1]
+    assert f"before that reverted by {gone[:12]}, since" in said[2]
+    assert "before that there, since" in said[3]
+    assert f"reverted by {gone[:12]}, since" in said[4] and second in said[4]
 
 
 def test_change_and_revert_that_come_together_were_never_there(clone: Clone) -> None:
