@@ -424,6 +424,11 @@ def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
 def _follow(follow: FollowModel | None, where: str) -> str | None:
     if follow is None:
         return None
+    if any(ord(c) < 32 or ord(c) == 127 for c in follow.tags):
+        raise ConfigError(
+            f"{where}: {follow.tags!r} holds a control character",
+            hint="no tag has one, so leave it out",
+        )
     try:
         re.compile(follow.tags)
     except (re.error, OverflowError, RecursionError) as err:

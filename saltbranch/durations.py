@@ -10,6 +10,8 @@ from saltbranch.errors import UsageError
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*")
 
+_LATEST = 253_402_300_799  # the end of the year 9999, as far as datetime counts
+
 
 def parse_duration(text: str, where: str) -> float:
     """Seconds: `90s`, `30m`, `2h`, `1d 12h`. Raises UsageError naming `where`."""
@@ -35,6 +37,8 @@ def parse_until(text: str, now: float) -> float:
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
     except (ValueError, OverflowError, OSError):
         moment = now + parse_duration(text, "--until")
+    if moment > _LATEST:
+        raise UsageError(f"--until {text}: nobody lives to see that", hint="leave it out")
     if moment <= now:
         raise UsageError(f"--until {text}: that has passed", hint="name a later time, or none")
     return moment

@@ -6,6 +6,7 @@ imports neither typer nor GitPython nor Salt nor a YAML parser.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` would bring `enum` with it
 import os
 import sys
 
@@ -23,12 +24,19 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
     arguments = sys.argv[1:]
+    _signal.signal(_signal.SIGTERM, _interrupt)
     quick = _quick_sync(arguments)
     code = guarded(quick or _ordinary)
     if quick:
         sys.stderr.flush()
         os._exit(code)  # without taking the interpreter apart first
     sys.exit(code)
+
+
+def _interrupt(_signum: int, _frame: object) -> None:
+    """End as ^C does; a second one ends at once, which is safe as well."""
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def guarded(work: Callable[[], int]) -> int:

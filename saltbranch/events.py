@@ -52,7 +52,7 @@ class Event:
 
     def names(self) -> list[str]:
         """The commits that the event speaks of and that must not be lost while it counts."""
-        keys = ("commit", "new", "old", "source_commit", "served_before")
+        keys = ("commit", "hold_moves_to", "new", "served_before")
         found = [self.commit_of(k) for k in keys]
         return list(dict.fromkeys(c for c in found if c))
 
@@ -66,8 +66,16 @@ def parse_message(commit: str, message: str) -> Event | None:
     """The event of a journal commit; None for what is none, or of a version that is not known."""
     try:
         data = json.loads(message.partition("\n\n")[2])
+    except (ValueError, RecursionError):
+        return None
+    return from_dict(data, commit)
+
+
+def from_dict(data: Any, commit: str = "") -> Event | None:
+    """The event that the JSON of the journal stands for; None for what is none, or of a version that is not known."""
+    try:
         time = from_iso(data["time"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     kind, name, by = data.get("event"), data.get("id"), data.get("by")
     if data.get("version") != VERSION or kind not in KINDS:
@@ -111,6 +119,25 @@ class Hold:
             "since": iso(self.since),
             "until": iso(self.until) if self.until is not None else None,
         }
+
+
+def hold_from_dict(data: Mapping[str, Any]) -> Hold:
+    """What Hold.as_dict() gave; `event` and `from_commit`, which it leaves out, are empty. Raises ValueError."""
+    texts = [data.get(k) for k in ("saltenv", "commit", "kind", "reason", "by", "since")]
+    saltenv, commit, kind, reason, by, since = (t if isinstance(t, str) else "" for t in texts)
+    if not saltenv or not is_hash(commit):
+        raise ValueError(f"no hold: {data!r}")
+    until = data.get("until")
+    return Hold(
+        saltenv=saltenv,
+        commit=commit,
+        kind=kind,
+        reason=reason,
+        by=by,
+        since=from_iso(since),
+        until=from_iso(until) if isinstance(until, str) else None,
+        event="",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +248,9 @@ class State:
         return {r.master: r for r in self.residences if r.saltenv == saltenv and r.until is None}
 
 
-def replay(events: Iterable[Event]) -> State:
-    """What follows from `events`, the oldest first."""
-    state = State()
+def replay(events: Iterable[Event], start: State | None = None) -> State:
+    """What follows from `events`, the oldest first. start: what followed from those before them, which is changed."""
+    state = start or State()
     for event in events:
         state.events.append(event)
         _APPLY.get(event.kind, _nothing)(state, event)
@@ -287,7 +314,7 @@ def _hold(state: State, event: Event) -> None:
         return
     try:
         until = from_iso(event.text("until")) if event.text("until") else None
-    except ValueError:
+    except (ValueError, OverflowError):
         until = None
     state.holds[saltenv] = Hold(
         saltenv=saltenv,
@@ -324,7 +351,7 @@ def _sync(state: State, event: Event) -> None:
             continue
         try:
             since = from_iso(when) if isinstance(when, str) else event.time
-        except ValueError:
+        except (ValueError, OverflowError):
             since = event.time
         _serve(state, Residence(master, saltenv, new, since, None))
 

@@ -129,6 +129,10 @@ class Lock:
         """From now on the lock lasts until also every program started from here has ended."""
         os.set_inheritable(self.fd, True)  # noqa: FBT003
 
+    def keep_from_children(self) -> None:
+        """From now on programs started from here do not keep it: a credential helper may outlive us."""
+        os.set_inheritable(self.fd, False)  # noqa: FBT003
+
     def __exit__(self, *_exc: object) -> None:
         os.close(self.fd)
 

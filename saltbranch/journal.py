@@ -19,18 +19,22 @@ from saltbranch.events import Event
 from saltbranch.git import Git
 
 REF = "refs/saltbranch/journal"
+_ROOT = "The journal of saltbranch: one commit for each event\n"
 # git knows it without having it stored (object-file.c, cached objects); pushing it sends it along.
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
-def read(git: Git, head: str | None, *, since: str | None = None) -> list[Event]:
+def read(
+    git: Git, head: str | None, *, since: str | None = None, limit: int | None = None
+) -> list[Event]:
     """The events up to the journal commit `head`, the oldest first; those after `since` only.
 
-    What is no event is passed over. Raises GitError.
+    limit: of the newest commits only so many. What is no event is passed over. Raises GitError.
     """
     if head is None:
         return []
     args = ["log", "--first-parent", "--reverse", "-z", "--format=%H%n%B"]
+    args += [f"--max-count={limit}"] if limit is not None else []
     args += ["--end-of-options", head, *([f"^{since}"] if since else []), "--"]
     found = []
     for entry in git.out(*args).split("\0"):
@@ -52,24 +56,28 @@ def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[
     No ref moves here. Raises GitError.
     """
     person = identity(git)
+    if head is None:
+        # A root of its own, so that also the first event can have further parents.
+        head = git.out("commit-tree", "-m", _ROOT, _EMPTY_TREE, config=person).strip()
+    here = _present(git, [c for event in new for c in event.names()])
     written = []
     for event in new:
-        parents = [head] if head else []
-        # A root commit would read as the end of the journal, so the first event names nothing.
-        parents += [c for c in _present(git, event.names()) if c not in parents] if head else []
+        parents = [head, *(c for c in event.names() if c in here)]
         args = [word for parent in parents for word in ("-p", parent)]
         head = git.out(
-            "commit-tree", *args, "-m", event.message(), _EMPTY_TREE, config=person
-        ).strip()
+            "commit-tree", *args, "-F", "-", _EMPTY_TREE, config=person, stdin=event.message().encode()
+        ).strip()  # fmt: skip
         written.append(replace(event, commit=head))
-    if head is None:
-        raise AssertionError("nothing to append")
     return head, written
 
 
-def _present(git: Git, commits: list[str]) -> list[str]:
+def _present(git: Git, commits: Sequence[str]) -> set[str]:
     """Those that are here; an event may speak of one that is not any more."""
-    return [c for c in commits if git.commit_or_none(c)]
+    if not commits:
+        return set()
+    names = "".join(f"{c}\n" for c in dict.fromkeys(commits))
+    found = git.out("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=names.encode())
+    return {line.split(" ")[0] for line in found.splitlines() if line.endswith(" commit")}
 
 
 def new_id(now: float | None = None) -> str:

@@ -61,6 +61,38 @@ _HINTS = (
 )  # fmt: skip
 
 
+_BRANCHES = "+refs/heads/*:refs/heads/*"
+_JOURNAL = "+refs/saltbranch/*:refs/saltbranch/*"
+_TAGS = "+refs/tags/*:refs/tags/*"
+JOURNAL_REF = "refs/saltbranch/journal"
+# The last journal that was accepted, where no fetch moves or prunes it.
+KEPT_REF = "refs/kept/journal"
+
+
+class Refs:
+    """One look at the refs of the mirror. branches: name to commit. journal, kept: commits, empty when there is none.
+
+    tags: lines of object name and full ref, only where they were asked for.
+    """
+
+    __slots__ = ("branches", "journal", "kept", "tags")
+
+    def __init__(self, listing: str) -> None:
+        self.branches: dict[str, str] = {}
+        self.tags: list[str] = []
+        self.journal = self.kept = ""
+        for line in listing.split("\n"):  # a name may hold what else splitlines() splits at
+            oid, _, ref = line.partition(" ")
+            if ref.startswith("refs/heads/"):
+                self.branches[ref[11:]] = oid
+            elif ref.startswith("refs/tags/"):
+                self.tags.append(line)
+            elif ref == JOURNAL_REF:
+                self.journal = oid
+            elif ref == KEPT_REF:
+                self.kept = oid
+
+
 class Mirror:
     """``root/mirror.git``."""
 
@@ -89,9 +121,14 @@ class Mirror:
         os.rename(fresh, self.path)
 
     def fetch(
-        self, remote: str, *, timeout: float, progress: Callable[[str], None] | None = None
+        self,
+        remote: str,
+        *,
+        timeout: float,
+        tags: bool = False,
+        progress: Callable[[str], None] | None = None,
     ) -> None:
-        """Make the branches here those of `remote`.
+        """Make the branches and the journal here those of `remote`, and with `tags` the tags, too.
 
         timeout: seconds. Raises RemoteError when the remote cannot be read, GitError when the mirror
         itself is at fault.
@@ -100,20 +137,31 @@ class Mirror:
             if os.path.lexists(self.path):
                 raise GitError(f"the mirror {self.path} is damaged:\n  it has no config file")
             self.create()
-        done = self._fetch(remote, timeout, progress)
+        refspecs = [_BRANCHES, _JOURNAL, *([_TAGS] if tags else [])]
+        done = self._fetch(remote, refspecs, timeout, progress)
         if done.code == 0:
             return
         if ".lock': File exists" in done.complaint or "cannot lock ref" in done.complaint:
             self._remove_stale_locks()
-            done = self._fetch(remote, timeout, progress)
+            done = self._fetch(remote, refspecs, timeout, progress)
         if done.code == 0:
             return
         if not self.is_healthy() or ("object" in done.complaint and not self._has_all_files()):
             raise GitError(f"the mirror {self.path} is damaged:\n{indent(mask(done.complaint))}")
         raise remote_error(remote, done, timeout)
 
+    def fetch_journal(self, remote: str, *, timeout: float) -> None:
+        """Make only the journal here that of `remote`. Raises RemoteError."""
+        done = self._fetch(remote, [_JOURNAL], timeout, None)
+        if done.code != 0:
+            raise remote_error(remote, done, timeout)
+
     def _fetch(
-        self, remote: str, timeout: float, progress: Callable[[str], None] | None
+        self,
+        remote: str,
+        refspecs: list[str],
+        timeout: float,
+        progress: Callable[[str], None] | None,
     ) -> proc.Finished:
         talk = "--progress" if progress else "--quiet"
         return self.git.run(
@@ -121,7 +169,7 @@ class Mirror:
             talk,
             "--",
             remote,
-            "+refs/heads/*:refs/heads/*",
+            *refspecs,
             config=FETCH_CONFIG,
             timeout=timeout,
             progress=progress,
@@ -129,11 +177,13 @@ class Mirror:
 
     def branches(self) -> dict[str, str]:
         """Branch name to full commit hash, as last fetched. Raises GitError."""
-        text = self.git.out(
-            "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads"
-        )
-        pairs = (line.split(" ", 1) for line in text.splitlines())
-        return {name: commit for commit, name in pairs}
+        text = self.git.out("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads")
+        return Refs(text).branches
+
+    def refs(self, *, tags: bool = False) -> Refs:
+        """What was last fetched: branches, journal and, where asked for, tags. Raises GitError."""
+        patterns = ["refs/heads", JOURNAL_REF, KEPT_REF, *(["refs/tags"] if tags else [])]
+        return Refs(self.git.out("for-each-ref", "--format=%(objectname) %(refname)", *patterns))
 
     def is_healthy(self) -> bool:
         """Whether git can read its refs and the commits that these name."""

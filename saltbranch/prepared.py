@@ -11,19 +11,22 @@ import os
 
 from saltbranch import __version__, files
 
-FORMAT = f"saltbranch {__version__} prepared 1"
+FORMAT = f"saltbranch {__version__} prepared 2"
 
 
 class ServedSaltenv:
-    """One saltenv as a sync sees it."""
+    """One saltenv as a sync sees it. follow: a regular expression of tags, None for the branch's head."""
 
-    __slots__ = ("branch", "dirname", "name", "protected")
+    __slots__ = ("branch", "dirname", "follow", "name", "protected")
 
-    def __init__(self, name: str, branch: str, dirname: str, *, protected: bool) -> None:
+    def __init__(
+        self, name: str, branch: str, dirname: str, *, protected: bool, follow: str | None
+    ) -> None:
         self.name = name
         self.branch = branch
         self.dirname = dirname
         self.protected = protected
+        self.follow = follow
 
 
 class Prepared:
@@ -31,12 +34,13 @@ class Prepared:
 
     model: (branch, its commit, blob id) of the saltbranch.yaml in the control repository that the
     saltenvs come from, None where the machine's own file names them. gid: the group that may read checkouts, -1 for
-    none. cachedir, socket, pidfile: the master's.
+    none. cachedir, socket, pidfile: the master's. reporter: the name under which this master tells the journal what
+    it serves; empty where it does not.
     """
 
     __slots__ = (
         "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile", "pillar_dir",
-        "remote", "root", "salt_config", "saltenvs", "signatures", "socket", "states_dir",
+        "remote", "reporter", "root", "salt_config", "saltenvs", "signatures", "socket", "states_dir",
     )  # fmt: skip
 
     root: str
@@ -49,15 +53,20 @@ class Prepared:
     socket: str
     pidfile: str
     boot: str
+    reporter: str
     gid: int
     fetch_timeout: int
     model: tuple[str, str, str] | None
     saltenvs: list[ServedSaltenv]
     signatures: list[tuple[str, str]]
 
+    def follows_tags(self) -> bool:
+        """Whether any saltenv does, so that the mirror needs the remote's tags."""
+        return any(s.follow for s in self.saltenvs)
+
 
 _TEXTS = ("root", "remote", "states_dir", "pillar_dir", "master_config", "salt_config", "cachedir",
-          "socket", "pidfile", "boot")  # fmt: skip
+          "socket", "pidfile", "boot", "reporter")  # fmt: skip
 
 
 def path(root: str) -> str:
@@ -94,7 +103,7 @@ def _parse(lines: list[str]) -> Prepared | None:
                 return None
             prepared.signatures.append((words[0], words[1]))
         elif key == "saltenv":
-            prepared.saltenvs.append(ServedSaltenv(*words[:3], protected=words[3] == "1"))
+            prepared.saltenvs.append(_saltenv(words))
         elif key == "model":
             prepared.model = (words[0], words[1], words[2])
         elif key in ("gid", "fetch_timeout"):
@@ -104,6 +113,11 @@ def _parse(lines: list[str]) -> Prepared | None:
     return prepared
 
 
+def _saltenv(words: list[str]) -> ServedSaltenv:
+    name, branch, dirname, protected, follow = words
+    return ServedSaltenv(name, branch, dirname, protected=protected == "1", follow=follow or None)
+
+
 def save(prepared: Prepared) -> None:
     """Write it for the next sync."""
     lines = [FORMAT]
@@ -111,21 +125,26 @@ def save(prepared: Prepared) -> None:
     if prepared.model:
         lines.append("model\t" + "\t".join(prepared.model))
     lines += [
-        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}" for s in prepared.saltenvs
+        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}"
+        for s in prepared.saltenvs
     ]
     lines += [f"signature\t{name}\t{value}" for name, value in prepared.signatures]
     files.write_atomic(path(prepared.root), "\n".join([*lines, "end"]), durable=False)
 
 
 class Served:
-    """What the last finished sync left: commit, slot and time (seconds since 1970) for each saltenv."""
+    """What the last finished sync left: commit, slot and time (seconds since 1970) for each saltenv.
 
-    __slots__ = ("commit", "since", "slot")
+    why: as in choices.py; empty when not known.
+    """
 
-    def __init__(self, commit: str, slot: str, since: int) -> None:
+    __slots__ = ("commit", "since", "slot", "why")
+
+    def __init__(self, commit: str, slot: str, since: int, why: str = "") -> None:
         self.commit = commit
         self.slot = slot
         self.since = since
+        self.why = why
 
 
 def load_served(root: str) -> dict[str, Served]:
@@ -134,12 +153,14 @@ def load_served(root: str) -> dict[str, Served]:
     served = {}
     for line in data.decode("utf-8", "replace").splitlines():
         words = line.split("\t")
-        if len(words) == 4 and words[3].isdigit():
-            served[words[0]] = Served(words[1], words[2], int(words[3]))
+        if len(words) in (4, 5) and words[3].isdigit():
+            served[words[0]] = Served(words[1], words[2], int(words[3]), *words[4:])
     return served
 
 
 def save_served(root: str, served: dict[str, Served]) -> None:
     """Record what is served now."""
-    text = "".join(f"{d}\t{s.commit}\t{s.slot}\t{s.since}\n" for d, s in sorted(served.items()))
+    text = "".join(
+        f"{d}\t{s.commit}\t{s.slot}\t{s.since}\t{s.why}\n" for d, s in sorted(served.items())
+    )
     files.write_atomic(f"{root}/state/served", text, durable=False)

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 import yaml
 
 from saltbranch import config as configuration
-from saltbranch import files, locate, notify, saltmaster
+from saltbranch import files, locate, notify, publishing, saltmaster
 from saltbranch.actions import prepare
 from saltbranch.actions.sync import SyncResult, os_error, sync
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import mask, require_version
+from saltbranch.history import printable
 from saltbranch.mirror import Mirror
 
 DEFAULT_BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
 FIRST_FETCH = 3600  # seconds
+_PROBE = 60  # seconds for asking the remote whether it takes what this master tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,11 @@ def new_config(
         mirror = Mirror(answers.root)
         mirror.fetch(answers.remote, timeout=FIRST_FETCH, progress=say)
         production = mirror.branches().get(production_branch(answers))
-        if production and mirror.git.blob_or_none(production, locate.FILE_NAME):
-            text = render(answers, with_model=False)
-    return text
+        if production is None:
+            return text  # it went away this moment; the sync will say so
+        refusal = publishing.may_push(mirror, answers.remote, production, timeout=_PROBE)
+        has_model = mirror.git.blob_or_none(production, locate.FILE_NAME) is not None
+    return render(answers, with_model=not has_model, refusal=refusal)
 
 
 def production_branch(answers: Answers) -> str:
@@ -131,8 +135,12 @@ def check_branches(answers: Answers, heads: Mapping[str, str]) -> None:
         )
 
 
-def render(answers: Answers, *, with_model: bool) -> str:
-    """saltbranch.yaml with a comment on every key; the saltenvs left out without `with_model`."""
+def render(answers: Answers, *, with_model: bool, refusal: str | None = None) -> str:
+    """saltbranch.yaml with a comment on every key; the saltenvs left out without `with_model`.
+
+    refusal: why the remote does not take from this user what a master tells; empty when it does, None when it was
+    not asked.
+    """
     machine = f"""\
 # saltbranch: which branch of the control repository is which saltenv, and whose.
 # Every key is explained in the README; after a change: saltbranch sync --plan
@@ -147,6 +155,7 @@ root: {_scalar(answers.root)}
 master_config: {_scalar(answers.master_config)}
 salt_config: {_scalar(answers.salt_config)}
 """
+    machine += _record_syncs(refusal)
     if answers.group:
         machine += f"\n# The group that may read the checkouts.\ngroup: {_scalar(answers.group)}\n"
     if not with_model:
@@ -173,6 +182,16 @@ saltenvs:
         model += f"    minions: {json.dumps(list(answers.minions[name]))}\n"
         before = name
     return machine + model
+
+
+def _record_syncs(refusal: str | None) -> str:
+    what = "\n# Tell the journal in the repository what this master serves since when (soak times, `where`)."
+    if refusal is None:
+        return f"{what} init sets it where the remote takes it.\n# record_syncs: true\n"
+    if not refusal:
+        return f"{what}\nrecord_syncs: true\n"
+    reason = printable(refusal)[:300]
+    return f"{what}\n# This user may not push there: {reason}\n# record_syncs: true\n"
 
 
 def _scalar(text: str) -> str:

@@ -232,6 +232,11 @@ def _tag(work: Workplace, request: Request, target: Step) -> str:
     name = request.tag
     if not name:
         return ""
+    if request.via_branch:
+        raise UsageError(
+            "--tag and --via branch exclude each other: the commit to tag is there only after the pull request",
+            hint=f"afterwards: saltbranch {request.verb} --tag {name}",
+        )
     if problem := branch_name_problem(name):
         raise UsageError(f"{name!r} is no tag: {problem}", hint="for example --tag v1.2.0")
     if name in work.refs.heads:

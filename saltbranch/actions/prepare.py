@@ -5,15 +5,18 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import tempfile
+import time
 from collections.abc import Sequence
 
 from saltbranch import config as configuration
 from saltbranch import files, locate, masterconf, prepared, proc, saltmaster, targets, topfile
 from saltbranch.actions.sync import FIRST, MISSING, SaltenvResult, SyncResult, os_error, select
+from saltbranch.choices import BY_NOTHING, Choice, Choices
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import environment, mask, require_version
-from saltbranch.mirror import Mirror, remote_error
+from saltbranch.mirror import JOURNAL_REF, Mirror, Refs, remote_error
 from saltbranch.prepared import Prepared, ServedSaltenv
 from saltbranch.saltmaster import MasterOptions
 
@@ -51,8 +54,11 @@ def make_root(root: str) -> None:
         raise os_error(err) from err
 
 
-def remote_of(config_path: str) -> tuple[str, int]:
-    """URL of the remote, and how many seconds a fetch may take. Raises ConfigError."""
+def remote_of(config_path: str) -> tuple[str, int, bool]:
+    """URL of the remote, how many seconds a fetch may take, and whether it has to bring tags.
+
+    Where the saltenvs stand in the repository, the last is not known yet, so it is false. Raises ConfigError.
+    """
     machine = configuration.read_file(config_path)
     remote = machine.remote or _origin(config_path)
     if not remote:
@@ -60,7 +66,7 @@ def remote_of(config_path: str) -> tuple[str, int]:
             f"{config_path}: no remote", hint="add `remote: <URL of the control repository>`"
         )
     configuration.check_remote(remote, config_path)
-    return remote, machine.fetch_timeout
+    return remote, machine.fetch_timeout, any(s.follow for s in (machine.saltenvs or {}).values())
 
 
 def _origin(config_path: str) -> str:
@@ -123,36 +129,70 @@ def prepare(
 
 
 def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
-    """What the first sync would do, without making anything: the remote is only asked for its branches."""
-    remote, timeout = remote_of(config_path)
-    heads = remote_heads(remote, timeout)
+    """What the first sync would do, without making anything that stays.
+
+    The remote is only asked for its refs where these tell; else it is fetched into a temporary folder.
+    """
+    remote, timeout, tags = remote_of(config_path)
+    refs = _remote_refs(remote, timeout)
     machine = configuration.read_file(config_path)
-    if machine.saltenvs is None:
-        raise ConfigError(
-            f"{config_path} names no saltenvs; they stand in the control repository, which is not here yet",
-            hint="run saltbranch init first, it serves nothing that the remote does not have",
-        )
-    config = configuration.build(machine, config_path, origin=remote)
+    if machine.saltenvs is None or tags or refs.journal:
+        with tempfile.TemporaryDirectory(prefix="saltbranch-plan-") as folder:
+            mirror = Mirror(folder)
+            mirror.fetch(remote, timeout=timeout, tags=True)
+            config = load_config(config_path, mirror, mirror.branches())
+            found = _first_choices(folder, mirror, config)
+            refs = mirror.refs(tags=True)
+    else:
+        config = configuration.build(machine, config_path, origin=remote)
+        found = Choices()
     check_minions(config, saltmaster.read(config.salt_config))
     _refuse_foreign(config.master_config)
-    results = []
-    for saltenv in select(_served_saltenvs(config), only):
-        result = SaltenvResult(saltenv.name, saltenv.branch, None, heads.get(saltenv.branch))
-        result.changed = result.new is not None
-        result.state = FIRST if result.changed else MISSING
-        result.message = "" if result.changed else f"the remote has no branch {saltenv.branch!r}"
-        results.append(result)
-    return SyncResult(results, plan=True, restart_needed=None, notes=_outdated(config))
+    results = [
+        _first_result(saltenv, refs, found.by_saltenv.get(saltenv.name))
+        for saltenv in select(served_saltenvs(config), only)
+    ]
+    problems = [found.problem] if found.problem else []
+    return SyncResult(
+        results, plan=True, restart_needed=None, notes=_outdated(config), problems=problems
+    )
+
+
+def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:
+    from saltbranch import choosing
+
+    refs, saltenvs = mirror.refs(tags=True), served_saltenvs(config)
+    return choosing.choose(folder, mirror, refs, saltenvs, {}, now=time.time(), write=False)
+
+
+def _first_result(saltenv: ServedSaltenv, refs: Refs, choice: Choice | None) -> SaltenvResult:
+    head = refs.branches.get(saltenv.branch)
+    result = SaltenvResult(saltenv.name, saltenv.branch, None, head)
+    if choice and choice.why != result.why:
+        result.why, result.tag, result.held = choice.why, choice.tag, choice.held
+        result.new = choice.commit
+    result.changed = result.new is not None and not (choice and choice.level)
+    if result.changed:
+        result.state = FIRST
+    elif choice and choice.level:
+        result.state, result.message = choice.level, choice.message
+    else:
+        result.state, result.why = MISSING, BY_NOTHING
+        result.message = f"the remote has no branch {saltenv.branch!r}"
+    return result
 
 
 def remote_heads(remote: str, timeout: float) -> dict[str, str]:
     """Branch to commit, asked from the remote without keeping anything. Raises RemoteError."""
-    argv = ["git", "ls-remote", "--heads", "--", remote]
+    return _remote_refs(remote, timeout).branches
+
+
+def _remote_refs(remote: str, timeout: float) -> Refs:
+    argv = ["git", "ls-remote", "--", remote, "refs/heads/*", JOURNAL_REF]
     done = proc.run(argv, environment(os.environ), timeout=timeout)
     if done.code != 0:
         raise remote_error(remote, done, timeout)
-    lines = (line.split("\trefs/heads/", 1) for line in done.text.splitlines())
-    return {branch: commit for commit, branch in lines}
+    return Refs(done.text.replace("\t", " "))
 
 
 def check_minions(config: Config, master: MasterOptions) -> None:
@@ -275,19 +315,30 @@ def _reduce(
     ready.socket = master.event_socket
     ready.pidfile = master.pidfile
     ready.boot = files.boot_id()
+    ready.reporter = _reporter(config, master)
     ready.gid = gid
     ready.fetch_timeout = config.fetch_timeout
     ready.model = _model_source(config, mirror, branches)
-    ready.saltenvs = _served_saltenvs(config)
+    ready.saltenvs = served_saltenvs(config)
     sources = [config.path, *saltmaster.source_files(config.salt_config), *_wanted_files(config)]
     ready.signatures = [(path, files.signature(path)) for path in dict.fromkeys(sources)]
     return ready
 
 
-def _served_saltenvs(config: Config) -> list[ServedSaltenv]:
+def served_saltenvs(config: Config) -> list[ServedSaltenv]:
+    """The saltenvs as a sync sees them."""
     return [
-        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected) for s in config.saltenvs
+        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected, follow=s.follow)
+        for s in config.saltenvs
     ]
+
+
+def _reporter(config: Config, master: MasterOptions) -> str:
+    """The name under which this master tells the journal what it serves; empty where it does not."""
+    if not config.record_syncs:
+        return ""
+    name = str(master.opts.get("id") or os.uname().nodename)
+    return "".join(c if c.isprintable() else "_" for c in name)[:200]
 
 
 def _model_source(

@@ -6,12 +6,23 @@ import os
 import time
 from dataclasses import asdict, dataclass
 
-from saltbranch import files, history, masterprocess, prepared, saltmaster, targets
-from saltbranch.actions import prepare
+from saltbranch import (
+    choices,
+    choosing,
+    files,
+    history,
+    masterprocess,
+    pendingholds,
+    prepared,
+    saltmaster,
+    targets,
+)
+from saltbranch.actions import prepare, reporting
+from saltbranch.choices import Choice, Choices
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import GitError
-from saltbranch.history import CommitInfo
-from saltbranch.mirror import Mirror
+from saltbranch.history import CommitInfo, printable
+from saltbranch.mirror import Mirror, Refs
 from saltbranch.slots import Slots
 
 
@@ -20,9 +31,13 @@ class SaltenvStatus:
     """One saltenv. Counts are of commits, merges aside; None where it cannot be told.
 
     state: in_sync, behind (the remote has more), diverged (the branch was rewritten), missing (the
-    remote has no such branch) or absent (nothing is served yet). remote_ahead: commits on the branch
+    remote has no such branch, or no tag that is followed) or absent (nothing is served yet); drift: a
+    hold asks for another commit than the one that is served. remote_ahead: commits on the branch
     beyond the served one. waiting: commits of the saltenv before it that it lacks. lacking: its commits that
     the saltenv before it lacks, a hotfix for example. minions: accepted keys that it claims.
+    why: what decides which commit it is to serve: branch, tag, hold or nothing; wanted: that commit. hold: as the
+    journal has it, `pending` while only this master knows of it. drift: served is not wanted. problem: what a
+    person must look at.
     """
 
     saltenv: str
@@ -38,6 +53,12 @@ class SaltenvStatus:
     lacking: int | None
     minions: int
     checkout: str
+    why: str
+    wanted: str | None
+    tag: str | None
+    hold: dict[str, object] | None
+    drift: bool
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +66,7 @@ class Status:
     """All saltenvs, and the last sync. Times are seconds since 1970.
 
     last_good_sync: when the remote was last read and served. failure: what went wrong since.
+    problems: of the journal. unreported: whether this master has something to tell that was not published yet.
     """
 
     config: str
@@ -55,6 +77,8 @@ class Status:
     restart_needed: str | None
     unclaimed: tuple[str, ...]
     claimed_twice: tuple[str, ...]
+    problems: tuple[str, ...]
+    unreported: bool
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -68,8 +92,8 @@ def status(config_path: str) -> Status:
     """
     root = prepare.root_of(config_path)
     mirror = Mirror(root)
-    branches = mirror.branches() if mirror.exists() else {}
-    config = prepare.load_config(config_path, mirror, branches)
+    refs = mirror.refs(tags=True) if mirror.exists() else Refs("")
+    config = prepare.load_config(config_path, mirror, refs.branches)
     master = saltmaster.read(config.salt_config)
     groups = {s.name: s.minions for s in config.saltenvs}
     minions = master.accepted_minions()
@@ -78,8 +102,10 @@ def status(config_path: str) -> Status:
         name: sum(c[0][0] == name for c in claims.values() if len(c) == 1) for name in groups
     }
     served = prepared.load_served(root)
+    found, holds = _wanted(root, mirror, refs, config, served)
     rows = tuple(
-        _saltenv(config, mirror, branches, served, s, numbers[s.name]) for s in config.saltenvs
+        _saltenv(config, mirror, refs.branches, served, s, numbers[s.name], found, holds)
+        for s in config.saltenvs
     )
     failure = files.read_or_none(f"{root}/state/failure")
     return Status(
@@ -91,7 +117,32 @@ def status(config_path: str) -> Status:
         restart_needed=masterprocess.restart_reason(master.pidfile, config.master_config),
         unclaimed=tuple(m for m, c in claims.items() if not c),
         claimed_twice=tuple(m for m, c in claims.items() if len(c) > 1),
+        problems=(found.problem,) if found.problem else (),
+        unreported=os.path.exists(reporting.path(root)),
     )
+
+
+def _wanted(
+    root: str,
+    mirror: Mirror,
+    refs: Refs,
+    config: Config,
+    served: dict[str, prepared.Served],
+) -> tuple[Choices, dict[str, dict[str, object]]]:
+    """What each saltenv is to serve, and the holds that count now."""
+    saltenvs = prepare.served_saltenvs(config)
+    if not choices.sources(root, refs, saltenvs):
+        return Choices(), {}
+    found = choosing.choose(root, mirror, refs, saltenvs, served, now=now(), write=False)
+    state = choosing.state_of(root, mirror.git, refs)
+    pending = [event.id for event in pendingholds.load(root)]
+    holds = {}
+    for saltenv in saltenvs:
+        hold = state.hold(saltenv.name, now())
+        if hold:
+            texts = {"reason": printable(hold.reason), "by": printable(hold.by)}
+            holds[saltenv.name] = hold.as_dict() | texts | {"pending": hold.event in pending}
+    return found, holds
 
 
 def _saltenv(
@@ -101,6 +152,8 @@ def _saltenv(
     served: dict[str, prepared.Served],
     saltenv: Saltenv,
     minions: int,
+    found: Choices,
+    holds: dict[str, dict[str, object]],
 ) -> SaltenvStatus:
     slots = Slots(config.root, saltenv.dirname, mirror)
     slot = slots.served()
@@ -109,12 +162,15 @@ def _saltenv(
     before = config.saltenv(saltenv.promote_from) if saltenv.promote_from else None
     source = branches.get(before.branch) if before else None
     record = served.get(saltenv.dirname)
+    choice = found.by_saltenv.get(saltenv.name)
+    by_branch = choice is None or choice.why == choices.BY_BRANCH
+    wanted = head if by_branch else choice.commit if choice else None
     return SaltenvStatus(
         saltenv=saltenv.name,
         branch=saltenv.branch,
         promote_from=saltenv.promote_from,
         protected=saltenv.protected,
-        state=_state(mirror, commit, head),
+        state=_state(mirror, commit, wanted, choice),
         served=_describe_or_none(mirror, commit),
         served_since=record.since if record and record.commit == commit else None,
         head=head,
@@ -123,16 +179,24 @@ def _saltenv(
         lacking=_count_or_none(mirror, source, head),
         minions=minions,
         checkout=config.checkout(saltenv),
+        why=choices.BY_NOTHING if wanted is None else choice.why if choice else choices.BY_BRANCH,
+        wanted=wanted,
+        tag=choice.tag or None if choice else None,
+        hold=holds.get(saltenv.name),
+        drift=wanted is not None and commit != wanted,
+        problem=choice.message or None if choice else None,
     )
 
 
-def _state(mirror: Mirror, commit: str | None, head: str | None) -> str:
+def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice | None) -> str:
     if commit is None:
         return "absent"
     if head is None:
         return "missing"
     if commit == head:
         return "in_sync"
+    if choice and choice.why == choices.BY_HOLD:
+        return "drift"
     try:
         return "behind" if mirror.git.is_ancestor(commit, head) else "diverged"
     except GitError:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from saltbranch import __version__
+from saltbranch.errors import Interrupted
 
 # Verb to the module that has it, in the order of the help text.
 _MODULES = {
@@ -70,4 +71,6 @@ def run() -> int:
         return int(err.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None
+    if code == Interrupted.exit_code:  # what newer typers make of ^C
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -19,8 +19,9 @@ _STATES = {
     "in_sync": "[green]in sync[/]",
     "behind": "[yellow]behind[/]",
     "diverged": "[red]the branch was rewritten[/]",
-    "missing": "[red]the remote has no such branch[/]",
+    "missing": "[red]the remote has no such branch or tag[/]",
     "absent": "[yellow]nothing served yet[/]",
+    "drift": "[red]not at what it is held at[/]",
 }
 
 
@@ -55,6 +56,8 @@ def _status(
         return 0
     console = Console(highlight=False)
     if not watch:
+        if not console.is_terminal:
+            console = Console(highlight=False, width=10_000)  # a file keeps the lines whole
         console.print(tree(status_action(path)), soft_wrap=not console.is_terminal)
         return 0
     with Live(tree(status_action(path)), console=console, auto_refresh=False) as live:
@@ -68,6 +71,10 @@ def tree(status: Status) -> Tree:
     root = Tree(f"[bold]{escape(status.remote)}[/]  {_last_sync(status)}")
     for saltenv in status.saltenvs:
         _branch(root, saltenv)
+    for problem in status.problems:
+        root.add(f"[red]{escape(problem)}[/]")
+    if status.unreported:
+        root.add("[yellow]the journal does not know yet what this master serves[/]")
     if status.restart_needed:
         root.add(f"[yellow]restart the salt-master:[/] {escape(status.restart_needed)}")
     if status.unclaimed:
@@ -92,15 +99,36 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
     if row.served:
         age = ago(row.served.age(now()))
         node.add(
-            f"serves [cyan]{row.served.commit[:12]}[/] {escape(row.served.subject)}"
+            f"serves [cyan]{row.served.commit[:12]}[/]{_tag(row) if not row.drift else ''}"
+            f" {escape(row.served.subject)}"
             f" [dim]({escape(row.served.author)}, {age} ago)[/]"
         )
-    if row.remote_ahead:
+    if row.hold:
+        node.add(_hold(row.hold))
+    if row.problem:
+        node.add(f"[red]{escape(row.problem)}[/]")
+    if row.drift and row.wanted:
+        node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
+    if row.remote_ahead and row.why == "branch":
         node.add(f"[yellow]{_many(row.remote_ahead, 'commit')} on the remote not served yet[/]")
+    elif row.remote_ahead:
+        node.add(f"{_many(row.remote_ahead, 'commit')} of {escape(row.branch)} beyond it")
     if row.waiting:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+
+
+def _hold(hold: dict[str, object]) -> str:
+    until = f" until {hold['until']}" if hold["until"] else ""
+    pending = ", known to this master alone yet" if hold["pending"] else ""
+    what = "rolled back to" if hold["kind"] == "rollback" else "held at"
+    text = f"{what} {str(hold['commit'])[:12]}{until}: {hold['reason']} ({hold['by']}{pending})"
+    return f"[yellow]{escape(text)}[/]"
+
+
+def _tag(row: SaltenvStatus) -> str:
+    return f" (tag {escape(row.tag)})" if row.tag else ""
 
 
 def _many(number: int, noun: str) -> str:

@@ -28,6 +28,7 @@ def lines(result: SyncResult, *, quiet: bool) -> tuple[list[str], list[str]]:
             err.append(f"saltbranch: {saltenv.saltenv}: {saltenv.state}: {saltenv.message}")
         elif saltenv.changed or not quiet:
             out.append(_line(saltenv, plan=result.plan))
+    err += [f"saltbranch: {problem}" for problem in result.problems]
     if result.restart_needed and (result.changed or not quiet):
         out.append(f"restart the salt-master: {result.restart_needed}")
     return out, err
@@ -40,6 +41,10 @@ def _line(saltenv: SaltenvResult, *, plan: bool) -> str:
     else:
         verb = ("to be " if plan else "") + _VERBS.get(saltenv.state, saltenv.state)
         text = f"{saltenv.saltenv}: {saltenv.branch} {verb}, {old} -> {new}"
+    if saltenv.held and saltenv.new:
+        text += f", held at {new}: {saltenv.held}"
+    elif saltenv.tag:
+        text += f", tag {saltenv.tag}"
     return f"{text} ({saltenv.message})" if saltenv.message else text
 
 

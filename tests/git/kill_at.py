@@ -3,8 +3,10 @@
 Reads orders from stdin, a line of JSON each: the file to write the names of all steps to, the name of the
 fatal step ("" for none, "any" for whichever comes), how often that step is still let through, and
 saltbranch's own arguments. Each order is carried out by a fork, which saves it the imports; the answer
-is its exit code. A step is a call that changes a file or starts a program: Python announces each to
-its audit hooks before it is done.
+is its exit code. `hold-locally FILE DETAILS` stands for the function of that name.
+
+A step is a call that changes a file or starts a program: Python announces each to its audit hooks
+before it is done.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ import sys
 from typing import NoReturn
 
 import saltbranch.actions.prepare
+import saltbranch.actions.reporting
+import saltbranch.choosing
 import saltbranch.cli.app
 from saltbranch import entry
+from saltbranch.actions.localhold import hold_locally
+from tests.git.site import event
 
 _EVENTS = frozenset(
     "os.mkdir os.rename os.symlink os.link os.remove os.rmdir os.chmod os.chown os.utime os.truncate"
@@ -69,6 +75,9 @@ def _run(log: str, fatal: str, let_through: int, *arguments: str) -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.argv[1:] = arguments
     sys.addaudithook(hook)
+    if arguments[0] == "hold-locally":
+        hold_locally(arguments[1], event("hold", **json.loads(arguments[2])))
+        sys.exit(0)
     entry.main()
 
 

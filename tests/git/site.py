@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import Any
 
 import pytest
 
-from saltbranch import entry
+from saltbranch import entry, journal
 from saltbranch.actions.sync import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync as sync_action
+from saltbranch.events import Event
+from saltbranch.git import Git
 from tests.git.remote import Link, Remote, Script, Tree
 
 BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
@@ -219,3 +222,37 @@ def read_tree(folder: Path) -> Tree:
 def result_of(result: SyncResult, saltenv: str) -> SaltenvResult:
     """The part of a sync's result that is about `saltenv`."""
     return next(s for s in result.saltenvs if s.saltenv == saltenv)
+
+
+class Journal:
+    """The journal of a remote, written to as another machine would."""
+
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
+        self.git = Git(str(remote.path))
+
+    def head(self) -> str | None:
+        """Its newest commit."""
+        return self.remote.git("for-each-ref", "--format=%(objectname)", journal.REF) or None
+
+    def add(self, kind: str, **details: Any) -> Event:
+        """Append an event; those of syncs and holds as saltbranch writes them."""
+        head, written = journal.append(self.git, self.head(), [event(kind, **details)])
+        self.remote.git("update-ref", journal.REF, head)
+        return written[0]
+
+    def hold(self, saltenv: str, commit: str, **details: Any) -> Event:
+        """Hold `saltenv` at `commit`."""
+        details.setdefault("reason", "it breaks the app")
+        return self.add("hold", saltenv=saltenv, commit=commit, **details)
+
+    def events(self, kind: str = "") -> list[Event]:
+        """All of it, or those of one kind."""
+        found = journal.read(self.git, self.head())
+        return [e for e in found if kind in ("", e.kind)]
+
+
+def event(kind: str, **details: Any) -> Event:
+    """An event that is not written yet."""
+    now = time.time()
+    return Event(kind, journal.new_id(now), now, "Ann <ann@example.com>", details)

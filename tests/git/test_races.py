@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -163,17 +164,21 @@ def test_link_is_there_at_every_moment_of_its_replacement(tmp_path: Path) -> Non
     assert seen <= set("01234")
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("options", [[], ["--json"]])  # the quick road, and the one through typer
 def test_interrupted_by_a_person_or_a_service_manager(
-    served: Site, remote: Remote, faulty_git: FaultyGit
+    served: Site, remote: Remote, faulty_git: FaultyGit, signum: int, options: list[str]
 ) -> None:
     old = remote.head("develop")
-    for signum, code in ((2, 130), (15, -15)):
-        new = remote.commit("develop", {"salt/new.sls": f"{signum}\n"})
-        with served.start(env=faulty_git.env("slow", "checkout")) as sync:
-            wait_for_call(faulty_git, served, "checkout")
+    for verb in ("fetch", "checkout"):
+        new = remote.commit("develop", {"salt/new.sls": f"{verb}\n"})
+        with served.start(*options, env=faulty_git.env("slow", verb)) as sync:
+            wait_for_call(faulty_git, served, verb)
             sync.send_signal(signum)
-            assert sync.wait() == code
-        served.assert_serves("develop", old, new)
+            out, err = sync.communicate()
+        assert (sync.returncode, out) == (130, "")
+        assert err == "saltbranch: interrupted; what was served is still served\n"
+        served.assert_serves("develop", old)
         assert served.sync("--wait", "30").code == 0
         served.assert_serves("develop", new)
         old = new

@@ -18,7 +18,7 @@ import yaml
 from saltbranch.errors import RemoteError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Remote, Submodule
-from tests.git.site import BRANCHES, Site, read_tree, result_of
+from tests.git.site import BRANCHES, Journal, Site, read_tree, result_of
 
 ABSENT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -135,10 +135,14 @@ def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> Non
                 "changed": branch == "develop",
                 "state": "switched" if branch == "develop" else "unchanged",
                 "message": "",
+                "why": "branch",
+                "tag": None,
+                "held": None,
             }
             for saltenv, branch in BRANCHES.items()
         ],
         "notes": [],
+        "problems": [],
         "restart_needed": None,
     }
 
@@ -215,6 +219,42 @@ def test_plan_before_the_first_sync_makes_nothing(site: Site, remote: Remote) ->
     assert not site.root.exists() and not site.master_config.exists()
     selected = json.loads(site.sync("stage", "--plan", "--json").out)
     assert [s["saltenv"] for s in selected["saltenvs"]] == ["stage"]
+
+
+def test_plan_before_the_first_sync_knows_the_model_holds_and_tags(
+    site: Site, remote: Remote
+) -> None:
+    saltenvs = site.settings["saltenvs"]
+    saltenvs["stage"]["follow"] = {"tags": "^v"}
+    remote.git("tag", "v2", remote.head("stage"))
+    held = remote.head("master")
+    Journal(remote).hold("prod", held)
+    remote.commit("master", {"saltbranch.yaml": yaml.safe_dump({"saltenvs": saltenvs})})
+    site.configure(saltenvs=None)
+    ran = site.sync("--plan", "--json")
+    assert (ran.code, ran.err) == (3, "")
+    found = {
+        s["saltenv"]: (s["state"], s["why"], s["new"]) for s in json.loads(ran.out)["saltenvs"]
+    }
+    assert found == {
+        "test": ("first", "branch", remote.head("develop")),
+        "stage": ("first", "tag", remote.head("stage")),
+        "prod": ("first", "hold", held),
+    }
+    assert not site.root.exists() and not site.master_config.exists()
+    real = site.sync_here()
+    assert {s.saltenv: (s.state, s.why, s.new) for s in real.saltenvs} == found
+
+
+def test_plan_before_the_first_sync_says_what_is_missing(site: Site, remote: Remote) -> None:
+    site.settings["saltenvs"]["stage"]["follow"] = {"tags": "^v"}
+    site.configure()
+    remote.delete_branch("develop")
+    ran = site.sync("--plan")
+    assert ran.code == 20
+    assert "test: missing: the remote has no branch 'develop'" in ran.err
+    assert "stage: missing: no tag on branch 'stage' matches" in ran.err
+    assert "prod: master to be served for the first time" in ran.out
 
 
 def test_plan_shows_what_the_sync_then_does(served: Site, remote: Remote) -> None:

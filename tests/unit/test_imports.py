@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.git.site import Site, build_template
+from tests.git.site import Journal, Site, build_template
 
 PACKAGE = Path(__file__).parents[2] / "saltbranch"
 MODULES = {
@@ -54,6 +54,7 @@ FOUNDATIONS = {
     "git": {"errors", "proc"},
     "topfile": {"targets"},
     "prepared": {"files"},
+    "choices": {"files"},
     "masterprocess": {"files"},
     "history": {"errors", "git"},
     "mirror": {"errors", "git", "proc"},
@@ -174,6 +175,26 @@ def test_sync_without_news_imports_next_to_nothing(tmp_path: Path) -> None:
         assert foreign <= {"fcntl", "select", "signal", "time", "__future__"}
         assert "saltbranch.actions.sync" in found and "saltbranch.actions.prepare" not in found
         assert "saltbranch.config" not in found
+
+
+def test_sync_without_news_imports_no_more_for_holds_tags_and_the_journal(tmp_path: Path) -> None:
+    remote = build_template(tmp_path / "remote.git")
+    site = Site(tmp_path, remote)
+    site.settings["saltenvs"]["stage"]["follow"] = {"tags": "^v"}
+    remote.git("tag", "v1", remote.head("stage"))
+    Journal(remote).hold("prod", remote.head("master"), until="2999-01-01T00:00:00Z")
+    site.configure(record_syncs=True)
+    assert site.sync_here().exit_code == 0
+    program = "from saltbranch.entry import main; main()"
+    bare = modules_of("-c", "pass")
+    found = modules_of("-c", program, "sync", "--config", str(site.config)) - bare
+    foreign = {name for name in found if name.split(".")[0] != "saltbranch"}
+    assert foreign <= {"fcntl", "select", "signal", "time", "__future__"}
+    mine = {name.removeprefix("saltbranch.") for name in found - foreign}
+    assert mine <= {
+        "saltbranch", "actions", "actions.sync", "choices", "cli", "cli.sync_text", "entry", "errors", "files",
+        "git", "locate", "mirror", "prepared", "proc", "slots",
+    }  # fmt: skip
 
 
 def test_sync_with_news_needs_no_salt_no_gitpython_and_no_typer(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Hold a saltenv on this master at once, with nothing but its mirror: the remote may be out of reach.
+
+The event is recorded first, then served; the next sync that reaches the remote publishes it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from saltbranch import events, files, pendingholds, prepared
+from saltbranch.actions import prepare
+from saltbranch.actions import sync as syncing
+from saltbranch.actions.sync import SaltenvResult, SyncResult
+from saltbranch.errors import RefusedError, UsageError
+from saltbranch.events import Event
+from saltbranch.mirror import Mirror
+from saltbranch.prepared import Prepared
+
+
+def hold_locally(
+    config_path: str,
+    event: Event,
+    *,
+    wait: float = 0,
+    say: Callable[[str], None] | None = None,
+    notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None = None,
+) -> SyncResult:
+    """Record `event`, a hold, rollback or unhold of one saltenv, and serve what it asks for.
+
+    wait: seconds to wait for the lock. Raises UsageError for an unknown saltenv, RefusedError for a commit that the
+    mirror does not have, and what a sync raises but RemoteError.
+    """
+    root = prepare.root_of(config_path)
+    with syncing.private_umask(), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
+        run = syncing.Run(Mirror(root), say)
+        ready = prepared.load(root, config_path)
+        if ready is None:
+            branches = run.mirror.branches()
+            ready, notes = prepare.prepare(config_path, run.mirror, branches, write=True)
+            run.notes += notes
+            run.fresh = True
+        _check(event, ready, run.mirror)
+        os.makedirs(f"{root}/state", exist_ok=True)
+        pendingholds.add(root, event)
+        lock.keep_with_children()
+        return syncing.serve_from_mirror(run, ready, [event.text("saltenv")], notify)
+
+
+def _check(event: Event, ready: Prepared, mirror: Mirror) -> None:
+    known = [s.name for s in ready.saltenvs]
+    name = event.text("saltenv")
+    if event.kind not in (events.HOLD, events.ROLLBACK, events.UNHOLD) or name not in known:
+        raise UsageError(f"there is no saltenv {name!r}", hint=f"known: {', '.join(known)}")
+    commit = event.text("commit")
+    if event.kind != events.UNHOLD and not (
+        events.is_hash(commit) and mirror.git.commit_or_none(commit)
+    ):
+        raise RefusedError(
+            f"commit {commit[:12]} is not in {mirror.path}",
+            hint="without the remote only commits that were fetched before can be served",
+        )

@@ -1,0 +1,119 @@
+"""What a master tells the journal: which commits it serves since when, and holds that were made here.
+
+Loaded by a sync that has something to tell. What cannot be sent is kept: it is never a reason for
+a sync to fail, or to take longer than a moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from saltbranch import events, files, journal, pendingholds, publishing
+from saltbranch.actions.sync import SaltenvResult, os_error
+from saltbranch.durations import iso
+from saltbranch.errors import SaltbranchError
+from saltbranch.events import Event
+from saltbranch.history import printable
+from saltbranch.mirror import Mirror
+from saltbranch.prepared import Prepared, Served
+
+_PATIENCE = 20  # seconds for all tries of a run
+_MOST = 200  # events that are kept; older ones are dropped
+_EAGER = 3  # failed tries after which it is tried only every _PAUSE seconds
+_PAUSE = 600
+
+
+def record(
+    ready: Prepared,
+    mirror: Mirror,
+    done: Sequence[SaltenvResult],
+    served: Mapping[str, Served],
+    *,
+    fresh: bool,
+) -> None:
+    """Keep an event that says what was switched, to be sent. Whatever goes wrong here is passed over.
+
+    served: what was recorded before. fresh: the configuration was read anew; a master that tells the journal for the
+    first time then says all that it serves.
+    """
+    now = time.time()
+    rows = [_row(r.saltenv, r.branch, r.old, r.new, now) for r in done]
+    try:
+        name = f"{ready.root}/state/reporter"
+        if fresh and files.read_or_none(name) != ready.reporter.encode():
+            told = [r.saltenv for r in done]
+            rows += [
+                _row(s.name, s.branch, None, served[s.dirname].commit, served[s.dirname].since)
+                for s in ready.saltenvs
+                if s.name not in told and s.dirname in served
+            ]
+            files.write_atomic(name, ready.reporter, durable=False)
+        if rows:
+            details = {"master": ready.reporter, "saltenvs": rows}
+            who = journal.who(mirror.git)
+            event = Event(events.SYNC, journal.new_id(now), now, who, details)
+            tries, kept = _load(ready.root)
+            _save(ready.root, [*kept, event], tries)
+    except (SaltbranchError, OSError):
+        pass
+
+
+def _row(
+    saltenv: str, branch: str, old: str | None, new: str | None, at: float
+) -> dict[str, object]:
+    return {"saltenv": saltenv, "branch": branch, "old": old, "new": new, "time": iso(at)}
+
+
+def path(root: str) -> str:
+    """The file of what could not be sent yet; its time is when to try again."""
+    return f"{root}/state/unreported"
+
+
+def send(ready: Prepared, mirror: Mirror) -> list[str]:
+    """Publish pending holds and kept syncs; what is to be noted. It raises nothing that is expected."""
+    root = ready.root
+    try:
+        tries, syncs = _load(root)
+        if not ready.reporter:
+            syncs = []
+        pending = pendingholds.load(root)
+        if pending or syncs:
+            try:
+                publishing.publish(mirror, ready.remote, [*pending, *syncs], patience=_PATIENCE)
+            except SaltbranchError as err:
+                _save(root, syncs, tries + 1)
+                return [] if tries else [_complaint(err, pending)]
+            pendingholds.drop(root, [event.id for event in pending])
+        files.unlink(path(root))
+        return [f"published: {event.kind} of {event.text('saltenv')}" for event in pending]
+    except OSError as err:
+        return [os_error(err).message]
+    except SaltbranchError as err:
+        return [err.message]
+
+
+def _complaint(err: SaltbranchError, pending: Sequence[Event]) -> str:
+    what = "the hold stays one of this master alone" if pending else "what is served is told later"
+    first, *rest = err.message.split("\n")
+    reason = printable(" ".join(line.strip() for line in rest))
+    return f"{first} {reason}; {what} ({err.hint})" if err.hint else f"{first} {reason}; {what}"
+
+
+def _load(root: str) -> tuple[int, list[Event]]:
+    """How often it was tried, and the events; nothing where the file is torn."""
+    try:
+        data = json.loads(files.read_or_none(path(root)) or b"{}")
+        found = [events.from_dict(item) for item in data.get("events", [])]
+        return int(data.get("tries", 0)), [event for event in found if event]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return 0, []
+
+
+def _save(root: str, kept: Sequence[Event], tries: int) -> None:
+    data = {"tries": tries, "events": [event.as_dict() for event in kept[-_MOST:]]}
+    files.write_atomic(path(root), json.dumps(data), durable=False)
+    again = time.time() + (_PAUSE if tries > _EAGER else 0)
+    os.utime(path(root), (again, again))

@@ -1,0 +1,143 @@
+"""What each saltenv is to serve and why, as choosing.py found it, kept for the syncs that follow.
+
+Used only while everything that it follows from is the same: the journal, the tags that are
+followed and the branches they stand on, the pending holds, and the clock until the next
+hold ends. A saltenv that just serves the head of its branch needs none of that.
+"""
+
+from __future__ import annotations
+
+from saltbranch import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from saltbranch.mirror import Refs
+    from saltbranch.prepared import ServedSaltenv
+
+FORMAT = "saltbranch choices 1"
+BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING = "hold", "tag", "branch", "nothing"  # as in serving.py
+
+# What a choice's `level` can be. Beside FINE and NEW the served commit stays: KEPT is only said.
+FINE, NEW, KEPT, REFUSED, MISSING, FAILED = "", "new", "kept", "refused", "missing", "failed"
+
+
+class Choice:
+    """The commit for one saltenv; None where it is the head of its branch, or nothing.
+
+    held: the reason of the hold. level, message: what a person has to be told; NEW: only when it is switched to.
+    """
+
+    __slots__ = ("commit", "held", "level", "message", "tag", "why")
+
+    def __init__(
+        self,
+        why: str,
+        commit: str | None = None,
+        *,
+        tag: str = "",
+        held: str = "",
+        level: str = FINE,
+        message: str = "",
+    ) -> None:
+        self.why = why
+        self.commit = commit
+        self.tag = tag
+        self.held = held
+        self.level = level
+        self.message = message
+
+
+class Choices:
+    """All of them. until: seconds since 1970, when the next hold ends, None for never.
+
+    accepted: saltenv to the tag that it follows and its commit. journal: the head that `holds`, JSON of the
+    holds that stand in it, follows from. problem: of the journal itself.
+    """
+
+    __slots__ = ("accepted", "by_saltenv", "holds", "journal", "problem", "until")
+
+    def __init__(self) -> None:
+        self.by_saltenv: dict[str, Choice] = {}
+        self.accepted: dict[str, tuple[str, str]] = {}
+        self.until: float | None = None
+        self.journal = ""
+        self.holds = "[]"
+        self.problem = ""
+
+
+def path(root: str) -> str:
+    """The file that holds them; a cache."""
+    return f"{root}/state/choices"
+
+
+def pending_path(root: str) -> str:
+    """The holds of this master alone, until the journal has them (pendingholds.py)."""
+    return f"{root}/state/pending-holds"
+
+
+def sources(root: str, refs: Refs, saltenvs: Sequence[ServedSaltenv]) -> str:
+    """All that the choices follow from, the clock aside; empty where they follow from the branches alone."""
+    pending = files.signature(pending_path(root))
+    following = [s for s in saltenvs if s.follow]
+    if not (refs.journal or refs.kept or following or pending != "-"):
+        return ""
+    lines = [f"journal {refs.journal} kept {refs.kept} pending {pending}"]
+    lines += [f"{s.name}\t{s.branch}\t{s.follow or ''}\t{s.protected}" for s in saltenvs]
+    lines += [refs.branches.get(s.branch, "-") for s in following]
+    if following:
+        lines += refs.tags
+    return "\n".join(lines)
+
+
+def load(root: str, expected: str | None, now: float) -> Choices | None:
+    """Those that were kept; None unless they follow from `expected`, which None leaves unchecked."""
+    data = files.read_or_none(path(root)) or b""
+    text = data.decode("utf-8", "surrogateescape")
+    head, mark, rest = text.partition("\nsources\n")
+    if not mark or not rest.endswith("\nend"):
+        return None
+    if expected is not None and rest != f"{expected}\nend":
+        return None
+    lines = head.split("\n")
+    if lines[0] != FORMAT:
+        return None
+    try:
+        found = _parse(lines[1:])
+    except (IndexError, ValueError):
+        return None
+    return None if expected is not None and found.until and found.until <= now else found
+
+
+def _parse(lines: list[str]) -> Choices:
+    found = Choices()
+    for line in lines:
+        key, *words = line.split("\t")
+        if key == "choice":
+            name, why, commit, tag, held, level, message = words
+            found.by_saltenv[name] = Choice(
+                why, commit or None, tag=tag, held=held, level=level, message=message
+            )
+        elif key == "accepted":
+            found.accepted[words[0]] = (words[1], words[2])
+        elif key == "until":
+            found.until = float(words[0]) if words[0] else None
+        elif key == "journal":
+            found.journal, found.holds = words
+        elif key == "problem":
+            found.problem = words[0]
+    return found
+
+
+def save(root: str, found: Choices, expected: str) -> None:
+    """Keep them, for as long as `sources` says `expected`."""
+    lines = [FORMAT, f"until\t{found.until or ''}", f"journal\t{found.journal}\t{found.holds}"]
+    lines.append(f"problem\t{found.problem}")
+    lines += [f"accepted\t{name}\t{tag}\t{c}" for name, (tag, c) in found.accepted.items()]
+    lines += [
+        f"choice\t{name}\t{c.why}\t{c.commit or ''}\t{c.tag}\t{c.held}\t{c.level}\t{c.message}"
+        for name, c in found.by_saltenv.items()
+    ]
+    text = "\n".join([*lines, "sources", expected, "end"])
+    files.write_atomic(path(root), text, durable=False)

@@ -1,0 +1,226 @@
+"""Find out what each saltenv is to serve: from the journal's holds, the tags, the branches, in this order.
+
+Loaded by a sync only when something of that changed. Whatever cannot be believed (a rewritten
+journal, a moved or deleted tag) leaves in force what was believed before.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from saltbranch import choices, events, journal, pendingholds, serving, versions
+from saltbranch.choices import FAILED, KEPT, MISSING, NEW, REFUSED, Choice, Choices
+from saltbranch.errors import GitError
+from saltbranch.events import Hold, State
+from saltbranch.git import Git
+from saltbranch.history import printable
+from saltbranch.mirror import KEPT_REF, Mirror, Refs
+from saltbranch.prepared import Served, ServedSaltenv
+
+_LONGEST = 1000  # characters of a reason or a name, written by strangers
+
+
+def choose(
+    root: str,
+    mirror: Mirror,
+    refs: Refs,
+    saltenvs: Sequence[ServedSaltenv],
+    served: Mapping[str, Served],
+    *,
+    now: float,
+    write: bool,
+) -> Choices:
+    """What each of `saltenvs` is to serve at `now` (seconds since 1970).
+
+    served: what was recorded, by folder name. write: accept the fetched journal and keep the result for the syncs
+    that follow. Raises GitError, SaltbranchError.
+    """
+    git = mirror.git
+    found = Choices()
+    head, found.problem = _accept_journal(git, refs, write=write)
+    last = choices.load(root, None, now) or Choices()
+    state = _holds(root, git, head, last, found)
+    for saltenv in saltenvs:
+        hold = state.hold(saltenv.name, now)
+        if hold:
+            found.by_saltenv[saltenv.name] = _held(git, hold)
+            ends = [t for t in (found.until, hold.until) if t is not None]
+            found.until = min(ends, default=None)
+        elif saltenv.follow:
+            record = served.get(saltenv.dirname)
+            accepted = last.accepted.get(saltenv.name)
+            known = accepted if record and accepted and record.commit == accepted[1] else None
+            found.by_saltenv[saltenv.name] = _followed(git, refs, saltenv, known, found)
+        if hold and saltenv.name in last.accepted:
+            found.accepted[saltenv.name] = last.accepted[saltenv.name]
+    if write:
+        choices.save(root, found, choices.sources(root, refs, saltenvs))
+    return found
+
+
+def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
+    """Whether the journal, or a pending hold, ever held `saltenv` at `commit`. Raises GitError."""
+    told = journal.read(git, git.commit_or_none(KEPT_REF)) + pendingholds.load(root)
+    return any(
+        event.text("saltenv") == saltenv
+        and commit
+        in (
+            event.commit_of("hold_moves_to"),
+            event.commit_of("commit") if event.kind in (events.HOLD, events.ROLLBACK) else None,
+        )
+        for event in told
+    )
+
+
+def state_of(root: str, git: Git, refs: Refs) -> State:
+    """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
+    head, _ = _accept_journal(git, refs, write=False)
+    told = journal.read(git, head or None)
+    return events.replay([*told, *_news(pendingholds.load(root), told)])
+
+
+def _accept_journal(git: Git, refs: Refs, *, write: bool) -> tuple[str, str]:
+    """The head of the journal to believe, and what is wrong with the fetched one."""
+    if refs.kept == refs.journal:
+        return refs.kept, ""
+    try:
+        journal.check_chain(git, refs.kept or None, refs.journal or None)
+    except GitError as err:
+        how = f"git --git-dir={git.directory} update-ref -d {KEPT_REF}"
+        return refs.kept, _clean(
+            f"{err.message}; the holds that stood in it stay in force ({err.hint}; to accept what the remote"
+            f" has: {how})"
+        )
+    if write:
+        git.out("update-ref", KEPT_REF, refs.journal)
+        refs.kept = refs.journal
+    return refs.journal, ""
+
+
+def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> State:
+    """The holds; those of the journal alone are kept in `found`, so that it need not be read whole each time."""
+    pending = pendingholds.load(root)
+    start, since = (None, None) if pending else _start(git, head, last)
+    told = journal.read(git, head or None, since=since)
+    state = events.replay(told, start)
+    found.journal = head
+    found.holds = json.dumps([hold.as_dict() for hold in state.holds.values()])
+    return events.replay(_news(pending, told), state)
+
+
+def _start(git: Git, head: str, last: Choices) -> tuple[State | None, str | None]:
+    """What followed from the journal up to a commit of it, so that only what came after has to be read."""
+    try:
+        if not last.journal or not (last.journal == head or git.is_ancestor(last.journal, head)):
+            return None, None
+        kept = [events.hold_from_dict(item) for item in json.loads(last.holds)]
+    except (GitError, ValueError, AttributeError, TypeError):
+        return None, None
+    return State(holds={hold.saltenv: hold for hold in kept}), last.journal
+
+
+def _news(pending: Sequence[events.Event], told: Sequence[events.Event]) -> list[events.Event]:
+    """Those of `pending` that the journal does not have."""
+    known = {event.id for event in told}
+    return [event for event in pending if event.id not in known]
+
+
+def _held(git: Git, hold: Hold) -> Choice:
+    reason = _clean(hold.reason) or "no reason was given"
+    if git.commit_or_none(hold.commit):
+        return Choice(choices.BY_HOLD, hold.commit, held=reason)
+    message = (
+        f"it is held at {hold.commit[:12]} ({reason}), which is in no branch and not in the journal"
+    )
+    return Choice(choices.BY_HOLD, hold.commit, held=reason, level=FAILED, message=message)
+
+
+def _followed(
+    git: Git, refs: Refs, saltenv: ServedSaltenv, known: tuple[str, str] | None, found: Choices
+) -> Choice:
+    """The choice for a saltenv that follows tags. known: the tag that it serves, and the tag's commit then."""
+    head = refs.branches.get(saltenv.branch)
+    if head is None:
+        if known:
+            found.accepted[saltenv.name] = known
+        return Choice(choices.BY_NOTHING)
+    tags = _tags_on(git, head)
+    wanted = serving.wanted(head, saltenv.follow, tags, None)
+    if known and (lost := _lost(git, saltenv, known, tags, wanted)):
+        found.accepted[saltenv.name] = known
+        return lost
+    if wanted.commit is None:
+        what = f"no tag on branch {saltenv.branch!r} matches {saltenv.follow}"
+        return Choice(choices.BY_NOTHING, level=MISSING, message=_clean(what))
+    commit = wanted.commit
+    found.accepted[saltenv.name] = (wanted.tag, commit)
+    moved = known and known[0] == wanted.tag and known[1] != commit
+    message = f"tag {wanted.tag} was moved from {known[1][:12]}" if known and moved else ""
+    return Choice(
+        choices.BY_TAG, commit, tag=wanted.tag, level=NEW if moved else "", message=_clean(message)
+    )
+
+
+def _lost(
+    git: Git,
+    saltenv: ServedSaltenv,
+    known: tuple[str, str],
+    tags: Mapping[str, str],
+    wanted: serving.Wanted,
+) -> Choice | None:
+    """The choice where the tag that is served is not where it was and nothing higher takes its place.
+
+    None where all is well, or where the change is to be followed: the branch of an unprotected saltenv moved it.
+    """
+    tag, commit = known
+    if tags.get(tag) == commit or not re.search(saltenv.follow or "", tag):
+        return None
+    if wanted.tag and wanted.tag != tag and versions.highest([tag, wanted.tag]) == wanted.tag:
+        return None
+    if wanted.tag == tag and not saltenv.protected:
+        return None
+    now_at = git.commit_or_none(f"refs/tags/{tag}")
+    if now_at is None:
+        what = f"tag {tag}, which {saltenv.name} serves, was deleted"
+    elif now_at == commit:
+        what = (
+            f"tag {tag}, which {saltenv.name} serves, is not on branch {saltenv.branch!r} any more"
+        )
+    else:
+        what = f"tag {tag}, which {saltenv.name} serves, was moved to {now_at[:12]}"
+    if wanted.tag == tag:
+        what += f", and {saltenv.name} is protected"
+    hint = (
+        f"push it back (git push --force REMOTE {commit}:refs/tags/{tag}), or push a higher version"
+    )
+    if wanted.tag and wanted.tag != tag:
+        hint += f"; to go back to {wanted.tag}: saltbranch hold {saltenv.name} --at {wanted.tag}"
+    level = REFUSED if saltenv.protected else KEPT
+    at = now_at if now_at and level == REFUSED else commit
+    message = _clean(f"{what} ({hint})")
+    return Choice(choices.BY_TAG, at, tag=tag, level=level, message=message)
+
+
+def _tags_on(git: Git, head: str) -> dict[str, str]:
+    """The tags that `head` contains: name to commit."""
+    form = "%(objectname) %(*objectname) %(*objecttype) %(refname:lstrip=2)"
+    found = {}
+    for line in git.out("for-each-ref", f"--format={form}", f"--merged={head}", "refs/tags").split(
+        "\n"
+    ):
+        oid, _, rest = line.partition(" ")
+        peeled, _, rest = rest.partition(" ")
+        kind, _, name = rest.partition(" ")
+        if kind == "tag":  # a tag of a tag
+            peeled = git.commit_or_none(f"refs/tags/{name}") or oid
+        if name:
+            found[name] = peeled or oid
+    return found
+
+
+def _clean(text: str) -> str:
+    """`text` on one line, without what would steer a terminal."""
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return printable(" ".join(short.split()))

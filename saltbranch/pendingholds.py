@@ -1,0 +1,56 @@
+"""Holds that only this master knows of, recorded while the remote was out of reach.
+
+Each is in force until the journal has it (by its id); then it is dropped from the file. They are no
+cache: the file is written durably, and a damaged one is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+
+from saltbranch import choices, events, files
+from saltbranch.errors import SaltbranchError
+from saltbranch.events import Event
+
+
+def load(root: str) -> list[Event]:
+    """The recorded events, the oldest first. Raises SaltbranchError."""
+    path = choices.pending_path(root)
+    data = files.read_or_none(path)
+    if data is None:
+        return []
+    try:
+        found = [events.from_dict(item) for item in json.loads(data)]
+    except (ValueError, TypeError, RecursionError):
+        found = [None]
+    known = [event for event in found if event]
+    if len(known) < len(found):
+        raise SaltbranchError(
+            f"{path} cannot be read: it holds the pending holds of this master",
+            hint="mend it, or remove it and hold again what has to be held",
+        )
+    return known
+
+
+def add(root: str, event: Event) -> None:
+    """Record `event`; once, however often it is added. Raises SaltbranchError."""
+    known = load(root)
+    if event.id not in [e.id for e in known]:
+        _save(root, [*known, event])
+
+
+def drop(root: str, ids: Collection[str]) -> None:
+    """Forget the events with these ids. Raises SaltbranchError."""
+    known = load(root)
+    kept = [e for e in known if e.id not in ids]
+    if len(kept) < len(known):
+        _save(root, kept)
+
+
+def _save(root: str, kept: Sequence[Event]) -> None:
+    path = choices.pending_path(root)
+    if kept:
+        files.write_atomic(path, json.dumps([e.as_dict() for e in kept], indent=1))
+    else:
+        files.unlink(path)

@@ -1,0 +1,81 @@
+"""Add events to the journal of the remote by compare-and-swap, however many masters do so at once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+
+from saltbranch import events, journal
+from saltbranch.errors import GitError, RemoteError
+from saltbranch.events import Event
+from saltbranch.git import Git, indent, mask
+from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
+
+_TRIES = 10
+_RECENT = 500  # as far back a sync of ours is looked for: it was sent moments ago or never
+_CONFIG = ("http.lowSpeedLimit=1000", "http.lowSpeedTime=20", "push.recurseSubmodules=no")
+
+
+def publish(mirror: Mirror, remote: str, new: Sequence[Event], *, patience: float) -> None:
+    """Append those of `new` that the journal does not have yet, and push it; refs here follow.
+
+    patience: seconds for all of it. Raises RemoteError when it cannot be pushed, GitError when the remote's journal
+    does not go on from the one that was accepted.
+    """
+    git, deadline, complaint = mirror.git, time.monotonic() + patience, "no time was left"
+    for number in range(_TRIES):
+        refs = mirror.refs()
+        journal.check_chain(git, refs.kept or None, refs.journal or None)
+        missing = _missing(git, refs.journal, new)
+        if not missing:
+            _accept(git, refs.journal)
+            return
+        head, _ = journal.append(git, refs.journal or None, missing)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        lease = f"--force-with-lease={JOURNAL_REF}:{refs.journal}"
+        words = ("push", "--quiet", "--no-follow-tags", "--no-signed", lease, "--", remote)
+        done = git.run(*words, f"{head}:{JOURNAL_REF}", config=_CONFIG, timeout=left)
+        if done.code == 0:
+            _accept(git, head)
+            return
+        complaint = "no end in time" if done.timed_out else mask(done.complaint)
+        time.sleep(random.random() * 0.1 * number)
+        mirror.fetch_journal(remote, timeout=max(1, deadline - time.monotonic()))
+        if mirror.refs().journal == refs.journal and "lock" not in complaint:
+            break
+    raise RemoteError(
+        f"the journal could not be pushed to {mask(remote)}:\n{indent(complaint)}",
+        hint="this user needs the right to push refs below refs/saltbranch/",
+    )
+
+
+def _accept(git: Git, head: str) -> None:
+    git.out("update-ref", JOURNAL_REF, head)
+    git.out("update-ref", KEPT_REF, head)
+
+
+def _missing(git: Git, head: str, new: Sequence[Event]) -> list[Event]:
+    """Those of `new` that are not in the journal: whoever was killed after a push finds them there."""
+    only_syncs = all(event.kind == events.SYNC for event in new)
+    told = journal.read(git, head or None, limit=_RECENT if only_syncs else None)
+    known = {event.id for event in told}
+    return [event for event in new if event.id not in known]
+
+
+def may_push(mirror: Mirror, remote: str, commit: str, *, timeout: float) -> str:
+    """Why the remote would not take a ref below refs/saltbranch/ from this user; empty when it would.
+
+    It is only asked; hooks of the server have no say in that (git-push(1), --dry-run).
+    """
+    words = ("push", "--dry-run", "--quiet", "--no-signed", "--", remote)
+    try:
+        done = mirror.git.run(*words, f"{commit}:refs/saltbranch/probe", timeout=timeout)
+    except GitError as err:
+        return err.message
+    if done.code == 0:
+        return ""
+    lines = [line for line in mask(done.complaint).splitlines() if line.strip()]
+    return lines[0] if lines else "no answer in time" if done.timed_out else f"exit {done.code}"
