@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from saltbranch import commits, tickets, trailers
 from saltbranch.actions.past import COMMIT, PATH, TICKET, Past, Reading, read_word
@@ -62,6 +62,7 @@ class Presence:
     """A change in a saltenv.
 
     state: there, reverted, not there, no branch. how: ancestor, cherry-pick (by the message) or same patch.
+    resembles: where it is not there, a commit with the same author, date and subject, and another patch.
     turns: each coming (True) and going (False) with how it came to the branch. served: whether what the saltenv is to
     serve has it, and why it serves that.
     """
@@ -74,6 +75,7 @@ class Presence:
     served: bool | None = None
     wanted: Wanted | None = None
     masters: tuple[OnMaster, ...] = ()
+    resembles: str | None = None
 
     @property
     def last(self) -> Arrival | None:
@@ -94,6 +96,7 @@ class Presence:
             "serves": self.wanted.commit if self.wanted else None,
             "serves_by": self.wanted.why if self.wanted else None,
             "masters": [m.as_dict() for m in self.masters],
+            "resembles": self.resembles,
         }
 
 
@@ -235,10 +238,12 @@ def _where_commit(work: Workplace, reading: Reading) -> Whereabouts:
     commit = reading.value
     past = Past(work, [commit, *_served_commits(work)])
     family = past.links.family([commit])
-    alike = commits.same_patch(work.git, commit, past.starts)
-    family |= past.links.family(alike)
+    family |= past.links.family(commits.same_patch(work.git, commit, past.starts))
     fate = past.fate(family)
     rows = tuple(_presence(past, fate, commit, s) for s in work.config.saltenvs)
+    if any(p.state == ABSENT for p in rows):
+        alike = commits.look_alikes(work.git, commit, past.starts)
+        rows = tuple(_with_resembling(past, p, alike) for p in rows)
     about = commits.told(work.git, work.pattern, [commit])[commit]
     return Whereabouts(about, reading.said, rows)
 
@@ -260,6 +265,14 @@ def _presence(past: Past, fate: Fate, commit: str, saltenv: Saltenv) -> Presence
         wanted=wanted,
         masters=tuple(_masters(past, fate, saltenv)),
     )
+
+
+def _with_resembling(past: Past, row: Presence, alike: Sequence[str]) -> Presence:
+    """A cherry-pick that conflicted has another patch; only a person can say whether it is the same change."""
+    line = past.line(past.work.config.saltenv(row.saltenv))
+    if row.state != ABSENT or line is None:
+        return row
+    return replace(row, resembles=next((c for c in alike if c in line), None))
 
 
 def _how(past: Past, turns: Sequence[Turn], commit: str) -> str:

@@ -106,6 +106,9 @@ def _presence(row: Presence, width: int) -> Iterator[str]:
     indent = " " * (width + 2)
     if row.state in (action.ABSENT, action.NO_BRANCH):
         yield f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}{_serving(row)}"
+        if row.resembles:
+            alike = f"[yellow]but [cyan]{row.resembles[:12]}[/] has its author, date and subject, with another patch[/]"
+            yield f"{indent}{alike}"
         yield from (f"{indent}{line}" for line in _masters(row) if row.served)
         return
     yield f"[bold]{row.saltenv:<{width}}[/]  {_state(row)}{_serving(row)}"

@@ -148,6 +148,24 @@ def test_a_pick_with_other_content_counts_by_its_message_alone(clone: Clone) -> 
     assert states(clone, made) == [THERE, ABSENT, THERE]
 
 
+def test_a_pick_that_conflicted_is_pointed_at(clone: Clone) -> None:
+    """Without -x nothing but author, date and subject tells; that is not enough to say that it is there."""
+    made = clone.commit({"salt/a.sls": "one\n"}, "A", on="develop")
+    clone.checkout("master")
+    clone.commit({"salt/b.sls": "b\n"}, "B")
+    (clone.path / "salt/a.sls").write_text("another\n")
+    clone.git("add", "--all")
+    clone.clock += 60
+    clone.git("commit", "--quiet", "-C", made)
+    alike = clone.git("rev-parse", "HEAD")
+    clone.commit({"salt/a.sls": "other\n"}, "A", on="stage")
+    clone.push("develop", "stage", "master")
+    rows = found(clone, made)
+    assert [p.state for p in rows.values()] == [THERE, ABSENT, ABSENT]
+    assert [p.resembles for p in rows.values()] == [None, None, alike]
+    assert f"but {alike[:12]} has its author, date and subject" in clone.run("where", made).out
+
+
 def test_binary_files_with_other_content_are_no_same_patch(clone: Clone) -> None:
     made = clone.commit({"salt/a.bin": b"\0one"}, "A", on="develop")
     clone.commit({"salt/a.bin": b"\0two"}, "A", on="stage")
