@@ -9,7 +9,8 @@ import typer
 
 from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import progress
-from saltbranch.errors import RemoteError
+from saltbranch.errors import RefusedError, RemoteError
+from saltbranch.git import mask
 
 FetchOption = Annotated[
     bool,
@@ -24,12 +25,18 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
     """Where the verb reads. Raises SaltbranchError."""
     try:
         with progress.shown(enabled=fetch and not quiet) as say:
-            return open_workplace(config, say, fetch=fetch)
+            work = open_workplace(config, say, fetch=fetch)
     except RemoteError as err:
         err.hint = "\n  -> ".join(
             [*filter(None, [err.hint]), "--no-fetch shows what was last read"]
         )
         raise
+    if not work.refs.heads:
+        raise RefusedError(
+            f"nothing is known of the remote {mask(work.repo.remote)}: it has no branches",
+            hint="" if fetch else "it was not read here yet: leave --no-fetch out",
+        )
+    return work
 
 
 def local_time(seconds: float) -> str:

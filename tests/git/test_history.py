@@ -322,3 +322,12 @@ def test_offline_it_says_what_was_last_read(clone: Clone) -> None:
     failed = clone.run("history")
     assert failed.code == 1 and "--no-fetch shows what was last read" in failed.err
     assert id_ in well(clone, "history", "--no-fetch")
+
+
+def test_a_remote_that_was_never_read(clone: Clone, tmp_path: Path) -> None:
+    clone.git("clone", "--quiet", str(clone.remote.path), str(tmp_path / "fresh"))
+    clone.path = tmp_path / "fresh"
+    failed = clone.run("where", "develop", "--no-fetch")
+    assert failed.code == 4 and "leave --no-fetch out" in failed.err
+    well(clone, "where", "develop")
+    assert well(clone, "where", "develop", "--no-fetch")

@@ -29,6 +29,7 @@ from saltbranch.durations import iso
 from saltbranch.errors import UsageError
 from saltbranch.events import Event
 from tests.git.clone import Clone
+from tests.git.site import Site
 
 
 @pytest.fixture
@@ -388,6 +389,25 @@ def test_a_saltenv_that_follows_tags_serves_what_is_tagged(tmp_path: Path) -> No
     clone.push("v1.1")
     assert found(clone, made)["prod"].served is True
     assert found(clone, "v1.1")["prod"].served is True
+
+
+def test_on_a_master_that_records_its_syncs(site: Site) -> None:
+    model = site.settings["saltenvs"]
+    model["stage"]["promote_from"], model["prod"]["promote_from"] = "test", "stage"
+    site.configure(record_syncs=True)
+    site.sync_well()
+    made = site.remote.commit("develop", {"salt/new.sls": "new: {test.nop: []}\n"})
+    site.sync_well()
+    done = site.run_here("where", made, "--config", str(site.config), "--json")
+    assert done.code == 0, done
+    rows = {r["saltenv"]: r for r in json.loads(done.out)["saltenvs"]}
+    (master,) = rows["test"]["masters"]
+    assert (master["commit"], master["there"]) == (made, True) and master["since"]
+    assert [m["there"] for m in rows["prod"]["masters"]] == [False]
+    done = site.run_here("history", "--all", "--config", str(site.config), "--json")
+    syncs = [e for e in json.loads(done.out)["entries"] if e["what"] == "sync"]
+    assert (syncs[0]["saltenv"], syncs[0]["new"]) == ("test", made)
+    assert len(syncs) == 4
 
 
 # Tickets
