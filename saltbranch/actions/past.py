@@ -15,8 +15,7 @@ from saltbranch.fates import Fate, Links
 from saltbranch.lineage import Graph, Line
 from saltbranch.serving import Wanted
 from saltbranch.trailers import Told
-
-COMMIT, TICKET, PATH = "commit", "ticket", "path"
+from saltbranch.whereabouts import COMMIT, PATH, TICKET
 
 
 class Past:

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from saltbranch import events, journal
-from saltbranch.actions.where import (
+from saltbranch.actions.where import where
+from saltbranch.durations import iso
+from saltbranch.errors import UsageError
+from saltbranch.events import Event
+from saltbranch.whereabouts import (
     ABSENT,
     BY_ANCESTRY,
     BY_PATCH,
@@ -23,11 +27,7 @@ from saltbranch.actions.where import (
     TicketPresence,
     TicketWhereabouts,
     Whereabouts,
-    where,
 )
-from saltbranch.durations import iso
-from saltbranch.errors import UsageError
-from saltbranch.events import Event
 from tests.git.clone import Clone
 from tests.git.site import Site
 
