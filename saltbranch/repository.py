@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from saltbranch import journal, proc
 from saltbranch.errors import GitError, RefusedError, RemoteError
@@ -18,6 +18,8 @@ from saltbranch.git import Git, indent, mask
 from saltbranch.mirror import FETCH_CONFIG, remote_error
 
 _SEEN = "refs/saltbranch-remote"
+# The last journal that was believed; a fetch never prunes it.
+_KEPT = "refs/saltbranch-kept/journal"
 _FETCH = (
     "fetch", "--no-tags", "--prune", "--force", "--no-write-fetch-head", "--no-auto-maintenance",
     "--no-recurse-submodules", "--no-show-forced-updates", "--refmap=", "--update-head-ok",
@@ -87,6 +89,9 @@ class Repository:
         self.timeout = timeout
         self.clone = clone
         self.refs = Refs()
+        self.seen = _SEEN  # below it the branches, tags and journal of the remote
+        self.kept: str | None = None
+        self.problem: RefusedError | None = None  # with the journal of the remote
 
     def fetch(self, progress: Callable[[str], None] | None = None, *, wait: float = 60) -> Refs:
         """Read the remote: branches, tags and journal. Raises RemoteError, GitError, LockedError."""
@@ -99,15 +104,38 @@ class Repository:
             if done.code != 0:
                 raise remote_error(self.remote, done, self.timeout)
             self.refs = self.last_seen()
+            self._keep_journal()
         return self.refs
+
+    def _keep_journal(self) -> None:
+        """Remember the journal, which only ever grows; one that does not go on is not believed."""
+        kept, head = self.kept, self.refs.journal
+        self.problem = None
+        if kept == head:
+            return
+        try:
+            journal.check_chain(self.git, kept, head)
+        except GitError as err:
+            how = f"git --git-dir={self.git.directory} update-ref -d {_KEPT}"
+            hint = f"{err.hint}; to accept what the remote has: {how}"
+            self.problem = RefusedError(err.message, hint=hint)
+            self.refs = replace(self.refs, journal=kept)
+            return
+        if head:
+            self.git.out("update-ref", _KEPT, head)
+            self.kept = head
 
     def last_seen(self) -> Refs:
         """What the remote had when it was last read, without asking it. Raises GitError."""
         heads, tags, head = {}, {}, None
         form = "--format=%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname)"
-        for line in self.git.out("for-each-ref", form, f"{_SEEN}/").splitlines():
+        where = [f"{self.seen}/{kind}/" for kind in ("heads", "tags", "saltbranch")]
+        for line in self.git.out("for-each-ref", form, *where, _KEPT).splitlines():
             name, kind, peeled, peeled_kind, ref = line.split(" ", 4)
-            short = ref[len(_SEEN) + 1 :]
+            if ref == _KEPT:
+                self.kept = name
+                continue
+            short = ref[len(self.seen) + 1 :]
             if short.startswith("heads/"):
                 heads[short[6:]] = name
             elif short.startswith("tags/") and "commit" in (kind, peeled_kind):
@@ -129,9 +157,11 @@ class Repository:
     ) -> None:
         """Move all refs of `updates` on the remote, or none. Ancestry is the caller's business.
 
-        Raises PushRefused when the remote said no, RemoteError when it could not be reached or the connection
-        broke before it answered and it turns out that nothing moved.
+        Raises RefusedError when the journal of the remote was rewritten, PushRefused when the remote said no,
+        RemoteError when it could not be reached, or the connection broke before it answered and nothing moved.
         """
+        if self.problem:
+            raise self.problem
         leases = [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
         specs = [f"{u.new or ''}:{u.ref}" for u in updates]
         talk = "--progress" if progress else "--quiet"

@@ -76,7 +76,16 @@ def parse(commit: str, time: float, text: str) -> Told | None:
 def read(git: Git, heads: Iterable[str]) -> list[Told]:
     """What the merge commits in the history of `heads` tell. Raises GitError."""
     form = "--format=%H%n%ct%n%(trailers:only=true,unfold=true)"
-    args = ("log", "-z", "--merges", "--basic-regexp", "--grep=^Promotion-Id:", form, "--stdin")
+    args = (
+        "log",
+        "-z",
+        "--merges",
+        "--ignore-missing",
+        "--basic-regexp",
+        "--grep=^Promotion-Id:",
+        form,
+        "--stdin",
+    )
     text = git.out(*args, config=commits.CONFIG, stdin="\n".join([*heads, ""]).encode())
     rows = (entry.split("\n", 2) for entry in text.split("\0") if entry)
     found = (parse(row[0], float(row[1]), row[2]) for row in rows if len(row) == 3)

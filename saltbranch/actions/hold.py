@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from saltbranch import events, journal
+from saltbranch.actions import past
 from saltbranch.actions.promote import named
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.config import Saltenv
@@ -132,9 +133,10 @@ def _event(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:
 
 def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:
     """What `at` names, which must be of the saltenv's history. Raises UsageError, RefusedError."""
-    promotion = work.state.promotion(at)
-    if promotion and promotion.saltenv == saltenv.name:
-        return promotion.new
+    promotions = _promotions(work, saltenv)
+    for promotion in promotions:
+        if at in (promotion.id, promotion.id.partition("-")[0]):
+            return promotion.new
     commit = work.repo.resolve(at)
     if commit is None:
         raise UsageError(
@@ -142,8 +144,8 @@ def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:
             hint=f"saltbranch history {saltenv.name} lists its promotions",
         )
     head = work.head(saltenv)
-    known = [commit, *(p.new for p in work.state.promotions_to(saltenv.name))]
-    if not work.git.is_ancestor(commit, head) and commit not in known[1:]:
+    known = [p.new for p in promotions] + [p.served_before for p in promotions]
+    if not work.git.is_ancestor(commit, head) and commit not in known:
         raise RefusedError(
             f"{commit[:12]} was never on {saltenv.branch}, so {saltenv.name} cannot have been proven with it",
             hint=f"promote it to {saltenv.name}, or name one of: git log origin/{saltenv.branch}",
@@ -152,7 +154,8 @@ def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:
 
 
 def _promotion(work: Workplace, saltenv: Saltenv, name: str) -> Promotion:
-    found = work.state.promotion(name)
+    known = [p for p in _promotions(work, saltenv) if p.id == name or p.id.startswith(name)]
+    found = known[0] if name and len({p.id for p in known}) == 1 else None
     if found is None or found.saltenv != saltenv.name:
         raise UsageError(
             f"--to {name}: there is no such promotion to {saltenv.name}",
@@ -161,11 +164,15 @@ def _promotion(work: Workplace, saltenv: Saltenv, name: str) -> Promotion:
     return found
 
 
+def _promotions(work: Workplace, saltenv: Saltenv) -> list[Promotion]:
+    """All to `saltenv`, also those that only merge commits tell of, the oldest first."""
+    return [p for p in past.promotions(work) if p.saltenv == saltenv.name]
+
+
 def _last(work: Workplace, saltenv: Saltenv) -> Promotion:
     """The last promotion whose result the saltenv serves; after a rollback that is an earlier one."""
     serves = work.wanted(saltenv).commit
-    promotions = work.state.promotions_to(saltenv.name)
-    for promotion in reversed(promotions):
+    for promotion in reversed(_promotions(work, saltenv)):
         before = promotion.served_before or promotion.old
         if serves is None or (
             before != serves and _contains(work, serves, promotion.new, promotion)
@@ -193,7 +200,8 @@ def record(
     Raises RefusedError, RemoteError.
     """
     for _ in range(8):
-        head, _written = journal.append(work.git, work.refs.journal, [plan.event])
+        new_events = [*past.unrecorded(work), plan.event]
+        head, _written = journal.append(work.git, work.refs.journal, new_events)
         try:
             work.repo.push([RefUpdate(journal.REF, work.refs.journal, head)], say)
             return plan

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from saltbranch import commits, locate, tickets, trailers
+from saltbranch import commits, events, locate, tickets, trailers
 from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import UsageError
-from saltbranch.events import Promotion
+from saltbranch.events import Event, Promotion
 from saltbranch.fates import Fate, Links
 from saltbranch.lineage import Graph, Line
 from saltbranch.serving import Wanted
@@ -83,6 +83,29 @@ def promotions(work: Workplace) -> list[Promotion]:
     known = {p.id for p in work.state.promotions}
     told: list[Told] = trailers.read(work.git, heads) if heads else []
     return work.state.promotions if known >= {t.id for t in told} else Past(work).promotions()
+
+
+def unrecorded(work: Workplace) -> list[Event]:
+    """Events for promotions that only merge commits tell of: all where there is no journal, else pull requests.
+
+    A rollback's hold ends with the promotion that came after it, by whatever road it came.
+    """
+    heads = trailers.persistent_heads(work.config, work.refs.heads)
+    known = [p.new for p in work.state.promotions]
+    told = trailers.read(work.git, [*heads, *(f"^{c}" for c in known)]) if heads else []
+    if {p.id for p in work.state.promotions} >= {t.id for t in told}:
+        return []
+    return [_lifting(work, e) for e in trailers.as_events(_only_told(work))]
+
+
+def _only_told(work: Workplace) -> list[Promotion]:
+    return [p for p in Past(work).promotions() if p.via == trailers.VIA]
+
+
+def _lifting(work: Workplace, event: Event) -> Event:
+    hold = work.state.holds.get(event.text("saltenv"))
+    lifts = hold is not None and hold.kind == events.ROLLBACK and hold.since < event.time
+    return replace(event, details={**event.details, "lifts_hold": True}) if lifts else event
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,10 +64,11 @@ class Request:
     via_branch: bool = False
 
 
-def plan(work: Workplace, request: Request) -> Plan:
+def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
     """The plan for `request`, of the remote as it was last read.
 
-    Objects are written into the repository, no ref is. Raises RefusedError, UsageError, GitError.
+    commands: ask the gates that are programs, too. Objects are written into the repository, no ref is.
+    Raises RefusedError, UsageError, GitError.
     """
     old = work.branch_head(request.branch)
     beyond, brought = merging.both_sides(work.git, old, request.source, work.pattern)
@@ -114,7 +115,7 @@ def plan(work: Workplace, request: Request) -> Plan:
         resolved=request.resolved is not None,
         overrides=_overrides(request),
     )
-    results = _gates(work, request, found)
+    results = _gates(work, request, found, commands=commands)
     found = replace(found, gates=gates.override(results, found.overrides))
     return replace(found, notes=tuple(_notes(work, request, found)))
 
@@ -275,7 +276,9 @@ def _overrides(request: Request) -> dict[str, str]:
 # Gates
 
 
-def _gates(work: Workplace, request: Request, found: Plan) -> tuple[GateResult, ...]:
+def _gates(
+    work: Workplace, request: Request, found: Plan, *, commands: bool
+) -> tuple[GateResult, ...]:
     if request.saltenv is None or found.target.kind == UP_TO_DATE:
         return ()
     kinds = _GATES[request.kind]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from saltbranch import files, gates, hooks, journal, merging, promotion
+from saltbranch.actions import past
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
@@ -182,7 +183,7 @@ def _prepare(work: Workplace, plan: Plan, id_: str) -> _Prepared:
         found.updates.append(RefUpdate(f"refs/tags/{plan.tag}", None, tag))
     events = _events(work, plan, found, by)
     if events:
-        head, _ = journal.append(work.git, work.refs.journal, events)
+        head, _ = journal.append(work.git, work.refs.journal, [*past.unrecorded(work), *events])
         found.updates.append(RefUpdate(journal.REF, work.refs.journal, head))
     return found
 

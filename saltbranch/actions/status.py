@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 from saltbranch import (
     choices,
@@ -17,10 +18,11 @@ from saltbranch import (
     saltmaster,
     targets,
 )
-from saltbranch.actions import prepare, reporting
+from saltbranch.actions import outlook, prepare, reporting, workplace
+from saltbranch.actions.outlook import Outlook
 from saltbranch.choices import Choice, Choices
 from saltbranch.config import Config, Saltenv
-from saltbranch.errors import GitError
+from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo, printable
 from saltbranch.mirror import Mirror, Refs
 from saltbranch.slots import Slots
@@ -37,7 +39,8 @@ class SaltenvStatus:
     the saltenv before it lacks, a hotfix for example. minions: accepted keys that it claims.
     why: what decides which commit it is to serve: branch, tag, hold or nothing; wanted: that commit. hold: as the
     journal has it, `pending` while only this master knows of it. drift: served is not wanted. problem: what a
-    person must look at.
+    person must look at. debts: hotfixes that its branch lacks. next: whether the next promotion to it may go on, and
+    what its gates say; trouble: why that cannot be told.
     """
 
     saltenv: str
@@ -59,6 +62,9 @@ class SaltenvStatus:
     hold: dict[str, object] | None
     drift: bool
     problem: str | None
+    debts: tuple[dict[str, object], ...] = ()
+    next: dict[str, object] | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ def status(config_path: str) -> Status:
         _saltenv(config, mirror, refs.branches, served, s, numbers[s.name], found, holds)
         for s in config.saltenvs
     )
+    outlooks = {o.saltenv: o for o in _outlook(config_path)}
+    rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
     failure = files.read_or_none(f"{root}/state/failure")
     return Status(
         config=config.path,
@@ -120,6 +128,21 @@ def status(config_path: str) -> Status:
         problems=(found.problem,) if found.problem else (),
         unreported=os.path.exists(reporting.path(root)),
     )
+
+
+def _outlook(config_path: str) -> Sequence[Outlook]:
+    try:
+        return outlook.outlook(workplace.open_mirror(config_path))
+    except SaltbranchError:
+        return ()  # a damaged mirror: what is served can be told all the same
+
+
+def _with_outlook(row: SaltenvStatus, found: Outlook | None) -> SaltenvStatus:
+    if found is None:
+        return row
+    following = found.next.as_dict() if found.next else None
+    debts = tuple(d.as_dict() for d in found.debts)
+    return replace(row, debts=debts, next=following, trouble=found.trouble or None)
 
 
 def _wanted(

@@ -18,6 +18,13 @@ class WhyNot:
     plan: Plan
     passes_at: float | None
 
+    @classmethod
+    def of(cls, plan: Plan) -> WhyNot:
+        """What stands in the way of `plan`."""
+        times = [g.passes_at for g in plan.closed_gates]
+        known = [t for t in times if t is not None]
+        return cls(plan, max(known) if times and len(known) == len(times) else None)
+
     @property
     def closed(self) -> list[GateResult]:
         """The gates that stop it."""
@@ -43,8 +50,4 @@ class WhyNot:
 
 def why_not(work: Workplace, saltenv: str, *, commit: str | None = None) -> WhyNot:
     """What the gates of `saltenv` say of its next promotion. Raises RefusedError, UsageError, GitError."""
-    plan = planning.plan(work, promote.request(work, saltenv, commit=commit))
-    closed = plan.closed_gates
-    times = [g.passes_at for g in closed]
-    known = [t for t in times if t is not None]
-    return WhyNot(plan, max(known) if closed and len(known) == len(times) else None)
+    return WhyNot.of(planning.plan(work, promote.request(work, saltenv, commit=commit)))

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from saltbranch import choosing, events, files, journal, locate, repository, serving, tickets
 from saltbranch import config as configuration
-from saltbranch import events, files, journal, locate, repository, serving, tickets
 from saltbranch.config import Config, FileModel, Saltenv
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.events import Debt, Hold, State
@@ -97,13 +97,33 @@ def open_workplace(config: str | None, say: Say | None = None, *, fetch: bool = 
     """
     path, machine = _find(config)
     repo, serves = _repository(path, machine)
+    return _open(path, machine, repo, say, serves=serves, fetch=fetch)
+
+
+def open_mirror(path: str) -> Workplace:
+    """What the last sync of this master saw, without asking the remote. Raises ConfigError, GitError."""
+    machine = configuration.read_file(path)
+    mirror = Mirror(os.path.normpath(machine.root))
+    repo = Repository(mirror.path, machine.remote or "origin", timeout=machine.fetch_timeout)
+    return _open(path, machine, repo, None, serves=True, fetch=False)
+
+
+def _open(
+    path: str, machine: FileModel, repo: Repository, say: Say | None, *, serves: bool, fetch: bool
+) -> Workplace:
     if fetch:
         repo.fetch(say)
     else:
+        if serves:
+            repo.seen = "refs"  # what the last sync read
         repo.refs = repo.last_seen()
     loaded = _load(repo, machine, path)
     pattern = tickets.compile_pattern(loaded.tickets, path)
-    state = _state(repo)
+    if serves and not fetch:
+        refs = Mirror(loaded.root).refs()
+        state = choosing.state_of(loaded.root, repo.git, refs)  # pending holds count, too
+    else:
+        state = _state(repo)
     return Workplace(repo, machine, path, loaded, state, pattern, serves, time.time())
 
 
@@ -136,6 +156,14 @@ def _repository(path: str, machine: FileModel) -> tuple[Repository, bool]:
     remote = machine.remote or "origin"
     configuration.check_remote(remote, path)
     return repository.open_clone(clone, remote, timeout=machine.fetch_timeout), False
+
+
+def is_of_clone(path: str) -> bool:
+    """Whether the configuration `path` is that of a clone, and no root of it serves anything here."""
+    if not os.path.exists(f"{os.path.dirname(path)}/.git"):
+        return False
+    root = os.path.normpath(configuration.read_file(path).root)
+    return not (_is_ours(root) and Mirror(root).exists())
 
 
 def _is_ours(root: str) -> bool:
@@ -173,7 +201,7 @@ def _state(repo: Repository) -> State:
 
 def tags_on(repo: Repository, head: str) -> dict[str, str]:
     """The tags that name `head` or a commit before it, with their commits."""
-    prefix = "refs/saltbranch-remote/tags/"
+    prefix = f"{repo.seen}/tags/"
     found = repo.git.out("for-each-ref", f"--merged={head}", "--format=%(refname)", prefix)
     names = [line[len(prefix) :] for line in found.splitlines()]
     return {n: repo.refs.tags[n].commit for n in names if n in repo.refs.tags}

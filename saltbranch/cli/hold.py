@@ -9,7 +9,7 @@ import typer
 
 from saltbranch.actions import hold as action
 from saltbranch.actions.hold import HoldPlan
-from saltbranch.actions.workplace import Workplace
+from saltbranch.actions.workplace import Workplace, open_mirror
 from saltbranch.cli import flow_run, plan_text, progress, sync_text
 from saltbranch.cli.flow_options import ReasonOption
 from saltbranch.cli.options import (
@@ -17,13 +17,21 @@ from saltbranch.cli.options import (
     JsonOption,
     PlanOption,
     YesOption,
+    config_path,
     print_json,
     saltenv_names,
 )
 from saltbranch.durations import parse_until, shown_duration
-from saltbranch.errors import EXIT_PENDING, SaltbranchError
+from saltbranch.errors import EXIT_PENDING, RemoteError, SaltbranchError
 from saltbranch.history import printable
 
+LocalOption = Annotated[
+    bool,
+    typer.Option(
+        "--local",
+        help="On a master whose remote is out of reach: serve it here at once, publish it when the remote is back.",
+    ),
+]
 SaltenvArgument = Annotated[str, typer.Argument(metavar="SALTENV", autocompletion=saltenv_names)]
 
 
@@ -53,6 +61,7 @@ def _hold(
             metavar="TIME", help="When it ends: 2h, 3d, 2026-12-24T18:00.", show_default=False
         ),
     ] = None,
+    local: LocalOption = False,
     plan: PlanOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -71,13 +80,14 @@ def _hold(
         ends = parse_until(until, work.now) if until else None
         return action.plan_hold(work, saltenv, at=at, reason=reason or "", until=ends)
 
-    return _run(build, config, plan=plan, yes=yes, as_json=as_json)
+    return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
 
 def _unhold(
     saltenv: SaltenvArgument,
     config: ConfigOption = None,
     reason: ReasonOption = None,
+    local: LocalOption = False,
     plan: PlanOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -87,7 +97,7 @@ def _unhold(
     def build(work: Workplace) -> HoldPlan:
         return action.plan_unhold(work, saltenv, reason=reason or "")
 
-    return _run(build, config, plan=plan, yes=yes, as_json=as_json)
+    return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
 
 def _rollback(
@@ -102,6 +112,7 @@ def _rollback(
         ),
     ] = None,
     reason: ReasonOption = None,
+    local: LocalOption = False,
     plan: PlanOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -120,27 +131,53 @@ def _rollback(
     def build(work: Workplace) -> HoldPlan:
         return action.plan_rollback(work, saltenv, to=to, reason=reason or "")
 
-    return _run(build, config, plan=plan, yes=yes, as_json=as_json)
+    return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
 
 def _run(
     build: Callable[[Workplace], HoldPlan],
     config: str | None,
     *,
+    local: bool,
     plan: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
-    work = flow_run.workplace(config, quiet=as_json)
+    work = _workplace(config, local=local, quiet=as_json)
     found = build(work)
     if plan or not as_json:
         _show(found, work, as_json=as_json)
     if plan:
         return EXIT_PENDING
     flow_run.confirm(f"{found.verb}: do it?", yes=yes, what=found.verb)
+    if local:
+        return _locally(work, found, as_json=as_json)
     with progress.shown(enabled=not as_json) as say:
         done = action.record(work, lambda: build(work), found, say)
     return _follow(work, done, as_json=as_json)
+
+
+def _workplace(config: str | None, *, local: bool, quiet: bool) -> Workplace:
+    if local:
+        return open_mirror(config_path(config))
+    try:
+        return flow_run.workplace(config, quiet=quiet)
+    except RemoteError as err:
+        err.hint += "; on a master, --local does it at once without the remote"
+        raise
+
+
+def _locally(work: Workplace, found: HoldPlan, *, as_json: bool) -> int:
+    from saltbranch import notify
+    from saltbranch.actions.localhold import hold_locally
+
+    result = hold_locally(work.config_path, found.event, wait=60, notify=notify.tell)
+    if as_json:
+        print_json({**found.as_dict(), "sync": result.as_dict()})
+    else:
+        typer.echo(f"{found.verb}: on this master only, until a sync reaches the remote")
+        sync_text.show(result, quiet=False)
+    return result.exit_code
 
 
 def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:

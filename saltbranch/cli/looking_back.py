@@ -36,6 +36,10 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
             f"nothing is known of the remote {mask(work.repo.remote)}: it has no branches",
             hint="" if fetch else "it was not read here yet: leave --no-fetch out",
         )
+    if work.repo.problem and not quiet:
+        typer.echo(
+            f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True
+        )
     return work
 
 

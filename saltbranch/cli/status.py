@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,9 +12,15 @@ from rich.live import Live
 from rich.markup import escape
 from rich.tree import Tree
 
+from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
+from saltbranch.actions.workplace import is_of_clone, open_workplace
+from saltbranch.cli import progress
 from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
+from saltbranch.errors import ConfigError
+from saltbranch.git import mask
+from saltbranch.history import printable
 
 _STATES = {
     "in_sync": "[green]in sync[/]",
@@ -42,7 +49,8 @@ def _status(
 ) -> int:
     """Show what every saltenv serves, what waits for it, and how the last sync went.
 
-    The network is not touched: "behind" is what the last sync saw.
+    On a master the network is not touched: "behind" is what the last sync saw. In a clone, where nothing is
+    served, it shows what the remote and the journal say.
 
     \b
     Examples:
@@ -50,7 +58,12 @@ def _status(
       saltbranch status --watch
       saltbranch status --json | jq '.saltenvs[] | {saltenv, state}'
     """
-    path = config_path(config)
+    try:
+        path = config_path(config)
+    except ConfigError:
+        path = ""
+    if not path or is_of_clone(path):
+        return _status_of_clone(config, as_json=as_json)
     if as_json:
         print_json(status_action(path).as_dict())
         return 0
@@ -64,6 +77,54 @@ def _status(
         while True:
             time.sleep(interval)
             live.update(tree(status_action(path)), refresh=True)
+
+
+def _status_of_clone(config: str | None, *, as_json: bool) -> int:
+    """In a clone nothing is served: what the remote and the journal say, the remote read first."""
+    with progress.shown(enabled=not as_json) as say:
+        work = open_workplace(config, say)
+    rows = outlook(work)
+    if as_json:
+        print_json({"version": 1, "saltenvs": [row.as_dict() for row in rows]})
+        return 0
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=10_000)
+    root = Tree(f"[bold]{escape(mask(work.config.remote))}[/]  as it is now")
+    for row in rows:
+        _outlook(root, row)
+    console.print(root, soft_wrap=not console.is_terminal)
+    return 0
+
+
+def _outlook(root: Tree, row: Outlook) -> None:
+    why = {"tag": f"tag {row.wanted.tag}", "hold": "held", "nothing": "nothing to serve"}.get(
+        row.wanted.why, ""
+    )
+    node = root.add(f"[bold]{row.saltenv}[/] <- {escape(row.branch)}  {escape(why)}")
+    if row.commit:
+        node.add(
+            f"to serve [cyan]{row.commit.commit[:12]}[/] {escape(row.commit.subject)}"
+            f" [dim]({escape(row.commit.author)}, {ago(row.commit.age(now()))} ago)[/]"
+        )
+    if row.hold:
+        texts = {
+            "reason": printable(row.hold.reason),
+            "by": printable(row.hold.by),
+            "pending": False,
+        }
+        node.add(_hold(row.hold.as_dict() | texts))
+    for master in row.served_by:
+        text = f"{master.master} serves {master.commit[:12]} since {ago(now() - master.since)}"
+        node.add(escape(printable(text)))
+    if row.waiting:
+        node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
+    if row.lacking:
+        node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+    if row.trouble:
+        node.add(f"[yellow]{escape(printable(row.trouble))}[/]")
+    if row.next:
+        promotion_lines(node, row.saltenv, [d.as_dict() for d in row.debts], row.next.as_dict())
 
 
 def tree(status: Status) -> Tree:
@@ -117,6 +178,29 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+    if row.next is not None:
+        promotion_lines(node, row.saltenv, row.debts, row.next)
+
+
+def promotion_lines(
+    node: Tree, saltenv: str, debts: Iterable[Mapping[str, Any]], following: Mapping[str, Any]
+) -> None:
+    """Debts, and what the next promotion waits for."""
+    for debt in debts:
+        what = (
+            f"debt: lacks {debt['commit'][:12]} of {debt['origin']}: saltbranch backmerge {saltenv}"
+        )
+        node.add(f"[red]{escape(printable(what))}[/]")
+    for path in following["conflicts"]:
+        node.add(f"[red]the next promotion conflicts in {escape(repr(path))}[/]")
+    if following["nothing_to_promote"]:
+        return
+    for gate in following["gates"]:
+        if gate["verdict"] != "pass":
+            ends = f", passes at {gate['passes_at']}" if gate["passes_at"] else ""
+            node.add(f"gate {escape(printable(gate['gate'] + ': ' + gate['reason'] + ends))}")
+    if following["possible"]:
+        node.add(f"[green]can be promoted: saltbranch promote {saltenv}[/]")
 
 
 def _hold(hold: dict[str, object]) -> str:

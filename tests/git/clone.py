@@ -53,6 +53,11 @@ class Clone:
         assert done.returncode == 0, (args, done.stdout, done.stderr)
         return done.stdout.strip()
 
+    def lose_journal(self) -> None:
+        """As if there had never been one, neither on the remote nor seen from here."""
+        self.remote.git("update-ref", "-d", "refs/saltbranch/journal")
+        self.git("update-ref", "-d", "refs/saltbranch-kept/journal")
+
     def commit(self, files: Mapping[str, str | bytes], message: str, on: str | None = None) -> str:
         """Commit `files`; its hash. on: check out that branch first."""
         if on:

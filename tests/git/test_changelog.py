@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import journal
 from saltbranch.actions.changelog import Changelog, changelog
 from saltbranch.cli import completion
 from saltbranch.errors import UsageError
@@ -112,7 +111,7 @@ def test_backwards_says_what_is_not_there_any_more(clone: Clone) -> None:
 def test_known_by_trailers_alone(clone: Clone) -> None:
     change(clone, "a", "KEY-1 A")
     id_ = clone.promote("stage")
-    clone.remote.git("update-ref", "-d", journal.REF)
+    clone.lose_journal()
     assert (
         groups(of(clone, "stage"))
         == groups(of(clone, "stage", None, id_))

@@ -172,7 +172,7 @@ def test_promotions_are_known_by_their_merge_commits(clone: Clone) -> None:
     clone.promote("stage")
     clone.promote("prod")
     before = clone.work().state.promotions
-    clone.remote.git("update-ref", "-d", journal.REF)
+    clone.lose_journal()
     work = clone.work()
     assert not work.state.events
     found = past.promotions(work)
@@ -190,7 +190,7 @@ def test_a_missing_journal_is_written_anew(clone: Clone) -> None:
     clone.promote("stage")
     clone.promote("prod")
     before = [(p.id, p.old, p.new) for p in clone.work().state.promotions]
-    clone.remote.git("update-ref", "-d", journal.REF)
+    clone.lose_journal()
     work = clone.work()
     append(clone, *trailers.rebuilt(work.git, work.config, work.refs.heads))
     work = clone.work()
@@ -202,7 +202,7 @@ def test_what_the_journal_lacks_stands_at_its_time(clone: Clone) -> None:
     commit = clone.head("master")
     change(clone, "a")
     id_ = clone.promote("stage")
-    clone.remote.git("update-ref", "-d", journal.REF)
+    clone.lose_journal()
     time = int(clone.git("show", "-s", "--format=%ct", clone.head("stage")))
     append(clone, *(
         Event(events.HOLD, f"h-{n}", float(time + n), "Ann", {"saltenv": "prod", "commit": commit})

@@ -106,7 +106,7 @@ def test_a_promotion_that_only_its_merge_commit_tells_of(clone: Clone) -> None:
     made = clone.commit({"salt/a.sls": "a"}, "A", on="develop")
     clone.push("develop")
     id_ = clone.promote("stage")
-    clone.remote.git("update-ref", "-d", journal.REF)
+    clone.lose_journal()
     assert not clone.work().state.promotions
     assert through(found(clone, made)["stage"]) == id_
 

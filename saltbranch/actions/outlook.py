@@ -1,0 +1,117 @@
+"""What lies between each saltenv and its next promotion: what waits, debts, holds, gates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from saltbranch import history
+from saltbranch.actions import planning, promote
+from saltbranch.actions.why_not import WhyNot
+from saltbranch.actions.workplace import Workplace
+from saltbranch.config import Saltenv
+from saltbranch.durations import iso
+from saltbranch.errors import SaltbranchError
+from saltbranch.events import Debt, Hold
+from saltbranch.history import CommitInfo
+from saltbranch.serving import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBy:
+    """What a master said last that it serves; `since`: seconds since 1970."""
+
+    master: str
+    commit: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """One saltenv as the remote and the journal have it.
+
+    waiting: commits of the saltenv before it that it lacks; lacking: its own that the one before lacks; merges
+    aside. next: the next promotion, None where nothing is promoted to it; trouble: why that cannot be told.
+    """
+
+    saltenv: str
+    branch: str
+    promote_from: str | None
+    wanted: Wanted
+    commit: CommitInfo | None
+    hold: Hold | None
+    waiting: int | None
+    lacking: int | None
+    debts: tuple[Debt, ...]
+    served_by: tuple[ServedBy, ...]
+    next: WhyNot | None
+    trouble: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "promote_from": self.promote_from,
+            "wanted": self.wanted.commit,
+            "why": self.wanted.why,
+            "tag": self.wanted.tag or None,
+            "commit": self.commit.as_dict() if self.commit else None,
+            "hold": self.hold.as_dict() if self.hold else None,
+            "waiting": self.waiting,
+            "lacking": self.lacking,
+            "served_by": [
+                {"master": s.master, "commit": s.commit, "since": iso(s.since)}
+                for s in self.served_by
+            ],
+            **self.promotion(),
+        }
+
+    def promotion(self) -> dict[str, object]:
+        """Debts and the next promotion, as plain data."""
+        return {
+            "debts": [d.as_dict() for d in self.debts],
+            "next": self.next.as_dict() if self.next else None,
+            "trouble": self.trouble or None,
+        }
+
+
+def outlook(work: Workplace) -> tuple[Outlook, ...]:
+    """Of every saltenv, in the order of the configuration. Raises GitError."""
+    debts = work.open_debts()
+    return tuple(_one(work, saltenv, debts) for saltenv in work.config.saltenvs)
+
+
+def _one(work: Workplace, saltenv: Saltenv, debts: list[Debt]) -> Outlook:
+    wanted = work.wanted(saltenv)
+    head = work.refs.heads.get(saltenv.branch)
+    before = work.config.saltenv(saltenv.promote_from) if saltenv.promote_from else None
+    source = work.refs.heads.get(before.branch) if before else None
+    both = head is not None and source is not None
+    following, trouble = _next(work, saltenv)
+    return Outlook(
+        saltenv=saltenv.name,
+        branch=saltenv.branch,
+        promote_from=saltenv.promote_from,
+        wanted=wanted,
+        commit=history.describe(work.git.directory, wanted.commit) if wanted.commit else None,
+        hold=work.hold(saltenv),
+        waiting=history.count(work.git, head or "", source or "") if both else None,
+        lacking=history.count(work.git, source or "", head or "") if both else None,
+        debts=tuple(d for d in debts if d.branch == saltenv.branch),
+        served_by=tuple(
+            ServedBy(master, r.commit, r.since)
+            for master, r in sorted(work.state.serving(saltenv.name).items())
+        ),
+        next=following,
+        trouble=trouble,
+    )
+
+
+def _next(work: Workplace, saltenv: Saltenv) -> tuple[WhyNot | None, str]:
+    if saltenv.promote_from is None:
+        return None, ""
+    try:
+        request = promote.request(work, saltenv.name)
+        return WhyNot.of(planning.plan(work, request, commands=False)), ""
+    except SaltbranchError as err:
+        return None, err.message
