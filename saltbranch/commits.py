@@ -109,6 +109,20 @@ def same_patch(git: Git, commit: str, starts: Iterable[str]) -> frozenset[str]:
     return frozenset(c for c, key in keys.items() if mine and key == mine)
 
 
+def look_alikes(git: Git, commit: str, starts: Iterable[str]) -> list[str]:
+    """Commits in the history of `starts` with author, author's date and subject of `commit`, which a cherry-pick keeps.
+
+    Raises GitError.
+    """
+    form = "%at %ae%n%s"
+    mine = git.out("show", "-s", f"--format={form}", "--end-of-options", commit, config=CONFIG)
+    since = int(mine.split(" ", 1)[0]) - _DAY
+    args = ("log", "-z", "--no-merges", f"--since={since}", f"--format=%H {form}", "--stdin")
+    entries = git.out(*args, config=CONFIG, stdin=_lines(starts)).split("\0")
+    pairs = (entry.partition(" ") for entry in entries)
+    return [found for found, _, rest in pairs if rest == mine.rstrip("\n") and found != commit]
+
+
 def patch_keys(git: Git, commits: Iterable[str]) -> dict[str, str]:
     """Commit to a text that is the same for commits with the same patch. Merges have none. Raises GitError."""
     args = (

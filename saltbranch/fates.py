@@ -124,11 +124,19 @@ class Fate:
     def _merged(self, parents: tuple[str, ...]) -> bool:
         there = self.is_there(parents[0]) if parents else False
         for other in parents[1:]:
-            if self.is_there(other) is there:
-                continue
-            shared = self._masks.get(parents[0], 0) & self._masks.get(other, 0)
-            base = self._graph.merge_base(parents[0], other) if shared else None
-            there = not (base is not None and self.is_there(base))
+            if self.is_there(other) is not there:
+                there = not self._base_has(parents[0], other)
+        return there
+
+    def _base_has(self, one: str, other: str) -> bool:
+        """Whether what git takes for the merge base has it: of several bases the merge of these (git-merge(1), ort)."""
+        if not self._masks.get(one, 0) & self._masks.get(other, 0):
+            return False  # nothing of it is common to both
+        first, *others = self._graph.merge_bases(one, other) or ("",)
+        there = self.is_there(first)
+        for base in others:
+            if self.is_there(base) is not there:
+                there = not self._base_has(first, base)
         return there
 
     def _effect(self, commit: str, above: tuple[str, ...]) -> bool | None:

@@ -9,6 +9,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
+# Seen from one commit and from the other; below a common ancestor that was found.
+_BOTH, _STALE = 3, 4
+
 
 class Line:
     """The history of `head`, numbered so that parents come before children and side lines before their merge.
@@ -87,21 +90,29 @@ class Graph:
             self._lines[key] = Line(self.parents, head, detours or {})
         return self._lines[key]
 
-    def merge_base(self, one: str, other: str) -> str | None:
-        """A best common ancestor (git-merge-base(1)); of several the one that comes last in the order."""
+    def merge_bases(self, one: str, other: str) -> list[str]:
+        """The best common ancestors (git-merge-base(1) --all), the latest first."""
         sides = {one: 1}
         sides[other] = sides.get(other, 0) | 2
         todo = [-self.number[c] for c in sides]
         heapify(todo)
-        while todo:
+        live, found = len(todo), []  # live: how many of todo are no ancestors of one found
+        while live:
             commit = self.ordered[-heappop(todo)]
-            if sides[commit] == 3:
-                return commit
+            if not sides[commit] & _STALE:
+                live -= 1
+                if sides[commit] == _BOTH:
+                    found.append(commit)
+                    sides[commit] |= _STALE
             for parent in self.parents[commit]:
-                if parent not in sides:
+                before = sides.get(parent)
+                after = sides[parent] = (before or 0) | sides[commit]
+                if before is None:
                     heappush(todo, -self.number[parent])
-                sides[parent] = sides.get(parent, 0) | sides[commit]
-        return None
+                    live += not after & _STALE
+                elif after & _STALE and not before & _STALE:
+                    live -= 1
+        return found
 
     def full(self, prefix: str) -> str | None:
         """The only commit whose hash begins so."""

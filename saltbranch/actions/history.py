@@ -12,6 +12,8 @@ from saltbranch.actions.workplace import Workplace
 from saltbranch.durations import iso
 from saltbranch.events import Event, Promotion
 
+PROMOTIONS = (events.PROMOTION, "release", "hotfix")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -92,10 +94,10 @@ def _entries(work: Workplace, *, syncs: bool) -> list[Entry]:
     found: list[Entry] = []
     seen: set[tuple[str, str]] = set()
     for event in work.state.events:
-        if event.kind == events.SYNC and not syncs:
+        if (event.kind, event.id) in seen or (event.kind == events.SYNC and not syncs):
             continue
-        if event.kind == events.PROMOTION and (event.kind, event.id) in seen:
-            continue
+        if event.kind == events.TAG and (events.PROMOTION, event.text("promotion")) in seen:
+            continue  # the promotion's entry names the tag
         seen.add((event.kind, event.id))
         found += _of_event(work, event)
     for promotion in past.promotions(work):

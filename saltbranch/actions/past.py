@@ -15,8 +15,7 @@ from saltbranch.fates import Fate, Links
 from saltbranch.lineage import Graph, Line
 from saltbranch.serving import Wanted
 from saltbranch.trailers import Told
-
-COMMIT, TICKET, PATH = "commit", "ticket", "path"
+from saltbranch.whereabouts import COMMIT, PATH, TICKET
 
 
 class Past:
@@ -127,10 +126,10 @@ def read_word(work: Workplace, word: str, *, only: str | None = None) -> Reading
     if not found:
         what = {COMMIT: "commit, branch, tag or promotion", TICKET: "ticket", PATH: "path"}
         wanted = what[only] if only else f"{what[COMMIT]}, no {what[TICKET]} and no {what[PATH]}"
-        raise UsageError(
-            f"{word!r} is no {wanted} known here",
-            hint=f"tickets look like {work.pattern.pattern}; paths are those of the repository",
-        )
+        hint = "saltbranch history lists promotions; a hash wants 4 digits or more"
+        if only != COMMIT:
+            hint = "paths are those of the repository, as its branches have them now"
+        raise UsageError(f"{word!r} is no {wanted} known here", hint=hint)
     said = "; ".join(r.said for r in found)
     kinds = [f"--{k}" for k in (COMMIT, TICKET, PATH) if k in {r.kind for r in found}]
     hint = " or ".join(kinds) if len(kinds) > 1 else "write tags/NAME, heads/NAME or the full hash"

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from saltbranch.actions.history import Entry, history
+from saltbranch.actions.history import PROMOTIONS, Entry, history
 from saltbranch.cli.looking_back import FetchOption, local_time, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json, saltenv_names
 from saltbranch.durations import parse_since
@@ -98,7 +98,7 @@ def _line(entry: Entry) -> Text:
     words += [f"until {entry.until}"] if entry.until else []
     words += [f"({entry.reason})"] if entry.reason else []
     line.append("  ".join(["", *(printable(w) for w in words if w)]), "not bold")
-    if entry.what in ("promotion", "release", "hotfix"):
+    if entry.what in PROMOTIONS:
         line.append(f"  {printable(entry.id)}", "dim")
     if entry.via != "journal":
         line.append(f"  (known by its {entry.via})", "dim")
@@ -106,10 +106,10 @@ def _line(entry: Entry) -> Text:
 
 
 def _from_to(entry: Entry) -> str:
-    source = f"{entry.source} " if entry.source else ""
     old, new = (c[:12] if c else "" for c in (entry.old, entry.new))
     if entry.what in ("hold", "rollback"):
         return f"at {new}" + (f" instead of {old}" if old and old != new else "")
-    if old and new:
-        return f"{source}{old} -> {new}"
-    return f"{source}{new}".strip()
+    moved = f"{old} -> {new}" if old else new
+    if entry.what in PROMOTIONS and entry.source:
+        return f"{moved} from {entry.source}"
+    return f"{entry.source} {moved}".strip()

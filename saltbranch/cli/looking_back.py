@@ -9,7 +9,8 @@ import typer
 
 from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import progress
-from saltbranch.errors import RemoteError
+from saltbranch.errors import RefusedError, RemoteError
+from saltbranch.git import mask
 
 FetchOption = Annotated[
     bool,
@@ -30,6 +31,11 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
             [*filter(None, [err.hint]), "--no-fetch shows what was last read"]
         )
         raise
+    if not work.refs.heads:
+        raise RefusedError(
+            f"nothing is known of the remote {mask(work.repo.remote)}: it has no branches",
+            hint="" if fetch else "it was not read here yet: leave --no-fetch out",
+        )
     if work.repo.problem and not quiet:
         typer.echo(
             f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True

@@ -9,9 +9,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from saltbranch.actions import where as action
-from saltbranch.actions.past import COMMIT, PATH, TICKET
-from saltbranch.actions.where import (
+from saltbranch import whereabouts as words
+from saltbranch.actions.where import where as where_action
+from saltbranch.cli.completion import points
+from saltbranch.cli.looking_back import FetchOption, local_time, workplace
+from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.commits import CommitTold
+from saltbranch.errors import UsageError
+from saltbranch.history import printable
+from saltbranch.serving import BY_HOLD, BY_TAG, Wanted
+from saltbranch.whereabouts import (
+    COMMIT,
+    PATH,
+    TICKET,
     Arrival,
     PathPresence,
     PathWhereabouts,
@@ -20,21 +30,14 @@ from saltbranch.actions.where import (
     TicketWhereabouts,
     Whereabouts,
 )
-from saltbranch.cli.completion import points
-from saltbranch.cli.looking_back import FetchOption, local_time, workplace
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json
-from saltbranch.commits import CommitTold
-from saltbranch.errors import UsageError
-from saltbranch.history import printable
-from saltbranch.serving import BY_HOLD, BY_TAG, Wanted
 
 _STATES = {
-    action.THERE: "[green]there[/]",
-    action.REVERTED: "[red]reverted[/]",
-    action.ABSENT: "[dim]not there[/]",
-    action.NO_BRANCH: "[red]the remote has no such branch[/]",
-    action.COMPLETE: "[green]complete[/]",
-    action.PARTLY: "[yellow]partly[/]",
+    words.THERE: "[green]there[/]",
+    words.REVERTED: "[red]reverted[/]",
+    words.ABSENT: "[dim]not there[/]",
+    words.NO_BRANCH: "[red]the remote has no such branch[/]",
+    words.COMPLETE: "[green]complete[/]",
+    words.PARTLY: "[yellow]partly[/]",
 }
 _MOST = 20
 
@@ -75,7 +78,7 @@ def _where(
     if len(chosen) > 1:
         raise UsageError("--commit, --ticket and --path exclude each other")
     work = workplace(config, fetch=fetch, quiet=as_json)
-    result = action.where(work, what, only=chosen[0] if chosen else None)
+    result = where_action(work, what, only=chosen[0] if chosen else None)
     if as_json:
         print_json(result.as_dict())
         return 0
@@ -104,19 +107,30 @@ def _width(rows: Iterable[Presence | TicketPresence | PathPresence]) -> int:
 
 def _presence(row: Presence, width: int) -> Iterator[str]:
     indent = " " * (width + 2)
-    if row.state in (action.ABSENT, action.NO_BRANCH):
+    if row.state in (words.ABSENT, words.NO_BRANCH):
         yield f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}{_serving(row)}"
+        if row.resembles:
+            alike = f"[yellow]but [cyan]{row.resembles[:12]}[/] has its author, date and subject, with another patch[/]"
+            yield f"{indent}{alike}"
         yield from (f"{indent}{line}" for line in _masters(row) if row.served)
         return
-    (_, first), *later = row.turns
-    picked = ""
-    if row.how != action.BY_ANCESTRY:
-        picked = f" as [cyan]{first.commit[:12]}[/] ({row.how})"
-    yield f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}{picked}, {_since(first)}{_serving(row)}"
-    for there, arrival in later:
-        what = "brought back" if there else "[red]reverted[/]"
-        yield f"{indent}{what} by [cyan]{arrival.commit[:12]}[/], {_since(arrival)}"
+    yield f"[bold]{row.saltenv:<{width}}[/]  {_state(row)}{_serving(row)}"
+    for there, arrival in row.turns[-2::-1]:
+        what = "there" if there else f"reverted by [cyan]{arrival.commit[:12]}[/]"
+        yield f"{indent}before that {what}, {_since(arrival)}"
     yield from (f"{indent}{line}" for line in _masters(row))
+
+
+def _state(row: Presence) -> str:
+    """What it is now, by which commit, and since when."""
+    there, last = row.turns[-1]
+    by = f" [cyan]{last.commit[:12]}[/]"
+    if not there:
+        return f"{_STATES[words.REVERTED]} by{by}, {_since(last)}"
+    if len(row.turns) > 1:
+        return f"{_STATES[words.THERE]} again by{by}, {_since(last)}"
+    picked = "" if row.how == words.BY_ANCESTRY else f" as{by} ({row.how})"
+    return f"{_STATES[words.THERE]}{picked}, {_since(last)}"
 
 
 def _since(arrival: Arrival) -> str:
@@ -132,7 +146,7 @@ def _serving(row: Presence) -> str:
     """What is worth saying of what the saltenv serves: where it is not what the branch has."""
     if row.wanted is None or row.served is None:
         return ""
-    if row.served is (row.state == action.THERE):
+    if row.served is (row.state == words.THERE):
         return ""
     return f"; [yellow]{'still served' if row.served else 'not served'}[/]{_because(row.wanted)}"
 
@@ -152,7 +166,7 @@ def _masters(row: Presence) -> Iterator[str]:
         if master.there:
             since = f" since {local_time(master.since)}" if master.since is not None else ""
             yield f"served by {name}{since}"
-        elif row.state == action.THERE:
+        elif row.state == words.THERE:
             why = "an unknown commit" if master.there is None else "still"
             yield f"[yellow]not served by {name}[/], {why} {master.commit[:12]}"
 
@@ -172,7 +186,7 @@ def _ticket(result: TicketWhereabouts) -> Iterator[str]:
 def _ticket_presence(row: TicketPresence, number: int, width: int) -> Iterator[str]:
     indent = " " * (width + 2)
     text = f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}"
-    if row.state == action.PARTLY:
+    if row.state == words.PARTLY:
         text += f" ({row.there} of {_many(number, 'commit')})"
     if row.since is not None:
         text += f" since {local_time(row.since)}"
@@ -184,7 +198,7 @@ def _ticket_presence(row: TicketPresence, number: int, width: int) -> Iterator[s
     for what, found in (("lacks", row.missing), ("[red]reverted[/]", row.reverted)):
         if row.there or row.reverted:
             yield from (f"{indent}{what} {_commit(c)}" for c in found[:_MOST])
-    if row.masters and row.state == action.COMPLETE:
+    if row.masters and row.state == words.COMPLETE:
         yield f"{indent}served by {', '.join(map(_shown, row.masters))}"
 
 
@@ -202,7 +216,8 @@ def _path(result: PathWhereabouts) -> Iterator[str]:
         if row.last and row.arrival:
             yield f"{' ' * (width + 2)}{_commit(row.last)}, {_since(row.arrival)}"
         if row.served != row.content:
-            yield f"{' ' * (width + 2)}[yellow]served is another content:[/] {(row.served or 'none')[:12]}"
+            served = f"served is {row.served[:12]}" if row.served else "not served"
+            yield f"{' ' * (width + 2)}[yellow]{served}[/]"
 
 
 def _commit(told: CommitTold) -> str:

@@ -46,12 +46,13 @@ def test_what_was_done_newest_first(clone: Clone) -> None:
     well(clone, "rollback", "stage", "--reason", "it broke", "--yes")
     found = entries(clone)
     assert [(e.what, e.saltenv) for e in found] == [
-        ("rollback", "stage"), ("unhold", "prod"), ("hold", "prod"), ("tag", "prod"),
-        ("promotion", "prod"), ("promotion", "stage"),
+        ("rollback", "stage"), ("unhold", "prod"), ("hold", "prod"), ("promotion", "prod"),
+        ("promotion", "stage"),
     ]  # fmt: skip
-    assert [e.id for e in found[4:]] == [second, first]
-    assert found[5].tickets == ("KEY-1",)
-    assert found[5].by == "Ann <ann@example.com>"
+    assert [e.id for e in found[3:]] == [second, first]
+    assert [e.tag for e in found[3:]] == ["v1.0.0", ""]
+    assert found[4].tickets == ("KEY-1",)
+    assert found[4].by == "Ann <ann@example.com>"
     assert (found[0].reason, found[2].reason, bool(found[2].until)) == (
         "it broke",
         "the fair",
@@ -69,7 +70,12 @@ def test_one_line_each_for_people(clone: Clone) -> None:
     out = well(clone, "history")
     rollback, promotion = out.splitlines()
     assert "rollback  stage  at " in rollback and "(it broke\ufffd[2J [bold])" in rollback
-    for word in ("promotion stage", f"{old[:12]} -> {clone.head('stage')[:12]}", "KEY-1", id_):
+    for word in (
+        "promotion stage",
+        f"{old[:12]} -> {clone.head('stage')[:12]} from test",
+        "KEY-1",
+        id_,
+    ):
         assert word in promotion
     assert "by Ann" in promotion and made[:12] not in promotion
 
@@ -316,3 +322,12 @@ def test_offline_it_says_what_was_last_read(clone: Clone) -> None:
     failed = clone.run("history")
     assert failed.code == 1 and "--no-fetch shows what was last read" in failed.err
     assert id_ in well(clone, "history", "--no-fetch")
+
+
+def test_a_remote_that_was_never_read(clone: Clone, tmp_path: Path) -> None:
+    clone.git("clone", "--quiet", str(clone.remote.path), str(tmp_path / "fresh"))
+    clone.path = tmp_path / "fresh"
+    failed = clone.run("where", "develop", "--no-fetch")
+    assert failed.code == 4 and "leave --no-fetch out" in failed.err
+    well(clone, "where", "develop")
+    assert well(clone, "where", "develop", "--no-fetch")

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from saltbranch import events, journal
-from saltbranch.actions.where import (
+from saltbranch.actions.where import where
+from saltbranch.durations import iso
+from saltbranch.errors import UsageError
+from saltbranch.events import Event
+from saltbranch.whereabouts import (
     ABSENT,
     BY_ANCESTRY,
     BY_PATCH,
@@ -23,12 +27,9 @@ from saltbranch.actions.where import (
     TicketPresence,
     TicketWhereabouts,
     Whereabouts,
-    where,
 )
-from saltbranch.durations import iso
-from saltbranch.errors import UsageError
-from saltbranch.events import Event
 from tests.git.clone import Clone
+from tests.git.site import Site
 
 
 @pytest.fixture
@@ -131,6 +132,14 @@ def test_a_cherry_pick_is_the_same_change(clone: Clone, options: tuple[str, ...]
     assert (found(clone, pick)["test"].state, found(clone, pick)["test"].how) == (THERE, how)
 
 
+def test_a_cherry_pick_of_a_file_whose_name_is_a_pattern(clone: Clone) -> None:
+    made = clone.commit({":(glob)*/x.sls": "a"}, "A", on="develop")
+    clone.commit({"salt/x.sls": "a"}, "Another", on="stage")
+    clone.pick(made, "master")
+    clone.push("develop", "stage", "master")
+    assert states(clone, made) == [THERE, ABSENT, THERE]
+
+
 def test_a_pick_with_other_content_counts_by_its_message_alone(clone: Clone) -> None:
     clone.commit({"salt/a.sls": "one\n"}, "Before", on="develop")
     made = clone.commit({"salt/a.sls": "one\ntwo\n"}, "A", on="develop")
@@ -138,6 +147,24 @@ def test_a_pick_with_other_content_counts_by_its_message_alone(clone: Clone) -> 
     clone.commit({"salt/a.sls": "two\n"}, "A", on="stage")
     clone.push("develop", "master", "stage")
     assert states(clone, made) == [THERE, ABSENT, THERE]
+
+
+def test_a_pick_that_conflicted_is_pointed_at(clone: Clone) -> None:
+    """Without -x nothing but author, date and subject tells; that is not enough to say that it is there."""
+    made = clone.commit({"salt/a.sls": "one\n"}, "A", on="develop")
+    clone.checkout("master")
+    clone.commit({"salt/b.sls": "b\n"}, "B")
+    (clone.path / "salt/a.sls").write_text("another\n")
+    clone.git("add", "--all")
+    clone.clock += 60
+    clone.git("commit", "--quiet", "-C", made)
+    alike = clone.git("rev-parse", "HEAD")
+    clone.commit({"salt/a.sls": "other\n"}, "A", on="stage")
+    clone.push("develop", "stage", "master")
+    rows = found(clone, made)
+    assert [p.state for p in rows.values()] == [THERE, ABSENT, ABSENT]
+    assert [p.resembles for p in rows.values()] == [None, None, alike]
+    assert f"but {alike[:12]} has its author, date and subject" in clone.run("where", made).out
 
 
 def test_binary_files_with_other_content_are_no_same_patch(clone: Clone) -> None:
@@ -191,6 +218,11 @@ def test_a_revert_takes_it_away_and_its_revert_brings_it_back(clone: Clone) -> N
     assert [(t, a.commit) for t, a in rows["test"].turns] == [
         (True, made), (False, gone), (True, back),
     ]  # fmt: skip
+    said = clone.run("where", made).out.splitlines()
+    assert f"there again by {back[:12]}, since" in said[1]
+    assert f"before that reverted by {gone[:12]}, since" in said[2]
+    assert "before that there, since" in said[3]
+    assert f"reverted by {gone[:12]}, since" in said[4] and second in said[4]
 
 
 def test_change_and_revert_that_come_together_were_never_there(clone: Clone) -> None:
@@ -357,6 +389,25 @@ def test_a_saltenv_that_follows_tags_serves_what_is_tagged(tmp_path: Path) -> No
     clone.push("v1.1")
     assert found(clone, made)["prod"].served is True
     assert found(clone, "v1.1")["prod"].served is True
+
+
+def test_on_a_master_that_records_its_syncs(site: Site) -> None:
+    model = site.settings["saltenvs"]
+    model["stage"]["promote_from"], model["prod"]["promote_from"] = "test", "stage"
+    site.configure(record_syncs=True)
+    site.sync_well()
+    made = site.remote.commit("develop", {"salt/new.sls": "new: {test.nop: []}\n"})
+    site.sync_well()
+    done = site.run_here("where", made, "--config", str(site.config), "--json")
+    assert done.code == 0, done
+    rows = {r["saltenv"]: r for r in json.loads(done.out)["saltenvs"]}
+    (master,) = rows["test"]["masters"]
+    assert (master["commit"], master["there"]) == (made, True) and master["since"]
+    assert [m["there"] for m in rows["prod"]["masters"]] == [False]
+    done = site.run_here("history", "--all", "--config", str(site.config), "--json")
+    syncs = [e for e in json.loads(done.out)["entries"] if e["what"] == "sync"]
+    assert (syncs[0]["saltenv"], syncs[0]["new"]) == ("test", made)
+    assert len(syncs) == 4
 
 
 # Tickets

@@ -10,6 +10,7 @@ from saltbranch.durations import (
     from_iso,
     iso,
     parse_duration,
+    parse_since,
     parse_until,
     shown_duration,
 )
@@ -119,3 +120,10 @@ def test_any_text_is_a_length_or_refused(text: str) -> None:
 )
 def test_lengths_for_people(seconds: float, text: str) -> None:
     assert shown_duration(seconds) == text
+
+
+def test_since_is_a_length_back_or_a_date() -> None:
+    assert parse_since("2h", NOW) == NOW - 7200
+    assert parse_since("2026-03-01T00:00:00Z", NOW) == 1_772_323_200
+    with pytest.raises(UsageError, match="--since"):
+        parse_since("yesterday", NOW)

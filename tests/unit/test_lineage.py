@@ -40,9 +40,9 @@ def test_containment_and_merge_bases_are_those_of_the_graph() -> None:
                 expected = {one, other} <= below[commits[-1]] and other in below[one]
                 assert line.has(one, other) == expected
                 shared = below[one] & below[other]
-                base = history.merge_base(one, other)
-                best = [c for c in shared if not any(c in below[s] - {s} for s in shared)]
-                assert base in best if best else base is None
+                best = {c for c in shared if not any(c in below[s] - {s} for s in shared)}
+                found = history.merge_bases(one, other)
+                assert set(found) == best and len(found) == len(best)
 
 
 def test_parents_come_before_children_and_sides_before_their_merge() -> None:

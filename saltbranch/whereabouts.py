@@ -1,0 +1,197 @@
+"""What `where` answers: in which saltenvs a commit, a ticket or a path is, since when, and how it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from saltbranch.commits import CommitTold
+from saltbranch.durations import iso
+from saltbranch.events import Promotion
+from saltbranch.serving import Wanted
+
+COMMIT, TICKET, PATH = "commit", "ticket", "path"
+THERE, REVERTED, ABSENT, NO_BRANCH = "there", "reverted", "not there", "no branch"
+COMPLETE, PARTLY = "complete", "partly"
+BY_ANCESTRY, BY_PICK, BY_PATCH = "ancestor", "cherry-pick", "same patch"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How a commit came to a branch. by: the commit of the branch's own line. time: seconds since 1970."""
+
+    commit: str
+    by: str
+    time: float
+    promotion: Promotion | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "commit": self.commit,
+            "by": self.by,
+            "since": iso(self.time),
+            "promotion": self.promotion.as_dict() if self.promotion else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OnMaster:
+    """What a master said that it serves. since: when it began to serve what was asked for, None where it does not."""
+
+    master: str
+    commit: str
+    there: bool | None
+    since: float | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        since = iso(self.since) if self.since is not None else None
+        return {"master": self.master, "commit": self.commit, "there": self.there, "since": since}
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A change in a saltenv.
+
+    state: there, reverted, not there, no branch. how: ancestor, cherry-pick (by the message) or same patch.
+    resembles: where it is not there, a commit with the same author, date and subject, and another patch.
+    turns: each coming (True) and going (False) with how it came to the branch. served: whether what the saltenv is to
+    serve has it, and why it serves that.
+    """
+
+    saltenv: str
+    branch: str
+    state: str
+    how: str = ""
+    turns: tuple[tuple[bool, Arrival], ...] = ()
+    served: bool | None = None
+    wanted: Wanted | None = None
+    masters: tuple[OnMaster, ...] = ()
+    resembles: str | None = None
+
+    @property
+    def last(self) -> Arrival | None:
+        """The turn that made it what it is now."""
+        return self.turns[-1][1] if self.turns else None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        first = self.turns[0][1] if self.turns else None
+        return {
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "state": self.state,
+            "how": self.how or None,
+            "arrival": first.as_dict() if first else None,
+            "turns": [{"there": there, **arrival.as_dict()} for there, arrival in self.turns],
+            "served": self.served,
+            "serves": self.wanted.commit if self.wanted else None,
+            "serves_by": self.wanted.why if self.wanted else None,
+            "masters": [m.as_dict() for m in self.masters],
+            "resembles": self.resembles,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a commit is, saltenv by saltenv."""
+
+    about: CommitTold
+    said: str
+    saltenvs: tuple[Presence, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        rows = [p.as_dict() for p in self.saltenvs]
+        return {"version": 1, "kind": COMMIT, **self.about.as_dict(), "saltenvs": rows}
+
+
+@dataclass(frozen=True, slots=True)
+class TicketPresence:
+    """A ticket in a saltenv. there: how many of its changes. served: of them. missing: commits."""
+
+    saltenv: str
+    branch: str
+    state: str
+    there: int
+    served: int
+    since: float | None
+    promotions: tuple[Promotion, ...]
+    missing: tuple[CommitTold, ...]
+    reverted: tuple[CommitTold, ...]
+    masters: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "state": self.state,
+            "there": self.there,
+            "served": self.served,
+            "since": iso(self.since) if self.since is not None else None,
+            "promotions": [p.as_dict() for p in self.promotions],
+            "missing": [c.as_dict() for c in self.missing],
+            "reverted": [c.as_dict() for c in self.reverted],
+            "masters": list(self.masters),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TicketWhereabouts:
+    """Where the changes of a ticket are. A cherry-pick is the same change as what it was picked from."""
+
+    ticket: str
+    changes: tuple[CommitTold, ...]
+    saltenvs: tuple[TicketPresence, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {
+            "version": 1,
+            "kind": TICKET,
+            "ticket": self.ticket,
+            "commits": [c.as_dict() for c in self.changes],
+            "saltenvs": [p.as_dict() for p in self.saltenvs],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PathPresence:
+    """A path in a saltenv. content: the object id on the branch, served: in what is to be served."""
+
+    saltenv: str
+    branch: str
+    content: str | None
+    served: str | None
+    last: CommitTold | None
+    arrival: Arrival | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "object": self.content,
+            "served": self.served,
+            "commit": self.last.as_dict() if self.last else None,
+            "arrival": self.arrival.as_dict() if self.arrival else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PathWhereabouts:
+    """Who changed a path last, saltenv by saltenv."""
+
+    path: str
+    saltenvs: tuple[PathPresence, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether all saltenvs have the same content."""
+        return len({p.content for p in self.saltenvs}) == 1
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        rows = [p.as_dict() for p in self.saltenvs]
+        return {"version": 1, "kind": PATH, "path": self.path, "same": self.same, "saltenvs": rows}
