@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import yaml
 
 from saltbranch import config as configuration
-from saltbranch import files, locate, notify, publishing, saltmaster
+from saltbranch import files, journalpush, locate, notify, saltmaster
 from saltbranch.actions import prepare
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import os_error, sync
@@ -115,7 +115,7 @@ def new_config(
         production = mirror.branches().get(production_branch(answers))
         if production is None:
             return text  # it went away this moment; the sync will say so
-        refusal = publishing.may_push(mirror, answers.remote, production, timeout=_PROBE)
+        refusal = journalpush.may_push(mirror, answers.remote, production, timeout=_PROBE)
         has_model = mirror.git.blob_or_none(production, locate.FILE_NAME) is not None
     return render(answers, with_model=not has_model, refusal=refusal)
 

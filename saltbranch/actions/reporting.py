@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from saltbranch import events, files, journal, pendingholds, publishing
+from saltbranch import events, files, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.actions.sync import os_error
 from saltbranch.durations import iso
@@ -83,7 +83,7 @@ def send(ready: Prepared, mirror: Mirror) -> list[str]:
         pending = pendingholds.load(root)
         if pending or syncs:
             try:
-                publishing.publish(mirror, ready.remote, [*pending, *syncs], patience=_PATIENCE)
+                journalpush.push(mirror, ready.remote, [*pending, *syncs], patience=_PATIENCE)
             except SaltbranchError as err:
                 _save(root, syncs, tries + 1)
                 return [] if tries else [_complaint(err, pending)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import pendingholds, publishing
+from saltbranch import journalpush, pendingholds
 from saltbranch.actions import reporting
 from saltbranch.actions.localhold import hold_locally
 from saltbranch.errors import GitError, RefusedError, RemoteError, UsageError
@@ -170,7 +170,7 @@ def test_masters_that_tell_at_once_lose_nothing(
     def tell(mirror: Mirror) -> None:
         for _ in range(3):
             said = event("sync", master=mirror.path, saltenvs=[])
-            publishing.publish(mirror, str(remote.path), [said], patience=60)
+            journalpush.push(mirror, str(remote.path), [said], patience=60)
             sent.append(said.id)
 
     threads = [threading.Thread(target=tell, args=(mirror,)) for mirror in mirrors]
@@ -191,7 +191,7 @@ def test_nothing_is_told_to_a_rewritten_journal(
     telling.assert_serves("develop", remote.head("develop"))
     assert journal.head() is None
     with pytest.raises(GitError, match="rewritten or removed"):
-        publishing.publish(Mirror(str(telling.root)), str(remote.path), [event("sync")], patience=9)
+        journalpush.push(Mirror(str(telling.root)), str(remote.path), [event("sync")], patience=9)
 
 
 def test_first_event_of_a_journal_keeps_its_commit(remote: Remote, journal: Journal) -> None:
@@ -359,14 +359,14 @@ def test_init_says_why_a_master_may_not_tell(
 
 def test_dry_run_leaves_nothing(served: Site, remote: Remote) -> None:
     mirror = Mirror(str(served.root))
-    assert publishing.may_push(mirror, str(remote.path), remote.head("master"), timeout=60) == ""
+    assert journalpush.may_push(mirror, str(remote.path), remote.head("master"), timeout=60) == ""
     assert "refs/saltbranch" not in Git(str(remote.path)).out("for-each-ref")
 
 
 def test_remote_that_is_away_is_an_error_of_publishing(served: Site, remote: Remote) -> None:
     remote.path.rename(served.folder / "away.git")
     with pytest.raises(RemoteError):
-        publishing.publish(Mirror(str(served.root)), str(remote.path), [event("sync")], patience=9)
+        journalpush.push(Mirror(str(served.root)), str(remote.path), [event("sync")], patience=9)
 
 
 def test_unreported_is_json_of_the_journal(site: Site, refusing: Path) -> None:

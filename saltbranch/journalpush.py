@@ -17,7 +17,7 @@ _RECENT = 500  # as far back a sync of ours is looked for: it was sent moments a
 _CONFIG = ("http.lowSpeedLimit=1000", "http.lowSpeedTime=20", "push.recurseSubmodules=no")
 
 
-def publish(mirror: Mirror, remote: str, new: Sequence[Event], *, patience: float) -> None:
+def push(mirror: Mirror, remote: str, new: Sequence[Event], *, patience: float) -> None:
     """Append those of `new` that the journal does not have yet, and push it; refs here follow.
 
     patience: seconds for all of it. Raises RemoteError when it cannot be pushed, GitError when the remote's journal
