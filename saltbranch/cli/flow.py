@@ -13,6 +13,7 @@ from saltbranch.actions.planning import Request
 from saltbranch.actions.publish import Published
 from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
+from saltbranch.cli.completion import branches
 from saltbranch.cli.flow_options import (
     AbortOption,
     ContinueOption,
@@ -39,7 +40,10 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="With or witho
 SomeName = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]", help="The branch that is checked out otherwise.", show_default=False
+        metavar="[NAME]",
+        help="The branch that is checked out otherwise.",
+        autocompletion=branches,
+        show_default=False,
     ),
 ]
 

@@ -11,6 +11,7 @@ from saltbranch.actions import hold as action
 from saltbranch.actions.hold import HoldPlan
 from saltbranch.actions.workplace import Workplace, open_mirror
 from saltbranch.cli import flow_run, plan_text, progress, sync_text
+from saltbranch.cli.completion import points, promotions
 from saltbranch.cli.flow_options import ReasonOption
 from saltbranch.cli.options import (
     ConfigOption,
@@ -51,6 +52,7 @@ def _hold(
         typer.Option(
             metavar="COMMIT|TAG|PROMOTION",
             help="What it is to serve; what it serves now otherwise (a freeze).",
+            autocompletion=points,
             show_default=False,
         ),
     ] = None,
@@ -108,6 +110,7 @@ def _rollback(
         typer.Option(
             metavar="PROMOTION",
             help="To what this promotion brought; what was served before the last one otherwise.",
+            autocompletion=promotions,
             show_default=False,
         ),
     ] = None,

@@ -10,6 +10,7 @@ from saltbranch.actions import promote as action
 from saltbranch.actions.planning import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
+from saltbranch.cli.completion import points
 from saltbranch.cli.flow_options import (
     AbortOption,
     ContinueOption,
@@ -34,7 +35,12 @@ def _promote(
     config: ConfigOption = None,
     commit: Annotated[
         str | None,
-        typer.Option(metavar="REF", help="An earlier commit of the source.", show_default=False),
+        typer.Option(
+            metavar="REF",
+            help="An earlier commit of the source.",
+            autocompletion=points,
+            show_default=False,
+        ),
     ] = None,
     tag: Annotated[
         str | None,
