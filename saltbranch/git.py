@@ -81,12 +81,12 @@ class Git:
         config: tuple[str, ...] = (),
         timeout: float | None = None,
         progress: Callable[[str], None] | None = None,
+        stdin: bytes = b"",
     ) -> proc.Finished:
         """Run ``git args`` and return what it left, whatever its exit code."""
         extra = [part for item in config for part in ("-c", item)]
-        return proc.run(
-            [*self._prefix, *extra, *args], self.env, timeout=timeout, progress=progress
-        )
+        argv = [*self._prefix, *extra, *args]
+        return proc.run(argv, self.env, timeout=timeout, progress=progress, stdin=stdin)
 
     def out(self, *args: str) -> str:
         """stdout of ``git args``. Raises GitError when it does not end with 0."""

@@ -57,18 +57,19 @@ def run(
     *,
     timeout: float | None = None,
     progress: Callable[[str], None] | None = None,
+    stdin: bytes = b"",
 ) -> Finished:
     """Run `argv` to its end.
 
-    timeout: seconds; afterwards the process group gets TERM, then KILL.
+    timeout: seconds; afterwards the process group gets TERM, then KILL. stdin: what it can read.
     progress: called with each line of stderr as it comes, those ending in CR too.
     Raises SaltbranchError when the program does not exist.
     """
     out_r, out_w = os.pipe()
     err_r, err_w = os.pipe()
-    devnull = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    source = _readable(stdin)
     actions = [
-        (os.POSIX_SPAWN_DUP2, devnull, 0),
+        (os.POSIX_SPAWN_DUP2, source, 0),
         (os.POSIX_SPAWN_DUP2, out_w, 1),
         (os.POSIX_SPAWN_DUP2, err_w, 2),
     ]
@@ -81,7 +82,7 @@ def run(
             f"cannot start {argv[0]!r}: {err.strerror}", hint=f"install {argv[0]} or mend PATH"
         ) from err
     finally:
-        for fd in (devnull, out_w, err_w):
+        for fd in (source, out_w, err_w):
             os.close(fd)
     _running.add(pid)
     try:
@@ -95,6 +96,17 @@ def run(
         os.close(out_r)
         os.close(err_r)
     return Finished(argv, os.waitstatus_to_exitcode(status), out, err_text, timed_out=timed_out)
+
+
+def _readable(data: bytes) -> int:
+    """A descriptor from which `data` can be read; a file in memory, so no writer is needed."""
+    if not data:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.memfd_create("stdin")
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def python(code: str, *arguments: str) -> list[str]:
