@@ -34,7 +34,7 @@ def parser() -> Callable[[str], nodes.Template]:
 
 def _environment() -> Any:
     try:
-        import jinja2
+        import jinja2.sandbox
         import salt.utils.jinja
     except ImportError as err:
         raise SaltError(

@@ -75,7 +75,8 @@ def _requisite(
             if name and literal(module + name) and not _there(project, source, module, name, names):
                 what = f"{module}: {name}" if module else name
                 message = f"{argument.name} names {shown(what)[:120]!r}, which no sls declares"
-                yield rules.REQUISITE.at(source.path, line, message, severity=_severity(names))
+                severity: Severity = "error" if module == "sls" else _severity(names)
+                yield rules.REQUISITE.at(source.path, line, message, severity=severity)
 
 
 def _there(project: Project, source: Source, module: str, name: str, names: _Names) -> bool:

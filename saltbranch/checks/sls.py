@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from saltbranch.checks.nodes import items, line_of, pairs, text_of
+from saltbranch.checks.template import literal
 
 # Words at the top of an sls that are no ids (salt/state.py, BaseHighState.render_state).
 _WORDS = ("include", "extend", "exclude")
@@ -111,7 +112,9 @@ def _read_id(
     short = text_of(value)
     if short is not None:
         module, dot, function = short.partition(".")
-        if dot:
+        if not literal(short):
+            pass  # it may render to a mapping
+        elif dot:
             states.append(State(name, line, line_of(value), module, function, (), extends))
         else:
             wrong.append((f"the id {name!r} holds a text and no state", line))
