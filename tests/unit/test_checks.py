@@ -1,4 +1,5 @@
 """Every rule with an example that it finds, and one that it lets pass."""
+# ruff: noqa: E501 - an example to a line reads best
 
 from __future__ import annotations
 
