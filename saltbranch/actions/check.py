@@ -20,6 +20,7 @@ from saltbranch.checks import (
     Finding,
     Severity,
     allow,
+    compiled,
     expectations,
     in_order,
     new_since,
@@ -82,6 +83,21 @@ def state_tests(compile_all: expectations.Compile) -> FindingSource:
         return expectations.run(subject.commit, subject.tests, compile_all)
 
     return judge
+
+
+def fleet(minions: Sequence[str], compile_all: compiled.Compile) -> FindingSource:
+    """The source that compiles every minion of the fleet.
+
+    compile_all: (commit, ids) to the highstate of each.
+    """
+
+    def look(subject: Subject) -> Iterable[Finding]:
+        if subject.commit is None or not minions:
+            return ()
+        top = f"{subject.place.states_dir}/top.sls"
+        return compiled.findings(subject.commit, minions, compile_all, top)
+
+    return look
 
 
 def check(

@@ -122,4 +122,5 @@ def _found(source: Source, line: int, name: str) -> Finding:
 
 def _indirect(source: Source, line: int) -> Finding:
     message = "it passes on, or looks into, salt by a name that is not written out"
-    return rules.INDIRECT.at(source.path, line, message)
+    severity: Severity = "warning" if source.area == "pillar" else "note"
+    return rules.INDIRECT.at(source.path, line, message, severity=severity)

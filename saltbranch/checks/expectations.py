@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from saltbranch.checks import Finding, nodes, rules
+from saltbranch.checks.compiled import Compiled
 from saltbranch.checks.nodes import line_of, pairs
 
 _KEYS = ("grains", "pillar", "saltenv", "must", "must_not", "returns")
@@ -78,14 +79,6 @@ class StateTest:
     returns: Mapping[str, Any]
     must: tuple[Expected, ...]
     must_not: tuple[Expected, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """What the compiler made of one minion. error: why there are no chunks, or not all of them."""
-
-    chunks: Sequence[Mapping[str, Any]] = ()
-    error: str = ""
 
 
 Compile = Callable[[str, Sequence[StateTest]], Sequence[Compiled]]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from saltbranch import tree
-from saltbranch.actions.check import check, open_place, resolve, state_tests, static
-from saltbranch.checks.expectations import Compiled
+from saltbranch.actions.check import check, fleet, open_place, resolve, state_tests, static
+from saltbranch.checks.compiled import Compiled
 from saltbranch.errors import GitError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Link, Remote, Submodule
@@ -190,6 +190,21 @@ def test_state_tests_meet_the_compiler_through_one_function(site: Site) -> None:
     assert asked == [(site.remote.head("develop"), ["app is there"])]
     found = {(f.file, f.line, f.rule) for f in result.refs[0].findings}
     assert {("tests/app.yaml", 2, "state-test"), ("tests/bad.yaml", 1, "test-file")} <= found
+
+
+def test_the_fleet_meets_the_compiler_through_one_function(site: Site) -> None:
+    def compile_all(_commit: str, minions: Any) -> dict[str, Compiled]:
+        answers = [Compiled(error="no sls", file="salt/x.sls", line=3), Compiled(), None]
+        answers += [Compiled([{"state": "test", "fun": "nop"}])]
+        return {m: a for m, a in zip(minions, answers, strict=True) if a is not None}
+
+    source = fleet(["a", "b", "c", "d"], compile_all)
+    result = check(str(site.config), ["develop"], sources=(source,))
+    assert {(f.file, f.line, f.severity, f.message) for f in result.refs[0].findings} == {
+        ("salt/x.sls", 3, "error", "a: no sls"),
+        ("salt/top.sls", 0, "warning", "b: the highstate is empty"),
+        ("salt/top.sls", 0, "error", "c: the compiler gave no answer"),
+    }
 
 
 def test_in_a_clone_the_work_tree_is_checked_unless_a_ref_is_named(

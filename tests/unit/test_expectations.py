@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from saltbranch.checks.expectations import Compiled, StateTest, judge, parse, run
+from saltbranch.checks.compiled import Compiled
+from saltbranch.checks.expectations import StateTest, judge, parse, run
 
 CHUNKS = [
     {"state": "pkg", "fun": "installed", "__id__": "nginx", "name": "nginx", "__sls__": "web"},
