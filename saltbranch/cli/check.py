@@ -88,14 +88,17 @@ def _check(
         fail_on=fail_on.value,
         cache=_cache_folder(),
     )
-    if as_json:
+    _write(result, "json" if as_json else "".join(chosen))
+    return result.exit_code
+
+
+def _write(result: CheckResult, form: str) -> None:
+    if form == "json":
         print_json(result.as_dict())
-    elif chosen:
-        text = FORMATS[chosen[0]](result)
-        sys.stdout.write(text.encode("utf-8", "replace").decode())
+    elif form:
+        sys.stdout.write(FORMATS[form](result).encode("utf-8", "replace").decode())
     else:
         _show(result)
-    return result.exit_code
 
 
 def _cache_folder() -> str | None:
