@@ -208,3 +208,10 @@ def test_closure_follows_relative_includes_and_circles() -> None:
     })  # fmt: skip
     assert made.closure("states", "a") == {"a", "a.b", "a.c"}
     assert TOOLS.catalogue.version == "1"
+
+
+def test_a_missing_requisite_is_an_error_only_where_nothing_else_may_make_it() -> None:
+    wanted = "a: {test.nop: [{require: [{pkg: b}]}]}\n"
+    assert [f.severity for f in findings({SLS: wanted})] == ["error"]
+    (found,) = findings({SLS: wanted, "salt/b.sls": "{{ macro('b') }}"})
+    assert (found.rule, found.severity) == ("requisite-missing", "note")
