@@ -24,13 +24,15 @@ MODULES = {
 RESERVED = {
     "git": ("history",),
     "gitdb": ("history",),
-    "salt": ("saltmaster", "ext.", "demo."),
+    "salt": ("saltmaster", "saltsyntax", "ext.", "demo."),
     "typer": ("cli.",),
     "click": ("cli.",),
     "rich": ("cli.",),
     "subprocess": ("demo.",),
     "multiprocessing": (),
     "msgspec": ("config",),
+    "saltlint": ("scanners",),
+    "detect_secrets": ("scanners",),
 }
 
 # Arrows point down: a layer may import from itself and from those below it.
@@ -43,7 +45,8 @@ LAYERS = (
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
 PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config",
-        "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown")  # fmt: skip
+        "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
+        "checks.", "checkreport.")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},
@@ -59,6 +62,7 @@ FOUNDATIONS = {
     "history": {"errors", "git"},
     "mirror": {"errors", "git", "proc"},
     "slots": {"errors", "files", "git", "mirror"},
+    "tree": {"errors", "git"},
 }
 
 

@@ -1,0 +1,55 @@
+"""What a check found, ref by ref."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from saltbranch.checks import SEVERITIES, Finding, Severity
+from saltbranch.errors import EXIT_PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class RefResult:
+    """What was found in one ref. tests: how many state tests it has; allowed: findings let pass.
+
+    since: the commit whose findings are left out.
+    """
+
+    name: str
+    commit: str | None
+    since: str | None
+    files: int
+    tests: int
+    allowed: int
+    findings: tuple[Finding, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "ref": self.name,
+            "commit": self.commit,
+            "since": self.since,
+            "files": self.files,
+            "tests": self.tests,
+            "allowed": self.allowed,
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """All refs. fail_on: the least severity that counts."""
+
+    refs: tuple[RefResult, ...]
+    fail_on: Severity
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing that counts, 3 findings."""
+        counting = SEVERITIES[: SEVERITIES.index(self.fail_on) + 1]
+        found = any(f.severity in counting for ref in self.refs for f in ref.findings)
+        return EXIT_PENDING if found else 0
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {"version": 1, "refs": [ref.as_dict() for ref in self.refs]}

@@ -1,0 +1,139 @@
+"""The rules by name, for reports: severity, what they look for, and what usually mends it."""
+
+from __future__ import annotations
+
+from saltbranch.checks import Rule, Severity
+
+RULES: dict[str, Rule] = {}
+
+
+def _rule(name: str, severity: Severity, title: str, fix: str) -> Rule:
+    rule = RULES[name] = Rule(name, severity, title, fix)
+    return rule
+
+
+# Files as such
+NOT_TEXT = _rule(
+    "not-utf-8", "error", "A file that Salt renders is not UTF-8 text", "save it as UTF-8"
+)
+TOO_LARGE = _rule(
+    "not-checked", "warning", "A file is too large or too complicated to be checked",
+    "split the file",
+)  # fmt: skip
+ODD_NAME = _rule(
+    "file-name", "warning", "The name of a file holds control characters or is no text",
+    "rename the file",
+)  # fmt: skip
+BAD_LINK = _rule(
+    "symlink", "error", "A symlink leads out of the tree or to nothing",
+    "remove the link, or let it point to a file below its own folder tree",
+)  # fmt: skip
+NO_STATES = _rule(
+    "no-states", "error", "The commit has no folder of states",
+    "mend states_dir: in saltbranch.yaml, or check another ref",
+)  # fmt: skip
+
+# Syntax
+JINJA = _rule("jinja-syntax", "error", "Jinja cannot be parsed", "mend the template there")
+JINJA_FILTER = _rule(
+    "jinja-unknown-filter", "error", "A template uses a filter or test that Salt does not have",
+    "mend its name",
+)  # fmt: skip
+YAML = _rule("yaml-syntax", "error", "YAML cannot be parsed", "mend the YAML there")
+YAML_KEY = _rule(
+    "yaml-duplicate-key", "error", "A key stands twice in one mapping", "remove or rename one"
+)
+PYTHON = _rule("python-syntax", "error", "Python cannot be parsed", "mend the Python there")
+RENDERER = _rule(
+    "unknown-renderer", "error", "The first line names a renderer that Salt does not have",
+    "mend the first line",
+)  # fmt: skip
+SHAPE = _rule(
+    "sls-shape", "error", "An sls file, a state or a requisite has not the shape that Salt wants",
+    "write it as Salt's documentation of highstate data shows",
+)  # fmt: skip
+
+# What names something
+TOP = _rule(
+    "top-missing-sls", "error", "A top file names an sls that does not exist",
+    "add the file, or mend the name",
+)  # fmt: skip
+INCLUDE = _rule(
+    "include-missing", "error", "An include names an sls that does not exist",
+    "add the file, or mend the name",
+)  # fmt: skip
+TEMPLATE = _rule(
+    "template-missing", "error", "A template imports or includes a file that does not exist",
+    "add the file, or mend the path; it counts from the root, not from the folder of the template",
+)  # fmt: skip
+REQUISITE = _rule(
+    "requisite-missing", "error", "A requisite names a state that is nowhere declared",
+    "mend the name, or declare the state",
+)  # fmt: skip
+EXTEND = _rule(
+    "extend-missing", "error", "extend names a state id that is nowhere declared",
+    "mend the id, or include the sls that declares it",
+)  # fmt: skip
+SOURCE = _rule(
+    "source-missing", "error", "A salt:// source does not exist", "add the file, or mend the path"
+)
+DUPLICATE = _rule(
+    "duplicate-id", "error", "Two sls files that one minion gets declare the same id",
+    "rename one of the two",
+)  # fmt: skip
+
+# State functions
+STATE_MODULE = _rule(
+    "unknown-state-module", "warning", "A state module is neither in Salt nor in the branch",
+    "mend its name; if an extension brings it, install that beside saltbranch, too",
+)  # fmt: skip
+STATE_FUNCTION = _rule(
+    "unknown-state-function", "error", "A state module has no such function", "mend its name"
+)
+ARGUMENT = _rule(
+    "unknown-argument", "warning", "A state function has no such argument", "mend its name"
+)
+NO_ARGUMENT = _rule(
+    "missing-argument", "error", "A state function misses an argument that it needs", "add it"
+)
+
+# Places and saltenvs
+PATH = _rule(
+    "absolute-path", "warning", "A path into the served tree is written out",
+    "use salt://, or a path from the root in imports: a written-out path reads the same tree"
+    " in every saltenv",
+)  # fmt: skip
+SALTENV = _rule(
+    "hard-coded-saltenv", "warning", "A saltenv is written out",
+    "leave it out: the file then means the saltenv it is served in, on every branch",
+)  # fmt: skip
+
+# Dangers
+DANGER = _rule(
+    "render-time-call", "warning", "Rendering acts on, or asks, the machine that renders",
+    "move it into a state (cmd.run with onlyif, for example), a custom grain or the pillar",
+)  # fmt: skip
+INDIRECT = _rule(
+    "render-time-indirect", "note", "A template calls functions whose name is not written out",
+    "write the function's name out, so that a reader sees what is called",
+)  # fmt: skip
+SECRET = _rule(
+    "plaintext-secret", "error", "A secret stands in plain text",
+    "change the secret, then keep it as a PGP message (#!jinja|yaml|gpg), with git-crypt or in a vault",
+)  # fmt: skip
+ALLOW = _rule(
+    "allow-list", "warning", "The file of allowed findings cannot be used as it is",
+    "mend or remove that entry",
+)  # fmt: skip
+
+# Module tests
+TEST_FILE = _rule("test-file", "error", "A file of state tests cannot be used as it is", "mend it")
+TEST = _rule(
+    "state-test", "error", "A state test does not hold", "mend the states, or the expectation"
+)
+COMPILE = _rule(
+    "compile",
+    "error",
+    "The highstate of a minion cannot be compiled",
+    "mend what the message names",
+)

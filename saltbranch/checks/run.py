@@ -1,0 +1,80 @@
+"""All static rules over the files of one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from saltbranch.checks import (
+    Finding,
+    dangerous,
+    duplicates,
+    functions,
+    in_order,
+    includes,
+    lint,
+    paths,
+    requisites,
+    rules,
+    saltenvs,
+    secrets,
+    sources,
+    syntax,
+    tops,
+)
+from saltbranch.checks.guard import TooSlow, limited
+from saltbranch.checks.project import Project, Source, Tools
+
+Check = Callable[[Project, Tools], Iterable[Finding]]
+
+# Over all files together; what they do is linear in the size of the tree.
+TOGETHER: tuple[Check, ...] = (
+    syntax.check,
+    tops.check,
+    includes.check,
+    requisites.check,
+    sources.check,
+    duplicates.check,
+    functions.check,
+    paths.check,
+    saltenvs.check,
+    dangerous.check,
+)
+# Others' regular expressions, on one file at a time.
+_TOGETHER_SECONDS = 120.0
+
+
+def check(project: Project, tools: Tools) -> tuple[Finding, ...]:
+    """The findings of all rules, in order."""
+    found: list[Finding] = []
+    for rule in TOGETHER:
+        found += _limited(rule, project, tools)
+    for source in project.sources.values():
+        found += _scan(source, tools)
+    return in_order(found)
+
+
+def _limited(rule: Check, project: Project, tools: Tools) -> Iterator[Finding]:
+    try:
+        with limited(_TOGETHER_SECONDS):
+            yield from list(rule(project, tools))
+    except (TooSlow, RecursionError, MemoryError):
+        name = rule.__module__.rpartition(".")[2]
+        message = f"the rules about {name} were given up: too slow or nested too deeply"
+        yield rules.TOO_LARGE.at(project.folders["states"], 0, message, severity="error")
+
+
+def _scan(source: Source, tools: Tools) -> list[Finding]:
+    found: list[Finding] = []
+    if source.area not in ("states", "pillar", "tests") or not source.text:
+        return found
+    scans: tuple[Callable[[], Iterable[Finding]], ...] = (
+        lambda: secrets.check_file(source, tools),
+        lambda: lint.check_file(source, tools) if lint.applies(source) else (),
+    )
+    for scan in scans:
+        try:
+            with limited():
+                found += list(scan())
+        except TooSlow:
+            found.append(rules.TOO_LARGE.at(source.path, 0, "it takes too long to scan"))
+    return found

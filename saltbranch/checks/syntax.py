@@ -1,0 +1,36 @@
+"""What is wrong with a file in itself: names, links, and what parsing it brought up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from saltbranch.checks import Finding, nodes, rules
+from saltbranch.checks.project import Project, Source, Tools
+from saltbranch.checks.template import literal, shown
+
+
+def check(project: Project, _tools: Tools) -> Iterator[Finding]:
+    """What was found while parsing, and the YAML that only Salt refuses."""
+    if not any(project.of("states")):
+        folder = project.folders["states"]
+        yield rules.NO_STATES.at(folder, 0, f"there is no file below {folder}/")
+    for source in project.sources.values():
+        yield from source.problems
+        if source.area and not source.path.isprintable():
+            yield rules.ODD_NAME.at(source.path, 0, "its name holds control characters or no UTF-8")
+        yield from _doubles(source)
+        for tag, line in nodes.tags(source.root):
+            if tag != "!":
+                yield rules.YAML.at(source.path, line, f"Salt knows no YAML tag {tag[:60]!r}")
+        for message, line in source.declared.misshapen:
+            if source.certain and not source.conditional(line):
+                yield rules.SHAPE.at(source.path, line, shown(message)[:200])
+
+
+def _doubles(source: Source) -> Iterator[Finding]:
+    for key, first, second, top in nodes.doubles(source.root):
+        lines = (nodes.line_of(first), nodes.line_of(second))
+        if any(map(source.conditional, lines)) or not (literal(key) or source.certain):
+            continue
+        what = "the id" if top and source.area == "states" else "the key"
+        yield rules.YAML_KEY.at(source.path, lines[1], f"{what} {shown(key)[:100]!r} stands twice")

@@ -1,0 +1,52 @@
+"""Top files: do the sls files that they name exist?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from saltbranch.checks import Finding, rules
+from saltbranch.checks.nodes import items, line_of, pairs, text_of
+from saltbranch.checks.project import Project, Tools
+from saltbranch.checks.template import literal
+
+
+def check(project: Project, _tools: Tools) -> Iterator[Finding]:
+    """Every name below a target, in states and in pillar."""
+    for area in ("states", "pillar"):
+        top = project.names[area].get("top.sls")
+        if top is None:
+            continue
+        for _, _, sls, line in entries(top.root):
+            if literal(sls) and not _there(project, area, sls):
+                message = f"there is no {area} file for {sls[:100]!r}"
+                yield rules.TOP.at(top.path, line, message)
+
+
+def _there(project: Project, area: str, sls: str) -> bool:
+    return bool(project.sls_like(area, sls)) or project.has_sls(area, sls)
+
+
+def entries(root: yaml.Node | None) -> Iterator[tuple[str, str, str, int]]:
+    """Saltenv, target, sls and line of each entry; those that may be missing are left out."""
+    for saltenv, _, targets in pairs(root):
+        for target, _, listed in pairs(targets):
+            options = {k: text_of(v) for node in items(listed) for k, _, v in pairs(node)}
+            if str(options.get("ignore_missing")).lower() == "true":
+                continue
+            for node in items(listed):
+                if (sls := text_of(node)) is not None:
+                    yield saltenv, target, sls, line_of(node)
+
+
+def reached(project: Project) -> list[frozenset[str]]:
+    """For each target of the states' top file: the sls files of a minion that only it matches."""
+    top = project.names["states"].get("top.sls")
+    found: dict[tuple[str, str], set[str]] = {}
+    for saltenv, target, sls, _ in entries(top.root if top else None):
+        group = found.setdefault((saltenv, target), set())
+        for name in project.sls_like("states", sls):
+            group |= project.closure("states", name)
+    everywhere = set().union(*(g for (_, target), g in found.items() if target == "*"))
+    return [frozenset(group | everywhere) for group in found.values()]

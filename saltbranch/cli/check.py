@@ -1,0 +1,147 @@
+"""``saltbranch check``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import Enum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from saltbranch.actions.check import check as check_action
+from saltbranch.checkreport import FORMATS
+from saltbranch.checks import SEVERITIES, Finding, Severity
+from saltbranch.checks.result import CheckResult, RefResult
+from saltbranch.cli.doctor import shown
+from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.errors import UsageError
+
+_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+
+
+class Level(str, Enum):
+    """The severities, as words of the command line."""
+
+    error = "error"
+    warning = "warning"
+    note = "note"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `app`."""
+    app.command("check")(_check)
+
+
+def _check(
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[REF]...",
+            help="Saltenvs, branches, tags or commits. Otherwise the files of the clone you stand in,"
+            " elsewhere all branches of the saltenvs.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    every: Annotated[bool, typer.Option("--all", help="The branches of all saltenvs.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="Only what is new against REF.", show_default=False),
+    ] = None,
+    fail_on: Annotated[
+        Level, typer.Option(help="The least severity that makes the exit code 3.")
+    ] = Level.warning,
+    as_json: JsonOption = False,
+    sarif: Annotated[bool, typer.Option("--sarif", help="Write SARIF 2.1.0.")] = False,
+    junit: Annotated[bool, typer.Option("--junit", help="Write JUnit XML.")] = False,
+    github: Annotated[
+        bool, typer.Option("--github", help="Write annotations for GitHub Actions.")
+    ] = False,
+) -> int:
+    """Find mistakes, dangers and secrets in states and pillar.
+
+    Nothing of a branch is executed: templates are parsed and not rendered. Syntax, top files,
+    includes, requisites, salt:// sources, duplicate ids, state functions and arguments,
+    written-out paths and saltenvs, calls at render time, plain-text secrets, salt-lint's rules.
+    A secret's value is never shown. Exit 0: nothing that counts; 3: findings.
+
+    `.saltbranch-check.yaml` at the root of the repository lets findings pass, with a reason;
+    `.secrets.baseline` of detect-secrets is honoured.
+
+    \b
+    Examples:
+      saltbranch check                     what is in the clone, committed or not
+      saltbranch check develop --since master
+      saltbranch check --all --junit > report.xml
+      saltbranch check v1.4-rc.1 --json | jq '.refs[].findings[].rule'
+    """
+    chosen = [n for n, on in (("sarif", sarif), ("junit", junit), ("github", github)) if on]
+    if len(chosen) + as_json > 1:
+        raise UsageError("more than one output format was asked for", hint="choose one")
+    result = check_action(
+        config,
+        refs or (),
+        every_branch=every,
+        since=since,
+        fail_on=fail_on.value,
+        cache=_cache_folder(),
+    )
+    _write(result, "json" if as_json else "".join(chosen))
+    return result.exit_code
+
+
+def _write(result: CheckResult, form: str) -> None:
+    if form == "json":
+        print_json(result.as_dict())
+    elif form:
+        sys.stdout.write(FORMATS[form](result).encode("utf-8", "replace").decode())
+    else:
+        _show(result)
+
+
+def _cache_folder() -> str | None:
+    """Where this user's caches are (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not base.startswith("/"):
+        home = os.path.expanduser("~")
+        if not home.startswith("/") or home == "/":
+            return None
+        base = f"{home}/.cache"
+    return f"{base}/saltbranch"
+
+
+def _show(result: CheckResult) -> None:
+    console = Console(highlight=False)
+    for ref in result.refs:
+        if len(result.refs) > 1:
+            console.print(f"[bold]{shown(ref.name)}[/]", soft_wrap=True)
+        for finding in ref.findings:
+            _show_finding(console, finding)
+        console.print(_summary(ref), soft_wrap=True)
+
+
+def _show_finding(console: Console, finding: Finding) -> None:
+    line = f":{finding.line}" if finding.line else ""
+    style = _STYLES[finding.severity]
+    place = f"{shown(finding.file)}{line}"
+    head = (
+        f"{place}: [{style}]{finding.severity}[/] [bold]{finding.rule}[/] {shown(finding.message)}"
+    )
+    console.print(head, soft_wrap=True)
+    console.print(f"  [green]->[/] {shown(finding.fix)}", soft_wrap=True)
+
+
+def _summary(ref: RefResult) -> str:
+    severities = [finding.severity for finding in ref.findings]
+    parts = [_many(severities.count(s), s) for s in SEVERITIES if s in severities]
+    what = ", ".join(parts) or "[green]nothing found[/]"
+    where = f" at {ref.commit[:12]}" if ref.commit else ""
+    new = " new" if ref.since else ""
+    allowed = f", {ref.allowed} allowed" if ref.allowed else ""
+    return f"{shown(ref.name)}{where}: {what}{new} in {_many(ref.files, 'file')}{allowed}"
+
+
+def _many(number: int, noun: str | Severity) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

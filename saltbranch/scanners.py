@@ -1,0 +1,134 @@
+"""Other projects' scanners, given text and asked for places: salt-lint and detect-secrets.
+
+Both read files by path of their own accord; here they get text of a commit. Neither reads the
+configuration of the current folder, loads rules from a branch, or asks a network.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from saltbranch.checks import Severity
+
+_NOT_SECRET_KEY = re.compile(r"hash|sum|digest|fingerprint|sha\d|md5|pub|cert|uuid|_id\b", re.I)
+# Detectors of a token with a form of its own. Left out are those that take any word for one
+# (high entropy outside pillar) and those that look at addresses.
+_DETECTORS = (
+    "ArtifactoryDetector AWSKeyDetector AzureStorageKeyDetector BasicAuthDetector CloudantDetector"
+    " DiscordBotTokenDetector GitHubTokenDetector GitLabTokenDetector IbmCloudIamDetector"
+    " IbmCosHmacDetector JwtTokenDetector MailchimpDetector NpmDetector OpenAIDetector"
+    " PrivateKeyDetector PypiTokenDetector SendGridDetector SlackDetector SoftlayerDetector"
+    " SquareOAuthDetector StripeDetector TelegramBotTokenDetector TwilioKeyDetector"
+).split()
+_GUESSING: dict[str, dict[str, float]] = {
+    "KeywordDetector": {},
+    "Base64HighEntropyString": {"limit": 4.5},
+}
+
+
+@functools.lru_cache(maxsize=1)
+def _lint_rules() -> list[Any]:
+    from saltlint.config import Configuration, default_rulesdir
+    from saltlint.linter.collection import RulesCollection
+
+    # /dev/null: not the `.salt-lint` of the folder that somebody stands in.
+    configuration = Configuration({"c": "/dev/null"})
+    found = list(RulesCollection.create_from_directory(default_rulesdir, configuration))
+    # 205 is about files without .sls, and would find every template.
+    return sorted((rule for rule in found if rule.id != "205"), key=lambda rule: str(rule.id))
+
+
+def lint(path: str, text: str) -> Iterator[tuple[int, str, str, str]]:
+    """What salt-lint finds in `text`: line, rule, its grade, message."""
+    file = {"path": path, "type": "state" if path.endswith(".sls") else "jinja"}
+    for rule in _lint_rules():
+        for match in (*rule.matchlines(file, text), *rule.matchfulltext(file, text)):
+            yield (
+                int(match.linenumber),
+                str(rule.id),
+                str(rule.severity),
+                str(match.message or rule.shortdesc),
+            )
+
+
+class SecretScanner:
+    """detect-secrets with fixed detectors, and what a baseline of it allows."""
+
+    def __init__(self, baseline: bytes | None = None) -> None:
+        """baseline: the content of a `.secrets.baseline` file. Raises ValueError."""
+        self.allowed = _hashes(baseline) if baseline else frozenset()
+
+    def scan(self, path: str, text: str) -> Iterator[tuple[int, str, Severity]]:
+        """What looks like a secret: line, what it is, severity. Never the value."""
+        from detect_secrets.settings import transient_settings
+
+        guessing = path.rpartition(".")[2] not in ("sls", "md", "rst")
+        names: list[dict[str, Any]] = [{"name": name} for name in _DETECTORS]
+        names += [
+            {"name": n, **o} for n, o in _GUESSING.items() if guessing or n != "KeywordDetector"
+        ]
+        with transient_settings({"plugins_used": names, "filters_used": []}):
+            yield from self._scan(path, text)
+
+    def _scan(self, path: str, text: str) -> Iterator[tuple[int, str, Severity]]:
+        from detect_secrets.settings import get_plugins
+
+        plugins = list(get_plugins())
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line.strip():
+                continue
+            for plugin in plugins:
+                guess = type(plugin).__name__ in _GUESSING
+                for value in self._values(plugin, path, line, number):
+                    if (guess and _unlikely(value, line)) or self._is_allowed(path, value):
+                        continue
+                    what = f"this looks like a secret ({plugin.secret_type})"
+                    yield number, what, "warning" if guess else "error"
+
+    def _values(self, plugin: Any, path: str, line: str, number: int) -> Iterable[str]:
+        from detect_secrets.util.code_snippet import CodeSnippet
+
+        context = CodeSnippet([line], 0, 0)
+        found = plugin.analyze_line(filename=path, line=line, line_number=number, context=context)
+        return sorted(str(secret.secret_value) for secret in found)
+
+    def _is_allowed(self, path: str, value: str) -> bool:
+        digest = hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()
+        return (path, digest) in self.allowed
+
+
+def _unlikely(value: str, line: str) -> bool:
+    """Whether a guess is none: a variable, a template, a sum, a sample."""
+    from detect_secrets.filters import heuristic
+
+    return (
+        "{{" in value
+        or "}}" in value
+        or "{%" in value
+        or len(value) < 4
+        or _NOT_SECRET_KEY.search(line.partition(value)[0]) is not None
+        or heuristic.is_templated_secret(value)
+        or heuristic.is_prefixed_with_dollar_sign(value)
+        or heuristic.is_indirect_reference(line)
+        or heuristic.is_sequential_string(value)
+        or heuristic.is_potential_uuid(value)
+        or heuristic.is_not_alphanumeric_string(value)
+    )
+
+
+def _hashes(baseline: bytes) -> frozenset[tuple[str, str]]:
+    try:
+        results = json.loads(baseline)["results"]
+        return frozenset(
+            (str(path), str(entry["hashed_secret"]))
+            for path, entries in results.items()
+            for entry in entries
+            if not (isinstance(entry, Mapping) and entry.get("is_secret") is True)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        raise ValueError(f"it is no baseline of detect-secrets: {type(err).__name__}") from err

@@ -1,0 +1,123 @@
+"""The files of one commit, read with two git processes and without a work tree.
+
+Or the files of a clone's work tree, where the caller asks for what is not committed yet.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from saltbranch.errors import GitError
+from saltbranch.git import Git, failed
+
+# Larger ones are listed and not read: nobody writes states of this size.
+LARGEST = 1 << 20
+# Of all files together.
+_LARGEST_SUM = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One file. data: what it holds (of a symlink: its target); None when it was not read.
+
+    kind: "file", "link" or "submodule". size: bytes.
+    """
+
+    path: str
+    kind: str
+    size: int
+    data: bytes | None
+
+
+def read_commit(git: Git, commit: str, wanted: Callable[[str], bool]) -> dict[str, Blob]:
+    """All files of `commit` by path; the content of those below LARGEST that are `wanted`.
+
+    Raises GitError.
+    """
+    entries = list(_entries(git.out("ls-tree", "-r", "-z", "-l", "--full-tree", commit, "--")))
+    chosen = {
+        oid: size
+        for kind, oid, size, path in entries
+        if kind != "submodule" and size <= LARGEST and wanted(path)
+    }
+    if sum(chosen.values()) > _LARGEST_SUM:
+        raise GitError(
+            f"commit {commit[:12]} holds more than {_LARGEST_SUM >> 20} MiB below the folders to check",
+            hint="see that states_dir and pillar_dir name the right folders",
+        )
+    contents = _contents(git, chosen)
+    return {
+        path: Blob(path, kind, size, contents.get(oid) if wanted(path) else None)
+        for kind, oid, size, path in entries
+    }
+
+
+def _entries(text: str) -> Iterable[tuple[str, str, int, str]]:
+    for line in text.split("\0"):
+        if line:
+            meta, path = line.split("\t", 1)
+            mode, _, oid, size = meta.split()
+            kind = {"160000": "submodule", "120000": "link"}.get(mode, "file")
+            yield kind, oid, int(size) if size.isdigit() else 0, path
+
+
+def _contents(git: Git, oids: Iterable[str]) -> dict[str, bytes]:
+    asked = list(oids)
+    done = git.run(
+        "cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in asked).encode("ascii")
+    )
+    if done.code != 0:
+        raise failed(done, git.directory)
+    found, at = {}, 0
+    for oid in asked:
+        end = done.out.index(b"\n", at)
+        words = done.out[at:end].split()
+        if len(words) != 3:
+            raise GitError(
+                f"git has no object {oid} in {git.directory}",
+                hint="the repository is damaged, or a partial clone; look with: git fsck",
+            )
+        at = end + 1 + int(words[2]) + 1
+        found[oid] = done.out[end + 1 : at - 1]
+    return found
+
+
+def read_work_tree(git: Git, folder: str, wanted: Callable[[str], bool]) -> dict[str, Blob]:
+    """The files of the clone `folder` as they stand on disk, those that git ignores left out.
+
+    Links are not followed. Raises GitError.
+    """
+    names = git.out("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name")
+    found = {}
+    for path in dict.fromkeys(filter(None, names.split("\0"))):
+        if (blob := _on_disk(folder, path, wanted)) is not None:
+            found[path] = blob
+    return found
+
+
+def _on_disk(folder: str, path: str, wanted: Callable[[str], bool]) -> Blob | None:
+    full = f"{folder}/{path}"
+    try:
+        # Not through a folder that is a link by now: git tracked real folders there.
+        if os.path.realpath(os.path.dirname(full)) != os.path.normpath(
+            os.path.join(os.path.realpath(folder), os.path.dirname(path))
+        ):
+            return None
+        state = os.lstat(full)
+        if stat.S_ISLNK(state.st_mode):
+            return Blob(path, "link", state.st_size, os.fsencode(os.readlink(full)))
+        if stat.S_ISDIR(state.st_mode):
+            return Blob(path, "submodule", 0, None)
+        if not stat.S_ISREG(state.st_mode):
+            return None
+        data = None
+        if wanted(path) and state.st_size <= LARGEST:
+            fd = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(fd, "rb") as file:
+                data = file.read(LARGEST + 1)[:LARGEST]
+    except OSError:
+        return None  # removed, or not ours to read
+    return Blob(path, "file", state.st_size, data)

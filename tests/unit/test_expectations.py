@@ -1,0 +1,128 @@
+"""State tests: how they are read, and how low chunks are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from saltbranch.checks.compiled import Compiled
+from saltbranch.checks.expectations import StateTest, judge, parse, run
+
+CHUNKS = [
+    {"state": "pkg", "fun": "installed", "__id__": "nginx", "name": "nginx", "__sls__": "web"},
+    {
+        "state": "file", "fun": "managed", "__id__": "conf", "name": "/etc/n.conf",
+        "__sls__": "web", "mode": "0644", "contents": "hunter2",
+    },
+]  # fmt: skip
+
+
+def one(body: str) -> StateTest:
+    tests, wrong = parse("tests/web.yaml", f"title:\n{body}")
+    assert not wrong and len(tests) == 1
+    return tests[0]
+
+
+@pytest.mark.parametrize(
+    "expectation",
+    [
+        "nginx | pkg.installed",
+        "pkg.installed",
+        "{state: file.managed, name: /etc/n.conf}",
+        "{id: conf}",
+        "{sls: web, arguments: {mode: '0644'}}",
+    ],
+)
+def test_what_is_there_satisfies_must_and_breaks_must_not(expectation: str) -> None:
+    compiled = Compiled(CHUNKS)
+    assert list(judge(one(f"  must:\n  - {expectation}\n"), compiled)) == []
+    (found,) = judge(one(f"  must_not:\n  - {expectation}\n"), compiled)
+    assert (found.file, found.line, found.rule) == ("tests/web.yaml", 3, "state-test")
+
+
+@pytest.mark.parametrize(
+    "expectation",
+    [
+        "apache | pkg.installed",
+        "pkg.removed",
+        "{state: file.managed, name: /etc/other}",
+        "{sls: db}",
+        "{id: conf, arguments: {mode: '0600'}}",
+        "{id: conf, arguments: {user: null}}",
+    ],
+)
+def test_what_is_not_there_breaks_must_and_satisfies_must_not(expectation: str) -> None:
+    compiled = Compiled(CHUNKS)
+    assert list(judge(one(f"  must_not:\n  - {expectation}\n"), compiled)) == []
+    (found,) = judge(one(f"  must:\n  - {expectation}\n"), compiled)
+    assert found.line == 3
+
+
+def test_a_difference_names_the_argument_and_no_value() -> None:
+    test = one("  must:\n  - {id: conf, arguments: {contents: s3cret, mode: '0644'}}\n")
+    (found,) = judge(test, Compiled(CHUNKS))
+    assert found.fix == "it is there, but differs in: contents"
+    assert "hunter2" not in repr(found) and "s3cret" not in repr(found)
+
+
+def test_what_cannot_be_compiled_satisfies_nothing() -> None:
+    test = one("  must_not:\n  - pkg.removed\n")
+    (found,) = judge(test, Compiled(error="no top file"))
+    assert "no top file" in found.message
+
+
+def test_every_test_is_compiled_and_judged() -> None:
+    tests, _ = parse("tests/x.yaml", "a: {must: [pkg.installed]}\nb: {must: [pkg.removed]}\n")
+
+    def compile_all(commit: str, asked: Sequence[StateTest]) -> list[Compiled]:
+        assert commit == "c0ffee" and [test.title for test in asked] == ["a", "b"]
+        return [Compiled(CHUNKS) for _ in asked]
+
+    assert [found.line for found in run("c0ffee", tests, compile_all)] == [2]
+
+
+def test_a_test_says_who_the_minion_is() -> None:
+    test = one(
+        "  grains: {id: web1, os_family: Debian}\n  pillar: {a: 1}\n  saltenv: stage\n"
+        "  returns: {mine.get: {}}\n  must: [pkg.installed]\n"
+    )
+    assert (test.minion, test.saltenv, test.pillar["a"]) == ("web1", "stage", 1)
+    assert test.grains["os_family"] == "Debian" and "mine.get" in test.returns
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a", "it holds no mapping of titles to tests"),
+        ("a: b", "'a': it is no mapping"),
+        ("a: {}", "'a': it expects nothing"),
+        ("a: {must: [x]}", "'a': 'x' is not of the form"),
+        ("a: {must: {}}", "'a': must: and must_not: hold lists"),
+        ("a: {musst: [pkg.installed]}", "'a': unknown key 'musst'"),
+        ("a: {must: [{stat: pkg.installed}]}", "'a': unknown part 'stat'"),
+        ("a: {must: [3]}", "'a': an expectation is a text or a mapping"),
+        ("a: {grains: 3, must: [pkg.installed]}", "'a': grains: is no mapping"),
+        ("a: [", "YAML: "),
+        ("a: 1\na: 2", "a key stands twice"),
+        ("a: !!python/object:os.system {}", "YAML: "),
+        ("a: 2026-99-99", "YAML: "),
+        ("b: &b [*b]", "a key stands twice, or aliases repeat too much"),
+        ("[" * 5000, "YAML: "),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_a_finding(text: str, message: str) -> None:
+    tests, wrong = parse("tests/x.yaml", text)
+    assert tests == [] and [found.rule for found in wrong] == ["test-file"]
+    assert wrong[0].message.startswith(message)
+
+
+def test_billion_laughs_are_refused() -> None:
+    lines = ["a0: &a0 [x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    tests, wrong = parse("tests/x.yaml", "\n".join(lines))
+    assert tests == [] and "aliases" in wrong[0].message
+
+
+def test_an_empty_file_holds_no_tests() -> None:
+    assert parse("tests/x.yaml", "# nothing\n") == ([], [])
