@@ -188,9 +188,11 @@ def _refused(remote: str, done: proc.Finished) -> PushRefused | None:
             f"the server of {mask(remote)} cannot push several refs as one",
             kind="declined", hint="use a git server of version 2.4 or newer",
         )  # fmt: skip
+    # Two pushes at once: the refs change between check and lock, and only stderr says so (receive-pack.c).
+    torn = "(atomic transaction failed)" in done.text
     for kind, signs in _REASONS:
         # What a hook writes is for people; only a protected branch is known by that text alone.
-        where = text if kind == "protected" else "\n".join(reasons)
+        where = text if kind == "protected" or torn else "\n".join(reasons)
         if any(sign in where for sign in signs):
             return _error(kind, remote, text)
     if any(sign in done.complaint for sign in _NO_RIGHTS):

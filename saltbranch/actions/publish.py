@@ -211,7 +211,7 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
     about = {"saltenv": plan.saltenv, "promotion": found.id}
     if plan.tag:
         commit = target.source if plan.tag_source else found.new
-        made.append((TAG, "", {"tag": plan.tag, "commit": commit, **about}))
+        made.append((TAG, "" if made else found.id, {"tag": plan.tag, "commit": commit, **about}))
     made += [
         (
             OVERRIDE,

@@ -134,7 +134,7 @@ def _tell(done: Published) -> None:
             " merge commit: a squash would lose what was promoted"
         )
     elif plan.kind in ("promotion", "release", "hotfix"):
-        typer.echo(f"{plan.kind} {done.id}")
+        typer.echo(f"{plan.kind if plan.target.moves else 'recorded as'} {done.id}")
     for note in done.notes:
         typer.echo(printable(note))
     for debt in plan.debts:
