@@ -161,7 +161,16 @@ class Repository:
                 f"the connection broke during the push, and the remote cannot be read: {err.message}",
                 hint="run the same command again: it finds out whether all of it arrived, or none",
             ) from err
-        return all(self._current(u.ref) == u.new for u in updates)
+        return all(self._has(u) for u in updates)
+
+    def _has(self, update: RefUpdate) -> bool:
+        """Whether the ref is as it was pushed, or has gone on from there."""
+        now = self._current(update.ref)
+        if now == update.new:
+            return True
+        if now in (None, update.old) or update.new is None or update.ref.startswith("refs/tags/"):
+            return False
+        return self.git.is_ancestor(update.new, str(now))
 
     def _current(self, ref: str) -> str | None:
         if ref == journal.REF:

@@ -247,11 +247,19 @@ def _tag(work: Workplace, request: Request, target: Step) -> str:
     there = work.refs.tags.get(name)
     if there is None:
         return name
-    if target.kind == UP_TO_DATE and there.commit == target.old:
+    if target.kind == UP_TO_DATE and _is_tagged(work, target, there.commit):
         return ""
     raise RefusedError(
         f"the remote has a tag {name} already, at {there.commit[:12]}",
         hint="tags are never moved: choose the next version, or --tag auto",
+    )
+
+
+def _is_tagged(work: Workplace, target: Step, commit: str) -> bool:
+    """Whether `commit`, which a tag names, is what the tag would be made for: the source, or its merge."""
+    git = work.git
+    return git.is_ancestor(target.source, commit) and (
+        commit == target.source or git.is_ancestor(commit, target.old)
     )
 
 

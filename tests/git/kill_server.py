@@ -37,10 +37,10 @@ class KillServer:
         """
         return self.run_all([(log, step, let_through, *arguments)])[0]
 
-    def run_all(self, orders: Sequence[tuple[Path, str, int, *tuple[str, ...]]]) -> list[int]:
+    def run_all(self, orders: Sequence[Sequence[object]]) -> list[int]:
         """Run several at once, each as `run` does; their exit codes."""
         assert self.process.stdin and self.process.stdout
-        lines = [[str(log), *rest] for log, *rest in orders]
+        lines = [[str(order[0]), *order[1:]] for order in orders]
         self.process.stdin.write(json.dumps(lines) + "\n")
         self.process.stdin.flush()
         codes: list[int] = json.loads(self.process.stdout.readline())
