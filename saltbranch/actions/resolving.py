@@ -173,8 +173,8 @@ def _refuse_markers(tree: Git, resolution: Resolution, again: str) -> None:
 
 def abort(work: Workplace, resolution: Resolution) -> None:
     """Remove the worktree and all that belongs to it, in whatever state it is."""
-    files.unlink(f"{resolution.git_dir}/{_FILE}")
     removed = work.git.run("worktree", "remove", "--force", "--force", "--", resolution.folder)
-    if removed.code != 0 and _git_dir(resolution.folder) in ("", resolution.git_dir):
+    if removed.code != 0 and _git_dir(resolution.folder) == resolution.git_dir:
         remove_tree(resolution.folder)
+    files.unlink(f"{resolution.git_dir}/{_FILE}")  # last, so that a killed run can be repeated
     work.git.run("worktree", "prune")
