@@ -191,7 +191,16 @@ class Repository:
                 f"the connection broke during the push, and the remote cannot be read: {err.message}",
                 hint="run the same command again: it finds out whether all of it arrived, or none",
             ) from err
-        return all(self._current(u.ref) == u.new for u in updates)
+        return all(self._has(u) for u in updates)
+
+    def _has(self, update: RefUpdate) -> bool:
+        """Whether the ref is as it was pushed, or has gone on from there."""
+        now = self._current(update.ref)
+        if now == update.new:
+            return True
+        if now in (None, update.old) or update.new is None or update.ref.startswith("refs/tags/"):
+            return False
+        return self.git.is_ancestor(update.new, str(now))
 
     def _current(self, ref: str) -> str | None:
         if ref == journal.REF:
@@ -218,9 +227,11 @@ def _refused(remote: str, done: proc.Finished) -> PushRefused | None:
             f"the server of {mask(remote)} cannot push several refs as one",
             kind="declined", hint="use a git server of version 2.4 or newer",
         )  # fmt: skip
+    # Two pushes at once: the refs change between check and lock, and only stderr says so (receive-pack.c).
+    torn = "(atomic transaction failed)" in done.text
     for kind, signs in _REASONS:
         # What a hook writes is for people; only a protected branch is known by that text alone.
-        where = text if kind == "protected" else "\n".join(reasons)
+        where = text if kind == "protected" or torn else "\n".join(reasons)
         if any(sign in where for sign in signs):
             return _error(kind, remote, text)
     if any(sign in done.complaint for sign in _NO_RIGHTS):

@@ -18,10 +18,11 @@ Build = Callable[[Workplace, str | None], Request]
 
 @dataclass(slots=True)
 class FlowVerb:
-    """One run of a verb that merges."""
+    """One run of a verb that merges. name: as in `promote stage`. after: what belongs to it in the clone."""
 
     work: Workplace
     build: Build
+    name: str
     resolution: Resolution | None = None
     after: Callable[[Workplace, Published], list[str]] | None = None
     notes: list[str] = field(default_factory=list)
@@ -30,8 +31,10 @@ class FlowVerb:
         """What is asked for, of the remote as last read. Raises RefusedError, UsageError."""
         if self.resolution is None:
             return self.build(self.work, None)
-        tree = resolving.finished_tree(self.work, self.resolution)
         request = self.build(self.work, self.resolution.source)
+        if self.work.git.is_ancestor(self.resolution.source, self.work.branch_head(request.branch)):
+            return request  # it was pushed by a run that could not finish
+        tree = resolving.finished_tree(self.work, self.resolution)
         return replace(request, resolved=(tree, self.resolution.old))
 
     def plan(self) -> Plan:
@@ -40,12 +43,7 @@ class FlowVerb:
 
     def go_on(self) -> None:
         """Continue with the conflict that was resolved. Raises RefusedError when there is none."""
-        self.resolution = resolving.find(self.work, *self.build_target())
-
-    def build_target(self) -> tuple[str, str]:
-        """Verb and branch, without asking whether the merge is possible."""
-        request = self.build(self.work, None)
-        return request.verb, request.branch
+        self.resolution = resolving.find(self.work, self.name)
 
     def resolve(self, folder: str) -> tuple[Resolution, list[str]]:
         """Open a worktree at `folder` to resolve the conflict in; what is to be resolved."""
@@ -53,7 +51,7 @@ class FlowVerb:
 
     def abort(self) -> Resolution:
         """Forget the conflict. Raises RefusedError when there is none."""
-        resolution = resolving.find(self.work, *self.build_target())
+        resolution = resolving.find(self.work, self.name)
         resolving.abort(self.work, resolution)
         return resolution
 
@@ -61,7 +59,15 @@ class FlowVerb:
         """Push it. Raises RefusedError, RemoteError, GitError."""
         problems = publish.finish_pending(self.work)
         done = publish.publish(self.work, plan, self.plan, expect=expect, say=say)
+        return self._tidied(replace(done, problems=(*problems, *done.problems)))
+
+    def finish(self, plan: Plan) -> Published:
+        """Nothing is left to push: what a run that was killed after its push left undone."""
+        problems = publish.finish_pending(self.work)
+        return self._tidied(Published(plan, "", plan.target.old, (), tuple(problems)))
+
+    def _tidied(self, done: Published) -> Published:
         if self.resolution:
             resolving.abort(self.work, self.resolution)
         notes = self.after(self.work, done) if self.after else []
-        return replace(done, problems=(*problems, *done.problems), notes=(*done.notes, *notes))
+        return replace(done, notes=(*done.notes, *notes))

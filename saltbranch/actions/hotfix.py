@@ -7,7 +7,6 @@ from saltbranch.actions import clonework
 from saltbranch.actions.feature import Started, start_topic
 from saltbranch.actions.planning import Request
 from saltbranch.actions.workplace import Workplace
-from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError
 
 
@@ -61,15 +60,17 @@ def finish_request(
         source_name=branch,
         back_to=(*below, *releases),
         delete=(branch,) if topic.remote else (),
-        tag=_tag(work, production, branch, tag),
+        tag=_tag(work, head, topic.tip, branch, tag),
         tag_source=now != head,
         overrides=overrides or {},
     )
 
 
-def _tag(work: Workplace, production: Saltenv, branch: str, tag: str | None) -> str:
+def _tag(work: Workplace, head: str, tip: str, branch: str, tag: str | None) -> str:
     if tag != "auto":
         return tag or ""
+    if work.git.is_ancestor(tip, head):
+        return ""  # it was finished before
     prefix = work.config.flow.version_tag
     name = branch.removeprefix(work.config.flow.hotfix)
     if versions.is_plain(name, prefix):

@@ -74,7 +74,8 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
     beyond, brought = merging.both_sides(work.git, old, request.source, work.pattern)
     target = _target(work, request, old, news=bool(brought))
     behind = _left_behind(work, request, target, beyond)
-    backs = _back_merges(work, request, target, needed=bool(behind or request.resolved))
+    needed = bool(behind or request.resolved) or _is_missing_below(work, request, target)
+    backs = _back_merges(work, request, target, needed=needed)
     deletes = tuple(
         Step(DELETE, b, "", work.branch_head(b), "", "", MERGE, "")
         for b in request.delete
@@ -178,6 +179,17 @@ def _left_behind(
     return merging.left_behind(work.git, source, target.old, beyond, owned)
 
 
+def _is_missing_below(work: Workplace, request: Request, target: Step) -> bool:
+    """Whether a branch below the source lacks what is promoted: somebody pushed it to the source past that branch."""
+    if not request.only_if_needed or target.kind == UP_TO_DATE:
+        return False
+    owned = _owned(request.saltenv, request.source_saltenv)
+    paths = ["--", ".", *(f":(exclude,literal){p}" for p in owned)] if owned else []
+    heads = [work.refs.heads.get(b) for b in request.back_to if b != request.source_name]
+    args = ("rev-list", "-n1", "--no-merges", "--end-of-options", request.source)
+    return any(work.git.out(*args, f"^{head}", *paths) for head in heads if head)
+
+
 def _back_merges(work: Workplace, request: Request, target: Step, *, needed: bool) -> list[Step]:
     if target.kind == CONFLICT or (request.only_if_needed and not needed) or not request.back_to:
         return []
@@ -248,11 +260,19 @@ def _tag(work: Workplace, request: Request, target: Step) -> str:
     there = work.refs.tags.get(name)
     if there is None:
         return name
-    if target.kind == UP_TO_DATE and there.commit == target.old:
+    if target.kind == UP_TO_DATE and _is_tagged(work, target, there.commit):
         return ""
     raise RefusedError(
         f"the remote has a tag {name} already, at {there.commit[:12]}",
         hint="tags are never moved: choose the next version, or --tag auto",
+    )
+
+
+def _is_tagged(work: Workplace, target: Step, commit: str) -> bool:
+    """Whether `commit`, which a tag names, is what the tag would be made for: the source, or its merge."""
+    git = work.git
+    return git.is_ancestor(target.source, commit) and (
+        commit == target.source or git.is_ancestor(commit, target.old)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -212,7 +213,7 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
     about = {"saltenv": plan.saltenv, "promotion": found.id}
     if plan.tag:
         commit = target.source if plan.tag_source else found.new
-        made.append((TAG, "", {"tag": plan.tag, "commit": commit, **about}))
+        made.append((TAG, "" if made else found.id, {"tag": plan.tag, "commit": commit, **about}))
     made += [
         (
             OVERRIDE,
@@ -317,20 +318,29 @@ def _note_pending(work: Workplace, plan: Plan, id_: str) -> str:
 def finish_pending(work: Workplace) -> list[str]:
     """Tell the hook after_promote of promotions whose run was killed between push and hook; what went wrong."""
     problems: list[str] = []
-    try:
-        names = sorted(os.listdir(_pending_folder(work)))
-    except FileNotFoundError:
-        return []
-    for name in names:
-        id_ = name.removesuffix(".json")
-        data = files.read_or_none(f"{_pending_folder(work)}/{name}") if name != id_ else None
-        known = work.state.promotion(id_)
-        command = work.config.hooks.after_promote
-        if data and known and command:
-            problems += _tell(work, command, {**json.loads(data), "new": known.new})
-        if data is not None:
-            files.unlink(f"{_pending_folder(work)}/{name}")
+    command = work.config.hooks.after_promote
+    for path in _pending(work):
+        id_ = os.path.basename(path).partition(".")[0]
+        event = next((e for e in work.state.events if e.id == id_), None)
+        data = files.read_or_none(path)
+        if event and data and command and path.endswith(".json"):
+            new = event.commit_of("new") or event.commit_of("commit")
+            problems += _tell(work, command, {**json.loads(data), "new": new})
+        if event or _is_old(path):  # a young one may be another run's, which is at work
+            files.unlink(path)
     return problems
+
+
+def _pending(work: Workplace) -> list[str]:
+    folder = _pending_folder(work)
+    return [f"{folder}/{n}" for n in sorted(os.listdir(folder))] if os.path.isdir(folder) else []
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return time.time() - os.stat(path).st_mtime > 86400
+    except FileNotFoundError:
+        return False
 
 
 def with_sync(published: Published, sync: Any) -> Published:

@@ -81,6 +81,8 @@ def finish_request(
 def _tag(work: Workplace, target: Saltenv, branch: str, commit: str, tag: str | None) -> str:
     if tag != "auto":
         return tag or ""
+    if work.git.is_ancestor(commit, work.head(target)):
+        return ""  # it was finished before
     version = branch.removeprefix(work.config.flow.release)
     prefix = work.config.flow.version_tag
     if versions.parse_or_none(version) is None:

@@ -46,10 +46,10 @@ def found(work: Workplace) -> list[Resolution]:
     return result
 
 
-def find(work: Workplace, verb: str, branch: str) -> Resolution:
-    """The open one of a verb and branch. Raises RefusedError when there is none."""
+def find(work: Workplace, verb: str) -> Resolution:
+    """The open one of a verb, such as `promote stage`. Raises RefusedError when there is none."""
     for resolution in found(work):
-        if (resolution.verb, resolution.branch) == (verb, branch):
+        if resolution.verb == verb:
             return resolution
     others = "; ".join(f"{r.verb} in {r.folder}" for r in found(work))
     raise RefusedError(
@@ -70,7 +70,7 @@ def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[st
             hint=f"saltbranch {plan.verb}, without --resolve",
         )
     for other in found(work):
-        if (other.verb, other.branch) == (plan.verb, target.branch):
+        if other.verb == plan.verb:
             raise RefusedError(
                 f"this conflict is being resolved already, in {other.folder}",
                 hint=f"saltbranch {plan.verb} --continue, or --abort",
@@ -99,6 +99,11 @@ def _check_folder(work: Workplace, path: str) -> None:
     root = os.path.realpath(work.machine.root)
     if work.serves and f"{os.path.realpath(path)}/".startswith(f"{root}/"):
         raise UsageError(f"{path} is below the root {root}", hint="name a folder elsewhere")
+    if _git_dir(path).startswith(f"{work.git.directory}/worktrees/"):
+        raise UsageError(
+            f"{path} is a worktree of this repository already",
+            hint=f"name a new folder; if nobody works in it: git worktree remove --force {path}",
+        )
     if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
         raise UsageError(f"{path} is there already and not empty", hint="name a new folder")
 
@@ -135,10 +140,21 @@ def finished_tree(work: Workplace, resolution: Resolution) -> str:
             hint=f"git add them, or git restore them, {again}",
         )
     _refuse_markers(tree, resolution, again)
-    head = tree.out("rev-parse", "--verify", "HEAD").strip()
-    if head != resolution.old:
-        return tree.out("rev-parse", "--verify", f"{head}^{{tree}}").strip()  # they committed it
+    _refuse_no_merge(work, tree, resolution)
     return tree.out("write-tree").strip()
+
+
+def _refuse_no_merge(work: Workplace, tree: Git, resolution: Resolution) -> None:
+    """A merge that was never begun, or was given up, would look like one that takes nothing of the source."""
+    head = tree.out("rev-parse", "--verify", "HEAD").strip()
+    sides = [head] if head != resolution.old else [head, tree.commit_or_none("MERGE_HEAD")]
+    for wanted in (resolution.old, resolution.source):
+        if not any(side and work.git.is_ancestor(wanted, side) for side in sides):
+            raise RefusedError(
+                f"in {resolution.folder} no merge of {resolution.source[:12]} into {resolution.old[:12]} is under way:"
+                " it was given up, or never begun",
+                hint=f"saltbranch {resolution.verb} --abort, then --resolve DIR anew",
+            )
 
 
 def _refuse_markers(tree: Git, resolution: Resolution, again: str) -> None:
@@ -157,8 +173,8 @@ def _refuse_markers(tree: Git, resolution: Resolution, again: str) -> None:
 
 def abort(work: Workplace, resolution: Resolution) -> None:
     """Remove the worktree and all that belongs to it, in whatever state it is."""
-    files.unlink(f"{resolution.git_dir}/{_FILE}")
     removed = work.git.run("worktree", "remove", "--force", "--force", "--", resolution.folder)
-    if removed.code != 0 and _git_dir(resolution.folder) in ("", resolution.git_dir):
+    if removed.code != 0 and _git_dir(resolution.folder) == resolution.git_dir:
         remove_tree(resolution.folder)
+    files.unlink(f"{resolution.git_dir}/{_FILE}")  # last, so that a killed run can be repeated
     work.git.run("worktree", "prune")

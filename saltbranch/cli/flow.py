@@ -82,20 +82,22 @@ def _said(started: feature.Started, *, as_json: bool, what: str) -> int:
 
 
 def _run(
-    options: flow_run.FlowOptions, work: Workplace, build: Build, branch: str | None = None
+    options: flow_run.FlowOptions, work: Workplace, build: Build, verb: str, branch: str
 ) -> int:
-    """Run a verb that merges; afterwards tidy the topic branch `branch` in the clone."""
+    """Run a verb that merges the topic branch `branch`; afterwards tidy that in the clone."""
 
     def tidy(work: Workplace, done: Published) -> list[str]:
-        if branch is None or done.plan.via_branch:
+        if done.plan.via_branch:
             return []
         work.refresh()
         return clonework.leave(work, branch, done.new, feature.first_saltenv(work).branch)
 
-    return flow_run.run(options, FlowVerb(work, build, after=tidy))
+    return flow_run.run(options, FlowVerb(work, build, f"{verb} {branch}", after=tidy))
 
 
-def _topic(work: Workplace, prefix: str, name: str | None, verb: str) -> str:
+def _topic(
+    work: Workplace, prefix: str, name: str | None, verb: str, *, abort: bool = False
+) -> str:
     """The branch that is to be finished; what is not committed would be left out. Raises RefusedError."""
     if work.repo.clone is None:
         if not name:
@@ -103,7 +105,7 @@ def _topic(work: Workplace, prefix: str, name: str | None, verb: str) -> str:
         return clonework.topic_name(prefix, name)
     clone = clonework.clone_of(work)
     branch = clonework.chosen(clone, prefix, name, verb)
-    if clonework.current_branch(clone) == branch:
+    if clonework.current_branch(clone) == branch and not abort:
         clonework.refuse_dirty(clone, f"they would not be part of {branch}")
     return branch
 
@@ -153,13 +155,13 @@ def _feature_finish(
       saltbranch feature finish key-123-ntp --plan
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    work = flow_run.workplace(config, quiet=as_json)
-    branch = _topic(work, work.config.flow.feature, name, "feature finish")
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    branch = _topic(work, work.config.flow.feature, name, "feature finish", abort=abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         return feature.finish_request(work, branch, resolved)
 
-    return _run(options, work, build, branch)
+    return _run(options, work, build, "feature finish", branch)
 
 
 def _feature_list(config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -253,15 +255,15 @@ def _release_finish(
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
     given, via_branch = overrides(override, reason), is_via_branch(via)
-    work = flow_run.workplace(config, quiet=as_json)
-    branch = _topic(work, work.config.flow.release, version, "release finish")
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    branch = _topic(work, work.config.flow.release, version, "release finish", abort=abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         return release.finish_request(
             work, branch, resolved, tag=tag, overrides=given, via_branch=via_branch
         )
 
-    return _run(options, work, build, branch)
+    return _run(options, work, build, "release finish", branch)
 
 
 # hotfix
@@ -320,14 +322,14 @@ def _hotfix_finish(
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
     given = overrides(override, reason)
-    work = flow_run.workplace(config, quiet=as_json)
-    branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish")
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish", abort=abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         wanted = None if no_tag else tag
         return hotfix.finish_request(work, branch, resolved, tag=wanted, overrides=given)
 
-    return _run(options, work, build, branch)
+    return _run(options, work, build, "hotfix finish", branch)
 
 
 # backmerge, flow
@@ -356,7 +358,8 @@ def _backmerge(
     def build(work: Workplace, resolved: str | None) -> Request:
         return backmerge.request(work, saltenv, commit=resolved)
 
-    return _run(options, flow_run.workplace(config, quiet=as_json), build)
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    return flow_run.run(options, FlowVerb(work, build, f"backmerge {saltenv}"))
 
 
 def _flow_init(

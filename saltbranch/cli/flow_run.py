@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import typer
 
-from saltbranch.actions.flowverb import Build, FlowVerb
+from saltbranch.actions.flowverb import FlowVerb
 from saltbranch.actions.publish import Published, check, with_sync
 from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import plan_text, progress, sync_text
@@ -35,10 +35,10 @@ class FlowOptions:
             raise UsageError("--resolve, --continue and --abort exclude each other")
 
 
-def workplace(config: str | None, *, quiet: bool = False) -> Workplace:
-    """Where the verb works, the remote read. Raises SaltbranchError."""
+def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) -> Workplace:
+    """Where the verb works, the remote read unless `fetch` is False. Raises SaltbranchError."""
     with progress.shown(enabled=not quiet) as say:
-        return open_workplace(config, say)
+        return open_workplace(config, say, fetch=fetch)
 
 
 def run(options: FlowOptions, verb: FlowVerb) -> int:
@@ -54,7 +54,13 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
     plan = verb.plan()
     if options.plan or plan.is_empty:
         _show(options, verb.work, plan)
-        return 0 if plan.is_empty else EXIT_PENDING
+        return (
+            EXIT_PENDING
+            if not plan.is_empty
+            else 0
+            if options.plan
+            else _finish(options, verb, plan)
+        )
     if not options.as_json:
         _show(options, verb.work, plan)
     check(plan, options.expect)
@@ -66,6 +72,16 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
         print_json(done.as_dict())
     else:
         _tell(done)
+    return done.exit_code
+
+
+def _finish(options: FlowOptions, verb: FlowVerb, plan: Plan) -> int:
+    """Do what a killed run left undone after its push; with nothing of that kind it does nothing."""
+    done = verb.finish(plan)
+    for note in () if options.as_json else done.notes:
+        typer.echo(printable(note))
+    for problem in done.problems:
+        typer.echo(f"saltbranch: {printable(problem)}", err=True)
     return done.exit_code
 
 
@@ -121,7 +137,7 @@ def synced(work: Workplace, done: Published) -> Published:
 def _tell(done: Published) -> None:
     plan = done.plan
     for update in done.moved:
-        name = update.ref.removeprefix("refs/heads/")
+        name = printable(update.ref.removeprefix("refs/heads/"))
         if update.ref == "refs/saltbranch/journal":
             continue
         if update.new is None:
@@ -134,18 +150,13 @@ def _tell(done: Published) -> None:
             " merge commit: a squash would lose what was promoted"
         )
     elif plan.kind in ("promotion", "release", "hotfix"):
-        typer.echo(f"{plan.kind} {done.id}")
+        typer.echo(f"{plan.kind if plan.target.moves else 'recorded as'} {done.id}")
     for note in done.notes:
         typer.echo(printable(note))
     for debt in plan.debts:
-        where = debt.branch
+        where = printable(debt.branch)
         typer.echo(f"debt: {where} lacks it; saltbranch backmerge {where} --resolve DIR")
     if done.sync is not None:
         sync_text.show(done.sync, quiet=False)
     for problem in done.problems:
         typer.echo(f"saltbranch: {printable(problem)}", err=True)
-
-
-def verb(work: Workplace, build: Build) -> FlowVerb:
-    """A verb that merges."""
-    return FlowVerb(work, build)

@@ -32,7 +32,8 @@ def lines(plan: Plan, now: float) -> list[str]:
     target = plan.target
     where = f"{plan.saltenv} ({target.branch})" if plan.saltenv else target.branch
     if plan.is_empty:
-        return [f"{where} has all of {target.source_name}: nothing to do", *_notes(plan)]
+        text = f"{where} has all of {target.source_name}: nothing to do"
+        return [*map(printable, (text, *_notes(plan)))]
     found = [f"{plan.verb}: {_merge(target)}", *_steps(plan), *_changes(plan), *_conflicts(plan)]
     if plan.tag:
         what = f"{target.source[:12]}" if plan.tag_source else "the result"

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import promote as action
+from saltbranch.actions.flowverb import FlowVerb
 from saltbranch.actions.planning import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
@@ -83,5 +84,5 @@ def _promote(
             work, saltenv, commit=source, tag=tag, overrides=given, via_branch=via_branch
         )
 
-    work = flow_run.workplace(config, quiet=as_json)
-    return flow_run.run(options, flow_run.verb(work, build))
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    return flow_run.run(options, FlowVerb(work, build, f"promote {saltenv}"))
