@@ -324,13 +324,15 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def build(
-    machine: FileModel, path: str, model: FileModel | None = None, origin: str = ""
+    machine: FileModel, path: str, model: FileModel | None = None, origin: str = "", place: str = ""
 ) -> Config:
     """The configuration that `machine`, the file `path`, stands for.
 
     model: the file of the production branch, where `machine` names no saltenvs; its machine keys
-    do not count here. origin: the remote to use where `machine` names none. Raises ConfigError.
+    do not count here. origin: the remote to use where `machine` names none.
+    place: what messages call the model. Raises ConfigError.
     """
+    place = place or path
     source = model if model is not None else machine
     remote = machine.remote or origin
     if not remote:
@@ -339,18 +341,18 @@ def build(
         )
     check_remote(remote, path)
     check_machine(machine, path)
-    states_dir = _inside("states_dir", source.states_dir, path)
-    pillar_dir = _inside("pillar_dir", source.pillar_dir, path)
-    _check_apart(states_dir, pillar_dir, path)
+    states_dir = _inside("states_dir", source.states_dir, place)
+    pillar_dir = _inside("pillar_dir", source.pillar_dir, place)
+    _check_apart(states_dir, pillar_dir, place)
     if not source.saltenvs:
         raise ConfigError(
-            f"{path}: no saltenvs" + (f" (nor in {FILE_NAME} on its branch)" if model else ""),
+            f"{place}: no saltenvs" + (f" (nor in {FILE_NAME} on its branch)" if model else ""),
             hint="add `saltenvs:` with a branch and minions for each; saltbranch init writes an example",
         )
-    saltenvs = tuple(_saltenv(name, entry, path) for name, entry in source.saltenvs.items())
-    _check_saltenvs(saltenvs, path)
-    tickets.compile_pattern(source.tickets, path)
-    _check_flow(source.flow, path)
+    saltenvs = tuple(_saltenv(name, entry, place) for name, entry in source.saltenvs.items())
+    _check_saltenvs(saltenvs, place)
+    tickets.compile_pattern(source.tickets, place)
+    _check_flow(source.flow, place)
     return Config(
         path=path,
         remote=remote,

@@ -97,10 +97,12 @@ class Git:
         return done.text
 
     def commit_or_none(self, name: str) -> str | None:
-        """The full hash of the commit that `name` (a full ref or a hash) stands for."""
+        """The full hash of the commit that `name` (a full ref or a hash) stands for. Raises GitError."""
         done = self.run(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
         )
+        if done.code < 0:
+            raise failed(done, self.directory)  # killed: that is no answer
         return done.text.strip() if done.code == 0 else None
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
@@ -112,8 +114,10 @@ class Git:
         return done.code == 0
 
     def blob_or_none(self, commit: str, path: str) -> str | None:
-        """The object id of the file `path` in `commit`."""
+        """The object id of the file `path` in `commit`. Raises GitError."""
         done = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{path}")
+        if done.code < 0:
+            raise failed(done, self.directory)
         return done.text.strip() if done.code == 0 else None
 
 

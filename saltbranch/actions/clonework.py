@@ -62,9 +62,21 @@ def create_and_switch(clone: Git, branch: str, start: str) -> None:
             hint=f"git switch {branch}, or choose another name",
         )
     refuse_dirty(clone, f"they would end up on {branch}")
+    _refuse_to_lose_head(clone)
     done = clone.run("switch", "--quiet", "--no-track", "--create", branch, start)
     if done.code != 0:
         raise failed(done, clone.directory)
+
+
+def _refuse_to_lose_head(clone: Git) -> None:
+    """Raise RefusedError when HEAD is detached at a commit that nobody would find again after a switch."""
+    if current_branch(clone) is not None or clone.commit_or_none("HEAD") is None:
+        return
+    if not clone.out("for-each-ref", "--count=1", "--contains", "HEAD"):
+        raise RefusedError(
+            f"HEAD is detached in {clone.directory}, at a commit that no branch has",
+            hint="git branch NAME keeps it",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from saltbranch import config as configuration
 from saltbranch.config import Config, FileModel, Saltenv
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.events import Debt, Hold, State
-from saltbranch.git import Git
+from saltbranch.git import Git, failed
 from saltbranch.mirror import Mirror
 from saltbranch.repository import Refs, Repository
 from saltbranch.serving import Wanted
@@ -180,11 +180,13 @@ def _load(repo: Repository, machine: FileModel, path: str) -> Config:
         return configuration.build(machine, path, origin=repo.remote)
     head = repo.refs.heads.get(machine.model_branch)
     found = repo.git.run("cat-file", "blob", f"{head}:{locate.FILE_NAME}") if head else None
+    if found and found.code < 0:
+        raise failed(found, repo.git.directory)  # killed: that does not mean that there is none
     if found and found.code == 0:
         place = f"{locate.FILE_NAME} on branch {machine.model_branch!r}"
         model = configuration.parse(found.text, place)
         if model.saltenvs is not None:
-            return configuration.build(machine, path, model, origin=repo.remote)
+            return configuration.build(machine, path, model, origin=repo.remote, place=place)
     if machine.saltenvs is None:
         raise ConfigError(
             f"no model: {path} names no saltenvs, nor does {locate.FILE_NAME} on branch"
