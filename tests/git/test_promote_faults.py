@@ -122,9 +122,22 @@ def test_what_was_merged_there_is_promoted_further(project: Project, ann: Clone,
     merge_there(project, said, how)
     again = ann.run("promote", "stage", "--yes")
     assert again.code == 0 and "nothing to do" in again.out
+    (entry,) = json.loads(ann.run("history", "stage", "--json").out)["entries"]
+    assert (entry["id"], entry["new"]) == (said["id"], project.remote.head("stage"))
     ann.well("promote", "prod")
     assert project.contains("master", said["new"])
     assert project.text("master", "salt/ntp.sls") == "ntp\n"
+    project.check()
+
+
+@pytest.mark.parametrize("how", ["merge commit", "fast-forward"])
+def test_what_was_merged_there_can_be_rolled_back(project: Project, ann: Clone, how: str) -> None:
+    before = project.remote.head("stage")
+    said = ann.well("promote", "stage", "--via", "branch")
+    merge_there(project, said, how)
+    back = ann.well("rollback", "stage", "--reason", "KEY-2 is bad")
+    assert back["promotion"] == said["id"]
+    assert project.state().holds["stage"].commit == before
     project.check()
 
 
