@@ -140,6 +140,10 @@ Change something below {place.clone}, then:
   git -C {clone} commit --all --message 'What changed' && git -C {clone} push
   {own} sync --config {config}
 
+Promote it, and see by state.apply whom it reaches now:
+
+  cd {clone} && {own} promote stage --yes && {own} sync --config {config}
+
 Stop it and remove everything:
 
   {own} demo --stop {shlex.quote(str(place.folder))}
