@@ -219,7 +219,7 @@ def test_a_step_that_did_what_it_should_has_no_problem() -> None:
 
 def test_a_step_back_to_what_was_before_has_no_problem() -> None:
     new = step()
-    back = Moment(new.heads, new.served | {"test": "d1"}, (undone(TEST), STAGE, PROD))
+    back = Moment(new.heads, {**new.served, "test": "d1"}, (undone(TEST), STAGE, PROD))
     texts = {"etc/x": "", "etc/y": "old"}
     expected = Expected((), ("test",), ("x", "y"), texts, like=BEFORE)
 
