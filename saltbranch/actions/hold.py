@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from saltbranch import events, journal
 from saltbranch.actions import past
-from saltbranch.actions.follow import Followed, Notify, follow
+from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.config import Saltenv
@@ -258,6 +258,17 @@ def carry_out(
 ) -> Recorded:
     """Record `plan`, then sync this machine's saltenvs, where it has any. Raises what record raises."""
     return Recorded(record(work, replan, plan, say), follow(work, notify))
+
+
+def carry_out_locally(work: Workplace, plan: HoldPlan, notify: Notify | None) -> Recorded:
+    """Record and serve `plan` on this master alone; the next sync that reaches the remote publishes it.
+
+    work: of `workplace.open_mirror`. Raises what localhold.hold_locally raises.
+    """
+    from saltbranch.actions.localhold import hold_locally
+
+    synced = hold_locally(work.config_path, plan.event, wait=WAIT, notify=notify)
+    return Recorded(plan, Followed(synced))
 
 
 def held(work: Workplace) -> dict[str, events.Hold]:

@@ -155,13 +155,14 @@ def _run(
         return EXIT_PENDING
     flow_run.confirm(f"{found.verb}: do it?", yes=yes, what=found.verb)
     if local:
-        return _locally(work, found, as_json=as_json)
-    with progress.shown(enabled=not as_json) as say:
-        done = action.carry_out(work, lambda: build(work), found, say=say, notify=notify.tell)
+        done = action.carry_out_locally(work, found, notify.tell)
+    else:
+        with progress.shown(enabled=not as_json) as say:
+            done = action.carry_out(work, lambda: build(work), found, say=say, notify=notify.tell)
     if as_json:
         print_json(done.as_dict())
     else:
-        _tell(work, done)
+        _tell(work, done, local=local)
     if done.problem:
         typer.echo(f"saltbranch: {printable(done.problem)}", err=True)
     return done.exit_code
@@ -175,18 +176,6 @@ def _workplace(config: str | None, *, local: bool, quiet: bool) -> Workplace:
     except RemoteError as err:
         err.hint += "; on a master, --local does it at once without the remote"
         raise
-
-
-def _locally(work: Workplace, found: HoldPlan, *, as_json: bool) -> int:
-    from saltbranch.actions.localhold import hold_locally
-
-    result = hold_locally(work.config_path, found.event, wait=60, notify=notify.tell)
-    if as_json:
-        print_json({**found.as_dict(), "sync": result.as_dict()})
-    else:
-        typer.echo(f"{found.verb}: on this master only, until a sync reaches the remote")
-        sync_text.show(result, quiet=False)
-    return result.exit_code
 
 
 def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
@@ -206,9 +195,12 @@ def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
         typer.echo(f"  promotion: {printable(found.promotion)}")
 
 
-def _tell(work: Workplace, done: Recorded) -> None:
+def _tell(work: Workplace, done: Recorded, *, local: bool) -> None:
     where = "" if work.serves else "; every master follows at its next sync"
-    typer.echo(f"{done.plan.verb}: recorded as {done.plan.event.id}{where}")
+    what = f"recorded as {done.plan.event.id}{where}"
+    if local:
+        what = "on this master only, until a sync reaches the remote"
+    typer.echo(f"{done.plan.verb}: {what}")
     if done.followed.sync:
         sync_text.show(done.followed.sync, quiet=False)
 

@@ -61,12 +61,21 @@ def words(value: object) -> list[str]:
 
 def seconds(name: str, value: object) -> float:
     """A number of seconds. Raises UsageError: whoever calls a runner can give anything."""
+    return _number(name, value, "number of seconds")
+
+
+def count(name: str, value: object) -> int:
+    """A number of things. Raises UsageError."""
+    return int(_number(name, value, "number"))
+
+
+def _number(name: str, value: object, what: str) -> float:
     try:
         number = float(str(value))
     except ValueError:
         number = -1
     if not 0 <= number < float("inf"):
-        raise UsageError(f"{name}={value!r} is no number of seconds")
+        raise UsageError(f"{name}={value!r} is no {what}")
     return number
 
 

@@ -1,7 +1,8 @@
 """
 Serve the branches of one Salt repository as saltenvs: sync, status, explain and doctor for the master.
 
-What moves state code between the branches stands in ``saltbranch_promotions.py``.
+What moves state code between the branches stands in ``saltbranch_promotions.py``, what looks back in
+``saltbranch_history.py``.
 
 The same actions as the command line's, with their results as plain data. An expected failure
 comes back as ``{"retcode": N, "error": ..., "hint": ...}`` and makes ``salt-run`` end with N; the

@@ -1,5 +1,5 @@
 """
-Move state code from saltenv to saltenv: promote, hold, unhold, rollback and why_not, with the same
+Move state code from saltenv to saltenv: promote, hold, unhold and rollback, with the same
 results and exit codes as the command ``saltbranch``.
 
 They are functions of the runner ``saltbranch``, too: Salt puts all modules of one virtual name together
@@ -30,12 +30,6 @@ __virtualname__ = "saltbranch"
 def __virtual__() -> str:
     """The name Salt loads it under."""
     return __virtualname__
-
-
-def _workplace(config: str | None) -> Workplace:
-    from saltbranch.actions.workplace import open_workplace
-
-    return open_workplace(contract.config_path(__opts__, config))
 
 
 @contract.plain
@@ -85,6 +79,7 @@ def promote(
     from saltbranch.actions import promote as action
     from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
     from saltbranch.actions.planning import Request
+    from saltbranch.actions.workplace import open_workplace
 
     given = overrides(contract.words(override), contract.text(reason))
     via_branch = is_via_branch(str(via))
@@ -99,7 +94,8 @@ def promote(
             via_branch=via_branch,
         )
 
-    return _promote(FlowVerb(_workplace(config), build), plan=plan, expect=contract.text(expect))
+    work = open_workplace(contract.config_path(__opts__, config))
+    return _promote(FlowVerb(work, build), plan=plan, expect=contract.text(expect))
 
 
 def _promote(verb: FlowVerb, *, plan: bool, expect: str | None) -> contract.Result:
@@ -120,6 +116,7 @@ def hold(
     at: str | None = None,
     reason: str = "",
     until: str | None = None,
+    local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
     config: str | None = None,
 ) -> contract.Result:
@@ -134,6 +131,8 @@ def hold(
         Why; it is recorded and has to be given.
     until
         When it ends: ``2h``, ``3d``, ``2026-12-24T18:00``; with ``unhold`` when not given.
+    local
+        The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
     config
@@ -152,13 +151,14 @@ def hold(
         ends = parse_until(str(until), work.now) if until is not None else None
         return plan_hold(work, str(saltenv), at=contract.text(at), reason=str(reason), until=ends)
 
-    return _record(build, config, plan=plan)
+    return _record(build, config, local=local, plan=plan)
 
 
 @contract.plain
 def unhold(
     saltenv: str,
     reason: str = "",
+    local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
     config: str | None = None,
 ) -> contract.Result:
@@ -169,6 +169,8 @@ def unhold(
         The saltenv that is held.
     reason
         Why; it is recorded.
+    local
+        The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
     config
@@ -185,7 +187,7 @@ def unhold(
     def build(work: Workplace) -> HoldPlan:
         return plan_unhold(work, str(saltenv), reason=str(reason))
 
-    return _record(build, config, plan=plan)
+    return _record(build, config, local=local, plan=plan)
 
 
 @contract.plain
@@ -193,6 +195,7 @@ def rollback(
     saltenv: str,
     to: str | None = None,
     reason: str = "",
+    local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
     config: str | None = None,
 ) -> contract.Result:
@@ -205,6 +208,8 @@ def rollback(
         The id of a promotion: serve what that one brought.
     reason
         Why; it is recorded and has to be given.
+    local
+        The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
     config
@@ -223,42 +228,23 @@ def rollback(
     def build(work: Workplace) -> HoldPlan:
         return plan_rollback(work, str(saltenv), to=contract.text(to), reason=str(reason))
 
-    return _record(build, config, plan=plan)
+    return _record(build, config, local=local, plan=plan)
 
 
 def _record(
-    build: Callable[[Workplace], HoldPlan], config: str | None, *, plan: bool
+    build: Callable[[Workplace], HoldPlan], config: str | None, *, local: bool, plan: bool
 ) -> contract.Result:
-    from saltbranch.actions.hold import carry_out
+    from saltbranch.actions import hold as action
+    from saltbranch.actions.workplace import open_mirror, open_workplace
 
-    work = _workplace(config)
+    path = contract.config_path(__opts__, config)
+    work = open_mirror(path) if local else open_workplace(path)
     found = build(work)
     if plan:
         return {**found.as_dict(), "retcode": EXIT_PENDING}
     notify = contract.notifier(__opts__)
-    done = carry_out(work, lambda: build(work), found, notify=notify)
+    if local:
+        done = action.carry_out_locally(work, found, notify)
+    else:
+        done = action.carry_out(work, lambda: build(work), found, notify=notify)
     return {**done.as_dict(), "retcode": done.exit_code}
-
-
-@contract.plain
-def why_not(saltenv: str, commit: str | None = None, config: str | None = None) -> contract.Result:
-    """
-    Say what stands in the way of the next promotion to ``saltenv``, and when it will pass; retcode 4 if anything does.
-
-    saltenv
-        The saltenv to promote to.
-    commit
-        An earlier commit of the source.
-    config
-        The saltbranch.yaml to use.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-run saltbranch.why_not prod
-    """
-    from saltbranch.actions.why_not import why_not as action
-
-    found = action(_workplace(config), str(saltenv), commit=contract.text(commit))
-    return {**found.as_dict(), "retcode": found.exit_code}
