@@ -22,6 +22,7 @@ from saltbranch.git import Git
 
 _BRANCHES: Final = DEFAULT_BRANCHES
 TEST, STAGE, PROD = _BRANCHES
+_CLONE: Final = "clone$"
 APP_FILE: Final = "etc/app/app.ini"
 
 
@@ -39,7 +40,7 @@ class _Scene:
         """One step: what `act` does in the clone, a sync on the master, a highstate, the proof."""
         problems: list[str] = []
         with self.steps.step(title, problems) as note:
-            act(Shell("clone$", self.place.clone, note))
+            act(Shell(_CLONE, self.place.clone, note))
             variables = {"SALTBRANCH_CONFIG": str(self.place.config)}
             master = Shell("master#", self.place.folder, note, variables)
             master.saltbranch("sync")
@@ -47,6 +48,8 @@ class _Scene:
             new = moment(self.place, look(self.place, self.cluster))
             show_changes(new.seen, note, indent="    ")
             problems += find_wrong(self.now, new, expected)
+            if not problems:
+                note(_proven(expected))
         self.problems += problems
         self.now = new
 
@@ -87,7 +90,16 @@ def promotions(place: Place, cluster: Cluster, steps: Steps, seen: tuple[Seen, .
         Expected((), (PROD,), app, slow, like=promoted),
         lambda clone: _say(clone, "rollback", PROD, "--reason", "KEY-43 is too slow", "--yes"),
     )
+    with steps.step("What was done stands in the repository itself") as note:
+        Shell(_CLONE, place.clone, note).saltbranch("history")
     return scene.problems
+
+
+def _proven(expected: Expected) -> str:
+    branches = " and ".join(expected.branches) or "no branch"
+    saltenvs = " and ".join(expected.saltenvs)
+    rest = "" if len(expected.saltenvs) == len(_BRANCHES) else "; the others keep all they had"
+    return f"proof: {branches} moved, the minions of {saltenvs} have what is new{rest}"
 
 
 def moment(place: Place, seen: tuple[Seen, ...]) -> Moment:

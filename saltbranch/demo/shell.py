@@ -16,7 +16,7 @@ from saltbranch.errors import SaltbranchError
 _CODE: Final = """\
 import os, sys; os.chdir(sys.argv.pop(1)); from saltbranch.entry import main; main()"""
 _SECONDS: Final = 120
-_END: Final = 5  # lines at each end of a long output
+_END: Final = 4  # lines at each end of a long output
 _MARK: Final = "  ..."
 
 

@@ -107,6 +107,7 @@ def assert_promotions_told(text: str) -> None:
         "hotfix start 1.0.1",
         "hotfix finish --yes",
         "rollback prod --reason 'KEY-43 is too slow' --yes",
+        "history",
     ]
     switched = re.findall(r"^(\w+): \w+ switched, ", text, re.MULTILINE)
     assert switched == ["test", "stage", "prod", "test", "stage", "prod", "prod"]

@@ -128,9 +128,9 @@ def where(
 
         salt-run saltbranch.where KEY-12
     """
-    from saltbranch.actions.past import COMMIT, PATH, TICKET
     from saltbranch.actions.where import where as action
     from saltbranch.errors import UsageError
+    from saltbranch.whereabouts import COMMIT, PATH, TICKET
 
     kinds = (COMMIT, TICKET, PATH)
     if kind is not None and kind not in kinds:
