@@ -95,13 +95,17 @@ def promote(
         )
 
     work = open_workplace(contract.config_path(__opts__, config))
-    return _promote(FlowVerb(work, build), plan=plan, expect=contract.text(expect))
+    verb = FlowVerb(work, build, f"promote {saltenv}")
+    return _promote(verb, plan=plan, expect=contract.text(expect))
 
 
 def _promote(verb: FlowVerb, *, plan: bool, expect: str | None) -> contract.Result:
     found = verb.plan()
-    if plan or found.is_empty:
+    if plan:
         return {**found.as_dict(), "retcode": 0 if found.is_empty else EXIT_PENDING}
+    if found.is_empty:
+        left = verb.finish(found)  # by a run that was killed after its push
+        return {**found.as_dict(), "problems": list(left.problems), "retcode": left.exit_code}
     done = verb.carry_out(found, expect=expect, notify=contract.notifier(__opts__))
     result = {**done.as_dict(), "retcode": done.exit_code}
     problem = None if found.via_branch else contract.tell_promotion(__opts__, done)
