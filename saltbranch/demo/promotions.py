@@ -96,10 +96,11 @@ def promotions(place: Place, cluster: Cluster, steps: Steps, seen: tuple[Seen, .
 
 
 def _proven(expected: Expected) -> str:
-    branches = " and ".join(expected.branches) or "no branch"
-    saltenvs = " and ".join(expected.saltenvs)
+    branches = ", ".join(expected.branches) or "no branch"
+    saltenvs = ", ".join(expected.saltenvs)
+    what = "what they had before" if expected.like else "what is new"
     rest = "" if len(expected.saltenvs) == len(_BRANCHES) else "; the others keep all they had"
-    return f"proof: {branches} moved, the minions of {saltenvs} have what is new{rest}"
+    return f"proof: {branches} moved, the minions of {saltenvs} have {what}{rest}"
 
 
 def moment(place: Place, seen: tuple[Seen, ...]) -> Moment:
