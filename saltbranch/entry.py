@@ -64,9 +64,7 @@ def tell(err: SaltbranchError) -> None:
     text = f"saltbranch: {err.message}\n"
     if err.hint:
         text += f"  -> {err.hint}\n"
-    shown = "".join(
-        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
     sys.stderr.write(shown.encode("utf-8", "replace").decode())
 
 

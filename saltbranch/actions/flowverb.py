@@ -1,19 +1,36 @@
-"""What all verbs that merge have in common: plan, resolve, continue, abort, apply."""
+"""What all verbs that merge have in common: plan, resolve, continue, abort, apply, and the sync afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from saltbranch.actions import planning, publish, resolving
+from saltbranch.actions.follow import Notify, follow
 from saltbranch.actions.planning import Request
 from saltbranch.actions.publish import Published
 from saltbranch.actions.resolving import Resolution
 from saltbranch.actions.workplace import Say, Workplace
+from saltbranch.errors import UsageError
 from saltbranch.promotion import Plan
 
 Build = Callable[[Workplace, str | None], Request]
 """Makes the request of a verb; with a commit, the source is that one (a conflict that was resolved)."""
+
+
+def overrides(gates: Iterable[str], reason: str | None) -> dict[str, str]:
+    """Gate to reason. Raises UsageError without a reason."""
+    given = dict.fromkeys(gates, (reason or "").strip())
+    if given and not (reason or "").strip():
+        raise UsageError("--override wants --reason TEXT", hint="it is recorded with the promotion")
+    return given
+
+
+def is_via_branch(via: str) -> bool:
+    """Whether `--via` asks for a branch. Raises UsageError."""
+    if via not in ("push", "branch"):
+        raise UsageError(f"--via {via}: unknown", hint="known: push, branch")
+    return via == "branch"
 
 
 @dataclass(slots=True)
@@ -71,3 +88,19 @@ class FlowVerb:
             resolving.abort(self.work, self.resolution)
         notes = self.after(self.work, done) if self.after else []
         return replace(done, notes=(*done.notes, *notes))
+
+    def carry_out(
+        self,
+        plan: Plan,
+        *,
+        expect: str | None = None,
+        say: Say | None = None,
+        notify: Notify | None = None,
+    ) -> Published:
+        """Push it, then sync this machine's saltenvs, where it has any. Raises what apply raises."""
+        done = self.apply(plan, expect=expect, say=say)
+        followed = follow(self.work, notify)
+        if followed.problem:
+            problem = f"pushed, but not synced: {followed.problem}"
+            return replace(done, problems=(*done.problems, problem))
+        return replace(done, sync=followed.sync)

@@ -6,11 +6,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch import files, gates, hooks, journal, merging, promotion
 from saltbranch.actions import past
+from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
@@ -32,7 +33,7 @@ class Published:
     moved: tuple[RefUpdate, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    sync: Any = None
+    sync: SyncResult | None = None
 
     @property
     def exit_code(self) -> int:
@@ -341,11 +342,6 @@ def _is_old(path: str) -> bool:
         return time.time() - os.stat(path).st_mtime > 86400
     except FileNotFoundError:
         return False
-
-
-def with_sync(published: Published, sync: Any) -> Published:
-    """`published` with the result of the sync that followed."""
-    return replace(published, sync=sync)
 
 
 def refs_of(updates: Sequence[RefUpdate]) -> list[str]:

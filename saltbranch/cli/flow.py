@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import backmerge, clonework, feature, flow_init, hotfix, release
-from saltbranch.actions.flowverb import Build, FlowVerb
+from saltbranch.actions.flowverb import Build, FlowVerb, is_via_branch, overrides
 from saltbranch.actions.planning import Request
 from saltbranch.actions.publish import Published
 from saltbranch.actions.workplace import Workplace
@@ -22,8 +22,6 @@ from saltbranch.cli.flow_options import (
     ReasonOption,
     ResolveOption,
     ViaOption,
-    is_via_branch,
-    overrides,
 )
 from saltbranch.cli.options import (
     ConfigOption,
@@ -254,7 +252,7 @@ def _release_finish(
       saltbranch release finish 1.4 --tag auto
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    given, via_branch = overrides(override, reason), is_via_branch(via)
+    given, via_branch = overrides(override or (), reason), is_via_branch(via)
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
     branch = _topic(work, work.config.flow.release, version, "release finish", abort=abort)
 
@@ -321,7 +319,7 @@ def _hotfix_finish(
       saltbranch hotfix finish 1.3.1 --yes
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    given = overrides(override, reason)
+    given = overrides(override or (), reason)
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
     branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish", abort=abort)
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import typer
 
+from saltbranch import notify
 from saltbranch.actions.flowverb import FlowVerb
-from saltbranch.actions.publish import Published, check, with_sync
+from saltbranch.actions.publish import Published, check
 from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
-from saltbranch.errors import EXIT_PENDING, RefusedError, SaltbranchError, UsageError
+from saltbranch.errors import EXIT_PENDING, RefusedError, UsageError
 from saltbranch.history import printable
 from saltbranch.promotion import Plan
 
@@ -66,8 +67,7 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
     check(plan, options.expect)
     confirm(f"{plan.verb}: do it?", yes=options.yes, what=plan.verb)
     with progress.shown(enabled=not options.as_json) as say:
-        done = verb.apply(plan, expect=options.expect, say=say)
-    done = synced(verb.work, done)
+        done = verb.carry_out(plan, expect=options.expect, say=say, notify=notify.tell)
     if options.as_json:
         print_json(done.as_dict())
     else:
@@ -117,21 +117,6 @@ def confirm(question: str, *, yes: bool, what: str) -> None:
         )
     if not typer.confirm(question, err=True):
         raise RefusedError(f"{what}: nothing was changed, as you said")
-
-
-def synced(work: Workplace, done: Published) -> Published:
-    """`done` with a sync of this machine's saltenvs, where it has any."""
-    if not work.serves:
-        return done
-    from saltbranch import notify
-    from saltbranch.actions.sync import sync
-
-    try:
-        return with_sync(done, sync(work.config_path, wait=60, notify=notify.tell))
-    except SaltbranchError as err:
-        from dataclasses import replace
-
-        return replace(done, problems=(*done.problems, f"pushed, but not synced: {err.message}"))
 
 
 def _tell(done: Published) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import promote as action
-from saltbranch.actions.flowverb import FlowVerb
+from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
 from saltbranch.actions.planning import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
@@ -20,8 +20,6 @@ from saltbranch.cli.flow_options import (
     ReasonOption,
     ResolveOption,
     ViaOption,
-    is_via_branch,
-    overrides,
 )
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, saltenv_names
 
@@ -76,7 +74,7 @@ def _promote(
       saltbranch promote stage --resolve /tmp/c  a conflict: resolve it there, then --continue
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    given, via_branch = overrides(override, reason), is_via_branch(via)
+    given, via_branch = overrides(override or (), reason), is_via_branch(via)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         source = resolved or commit
