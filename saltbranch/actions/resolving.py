@@ -89,8 +89,6 @@ def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[st
     resolution = Resolution(plan.verb, target.branch, target.old, target.source, path, git_dir)
     files.write_atomic(f"{git_dir}/{_FILE}", json.dumps(asdict(resolution)))
     tree = Git(path, work_tree=True)
-    # The name in the conflict markers (GITHEAD_* in builtin/merge.c).
-    tree.env = {**tree.env, f"GITHEAD_{target.theirs}": target.source_name}
     merged = tree.run(
         "merge", "--no-ff", "--no-commit", "--no-edit", "--quiet", target.theirs,
         config=(*journal.identity(work.git), "rerere.enabled=true", "merge.conflictStyle=diff3"),

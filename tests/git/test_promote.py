@@ -665,7 +665,11 @@ def test_a_clone_without_the_file_takes_that_of_production(flow: FlowSite) -> No
         (("stage", "--via", "mail"), 2, "--via mail: unknown"),
         (("stage", "--continue", "--abort"), 2, "exclude each other"),
         (("stage", "--override", "debts"), 2, "--override wants --reason"),
-        (("stage", "--via", "branch", "--tag", "v1"), 2, "--tag and --via branch exclude each other"),
+        (
+            ("stage", "--via", "branch", "--tag", "v1"),
+            2,
+            "--tag and --via branch exclude each other",
+        ),
     ],
 )
 def test_wrong_usage_is_refused_with_what_is_right(
