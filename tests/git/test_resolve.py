@@ -71,7 +71,7 @@ def test_resolve_opens_a_worktree_with_the_conflict_and_says_what_to_do(flow: Fl
     )
     text = (conflict.folder / PATH).read_text()
     assert "<<<<<<< HEAD\napp:\n  test.nop: [{a: stage}]\n" in text
-    assert "  test.nop: [{a: develop}]\n>>>>>>> develop\n" in text
+    assert f"  test.nop: [{{a: develop}}]\n>>>>>>> {conflict.theirs}\n" in text
     assert conflict.git("rev-parse", "HEAD", "MERGE_HEAD").split() == [
         conflict.ours,
         conflict.theirs,
