@@ -150,8 +150,9 @@ class FlowSite:
         return dict(line.split(": ", 1) for line in text.splitlines() if line)
 
     def contains(self, branch: str, commit: str) -> bool:
-        """Whether a branch of the remote has a commit."""
-        return self.remote.git("merge-base", commit, f"refs/heads/{branch}") == commit
+        """Whether a branch of the remote has a commit, which need not be on the remote at all."""
+        listed = self.remote.git("rev-list", f"refs/heads/{branch}")
+        return commit in listed.split()
 
     def tag(self, name: str, commit: str) -> None:
         """Somebody else pushes an annotated tag."""
