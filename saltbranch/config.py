@@ -350,7 +350,7 @@ def build(
     saltenvs = tuple(_saltenv(name, entry, path) for name, entry in source.saltenvs.items())
     _check_saltenvs(saltenvs, path)
     tickets.compile_pattern(source.tickets, path)
-    _check_flow(source.flow, path)
+    check_flow(source.flow, path)
     return Config(
         path=path,
         remote=remote,
@@ -451,7 +451,8 @@ def _mode(mode: str, where: str) -> str:
     return mode
 
 
-def _check_flow(flow: FlowModel, path: str) -> None:
+def check_flow(flow: FlowModel, path: str) -> None:
+    """Refuse prefixes that cannot begin a branch or be told apart. Raises ConfigError."""
     prefixes = [flow.feature, flow.release, flow.hotfix]
     for prefix in prefixes:
         if not prefix or branch_name_problem(f"{prefix}x"):

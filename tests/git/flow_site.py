@@ -48,13 +48,18 @@ def base_model() -> dict[str, Any]:
     }
 
 
+def as_yaml(model: Mapping[str, Any]) -> str:
+    """`model` as a saltbranch.yaml, one key in a line."""
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in model.items())
+
+
 def build_flow_template(folder: Path) -> FlowTemplate:
     """A control repository whose three branches are one, and a clone of it."""
     remote = Remote(folder / "remote.git")
     begin = remote.commit(
         "master",
         {
-            "saltbranch.yaml": json.dumps(base_model(), indent=1),
+            "saltbranch.yaml": as_yaml(base_model()),
             "salt/top.sls": "base:\n  '*': [app]\n",
             "salt/app/init.sls": "".join(f"app{n}:\n  test.nop: []\n" for n in range(12)),
             "pillar/top.sls": "base:\n  '*': [app]\n",
@@ -91,7 +96,7 @@ class FlowSite:
         for name, changes in saltenvs.items():
             self.model["saltenvs"][name].update(changes)
         self.model.update(top or {})
-        text = json.dumps(self.model, indent=1)
+        text = as_yaml(self.model)
         heads = {self.head(b) for b in BRANCHES.values()}
         assert len(heads) == 1, "configure comes before anything else"
         new = self.remote.commit("master", {"saltbranch.yaml": text}, message="KEY-2 Model")
@@ -173,10 +178,30 @@ class FlowSite:
 
     def record(self, kind: str, *, ago: float = 0, **details: Any) -> None:
         """Append an event of `ago` seconds before now to the remote's journal."""
+        self.remote.git("update-ref", journal.REF, self.prepared(kind, ago=ago, **details))
+
+    def prepared(self, kind: str, *, ago: float = 0, **details: Any) -> str:
+        """The same, with the journal's ref left as it is; what it would become."""
         moment = time.time() - ago
         event = events.Event(kind, journal.new_id(moment), moment, "Bob <bob@example.com>", details)
-        head, _ = journal.append(Git(str(self.remote.path)), self._journal(), [event])
-        self.remote.git("update-ref", journal.REF, head)
+        return journal.append(Git(str(self.remote.path)), self._journal(), [event])[0]
+
+    def hook(self, name: str, text: str) -> None:
+        """Give the server a hook."""
+        path = self.remote.path / "hooks" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def race(self, ref: str, commit: str) -> Path:
+        """Somebody moves `ref` to `commit` in the middle of the next push; a file that tells that it happened."""
+        once = self.folder / "once"
+        self.hook(
+            "update",
+            f"[ -e {once} ] && exit 0; : > {once}\n"
+            f"env -u GIT_QUARANTINE_PATH git update-ref {ref} {commit} || exit 1",
+        )
+        return once
 
     def served(self, saltenv: str, commit: str, *, ago: float, master: str = "m1") -> None:
         """A master records that it serves `commit` since `ago` seconds."""

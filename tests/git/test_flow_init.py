@@ -117,6 +117,22 @@ def test_it_asks_and_is_refused_without_a_terminal(flow: FlowSite) -> None:
     assert written(flow)["feature"] == "feat/"
 
 
+def test_a_file_that_lines_cannot_be_added_to_is_left_alone(flow: FlowSite) -> None:
+    configure(flow, NEXT)
+    path = flow.clone / "saltbranch.yaml"
+    text = json.dumps(flow.model)
+    path.write_text(text)
+    said = flow.refused("flow", "init", "--yes")
+    assert "put there:\n  flow:\n" in said or "put there:\nflow:\n" in said
+    assert path.read_text() == text
+
+
+def test_git_flow_next_tags_without_a_prefix_unless_it_was_told_one(flow: FlowSite) -> None:
+    configure(flow, {k: v for k, v in NEXT.items() if not k.endswith("tagprefix")})
+    found = json.loads(flow.run("flow", "init", "--plan", "--json").out)
+    assert found["flow"]["version_tag"] == ""
+
+
 def test_a_flow_of_its_own_is_not_overwritten(flow: FlowSite) -> None:
     configure(flow, NEXT)
     path = flow.clone / "saltbranch.yaml"

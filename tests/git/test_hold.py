@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from saltbranch import journal
 from saltbranch.durations import iso
 from tests.git.flow_site import FINAL_TAGS, FlowSite, shown
 
@@ -272,17 +273,11 @@ def test_rollback_without_a_journal_says_what_works(flow: FlowSite) -> None:
 
 def test_a_lost_race_for_the_journal_is_tried_again(flow: FlowSite) -> None:
     heads = promotions(flow, 2)
-    path = flow.remote.path / "hooks" / "update"
-    path.parent.mkdir(exist_ok=True)
-    once = flow.folder / "once"
-    path.write_text(
-        f"#!/bin/sh\n[ -e {once} ] && exit 0; : > {once}\n"
-        f"env -u GIT_QUARANTINE_PATH git update-ref refs/saltbranch/journal {heads[0]}\n"
-    )
-    path.chmod(0o755)
+    once = flow.race(journal.REF, flow.prepared("unhold", saltenv="stage"))
     flow.well("hold", "prod", "--reason", "r", "--yes")
     assert once.exists()
     assert flow.state().holds["prod"].commit == heads[2]
+    assert flow.kinds()[-2:] == ["unhold", "hold"]
 
 
 @pytest.mark.parametrize("verb", ["hold", "unhold", "rollback"])

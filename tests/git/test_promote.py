@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from saltbranch import journal
 from tests.git.flow_site import FINAL_TAGS, RC_TAGS, FlowSite, shown
 
 WEB = {"salt/web.sls": "web:\n  test.nop: []\n"}
@@ -857,17 +857,9 @@ def test_promote_01_via_branch_pushes_a_branch_for_a_pull_request(flow: FlowSite
     assert flow.trailers(result["new"])["Promotion-Id"] == result["id"]
 
 
-def hook(flow: FlowSite, name: str, text: str) -> None:
-    path = flow.remote.path / "hooks" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
 def test_promote_01_a_protected_branch_is_recognised(flow: FlowSite) -> None:
     flow.push("develop")
-    hook(
-        flow,
+    flow.hook(
         "update",
         'case "$1" in refs/heads/stage) echo "GH006: Protected branch update failed for $1." >&2; exit 1;; esac',
     )
@@ -879,39 +871,60 @@ def test_promote_01_a_protected_branch_is_recognised(flow: FlowSite) -> None:
 
 def test_a_ref_that_the_server_declines_stops_all(flow: FlowSite) -> None:
     flow.push("develop")
-    hook(flow, "update", 'test "$1" != refs/saltbranch/journal || { echo "not here" >&2; exit 1; }')
+    flow.hook("update", 'test "$1" != refs/saltbranch/journal || { echo "not here" >&2; exit 1; }')
     said = flow.refused("promote", "stage", "--tag", "v1", "--yes")
     assert "it declined" in said
     assert "remote: not here" in said
 
 
-@pytest.mark.parametrize("ref", ["refs/heads/stage", "refs/saltbranch/journal", "refs/tags/v1"])
-def test_promote_07_a_lost_race_is_planned_anew(flow: FlowSite, ref: str) -> None:
-    """Somebody pushes between our look and our push: in the server's hook, once."""
+def test_promote_07_a_target_that_moved_in_the_middle_of_the_push(flow: FlowSite) -> None:
     source = flow.push("develop")
-    other = flow.push_branch("other", "stage")
-    flow.remote.delete_branch("other")
-    once = flow.folder / "once"
-    hook(
-        flow,
-        "update",
-        f"[ -e {once} ] && exit 0; : > {once}\n"
-        f"env -u GIT_QUARANTINE_PATH git update-ref {ref} {other} || exit 1\n"
-        "exit 0",
-    )
+    other = flow.push("stage")
+    flow.remote.set_branch("stage", f"{other}~1")
+    once = flow.race("refs/heads/stage", other)
     ran = flow.run("promote", "stage", "--tag", "v1", "--yes")
     assert once.exists()
-    if ref == "refs/heads/stage":
-        assert ran.code == 4, ran
-        assert "somebody else was faster (stage moved); nothing was changed" in ran.err
-        assert flow.head("stage") == other
-        assert "refs/tags/v1" not in flow.refs()
-        flow.promoted("stage")
-    elif ref == "refs/tags/v1":
-        assert ran.code == 4, ran
-        assert "has a tag v1 already" in ran.err
-        assert not flow.contains("stage", source)
-        return
-    else:
-        assert ran.code == 0, ran
+    assert ran.code == 4, ran
+    assert "somebody else was faster (stage moved); nothing was changed" in ran.err
+    assert "look at the new plan (" in ran.err
+    refs = flow.refs()
+    assert refs["refs/heads/stage"] == other
+    assert not {"refs/tags/v1", journal.REF} & set(refs)
+    flow.promoted("stage")
     assert flow.contains("stage", source)
+
+
+def test_promote_07_a_journal_that_moved_in_the_middle_of_the_push(flow: FlowSite) -> None:
+    """The plan is still the same, so it goes on."""
+    source = flow.push("develop")
+    once = flow.race(journal.REF, flow.prepared("unhold", saltenv="prod"))
+    flow.promoted("stage", "--tag", "v1")
+    assert once.exists()
+    assert flow.contains("stage", source)
+    assert flow.kinds() == ["unhold", "promotion", "tag"]
+
+
+def test_promote_07_a_tag_that_appeared_in_the_middle_of_the_push(flow: FlowSite) -> None:
+    source = flow.push("develop")
+    once = flow.race("refs/tags/v1", flow.head("stage"))
+    ran = flow.run("promote", "stage", "--tag", "v1", "--yes")
+    assert once.exists()
+    assert ran.code == 4, ran
+    assert "the remote has a tag v1 already" in ran.err
+    assert not flow.contains("stage", source)
+
+
+def test_promote_07_a_back_merge_target_that_moved_in_the_middle_of_the_push(
+    flow: FlowSite,
+) -> None:
+    flow.push("stage")
+    source = flow.push("develop")
+    other = flow.push("develop")
+    flow.remote.set_branch("develop", source)
+    stage = flow.head("stage")
+    once = flow.race("refs/heads/develop", other)
+    ran = flow.run("promote", "stage", "--yes")
+    assert once.exists()
+    assert ran.code == 4, ran
+    assert flow.head("stage") == stage, "no ref moves alone"
+    assert "somebody else was faster" in ran.err

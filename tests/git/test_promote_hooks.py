@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from saltbranch import journal
 from tests.git.flow_site import FlowSite
 
 
@@ -128,15 +129,7 @@ def test_promote_34_told_once_for_a_resolved_conflict(hooks: Hooks) -> None:
 def test_promote_34_told_once_when_a_race_was_lost_in_between(hooks: Hooks) -> None:
     flow = hooks.flow
     flow.push("develop")
-    other = flow.head("master")
-    once = flow.folder / "once"
-    update = flow.remote.path / "hooks" / "update"
-    update.parent.mkdir(exist_ok=True)
-    update.write_text(
-        f"#!/bin/sh\n[ -e {once} ] && exit 0; : > {once}\n"
-        f"env -u GIT_QUARANTINE_PATH git update-ref refs/saltbranch/journal {other}\n"
-    )
-    update.chmod(0o755)
+    once = flow.race(journal.REF, flow.prepared("unhold", saltenv="prod"))
     flow.promoted("stage")
     assert once.exists()
     assert len(hooks.told("before")) == len(hooks.told("after")) == 1
