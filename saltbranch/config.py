@@ -352,7 +352,7 @@ def build(
     saltenvs = tuple(_saltenv(name, entry, place) for name, entry in source.saltenvs.items())
     _check_saltenvs(saltenvs, place)
     tickets.compile_pattern(source.tickets, place)
-    _check_flow(source.flow, place)
+    check_flow(source.flow, place)
     return Config(
         path=path,
         remote=remote,
@@ -453,7 +453,8 @@ def _mode(mode: str, where: str) -> str:
     return mode
 
 
-def _check_flow(flow: FlowModel, path: str) -> None:
+def check_flow(flow: FlowModel, path: str) -> None:
+    """Refuse prefixes that cannot begin a branch or be told apart. Raises ConfigError."""
     prefixes = [flow.feature, flow.release, flow.hotfix]
     for prefix in prefixes:
         if not prefix or branch_name_problem(f"{prefix}x"):
@@ -505,12 +506,27 @@ def _check_saltenvs(saltenvs: tuple[Saltenv, ...], path: str) -> None:
                 hint=_nearest(saltenv.promote_from, names) or f"known ones: {', '.join(names)}",
             )
     _check_loops(saltenvs, path)
+    _check_owned(saltenvs, path)
     overlap = find_overlap({s.name: s.minions for s in saltenvs})
     if overlap:
         raise ConfigError(
             f"{path}: the saltenvs {overlap[0]} and {overlap[1]} both claim {overlap[2]!r}",
             hint="every minion belongs to one saltenv: narrow one of the two `minions:`",
         )
+
+
+def _check_owned(saltenvs: tuple[Saltenv, ...], path: str) -> None:
+    """A fast-forward takes the source as it is, so no path can stay as the target has it."""
+    known = {s.name: s for s in saltenvs}
+    for saltenv in saltenvs:
+        before = known.get(saltenv.promote_from or "")
+        owner = next((s for s in (saltenv, before) if s and s.owned), None)
+        if saltenv.mode == "fast-forward" and owner:
+            raise ConfigError(
+                f"{path}: saltenvs.{saltenv.name}.mode: fast-forward does not go with saltenv_owned of {owner.name}:"
+                " the branch becomes the very commit that is promoted",
+                hint=f"leave mode: of {saltenv.name} out (merge), or saltenv_owned: of {owner.name}",
+            )
 
 
 def _check_loops(saltenvs: tuple[Saltenv, ...], path: str) -> None:

@@ -123,10 +123,10 @@ class Git:
 
 def failed(done: proc.Finished, where: str) -> GitError:
     """The error for a git command that failed on the repository `where`."""
-    args = done.argv[2:]
-    while args[:1] == ["-c"]:
-        args = args[2:]
-    verb = next((a for a in args if not a.startswith("-") and "=" not in a), "git")
+    args = list(done.argv[1:])
+    while args and args[0].startswith("-"):
+        args = args[2:] if args[0] in ("-c", "-C") else args[1:]
+    verb = args[0] if args else "git"
     why = f"signal {-done.code}" if done.code < 0 else f"exit {done.code}"
     complaint = mask(done.complaint) or "(git said nothing)"
     hint = hint_for(complaint, HINTS)

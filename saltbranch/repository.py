@@ -29,6 +29,7 @@ _REFSPECS = tuple(f"+refs/{kind}/*:{_SEEN}/{kind}/*" for kind in ("heads", "tags
 _REASONS = (
     ("protected", ("GH006", "GH013", "protected branch", "protected ref", "is protected", "repository rule",
                    "not allowed to push code to protected", "TF402455")),
+    ("declined", ("exists; cannot create",)),  # `v1` is in the way of `v1/x`
     ("race", ("stale info", "non-fast-forward", "fetch first", "cannot lock ref", "incorrect old value",
               "reference already exists", "failed to update ref", "remote ref updated since checkout",
               "is at ", "expected ", "already exists")),
@@ -213,14 +214,19 @@ class Repository:
 
 def _refused(remote: str, done: proc.Finished) -> PushRefused | None:
     """What the remote said, as an error; None when it did not get so far."""
-    reasons = []
+    reasons, stopped = [], False
     for line in done.text.splitlines():
         if line.startswith("!\t"):
             _, refs, reason = (line.split("\t", 2) + ["", ""])[:3]
             ref = refs.partition(":")[2]
+            stopped = True
             if "atomic" not in reason:
                 reasons.append(f"{ref}: {reason}")
     said = [line for line in done.complaint.splitlines() if line.startswith("remote:")]
+    if stopped and not reasons:
+        # "atomic transaction failed" for every ref; what was in the way stands in `remote: error:`
+        # (execute_commands_atomic in builtin/receive-pack.c), where no hook has written anything.
+        reasons, said = said or ["atomic transaction failed"], []
     text = mask("\n".join([*reasons, *said]))
     if "does not support --atomic" in done.complaint:
         return PushRefused(

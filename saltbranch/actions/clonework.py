@@ -101,7 +101,7 @@ def topic(work: Workplace, branch: str) -> Topic:
     if local is None and remote is None:
         raise UsageError(
             f"there is no branch {branch}, neither here nor on the remote",
-            hint="saltbranch feature list shows those that there are",
+            hint=_others(work, branch),
         )
     if local and remote and local != remote:
         if work.git.is_ancestor(local, remote):
@@ -112,6 +112,15 @@ def topic(work: Workplace, branch: str) -> Topic:
                 hint=f"git switch {branch} && git pull --rebase",
             )
     return Topic(branch, local, remote)
+
+
+def _others(work: Workplace, branch: str) -> str:
+    flow = work.config.flow
+    prefix = next(p for p in (flow.feature, flow.release, flow.hotfix, "") if branch.startswith(p))
+    there = sorted(b for b in work.refs.heads if prefix and b.startswith(prefix))
+    return (
+        f"on the remote: {', '.join(there[:10])}" if there else f"the remote has no {prefix} branch"
+    )
 
 
 def chosen(clone: Git, prefix: str, name: str | None, verb: str) -> str:

@@ -66,11 +66,10 @@ class FlowVerb:
         """Open a worktree at `folder` to resolve the conflict in; what is to be resolved."""
         return resolving.begin(self.work, self.plan(), folder)
 
-    def abort(self) -> Resolution:
-        """Forget the conflict. Raises RefusedError when there is none."""
+    def abort(self) -> tuple[Resolution, bool]:
+        """Forget the conflict; whether its folder is gone. Raises RefusedError when there is none."""
         resolution = resolving.find(self.work, self.name)
-        resolving.abort(self.work, resolution)
-        return resolution
+        return resolution, resolving.abort(self.work, resolution)
 
     def apply(self, plan: Plan, *, expect: str | None = None, say: Say | None = None) -> Published:
         """Push it. Raises RefusedError, RemoteError, GitError."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from saltbranch import gates, hooks, merging, tickets
-from saltbranch.actions.workplace import Workplace
+from saltbranch import gates, hooks, merging, tickets, versions
+from saltbranch.actions import resolving
+from saltbranch.actions.workplace import Workplace, tags_on
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Debt
@@ -73,8 +75,14 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
     old = work.branch_head(request.branch)
     beyond, brought = merging.both_sides(work.git, old, request.source, work.pattern)
     target = _target(work, request, old, news=bool(brought))
-    behind = _left_behind(work, request, target, beyond)
-    needed = bool(behind or request.resolved) or _is_missing_below(work, request, target)
+    changes = _changes(work, request, target, brought)
+    if request.kind == "promotion" and target.moves and not (changes.groups or changes.files):
+        # Merges that bring nothing, such as those of back-merges: promoting them would only make more of them.
+        target, changes = replace(target, kind=UP_TO_DATE), Changes()
+    behind = _left_behind(work, request, old, beyond)
+    needed = target.moves and (
+        bool(behind or request.resolved) or _is_missing_below(work, request, target)
+    )
     backs = _back_merges(work, request, target, needed=needed)
     deletes = tuple(
         Step(DELETE, b, "", work.branch_head(b), "", "", MERGE, "")
@@ -103,7 +111,7 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         source=request.source_saltenv.name if request.source_saltenv else request.source_name,
         source_saltenv=request.source_saltenv.name if request.source_saltenv else "",
         steps=(target, *backs, *deletes),
-        changes=_changes(work, request, target, brought),
+        changes=changes,
         left_behind=tuple(behind),
         debts=debts,
         tag=_tag(work, request, target),
@@ -127,12 +135,15 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     straight = saltenv is not None and saltenv.mode == "fast-forward" and not request.via_branch
     if request.resolved:
         tree, seen = request.resolved
-        if seen != old:
+        if seen != old and work.git.is_ancestor(request.source, old):
+            merged = merging.Merged(UP_TO_DATE, merging.tree_of(work.git, old))
+        elif seen != old:
             raise RefusedError(
                 f"{request.branch} has moved on since the conflict was resolved, from {seen[:12]} to {old[:12]}",
                 hint=f"saltbranch {request.verb} --abort, then resolve it anew (git rerere remembers what you did)",
             )
-        merged = merging.Merged(MERGE, tree, theirs=request.source)
+        else:
+            merged = merging.Merged(MERGE, tree, theirs=request.source)
     elif not news:
         merged = merging.Merged(UP_TO_DATE, "", theirs=request.source)
     elif straight:
@@ -170,13 +181,13 @@ def _provisional(work: Workplace, target: Step) -> str:
 
 
 def _left_behind(
-    work: Workplace, request: Request, target: Step, beyond: list[tickets.CommitLine]
+    work: Workplace, request: Request, old: str, beyond: list[tickets.CommitLine]
 ) -> list[tickets.CommitLine]:
-    if not request.source_saltenv or target.kind == UP_TO_DATE:
+    if not request.source_saltenv:
         return []
     owned = _owned(request.saltenv, request.source_saltenv)
     source = work.head(request.source_saltenv)
-    return merging.left_behind(work.git, source, target.old, beyond, owned)
+    return merging.left_behind(work.git, source, old, beyond, owned)
 
 
 def _is_missing_below(work: Workplace, request: Request, target: Step) -> bool:
@@ -259,6 +270,7 @@ def _tag(work: Workplace, request: Request, target: Step) -> str:
         )
     there = work.refs.tags.get(name)
     if there is None:
+        _refuse_folder(work, name)
         return name
     if target.kind == UP_TO_DATE and _is_tagged(work, target, there.commit):
         return ""
@@ -274,6 +286,16 @@ def _is_tagged(work: Workplace, target: Step, commit: str) -> bool:
     return git.is_ancestor(target.source, commit) and (
         commit == target.source or git.is_ancestor(commit, target.old)
     )
+
+
+def _refuse_folder(work: Workplace, name: str) -> None:
+    """git keeps refs as files once did: `v1` and `v1/x` exclude each other. Raises RefusedError."""
+    for other in work.refs.tags:
+        if other.startswith(f"{name}/") or name.startswith(f"{other}/"):
+            raise RefusedError(
+                f"there is a tag {other!r}, so there cannot be one called {name!r}",
+                hint="choose another name",
+            )
 
 
 def _overrides(request: Request) -> dict[str, str]:
@@ -312,7 +334,8 @@ def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResu
         case "hold":
             return _hold_gate(work, request, found)
         case "debts":
-            names = [request.branch, *([s.branch] if (s := request.source_saltenv) else [])]
+            source = request.source_saltenv
+            names = [request.branch, source.branch if source else request.source_name]
             return gates.debts_gate(work.open_debts(), names)
         case "soak":
             return _soak_gate(work, request, gate)
@@ -383,7 +406,10 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     notes = []
     saltenv, target = request.saltenv, found.target
     if found.hold and found.is_empty:
-        notes.append(f"{found.saltenv} is held at {found.hold.commit[:12]} ({found.hold.reason})")
+        notes.append(
+            f"{found.saltenv} is held at {found.hold.commit[:12]} ({found.hold.reason}):"
+            f" saltbranch unhold {found.saltenv} lets it follow again"
+        )
     if found.hold_moves_to and found.hold:
         notes.append(
             f"{found.saltenv} stays held: it serves the hotfix on top of {found.hold.commit[:12]}; what was held back"
@@ -391,10 +417,10 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
         )
     if found.lifts_hold and found.hold:
         notes.append(f"this lifts the hold on {found.saltenv} ({found.hold.reason})")
-    if saltenv and saltenv.follow and target.moves and not found.tag:
-        notes.append(
-            f"{saltenv.name} follows tags ({saltenv.follow}): it serves this only once it is tagged (--tag auto)"
-        )
+    if saltenv and saltenv.follow and (target.moves or found.tag):
+        notes += _about_tags(work, saltenv, found)
+    if found.is_conflict and (open_one := resolving.find_or_none(work, request.verb)):
+        notes.append(f"it is being resolved in {open_one.folder}: --continue, or --abort")
     for step in found.steps[1:]:
         other = work.config.of_branch(step.branch)
         if step.role == BACK_MERGE and other and other.follow:
@@ -403,6 +429,26 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     if kept:
         notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
     return notes
+
+
+def _about_tags(work: Workplace, saltenv: Saltenv, found: Plan) -> list[str]:
+    """Whether a saltenv that follows tags will serve what the plan makes."""
+    follow = saltenv.follow or ""
+    if found.hold and not found.lifts_hold:
+        return []
+    if not found.tag:
+        return [
+            f"{saltenv.name} follows tags ({follow}): it serves this only once it is tagged (--tag auto)"
+        ]
+    if not re.search(follow, found.tag):
+        return [
+            f"{saltenv.name} follows the tags {follow}, and {found.tag} is none of them: it does not serve this"
+        ]
+    there = tags_on(work.repo, found.target.old)
+    highest = versions.highest([t for t in (*there, found.tag) if re.search(follow, t)])
+    if highest != found.tag:
+        return [f"{saltenv.name} goes on serving {highest}, the highest tag: {found.tag} is lower"]
+    return []
 
 
 def _kept(work: Workplace, request: Request, target: Step) -> Sequence[str]:

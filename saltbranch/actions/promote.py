@@ -73,7 +73,7 @@ def _source(work: Workplace, source: Saltenv, target: Saltenv, commit: str | Non
             raise RefusedError(
                 f"{source.name} follows the tags {source.follow}, and no such tag is on {source.branch}: nothing was"
                 " proven there",
-                hint="tag it (saltbranch promote --tag auto), or name a commit with --commit",
+                hint=f"tag it (saltbranch promote {source.name} --tag auto), or name a commit with --commit",
             )
         return wanted.commit
     found = work.repo.resolve(commit)

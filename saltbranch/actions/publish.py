@@ -68,14 +68,7 @@ class _Prepared:
 
 def check(plan: Plan, expect: str | None) -> None:
     """Refuse what must not be applied. Raises UsageError, RefusedError."""
-    if expect is not None:
-        if len(expect) < 6 or expect.strip("0123456789abcdef"):
-            raise UsageError(f"{expect!r} is not the digest of a plan", hint="--plan shows it")
-        if not plan.digest.startswith(expect):
-            raise RefusedError(
-                f"the plan is not the expected one: its digest is {plan.digest}, not {expect}",
-                hint=f"look at it again: saltbranch {plan.verb} --plan",
-            )
+    check_expected(plan, expect)
     if plan.is_conflict:
         paths = ", ".join(repr(c.path) for c in plan.target.conflicts[:5])
         more = len(plan.target.conflicts) - 5
@@ -92,6 +85,19 @@ def check(plan: Plan, expect: str | None) -> None:
         raise RefusedError(
             f"{plan.saltenv or plan.target.branch}: not promoted, because of\n{why}",
             hint="saltbranch why-not shows all gates; --override GATE --reason TEXT where the configuration allows it",
+        )
+
+
+def check_expected(plan: Plan, expect: str | None) -> None:
+    """Refuse another plan than the one with the digest `expect`. Raises UsageError, RefusedError."""
+    if expect is None:
+        return
+    if len(expect) < 6 or expect.strip("0123456789abcdef"):
+        raise UsageError(f"{expect!r} is not the digest of a plan", hint="--plan shows it")
+    if not plan.digest.startswith(expect):
+        raise RefusedError(
+            f"the plan is not the expected one: its digest is {plan.digest}, not {expect}",
+            hint=f"look at it again: saltbranch {plan.verb} --plan",
         )
 
 

@@ -302,6 +302,7 @@ def _hotfix_finish(
     expect: ExpectOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
+    via: ViaOption = "push",
     override: OverrideOption = None,
     reason: ReasonOption = None,
     resolve: ResolveOption = None,
@@ -319,13 +320,15 @@ def _hotfix_finish(
       saltbranch hotfix finish 1.3.1 --yes
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    given = overrides(override or (), reason)
+    given, via_branch = overrides(override or (), reason), is_via_branch(via)
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
     branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish", abort=abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         wanted = None if no_tag else tag
-        return hotfix.finish_request(work, branch, resolved, tag=wanted, overrides=given)
+        return hotfix.finish_request(
+            work, branch, resolved, tag=wanted, overrides=given, via_branch=via_branch
+        )
 
     return _run(options, work, build, "hotfix finish", branch)
 
@@ -357,7 +360,7 @@ def _backmerge(
         return backmerge.request(work, saltenv, commit=resolved)
 
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
-    return flow_run.run(options, FlowVerb(work, build, f"backmerge {saltenv}"))
+    return flow_run.run(options, FlowVerb(work, build, backmerge.verb(work, saltenv)))
 
 
 def _flow_init(

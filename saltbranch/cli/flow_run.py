@@ -9,7 +9,7 @@ import typer
 
 from saltbranch import notify
 from saltbranch.actions.flowverb import FlowVerb
-from saltbranch.actions.publish import Published, check
+from saltbranch.actions.publish import Published, check, check_expected
 from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
@@ -45,8 +45,9 @@ def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) ->
 def run(options: FlowOptions, verb: FlowVerb) -> int:
     """Run a verb; its exit code. Raises SaltbranchError."""
     if options.abort:
-        gone = verb.abort()
-        typer.echo(f"{gone.verb}: forgotten; {gone.folder} is removed")
+        gone, removed = verb.abort()
+        what = "is removed" if removed else "is something else by now and was left alone"
+        typer.echo(printable(f"{gone.verb}: forgotten; {gone.folder} {what}"))
         return 0
     if options.resolve:
         return _resolve(options, verb)
@@ -55,13 +56,10 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
     plan = verb.plan()
     if options.plan or plan.is_empty:
         _show(options, verb.work, plan)
-        return (
-            EXIT_PENDING
-            if not plan.is_empty
-            else 0
-            if options.plan
-            else _finish(options, verb, plan)
-        )
+        if plan.is_empty:
+            return 0 if options.plan else _finish(options, verb, plan)
+        check_expected(plan, options.expect)
+        return EXIT_PENDING
     if not options.as_json:
         _show(options, verb.work, plan)
     check(plan, options.expect)
@@ -80,8 +78,7 @@ def _finish(options: FlowOptions, verb: FlowVerb, plan: Plan) -> int:
     done = verb.finish(plan)
     for note in () if options.as_json else done.notes:
         typer.echo(printable(note))
-    for problem in done.problems:
-        typer.echo(f"saltbranch: {printable(problem)}", err=True)
+    _tell_problems(done)
     return done.exit_code
 
 
@@ -143,5 +140,10 @@ def _tell(done: Published) -> None:
         typer.echo(f"debt: {where} lacks it; saltbranch backmerge {where} --resolve DIR")
     if done.sync is not None:
         sync_text.show(done.sync, quiet=False)
+    _tell_problems(done)
+
+
+def _tell_problems(done: Published) -> None:
     for problem in done.problems:
-        typer.echo(f"saltbranch: {printable(problem)}", err=True)
+        lines = [printable(line) for line in problem.splitlines()]
+        typer.echo("saltbranch: " + "\n".join(lines), err=True)
