@@ -114,8 +114,12 @@ def _check_folder(work: Workplace, path: str) -> None:
 
 
 def _git_dir(path: str) -> str:
-    text = (files.read_or_none(f"{path}/.git") or b"").decode("utf-8", "surrogateescape")
-    return text.removeprefix("gitdir: ").strip()
+    """What the file `.git` of a worktree names; empty for all that is no worktree."""
+    try:
+        data = files.read_or_none(f"{path}/.git") or b""
+    except (IsADirectoryError, NotADirectoryError):
+        return ""
+    return data.decode("utf-8", "surrogateescape").removeprefix("gitdir: ").strip()
 
 
 def _unmerged(tree: Git) -> list[str]:

@@ -133,7 +133,7 @@ FILES = st.dictionaries(st.sampled_from(["p", "q", "d/r", "d/s", "own/x.sls"]), 
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(FILES, FILES)
 def test_it_comes_out_as_with_git_merge(
