@@ -403,7 +403,7 @@ _SETTINGS = settings(
 
 
 @given(kind=st.sampled_from(list(WORLDS)), steps=_STEPS)
-@settings(_SETTINGS, max_examples=8)
+@settings(_SETTINGS, max_examples=4)
 def test_any_history_ends_well(
     server: KillServer, kind: str, steps: list[tuple[Deed, int]]
 ) -> None:
