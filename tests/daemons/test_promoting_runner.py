@@ -26,6 +26,7 @@ def client(master: Master) -> Iterator[salt.runner.RunnerClient]:
     """What reactor and orchestration call runners by: with Salt's loader, without a process for each call."""
     with salt.runner.RunnerClient(master.opts) as client:
         yield client
+        client.mminion.destroy()  # its own destroy leaves that out
 
 
 @pytest.fixture
