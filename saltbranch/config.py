@@ -12,14 +12,14 @@ import difflib
 import functools
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import msgspec
 import yaml
 
-from saltbranch import files, tickets
+from saltbranch import files, strictyaml, tickets
 from saltbranch.errors import ConfigError
 from saltbranch.gates import Gate, check_overridable, parse_gates
 from saltbranch.git import branch_name_problem
@@ -187,47 +187,6 @@ class Config(msgspec.Struct, frozen=True):
         return f"{self.root}/checkouts/{saltenv.dirname}"
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses what PyYAML lets pass or fails on without saying where.
-
-    YAML forbids a key that stands twice; 2026-13-45 is no date; half a surrogate pair is no text.
-    """
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
-        try:
-            value: object = super().construct_object(node, deep)
-            if isinstance(value, str):
-                value.encode()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
-            problem = f"{str(err)[:100]} (does it want quotes?)"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
-        return value
-
-
-def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
-    seen: dict[Hashable, int] = {}
-    for key_node, _ in node.value:
-        if key_node.tag == "tag:yaml.org,2002:merge":
-            continue
-        key = loader.construct_object(key_node, deep=True)
-        line = key_node.start_mark.line + 1
-        if not isinstance(key, Hashable):
-            raise yaml.constructor.ConstructorError(
-                None, None, "found a key that is not a plain text", key_node.start_mark
-            )
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} stands twice (also on line {seen[key]})",
-                key_node.start_mark,
-            )  # fmt: skip
-        seen[key] = line
-    loader.flatten_mapping(node)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
-
-
 def read_file(path: str) -> FileModel:
     """The file `path`, its keys and types checked. Raises ConfigError naming file, key and fix."""
     return _read_file(path, files.signature(path))
@@ -254,7 +213,7 @@ def _read_file(path: str, _signature: str) -> FileModel:
 def parse(text: str, path: str) -> FileModel:
     """`text`, the content of `path`, as a FileModel. Raises ConfigError."""
     try:
-        data = yaml.load(text, Loader=_Loader)
+        data = yaml.load(text, Loader=strictyaml.Loader)
     except yaml.YAMLError as err:
         mark = getattr(err, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path

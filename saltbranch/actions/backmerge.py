@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saltbranch import merging
-from saltbranch.actions.planning import Request
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from saltbranch.actions import planning, publish, resolving
 from saltbranch.actions.follow import Notify, follow
-from saltbranch.actions.planning import Request
 from saltbranch.actions.publish import Published
+from saltbranch.actions.request import Request
 from saltbranch.actions.resolving import Resolution
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.errors import UsageError

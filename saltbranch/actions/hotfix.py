@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from saltbranch import versions
 from saltbranch.actions import clonework
 from saltbranch.actions.feature import Started, start_topic
-from saltbranch.actions.planning import Request
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.errors import RefusedError
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from saltbranch import gates, hooks, merging, tickets, versions
-from saltbranch.actions import resolving
+from saltbranch import gates, merging, tickets, versions
+from saltbranch.actions import gatekeeping, resolving
+from saltbranch.actions.request import Request, owned_paths, provisional
 from saltbranch.actions.workplace import Workplace, tags_on
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Debt
-from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult
 from saltbranch.git import branch_name_problem
 from saltbranch.promotion import (
     BACK_MERGE,
     CONFLICT,
     DELETE,
-    FAST_FORWARD,
     MERGE,
     TARGET,
     UP_TO_DATE,
@@ -27,43 +26,6 @@ from saltbranch.promotion import (
     Step,
     sls_names,
 )
-
-# Which gates a kind of merge has to pass; a hotfix cannot have soaked anywhere.
-_GATES = {
-    "promotion": gates.KINDS,
-    "release": gates.KINDS,
-    "hotfix": ("hold", "ticket", "command"),
-    "feature": ("ticket", "command"),
-    "back-merge": (),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a verb asks for.
-
-    branch, saltenv: the target. source, source_name: the commit to merge and what people call it.
-    source_saltenv: where it was proven. back_to: branches below that get the result, with only_if_needed where
-    the target has something that the source lacks. delete: branches of the remote that are done with. resolved: the
-    tree and old head of a conflict that was resolved by hand. tag: the name; tag_source: it names the
-    source and not the merge. on_top_of: the commit that is served, which a hotfix goes on top of.
-    """
-
-    verb: str
-    kind: str
-    branch: str
-    saltenv: Saltenv | None
-    source: str
-    source_name: str
-    source_saltenv: Saltenv | None = None
-    back_to: tuple[str, ...] = ()
-    only_if_needed: bool = False
-    delete: tuple[str, ...] = ()
-    tag: str = ""
-    tag_source: bool = False
-    resolved: tuple[str, str] | None = None
-    overrides: dict[str, str] = field(default_factory=dict)
-    via_branch: bool = False
 
 
 def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
@@ -124,14 +86,14 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         resolved=request.resolved is not None,
         overrides=_overrides(request),
     )
-    results = _gates(work, request, found, commands=commands)
+    results = gatekeeping.results(work, request, found, commands=commands)
     found = replace(found, gates=gates.override(results, found.overrides))
     return replace(found, notes=tuple(_notes(work, request, found)))
 
 
 def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     saltenv = request.saltenv
-    owned = _owned(saltenv, request.source_saltenv)
+    owned = owned_paths(saltenv, request.source_saltenv)
     straight = saltenv is not None and saltenv.mode == "fast-forward" and not request.via_branch
     if request.resolved:
         tree, seen = request.resolved
@@ -167,25 +129,12 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     )  # fmt: skip
 
 
-def _owned(*saltenvs: Saltenv | None) -> tuple[str, ...]:
-    """The paths that belong to any of `saltenvs`: neither does one get the other's, nor does it lose its own."""
-    return tuple(dict.fromkeys(path for s in saltenvs if s for path in s.owned))
-
-
-def _provisional(work: Workplace, target: Step) -> str:
-    """The target's result, for looking at it: the commit that is pushed has the same tree and parents."""
-    if target.kind == MERGE:
-        parents = [target.old, target.source]
-        return merging.write_commit(work.git, target.tree, parents, "provisional\n")
-    return target.source if target.kind == FAST_FORWARD else target.old
-
-
 def _left_behind(
     work: Workplace, request: Request, old: str, beyond: list[tickets.CommitLine]
 ) -> list[tickets.CommitLine]:
     if not request.source_saltenv:
         return []
-    owned = _owned(request.saltenv, request.source_saltenv)
+    owned = owned_paths(request.saltenv, request.source_saltenv)
     source = work.head(request.source_saltenv)
     return merging.left_behind(work.git, source, old, beyond, owned)
 
@@ -194,7 +143,7 @@ def _is_missing_below(work: Workplace, request: Request, target: Step) -> bool:
     """Whether a branch below the source lacks what is promoted: somebody pushed it to the source past that branch."""
     if not request.only_if_needed or target.kind == UP_TO_DATE:
         return False
-    owned = _owned(request.saltenv, request.source_saltenv)
+    owned = owned_paths(request.saltenv, request.source_saltenv)
     paths = ["--", ".", *(f":(exclude,literal){p}" for p in owned)] if owned else []
     heads = [work.refs.heads.get(b) for b in request.back_to if b != request.source_name]
     args = ("rev-list", "-n1", "--no-merges", "--end-of-options", request.source)
@@ -204,12 +153,12 @@ def _is_missing_below(work: Workplace, request: Request, target: Step) -> bool:
 def _back_merges(work: Workplace, request: Request, target: Step, *, needed: bool) -> list[Step]:
     if target.kind == CONFLICT or (request.only_if_needed and not needed) or not request.back_to:
         return []
-    found, result = [], _provisional(work, target)
+    found, result = [], provisional(work, target)
     for branch in request.back_to:
         if branch not in work.refs.heads:
             continue
         saltenv, old = work.config.of_branch(branch), work.refs.heads[branch]
-        merged = merging.merge(work.git, old, result, _owned(saltenv, request.saltenv))
+        merged = merging.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
         names = merged.conflicts if merged.kind == CONFLICT else ()
         found.append(
             Step(
@@ -315,93 +264,6 @@ def _overrides(request: Request) -> dict[str, str]:
     return request.overrides
 
 
-# Gates
-
-
-def _gates(
-    work: Workplace, request: Request, found: Plan, *, commands: bool
-) -> tuple[GateResult, ...]:
-    if request.saltenv is None or found.target.kind == UP_TO_DATE:
-        return ()
-    kinds = _GATES[request.kind]
-    return tuple(
-        _ask(work, request, found, gate) for gate in request.saltenv.gates if gate.kind in kinds
-    )
-
-
-def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResult:
-    match gate.kind:
-        case "hold":
-            return _hold_gate(work, request, found)
-        case "debts":
-            source = request.source_saltenv
-            names = [request.branch, source.branch if source else request.source_name]
-            return gates.debts_gate(work.open_debts(), names)
-        case "soak":
-            return _soak_gate(work, request, gate)
-        case "ticket":
-            return gates.ticket_gate(found.changes.groups, work.pattern)
-        case _ if found.is_conflict:
-            return GateResult(
-                gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
-            )
-        case "identical":
-            return _identical_gate(work, request, _provisional(work, found.target))
-        case _:
-            return _command_gate(work, found, gate, _provisional(work, found.target))
-
-
-def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
-    source = work.hold(request.source_saltenv) if request.source_saltenv else None
-    beyond = source is not None and not work.git.is_ancestor(request.source, source.commit)
-    return gates.hold_gate(
-        found.hold,
-        source,
-        beyond_source=beyond,
-        brings_news=found.target.moves or found.is_conflict,
-        hotfix=request.kind == "hotfix",
-    )
-
-
-def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
-    if request.source_saltenv is None:
-        reason = f"{request.source_name} is served by no saltenv, so nobody has tried it"
-        return GateResult(gate.name, CANNOT_TELL, reason)
-
-    def contains(commit: str) -> bool:
-        return work.git.commit_or_none(commit) is not None and work.git.is_ancestor(
-            request.source, commit
-        )
-
-    rows = work.state.residences
-    return gates.soak_gate(gate.seconds, request.source_saltenv.name, rows, contains, work.now)
-
-
-def _identical_gate(work: Workplace, request: Request, result: str) -> GateResult:
-    source = request.source_saltenv
-    served = work.wanted(source).commit if source else None
-    if source is None or served is None:
-        reason = f"{request.source_name} is served by no saltenv"
-        return GateResult("identical", CANNOT_TELL, reason)
-    owned = _owned(request.saltenv, source)
-    tree = merging.without(work.git, result, owned, served)
-    return gates.identical_gate(tree, merging.tree_of(work.git, served), source.name)
-
-
-def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
-    payload = {
-        **found.as_dict(),
-        "gate": gate.name,
-        "merged_commit": result,
-        "git_dir": work.git.directory,
-        "states_dir": work.config.states_dir,
-        "pillar_dir": work.config.pillar_dir,
-    }
-    passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
-    first = said.strip() or f"{gate.argv[0]} ended with 0"
-    return GateResult(gate.name, PASS if passed else FAIL, first)
-
-
 def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     notes = []
     saltenv, target = request.saltenv, found.target
@@ -455,7 +317,7 @@ def _kept(work: Workplace, request: Request, target: Step) -> Sequence[str]:
     """The owned paths in which source and target differ."""
     if target.kind not in (MERGE, CONFLICT):
         return ()
-    owned = _owned(request.saltenv, request.source_saltenv)
+    owned = owned_paths(request.saltenv, request.source_saltenv)
     return [
         p
         for p in owned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from saltbranch import versions
 from saltbranch.actions import clonework, promote
 from saltbranch.actions.feature import Started, first_saltenv
-from saltbranch.actions.planning import Request
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError

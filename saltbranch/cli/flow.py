@@ -9,8 +9,8 @@ import typer
 
 from saltbranch.actions import backmerge, clonework, feature, flow_init, hotfix, release
 from saltbranch.actions.flowverb import Build, FlowVerb, is_via_branch, overrides
-from saltbranch.actions.planning import Request
 from saltbranch.actions.publish import Published
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import branches

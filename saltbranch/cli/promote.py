@@ -8,7 +8,7 @@ import typer
 
 from saltbranch.actions import promote as action
 from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
-from saltbranch.actions.planning import Request
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import points

@@ -43,7 +43,8 @@ LAYERS = (
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
 PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config",
-        "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown")  # fmt: skip
+        "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
+        "strictyaml")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

@@ -78,7 +78,7 @@ def promote(
     """
     from saltbranch.actions import promote as action
     from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
-    from saltbranch.actions.planning import Request
+    from saltbranch.actions.request import Request
     from saltbranch.actions.workplace import open_workplace
 
     given = overrides(contract.words(override), contract.text(reason))
