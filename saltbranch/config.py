@@ -12,14 +12,14 @@ import difflib
 import functools
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import msgspec
 import yaml
 
-from saltbranch import files, tickets
+from saltbranch import files, strictyaml, tickets
 from saltbranch.errors import ConfigError
 from saltbranch.gates import Gate, check_overridable, parse_gates
 from saltbranch.git import branch_name_problem
@@ -187,47 +187,6 @@ class Config(msgspec.Struct, frozen=True):
         return f"{self.root}/checkouts/{saltenv.dirname}"
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses what PyYAML lets pass or fails on without saying where.
-
-    YAML forbids a key that stands twice; 2026-13-45 is no date; half a surrogate pair is no text.
-    """
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
-        try:
-            value: object = super().construct_object(node, deep)
-            if isinstance(value, str):
-                value.encode()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
-            problem = f"{str(err)[:100]} (does it want quotes?)"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
-        return value
-
-
-def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
-    seen: dict[Hashable, int] = {}
-    for key_node, _ in node.value:
-        if key_node.tag == "tag:yaml.org,2002:merge":
-            continue
-        key = loader.construct_object(key_node, deep=True)
-        line = key_node.start_mark.line + 1
-        if not isinstance(key, Hashable):
-            raise yaml.constructor.ConstructorError(
-                None, None, "found a key that is not a plain text", key_node.start_mark
-            )
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} stands twice (also on line {seen[key]})",
-                key_node.start_mark,
-            )  # fmt: skip
-        seen[key] = line
-    loader.flatten_mapping(node)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
-
-
 def read_file(path: str) -> FileModel:
     """The file `path`, its keys and types checked. Raises ConfigError naming file, key and fix."""
     return _read_file(path, files.signature(path))
@@ -254,7 +213,7 @@ def _read_file(path: str, _signature: str) -> FileModel:
 def parse(text: str, path: str) -> FileModel:
     """`text`, the content of `path`, as a FileModel. Raises ConfigError."""
     try:
-        data = yaml.load(text, Loader=_Loader)
+        data = yaml.load(text, Loader=strictyaml.Loader)
     except yaml.YAMLError as err:
         mark = getattr(err, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
@@ -324,13 +283,15 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def build(
-    machine: FileModel, path: str, model: FileModel | None = None, origin: str = ""
+    machine: FileModel, path: str, model: FileModel | None = None, origin: str = "", place: str = ""
 ) -> Config:
     """The configuration that `machine`, the file `path`, stands for.
 
     model: the file of the production branch, where `machine` names no saltenvs; its machine keys
-    do not count here. origin: the remote to use where `machine` names none. Raises ConfigError.
+    do not count here. origin: the remote to use where `machine` names none.
+    place: what messages call the model. Raises ConfigError.
     """
+    place = place or path
     source = model if model is not None else machine
     remote = machine.remote or origin
     if not remote:
@@ -339,18 +300,18 @@ def build(
         )
     check_remote(remote, path)
     check_machine(machine, path)
-    states_dir = _inside("states_dir", source.states_dir, path)
-    pillar_dir = _inside("pillar_dir", source.pillar_dir, path)
-    _check_apart(states_dir, pillar_dir, path)
+    states_dir = _inside("states_dir", source.states_dir, place)
+    pillar_dir = _inside("pillar_dir", source.pillar_dir, place)
+    _check_apart(states_dir, pillar_dir, place)
     if not source.saltenvs:
         raise ConfigError(
-            f"{path}: no saltenvs" + (f" (nor in {FILE_NAME} on its branch)" if model else ""),
+            f"{place}: no saltenvs" + (f" (nor in {FILE_NAME} on its branch)" if model else ""),
             hint="add `saltenvs:` with a branch and minions for each; saltbranch init writes an example",
         )
-    saltenvs = tuple(_saltenv(name, entry, path) for name, entry in source.saltenvs.items())
-    _check_saltenvs(saltenvs, path)
-    tickets.compile_pattern(source.tickets, path)
-    _check_flow(source.flow, path)
+    saltenvs = tuple(_saltenv(name, entry, place) for name, entry in source.saltenvs.items())
+    _check_saltenvs(saltenvs, place)
+    tickets.compile_pattern(source.tickets, place)
+    check_flow(source.flow, place)
     return Config(
         path=path,
         remote=remote,
@@ -451,7 +412,8 @@ def _mode(mode: str, where: str) -> str:
     return mode
 
 
-def _check_flow(flow: FlowModel, path: str) -> None:
+def check_flow(flow: FlowModel, path: str) -> None:
+    """Refuse prefixes that cannot begin a branch or be told apart. Raises ConfigError."""
     prefixes = [flow.feature, flow.release, flow.hotfix]
     for prefix in prefixes:
         if not prefix or branch_name_problem(f"{prefix}x"):
@@ -503,12 +465,27 @@ def _check_saltenvs(saltenvs: tuple[Saltenv, ...], path: str) -> None:
                 hint=_nearest(saltenv.promote_from, names) or f"known ones: {', '.join(names)}",
             )
     _check_loops(saltenvs, path)
+    _check_owned(saltenvs, path)
     overlap = find_overlap({s.name: s.minions for s in saltenvs})
     if overlap:
         raise ConfigError(
             f"{path}: the saltenvs {overlap[0]} and {overlap[1]} both claim {overlap[2]!r}",
             hint="every minion belongs to one saltenv: narrow one of the two `minions:`",
         )
+
+
+def _check_owned(saltenvs: tuple[Saltenv, ...], path: str) -> None:
+    """A fast-forward takes the source as it is, so no path can stay as the target has it."""
+    known = {s.name: s for s in saltenvs}
+    for saltenv in saltenvs:
+        before = known.get(saltenv.promote_from or "")
+        owner = next((s for s in (saltenv, before) if s and s.owned), None)
+        if saltenv.mode == "fast-forward" and owner:
+            raise ConfigError(
+                f"{path}: saltenvs.{saltenv.name}.mode: fast-forward does not go with saltenv_owned of {owner.name}:"
+                " the branch becomes the very commit that is promoted",
+                hint=f"leave mode: of {saltenv.name} out (merge), or saltenv_owned: of {owner.name}",
+            )
 
 
 def _check_loops(saltenvs: tuple[Saltenv, ...], path: str) -> None:

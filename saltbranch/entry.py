@@ -60,11 +60,12 @@ def guarded(work: Callable[[], int]) -> int:
 
 
 def tell(err: SaltbranchError) -> None:
-    """Say on stderr what failed, and what to do."""
+    """Say on stderr what failed, and what to do; what strangers wrote does not steer the terminal."""
     text = f"saltbranch: {err.message}\n"
     if err.hint:
         text += f"  -> {err.hint}\n"
-    sys.stderr.write(text.encode("utf-8", "replace").decode())
+    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    sys.stderr.write(shown.encode("utf-8", "replace").decode())
 
 
 def _ordinary() -> int:

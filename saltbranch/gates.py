@@ -196,7 +196,8 @@ def debts_gate(debts: Sequence[Debt], names: Sequence[str]) -> GateResult:
     what = "; ".join(
         f"{d.branch} lacks {d.commit[:12]} of {d.origin or 'a hotfix'}" for d in open_debts
     )
-    return GateResult("debts", FAIL, f"{what}: saltbranch backmerge BRANCH")
+    pay = "; ".join(dict.fromkeys(f"saltbranch backmerge {d.branch}" for d in open_debts))
+    return GateResult("debts", FAIL, f"{what}: {pay}")
 
 
 def ticket_gate(groups: Iterable[Group], pattern: re.Pattern[str]) -> GateResult:

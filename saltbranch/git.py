@@ -97,10 +97,12 @@ class Git:
         return done.text
 
     def commit_or_none(self, name: str) -> str | None:
-        """The full hash of the commit that `name` (a full ref or a hash) stands for."""
+        """The full hash of the commit that `name` (a full ref or a hash) stands for. Raises GitError."""
         done = self.run(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
         )
+        if done.code < 0:
+            raise failed(done, self.directory)  # killed: that is no answer
         return done.text.strip() if done.code == 0 else None
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
@@ -112,17 +114,19 @@ class Git:
         return done.code == 0
 
     def blob_or_none(self, commit: str, path: str) -> str | None:
-        """The object id of the file `path` in `commit`."""
+        """The object id of the file `path` in `commit`. Raises GitError."""
         done = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{path}")
+        if done.code < 0:
+            raise failed(done, self.directory)
         return done.text.strip() if done.code == 0 else None
 
 
 def failed(done: proc.Finished, where: str) -> GitError:
     """The error for a git command that failed on the repository `where`."""
-    args = done.argv[2:]
-    while args[:1] == ["-c"]:
-        args = args[2:]
-    verb = next((a for a in args if not a.startswith("-") and "=" not in a), "git")
+    args = list(done.argv[1:])
+    while args and args[0].startswith("-"):
+        args = args[2:] if args[0] in ("-c", "-C") else args[1:]
+    verb = args[0] if args else "git"
     why = f"signal {-done.code}" if done.code < 0 else f"exit {done.code}"
     complaint = mask(done.complaint) or "(git said nothing)"
     hint = hint_for(complaint, HINTS)

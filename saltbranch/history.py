@@ -48,7 +48,7 @@ def describe(repository: str, commit: str) -> CommitInfo:
 
 def printable(text: str) -> str:
     """`text`, written by strangers, without what would steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def count(git: Git, since: str, until: str) -> int:

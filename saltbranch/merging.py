@@ -16,9 +16,9 @@ from saltbranch.tickets import CommitLine
 
 # So that a merge comes out the same for everybody, whatever they configured.
 _CONFIG = (
-    "core.bare=true",  # or git would look for .gitattributes in the folder one stands in
     "core.attributesFile=/dev/null",
     "core.useReplaceRefs=false",
+    "merge.conflictStyle=merge",
     "merge.renames=true",
     "merge.directoryRenames=conflict",
     "merge.renormalize=false",
@@ -64,8 +64,10 @@ def merge(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:
 def merge_trees(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:
     """The same by a merge commit, for a `theirs` that is known to have something that `ours` lacks."""
     substitute = with_kept(git, theirs, ours, keep)
+    # In a clone git takes .gitattributes from the folder one stands in, whatever is merged (attr.c, with an
+    # explicit --git-dir that is the root of the work tree); the git folder itself has none.
     done = git.run(
-        "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, substitute,
+        "-C", git.directory, "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, substitute,
         config=_CONFIG,
     )  # fmt: skip
     if done.code not in (0, 1):

@@ -1,4 +1,7 @@
-"""Tell the running master what a sync switched: an event ``saltbranch/sync/<saltenv>`` for each saltenv.
+"""Tell the running master what was done, by events on its bus.
+
+``saltbranch/sync/<saltenv>`` for each saltenv that a sync switched, ``saltbranch/promote/<saltenv>`` for a promotion
+through the runner.
 
 Salt takes a second to import, so a process of its own does it, and only where a master listens.
 """
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saltbranch.actions.outcome import SaltenvResult
+    from saltbranch.actions.publish import Published
     from saltbranch.prepared import Prepared
 
 _PATIENCE = 20  # seconds for importing Salt and handing over; a healthy master needs about one
@@ -29,6 +33,28 @@ def tag(saltenv: str) -> str:
 def data(saltenv: str, branch: str, old: str, new: str) -> dict[str, object]:
     """The data of the event; `old` is None at the first sync."""
     return {"saltenv": saltenv, "branch": branch, "old": old or None, "new": new}
+
+
+def promotion_tag(saltenv: str) -> str:
+    """The tag of the event for a promotion to `saltenv`."""
+    return f"saltbranch/promote/{saltenv}"
+
+
+def promotion_data(done: Published) -> dict[str, object]:
+    """The data of that event; `old` and `new` are heads of the branch, `id` is that of the journal."""
+    plan = done.plan
+    return {
+        "saltenv": plan.saltenv,
+        "branch": plan.target.branch,
+        "id": done.id,
+        "source": plan.source,
+        "source_commit": plan.target.source,
+        "old": plan.target.old,
+        "new": done.new,
+        "tag": plan.tag or None,
+        "tickets": list(plan.changes.tickets),
+        "digest": plan.digest,
+    }
 
 
 def tell(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:

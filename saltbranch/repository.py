@@ -29,6 +29,7 @@ _REFSPECS = tuple(f"+refs/{kind}/*:{_SEEN}/{kind}/*" for kind in ("heads", "tags
 _REASONS = (
     ("protected", ("GH006", "GH013", "protected branch", "protected ref", "is protected", "repository rule",
                    "not allowed to push code to protected", "TF402455")),
+    ("declined", ("exists; cannot create",)),  # `v1` is in the way of `v1/x`
     ("race", ("stale info", "non-fast-forward", "fetch first", "cannot lock ref", "incorrect old value",
               "reference already exists", "failed to update ref", "remote ref updated since checkout",
               "is at ", "expected ", "already exists")),
@@ -191,7 +192,16 @@ class Repository:
                 f"the connection broke during the push, and the remote cannot be read: {err.message}",
                 hint="run the same command again: it finds out whether all of it arrived, or none",
             ) from err
-        return all(self._current(u.ref) == u.new for u in updates)
+        return all(self._has(u) for u in updates)
+
+    def _has(self, update: RefUpdate) -> bool:
+        """Whether the ref is as it was pushed, or has gone on from there."""
+        now = self._current(update.ref)
+        if now == update.new:
+            return True
+        if now in (None, update.old) or update.new is None or update.ref.startswith("refs/tags/"):
+            return False
+        return self.git.is_ancestor(update.new, str(now))
 
     def _current(self, ref: str) -> str | None:
         if ref == journal.REF:
@@ -204,23 +214,30 @@ class Repository:
 
 def _refused(remote: str, done: proc.Finished) -> PushRefused | None:
     """What the remote said, as an error; None when it did not get so far."""
-    reasons = []
+    reasons, stopped = [], False
     for line in done.text.splitlines():
         if line.startswith("!\t"):
             _, refs, reason = (line.split("\t", 2) + ["", ""])[:3]
             ref = refs.partition(":")[2]
+            stopped = True
             if "atomic" not in reason:
                 reasons.append(f"{ref}: {reason}")
     said = [line for line in done.complaint.splitlines() if line.startswith("remote:")]
+    if stopped and not reasons:
+        # "atomic transaction failed" for every ref; what was in the way stands in `remote: error:`
+        # (execute_commands_atomic in builtin/receive-pack.c), where no hook has written anything.
+        reasons, said = said or ["atomic transaction failed"], []
     text = mask("\n".join([*reasons, *said]))
     if "does not support --atomic" in done.complaint:
         return PushRefused(
             f"the server of {mask(remote)} cannot push several refs as one",
             kind="declined", hint="use a git server of version 2.4 or newer",
         )  # fmt: skip
+    # Two pushes at once: the refs change between check and lock, and only stderr says so (receive-pack.c).
+    torn = "(atomic transaction failed)" in done.text
     for kind, signs in _REASONS:
         # What a hook writes is for people; only a protected branch is known by that text alone.
-        where = text if kind == "protected" else "\n".join(reasons)
+        where = text if kind == "protected" or torn else "\n".join(reasons)
         if any(sign in where for sign in signs):
             return _error(kind, remote, text)
     if any(sign in done.complaint for sign in _NO_RIGHTS):

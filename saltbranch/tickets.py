@@ -16,6 +16,7 @@ _MERGED = re.compile(
 )
 # The trailers of promotions and back-merges.
 _SALTBRANCH = re.compile(r"^(?:Promotion-Id|Back-Merge-Of): ", re.MULTILINE)
+_OF_TOPIC = re.compile(r"^Promotion-Kind: (?:feature|hotfix)$", re.MULTILINE)
 # Words of that shape that are no tickets.
 _NOT_TICKETS = re.compile(r"(?:UTF|SHA|ISO|RFC|CVE|RC|V)-[0-9]+", re.IGNORECASE)
 
@@ -84,12 +85,15 @@ def of_message(
     if not merge:
         return find(f"{subject}\n{body}", pattern)
     if _SALTBRANCH.search(body):
-        return ()
+        return find(merged_branch(subject, body), pattern)
     return find(f"{merged_branch(subject) or subject}\n{body}", pattern)
 
 
-def merged_branch(subject: str) -> str:
-    """The branch that a merge with this subject merged; empty when it does not say."""
+def merged_branch(subject: str, body: str = "") -> str:
+    """The branch that a merge with this message merged; empty when it does not say, or was a persistent one."""
+    if _SALTBRANCH.search(body):
+        words = subject.split(" ")
+        return words[1] if _OF_TOPIC.search(body) and len(words) > 1 else ""
     found = _MERGED.fullmatch(subject)
     return found["name"] or found["other"] if found else ""
 
@@ -120,7 +124,7 @@ def _brought_by(lines: list[CommitLine]) -> dict[str, str]:
     for line in lines:
         if not line.merge:
             continue
-        branch = merged_branch(line.subject)
+        branch = merged_branch(line.subject, line.body)
         name = line.tickets[0] if line.tickets else branch.partition("/")[2] or branch
         if not name:
             continue

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from saltbranch.actions.planning import Request
+from saltbranch import merging
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
+from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
+
+
+def verb(work: Workplace, name: str) -> str:
+    """What the verb is called: by the saltenv where there is one, however the person names the branch."""
+    if name in [s.name for s in work.config.saltenvs]:
+        return f"backmerge {name}"
+    owner = work.config.of_branch(name)
+    return f"backmerge {owner.name if owner else name}"
 
 
 def request(work: Workplace, name: str, *, commit: str | None = None) -> Request:
@@ -18,9 +28,9 @@ def request(work: Workplace, name: str, *, commit: str | None = None) -> Request
         known = ", ".join(s.name for s in work.config.saltenvs)
         raise UsageError(f"there is no saltenv or branch {name!r}", hint=f"saltenvs: {known}")
     owner = work.config.of_branch(branch)
-    source, source_name = _source(work, name, branch, commit)
+    source, source_name = _source(work, owner, branch, commit)
     return Request(
-        verb=f"backmerge {name}",
+        verb=verb(work, branch),
         kind="back-merge",
         branch=branch,
         saltenv=owner,
@@ -29,16 +39,28 @@ def request(work: Workplace, name: str, *, commit: str | None = None) -> Request
     )
 
 
-def _source(work: Workplace, name: str, branch: str, commit: str | None) -> tuple[str, str]:
+def _source(
+    work: Workplace, owner: Saltenv | None, branch: str, commit: str | None
+) -> tuple[str, str]:
     debts = [d for d in work.open_debts() if d.branch == branch]
     if commit:
         known = next((d.origin for d in debts if d.commit == commit), "")
         return commit, known or commit[:12]
     if debts:
         return debts[0].commit, debts[0].origin
-    after = [s for s in work.config.saltenvs if s.promote_from == name]
+    after = [s for s in work.config.saltenvs if owner and s.promote_from == owner.name]
     for saltenv in after:
         head = work.refs.heads.get(saltenv.branch)
-        if head and not work.git.is_ancestor(head, work.refs.heads[branch]):
+        if head and owner and _is_lacking(work, owner, saltenv):
             return head, saltenv.branch
     raise RefusedError(f"{branch} lacks nothing", hint="saltbranch status shows debts")
+
+
+def _is_lacking(work: Workplace, owner: Saltenv, after: Saltenv) -> bool:
+    """Whether `after` has something beyond `owner`; a merge alone is nothing, except where only commits count."""
+    here, there = work.head(owner), work.head(after)
+    if after.mode == "fast-forward":
+        return not work.git.is_ancestor(there, here)
+    owned = (*owner.owned, *after.owned)
+    beyond, _ = merging.both_sides(work.git, there, here, work.pattern)
+    return bool(merging.left_behind(work.git, here, there, beyond, owned))

@@ -62,9 +62,21 @@ def create_and_switch(clone: Git, branch: str, start: str) -> None:
             hint=f"git switch {branch}, or choose another name",
         )
     refuse_dirty(clone, f"they would end up on {branch}")
+    _refuse_to_lose_head(clone)
     done = clone.run("switch", "--quiet", "--no-track", "--create", branch, start)
     if done.code != 0:
         raise failed(done, clone.directory)
+
+
+def _refuse_to_lose_head(clone: Git) -> None:
+    """Raise RefusedError when HEAD is detached at a commit that nobody would find again after a switch."""
+    if current_branch(clone) is not None or clone.commit_or_none("HEAD") is None:
+        return
+    if not clone.out("for-each-ref", "--count=1", "--contains", "HEAD"):
+        raise RefusedError(
+            f"HEAD is detached in {clone.directory}, at a commit that no branch has",
+            hint="git branch NAME keeps it",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,7 @@ def topic(work: Workplace, branch: str) -> Topic:
     if local is None and remote is None:
         raise UsageError(
             f"there is no branch {branch}, neither here nor on the remote",
-            hint="saltbranch feature list shows those that there are",
+            hint=_others(work, branch),
         )
     if local and remote and local != remote:
         if work.git.is_ancestor(local, remote):
@@ -100,6 +112,15 @@ def topic(work: Workplace, branch: str) -> Topic:
                 hint=f"git switch {branch} && git pull --rebase",
             )
     return Topic(branch, local, remote)
+
+
+def _others(work: Workplace, branch: str) -> str:
+    flow = work.config.flow
+    prefix = next(p for p in (flow.feature, flow.release, flow.hotfix, "") if branch.startswith(p))
+    there = sorted(b for b in work.refs.heads if prefix and b.startswith(prefix))
+    return (
+        f"on the remote: {', '.join(there[:10])}" if there else f"the remote has no {prefix} branch"
+    )
 
 
 def chosen(clone: Git, prefix: str, name: str | None, verb: str) -> str:

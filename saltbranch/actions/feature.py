@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from saltbranch import merging
 from saltbranch.actions import clonework
-from saltbranch.actions.planning import Request
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass
 
 import yaml
 
 from saltbranch import config as configuration
 from saltbranch import files, locate
-from saltbranch.errors import RefusedError
+from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import Git
 
 # Key of `flow:` to the keys of git-flow AVH (gitflow.prefix.*) and git-flow-next (gitflow.branch.*.prefix).
@@ -19,8 +20,10 @@ _PREFIXES = {
     "hotfix": ("gitflow.prefix.hotfix", "gitflow.branch.hotfix.prefix"),
     "version_tag": ("gitflow.prefix.versiontag", "gitflow.branch.release.tagprefix"),
 }
+# git-flow AVH. git-flow-next has gitflow.branch.NAME.type and .parent instead.
 _PRODUCTION = ("gitflow.branch.master", "gitflow.branch.main", "gitflow.branch.production")
 _DEVELOP = ("gitflow.branch.develop",)
+_NEXT = re.compile(r"gitflow\.branch\.(?P<name>.+)\.type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,10 @@ def plan(cwd: str) -> FlowInit:
     known = _settings(Git(clone, work_tree=True))
     path = f"{clone}/{locate.FILE_NAME}"
     flow = {key: v for key, names in _PREFIXES.items() if (v := _first(known, names)) is not None}
-    branches = {
-        role: v
-        for role, names in (("develop", _DEVELOP), ("production", _PRODUCTION))
-        if (v := _first(known, names))
-    }
+    if "gitflow.branch.release.type" in known:
+        flow.setdefault("version_tag", "")  # what git-flow-next tags with when it was told nothing
+    configuration.check_flow(configuration.FlowModel(**flow), f"git's configuration of {clone}")
+    branches = _branches(known)
     there = configuration.read_file(path) if os.path.exists(path) else configuration.FileModel()
     wanted = {**asdict_flow(there.flow), **flow}
     text = (
@@ -69,6 +71,21 @@ def plan(cwd: str) -> FlowInit:
     return FlowInit(
         path, source if known else "", flow, branches, text, tuple(_notes(there, branches, known))
     )
+
+
+def _branches(known: dict[str, str]) -> dict[str, str]:
+    """The persistent branches, by what git-flow calls them."""
+    bases = [m["name"] for k, v in known.items() if (m := _NEXT.fullmatch(k)) and v == "base"]
+    if bases:
+        parents = {b: known.get(f"gitflow.branch.{b}.parent", "").lower() for b in bases}
+        roots = [b for b in bases if not parents[b]]
+        return {
+            "develop" if parents[b] in roots else "production": b
+            for b in bases
+            if b in roots or parents[b] in roots
+        }
+    found = (("develop", _first(known, _DEVELOP)), ("production", _first(known, _PRODUCTION)))
+    return {role: branch for role, branch in found if branch}
 
 
 def asdict_flow(flow: configuration.FlowModel) -> dict[str, str]:
@@ -114,4 +131,12 @@ def apply(found: FlowInit) -> None:
             hint=f"put there:\n{found.text}",
         )
     joint = "" if not old or old.endswith("\n") else "\n"
-    files.write_atomic(found.path, f"{old}{joint}{found.text}", mode=0o644)
+    new = f"{old}{joint}{found.text}"
+    try:
+        configuration.parse(new, found.path)
+    except ConfigError as err:
+        raise RefusedError(
+            f"{found.path} is not written so that lines could be added to its end",
+            hint=f"put there:\n{found.text}",
+        ) from err
+    files.write_atomic(found.path, new, mode=0o644)

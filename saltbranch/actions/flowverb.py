@@ -1,27 +1,45 @@
-"""What all verbs that merge have in common: plan, resolve, continue, abort, apply."""
+"""What all verbs that merge have in common: plan, resolve, continue, abort, apply, and the sync afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from saltbranch.actions import planning, publish, resolving
-from saltbranch.actions.planning import Request
+from saltbranch.actions.follow import Notify, follow
 from saltbranch.actions.publish import Published
+from saltbranch.actions.request import Request
 from saltbranch.actions.resolving import Resolution
 from saltbranch.actions.workplace import Say, Workplace
+from saltbranch.errors import UsageError
 from saltbranch.promotion import Plan
 
 Build = Callable[[Workplace, str | None], Request]
 """Makes the request of a verb; with a commit, the source is that one (a conflict that was resolved)."""
 
 
+def overrides(gates: Iterable[str], reason: str | None) -> dict[str, str]:
+    """Gate to reason. Raises UsageError without a reason."""
+    given = dict.fromkeys(gates, (reason or "").strip())
+    if given and not (reason or "").strip():
+        raise UsageError("--override wants --reason TEXT", hint="it is recorded with the promotion")
+    return given
+
+
+def is_via_branch(via: str) -> bool:
+    """Whether `--via` asks for a branch. Raises UsageError."""
+    if via not in ("push", "branch"):
+        raise UsageError(f"--via {via}: unknown", hint="known: push, branch")
+    return via == "branch"
+
+
 @dataclass(slots=True)
 class FlowVerb:
-    """One run of a verb that merges."""
+    """One run of a verb that merges. name: as in `promote stage`. after: what belongs to it in the clone."""
 
     work: Workplace
     build: Build
+    name: str
     resolution: Resolution | None = None
     after: Callable[[Workplace, Published], list[str]] | None = None
     notes: list[str] = field(default_factory=list)
@@ -30,8 +48,10 @@ class FlowVerb:
         """What is asked for, of the remote as last read. Raises RefusedError, UsageError."""
         if self.resolution is None:
             return self.build(self.work, None)
-        tree = resolving.finished_tree(self.work, self.resolution)
         request = self.build(self.work, self.resolution.source)
+        if self.work.git.is_ancestor(self.resolution.source, self.work.branch_head(request.branch)):
+            return request  # it was pushed by a run that could not finish
+        tree = resolving.finished_tree(self.work, self.resolution)
         return replace(request, resolved=(tree, self.resolution.old))
 
     def plan(self) -> Plan:
@@ -40,28 +60,46 @@ class FlowVerb:
 
     def go_on(self) -> None:
         """Continue with the conflict that was resolved. Raises RefusedError when there is none."""
-        self.resolution = resolving.find(self.work, *self.build_target())
-
-    def build_target(self) -> tuple[str, str]:
-        """Verb and branch, without asking whether the merge is possible."""
-        request = self.build(self.work, None)
-        return request.verb, request.branch
+        self.resolution = resolving.find(self.work, self.name)
 
     def resolve(self, folder: str) -> tuple[Resolution, list[str]]:
         """Open a worktree at `folder` to resolve the conflict in; what is to be resolved."""
         return resolving.begin(self.work, self.plan(), folder)
 
-    def abort(self) -> Resolution:
-        """Forget the conflict. Raises RefusedError when there is none."""
-        resolution = resolving.find(self.work, *self.build_target())
-        resolving.abort(self.work, resolution)
-        return resolution
+    def abort(self) -> tuple[Resolution, bool]:
+        """Forget the conflict; whether its folder is gone. Raises RefusedError when there is none."""
+        resolution = resolving.find(self.work, self.name)
+        return resolution, resolving.abort(self.work, resolution)
 
     def apply(self, plan: Plan, *, expect: str | None = None, say: Say | None = None) -> Published:
         """Push it. Raises RefusedError, RemoteError, GitError."""
         problems = publish.finish_pending(self.work)
         done = publish.publish(self.work, plan, self.plan, expect=expect, say=say)
+        return self._tidied(replace(done, problems=(*problems, *done.problems)))
+
+    def finish(self, plan: Plan) -> Published:
+        """Nothing is left to push: what a run that was killed after its push left undone."""
+        problems = publish.finish_pending(self.work)
+        return self._tidied(Published(plan, "", plan.target.old, (), tuple(problems)))
+
+    def _tidied(self, done: Published) -> Published:
         if self.resolution:
             resolving.abort(self.work, self.resolution)
         notes = self.after(self.work, done) if self.after else []
-        return replace(done, problems=(*problems, *done.problems), notes=(*done.notes, *notes))
+        return replace(done, notes=(*done.notes, *notes))
+
+    def carry_out(
+        self,
+        plan: Plan,
+        *,
+        expect: str | None = None,
+        say: Say | None = None,
+        notify: Notify | None = None,
+    ) -> Published:
+        """Push it, then sync this machine's saltenvs, where it has any. Raises what apply raises."""
+        done = self.apply(plan, expect=expect, say=say)
+        followed = follow(self.work, notify)
+        if followed.problem:
+            problem = f"pushed, but not synced: {followed.problem}"
+            return replace(done, problems=(*done.problems, problem))
+        return replace(done, sync=followed.sync)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from saltbranch import events, journal
 from saltbranch.actions import past
+from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.config import Saltenv
@@ -219,6 +220,55 @@ def record(
     raise RefusedError(
         "others wrote to the journal all the time; nothing was changed", hint="run it again"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a verb recorded, and the sync that followed on this machine."""
+
+    plan: HoldPlan
+    followed: Followed
+
+    @property
+    def exit_code(self) -> int:
+        """That of the sync: what is recorded is recorded."""
+        return self.followed.exit_code
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        sync = self.followed.sync
+        problems = [self.problem] if self.problem else []
+        synced = sync.as_dict() if sync else None
+        return {**self.plan.as_dict(), "problems": problems, "sync": synced}
+
+    @property
+    def problem(self) -> str:
+        """What went wrong afterwards."""
+        found = self.followed.problem
+        return f"recorded, but not synced: {found}" if found else ""
+
+
+def carry_out(
+    work: Workplace,
+    replan: Callable[[], HoldPlan],
+    plan: HoldPlan,
+    *,
+    say: Say | None = None,
+    notify: Notify | None = None,
+) -> Recorded:
+    """Record `plan`, then sync this machine's saltenvs, where it has any. Raises what record raises."""
+    return Recorded(record(work, replan, plan, say), follow(work, notify))
+
+
+def carry_out_locally(work: Workplace, plan: HoldPlan, notify: Notify | None) -> Recorded:
+    """Record and serve `plan` on this master alone; the next sync that reaches the remote publishes it.
+
+    work: of `workplace.open_mirror`. Raises what localhold.hold_locally raises.
+    """
+    from saltbranch.actions.localhold import hold_locally
+
+    synced = hold_locally(work.config_path, plan.event, wait=WAIT, notify=notify)
+    return Recorded(plan, Followed(synced))
 
 
 def held(work: Workplace) -> dict[str, events.Hold]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from saltbranch import versions
 from saltbranch.actions import clonework
 from saltbranch.actions.feature import Started, start_topic
-from saltbranch.actions.planning import Request
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
-from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError
 
 
@@ -35,6 +36,7 @@ def finish_request(
     *,
     tag: str | None = "auto",
     overrides: dict[str, str] | None = None,
+    via_branch: bool = False,
 ) -> Request:
     """What ``hotfix finish`` asks for: to master with a tag; back to stage, develop and open releases.
 
@@ -51,6 +53,13 @@ def finish_request(
             hint=f"git rebase --onto {now[:12]} BASE {branch}, or saltbranch hotfix start and cherry-pick",
         )
     below = [s.branch for s in work.config.chain(production)[1:]]
+    _refuse_more(work, branch, topic.tip, now, [production.branch, *below])
+    if via_branch and now != head:
+        raise RefusedError(
+            f"{production.name} serves {now[:12]} and not the head of {production.branch}: a pull request cannot move"
+            " that",
+            hint=f"let somebody finish it who may push to {production.branch}",
+        )
     releases = sorted(b for b in work.refs.heads if b.startswith(work.config.flow.release))
     return Request(
         verb=f"hotfix finish {branch}",
@@ -59,19 +68,46 @@ def finish_request(
         saltenv=production,
         source=resolved or topic.tip,
         source_name=branch,
-        back_to=(*below, *releases),
-        delete=(branch,) if topic.remote else (),
-        tag=_tag(work, production, branch, tag),
+        back_to=() if via_branch else (*below, *releases),
+        delete=(branch,) if topic.remote and not via_branch else (),
+        tag=_tag(work, head, topic, tag, via_branch=via_branch),
         tag_source=now != head,
         overrides=overrides or {},
+        via_branch=via_branch,
     )
 
 
-def _tag(work: Workplace, production: Saltenv, branch: str, tag: str | None) -> str:
+def _refuse_more(work: Workplace, branch: str, tip: str, now: str, branches: Sequence[str]) -> None:
+    """Refuse a hotfix that was cut from develop, say: it would bring to production what no gate has seen.
+
+    Commits that stand on the first parents of a persistent branch beyond what is served are not the hotfix's own.
+    Raises RefusedError.
+    """
+    own = set(_list(work, tip, now))
+    for name in branches:
+        head = work.refs.heads.get(name)
+        foreign = [c for c in _list(work, head, now, "--first-parent") if c in own] if head else []
+        if foreign:
+            raise RefusedError(
+                f"{branch} was not cut from what production serves ({now[:12]}): it would bring {len(foreign)} of the"
+                f" commits of {name} along, such as {foreign[0][:12]}",
+                hint=f"git rebase --onto {now[:12]} {foreign[0][:12]} {branch}",
+            )
+
+
+def _list(work: Workplace, commit: str, without: str, *options: str) -> list[str]:
+    return work.git.out("rev-list", *options, "--end-of-options", commit, f"^{without}").split()
+
+
+def _tag(
+    work: Workplace, head: str, topic: clonework.Topic, tag: str | None, *, via_branch: bool
+) -> str:
     if tag != "auto":
         return tag or ""
+    if via_branch or work.git.is_ancestor(topic.tip, head):
+        return ""  # nothing to tag yet; or it was finished before, and got its tag
     prefix = work.config.flow.version_tag
-    name = branch.removeprefix(work.config.flow.hotfix)
+    name = topic.branch.removeprefix(work.config.flow.hotfix)
     if versions.is_plain(name, prefix):
         return name if name.startswith(prefix) else f"{prefix}{name}"
     return versions.next_fix(work.refs.tags, prefix=prefix)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from saltbranch import gates, hooks, merging, tickets
-from saltbranch.actions.workplace import Workplace
+from saltbranch import gates, merging, tickets, versions
+from saltbranch.actions import gatekeeping, resolving
+from saltbranch.actions.request import Request, owned_paths, provisional
+from saltbranch.actions.workplace import Workplace, tags_on
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Debt
-from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult
 from saltbranch.git import branch_name_problem
 from saltbranch.promotion import (
     BACK_MERGE,
     CONFLICT,
     DELETE,
-    FAST_FORWARD,
     MERGE,
     TARGET,
     UP_TO_DATE,
@@ -25,43 +26,6 @@ from saltbranch.promotion import (
     Step,
     sls_names,
 )
-
-# Which gates a kind of merge has to pass; a hotfix cannot have soaked anywhere.
-_GATES = {
-    "promotion": gates.KINDS,
-    "release": gates.KINDS,
-    "hotfix": ("hold", "ticket", "command"),
-    "feature": ("ticket", "command"),
-    "back-merge": (),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a verb asks for.
-
-    branch, saltenv: the target. source, source_name: the commit to merge and what people call it.
-    source_saltenv: where it was proven. back_to: branches below that get the result, with only_if_needed where
-    the target has something that the source lacks. delete: branches of the remote that are done with. resolved: the
-    tree and old head of a conflict that was resolved by hand. tag: the name; tag_source: it names the
-    source and not the merge. on_top_of: the commit that is served, which a hotfix goes on top of.
-    """
-
-    verb: str
-    kind: str
-    branch: str
-    saltenv: Saltenv | None
-    source: str
-    source_name: str
-    source_saltenv: Saltenv | None = None
-    back_to: tuple[str, ...] = ()
-    only_if_needed: bool = False
-    delete: tuple[str, ...] = ()
-    tag: str = ""
-    tag_source: bool = False
-    resolved: tuple[str, str] | None = None
-    overrides: dict[str, str] = field(default_factory=dict)
-    via_branch: bool = False
 
 
 def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
@@ -73,8 +37,15 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
     old = work.branch_head(request.branch)
     beyond, brought = merging.both_sides(work.git, old, request.source, work.pattern)
     target = _target(work, request, old, news=bool(brought))
-    behind = _left_behind(work, request, target, beyond)
-    backs = _back_merges(work, request, target, needed=bool(behind or request.resolved))
+    changes = _changes(work, request, target, brought)
+    if request.kind == "promotion" and target.moves and not (changes.groups or changes.files):
+        # Merges that bring nothing, such as those of back-merges: promoting them would only make more of them.
+        target, changes = replace(target, kind=UP_TO_DATE), Changes()
+    behind = _left_behind(work, request, old, beyond)
+    needed = target.moves and (
+        bool(behind or request.resolved) or _is_missing_below(work, request, target)
+    )
+    backs = _back_merges(work, request, target, needed=needed)
     deletes = tuple(
         Step(DELETE, b, "", work.branch_head(b), "", "", MERGE, "")
         for b in request.delete
@@ -102,7 +73,7 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         source=request.source_saltenv.name if request.source_saltenv else request.source_name,
         source_saltenv=request.source_saltenv.name if request.source_saltenv else "",
         steps=(target, *backs, *deletes),
-        changes=_changes(work, request, target, brought),
+        changes=changes,
         left_behind=tuple(behind),
         debts=debts,
         tag=_tag(work, request, target),
@@ -115,23 +86,26 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         resolved=request.resolved is not None,
         overrides=_overrides(request),
     )
-    results = _gates(work, request, found, commands=commands)
+    results = gatekeeping.results(work, request, found, commands=commands)
     found = replace(found, gates=gates.override(results, found.overrides))
     return replace(found, notes=tuple(_notes(work, request, found)))
 
 
 def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     saltenv = request.saltenv
-    owned = _owned(saltenv, request.source_saltenv)
+    owned = owned_paths(saltenv, request.source_saltenv)
     straight = saltenv is not None and saltenv.mode == "fast-forward" and not request.via_branch
     if request.resolved:
         tree, seen = request.resolved
-        if seen != old:
+        if seen != old and work.git.is_ancestor(request.source, old):
+            merged = merging.Merged(UP_TO_DATE, merging.tree_of(work.git, old))
+        elif seen != old:
             raise RefusedError(
                 f"{request.branch} has moved on since the conflict was resolved, from {seen[:12]} to {old[:12]}",
                 hint=f"saltbranch {request.verb} --abort, then resolve it anew (git rerere remembers what you did)",
             )
-        merged = merging.Merged(MERGE, tree, theirs=request.source)
+        else:
+            merged = merging.Merged(MERGE, tree, theirs=request.source)
     elif not news:
         merged = merging.Merged(UP_TO_DATE, "", theirs=request.source)
     elif straight:
@@ -155,38 +129,36 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     )  # fmt: skip
 
 
-def _owned(*saltenvs: Saltenv | None) -> tuple[str, ...]:
-    """The paths that belong to any of `saltenvs`: neither does one get the other's, nor does it lose its own."""
-    return tuple(dict.fromkeys(path for s in saltenvs if s for path in s.owned))
-
-
-def _provisional(work: Workplace, target: Step) -> str:
-    """The target's result, for looking at it: the commit that is pushed has the same tree and parents."""
-    if target.kind == MERGE:
-        parents = [target.old, target.source]
-        return merging.write_commit(work.git, target.tree, parents, "provisional\n")
-    return target.source if target.kind == FAST_FORWARD else target.old
-
-
 def _left_behind(
-    work: Workplace, request: Request, target: Step, beyond: list[tickets.CommitLine]
+    work: Workplace, request: Request, old: str, beyond: list[tickets.CommitLine]
 ) -> list[tickets.CommitLine]:
-    if not request.source_saltenv or target.kind == UP_TO_DATE:
+    if not request.source_saltenv:
         return []
-    owned = _owned(request.saltenv, request.source_saltenv)
+    owned = owned_paths(request.saltenv, request.source_saltenv)
     source = work.head(request.source_saltenv)
-    return merging.left_behind(work.git, source, target.old, beyond, owned)
+    return merging.left_behind(work.git, source, old, beyond, owned)
+
+
+def _is_missing_below(work: Workplace, request: Request, target: Step) -> bool:
+    """Whether a branch below the source lacks what is promoted: somebody pushed it to the source past that branch."""
+    if not request.only_if_needed or target.kind == UP_TO_DATE:
+        return False
+    owned = owned_paths(request.saltenv, request.source_saltenv)
+    paths = ["--", ".", *(f":(exclude,literal){p}" for p in owned)] if owned else []
+    heads = [work.refs.heads.get(b) for b in request.back_to if b != request.source_name]
+    args = ("rev-list", "-n1", "--no-merges", "--end-of-options", request.source)
+    return any(work.git.out(*args, f"^{head}", *paths) for head in heads if head)
 
 
 def _back_merges(work: Workplace, request: Request, target: Step, *, needed: bool) -> list[Step]:
     if target.kind == CONFLICT or (request.only_if_needed and not needed) or not request.back_to:
         return []
-    found, result = [], _provisional(work, target)
+    found, result = [], provisional(work, target)
     for branch in request.back_to:
         if branch not in work.refs.heads:
             continue
         saltenv, old = work.config.of_branch(branch), work.refs.heads[branch]
-        merged = merging.merge(work.git, old, result, _owned(saltenv, request.saltenv))
+        merged = merging.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
         names = merged.conflicts if merged.kind == CONFLICT else ()
         found.append(
             Step(
@@ -247,13 +219,32 @@ def _tag(work: Workplace, request: Request, target: Step) -> str:
         )
     there = work.refs.tags.get(name)
     if there is None:
+        _refuse_folder(work, name)
         return name
-    if target.kind == UP_TO_DATE and there.commit == target.old:
+    if target.kind == UP_TO_DATE and _is_tagged(work, target, there.commit):
         return ""
     raise RefusedError(
         f"the remote has a tag {name} already, at {there.commit[:12]}",
         hint="tags are never moved: choose the next version, or --tag auto",
     )
+
+
+def _is_tagged(work: Workplace, target: Step, commit: str) -> bool:
+    """Whether `commit`, which a tag names, is what the tag would be made for: the source, or its merge."""
+    git = work.git
+    return git.is_ancestor(target.source, commit) and (
+        commit == target.source or git.is_ancestor(commit, target.old)
+    )
+
+
+def _refuse_folder(work: Workplace, name: str) -> None:
+    """git keeps refs as files once did: `v1` and `v1/x` exclude each other. Raises RefusedError."""
+    for other in work.refs.tags:
+        if other.startswith(f"{name}/") or name.startswith(f"{other}/"):
+            raise RefusedError(
+                f"there is a tag {other!r}, so there cannot be one called {name!r}",
+                hint="choose another name",
+            )
 
 
 def _overrides(request: Request) -> dict[str, str]:
@@ -273,97 +264,14 @@ def _overrides(request: Request) -> dict[str, str]:
     return request.overrides
 
 
-# Gates
-
-
-def _gates(
-    work: Workplace, request: Request, found: Plan, *, commands: bool
-) -> tuple[GateResult, ...]:
-    if request.saltenv is None or found.target.kind == UP_TO_DATE:
-        return ()
-    kinds = _GATES[request.kind]
-    return tuple(
-        _ask(work, request, found, gate) for gate in request.saltenv.gates if gate.kind in kinds
-    )
-
-
-def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResult:
-    match gate.kind:
-        case "hold":
-            return _hold_gate(work, request, found)
-        case "debts":
-            names = [request.branch, *([s.branch] if (s := request.source_saltenv) else [])]
-            return gates.debts_gate(work.open_debts(), names)
-        case "soak":
-            return _soak_gate(work, request, gate)
-        case "ticket":
-            return gates.ticket_gate(found.changes.groups, work.pattern)
-        case _ if found.is_conflict:
-            return GateResult(
-                gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
-            )
-        case "identical":
-            return _identical_gate(work, request, _provisional(work, found.target))
-        case _:
-            return _command_gate(work, found, gate, _provisional(work, found.target))
-
-
-def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
-    source = work.hold(request.source_saltenv) if request.source_saltenv else None
-    beyond = source is not None and not work.git.is_ancestor(request.source, source.commit)
-    return gates.hold_gate(
-        found.hold,
-        source,
-        beyond_source=beyond,
-        brings_news=found.target.moves or found.is_conflict,
-        hotfix=request.kind == "hotfix",
-    )
-
-
-def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
-    if request.source_saltenv is None:
-        reason = f"{request.source_name} is served by no saltenv, so nobody has tried it"
-        return GateResult(gate.name, CANNOT_TELL, reason)
-
-    def contains(commit: str) -> bool:
-        return work.git.commit_or_none(commit) is not None and work.git.is_ancestor(
-            request.source, commit
-        )
-
-    rows = work.state.residences
-    return gates.soak_gate(gate.seconds, request.source_saltenv.name, rows, contains, work.now)
-
-
-def _identical_gate(work: Workplace, request: Request, result: str) -> GateResult:
-    source = request.source_saltenv
-    served = work.wanted(source).commit if source else None
-    if source is None or served is None:
-        reason = f"{request.source_name} is served by no saltenv"
-        return GateResult("identical", CANNOT_TELL, reason)
-    owned = _owned(request.saltenv, source)
-    tree = merging.without(work.git, result, owned, served)
-    return gates.identical_gate(tree, merging.tree_of(work.git, served), source.name)
-
-
-def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
-    payload = {
-        **found.as_dict(),
-        "gate": gate.name,
-        "merged_commit": result,
-        "git_dir": work.git.directory,
-        "states_dir": work.config.states_dir,
-        "pillar_dir": work.config.pillar_dir,
-    }
-    passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
-    first = said.strip() or f"{gate.argv[0]} ended with 0"
-    return GateResult(gate.name, PASS if passed else FAIL, first)
-
-
 def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     notes = []
     saltenv, target = request.saltenv, found.target
     if found.hold and found.is_empty:
-        notes.append(f"{found.saltenv} is held at {found.hold.commit[:12]} ({found.hold.reason})")
+        notes.append(
+            f"{found.saltenv} is held at {found.hold.commit[:12]} ({found.hold.reason}):"
+            f" saltbranch unhold {found.saltenv} lets it follow again"
+        )
     if found.hold_moves_to and found.hold:
         notes.append(
             f"{found.saltenv} stays held: it serves the hotfix on top of {found.hold.commit[:12]}; what was held back"
@@ -371,10 +279,10 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
         )
     if found.lifts_hold and found.hold:
         notes.append(f"this lifts the hold on {found.saltenv} ({found.hold.reason})")
-    if saltenv and saltenv.follow and target.moves and not found.tag:
-        notes.append(
-            f"{saltenv.name} follows tags ({saltenv.follow}): it serves this only once it is tagged (--tag auto)"
-        )
+    if saltenv and saltenv.follow and (target.moves or found.tag):
+        notes += _about_tags(work, saltenv, found)
+    if found.is_conflict and (open_one := resolving.find_or_none(work, request.verb)):
+        notes.append(f"it is being resolved in {open_one.folder}: --continue, or --abort")
     for step in found.steps[1:]:
         other = work.config.of_branch(step.branch)
         if step.role == BACK_MERGE and other and other.follow:
@@ -385,11 +293,31 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     return notes
 
 
+def _about_tags(work: Workplace, saltenv: Saltenv, found: Plan) -> list[str]:
+    """Whether a saltenv that follows tags will serve what the plan makes."""
+    follow = saltenv.follow or ""
+    if found.hold and not found.lifts_hold:
+        return []
+    if not found.tag:
+        return [
+            f"{saltenv.name} follows tags ({follow}): it serves this only once it is tagged (--tag auto)"
+        ]
+    if not re.search(follow, found.tag):
+        return [
+            f"{saltenv.name} follows the tags {follow}, and {found.tag} is none of them: it does not serve this"
+        ]
+    there = tags_on(work.repo, found.target.old)
+    highest = versions.highest([t for t in (*there, found.tag) if re.search(follow, t)])
+    if highest != found.tag:
+        return [f"{saltenv.name} goes on serving {highest}, the highest tag: {found.tag} is lower"]
+    return []
+
+
 def _kept(work: Workplace, request: Request, target: Step) -> Sequence[str]:
     """The owned paths in which source and target differ."""
     if target.kind not in (MERGE, CONFLICT):
         return ()
-    owned = _owned(request.saltenv, request.source_saltenv)
+    owned = owned_paths(request.saltenv, request.source_saltenv)
     return [
         p
         for p in owned

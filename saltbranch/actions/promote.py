@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saltbranch import versions
-from saltbranch.actions.planning import Request
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
@@ -73,7 +73,7 @@ def _source(work: Workplace, source: Saltenv, target: Saltenv, commit: str | Non
             raise RefusedError(
                 f"{source.name} follows the tags {source.follow}, and no such tag is on {source.branch}: nothing was"
                 " proven there",
-                hint="tag it (saltbranch promote --tag auto), or name a commit with --commit",
+                hint=f"tag it (saltbranch promote {source.name} --tag auto), or name a commit with --commit",
             )
         return wanted.commit
     found = work.repo.resolve(commit)
@@ -104,7 +104,25 @@ def _has(work: Workplace, saltenv: Saltenv, commit: str) -> bool:
 def _tag(work: Workplace, target: Saltenv, commit: str, tag: str | None) -> str:
     if tag != "auto":
         return tag or ""
-    return auto_tag(work, target, commit)
+    return "" if has_tag(work, target, commit) else auto_tag(work, target, commit)
+
+
+def has_tag(work: Workplace, target: Saltenv, commit: str) -> bool:
+    """Whether `commit` is on the branch already, and the head of that has a version tag: auto makes no second one."""
+    head = work.head(target)
+    if not work.git.is_ancestor(commit, head):
+        return False
+    here = [name for name, found in work.refs.tags.items() if found.commit == head]
+    return any(_fits(work, target, name) for name in here)
+
+
+def _fits(work: Workplace, target: Saltenv, name: str) -> bool:
+    import re
+
+    version = versions.parse_or_none(name)
+    if target.follow or version is None:
+        return version is not None and re.search(target.follow or "", name) is not None
+    return not (version.is_prerelease and target.name == work.config.production().name)
 
 
 def auto_tag(work: Workplace, target: Saltenv, commit: str) -> str:

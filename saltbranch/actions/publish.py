@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch import files, gates, hooks, journal, merging, promotion
 from saltbranch.actions import past
+from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
@@ -31,7 +33,7 @@ class Published:
     moved: tuple[RefUpdate, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    sync: Any = None
+    sync: SyncResult | None = None
 
     @property
     def exit_code(self) -> int:
@@ -66,14 +68,7 @@ class _Prepared:
 
 def check(plan: Plan, expect: str | None) -> None:
     """Refuse what must not be applied. Raises UsageError, RefusedError."""
-    if expect is not None:
-        if len(expect) < 6 or expect.strip("0123456789abcdef"):
-            raise UsageError(f"{expect!r} is not the digest of a plan", hint="--plan shows it")
-        if not plan.digest.startswith(expect):
-            raise RefusedError(
-                f"the plan is not the expected one: its digest is {plan.digest}, not {expect}",
-                hint=f"look at it again: saltbranch {plan.verb} --plan",
-            )
+    check_expected(plan, expect)
     if plan.is_conflict:
         paths = ", ".join(repr(c.path) for c in plan.target.conflicts[:5])
         more = len(plan.target.conflicts) - 5
@@ -90,6 +85,19 @@ def check(plan: Plan, expect: str | None) -> None:
         raise RefusedError(
             f"{plan.saltenv or plan.target.branch}: not promoted, because of\n{why}",
             hint="saltbranch why-not shows all gates; --override GATE --reason TEXT where the configuration allows it",
+        )
+
+
+def check_expected(plan: Plan, expect: str | None) -> None:
+    """Refuse another plan than the one with the digest `expect`. Raises UsageError, RefusedError."""
+    if expect is None:
+        return
+    if len(expect) < 6 or expect.strip("0123456789abcdef"):
+        raise UsageError(f"{expect!r} is not the digest of a plan", hint="--plan shows it")
+    if not plan.digest.startswith(expect):
+        raise RefusedError(
+            f"the plan is not the expected one: its digest is {plan.digest}, not {expect}",
+            hint=f"look at it again: saltbranch {plan.verb} --plan",
         )
 
 
@@ -212,7 +220,7 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
     about = {"saltenv": plan.saltenv, "promotion": found.id}
     if plan.tag:
         commit = target.source if plan.tag_source else found.new
-        made.append((TAG, "", {"tag": plan.tag, "commit": commit, **about}))
+        made.append((TAG, "" if made else found.id, {"tag": plan.tag, "commit": commit, **about}))
     made += [
         (
             OVERRIDE,
@@ -317,25 +325,29 @@ def _note_pending(work: Workplace, plan: Plan, id_: str) -> str:
 def finish_pending(work: Workplace) -> list[str]:
     """Tell the hook after_promote of promotions whose run was killed between push and hook; what went wrong."""
     problems: list[str] = []
-    try:
-        names = sorted(os.listdir(_pending_folder(work)))
-    except FileNotFoundError:
-        return []
-    for name in names:
-        id_ = name.removesuffix(".json")
-        data = files.read_or_none(f"{_pending_folder(work)}/{name}") if name != id_ else None
-        known = work.state.promotion(id_)
-        command = work.config.hooks.after_promote
-        if data and known and command:
-            problems += _tell(work, command, {**json.loads(data), "new": known.new})
-        if data is not None:
-            files.unlink(f"{_pending_folder(work)}/{name}")
+    command = work.config.hooks.after_promote
+    for path in _pending(work):
+        id_ = os.path.basename(path).partition(".")[0]
+        event = next((e for e in work.state.events if e.id == id_), None)
+        data = files.read_or_none(path)
+        if event and data and command and path.endswith(".json"):
+            new = event.commit_of("new") or event.commit_of("commit")
+            problems += _tell(work, command, {**json.loads(data), "new": new})
+        if event or _is_old(path):  # a young one may be another run's, which is at work
+            files.unlink(path)
     return problems
 
 
-def with_sync(published: Published, sync: Any) -> Published:
-    """`published` with the result of the sync that followed."""
-    return replace(published, sync=sync)
+def _pending(work: Workplace) -> list[str]:
+    folder = _pending_folder(work)
+    return [f"{folder}/{n}" for n in sorted(os.listdir(folder))] if os.path.isdir(folder) else []
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return time.time() - os.stat(path).st_mtime > 86400
+    except FileNotFoundError:
+        return False
 
 
 def refs_of(updates: Sequence[RefUpdate]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from saltbranch import versions
 from saltbranch.actions import clonework, promote
 from saltbranch.actions.feature import Started, first_saltenv
-from saltbranch.actions.planning import Request
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
@@ -81,6 +81,8 @@ def finish_request(
 def _tag(work: Workplace, target: Saltenv, branch: str, commit: str, tag: str | None) -> str:
     if tag != "auto":
         return tag or ""
+    if work.git.is_ancestor(commit, work.head(target)):
+        return ""  # it was finished before
     version = branch.removeprefix(work.config.flow.release)
     prefix = work.config.flow.version_tag
     if versions.parse_or_none(version) is None:

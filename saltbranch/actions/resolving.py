@@ -46,11 +46,16 @@ def found(work: Workplace) -> list[Resolution]:
     return result
 
 
-def find(work: Workplace, verb: str, branch: str) -> Resolution:
-    """The open one of a verb and branch. Raises RefusedError when there is none."""
-    for resolution in found(work):
-        if (resolution.verb, resolution.branch) == (verb, branch):
-            return resolution
+def find_or_none(work: Workplace, verb: str) -> Resolution | None:
+    """The open one of a verb."""
+    return next((r for r in found(work) if r.verb == verb), None)
+
+
+def find(work: Workplace, verb: str) -> Resolution:
+    """The open one of a verb. Raises RefusedError when there is none."""
+    resolution = find_or_none(work, verb)
+    if resolution:
+        return resolution
     others = "; ".join(f"{r.verb} in {r.folder}" for r in found(work))
     raise RefusedError(
         f"no conflict of {verb} is being resolved" + (f" (open: {others})" if others else ""),
@@ -69,12 +74,12 @@ def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[st
             f"{target.source_name} merges into {target.branch} without a conflict",
             hint=f"saltbranch {plan.verb}, without --resolve",
         )
-    for other in found(work):
-        if (other.verb, other.branch) == (plan.verb, target.branch):
-            raise RefusedError(
-                f"this conflict is being resolved already, in {other.folder}",
-                hint=f"saltbranch {plan.verb} --continue, or --abort",
-            )
+    other = find_or_none(work, plan.verb)
+    if other:
+        raise RefusedError(
+            f"this conflict is being resolved already, in {other.folder}",
+            hint=f"saltbranch {plan.verb} --continue, or --abort",
+        )
     path = os.path.abspath(folder)
     _check_folder(work, path)
     added = work.git.run("worktree", "add", "--quiet", "--detach", "--", path, target.old)
@@ -99,13 +104,22 @@ def _check_folder(work: Workplace, path: str) -> None:
     root = os.path.realpath(work.machine.root)
     if work.serves and f"{os.path.realpath(path)}/".startswith(f"{root}/"):
         raise UsageError(f"{path} is below the root {root}", hint="name a folder elsewhere")
+    if _git_dir(path).startswith(f"{work.git.directory}/worktrees/"):
+        raise UsageError(
+            f"{path} is a worktree of this repository already",
+            hint=f"name a new folder; if nobody works in it: git worktree remove --force {path}",
+        )
     if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
         raise UsageError(f"{path} is there already and not empty", hint="name a new folder")
 
 
 def _git_dir(path: str) -> str:
-    text = (files.read_or_none(f"{path}/.git") or b"").decode("utf-8", "surrogateescape")
-    return text.removeprefix("gitdir: ").strip()
+    """What the file `.git` of a worktree names; empty for all that is no worktree."""
+    try:
+        data = files.read_or_none(f"{path}/.git") or b""
+    except (IsADirectoryError, NotADirectoryError):
+        return ""
+    return data.decode("utf-8", "surrogateescape").removeprefix("gitdir: ").strip()
 
 
 def _unmerged(tree: Git) -> list[str]:
@@ -117,10 +131,9 @@ def finished_tree(work: Workplace, resolution: Resolution) -> str:
     """The tree that the person made of the conflict. Raises RefusedError when something is left to do."""
     folder = resolution.folder
     again = f"then saltbranch {resolution.verb} --continue"
-    if not os.path.isdir(folder):
+    if not _is_ours(resolution):
         raise RefusedError(
-            f"{folder}, where the conflict was to be resolved, is gone",
-            hint=f"saltbranch {resolution.verb} --abort, then --resolve DIR anew",
+            f"{folder}, where the conflict was to be resolved, is gone", hint=_anew(resolution)
         )
     tree = Git(folder, work_tree=True)
     unmerged = _unmerged(tree)
@@ -135,10 +148,31 @@ def finished_tree(work: Workplace, resolution: Resolution) -> str:
             hint=f"git add them, or git restore them, {again}",
         )
     _refuse_markers(tree, resolution, again)
-    head = tree.out("rev-parse", "--verify", "HEAD").strip()
-    if head != resolution.old:
-        return tree.out("rev-parse", "--verify", f"{head}^{{tree}}").strip()  # they committed it
+    _refuse_no_merge(work, tree, resolution)
+    tree.run("rerere", config=("rerere.enabled=true",))  # for the case that it has to be done again
     return tree.out("write-tree").strip()
+
+
+def _anew(resolution: Resolution) -> str:
+    return f"saltbranch {resolution.verb} --abort, then --resolve DIR anew"
+
+
+def _is_ours(resolution: Resolution) -> bool:
+    """Whether the folder is still the worktree that was made for it."""
+    return _git_dir(resolution.folder) == resolution.git_dir
+
+
+def _refuse_no_merge(work: Workplace, tree: Git, resolution: Resolution) -> None:
+    """A merge that was never begun, or was given up, would look like one that takes nothing of the source."""
+    head = tree.out("rev-parse", "--verify", "HEAD").strip()
+    sides = [head] if head != resolution.old else [head, tree.commit_or_none("MERGE_HEAD")]
+    for wanted in (resolution.old, resolution.source):
+        if not any(side and work.git.is_ancestor(wanted, side) for side in sides):
+            raise RefusedError(
+                f"in {resolution.folder} no merge of {resolution.source[:12]} into {resolution.old[:12]} is under way:"
+                " it was given up, or never begun",
+                hint=_anew(resolution),
+            )
 
 
 def _refuse_markers(tree: Git, resolution: Resolution, again: str) -> None:
@@ -155,10 +189,17 @@ def _refuse_markers(tree: Git, resolution: Resolution, again: str) -> None:
         )
 
 
-def abort(work: Workplace, resolution: Resolution) -> None:
-    """Remove the worktree and all that belongs to it, in whatever state it is."""
-    files.unlink(f"{resolution.git_dir}/{_FILE}")
-    removed = work.git.run("worktree", "remove", "--force", "--force", "--", resolution.folder)
-    if removed.code != 0 and _git_dir(resolution.folder) in ("", resolution.git_dir):
-        remove_tree(resolution.folder)
-    work.git.run("worktree", "prune")
+def abort(work: Workplace, resolution: Resolution) -> bool:
+    """Remove the worktree and all that belongs to it, in whatever state it is.
+
+    A folder that is something else by now is left alone: False.
+    """
+    ours = _is_ours(resolution)
+    if ours:
+        removed = work.git.run("worktree", "remove", "--force", "--force", "--", resolution.folder)
+        if removed.code != 0:
+            remove_tree(resolution.folder)
+    # Not `git worktree prune`, which forgets other people's worktrees on disks that are not mounted now.
+    if os.path.isdir(resolution.git_dir):
+        remove_tree(resolution.git_dir)
+    return ours or not os.path.lexists(resolution.folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from saltbranch.actions import planning, promote
 from saltbranch.actions.workplace import Workplace
 from saltbranch.durations import iso
+from saltbranch.errors import RefusedError
 from saltbranch.gates import GateResult
 from saltbranch.promotion import Plan
 
@@ -34,6 +35,11 @@ class WhyNot:
     def is_possible(self) -> bool:
         """Whether a promotion would go through now."""
         return not self.plan.is_empty and not self.plan.is_conflict and not self.closed
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 4 when something stands in the way."""
+        return 0 if self.plan.is_empty or self.is_possible else RefusedError.exit_code
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""

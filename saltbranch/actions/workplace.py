@@ -13,7 +13,7 @@ from saltbranch import config as configuration
 from saltbranch.config import Config, FileModel, Saltenv
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.events import Debt, Hold, State
-from saltbranch.git import Git
+from saltbranch.git import Git, failed
 from saltbranch.mirror import Mirror
 from saltbranch.repository import Refs, Repository
 from saltbranch.serving import Wanted
@@ -180,11 +180,16 @@ def _load(repo: Repository, machine: FileModel, path: str) -> Config:
         return configuration.build(machine, path, origin=repo.remote)
     head = repo.refs.heads.get(machine.model_branch)
     found = repo.git.run("cat-file", "blob", f"{head}:{locate.FILE_NAME}") if head else None
+    if found and found.code < 0:
+        raise failed(found, repo.git.directory)  # killed: that does not mean that there is none
     if found and found.code == 0:
         place = f"{locate.FILE_NAME} on branch {machine.model_branch!r}"
         model = configuration.parse(found.text, place)
         if model.saltenvs is not None:
-            return configuration.build(machine, path, model, origin=repo.remote)
+            built = configuration.build(machine, path, model, origin=repo.remote, place=place)
+            if repo.clone == os.path.dirname(path):
+                _check_production(built, path)
+            return built
     if machine.saltenvs is None:
         raise ConfigError(
             f"no model: {path} names no saltenvs, nor does {locate.FILE_NAME} on branch"
@@ -192,6 +197,19 @@ def _load(repo: Repository, machine: FileModel, path: str) -> Config:
             hint="add saltenvs: to one of them (model_branch: says which branch is production)",
         )
     return configuration.build(machine, path, origin=repo.remote)
+
+
+def _check_production(config: Config, path: str) -> None:
+    """The file in a clone is that of the branch checked out: it may not choose another branch for its gates."""
+    ends = {s.branch for s in config.saltenvs} - {
+        config.saltenv(s.promote_from).branch for s in config.saltenvs if s.promote_from
+    }
+    if config.model_branch not in ends:
+        raise ConfigError(
+            f"{path}: model_branch: {config.model_branch} is not the branch of production, from which the gates are"
+            f" read (that is {' or '.join(sorted(ends))})",
+            hint="mend model_branch: there, or leave it out for master",
+        )
 
 
 def _state(repo: Repository) -> State:

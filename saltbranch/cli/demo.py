@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from saltbranch.demo.place import Place
-    from saltbranch.demo.run import Progress
+    from saltbranch.demo.steps import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -50,12 +50,15 @@ def _demo(
         ),
     ] = None,
 ) -> int:
-    """See it work: a salt-master, three minions and a change that reaches only one of them.
+    """See it work: a salt-master, three minions, and changes that reach one saltenv after the other.
+
+    First a change on develop, which only test gets. Then a feature on its way
+    from develop over stage to production, a hotfix, and a rollback.
 
     Needs neither root nor network, writes to one folder only and removes it
     again. What it starts is real: a remote made from the sample repository,
-    a salt-master and three minions on loopback. Takes about half a minute.
-    Ends with 1 when the change is found where it does not belong.
+    a salt-master and three minions on loopback. Takes about a minute.
+    Ends with 1 when a change is found where it does not belong.
 
     \b
     Examples:
@@ -92,7 +95,7 @@ def _shown() -> Iterator[Callable[[Progress], None]]:
 
 
 def _tell_plain(progress: Progress) -> None:
-    from saltbranch.demo.run import Begun, Noted
+    from saltbranch.demo.steps import Begun, Noted
 
     match progress:
         case Begun(title):
@@ -106,7 +109,7 @@ def _tell_plain(progress: Progress) -> None:
 
 
 def _tell_terminal(status: Status, progress: Progress) -> None:
-    from saltbranch.demo.run import Begun, Noted
+    from saltbranch.demo.steps import Begun, Noted
 
     match progress:
         case Begun(title):
@@ -136,6 +139,10 @@ Change something below {place.clone}, then:
 
   git -C {clone} commit --all --message 'What changed' && git -C {clone} push
   {own} sync --config {config}
+
+Promote it, and see by state.apply whom it reaches now:
+
+  cd {clone} && {own} promote stage --yes && {own} sync --config {config}
 
 Stop it and remove everything:
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import backmerge, clonework, feature, flow_init, hotfix, release
-from saltbranch.actions.flowverb import Build, FlowVerb
-from saltbranch.actions.planning import Request
+from saltbranch.actions.flowverb import Build, FlowVerb, is_via_branch, overrides
 from saltbranch.actions.publish import Published
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import branches
@@ -22,8 +22,6 @@ from saltbranch.cli.flow_options import (
     ReasonOption,
     ResolveOption,
     ViaOption,
-    is_via_branch,
-    overrides,
 )
 from saltbranch.cli.options import (
     ConfigOption,
@@ -82,20 +80,22 @@ def _said(started: feature.Started, *, as_json: bool, what: str) -> int:
 
 
 def _run(
-    options: flow_run.FlowOptions, work: Workplace, build: Build, branch: str | None = None
+    options: flow_run.FlowOptions, work: Workplace, build: Build, verb: str, branch: str
 ) -> int:
-    """Run a verb that merges; afterwards tidy the topic branch `branch` in the clone."""
+    """Run a verb that merges the topic branch `branch`; afterwards tidy that in the clone."""
 
     def tidy(work: Workplace, done: Published) -> list[str]:
-        if branch is None or done.plan.via_branch:
+        if done.plan.via_branch:
             return []
         work.refresh()
         return clonework.leave(work, branch, done.new, feature.first_saltenv(work).branch)
 
-    return flow_run.run(options, FlowVerb(work, build, after=tidy))
+    return flow_run.run(options, FlowVerb(work, build, f"{verb} {branch}", after=tidy))
 
 
-def _topic(work: Workplace, prefix: str, name: str | None, verb: str) -> str:
+def _topic(
+    work: Workplace, prefix: str, name: str | None, verb: str, *, abort: bool = False
+) -> str:
     """The branch that is to be finished; what is not committed would be left out. Raises RefusedError."""
     if work.repo.clone is None:
         if not name:
@@ -103,7 +103,7 @@ def _topic(work: Workplace, prefix: str, name: str | None, verb: str) -> str:
         return clonework.topic_name(prefix, name)
     clone = clonework.clone_of(work)
     branch = clonework.chosen(clone, prefix, name, verb)
-    if clonework.current_branch(clone) == branch:
+    if clonework.current_branch(clone) == branch and not abort:
         clonework.refuse_dirty(clone, f"they would not be part of {branch}")
     return branch
 
@@ -153,13 +153,13 @@ def _feature_finish(
       saltbranch feature finish key-123-ntp --plan
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    work = flow_run.workplace(config, quiet=as_json)
-    branch = _topic(work, work.config.flow.feature, name, "feature finish")
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    branch = _topic(work, work.config.flow.feature, name, "feature finish", abort=abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         return feature.finish_request(work, branch, resolved)
 
-    return _run(options, work, build, branch)
+    return _run(options, work, build, "feature finish", branch)
 
 
 def _feature_list(config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -252,16 +252,16 @@ def _release_finish(
       saltbranch release finish 1.4 --tag auto
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    given, via_branch = overrides(override, reason), is_via_branch(via)
-    work = flow_run.workplace(config, quiet=as_json)
-    branch = _topic(work, work.config.flow.release, version, "release finish")
+    given, via_branch = overrides(override or (), reason), is_via_branch(via)
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    branch = _topic(work, work.config.flow.release, version, "release finish", abort=abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         return release.finish_request(
             work, branch, resolved, tag=tag, overrides=given, via_branch=via_branch
         )
 
-    return _run(options, work, build, branch)
+    return _run(options, work, build, "release finish", branch)
 
 
 # hotfix
@@ -302,6 +302,7 @@ def _hotfix_finish(
     expect: ExpectOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
+    via: ViaOption = "push",
     override: OverrideOption = None,
     reason: ReasonOption = None,
     resolve: ResolveOption = None,
@@ -319,15 +320,17 @@ def _hotfix_finish(
       saltbranch hotfix finish 1.3.1 --yes
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    given = overrides(override, reason)
-    work = flow_run.workplace(config, quiet=as_json)
-    branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish")
+    given, via_branch = overrides(override or (), reason), is_via_branch(via)
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish", abort=abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         wanted = None if no_tag else tag
-        return hotfix.finish_request(work, branch, resolved, tag=wanted, overrides=given)
+        return hotfix.finish_request(
+            work, branch, resolved, tag=wanted, overrides=given, via_branch=via_branch
+        )
 
-    return _run(options, work, build, branch)
+    return _run(options, work, build, "hotfix finish", branch)
 
 
 # backmerge, flow
@@ -356,7 +359,8 @@ def _backmerge(
     def build(work: Workplace, resolved: str | None) -> Request:
         return backmerge.request(work, saltenv, commit=resolved)
 
-    return _run(options, flow_run.workplace(config, quiet=as_json), build)
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    return flow_run.run(options, FlowVerb(work, build, backmerge.verb(work, saltenv)))
 
 
 def _flow_init(

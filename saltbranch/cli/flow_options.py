@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.errors import UsageError
-
 ExpectOption = Annotated[
     str | None,
     typer.Option(
@@ -53,17 +51,3 @@ ViaOption = Annotated[
         help="branch: push promote/SALTENV/ID for a pull request instead of the protected branch.",
     ),
 ]
-
-
-def overrides(gates: list[str] | None, reason: str | None) -> dict[str, str]:
-    """Gate to reason. Raises UsageError without a reason."""
-    if gates and not (reason or "").strip():
-        raise UsageError("--override wants --reason TEXT", hint="it is recorded with the promotion")
-    return dict.fromkeys(gates or [], (reason or "").strip())
-
-
-def is_via_branch(via: str) -> bool:
-    """Whether `--via` asks for a branch. Raises UsageError."""
-    if via not in ("push", "branch"):
-        raise UsageError(f"--via {via}: unknown", hint="known: push, branch")
-    return via == "branch"

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import typer
 
-from saltbranch.actions.flowverb import Build, FlowVerb
-from saltbranch.actions.publish import Published, check, with_sync
+from saltbranch import notify
+from saltbranch.actions.flowverb import FlowVerb
+from saltbranch.actions.publish import Published, check, check_expected
 from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
-from saltbranch.errors import EXIT_PENDING, RefusedError, SaltbranchError, UsageError
+from saltbranch.errors import EXIT_PENDING, RefusedError, UsageError
 from saltbranch.history import printable
 from saltbranch.promotion import Plan
 
@@ -35,17 +36,18 @@ class FlowOptions:
             raise UsageError("--resolve, --continue and --abort exclude each other")
 
 
-def workplace(config: str | None, *, quiet: bool = False) -> Workplace:
-    """Where the verb works, the remote read. Raises SaltbranchError."""
+def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) -> Workplace:
+    """Where the verb works, the remote read unless `fetch` is False. Raises SaltbranchError."""
     with progress.shown(enabled=not quiet) as say:
-        return open_workplace(config, say)
+        return open_workplace(config, say, fetch=fetch)
 
 
 def run(options: FlowOptions, verb: FlowVerb) -> int:
     """Run a verb; its exit code. Raises SaltbranchError."""
     if options.abort:
-        gone = verb.abort()
-        typer.echo(f"{gone.verb}: forgotten; {gone.folder} is removed")
+        gone, removed = verb.abort()
+        what = "is removed" if removed else "is something else by now and was left alone"
+        typer.echo(printable(f"{gone.verb}: forgotten; {gone.folder} {what}"))
         return 0
     if options.resolve:
         return _resolve(options, verb)
@@ -54,18 +56,29 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
     plan = verb.plan()
     if options.plan or plan.is_empty:
         _show(options, verb.work, plan)
-        return 0 if plan.is_empty else EXIT_PENDING
+        if plan.is_empty:
+            return 0 if options.plan else _finish(options, verb, plan)
+        check_expected(plan, options.expect)
+        return EXIT_PENDING
     if not options.as_json:
         _show(options, verb.work, plan)
     check(plan, options.expect)
     confirm(f"{plan.verb}: do it?", yes=options.yes, what=plan.verb)
     with progress.shown(enabled=not options.as_json) as say:
-        done = verb.apply(plan, expect=options.expect, say=say)
-    done = synced(verb.work, done)
+        done = verb.carry_out(plan, expect=options.expect, say=say, notify=notify.tell)
     if options.as_json:
         print_json(done.as_dict())
     else:
         _tell(done)
+    return done.exit_code
+
+
+def _finish(options: FlowOptions, verb: FlowVerb, plan: Plan) -> int:
+    """Do what a killed run left undone after its push; with nothing of that kind it does nothing."""
+    done = verb.finish(plan)
+    for note in () if options.as_json else done.notes:
+        typer.echo(printable(note))
+    _tell_problems(done)
     return done.exit_code
 
 
@@ -103,25 +116,10 @@ def confirm(question: str, *, yes: bool, what: str) -> None:
         raise RefusedError(f"{what}: nothing was changed, as you said")
 
 
-def synced(work: Workplace, done: Published) -> Published:
-    """`done` with a sync of this machine's saltenvs, where it has any."""
-    if not work.serves:
-        return done
-    from saltbranch import notify
-    from saltbranch.actions.sync import sync
-
-    try:
-        return with_sync(done, sync(work.config_path, wait=60, notify=notify.tell))
-    except SaltbranchError as err:
-        from dataclasses import replace
-
-        return replace(done, problems=(*done.problems, f"pushed, but not synced: {err.message}"))
-
-
 def _tell(done: Published) -> None:
     plan = done.plan
     for update in done.moved:
-        name = update.ref.removeprefix("refs/heads/")
+        name = printable(update.ref.removeprefix("refs/heads/"))
         if update.ref == "refs/saltbranch/journal":
             continue
         if update.new is None:
@@ -134,18 +132,18 @@ def _tell(done: Published) -> None:
             " merge commit: a squash would lose what was promoted"
         )
     elif plan.kind in ("promotion", "release", "hotfix"):
-        typer.echo(f"{plan.kind} {done.id}")
+        typer.echo(f"{plan.kind if plan.target.moves else 'recorded as'} {done.id}")
     for note in done.notes:
         typer.echo(printable(note))
     for debt in plan.debts:
-        where = debt.branch
+        where = printable(debt.branch)
         typer.echo(f"debt: {where} lacks it; saltbranch backmerge {where} --resolve DIR")
     if done.sync is not None:
         sync_text.show(done.sync, quiet=False)
+    _tell_problems(done)
+
+
+def _tell_problems(done: Published) -> None:
     for problem in done.problems:
-        typer.echo(f"saltbranch: {printable(problem)}", err=True)
-
-
-def verb(work: Workplace, build: Build) -> FlowVerb:
-    """A verb that merges."""
-    return FlowVerb(work, build)
+        lines = [printable(line) for line in problem.splitlines()]
+        typer.echo("saltbranch: " + "\n".join(lines), err=True)

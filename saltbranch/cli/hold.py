@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from saltbranch import notify
 from saltbranch.actions import hold as action
-from saltbranch.actions.hold import HoldPlan
+from saltbranch.actions.hold import HoldPlan, Recorded
 from saltbranch.actions.workplace import Workplace, open_mirror
 from saltbranch.cli import flow_run, plan_text, progress, sync_text
 from saltbranch.cli.completion import points, promotions
@@ -23,7 +24,7 @@ from saltbranch.cli.options import (
     saltenv_names,
 )
 from saltbranch.durations import parse_until, shown_duration
-from saltbranch.errors import EXIT_PENDING, RemoteError, SaltbranchError
+from saltbranch.errors import EXIT_PENDING, RemoteError
 from saltbranch.history import printable
 
 LocalOption = Annotated[
@@ -154,10 +155,17 @@ def _run(
         return EXIT_PENDING
     flow_run.confirm(f"{found.verb}: do it?", yes=yes, what=found.verb)
     if local:
-        return _locally(work, found, as_json=as_json)
-    with progress.shown(enabled=not as_json) as say:
-        done = action.record(work, lambda: build(work), found, say)
-    return _follow(work, done, as_json=as_json)
+        done = action.carry_out_locally(work, found, notify.tell)
+    else:
+        with progress.shown(enabled=not as_json) as say:
+            done = action.carry_out(work, lambda: build(work), found, say=say, notify=notify.tell)
+    if as_json:
+        print_json(done.as_dict())
+    else:
+        _tell(work, done, local=local)
+    if done.problem:
+        typer.echo(f"saltbranch: {printable(done.problem)}", err=True)
+    return done.exit_code
 
 
 def _workplace(config: str | None, *, local: bool, quiet: bool) -> Workplace:
@@ -168,19 +176,6 @@ def _workplace(config: str | None, *, local: bool, quiet: bool) -> Workplace:
     except RemoteError as err:
         err.hint += "; on a master, --local does it at once without the remote"
         raise
-
-
-def _locally(work: Workplace, found: HoldPlan, *, as_json: bool) -> int:
-    from saltbranch import notify
-    from saltbranch.actions.localhold import hold_locally
-
-    result = hold_locally(work.config_path, found.event, wait=60, notify=notify.tell)
-    if as_json:
-        print_json({**found.as_dict(), "sync": result.as_dict()})
-    else:
-        typer.echo(f"{found.verb}: on this master only, until a sync reaches the remote")
-        sync_text.show(result, quiet=False)
-    return result.exit_code
 
 
 def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
@@ -200,29 +195,14 @@ def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
         typer.echo(f"  promotion: {printable(found.promotion)}")
 
 
-def _follow(work: Workplace, done: HoldPlan, *, as_json: bool) -> int:
-    """Sync this machine's saltenvs, where it has any; the exit code."""
-    result = None
-    problem = ""
-    if work.serves:
-        from saltbranch import notify
-        from saltbranch.actions.sync import sync
-
-        try:
-            result = sync(work.config_path, wait=60, notify=notify.tell)
-        except SaltbranchError as err:
-            problem = f"recorded, but not synced: {err.message}"
-    if as_json:
-        print_json({**done.as_dict(), "sync": result.as_dict() if result else None})
-    else:
-        where = "" if work.serves else "; every master follows at its next sync"
-        typer.echo(f"{done.verb}: recorded as {done.event.id}{where}")
-        if result:
-            sync_text.show(result, quiet=False)
-    if problem:
-        typer.echo(f"saltbranch: {printable(problem)}", err=True)
-        return 20
-    return result.exit_code if result else 0
+def _tell(work: Workplace, done: Recorded, *, local: bool) -> None:
+    where = "" if work.serves else "; every master follows at its next sync"
+    what = f"recorded as {done.plan.event.id}{where}"
+    if local:
+        what = "on this master only, until a sync reaches the remote"
+    typer.echo(f"{done.plan.verb}: {what}")
+    if done.followed.sync:
+        sync_text.show(done.followed.sync, quiet=False)
 
 
 def _why_not(
@@ -243,7 +223,6 @@ def _why_not(
       saltbranch why-not prod
     """
     from saltbranch.actions.why_not import why_not
-    from saltbranch.errors import RefusedError
 
     work = flow_run.workplace(config, quiet=as_json)
     found = why_not(work, saltenv, commit=commit)
@@ -260,4 +239,4 @@ def _why_not(
             typer.echo(f"passes in {shown_duration(found.passes_at - work.now)}")
         elif found.is_possible:
             typer.echo(f"nothing stands in the way: saltbranch promote {saltenv}")
-    return 0 if found.plan.is_empty or found.is_possible else RefusedError.exit_code
+    return found.exit_code

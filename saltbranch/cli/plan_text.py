@@ -32,15 +32,13 @@ def lines(plan: Plan, now: float) -> list[str]:
     target = plan.target
     where = f"{plan.saltenv} ({target.branch})" if plan.saltenv else target.branch
     if plan.is_empty:
-        return [f"{where} has all of {target.source_name}: nothing to do", *_notes(plan)]
+        nothing = f"{where} has all of {target.source_name}: nothing to do"
+        return [*map(printable, [nothing, *_notes(plan), *_left_behind(plan, where)])]
     found = [f"{plan.verb}: {_merge(target)}", *_steps(plan), *_changes(plan), *_conflicts(plan)]
     if plan.tag:
         what = f"{target.source[:12]}" if plan.tag_source else "the result"
         found.append(f"  tag {plan.tag} on {what}")
-    if plan.left_behind:
-        what = "and gets it by the back-merge" if _heals(plan) else "and does not get it"
-        found.append(f"  left behind: {plan.source} lacks what {where} has, {what}")
-        found += [_commit(c.commit, c.subject, c.author) for c in plan.left_behind[:_MOST]]
+    found += _left_behind(plan, where)
     found += [f"  gate {_gate(g, now)}" for g in plan.gates]
     found += [f"  note: {n}" for n in _notes(plan)]
     return [*map(printable, found), f"  digest {plan.digest}"]
@@ -48,6 +46,20 @@ def lines(plan: Plan, now: float) -> list[str]:
 
 def _notes(plan: Plan) -> list[str]:
     return list(plan.notes)
+
+
+def _left_behind(plan: Plan, where: str) -> list[str]:
+    if not plan.left_behind:
+        return []
+    what = f"saltbranch backmerge {plan.source} brings it there"
+    if plan.is_conflict:
+        what = "it may get it by the back-merge, once the conflict is resolved"
+    elif _heals(plan):
+        what = "it gets it by the back-merge"
+    found = [f"  left behind: {plan.source} lacks what {where} has; {what}"]
+    found += [_commit(c.commit, c.subject, c.author) for c in plan.left_behind[:_MOST]]
+    more = len(plan.left_behind) - _MOST
+    return [*found, *([f"    and {more} more"] if more > 0 else [])]
 
 
 def _heals(plan: Plan) -> bool:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import promote as action
-from saltbranch.actions.planning import Request
+from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
+from saltbranch.actions.request import Request
 from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import points
@@ -19,8 +20,6 @@ from saltbranch.cli.flow_options import (
     ReasonOption,
     ResolveOption,
     ViaOption,
-    is_via_branch,
-    overrides,
 )
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, saltenv_names
 
@@ -75,7 +74,7 @@ def _promote(
       saltbranch promote stage --resolve /tmp/c  a conflict: resolve it there, then --continue
     """
     options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
-    given, via_branch = overrides(override, reason), is_via_branch(via)
+    given, via_branch = overrides(override or (), reason), is_via_branch(via)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         source = resolved or commit
@@ -83,5 +82,5 @@ def _promote(
             work, saltenv, commit=source, tag=tag, overrides=given, via_branch=via_branch
         )
 
-    work = flow_run.workplace(config, quiet=as_json)
-    return flow_run.run(options, flow_run.verb(work, build))
+    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    return flow_run.run(options, FlowVerb(work, build, f"promote {saltenv}"))

@@ -37,6 +37,30 @@ class Switch:
     events: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """How things stand: branch -> head on the remote, saltenv -> served commit, and what the minions have."""
+
+    heads: Mapping[str, str]
+    served: Mapping[str, str]
+    seen: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a step brings about: these branches move, these saltenvs are switched, nothing else is.
+
+    changed: ids of the states that do something on the minions of `saltenvs`. texts: path -> a text that is in the
+    file then. like: what the minions had before, where the step leads back to it.
+    """
+
+    branches: tuple[str, ...]
+    saltenvs: tuple[str, ...]
+    changed: tuple[str, ...]
+    texts: Mapping[str, str]
+    like: tuple[Seen, ...] = ()
+
+
 Given = Mapping[str, Mapping[str, tuple[str, ...]]]
 """minion -> saltenv -> keys of the pillar that the minion gets when it asks for that ``pillarenv``."""
 
@@ -51,6 +75,7 @@ def find_problems(
     target: str,
 ) -> tuple[str, ...]:
     """Everything that speaks against "only the minions of the saltenv `target` got `change`"."""
+    what = f"commit {change.commit[:12]} of {change.branch}"
     return tuple(
         itertools.chain(
             _wrong_switch(switch, target),
@@ -58,13 +83,68 @@ def find_problems(
             *(_wrongly_given(seen, given[seen.minion]) for seen in after),
             *(_alike(one, two) for one, two in itertools.combinations(after, 2)),
             *(
-                _not_arrived(old, new, change)
-                if new.saltenv == target
-                else _leaked(old, new, change)
+                _not_arrived(old, new, change) if new.saltenv == target else _leaked(old, new, what)
                 for old, new in zip(before, after, strict=True)
             ),
         )
     )
+
+
+def find_wrong(old: Moment, new: Moment, expected: Expected) -> tuple[str, ...]:
+    """Everything that speaks against a step from `old` to `new` having done what was expected, and no more."""
+    moved = _differing(old.heads, new.heads)
+    switched = _differing(old.served, new.served)
+    return tuple(
+        itertools.chain(
+            _other("moved on the remote", moved, expected.branches),
+            _other("switched on the master", switched, expected.saltenvs),
+            *(_wrong_by_itself(seen) for seen in new.seen),
+            *(
+                _not_reached(before, after, expected)
+                if after.saltenv in expected.saltenvs
+                else _leaked(before, after, "the step")
+                for before, after in zip(old.seen, new.seen, strict=True)
+            ),
+            *(
+                _not_back(one, new.seen)
+                for one in expected.like
+                if one.saltenv in expected.saltenvs
+            ),
+        )
+    )
+
+
+def _other(what: str, found: set[str], wanted: Sequence[str]) -> Iterator[str]:
+    if found != set(wanted):
+        yield f"{what}: {_names(found)} instead of {_names(wanted)}"
+
+
+def _not_reached(before: Seen, after: Seen, expected: Expected) -> Iterator[str]:
+    if set(after.changed) != set(expected.changed):
+        yield (
+            f"{after.minion}: the highstate reports changes of {_names(after.changed)}"
+            f" instead of {_names(expected.changed)}"
+        )
+    if before.pillar == after.pillar:
+        yield f"{after.minion}: its pillar is the old one"
+    differing = _differing(before.files, after.files)
+    if differing != set(expected.texts):
+        yield f"{after.minion}: {_names(differing)} changed instead of {_names(expected.texts)}"
+    yield from _lacking(after, expected.texts)
+
+
+def _lacking(seen: Seen, texts: Mapping[str, str]) -> Iterator[str]:
+    for path, text in texts.items():
+        if text not in seen.files.get(path, ""):
+            yield f"{seen.minion}: /{path} does not say {text!r}"
+
+
+def _not_back(former: Seen, now: Sequence[Seen]) -> Iterator[str]:
+    after = next(seen for seen in now if seen.minion == former.minion)
+    for path in sorted(_differing(former.files, after.files)):
+        yield f"{after.minion}: /{path} is not what it was before"
+    if former.pillar != after.pillar:
+        yield f"{after.minion}: its pillar is not what it was before"
 
 
 def _wrong_switch(switch: Switch, target: str) -> Iterator[str]:
@@ -101,8 +181,7 @@ def _alike(one: Seen, two: Seen) -> Iterator[str]:
         yield f"{one.minion} and {two.minion} have the same pillar"
 
 
-def _leaked(before: Seen, after: Seen, change: Change) -> Iterator[str]:
-    what = f"commit {change.commit[:12]} of {change.branch}"
+def _leaked(before: Seen, after: Seen, what: str) -> Iterator[str]:
     if after.changed:
         yield f"LEAK: {what} changed {_names(after.changed)} on {after.minion}"
     for path in sorted(_differing(before.files, after.files)):
@@ -115,9 +194,7 @@ def _not_arrived(before: Seen, after: Seen, change: Change) -> Iterator[str]:
     differing = _differing(before.files, after.files)
     if differing != set(change.files):
         yield f"{after.minion}: {_names(differing)} changed instead of {_names(change.files)}"
-    for path, text in change.files.items():
-        if text not in after.files.get(path, ""):
-            yield f"{after.minion}: /{path} does not say {text!r}"
+    yield from _lacking(after, change.files)
     if len(after.changed) != len(change.files):
         yield f"{after.minion}: the highstate reports changes of {_names(after.changed)}"
     if before.pillar == after.pillar:

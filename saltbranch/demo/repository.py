@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from saltbranch import sample
+import yaml
+
+from saltbranch import locate, sample
 from saltbranch.errors import SaltbranchError
 from saltbranch.git import Git
 
@@ -25,6 +27,11 @@ notice:
     - mode: '0644'
 """
 _MOTD_LINE: Final = "There is a notice in /etc/notice."
+NOTICE_TEXTS: Final[Mapping[str, str]] = {"etc/motd": _MOTD_LINE, "etc/notice": NOTICE}
+_MODEL: Final = """\
+# Which branch is which saltenv, and whose minions get it. This file counts as it stands on master:
+# a change of it has to be promoted there like any other.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +45,17 @@ class Change:
     files: Mapping[str, str]
 
 
-def make(remote: Path, work: Path, branches: Sequence[str]) -> str:
-    """Make the bare repository `remote`, and its clone `work`; the commit that `branches` name.
+def make(remote: Path, work: Path, branches: Mapping[str, str]) -> str:
+    """Make the bare repository `remote`, and its clone `work`; the commit that its branches name.
 
-    Raises GitError, SaltbranchError.
+    branches: saltenv -> branch, each saltenv promoted to from the one before it. Raises GitError,
+    SaltbranchError.
     """
-    first, *others = branches
+    first, *others = branches.values()
     source = Path(sample.folder())
     for name in sample.FOLDERS:
         shutil.copytree(source / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (work / locate.FILE_NAME).write_text(_MODEL + yaml.safe_dump(_model(branches), sort_keys=False))
     remote.mkdir()
     Git(str(remote)).out("init", "--quiet", "--bare", "--template=", f"--initial-branch={first}")
     git = Git(str(work), work_tree=True)
@@ -63,7 +72,7 @@ def make(remote: Path, work: Path, branches: Sequence[str]) -> str:
     git.out("commit", "--quiet", "--no-verify", "--message=Sample control repository")
     for branch in others:
         git.out("branch", branch)
-    git.out("push", "--quiet", "--atomic", "--set-upstream", "origin", *branches)
+    git.out("push", "--quiet", "--atomic", "--set-upstream", "origin", first, *others)
     return git.out("rev-parse", "HEAD").strip()
 
 
@@ -91,8 +100,32 @@ def push_change(work: Path, branch: str) -> Change:
         subject=subject,
         branch=branch,
         paths=tuple(paths),
-        files={"etc/motd": _MOTD_LINE, "etc/notice": NOTICE},
+        files=NOTICE_TEXTS,
     )
+
+
+def _model(branches: Mapping[str, str]) -> dict[str, object]:
+    saltenvs: dict[str, dict[str, object]] = {}
+    for saltenv, branch in branches.items():
+        before = {"promote_from": list(saltenvs)[-1]} if saltenvs else {}
+        saltenvs[saltenv] = {"branch": branch, **before, "minions": [f"{saltenv}*"]}
+    saltenvs[saltenv]["protected"] = True
+    return {"saltenvs": saltenvs}
+
+
+def add_timeout(work: Path) -> None:
+    """Give the app a timeout: a line of its template, and the pillar that the line shows."""
+    _edit(
+        work / "salt" / "app" / "files" / "app.ini.j2",
+        "\ntoken =",
+        "\ntimeout = {{ app.timeout }}\ntoken =",
+    )
+    _edit(work / "pillar" / "app.sls", "app:\n", "app:\n  timeout: 30\n")
+
+
+def raise_timeout(work: Path) -> None:
+    """Change that pillar."""
+    _edit(work / "pillar" / "app.sls", "timeout: 30", "timeout: 90")
 
 
 def _edit(path: Path, old: str, new: str) -> None:

@@ -1,4 +1,4 @@
-"""One salt-master and three minions for all tests in this folder, on loopback."""
+"""Two salt-masters for all tests in this folder, on loopback: with three minions, and one that serves a real root."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from saltbranch import masterconf
 from saltbranch.demo.cluster import Cluster
 from saltbranch.targets import Matcher
 from saltbranch.topfile import BRANCH_TOP, render_top
+from tests.daemons.running import Master, running_master
 
 # saltenv -> its branch; the minions are assigned in three different ways.
 BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
@@ -134,6 +135,13 @@ def cluster(site: Site) -> Iterator[Cluster]:
     ) as cluster:
         assert cluster.cache_dir == site.cache_dir
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """A running master with the minion test1, for the tests of runners and events."""
+    with running_master(tmp_path_factory.mktemp("runner")) as master:
+        yield master
 
 
 Look = Callable[..., dict[str, list[str]]]

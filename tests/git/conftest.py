@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.git.flow_site import FlowSite, FlowTemplate, build_flow_template
 from tests.git.remote import Remote
 from tests.git.site import FaultyGit, Site, build_template
 
@@ -38,3 +39,14 @@ def served(site: Site) -> Site:
 def faulty_git(tmp_path: Path) -> FaultyGit:
     """A git that can be told to go wrong."""
     return FaultyGit(tmp_path / "bin")
+
+
+@pytest.fixture(scope="session")
+def _flow_template(tmp_path_factory: pytest.TempPathFactory) -> FlowTemplate:
+    return build_flow_template(tmp_path_factory.mktemp("flow"))
+
+
+@pytest.fixture
+def flow(_flow_template: FlowTemplate, tmp_path: Path) -> FlowSite:
+    """A clone of a control repository whose branches are one."""
+    return FlowSite(tmp_path, _flow_template)

@@ -1,9 +1,10 @@
 """Run saltbranch and end it by SIGKILL just before one of its steps, or only tell the steps.
 
-Reads orders from stdin, a line of JSON each: the file to write the names of all steps to, the name of the
+Reads lines of JSON from stdin, each a list of orders that are carried out at once. An order is a list: the file to
+write the names of all steps to (what is said goes to that name with .out and .err), the name of the
 fatal step ("" for none, "any" for whichever comes), how often that step is still let through, and
 saltbranch's own arguments. Each order is carried out by a fork, which saves it the imports; the answer
-is its exit code. `hold-locally FILE DETAILS` stands for the function of that name.
+is the list of their exit codes. `hold-locally FILE DETAILS` stands for the function of that name.
 
 A step is a call that changes a file or starts a program: Python announces each to its audit hooks
 before it is done.
@@ -16,9 +17,11 @@ import os
 import re
 import signal
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import saltbranch.actions.hold
 import saltbranch.actions.prepare
+import saltbranch.actions.publish
 import saltbranch.actions.reporting
 import saltbranch.choosing
 import saltbranch.cli.app
@@ -44,8 +47,8 @@ def _step(event: str, args: tuple[object, ...]) -> str | None:
         return None
     if event == "os.posix_spawn":
         words = [os.fsdecode(word) for word in args[1]]  # type: ignore[attr-defined]
-        verb = next(w for w in words[1:] if re.fullmatch(r"[a-z][a-z-]+", w))
-        return f"start {os.path.basename(words[0])} {verb}"
+        verb = next((w for w in words[1:] if re.fullmatch(r"[a-z][a-z-]+", w)), "")
+        return f"start {os.path.basename(words[0])} {verb}".rstrip()
     named = [a for a in args[:2] if isinstance(a, str)]
     return " ".join([event, *map(_place, named)])
 
@@ -72,7 +75,8 @@ def _run(log: str, fatal: str, let_through: int, *arguments: str) -> NoReturn:
             if left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{log}.{name}", os.O_WRONLY | os.O_TRUNC | os.O_CREAT), stream)
     sys.argv[1:] = arguments
     sys.addaudithook(hook)
     if arguments[0] == "hold-locally":
@@ -85,12 +89,17 @@ def main() -> None:
     """Carry out orders until there are no more."""
     saltbranch.cli.app.build()  # here, so that no fork has to import the verbs
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            _run(*json.loads(line))
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        sys.stdout.write(f"{code}\n")
+        pids = [_fork(order) for order in json.loads(line)]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        sys.stdout.write(f"{json.dumps(codes)}\n")
         sys.stdout.flush()
+
+
+def _fork(order: list[Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        _run(*order)
+    return pid
 
 
 if __name__ == "__main__":

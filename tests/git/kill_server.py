@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -34,7 +35,13 @@ class KillServer:
         log: gets the names of all its steps. step: it is killed just before it; "" for never, "any" for
         whichever comes. let_through: how often it is let through before.
         """
+        return self.run_all([(log, step, let_through, *arguments)])[0]
+
+    def run_all(self, orders: Sequence[Sequence[object]]) -> list[int]:
+        """Run several at once, each as `run` does; their exit codes."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps([str(log), step, let_through, *arguments]) + "\n")
+        lines = [[str(order[0]), *order[1:]] for order in orders]
+        self.process.stdin.write(json.dumps(lines) + "\n")
         self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        codes: list[int] = json.loads(self.process.stdout.readline())
+        return codes

@@ -73,6 +73,7 @@ class Remote:
         *,
         parents: tuple[str, ...] | None = None,
         tree: str | None = None,
+        message: str = "change",
     ) -> str:
         """Add a commit to `branch` that changes `files`; its hash.
 
@@ -84,7 +85,10 @@ class Remote:
         self.clock += 60
         ref = os.fsencode(f"refs/heads/{branch}")
         lines = [b"reset " + ref, b"", b"commit " + ref, b"mark :1"]
-        lines += [f"committer {_IDENTITY} {self.clock} +0000".encode(), *_data(b"change\n")]
+        lines += [
+            f"committer {_IDENTITY} {self.clock} +0000".encode(),
+            *_data(os.fsencode(f"{message}\n")),
+        ]
         lines += [
             b"%s %s" % (b"merge" if n else b"from", p.encode()) for n, p in enumerate(parents)
         ]

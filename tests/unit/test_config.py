@@ -222,3 +222,27 @@ def test_places_where_the_configuration_is_looked_for(
     assert locate.find(None, {}, str(tmp_path)) == str(system)
     assert locate.find(None, {"SALTBRANCH_CONFIG": "/e.yaml"}, deep) == "/e.yaml"
     assert locate.find("mine.yaml", {"SALTBRANCH_CONFIG": "/e.yaml"}, deep) == f"{deep}/mine.yaml"
+
+
+@pytest.mark.parametrize(
+    ("keys", "refused"),
+    [
+        ({"stage": {"mode": "fast-forward"}}, False),
+        ({"stage": {"mode": "fast-forward", "saltenv_owned": ["conf"]}}, True),
+        ({"stage": {"mode": "fast-forward"}, "test": {"saltenv_owned": ["conf"]}}, True),
+        ({"stage": {"mode": "fast-forward"}, "prod": {"saltenv_owned": ["conf"]}}, False),
+        ({"stage": {"mode": "merge", "saltenv_owned": ["conf"]}}, False),
+    ],
+)
+def test_a_fast_forward_can_keep_no_path_of_the_target(
+    keys: dict[str, dict[str, object]], refused: bool
+) -> None:
+    data = yaml.safe_load(WHOLE)
+    for name, more in keys.items():
+        data["saltenvs"][name].update(more)
+    text = yaml.safe_dump(data)
+    if not refused:
+        build(parse(text, "f"), "f")
+        return
+    with pytest.raises(ConfigError, match="fast-forward does not go with saltenv_owned"):
+        build(parse(text, "f"), "f")

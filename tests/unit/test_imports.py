@@ -46,7 +46,7 @@ LAYERS = (
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
 PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config",
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
-        "checks.", "checkreport.")  # fmt: skip
+        "strictyaml", "checks.", "checkreport.")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

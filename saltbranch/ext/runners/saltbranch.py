@@ -1,6 +1,9 @@
 """
 Serve the branches of one Salt repository as saltenvs: sync, status, explain and doctor for the master.
 
+What moves state code between the branches stands in ``saltbranch_promotions.py``, what looks back in
+``saltbranch_history.py``.
+
 The same actions as the command line's, with their results as plain data. An expected failure
 comes back as ``{"retcode": N, "error": ..., "hint": ...}`` and makes ``salt-run`` end with N; the
 exit codes are those of the command ``saltbranch``.
@@ -11,25 +14,15 @@ The configuration is the file ``config``, else what the master's option ``saltbr
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from saltbranch import locate, notify, saltmaster
-from saltbranch.errors import SaltbranchError, UsageError
+from saltbranch.ext import contract
 
 if TYPE_CHECKING:
-    from saltbranch.actions.outcome import SaltenvResult
-    from saltbranch.prepared import Prepared
-
     __opts__: dict[str, Any]
-    __context__: dict[str, Any]
 
 __virtualname__ = "saltbranch"
 __func_alias__ = {"sync_": "sync"}
-
-Result = dict[str, Any]
-_Function = TypeVar("_Function", bound=Callable[..., Result])
 
 
 def __virtual__() -> str:
@@ -37,49 +30,7 @@ def __virtual__() -> str:
     return __virtualname__
 
 
-def _plain(function: _Function) -> _Function:
-    """Turn expected failures into data, and give every result its exit status.
-
-    ``salt-run`` ends with the ``retcode`` of the result (salt/cli/run.py); whether the job counts as a success
-    comes from ``__context__`` (salt/client/mixins.py).
-    """
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Result:
-        try:
-            result = function(*args, **kwargs)
-        except SaltbranchError as err:
-            result = {"retcode": err.exit_code, "error": err.message, "hint": err.hint}
-        __context__["retcode"] = result["retcode"]
-        return result
-
-    return wrapper  # type: ignore[return-value]
-
-
-def _config(config: str | None) -> str:
-    return str(config or __opts__.get("saltbranch_config") or locate.SYSTEM_FILE)
-
-
-def _seconds(name: str, value: object) -> float:
-    """A number of seconds. Raises UsageError: whoever calls a runner can give anything."""
-    try:
-        seconds = float(str(value))
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(f"{name}={value!r} is no number of seconds")
-    return seconds
-
-
-def _notify(_ready: Prepared, results: list[SaltenvResult]) -> str | None:
-    for result in results:
-        data = notify.data(result.saltenv, result.branch, result.old or "", result.new or "")
-        if not saltmaster.fire(__opts__, notify.tag(result.saltenv), data):
-            return "no event: the master did not take it"
-    return None
-
-
-@_plain
+@contract.plain
 def sync_(
     saltenvs: str | list[str] | None = None,
     plan: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
@@ -88,7 +39,7 @@ def sync_(
     expect: str | None = None,
     expect_timeout: float = 60,
     verify: bool = False,  # noqa: FBT001, FBT002
-) -> Result:
+) -> contract.Result:
     """
     Make what every saltenv serves equal to its branch on the remote.
 
@@ -118,23 +69,21 @@ def sync_(
     """
     from saltbranch.actions.sync import sync
 
-    # Salt makes numbers of words that look like one: a saltenv 2024, a commit 1234567.
-    names = saltenvs if isinstance(saltenvs, list) else str(saltenvs or "").split(",")
     result = sync(
-        _config(config),
-        only=[str(name).strip() for name in names if name],
+        contract.config_path(__opts__, config),
+        only=contract.words(saltenvs),
         plan=plan,
-        wait=_seconds("wait", wait),
-        expect=None if expect is None else str(expect),
-        expect_timeout=_seconds("expect_timeout", expect_timeout),
+        wait=contract.seconds("wait", wait),
+        expect=contract.text(expect),
+        expect_timeout=contract.seconds("expect_timeout", expect_timeout),
         verify=verify,
-        notify=_notify,
+        notify=contract.notifier(__opts__),
     )
     return {**result.as_dict(), "retcode": result.exit_code}
 
 
-@_plain
-def status(config: str | None = None) -> Result:
+@contract.plain
+def status(config: str | None = None) -> contract.Result:
     """
     Say what every saltenv serves, what waits for it, and how the last sync went.
 
@@ -149,11 +98,11 @@ def status(config: str | None = None) -> Result:
     """
     from saltbranch.actions.status import status as action
 
-    return {**action(_config(config)).as_dict(), "retcode": 0}
+    return {**action(contract.config_path(__opts__, config)).as_dict(), "retcode": 0}
 
 
-@_plain
-def explain(minion: str, config: str | None = None) -> Result:
+@contract.plain
+def explain(minion: str, config: str | None = None) -> contract.Result:
     """
     Say which saltenv a minion belongs to and why, and which top entries apply to it.
 
@@ -170,12 +119,12 @@ def explain(minion: str, config: str | None = None) -> Result:
     """
     from saltbranch.actions.explain import explain as action
 
-    result = action(_config(config), str(minion))
+    result = action(contract.config_path(__opts__, config), str(minion))
     return {**result.as_dict(), "retcode": result.exit_code}
 
 
-@_plain
-def doctor(config: str | None = None) -> Result:
+@contract.plain
+def doctor(config: str | None = None) -> contract.Result:
     """
     Look for the settings that let saltenvs reach into one another, and say how to mend each.
 
@@ -190,5 +139,5 @@ def doctor(config: str | None = None) -> Result:
     """
     from saltbranch.actions.doctor import doctor as action
 
-    result = action(_config(config))
+    result = action(contract.config_path(__opts__, config))
     return {**result.as_dict(), "retcode": result.exit_code}

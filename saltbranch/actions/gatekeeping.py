@@ -1,0 +1,103 @@
+"""Ask the gates of a saltenv about a plan: the facts are gathered here, the rules are in gates.py."""
+
+from __future__ import annotations
+
+from saltbranch import gates, hooks, merging
+from saltbranch.actions.request import Request, owned_paths, provisional
+from saltbranch.actions.workplace import Workplace
+from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult
+from saltbranch.promotion import UP_TO_DATE, Plan
+
+# Which gates a kind of merge has to pass; a hotfix cannot have soaked anywhere.
+_GATES = {
+    "promotion": gates.KINDS,
+    "release": gates.KINDS,
+    "hotfix": ("hold", "ticket", "command"),
+    "feature": ("ticket", "command"),
+    "back-merge": (),
+}
+
+
+def results(
+    work: Workplace, request: Request, found: Plan, *, commands: bool
+) -> tuple[GateResult, ...]:
+    """What the gates of the target saltenv say. commands: ask those that are programs, too. Raises GitError."""
+    if request.saltenv is None or found.target.kind == UP_TO_DATE:
+        return ()
+    kinds = _GATES[request.kind]
+    return tuple(
+        _ask(work, request, found, gate) for gate in request.saltenv.gates if gate.kind in kinds
+    )
+
+
+def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResult:
+    match gate.kind:
+        case "hold":
+            return _hold_gate(work, request, found)
+        case "debts":
+            source = request.source_saltenv
+            names = [request.branch, source.branch if source else request.source_name]
+            return gates.debts_gate(work.open_debts(), names)
+        case "soak":
+            return _soak_gate(work, request, gate)
+        case "ticket":
+            return gates.ticket_gate(found.changes.groups, work.pattern)
+        case _ if found.is_conflict:
+            return GateResult(
+                gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
+            )
+        case "identical":
+            return _identical_gate(work, request, provisional(work, found.target))
+        case _:
+            return _command_gate(work, found, gate, provisional(work, found.target))
+
+
+def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
+    source = work.hold(request.source_saltenv) if request.source_saltenv else None
+    beyond = source is not None and not work.git.is_ancestor(request.source, source.commit)
+    return gates.hold_gate(
+        found.hold,
+        source,
+        beyond_source=beyond,
+        brings_news=found.target.moves or found.is_conflict,
+        hotfix=request.kind == "hotfix",
+    )
+
+
+def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
+    if request.source_saltenv is None:
+        reason = f"{request.source_name} is served by no saltenv, so nobody has tried it"
+        return GateResult(gate.name, CANNOT_TELL, reason)
+
+    def contains(commit: str) -> bool:
+        return work.git.commit_or_none(commit) is not None and work.git.is_ancestor(
+            request.source, commit
+        )
+
+    rows = work.state.residences
+    return gates.soak_gate(gate.seconds, request.source_saltenv.name, rows, contains, work.now)
+
+
+def _identical_gate(work: Workplace, request: Request, result: str) -> GateResult:
+    source = request.source_saltenv
+    served = work.wanted(source).commit if source else None
+    if source is None or served is None:
+        reason = f"{request.source_name} is served by no saltenv"
+        return GateResult("identical", CANNOT_TELL, reason)
+    owned = owned_paths(request.saltenv, source)
+    tree = merging.without(work.git, result, owned, served)
+    return gates.identical_gate(tree, merging.tree_of(work.git, served), source.name)
+
+
+def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
+    payload = {
+        **found.as_dict(),
+        "gate": gate.name,
+        "merged_commit": result,
+        "git_dir": work.git.directory,
+        "states_dir": work.config.states_dir,
+        "pillar_dir": work.config.pillar_dir,
+    }
+    passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
+    first = said.strip() or f"{gate.argv[0]} ended with 0"
+    return GateResult(gate.name, PASS if passed else FAIL, first)

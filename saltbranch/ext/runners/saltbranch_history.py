@@ -1,0 +1,139 @@
+"""
+What went where, when, why, and what stands in the way of the next promotion: history, where and why_not.
+
+They are functions of the runner ``saltbranch``, too: Salt puts all modules of one virtual name together
+(salt/loader/lazy.py). The results are those of ``saltbranch VERB --json``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from saltbranch.ext import contract
+
+if TYPE_CHECKING:
+    from saltbranch.actions.workplace import Workplace
+
+    __opts__: dict[str, Any]
+
+__virtualname__ = "saltbranch"
+
+
+def __virtual__() -> str:
+    """The name Salt loads it under."""
+    return __virtualname__
+
+
+def _workplace(config: str | None, *, fetch: bool) -> Workplace:
+    from saltbranch.actions.workplace import open_workplace
+
+    return open_workplace(contract.config_path(__opts__, config), fetch=fetch)
+
+
+@contract.plain
+def why_not(
+    saltenv: str,
+    commit: str | None = None,
+    config: str | None = None,
+) -> contract.Result:
+    """
+    Say what stands in the way of the next promotion to ``saltenv``, and when it will pass.
+
+    saltenv
+        The saltenv to promote to.
+    commit
+        An earlier commit of the source.
+    config
+        The saltbranch.yaml to use.
+
+    The retcode is 4 when something does, 0 when nothing does or nothing is to be promoted.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.why_not prod
+    """
+    from saltbranch.actions.why_not import why_not as action
+
+    work = _workplace(config, fetch=True)
+    found = action(work, str(saltenv), commit=contract.text(commit))
+    return {**found.as_dict(), "retcode": found.exit_code}
+
+
+@contract.plain
+def history(
+    saltenv: str | None = None,
+    limit: int = 50,
+    since: str | None = None,
+    syncs: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
+    fetch: bool = True,  # noqa: FBT001, FBT002
+    config: str | None = None,
+) -> contract.Result:
+    """
+    List what was done: promotions, hotfixes, holds, rollbacks, overrides; the newest first.
+
+    saltenv
+        Only this one; all saltenvs when not given.
+    limit
+        How many entries; 0 for all.
+    since
+        Not what is older: ``7d``, ``2026-03-01``.
+    syncs
+        What the masters switched, too, where they record it.
+    fetch
+        Read the remote first; otherwise what was last read counts.
+    config
+        The saltbranch.yaml to use.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.history prod since=7d
+    """
+    from saltbranch.actions.history import history as action
+    from saltbranch.durations import parse_since
+
+    begin = parse_since(str(since), time.time()) if since is not None else None
+    most = contract.count("limit", limit)
+    work = _workplace(config, fetch=fetch)
+    found = action(work, contract.text(saltenv), limit=most, since=begin, syncs=syncs)
+    return {**found.as_dict(), "retcode": 0}
+
+
+@contract.plain
+def where(
+    what: str,
+    kind: str | None = None,
+    fetch: bool = True,  # noqa: FBT001, FBT002
+    config: str | None = None,
+) -> contract.Result:
+    """
+    Say in which saltenvs a commit, a ticket or the last change of a path is, since when, and how it came.
+
+    what
+        A hash, tag, branch, promotion, ticket, or a path of the repository.
+    kind
+        Take it for a ``commit``, a ``ticket`` or a ``path``, where it could be more than one of them.
+    fetch
+        Read the remote first; otherwise what was last read counts.
+    config
+        The saltbranch.yaml to use.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.where KEY-12
+    """
+    from saltbranch.actions.where import where as action
+    from saltbranch.errors import UsageError
+    from saltbranch.whereabouts import COMMIT, PATH, TICKET
+
+    kinds = (COMMIT, TICKET, PATH)
+    if kind is not None and kind not in kinds:
+        raise UsageError(f"kind={kind}: unknown", hint=f"known: {', '.join(kinds)}")
+    found = action(_workplace(config, fetch=fetch), str(what), only=kind)
+    return {**found.as_dict(), "retcode": 0}

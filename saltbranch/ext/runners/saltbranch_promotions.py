@@ -1,0 +1,254 @@
+"""
+Move state code from saltenv to saltenv: promote, hold, unhold and rollback, with the same
+results and exit codes as the command ``saltbranch``.
+
+They are functions of the runner ``saltbranch``, too: Salt puts all modules of one virtual name together
+(salt/loader/lazy.py).
+
+To call one is to agree: nothing is asked. ``plan=True`` only shows what would be done (retcode 3), and
+``expect`` does only what was shown. The configuration is found as for ``saltbranch.sync``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from saltbranch.errors import EXIT_PENDING
+from saltbranch.ext import contract
+
+if TYPE_CHECKING:
+    from saltbranch.actions.flowverb import FlowVerb
+    from saltbranch.actions.hold import HoldPlan
+    from saltbranch.actions.workplace import Workplace
+
+    __opts__: dict[str, Any]
+
+__virtualname__ = "saltbranch"
+
+
+def __virtual__() -> str:
+    """The name Salt loads it under."""
+    return __virtualname__
+
+
+@contract.plain
+def promote(
+    saltenv: str,
+    commit: str | None = None,
+    tag: str | None = None,
+    plan: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
+    expect: str | None = None,
+    via: str = "push",
+    override: str | list[str] | None = None,
+    reason: str | None = None,
+    config: str | None = None,
+) -> contract.Result:
+    """
+    Merge what the saltenv before ``saltenv`` serves into its branch, by one atomic push, and sync.
+
+    saltenv
+        The saltenv to promote to.
+    commit
+        An earlier commit of the source.
+    tag
+        Make this annotated tag in the same push; ``auto`` for the next version.
+    plan
+        Only say what would be done; retcode 3 if that is anything.
+    expect
+        The digest of a plan: do it only if the plan is still that one.
+    via
+        ``branch`` pushes a branch for a pull request instead of the protected branch.
+    override
+        Gates to pass over, where the configuration allows it; with a reason.
+    reason
+        Why a gate is passed over; it is recorded.
+    config
+        The saltbranch.yaml to use.
+
+    A promotion fires the event ``saltbranch/promote/<saltenv>`` with its ``id``, ``old`` and ``new`` commit and
+    tickets; each saltenv that the sync switches fires ``saltbranch/sync/<saltenv>``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.promote stage plan=True
+        salt-run saltbranch.promote stage expect=5f3c2a81b0d94e67
+    """
+    from saltbranch.actions import promote as action
+    from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
+    from saltbranch.actions.request import Request
+    from saltbranch.actions.workplace import open_workplace
+
+    given = overrides(contract.words(override), contract.text(reason))
+    via_branch = is_via_branch(str(via))
+
+    def build(work: Workplace, _resolved: str | None) -> Request:
+        return action.request(
+            work,
+            str(saltenv),
+            commit=contract.text(commit),
+            tag=contract.text(tag),
+            overrides=given,
+            via_branch=via_branch,
+        )
+
+    work = open_workplace(contract.config_path(__opts__, config))
+    verb = FlowVerb(work, build, f"promote {saltenv}")
+    return _promote(verb, plan=plan, expect=contract.text(expect))
+
+
+def _promote(verb: FlowVerb, *, plan: bool, expect: str | None) -> contract.Result:
+    found = verb.plan()
+    if plan:
+        return {**found.as_dict(), "retcode": 0 if found.is_empty else EXIT_PENDING}
+    if found.is_empty:
+        left = verb.finish(found)  # by a run that was killed after its push
+        return {**found.as_dict(), "problems": list(left.problems), "retcode": left.exit_code}
+    done = verb.carry_out(found, expect=expect, notify=contract.notifier(__opts__))
+    result = {**done.as_dict(), "retcode": done.exit_code}
+    problem = None if found.via_branch else contract.tell_promotion(__opts__, done)
+    if problem:
+        result["notes"] = [*done.notes, problem]
+    return result
+
+
+@contract.plain
+def hold(
+    saltenv: str,
+    at: str | None = None,
+    reason: str = "",
+    until: str | None = None,
+    local: bool = False,  # noqa: FBT001, FBT002
+    plan: bool = False,  # noqa: FBT001, FBT002
+    config: str | None = None,
+) -> contract.Result:
+    """
+    Let ``saltenv`` serve a certain commit, whatever its branch says; every master follows at its next sync.
+
+    saltenv
+        The saltenv to hold.
+    at
+        A commit, a tag or the id of a promotion; what it serves now when not given.
+    reason
+        Why; it is recorded and has to be given.
+    until
+        When it ends: ``2h``, ``3d``, ``2026-12-24T18:00``; with ``unhold`` when not given.
+    local
+        The remote is out of reach: serve it on this master at once, publish it when the remote is back.
+    plan
+        Only say what would be recorded; retcode 3.
+    config
+        The saltbranch.yaml to use.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.hold prod reason='end of quarter' until=3d
+    """
+    from saltbranch.actions.hold import plan_hold
+    from saltbranch.durations import parse_until
+
+    def build(work: Workplace) -> HoldPlan:
+        ends = parse_until(str(until), work.now) if until is not None else None
+        return plan_hold(work, str(saltenv), at=contract.text(at), reason=str(reason), until=ends)
+
+    return _record(build, config, local=local, plan=plan)
+
+
+@contract.plain
+def unhold(
+    saltenv: str,
+    reason: str = "",
+    local: bool = False,  # noqa: FBT001, FBT002
+    plan: bool = False,  # noqa: FBT001, FBT002
+    config: str | None = None,
+) -> contract.Result:
+    """
+    Let ``saltenv`` follow its branch or tags again.
+
+    saltenv
+        The saltenv that is held.
+    reason
+        Why; it is recorded.
+    local
+        The remote is out of reach: serve it on this master at once, publish it when the remote is back.
+    plan
+        Only say what would be recorded; retcode 3.
+    config
+        The saltbranch.yaml to use.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.unhold prod
+    """
+    from saltbranch.actions.hold import plan_unhold
+
+    def build(work: Workplace) -> HoldPlan:
+        return plan_unhold(work, str(saltenv), reason=str(reason))
+
+    return _record(build, config, local=local, plan=plan)
+
+
+@contract.plain
+def rollback(
+    saltenv: str,
+    to: str | None = None,
+    reason: str = "",
+    local: bool = False,  # noqa: FBT001, FBT002
+    plan: bool = False,  # noqa: FBT001, FBT002
+    config: str | None = None,
+) -> contract.Result:
+    """
+    Let ``saltenv`` serve again what it served before its last promotion. No branch is touched.
+
+    saltenv
+        The saltenv to roll back.
+    to
+        The id of a promotion: serve what that one brought.
+    reason
+        Why; it is recorded and has to be given.
+    local
+        The remote is out of reach: serve it on this master at once, publish it when the remote is back.
+    plan
+        Only say what would be recorded; retcode 3.
+    config
+        The saltbranch.yaml to use.
+
+    The next promotion brings everything back, with what was mended, and lifts the hold.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.rollback prod reason='KEY-123 breaks sshd'
+    """
+    from saltbranch.actions.hold import plan_rollback
+
+    def build(work: Workplace) -> HoldPlan:
+        return plan_rollback(work, str(saltenv), to=contract.text(to), reason=str(reason))
+
+    return _record(build, config, local=local, plan=plan)
+
+
+def _record(
+    build: Callable[[Workplace], HoldPlan], config: str | None, *, local: bool, plan: bool
+) -> contract.Result:
+    from saltbranch.actions import hold as action
+    from saltbranch.actions.workplace import open_mirror, open_workplace
+
+    path = contract.config_path(__opts__, config)
+    work = open_mirror(path) if local else open_workplace(path)
+    found = build(work)
+    if plan:
+        return {**found.as_dict(), "retcode": EXIT_PENDING}
+    notify = contract.notifier(__opts__)
+    if local:
+        done = action.carry_out_locally(work, found, notify)
+    else:
+        done = action.carry_out(work, lambda: build(work), found, notify=notify)
+    return {**done.as_dict(), "retcode": done.exit_code}

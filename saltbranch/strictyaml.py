@@ -1,0 +1,49 @@
+"""YAML as its specification has it, where PyYAML is laxer."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import yaml
+
+
+class Loader(yaml.SafeLoader):
+    """SafeLoader that refuses what PyYAML lets pass or fails on without saying where.
+
+    YAML forbids a key that stands twice; 2026-13-45 is no date; half a surrogate pair is no text.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
+        """The value of `node`. Raises yaml.constructor.ConstructorError."""
+        try:
+            value: object = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as err:
+            problem = f"{str(err)[:100]} (does it want quotes?)"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
+        return value
+
+
+def _construct_mapping(loader: Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
+    seen: dict[Hashable, int] = {}
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        line = key_node.start_mark.line + 1
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(
+                None, None, "found a key that is not a plain text", key_node.start_mark
+            )
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} stands twice (also on line {seen[key]})",
+                key_node.start_mark,
+            )  # fmt: skip
+        seen[key] = line
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)

@@ -1,0 +1,226 @@
+"""Gates as functions of values: every verdict with its reason."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saltbranch import gates
+from saltbranch.errors import ConfigError
+from saltbranch.events import Debt, Hold, Residence
+from saltbranch.gates import CANNOT_TELL, FAIL, PASS, GateResult
+from saltbranch.tickets import DEFAULT_PATTERN, CommitLine, Group
+
+PATTERN = re.compile(DEFAULT_PATTERN)
+NOW = 1_800_000_000.0
+HOUR = 3600.0
+
+
+def hold(saltenv: str = "prod", kind: str = "hold", until: float | None = None) -> Hold:
+    return Hold(saltenv, "a" * 40, kind, "why", "Ann", NOW - HOUR, until, "id")
+
+
+# Reading them
+
+
+def test_hold_and_debts_are_always_there_and_first() -> None:
+    names = [g.name for g in gates.parse_gates(["ticket", "hold", {"soak": "2h"}], "x")]
+    assert names == ["hold", "debts", "ticket", "soak"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("ticket", ("ticket", "ticket", 0, ())),
+        ("identical", ("identical", "identical", 0, ())),
+        ({"soak": "1d12h"}, ("soak", "soak", 36 * HOUR, ())),
+        ({"soak": 90}, None),
+        ({"command": "/usr/bin/lint --all"}, ("lint", "command", 0, ("/usr/bin/lint", "--all"))),
+        ({"command": ["lint", "a b"], "name": "x"}, ("x", "command", 0, ("lint", "a b"))),
+        ("soak", None),
+        ("command", None),
+        ("tickets", None),
+        ({}, None),
+        ({"soak": "soon"}, None),
+        ({"command": "lint", "nam": "x"}, None),
+        ({"command": "lint", "name": "a b"}, None),
+        ({"command": "./lint"}, None),
+        ({"command": "bin/lint"}, None),
+        ({"command": []}, None),
+        ({"command": ""}, None),
+        ({"command": "'"}, None),
+        ({"command": ["lint", 1]}, None),
+        ({"command": "lint", "timeout": "never"}, None),
+        (None, None),
+        (7, None),
+        (["ticket"], None),
+    ],
+)
+def test_entries(entry: Any, expected: tuple[Any, ...] | None) -> None:
+    if expected is None:
+        with pytest.raises(ConfigError, match="somewhere"):
+            gates.parse_gates([entry], "somewhere")
+        return
+    gate = gates.parse_gates([entry], "somewhere")[-1]
+    assert (gate.name, gate.kind, gate.seconds, gate.argv) == expected
+
+
+def test_two_gates_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two gates are called 'lint'"):
+        gates.parse_gates([{"command": "lint a"}, {"command": "/bin/lint b"}], "x")
+
+
+# hold
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "beyond", "news", "hotfix", "verdict"),
+    [
+        (None, None, False, True, False, PASS),
+        (hold(), None, False, True, False, FAIL),
+        (hold(), None, False, True, True, PASS),
+        (hold(kind="rollback"), None, False, True, False, PASS),
+        (hold(kind="rollback"), None, False, False, False, FAIL),
+        (None, hold("stage"), True, True, False, FAIL),
+        (None, hold("stage"), False, True, False, PASS),
+        (None, hold("stage", "rollback"), True, True, False, FAIL),
+        (hold(kind="rollback"), hold("stage"), True, True, False, FAIL),
+    ],
+)
+def test_hold(
+    target: Hold | None, source: Hold | None, beyond: bool, news: bool, hotfix: bool, verdict: str
+) -> None:
+    result = gates.hold_gate(target, source, beyond_source=beyond, brings_news=news, hotfix=hotfix)
+    assert result.verdict == verdict
+
+
+def test_a_hold_that_ends_says_when_it_passes() -> None:
+    result = gates.hold_gate(
+        hold(until=NOW), None, beyond_source=False, brings_news=True, hotfix=False
+    )
+    assert result.passes_at == NOW
+    assert result.as_dict()["passes_at"] == "2027-01-15T08:00:00Z"
+
+
+# debts, ticket, identical
+
+
+def test_debts_of_the_branches_that_it_moves_between_count() -> None:
+    debts = [Debt("1", b, "c" * 40, "hotfix/1", ("a",), NOW) for b in ("develop", "release/1")]
+    assert gates.debts_gate(debts, ["stage", "master"]).verdict == PASS
+    result = gates.debts_gate(debts, ["stage", "develop"])
+    assert result.verdict == FAIL
+    assert "develop lacks cccccccccccc of hotfix/1" in result.reason
+    assert "saltbranch backmerge develop" in result.reason
+    assert "release/1" not in result.reason
+
+
+def line(subject: str, *tickets: str) -> CommitLine:
+    return CommitLine("c" * 40, subject, "Ann", tickets=tickets)
+
+
+@pytest.mark.parametrize(
+    ("groups", "verdict"),
+    [
+        ([], PASS),
+        ([Group("KEY-1", (line("a", "KEY-1"), line("b")))], PASS),
+        ([Group("tidy", (line("a", "KEY-1"),))], PASS),
+        ([Group("tidy", (line("a"),))], FAIL),
+        ([Group("", (line("a"),))], FAIL),
+        ([Group("KEY-1", (line("a", "KEY-1"),)), Group("", (line("b"),))], FAIL),
+    ],
+)
+def test_ticket(groups: list[Group], verdict: str) -> None:
+    assert gates.ticket_gate(groups, PATTERN).verdict == verdict
+
+
+def test_identical() -> None:
+    assert gates.identical_gate("a" * 40, "a" * 40, "stage").verdict == PASS
+    assert gates.identical_gate("a" * 40, "b" * 40, "stage").verdict == FAIL
+
+
+# soak
+
+OLD, MID, NEW = "1" * 40, "2" * 40, "3" * 40
+ORDER = {OLD: 1, MID: 2, NEW: 3}
+
+
+def served(*rows: tuple[str, str, float]) -> list[Residence]:
+    """(master, commit, hours ago), as the journal has them."""
+    return [Residence(m, "stage", c, NOW - h * HOUR, None) for m, c, h in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict", "hours_left"),
+    [
+        pytest.param([], CANNOT_TELL, None, id="no master says anything"),
+        pytest.param([("a", OLD, 9)], FAIL, None, id="not served yet"),
+        pytest.param([("a", MID, 1)], FAIL, 1, id="half way"),
+        pytest.param([("a", MID, 2)], PASS, None, id="just enough"),
+        pytest.param([("a", MID, 3), ("a", NEW, 1)], PASS, None, id="a newer commit goes on"),
+        pytest.param([("a", NEW, 3)], PASS, None, id="a newer commit alone contains it"),
+        pytest.param([("a", MID, 9), ("a", OLD, 1)], FAIL, None, id="rolled back"),
+        pytest.param([("a", MID, 9), ("a", OLD, 4), ("a", MID, 1)], FAIL, 1, id="and back again"),
+        pytest.param(
+            [("a", MID, 1), ("b", MID, 3)], PASS, None, id="another master served it longer"
+        ),
+        pytest.param(
+            [("a", MID, 9), ("a", OLD, 8), ("b", MID, 1)], FAIL, 1, id="each master alone"
+        ),
+    ],
+)
+def test_soak(rows: list[tuple[str, str, float]], verdict: str, hours_left: float | None) -> None:
+    def contains(commit: str) -> bool:
+        return ORDER[commit] >= ORDER[MID]
+
+    result = gates.soak_gate(2 * HOUR, "stage", served(*rows), contains, NOW)
+    assert result.verdict == verdict
+    expected = None if hours_left is None else NOW + hours_left * HOUR
+    assert result.passes_at == expected
+
+
+def test_soak_of_another_saltenv_does_not_count() -> None:
+    rows = [Residence("a", "test", MID, NOW - 9 * HOUR, None)]
+    assert gates.soak_gate(1, "stage", rows, lambda _: True, NOW).verdict == CANNOT_TELL
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from([OLD, MID, NEW]), st.integers(0, 100)),
+        max_size=8,
+    ),
+    st.integers(0, 100),
+)
+def test_soak_never_passes_earlier_than_it_said(
+    rows: list[tuple[str, str, float]], wanted: int
+) -> None:
+    """What passes_at promises holds when nothing new is served until then, and not a second before."""
+
+    def contains(commit: str) -> bool:
+        return ORDER[commit] >= ORDER[MID]
+
+    def ask(now: float) -> GateResult:
+        return gates.soak_gate(wanted * HOUR, "stage", served(*rows), contains, now)
+
+    first = ask(NOW)
+    if first.passes_at is not None:
+        assert first.verdict == FAIL
+        assert ask(first.passes_at).verdict == PASS
+        assert ask(first.passes_at - 1).verdict == FAIL
+    elif first.verdict == FAIL:
+        assert ask(NOW + 1000 * HOUR).verdict == FAIL, "waiting alone does not help"
+
+
+# override
+
+
+def test_override_marks_only_what_is_closed() -> None:
+    results = [GateResult("ticket", FAIL, "x"), GateResult("lint", PASS, "y")]
+    marked = gates.override(results, {"ticket": "r", "lint": "r"})
+    assert [(g.overridden, g.is_open) for g in marked] == [("r", True), (None, True)]
+    assert not results[0].is_open
+    assert gates.override([GateResult("soak", CANNOT_TELL, "z")], {"soak": "r"})[0].is_open
