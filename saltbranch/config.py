@@ -56,6 +56,14 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     protected: bool = False
 
 
+class IgnoreModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry below `ignore:`: differences that all of its globs match are not shown."""
+
+    state: str = "*"
+    sls: str = "*"
+    argument: str | None = None
+
+
 class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The keys of saltbranch.yaml; also the source of its JSON schema."""
 
@@ -68,6 +76,8 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     group: str | None = None
     fetch_timeout: int = 300
     model_branch: str = "master"
+    fleet: str = "cache"
+    ignore: list[IgnoreModel] = []
     saltenvs: dict[str, SaltenvModel] | None = None
 
 
@@ -97,6 +107,8 @@ class Config(msgspec.Struct, frozen=True):
     model_branch: str
     model_in_repository: bool
     saltenvs: tuple[Saltenv, ...]
+    fleet: str = "cache"
+    ignore: tuple[IgnoreModel, ...] = ()
 
     def saltenv(self, name: str) -> Saltenv:
         """The saltenv called `name`. Raises ConfigError naming the nearest match."""
@@ -283,6 +295,8 @@ def build(
         model_branch=machine.model_branch,
         model_in_repository=model is not None,
         saltenvs=saltenvs,
+        fleet=source.fleet,
+        ignore=tuple(source.ignore),
     )
 
 

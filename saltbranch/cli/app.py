@@ -8,7 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from saltbranch import __version__
-from saltbranch.cli import demo, doctor, explain, init, install, prune, schema, status, sync
+from saltbranch.cli import (
+    demo,
+    diff,
+    doctor,
+    explain,
+    fleet,
+    init,
+    install,
+    prune,
+    schema,
+    status,
+    sync,
+)
 
 # click's base class of wrong usage; newer typers bring a click of their own.
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -20,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (init, sync, status, explain, doctor, install, prune, demo, schema):
+for module in (init, sync, status, explain, diff, fleet, doctor, install, prune, demo, schema):
     module.register(app)
 
 

@@ -24,7 +24,14 @@ MODULES = {
 RESERVED = {
     "git": ("history",),
     "gitdb": ("history",),
-    "salt": ("saltmaster", "ext.", "demo."),
+    "salt": (
+        "saltmaster",
+        "compiler.highstate",
+        "compiler.onefork",
+        "compiler.patches",
+        "ext.",
+        "demo.",
+    ),
     "typer": ("cli.",),
     "click": ("cli.",),
     "rich": ("cli.",),
@@ -42,7 +49,20 @@ LAYERS = (
     ("",),
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
-PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config")
+PURE = (
+    "lowdiff",
+    "compiler.model",
+    "compiler.masking",
+    "compiler.neutral",
+    "targets",
+    "topfile",
+    "masterconf",
+    "timer",
+    "findings.",
+    "errors",
+    "locate",
+    "config",
+)
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},
