@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from saltbranch import lowdiff
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
-from saltbranch.compiler.pool import Frame, compile_fleet
+from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.lowdiff import Group, Ignore, MinionDiff
@@ -48,6 +48,7 @@ class FleetDiff:
     warnings: tuple[str, ...] = ()
     cached: int = 0
     ignored: int = 0
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> tuple[MinionDiff, ...]:
@@ -100,6 +101,7 @@ class FleetDiff:
             "warnings": list(self.warnings),
             "ignored": self.ignored,
             "cached": self.cached,
+            "spent": dict(self.spent),
         }
 
 
@@ -130,8 +132,10 @@ def compare_trees(
         if progress:
             progress(done[0], 2 * len(minions))
 
+    spent = Spent()
     old, new = (
-        compile_fleet(frame, tree, minions, jobs=jobs, cache=cache, progress=step) for tree in trees
+        compile_fleet(frame, tree, minions, jobs=jobs, cache=cache, progress=step, spent=spent)
+        for tree in trees
     )
     cache.tidy()
     diffs = tuple(
@@ -146,6 +150,7 @@ def compare_trees(
         code=_code(frame, trees, (old, new)),
         warnings=tuple(warnings),
         cached=sum(r.cached for side in (old, new) for r in side.values()),
+        spent=asdict(spent),
         ignored=sum(d.difference.ignored for d in diffs if d.difference),
     )
 

@@ -24,10 +24,12 @@ import salt.fileserver
 import salt.loader.lazy as lazy
 import salt.pillar
 import salt.state
+import salt.template
 import salt.utils.entrypoints
 import salt.utils.optsdict
 import salt.utils.path
 import salt.utils.systemd
+from salt.exceptions import SaltRenderError
 
 import salt
 from saltbranch.compiler import neutral
@@ -63,6 +65,7 @@ def install(code_folder: str | None) -> None:
     _answer_for_the_host()
     _let_grains_decide()
     _watch_patterns()
+    _refuse_unknown_renderers()
 
 
 # Answers
@@ -147,6 +150,26 @@ def _let_grains_decide() -> None:
     lazy.LazyLoader._process_virtual = virtual
     salt.utils.path.which = which_here
     salt.utils.systemd.booted = booted_here
+
+
+# What Salt only logs
+
+
+def _refuse_unknown_renderers() -> None:
+    """Salt renders a file with a renderer that it does not have to nothing at all."""
+    shebang = salt.template.template_shebang
+
+    def template_shebang(
+        template: Any, renderers: Any, default: Any, blacklist: Any, whitelist: Any, input_data: Any
+    ) -> Any:
+        found = shebang(template, renderers, default, blacklist, whitelist, input_data)
+        if not found:
+            line = str(input_data).strip().partition("\n")[0]
+            name = line[2:].strip() if line.startswith("#!") else default
+            raise SaltRenderError(f"there is no renderer {name!r} here")
+        return found
+
+    salt.template.template_shebang = template_shebang
 
 
 # What the names of files decide

@@ -71,6 +71,23 @@ class Frame:
 Progress = Callable[[int], None]
 
 
+@dataclass(slots=True)
+class Spent:
+    """What compiling took in all workers: CPU seconds, and the most memory of one of them (MiB)."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+
+    def add(self, line: bytes) -> None:
+        """Take in what a worker said of itself, its last line."""
+        try:
+            data = json.loads(line)
+            self.cpu += float(data["cpu"])
+            self.memory = max(self.memory, float(data["memory"]))
+        except (ValueError, KeyError, TypeError):
+            return
+
+
 def compile_fleet(
     frame: Frame,
     tree: Tree,
@@ -80,10 +97,11 @@ def compile_fleet(
     cache: CompileCache,
     plain: bool = False,
     progress: Progress | None = None,
+    spent: Spent | None = None,
 ) -> dict[str, Compiled]:
     """Every minion's result on `tree`, by minion id.
 
-    plain: with low chunks and pillar as Salt has them, secrets included. Raises SandboxError, GitError.
+    spent: added to. plain: with low chunks and pillar as Salt has them, secrets included. Raises SandboxError, GitError.
     """
     done: dict[str, Compiled] = {}
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
@@ -98,7 +116,7 @@ def compile_fleet(
     if not rest:
         return done
     with _scratch(frame, tree, {m.saltenv for m in rest}) as folder:
-        work = _Work(frame, confinement.find(), folder, cache.key(), plain)
+        work = _Work(frame, confinement.find(), folder, cache.key(), plain, spent or Spent())
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
             for results in pool.map(work.compile, _shares(rest, jobs)):
                 for result in results:
@@ -156,6 +174,7 @@ class _Work:
     folder: str
     key: str
     plain: bool
+    spent: Spent
 
     def compile(self, minions: list[Minion]) -> list[Compiled]:
         """One share. A worker that dies costs the minion that it was at, and another takes the rest."""
@@ -183,7 +202,10 @@ class _Work:
             self._write_job(scratch, where, minions, who)
             limit = _START + len(minions) * (frame.seconds + 5)
             done = confinement.run(argv, limit)
-        return _results(done.out, minions), done.complaint[-400:].replace("\n", "; ")
+        lines = done.out.splitlines()
+        if len(lines) == len(minions) + 2:
+            self.spent.add(lines[-1])
+        return _results(lines[1:], minions), done.complaint[-400:].replace("\n", "; ")
 
     def _write_job(
         self,
@@ -215,10 +237,9 @@ class _Work:
             os.chown(f"{scratch}/cache", who.uid, who.gid)
 
 
-def _results(out: bytes, minions: Sequence[Minion]) -> list[Compiled]:
+def _results(lines: Sequence[bytes], minions: Sequence[Minion]) -> list[Compiled]:
     """The results in the order of `minions`, as far as they came; none of it is believed blindly."""
     found: list[Compiled] = []
-    lines = out.splitlines()[1:]
     for minion, line in zip(minions, lines, strict=False):
         try:
             data = json.loads(line)

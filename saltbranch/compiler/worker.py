@@ -45,6 +45,7 @@ def main() -> None:
             _say(out, result)
             if not number % 8:
                 gc.freeze()
+        _say(out, _spent())
 
 
 def _have_a_name() -> None:
@@ -61,6 +62,15 @@ def _have_a_name() -> None:
             return pwd.struct_passwd((*words[:2], uid, os.getgid(), *words[4:]))
 
     pwd.getpwuid = getpwuid
+
+
+def _spent() -> dict[str, float]:
+    """CPU seconds of this process and its forks, and the most memory that one of them had (MiB)."""
+    own, forks = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    cpu = own.ru_utime + own.ru_stime + forks.ru_utime + forks.ru_stime
+    return {"cpu": round(cpu, 2), "memory": max(own.ru_maxrss, forks.ru_maxrss) / 1024}
 
 
 def _say(out: Any, data: Mapping[str, Any]) -> None:
