@@ -119,7 +119,7 @@ def run_diff(
     program = "from saltbranch.entry import main; main()"
     watch = Stopwatch()
     argv = [sys.executable, "-c", program, "diff", one, other, "--json"]
-    env = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": os.getcwd()}
+    env = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(argv, cwd=clone, capture_output=True, env=env, check=False)
     if not done.stdout:
         raise SystemExit(done.stderr.decode())

@@ -106,7 +106,7 @@ class FleetDiff:
 
 
 def _signature(diff: MinionDiff) -> str | None:
-    return diff.difference.signature() if diff.difference else None
+    return diff.difference.signature() if diff.difference is not None else None
 
 
 Progress = Callable[[int, int], None]
@@ -151,7 +151,7 @@ def compare_trees(
         warnings=tuple(warnings),
         cached=sum(r.cached for side in (old, new) for r in side.values()),
         spent=asdict(spent),
-        ignored=sum(d.difference.ignored for d in diffs if d.difference),
+        ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),
     )
 
 

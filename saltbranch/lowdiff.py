@@ -73,12 +73,13 @@ class ChangedState:
 
 @dataclass(frozen=True, slots=True)
 class OneState:
-    """A state that one side has."""
+    """A state that one side has, with its arguments as far as they may be shown."""
 
     key: str
     sls: str
     path: str
     line: int | None
+    arguments: Mapping[str, Any]
     stays: bool = False
 
 
@@ -170,7 +171,7 @@ class MinionDiff:
             "result": self.result,
             "error": self.error,
             "notes": list(self.notes),
-            **(self.difference.as_dict() if self.difference else empty),
+            **(self.difference.as_dict() if self.difference is not None else empty),
         }
 
 
@@ -238,8 +239,8 @@ def _difference(
     ignored += len(added) + len(removed) - len(shown_added) - len(shown_removed)
     gone, come, other = _pillar(old.pillar, new.pillar)
     return Difference(
-        added=tuple(OneState(c.key, c.sls, c.path, c.line) for c in shown_added),
-        removed=tuple(OneState(c.key, c.sls, c.path, c.line, _stays(c)) for c in shown_removed),
+        added=tuple(_one(c) for c in shown_added),
+        removed=tuple(_one(c, stays=_stays(c)) for c in shown_removed),
         changed=tuple(changed),
         reordered=_reordered(old.chunks, new.chunks, {c.key for c in changed}),
         files=_files(old, new, sources, states_dir),
@@ -248,6 +249,10 @@ def _difference(
         pillar_changed=other,
         ignored=ignored,
     )
+
+
+def _one(chunk: Chunk, *, stays: bool = False) -> OneState:
+    return OneState(chunk.key, chunk.sls, chunk.path, chunk.line, chunk.arguments, stays)
 
 
 def _arguments(old: Chunk, new: Chunk) -> dict[str, tuple[Any, Any]]:

@@ -47,7 +47,7 @@ def diff(
     """
     place = fleet.open_place(config_path)
     before, after = sides(place, refs)
-    only = saltenv or after.saltenv or before.saltenv
+    only = saltenv or before.saltenv or after.saltenv
     chosen = fleet.choose(place, minions, only)
     return compare(place, before, after, chosen, jobs=jobs, cache=cache, progress=progress)
 

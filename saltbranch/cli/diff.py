@@ -53,7 +53,7 @@ def _diff(
         str | None,
         typer.Option(
             metavar="SALTENV",
-            help="Only the minions of this saltenv. Otherwise of the one that B is, or A; else all.",
+            help="Only the minions of this saltenv. Otherwise of the one that A is, or B; else all.",
             show_default=False,
         ),
     ] = None,

@@ -16,6 +16,7 @@ import salt.loader
 import salt.utils.secret
 import salt.version
 
+from saltbranch import topfile
 from saltbranch.compiler import highstate, patches
 from saltbranch.compiler.masking import Mask, hidden_in_names, leaves, plain, redact, secrets_of
 from saltbranch.compiler.patches import HOST
@@ -81,6 +82,9 @@ class Shop:
         inside = self.job["inside"]
         roots = {self.folders[kind]: inside[kind] for kind in ("states", "pillar")}
         roots.update({outside: inner for outside, inner in self.job["mapped"]})
+        for kind in ("states", "pillar"):
+            link = f"{self.folders['tops']}/{minion['saltenv']}/{kind}/{topfile.BRANCH_TOP}"
+            roots[link] = f"{inside[kind]}/top.sls"
         tracker = Tracker(roots, self._harmless())
         HOST.tracker, HOST.returns, HOST.grains = tracker, minion["returns"], minion["grains"]
         opts = highstate.minion_options(self.base, minion, self.folders)

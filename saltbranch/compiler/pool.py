@@ -1,4 +1,4 @@
-"""Compiles many minions on one tree: from the cache what it has, the rest in sandboxes in parallel."""
+"""Compiles many minions on one tree: from the cache what it has, the rest in parallel sandboxes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
 
 _START = 60  # seconds for loading Salt; one or two are usual
-_SHARE = 64
-"""Minions for one worker: loading Salt is a second's work, and a broken worker costs its share."""
+_SHARE = 500
+"""Minions for one worker at most: what it hands out must not pile up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ def compile_fleet(
 ) -> dict[str, Compiled]:
     """Every minion's result on `tree`, by minion id.
 
-    spent: added to. plain: with low chunks and pillar as Salt has them, secrets included. Raises SandboxError, GitError.
+    spent: added to. plain: with low chunks and pillar as Salt has them, secrets included.
+    Raises SandboxError, GitError.
     """
     done: dict[str, Compiled] = {}
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
