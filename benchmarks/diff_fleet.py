@@ -1,6 +1,6 @@
 """How long `saltbranch diff` takes for a large fleet, beside ``salt-call``, which it must agree with.
 
-    ./dev run python benchmarks/diff_fleet.py [--minions 1000] [--compare 50]
+    PYTHONPATH=. ./dev run python benchmarks/diff_fleet.py [--minions 1000] [--compare 50]
 
 The sample repository is grown to about 100 sls files and 20 roles. CPU time is that of all children.
 """

@@ -133,10 +133,15 @@ def compare_trees(
             progress(done[0], 2 * len(minions))
 
     spent = Spent()
-    old, new = (
-        compile_fleet(frame, tree, minions, jobs=jobs, cache=cache, progress=step, spent=spent)
-        for tree in trees
-    )
+
+    def compiled(tree: Tree) -> dict[str, Compiled]:
+        return compile_fleet(
+            frame, tree, minions, jobs=jobs, cache=cache, progress=step, spent=spent
+        )
+
+    old = compiled(trees[0])
+    # What only the rest of the repository changed, no minion reads.
+    new = old if trees[0].digest == trees[1].digest else compiled(trees[1])
     cache.tidy()
     diffs = tuple(
         lowdiff.compare(m.saltenv, old[m.id], new[m.id], trees, frame.states_dir, ignore)

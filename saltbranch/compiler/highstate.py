@@ -58,8 +58,8 @@ def base_options(folders: Mapping[str, str], master: Mapping[str, Any]) -> dict[
 def minion_options(
     base: Mapping[str, Any], minion: Mapping[str, Any], folders: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The options of one minion."""
-    opts = copy.deepcopy(dict(base))
+    """The options of one minion. What is inside `base` is shared: for a fork that ends after it."""
+    opts = dict(base)
     saltenv = minion["saltenv"]
     opts.update(
         id=minion["id"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import os
@@ -63,7 +64,8 @@ class Shop:
         nothing = f"{self.folders['cache']}/nothing"
         folders = {**self.folders, "states": nothing, "pillar": nothing, "tops": nothing}
         minion = {"id": "compile", "saltenv": "base", "grains": {}}
-        opts = {**highstate.minion_options(self.base, minion, folders), "module_dirs": []}
+        base = copy.deepcopy(self.base)
+        opts = {**highstate.minion_options(base, minion, folders), "module_dirs": []}
         highstate.compile_minion(opts, {})
         for kind, tag, dirs in _LOADERS:
             found = salt.loader._module_dirs(self.base, kind, tag, ext_type_dirs=dirs)
