@@ -55,6 +55,8 @@ class Shop:
         HOST.kinds = job["inside"]
         self.base = highstate.base_options(self.folders, job["master"])
         self._rehearse()
+        for saltenv in {minion["saltenv"] for minion in job["minions"]}:
+            self._lay_out(saltenv)
 
     def _rehearse(self) -> None:
         """Go through all of it with nothing in it, so that the forks find Salt's own parts loaded.
@@ -71,6 +73,16 @@ class Shop:
             found = salt.loader._module_dirs(self.base, kind, tag, ext_type_dirs=dirs)
             salt.loader.lazy.LazyLoader(found, self.base, tag=tag, pack={})
 
+    def _lay_out(self, saltenv: str) -> None:
+        """The minion's cache of files, as it would be with all of them in it."""
+        folder = f"{self.folders['cache']}/files/{saltenv}"
+        os.makedirs(folder)
+        tops = f"{self.folders['tops']}/{saltenv}/states"
+        for source in (tops, self.folders["states"]):
+            for name in os.listdir(source):
+                if not os.path.lexists(f"{folder}/{name}"):
+                    os.symlink(f"{source}/{name}", f"{folder}/{name}")
+
     def learn(self, modules: Mapping[str, str]) -> None:
         """Load modules of Salt that a fork had use for, for the forks to come."""
         patches.preload({str(k): str(v) for k, v in modules.items()})
@@ -84,6 +96,7 @@ class Shop:
         inside = self.job["inside"]
         roots = {self.folders[kind]: inside[kind] for kind in ("states", "pillar")}
         roots.update({outside: inner for outside, inner in self.job["mapped"]})
+        roots[f"{self.folders['cache']}/files/{minion['saltenv']}"] = inside["states"]
         for kind in ("states", "pillar"):
             link = f"{self.folders['tops']}/{minion['saltenv']}/{kind}/{topfile.BRANCH_TOP}"
             roots[link] = f"{inside[kind]}/top.sls"

@@ -29,6 +29,7 @@ import salt.utils.entrypoints
 import salt.utils.optsdict
 import salt.utils.path
 import salt.utils.systemd
+import salt.utils.url
 from salt.exceptions import SaltRenderError
 
 import salt
@@ -61,6 +62,7 @@ def install(code_folder: str | None) -> None:
     """Change Salt in this process, once. code_folder: where compiled templates are kept."""
     _remember_listings()
     _remember_modules()
+    _serve_in_place()
     _remember_templates(code_folder)
     _answer_for_the_host()
     _let_grains_decide()
@@ -246,6 +248,32 @@ def _remember_listings() -> None:
         return found[group, name]
 
     salt.utils.entrypoints.iter_entry_points = iter_entry_points
+
+
+def _serve_in_place() -> None:
+    """A minion copies each file that it is served into its cache, and compares hashes every time.
+
+    Here the cache is laid out beforehand (`onefork.Shop`), as links into the tree.
+    """
+    real = salt.fileclient.FSClient.get_file
+
+    def get_file(
+        self: Any,
+        path: str,
+        dest: str = "",
+        makedirs: bool = False,  # noqa: FBT001, FBT002
+        saltenv: str = "base",
+        gzip: Any = None,
+        cachedir: str | None = None,
+    ) -> Any:
+        plain, env = salt.utils.url.split_env(path)
+        folder = f"{self.opts['cachedir']}/files/{env or saltenv}"
+        if dest != "" or cachedir is not None or not os.path.isdir(folder):
+            return real(self, path, dest, makedirs, saltenv, gzip, cachedir)
+        found = self._channel.fs.find_file(self._check_proto(plain), env or saltenv)
+        return f"{folder}/{found['rel']}" if found.get("path") else False
+
+    salt.fileclient.FSClient.get_file = get_file
 
 
 def _remembered_list(listed: Callable[..., Any]) -> Callable[..., Any]:

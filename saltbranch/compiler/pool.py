@@ -21,6 +21,7 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
 
 _START = 60  # seconds for loading Salt; one or two are usual
+_FEWEST = 10  # minions that make up for the time that another worker takes to load Salt
 _SHARE = 500
 """Minions for one worker at most: what it hands out must not pile up."""
 
@@ -131,7 +132,8 @@ def compile_fleet(
 
 def _shares(minions: list[Minion], jobs: int) -> list[list[Minion]]:
     """Each of one saltenv, for what the master serves at a path is different for the next."""
-    size = max(1, min(_SHARE, -(-len(minions) // max(1, jobs))))
+    workers = max(1, min(jobs, len(minions) // _FEWEST))
+    size = max(1, min(_SHARE, -(-len(minions) // workers)))
     shares = []
     for saltenv in dict.fromkeys(m.saltenv for m in minions):
         own = [m for m in minions if m.saltenv == saltenv]

@@ -242,7 +242,7 @@ CLEAR = {
     "no match": ({"salt/top.sls": "base:\n  other:\n    - all\n"}, "no target in the top file", "ok"),
     "a missing pillar sls": ({"pillar/top.sls": "base:\n  '*':\n    - gone\n"}, "'gone'", "partial"),
     "a missing sls": ({"salt/top.sls": "base:\n  '*':\n    - all\n    - gone\n"}, "'gone'", "partial"),
-    "an unknown renderer": ({"salt/all.sls": "#!nosuch\nx: y\n"}, "nosuch", "partial"),
+    "an unknown renderer": ({"salt/all.sls": "#!nosuch\nx: y\n"}, "nosuch", "failed"),
     "broken YAML": ({"salt/all.sls": "a:\n b\n  c: [\n"}, "all", "failed"),
 }  # fmt: skip
 
