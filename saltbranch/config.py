@@ -85,6 +85,14 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     overridable: list[str] = []
 
 
+class IgnoreModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry below `ignore:`: differences that all of its globs match are not shown."""
+
+    state: str = "*"
+    sls: str = "*"
+    argument: str | None = None
+
+
 class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The keys of saltbranch.yaml; also the source of its JSON schema."""
 
@@ -101,6 +109,8 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     tickets: str | None = None
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
+    fleet: str = "cache"
+    ignore: list[IgnoreModel] = []
     saltenvs: dict[str, SaltenvModel] | None = None
 
 
@@ -144,6 +154,8 @@ class Config(msgspec.Struct, frozen=True):
     tickets: str | None = None
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
+    fleet: str = "cache"
+    ignore: tuple[IgnoreModel, ...] = ()
 
     def saltenv(self, name: str) -> Saltenv:
         """The saltenv called `name`. Raises ConfigError naming the nearest match."""
@@ -329,6 +341,8 @@ def build(
         tickets=source.tickets,
         flow=source.flow,
         hooks=source.hooks,
+        fleet=source.fleet,
+        ignore=tuple(source.ignore),
     )
 
 

@@ -133,6 +133,31 @@ def cached(opts: Mapping[str, Any], minion_id: str, pillarenv: str) -> tuple[Any
     return grains or old.get("grains") or None, pillar or old.get("pillar") or None
 
 
+def cached_minions(opts: Mapping[str, Any]) -> list[str]:
+    """The ids of the minions whose grains the master remembers. Raises SaltError."""
+    import salt.cache
+    import salt.exceptions
+
+    try:
+        cache = salt.cache.factory(opts)
+        old = [m for m in cache.list("minions") if cache.contains(f"minions/{m}", "data")]
+        return sorted({*cache.list("grains"), *old})
+    except (salt.exceptions.SaltException, OSError, ValueError) as err:
+        raise SaltError(
+            f"cannot read which minions the master remembers: {err}",
+            hint="run saltbranch as the user of the salt-master, or set fleet: to a folder",
+        ) from err
+
+
+def version() -> str:
+    """Salt's version, "" without Salt."""
+    try:
+        import salt.version
+    except ImportError:
+        return ""
+    return str(salt.version.__version__)
+
+
 class TopEvaluator:
     """A top file evaluated for one minion by Salt's own template and match code.
 

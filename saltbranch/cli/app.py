@@ -16,7 +16,8 @@ _MODULES = {
     "init": "init", "sync": "sync", "status": "status", "promote": "promote", "why-not": "hold",
     "hold": "hold", "unhold": "hold", "rollback": "hold", "feature": "flow", "release": "flow", "hotfix": "flow",
     "backmerge": "flow", "flow": "flow", "history": "history", "where": "where", "changelog": "changelog",
-    "explain": "explain", "doctor": "doctor", "check": "check", "install": "install", "uninstall": "install",
+    "explain": "explain", "doctor": "doctor", "check": "check", "diff": "diff", "fleet": "fleet",
+    "install": "install", "uninstall": "install",
     "prune": "prune", "demo": "demo", "schema": "schema",
 }  # fmt: skip
 

@@ -24,7 +24,15 @@ MODULES = {
 RESERVED = {
     "git": ("history",),
     "gitdb": ("history",),
-    "salt": ("saltmaster", "saltsyntax", "ext.", "demo."),
+    "salt": (
+        "saltmaster",
+        "saltsyntax",
+        "compiler.highstate",
+        "compiler.onefork",
+        "compiler.patches",
+        "ext.",
+        "demo.",
+    ),  # fmt: skip
     "typer": ("cli.",),
     "click": ("cli.",),
     "rich": ("cli.",),
@@ -46,7 +54,8 @@ LAYERS = (
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
 PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config",
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
-        "strictyaml", "checks.", "checkreport.")  # fmt: skip
+        "strictyaml", "checks.", "checkreport.",
+        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

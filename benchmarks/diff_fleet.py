@@ -1,0 +1,197 @@
+"""How long `saltbranch diff` takes for a large fleet, beside ``salt-call``, which it must agree with.
+
+    PYTHONPATH=. ./dev run python benchmarks/diff_fleet.py [--minions 1000] [--compare 50]
+
+The sample repository is grown to about 100 sls files and 20 roles. CPU time is that of all children.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.pool import Spent, compile_fleet
+from tests.git.remote import Content
+from tests.salt.compiling import Lab, minion, sample_files
+
+ROLES = 20
+EACH = 4
+
+
+def grown() -> dict[str, Content]:
+    """The sample with a role of its own for every 20th minion, four sls files in each."""
+    files = sample_files()
+    top, pillar_top = (files[f"{f}/top.sls"] for f in ("salt", "pillar"))
+    assert isinstance(top, bytes) and isinstance(pillar_top, bytes)
+    for r in range(ROLES):
+        name = f"r{r:02}"
+        target = f"\n  'roles:{name}':\n    - match: grain\n    - grown.{name}\n"
+        top, pillar_top = top + target.encode(), pillar_top + target.encode()
+        files[f"pillar/grown/{name}.sls"] = _pillar(name).encode()
+        files[f"salt/grown/{name}/map.jinja"] = _map(name).encode()
+        inner = [f"part{p}" for p in range(EACH)]
+        include = "include:\n" + "".join(f"  - grown.{name}.{p}\n" for p in inner)
+        files[f"salt/grown/{name}/init.sls"] = include.encode()
+        for p in inner:
+            files[f"salt/grown/{name}/{p}.sls"] = _states(name, p).encode()
+            files[f"salt/grown/{name}/files/{p}.conf"] = (
+                f"{name} {p} {{{{ grains.id }}}}\n".encode()
+            )
+    return {**files, "salt/top.sls": top, "pillar/top.sls": pillar_top}
+
+
+def _pillar(name: str) -> str:
+    return "{% from 'saltenvs.jinja' import here with context %}\n" + yaml.safe_dump(
+        {name: {"users": [f"{name}u{n}" for n in range(4)], "port": 8000, "token": f"t-{name}"}}
+    )
+
+
+def _map(name: str) -> str:
+    return (
+        f"{{%- set settings = salt['grains.filter_by']({{'Debian': {{'dir': '/etc/{name}'}},"
+        f" 'RedHat': {{'dir': '/etc/sysconfig/{name}'}}}}, default='Debian',"
+        f" merge=salt['pillar.get']('{name}:lookup', {{}})) -%}}\n"
+    )
+
+
+def _states(name: str, part: str) -> str:
+    return (
+        f"{{% from 'grown/{name}/map.jinja' import settings with context %}}\n"
+        f"{{% set own = pillar['{name}'] %}}\n"
+        f"{name}-{part}-package:\n  pkg.installed:\n    - name: {name}-{part}\n\n"
+        f"{{% for user in own.users %}}\n{name}-{part}-{{{{ user }}}}:\n  file.managed:\n"
+        f"    - name: {{{{ settings.dir }}}}/{part}/{{{{ user }}}}.conf\n"
+        f"    - source: salt://grown/{name}/files/{part}.conf\n    - template: jinja\n"
+        f"    - context: {{{{ {{'port': own.port}} | json }}}}\n"
+        f"    - require:\n      - pkg: {name}-{part}-package\n"
+        f"    - watch_in:\n      - service: {name}-{part}-service\n{{% endfor %}}\n\n"
+        f"{name}-{part}-service:\n  service.running:\n    - name: {name}-{part}\n    - enable: True\n"
+    )
+
+
+def children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime + own.ru_utime + own.ru_stime
+
+
+class Stopwatch:
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.monotonic(), children_cpu()
+
+    def read(self) -> tuple[float, float]:
+        return time.monotonic() - self.wall, children_cpu() - self.cpu
+
+
+def write_site(folder: Path, lab: Lab, grains: dict[str, object]) -> Path:
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "-q", lab.remote.path, clone], check=True)
+    (clone / "fleet").mkdir()
+    for name, own in grains.items():
+        (clone / "fleet" / f"{name}.yaml").write_text(yaml.safe_dump({"grains": own}))
+    config = {
+        "remote": str(lab.remote.path),
+        "root": str(folder / "no-root"),
+        "salt_config": "/nonexistent",
+        "fleet": "fleet",
+        "saltenvs": {"test": {"branch": "master", "minions": ["*"]}},
+    }
+    (clone / "saltbranch.yaml").write_text(yaml.safe_dump(config))
+    return clone
+
+
+def run_diff(
+    clone: Path, one: str, other: str, folder: Path
+) -> tuple[float, float, dict[str, Any]]:
+    program = "from saltbranch.entry import main; main()"
+    watch = Stopwatch()
+    argv = [sys.executable, "-c", program, "diff", one, other, "--json"]
+    env = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(argv, cwd=clone, capture_output=True, env=env, check=False)
+    if not done.stdout:
+        raise SystemExit(done.stderr.decode())
+    wall, cpu = watch.read()
+    result = json.loads(done.stdout)
+    # The sandbox's processes are no children of ours for the kernel: they say it themselves.
+    return wall, cpu + result["spent"]["cpu"], result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minions", type=int, default=1000)
+    parser.add_argument("--compare", type=int, default=50)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    try:
+        measure(folder, options.minions, options.compare)
+    finally:
+        shutil.rmtree(folder)
+
+
+def measure(folder: Path, number: int, compare: int) -> None:
+    lab = Lab(folder, grown())
+    first = lab.remote.head("master")
+    fleet = [
+        minion(f"m{n:04}", ["web" if n % 2 else "db", f"r{n % ROLES:02}"]) for n in range(number)
+    ]
+    clone = write_site(folder, lab, {m.id: dict(m.grains) for m in fleet})
+    lab.commit({"README": b"no minion reads it\n"})
+    second = lab.remote.head("master")
+    lab.commit(
+        {"salt/grown/r07/part1.sls": _states("r07", "part1").encode() + b"\nnew:\n  test.nop\n"}
+    )
+    third = lab.remote.head("master")
+    subprocess.run(["git", "fetch", "-q"], cwd=clone, check=True)
+    sls = sum(path.endswith(".sls") for path in lab.tree().entries)
+    print(f"{number} minions, {ROLES} roles, {sls} sls files")
+    wall, cpu, result = run_diff(clone, first, second, folder)
+    print(
+        f"cold, one side: {wall:.1f} s wall, {cpu:.1f} s CPU, {1000 * cpu / number:.0f} ms CPU a"
+        f" minion, at most {result['spent']['memory']:.0f} MiB a process"
+    )
+    wall, cpu, result = run_diff(clone, first, second, folder)
+    print(f"warm, nothing that a minion reads changed: {wall:.2f} s wall, {cpu:.2f} s CPU")
+    wall, cpu, result = run_diff(clone, first, third, folder)
+    groups = result["groups"]
+    print(
+        f"warm, one role changed: {wall:.2f} s wall, {cpu:.2f} s CPU,"
+        f" {sum(len(g['minions']) for g in groups)} minions differ"
+    )
+    if compare:
+        against_salt_call(lab, fleet, compare)
+
+
+def against_salt_call(lab: Lab, fleet: list, compare: int) -> None:  # type: ignore[type-arg]
+    chosen = random.Random(1).sample(fleet, min(compare, len(fleet)))
+    watch, spent = Stopwatch(), Spent()
+    ours = compile_fleet(
+        lab.frame, lab.tree(), chosen, jobs=2, cache=CompileCache(None), plain=True, spent=spent
+    )
+    wall, cpu = watch.read()
+    cpu += spent.cpu
+    chunks = sum(len(r.low) for r in ours.values()) / len(chosen)
+    print(f"{len(chosen)} minions, {chunks:.0f} chunks each: {wall:.1f} s wall, {cpu:.1f} s CPU")
+    watch = Stopwatch()
+    same = sum(ours[m.id].low == lab.salt_call(m, "state.show_lowstate") for m in chosen)
+    wall, theirs = watch.read()
+    print(
+        f"the same by salt-call: {wall:.1f} s wall, {theirs:.1f} s CPU ({theirs / cpu:.1f} times as much)"
+    )
+    print(f"{same} of {len(chosen)} are equal chunk by chunk, arguments and order included")
+
+
+if __name__ == "__main__":
+    main()

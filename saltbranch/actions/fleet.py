@@ -1,0 +1,233 @@
+"""fleet: which minions results are computed for, and writing down what the master knows of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from saltbranch import files, fleet, saltmaster
+from saltbranch.actions import prepare
+from saltbranch.commitsource import CommitSource
+from saltbranch.compiler.model import Minion
+from saltbranch.config import Config
+from saltbranch.errors import ConfigError, SaltError, UsageError
+from saltbranch.git import Git
+from saltbranch.locate import clone_root
+from saltbranch.mirror import Mirror
+from saltbranch.saltmaster import MasterOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a verb works: the configuration, the repository and the master, if there is one here."""
+
+    config: Config
+    repository: CommitSource
+    master: MasterOptions
+
+    @property
+    def groups(self) -> Mapping[str, Any]:
+        """The minions of every saltenv."""
+        return {s.name: s.minions for s in self.config.saltenvs}
+
+
+def open_place(config_path: str) -> Place:
+    """The mirror where a master was set up, the clone around the configuration otherwise.
+
+    Raises ConfigError, SaltError, GitError.
+    """
+    root = prepare.open_root(config_path, write=False)
+    mirror = Mirror(root) if root else None
+    if mirror and mirror.exists():
+        config = prepare.load_config(config_path, mirror, mirror.branches())
+        repository = CommitSource(mirror.git, is_clone=False)
+    else:
+        clone = clone_root(os.path.dirname(config_path)) or clone_root(os.getcwd())
+        if clone is None:
+            raise ConfigError(
+                f"there is neither a mirror at the root that {config_path} names nor a clone here",
+                hint="run saltbranch sync on the master, or stand in a clone of the repository",
+            )
+        repository = CommitSource(Git(clone, work_tree=True), is_clone=True)
+        config = prepare.load_config(config_path, Mirror("/nonexistent"), {})
+    return Place(config, repository, saltmaster.read(config.salt_config))
+
+
+@dataclass(frozen=True, slots=True)
+class FleetResult:
+    """The fleet. unclaimed: minions that no saltenv claims, or more than one. source: a folder, or
+    ``the master's cache``.
+    """
+
+    source: str
+    minions: tuple[Minion, ...]
+    unclaimed: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, without grains and pillar."""
+        return {
+            "version": 1,
+            "source": self.source,
+            "minions": [
+                {
+                    "id": m.id,
+                    "saltenv": m.saltenv,
+                    "recorded": m.recorded,
+                    "source": m.source,
+                    "grains": len(m.grains),
+                    "pillar": sorted(map(str, m.pillar)),
+                    "returns": sorted(map(str, m.returns)),
+                }
+                for m in self.minions
+            ],
+            "unclaimed": list(self.unclaimed),
+        }
+
+
+def load(place: Place) -> FleetResult:
+    """Every minion of the configured fleet. Raises ConfigError, SaltError."""
+    wanted = place.config.fleet
+    nodegroups = place.master.nodegroups
+    if wanted == "cache":
+        return _from_cache(place)
+    folder = _folder(place, wanted)
+    minions = fleet.read_folder(folder, place.groups, nodegroups)
+    known = {m.id for m in minions}
+    names = (n[: -len(".yaml")] for n in os.listdir(folder) if n.endswith(".yaml") and n[0] != ".")
+    unclaimed = tuple(sorted(n for n in names if n not in known))
+    return FleetResult(folder, tuple(minions), unclaimed)
+
+
+def _folder(place: Place, wanted: str) -> str:
+    """`fleet:` as a folder on disk; beside the configuration, or in the clone that is worked in."""
+    candidates = [wanted] if os.path.isabs(wanted) else []
+    if not candidates:
+        candidates = [f"{os.path.dirname(place.config.path)}/{wanted}"]
+        clone = clone_root(os.getcwd())
+        candidates += [f"{clone}/{wanted}"] if clone else []
+        candidates += [
+            f"{place.config.root}/checkouts/{s.dirname}/{wanted}"
+            for s in place.config.saltenvs
+            if s.branch == place.config.model_branch
+        ]
+    for folder in candidates:
+        if os.path.isdir(folder):
+            return folder
+    raise ConfigError(
+        f"fleet: there is no folder {' nor '.join(candidates)}",
+        hint="write it with: saltbranch fleet record DIR, or set fleet: cache",
+    )
+
+
+def _from_cache(place: Place) -> FleetResult:
+    if not place.master.exists:
+        raise ConfigError(
+            f"fleet: cache, but there is no salt-master here ({place.config.salt_config})",
+            hint="set fleet: to a folder of files that `saltbranch fleet record` wrote on the master",
+        )
+    minions, unclaimed = [], []
+    for minion_id in saltmaster.cached_minions(place.master.opts):
+        grains, _ = saltmaster.cached(place.master.opts, minion_id, "")
+        if not grains:
+            continue
+        data = {"grains": grains, "recorded": _age_of(place.master, minion_id)}
+        made = fleet.made(minion_id, data, place.groups, place.master.nodegroups, source="cache")
+        if made:
+            minions.append(made)
+        else:
+            unclaimed.append(minion_id)
+    return FleetResult("the master's cache", tuple(minions), tuple(unclaimed))
+
+
+def _age_of(master: MasterOptions, minion_id: str) -> float | None:
+    for path in (f"grains/{minion_id}.p", f"minions/{minion_id}/data.p"):
+        try:
+            return os.stat(f"{master.cachedir}/{path}").st_mtime
+        except OSError:
+            continue
+    return None
+
+
+def choose(place: Place, wanted: Sequence[str], saltenv: str | None) -> list[Minion]:
+    """The minions of the fleet that are meant. Raises UsageError, ConfigError, SaltError."""
+    if saltenv is not None:
+        place.config.saltenv(saltenv)
+    return fleet.choose(load(place).minions, wanted, saltenv)
+
+
+def show(
+    config_path: str, *, wanted: Sequence[str] = (), saltenv: str | None = None
+) -> FleetResult:
+    """The fleet, for `fleet list`. Raises ConfigError, SaltError, UsageError."""
+    place = open_place(config_path)
+    found = load(place)
+    if not wanted and saltenv is None:
+        return found
+    chosen = fleet.choose(found.minions, wanted, saltenv)
+    return dataclasses.replace(found, minions=tuple(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What `fleet record` did: files written, and those that said the same already."""
+
+    folder: str
+    written: tuple[str, ...]
+    unchanged: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "version": 1,
+            "folder": self.folder,
+            "written": list(self.written),
+            "unchanged": self.unchanged,
+        }
+
+
+def record(config_path: str, folder: str, *, wanted: Sequence[str] = ()) -> Recorded:
+    """Write what the master remembers of every minion to ``folder/<minion id>.yaml``.
+
+    Grains that look like secrets by name are left out; `pillar` and `returns` that somebody wrote
+    there are kept. Raises ConfigError, SaltError, UsageError.
+    """
+    place = open_place(config_path)
+    chosen = fleet.choose(_from_cache(place).minions, wanted, None)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        written = [m.id for m in chosen if _write(folder, m)]
+    except OSError as err:
+        raise SaltError(f"cannot write {folder}: {err.strerror}") from err
+    return Recorded(folder, tuple(written), len(chosen) - len(written))
+
+
+def _write(folder: str, minion: Minion) -> bool:
+    if "/" in minion.id or minion.id.startswith("."):
+        raise UsageError(f"{minion.id!r} is no minion id")
+    path = f"{folder}/{minion.id}.yaml"
+    before: dict[str, Any] = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            loaded = yaml.safe_load(file)
+        before = loaded if isinstance(loaded, dict) else {}
+    grains = yaml.safe_load(yaml.safe_dump(_plain(fleet.without_secrets(minion.grains))))
+    if before.get("grains") == grains:
+        return False
+    data = {**before, "grains": grains, "recorded": int(minion.recorded or time.time())}
+    text = yaml.safe_dump(data, sort_keys=True, default_flow_style=False, width=1000)
+    files.write_atomic(path, text, mode=0o644)
+    return True
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(v) for v in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

@@ -1,0 +1,150 @@
+"""``saltbranch diff``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from saltbranch import files
+from saltbranch.actions.diff import diff as diff_action
+from saltbranch.cli import diff_markup, diff_text, progress
+from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json, saltenv_names
+from saltbranch.errors import SaltbranchError, UsageError
+from saltbranch.fleetdiff import FleetDiff
+
+_STYLES = {"head": "bold", "add": "green", "remove": "red", "change": "yellow", "note": "dim",
+           "error": "red"}  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `app`."""
+    app.command("diff")(_diff)
+
+
+MinionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--minions",
+        metavar="GLOB|@FILE",
+        help="Only these minions: globs of ids, or a file with an id on each line.",
+        show_default=False,
+    ),
+]
+
+
+def _diff(
+    refs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A [B]",
+            help="Saltenvs, branches, tags or commits, the old one first. One saltenv alone: what"
+            " promoting into it would change.",
+            autocompletion=saltenv_names,
+        ),
+    ],
+    config: ConfigOption = None,
+    minions: MinionsOption = None,
+    saltenv: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SALTENV",
+            help="Only the minions of this saltenv. Otherwise of the one that A is, or B; else all.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Write Markdown, short enough for a comment.")
+    ] = False,
+    as_html: Annotated[bool, typer.Option("--html", help="Write one HTML page.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write all of it to this file.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Processes; all cores otherwise.", show_default=False
+        ),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Use results of earlier runs.")
+    ] = True,
+) -> int:
+    """Show what a commit changes for every minion: states, files and pillar, before it is merged.
+
+    Pillar and highstate of every minion of the fleet are compiled on both sides, in a sandbox, and
+    compared. Pillar values are never shown. Exit 0: the same; 3: different; 20: some minion could not
+    be compiled wholly; 1: none could.
+
+    \b
+    Examples:
+      saltbranch diff prod                      what promoting into prod would change
+      saltbranch diff prod stage --minions 'web*'
+      saltbranch diff v1.4 develop --json | jq '.groups[].minions'
+      saltbranch diff prod --markdown -o diff.md
+    """
+    if sum((as_json, markdown, as_html)) > 1:
+        raise UsageError("only one of --json, --markdown and --html can be written")
+    quiet = as_json or not sys.stderr.isatty()
+    with progress.shown(enabled=not quiet) as say:
+
+        def step(done: int, total: int) -> None:
+            if say:
+                say(f"Compiling: {100 * done // max(1, total)}%")
+
+        result = diff_action(
+            config_path(config),
+            refs,
+            minions=minions or (),
+            saltenv=saltenv,
+            jobs=jobs,
+            cache=cache,
+            progress=step,
+        )
+    text = _text(result, as_json=as_json, markdown=markdown, as_html=as_html)
+    if output:
+        _write(output, text)
+    if as_json and not output:
+        print_json(result.as_dict())
+    elif markdown:
+        sys.stdout.write(diff_markup.markdown(result, whole=output))
+    elif as_html and not output:
+        sys.stdout.write(text)
+    elif not as_json and not as_html:
+        _show(result)
+    return result.exit_code
+
+
+def _text(result: FleetDiff, *, as_json: bool, markdown: bool, as_html: bool) -> str:
+    if as_json:
+        return json.dumps(result.as_dict(), indent=2) + "\n"
+    if markdown:
+        return diff_markup.markdown(result, limit=None)
+    if as_html:
+        return diff_markup.page(result)
+    return "".join(f"{text}\n" for _, text in diff_text.lines(result))
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        files.write_atomic(path, text, mode=0o640)
+    except OSError as err:
+        raise SaltbranchError(f"cannot write {path}: {err.strerror}") from err
+
+
+def _show(result: FleetDiff) -> None:
+    console = Console(highlight=False)
+    for style, text in diff_text.lines(result):
+        console.print(Text(text, style=_STYLES.get(style, "")), soft_wrap=True)

@@ -1,0 +1,152 @@
+"""Results of compiling, kept by the content of everything that they were made from.
+
+An entry is found by the minion (its grains, pillar and returns), the options, Salt's version and ours,
+and counts for a tree in which every file that was read, or looked for and not found, is the same. So a
+commit that touches nothing of a minion costs it nothing, whatever the branch. Entries are private
+(they hold names of pillar keys, never values) and written by rename, so runs may share the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from saltbranch.compiler.model import FORMAT, Compiled, Minion, compiled_from, digest
+from saltbranch.compiler.tree import Tree
+
+_VARIANTS = 6
+"""How many trees' results are kept for one minion: a few branches and the last commits of each."""
+_LARGEST = 512 << 20
+_DAY = 86400
+
+
+class CompileCache:
+    """The folder `path`; made when it is first written to."""
+
+    def __init__(self, path: str | None) -> None:
+        """path: None for a cache that keeps nothing."""
+        self.path = path
+        self.hits = 0
+        self._key: str | None = None
+
+    def key(self) -> str:
+        """The secret with which values are made digests: the same as long as the cache lives."""
+        if self._key is None:
+            self._key = self._stored_key() if self.path else secrets.token_hex(32)
+        return self._key
+
+    def _stored_key(self) -> str:
+        name = f"{self.path}/key"
+        for _ in range(2):
+            try:
+                with open(name, encoding="ascii") as file:
+                    text = file.read().strip()
+                if len(text) == 64:
+                    return text
+            except OSError:
+                pass
+            self._make()
+            fresh = f"{name}.{os.getpid()}"
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+            try:
+                os.link(fresh, name)  # whoever comes first
+            except FileExistsError:
+                pass
+            os.unlink(fresh)
+        return secrets.token_hex(32)
+
+    def _make(self) -> None:
+        if self.path:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            os.chmod(self.path, 0o700)
+
+    def get(self, base: str, tree: Tree) -> Compiled | None:
+        """The result kept for `base` (see `base_of`) that holds for `tree`."""
+        for name in self._names(base):
+            entry = self._read(name)
+            if entry and tree.holds(entry["state"]):
+                try:
+                    result = compiled_from(entry["result"])
+                except (KeyError, TypeError, ValueError):
+                    continue
+                self.hits += 1
+                return result
+        return None
+
+    def put(self, base: str, tree: Tree, result: Compiled) -> None:
+        """Keep `result`, which was made from `tree`."""
+        if self.path is None or result.low is not None:
+            return
+        entry = {"state": tree.state_of(result.reads), "result": result.as_dict()}
+        text = json.dumps(entry)
+        folder = self._folder(base)
+        name = f"{folder}/{digest(entry['state'])[:32]}"
+        try:
+            self._make()
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            fresh = f"{name}.{os.getpid()}.new"
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(text)
+            os.rename(fresh, name)
+            for old in self._names(base)[_VARIANTS:]:
+                os.unlink(old)
+        except OSError:
+            pass  # a cache that cannot be written is no reason to fail
+
+    def tidy(self) -> None:
+        """Remove what was not used for a month, and the oldest while all of it is too large."""
+        if self.path is None:
+            return
+        found = []
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                if name != "key":
+                    try:
+                        info = os.stat(f"{folder}/{name}")
+                        found.append((info.st_mtime, info.st_size, f"{folder}/{name}"))
+                    except OSError:
+                        continue
+        total = sum(size for _, size, _ in found)
+        for when, size, name in sorted(found):
+            if total <= _LARGEST and when > time.time() - 30 * _DAY:
+                break
+            total -= size
+            try:
+                os.unlink(name)
+            except OSError:
+                pass
+
+    def _folder(self, base: str) -> str:
+        return f"{self.path}/{base[:2]}/{base[2:40]}"
+
+    def _names(self, base: str) -> list[str]:
+        """The entries of `base`, the one used last first."""
+        if self.path is None:
+            return []
+        found = []
+        try:
+            with os.scandir(self._folder(base)) as entries:
+                for entry in entries:
+                    if not entry.name.endswith(".new"):
+                        found.append((entry.stat().st_mtime, entry.path))
+        except OSError:
+            return []
+        return [path for _, path in sorted(found, reverse=True)]
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            with open(name, encoding="utf-8") as file:
+                entry = json.load(file)
+        except (OSError, ValueError):
+            return None
+        return entry if isinstance(entry, dict) and isinstance(entry.get("state"), dict) else None
+
+
+def base_of(minion: Minion, frame: Mapping[str, Any]) -> str:
+    """What a result depends on apart from files. frame: options, versions, top file text, key."""
+    return digest([FORMAT, minion.as_job(), dict(frame)])

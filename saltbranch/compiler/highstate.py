@@ -1,0 +1,210 @@
+"""One minion's pillar and low chunks, made by Salt's own classes with nothing left from before.
+
+The steps are those of `salt.state.BaseHighState.compile_low_chunks`, taken apart so that a mistake in
+one sls file costs that file and is named, and so that a top file that fails to render is an error
+(Salt logs it and goes on with no states).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import salt.config
+import salt.exceptions
+import salt.pillar
+import salt.state
+import salt.utils.dictupdate
+
+# Options of the master that change what comes out; everything else is a minion's default.
+MASTER_OPTIONS = (
+    "nodegroups", "renderer", "renderer_blacklist", "renderer_whitelist", "jinja_env",
+    "jinja_sls_env", "jinja_trim_blocks", "jinja_lstrip_blocks", "pillar_source_merging_strategy",
+    "pillar_merge_lists", "pillar_includes_override_sls", "state_aggregate", "state_auto_order",
+    "hash_type", "file_ignore_regex", "file_ignore_glob", "allow_undefined", "failhard",
+)  # fmt: skip
+
+
+def base_options(folders: Mapping[str, str], master: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that all minions share. folders: `states`, `pillar`, `tops` and `cache`."""
+    overrides = {
+        "id": "compile",
+        "root_dir": "/",
+        "conf_file": f"{folders['cache']}/minion",
+        "cachedir": folders["cache"],
+        "extension_modules": f"{folders['cache']}/extmods",
+        "pki_dir": f"{folders['cache']}/pki",
+        "sock_dir": f"{folders['cache']}/run",
+        "file_client": "local",
+        "local": True,
+        "module_dirs": [folders["states"]],
+        "autoload_dynamic_modules": False,
+        "enable_fqdns_grains": False,
+        "gpg_decrypt_must_succeed": False,
+        "ext_pillar": [],
+        "pillar_cache": False,
+        "multiprocessing": False,
+        "fileserver_followsymlinks": True,
+        **{key: master[key] for key in MASTER_OPTIONS if key in master},
+    }
+    opts: dict[str, Any] = salt.config.apply_minion_config(
+        overrides, salt.config.DEFAULT_MINION_OPTS.copy(), minion_id="compile"
+    )
+    return opts
+
+
+def minion_options(
+    base: Mapping[str, Any], minion: Mapping[str, Any], folders: Mapping[str, str]
+) -> dict[str, Any]:
+    """The options of one minion. What is inside `base` is shared: for a fork that ends after it."""
+    opts = dict(base)
+    saltenv = minion["saltenv"]
+    opts.update(
+        id=minion["id"],
+        saltenv=saltenv,
+        pillarenv=saltenv,
+        grains={**copy.deepcopy(minion["grains"]), "id": minion["id"]},
+        file_roots={saltenv: [f"{folders['tops']}/{saltenv}/states", folders["states"]]},
+        pillar_roots={saltenv: [f"{folders['tops']}/{saltenv}/pillar", folders["pillar"]]},
+    )
+    return opts
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What Salt made of it. chunks: None when there are none to speak of."""
+
+    pillar: dict[str, Any] = field(default_factory=dict)
+    chunks: list[dict[str, Any]] | None = None
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    states_matched: bool = True
+
+
+class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
+    """Salt's, with the stand-in for what external pillars would add, and with reasons."""
+
+    def __init__(self, *args: Any, stand_in: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stand_in = stand_in
+        self.matched: dict[str, Any] = {}
+
+    def top_matches(self, top: Any, reload: bool = False) -> Any:  # noqa: FBT001, FBT002
+        self.matched = super().top_matches(top, reload)
+        return self.matched
+
+    def ext_pillar(self, pillar: Any, errors: Any = None) -> Any:
+        if self.stand_in:
+            pillar = salt.utils.dictupdate.merge(
+                pillar,
+                copy.deepcopy(dict(self.stand_in)),
+                self.merge_strategy,
+                self.opts.get("renderer", "yaml"),
+                self.opts.get("pillar_merge_lists", False),
+            )
+        return pillar, errors or []
+
+
+def compile_minion(opts: dict[str, Any], stand_in: Mapping[str, Any]) -> Outcome:
+    """Pillar and low chunks of the minion that `opts` are about. Raises nothing of Salt's."""
+    outcome = Outcome()
+    _compile_pillar(opts, stand_in, outcome)
+    if opts.get("pillar") is None:
+        return outcome
+    try:
+        with salt.state.HighState(opts, initial_pillar=outcome.pillar) as highstate:
+            _compile_states(highstate, outcome)
+    except Exception as err:
+        outcome.errors.append(f"states: {reason(err)}")
+    return outcome
+
+
+def _compile_pillar(opts: dict[str, Any], stand_in: Mapping[str, Any], outcome: Outcome) -> None:
+    try:
+        compiler = _Pillar(
+            opts,
+            opts["grains"],
+            opts["id"],
+            opts["saltenv"],
+            pillarenv=opts["pillarenv"],
+            stand_in=stand_in,
+        )
+        compiler.opts["pillar_safe_render_error"] = False  # say why; masked on the way out
+        pillar = compiler.compile_pillar()
+    except Exception as err:
+        outcome.errors.append(f"pillar: {reason(err)}")
+        pillar = copy.deepcopy(dict(stand_in))
+    else:
+        if not any(compiler.matched.values()):
+            outcome.notes.append("no target in the pillar top file matches this minion")
+    for error in pillar.pop("_errors", []):
+        outcome.errors.append(f"pillar: {shortened(str(error))}")
+    outcome.pillar = pillar
+    opts["pillar"] = pillar
+
+
+def _compile_states(highstate: Any, outcome: Outcome) -> None:
+    try:
+        tops = highstate.get_tops()
+        top = highstate.merge_tops(tops)
+        problems = highstate.verify_tops(top)
+    except Exception as err:
+        outcome.errors.append(f"the top file does not render: {reason(err)}")
+        return
+    outcome.errors += [f"top file: {shortened(str(problem))}" for problem in problems]
+    try:
+        matches = highstate.top_matches(top)
+    except Exception as err:
+        outcome.errors.append(f"top file: {reason(err)}")
+        return
+    if not any(matches.values()):
+        outcome.states_matched = False
+        empty = not any(body for env in tops.values() for page in env for body in page.values())
+        outcome.notes.append(
+            "the top file names no states for any minion of this saltenv"
+            if empty
+            else "no target in the top file matches this minion"
+        )
+    high, errors = highstate.render_highstate(matches)
+    _finish(highstate.state, high, errors, outcome)
+
+
+def _finish(state: Any, high: Any, errors: list[Any], outcome: Outcome) -> None:
+    """From high data to low chunks (salt/state.py, compile_low_chunks), going on after errors."""
+    said = [*errors]
+    try:
+        high, more = state.reconcile_extend(high)
+        said += more
+        said += state.verify_high(high)
+        high, more = state.requisite_in(high)
+        said += more
+        high = state.apply_exclude(high)
+        chunks, more = state.compile_high_data(high)
+        said += more
+    except Exception as err:
+        if not said:
+            said.append(f"states: {reason(err)}")
+        chunks = []
+    outcome.errors += list(dict.fromkeys(shortened(str(error)) for error in said))
+    if chunks or not said:
+        outcome.chunks = chunks
+
+
+def reason(err: BaseException) -> str:
+    """The first thing that says what is wrong, without the text around it, which may be secret."""
+    return shortened(str(err) or type(err).__name__)
+
+
+def shortened(text: str) -> str:
+    """An error of Salt's without the excerpt of rendered text and without tracebacks."""
+    lines = []
+    for line in text.splitlines():
+        if line.strip() == "---" or line.startswith("Traceback (most recent"):
+            break
+        if line.strip():
+            lines.append(line.strip())
+    if not lines and text.strip():  # nothing but a traceback: its last line says it
+        lines = [text.strip().splitlines()[-1].strip()]
+    return " ".join(lines)[:600]

@@ -1,0 +1,140 @@
+"""Makes data of Salt plain, and hides what may be a secret, inside the sandbox already.
+
+A value of the pillar leaves it as a keyed digest. An argument of a state leaves it as it is only if
+everything in it stands literally in the sls file that the state comes from, which everybody who may
+read the state tree knows anyway; what a template put in may come from the pillar.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+SHORTEST_SECRET = 4
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON knows it; equal values stay equal, and different ones different."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else {"\0float": repr(value)}
+    if isinstance(value, (bytes, bytearray)):
+        return {"\0bytes": base64.b64encode(bytes(value)).decode()}
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value):
+            return {str(key): plain(item) for key, item in value.items()}
+        pairs = [[plain(key), plain(item)] for key, item in value.items()]
+        return {"\0map": sorted(pairs, key=lambda pair: json.dumps(pair[0], sort_keys=True))}
+    if isinstance(value, (set, frozenset)):
+        return {"\0set": sorted((plain(item) for item in value), key=json.dumps)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return {"\0" + type(value).__name__: _ADDRESS.sub("", str(value))}
+
+
+class Mask:
+    """Digests that tell equal from different and nothing else; `key` is secret."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def digest(self, value: Any) -> str:
+        """The keyed digest of plain data."""
+        text = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:32]
+
+    def pillar(self, data: Mapping[str, Any]) -> dict[str, str]:
+        """Path of every leaf, joined by ``:``, to the digest of its value."""
+        return {path: self.digest(value) for path, value in leaves(data)}
+
+    def argument(self, value: Any, source: str, secrets: frozenset[str]) -> Any:
+        """`value` if it may be shown, else its digest. source: the text of its sls file."""
+        if may_show(value, source, secrets):
+            return value
+        return {"masked": self.digest(value)}
+
+
+def leaves(data: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    """Path and value of every leaf; a list is one leaf, for its order has a meaning."""
+    if isinstance(data, dict) and data and not any(str(key).startswith("\0") for key in data):
+        for key, value in data.items():
+            yield from leaves(value, f"{path}:{key}" if path else str(key))
+    elif path:
+        yield path, data
+
+
+def texts(value: Any) -> Iterable[str]:
+    """Every text and number in plain data, keys aside."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+    elif isinstance(value, bool) or value is None:
+        return
+    else:
+        yield str(value)
+
+
+def keys(value: Any) -> Iterable[str]:
+    """Every key in plain data."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key)
+            yield from keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from keys(item)
+
+
+def secrets_of(pillar: Any) -> frozenset[str]:
+    """The texts of a pillar that are long enough to be looked for in other texts."""
+    found = set()
+    for text in texts(pillar):
+        for part in (text, *text.splitlines()):
+            if len(part.strip()) >= SHORTEST_SECRET:
+                found.add(part.strip())
+    return frozenset(found)
+
+
+_SECRET_NAME = re.compile(r"pass|secret|token|key|credential|private|pw|salt", re.IGNORECASE)
+_NOT_A_NAME = 20
+
+
+def hidden_in_names(pillar: Any) -> frozenset[str]:
+    """The values that must not even show in the ID of a state, where people put names and paths."""
+    found = set()
+    for path, value in leaves(pillar):
+        for text in texts(value):
+            looks_random = len(text) >= _NOT_A_NAME and not any(c in text for c in "/. @")
+            if len(text) >= SHORTEST_SECRET and (looks_random or _SECRET_NAME.search(path)):
+                found.add(text)
+    return frozenset(found)
+
+
+def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
+    """Whether all of `value` stands literally in `source` and none of it is a value of the pillar."""
+    for text in (*texts(value), *keys(value)):
+        if text in secrets:
+            return False
+        if any(line.strip() not in source for line in text.splitlines()):
+            return False
+    return True
+
+
+def redact(text: str, secrets: frozenset[str]) -> str:
+    """`text`, an error message, without values of the pillar."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret in text:
+            text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,158 @@
+"""What is compiled and what comes out: plain values that travel as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+FORMAT = 4
+"""Changes whenever a result would look different for the same input: old cache entries miss."""
+
+Outcome = Literal["ok", "partial", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Minion:
+    """A minion that is compiled for.
+
+    saltenv: the one that it belongs to. pillar: stands in for pillar that is not in the repository.
+    returns: what execution functions answer, by ``fun`` or ``fun(arguments)``. source: where the
+    grains come from; recorded: when they were, in seconds since 1970.
+    """
+
+    id: str
+    saltenv: str
+    grains: Mapping[str, Any]
+    pillar: Mapping[str, Any] = field(default_factory=dict)
+    returns: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    recorded: float | None = None
+
+    def as_job(self) -> dict[str, Any]:
+        """What the compiler has to know, and what a cached result depends on."""
+        return {
+            "id": self.id,
+            "saltenv": self.saltenv,
+            "grains": dict(self.grains),
+            "pillar": dict(self.pillar),
+            "returns": dict(self.returns),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Which files of the commit a result depends on, by path inside the repository.
+
+    files: read or looked for, whether they exist or not. globs: patterns that were matched with
+    the names of all sls files below a folder. listings: folders whose whole content was looked at.
+    """
+
+    files: tuple[str, ...] = ()
+    globs: tuple[tuple[str, str], ...] = ()
+    listings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One low chunk. key: ``ID | module.function``, made unique by the name where it must be.
+
+    arguments: name to a value that may be shown or to ``{"masked": digest}``. sources: files and
+    folders (with a slash at the end) below states_dir that it names as ``salt://``, with the
+    templates that these include.
+    """
+
+    key: str
+    sls: str
+    path: str
+    line: int | None
+    arguments: Mapping[str, Any]
+    sources: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """``module.function``."""
+        return self.key.rpartition(" | ")[2].partition(" #")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What one minion gets from one commit.
+
+    result: ``partial`` when some of it could not be compiled: `errors` says what, `chunks` and
+    `pillar` hold the rest. pillar: path, joined by ``:``, to a digest of the value. functions:
+    custom execution functions that were called. low: the chunks as Salt has them, only where plain
+    output was asked for.
+    """
+
+    minion: str
+    result: Outcome
+    errors: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+    pillar: Mapping[str, str] = field(default_factory=dict)
+    states_matched: bool = True
+    functions: tuple[str, ...] = ()
+    reads: Reads = Reads()
+    cached: bool = False
+    cpu: float = 0.0
+    low: Any = None
+    plain_pillar: Any = None
+
+    @property
+    def error(self) -> str | None:
+        """The errors as one text."""
+        return "\n".join(self.errors) or None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: pillar as digests, arguments masked."""
+        return asdict(self)
+
+
+def compiled_from(data: Mapping[str, Any]) -> Compiled:
+    """The `Compiled` that `as_dict` made `data` from. Raises KeyError, TypeError, ValueError."""
+    reads = data["reads"]
+    chunks = tuple(
+        Chunk(
+            key=str(c["key"]),
+            sls=str(c["sls"]),
+            path=str(c["path"]),
+            line=None if c["line"] is None else int(c["line"]),
+            arguments=dict(c["arguments"]),
+            sources=tuple(map(str, c["sources"])),
+        )
+        for c in data["chunks"]
+    )
+    if data["result"] not in ("ok", "partial", "failed"):
+        raise ValueError(data["result"])
+    return Compiled(
+        minion=str(data["minion"]),
+        result=data["result"],
+        errors=tuple(map(str, data["errors"])),
+        notes=tuple(map(str, data["notes"])),
+        chunks=chunks,
+        pillar={str(k): str(v) for k, v in data["pillar"].items()},
+        states_matched=bool(data["states_matched"]),
+        functions=tuple(map(str, data["functions"])),
+        reads=Reads(
+            files=tuple(map(str, reads["files"])),
+            globs=tuple((str(a), str(b)) for a, b in reads["globs"]),
+            listings=tuple(map(str, reads["listings"])),
+        ),
+        cpu=float(data.get("cpu") or 0),
+        low=data.get("low"),
+        plain_pillar=data.get("plain_pillar"),
+    )
+
+
+def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
+    """The result for a minion that could not be compiled at all."""
+    return Compiled(minion, "failed", (error,), notes)
+
+
+def digest(value: Any) -> str:
+    """A short SHA-256 over plain data; the same for the same content."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,256 @@
+"""Compiles many minions on one tree: from the cache what it has, the rest in parallel sandboxes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from saltbranch import topfile
+from saltbranch.compilecache import CompileCache, base_of
+from saltbranch.compiler import sandbox as confinement
+from saltbranch.compiler.model import Compiled, Minion, compiled_from, failed
+from saltbranch.compiler.sandbox import Sandbox
+from saltbranch.compiler.tree import Tree
+from saltbranch.targets import Matcher
+
+_START = 60  # seconds for loading Salt; one or two are usual
+_FEWEST = 10  # minions that make up for the time that another worker takes to load Salt
+_SHARE = 500
+"""Minions for one worker at most: what it hands out must not pile up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What all minions of a run share.
+
+    groups: the minions of every saltenv. served: saltenv, folder that the master serves for it and
+    the folder inside the repository that this is. master: the master's options that count (see
+    `highstate.MASTER_OPTIONS`). seconds, memory (MiB): limits for one minion.
+    """
+
+    states_dir: str
+    pillar_dir: str
+    groups: Mapping[str, Sequence[Matcher]]
+    served: tuple[tuple[str, str, str], ...] = ()
+    master: Mapping[str, Any] = field(default_factory=dict)
+    salt_version: str = ""
+    seconds: float = 60
+    memory: int = 1024
+
+    @property
+    def dirs(self) -> dict[str, str]:
+        """`states` and `pillar` inside the repository."""
+        return {"states": self.states_dir, "pillar": self.pillar_dir}
+
+    def tree(self, git: Any, name: str) -> Tree:
+        """The files of the commit or tree `name` that count."""
+        return Tree(git, name, (self.states_dir, self.pillar_dir))
+
+    def served_as(self, saltenv: str) -> list[tuple[str, str]]:
+        """The folders that are this tree for a minion of `saltenv`."""
+        return [(outside, inside) for name, outside, inside in self.served if name == saltenv]
+
+    def fingerprint(self, saltenv: str, key: str) -> dict[str, Any]:
+        """What a result depends on beside the minion and the files."""
+        return {
+            "dirs": self.dirs,
+            "top": topfile.render_top(saltenv, self.groups),
+            "served": self.served_as(saltenv),
+            "master": dict(self.master),
+            "salt": self.salt_version,
+            "key": key,
+        }
+
+
+Progress = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Spent:
+    """What compiling took in all workers: CPU seconds, and the most memory of one of them (MiB)."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+
+    def add(self, line: bytes) -> None:
+        """Take in what a worker said of itself, its last line."""
+        try:
+            data = json.loads(line)
+            self.cpu += float(data["cpu"])
+            self.memory = max(self.memory, float(data["memory"]))
+        except (ValueError, KeyError, TypeError):
+            return
+
+
+def compile_fleet(
+    frame: Frame,
+    tree: Tree,
+    minions: Sequence[Minion],
+    *,
+    jobs: int,
+    cache: CompileCache,
+    plain: bool = False,
+    progress: Progress | None = None,
+    spent: Spent | None = None,
+) -> dict[str, Compiled]:
+    """Every minion's result on `tree`, by minion id.
+
+    spent: added to. plain: with low chunks and pillar as Salt has them, secrets included.
+    Raises SandboxError, GitError.
+    """
+    done: dict[str, Compiled] = {}
+    prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
+    bases = {m.id: base_of(m, prints[m.saltenv]) for m in minions}
+    for minion in minions:
+        kept = None if plain else cache.get(bases[minion.id], tree)
+        if kept:
+            done[minion.id] = dataclasses.replace(kept, cached=True)
+    if progress:
+        progress(len(done))
+    rest = [m for m in minions if m.id not in done]
+    if not rest:
+        return done
+    with _scratch(frame, tree, {m.saltenv for m in rest}) as folder:
+        work = _Work(frame, confinement.find(), folder, cache.key(), plain, spent or Spent())
+        with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+            for results in pool.map(work.compile, _shares(rest, jobs)):
+                for result in results:
+                    done[result.minion] = result
+                    if result.reads.files:
+                        cache.put(bases[result.minion], tree, result)
+                if progress:
+                    progress(len(results))
+    return done
+
+
+def _shares(minions: list[Minion], jobs: int) -> list[list[Minion]]:
+    """Each of one saltenv, for what the master serves at a path is different for the next."""
+    workers = max(1, min(jobs, len(minions) // _FEWEST))
+    size = max(1, min(_SHARE, -(-len(minions) // workers)))
+    shares = []
+    for saltenv in dict.fromkeys(m.saltenv for m in minions):
+        own = [m for m in minions if m.saltenv == saltenv]
+        shares += [own[n : n + size] for n in range(0, len(own), size)]
+    return shares
+
+
+@contextlib.contextmanager
+def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
+    """A folder with the checked out tree and the generated top files, readable in the sandbox only."""
+    with tempfile.TemporaryDirectory(prefix="saltbranch-compile-") as folder:
+        umask = os.umask(0o022)
+        try:
+            os.makedirs(f"{folder}/tree")
+            tree.write(f"{folder}/tree")
+            for saltenv in saltenvs:
+                text = topfile.render_top(saltenv, frame.groups)
+                for kind, inside in frame.dirs.items():
+                    top = f"{folder}/tops/{saltenv}/{kind}"
+                    os.makedirs(top)
+                    with open(f"{top}/top.sls", "w", encoding="utf-8") as file:
+                        file.write(text)
+                    where = {"states": "/srv/salt", "pillar": "/srv/pillar"}[kind]
+                    if confinement.find().kind != "bubblewrap":
+                        where = f"{folder}/tree/{inside}"
+                    os.symlink(f"{where}/top.sls", f"{top}/{topfile.BRANCH_TOP}")
+        finally:
+            os.umask(umask)
+        if confinement.is_root():
+            os.chown(folder, -1, confinement.new_identity().gid)
+            os.chmod(folder, 0o750)
+        yield folder
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The shares of one run go through `compile`, several at a time."""
+
+    frame: Frame
+    sandbox: Sandbox
+    folder: str
+    key: str
+    plain: bool
+    spent: Spent
+
+    def compile(self, minions: list[Minion]) -> list[Compiled]:
+        """One share. A worker that dies costs the minion that it was at, and another takes the rest."""
+        results: list[Compiled] = []
+        rest = list(minions)
+        while rest:
+            found, complaint = self._worker(rest)
+            results += found
+            rest = rest[len(found) :]
+            if not rest:
+                break
+            if not found and not complaint:
+                complaint = "the compiling process ended without a word"
+            results.append(failed(rest[0].id, complaint or "the compiling process was killed"))
+            rest = rest[1:]
+        return results
+
+    def _worker(self, minions: list[Minion]) -> tuple[list[Compiled], str]:
+        frame, tree = self.frame, f"{self.folder}/tree"
+        with tempfile.TemporaryDirectory(prefix="worker-", dir=self.folder) as scratch:
+            where = confinement.folders(self.sandbox, scratch, tree, frame.dirs)
+            who = confinement.new_identity()
+            served = frame.served_as(minions[0].saltenv)
+            argv = confinement.command(self.sandbox, scratch, tree, frame.dirs, served, who)
+            self._write_job(scratch, where, minions, who)
+            limit = _START + len(minions) * (frame.seconds + 5)
+            done = confinement.run(argv, limit)
+        lines = done.out.splitlines()
+        if len(lines) == len(minions) + 2:
+            self.spent.add(lines[-1])
+        return _results(lines[1:], minions), done.complaint[-400:].replace("\n", "; ")
+
+    def _write_job(
+        self,
+        scratch: str,
+        where: confinement.Folders,
+        minions: list[Minion],
+        who: confinement.Identity,
+    ) -> None:
+        job = {
+            "folders": dataclasses.asdict(where),
+            "inside": self.frame.dirs,
+            "mapped": self.frame.served_as(minions[0].saltenv),
+            "master": dict(self.frame.master),
+            "key": self.key,
+            "seconds": self.frame.seconds,
+            "memory": self.frame.memory,
+            "processes": 32,
+            "plain": self.plain,
+            "minions": [minion.as_job() for minion in minions],
+        }
+        with open(f"{scratch}/job", "w", encoding="utf-8") as file:
+            json.dump(job, file, default=str)
+        os.chmod(f"{scratch}/job", 0o640)
+        os.mkdir(f"{scratch}/cache")
+        if confinement.is_root():
+            os.chown(scratch, -1, who.gid)
+            os.chmod(scratch, 0o750)
+            os.chown(f"{scratch}/job", -1, who.gid)
+            os.chown(f"{scratch}/cache", who.uid, who.gid)
+
+
+def _results(lines: Sequence[bytes], minions: Sequence[Minion]) -> list[Compiled]:
+    """The results in the order of `minions`, as far as they came; none of it is believed blindly."""
+    found: list[Compiled] = []
+    for minion, line in zip(minions, lines, strict=False):
+        try:
+            data = json.loads(line)
+            if data["minion"] != minion.id:
+                break
+            found.append(
+                failed(minion.id, str(data["broken"])) if "broken" in data else compiled_from(data)
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            break
+    return found

@@ -1,0 +1,231 @@
+"""Where a branch's code may run: bubblewrap (its own file system, network and processes), else a user
+without rights of its own; never with saltbranch's rights.
+
+In the sandbox the compiled tree stands at /srv/salt and /srv/pillar, where people write it down, and
+at the folders that the master serves. Nothing else of the machine is there but the programs.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from saltbranch import proc
+from saltbranch.errors import SaltbranchError
+
+Kind = Literal["bubblewrap", "user"]
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_HOME = "/opt/saltbranch"
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/tmp",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+}
+# Users that systemd hands out for a while (systemd.exec(5), DynamicUser); nobody owns files by them.
+_FIRST_UID, _UIDS = 61184, 4000
+_PROCESSES = 64
+_SPARE = 256  # MiB for files that Salt and a branch's code write while compiling
+_counter = itertools.count()
+
+
+class SandboxError(SaltbranchError):
+    """There is no place where a branch's code could run safely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """How compiling processes are confined. warning: what is missing, None when nothing is."""
+
+    kind: Kind
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where things are as the compiling process sees them."""
+
+    states: str
+    pillar: str
+    tops: str
+    cache: str
+    job: str
+
+
+@functools.cache
+def find() -> Sandbox:
+    """The best sandbox that works here. Raises SandboxError when there is none."""
+    has = shutil.which("bwrap") is not None
+    if has and _works(Sandbox("bubblewrap")):
+        return Sandbox("bubblewrap")
+    why = "bubblewrap does not work here" if has else "bubblewrap is missing"
+    warning = f"{why}: code of the branches runs as a user without rights, but with network"
+    if is_root() and _works(Sandbox("user", warning)):
+        return Sandbox("user", warning)
+    raise SandboxError(
+        f"cannot compile: {why}, and no other user can run {sys.executable}",
+        hint="install bubblewrap: apt-get install bubblewrap, or dnf install bubblewrap",
+    )
+
+
+def is_root() -> bool:
+    """Whether rights must be given up, and can be."""
+    return os.geteuid() == 0
+
+
+def _works(sandbox: Sandbox) -> bool:
+    argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], [], new_identity())
+    return proc.run(argv, _ENVIRONMENT).code == 0
+
+
+def folders(sandbox: Sandbox, scratch: str, tree: str, dirs: Mapping[str, str]) -> Folders:
+    """The folders of a run. scratch: of this worker; tree: the checked out files."""
+    if sandbox.kind == "bubblewrap":
+        return Folders(
+            "/srv/salt", "/srv/pillar", "/srv/.tops", "/var/cache/salt/minion", "/srv/.job"
+        )
+    return Folders(
+        f"{tree}/{dirs['states']}",
+        f"{tree}/{dirs['pillar']}",
+        f"{os.path.dirname(tree)}/tops",
+        f"{scratch}/cache",
+        f"{scratch}/job",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a worker runs as: a user of its own, and the group of this run."""
+
+    uid: int
+    gid: int
+
+
+def command(
+    sandbox: Sandbox,
+    scratch: str,
+    tree: str,
+    dirs: Mapping[str, str],
+    mapped: Sequence[tuple[str, str]],
+    identity: Identity,
+) -> list[str]:
+    """The command that runs the worker on the job in ``scratch/job``.
+
+    mapped: folders that the master serves, each with the folder inside the tree that stands for it.
+    """
+    where = folders(sandbox, scratch, tree, dirs)
+    binds = [
+        (f"{tree}/{dirs['states']}", "/srv/salt"),
+        (f"{tree}/{dirs['pillar']}", "/srv/pillar"),
+        (f"{os.path.dirname(tree)}/tops", "/srv/.tops"),
+        (f"{scratch}/job", "/srv/.job"),
+        *((f"{tree}/{inside}", outside) for outside, inside in mapped),
+    ]
+    code = "from saltbranch.compiler import worker; worker.main()"
+    return _argv(sandbox, code, [where.job], binds, identity)
+
+
+def run(argv: list[str], timeout: float) -> proc.Finished:
+    """Run a command of `command` to its end, at most `timeout` seconds."""
+    return proc.run(argv, {**_ENVIRONMENT, "SALTBRANCH_ALONE": "1"}, timeout=timeout)
+
+
+def _argv(
+    sandbox: Sandbox,
+    code: str,
+    arguments: list[str],
+    binds: Sequence[tuple[str, str]],
+    identity: Identity,
+) -> list[str]:
+    confined = sandbox.kind == "bubblewrap"
+    home = _HOME if confined else os.path.dirname(_PACKAGE)
+    who = f"{identity.uid}, {identity.gid}, {_PROCESSES}"
+    boot = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1));"
+        f" from saltbranch.compiler import launch; launch.drop({who}); {code}"
+    )
+    # -I: nothing of the environment, nothing from the current folder.
+    inner = [sys.executable, "-I", "-B", "-c", boot, home, *arguments]
+    return [*_bubblewrap(binds), "--", *inner] if confined else inner
+
+
+def new_identity() -> Identity:
+    """A user id that is nobody's, another one for every worker."""
+    gid = _FIRST_UID + os.getpid() % _UIDS
+    for _ in range(_UIDS):
+        uid = _FIRST_UID + (os.getpid() * 16 + next(_counter)) % _UIDS
+        try:
+            pwd.getpwuid(uid)
+        except KeyError:
+            return Identity(uid, gid)
+    raise SandboxError(f"no user id is free from {_FIRST_UID} on")
+
+
+def _bubblewrap(binds: Sequence[tuple[str, str]]) -> list[str]:
+    program = shutil.which("bwrap") or "bwrap"
+    argv = [
+        program, *_namespaces(), "--die-with-parent", "--new-session", "--hostname", "minion",
+        "--dir", "/run",
+        "--proc", "/proc", "--dev", "/dev",
+        "--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", "/tmp",
+    ]  # fmt: skip
+    mounts = [(path, path) for path in _programs()]
+    mounts += [(_PACKAGE, f"{_HOME}/saltbranch"), *binds]
+    for name in ("/etc/ld.so.cache", "/etc/localtime"):
+        if os.path.exists(name):
+            mounts.append((os.path.realpath(name), name))
+    cache = "/var/cache/salt/minion"
+    for parent in _parents([cache, *(target for _, target in mounts)]):
+        argv += ["--dir", parent]  # those that bubblewrap makes by itself only root can enter
+    argv += ["--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", cache]
+    for name in ("lib", "lib64", "bin", "sbin"):
+        if os.path.islink(f"/{name}"):
+            argv += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
+    for source, target in mounts:
+        argv += ["--ro-bind", source, target]
+    return [*argv, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
+
+
+def _namespaces() -> list[str]:
+    """Root stays root inside until `launch.drop`, for files that only root can reach are mounted, and
+    because the limit on the number of processes does not hold for root under any name (setrlimit(2)).
+    """
+    if not is_root():
+        return ["--unshare-all", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
+    return [
+        "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
+        "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID",
+    ]  # fmt: skip
+
+
+def _parents(paths: Sequence[str]) -> list[str]:
+    """Every folder above `paths`, outermost first."""
+    found: set[str] = set()
+    for path in paths:
+        while (path := os.path.dirname(path)) != "/":
+            found.add(path)
+    return sorted(found)
+
+
+def _programs() -> list[str]:
+    """The folders that Python and its libraries are in, outermost ones only."""
+    wanted = [
+        "/usr",
+        *(f"/{n}" for n in ("lib", "lib64", "bin", "sbin") if not os.path.islink(f"/{n}")),
+    ]
+    wanted += [sys.prefix, sys.base_prefix, sys.exec_prefix]
+    wanted += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    found: list[str] = []
+    for path in sorted({os.path.abspath(p) for p in wanted if os.path.isdir(p)}, key=len):
+        if path != "/" and not any(path == f or path.startswith(f"{f}/") for f in found):
+            found.append(path)
+    return found

@@ -1,0 +1,152 @@
+"""The files of one commit or tree: what is in it, by content, and a copy of it on disk."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import os
+import posixpath
+from collections.abc import Iterable, Mapping
+
+from saltbranch.compiler.model import Reads, digest
+from saltbranch.git import Git
+
+_LINK = "120000"
+
+
+class Tree:
+    """States and pillar of `name`, a commit's or tree's full hash, in the repository of `git`."""
+
+    def __init__(self, git: Git, name: str, folders: tuple[str, ...]) -> None:
+        """Read the names. folders: states_dir and pillar_dir. Raises GitError."""
+        self.git = git
+        self.name = name
+        self.folders = folders
+        self.entries: dict[str, tuple[str, str]] = {}
+        text = git.out("ls-tree", "-r", "-z", "--full-tree", name, "--", *folders)
+        for item in text.split("\0"):
+            if item:
+                meta, _, path = item.partition("\t")
+                mode, _, oid = meta.split(" ")
+                self.entries[path] = (mode, oid)
+
+    @functools.cached_property
+    def directories(self) -> frozenset[str]:
+        """Every folder that holds something."""
+        found: set[str] = set()
+        for path in self.entries:
+            while (path := posixpath.dirname(path)) and path not in found:
+                found.add(path)
+        return frozenset(found)
+
+    @functools.cached_property
+    def links(self) -> tuple[str, ...]:
+        """Every symlink, with a slash at the end."""
+        return tuple(f"{p}/" for p, (mode, _) in self.entries.items() if mode == _LINK)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Stands for all of it."""
+        return digest(sorted(self.entries.items()))
+
+    def content(self, path: str) -> str | None:
+        """What is at `path`, as a token that changes when it does; None when there is nothing."""
+        if self.links and f"{path}/".startswith(self.links):
+            return f"link {self.digest}"  # where it leads may depend on any other link
+        if path in self.entries:
+            return " ".join(self.entries[path])
+        return "folder" if path in self.directories else None
+
+    def below(self, folder: str) -> list[str]:
+        """The paths of all files below `folder`."""
+        prefix = f"{folder.rstrip('/')}/"
+        return [path for path in self.entries if path.startswith(prefix)]
+
+    def source(self, path: str) -> str | None:
+        """Stands for the content of a file, or of a folder when `path` ends with a slash."""
+        if not path.endswith("/"):
+            return self.content(path)
+        inner = sorted((p, self.entries[p]) for p in self.below(path))
+        return digest(inner) if inner else None
+
+    @functools.cache  # noqa: B019 - a tree lives as long as one run
+    def listing(self, folder: str) -> str:
+        """Stands for the names below `folder`."""
+        return digest([self.links and self.digest, sorted(self.below(folder))])
+
+    @functools.cache  # noqa: B019
+    def sls_names(self, folder: str) -> frozenset[str]:
+        """Salt's names of the sls files below `folder` (salt/fileclient.py, list_states)."""
+        names = set()
+        for path in self.below(folder):
+            if path.endswith(".sls"):
+                inner = path[len(folder) + 1 :]
+                end = "/init.sls" if inner.endswith("/init.sls") else ".sls"
+                names.add(inner.replace("/", ".")[: -len(end)])
+        return frozenset(names)
+
+    @functools.cache  # noqa: B019
+    def matching(self, folder: str, pattern: str) -> str:
+        """Stands for the sls files below `folder` whose names match `pattern`."""
+        names = self.sls_names(folder)
+        if self.links:
+            return self.digest
+        if not any(c in pattern for c in "*?["):
+            return str(pattern in names)
+        return digest(sorted(fnmatch.filter(names, pattern)))
+
+    def state_of(self, reads: Reads) -> dict[str, str | None]:
+        """All that `reads` names, as it is in this tree."""
+        found: dict[str, str | None] = {f"f {p}": self.content(p) for p in reads.files}
+        found.update({f"g {k}\0{p}": self.matching(k, p) for k, p in reads.globs})
+        found.update({f"l {folder}": self.listing(folder) for folder in reads.listings})
+        return found
+
+    def holds(self, state: Mapping[str, str | None]) -> bool:
+        """Whether all that `state_of` said of another tree is the same in this one."""
+        for key, value in state.items():
+            kind, _, rest = key.partition(" ")
+            if kind == "f":
+                now = self.content(rest)
+            elif kind == "g":
+                folder, _, pattern = rest.partition("\0")
+                now = self.matching(folder, pattern)
+            else:
+                now = self.listing(rest)
+            if now != value:
+                return False
+        return True
+
+    def write(self, folder: str) -> None:
+        """Check the files out into `folder`, an empty one. Raises GitError.
+
+        By git itself, which honours .gitattributes; the index is one of our own.
+        """
+        git = Git(self.git.directory)
+        git._prefix = [*self.git._prefix]
+        git.env = {**self.git.env, "GIT_INDEX_FILE": f"{folder}.index"}
+        tops = [f for f in self.folders if f in self.directories]
+        if tops:
+            git.out(
+                f"--work-tree={folder}", "-c", "core.bare=false",
+                "checkout", "--force", "--quiet", self.name, "--", *tops,
+            )  # fmt: skip
+        for wanted in self.folders:
+            os.makedirs(f"{folder}/{wanted}", exist_ok=True)
+        if os.path.exists(f"{folder}.index"):
+            os.unlink(f"{folder}.index")
+
+
+def custom_code(tree: Tree, states_dir: str) -> dict[str, str]:
+    """Path to content of what Salt syncs to minions: ``_modules/x.py`` and the like."""
+    prefix = f"{states_dir}/_"
+    return {
+        path: oid
+        for path, (_, oid) in tree.entries.items()
+        if path.startswith(prefix) and "/" in path[len(prefix) :]
+    }
+
+
+def changed(one: Mapping[str, str], other: Mapping[str, str]) -> Iterable[str]:
+    """The keys whose values differ, or that only one has."""
+    return sorted(k for k in {*one, *other} if one.get(k) != other.get(k))

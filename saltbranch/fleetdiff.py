@@ -1,0 +1,183 @@
+"""Two commits compared for the whole fleet: what people look at before they say yes.
+
+`compare_trees` is what `saltbranch diff` and the gates of a promotion call; its result is frozen, has
+`as_dict()` and a `digest` that a review can name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from saltbranch import lowdiff
+from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.model import Compiled, Minion
+from saltbranch.compiler.pool import Frame, Spent, compile_fleet
+from saltbranch.compiler.tree import Tree, changed, custom_code
+from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
+from saltbranch.lowdiff import Group, Ignore, MinionDiff
+
+
+@dataclass(frozen=True, slots=True)
+class CustomCode:
+    """A file that Salt syncs to minions (``_modules/x.py``) and that differs. minions: those whose
+    highstate called a function of it; for other kinds than execution modules nobody can tell.
+    """
+
+    path: str
+    change: str
+    minions: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"path": self.path, "change": self.change, "minions": list(self.minions)}
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDiff:
+    """What `after` changes for every minion. warnings: what holds for all of it."""
+
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    minions: tuple[MinionDiff, ...]
+    groups: tuple[Group, ...]
+    code: tuple[CustomCode, ...]
+    warnings: tuple[str, ...] = ()
+    cached: int = 0
+    ignored: int = 0
+    spent: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> tuple[MinionDiff, ...]:
+        """The minions of which nothing can be said."""
+        return tuple(m for m in self.minions if m.result == "failed")
+
+    @property
+    def incomplete(self) -> tuple[MinionDiff, ...]:
+        """The minions that were not compiled, or not wholly."""
+        return tuple(m for m in self.minions if m.result != "ok")
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything does."""
+        return bool(self.groups or self.code)
+
+    @property
+    def exit_code(self) -> int:
+        """0 same, 3 different, 20 some minion was not compiled wholly, 1 none was."""
+        if self.minions and len(self.failed) == len(self.minions):
+            return 1
+        if self.incomplete:
+            return EXIT_PARTIAL
+        return EXIT_PENDING if self.differs else 0
+
+    @property
+    def removed_states(self) -> int:
+        """How many states go, summed over the minions."""
+        return sum(len(m.difference.removed) for m in self.minions if m.difference)
+
+    @property
+    def digest(self) -> str:
+        """The same for the same difference, on any machine; for a review to name."""
+        data = {
+            "minions": {m.minion: [m.result, m.error, _signature(m)] for m in self.minions},
+            "code": [c.as_dict() for c in self.code],
+        }
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, the shape of `--json`."""
+        return {
+            "version": 1,
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "digest": self.digest,
+            "minions": {m.minion: m.as_dict() for m in self.minions},
+            "groups": [{"minions": list(g.minions), **g.difference.as_dict()} for g in self.groups],
+            "code": [c.as_dict() for c in self.code],
+            "warnings": list(self.warnings),
+            "ignored": self.ignored,
+            "cached": self.cached,
+            "spent": dict(self.spent),
+        }
+
+
+def _signature(diff: MinionDiff) -> str | None:
+    return diff.difference.signature() if diff.difference is not None else None
+
+
+Progress = Callable[[int, int], None]
+
+
+def compare_trees(
+    frame: Frame,
+    trees: tuple[Tree, Tree],
+    names: tuple[Mapping[str, Any], Mapping[str, Any]],
+    minions: Sequence[Minion],
+    *,
+    jobs: int,
+    cache: CompileCache,
+    ignore: Sequence[Ignore] = (),
+    warnings: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> FleetDiff:
+    """Compile `minions` on both trees and compare. Raises SandboxError, GitError."""
+    done = [0]
+
+    def step(number: int) -> None:
+        done[0] += number
+        if progress:
+            progress(done[0], 2 * len(minions))
+
+    spent = Spent()
+
+    def compiled(tree: Tree) -> dict[str, Compiled]:
+        return compile_fleet(
+            frame, tree, minions, jobs=jobs, cache=cache, progress=step, spent=spent
+        )
+
+    old = compiled(trees[0])
+    # What only the rest of the repository changed, no minion reads.
+    new = old if trees[0].digest == trees[1].digest else compiled(trees[1])
+    cache.tidy()
+    diffs = tuple(
+        lowdiff.compare(m.saltenv, old[m.id], new[m.id], trees, frame.states_dir, ignore)
+        for m in sorted(minions, key=lambda m: m.id)
+    )
+    return FleetDiff(
+        before=names[0],
+        after=names[1],
+        minions=diffs,
+        groups=lowdiff.group(diffs),
+        code=_code(frame, trees, (old, new)),
+        warnings=tuple(warnings),
+        cached=sum(r.cached for side in (old, new) for r in side.values()),
+        spent=asdict(spent),
+        ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),
+    )
+
+
+def _code(
+    frame: Frame, trees: tuple[Tree, Tree], results: tuple[Mapping[str, Compiled], ...]
+) -> tuple[CustomCode, ...]:
+    before, after = (custom_code(tree, frame.states_dir) for tree in trees)
+    found = []
+    for path in changed(before, after):
+        change = "changed" if path in before and path in after else "added"
+        if path not in after:
+            change = "removed"
+        module = path.rpartition("/")[2].removesuffix(".py")
+        users = sorted(
+            {
+                result.minion
+                for side in results
+                for result in side.values()
+                if "/_modules/" in path
+                and any(f.partition(".")[0] == module for f in result.functions)
+            }
+        )
+        found.append(CustomCode(path, change, tuple(users)))
+    return tuple(found)

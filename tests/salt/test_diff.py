@@ -1,0 +1,364 @@
+"""saltbranch diff as people and programs call it: layers, groups, exit codes, and no secret anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from saltbranch.actions import diff as action
+from saltbranch.actions import fleet as fleet_action
+from saltbranch.cli.app import app
+from saltbranch.errors import ConfigError, RefusedError, UsageError
+from saltbranch.fleetdiff import FleetDiff
+from tests.git.remote import Content, Remote
+
+TOP = "base:\n  '*':\n    - common\n  'prod-web*':\n    - web\n"
+COMMON = """\
+/etc/motd:
+  file.managed:
+    - source: salt://files/motd.j2
+    - template: jinja
+    - mode: '0644'
+
+ann:
+  user.present:
+    - uid: 1000
+
+second:
+  test.nop: []
+"""
+FILES: dict[str, Content] = {
+    "salt/top.sls": TOP,
+    "salt/common.sls": COMMON,
+    "salt/web.sls": "nginx:\n  service.running:\n    - enable: {{ pillar.web.enable }}\n",
+    "salt/files/motd.j2": "{% from 'files/lib.jinja' import x %}{{ x }}\n",
+    "salt/files/lib.jinja": "{% set x = 1 %}\n",
+    "salt/_modules/own.py": "def f():\n    return 1\n",
+    "pillar/top.sls": TOP,
+    "pillar/common.sls": "common: {a: 1, b: {c: 2}}\n",
+    "pillar/web.sls": "web: {enable: True}\n",
+}
+GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
+
+
+class Clone:
+    """A clone of a control repository with a fleet in it, on a machine without a master."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "clone"
+        self.remote = Remote(folder / "repo.git")
+        self.remote.commit("master", FILES)
+        self.remote.set_branch("develop", self.remote.head("master"))
+        subprocess.run(["git", "clone", "-q", self.remote.path, self.folder], check=True)
+        (self.folder / "fleet").mkdir()
+        for name in ("prod-db1", "prod-web1", "prod-web2", "test-web1"):
+            self.minion(name)
+        self.config: dict[str, Any] = {
+            "root": str(folder / "no-root"),
+            "salt_config": str(folder / "no-master"),
+            "fleet": "fleet",
+            "saltenvs": {
+                "test": {"branch": "develop", "minions": ["test*"]},
+                "prod": {"branch": "master", "promote_from": "test", "minions": ["prod*"]},
+            },
+        }
+        self.configure()
+
+    @property
+    def path(self) -> str:
+        return str(self.folder / "saltbranch.yaml")
+
+    def configure(self, **more: Any) -> None:
+        self.config.update(more)
+        Path(self.path).write_text(yaml.safe_dump(self.config))
+
+    def minion(self, name: str, **more: Any) -> None:
+        data = {"grains": GRAINS, **more}
+        (self.folder / "fleet" / f"{name}.yaml").write_text(yaml.safe_dump(data))
+
+    def commit(self, files: Mapping[str, Content], branch: str = "develop") -> str:
+        commit = self.remote.commit(branch, files)
+        subprocess.run(["git", "fetch", "-q"], cwd=self.folder, check=True)
+        return commit
+
+    def diff(self, *refs: str, **options: Any) -> FleetDiff:
+        return action.diff(self.path, refs or ("prod",), jobs=1, **options)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = Clone(tmp_path)
+    monkeypatch.chdir(made.folder)
+    return made
+
+
+def test_the_same_is_the_same(clone: Clone) -> None:
+    clone.commit({"README": "new\n"})
+    result = clone.diff()
+    assert (result.exit_code, result.differs) == (0, False)
+    assert [m.minion for m in result.minions] == ["prod-db1", "prod-web1", "prod-web2"]
+    assert clone.diff().cached == 6
+
+
+def test_three_layers_and_groups(clone: Clone) -> None:
+    clone.commit(
+        {
+            "salt/common.sls": COMMON.replace("0644", "0600").replace(
+                "ann:\n  user.present:\n    - uid: 1000\n", "new:\n  test.nop: []\n"
+            ),
+            "salt/files/lib.jinja": "{% set x = 2 %}\n",
+            "pillar/common.sls": "common: {a: 9, b: {d: 2}}\n",
+            "pillar/web.sls": "web: {enable: False}\n",
+            "salt/_modules/own.py": "def f():\n    return 2\n",
+        }
+    )
+    result = clone.diff()
+    assert result.exit_code == 3
+    assert [g.minions for g in result.groups] == [("prod-web1", "prod-web2"), ("prod-db1",)]
+    data = result.as_dict()["minions"]["prod-web1"]
+    assert data["result"] == "ok" and data["error"] is None
+    states = data["states"]
+    assert states["added"] == ["new | test.nop"]
+    assert states["removed"] == states["stays"] == ["ann | user.present"]
+    changed = {c["key"]: c for c in states["changed"]}
+    motd = changed["/etc/motd | file.managed"]
+    assert (motd["sls"], motd["line"], motd["path"]) == ("common", 1, "salt/common.sls")
+    assert motd["arguments"] == {"mode": ["0644", "0600"]}
+    assert set(changed["nginx | service.running"]["arguments"]) == {"enable"}
+    assert data["files"] == [
+        {"source": "salt://files/lib.jinja", "keys": ["/etc/motd | file.managed"]}
+    ]
+    assert data["pillar"] == {
+        "added": ["common:b:d"],
+        "removed": ["common:b:c"],
+        "changed": ["common:a", "web:enable"],
+    }
+    assert [c.path for c in result.code] == ["salt/_modules/own.py"]
+
+
+def test_an_inserted_state_changes_no_other_and_a_moved_one_is_told_apart(clone: Clone) -> None:
+    clone.commit({"salt/common.sls": "zero:\n  test.nop: []\n\n" + COMMON})
+    found = clone.diff().groups[0].difference
+    assert [s.key for s in found.added] == ["zero | test.nop"]
+    assert not found.changed and not found.reordered
+    clone.commit(
+        {"salt/common.sls": "second:\n  test.nop: []\n\n" + COMMON.rpartition("\nsecond")[0]}
+    )
+    found = clone.diff().groups[0].difference
+    assert found.reordered == ("second | test.nop",)
+    assert not found.added and not found.removed and not found.changed
+
+
+def test_ignored_differences_are_counted_and_not_shown(clone: Clone) -> None:
+    clone.configure(ignore=[{"state": "file.managed", "argument": "mode"}, {"state": "new*"}])
+    clone.commit({"salt/common.sls": COMMON.replace("0644", "0600") + "\nnew:\n  test.nop: []\n"})
+    result = clone.diff()
+    assert (result.exit_code, result.ignored) == (0, 6)
+
+
+def test_a_minion_that_cannot_be_compiled_is_named_with_the_reason(clone: Clone) -> None:
+    clone.commit({"salt/web.sls": "nginx:\n  service.running:\n    - x: {{ pillar.nosuch.y }}\n"})
+    result = clone.diff()
+    assert result.exit_code == 20
+    assert [(m.minion, m.result) for m in result.incomplete] == [
+        ("prod-web1", "partial"), ("prod-web2", "partial"),
+    ]  # fmt: skip
+    assert "nosuch" in str(result.incomplete[0].error)
+    clone.commit({"salt/top.sls": "base: {{ nothing.x }}\n"})
+    result = clone.diff()
+    assert result.exit_code == 1 and len(result.failed) == 3
+    assert "after: the top file does not render" in str(result.failed[0].error)
+
+
+@pytest.mark.parametrize("top", ["base: {}\n", "base:\n  nobody:\n    - common\n", None])
+def test_an_empty_side_is_never_everything_removed(clone: Clone, top: str | None) -> None:
+    clone.commit({"salt/top.sls": top})
+    result = clone.diff()
+    assert result.exit_code == 1
+    assert not result.groups and "no states are left of" in str(result.minions[0].error)
+
+
+def test_diff_of_one_saltenv_is_what_the_merge_would_make(clone: Clone) -> None:
+    clone.commit({"salt/web.sls": None, "salt/top.sls": TOP.rpartition("  'prod-web")[0]}, "master")
+    clone.commit({"salt/common.sls": COMMON.replace("0644", "0600")})
+    found = clone.diff().groups[0].difference
+    assert not found.added  # what only master did is no part of it
+    assert [s.key for s in found.changed] == ["/etc/motd | file.managed"]
+    assert [s.key for s in clone.diff("prod", "test").groups[0].difference.added] == [
+        "nginx | service.running"
+    ]
+    clone.commit({"salt/common.sls": COMMON.replace("0644", "0666")}, "master")
+    with pytest.raises(RefusedError, match=r"both changed salt/common.sls"):
+        clone.diff()
+
+
+def test_refs_minions_and_saltenvs_that_do_not_exist_are_named(clone: Clone) -> None:
+    for refs, word in (
+        (("nosuch",), "nosuch"),
+        (("test",), "promote_from"),
+        (("a", "b", "c"), "two"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            clone.diff(*refs)
+    with pytest.raises(UsageError, match="no minion"):
+        clone.diff(minions=["x*"])
+    with pytest.raises(ConfigError, match="no saltenv 'prd'"):
+        clone.diff(saltenv="prd")
+    (clone.folder / "ids").write_text("# some\nprod-web2\n")
+    clone.commit({"salt/common.sls": COMMON.replace("0644", "0600")})
+    chosen = clone.diff(minions=[f"@{clone.folder}/ids", "prod-db*"])
+    assert [m.minion for m in chosen.minions] == ["prod-db1", "prod-web2"]
+    assert [m.minion for m in clone.diff(saltenv="test").minions] == ["test-web1"]
+
+
+def test_the_digest_is_of_the_difference_on_any_machine(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone.commit({"salt/web.sls": "nginx:\n  test.nop:\n    - v: {{ pillar.common.a }}\n"})
+    first = clone.diff().digest
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    assert clone.diff().digest == first
+    clone.commit({"salt/web.sls": "nginx:\n  test.nop:\n    - w: {{ pillar.common.a }}\n"})
+    assert clone.diff().digest != first
+
+
+# Secrets
+
+MARKERS = ("s3cr3t-PLAIN-marker", "s3cr3t-LIST-marker", "s3cr3t-NEW-marker", "s3cr3t-STAND-IN")
+CIPHER = "-----BEGIN PGP MESSAGE-----\n\nhQEMAs3cr3tCIPHERmarker\n=abcd\n-----END PGP MESSAGE-----"
+
+
+def _secret_files(marker: str) -> dict[str, Content]:
+    indented = CIPHER.replace("\n", "\n    ")
+    return {
+        "pillar/common.sls": "#!jinja|yaml|gpg\n"
+        f"common:\n  password: {marker}\n  list: [{MARKERS[1]}]\n  a: 1\n  cipher: |\n    {indented}\n",
+        "salt/common.sls": COMMON
+        + "\nuses:\n  file.managed:\n    - name: /etc/x\n    - contents: {{ pillar.common.password }}\n"
+        "    - context: {{ pillar.common | json }}\n    - hashed: {{ pillar.common.password | md5 }}\n"
+        "\n{{ pillar.common.password }}:\n  test.nop: []\n"
+        "\ntried:\n  cmd.run:\n    - name: run {{ salt['cmd.run'](pillar.common.password) }}\n",
+        "salt/broken.sls": "x: {{ raise('no ' ~ pillar.common.password) }}\n",
+        "salt/unparsed.sls": "a: b: {{ pillar.common.password }}\n",
+        "salt/top.sls": "base:\n  '*':\n    - common\n  'prod-web1':\n    - broken\n  'prod-web2':\n"
+        "    - unparsed\n",
+    }
+
+
+def test_no_secret_in_any_output_or_file(
+    clone: Clone, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("prod-db1", "prod-web1", "prod-web2"):
+        clone.minion(name, pillar={"private": {"key": MARKERS[3]}})
+    clone.commit(_secret_files(MARKERS[0]), "master")
+    clone.remote.set_branch("develop", clone.remote.head("master"))
+    clone.commit({**_secret_files(MARKERS[2]), "pillar/web.sls": f"web: [ {MARKERS[0]}\n"})
+    texts = []
+    for words in ((), ("--json",), ("--markdown",), ("--html",), ("--no-cache",)):
+        output = tmp_path / "output"
+        arguments = ["diff", "prod", "--config", clone.path, *words, "--output", str(output)]
+        code = app(args=arguments, standalone_mode=False)
+        assert code in (3, 20)
+        texts += [output.read_text(), *capfd.readouterr()]
+    arguments = ["diff", "prod", "--json", "--config", clone.path]
+    app(args=arguments, standalone_mode=False)
+    data = json.loads(capfd.readouterr().out)
+    texts.append(json.dumps(data))
+    cache = tmp_path / "cache" / "saltbranch" / "compiled"
+    kept = [path for path in cache.rglob("*") if path.is_file()]
+    assert kept
+    texts += [path.read_text() for path in kept]
+    for text in texts:
+        for marker in (*MARKERS, "CIPHERmarker"):
+            assert marker not in text
+    for path in [cache, *kept]:
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+    web = data["minions"]["prod-db1"]
+    assert "common:password" in web["pillar"]["changed"]
+    assert "common:cipher" not in web["pillar"]["changed"]
+    assert any("ciphertext" in note for note in web["notes"])
+
+
+def test_changed_ciphertext_is_a_changed_pillar_key(clone: Clone) -> None:
+    clone.commit(_secret_files(MARKERS[0]), "master")
+    clone.remote.set_branch("develop", clone.remote.head("master"))
+    files = _secret_files(MARKERS[0])
+    pillar = str(files["pillar/common.sls"]).replace("hQEMA", "hQEMB")
+    clone.commit({"pillar/common.sls": pillar})
+    assert "common:cipher" in clone.diff(minions=["prod-db1"]).groups[0].difference.pillar_changed
+
+
+# Fleet and command line
+
+
+def test_fleet_list_says_who_belongs_where(clone: Clone) -> None:
+    clone.minion("nobodys")
+    found = fleet_action.show(clone.path)
+    assert [(m.id, m.saltenv) for m in found.minions][-1] == ("test-web1", "test")
+    assert found.unclaimed == ("nobodys",)
+    (clone.folder / "fleet" / "prod-bad.yaml").write_text("grains: [x]\n")
+    with pytest.raises(ConfigError, match=r"prod-bad\.yaml: no grains"):
+        fleet_action.show(clone.path)
+
+
+def test_fleet_record_writes_what_the_master_knows_less_secrets(
+    clone: Clone, tmp_path: Path
+) -> None:
+    import salt.cache
+    import salt.config
+
+    master = tmp_path / "master"
+    master.write_text(
+        yaml.safe_dump({"root_dir": str(tmp_path / "root"), "cachedir": str(tmp_path / "mc")})
+    )
+    opts = salt.config.master_config(str(master))
+    grains = {
+        **GRAINS,
+        "id": "prod-new",
+        "ec2_password": "hide-me",
+        "deep": {"token": "hide-me", "x": 1},
+    }
+    salt.cache.factory(opts).store("grains", "prod-new", grains)
+    clone.configure(salt_config=str(master))
+    folder = tmp_path / "recorded"
+    done = fleet_action.record(clone.path, str(folder))
+    assert done.written == ("prod-new",)
+    text = (folder / "prod-new.yaml").read_text()
+    assert "hide-me" not in text and yaml.safe_load(text)["grains"]["deep"] == {"x": 1}
+    (folder / "prod-new.yaml").write_text(text + "returns: {cmd.run: x}\n")
+    assert fleet_action.record(clone.path, str(folder)).unchanged == 1
+    salt.cache.factory(opts).store("grains", "prod-new", {**grains, "os": "Ubuntu"})
+    fleet_action.record(clone.path, str(folder))
+    kept = yaml.safe_load((folder / "prod-new.yaml").read_text())
+    assert kept["returns"] == {"cmd.run": "x"} and kept["grains"]["os"] == "Ubuntu"
+    clone.configure(fleet="cache")
+    assert [m.id for m in fleet_action.show(clone.path).minions] == ["prod-new"]
+
+
+def test_markdown_is_cut_where_the_limit_is_and_names_the_whole(
+    clone: Clone, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from saltbranch.cli import diff_markup
+
+    states = "".join(f"s{n}:\n  test.nop: []\n" for n in range(300))
+    clone.commit({"salt/web.sls": states})
+    result = clone.diff()
+    short = diff_markup.markdown(result, limit=2000, whole="all.md")
+    whole = diff_markup.markdown(result, limit=None)
+    assert len(short) <= 2000 < len(whole)
+    assert "`all.md`" in short and short.count("```") % 2 == 0
+    page = diff_markup.page(result)
+    assert page.count("<pre>") == page.count("</pre>") and "s299 | test.nop" in page
+    assert app(args=["diff", "prod", "--config", clone.path], standalone_mode=False) == 3
+    out = capfd.readouterr().out
+    assert "+ s0 | test.nop  (salt/web.sls:1)" in out
+    assert os.path.isfile(clone.path)
