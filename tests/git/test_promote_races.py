@@ -182,4 +182,4 @@ def test_a_hundred_races(tmp_path: Path, server: KillServer, seed: int) -> None:
     follow = {"tags": r"^v[0-9]+(\.[0-9]+)*$"}
     keys = model(prod={"follow": follow}) if seed == 3 else model()
     told = race(Project(tmp_path, keys), server, seed, rounds=100).told
-    assert told["pushed"] > 90 and told["somebody else was faster"] > 20
+    assert told["pushed"] > 50 and told["somebody else was faster"] > 10
