@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ ENVIRONMENT = {
 @pytest.fixture(scope="session", autouse=True)
 def _no_outside_configuration() -> Iterator[None]:
     umask = os.umask(0o022)
+    # Whoever runs the tests in the background of a script hands down an ignored SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("GIT_", "SALTBRANCH_")):

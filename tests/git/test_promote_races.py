@@ -67,7 +67,9 @@ class Race:
                 commit = self.topic(clone, name)
                 words = ["feature", "finish", name]
             case "hold":
-                words, commit = ["hold", "test", "--reason", "looking"], ""
+                # A hold for good would leave nothing to race for.
+                verb = "unhold" if "test" in self.project.state().holds else "hold"
+                words, commit = [verb, "test", "--reason", "looking"], ""
             case _:
                 words, commit = ["rollback", saltenv, "--reason", "bad"], ""
         return clone.words(*words, "--yes", "--json"), commit
@@ -155,7 +157,7 @@ class Race:
 
 
 TOLD = ("somebody else was faster", "not promoted, because of", "has a tag", "the journal knows no promotion",
-        "others pushed", "others wrote", "has commits that")  # fmt: skip
+        "others pushed", "others wrote", "is not held", "has commits that")  # fmt: skip
 
 
 def race(project: Project, server: KillServer, seed: int, rounds: int) -> Race:
@@ -180,4 +182,4 @@ def test_a_hundred_races(tmp_path: Path, server: KillServer, seed: int) -> None:
     follow = {"tags": r"^v[0-9]+(\.[0-9]+)*$"}
     keys = model(prod={"follow": follow}) if seed == 3 else model()
     told = race(Project(tmp_path, keys), server, seed, rounds=100).told
-    assert told["pushed"] > 90 and told["somebody else was faster"] > 20
+    assert told["pushed"] > 50 and told["somebody else was faster"] > 10
