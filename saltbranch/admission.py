@@ -56,8 +56,13 @@ def refuse_unsafe_links(git: Git, commit: str, proven: str | None, pillar_dir: s
     which is enough because each link is judged alone: leading ``..`` parts from its own (real)
     folder, then names only. Returns the submodules found. Raises RefusedError, GitError.
     """
-    base = proven or _EMPTY_TREE
-    text = git.out("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT", base, commit)
+    args = ("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT")
+    done = git.run(*args, proven or _EMPTY_TREE, commit)
+    if done.code != 0:
+        # A mirror that was made anew lacks a proven commit that no branch has any more.
+        text = git.out(*args, _EMPTY_TREE, commit)
+    else:
+        text = done.text
     parts = text.split("\0")
     modules = []
     for meta, path in zip(parts[::2], parts[1::2], strict=False):

@@ -197,6 +197,8 @@ def play(template: Remote, server: KillServer, steps: list[tuple[Deed, str, int]
 @given(steps=_STEPS)
 @example(steps=[(sync, "develop", 1), (push, "develop", 1), (killed_sync, "develop", 25), (push, "develop", 2),
                 (killed_sync, "develop", 25), (set_back, "develop", 0)])  # fmt: skip
+@example(steps=[(sync, "develop", 0), (rewrite, "develop", 0), (lose_state, "develop", 27),
+                (killed_sync, "develop", 6)])  # fmt: skip
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_history_ends_well(
     template: Remote, server: KillServer, steps: list[tuple[Deed, str, int]]
