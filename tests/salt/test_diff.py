@@ -15,7 +15,7 @@ import yaml
 
 from saltbranch.actions import diff as action
 from saltbranch.actions import fleet as fleet_action
-from saltbranch.cli.app import app
+from saltbranch.cli.app import build
 from saltbranch.errors import ConfigError, RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff
 from tests.git.remote import Content, Remote
@@ -266,11 +266,11 @@ def test_no_secret_in_any_output_or_file(
     for words in ((), ("--json",), ("--markdown",), ("--html",), ("--no-cache",)):
         output = tmp_path / "output"
         arguments = ["diff", "prod", "--config", clone.path, *words, "--output", str(output)]
-        code = app(args=arguments, standalone_mode=False)
+        code = build()(args=arguments, standalone_mode=False)
         assert code in (3, 20)
         texts += [output.read_text(), *capfd.readouterr()]
     arguments = ["diff", "prod", "--json", "--config", clone.path]
-    app(args=arguments, standalone_mode=False)
+    build()(args=arguments, standalone_mode=False)
     data = json.loads(capfd.readouterr().out)
     texts.append(json.dumps(data))
     cache = tmp_path / "cache" / "saltbranch" / "compiled"
@@ -358,7 +358,7 @@ def test_markdown_is_cut_where_the_limit_is_and_names_the_whole(
     assert "`all.md`" in short and short.count("```") % 2 == 0
     page = diff_markup.page(result)
     assert page.count("<pre>") == page.count("</pre>") and "s299 | test.nop" in page
-    assert app(args=["diff", "prod", "--config", clone.path], standalone_mode=False) == 3
+    assert build()(args=["diff", "prod", "--config", clone.path], standalone_mode=False) == 3
     out = capfd.readouterr().out
     assert "+ s0 | test.nop  (salt/web.sls:1)" in out
     assert os.path.isfile(clone.path)
