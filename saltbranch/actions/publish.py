@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -348,8 +348,3 @@ def _is_old(path: str) -> bool:
         return time.time() - os.stat(path).st_mtime > 86400
     except FileNotFoundError:
         return False
-
-
-def refs_of(updates: Sequence[RefUpdate]) -> list[str]:
-    """The names of the refs, short."""
-    return [u.ref.removeprefix("refs/heads/").removeprefix("refs/") for u in updates]

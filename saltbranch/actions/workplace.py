@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import choosing, events, files, journal, locate, repository, serving, tickets
+from saltbranch import choosing, files, journal, locate, repository, serving, tickets
 from saltbranch import config as configuration
 from saltbranch.config import Config, FileModel, Saltenv
 from saltbranch.errors import ConfigError, RefusedError
@@ -223,9 +223,3 @@ def tags_on(repo: Repository, head: str) -> dict[str, str]:
     found = repo.git.out("for-each-ref", f"--merged={head}", "--format=%(refname)", prefix)
     names = [line[len(prefix) :] for line in found.splitlines()]
     return {n: repo.refs.tags[n].commit for n in names if n in repo.refs.tags}
-
-
-def latest_promotion(state: State, saltenv: str) -> events.Promotion | None:
-    """The last one to `saltenv`."""
-    found = state.promotions_to(saltenv)
-    return found[-1] if found else None
