@@ -33,7 +33,7 @@ import salt.utils.url
 from salt.exceptions import SaltRenderError
 
 import salt
-from saltbranch.compiler import neutral
+from saltbranch.compiler import ciphertext, neutral
 from saltbranch.compiler.tracking import Tracker
 
 BASE = os.path.dirname(os.path.abspath(salt.__file__))
@@ -50,7 +50,8 @@ class Host:
         self.tracker: Tracker | None = None
         self.neutral: dict[str, None] = {}
         self.custom: dict[str, None] = {}
-        self.undecipherable = 0
+        self.deciphered: Mapping[str, bytes] = {}
+        self.ciphers: dict[str, None] = {}
         self.loading = 0
         self.kinds: Mapping[str, str] = {}
 
@@ -307,17 +308,22 @@ class _Once(importlib.machinery.SourceFileLoader):
         super().exec_module(module)
         module.__saltbranch_run__ = self.path
         if self.path.endswith("/renderers/gpg.py"):
-            module._decrypt_ciphertext = _undecipherable
+            module._decrypt_ciphertext = _deciphered
+            module._get_gpg_exec = lambda: "gpg"  # none is asked, and none has to be here
 
 
 LOADED: dict[str, str] = {}
 """Salt's own modules that this process ran, by the name that the loaders give them."""
 
 
-def _undecipherable(cipher: Any, *_args: Any) -> Any:
-    """There are no keys in here: the encrypted text stands for what it hides."""
-    HOST.undecipherable += 1
-    return cipher
+def _deciphered(cipher: Any, *_args: Any) -> Any:
+    """There are no keys in here, only what the messages in the tree's files hold; a message without
+    that stands for what it hides.
+    """
+    text = cipher.decode("utf-8", "replace") if isinstance(cipher, bytes) else str(cipher)
+    name = ciphertext.name_of(text)
+    HOST.ciphers[name] = None
+    return HOST.deciphered.get(name, cipher)
 
 
 def _remember_modules() -> None:
