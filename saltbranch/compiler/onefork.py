@@ -128,8 +128,9 @@ class Shop:
         describer = _Describer(self.folders, inside, self.mask, secrets, self.names)
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
-        words = spelled(secrets | (self._literals() if outcome.errors else frozenset()))
-        errors = [redact(error, words) for error in outcome.errors]
+        words = spelled(secrets)
+        more = spelled(secrets | (self._literals() if outcome.errors else frozenset()))
+        errors = [redact(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
@@ -149,12 +150,14 @@ class Shop:
         return result
 
     def _reads(self, tracker: Tracker, secrets: frozenset[str]) -> dict[str, Any]:
-        """What is in the tree or was looked for in it; nothing where that names a value of the pillar,
-        so that it is not kept.
+        """What is in the tree or was looked for in it; nothing where the result must not be kept: that
+        names a value of the pillar, or a program may have read more.
         """
         reads = tracker.reads()
         named = "\n".join([*reads.files, *(pattern for _, pattern in reads.globs), *reads.listings])
-        if any(secret in named and secret not in self.names for secret in secrets):
+        if HOST.untracked or any(
+            secret in named and secret not in self.names for secret in secrets
+        ):
             return {"files": [], "globs": [], "listings": [], "ciphers": []}
         return {
             "files": list(reads.files),
@@ -206,6 +209,11 @@ def _opened() -> list[str]:
     """What this minion's encrypted values hold, also where they are no pillar."""
     texts = (HOST.deciphered.get(name, b"") for name in HOST.ciphers)
     return [text.decode("utf-8", "replace") for text in texts]
+
+
+def _quotes_pillar(error: str) -> bool:
+    """Whether it may tell of a pillar file that did not render, so of values that are in no pillar."""
+    return error.startswith("pillar: ") and "load ext_pillar" not in error
 
 
 def _names(folders: Mapping[str, str], inside: Mapping[str, str]) -> Iterator[str]:

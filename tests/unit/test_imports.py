@@ -28,6 +28,7 @@ RESERVED = {
         "saltmaster",
         "saltsyntax",
         "compiler.highstate",
+        "compiler.external",
         "compiler.onefork",
         "compiler.patches",
         "ext.",
