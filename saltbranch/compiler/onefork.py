@@ -279,6 +279,9 @@ class _Describer:
             for name, value in chunk.items()
             if name not in _INTERNAL
         }
+        place, order = _place(chunk.get("order"))
+        if order is not None:
+            arguments["order"] = self.mask.argument(order, source, self.secrets)
         identity = str(chunk.get("__id__"))
         return {
             "key": f"{self._shown(identity, source)} | {chunk.get('state')}.{chunk.get('fun')}",
@@ -288,6 +291,7 @@ class _Describer:
             "line": _line(source, identity),
             "arguments": arguments,
             "sources": sorted(self._sources(chunk)),
+            "place": place,
         }
 
     def _shown(self, identity: str, source: str) -> str:
@@ -356,6 +360,20 @@ class _Describer:
                 found.update(self._closure(inner, depth + 1))
         self.closures[path] = tuple(sorted(found))
         return self.closures[path]
+
+
+# Salt numbers states from here on as they are written down, and adds the other to what is to be last
+# (salt/state.py, State.compile_high_data).
+_FIRST_PLACE, _LAST = 10_000, 1_000_000
+
+
+def _place(order: Any) -> tuple[float | None, int | str | None]:
+    """The place of a state as it is written down, or else what its `order:` says."""
+    if isinstance(order, bool) or not isinstance(order, (int, float)):
+        return None, None
+    if order >= _LAST:
+        return None, "last"
+    return (float(order), None) if order >= _FIRST_PLACE else (None, int(order))
 
 
 def _line(source: str, identity: str) -> int | None:
