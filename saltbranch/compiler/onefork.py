@@ -114,7 +114,7 @@ class Shop:
         for kind in ("states", "pillar"):
             link = f"{self.folders['tops']}/{minion['saltenv']}/{kind}/{topfile.BRANCH_TOP}"
             roots[link] = f"{inside[kind]}/top.sls"
-        tracker = Tracker(roots, self._harmless())
+        tracker = Tracker(roots, self._harmless(), self.job["refused"])
         HOST.tracker, HOST.returns, HOST.grains = tracker, minion["returns"], minion["grains"]
         opts = highstate.minion_options(self.base, minion, self.folders)
         tracker.install()
