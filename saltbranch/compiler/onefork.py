@@ -129,7 +129,7 @@ class Shop:
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
         words = spelled(secrets)
-        more = spelled(secrets | (self._literals() if outcome.errors else frozenset()))
+        more = spelled(secrets | self._literals()) if outcome.errors else words
         errors = [redact(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
         result = {
             "minion": minion["id"],
