@@ -206,12 +206,13 @@ def reason(err: BaseException) -> str:
 
 def shortened(text: str) -> str:
     """An error of Salt's without the excerpt of rendered text and without tracebacks."""
+    head, _, trace = text.partition("Traceback (most recent call last):")
     lines = []
-    for line in text.splitlines():
-        if line.strip() == "---" or line.startswith("Traceback (most recent"):
+    for line in head.splitlines():
+        if line.strip() == "---":
             break
         if line.strip():
             lines.append(line.strip())
-    if not lines and text.strip():  # nothing but a traceback: its last line says it
-        lines = [text.strip().splitlines()[-1].strip()]
+    if trace.strip() and (not lines or lines[-1].endswith(":")):
+        lines.append(trace.strip().splitlines()[-1].strip())  # which says it
     return " ".join(lines)[:600]

@@ -99,11 +99,11 @@ def keys(value: Any) -> Iterable[str]:
 
 def secrets_of(pillar: Any) -> frozenset[str]:
     """The texts of a pillar that are long enough to be looked for in other texts."""
-    found = set()
+    found: set[str] = set()
     for text in texts(pillar):
         for part in (text, *text.splitlines()):
             if len(part.strip()) >= SHORTEST_SECRET:
-                found.add(part.strip())
+                found.update((part, part.strip()))
     return frozenset(found)
 
 
@@ -119,15 +119,23 @@ def spelled(secrets: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 
 
-_VALUE = re.compile(r"(?:^|[:,=\[{(~-])[ \t]+([^\s#{][^\n]*?)[ \t]*$", re.MULTILINE)
-# Not what is looked up by its name: pillar['name'], pillar.get('name'), 'name': ...
-_QUOTED = re.compile(r"""(?<!\[)(?<!get\()(["'])(.+?)\1(?!\s*:)""")
+_FLOW = re.compile(r"[\[\]{},]")
+_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_QUOTED = re.compile(r"""(["'])(.+?)\1(\s*:)?""")
 
 
 def literals(text: str) -> frozenset[str]:
     """What may be values in the text of a pillar file, for when it cannot be rendered."""
-    found = {match.strip("'\"") for match in _VALUE.findall(text)}
-    found.update(match for _, match in _QUOTED.findall(text))
+    found: set[str] = set()
+    for match in _QUOTED.finditer(text):
+        # Not what is looked up by its name, or is one: pillar['name'], pillar.get('name'), 'name':
+        if not text.endswith(("[", "get("), 0, match.start()) and not match[3]:
+            found.add(match[2])
+    for line in _JINJA.sub(" ", text).splitlines():
+        for part in _FLOW.split(line):
+            value = part.strip().partition(": ")[2] or part.strip()
+            if value[:1] != "#" and value[-1:] != ":":
+                found.add(value.lstrip("- ").strip("'\""))
     return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 
 

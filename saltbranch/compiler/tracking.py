@@ -105,9 +105,9 @@ class Tracker:
 
     def _is_refused(self, path: Any) -> bool:
         name = _absolute(path)
-        return name is not None and any(
-            name == folder or name.startswith(f"{folder}/") for folder in self._refused
-        )
+        if name is None or name.startswith(self._harmless):
+            return False
+        return any(name == folder or name.startswith(f"{folder}/") for folder in self._refused)
 
     def _refuse(self, path: Any) -> None:
         """Raises FileNotFoundError for what would be another tree's file, and notes it."""

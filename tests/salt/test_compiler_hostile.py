@@ -255,3 +255,9 @@ def test_every_kind_of_nothing_is_its_own_word(tmp_path: Path, name: str) -> Non
     result = place.one(minion("m1"))
     assert result.result == wanted, everything(result)
     assert word in " ".join([*result.errors, *result.notes])
+
+
+def test_an_error_names_no_place_of_this_machine(tmp_path: Path) -> None:
+    states = "#!py\ndef run():\n    raise ValueError('no such thing')\n"
+    [error] = lab(tmp_path, states).one(minion("m1")).errors
+    assert error == "Rendering SLS 'test:all' failed: ValueError: no such thing"

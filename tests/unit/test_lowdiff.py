@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -198,6 +200,28 @@ def test_only_what_stands_in_the_sls_may_be_shown() -> None:
         ([{"mode": "0644"}], True), ({"other": "0644"}, False),
     ):  # fmt: skip
         assert masking.may_show(value, source, secrets) is may
+
+
+def test_what_may_be_a_value_in_a_pillar_file_is_found_and_names_are_not() -> None:
+    text = (
+        "#!jinja|yaml\n{% set pw = 'jinja-value' %}\nkey_name: plain value\nlist:\n  - item-one\n"
+        "deep: {inner: \"quoted-value\"}\nlooked: {{ pillar['looked-up'] }}{{ pillar.get('got-by') }}\n"
+        "'quoted-key': 1\nopen: [ unclosed\n"
+    )
+    found = masking.literals(text)
+    assert {"jinja-value", "plain value", "item-one", "quoted-value"} <= found
+    assert not {"key_name", "looked-up", "got-by", "quoted-key"} & found
+    assert any("unclosed" in word for word in found)
+
+
+@given(st.text(min_size=4).filter(lambda s: len(s.strip()) >= 4 and "***" not in s))
+def test_no_spelling_of_a_secret_is_left(secret: str) -> None:
+    words = masking.spelled(masking.secrets_of({"k": secret}))
+    for text in (secret, repr(secret), json.dumps(secret)):
+        for part in [p for p in secret.splitlines() if len(p.strip()) >= 4]:
+            assert part.strip() not in masking.redact(f"a {text} b", words)
+    code = base64.b64encode(secret.encode("utf-8", "replace")).decode().rstrip("=")
+    assert code not in masking.redact(code, words)
 
 
 def test_recorded_returns_go_by_arguments_first() -> None:
