@@ -207,8 +207,8 @@ def _result(outcome: highstate.Outcome) -> str:
 
 def _opened() -> list[str]:
     """What this minion's encrypted values hold, also where they are no pillar."""
-    texts = (HOST.deciphered.get(name, b"") for name in HOST.ciphers)
-    return [text.decode("utf-8", "replace") for text in texts]
+    held = (HOST.deciphered.get(name, b"") for name in HOST.ciphers)
+    return [text.decode("utf-8", "replace") for text in held]
 
 
 def _quotes_pillar(error: str) -> bool:
