@@ -90,7 +90,7 @@ def _home(keys: str) -> Iterator[str]:
     """A private folder for gpg with links to what is in `keys`; its agent ends with it."""
     names = os.listdir(keys)
     # A short path: an agent listens at a socket in there (unix(7), sun_path).
-    with tempfile.TemporaryDirectory(prefix="sb-gpg-", dir="/tmp") as home:
+    with tempfile.TemporaryDirectory(prefix=f"sb-gpg-{os.getpid()}-", dir="/tmp") as home:
         for name in names:
             if not name.startswith(_NOT_LINKED) and not name.endswith((".lock", "~")):
                 os.symlink(f"{keys}/{name}", f"{home}/{name}")
