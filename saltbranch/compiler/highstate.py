@@ -65,7 +65,7 @@ def minion_options(
         id=minion["id"],
         saltenv=saltenv,
         pillarenv=saltenv,
-        grains={**copy.deepcopy(minion["grains"]), "id": minion["id"]},
+        grains={**minion["grains"], "id": minion["id"]},
         file_roots={saltenv: [f"{folders['tops']}/{saltenv}/states", folders["states"]]},
         pillar_roots={saltenv: [f"{folders['tops']}/{saltenv}/pillar", folders["pillar"]]},
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -27,7 +26,7 @@ def plain(value: Any) -> Any:
         return value if value == value and abs(value) != float("inf") else {"\0float": repr(value)}
     if isinstance(value, (bytes, bytearray)):
         return {"\0bytes": base64.b64encode(bytes(value)).decode()}
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # the first is quick, the second asks an abstract class
         if all(isinstance(key, str) for key in value):
             return {str(key): plain(item) for key, item in value.items()}
         pairs = [[plain(key), plain(item)] for key, item in value.items()]
@@ -50,7 +49,7 @@ class Mask:
     def digest(self, value: Any) -> str:
         """The keyed digest of plain data."""
         text = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-        return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:32]
+        return hashlib.blake2b(text, key=self._key, digest_size=16).hexdigest()
 
     def pillar(self, data: Mapping[str, Any]) -> dict[str, str]:
         """Path of every leaf, joined by ``:``, to the digest of its value."""

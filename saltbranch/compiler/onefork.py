@@ -18,20 +18,21 @@ import salt.utils.secret
 import salt.version
 
 from saltbranch import topfile
-from saltbranch.compiler import highstate, patches
-from saltbranch.compiler.masking import Mask, hidden_in_names, leaves, plain, redact, secrets_of
-from saltbranch.compiler.patches import HOST
+from saltbranch.compiler import highstate, memory, patches
+from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.masking import Mask, hidden_in_names, plain, redact, secrets_of, texts
 from saltbranch.compiler.tracking import Tracker
 
 # What says where a chunk comes from, and what says nothing about the minion.
 _INTERNAL = ("state", "fun", "__id__", "__sls__", "__env__", "order", "__sls_included_from__",
              "name_order", "__orchestration_jid__")  # fmt: skip
-# How Salt names its loaders (salt/loader/__init__.py): kind, tag, option with further folders.
-_LOADERS = (
-    ("modules", "module", None), ("states", "states", None), ("utils", "utils", "utils_dirs"),
-    ("renderers", "render", "render_dirs"), ("matchers", "matchers", None),
-    ("serializers", "serializers", None), ("pillar", "pillar", None), ("fileserver", "fileserver", None),
+# How Salt lists the folders of its loaders (salt/loader/__init__.py).
+_LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
+    ("modules", "module", {}), ("states", None, {}), ("matchers", None, {}), ("serializers", None, {}),
+    ("pillar", None, {}), ("fileserver", None, {}), ("renderers", "render", {"ext_type_dirs": "render_dirs"}),
+    ("utils", None, {"ext_type_dirs": "utils_dirs", "load_extensions": False}),
 )  # fmt: skip
+_CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
 _REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
 _QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
@@ -51,7 +52,8 @@ class Shop:
         logging.root.setLevel(100)
         for folder in ("code", "extmods", "run", "pki"):
             os.makedirs(f"{self.folders['cache']}/{folder}", exist_ok=True)
-        patches.install(f"{self.folders['cache']}/code")
+        memory.install(f"{self.folders['cache']}/code")
+        patches.install()
         HOST.kinds = job["inside"]
         self.base = highstate.base_options(self.folders, job["master"])
         self._rehearse()
@@ -69,9 +71,9 @@ class Shop:
         base = copy.deepcopy(self.base)
         opts = {**highstate.minion_options(base, minion, folders), "module_dirs": []}
         highstate.compile_minion(opts, {})
-        for kind, tag, dirs in _LOADERS:
-            found = salt.loader._module_dirs(self.base, kind, tag, ext_type_dirs=dirs)
-            salt.loader.lazy.LazyLoader(found, self.base, tag=tag, pack={})
+        for kind, tag, options in _LOADERS:
+            found = salt.loader._module_dirs(self.base, kind, tag, **options)
+            salt.loader.lazy.LazyLoader(found, self.base, tag=tag or kind, pack={})
 
     def _lay_out(self, saltenv: str) -> None:
         """The minion's cache of files, as it would be with all of them in it."""
@@ -83,16 +85,16 @@ class Shop:
                 if not os.path.lexists(f"{folder}/{name}"):
                     os.symlink(f"{source}/{name}", f"{folder}/{name}")
 
-    def learn(self, modules: Mapping[str, str]) -> None:
-        """Load modules of Salt that a fork had use for, for the forks to come."""
-        patches.preload({str(k): str(v) for k, v in modules.items()})
-        patches.learn_templates(f"{self.folders['cache']}/code")
+    def learn(self, made: Mapping[str, Any]) -> None:
+        """Take in what a fork made for the first time, for the forks to come; see `memory`."""
+        modules = {str(k): str(v) for k, v in made["modules"].items()}
+        memory.learn(modules, list(map(str, made["patterns"])), f"{self.folders['cache']}/code")
 
     def compile(self, minion: Mapping[str, Any]) -> dict[str, Any]:
         """The result for one minion, as plain data. For a fork: it spoils this process."""
         begin = time.process_time()
         gc.disable()  # it would touch, and so copy, all memory that is shared with the worker
-        known = set(patches.LOADED)
+        known, patterns = set(memory.LOADED), len(memory.PATTERNS)
         inside = self.job["inside"]
         roots = {self.folders[kind]: inside[kind] for kind in ("states", "pillar")}
         roots.update({outside: inner for outside, inner in self.job["mapped"]})
@@ -104,6 +106,8 @@ class Shop:
         HOST.tracker, HOST.returns, HOST.grains = tracker, minion["returns"], minion["grains"]
         opts = highstate.minion_options(self.base, minion, self.folders)
         tracker.install()
+        for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
+            tracker.listing(f"{inside['states']}/_{kind}")
         salt.utils.secret.mask_pillar.set(False)
         outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
@@ -124,7 +128,10 @@ class Shop:
             "functions": sorted(HOST.custom),
             "reads": _reads(tracker),
             "cpu": time.process_time() - begin,
-            "loaded": [{n: p for n, p in patches.LOADED.items() if n not in known}],
+            "made": {
+                "modules": {n: p for n, p in memory.LOADED.items() if n not in known},
+                "patterns": memory.PATTERNS[patterns:],
+            },
         }
         if self.job.get("plain"):
             result["low"] = plain(outcome.chunks)
@@ -132,7 +139,7 @@ class Shop:
         return result
 
     def _harmless(self) -> list[str]:
-        prefixes = [sys.prefix, sys.base_prefix, patches.BASE, self.folders["cache"], self.folders["tops"],
+        prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],
                     "/usr/", "/lib", "/dev/null", "/dev/urandom", "/proc/self", "/opt/saltbranch",
                     "/etc/localtime", "/etc/ld.so.cache"]  # fmt: skip
         return [*prefixes, *(p for p in sys.path if p.startswith("/"))]
@@ -180,28 +187,27 @@ class _Describer:
         self.secrets = secrets_of(pillar)
         self.hidden = hidden_in_names(pillar)
         self.texts: dict[str, tuple[str, str]] = {}
+        self.lines: dict[str, _Lines] = {}
         self.closures: dict[str, tuple[str, ...]] = {}
 
     def chunk(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
         """One chunk. The name is an argument like any other, for it may come from the pillar."""
         sls = str(chunk.get("__sls__", ""))
         path, source = self._source(sls)
-        arguments = {
-            str(name): self.mask.argument(plain(value), source, self.secrets)
-            for name, value in chunk.items()
-            if name not in _INTERNAL
-        }
+        values = {str(k): plain(v) for k, v in chunk.items() if k not in _INTERNAL}
         identity = str(chunk.get("__id__"))
-        if identity not in source:
-            identity = redact(identity, self.hidden)
+        shown = identity if identity in source else redact(identity, self.hidden)
         return {
-            "key": f"{identity} | {chunk.get('state')}.{chunk.get('fun')}",
-            "name": self.mask.digest(plain(chunk.get("name"))),
+            "key": f"{shown} | {chunk.get('state')}.{chunk.get('fun')}",
+            "name": self.mask.digest(values.get("name")),
             "sls": sls,
             "path": path,
-            "line": _line(source, str(chunk.get("__id__"))),
-            "arguments": arguments,
-            "sources": sorted(self._sources(chunk)),
+            "line": self._lines(sls).of(identity),
+            "arguments": {
+                name: self.mask.argument(value, source, self.secrets)
+                for name, value in values.items()
+            },
+            "sources": sorted(self._sources(values, str(chunk.get("fun")))),
         }
 
     def unique(self, chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -234,20 +240,24 @@ class _Describer:
         except OSError:
             return None
 
-    def _sources(self, chunk: Mapping[str, Any]) -> set[str]:
+    def _lines(self, sls: str) -> _Lines:
+        if sls not in self.lines:
+            self.lines[sls] = _Lines(self._source(sls)[1])
+        return self.lines[sls]
+
+    def _sources(self, values: Mapping[str, Any], function: str) -> set[str]:
         found: set[str] = set()
-        is_template = chunk.get("template") == "jinja"
-        for _, value in leaves({k: plain(v) for k, v in chunk.items() if k not in _INTERNAL}):
-            for text in value if isinstance(value, list) else [value]:
-                if not isinstance(text, str) or not text.startswith("salt://"):
-                    continue
-                path = os.path.normpath(text[len("salt://") :].partition("?")[0].lstrip("|"))
-                if path.startswith(".."):
-                    continue
-                if chunk.get("fun") == "recurse" or os.path.isdir(f"{self.states}/{path}"):
-                    found.add(f"{path}/")
-                else:
-                    found.update(self._closure(path) if is_template else (path,))
+        is_template = values.get("template") == "jinja"
+        for text in texts(values):
+            if not text.startswith("salt://"):
+                continue
+            path = os.path.normpath(text[len("salt://") :].partition("?")[0].lstrip("|"))
+            if path.startswith(".."):
+                continue
+            if function == "recurse" or os.path.isdir(f"{self.states}/{path}"):
+                found.add(f"{path}/")
+            else:
+                found.update(self._closure(path) if is_template else (path,))
         return found
 
     def _closure(self, path: str, depth: int = 0) -> tuple[str, ...]:
@@ -270,16 +280,26 @@ class _Describer:
         return self.closures[path]
 
 
-def _line(source: str, identity: str) -> int | None:
-    """The line of `source` where the state `identity` begins; None when it does not show."""
-    for number, line in enumerate(source.splitlines(), 1):
-        word = line.rstrip().removesuffix(":").strip("'\"")
-        if line[:1] not in (" ", "#", "") and line.rstrip().endswith(":") and word == identity:
-            return number
-    for number, line in enumerate(source.splitlines(), 1):
-        if line[:1] in (" ", "#", "") or "{{" not in line or not line.rstrip().endswith(":"):
-            continue
-        parts = _TEMPLATE.split(line.rstrip().removesuffix(":").strip("'\""))
-        if re.fullmatch(".*".join(map(re.escape, parts)), identity):
-            return number
-    return None
+class _Lines:
+    """Where the states of an sls file begin."""
+
+    def __init__(self, source: str) -> None:
+        self.known: dict[str, int] = {}
+        self.templates: list[tuple[str, int]] = []
+        for number, line in enumerate(source.splitlines(), 1):
+            line = line.rstrip()
+            if line[:1] in (" ", "#", "") or not line.endswith(":"):
+                continue
+            word = line.removesuffix(":").strip("'\"")
+            self.known.setdefault(word, number)
+            if "{{" in line:
+                self.templates.append((word, number))
+
+    def of(self, identity: str) -> int | None:
+        """The line where the state `identity` begins; None when it does not show."""
+        if identity not in self.known:
+            for word, number in self.templates:
+                parts = _TEMPLATE.split(word)
+                if re.fullmatch(".*".join(map(re.escape, parts)), identity):
+                    return self.known.setdefault(identity, number)
+        return self.known.get(identity)

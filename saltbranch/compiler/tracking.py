@@ -38,6 +38,7 @@ class Tracker:
         """Take the folders to look at. harmless: where opening a file means nothing."""
         self._roots = sorted(roots.items(), key=lambda pair: -len(pair[0]))
         self._harmless = tuple(harmless)
+        self._known: dict[str, str | None] = {}
         self._files: set[str] = set()
         self._globs: set[tuple[str, str]] = set()
         self._listings: set[str] = set()
@@ -103,7 +104,11 @@ class Tracker:
             return None
         if not path.startswith("/"):
             path = os.path.join(os.getcwd(), path)
-        path = os.path.normpath(path)
+        if path not in self._known:
+            self._known[path] = self._mapped(os.path.normpath(path))
+        return self._known[path]
+
+    def _mapped(self, path: str) -> str | None:
         for folder, inside in self._roots:
             if path == folder or path.startswith(f"{folder}/"):
                 return f"{inside}{path[len(folder) :]}"

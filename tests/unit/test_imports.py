@@ -28,6 +28,8 @@ RESERVED = {
         "saltmaster",
         "saltsyntax",
         "compiler.highstate",
+        "compiler.host",
+        "compiler.memory",
         "compiler.onefork",
         "compiler.patches",
         "ext.",
