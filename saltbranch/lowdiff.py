@@ -190,7 +190,10 @@ def compare(
     if vanished or "failed" in (old.result, new.result):
         error = "\n".join([*errors, *vanished]) or "no result"
         return MinionDiff(old.minion, saltenv, "failed", error, notes, None)
-    difference = _difference(old, new, sources, states_dir, ignore)
+    if old is new:  # one entry of the cache holds for both sides: nothing else can differ
+        difference = Difference(files=_files(old, new, sources, states_dir))
+    else:
+        difference = _difference(old, new, sources, states_dir, ignore)
     result: Result = "partial" if errors else "ok"
     return MinionDiff(old.minion, saltenv, result, "\n".join(errors) or None, notes, difference)
 

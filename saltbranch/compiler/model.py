@@ -111,40 +111,15 @@ class Compiled:
         return asdict(self)
 
 
-def compiled_from(data: Mapping[str, Any]) -> Compiled:
-    """The `Compiled` that `as_dict` made `data` from. Raises KeyError, TypeError, ValueError."""
-    reads = data["reads"]
-    chunks = tuple(
-        Chunk(
-            key=str(c["key"]),
-            sls=str(c["sls"]),
-            path=str(c["path"]),
-            line=None if c["line"] is None else int(c["line"]),
-            arguments=dict(c["arguments"]),
-            sources=tuple(map(str, c["sources"])),
-        )
-        for c in data["chunks"]
-    )
-    if data["result"] not in ("ok", "partial", "failed"):
-        raise ValueError(data["result"])
-    return Compiled(
-        minion=str(data["minion"]),
-        result=data["result"],
-        errors=tuple(map(str, data["errors"])),
-        notes=tuple(map(str, data["notes"])),
-        chunks=chunks,
-        pillar={str(k): str(v) for k, v in data["pillar"].items()},
-        states_matched=bool(data["states_matched"]),
-        functions=tuple(map(str, data["functions"])),
-        reads=Reads(
-            files=tuple(map(str, reads["files"])),
-            globs=tuple((str(a), str(b)) for a, b in reads["globs"]),
-            listings=tuple(map(str, reads["listings"])),
-        ),
-        cpu=float(data.get("cpu") or 0),
-        low=data.get("low"),
-        plain_pillar=data.get("plain_pillar"),
-    )
+def compiled_from_json(text: bytes) -> Compiled:
+    """The `Compiled` that `as_dict` became JSON of. Raises ValueError for anything else."""
+    import msgspec  # not in the sandbox
+
+    try:
+        found: Compiled = msgspec.json.decode(text, type=Compiled)
+    except msgspec.DecodeError as err:  # a wrong type is one, too
+        raise ValueError(str(err)) from err
+    return found
 
 
 def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
@@ -153,6 +128,6 @@ def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
 
 
 def digest(value: Any) -> str:
-    """A short SHA-256 over plain data; the same for the same content."""
+    """A SHA-256 over plain data; the same for the same content."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

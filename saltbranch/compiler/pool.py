@@ -15,7 +15,7 @@ from typing import Any
 from saltbranch import topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
-from saltbranch.compiler.model import Compiled, Minion, compiled_from, failed
+from saltbranch.compiler.model import Compiled, Minion, compiled_from_json, failed
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
@@ -111,7 +111,7 @@ def compile_fleet(
     for minion in minions:
         kept = None if plain else cache.get(bases[minion.id], tree)
         if kept:
-            done[minion.id] = dataclasses.replace(kept, cached=True)
+            done[minion.id] = kept
     if progress:
         progress(len(done))
     rest = [m for m in minions if m.id not in done]
@@ -245,12 +245,20 @@ def _results(lines: Sequence[bytes], minions: Sequence[Minion]) -> list[Compiled
     found: list[Compiled] = []
     for minion, line in zip(minions, lines, strict=False):
         try:
-            data = json.loads(line)
-            if data["minion"] != minion.id:
-                break
-            found.append(
-                failed(minion.id, str(data["broken"])) if "broken" in data else compiled_from(data)
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
+            result = _broken_or_none(line) or compiled_from_json(line)
+        except (ValueError, RecursionError):
             break
+        if result.minion != minion.id:
+            break
+        found.append(result)
     return found
+
+
+def _broken_or_none(line: bytes) -> Compiled | None:
+    """What the worker says of a minion whose fork gave no result."""
+    if b'"broken"' not in line[:1000]:
+        return None
+    data = json.loads(line)
+    if not isinstance(data, dict) or "broken" not in data:
+        return None
+    return failed(str(data.get("minion")), str(data["broken"]))

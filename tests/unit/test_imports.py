@@ -40,7 +40,7 @@ RESERVED = {
     "rich": ("cli.",),
     "subprocess": ("demo.",),
     "multiprocessing": (),
-    "msgspec": ("config",),
+    "msgspec": ("config", "compiler.model", "fleet"),
     "saltlint": ("scanners",),
     "detect_secrets": ("scanners",),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from saltbranch import lowdiff
 from saltbranch.compiler import masking, neutral
-from saltbranch.compiler.model import Chunk, Compiled, compiled_from
+from saltbranch.compiler.model import Chunk, Compiled, compiled_from_json
 from saltbranch.config import IgnoreModel
 from saltbranch.lowdiff import MinionDiff
 
@@ -93,7 +94,7 @@ def test_errors_of_both_sides_are_told_apart() -> None:
 
 def test_a_result_survives_being_written_down() -> None:
     result = compiled(chunk("s", a=[1, {"masked": "x"}]), errors=("e",), pillar={"a:b": "d"})
-    assert compiled_from(result.as_dict()) == result
+    assert compiled_from_json(json.dumps(result.as_dict()).encode()) == result
 
 
 plain_data = st.recursive(
