@@ -110,6 +110,8 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
     fleet: str = "cache"
+    gpg_keys: str | None = None
+    ext_pillar: list[str] = []
     ignore: list[IgnoreModel] = []
     saltenvs: dict[str, SaltenvModel] | None = None
 
@@ -136,7 +138,11 @@ class Saltenv(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """A checked configuration. Paths are absolute; `fetch_timeout` is in seconds."""
+    """A checked configuration. Paths are absolute; `fetch_timeout` is in seconds.
+
+    gpg_keys: GnuPG's folder with the keys of encrypted pillar. ext_pillar: names of the external
+    pillars that are compiled, too.
+    """
 
     path: str
     remote: str
@@ -155,6 +161,8 @@ class Config(msgspec.Struct, frozen=True):
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
     fleet: str = "cache"
+    gpg_keys: str | None = None
+    ext_pillar: tuple[str, ...] = ()
     ignore: tuple[IgnoreModel, ...] = ()
 
     def saltenv(self, name: str) -> Saltenv:
@@ -342,6 +350,8 @@ def build(
         flow=source.flow,
         hooks=source.hooks,
         fleet=source.fleet,
+        gpg_keys=os.path.normpath(machine.gpg_keys) if machine.gpg_keys else None,
+        ext_pillar=tuple(machine.ext_pillar),
         ignore=tuple(source.ignore),
     )
 
@@ -352,6 +362,14 @@ def check_machine(machine: FileModel, path: str) -> None:
         check_remote(machine.remote, path)
     for key in ("root", "master_config", "salt_config"):
         _check_path(key, getattr(machine, key), path)
+    if machine.gpg_keys is not None:
+        _check_path("gpg_keys", machine.gpg_keys, path)
+    for name in machine.ext_pillar:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ConfigError(
+                f"{path}: ext_pillar: {name!r} is no name of an external pillar",
+                hint="the names only, for example ext_pillar: [nodegroups]; their settings are the master's",
+            )
     if not 1 <= machine.fetch_timeout <= 86400:
         raise ConfigError(
             f"{path}: fetch_timeout: {machine.fetch_timeout} is not from 1 to 86400",

@@ -153,7 +153,7 @@ def compare_trees(
         minions=diffs,
         groups=lowdiff.group(diffs),
         code=_code(frame, trees, (old, new)),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *([frame.keys.trouble] if frame.keys.trouble else [])),
         cached=sum(r.cached for side in (old, new) for r in side.values()),
         spent=asdict(spent),
         ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),

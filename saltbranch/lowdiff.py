@@ -11,6 +11,7 @@ import bisect
 import fnmatch
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
@@ -345,10 +346,19 @@ def _unmasked(value: Any) -> Any:
     if isinstance(value, Mapping):
         if set(value) == {"masked"}:
             return {"masked": True}
-        return {str(k): _unmasked(v) for k, v in value.items()}
+        return {nameless(str(k)): _unmasked(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_unmasked(item) for item in value]
-    return value
+    return nameless(value) if isinstance(value, str) else value
+
+
+# What keys end with where a name may not be shown: keyed digests, the cache's own (compiler/onefork).
+_DIGESTS = re.compile(r" ~[0-9a-f]{8}(?= \| )|(?<= #)~[0-9a-f]{8}$")
+
+
+def nameless(key: str) -> str:
+    """`key` without digests, which are others on another machine."""
+    return _DIGESTS.sub("", key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from saltbranch.actions.fleet import Place
 from saltbranch.commitsource import Side
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool, sandbox
+from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.config import Config
@@ -131,6 +132,7 @@ def frame_of(place: Place) -> Frame:
         served=tuple(served),
         master=_plain({k: place.master.opts[k] for k in _MASTER_OPTIONS if k in place.master.opts}),
         salt_version=saltmaster.version(),
+        keys=Keys(config.gpg_keys if place.is_machines else None),
     )
 
 
@@ -149,6 +151,11 @@ def warnings(place: Place) -> list[str]:
     found = []
     if warning := sandbox.find().warning:
         found.append(warning)
+    if (place.config.gpg_keys or place.config.ext_pillar) and not place.is_machines:
+        found.append(
+            f"gpg_keys: and ext_pillar: do not count in {place.config.path}: at the root of a clone"
+            " anybody's branch may have put them"
+        )
     names = [
         next(iter(e)) for e in place.master.opts.get("ext_pillar") or () if isinstance(e, dict)
     ]

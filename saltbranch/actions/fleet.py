@@ -18,7 +18,7 @@ from saltbranch.compiler.model import Minion
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, SaltError, UsageError
 from saltbranch.git import Git
-from saltbranch.locate import clone_root
+from saltbranch.locate import FILE_NAME, clone_root
 from saltbranch.mirror import Mirror
 from saltbranch.saltmaster import MasterOptions
 
@@ -30,6 +30,14 @@ class Place:
     config: Config
     repository: CommitSource
     master: MasterOptions
+
+    @property
+    def is_machines(self) -> bool:
+        """Whether the configuration is this machine's own: what stands at the root of a clone may be
+        anybody's.
+        """
+        path = os.path.realpath(self.config.path)
+        return path != f"{clone_root(os.path.dirname(path))}/{FILE_NAME}"
 
     @property
     def groups(self) -> Mapping[str, Any]:

@@ -23,7 +23,8 @@ class Host:
         self.tracker: Tracker | None = None
         self.neutral: dict[str, None] = {}
         self.custom: dict[str, None] = {}
-        self.undecipherable = 0
+        self.deciphered: Mapping[str, bytes] = {}
+        self.ciphers: dict[str, None] = {}
         self.loading = 0
         self.kinds: Mapping[str, str] = {}
 

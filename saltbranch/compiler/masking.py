@@ -106,19 +106,27 @@ def secrets_of(pillar: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-_SECRET_NAME = re.compile(r"pass|secret|token|key|credential|private|pw|salt", re.IGNORECASE)
-_NOT_A_NAME = 20
+def spelled(secrets: Iterable[str]) -> frozenset[str]:
+    """`secrets` as they are, quoted as messages and JSON quote them, and in base64."""
+    found: set[str] = set()
+    for text in secrets:
+        data = text.encode("utf-8", "replace")
+        code = base64.b64encode(data).decode().rstrip("=")
+        # The last sign depends on what follows.
+        shown = code if len(data) % 3 == 0 else code[:-1]
+        found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1], shown))
+    return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 
 
-def hidden_in_names(pillar: Any) -> frozenset[str]:
-    """The values that must not even show in the ID of a state, where people put names and paths."""
-    found = set()
-    for path, value in leaves(pillar):
-        for text in texts(value):
-            looks_random = len(text) >= _NOT_A_NAME and not any(c in text for c in "/. @")
-            if len(text) >= SHORTEST_SECRET and (looks_random or _SECRET_NAME.search(path)):
-                found.add(text)
-    return frozenset(found)
+_VALUE = re.compile(r"(?:^|[:,=\[{(~-])[ \t]+([^\s#{][^\n]*?)[ \t]*$", re.MULTILINE)
+_QUOTED = re.compile(r"""(["'])(.+?)\1""")
+
+
+def literals(text: str) -> frozenset[str]:
+    """What may be values in the text of a pillar file, for when it cannot be rendered."""
+    found = {match.strip("'\"") for match in _VALUE.findall(text)}
+    found.update(match for _, match in _QUOTED.findall(text))
+    return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 
 
 def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
@@ -131,8 +139,8 @@ def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
     return True
 
 
-def redact(text: str, secrets: frozenset[str]) -> str:
-    """`text`, an error message, without values of the pillar."""
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text`, an error message or a name, without `secrets`."""
     for secret in sorted(secrets, key=len, reverse=True):
         if secret in text:
             text = text.replace(secret, "***")

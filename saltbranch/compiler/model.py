@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 5
+FORMAT = 6
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 Outcome = Literal["ok", "partial", "failed"]
@@ -48,11 +48,13 @@ class Reads:
 
     files: read or looked for, whether they exist or not. globs: patterns that were matched with
     the names of all sls files below a folder. listings: folders whose whole content was looked at.
+    ciphers: names of the PGP messages that were to be deciphered.
     """
 
     files: tuple[str, ...] = ()
     globs: tuple[tuple[str, str], ...] = ()
     listings: tuple[str, ...] = ()
+    ciphers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import copy
 import gc
 import logging
@@ -9,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import salt._logging
@@ -20,7 +22,7 @@ import salt.version
 from saltbranch import topfile
 from saltbranch.compiler import highstate, memory, patches
 from saltbranch.compiler.host import BASE, HOST
-from saltbranch.compiler.masking import Mask, hidden_in_names, plain, redact, secrets_of, texts
+from saltbranch.compiler.masking import Mask, literals, plain, redact, secrets_of, spelled, texts
 from saltbranch.compiler.tracking import Tracker
 
 # What says where a chunk comes from, and what says nothing about the minion.
@@ -35,6 +37,7 @@ _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
 _CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
 _REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
 _QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
+_ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 
 
@@ -55,7 +58,9 @@ class Shop:
         memory.install(f"{self.folders['cache']}/code")
         patches.install()
         HOST.kinds = job["inside"]
+        HOST.deciphered = {n: base64.b64decode(t) for n, t in job["deciphered"].items()}
         self.base = highstate.base_options(self.folders, job["master"])
+        self.names = "\n".join(_names(self.folders, job["inside"]))
         self._rehearse()
         for saltenv in {minion["saltenv"] for minion in job["minions"]}:
             self._lay_out(saltenv)
@@ -112,21 +117,24 @@ class Shop:
         outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
         pillar = plain(outcome.pillar)
-        secrets = secrets_of(pillar)
-        describer = _Describer(self.folders, inside, self.mask, pillar)
-        chunks = [describer.chunk(chunk) for chunk in outcome.chunks or ()]
+        secrets = secrets_of(
+            [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
+        )
+        describer = _Describer(self.folders, inside, self.mask, secrets, self.names)
+        chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
-        errors = [redact(error, secrets) for error in outcome.errors]
+        words = spelled(secrets | (self._literals() if outcome.errors else frozenset()))
+        errors = [redact(error, words) for error in outcome.errors]
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
             "errors": errors,
-            "notes": [redact(note, secrets) for note in (*outcome.notes, *_notes(tried))],
-            "chunks": describer.unique(chunks),
+            "notes": [redact(note, words) for note in (*outcome.notes, *self._notes(tried))],
+            "chunks": chunks,
             "pillar": self.mask.pillar(pillar),
             "states_matched": outcome.states_matched,
             "functions": sorted(HOST.custom),
-            "reads": _reads(tracker),
+            "reads": self._reads(tracker, secrets),
             "cpu": time.process_time() - begin,
             "made": {
                 "modules": {n: p for n, p in memory.LOADED.items() if n not in known},
@@ -137,6 +145,47 @@ class Shop:
             result["low"] = plain(outcome.chunks)
             result["plain_pillar"] = pillar
         return result
+
+    def _reads(self, tracker: Tracker, secrets: frozenset[str]) -> dict[str, Any]:
+        """What is in the tree or was looked for in it; nothing where that names a value of the pillar,
+        so that it is not kept.
+        """
+        reads = tracker.reads()
+        named = "\n".join([*reads.files, *(pattern for _, pattern in reads.globs), *reads.listings])
+        if any(secret in named and secret not in self.names for secret in secrets):
+            return {"files": [], "globs": [], "listings": [], "ciphers": []}
+        return {
+            "files": list(reads.files),
+            "globs": [list(pair) for pair in reads.globs],
+            "listings": list(reads.listings),
+            "ciphers": sorted(HOST.ciphers),
+        }
+
+    def _literals(self) -> frozenset[str]:
+        """What may be values in the pillar's files; names of files of the tree are none."""
+        found: set[str] = set()
+        for folder, _, names in os.walk(self.folders["pillar"]):
+            for name in names:
+                with contextlib.suppress(OSError), open(f"{folder}/{name}", "rb") as file:
+                    found |= literals(file.read(1 << 20).decode("utf-8", "replace"))
+        return frozenset(
+            word
+            for word in found
+            if word not in self.names and word.replace(".", "/") not in self.names
+        )
+
+    def _notes(self, tried: list[str]) -> list[str]:
+        notes = []
+        if HOST.neutral:
+            names = ", ".join(sorted(HOST.neutral))
+            notes.append(f"answered neutrally, for want of recorded returns: {names}")
+        if closed := sum(name not in HOST.deciphered for name in HOST.ciphers):
+            notes.append(
+                f"{closed} GPG values could not be deciphered with the keys in {self.job['gpg_keys']}"
+                if self.job["gpg_keys"]
+                else "GPG values stand undeciphered and are compared by their ciphertext"
+            )
+        return [*notes, *(f"code of the branch tried to {what}" for what in tried)]
 
     def _harmless(self) -> list[str]:
         prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],
@@ -151,24 +200,28 @@ def _result(outcome: highstate.Outcome) -> str:
     return "failed" if outcome.chunks is None else "partial"
 
 
-def _notes(tried: list[str]) -> list[str]:
-    notes = []
-    if HOST.neutral:
-        names = ", ".join(sorted(HOST.neutral))
-        notes.append(f"answered neutrally, for want of recorded returns: {names}")
-    if HOST.undecipherable:
-        notes.append("GPG values stand undeciphered and are compared by their ciphertext")
-    notes += [f"code of the branch tried to {what}" for what in tried]
-    return notes
+def _opened() -> list[str]:
+    """What this minion's encrypted values hold, also where they are no pillar."""
+    texts = (HOST.deciphered.get(name, b"") for name in HOST.ciphers)
+    return [text.decode("utf-8", "replace") for text in texts]
 
 
-def _reads(tracker: Tracker) -> dict[str, Any]:
-    reads = tracker.reads()
-    return {
-        "files": list(reads.files),
-        "globs": [list(pair) for pair in reads.globs],
-        "listings": list(reads.listings),
-    }
+def _names(folders: Mapping[str, str], inside: Mapping[str, str]) -> Iterator[str]:
+    """The path of every file of the tree, as the repository has it."""
+    for kind, inner in inside.items():
+        for folder, _, names in os.walk(folders[kind]):
+            for name in names:
+                yield f"{inner}{folder[len(folders[kind]) :]}/{name}"
+
+
+def _answers(returns: Mapping[str, Any]) -> list[str]:
+    """What recorded functions answer that are asked for secrets."""
+    return [
+        text
+        for function, answer in returns.items()
+        if _ASKED_FOR_SECRETS.search(str(function))
+        for text in texts(plain(answer))
+    ]
 
 
 class _Describer:
@@ -179,26 +232,43 @@ class _Describer:
         folders: Mapping[str, str],
         inside: Mapping[str, str],
         mask: Mask,
-        pillar: Any,
+        secrets: frozenset[str],
+        names: str,
     ) -> None:
         self.states = folders["states"]
         self.inside = inside["states"]
         self.mask = mask
-        self.secrets = secrets_of(pillar)
-        self.hidden = hidden_in_names(pillar)
+        self.secrets = secrets
+        self.names = names
+        self.hidden: list[str] = []
         self.texts: dict[str, tuple[str, str]] = {}
         self.lines: dict[str, _Lines] = {}
         self.closures: dict[str, tuple[str, ...]] = {}
 
-    def chunk(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
+    def chunks(self, chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """All of them, under keys of their own: ``names:`` makes several with one ID."""
+        named = "\n".join(str(chunk.get("__id__")) for chunk in chunks)
+        words = (word for word in spelled(self.secrets) if word in named)
+        self.hidden = sorted(words, key=len, reverse=True)
+        found = [self._chunk(chunk) for chunk in chunks]
+        count: dict[str, int] = {}
+        for chunk in found:
+            count[chunk["key"]] = count.get(chunk["key"], 0) + 1
+        for chunk in found:
+            name = chunk.pop("name")
+            if count[chunk["key"]] > 1:
+                shown = chunk["arguments"].get("name")
+                chunk["key"] += f" #{shown}" if isinstance(shown, str) else f" #~{name[:8]}"
+        return found
+
+    def _chunk(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
         """One chunk. The name is an argument like any other, for it may come from the pillar."""
         sls = str(chunk.get("__sls__", ""))
         path, source = self._source(sls)
         values = {str(k): plain(v) for k, v in chunk.items() if k not in _INTERNAL}
         identity = str(chunk.get("__id__"))
-        shown = identity if identity in source else redact(identity, self.hidden)
         return {
-            "key": f"{shown} | {chunk.get('state')}.{chunk.get('fun')}",
+            "key": f"{self._shown(identity, source)} | {chunk.get('state')}.{chunk.get('fun')}",
             "name": self.mask.digest(values.get("name")),
             "sls": sls,
             "path": path,
@@ -210,17 +280,14 @@ class _Describer:
             "sources": sorted(self._sources(values, str(chunk.get("fun")))),
         }
 
-    def unique(self, chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The chunks under keys of their own: ``names:`` makes several with one ID."""
-        count: dict[str, int] = {}
-        for chunk in chunks:
-            count[chunk["key"]] = count.get(chunk["key"], 0) + 1
-        for chunk in chunks:
-            name = chunk.pop("name")
-            if count[chunk["key"]] > 1:
-                shown = chunk["arguments"].get("name")
-                chunk["key"] += f" #{shown if isinstance(shown, str) else name[:8]}"
-        return chunks
+    def _shown(self, identity: str, source: str) -> str:
+        """`identity` without values of the pillar that its sls file does not hold anyway; with a digest
+        instead, so that two of them stay two (see `lowdiff.nameless`).
+        """
+        if identity in source:
+            return identity
+        shown = redact(identity, (word for word in self.hidden if word not in source))
+        return shown if shown == identity else f"{shown} ~{self.mask.digest(identity)[:8]}"
 
     def _source(self, sls: str) -> tuple[str, str]:
         if sls not in self.texts:
@@ -258,7 +325,12 @@ class _Describer:
                 found.add(f"{path}/")
             else:
                 found.update(self._closure(path) if is_template else (path,))
-        return found
+        # A source that is not there, named after a value of the pillar, has no content to compare.
+        return {
+            path
+            for path in found
+            if f"{self.inside}/{path}" in self.names or not any(s in path for s in self.secrets)
+        }
 
     def _closure(self, path: str, depth: int = 0) -> tuple[str, ...]:
         """`path` and the templates that it imports or includes, as far as they are named."""

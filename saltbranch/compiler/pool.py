@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -15,6 +16,7 @@ from typing import Any
 from saltbranch import topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
+from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.model import Compiled, Minion, compiled_from_json, failed
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
@@ -32,7 +34,8 @@ class Frame:
 
     groups: the minions of every saltenv. served: saltenv, folder that the master serves for it and
     the folder inside the repository that this is. master: the master's options that count (see
-    `highstate.MASTER_OPTIONS`). seconds, memory (MiB): limits for one minion.
+    `highstate.MASTER_OPTIONS`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
+    one minion.
     """
 
     states_dir: str
@@ -41,6 +44,7 @@ class Frame:
     served: tuple[tuple[str, str, str], ...] = ()
     master: Mapping[str, Any] = field(default_factory=dict)
     salt_version: str = ""
+    keys: Keys = field(default_factory=lambda: Keys(None))
     seconds: float = 60
     memory: int = 1024
 
@@ -51,7 +55,7 @@ class Frame:
 
     def tree(self, git: Any, name: str) -> Tree:
         """The files of the commit or tree `name` that count."""
-        return Tree(git, name, (self.states_dir, self.pillar_dir))
+        return Tree(git, name, (self.states_dir, self.pillar_dir), self.keys)
 
     def served_as(self, saltenv: str) -> list[tuple[str, str]]:
         """The folders that are this tree for a minion of `saltenv`."""
@@ -118,7 +122,8 @@ def compile_fleet(
     if not rest:
         return done
     with _scratch(frame, tree, {m.saltenv for m in rest}) as folder:
-        work = _Work(frame, confinement.find(), folder, cache.key(), plain, spent or Spent())
+        texts = tree.deciphered
+        work = _Work(frame, confinement.find(), folder, cache.key(), texts, plain, spent or Spent())
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
             for results in pool.map(work.compile, _shares(rest, jobs)):
                 for result in results:
@@ -176,6 +181,7 @@ class _Work:
     sandbox: Sandbox
     folder: str
     key: str
+    texts: Mapping[str, bytes]
     plain: bool
     spent: Spent
 
@@ -223,13 +229,16 @@ class _Work:
             "mapped": self.frame.served_as(minions[0].saltenv),
             "master": dict(self.frame.master),
             "key": self.key,
+            "gpg_keys": self.frame.keys.folder,
+            "deciphered": {n: base64.b64encode(t).decode() for n, t in self.texts.items()},
             "seconds": self.frame.seconds,
             "memory": self.frame.memory,
             "processes": 32,
             "plain": self.plain,
             "minions": [minion.as_job() for minion in minions],
         }
-        with open(f"{scratch}/job", "w", encoding="utf-8") as file:
+        mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(os.open(f"{scratch}/job", mode, 0o600), "w", encoding="utf-8") as file:
             json.dump(job, file, default=str)
         os.chmod(f"{scratch}/job", 0o640)
         os.mkdir(f"{scratch}/cache")

@@ -8,8 +8,10 @@ import os
 import posixpath
 from collections.abc import Iterable, Mapping
 
+from saltbranch.compiler import ciphertext
+from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.model import Reads, digest
-from saltbranch.git import Git
+from saltbranch.git import Git, failed
 
 _LINK = "120000"
 
@@ -17,9 +19,12 @@ _LINK = "120000"
 class Tree:
     """States and pillar of `name`, a commit's or tree's full hash, in the repository of `git`."""
 
-    def __init__(self, git: Git, name: str, folders: tuple[str, ...]) -> None:
+    def __init__(
+        self, git: Git, name: str, folders: tuple[str, ...], keys: Keys | None = None
+    ) -> None:
         """Read the names. folders: states_dir and pillar_dir. Raises GitError."""
         self.git = git
+        self.keys = keys
         self.name = name
         self.folders = folders
         self.entries: dict[str, tuple[str, str]] = {}
@@ -48,6 +53,27 @@ class Tree:
     def digest(self) -> str:
         """Stands for all of it."""
         return digest(sorted(self.entries.items()))
+
+    @functools.cached_property
+    def deciphered(self) -> dict[str, bytes]:
+        """What the PGP messages in the files hold, by their names; those aside that no key opens."""
+        if self.keys is None or self.keys.folder is None:
+            return {}
+        return self.keys.decipher(self._messages())
+
+    def _messages(self) -> set[str]:
+        folders = [f":(literal){folder}" for folder in self.folders]
+        argv = ["grep", "-l", "-z", "-a", "-F", "-e", ciphertext.MARK, self.name, "--", *folders]
+        done = self.git.run(*argv)
+        if done.code not in (0, 1):
+            raise failed(done, self.git.directory)
+        paths = [item.partition(":")[2] for item in done.text.split("\0")]
+        blobs = sorted({self.entries[path][1] for path in paths if path in self.entries})
+        if not blobs:
+            return set()
+        # The names of blobs in between part one file from the next.
+        text = self.git.out("cat-file", "--batch", stdin="\n".join(blobs).encode())
+        return set(ciphertext.messages(text))
 
     def content(self, path: str) -> str | None:
         """What is at `path`, as a token that changes when it does; None when there is nothing."""
@@ -101,7 +127,12 @@ class Tree:
         found: dict[str, str | None] = {f"f {p}": self.content(p) for p in reads.files}
         found.update({f"g {k}\0{p}": self.matching(k, p) for k, p in reads.globs})
         found.update({f"l {folder}": self.listing(folder) for folder in reads.listings})
+        found.update({f"c {name}": self._opens(name) for name in reads.ciphers})
         return found
+
+    def _opens(self, message: str) -> str | None:
+        """Whether a message was deciphered; what it holds can be one thing only."""
+        return "open" if message in self.deciphered else None
 
     def holds(self, state: Mapping[str, str | None]) -> bool:
         """Whether all that `state_of` said of another tree is the same in this one."""
@@ -112,6 +143,8 @@ class Tree:
             elif kind == "g":
                 folder, _, pattern = rest.partition("\0")
                 now = self.matching(folder, pattern)
+            elif kind == "c":
+                now = self._opens(rest)
             else:
                 now = self.listing(rest)
             if now != value:

@@ -69,6 +69,8 @@ class Lab:
         self.folder = folder
         self.remote = Remote(folder / "repo.git")
         self.frame = Frame("salt", "pillar", GROUPS)
+        self.options: dict[str, Any] = {}
+        """What real Salt is configured with beside the rest."""
         self.commit(sample_files() if files is None else files)
 
     def commit(self, files: Mapping[str, Content]) -> str:
@@ -119,6 +121,7 @@ class Lab:
             "enable_fqdns_grains": False,
             "module_dirs": [str(tree / "salt")],
             **roots,
+            **self.options,
         }
         (folder / "minion").write_text(yaml.safe_dump(options))
         return folder
