@@ -5,6 +5,7 @@ A name may be a saltenv, a branch, a tag or the beginning of a commit's hash.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,11 @@ class CommitSource:
         """Take a repository. is_clone: branches of others are below refs/remotes/origin."""
         self.git = git
         self.is_clone = is_clone
+
+    def objects(self) -> Git:
+        """The same by its git folder alone, for merging: no attribute of a work tree counts. Raises GitError."""
+        words = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+        return Git(os.path.normpath(self.git.out(*words).rstrip("\n")))
 
     def branch_or_none(self, branch: str) -> str | None:
         """The head of `branch` as the remote has it, as far as is known here."""

@@ -128,7 +128,7 @@ def promoted_tree(repository: CommitSource, old: str, target: Saltenv, source: S
             f"{source.name} serves nothing that could be promoted: no {what}{source.branch} here",
             hint="fetch it first: saltbranch sync, or git fetch in a clone",
         )
-    merged = merging.merge(repository.git, old, wanted.commit, owned_paths(target, source))
+    merged = merging.merge(repository.objects(), old, wanted.commit, owned_paths(target, source))
     if merged.kind == CONFLICT:
         raise RefusedError(
             f"{source.name} cannot be merged into {target.name}: both changed {', '.join(merged.conflicts)}",
