@@ -35,6 +35,10 @@ _STAYS = (
     "alternatives.*", "locale.*", "timezone.system", "lvm.*", "network.*", "ini.*",
 )  # fmt: skip
 
+_AFTER = "after: "
+# A key that is made unique by a name which may not be shown ends with a digest of it (compiler/onefork.py).
+_KEYED = re.compile(r" #[0-9a-f]{8}\Z")
+
 
 class Ignore(Protocol):
     """One entry of the configuration's `ignore:`."""
@@ -86,10 +90,14 @@ class OneState:
 
 @dataclass(frozen=True, slots=True)
 class ChangedFile:
-    """A ``salt://`` source whose content differs, and the states that use it."""
+    """A ``salt://`` source whose content differs, and the states that use it.
+
+    content: stands for the new content, empty where the file is gone.
+    """
 
     source: str
     keys: tuple[str, ...]
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +151,15 @@ class Difference:
 
     def signature(self) -> str:
         """Equal for minions with the same difference. A masked value counts as masked: two minions
-        that get different passwords from the same edit are one group.
+        that get different passwords from the same edit are one group. So does a name in a key.
         """
         data = asdict(self)
         del data["ignored"]
+        for state in (*data["added"], *data["removed"], *data["changed"]):
+            state["key"] = _KEYED.sub(" #", state["key"])
+        for file in data["files"]:
+            file["keys"] = [_KEYED.sub(" #", key) for key in file["keys"]]
+        data["reordered"] = [_KEYED.sub(" #", key) for key in data["reordered"]]
         return hashlib.sha256(json.dumps(_unmasked(data), sort_keys=True).encode()).hexdigest()
 
 
@@ -163,6 +176,11 @@ class MinionDiff:
     error: str | None
     notes: tuple[str, ...]
     difference: Difference | None
+
+    @property
+    def has_new_errors(self) -> bool:
+        """Whether the new side has an error that the old one has not."""
+        return any(line.startswith(_AFTER) for line in (self.error or "").splitlines())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -206,14 +224,14 @@ def _sided(old: Compiled, new: Compiled, what: str) -> list[str]:
     return [
         *both,
         *(f"before: {text}" for text in one if text not in other),
-        *(f"after: {text}" for text in other if text not in one),
+        *(f"{_AFTER}{text}" for text in other if text not in one),
     ]
 
 
 def _vanished(old: Compiled, new: Compiled) -> list[str]:
     """A side without any states is hardly ever meant: never "everything removed"."""
     if old.chunks and not new.chunks:
-        return [f"after: no states are left of {len(old.chunks)}; if that is meant, the minion should"
+        return [f"{_AFTER}no states are left of {len(old.chunks)}; if that is meant, the minion should"
                 " leave the fleet"]  # fmt: skip
     return []
 
@@ -326,7 +344,7 @@ def _files(
     for path in sorted(users):
         one, other = (side.source(f"{states_dir}/{path}") for side in sources)
         if one != other:
-            found.append(ChangedFile(f"salt://{path}", tuple(users[path])))
+            found.append(ChangedFile(f"salt://{path}", tuple(users[path]), other or ""))
     return tuple(found)
 
 

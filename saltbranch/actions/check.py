@@ -313,3 +313,15 @@ def _links(place: Place, project: Project) -> list[Finding]:
             severity: Severity = "warning" if problem == "leads to nothing" else "error"
             found.append(check_rules.BAD_LINK.at(source.path, 0, message, severity=severity))
     return found
+
+
+def check_commit(git: Git, config: Config, commit: str, *, since: str, compiled: bool) -> RefResult:
+    """The findings of one commit of the repository of `git` that the commit `since` lacks.
+
+    compiled: what compiling the fleet brings up, too. Raises ConfigError, GitError, SaltError.
+    """
+    if compiled:
+        raise ConfigError("only files can be checked here, nothing is compiled")
+    place = Place(git, None, config, config.states_dir, config.pillar_dir)
+    checker = _Checker(place, saltsyntax.catalogue(None), saltsyntax.parser(), (static,))
+    return checker.result(commit, commit, since)

@@ -11,8 +11,10 @@ from typing import Any
 
 import yaml
 
+from saltbranch import config as configuration
 from saltbranch import files, fleet, saltmaster
 from saltbranch.actions import prepare
+from saltbranch.actions.workplace import load_model
 from saltbranch.commitsource import CommitSource
 from saltbranch.compiler.model import Minion
 from saltbranch.config import Config
@@ -63,8 +65,16 @@ def open_place(config_path: str) -> Place:
                 hint="run saltbranch sync on the master, or stand in a clone of the repository",
             )
         repository = CommitSource(Git(clone, work_tree=True), is_clone=True)
-        config = prepare.load_config(config_path, Mirror("/nonexistent"), {})
+        config = _model(repository, config_path, clone)
     return Place(config, repository, saltmaster.read(config.salt_config))
+
+
+def _model(repository: CommitSource, config_path: str, clone: str) -> Config:
+    """The same model as a promotion's."""
+    machine = configuration.read_file(config_path)
+    head = repository.branch_or_none(machine.model_branch)
+    remote = machine.remote or "origin"
+    return load_model(repository.git, head, machine, config_path, clone=clone, remote=remote)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,11 +99,6 @@ def _diff(
         raise UsageError("only one of --json, --markdown and --html can be written")
     quiet = as_json or not sys.stderr.isatty()
     with progress.shown(enabled=not quiet) as say:
-
-        def step(done: int, total: int) -> None:
-            if say:
-                say(f"Compiling: {100 * done // max(1, total)}%")
-
         result = diff_action(
             config_path(config),
             refs,
@@ -111,7 +106,7 @@ def _diff(
             saltenv=saltenv,
             jobs=jobs,
             cache=cache,
-            progress=step,
+            progress=progress.compiling(say),
         )
     text = _text(result, as_json=as_json, markdown=markdown, as_html=as_html)
     if output:
@@ -134,7 +129,7 @@ def _text(result: FleetDiff, *, as_json: bool, markdown: bool, as_html: bool) ->
         return diff_markup.markdown(result, limit=None)
     if as_html:
         return diff_markup.page(result)
-    return "".join(f"{text}\n" for _, text in diff_text.lines(result))
+    return "".join(f"{text}\n" for _, text in diff_text.report(result))
 
 
 def _write(path: str, text: str) -> None:
@@ -146,5 +141,5 @@ def _write(path: str, text: str) -> None:
 
 def _show(result: FleetDiff) -> None:
     console = Console(highlight=False)
-    for style, text in diff_text.lines(result):
+    for style, text in diff_text.report(result):
         console.print(Text(text, style=_STYLES.get(style, "")), soft_wrap=True)

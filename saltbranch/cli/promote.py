@@ -16,9 +16,11 @@ from saltbranch.cli.flow_options import (
     AbortOption,
     ContinueOption,
     ExpectOption,
+    NoDiffOption,
     OverrideOption,
     ReasonOption,
     ResolveOption,
+    ReviewedOption,
     ViaOption,
 )
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, saltenv_names
@@ -56,6 +58,8 @@ def _promote(
     via: ViaOption = "push",
     override: OverrideOption = None,
     reason: ReasonOption = None,
+    reviewed: ReviewedOption = None,
+    no_diff: NoDiffOption = False,
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
@@ -73,7 +77,9 @@ def _promote(
       saltbranch promote prod --tag auto         with the next version as tag
       saltbranch promote stage --resolve /tmp/c  a conflict: resolve it there, then --continue
     """
-    options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
+    options = flow_run.FlowOptions(
+        config, plan, as_json, yes, expect, resolve, go_on, abort, not no_diff, reviewed
+    )
     given, via_branch = overrides(override or (), reason), is_via_branch(via)
 
     def build(work: Workplace, resolved: str | None) -> Request:
