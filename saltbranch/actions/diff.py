@@ -11,8 +11,8 @@ from saltbranch.actions import fleet
 from saltbranch.actions.fleet import Place
 from saltbranch.commitsource import Side
 from saltbranch.compilecache import CompileCache
-from saltbranch.compiler import pool, sandbox
-from saltbranch.compiler.model import Compiled, Minion
+from saltbranch.compiler import sandbox
+from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.config import Config
 from saltbranch.errors import UsageError
@@ -75,25 +75,6 @@ def compare(
         ignore=place.config.ignore,
         warnings=warnings(place),
         progress=progress,
-    )
-
-
-def compile_minions(
-    place: Place,
-    tree: str,
-    minions: Sequence[Minion],
-    *,
-    jobs: int | None = None,
-    cache: bool = True,
-) -> dict[str, Compiled]:
-    """Compile `minions` on the commit or tree `tree` alone: what `check` calls."""
-    frame = frame_of(place)
-    return pool.compile_fleet(
-        frame,
-        frame.tree(place.repository.git, tree),
-        minions,
-        jobs=jobs or os.cpu_count() or 1,
-        cache=cache_of(place.config, enabled=cache),
     )
 
 

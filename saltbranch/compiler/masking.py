@@ -132,6 +132,18 @@ def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
     return True
 
 
+_VALUE = re.compile(r"(?:^|[:=]|-)\s+(.*\S)\s*$", re.MULTILINE)
+_QUOTED = re.compile(r"""(?<!\[)(['"])((?:(?!\1).)+)\1""")
+
+
+def literals(text: str) -> frozenset[str]:
+    """What a file of the pillar that does not render writes down, as far as it may be a value."""
+    found = {match[1].strip("'\"") for match in _VALUE.finditer(text)}
+    found |= {match[2] for match in _QUOTED.finditer(text)}
+    found |= {line.strip() for line in text.splitlines()}
+    return frozenset(t for t in found if len(t) >= SHORTEST_SECRET and "{" not in t)
+
+
 def redact(text: str, secrets: frozenset[str]) -> str:
     """`text`, an error message, without values of the pillar."""
     for secret in sorted(secrets, key=len, reverse=True):

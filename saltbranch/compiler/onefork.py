@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import salt._logging
@@ -19,7 +19,15 @@ import salt.version
 
 from saltbranch import topfile
 from saltbranch.compiler import highstate, patches
-from saltbranch.compiler.masking import Mask, hidden_in_names, leaves, plain, redact, secrets_of
+from saltbranch.compiler.masking import (
+    Mask,
+    hidden_in_names,
+    leaves,
+    literals,
+    plain,
+    redact,
+    secrets_of,
+)
 from saltbranch.compiler.patches import HOST
 from saltbranch.compiler.tracking import Tracker
 
@@ -34,6 +42,7 @@ _LOADERS = (
 )  # fmt: skip
 _REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
 _QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
+_SLS = re.compile(r"(SLS '[^']*')")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 
 
@@ -112,7 +121,7 @@ class Shop:
         describer = _Describer(self.folders, inside, self.mask, pillar)
         chunks = [describer.chunk(chunk) for chunk in outcome.chunks or ()]
         tracker.active = False
-        errors = [redact(error, secrets) for error in outcome.errors]
+        errors = [self._redacted(error, secrets, tracker) for error in outcome.errors]
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
@@ -130,6 +139,36 @@ class Shop:
             result["low"] = plain(outcome.chunks)
             result["plain_pillar"] = pillar
         return result
+
+    def _redacted(self, error: str, secrets: frozenset[str], tracker: Tracker) -> str:
+        """`error` without values of the pillar. Names of sls files stay, for everybody knows them.
+
+        What a file of the pillar holds that did not render is in no pillar, so its text is looked at.
+        """
+        kind = "pillar" if error.startswith("pillar:") else "states"
+        more = secrets
+        if kind == "pillar":
+            more = secrets.union(*map(literals, self._pillar_texts(tracker)))
+        parts = _SLS.split(error)
+        parts[::2] = [redact(text, more) for text in parts[::2]]
+        parts[1::2] = [n if self._is_sls(kind, n) else redact(n, secrets) for n in parts[1::2]]
+        return "".join(parts)
+
+    def _pillar_texts(self, tracker: Tracker) -> Iterator[str]:
+        inside = f"{self.job['inside']['pillar']}/"
+        for path in tracker.reads().files:
+            if path.startswith(inside) and path != f"{inside}top.sls":
+                try:
+                    name = f"{self.folders['pillar']}/{path[len(inside) :]}"
+                    with open(name, encoding="utf-8", errors="replace") as file:
+                        yield file.read()
+                except OSError:
+                    continue
+
+    def _is_sls(self, kind: str, text: str) -> bool:
+        name = text.partition("'")[2].rpartition(":")[2].rstrip("'").replace(".", "/")
+        folder = self.folders[kind]
+        return any(os.path.isfile(f"{folder}/{name}{end}") for end in (".sls", "/init.sls"))
 
     def _harmless(self) -> list[str]:
         prefixes = [sys.prefix, sys.base_prefix, patches.BASE, self.folders["cache"], self.folders["tops"],

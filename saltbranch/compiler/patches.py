@@ -15,6 +15,7 @@ import importlib.machinery
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from types import CodeType, SimpleNamespace
 from typing import Any
 
@@ -133,10 +134,12 @@ def _let_grains_decide() -> None:
     which, booted = salt.utils.path.which, salt.utils.systemd.booted
     process = lazy.LazyLoader._process_virtual
 
-    def virtual(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def virtual(self: Any, mod: Any, *args: Any, **kwargs: Any) -> Any:
         HOST.loading += 1
+        own = str(getattr(mod, "__file__", "")).startswith(f"{BASE}/")
         try:
-            return process(self, *args, **kwargs)
+            with _quietly() if own else nullcontext():
+                return process(self, mod, *args, **kwargs)
         finally:
             HOST.loading -= 1
 
@@ -289,8 +292,6 @@ def _remembered_list(listed: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _quietly() -> Any:
-    from contextlib import nullcontext
-
     return HOST.tracker.paused() if HOST.tracker else nullcontext()
 
 
@@ -304,7 +305,8 @@ class _Once(importlib.machinery.SourceFileLoader):
         if getattr(module, "__saltbranch_run__", None) == self.path:
             return
         LOADED[module.__name__] = self.path
-        super().exec_module(module)
+        with _quietly():  # Salt's own text looks for libraries and programs, whatever the branch is
+            super().exec_module(module)
         module.__saltbranch_run__ = self.path
         if self.path.endswith("/renderers/gpg.py"):
             module._decrypt_ciphertext = _undecipherable
