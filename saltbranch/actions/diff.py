@@ -13,9 +13,9 @@ from saltbranch.actions.fleet import Place
 from saltbranch.actions.request import owned_paths
 from saltbranch.commitsource import CommitSource, Side
 from saltbranch.compilecache import CompileCache
-from saltbranch.compiler import pool, sandbox
+from saltbranch.compiler import sandbox
 from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.model import Compiled, Minion
+from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError, UsageError
@@ -79,25 +79,6 @@ def compare(
         ignore=place.config.ignore,
         warnings=warnings(place),
         progress=progress,
-    )
-
-
-def compile_minions(
-    place: Place,
-    tree: str,
-    minions: Sequence[Minion],
-    *,
-    jobs: int | None = None,
-    cache: bool = True,
-) -> dict[str, Compiled]:
-    """Compile `minions` on the commit or tree `tree` alone: what `check` calls."""
-    frame = frame_of(place)
-    return pool.compile_fleet(
-        frame,
-        frame.tree(place.repository.git, tree),
-        minions,
-        jobs=jobs or os.cpu_count() or 1,
-        cache=cache_of(place.config, enabled=cache),
     )
 
 

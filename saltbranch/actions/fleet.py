@@ -56,7 +56,7 @@ def open_place(config_path: str) -> Place:
     mirror = Mirror(root) if root else None
     if mirror and mirror.exists():
         config = prepare.load_config(config_path, mirror, mirror.branches())
-        repository = CommitSource(mirror.git, is_clone=False)
+        git, is_clone = mirror.git, False
     else:
         clone = clone_root(os.path.dirname(config_path)) or clone_root(os.getcwd())
         if clone is None:
@@ -64,8 +64,14 @@ def open_place(config_path: str) -> Place:
                 f"there is neither a mirror at the root that {config_path} names nor a clone here",
                 hint="run saltbranch sync on the master, or stand in a clone of the repository",
             )
-        repository = CommitSource(Git(clone, work_tree=True), is_clone=True)
-        config = _model(repository, config_path, clone)
+        git, is_clone = Git(clone, work_tree=True), True
+        config = _model(CommitSource(git, is_clone=True), config_path, clone)
+    return place_of(config, git, is_clone=is_clone)
+
+
+def place_of(config: Config, git: Git, *, is_clone: bool) -> Place:
+    """The place of a configuration that was read already. Raises SaltError."""
+    repository = CommitSource(git, is_clone=is_clone)
     return Place(config, repository, saltmaster.read(config.salt_config))
 
 

@@ -8,6 +8,7 @@ one sls file costs that file and is named, and so that a top file that fails to 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -203,6 +204,10 @@ def shortened(text: str) -> str:
     for line in text.splitlines():
         if line.strip() == "---" or line.startswith("Traceback (most recent"):
             break
+        if "Traceback (most recent" in line:  # of the py renderer: what it ends with says it
+            place = re.findall(r'File "[^"]+\.sls", line ([0-9]+)', text)
+            lines.append(line.partition("Traceback")[0] + text.strip().splitlines()[-1].strip())
+            return " ".join(lines)[:600] + (f"; line {place[-1]}" if place else "")
         if line.strip():
             lines.append(line.strip())
     if not lines and text.strip():  # nothing but a traceback: its last line says it

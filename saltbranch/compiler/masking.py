@@ -129,6 +129,21 @@ def literals(text: str) -> frozenset[str]:
     return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 
 
+_SECRET_NAME = re.compile(r"pass|secret|token|key|credential|private|pw|salt", re.IGNORECASE)
+_NOT_A_NAME = 20
+
+
+def surely_secret(pillar: Any) -> frozenset[str]:
+    """The values that are secrets by their key or by their look, not just any word of a pillar."""
+    found = set()
+    for path, value in leaves(pillar):
+        for text in texts(value):
+            looks_random = len(text) >= _NOT_A_NAME and not any(c in text for c in "/. @")
+            if len(text) >= SHORTEST_SECRET and (looks_random or _SECRET_NAME.search(path)):
+                found.add(text)
+    return frozenset(found)
+
+
 def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
     """Whether all of `value` stands literally in `source` and none of it is a value of the pillar."""
     for text in (*texts(value), *keys(value)):

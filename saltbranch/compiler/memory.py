@@ -172,7 +172,8 @@ class _Once(importlib.machinery.SourceFileLoader):
         if getattr(module, "__saltbranch_run__", None) == self.path:
             return
         LOADED[module.__name__] = self.path
-        super().exec_module(module)
+        with quietly():  # Salt's own text looks for libraries and programs, whatever the branch is
+            super().exec_module(module)
         module.__saltbranch_run__ = self.path
         for end, change in CHANGES.items():
             if self.path.endswith(end):

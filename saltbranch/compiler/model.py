@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 6
+FORMAT = 7
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 Outcome = Literal["ok", "partial", "failed"]

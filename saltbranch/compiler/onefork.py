@@ -38,6 +38,7 @@ _CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
 _REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
 _QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
 _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
+_SLS = re.compile(r"(SLS '[^']*')")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 
 
@@ -124,7 +125,7 @@ class Shop:
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
         words = spelled(secrets | (self._literals() if outcome.errors else frozenset()))
-        errors = [redact(error, words) for error in outcome.errors]
+        errors = [self._redacted(error, words) for error in outcome.errors]
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
@@ -186,6 +187,17 @@ class Shop:
                 else "GPG values stand undeciphered and are compared by their ciphertext"
             )
         return [*notes, *(f"code of the branch tried to {what}" for what in tried)]
+
+    def _redacted(self, error: str, words: frozenset[str]) -> str:
+        """`error` without values of the pillar; names of sls files of the tree stay."""
+        parts = _SLS.split(error)
+        parts[::2] = [redact(text, words) for text in parts[::2]]
+        parts[1::2] = [n if self._is_sls(n) else redact(n, words) for n in parts[1::2]]
+        return "".join(parts)
+
+    def _is_sls(self, text: str) -> bool:
+        name = text.partition("'")[2].rpartition(":")[2].rstrip("'").replace(".", "/")
+        return any(f"/{name}{end}" in self.names for end in (".sls", "/init.sls"))
 
     def _harmless(self) -> list[str]:
         prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,7 @@ import salt.utils.url
 from salt.exceptions import SaltRenderError
 
 from saltbranch.compiler import ciphertext, memory, neutral
-from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.host import BASE, HOST, quietly
 
 _LISTING = ("cp.list_states", "cp.list_master", "cp.list_master_dirs", "cp.get_dir", "cp.cache_dir",
             "slsutil.findup", "state.sls_exists", "cp.list_master_symlinks")  # fmt: skip
@@ -104,10 +105,12 @@ def _let_grains_decide() -> None:
     which, booted = salt.utils.path.which, salt.utils.systemd.booted
     process = lazy.LazyLoader._process_virtual
 
-    def virtual(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def virtual(self: Any, mod: Any, *args: Any, **kwargs: Any) -> Any:
         HOST.loading += 1
+        own = str(getattr(mod, "__file__", "")).startswith(f"{BASE}/")
         try:
-            return process(self, *args, **kwargs)
+            with quietly() if own else nullcontext():
+                return process(self, mod, *args, **kwargs)
         finally:
             HOST.loading -= 1
 

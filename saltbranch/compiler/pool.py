@@ -104,44 +104,63 @@ def compile_fleet(
     progress: Progress | None = None,
     spent: Spent | None = None,
 ) -> dict[str, Compiled]:
-    """Every minion's result on `tree`, by minion id.
+    """Every minion's result on `tree`, by minion id; the rest is as in `compile_each`."""
+    results = compile_each(
+        frame, tree, minions, jobs=jobs, cache=cache, plain=plain, progress=progress, spent=spent
+    )
+    return {result.minion: result for result in results}
+
+
+def compile_each(
+    frame: Frame,
+    tree: Tree,
+    minions: Sequence[Minion],
+    *,
+    jobs: int,
+    cache: CompileCache,
+    plain: bool = False,
+    progress: Progress | None = None,
+    spent: Spent | None = None,
+) -> list[Compiled]:
+    """The results on `tree` in the order of `minions`, of which several may have one id.
 
     spent: added to. plain: with low chunks and pillar as Salt has them, secrets included.
     Raises SandboxError, GitError.
     """
-    done: dict[str, Compiled] = {}
+    done: dict[int, Compiled] = {}
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
-    bases = {m.id: base_of(m, prints[m.saltenv]) for m in minions}
-    for minion in minions:
-        kept = None if plain else cache.get(bases[minion.id], tree)
+    bases = [base_of(m, prints[m.saltenv]) for m in minions]
+    for number, base in enumerate(bases):
+        kept = None if plain else cache.get(base, tree)
         if kept:
-            done[minion.id] = kept
+            done[number] = kept
     if progress:
         progress(len(done))
-    rest = [m for m in minions if m.id not in done]
-    if not rest:
-        return done
-    with _scratch(frame, tree, {m.saltenv for m in rest}) as folder:
-        texts = tree.deciphered
-        work = _Work(frame, confinement.find(), folder, cache.key(), texts, plain, spent or Spent())
-        with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-            for results in pool.map(work.compile, _shares(rest, jobs)):
-                for result in results:
-                    done[result.minion] = result
-                    if result.reads.files:
-                        cache.put(bases[result.minion], tree, result)
-                if progress:
-                    progress(len(results))
-    return done
+    rest = {n: m for n, m in enumerate(minions) if n not in done}
+    if rest:
+        with _scratch(frame, tree, {m.saltenv for m in rest.values()}) as folder:
+            key, texts = cache.key(), tree.deciphered
+            work = _Work(frame, confinement.find(), folder, key, texts, plain, spent or Spent())
+            shares = _shares(rest, jobs)
+            chosen = [[minions[n] for n in share] for share in shares]
+            with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+                for share, results in zip(shares, pool.map(work.compile, chosen), strict=True):
+                    for number, result in zip(share, results, strict=True):
+                        done[number] = result
+                        if result.reads.files:
+                            cache.put(bases[number], tree, result)
+                    if progress:
+                        progress(len(results))
+    return [done[number] for number in range(len(minions))]
 
 
-def _shares(minions: list[Minion], jobs: int) -> list[list[Minion]]:
+def _shares(minions: Mapping[int, Minion], jobs: int) -> list[list[int]]:
     """Each of one saltenv, for what the master serves at a path is different for the next."""
     workers = max(1, min(jobs, len(minions) // _FEWEST))
     size = max(1, min(_SHARE, -(-len(minions) // workers)))
     shares = []
-    for saltenv in dict.fromkeys(m.saltenv for m in minions):
-        own = [m for m in minions if m.saltenv == saltenv]
+    for saltenv in dict.fromkeys(m.saltenv for m in minions.values()):
+        own = [n for n, m in minions.items() if m.saltenv == saltenv]
         shares += [own[n : n + size] for n in range(0, len(own), size)]
     return shares
 
