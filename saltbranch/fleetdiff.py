@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from saltbranch import lowdiff
@@ -182,7 +182,11 @@ def compare_trees(
     new = old if trees[0].digest == trees[1].digest else compiled(trees[1])
     cache.tidy()
     diffs = tuple(
-        lowdiff.compare(m.saltenv, old[m.id], new[m.id], trees, frame.states_dir, ignore)
+        _noted(
+            m,
+            old[m.id],
+            lowdiff.compare(m.saltenv, old[m.id], new[m.id], trees, frame.states_dir, ignore),
+        )
         for m in sorted(minions, key=lambda m: m.id)
     )
     return FleetDiff(
@@ -196,6 +200,21 @@ def compare_trees(
         spent=asdict(spent),
         ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),
     )
+
+
+def _noted(minion: Minion, old: Compiled, diff: MinionDiff) -> MinionDiff:
+    """`diff` with the keys that the minion's pillar has in truth. Of the old side only: a key that the
+    new one lacks may be what the commit removes.
+    """
+    compiled = {path.partition(":")[0] for path in old.pillar} | {*old.pillar}
+    lacking = [key for key in minion.cached_pillar if key not in compiled]
+    if not lacking or old.result == "failed":
+        return diff
+    note = (
+        f"the master's cache has pillar keys that are not compiled here: {', '.join(lacking)}"
+        " (external pillar, or not in this commit)"
+    )
+    return replace(diff, notes=(*diff.notes, f"before: {note}"))
 
 
 def _code(

@@ -1,8 +1,9 @@
 """What two compiled highstates differ in: states, files and pillar, and which minions share it.
 
 Pure. A list of chunks is compared as a set by key; what Salt calls `order` is a consequence of where a
-state stands, so one inserted state would seem to change all behind it. Order that really changed
-between states that both sides have is told apart.
+state stands, so one inserted state would seem to change all behind it. States that both sides have and
+that were written down in another order, and therefore run in another one, are told apart; what a
+requisite moves is not, for the requisite itself shows.
 """
 
 from __future__ import annotations
@@ -302,18 +303,34 @@ def _stays(chunk: Chunk) -> bool:
     return any(fnmatch.fnmatchcase(chunk.module, pattern) for pattern in _STAYS)
 
 
-def _reordered(old: Iterable[Chunk], new: Iterable[Chunk], changed: set[str]) -> tuple[str, ...]:
-    """The fewest states whose moving explains the new order, those aside that changed anyway."""
-    before = {c.key: n for n, c in enumerate(old)}
-    common = [c.key for c in new if c.key in before]
-    places = [before[key] for key in common]
-    kept = {common[n] for n in _longest_rising(places)}
-    return tuple(key for key in common if key not in kept and key not in changed)
+def _reordered(old: Sequence[Chunk], new: Sequence[Chunk], changed: set[str]) -> tuple[str, ...]:
+    """The fewest states whose moving explains that the others stand in another order, as far as they
+    also run in another one; those aside that changed anyway.
+    """
+    before = {c.key: c.place for c in old if c.place is not None and c.key not in changed}
+    written = [c for c in new if c.place is not None and c.key in before]
+    written.sort(key=lambda c: c.place or 0)
+    kept = set(_longest_rising([before[c.key] or 0 for c in written]))
+    moved = {c.key for n, c in enumerate(written) if n not in kept}
+    if not moved:
+        return ()
+    keys = [c.key for c in old if c.key in before]
+    ran = {key: n for n, key in enumerate(keys)}
+    runs = [c.key for c in new if c.key in ran]
+    return tuple(key for n, key in enumerate(runs) if key in moved and _overtook(n, runs, ran))
 
 
-def _longest_rising(numbers: Sequence[int]) -> list[int]:
+def _overtook(place: int, runs: Sequence[str], ran: Mapping[str, int]) -> bool:
+    """Whether a state runs before one that it ran after, or the other way round."""
+    then = ran[runs[place]]
+    return any(ran[key] > then for key in runs[:place]) or any(
+        ran[key] < then for key in runs[place + 1 :]
+    )
+
+
+def _longest_rising(numbers: Sequence[float]) -> list[int]:
     """The indices of a longest rising subsequence (patience sorting)."""
-    tails: list[int] = []
+    tails: list[float] = []
     ends: list[int] = []
     previous: list[int] = []
     for index, number in enumerate(numbers):

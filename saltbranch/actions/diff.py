@@ -28,6 +28,7 @@ _MASTER_OPTIONS = (
     "jinja_sls_env", "jinja_trim_blocks", "jinja_lstrip_blocks", "pillar_source_merging_strategy",
     "pillar_merge_lists", "pillar_includes_override_sls", "state_aggregate", "state_auto_order",
     "hash_type", "file_ignore_regex", "file_ignore_glob", "allow_undefined", "failhard",
+    "ext_pillar_first",
 )  # fmt: skip
 
 Progress = Callable[[int, int], None]
@@ -121,7 +122,8 @@ def promoted_tree(repository: CommitSource, old: str, target: Saltenv, source: S
 
 def frame_of(place: Place) -> Frame:
     """What all minions share."""
-    config = place.config
+    config, opts = place.config, place.master.opts
+    asked = [{name: value} for name, value, compiled in external_pillar(place) if compiled]
     served = [
         (s.name, f"{config.checkout(s)}/{folder}", folder)
         for s in config.saltenvs
@@ -132,7 +134,7 @@ def frame_of(place: Place) -> Frame:
         pillar_dir=config.pillar_dir,
         groups={s.name: s.minions for s in config.saltenvs},
         served=tuple(served),
-        master=_plain({k: place.master.opts[k] for k in _MASTER_OPTIONS if k in place.master.opts}),
+        master=_plain({**{k: opts[k] for k in _MASTER_OPTIONS if k in opts}, "ext_pillar": asked}),
         salt_version=saltmaster.version(),
         keys=Keys(config.gpg_keys if place.is_machines else None),
     )
@@ -158,15 +160,24 @@ def warnings(place: Place) -> list[str]:
             f"gpg_keys: and ext_pillar: do not count in {place.config.path}: at the root of a clone"
             " anybody's branch may have put them"
         )
-    names = [
-        next(iter(e)) for e in place.master.opts.get("ext_pillar") or () if isinstance(e, dict)
-    ]
+    names = [name for name, _, compiled in external_pillar(place) if not compiled]
     if names:
         found.append(
-            f"external pillar is not asked ({', '.join(map(str, names))}); `pillar:` in a file of the"
+            f"external pillar is not asked ({', '.join(names)}); `pillar:` in a file of the"
             " fleet may stand in for it"
         )
     return found
+
+
+def external_pillar(place: Place) -> list[tuple[str, Any, bool]]:
+    """Name, settings, and whether it is compiled, of each of the master's external pillars."""
+    allowed = place.config.ext_pillar if place.is_machines else ()
+    return [
+        (str(name), value, name in allowed)
+        for entry in place.master.opts.get("ext_pillar") or ()
+        if isinstance(entry, Mapping)
+        for name, value in entry.items()
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -107,6 +107,7 @@ class FleetResult:
                     "grains": len(m.grains),
                     "pillar": sorted(map(str, m.pillar)),
                     "returns": sorted(map(str, m.returns)),
+                    "cached_pillar": list(m.cached_pillar),
                 }
                 for m in self.minions
             ],
@@ -163,10 +164,19 @@ def _from_cache(place: Place) -> FleetResult:
         data = {"grains": grains, "recorded": _age_of(place.master, minion_id)}
         made = fleet.made(minion_id, data, place.groups, place.master.nodegroups, source="cache")
         if made:
-            minions.append(made)
+            keys = _cached_keys(place.master, made)
+            minions.append(dataclasses.replace(made, cached_pillar=keys))
         else:
             unclaimed.append(minion_id)
     return FleetResult("the master's cache", tuple(minions), tuple(unclaimed))
+
+
+def _cached_keys(master: MasterOptions, minion: Minion) -> tuple[str, ...]:
+    """The names only: what they stand for leaves this function for nowhere."""
+    _, pillar = saltmaster.cached(master.opts, minion.id, minion.saltenv)
+    if not isinstance(pillar, Mapping):
+        return ()
+    return tuple(sorted(str(key) for key in pillar if str(key) != "_errors"))
 
 
 def _age_of(master: MasterOptions, minion_id: str) -> float | None:

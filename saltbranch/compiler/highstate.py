@@ -19,12 +19,15 @@ import salt.pillar
 import salt.state
 import salt.utils.dictupdate
 
+from saltbranch.compiler import external
+
 # Options of the master that change what comes out; everything else is a minion's default.
 MASTER_OPTIONS = (
     "nodegroups", "renderer", "renderer_blacklist", "renderer_whitelist", "jinja_env",
     "jinja_sls_env", "jinja_trim_blocks", "jinja_lstrip_blocks", "pillar_source_merging_strategy",
     "pillar_merge_lists", "pillar_includes_override_sls", "state_aggregate", "state_auto_order",
     "hash_type", "file_ignore_regex", "file_ignore_glob", "allow_undefined", "failhard",
+    "ext_pillar", "ext_pillar_first",
 )  # fmt: skip
 
 
@@ -97,6 +100,10 @@ class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
         return self.matched
 
     def ext_pillar(self, pillar: Any, errors: Any = None) -> Any:
+        # Salt's own code, for the names of the master's option that the configuration allows.
+        with external.asked(self) as problems:
+            pillar, found = super().ext_pillar(pillar, errors)
+        errors = [*found, *problems]
         if self.stand_in:
             pillar = salt.utils.dictupdate.merge(
                 pillar,
@@ -105,7 +112,7 @@ class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
                 self.opts.get("renderer", "yaml"),
                 self.opts.get("pillar_merge_lists", False),
             )
-        return pillar, errors or []
+        return pillar, errors
 
 
 def compile_minion(opts: dict[str, Any], stand_in: Mapping[str, Any]) -> Outcome:

@@ -26,6 +26,8 @@ class Host:
         self.deciphered: Mapping[str, bytes] = {}
         self.ciphers: dict[str, None] = {}
         self.loading = 0
+        self.external = False
+        self.untracked = False
         self.kinds: Mapping[str, str] = {}
 
 

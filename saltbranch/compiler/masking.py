@@ -119,7 +119,8 @@ def spelled(secrets: Iterable[str]) -> frozenset[str]:
 
 
 _VALUE = re.compile(r"(?:^|[:,=\[{(~-])[ \t]+([^\s#{][^\n]*?)[ \t]*$", re.MULTILINE)
-_QUOTED = re.compile(r"""(["'])(.+?)\1""")
+# Not what is looked up by its name: pillar['name'], pillar.get('name'), 'name': ...
+_QUOTED = re.compile(r"""(?<!\[)(?<!get\()(["'])(.+?)\1(?!\s*:)""")
 
 
 def literals(text: str) -> frozenset[str]:

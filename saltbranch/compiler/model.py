@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 7
+FORMAT = 8
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 Outcome = Literal["ok", "partial", "failed"]
@@ -20,7 +20,8 @@ class Minion:
 
     saltenv: the one that it belongs to. pillar: stands in for pillar that is not in the repository.
     returns: what execution functions answer, by ``fun`` or ``fun(arguments)``. source: where the
-    grains come from; recorded: when they were, in seconds since 1970.
+    grains come from; recorded: when they were, in seconds since 1970. cached_pillar: the keys of the
+    pillar that the master gave it last, as far as it remembers.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Minion:
     returns: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     recorded: float | None = None
+    cached_pillar: tuple[str, ...] = ()
 
     def as_job(self) -> dict[str, Any]:
         """What the compiler has to know, and what a cached result depends on."""
@@ -63,7 +65,8 @@ class Chunk:
 
     arguments: name to a value that may be shown or to ``{"masked": digest}``. sources: files and
     folders (with a slash at the end) below states_dir that it names as ``salt://``, with the
-    templates that these include.
+    templates that these include. place: its number among the states as they are written down; None
+    where an `order:` decides instead.
     """
 
     key: str
@@ -72,6 +75,7 @@ class Chunk:
     line: int | None
     arguments: Mapping[str, Any]
     sources: tuple[str, ...] = ()
+    place: float | None = None
 
     @property
     def module(self) -> str:

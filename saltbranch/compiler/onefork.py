@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import salt._logging
@@ -21,13 +21,11 @@ import salt.version
 
 from saltbranch import topfile
 from saltbranch.compiler import highstate, memory, patches
+from saltbranch.compiler.describing import Describer
 from saltbranch.compiler.host import BASE, HOST
 from saltbranch.compiler.masking import Mask, literals, plain, redact, secrets_of, spelled, texts
 from saltbranch.compiler.tracking import Tracker
 
-# What says where a chunk comes from, and what says nothing about the minion.
-_INTERNAL = ("state", "fun", "__id__", "__sls__", "__env__", "order", "__sls_included_from__",
-             "name_order", "__orchestration_jid__")  # fmt: skip
 # How Salt lists the folders of its loaders (salt/loader/__init__.py).
 _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
     ("modules", "module", {}), ("states", None, {}), ("matchers", None, {}), ("serializers", None, {}),
@@ -35,11 +33,8 @@ _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
     ("utils", None, {"ext_type_dirs": "utils_dirs", "load_extensions": False}),
 )  # fmt: skip
 _CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
-_REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
-_QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
 _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
 _SLS = re.compile(r"(SLS '[^']*')")
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 
 
 class Shop:
@@ -121,11 +116,12 @@ class Shop:
         secrets = secrets_of(
             [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
         )
-        describer = _Describer(self.folders, inside, self.mask, secrets, self.names)
+        describer = Describer(self.folders, inside, self.mask, secrets, self.names)
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
-        words = spelled(secrets | (self._literals() if outcome.errors else frozenset()))
-        errors = [self._redacted(error, words) for error in outcome.errors]
+        words = spelled(secrets)
+        more = spelled(secrets | (self._literals() if outcome.errors else frozenset()))
+        errors = [self._redacted(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
@@ -148,12 +144,14 @@ class Shop:
         return result
 
     def _reads(self, tracker: Tracker, secrets: frozenset[str]) -> dict[str, Any]:
-        """What is in the tree or was looked for in it; nothing where that names a value of the pillar,
-        so that it is not kept.
+        """What is in the tree or was looked for in it; nothing where the result must not be kept: that
+        names a value of the pillar, or a program may have read more.
         """
         reads = tracker.reads()
         named = "\n".join([*reads.files, *(pattern for _, pattern in reads.globs), *reads.listings])
-        if any(secret in named and secret not in self.names for secret in secrets):
+        if HOST.untracked or any(
+            secret in named and secret not in self.names for secret in secrets
+        ):
             return {"files": [], "globs": [], "listings": [], "ciphers": []}
         return {
             "files": list(reads.files),
@@ -218,6 +216,11 @@ def _opened() -> list[str]:
     return [text.decode("utf-8", "replace") for text in texts]
 
 
+def _quotes_pillar(error: str) -> bool:
+    """Whether it may tell of a pillar file that did not render, so of values that are in no pillar."""
+    return error.startswith("pillar: ") and "load ext_pillar" not in error
+
+
 def _names(folders: Mapping[str, str], inside: Mapping[str, str]) -> Iterator[str]:
     """The path of every file of the tree, as the repository has it."""
     for kind, inner in inside.items():
@@ -234,156 +237,3 @@ def _answers(returns: Mapping[str, Any]) -> list[str]:
         if _ASKED_FOR_SECRETS.search(str(function))
         for text in texts(plain(answer))
     ]
-
-
-class _Describer:
-    """Low chunks as they leave the sandbox."""
-
-    def __init__(
-        self,
-        folders: Mapping[str, str],
-        inside: Mapping[str, str],
-        mask: Mask,
-        secrets: frozenset[str],
-        names: str,
-    ) -> None:
-        self.states = folders["states"]
-        self.inside = inside["states"]
-        self.mask = mask
-        self.secrets = secrets
-        self.names = names
-        self.hidden: list[str] = []
-        self.texts: dict[str, tuple[str, str]] = {}
-        self.lines: dict[str, _Lines] = {}
-        self.closures: dict[str, tuple[str, ...]] = {}
-
-    def chunks(self, chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """All of them, under keys of their own: ``names:`` makes several with one ID."""
-        named = "\n".join(str(chunk.get("__id__")) for chunk in chunks)
-        words = (word for word in spelled(self.secrets) if word in named)
-        self.hidden = sorted(words, key=len, reverse=True)
-        found = [self._chunk(chunk) for chunk in chunks]
-        count: dict[str, int] = {}
-        for chunk in found:
-            count[chunk["key"]] = count.get(chunk["key"], 0) + 1
-        for chunk in found:
-            name = chunk.pop("name")
-            if count[chunk["key"]] > 1:
-                shown = chunk["arguments"].get("name")
-                chunk["key"] += f" #{shown}" if isinstance(shown, str) else f" #~{name[:8]}"
-        return found
-
-    def _chunk(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
-        """One chunk. The name is an argument like any other, for it may come from the pillar."""
-        sls = str(chunk.get("__sls__", ""))
-        path, source = self._source(sls)
-        values = {str(k): plain(v) for k, v in chunk.items() if k not in _INTERNAL}
-        identity = str(chunk.get("__id__"))
-        return {
-            "key": f"{self._shown(identity, source)} | {chunk.get('state')}.{chunk.get('fun')}",
-            "name": self.mask.digest(values.get("name")),
-            "sls": sls,
-            "path": path,
-            "line": self._lines(sls).of(identity),
-            "arguments": {
-                name: self.mask.argument(value, source, self.secrets)
-                for name, value in values.items()
-            },
-            "sources": sorted(self._sources(values, str(chunk.get("fun")))),
-        }
-
-    def _shown(self, identity: str, source: str) -> str:
-        """`identity` without values of the pillar that its sls file does not hold anyway; with a digest
-        instead, so that two of them stay two (see `lowdiff.nameless`).
-        """
-        if identity in source:
-            return identity
-        shown = redact(identity, (word for word in self.hidden if word not in source))
-        return shown if shown == identity else f"{shown} ~{self.mask.digest(identity)[:8]}"
-
-    def _source(self, sls: str) -> tuple[str, str]:
-        if sls not in self.texts:
-            self.texts[sls] = ("", "")
-            for end in (".sls", "/init.sls"):
-                path = f"{sls.replace('.', '/')}{end}"
-                text = self._text(path)
-                if text is not None:
-                    self.texts[sls] = (f"{self.inside}/{path}", text)
-                    break
-        return self.texts[sls]
-
-    def _text(self, path: str) -> str | None:
-        try:
-            with open(f"{self.states}/{path}", encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except OSError:
-            return None
-
-    def _lines(self, sls: str) -> _Lines:
-        if sls not in self.lines:
-            self.lines[sls] = _Lines(self._source(sls)[1])
-        return self.lines[sls]
-
-    def _sources(self, values: Mapping[str, Any], function: str) -> set[str]:
-        found: set[str] = set()
-        is_template = values.get("template") == "jinja"
-        for text in texts(values):
-            if not text.startswith("salt://"):
-                continue
-            path = os.path.normpath(text[len("salt://") :].partition("?")[0].lstrip("|"))
-            if path.startswith(".."):
-                continue
-            if function == "recurse" or os.path.isdir(f"{self.states}/{path}"):
-                found.add(f"{path}/")
-            else:
-                found.update(self._closure(path) if is_template else (path,))
-        # A source that is not there, named after a value of the pillar, has no content to compare.
-        return {
-            path
-            for path in found
-            if f"{self.inside}/{path}" in self.names or not any(s in path for s in self.secrets)
-        }
-
-    def _closure(self, path: str, depth: int = 0) -> tuple[str, ...]:
-        """`path` and the templates that it imports or includes, as far as they are named."""
-        if path in self.closures or depth > 20:
-            return self.closures.get(path, (path,))
-        self.closures[path] = (path,)
-        named = [
-            name
-            for tag in _REFERENCE.findall(self._text(path) or "")
-            for name in _QUOTED.findall(tag)
-        ]
-        found = {path}
-        for name in named:
-            base = os.path.dirname(path) if name.startswith(".") else ""
-            inner = os.path.normpath(os.path.join(base, name))
-            if not inner.startswith(("..", "/")):
-                found.update(self._closure(inner, depth + 1))
-        self.closures[path] = tuple(sorted(found))
-        return self.closures[path]
-
-
-class _Lines:
-    """Where the states of an sls file begin."""
-
-    def __init__(self, source: str) -> None:
-        self.known: dict[str, int] = {}
-        self.templates: list[tuple[str, int]] = []
-        for number, line in enumerate(source.splitlines(), 1):
-            line = line.rstrip()
-            if line[:1] in (" ", "#", "") or not line.endswith(":"):
-                continue
-            word = line.removesuffix(":").strip("'\"")
-            self.known.setdefault(word, number)
-            if "{{" in line:
-                self.templates.append((word, number))
-
-    def of(self, identity: str) -> int | None:
-        """The line where the state `identity` begins; None when it does not show."""
-        if identity not in self.known:
-            for word, number in self.templates:
-                parts = _TEMPLATE.split(word)
-                if re.fullmatch(".*".join(map(re.escape, parts)), identity):
-                    return self.known.setdefault(identity, number)
-        return self.known.get(identity)

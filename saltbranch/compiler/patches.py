@@ -49,7 +49,7 @@ def _answer_for_the_host() -> None:
     real = lazy.LazyLoader.__getitem__
 
     def getitem(self: Any, item: Any) -> Any:
-        if self.tag != "module" or HOST.loading or not isinstance(item, str):
+        if self.tag != "module" or HOST.loading or HOST.external or not isinstance(item, str):
             return real(self, item)
         if neutral.answers(HOST.returns, item):
             return _answer(item, None)

@@ -158,6 +158,22 @@ def test_an_inserted_state_changes_no_other_and_a_moved_one_is_told_apart(clone:
     assert not found.added and not found.removed and not found.changed
 
 
+def test_what_a_requisite_moves_is_no_reordering_and_an_order_is_an_argument(clone: Clone) -> None:
+    needs = COMMON.replace(
+        "    - uid: 1000\n", "    - uid: 1000\n    - require: [{test: second}]\n"
+    )
+    clone.commit({"salt/common.sls": needs})
+    found = clone.diff().groups[0].difference
+    assert [s.key for s in found.changed] == ["ann | user.present"]
+    assert found.reordered == ()
+    clone.commit({"salt/common.sls": COMMON.replace("test.nop: []", "test.nop: [{order: 1}]")})
+    found = clone.diff().groups[0].difference
+    assert [(s.key, s.arguments) for s in found.changed] == [
+        ("second | test.nop", {"order": (None, 1)})
+    ]
+    assert found.reordered == ()
+
+
 def test_ignored_differences_are_counted_and_not_shown(clone: Clone) -> None:
     clone.configure(ignore=[{"state": "file.managed", "argument": "mode"}, {"state": "new*"}])
     clone.commit({"salt/common.sls": COMMON.replace("0644", "0600") + "\nnew:\n  test.nop: []\n"})
@@ -342,6 +358,37 @@ def test_fleet_record_writes_what_the_master_knows_less_secrets(
     assert kept["returns"] == {"cmd.run": "x"} and kept["grains"]["os"] == "Ubuntu"
     clone.configure(fleet="cache")
     assert [m.id for m in fleet_action.show(clone.path).minions] == ["prod-new"]
+
+
+def test_pillar_keys_that_only_the_master_knows_are_named_on_the_old_side(
+    clone: Clone, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import salt.cache
+    import salt.config
+
+    master = tmp_path / "master"
+    master.write_text(
+        yaml.safe_dump({"root_dir": str(tmp_path / "root"), "cachedir": str(tmp_path / "mc")})
+    )
+    cache = salt.cache.factory(salt.config.master_config(str(master)))
+    pillar = {"common": {"a": 1}, "vault": {"token": "cached-marker-1"}, "ldap": "cached-marker-2"}
+    for name in ("prod-db1", "prod-web1"):
+        cache.store("grains", name, {**GRAINS, "id": name})
+    cache.store("pillar", "prod-db1", pillar)
+    cache.store("pillar", "prod-web1:prod", {**pillar, "web": {}})
+    clone.configure(fleet="cache", salt_config=str(master))
+    clone.commit({"pillar/top.sls": "base: {}\n"})
+    result = clone.diff()
+    note = (
+        "before: the master's cache has pillar keys that are not compiled here: ldap, vault"
+        " (external pillar, or not in this commit)"
+    )
+    assert [[n for n in m.notes if "cache" in n] for m in result.minions] == [[note], [note]]
+    listed = [m["cached_pillar"] for m in fleet_action.show(clone.path).as_dict()["minions"]]
+    assert listed == [["common", "ldap", "vault"], ["common", "ldap", "vault", "web"]]
+    for words in (["diff", "prod", "--json"], ["fleet", "list", "--json"], ["fleet", "list"]):
+        build()(args=[*words, "--config", clone.path], standalone_mode=False)
+        assert "cached-marker" not in "".join(capfd.readouterr())
 
 
 def test_markdown_is_cut_where_the_limit_is_and_names_the_whole(

@@ -30,6 +30,7 @@ RESERVED = {
         "compiler.highstate",
         "compiler.host",
         "compiler.memory",
+        "compiler.external",
         "compiler.onefork",
         "compiler.patches",
         "ext.",

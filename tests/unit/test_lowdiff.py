@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +32,26 @@ def chunk(key: str, **arguments: Any) -> Chunk:
 
 
 def compiled(*chunks: Chunk, name: str = "m1", **more: Any) -> Compiled:
-    return Compiled(name, more.pop("result", "ok"), chunks=chunks, **more)
+    """What is written down as it runs, where nothing else is said."""
+    placed = tuple(
+        replace(c, place=float(n)) if c.place is None else c for n, c in enumerate(chunks)
+    )
+    return Compiled(name, more.pop("result", "ok"), chunks=placed, **more)
+
+
+def in_order(written: Sequence[str], needs: Mapping[str, set[str]]) -> Compiled:
+    """The states `written` down, in the order in which Salt runs them: the first that has all that it
+    needs, again and again. needs: what a state requires, which shows in its arguments.
+    """
+    rest = [*written]
+    found: list[Chunk] = []
+    while rest:
+        done = {c.key.partition(" ")[0] for c in found}
+        free = next(key for key in rest if needs.get(key, set()) & {*written} <= done)
+        rest.remove(free)
+        made = chunk(free, require=sorted(needs.get(free, set())))
+        found.append(replace(made, place=float(written.index(free))))
+    return compiled(*found)
 
 
 def diff(old: Compiled, new: Compiled, *ignore: IgnoreModel, **trees: Contents) -> MinionDiff:
@@ -62,6 +82,64 @@ def test_one_moved_state_is_one_reordering(order: list[int], start: int, end: in
     new.insert(end, moved)
     found = diff(compiled(*old), compiled(*new)).difference
     assert found is not None and len(found.reordered) == (0 if start == end else 1)
+
+
+letters = st.lists(st.sampled_from("abcdefg"), min_size=2, unique=True)
+chains = st.lists(st.tuples(st.sampled_from("abcdefg"), st.sampled_from("abcdefg")), max_size=6)
+
+
+def needing(pairs: list[tuple[str, str]], rank: list[str]) -> dict[str, set[str]]:
+    """Requisites without a circle: only from what stands later in `rank` to what stands earlier."""
+    found: dict[str, set[str]] = {}
+    for pair in pairs:
+        first, second = sorted(pair, key=rank.index)
+        if first != second:
+            found.setdefault(second, set()).add(first)
+    return found
+
+
+@given(letters, letters, chains, chains, st.permutations("abcdefg"), st.permutations("abcdefg"))
+def test_what_requisites_move_is_no_reordering(
+    gone: list[str],
+    come: list[str],
+    before: list[tuple[str, str]],
+    after: list[tuple[str, str]],
+    rank: list[str],
+    other: list[str],
+) -> None:
+    old = in_order([n for n in "abcdefg" if n not in gone[1:]], needing(before, rank))
+    new = in_order([n for n in "abcdefg" if n not in come[1:]], needing(after, other))
+    found = diff(old, new).difference
+    assert found is not None and found.reordered == ()
+
+
+@given(st.permutations("abcdefg"), chains, st.permutations("abcdefg"))
+def test_what_is_said_to_be_moved_was_moved_and_runs_elsewhere(
+    written: list[str], pairs: list[tuple[str, str]], rank: list[str]
+) -> None:
+    needs = needing(pairs, rank)
+    old, new = in_order([*"abcdefg"], needs), in_order(written, needs)
+    found = diff(old, new).difference
+    assert found is not None
+    said = {key.partition(" ")[0] for key in found.reordered}
+    same = [c.key for c in old.chunks] == [c.key for c in new.chunks]
+    assert not said if same else True
+    left = [name for name in written if name not in said]
+    if not needs:
+        assert left == sorted(left) and (said or same)
+
+
+def test_keys_are_compared_between_machines_without_their_digests() -> None:
+    def added(*keys: str) -> str:
+        new = compiled(*(Chunk(key, "s", "p", 1, {}) for key in keys))
+        difference = diff(compiled(), new).difference
+        assert difference is not None
+        return difference.signature()
+
+    assert added("*** ~0123abcd | test.nop", "a | b.c #~0123abcd") == added(
+        "*** ~ffffffff | test.nop", "a | b.c #~ffffffff"
+    )
+    assert added("a ~x | b.c") != added("a ~y | b.c")
 
 
 def test_a_changed_source_shows_although_the_state_is_the_same() -> None:
