@@ -25,6 +25,14 @@ _LARGEST = 512 << 20
 _DAY = 86400
 
 
+def folder_of(root: str) -> str:
+    """Where what is compiled is kept: below the root where we may write there, else in the user's cache."""
+    if os.path.isdir(root) and os.access(root, os.W_OK):
+        return f"{root}/state/compiled"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return f"{base}/saltbranch/compiled"
+
+
 class CompileCache:
     """The folder `path`; made when it is first written to."""
 

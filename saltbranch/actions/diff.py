@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from saltbranch import merging, saltmaster
+from saltbranch import compilecache, merging, saltmaster
 from saltbranch.actions import fleet
 from saltbranch.actions.fleet import Place
 from saltbranch.actions.request import owned_paths
@@ -141,13 +141,8 @@ def frame_of(place: Place) -> Frame:
 
 
 def cache_of(config: Config, *, enabled: bool) -> CompileCache:
-    """The cache: below the root where there is one, else the user's own."""
-    if not enabled:
-        return CompileCache(None)
-    if os.path.isdir(config.root) and os.access(config.root, os.W_OK):
-        return CompileCache(f"{config.root}/state/compiled")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return CompileCache(f"{base}/saltbranch/compiled")
+    """The cache of compiled minions."""
+    return CompileCache(compilecache.folder_of(config.root) if enabled else None)
 
 
 def warnings(place: Place) -> list[str]:

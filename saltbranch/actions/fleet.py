@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from saltbranch import compilecache, files, fleet, saltmaster
 from saltbranch import config as configuration
-from saltbranch import files, fleet, saltmaster
 from saltbranch.actions import prepare
 from saltbranch.actions.workplace import load_model
 from saltbranch.commitsource import CommitSource
@@ -122,7 +122,8 @@ def load(place: Place) -> FleetResult:
     if wanted == "cache":
         return _from_cache(place)
     folder = _folder(place, wanted)
-    minions = fleet.read_folder(folder, place.groups, nodegroups)
+    cache = compilecache.folder_of(place.config.root)
+    minions = fleet.read_folder(folder, place.groups, nodegroups, cache)
     known = {m.id for m in minions}
     names = (n[: -len(".yaml")] for n in os.listdir(folder) if n.endswith(".yaml") and n[0] != ".")
     unclaimed = tuple(sorted(n for n in names if n not in known))

@@ -41,7 +41,7 @@ RESERVED = {
     "rich": ("cli.",),
     "subprocess": ("demo.",),
     "multiprocessing": (),
-    "msgspec": ("config", "compiler.model", "fleet"),
+    "msgspec": ("config", "compiler.model", "fleetcache"),
     "saltlint": ("scanners",),
     "detect_secrets": ("scanners",),
 }
