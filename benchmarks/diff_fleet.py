@@ -136,7 +136,7 @@ def write_site(folder: Path, lab: Lab, grains: dict[str, object]) -> Path:
     config = {
         "remote": str(lab.remote.path),
         "root": str(folder / "no-root"),
-        "salt_config": "/nonexistent",
+        "salt_config": str(folder / "no-master"),
         "fleet": "fleet",
         "saltenvs": {"test": {"branch": "master", "minions": ["*"]}},
     }
