@@ -13,8 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from saltbranch.compiler.model import FORMAT, Compiled, Minion, compiled_from_json, digest
 from saltbranch.compiler.tree import Tree
@@ -92,15 +91,16 @@ class CompileCache:
         if self.path is None or result.low is not None:
             return
         state = tree.state_of(result.reads)
-        text = json.dumps(state) + "\n" + json.dumps({**result.as_dict(), "cached": True})
         folder = self._folder(base)
         name = f"{folder}/{digest(state)[:32]}"
         try:
             self._make()
             os.makedirs(folder, mode=0o700, exist_ok=True)
             fresh = f"{name}.{os.getpid()}.new"
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(text)
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(
+                    json.dumps(state).encode() + b"\n" + replace(result, cached=True).as_json()
+                )
             os.rename(fresh, name)
             self._written = True
             for old, _ in self._names(base)[_VARIANTS:]:
@@ -176,6 +176,6 @@ def _touch(name: str) -> None:
         pass
 
 
-def base_of(minion: Minion, frame: Mapping[str, Any]) -> str:
-    """What a result depends on apart from files. frame: options, versions, top file text, key."""
-    return digest([FORMAT, minion.as_job(), dict(frame)])
+def base_of(minion: Minion, shared: str) -> str:
+    """What a result depends on apart from files. shared: see `pool.Frame.fingerprint`."""
+    return digest([FORMAT, minion.as_job(), shared])

@@ -154,6 +154,8 @@ class Difference:
         """Equal for minions with the same difference. A masked value counts as masked: two minions
         that get different passwords from the same edit are one group. So does a name in a key.
         """
+        if not self:
+            return ""
         data = asdict(self)
         del data["ignored"]
         for state in (*data["added"], *data["removed"], *data["changed"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from saltbranch import compilecache, merging, saltmaster
@@ -70,7 +71,7 @@ def compare(
     """Compare two sides for `minions`: what `diff` and the gates of a promotion share."""
     frame = frame_of(place)
     git = place.repository.git
-    return compare_trees(
+    found = compare_trees(
         frame,
         (frame.tree(git, before.tree), frame.tree(git, after.tree)),
         (before.as_dict(), after.as_dict()),
@@ -81,6 +82,9 @@ def compare(
         warnings=warnings(place),
         progress=progress,
     )
+    # Nothing ran where all came from the cache.
+    warning = sandbox.find().warning if found.spent["workers"] else None
+    return replace(found, warnings=(warning, *found.warnings)) if warning else found
 
 
 def sides(place: Place, refs: Sequence[str]) -> tuple[Side, Side]:
@@ -148,8 +152,6 @@ def cache_of(config: Config, *, enabled: bool) -> CompileCache:
 def warnings(place: Place) -> list[str]:
     """What is true of every result."""
     found = []
-    if warning := sandbox.find().warning:
-        found.append(warning)
     if (place.config.gpg_keys or place.config.ext_pillar) and not place.is_machines:
         found.append(
             f"gpg_keys: and ext_pillar: do not count in {place.config.path}: at the root of a clone"

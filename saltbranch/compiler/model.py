@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 FORMAT = 8
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
+_SURROGATE = re.compile(rb"\\ud[89a-f]")
 Outcome = Literal["ok", "partial", "failed"]
 
 
@@ -112,20 +114,29 @@ class Compiled:
         """The errors as one text."""
         return "\n".join(self.errors) or None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data: pillar as digests, arguments masked."""
-        return asdict(self)
+    def as_json(self) -> bytes:
+        """All of it: pillar as digests, arguments masked."""
+        import msgspec  # not in the sandbox
+
+        try:
+            return msgspec.json.encode(self)
+        except UnicodeEncodeError:  # half a character, as broken file names have
+            return json.dumps(asdict(self)).encode()
 
 
 def compiled_from_json(text: bytes) -> Compiled:
-    """The `Compiled` that `as_dict` became JSON of. Raises ValueError for anything else."""
+    """The `Compiled` that `as_json` made `text` of. Raises ValueError for anything else."""
     import msgspec  # not in the sandbox
 
     try:
-        found: Compiled = msgspec.json.decode(text, type=Compiled)
+        return msgspec.json.decode(text, type=Compiled)
     except msgspec.DecodeError as err:  # a wrong type is one, too
+        if not _SURROGATE.search(text):
+            raise ValueError(str(err)) from err
+    try:
+        return msgspec.convert(json.loads(text), Compiled)
+    except msgspec.ValidationError as err:
         raise ValueError(str(err)) from err
-    return found
 
 
 def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:

@@ -17,7 +17,7 @@ from saltbranch import topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.model import Compiled, Minion, compiled_from_json, failed
+from saltbranch.compiler.model import Compiled, Minion, compiled_from_json, digest, failed
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
@@ -61,9 +61,9 @@ class Frame:
         """The folders that are this tree for a minion of `saltenv`."""
         return [(outside, inside) for name, outside, inside in self.served if name == saltenv]
 
-    def fingerprint(self, saltenv: str, key: str) -> dict[str, Any]:
-        """What a result depends on beside the minion and the files."""
-        return {
+    def fingerprint(self, saltenv: str, key: str) -> str:
+        """Stands for what a result depends on beside the minion and the files."""
+        shared = {
             "dirs": self.dirs,
             "top": topfile.render_top(saltenv, self.groups),
             "served": self.served_as(saltenv),
@@ -71,6 +71,7 @@ class Frame:
             "salt": self.salt_version,
             "key": key,
         }
+        return digest(shared)
 
 
 Progress = Callable[[int], None]
@@ -78,8 +79,9 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class Spent:
-    """What compiling took in all workers: CPU seconds, and the most memory of one of them (MiB)."""
+    """What compiling took: processes, their CPU seconds, and the most memory of one of them (MiB)."""
 
+    workers: int = 0
     cpu: float = 0.0
     memory: float = 0.0
 
@@ -231,6 +233,7 @@ class _Work:
             limit = _START + len(minions) * (frame.seconds + 5)
             done = confinement.run(argv, limit)
         lines = done.out.splitlines()
+        self.spent.workers += 1
         if len(lines) == len(minions) + 2:
             self.spent.add(lines[-1])
         return _results(lines[1:], minions), done.complaint[-400:].replace("\n", "; ")

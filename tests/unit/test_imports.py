@@ -41,7 +41,7 @@ RESERVED = {
     "rich": ("cli.",),
     "subprocess": ("demo.",),
     "multiprocessing": (),
-    "msgspec": ("config", "compiler.model", "fleetcache"),
+    "msgspec": ("config", "compiler.model", "fleetcache", "cli.options"),
     "saltlint": ("scanners",),
     "detect_secrets": ("scanners",),
 }

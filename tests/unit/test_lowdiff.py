@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,9 +170,13 @@ def test_errors_of_both_sides_are_told_apart() -> None:
     assert diff(replace(old, result="failed"), new).difference is None
 
 
-def test_a_result_survives_being_written_down() -> None:
-    result = compiled(chunk("s", a=[1, {"masked": "x"}]), errors=("e",), pillar={"a:b": "d"})
-    assert compiled_from_json(json.dumps(result.as_dict()).encode()) == result
+@pytest.mark.parametrize("text", ["e", "h\u00e4lf \ud800 a sign", "\0 \u2028"])
+def test_a_result_survives_being_written_down(text: str) -> None:
+    result = compiled(chunk("s", a=[1, {"masked": "x"}]), errors=(text,), pillar={"a:b": text})
+    assert compiled_from_json(result.as_json()) == result
+    for damaged in (result.as_json()[:-9], b"[1]", b'{"minion": 1}', b"\\ud800"):
+        with pytest.raises(ValueError):
+            compiled_from_json(damaged)
 
 
 plain_data = st.recursive(
