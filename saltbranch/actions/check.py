@@ -315,10 +315,12 @@ def _links(place: Place, project: Project) -> list[Finding]:
     return found
 
 
-def check_commit(git: Git, config: Config, commit: str, *, since: str, compiled: bool) -> RefResult:
-    """The findings of one commit of the repository of `git` that the commit `since` lacks.
+def check_commit(
+    git: Git, config: Config, commit: str, *, since: str, compiled: bool, saltenv: str | None = None
+) -> RefResult:
+    """The findings of `commit` that `since` lacks, both full hashes: what a gate asks for.
 
-    compiled: what compiling the fleet brings up, too. Raises ConfigError, GitError, SaltError.
+    compiled: also compile the fleet. saltenv: only its minions. Raises ConfigError, GitError, SaltError.
     """
     if compiled:
         raise ConfigError("only files can be checked here, nothing is compiled")

@@ -14,7 +14,7 @@ from tests.git.site import Journal, Site
 
 FUNCTIONS = {
     "sync", "status", "explain", "doctor",
-    "promote", "hold", "unhold", "rollback", "why_not", "history", "where",
+    "promote", "hold", "unhold", "rollback", "why_not", "history", "where", "diff",
 }  # fmt: skip
 
 
