@@ -53,9 +53,9 @@ LAYERS = (
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
 PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config",
-        "events", "gates", "fleetgates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
+        "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
-        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral")  # fmt: skip
+        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral", "fleetgates")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},
