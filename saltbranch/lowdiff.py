@@ -11,7 +11,6 @@ import bisect
 import fnmatch
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
@@ -36,8 +35,6 @@ _STAYS = (
 )  # fmt: skip
 
 _AFTER = "after: "
-# A key that is made unique by a name which may not be shown ends with a digest of it (compiler/onefork.py).
-_KEYED = re.compile(r" #[0-9a-f]{8}\Z")
 
 
 class Ignore(Protocol):
@@ -151,15 +148,10 @@ class Difference:
 
     def signature(self) -> str:
         """Equal for minions with the same difference. A masked value counts as masked: two minions
-        that get different passwords from the same edit are one group. So does a name in a key.
+        that get different passwords from the same edit are one group.
         """
         data = asdict(self)
         del data["ignored"]
-        for state in (*data["added"], *data["removed"], *data["changed"]):
-            state["key"] = _KEYED.sub(" #", state["key"])
-        for file in data["files"]:
-            file["keys"] = [_KEYED.sub(" #", key) for key in file["keys"]]
-        data["reordered"] = [_KEYED.sub(" #", key) for key in data["reordered"]]
         return hashlib.sha256(json.dumps(_unmasked(data), sort_keys=True).encode()).hexdigest()
 
 
