@@ -132,6 +132,14 @@ def test_what_is_no_matter_of_the_minions_is_no_difference(flow: Fleet) -> None:
     assert "diff: 0 of 2 minions change; digest" in flow.run("promote", "stage", "--plan").out
 
 
+def test_on_a_terminal_one_sees_how_far_it_is(flow: Fleet) -> None:
+    flow.with_gates()
+    flow.change()
+    ran = flow.run("promote", "stage", answer="n")
+    assert ran.code == 4
+    assert "Compiling" in ran.err and "Compiling" not in ran.out
+
+
 def test_no_diff_leaves_it_out_and_does_not_open_the_gate(flow: Fleet) -> None:
     flow.with_gates("diff")
     flow.change()
@@ -166,7 +174,8 @@ def test_a_release_and_a_hotfix_have_one_too(flow: Fleet) -> None:
 def test_a_diff_against_what_is_not_served_says_so(flow: Fleet) -> None:
     flow.with_gates()
     first = flow.head("stage")
-    flow.promoted("stage", "--no-diff") if flow.change() else None
+    flow.change()
+    flow.promoted("stage", "--no-diff")
     flow.well("rollback", "stage", "--reason", "KEY-6 slow", "--yes")
     flow.push("develop")
     notes = flow.plan("promote", "stage")["notes"]
