@@ -14,9 +14,11 @@ import pytest
 import yaml
 
 from saltbranch.actions import diff as diff_action
+from saltbranch.actions import planning, promote
+from saltbranch.actions.workplace import open_workplace
 from saltbranch.compiler import sandbox
 from tests.git.flow_site import RC_TAGS, FlowSite, FlowTemplate, build_flow_template, shown
-from tests.git.site import Ran
+from tests.git.site import Journal, Ran, Site, build_template
 
 MINIONS = ("prod1", "stage1", "stage2")
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
@@ -528,6 +530,34 @@ def test_diff_compares_with_the_tree_of_the_plan(
     assert ("salt/b" in files) == (source == "branch"), last
     kept = flow.git("cat-file", "blob", f"{one}:pillar/app.sls")
     assert kept == ("workers: 1" if stage else "workers: 7")
+
+
+@pytest.mark.parametrize("source", ["branch", "hold", "tag"])
+def test_the_mirror_of_a_master_gives_the_tree_of_its_plan(tmp_path: Path, source: str) -> None:
+    remote = build_template(tmp_path / "remote.git")
+    site = Site(tmp_path, remote)
+    site.settings["saltenvs"]["prod"] |= {
+        "promote_from": "stage",
+        "saltenv_owned": ["pillar/app.sls"],
+    }
+    proven = remote.commit("stage", {"salt/a": "a\n"})
+    if source == "hold":
+        Journal(remote).hold("stage", proven)
+    if source == "tag":
+        site.settings["saltenvs"]["stage"]["follow"] = {"tags": RC_TAGS}
+        remote.git("tag", "-a", "-m", "x", "v1.0-rc.2", proven)
+        remote.git("tag", "v1.0-rc.1", remote.head("stage"))
+    remote.commit("stage", {"salt/b": "b\n"})
+    site.configure()
+    assert site.sync_here().exit_code == 0
+    place = diff_action.fleet.open_place(str(site.config))
+    tree = diff_action.sides(place, ["prod"])[1].tree
+    work = open_workplace(str(site.config))
+    plan = planning.plan(work, promote.request(work, "prod"), commands=False)
+    assert tree == plan.target.tree
+    names = remote.git("ls-tree", "-r", "--name-only", proven).split()
+    files = set(place.repository.git.out("ls-tree", "-r", "--name-only", tree).split())
+    assert files == {*names, *(["salt/b"] if source == "branch" else [])}
 
 
 def test_the_model_of_the_production_branch_counts_for_diff_too(flow: Fleet) -> None:

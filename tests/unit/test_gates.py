@@ -181,6 +181,13 @@ def test_diff_passes_exactly_within_its_limits(
     assert (result.verdict == PASS) == within
 
 
+def test_code_that_nobody_can_count_is_named() -> None:
+    facts = replace(FACTS, code=("salt/_states/own.py",))
+    result = fleetgates.diff_gate(DiffRule(3), facts, why_none="", reviewed="", expected=False)
+    assert result.verdict == PASS
+    assert result.reason.endswith("; besides, synced code differs: salt/_states/own.py")
+
+
 def test_diff_cannot_tell_without_one_whatever_is_said() -> None:
     result = fleetgates.diff_gate(
         DiffRule(), None, why_none="no bubblewrap", reviewed=DIGEST, expected=True
