@@ -21,7 +21,8 @@ class DiffFacts:
     """What the gate `diff` has to know of a diff.
 
     failed: minions that were not compiled. worse: compiled in part, with errors that the target does not have yet;
-    as_bad: compiled in part, with none of that kind. removed_states: summed over the minions.
+    as_bad: compiled in part, with none of that kind. removed_states: summed over the minions. code: files that Salt
+    syncs to minions and that differ; whom they change nobody can count.
     """
 
     digest: str
@@ -30,6 +31,7 @@ class DiffFacts:
     failed: tuple[str, ...] = ()
     worse: tuple[str, ...] = ()
     as_bad: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
 
 
 def facts_of(diff: FleetDiff, digest: str) -> DiffFacts:
@@ -42,6 +44,7 @@ def facts_of(diff: FleetDiff, digest: str) -> DiffFacts:
         failed=tuple(m.minion for m in diff.failed),
         worse=tuple(m.minion for m in partial if m.has_new_errors),
         as_bad=tuple(m.minion for m in partial if not m.has_new_errors),
+        code=tuple(c.path for c in diff.code),
     )
 
 
@@ -80,7 +83,8 @@ def diff_gate(
         f"{_many(facts.changed, 'minion')} changed, {_many(facts.removed_states, 'state')} removed"
     )
     same = f"; {len(facts.as_bad)} compiled in part, as before" if facts.as_bad else ""
-    return GateResult("diff", PASS, changed + same)
+    code = f"; besides, synced code differs: {some(facts.code)}" if facts.code else ""
+    return GateResult("diff", PASS, changed + same + code)
 
 
 def _unknown(facts: DiffFacts) -> list[str]:

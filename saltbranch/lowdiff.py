@@ -37,8 +37,6 @@ _STAYS = (
 )  # fmt: skip
 
 _AFTER = "after: "
-# A key that is made unique by a name which may not be shown ends with a digest of it (compiler/onefork.py).
-_KEYED = re.compile(r" #[0-9a-f]{8}\Z")
 
 
 class Ignore(Protocol):
@@ -152,17 +150,12 @@ class Difference:
 
     def signature(self) -> str:
         """Equal for minions with the same difference. A masked value counts as masked: two minions
-        that get different passwords from the same edit are one group. So does a name in a key.
+        that get different passwords from the same edit are one group.
         """
         if not self:
             return ""
         data = asdict(self)
         del data["ignored"]
-        for state in (*data["added"], *data["removed"], *data["changed"]):
-            state["key"] = _KEYED.sub(" #", state["key"])
-        for file in data["files"]:
-            file["keys"] = [_KEYED.sub(" #", key) for key in file["keys"]]
-        data["reordered"] = [_KEYED.sub(" #", key) for key in data["reordered"]]
         return hashlib.sha256(json.dumps(_unmasked(data), sort_keys=True).encode()).hexdigest()
 
 
@@ -389,7 +382,7 @@ def _unmasked(value: Any) -> Any:
     return nameless(value) if isinstance(value, str) else value
 
 
-# What keys end with where a name may not be shown: keyed digests, the cache's own (compiler/onefork).
+# What keys end with where a name may not be shown: keyed digests, the cache's own (compiler/describing.py).
 _DIGESTS = re.compile(r" ~[0-9a-f]{8}(?= \| )|(?<= #)~[0-9a-f]{8}$")
 
 

@@ -68,7 +68,8 @@ class FlowVerb:
 
     def resolve(self, folder: str) -> tuple[Resolution, list[str]]:
         """Open a worktree at `folder` to resolve the conflict in; what is to be resolved."""
-        return resolving.begin(self.work, self.plan(), folder)
+        plan = planning.plan(self.work, self.request(), commands=False)
+        return resolving.begin(self.work, plan, folder)
 
     def abort(self) -> tuple[Resolution, bool]:
         """Forget the conflict; whether its folder is gone. Raises RefusedError when there is none."""

@@ -122,7 +122,12 @@ def _check_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateRe
         return GateResult("check", CANNOT_TELL, f"{why}; {static}")
     try:
         done = check_commit(
-            work.git, work.config, result, since=found.target.old, compiled=not gate.static
+            work.git,
+            work.config,
+            result,
+            since=found.target.old,
+            compiled=not gate.static,
+            saltenv=found.saltenv,
         )
     except (Interrupted, GitError):
         raise

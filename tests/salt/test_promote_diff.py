@@ -14,9 +14,11 @@ import pytest
 import yaml
 
 from saltbranch.actions import diff as diff_action
+from saltbranch.actions import planning, promote
+from saltbranch.actions.workplace import open_workplace
 from saltbranch.compiler import sandbox
 from tests.git.flow_site import RC_TAGS, FlowSite, FlowTemplate, build_flow_template, shown
-from tests.git.site import Ran
+from tests.git.site import Journal, Ran, Site, build_template
 
 MINIONS = ("prod1", "stage1", "stage2")
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
@@ -132,6 +134,14 @@ def test_what_is_no_matter_of_the_minions_is_no_difference(flow: Fleet) -> None:
     assert "diff: 0 of 2 minions change; digest" in flow.run("promote", "stage", "--plan").out
 
 
+def test_on_a_terminal_one_sees_how_far_it_is(flow: Fleet) -> None:
+    flow.with_gates()
+    flow.change()
+    ran = flow.run("promote", "stage", answer="n")
+    assert ran.code == 4
+    assert "Compiling" in ran.err and "Compiling" not in ran.out
+
+
 def test_no_diff_leaves_it_out_and_does_not_open_the_gate(flow: Fleet) -> None:
     flow.with_gates("diff")
     flow.change()
@@ -166,7 +176,8 @@ def test_a_release_and_a_hotfix_have_one_too(flow: Fleet) -> None:
 def test_a_diff_against_what_is_not_served_says_so(flow: Fleet) -> None:
     flow.with_gates()
     first = flow.head("stage")
-    flow.promoted("stage", "--no-diff") if flow.change() else None
+    flow.change()
+    flow.promoted("stage", "--no-diff")
     flow.well("rollback", "stage", "--reason", "KEY-6 slow", "--yes")
     flow.push("develop")
     notes = flow.plan("promote", "stage")["notes"]
@@ -336,8 +347,7 @@ def test_expect_wants_the_plan_and_covers_the_diff(flow: Fleet) -> None:
     flow.change()
     assert "--expect" in flow.refused("promote", "stage", "--yes")
     digest = flow.plan("promote", "stage")["digest"]
-    flow.minion("stage2", pillar={"stands": "in"})  # another diff of the same tree
-    flow.minion("stage3")
+    flow.minion("stage3")  # another diff of the same tree
     assert "not the expected one" in flow.refused("promote", "stage", "--yes", "--expect", digest)
     flow.promoted("stage", "--expect", flow.plan("promote", "stage")["digest"])
 
@@ -519,6 +529,34 @@ def test_diff_compares_with_the_tree_of_the_plan(
     assert ("salt/b" in files) == (source == "branch"), last
     kept = flow.git("cat-file", "blob", f"{one}:pillar/app.sls")
     assert kept == ("workers: 1" if stage else "workers: 7")
+
+
+@pytest.mark.parametrize("source", ["branch", "hold", "tag"])
+def test_the_mirror_of_a_master_gives_the_tree_of_its_plan(tmp_path: Path, source: str) -> None:
+    remote = build_template(tmp_path / "remote.git")
+    site = Site(tmp_path, remote)
+    site.settings["saltenvs"]["prod"] |= {
+        "promote_from": "stage",
+        "saltenv_owned": ["pillar/app.sls"],
+    }
+    proven = remote.commit("stage", {"salt/a": "a\n"})
+    if source == "hold":
+        Journal(remote).hold("stage", proven)
+    if source == "tag":
+        site.settings["saltenvs"]["stage"]["follow"] = {"tags": RC_TAGS}
+        remote.git("tag", "-a", "-m", "x", "v1.0-rc.2", proven)
+        remote.git("tag", "v1.0-rc.1", remote.head("stage"))
+    remote.commit("stage", {"salt/b": "b\n"})
+    site.configure()
+    assert site.sync_here().exit_code == 0
+    place = diff_action.fleet.open_place(str(site.config))
+    tree = diff_action.sides(place, ["prod"])[1].tree
+    work = open_workplace(str(site.config))
+    plan = planning.plan(work, promote.request(work, "prod"), commands=False)
+    assert tree == plan.target.tree
+    names = remote.git("ls-tree", "-r", "--name-only", proven).split()
+    files = set(place.repository.git.out("ls-tree", "-r", "--name-only", tree).split())
+    assert files == {*names, *(["salt/b"] if source == "branch" else [])}
 
 
 def test_the_model_of_the_production_branch_counts_for_diff_too(flow: Fleet) -> None:

@@ -58,7 +58,8 @@ LAYERS = (
 PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config",
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
-        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral", "compiler.ciphertext")  # fmt: skip
+        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral", "compiler.ciphertext",
+        "fleetgates")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},
