@@ -81,7 +81,8 @@ def _one(home: str, message: str) -> bytes | None:
         argv, _environment(home), timeout=_SECONDS, stdin=f"{message}\n".encode("utf-8", "replace")
     )
     # As Salt does: what comes out counts, also if only a signature could not be verified.
-    return done.out if done.out and not done.timed_out and len(done.out) <= _LARGEST else None
+    whole = done.code >= 0 and not done.timed_out and len(done.out) < _LARGEST
+    return done.out if done.out and whole else None
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ class Shop:
         for kind in ("states", "pillar"):
             link = f"{self.folders['tops']}/{minion['saltenv']}/{kind}/{topfile.BRANCH_TOP}"
             roots[link] = f"{inside[kind]}/top.sls"
-        tracker = Tracker(roots, self._harmless())
+        tracker = Tracker(roots, self._harmless(), self.job["refused"])
         HOST.tracker, HOST.returns, HOST.grains = tracker, minion["returns"], minion["grains"]
         opts = highstate.minion_options(self.base, minion, self.folders)
         tracker.install()
@@ -120,7 +120,7 @@ class Shop:
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
         words = spelled(secrets)
-        more = spelled(secrets | (self._literals() if outcome.errors else frozenset()))
+        more = spelled(secrets | self._literals()) if outcome.errors else words
         errors = [self._redacted(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
         result = {
             "minion": minion["id"],

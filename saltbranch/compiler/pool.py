@@ -217,7 +217,7 @@ class _Work:
             if not rest:
                 break
             if not found and not complaint:
-                complaint = "the compiling process ended without a word"
+                complaint = "the compiling process ended without a result"
             results.append(failed(rest[0].id, complaint or "the compiling process was killed"))
             rest = rest[1:]
         return results
@@ -231,12 +231,23 @@ class _Work:
             argv = confinement.command(self.sandbox, scratch, tree, frame.dirs, served, who)
             self._write_job(scratch, where, minions, who)
             limit = _START + len(minions) * (frame.seconds + 5)
-            done = confinement.run(argv, limit)
+            done = confinement.run(self.sandbox, argv, who, limit)
         lines = done.out.splitlines()
         self.spent.workers += 1
         if len(lines) == len(minions) + 2:
             self.spent.add(lines[-1])
-        return _results(lines[1:], minions), done.complaint[-400:].replace("\n", "; ")
+        # Once it answers, what it says besides may be a branch's.
+        complaint = "" if lines else done.complaint[-400:].replace("\n", "; ")
+        return _results(lines[1:], minions), complaint
+
+    def _refused(self) -> list[str]:
+        """Where the tree stands that is served, and where people write it down: without bubblewrap these
+        are not the tree that is compiled.
+        """
+        if self.sandbox.kind == "bubblewrap":
+            return []
+        served = [outside for _, outside, _ in self.frame.served]
+        return ["/srv/salt", "/srv/pillar", *served, *map(os.path.realpath, served)]
 
     def _write_job(
         self,
@@ -249,6 +260,7 @@ class _Work:
             "folders": dataclasses.asdict(where),
             "inside": self.frame.dirs,
             "mapped": self.frame.served_as(minions[0].saltenv),
+            "refused": self._refused(),
             "master": dict(self.frame.master),
             "key": self.key,
             "gpg_keys": self.frame.keys.folder,
@@ -262,12 +274,12 @@ class _Work:
         mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with open(os.open(f"{scratch}/job", mode, 0o600), "w", encoding="utf-8") as file:
             json.dump(job, file, default=str)
-        os.chmod(f"{scratch}/job", 0o640)
-        os.mkdir(f"{scratch}/cache")
+        os.mkdir(f"{scratch}/cache", 0o700)
         if confinement.is_root():
+            # Every worker of a run has its group, and each is a user of its own.
             os.chown(scratch, -1, who.gid)
-            os.chmod(scratch, 0o750)
-            os.chown(f"{scratch}/job", -1, who.gid)
+            os.chmod(scratch, 0o710)
+            os.chown(f"{scratch}/job", who.uid, who.gid)
             os.chown(f"{scratch}/cache", who.uid, who.gid)
 
 

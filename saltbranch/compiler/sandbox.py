@@ -7,6 +7,7 @@ at the folders that the master serves. Nothing else of the machine is there but 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -50,6 +51,9 @@ class Sandbox:
     warning: str | None = None
 
 
+INSTALL = "install bubblewrap: apt-get install bubblewrap, or dnf install bubblewrap"
+
+
 @dataclass(frozen=True, slots=True)
 class Folders:
     """Where things are as the compiling process sees them."""
@@ -64,17 +68,32 @@ class Folders:
 @functools.cache
 def find() -> Sandbox:
     """The best sandbox that works here. Raises SandboxError when there is none."""
-    has = shutil.which("bwrap") is not None
-    if has and _works(Sandbox("bubblewrap")):
+    why = _trouble()
+    if why is None:
         return Sandbox("bubblewrap")
-    why = "bubblewrap does not work here" if has else "bubblewrap is missing"
-    warning = f"{why}: code of the branches runs as a user without rights, but with network"
-    if is_root() and _works(Sandbox("user", warning)):
-        return Sandbox("user", warning)
-    raise SandboxError(
-        f"cannot compile: {why}, and no other user can run {sys.executable}",
-        hint="install bubblewrap: apt-get install bubblewrap, or dnf install bubblewrap",
+    if not is_root():
+        raise SandboxError(
+            f"cannot compile: {why}, and only root can run code of the branches as another user instead",
+            hint=INSTALL,
+        )
+    warning = (
+        f"{why}: code of the branches runs as a user without rights, but with network, and reads what"
+        " every user of this machine may read"
     )
+    if problem := _problem(Sandbox("user", warning)):
+        raise SandboxError(
+            f"cannot compile: {why}, and another user cannot run {sys.executable}: {problem}",
+            hint=INSTALL,
+        )
+    return Sandbox("user", warning)
+
+
+def _trouble() -> str | None:
+    """What is wrong with bubblewrap here."""
+    if shutil.which("bwrap") is None:
+        return "bubblewrap is missing"
+    problem = _problem(Sandbox("bubblewrap"))
+    return f"bubblewrap does not work here ({problem})" if problem else None
 
 
 def is_root() -> bool:
@@ -82,9 +101,13 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def _works(sandbox: Sandbox) -> bool:
+def _problem(sandbox: Sandbox) -> str | None:
+    """Why nothing can be run in `sandbox`, in the last words of what was tried."""
     argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], [], new_identity())
-    return proc.run(argv, _ENVIRONMENT).code == 0
+    done = proc.run(argv, _ENVIRONMENT, timeout=60)
+    if done.code == 0:
+        return None
+    return (done.complaint.splitlines() or [f"exit {done.code}"])[-1][:200]
 
 
 def folders(sandbox: Sandbox, scratch: str, tree: str, dirs: Mapping[str, str]) -> Folders:
@@ -134,9 +157,19 @@ def command(
     return _argv(sandbox, code, [where.job], binds, identity)
 
 
-def run(argv: list[str], timeout: float) -> proc.Finished:
-    """Run a command of `command` to its end, at most `timeout` seconds."""
-    return proc.run(argv, {**_ENVIRONMENT, "SALTBRANCH_ALONE": "1"}, timeout=timeout)
+def run(sandbox: Sandbox, argv: list[str], who: Identity, timeout: float) -> proc.Finished:
+    """Run a command of `command` to its end, at most `timeout` seconds; nothing of `who` goes on."""
+    try:
+        return proc.run(argv, {**_ENVIRONMENT, "SALTBRANCH_ALONE": "1"}, timeout=timeout)
+    finally:
+        if sandbox.kind == "user":
+            _end_all(who)
+
+
+def _end_all(who: Identity) -> None:
+    """End every process of the user at once, as that user: none can fork away meanwhile (kill(2))."""
+    code = f"import os; os.setresuid({who.uid}, {who.uid}, {who.uid}); os.kill(-1, 9)"
+    proc.run([sys.executable, "-I", "-S", "-c", code], _ENVIRONMENT, timeout=60)
 
 
 def _argv(
@@ -159,15 +192,27 @@ def _argv(
 
 
 def new_identity() -> Identity:
-    """A user id that is nobody's, another one for every worker."""
+    """A user id that is nobody's and that nothing runs as, another one for every worker."""
     gid = _FIRST_UID + os.getpid() % _UIDS
+    taken = _running_users()
     for _ in range(_UIDS):
         uid = _FIRST_UID + (os.getpid() * 16 + next(_counter)) % _UIDS
         try:
             pwd.getpwuid(uid)
         except KeyError:
-            return Identity(uid, gid)
+            if uid not in taken:
+                return Identity(uid, gid)
     raise SandboxError(f"no user id is free from {_FIRST_UID} on")
+
+
+def _running_users() -> set[int]:
+    """The users that processes run as: another run of saltbranch may be under way."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                found.add(os.stat(f"/proc/{name}").st_uid)
+    return found
 
 
 def _bubblewrap(binds: Sequence[tuple[str, str]]) -> list[str]:

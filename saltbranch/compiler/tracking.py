@@ -6,6 +6,7 @@ shows as os.stat(), which has no event and is replaced. Neither is a wall: the s
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,8 +35,13 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 class Tracker:
     """What one compile reads. roots: folder of the sandbox to path inside the repository."""
 
-    def __init__(self, roots: dict[str, str], harmless: Sequence[str]) -> None:
-        """Take the folders to look at. harmless: where opening a file means nothing."""
+    def __init__(
+        self, roots: dict[str, str], harmless: Sequence[str], refused: Sequence[str] = ()
+    ) -> None:
+        """Take the folders to look at. harmless: where opening a file means nothing. refused: other trees
+        that would be taken for the one that is compiled; there is nothing in them.
+        """
+        self._refused = tuple(refused)
         self._roots = sorted(roots.items(), key=lambda pair: -len(pair[0]))
         self._harmless = tuple(harmless)
         self._known: dict[str, str | None] = {}
@@ -51,16 +57,18 @@ class Tracker:
         real_stat, real_lstat, real_access = os.stat, os.lstat, os.access
 
         def stat(path: Any, *args: Any, **kwargs: Any) -> Any:
+            self._refuse(path)
             self._looked_for(path)
             return real_stat(path, *args, **kwargs)
 
         def lstat(path: Any, *args: Any, **kwargs: Any) -> Any:
+            self._refuse(path)
             self._looked_for(path)
             return real_lstat(path, *args, **kwargs)
 
         def access(path: Any, *args: Any, **kwargs: Any) -> Any:
             self._looked_for(path)
-            return real_access(path, *args, **kwargs)
+            return not self._is_refused(path) and real_access(path, *args, **kwargs)
 
         os.stat, os.lstat, os.access = stat, lstat, access
         sys.addaudithook(self._heard)
@@ -96,29 +104,44 @@ class Tracker:
             tuple(sorted(self._listings)),
         )
 
+    def _is_refused(self, path: Any) -> bool:
+        name = _absolute(path)
+        return name is not None and any(
+            name == folder or name.startswith(f"{folder}/") for folder in self._refused
+        )
+
+    def _refuse(self, path: Any) -> None:
+        """Raises FileNotFoundError for what would be another tree's file, and notes it."""
+        if self.active and self._refused and self._is_refused(path):
+            name = str(_absolute(path))
+            self.try_(f"read {name[:200]}, which is mapped to the compiled tree in bubblewrap only")
+            raise FileNotFoundError(
+                errno.ENOENT, "not the compiled tree (bubblewrap is missing)", name
+            )
+
     def _inside(self, path: Any) -> str | None:
         """The path inside the repository; None when it is elsewhere."""
-        if isinstance(path, bytes):
-            path = os.fsdecode(path)
-        if not isinstance(path, str):
+        if isinstance(path, str) and path in self._known:
+            return self._known[path]
+        name = _absolute(path)
+        if name is None:
             return None
-        if not path.startswith("/"):
-            path = os.path.join(os.getcwd(), path)
-        if path not in self._known:
-            self._known[path] = self._mapped(os.path.normpath(path))
-        return self._known[path]
-
-    def _mapped(self, path: str) -> str | None:
+        found = None
         for folder, inside in self._roots:
-            if path == folder or path.startswith(f"{folder}/"):
-                return f"{inside}{path[len(folder) :]}"
-        return None
+            if name == folder or name.startswith(f"{folder}/"):
+                found = f"{inside}{name[len(folder) :]}"
+                break
+        if isinstance(path, str) and path.startswith("/"):
+            self._known[path] = found
+        return found
 
     def _looked_for(self, path: Any) -> None:
         if self.active and not self._paused and (inside := self._inside(path)) is not None:
             self._files.add(inside)
 
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
+        if args and event in ("open", "os.listdir", "os.scandir", "os.chdir"):
+            self._refuse(args[0])
         if not self.active or self._paused:
             return
         if event == "open":
@@ -144,3 +167,12 @@ class Tracker:
             if not path.startswith(self._harmless):
                 how = "write" if isinstance(flags, int) and flags & _WRITING else "read"
                 self.try_(f"{how} {path[:200]}")
+
+
+def _absolute(path: Any) -> str | None:
+    """`path` in full; None for what is no path."""
+    if isinstance(path, (bytes, os.PathLike)):
+        path = os.fsdecode(path)
+    if not isinstance(path, str):
+        return None
+    return os.path.normpath(path if path.startswith("/") else os.path.join(os.getcwd(), path))

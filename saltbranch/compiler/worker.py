@@ -19,13 +19,15 @@ from collections.abc import Mapping
 from typing import Any
 
 _MIB = 1 << 20
+_answer = -1
 _LARGEST = 64 * _MIB
 """Bytes of result that one minion may have."""
 
 
 def main() -> None:
     """Compile the minions of the job in the file that the first argument names, onto stdout."""
-    answer = os.dup(1)
+    global _answer
+    answer = _answer = os.dup(1)
     os.dup2(2, 1)  # whatever else writes to stdout must not get into the answer
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
@@ -87,15 +89,20 @@ def _in_a_fork(shop: Any, minion: Mapping[str, Any], job: Mapping[str, Any]) -> 
         code = 1
         try:
             os.close(read)
+            os.close(_answer)
+            _hush()
             _limit(job)
-            data = json.dumps(shop.compile(minion)).encode()
+            try:
+                result = shop.compile(minion)
+            except MemoryError:
+                raise
+            except Exception as err:  # its text may hold anything, a secret too
+                result = _failure(minion, f"compiling ended with {type(err).__name__}")
             with os.fdopen(write, "wb") as pipe:
-                pipe.write(data)
+                pipe.write(json.dumps(result).encode())
             code = 0
         except MemoryError:
             code = 3
-        except BaseException as err:
-            sys.stderr.write(f"{type(err).__name__}: {err}\n"[:2000])
         finally:
             os._exit(code)
     os.close(write)
@@ -115,6 +122,13 @@ def _in_a_fork(shop: Any, minion: Mapping[str, Any], job: Mapping[str, Any]) -> 
     if result.get("minion") != minion["id"]:
         return _failure(minion, "the result is another minion's")
     return dict(result)
+
+
+def _hush() -> None:
+    """What a branch's code prints is for nobody."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
 
 
 def _why(status: int, job: Mapping[str, Any]) -> str:

@@ -313,6 +313,29 @@ def test_changed_ciphertext_is_a_changed_pillar_key(clone: Clone) -> None:
     assert "common:cipher" in clone.diff(minions=["prod-db1"]).groups[0].difference.pillar_changed
 
 
+def test_keys_named_by_a_branch_do_not_count(clone: Clone, tmp_path: Path) -> None:
+    clone.configure(gpg_keys="/etc/salt/gpgkeys", ext_pillar=["cmd_yaml"])
+    place = fleet_action.open_place(clone.path)
+    assert action.frame_of(place).keys.folder is None
+    assert "at the root of a clone" in action.warnings(place)[0]
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump({**clone.config, "remote": str(clone.remote.path)}))
+    place = fleet_action.open_place(str(own))
+    assert action.frame_of(place).keys.folder == "/etc/salt/gpgkeys"
+    assert action.warnings(place) == []
+
+
+def test_a_folder_of_keys_that_is_not_there_is_a_warning(clone: Clone, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    config = {**clone.config, "remote": str(clone.remote.path), "gpg_keys": str(tmp_path / "none")}
+    own.write_text(yaml.safe_dump({**config, "fleet": str(clone.folder / "fleet")}))
+    clone.commit(_secret_files(MARKERS[0]))
+    result = action.diff(str(own), ["prod"], minions=["prod-db1"], jobs=1)
+    assert result.warnings == (
+        f"gpg_keys: {tmp_path}/none cannot be used: No such file or directory",
+    )
+
+
 # Fleet and command line
 
 

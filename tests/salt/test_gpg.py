@@ -176,3 +176,19 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path, keyring: Keyring) ->
     keys = Keys(str(tmp_path / "none"))
     assert keys.decipher(ciphertext.messages(keyring.message("x"))) == {}
     assert keys.trouble and "No such file" in keys.trouble
+
+
+def test_a_message_that_unpacks_to_too_much_stays_closed(keyring: Keyring) -> None:
+    keys = Keys(keyring.folder)
+    large, small = keyring.message("x" * 3_000_000), keyring.message("small")
+    assert len(large) < 20_000
+    found = keys.decipher({*ciphertext.messages(large), *ciphertext.messages(small)})
+    assert [*found.values()] == [b"small"]
+
+
+def test_a_message_is_the_same_whatever_its_indentation() -> None:
+    text = "-----BEGIN PGP MESSAGE-----\n\nabc\n=de\n-----END PGP MESSAGE-----"
+    names = {ciphertext.name_of(m) for t in (text, indented(text, 7), json.dumps(text), f"a {text} b")
+             for m in ciphertext.messages(t)}  # fmt: skip
+    assert names == {ciphertext.name_of(text)}
+    assert ciphertext.name_of(text.replace("\n\n", "\n")) not in names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,34 @@ def test_machine_and_model_may_live_apart() -> None:
     found = build(machine, "machine", model)
     assert (found.remote, found.root, found.states_dir) == ("/r", "/a", "theirs")
     assert found.model_in_repository
+
+
+def test_keys_and_external_pillars_are_the_machines_own() -> None:
+    machine = parse(
+        "remote: /r\ngpg_keys: /etc/salt/gpgkeys/\next_pillar: [nodegroups]\n", "machine"
+    )
+    model = parse(
+        "gpg_keys: /home/theirs\next_pillar: [cmd_yaml]\nsaltenvs: {t: {branch: b, minions: [m]}}",
+        "model",
+    )
+    found = build(machine, "machine", model)
+    assert (found.gpg_keys, found.ext_pillar) == ("/etc/salt/gpgkeys", ("nodegroups",))
+    found = build(parse("remote: /r\n", "machine"), "machine", model)
+    assert (found.gpg_keys, found.ext_pillar) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("gpg_keys: gpgkeys", "gpg_keys: 'gpgkeys' is not an absolute path"),
+        ("gpg_keys: /a/../b", "gpg_keys: '/a/../b' is not an absolute path"),
+        ("gpg_keys: /", "gpg_keys cannot be /"),
+        ("ext_pillar: ['../x']", "'../x' is no name of an external pillar"),
+    ],
+)
+def test_keys_and_names_that_cannot_be_used_are_refused(line: str, word: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(word)):
+        build(parse(f"{WHOLE}{line}\n", "f"), "f")
 
 
 def test_origin_counts_where_no_remote_is_named() -> None:

@@ -12,6 +12,8 @@ from saltbranch.errors import ConfigError
 
 GOOD: dict[str, Any] = {
     "remote": "git@git.example.com:ops/salt.git",
+    "gpg_keys": "/etc/salt/gpgkeys",
+    "ext_pillar": ["nodegroups", "file_tree"],
     "saltenvs": {
         "test": {"branch": "develop", "minions": "test*"},
         "stage": {
@@ -56,6 +58,9 @@ def test_both_accept_a_good_file() -> None:
     [
         {"remot": "x"},
         {"fetch_timeout": "soon"},
+        {"gpg_keys": ["/etc/salt/gpgkeys"]},
+        {"ext_pillar": "nodegroups"},
+        {"ext_pillar": [{"nodegroups": {}}]},
         {"saltenvs": {"test": {"minions": "x"}}},
         {"saltenvs": {"test": {"branch": "develop", "minions": {"grain": "role:web"}}}},
         {"saltenvs": {"test": {"branch": "develop", "minions": 5}}},

@@ -15,9 +15,10 @@ from saltbranch import config as configuration
 from saltbranch import git, locate, saltmaster
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import look_master, look_minion, look_root, look_tops
+from saltbranch.compiler import sandbox
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, SaltbranchError
-from saltbranch.findings import SEVERITIES, Finding, fleet, in_order, setup
+from saltbranch.findings import SEVERITIES, Finding, compiling, fleet, in_order, setup
 from saltbranch.git import mask
 from saltbranch.mirror import Mirror
 from saltbranch.saltmaster import MasterOptions
@@ -84,6 +85,8 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
         attempt("the minions", lambda: _fleet(ours, master))
     elif known.path and here:
         attempt("the root", lambda: look_root.look_outside(known.root, master))
+    if known.config:
+        attempt("the sandbox", _sandbox)
     attempt(
         "the minion's configuration",
         lambda: look_minion.look(ours, master, places.known, minion_config),
@@ -185,6 +188,14 @@ def _master(salt: look_master.Salt, found: list[Finding]) -> MasterOptions:
 def _fleet(config: Config, master: MasterOptions) -> Iterable[Finding]:
     groups = {s.name: s.minions for s in config.saltenvs}
     return fleet.check(master.accepted_minions(), groups, master.nodegroups, config.path)
+
+
+def _sandbox() -> Iterable[Finding]:
+    try:
+        found = sandbox.find()
+    except sandbox.SandboxError as err:
+        return compiling.check(err.message, sandbox.INSTALL, fallback=False)
+    return compiling.check(found.warning, sandbox.INSTALL, fallback=True)
 
 
 def _model(config: Config) -> str:
