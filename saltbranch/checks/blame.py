@@ -58,11 +58,16 @@ def blame(error: str, project: Project) -> Blame:
     return _declared(error, project, area, top)
 
 
+def without_line(text: str) -> str:
+    """An error of Salt's without the line that it names: what only moved is not new."""
+    return _JINJA_LINE.sub("", _YAML_LINE.sub("", text))
+
+
 def _in_file(path: str, source: Source | None, text: str) -> Blame:
     """The line that a renderer named, where the file has so many."""
     # The inner one first: around it may be that of the generated top file.
     numbers = [m["line"] for m in (_YAML_LINE.search(text), _JINJA_LINE.search(text)) if m]
-    text = _JINJA_LINE.sub("", _YAML_LINE.sub("", text))
+    text = without_line(text)
     line = int(numbers[0]) if numbers else 0
     lines = (source.text or "").count("\n") + 1 if source is not None else 0
     return Blame(path, line if line <= lines else 0, text)

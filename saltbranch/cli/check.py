@@ -57,6 +57,9 @@ def _check(
     fail_on: Annotated[
         Level, typer.Option(help="The least severity that makes the exit code 3.")
     ] = Level.warning,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing unless something counts.")
+    ] = False,
     static: Annotated[
         bool, typer.Option("--static", help="Look at the files alone, compile nothing.")
     ] = False,
@@ -110,7 +113,7 @@ def _check(
     if static and (minions or saltenv):
         raise UsageError("--static compiles for no minion", hint="leave out one of them")
     form = "json" if as_json else "".join(chosen)
-    with progress.shown(enabled=not form) as say:
+    with progress.shown(enabled=not form and not quiet) as say:
 
         def step(done: int, total: int) -> None:
             if say:
@@ -126,7 +129,8 @@ def _check(
             compiling=None if static else how,
             cache=cache_folder(),
         )
-    _write(result, form)
+    if result.exit_code or not quiet:
+        _write(result, form)
     return result.exit_code
 
 
