@@ -13,6 +13,8 @@ import yaml
 from saltbranch.timer import CHECK, Job, Kind, head, refuse_long, unit_word
 
 RUNNER = "saltbranch.check"
+PYTHON_OPTION = "saltbranch_check_python"
+"""The master's option that names another Python; no argument of the runner, whose callers are many."""
 _FIRST_HOUR, _HOURS = 1, 4
 
 
@@ -105,17 +107,17 @@ WantedBy=timers.target
 def schedule(job: Job, python: str | None) -> str:
     """The file for ``master.d``: a job of the master's own scheduler, which calls the runner."""
     night = night_of(job.offset)
-    kwargs: dict[str, object] = {"config": job.config_path}
-    if python:
-        kwargs["python"] = python
     entry = {
         "function": RUNNER,
-        "kwargs": kwargs,
+        "kwargs": {"config": job.config_path},
         "when": f"{night.hour:02}:{night.minute:02}",
         "maxrunning": 1,
         "return_job": False,
     }
-    text = yaml.safe_dump({"schedule": {CHECK.job: entry}}, sort_keys=False, allow_unicode=True)
+    data: dict[str, object] = {"schedule": {CHECK.job: entry}}
+    if python:
+        data[PYTHON_OPTION] = python
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     return (
         f"{head(Kind.SCHEDULE)}"
         "# The salt-master reads it at its start only: restart it after a change.\n" + text

@@ -19,6 +19,7 @@ import yaml
 from saltbranch import config as configuration
 from saltbranch import files, masterprocess, nightly, proc, saltmaster, timer
 from saltbranch.actions.sync import os_error
+from saltbranch.compiler import interpreter
 from saltbranch.config import FileModel
 from saltbranch.errors import (
     EXIT_PENDING,
@@ -110,6 +111,10 @@ def install(
     machine = _read(config_path)
     master = saltmaster.read(machine.salt_config)
     names = timer.CHECK if night else timer.SYNC
+    if python:
+        timer.check_path(python)
+        if not directory:
+            interpreter.ask(python)
     if kind is Kind.SCHEDULE:
         if user:
             raise UsageError("--user does not go with schedule: the salt-master runs it itself")

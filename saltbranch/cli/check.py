@@ -81,6 +81,15 @@ def _check(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Use results of earlier runs.")
     ] = True,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Compile with the Salt of this Python, too (of a virtualenv with the next release), and"
+            " tell what is other with it.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
     sarif: Annotated[bool, typer.Option("--sarif", help="Write SARIF 2.1.0.")] = False,
     junit: Annotated[bool, typer.Option("--junit", help="Write JUnit XML.")] = False,
@@ -110,8 +119,8 @@ def _check(
     chosen = [n for n, on in (("sarif", sarif), ("junit", junit), ("github", github)) if on]
     if len(chosen) + as_json > 1:
         raise UsageError("more than one output format was asked for", hint="choose one")
-    if static and (minions or saltenv):
-        raise UsageError("--static compiles for no minion", hint="leave out one of them")
+    if static and (minions or saltenv or python):
+        raise UsageError("--static compiles nothing", hint="leave out one of them")
     form = "json" if as_json else "".join(chosen)
     with progress.shown(enabled=not form and not quiet) as say:
 
@@ -119,7 +128,7 @@ def _check(
             if say:
                 say(f"Compiling: {100 * done // max(1, total)}%")
 
-        how = Compiling(minions or (), saltenv, jobs, cache, progress=step)
+        how = Compiling(minions or (), saltenv, jobs, cache, python=python, progress=step)
         result = check_action(
             config,
             refs or (),
@@ -186,6 +195,8 @@ def _remarks(ref: RefResult) -> Iterator[str]:
     """What a reader must know of how far the check went."""
     if ref.compiled is not LEFT_OUT and ref.compiled.missing:
         yield f"not compiled: {ref.compiled.missing}"
+    if ref.compiled.other:
+        yield f"also compiled with {ref.compiled.other}"
     yield from ref.compiled.warnings
 
 

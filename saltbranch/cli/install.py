@@ -53,6 +53,14 @@ def _install(
             help="Not the sync, but a check of all branches, each night. Beside the sync.",
         ),
     ] = False,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="With --nightly: compile with the Salt of this Python, too.",
+            show_default=False,
+        ),
+    ] = None,
     user: Annotated[
         str | None,
         typer.Option(help="Who runs the sync. Default: the owner of the root.", show_default=False),
@@ -79,6 +87,8 @@ def _install(
     minutes = parse_interval(every)
     if night and every != "5":
         raise UsageError("--every is for the sync, and the check comes once a night")
+    if python and not night:
+        raise UsageError("--python is for the nightly check", hint="add --nightly")
     result = install_action(
         kind,
         config_path(config),
@@ -87,6 +97,7 @@ def _install(
         directory=_folder(directory),
         plan=plan or print_only,
         night=night,
+        python=python,
     )
     if print_only:
         _print(result, as_json=as_json)

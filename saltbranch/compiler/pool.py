@@ -15,6 +15,7 @@ from typing import Any
 from saltbranch import topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
+from saltbranch.compiler.interpreter import Interpreter
 from saltbranch.compiler.model import Compiled, Minion, compiled_from, failed
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
@@ -32,7 +33,8 @@ class Frame:
 
     groups: the minions of every saltenv. served: saltenv, folder that the master serves for it and
     the folder inside the repository that this is. master: the master's options that count (see
-    `highstate.MASTER_OPTIONS`). seconds, memory (MiB): limits for one minion.
+    `highstate.MASTER_OPTIONS`). seconds, memory (MiB): limits for one minion. python: whose Salt
+    compiles; None for our own.
     """
 
     states_dir: str
@@ -43,6 +45,7 @@ class Frame:
     salt_version: str = ""
     seconds: float = 60
     memory: int = 1024
+    python: Interpreter | None = None
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -66,6 +69,7 @@ class Frame:
             "master": dict(self.master),
             "salt": self.salt_version,
             "key": key,
+            **({"python": dataclasses.astuple(self.python)} if self.python else {}),
         }
 
 
@@ -220,7 +224,9 @@ class _Work:
             where = confinement.folders(self.sandbox, scratch, tree, frame.dirs)
             who = confinement.new_identity()
             served = frame.served_as(minions[0].saltenv)
-            argv = confinement.command(self.sandbox, scratch, tree, frame.dirs, served, who)
+            argv = confinement.command(
+                self.sandbox, scratch, tree, frame.dirs, served, who, frame.python
+            )
             self._write_job(scratch, where, minions, who)
             limit = _START + len(minions) * (frame.seconds + 5)
             done = confinement.run(argv, limit)

@@ -12,12 +12,12 @@ import itertools
 import os
 import pwd
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from saltbranch import proc
+from saltbranch.compiler.interpreter import Interpreter, own
 from saltbranch.errors import SaltbranchError
 
 Kind = Literal["bubblewrap", "user"]
@@ -72,7 +72,7 @@ def find() -> Sandbox:
     if is_root() and _works(Sandbox("user", warning)):
         return Sandbox("user", warning)
     raise SandboxError(
-        f"cannot compile: {why}, and no other user can run {sys.executable}",
+        f"cannot compile: {why}, and no other user can run {own().executable}",
         hint="install bubblewrap: apt-get install bubblewrap, or dnf install bubblewrap",
     )
 
@@ -82,8 +82,22 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def _works(sandbox: Sandbox) -> bool:
-    argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], [], new_identity())
+def check_other(python: Interpreter) -> None:
+    """Raise SandboxError when `python`, another than our own, does not work in a sandbox here."""
+    if find().kind != "bubblewrap":
+        raise SandboxError(
+            f"cannot compile with {python.executable}: only bubblewrap keeps its Salt apart from ours",
+            hint="install bubblewrap: apt-get install bubblewrap, or dnf install bubblewrap",
+        )
+    if not _works(Sandbox("bubblewrap"), python):
+        raise SandboxError(
+            f"cannot compile: {python.executable} does not run in a sandbox here",
+            hint="every user must be able to read its folders",
+        )
+
+
+def _works(sandbox: Sandbox, python: Interpreter | None = None) -> bool:
+    argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], [], new_identity(), python)
     return proc.run(argv, _ENVIRONMENT).code == 0
 
 
@@ -117,10 +131,12 @@ def command(
     dirs: Mapping[str, str],
     mapped: Sequence[tuple[str, str]],
     identity: Identity,
+    python: Interpreter | None = None,
 ) -> list[str]:
     """The command that runs the worker on the job in ``scratch/job``.
 
     mapped: folders that the master serves, each with the folder inside the tree that stands for it.
+    python: another one than our own.
     """
     where = folders(sandbox, scratch, tree, dirs)
     binds = [
@@ -131,7 +147,7 @@ def command(
         *((f"{tree}/{inside}", outside) for outside, inside in mapped),
     ]
     code = "from saltbranch.compiler import worker; worker.main()"
-    return _argv(sandbox, code, [where.job], binds, identity)
+    return _argv(sandbox, code, [where.job], binds, identity, python)
 
 
 def run(argv: list[str], timeout: float) -> proc.Finished:
@@ -145,7 +161,9 @@ def _argv(
     arguments: list[str],
     binds: Sequence[tuple[str, str]],
     identity: Identity,
+    python: Interpreter | None,
 ) -> list[str]:
+    python = python or own()
     confined = sandbox.kind == "bubblewrap"
     home = _HOME if confined else os.path.dirname(_PACKAGE)
     who = f"{identity.uid}, {identity.gid}, {_PROCESSES}"
@@ -154,8 +172,8 @@ def _argv(
         f" from saltbranch.compiler import launch; launch.drop({who}); {code}"
     )
     # -I: nothing of the environment, nothing from the current folder.
-    inner = [sys.executable, "-I", "-B", "-c", boot, home, *arguments]
-    return [*_bubblewrap(binds), "--", *inner] if confined else inner
+    inner = [python.executable, "-I", "-B", "-c", boot, home, *arguments]
+    return [*_bubblewrap(binds, python), "--", *inner] if confined else inner
 
 
 def new_identity() -> Identity:
@@ -170,7 +188,7 @@ def new_identity() -> Identity:
     raise SandboxError(f"no user id is free from {_FIRST_UID} on")
 
 
-def _bubblewrap(binds: Sequence[tuple[str, str]]) -> list[str]:
+def _bubblewrap(binds: Sequence[tuple[str, str]], python: Interpreter) -> list[str]:
     program = shutil.which("bwrap") or "bwrap"
     argv = [
         program, *_namespaces(), "--die-with-parent", "--new-session", "--hostname", "minion",
@@ -178,7 +196,7 @@ def _bubblewrap(binds: Sequence[tuple[str, str]]) -> list[str]:
         "--proc", "/proc", "--dev", "/dev",
         "--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", "/tmp",
     ]  # fmt: skip
-    mounts = [(path, path) for path in _programs()]
+    mounts = [(path, path) for path in python.folders]
     mounts += [(_PACKAGE, f"{_HOME}/saltbranch"), *binds]
     for name in ("/etc/ld.so.cache", "/etc/localtime"):
         if os.path.exists(name):
@@ -214,18 +232,3 @@ def _parents(paths: Sequence[str]) -> list[str]:
         while (path := os.path.dirname(path)) != "/":
             found.add(path)
     return sorted(found)
-
-
-def _programs() -> list[str]:
-    """The folders that Python and its libraries are in, outermost ones only."""
-    wanted = [
-        "/usr",
-        *(f"/{n}" for n in ("lib", "lib64", "bin", "sbin") if not os.path.islink(f"/{n}")),
-    ]
-    wanted += [sys.prefix, sys.base_prefix, sys.exec_prefix]
-    wanted += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    found: list[str] = []
-    for path in sorted({os.path.abspath(p) for p in wanted if os.path.isdir(p)}, key=len):
-        if path != "/" and not any(path == f or path.startswith(f"{f}/") for f in found):
-            found.append(path)
-    return found

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import salt.config
+import salt.loader
 import yaml
 
 from saltbranch import config as configuration
@@ -20,7 +24,7 @@ from saltbranch.checks import Finding
 from saltbranch.checks.result import RefResult
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.sandbox import SandboxError
-from saltbranch.errors import ConfigError, UsageError
+from saltbranch.errors import ConfigError, SaltError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Content
 from tests.git.site import run
@@ -441,8 +445,8 @@ def test_json_says_how_far_it_went(clone: Clone) -> None:
     ran = run_check(clone, "--json", "prod", "test")
     refs = json.loads(ran.out)["refs"]
     assert ran.code == 0 and [r["compiled"] for r in refs] == [
-        {"minions": 3, "cached": 0, "missing": None, "warnings": []},
-        {"minions": 1, "cached": 0, "missing": None, "warnings": []},
+        {"minions": 3, "cached": 0, "missing": None, "warnings": [], "other": None},
+        {"minions": 1, "cached": 0, "missing": None, "warnings": [], "other": None},
     ]
     ran = run_check(clone, "--json", "--static", "prod")
     assert json.loads(ran.out)["refs"][0]["compiled"]["missing"] == "--static leaves it out"
@@ -460,3 +464,86 @@ def test_static_needs_no_salt_at_work(clone: Clone) -> None:
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "saltbranch.actions.check" in names
     assert not names & {"salt.state", "salt.pillar", "salt.minion", "saltbranch.compiler.highstate"}
+
+
+# Another Salt
+
+
+@pytest.fixture(scope="module")
+def other_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtualenv with the packages of this one, but with a jinja2 of its own that knows no `abs`."""
+    folder = tmp_path_factory.mktemp("next") / "venv"
+    for parent in (folder.parent, *folder.parent.parents):  # every user has to get there
+        if parent.is_relative_to(tempfile.gettempdir()) and parent != Path(tempfile.gettempdir()):
+            parent.chmod(0o755)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    packages = Path(yaml.__file__).parents[1]
+    (site / "first.pth").write_text(f"{packages}\n")
+    shutil.copytree(packages / "jinja2", site / "jinja2")
+    filters = site / "jinja2" / "filters.py"
+    with filters.open("a") as file:
+        file.write("\ndel FILTERS['abs']\nFILTERS['upper'] = lambda s: str(s).title()\n")
+    return folder / "bin" / "python"
+
+
+def test_another_salt_is_told_of_where_it_differs(clone: Clone, other_python: Path) -> None:
+    how = {"python": str(other_python)}
+    found = look(clone, "test", **how)
+    assert found.findings == () and str(other_python) in (found.compiled.other or "")
+    label = found.compiled.other
+    clone.minion("test-web2")
+    clone.commit(
+        {
+            "salt/app.sls": "app:\n  test.nop:\n    - name: {{ 'x' | upper }}{{ 'yz' | upper }}\n",
+            "salt/bad.sls": "n{{ -1 | abs }}:\n  test.nop: []\n",
+            "salt/top.sls": f"{TOP}  'test-web2':\n    - bad\n",
+            "tests/a.yaml": "t: {grains: {id: x}, must: [{name: XYZ}]}\n",
+        }
+    )
+    assert [f for f in look(clone, "test").findings if f.rule == "state-test"] == []
+    found = look(clone, "test", **how)
+    newer = [f for f in found.findings if f.rule == "newer-salt"]
+    assert [(f.file, f.line, f.severity) for f in newer] == [
+        ("salt/app.sls", 1, "warning"),
+        ("salt/bad.sls", 1, "error"),
+        ("tests/a.yaml", 1, "error"),
+    ]
+    assert newer[0].message == f"with {label}: test-web1: other states: app | test.nop (name)"
+    assert newer[1].message.startswith(f"with {label}: test-web2: Jinja syntax error: No filter")
+    assert look(clone, "test", since="test", **how).findings == ()
+
+
+def test_what_is_kept_of_another_salt_is_its_own(clone: Clone, other_python: Path) -> None:
+    clone.commit({"salt/app.sls": "app:\n  test.nop:\n    - name: {{ 'xyz' | upper }}\n"})
+    for _ in range(2):
+        assert len(messages(look(clone, "test", python=str(other_python)), "newer-salt")) == 1
+        assert look(clone, "test").findings == ()
+
+
+def test_what_is_no_python_with_salt_is_refused(clone: Clone, tmp_path: Path) -> None:
+    for name in ("python3", "/nonexistent/python3", "/etc/passwd"):
+        with pytest.raises(UsageError, match="no absolute path of a program"):
+            look(clone, "test", python=name)
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    with pytest.raises(SaltError, match="has no Salt that could be asked: ModuleNotFoundError"):
+        look(clone, "test", python=f"{bare}/bin/python")
+    assert run_check(clone, "--static", "--python", sys.executable).code == 2
+
+
+# The runner
+
+
+def test_the_runner_checks_all_saltenvs(clone: Clone) -> None:
+    opts = dict(salt.config.DEFAULT_MASTER_OPTS, saltbranch_config=clone.path)
+    runner = salt.loader.runner(opts)
+    clone.commit({"salt/app.sls": "{{ raise('broken') }}\n"})
+    said = runner["saltbranch.check"]()
+    assert said["retcode"] == 3 and [r["ref"] for r in said["refs"]] == ["prod", "test"]
+    assert [f["rule"] for f in said["refs"][1]["findings"]] == ["compile"]
+    assert runner["saltbranch.check"]("prod")["retcode"] == 0
+    assert runner["saltbranch.check"](static=True)["retcode"] == 0
+    assert "no saltenv" in runner["saltbranch.check"]("nope")["error"]
+    assert runner["saltbranch.check"](fail_on="most")["retcode"] == 2
+    assert "CLI Example:" in runner["saltbranch.check"].__doc__

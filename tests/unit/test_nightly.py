@@ -27,9 +27,11 @@ def test_all_of_them_run_the_same_command(python: str | None, more: tuple[str, .
     service = unit(nightly.systemd_service(JOB, python))["Service"]
     words = tuple(word.replace("%%", "%") for word in shlex.split(service["ExecStart"]))
     assert words == (*JOB.command, *WORDS, *more)
-    (entry,) = yaml.safe_load(nightly.schedule(JOB, python))["schedule"].values()
-    wanted = {"config": JOB.config_path} | ({"python": python} if python else {})
-    assert (entry["function"], entry["kwargs"]) == ("saltbranch.check", wanted)
+    options = yaml.safe_load(nightly.schedule(JOB, python))
+    (entry,) = options.pop("schedule").values()
+    wanted = ("saltbranch.check", {"config": JOB.config_path})
+    assert (entry["function"], entry["kwargs"]) == wanted
+    assert options == ({"saltbranch_check_python": python} if python else {})
 
 
 @pytest.mark.parametrize("offset", [0, 59, 60, 239, 240, 2**32 - 1])

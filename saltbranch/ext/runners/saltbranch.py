@@ -156,6 +156,9 @@ def check(
     """
     Look for mistakes, dangers and secrets in what the branches hold, and compile it for the fleet.
 
+    Where the master's option ``saltbranch_check_python`` names a Python with another Salt, that compiles,
+    too. It is no argument: who may call this runner may not therefore start any program.
+
     refs
         Saltenvs, branches, tags or commits: a name, a comma-separated text or a list; the branches of
         all saltenvs when not given.
@@ -184,12 +187,14 @@ def check(
     from saltbranch.actions.highstates import Compiling
     from saltbranch.checks import SEVERITIES
     from saltbranch.errors import UsageError
+    from saltbranch.nightly import PYTHON_OPTION
 
     level = next((s for s in SEVERITIES if s == fail_on), None)
     if level is None:
         raise UsageError(f"fail_on={fail_on!r} is none of {', '.join(SEVERITIES)}")
     wanted = contract.words(refs)
-    compiling = Compiling(contract.words(minions), contract.text(saltenv))
+    python = contract.text(__opts__.get(PYTHON_OPTION))
+    compiling = Compiling(contract.words(minions), contract.text(saltenv), python=python)
     result = action(
         contract.config_path(__opts__, config),
         wanted,
