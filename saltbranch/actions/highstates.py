@@ -119,6 +119,7 @@ class Highstates:
                     found += self._newer_tests(self.other, files, chosen, judged)
             except SandboxError as err:
                 raise SandboxError(err.message, hint=f"{err.hint}; {_HINT}") from err
+        self.cache.tidy()
         return Looked(tuple(found), self._count(results, tested, saltenv))
 
     def _newer(

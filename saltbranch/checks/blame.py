@@ -23,6 +23,8 @@ _NAMED = re.compile(r"""\b(?:(?:SLS|sls)\s+['"\[]?|in ')(?:[\w-]+:)?(?P<sls>[\w.
 _ID = re.compile(r"""(?:\bID|\bid|[Ss]tate)(?: is)? ['"\[](?P<id>[^'"\]]+)['"\]]""")
 _YAML_LINE = re.compile(r" in \"<unicode string>\", line (?P<line>[0-9]+), column [0-9]+")
 _JINJA_LINE = re.compile(r"; line (?P<line>[0-9]+)$")
+# One mistake is one finding, whatever saltenv it was compiled for.
+_SALTENV = re.compile(r"(?<=')[\w-]+:(?=[\w./-]+')")
 _TOPS = ("the top file does not render: ", "top file: ")
 
 
@@ -87,6 +89,7 @@ def _naming(project: Project, area: str, sls: str) -> Iterator[tuple[str, int]]:
 
 def _declared(error: str, project: Project, area: str, top: str) -> Blame:
     """An error about high data: the sls file that it names, and the line of the state's ID there."""
+    error = _SALTENV.sub("", error)
     for named in _NAMED.finditer(error):
         source = project.sls[area].get(named["sls"])
         if source is not None:

@@ -82,6 +82,7 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
+@functools.cache
 def check_other(python: Interpreter) -> None:
     """Raise SandboxError when `python`, another than our own, does not work in a sandbox here."""
     if find().kind != "bubblewrap":

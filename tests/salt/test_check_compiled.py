@@ -200,6 +200,24 @@ def test_minions_with_the_same_error_are_one_finding(clone: Clone) -> None:
     ]
 
 
+def test_one_mistake_is_one_finding_in_all_saltenvs(clone: Clone) -> None:
+    double = "{{ 'dou' ~ 'ble' }}:\n  test.nop: []\n"
+    commit = clone.commit({"salt/app.sls": f"include: [more]\n{double}", "salt/more.sls": double})
+    assert told(look(clone, commit)) == {
+        ("salt/app.sls", 0, "compile", "prod-db1, prod-web1, prod-web2 and 1 more: Detected conflicting IDs,"
+         " SLS IDs need to be globally unique. The conflicting ID is 'double' and is found in SLS 'app' and"
+         " SLS 'more'")
+    }  # fmt: skip
+
+
+def test_an_error_that_is_allowed_hides_no_other(clone: Clone) -> None:
+    allow = "allow:\n- {rule: sls-shape, file: salt/app.sls, reason: x}\n"
+    clone.commit({"salt/app.sls": "a: text\n", ".saltbranch-check.yaml": allow})
+    assert messages(look(clone, "test"), "compile") == [
+        "test-web1: ID a in SLS app is not a dictionary"
+    ]
+
+
 def test_since_tells_only_what_is_new(clone: Clone) -> None:
     clone.commit({"salt/app.sls": "{{ raise('old') }}\n"})
     clone.commit({"salt/new.sls": "{{ raise('new') }}\n", "salt/top.sls": f"{TOP}    - new\n"})
@@ -439,6 +457,21 @@ def test_no_output_holds_a_value_of_the_pillar(clone: Clone, form: str) -> None:
     cache = Path(os.environ["XDG_CACHE_HOME"])
     kept = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file())
     assert kept and [m for m in MARKERS.values() if m.encode() in kept] == []
+
+
+def test_what_a_branch_prints_before_it_breaks_the_compiler_is_not_told(clone: Clone) -> None:
+    code = "import os, signal, sys\ndef f(x):\n    print(x, file=sys.stderr, flush=True)\n"
+    code += "    print(x, flush=True)\n    os.kill(os.getppid(), signal.SIGKILL)\n"
+    clone.commit(
+        {
+            "pillar/app.sls": f"motto: {MARKERS['plain']}\n",
+            "salt/app.sls": "{{ salt['own.f'](pillar.motto) }}\n",
+            "salt/_modules/own.py": code,
+        }
+    )
+    ran = run_check(clone, "test")
+    assert ran.code == 3 and " error compile test-web1: " in ran.out
+    assert MARKERS["plain"] not in ran.out + ran.err
 
 
 def test_json_says_how_far_it_went(clone: Clone) -> None:
