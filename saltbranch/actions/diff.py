@@ -119,8 +119,9 @@ def cache_of(config: Config, *, enabled: bool) -> CompileCache:
     """The cache: below the root where there is one, else the user's own."""
     if not enabled:
         return CompileCache(None)
-    if os.path.isdir(config.root) and os.access(config.root, os.W_OK):
-        return CompileCache(f"{config.root}/state/compiled")
+    state = f"{config.root}/state"
+    if os.path.isdir(state) and os.access(state, os.W_OK):
+        return CompileCache(f"{state}/compiled")
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return CompileCache(f"{base}/saltbranch/compiled")
 

@@ -271,6 +271,43 @@ def test_the_nightly_line_of_cron_speaks_only_of_findings(
     assert "salt/app/init.sls:2: error unknown-state-function" in ran.out
 
 
+@as_root
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not here")
+def test_the_nightly_check_compiles_in_the_sandbox_of_its_service(
+    served: Site, image: Path, command: list[str]
+) -> None:
+    """The unit's words, file system and network, without systemd, which takes no rights from it."""
+    fleet = served.folder / "fleet"
+    fleet.mkdir()
+    (fleet / "test1.yaml").write_text("grains: {os_family: Debian, kernel: Linux}\n")
+    served.configure(fleet="fleet")
+    served.remote.commit("develop", {"salt/app/init.sls": "{{ raise('compiled') }}\n"})
+    served.sync_well()
+    install(Kind.SYSTEMD, str(served.config), directory=str(image), command=command, night=True)
+    service = installed(image)[timer.CHECK.service_file]
+    sandbox = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-net"]
+    sandbox += ["--cap-add", "ALL", "--tmpfs", "/run", "--tmpfs", "/var/cache"]
+    kept = served.folder.parents[-2]  # all of this test lies in /tmp
+    sandbox += ["--tmpfs", str(kept), "--ro-bind", str(served.folder), str(served.folder)]
+    if not PROJECT.is_relative_to(served.folder) and PROJECT.is_relative_to(kept):
+        sandbox += ["--ro-bind", str(PROJECT), str(PROJECT)]
+    for word in unit_values(service, "ReadWritePaths"):
+        path = word.removeprefix("-")
+        if path != "/tmp":
+            sandbox += ["--bind", path, path]
+    environment = dict(word.split("=", 1) for word in unit_values(service, "Environment"))
+    done = subprocess.run(
+        [*sandbox, *unit_values(service, "ExecStart")],
+        env={"HOME": "/root", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "error compile test1: Jinja error: compiled" in done.stdout
+    assert (served.root / "state" / "compiled" / "key").exists()
+
+
 def test_systemd_is_told_of_the_nightly_check(
     served: Site, systemd: Systemd, command: list[str]
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import salt.cache
 import salt.config
 import salt.loader
 import yaml
@@ -342,6 +343,20 @@ def test_without_master_and_folder_the_result_says_so(clone: Clone) -> None:
     assert messages(found, "state-test") == ["'t': not there, and must be: pkg.removed"]
     ran = run_check(clone, "test")
     assert ran.code == 3 and f"  not compiled: {NO_MASTER}\n" in ran.out
+
+
+def test_on_a_master_the_fleet_is_what_it_remembers(clone: Clone, tmp_path: Path) -> None:
+    master = tmp_path / "master"
+    places = {"root_dir": str(tmp_path / "root"), "cachedir": str(tmp_path / "mc")}
+    master.write_text(yaml.safe_dump(places))
+    clone.configure(fleet="cache", salt_config=str(master))
+    assert look(clone, "test").compiled.missing == "the fleet has no minion of saltenv test"
+    cache = salt.cache.factory(salt.config.master_config(str(master)))
+    cache.store("grains", "test-known", {**GRAINS, "id": "test-known"})
+    clone.commit({"salt/app.sls": "{{ raise(grains.id) }}\n"})
+    found = look(clone, "test")
+    assert found.compiled.minions == 1
+    assert messages(found, "compile") == ["test-known: Jinja error: test-known"]
 
 
 def test_a_fleet_without_a_minion_is_told(clone: Clone) -> None:
