@@ -75,6 +75,8 @@ class Highstates:
 
     def _fleet(self) -> tuple[Minion, ...]:
         config, how = self.place.config, self.how
+        if how.saltenv is not None:
+            config.saltenv(how.saltenv)  # ConfigError where there is none
         if config.fleet == "cache" and not self.place.master.exists and not how.strict:
             self.missing = NO_MASTER
             return ()
@@ -82,8 +84,6 @@ class Highstates:
             known = fleet.load(self.place).minions
         except ConfigError as err:
             raise ConfigError(err.message, hint=f"{err.hint}; {_HINT}") from err
-        if how.saltenv is not None:
-            config.saltenv(how.saltenv)
         # Whoever names minions means some; a saltenv without any is no mistake.
         return tuple(choose(known, how.minions, how.saltenv)) if how.minions else known
 

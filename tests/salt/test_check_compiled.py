@@ -340,6 +340,8 @@ def test_without_master_and_folder_the_result_says_so(clone: Clone) -> None:
     clone.commit({"tests/a.yaml": "t: {must: [pkg.removed]}\n"})
     found = look(clone, "test")
     assert (found.compiled.minions, found.compiled.missing) == (0, NO_MASTER)
+    with pytest.raises(ConfigError, match="no saltenv 'nope'"):
+        look(clone, "test", saltenv="nope")
     assert messages(found, "state-test") == ["'t': not there, and must be: pkg.removed"]
     ran = run_check(clone, "test")
     assert ran.code == 3 and f"  not compiled: {NO_MASTER}\n" in ran.out
