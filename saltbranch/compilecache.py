@@ -26,8 +26,9 @@ _DAY = 86400
 
 def folder_of(root: str) -> str:
     """Where what is compiled is kept: below the root where we may write there, else in the user's cache."""
-    if os.path.isdir(root) and os.access(root, os.W_OK):
-        return f"{root}/state/compiled"
+    state = f"{root}/state"
+    if os.path.isdir(state) and os.access(state, os.W_OK):
+        return f"{state}/compiled"
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return f"{base}/saltbranch/compiled"
 

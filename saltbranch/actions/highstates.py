@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from saltbranch import targets, tree
+from saltbranch import lowdiff, targets, tree
 from saltbranch.actions import diff, fleet
-from saltbranch.checks import Finding, compiled, expectations, rules
+from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import Project
 from saltbranch.checks.result import CompiledCount
 from saltbranch.compilecache import CompileCache
-from saltbranch.compiler import pool, sandbox
+from saltbranch.compiler import interpreter, pool, sandbox
+from saltbranch.compiler.interpreter import Interpreter
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
@@ -35,7 +36,8 @@ _HINT = "or look at the files alone: saltbranch check --static"
 class Compiling:
     """How to compile. minions: globs or ``@FILE``. saltenv: only its minions. jobs: None for all cores.
 
-    cache: use earlier results. strict: without a fleet it is an error, not a remark.
+    cache: use earlier results. strict: without a fleet it is an error, not a remark. python: compile with
+    the Salt of this interpreter, too; a person has to have named it.
     """
 
     minions: Sequence[str] = ()
@@ -43,6 +45,7 @@ class Compiling:
     jobs: int | None = None
     cache: bool = True
     strict: bool = False
+    python: str | None = None
     progress: Progress | None = field(default=None, compare=False)
 
 
@@ -66,11 +69,14 @@ class Highstates:
         self.place = fleet.place_of(config, git, is_clone=clone is not None)
         self.frame = diff.frame_of(self.place)
         self.cache = diff.cache_of(config, enabled=how.cache)
+        self.other = interpreter.ask(how.python) if how.python else None
         self.missing: str | None = None
         self.minions = self._fleet()
 
     def _fleet(self) -> tuple[Minion, ...]:
         config, how = self.place.config, self.how
+        if how.saltenv is not None:
+            config.saltenv(how.saltenv)  # ConfigError where there is none
         if config.fleet == "cache" and not self.place.master.exists and not how.strict:
             self.missing = NO_MASTER
             return ()
@@ -78,8 +84,6 @@ class Highstates:
             known = fleet.load(self.place).minions
         except ConfigError as err:
             raise ConfigError(err.message, hint=f"{err.hint}; {_HINT}") from err
-        if how.saltenv is not None:
-            config.saltenv(how.saltenv)
         # Whoever names minions means some; a saltenv without any is no mistake.
         return tuple(choose(known, how.minions, how.saltenv)) if how.minions else known
 
@@ -106,14 +110,51 @@ class Highstates:
             files = self.frame.tree(git, oid)
             try:
                 results = self._compile(self.frame, files, minions, self.cache)
-                tested = self._tested(files, chosen)
+                tested = self._tested(self.frame, files, chosen)
+                judged = [f for test, result in tested for f in expectations.judge(test, result)]
+                found = [*wrong, *compiled.findings(results, project), *judged]
+                found += compiled.escapes([result for _, result in tested], project)
+                if self.other and (minions or chosen):
+                    found += self._newer(self.other, files, minions, results, project)
+                    found += self._newer_tests(self.other, files, chosen, judged)
             except SandboxError as err:
                 raise SandboxError(err.message, hint=f"{err.hint}; {_HINT}") from err
-        found = [*wrong, *compiled.findings(results, project)]
-        for test, result in tested:
-            found += expectations.judge(test, result)
-        found += compiled.escapes([result for _, result in tested], project)
+        self.cache.tidy()
         return Looked(tuple(found), self._count(results, tested, saltenv))
+
+    def _newer(
+        self,
+        other: Interpreter,
+        files: Tree,
+        minions: Sequence[Minion],
+        results: Sequence[Compiled],
+        project: Project,
+    ) -> list[Finding]:
+        """What the other Salt makes of the fleet, compared with `results`."""
+        sandbox.check_other(other)
+        frame = _with(self.frame, other)
+        pairs = list(zip(results, self._compile(frame, files, minions, self.cache), strict=True))
+        diffs = [
+            lowdiff.compare(
+                m.saltenv, a, b, (files, files), frame.states_dir, self.place.config.ignore
+            )
+            for m, (a, b) in zip(minions, pairs, strict=True)
+            # What is missing for want of a file that does not render, its error tells.
+            if "failed" not in (a.result, b.result) and set(b.errors) <= set(a.errors)
+        ]
+        found = list(newer.errors(pairs, project, _name(other)))
+        return [*found, *newer.differences(lowdiff.group(diffs), project, _name(other))]
+
+    def _newer_tests(
+        self,
+        other: Interpreter,
+        files: Tree,
+        chosen: Sequence[tuple[str, StateTest]],
+        judged: Sequence[Finding],
+    ) -> Iterable[Finding]:
+        tested = self._tested(_with(self.frame, other), files, chosen)
+        found = [f for test, result in tested for f in expectations.judge(test, result)]
+        return newer.tests(judged, found, _name(other))
 
     def _compile(
         self, frame: Frame, files: Tree, minions: Sequence[Minion], cache: CompileCache | None
@@ -158,14 +199,14 @@ class Highstates:
         return claims[0][0] if len(claims) == 1 else None
 
     def _tested(
-        self, files: Tree, chosen: Sequence[tuple[str, StateTest]]
+        self, shared: Frame, files: Tree, chosen: Sequence[tuple[str, StateTest]]
     ) -> list[tuple[StateTest, Compiled]]:
         """The highstate of every test's minion, each in a saltenv that lets it in."""
         found: list[tuple[StateTest, Compiled]] = []
         for saltenv in dict.fromkeys(name for name, _ in chosen):
             tests = [test for name, test in chosen if name == saltenv]
             everybody: Mapping[str, Sequence[Matcher]] = {saltenv: (Matcher("glob", "*"),)}
-            frame = replace(self.frame, groups=everybody)
+            frame = replace(shared, groups=everybody)
             minions = [_minion(test, saltenv) for test in tests]
             found += zip(tests, self._compile(frame, files, minions, None), strict=True)
         return found
@@ -182,7 +223,16 @@ class Highstates:
             sum(result.cached for result in results),
             missing,
             (warning,) if warning else (),
+            _name(self.other) if self.other else None,
         )
+
+
+def _with(frame: Frame, other: Interpreter) -> Frame:
+    return replace(frame, salt_version=other.salt, python=other)
+
+
+def _name(other: Interpreter) -> str:
+    return f"Salt {other.salt} ({other.executable})"
 
 
 def _minion(test: StateTest, saltenv: str) -> Minion:

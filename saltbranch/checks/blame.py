@@ -23,6 +23,8 @@ _NAMED = re.compile(r"""\b(?:(?:SLS|sls)\s+['"\[]?|in ')(?:[\w-]+:)?(?P<sls>[\w.
 _ID = re.compile(r"""(?:\bID|\bid|[Ss]tate)(?: is)? ['"\[](?P<id>[^'"\]]+)['"\]]""")
 _YAML_LINE = re.compile(r" in \"<unicode string>\", line (?P<line>[0-9]+), column [0-9]+")
 _JINJA_LINE = re.compile(r"; line (?P<line>[0-9]+)$")
+# One mistake is one finding, whatever saltenv it was compiled for.
+_SALTENV = re.compile(r"(?<=')[\w-]+:(?=[\w./-]+')")
 _TOPS = ("the top file does not render: ", "top file: ")
 
 
@@ -58,11 +60,16 @@ def blame(error: str, project: Project) -> Blame:
     return _declared(error, project, area, top)
 
 
+def without_line(text: str) -> str:
+    """An error of Salt's without the line that it names: what only moved is not new."""
+    return _JINJA_LINE.sub("", _YAML_LINE.sub("", text))
+
+
 def _in_file(path: str, source: Source | None, text: str) -> Blame:
     """The line that a renderer named, where the file has so many."""
     # The inner one first: around it may be that of the generated top file.
     numbers = [m["line"] for m in (_YAML_LINE.search(text), _JINJA_LINE.search(text)) if m]
-    text = _JINJA_LINE.sub("", _YAML_LINE.sub("", text))
+    text = without_line(text)
     line = int(numbers[0]) if numbers else 0
     lines = (source.text or "").count("\n") + 1 if source is not None else 0
     return Blame(path, line if line <= lines else 0, text)
@@ -82,6 +89,7 @@ def _naming(project: Project, area: str, sls: str) -> Iterator[tuple[str, int]]:
 
 def _declared(error: str, project: Project, area: str, top: str) -> Blame:
     """An error about high data: the sls file that it names, and the line of the state's ID there."""
+    error = _SALTENV.sub("", error)
     for named in _NAMED.finditer(error):
         source = project.sls[area].get(named["sls"])
         if source is not None:

@@ -33,7 +33,7 @@ def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]
         for key in _matters(result, project):
             grouped.setdefault(key, []).append(result.minion)
     for (rule, file, line, text), minions in grouped.items():
-        yield rule.at(file, line, f"{_some(minions)}: {text[:300]}", fix=_fix(rule, text))
+        yield rule.at(file, line, f"{some(minions)}: {text[:300]}", fix=_fix(rule, text))
 
 
 def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
@@ -69,7 +69,8 @@ def _fix(rule: Rule, text: str) -> str:
     return "add the file, or mend the name" if missing and " file for " in text else ""
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first of several names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
@@ -77,7 +78,8 @@ def _some(names: Sequence[str]) -> str:
 def told_once(found: Iterable[Finding]) -> list[Finding]:
     """`found` without the errors of compiling that a static error at the same place has told already."""
     kept = list(found)
-    static = [f for f in kept if f.rule != rules.COMPILE.id and f.severity == "error"]
+    compiling = (rules.COMPILE.id, rules.NEWER.id)
+    static = [f for f in kept if f.rule not in compiling and f.severity == "error"]
     places = {(f.file, f.line) for f in static}
     unreadable = {f.file for f in static if f.rule in _UNREADABLE}
     return [

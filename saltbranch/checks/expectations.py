@@ -29,6 +29,7 @@ from typing import Any
 import yaml
 
 from saltbranch.checks import Finding, nodes, rules
+from saltbranch.checks.blame import without_line
 from saltbranch.checks.nodes import line_of, pairs
 from saltbranch.compiler.masking import redact, surely_secret
 from saltbranch.compiler.model import Compiled
@@ -204,13 +205,14 @@ def judge(test: StateTest, compiled: Compiled) -> Iterator[Finding]:
         message = f"{test.title[:80]!r}: {text}"
         return rules.TEST.at(test.file, line, redact(message, secrets), fix=redact(fix, secrets))
 
+    errors = [without_line(error) for error in compiled.errors]
     if test.fails is not None:
-        if not any(test.fails in error for error in compiled.errors):
-            said = f"it says: {compiled.errors[0][:200]}" if compiled.errors else "it compiles"
+        if not any(test.fails in error for error in errors):
+            said = f"it says: {errors[0][:200]}" if errors else "it compiles"
             yield wrong(test.line, f"must fail with {test.fails[:100]!r}, but {said}")
         return
-    if compiled.errors:
-        yield wrong(test.line, f"cannot be compiled: {'; '.join(compiled.errors)[:300]}")
+    if errors:
+        yield wrong(test.line, f"cannot be compiled: {'; '.join(errors)[:300]}")
         return
     chunks = compiled.low or ()
     for expected in test.must:

@@ -12,13 +12,14 @@ from saltbranch.errors import EXIT_PENDING
 class CompiledCount:
     """How many minions of the fleet were compiled, and how many of these results were kept from before.
 
-    missing: why none was. warnings: what is true of all of it.
+    missing: why none was. warnings: what is true of all of it. other: the Salt that compiled it, too.
     """
 
     minions: int = 0
     cached: int = 0
     missing: str | None = None
     warnings: tuple[str, ...] = ()
+    other: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -27,6 +28,7 @@ class CompiledCount:
             "cached": self.cached,
             "missing": self.missing,
             "warnings": list(self.warnings),
+            "other": self.other,
         }
 
 

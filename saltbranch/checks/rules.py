@@ -148,6 +148,10 @@ EMPTY = _rule(
     "empty-highstate", "warning", "A minion is matched, and its highstate is empty",
     "see what the sls files render to for it",
 )  # fmt: skip
+NEWER = _rule(
+    "newer-salt", "error", "Another Salt makes something else of it, or nothing",
+    "see the release notes of that Salt, and write it so that both understand it",
+)  # fmt: skip
 UNMATCHED = _rule(
     "unmatched-minion", "note", "No target of a top file matches a minion",
     "see the top file's targets, and the grains in the minion's file of the fleet",

@@ -57,6 +57,9 @@ def _check(
     fail_on: Annotated[
         Level, typer.Option(help="The least severity that makes the exit code 3.")
     ] = Level.warning,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing unless something counts.")
+    ] = False,
     static: Annotated[
         bool, typer.Option("--static", help="Look at the files alone, compile nothing.")
     ] = False,
@@ -78,6 +81,15 @@ def _check(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Use results of earlier runs.")
     ] = True,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Compile with the Salt of this Python, too (of a virtualenv with the next release), and"
+            " tell what is other with it.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
     sarif: Annotated[bool, typer.Option("--sarif", help="Write SARIF 2.1.0.")] = False,
     junit: Annotated[bool, typer.Option("--junit", help="Write JUnit XML.")] = False,
@@ -107,16 +119,16 @@ def _check(
     chosen = [n for n, on in (("sarif", sarif), ("junit", junit), ("github", github)) if on]
     if len(chosen) + as_json > 1:
         raise UsageError("more than one output format was asked for", hint="choose one")
-    if static and (minions or saltenv):
-        raise UsageError("--static compiles for no minion", hint="leave out one of them")
+    if static and (minions or saltenv or python):
+        raise UsageError("--static compiles nothing", hint="leave out one of them")
     form = "json" if as_json else "".join(chosen)
-    with progress.shown(enabled=not form) as say:
+    with progress.shown(enabled=not form and not quiet) as say:
 
         def step(done: int, total: int) -> None:
             if say:
                 say(f"Compiling: {100 * done // max(1, total)}%")
 
-        how = Compiling(minions or (), saltenv, jobs, cache, progress=step)
+        how = Compiling(minions or (), saltenv, jobs, cache, python=python, progress=step)
         result = check_action(
             config,
             refs or (),
@@ -126,7 +138,8 @@ def _check(
             compiling=None if static else how,
             cache=cache_folder(),
         )
-    _write(result, form)
+    if result.exit_code or not quiet:
+        _write(result, form)
     return result.exit_code
 
 
@@ -182,6 +195,8 @@ def _remarks(ref: RefResult) -> Iterator[str]:
     """What a reader must know of how far the check went."""
     if ref.compiled is not LEFT_OUT and ref.compiled.missing:
         yield f"not compiled: {ref.compiled.missing}"
+    if ref.compiled.other:
+        yield f"also compiled with {ref.compiled.other}"
     yield from ref.compiled.warnings
 
 

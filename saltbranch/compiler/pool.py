@@ -17,6 +17,7 @@ from saltbranch import topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys
+from saltbranch.compiler.interpreter import Interpreter
 from saltbranch.compiler.model import Compiled, Minion, compiled_from_json, digest, failed
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
@@ -35,7 +36,7 @@ class Frame:
     groups: the minions of every saltenv. served: saltenv, folder that the master serves for it and
     the folder inside the repository that this is. master: the master's options that count (see
     `highstate.MASTER_OPTIONS`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
-    one minion.
+    one minion. python: whose Salt compiles; None for our own.
     """
 
     states_dir: str
@@ -47,6 +48,7 @@ class Frame:
     keys: Keys = field(default_factory=lambda: Keys(None))
     seconds: float = 60
     memory: int = 1024
+    python: Interpreter | None = None
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -70,6 +72,7 @@ class Frame:
             "master": dict(self.master),
             "salt": self.salt_version,
             "key": key,
+            **({"python": dataclasses.astuple(self.python)} if self.python else {}),
         }
         return digest(shared)
 
@@ -228,7 +231,9 @@ class _Work:
             where = confinement.folders(self.sandbox, scratch, tree, frame.dirs)
             who = confinement.new_identity()
             served = frame.served_as(minions[0].saltenv)
-            argv = confinement.command(self.sandbox, scratch, tree, frame.dirs, served, who)
+            argv = confinement.command(
+                self.sandbox, scratch, tree, frame.dirs, served, who, frame.python
+            )
             self._write_job(scratch, where, minions, who)
             limit = _START + len(minions) * (frame.seconds + 5)
             done = confinement.run(self.sandbox, argv, who, limit)

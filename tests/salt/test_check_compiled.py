@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import salt.cache
+import salt.config
+import salt.loader
 import yaml
 
 from saltbranch import config as configuration
@@ -20,7 +25,7 @@ from saltbranch.checks import Finding
 from saltbranch.checks.result import RefResult
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.sandbox import SandboxError
-from saltbranch.errors import ConfigError, UsageError
+from saltbranch.errors import ConfigError, SaltError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Content
 from tests.git.site import run
@@ -196,6 +201,24 @@ def test_minions_with_the_same_error_are_one_finding(clone: Clone) -> None:
     ]
 
 
+def test_one_mistake_is_one_finding_in_all_saltenvs(clone: Clone) -> None:
+    double = "{{ 'dou' ~ 'ble' }}:\n  test.nop: []\n"
+    commit = clone.commit({"salt/app.sls": f"include: [more]\n{double}", "salt/more.sls": double})
+    assert told(look(clone, commit)) == {
+        ("salt/app.sls", 0, "compile", "prod-db1, prod-web1, prod-web2 and 1 more: Detected conflicting IDs,"
+         " SLS IDs need to be globally unique. The conflicting ID is 'double' and is found in SLS 'app' and"
+         " SLS 'more'")
+    }  # fmt: skip
+
+
+def test_an_error_that_is_allowed_hides_no_other(clone: Clone) -> None:
+    allow = "allow:\n- {rule: sls-shape, file: salt/app.sls, reason: x}\n"
+    clone.commit({"salt/app.sls": "a: text\n", ".saltbranch-check.yaml": allow})
+    assert messages(look(clone, "test"), "compile") == [
+        "test-web1: ID a in SLS app is not a dictionary"
+    ]
+
+
 def test_since_tells_only_what_is_new(clone: Clone) -> None:
     clone.commit({"salt/app.sls": "{{ raise('old') }}\n"})
     clone.commit({"salt/new.sls": "{{ raise('new') }}\n", "salt/top.sls": f"{TOP}    - new\n"})
@@ -317,9 +340,25 @@ def test_without_master_and_folder_the_result_says_so(clone: Clone) -> None:
     clone.commit({"tests/a.yaml": "t: {must: [pkg.removed]}\n"})
     found = look(clone, "test")
     assert (found.compiled.minions, found.compiled.missing) == (0, NO_MASTER)
+    with pytest.raises(ConfigError, match="no saltenv 'nope'"):
+        look(clone, "test", saltenv="nope")
     assert messages(found, "state-test") == ["'t': not there, and must be: pkg.removed"]
     ran = run_check(clone, "test")
     assert ran.code == 3 and f"  not compiled: {NO_MASTER}\n" in ran.out
+
+
+def test_on_a_master_the_fleet_is_what_it_remembers(clone: Clone, tmp_path: Path) -> None:
+    master = tmp_path / "master"
+    places = {"root_dir": str(tmp_path / "root"), "cachedir": str(tmp_path / "mc")}
+    master.write_text(yaml.safe_dump(places))
+    clone.configure(fleet="cache", salt_config=str(master))
+    assert look(clone, "test").compiled.missing == "the fleet has no minion of saltenv test"
+    cache = salt.cache.factory(salt.config.master_config(str(master)))
+    cache.store("grains", "test-known", {**GRAINS, "id": "test-known"})
+    clone.commit({"salt/app.sls": "{{ raise(grains.id) }}\n"})
+    found = look(clone, "test")
+    assert found.compiled.minions == 1
+    assert messages(found, "compile") == ["test-known: Jinja error: test-known"]
 
 
 def test_a_fleet_without_a_minion_is_told(clone: Clone) -> None:
@@ -437,12 +476,27 @@ def test_no_output_holds_a_value_of_the_pillar(clone: Clone, form: str) -> None:
     assert kept and [m for m in MARKERS.values() if m.encode() in kept] == []
 
 
+def test_what_a_branch_prints_before_it_breaks_the_compiler_is_not_told(clone: Clone) -> None:
+    code = "import os, signal, sys\ndef f(x):\n    print(x, file=sys.stderr, flush=True)\n"
+    code += "    print(x, flush=True)\n    os.kill(os.getppid(), signal.SIGKILL)\n"
+    clone.commit(
+        {
+            "pillar/app.sls": f"motto: {MARKERS['plain']}\n",
+            "salt/app.sls": "{{ salt['own.f'](pillar.motto) }}\n",
+            "salt/_modules/own.py": code,
+        }
+    )
+    ran = run_check(clone, "test")
+    assert ran.code == 3 and " error compile test-web1: " in ran.out
+    assert MARKERS["plain"] not in ran.out + ran.err
+
+
 def test_json_says_how_far_it_went(clone: Clone) -> None:
     ran = run_check(clone, "--json", "prod", "test")
     refs = json.loads(ran.out)["refs"]
     assert ran.code == 0 and [r["compiled"] for r in refs] == [
-        {"minions": 3, "cached": 0, "missing": None, "warnings": []},
-        {"minions": 1, "cached": 0, "missing": None, "warnings": []},
+        {"minions": 3, "cached": 0, "missing": None, "warnings": [], "other": None},
+        {"minions": 1, "cached": 0, "missing": None, "warnings": [], "other": None},
     ]
     ran = run_check(clone, "--json", "--static", "prod")
     assert json.loads(ran.out)["refs"][0]["compiled"]["missing"] == "--static leaves it out"
@@ -460,3 +514,86 @@ def test_static_needs_no_salt_at_work(clone: Clone) -> None:
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "saltbranch.actions.check" in names
     assert not names & {"salt.state", "salt.pillar", "salt.minion", "saltbranch.compiler.highstate"}
+
+
+# Another Salt
+
+
+@pytest.fixture(scope="module")
+def other_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtualenv with the packages of this one, but with a jinja2 of its own that knows no `abs`."""
+    folder = tmp_path_factory.mktemp("next") / "venv"
+    for parent in (folder.parent, *folder.parent.parents):  # every user has to get there
+        if parent.is_relative_to(tempfile.gettempdir()) and parent != Path(tempfile.gettempdir()):
+            parent.chmod(0o755)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    packages = Path(yaml.__file__).parents[1]
+    (site / "first.pth").write_text(f"{packages}\n")
+    shutil.copytree(packages / "jinja2", site / "jinja2")
+    filters = site / "jinja2" / "filters.py"
+    with filters.open("a") as file:
+        file.write("\ndel FILTERS['abs']\nFILTERS['upper'] = lambda s: str(s).title()\n")
+    return folder / "bin" / "python"
+
+
+def test_another_salt_is_told_of_where_it_differs(clone: Clone, other_python: Path) -> None:
+    how = {"python": str(other_python)}
+    found = look(clone, "test", **how)
+    assert found.findings == () and str(other_python) in (found.compiled.other or "")
+    label = found.compiled.other
+    clone.minion("test-web2")
+    clone.commit(
+        {
+            "salt/app.sls": "app:\n  test.nop:\n    - name: {{ 'x' | upper }}{{ 'yz' | upper }}\n",
+            "salt/bad.sls": "n{{ -1 | abs }}:\n  test.nop: []\n",
+            "salt/top.sls": f"{TOP}  'test-web2':\n    - bad\n",
+            "tests/a.yaml": "t: {grains: {id: x}, must: [{name: XYZ}]}\n",
+        }
+    )
+    assert [f for f in look(clone, "test").findings if f.rule == "state-test"] == []
+    found = look(clone, "test", **how)
+    newer = [f for f in found.findings if f.rule == "newer-salt"]
+    assert [(f.file, f.line, f.severity) for f in newer] == [
+        ("salt/app.sls", 1, "warning"),
+        ("salt/bad.sls", 1, "error"),
+        ("tests/a.yaml", 1, "error"),
+    ]
+    assert newer[0].message == f"with {label}: test-web1: other states: app | test.nop (name)"
+    assert newer[1].message.startswith(f"with {label}: test-web2: Jinja syntax error: No filter")
+    assert look(clone, "test", since="test", **how).findings == ()
+
+
+def test_what_is_kept_of_another_salt_is_its_own(clone: Clone, other_python: Path) -> None:
+    clone.commit({"salt/app.sls": "app:\n  test.nop:\n    - name: {{ 'xyz' | upper }}\n"})
+    for _ in range(2):
+        assert len(messages(look(clone, "test", python=str(other_python)), "newer-salt")) == 1
+        assert look(clone, "test").findings == ()
+
+
+def test_what_is_no_python_with_salt_is_refused(clone: Clone, tmp_path: Path) -> None:
+    for name in ("python3", "/nonexistent/python3", "/etc/passwd"):
+        with pytest.raises(UsageError, match="no absolute path of a program"):
+            look(clone, "test", python=name)
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    with pytest.raises(SaltError, match="has no Salt that could be asked: ModuleNotFoundError"):
+        look(clone, "test", python=f"{bare}/bin/python")
+    assert run_check(clone, "--static", "--python", sys.executable).code == 2
+
+
+# The runner
+
+
+def test_the_runner_checks_all_saltenvs(clone: Clone) -> None:
+    opts = dict(salt.config.DEFAULT_MASTER_OPTS, saltbranch_config=clone.path)
+    runner = salt.loader.runner(opts)
+    clone.commit({"salt/app.sls": "{{ raise('broken') }}\n"})
+    said = runner["saltbranch.check"]()
+    assert said["retcode"] == 3 and [r["ref"] for r in said["refs"]] == ["prod", "test"]
+    assert [f["rule"] for f in said["refs"][1]["findings"]] == ["compile"]
+    assert runner["saltbranch.check"]("prod")["retcode"] == 0
+    assert runner["saltbranch.check"](static=True)["retcode"] == 0
+    assert "no saltenv" in runner["saltbranch.check"]("nope")["error"]
+    assert runner["saltbranch.check"](fail_on="most")["retcode"] == 2
+    assert "CLI Example:" in runner["saltbranch.check"].__doc__
