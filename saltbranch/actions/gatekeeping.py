@@ -133,7 +133,10 @@ def _check_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateRe
         raise
     except (SaltbranchError, OSError) as err:
         return GateResult("check", CANNOT_TELL, f"{err}" + ("" if gate.static else f"; {static}"))
-    return fleetgates.check_gate([f for f in done.findings if f.severity == "error"])
+    errors = [f for f in done.findings if f.severity == "error"]
+    if not errors and not gate.static and done.compiled.missing:
+        return GateResult("check", CANNOT_TELL, f"{done.compiled.missing}; {static}")
+    return fleetgates.check_gate(errors)
 
 
 def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:

@@ -189,8 +189,10 @@ def _finish(state: Any, high: Any, errors: list[Any], outcome: Outcome) -> None:
         high, more = state.requisite_in(high)
         said += more
         high = state.apply_exclude(high)
-        chunks, more = state.compile_high_data(high)
-        said += more
+        chunks = state.compile_high_data(high)
+        if isinstance(chunks, tuple):  # Salt 3008 finds requisites that are missing here
+            chunks, more = chunks
+            said += more
     except Exception as err:
         if not said:
             said.append(f"states: {reason(err)}")

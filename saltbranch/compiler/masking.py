@@ -155,9 +155,19 @@ def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
     return True
 
 
+_WORD = 5
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text`, an error message or a name, without `secrets`."""
+    """`text`, an error message or a name, without `secrets`.
+
+    A short word ("fine") counts where it stands by itself, not within another one ("undefined").
+    """
     for secret in sorted(secrets, key=len, reverse=True):
-        if secret in text:
+        if secret not in text:
+            continue
+        if len(secret) <= _WORD and secret.isalpha():
+            text = re.sub(rf"(?<![^\W_]){secret}(?![^\W_])", "***", text)
+        else:
             text = text.replace(secret, "***")
     return text

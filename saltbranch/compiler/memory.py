@@ -36,11 +36,15 @@ import salt.state
 import salt.utils.data
 import salt.utils.dictupdate
 import salt.utils.entrypoints
-import salt.utils.optsdict
 import salt.utils.yaml
 import salt.utils.yamlloader
 
 from saltbranch.compiler.host import BASE, quietly
+
+try:
+    import salt.utils.optsdict as optsdict
+except ImportError:  # Salt 3006 and 3007 copy their options instead
+    optsdict = None
 
 _LONGEST_PATTERN = 200
 
@@ -75,10 +79,6 @@ def learn(modules: Mapping[str, str], patterns: list[str], folder: str) -> None:
 
 def _remember_listings() -> None:
     """The tree cannot change while we work, so its folders are listed once."""
-    # Salt asks each of its option mappings whether it is true, which counts all of its keys.
-    salt.utils.optsdict.OptsDict.__bool__ = lambda self: any(
-        k in self for k in self._get_all_keys()
-    )
     mapping = lazy.LazyLoader._refresh_file_mapping
     mappings: dict[Any, tuple[Any, ...]] = {}
 
@@ -334,9 +334,13 @@ def _leave_detours_out() -> None:
         return decode(data, *args, **kwargs)
 
     salt.utils.data.decode = decoded
-    for module in (salt.pillar, salt.state, salt.utils.dictupdate, salt.utils.optsdict):
-        module.copy = SimpleNamespace(deepcopy=_copied, copy=copy.copy)
-    salt.utils.optsdict.OptsDict.__getitem__ = _option
+    for module in (salt.pillar, salt.state, salt.utils.dictupdate, optsdict):
+        if module is not None:
+            module.copy = SimpleNamespace(deepcopy=_copied, copy=copy.copy)
+    if optsdict is not None:
+        optsdict.OptsDict.__getitem__ = _option
+        # Salt asks each of its option mappings whether it is true, which counts all of its keys.
+        optsdict.OptsDict.__bool__ = lambda self: any(k in self for k in self._get_all_keys())
     # Salt makes importlib forget its listings after every module; no folder changes here.
     lazy.LazyLoader._LazyLoader__clean_sys_path = _clean_sys_path
     lazy.inspect = SimpleNamespace(
@@ -396,14 +400,14 @@ def _option(self: Any, key: Any) -> Any:
             value = node._base[key]
             break
         node = node._parent
-    if value is salt.utils.optsdict._DELETED:
+    if value is optsdict._DELETED:
         raise KeyError(key)
     if node is self and key in self._local:
         return value
-    if isinstance(value, dict) and not isinstance(value, salt.utils.optsdict.OptsDict):
-        return self._proxy_for(key, value, salt.utils.optsdict.DictProxy)
+    if isinstance(value, dict) and not isinstance(value, optsdict.OptsDict):
+        return self._proxy_for(key, value, optsdict.DictProxy)
     if isinstance(value, list):
-        return self._proxy_for(key, value, salt.utils.optsdict.ListProxy)
+        return self._proxy_for(key, value, optsdict.ListProxy)
     return value
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import salt._logging
 import salt.loader
-import salt.utils.secret
 import salt.version
 
 from saltbranch import topfile
@@ -109,7 +108,7 @@ class Shop:
         tracker.install()
         for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
             tracker.listing(f"{inside['states']}/_{kind}")
-        salt.utils.secret.mask_pillar.set(False)
+        patches.show_pillar()
         outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
         pillar = plain(outcome.pillar)

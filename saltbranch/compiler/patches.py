@@ -42,6 +42,15 @@ def install() -> None:
     memory.CHANGES["/renderers/gpg.py"] = _without_keys
 
 
+def show_pillar() -> None:
+    """Let templates see the values of the pillar: Salt 3008 masks them outside of its own minions."""
+    try:
+        import salt.utils.secret
+    except ImportError:  # 3006 and 3007
+        return
+    salt.utils.secret.mask_pillar.set(False)
+
+
 # Answers
 
 

@@ -436,6 +436,38 @@ def test_check_static_stops_new_errors_and_no_old_ones(flow: Fleet) -> None:
 # Records and secrets
 
 
+def test_check_compiles_the_merged_tree_for_the_minions_of_the_target(flow: Fleet) -> None:
+    """Each branch is fine by itself; what breaks stage1 is there only once they are merged."""
+    flow.with_gates("check")
+    asks = "{% from 'app/port.jinja' import port %}\nlisten-{{ port }}:\n  test.nop: []\n"
+    both = {"salt/app/port.jinja": "{% set port = 80 %}\n", "salt/app/listen.sls": asks}
+    flow.push("develop", both, "KEY-5 Listen")
+    flow.promoted("stage")
+    flow.push("stage", {"salt/app/port.jinja": "{% set ports = [80] %}\n"}, "KEY-6 Several ports")
+    include = "include:\n  - app.listen\n"
+    flow.push("develop", {"salt/app/init.sls": f"{include}{LESS}"}, "KEY-7 Use it")
+    verdict, reason = flow.gate(name="check")
+    assert verdict == "fail", reason
+    assert "1 new error" in reason and "stage1" in reason and "salt/app/" in reason
+
+
+def test_check_cannot_tell_where_no_minion_is_compiled(flow: Fleet) -> None:
+    flow.with_gates("check")
+    for name in ("stage1", "stage2"):
+        (flow.folder / "fleet" / f"{name}.yaml").unlink()
+    flow.change()
+    verdict, reason = flow.gate(name="check")
+    assert (verdict, "no minion of saltenv stage" in reason) == ("cannot-tell", True), reason
+
+
+def test_check_judges_the_state_tests_of_the_merged_tree(flow: Fleet) -> None:
+    flow.with_gates("check")
+    tests = "app of stage:\n  saltenv: stage\n  grains: {id: x}\n  must: [nowhere | test.nop]\n"
+    flow.push("develop", {"tests/app.yaml": tests}, "KEY-5 A test")
+    verdict, reason = flow.gate(name="check")
+    assert verdict == "fail" and "tests/app.yaml:4" in reason, reason
+
+
 def test_the_digest_is_recorded_in_journal_trailer_and_history(flow: Fleet) -> None:
     flow.with_gates()
     flow.change()
