@@ -5,13 +5,18 @@ A name may be a saltenv, a branch, a tag or the beginning of a commit's hash.
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from saltbranch.config import Config
-from saltbranch.errors import RefusedError, UsageError
-from saltbranch.git import Git, failed
+from saltbranch import journal, serving
+from saltbranch.config import Config, Saltenv
+from saltbranch.errors import UsageError
+from saltbranch.git import Git
+from saltbranch.serving import Wanted
 
+_SEEN = "refs/saltbranch-remote"  # what promotions saw of the remote (repository.py)
 _HASH = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -39,12 +44,16 @@ class CommitSource:
         self.git = git
         self.is_clone = is_clone
 
+    def objects(self) -> Git:
+        """The same by its git folder alone, for merging: no attribute of a work tree counts. Raises GitError."""
+        words = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+        return Git(os.path.normpath(self.git.out(*words).rstrip("\n")))
+
     def branch_or_none(self, branch: str) -> str | None:
         """The head of `branch` as the remote has it, as far as is known here."""
-        refs = [f"refs/heads/{branch}"]
-        if self.is_clone:
-            refs.insert(0, f"refs/remotes/origin/{branch}")
-        return next(filter(None, map(self.git.commit_or_none, refs)), None)
+        own = f"refs/heads/{branch}"
+        first = f"refs/remotes/origin/{branch}" if self.is_clone else own
+        return self._newest([first, f"{_SEEN}/heads/{branch}"]) or self.git.commit_or_none(own)
 
     def side(self, config: Config, name: str) -> Side:
         """What `name` stands for. Raises UsageError."""
@@ -76,22 +85,32 @@ class CommitSource:
             return self.git.commit_or_none(name)
         return None
 
-    def merged(self, source: Side, target: Side) -> str:
-        """The tree that merging `source` into `target` makes, without a work tree.
+    def wanted(self, saltenv: Saltenv, now: float) -> Wanted:
+        """What `saltenv` is to serve at `now` (seconds since 1970), as far as is known here: a hold, a tag, its branch.
 
-        Raises RefusedError when they conflict, GitError.
+        Raises GitError.
         """
-        if self.git.is_ancestor(target.tree, source.tree):
-            return source.tree
-        done = self.git.run("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z",
-                            target.tree, source.tree)  # fmt: skip
-        parts = done.text.split("\0")
-        if done.code == 1:
-            files = ", ".join(p for p in parts[1:] if p)
-            raise RefusedError(
-                f"{source.name} cannot be merged into {target.name}: both changed {files}",
-                hint=f"merge {target.name} into {source.name} and resolve it there",
-            )
-        if done.code != 0:
-            raise failed(done, self.git.directory)
-        return parts[0]
+        head = self.branch_or_none(saltenv.branch)
+        known = self._newest([journal.REF, f"{_SEEN}{journal.REF.removeprefix('refs')}"])
+        hold = journal.state(self.git, known).hold(saltenv.name, now)
+        refs = self._tags(head) if saltenv.follow and head and not hold else {}
+        found = serving.wanted(head, saltenv.follow, refs, hold)
+        if found.tag:
+            return replace(found, commit=self.git.commit_or_none(refs[found.tag]))
+        return found
+
+    def _tags(self, head: str) -> dict[str, str]:
+        """The tags that name `head` or a commit before it, each with its ref; the remote's own win."""
+        found = {}
+        for prefix in ("refs/tags/", f"{_SEEN}/tags/"):
+            text = self.git.out("for-each-ref", f"--merged={head}", "--format=%(refname)", prefix)
+            found.update({ref[len(prefix) :]: ref for ref in text.splitlines()})
+        return found
+
+    def _newest(self, refs: Sequence[str]) -> str | None:
+        """The commit that one of `refs` names and that contains the others' as far as they have a common line."""
+        newest = None
+        for commit in filter(None, map(self.git.commit_or_none, refs)):
+            if newest is None or self.git.is_ancestor(newest, commit):
+                newest = commit
+        return newest

@@ -13,15 +13,24 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
 
-from saltbranch.compiler.model import FORMAT, Compiled, Minion, compiled_from, digest
+from saltbranch.compiler.model import FORMAT, Compiled, Minion, compiled_from_json, digest
 from saltbranch.compiler.tree import Tree
 
 _VARIANTS = 6
 """How many trees' results are kept for one minion: a few branches and the last commits of each."""
 _LARGEST = 512 << 20
 _DAY = 86400
+
+
+def folder_of(root: str) -> str:
+    """Where what is compiled is kept: below the root where we may write there, else in the user's cache."""
+    state = f"{root}/state"
+    if os.path.isdir(state) and os.access(state, os.W_OK):
+        return f"{state}/compiled"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return f"{base}/saltbranch/compiled"
 
 
 class CompileCache:
@@ -32,6 +41,8 @@ class CompileCache:
         self.path = path
         self.hits = 0
         self._key: str | None = None
+        self._known: dict[str, _Kept] = {}
+        self._written = False
 
     def key(self) -> str:
         """The secret with which values are made digests: the same as long as the cache lives."""
@@ -66,41 +77,43 @@ class CompileCache:
             os.chmod(self.path, 0o700)
 
     def get(self, base: str, tree: Tree) -> Compiled | None:
-        """The result kept for `base` (see `base_of`) that holds for `tree`."""
-        for name in self._names(base):
-            entry = self._read(name)
-            if entry and tree.holds(entry["state"]):
-                try:
-                    result = compiled_from(entry["result"])
-                except (KeyError, TypeError, ValueError):
-                    continue
+        """The result kept for `base` (see `base_of`) that holds for `tree`; the same object each time."""
+        for name, age in self._names(base):
+            kept = self._read(name)
+            if kept and tree.holds(kept.state):
                 self.hits += 1
-                return result
+                if age > _DAY:
+                    _touch(name)
+                return kept.result
         return None
 
     def put(self, base: str, tree: Tree, result: Compiled) -> None:
         """Keep `result`, which was made from `tree`."""
         if self.path is None or result.low is not None:
             return
-        entry = {"state": tree.state_of(result.reads), "result": result.as_dict()}
-        text = json.dumps(entry)
+        state = tree.state_of(result.reads)
         folder = self._folder(base)
-        name = f"{folder}/{digest(entry['state'])[:32]}"
+        name = f"{folder}/{digest(state)[:32]}"
         try:
             self._make()
             os.makedirs(folder, mode=0o700, exist_ok=True)
             fresh = f"{name}.{os.getpid()}.new"
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(text)
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(
+                    json.dumps(state).encode() + b"\n" + replace(result, cached=True).as_json()
+                )
             os.rename(fresh, name)
-            for old in self._names(base)[_VARIANTS:]:
+            self._written = True
+            for old, _ in self._names(base)[_VARIANTS:]:
                 os.unlink(old)
         except OSError:
             pass  # a cache that cannot be written is no reason to fail
 
     def tidy(self) -> None:
-        """Remove what was not used for a month, and the oldest while all of it is too large."""
-        if self.path is None:
+        """After something was written, remove what was not used for a month, and the oldest while all of it
+        is too large.
+        """
+        if self.path is None or not self._written:
             return
         found = []
         for folder, _, names in os.walk(self.path):
@@ -124,29 +137,46 @@ class CompileCache:
     def _folder(self, base: str) -> str:
         return f"{self.path}/{base[:2]}/{base[2:40]}"
 
-    def _names(self, base: str) -> list[str]:
-        """The entries of `base`, the one used last first."""
+    def _names(self, base: str) -> list[tuple[str, float]]:
+        """The entries of `base` with their ages in seconds, the one used last first."""
         if self.path is None:
             return []
-        found = []
+        now, found = time.time(), []
         try:
             with os.scandir(self._folder(base)) as entries:
                 for entry in entries:
                     if not entry.name.endswith(".new"):
-                        found.append((entry.stat().st_mtime, entry.path))
+                        found.append((now - entry.stat().st_mtime, entry.path))
         except OSError:
             return []
-        return [path for _, path in sorted(found, reverse=True)]
+        return [(path, age) for age, path in sorted(found)]
 
-    def _read(self, name: str) -> dict[str, Any] | None:
-        try:
-            with open(name, encoding="utf-8") as file:
-                entry = json.load(file)
-        except (OSError, ValueError):
-            return None
-        return entry if isinstance(entry, dict) and isinstance(entry.get("state"), dict) else None
+    def _read(self, name: str) -> _Kept | None:
+        if name not in self._known:
+            try:
+                with open(name, "rb") as file:
+                    state, _, result = file.read().partition(b"\n")
+                self._known[name] = _Kept(json.loads(state), compiled_from_json(result))
+            except (OSError, ValueError, RecursionError):
+                return None
+        return self._known[name]
 
 
-def base_of(minion: Minion, frame: Mapping[str, Any]) -> str:
-    """What a result depends on apart from files. frame: options, versions, top file text, key."""
-    return digest([FORMAT, minion.as_job(), dict(frame)])
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """One entry. state: what it was made from, see `Tree.state_of`."""
+
+    state: Mapping[str, str | None]
+    result: Compiled
+
+
+def _touch(name: str) -> None:
+    try:
+        os.utime(name)
+    except OSError:
+        pass
+
+
+def base_of(minion: Minion, shared: str) -> str:
+    """What a result depends on apart from files. shared: see `pool.Frame.fingerprint`."""
+    return digest([FORMAT, minion.as_job(), shared])

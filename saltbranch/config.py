@@ -47,6 +47,39 @@ _MINIONS = {
     ]
 }
 
+# The same for parse_gates.
+_LIMIT, _FLAG = {"type": "integer", "minimum": 0}, {"type": "boolean"}
+
+
+def _mapping(keys: dict[str, object], *required: str) -> dict[str, object]:
+    return {
+        "type": "object",
+        "properties": keys,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+_RULES: dict[str, object] = {
+    "minions": _LIMIT,
+    "removed_states": _LIMIT,
+    "reviewed": _FLAG,
+    "expect": _FLAG,
+}
+_TEXT = {"type": "string"}
+_GATES = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            {"enum": ["hold", "debts", "ticket", "identical", "diff", "check"]},
+            _mapping({"soak": _TEXT}, "soak"),
+            _mapping({"diff": _mapping(_RULES)}, "diff"),
+            _mapping({"check": {"const": "static"}}, "check"),
+            _mapping({"command": _TARGETS, "name": _TEXT, "timeout": _TEXT}, "command"),
+        ]
+    },
+}
+
 
 class FollowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a saltenv serves instead of the head of its branch."""
@@ -81,7 +114,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     mode: str = "merge"
     saltenv_owned: list[str] = []
     back_merge: bool = True
-    gates: list[str | dict[str, Any]] = []
+    gates: Annotated[list[Any], msgspec.Meta(extra_json_schema=_GATES)] = []
     overridable: list[str] = []
 
 

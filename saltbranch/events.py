@@ -163,6 +163,7 @@ class Promotion:
     tickets: tuple[str, ...]
     digest: str
     via: str = "journal"
+    diff_digest: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -180,6 +181,7 @@ class Promotion:
             "tag": self.tag or None,
             "tickets": list(self.tickets),
             "digest": self.digest,
+            "diff_digest": self.diff_digest or None,
             "via": self.via,
         }
 
@@ -305,6 +307,7 @@ def promotion_of(event: Event) -> Promotion | None:
         if isinstance(tickets, list)
         else (),
         digest=event.text("digest"),
+        diff_digest=event.text("diff_digest"),
     )
 
 

@@ -18,6 +18,7 @@ import yaml
 from saltbranch import targets
 from saltbranch.compiler.model import Minion
 from saltbranch.errors import ConfigError, UsageError
+from saltbranch.fleetcache import FleetCache
 from saltbranch.targets import Matcher
 
 _KEYS = ("grains", "pillar", "returns", "recorded")
@@ -29,9 +30,15 @@ _PRIVATE = re.compile(
 
 
 def read_folder(
-    folder: str, groups: Mapping[str, Sequence[Matcher]], nodegroups: Mapping[str, object]
+    folder: str,
+    groups: Mapping[str, Sequence[Matcher]],
+    nodegroups: Mapping[str, object],
+    cache: str | None = None,
 ) -> list[Minion]:
-    """The minions of the files in `folder`. Raises ConfigError naming the file and what is wrong."""
+    """The minions of the files in `folder`. Raises ConfigError naming the file and what is wrong.
+
+    cache: a private folder of ours.
+    """
     try:
         names = sorted(n for n in os.listdir(folder) if n.endswith(".yaml") and n[0] != ".")
     except OSError as err:
@@ -40,12 +47,17 @@ def read_folder(
             hint="write it with: saltbranch fleet record DIR, or set fleet: cache",
         ) from err
     minions = []
+    kept = FleetCache(cache, folder)
     for name in names:
         path = f"{folder}/{name}"
-        data = _read(path)
+        data = kept.get(path)
+        if data is None:
+            data = _read(path)
+            kept.put(path, data)
         minion = made(name[: -len(".yaml")], data, groups, nodegroups, source=path)
         if minion:
             minions.append(minion)
+    kept.save()
     return minions
 
 

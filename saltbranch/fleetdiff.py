@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -20,16 +21,21 @@ from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.lowdiff import Group, Ignore, MinionDiff
 
+_FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
+
 
 @dataclass(frozen=True, slots=True)
 class CustomCode:
     """A file that Salt syncs to minions (``_modules/x.py``) and that differs. minions: those whose
     highstate called a function of it; for other kinds than execution modules nobody can tell.
+    content: git's name of the new content, empty where there is none.
     """
 
     path: str
     change: str
     minions: tuple[str, ...]
+    content: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -75,6 +81,11 @@ class FleetDiff:
         return EXIT_PENDING if self.differs else 0
 
     @property
+    def changed(self) -> int:
+        """How many minions do."""
+        return sum(len(g.minions) for g in self.groups)
+
+    @property
     def removed_states(self) -> int:
         """How many states go, summed over the minions."""
         return sum(len(m.difference.removed) for m in self.minions if m.difference)
@@ -83,8 +94,10 @@ class FleetDiff:
     def digest(self) -> str:
         """The same for the same difference, on any machine; for a review to name."""
         data = {
-            "minions": {m.minion: [m.result, m.error, _signature(m)] for m in self.minions},
-            "code": [c.as_dict() for c in self.code],
+            "minions": {
+                m.minion: [m.result, _steady(m.error), _signature(m)] for m in self.minions
+            },
+            "code": [[c.as_dict(), c.content] for c in self.code],
         }
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
@@ -103,6 +116,31 @@ class FleetDiff:
             "cached": self.cached,
             "spent": dict(self.spent),
         }
+
+    def brief(self, digest: str) -> dict[str, Any]:
+        """Plain data without the minions that stay the same: `diff` in the plan of a promotion."""
+        failed = len(self.failed)
+        return {
+            "digest": digest,
+            "minions": {
+                "changed": self.changed,
+                "total": len(self.minions),
+                "failed": failed,
+                "partial": len(self.incomplete) - failed,
+            },
+            "removed_states": self.removed_states,
+            "groups": [{"minions": list(g.minions), **g.difference.as_dict()} for g in self.groups],
+            "code": [c.as_dict() for c in self.code],
+            "incomplete": [
+                {"minion": m.minion, "result": m.result, "error": m.error} for m in self.incomplete
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def _steady(error: str | None) -> str:
+    """An error without what differs from machine to machine: folders, and addresses in memory."""
+    return _ADDRESS.sub("0x", _FOLDERS.sub("/", error or ""))
 
 
 def _signature(diff: MinionDiff) -> str | None:
@@ -198,5 +236,5 @@ def _code(
                 and any(f.partition(".")[0] == module for f in result.functions)
             }
         )
-        found.append(CustomCode(path, change, tuple(users)))
+        found.append(CustomCode(path, change, tuple(users), after.get(path, "")))
     return tuple(found)

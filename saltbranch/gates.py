@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from saltbranch import tickets
@@ -17,18 +17,36 @@ from saltbranch.tickets import Group
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot-tell"
 # Always there, first, whether the configuration names them or not.
 BUILT_IN = ("hold", "debts")
-KINDS = (*BUILT_IN, "soak", "ticket", "identical", "command")
+KINDS = (*BUILT_IN, "soak", "ticket", "identical", "diff", "check", "command")
+
+
+@dataclass(frozen=True, slots=True)
+class DiffRule:
+    """What the gate `diff` asks for. minions: how many may change at most; removed_states: how many states may go.
+
+    reviewed: somebody names the digest of the diff; expect: somebody names that of the plan.
+    """
+
+    minions: int | None = None
+    removed_states: int | None = None
+    reviewed: bool = False
+    expect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A gate as configured. seconds: of a soak. argv, timeout (seconds): of a command."""
+    """A gate as configured. seconds: of a soak. argv, timeout (seconds): of a command.
+
+    diff: of the gate `diff`. static: the gate `check` looks at the files alone.
+    """
 
     name: str
     kind: str
     seconds: float = 0
     argv: tuple[str, ...] = ()
     timeout: float = 600
+    diff: DiffRule = DiffRule()
+    static: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +99,30 @@ def _parse(entry: Any, where: str) -> Gate:
             return _soak(entry["soak"], where)
         if "command" in entry and set(entry) <= {"command", "name", "timeout"}:
             return _command(entry, where)
+        if set(entry) == {"diff"}:
+            return Gate("diff", "diff", diff=_diff_rule(entry["diff"], f"{where}: diff"))
+        if entry == {"check": "static"}:
+            return Gate("check", "check", static=True)
     raise ConfigError(
         f"{where}: {entry!r} is no gate",
-        hint="known ones: ticket, identical, {soak: 2h}, {command: PROGRAM, name: WORD, timeout: 10m}"
+        hint="known ones: ticket, identical, diff, check, {diff: {minions: 50, removed_states: 10, reviewed: true,"
+        " expect: true}}, {check: static}, {soak: 2h}, {command: PROGRAM, name: WORD, timeout: 10m}"
         " (hold and debts are always there)",
     )
+
+
+def _diff_rule(value: Any, where: str) -> DiffRule:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: {value!r} is no mapping", hint="{diff: {minions: 50}}")
+    known = [f.name for f in fields(DiffRule)]
+    for key, given in value.items():
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=f"known: {', '.join(known)}")
+        is_flag = key in ("reviewed", "expect")
+        if isinstance(given, bool) != is_flag or not isinstance(given, int) or given < 0:
+            wanted = "true or false" if is_flag else "a number, from 0 on"
+            raise ConfigError(f"{where}: {key}: {given!r} is not {wanted}", hint="mend it")
+    return DiffRule(**value)
 
 
 def _soak(value: Any, where: str) -> Gate:

@@ -36,6 +36,8 @@ _STAYS = (
     "alternatives.*", "locale.*", "timezone.system", "lvm.*", "network.*", "ini.*",
 )  # fmt: skip
 
+_AFTER = "after: "
+
 
 class Ignore(Protocol):
     """One entry of the configuration's `ignore:`."""
@@ -87,10 +89,14 @@ class OneState:
 
 @dataclass(frozen=True, slots=True)
 class ChangedFile:
-    """A ``salt://`` source whose content differs, and the states that use it."""
+    """A ``salt://`` source whose content differs, and the states that use it.
+
+    content: stands for the new content, empty where the file is gone.
+    """
 
     source: str
     keys: tuple[str, ...]
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,8 @@ class Difference:
         """Equal for minions with the same difference. A masked value counts as masked: two minions
         that get different passwords from the same edit are one group.
         """
+        if not self:
+            return ""
         data = asdict(self)
         del data["ignored"]
         return hashlib.sha256(json.dumps(_unmasked(data), sort_keys=True).encode()).hexdigest()
@@ -164,6 +172,11 @@ class MinionDiff:
     error: str | None
     notes: tuple[str, ...]
     difference: Difference | None
+
+    @property
+    def has_new_errors(self) -> bool:
+        """Whether the new side has an error that the old one has not."""
+        return any(line.startswith(_AFTER) for line in (self.error or "").splitlines())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -192,7 +205,10 @@ def compare(
     if vanished or "failed" in (old.result, new.result):
         error = "\n".join([*errors, *vanished]) or "no result"
         return MinionDiff(old.minion, saltenv, "failed", error, notes, None)
-    difference = _difference(old, new, sources, states_dir, ignore)
+    if old is new:  # one entry of the cache holds for both sides: nothing else can differ
+        difference = Difference(files=_files(old, new, sources, states_dir))
+    else:
+        difference = _difference(old, new, sources, states_dir, ignore)
     result: Result = "partial" if errors else "ok"
     return MinionDiff(old.minion, saltenv, result, "\n".join(errors) or None, notes, difference)
 
@@ -204,14 +220,14 @@ def _sided(old: Compiled, new: Compiled, what: str) -> list[str]:
     return [
         *both,
         *(f"before: {text}" for text in one if text not in other),
-        *(f"after: {text}" for text in other if text not in one),
+        *(f"{_AFTER}{text}" for text in other if text not in one),
     ]
 
 
 def _vanished(old: Compiled, new: Compiled) -> list[str]:
     """A side without any states is hardly ever meant: never "everything removed"."""
     if old.chunks and not new.chunks:
-        return [f"after: no states are left of {len(old.chunks)}; if that is meant, the minion should"
+        return [f"{_AFTER}no states are left of {len(old.chunks)}; if that is meant, the minion should"
                 " leave the fleet"]  # fmt: skip
     return []
 
@@ -340,7 +356,7 @@ def _files(
     for path in sorted(users):
         one, other = (side.source(f"{states_dir}/{path}") for side in sources)
         if one != other:
-            found.append(ChangedFile(f"salt://{path}", tuple(users[path])))
+            found.append(ChangedFile(f"salt://{path}", tuple(users[path]), other or ""))
     return tuple(found)
 
 
@@ -366,7 +382,7 @@ def _unmasked(value: Any) -> Any:
     return nameless(value) if isinstance(value, str) else value
 
 
-# What keys end with where a name may not be shown: keyed digests, the cache's own (compiler/onefork).
+# What keys end with where a name may not be shown: keyed digests, the cache's own (compiler/describing.py).
 _DIGESTS = re.compile(r" ~[0-9a-f]{8}(?= \| )|(?<= #)~[0-9a-f]{8}$")
 
 

@@ -11,6 +11,10 @@ from saltbranch.events import Debt, Hold
 from saltbranch.gates import GateResult
 from saltbranch.tickets import CommitLine, Group
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.fleetdiff import FleetDiff
+
 TARGET, BACK_MERGE, DELETE = "target", "back-merge", "delete"
 UP_TO_DATE, FAST_FORWARD, MERGE, CONFLICT = "up-to-date", "fast-forward", "merge", "conflict"
 
@@ -105,6 +109,8 @@ class Plan:
     served_before: what the target saltenv is to serve now. hold: on it. tag: (name, of the target's result or,
     with tag_source, of the source). hold_moves_to: the commit that it is held at afterwards. left_behind: commits of
     the target that the source lacks. debts: what this leaves to be merged by hand.
+    diff: what it changes for the minions of the saltenv, diff_missing why that is not known, diff_counts: a gate asks
+    for it, so it is part of what somebody agrees to.
     """
 
     verb: str
@@ -127,6 +133,10 @@ class Plan:
     via_branch: bool = False
     resolved: bool = False
     overrides: dict[str, str] = field(default_factory=dict)
+    diff: FleetDiff | None = None
+    diff_digest: str = ""
+    diff_missing: str = ""
+    diff_counts: bool = False
 
     @property
     def target(self) -> Step:
@@ -166,6 +176,7 @@ class Plan:
             "debts": [[d.branch, list(d.files)] for d in self.debts],
             "via_branch": self.via_branch,
             "overrides": sorted(self.overrides),
+            **({"diff": self.diff_digest} if self.diff_counts else {}),
         }
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -190,6 +201,8 @@ class Plan:
             "lifts_hold": self.lifts_hold,
             "hold_moves_to": self.hold_moves_to,
             "via_branch": self.via_branch,
+            "diff": self.diff.brief(self.diff_digest) if self.diff else None,
+            "diff_missing": self.diff_missing or None,
             "notes": list(self.notes),
         }
 
@@ -233,6 +246,7 @@ def _trailers(plan: Plan, id_: str, by: str) -> list[str]:
         ("Promoted-By", by),
         ("Tickets", ", ".join(plan.changes.tickets[:50])),
         ("Plan-Digest", plan.digest),
+        ("Diff-Digest", plan.diff_digest),
         ("Served-Before", plan.served_before or ""),
     ]
     return [f"{key}: {' '.join(value.split())}" for key, value in values if value]

@@ -23,13 +23,31 @@ class Kind(enum.Enum):
     SCHEDULE = "schedule"
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names under which something is installed.
+
+    unit: of systemd. cron_file: has no dot, or Debian's cron skips it (cron(8)). schedule_file: in
+    ``master.d``. job: of Salt's schedule.
+    """
+
+    unit: str
+    cron_file: str
+    service_file: str
+    timer_file: str
+    schedule_file: str
+    job: str
+
+
+def _names(unit: str, cron_name: str, schedule_file: str) -> Names:
+    path = f"/etc/systemd/system/{unit}"
+    cron_file = f"/etc/cron.d/{cron_name}"
+    return Names(unit, cron_file, f"{path}.service", f"{path}.timer", schedule_file, unit)
+
+
 HEADER = "# Written by saltbranch"
-CRON_FILE = "/etc/cron.d/saltbranch"  # no dot in it: Debian's cron skips such names (cron(8))
-UNIT = "saltbranch-sync"
-SERVICE_FILE = f"/etc/systemd/system/{UNIT}.service"
-TIMER_FILE = f"/etc/systemd/system/{UNIT}.timer"
-SCHEDULE_NAME = "saltbranch-schedule.conf"
-SCHEDULE_JOB = "saltbranch-sync"
+SYNC = _names("saltbranch-sync", "saltbranch", "saltbranch-schedule.conf")
+CHECK = _names("saltbranch-check", "saltbranch-check", "saltbranch-check.conf")
 RUNNER = "saltbranch.sync"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -99,7 +117,8 @@ def check_path(path: str) -> str:
     return path
 
 
-def _head(kind: Kind) -> str:
+def head(kind: Kind) -> str:
+    """The first line of every file of ours."""
     return f"{HEADER} (install); to take it away: saltbranch uninstall {kind.value}\n"
 
 
@@ -113,15 +132,20 @@ def cron(job: Job) -> str:
         f"cd / && out=$({sync} 2>&1); code=$?; [ $code -eq {LockedError.exit_code} ]"
         ' || [ -z "$out" ] || printf "%s\\n" "$out"; exit $code'
     ).replace("%", r"\%")  # a bare one ends the command
+    refuse_long(command)
+    return (
+        f"{head(Kind.CRON)}SHELL=/bin/sh\nPATH={job.search}\n"
+        f"{_cron_times(job.minutes, job.offset)} {job.user} {command}\n"
+    )
+
+
+def refuse_long(command: str) -> None:
+    """Raise UsageError for a command of which cron would drop the end."""
     if len(command) > _CRON_LIMIT:
         raise UsageError(
             f"the command for cron has {len(command)} characters, it takes {_CRON_LIMIT}",
             hint="use shorter paths, or: saltbranch install systemd",
         )
-    return (
-        f"{_head(Kind.CRON)}SHELL=/bin/sh\nPATH={job.search}\n"
-        f"{_cron_times(job.minutes, job.offset)} {job.user} {command}\n"
-    )
 
 
 def _cron_times(minutes: int, offset: int) -> str:
@@ -140,9 +164,9 @@ def systemd_service(job: Job) -> str:
     must outlive the run. RestrictSUIDSGID= is left out, because folders for Salt's group are
     set-gid, and ProcSubset=, because a sync reads /proc/uptime.
     """
-    writes = " ".join(_word(f"-{path}") for path in (*job.writes, "/tmp"))
+    writes = " ".join(unit_word(f"-{path}") for path in (*job.writes, "/tmp"))
     return f"""\
-{_head(Kind.SYSTEMD)}
+{head(Kind.SYSTEMD)}
 [Unit]
 Description=saltbranch: serve what the branches of the control repository hold
 Wants=network-online.target
@@ -152,8 +176,8 @@ After=network-online.target
 Type=oneshot
 User={job.user}
 UMask=0027
-Environment={_word(f"PATH={job.search}")}
-ExecStart={" ".join(_word(word) for word in job.argv)}
+Environment={unit_word(f"PATH={job.search}")}
+ExecStart={" ".join(unit_word(word) for word in job.argv)}
 # Another saltbranch is at work and does it.
 SuccessExitStatus={LockedError.exit_code}
 TimeoutStartSec={job.patience}
@@ -186,7 +210,7 @@ CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER 
 def systemd_timer(job: Job) -> str:
     """The timer of that service (systemd.timer(5))."""
     return f"""\
-{_head(Kind.SYSTEMD)}
+{head(Kind.SYSTEMD)}
 [Unit]
 Description=saltbranch: sync every {_spoken(job.minutes)}
 
@@ -213,7 +237,7 @@ def _spoken(minutes: int) -> str:
     return unit if number == 1 else f"{number} {unit}s"
 
 
-def _word(text: str) -> str:
+def unit_word(text: str) -> str:
     """`text` as one word of a unit file: specifiers doubled, quoted where it is not plain."""
     text = text.replace("%", "%%")
     return text if re.fullmatch(r"[A-Za-z0-9/._+:@,=%-]+", text) else f'"{text}"'
@@ -233,9 +257,9 @@ def schedule(job: Job) -> str:
         "maxrunning": 1,
         "return_job": False,
     }
-    text = yaml.safe_dump({"schedule": {SCHEDULE_JOB: entry}}, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump({"schedule": {SYNC.job: entry}}, sort_keys=False, allow_unicode=True)
     return (
-        f"{_head(Kind.SCHEDULE)}"
+        f"{head(Kind.SCHEDULE)}"
         "# The salt-master reads it at its start only: restart it after a change.\n" + text
     )
 

@@ -20,6 +20,7 @@ from saltbranch.lineage import Graph, Line
 
 VIA = "trailers"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _KINDS = (events.PROMOTION, "release", "hotfix")
 
 
@@ -38,6 +39,7 @@ class Told:
     tickets: tuple[str, ...] = ()
     digest: str = ""
     served_before: str | None = None
+    diff_digest: str = ""
 
 
 def is_id(text: str) -> bool:
@@ -57,7 +59,7 @@ def parse(commit: str, time: float, text: str) -> Told | None:
     kind = values.get("promotion-kind", events.PROMOTION)
     if kind not in _KINDS or not (_ID.fullmatch(id_) and target and events.is_hash(source_commit)):
         return None
-    before = values.get("served-before", "")
+    before, diff = values.get("served-before", ""), values.get("diff-digest", "")
     return Told(
         commit=commit,
         time=time,
@@ -69,6 +71,7 @@ def parse(commit: str, time: float, text: str) -> Told | None:
         by=values.get("promoted-by", ""),
         tickets=tuple(t.strip() for t in values.get("tickets", "").split(",") if t.strip()),
         digest=values.get("plan-digest", ""),
+        diff_digest=diff if _DIGEST.fullmatch(diff) else "",
         served_before=before if events.is_hash(before) else None,
     )
 
@@ -142,6 +145,7 @@ def _promotion(item: Told, graph: Graph, merge: str, saltenv: Saltenv) -> Promot
         tag="",
         tickets=item.tickets,
         digest=item.digest,
+        diff_digest=item.diff_digest,
         via=VIA,
     )
 

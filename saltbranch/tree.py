@@ -6,8 +6,11 @@ Or the files of a clone's work tree, where the caller asks for what is not commi
 from __future__ import annotations
 
 import os
+import shutil
 import stat
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from saltbranch.errors import GitError
@@ -96,6 +99,33 @@ def read_work_tree(git: Git, folder: str, wanted: Callable[[str], bool]) -> dict
         if (blob := _on_disk(folder, path, wanted)) is not None:
             found[path] = blob
     return found
+
+
+@contextmanager
+def of_work_tree(git: Git, folder: str) -> Iterator[tuple[Git, str]]:
+    """The clone `folder` as it stands on disk, as a tree: git that knows it, and its hash.
+
+    The index and the new objects are in a temporary folder that ends with the context, so nothing of
+    the clone is written to. Raises GitError.
+    """
+    with tempfile.TemporaryDirectory(prefix="saltbranch-tree-") as scratch:
+        index, objects = (
+            os.path.join(folder, git.out("rev-parse", "--git-path", name).rstrip("\n"))
+            for name in ("index", "objects")
+        )
+        aside = Git(git.directory, work_tree=True)
+        aside.env = {
+            **git.env,
+            "GIT_INDEX_FILE": f"{scratch}/index",
+            "GIT_OBJECT_DIRECTORY": f"{scratch}/objects",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
+        }
+        os.mkdir(f"{scratch}/objects")
+        # With what the user's index knows, git reads only the files that changed.
+        if os.path.exists(index):
+            shutil.copyfile(index, f"{scratch}/index")
+        aside.out("add", "--all", "--", ":/")
+        yield aside, aside.out("write-tree").strip()
 
 
 def _on_disk(folder: str, path: str, wanted: Callable[[str], bool]) -> Blob | None:

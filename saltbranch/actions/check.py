@@ -1,103 +1,35 @@
-"""check: what is wrong with the files of a ref, before anything is promoted or served.
+"""check: what is wrong with a ref, before anything is promoted or served.
 
-Findings come from a list of sources, each a function from a subject (one commit, its files) to
-findings. The static rules are one; what needs a compiled highstate is another.
+The static rules look at files alone; what needs compiled highstates is in highstates.py.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch import config as configuration
 from saltbranch import locate, saltsyntax, scanners, tree
-from saltbranch.actions import prepare
+from saltbranch.actions import highstates
+from saltbranch.actions.checkplace import Place, open_place, resolve
+from saltbranch.actions.highstates import Compiling, Highstates
 from saltbranch.admission import link_problem
-from saltbranch.checks import (
-    Finding,
-    Severity,
-    allow,
-    compiled,
-    expectations,
-    in_order,
-    new_since,
-)
+from saltbranch.checks import Finding, Severity, allow, expectations, in_order, new_since
 from saltbranch.checks import rules as check_rules
 from saltbranch.checks import run as check_run
+from saltbranch.checks.compiled import told_once
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.checks.reading import read
-from saltbranch.checks.result import CheckResult, RefResult
+from saltbranch.checks.result import LEFT_OUT, CheckResult, CompiledCount, RefResult
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
-from saltbranch.mirror import Mirror
 from saltbranch.tree import Blob
 
 WORK_TREE = "work tree"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the commits are. clone: the folder of a work tree; config: None where there is none."""
-
-    git: Git
-    clone: str | None
-    config: Config | None
-    states_dir: str
-    pillar_dir: str
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a source of findings gets: one commit (None: the work tree) with its parsed files."""
-
-    place: Place
-    name: str
-    commit: str | None
-    project: Project
-    tools: Tools
-    tests: tuple[StateTest, ...]
-
-
-FindingSource = Callable[[Subject], Iterable[Finding]]
-
-
-def static(subject: Subject) -> Iterable[Finding]:
-    """The rules that look at files alone."""
-    return check_run.check(subject.project, subject.tools)
-
-
-def state_tests(compile_all: expectations.Compile) -> FindingSource:
-    """The source that compiles and judges tests/*.yaml.
-
-    compile_all: (commit, tests) to the highstate of each test's minion.
-    """
-
-    def judge(subject: Subject) -> Iterable[Finding]:
-        if subject.commit is None or not subject.tests:
-            return ()
-        return expectations.run(subject.commit, subject.tests, compile_all)
-
-    return judge
-
-
-def fleet(minions: Sequence[str], compile_all: compiled.Compile) -> FindingSource:
-    """The source that compiles every minion of the fleet.
-
-    compile_all: (commit, ids) to the highstate of each.
-    """
-
-    def look(subject: Subject) -> Iterable[Finding]:
-        if subject.commit is None or not minions:
-            return ()
-        top = f"{subject.place.states_dir}/top.sls"
-        return compiled.findings(subject.commit, minions, compile_all, top)
-
-    return look
 
 
 def check(
@@ -107,15 +39,15 @@ def check(
     every_branch: bool = False,
     since: str | None = None,
     fail_on: Severity = "warning",
-    sources: Sequence[FindingSource] = (static,),
+    compiling: Compiling | None = None,
     cache: str | None = None,
 ) -> CheckResult:
     """Check `refs` (saltenvs, branches, tags, commits).
 
     config_path: as given by the caller; None looks around. every_branch: the branches of all
-    saltenvs. since: only what is new against this ref. cache: a folder of ours for what Salt knows.
-    Without refs: the work tree of the clone one stands in, elsewhere every branch.
-    Raises ConfigError, UsageError, GitError, SaltError.
+    saltenvs. since: only what is new against this ref. compiling: None for the static rules alone.
+    cache: a folder of ours for what Salt knows. Without refs: the work tree of the clone one stands
+    in, elsewhere every branch. Raises ConfigError, UsageError, GitError, SaltError, SandboxError.
     """
     place = open_place(config_path, os.getcwd())
     if every_branch and refs:
@@ -125,8 +57,7 @@ def check(
     wanted = list(refs)
     if every_branch or (not wanted and place.clone is None):
         wanted = _branches(place)
-    catalogue = saltsyntax.catalogue(cache)
-    checker = _Checker(place, catalogue, saltsyntax.parser(), tuple(sources))
+    checker = _Checker(place, compiling, cache)
     base = resolve(place, since) if since is not None else None
     if not wanted:
         return CheckResult((checker.result(WORK_TREE, None, base),), fail_on)
@@ -134,37 +65,28 @@ def check(
     return CheckResult(tuple(checker.result(n, c, base) for n, c in commits), fail_on)
 
 
-def open_place(config_path: str | None, cwd: str) -> Place:
-    """The clone around `cwd`, or the mirror of the configuration that was named or found."""
-    named = config_path or os.environ.get(locate.ENVIRONMENT_VARIABLE)
-    clone = locate.clone_root(cwd)
-    if clone and (named is None or _inside(os.path.abspath(named), clone)):
-        path = os.path.abspath(named) if named else f"{clone}/{locate.FILE_NAME}"
-        git = Git(clone, work_tree=True)
-        if not named and not os.path.exists(path):
-            default = configuration.FileModel()
-            return Place(git, clone, None, default.states_dir, default.pillar_dir)
-        machine = configuration.read_file(path)
-        config = (
-            configuration.build(machine, path, origin=machine.remote or "/nonexistent")
-            if (machine.saltenvs)
-            else None
-        )
-        return Place(git, clone, config, machine.states_dir, machine.pillar_dir)
-    path = locate.find(config_path, os.environ, cwd)
-    machine = configuration.read_file(path)
-    mirror = Mirror(os.path.normpath(machine.root))
-    if not mirror.exists():
-        raise ConfigError(
-            f"there is no mirror {mirror.path} yet",
-            hint="run saltbranch sync first, or stand in a clone of the control repository",
-        )
-    config = prepare.load_config(path, mirror, mirror.branches())
-    return Place(mirror.git, None, config, config.states_dir, config.pillar_dir)
+def check_commit(
+    git: Git, config: Config, commit: str, *, since: str, compiled: bool, saltenv: str | None = None
+) -> RefResult:
+    """The findings of `commit` that `since` lacks, both full hashes: what a gate asks for.
+
+    compiled: also compile the fleet and the state tests. saltenv: only its minions. Raises
+    ConfigError, SaltError or SandboxError where that is not possible here, GitError.
+    """
+    place = Place(git, None, config, config.states_dir, config.pillar_dir)
+    how = Compiling(saltenv=saltenv, strict=True) if compiled else None
+    return _Checker(place, how, cache_folder()).result(commit, commit, since)
 
 
-def _inside(path: str, folder: str) -> bool:
-    return os.path.realpath(path).startswith(f"{os.path.realpath(folder)}/")
+def cache_folder() -> str | None:
+    """Where this user's caches are (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not base.startswith("/"):
+        home = os.path.expanduser("~")
+        if not home.startswith("/") or home == "/":
+            return None
+        base = f"{home}/.cache"
+    return f"{base}/saltbranch"
 
 
 def _branches(place: Place) -> list[str]:
@@ -176,55 +98,38 @@ def _branches(place: Place) -> list[str]:
     return [saltenv.name for saltenv in place.config.saltenvs]
 
 
-def resolve(place: Place, name: str) -> str:
-    """The commit that `name` stands for: a saltenv's branch, a branch, a tag, whatever git knows.
-
-    Raises UsageError.
-    """
-    branches = [s.branch for s in place.config.saltenvs if s.name == name] if place.config else []
-    for branch in (*branches, name):
-        for prefix in ("refs/heads/", "refs/remotes/origin/", "refs/tags/"):
-            if (commit := place.git.commit_or_none(f"{prefix}{branch}")) is not None:
-                return commit
-    # `:/text` and the like are git's searches; a name is no search.
-    if not name.startswith((":", "-")) and (commit := place.git.commit_or_none(name)) is not None:
-        return commit
-    raise UsageError(
-        f"{name!r} is no saltenv, branch, tag or commit in {place.git.directory}",
-        hint="git branch --all and git tag show what there is",
-    )
-
-
 class _Checker:
     """Checks commits with the same tools, each commit once."""
 
-    def __init__(
-        self,
-        place: Place,
-        catalogue: Catalogue,
-        parse: Callable[[str], jinja.Template],
-        sources: tuple[FindingSource, ...],
-    ) -> None:
+    def __init__(self, place: Place, compiling: Compiling | None, cache: str | None) -> None:
+        """Read what Salt knows, and the fleet. cache: a folder of ours for the former."""
         self.place = place
-        self.catalogue = catalogue
-        self.parse = parse
-        self.sources = sources
-        self._known: dict[str | None, RefResult] = {}
+        self.catalogue: Catalogue = saltsyntax.catalogue(cache)
+        self.parse: Callable[[str], jinja.Template] = saltsyntax.parser()
+        self.count = LEFT_OUT
+        self.highstates: Highstates | None = None
+        if compiling is not None and place.config is None:
+            self.count = CompiledCount(missing=highstates.NO_SALTENVS)
+        elif compiling is not None and place.config is not None:
+            self.highstates = Highstates(place.config, place.git, place.clone, compiling)
+        self._known: dict[tuple[str | None, str | None], RefResult] = {}
 
     def result(self, name: str, commit: str | None, base: str | None) -> RefResult:
         """The findings of one ref that `base` lacks."""
-        found = self._all(name, commit)
+        saltenv = self.highstates.scope(name) if self.highstates else None
+        found = self._all(commit, saltenv)
         findings = found.findings
         if base is not None:
-            findings = tuple(new_since(findings, self._all(base, base).findings))
-        return RefResult(name, commit, base, found.files, found.tests, found.allowed, findings)
+            findings = tuple(new_since(findings, self._all(base, saltenv).findings))
+        return replace(found, name=name, since=base, findings=tuple(told_once(findings)))
 
-    def _all(self, name: str, commit: str | None) -> RefResult:
-        if commit not in self._known:
-            self._known[commit] = self._look(name, commit)
-        return self._known[commit]
+    def _all(self, commit: str | None, saltenv: str | None) -> RefResult:
+        """All findings, for the minions of `saltenv`."""
+        if (commit, saltenv) not in self._known:
+            self._known[commit, saltenv] = self._look(commit, saltenv)
+        return self._known[commit, saltenv]
 
-    def _look(self, name: str, commit: str | None) -> RefResult:
+    def _look(self, commit: str | None, saltenv: str | None) -> RefResult:
         place = self.place
         if commit is None and place.clone is not None:
             blobs = tree.read_work_tree(place.git, place.clone, self._wanted)
@@ -232,19 +137,17 @@ class _Checker:
             blobs = tree.read_commit(place.git, commit or "HEAD", self._wanted)
         tools, entries, findings = self._tools(blobs)
         project = _project(place, blobs, tools)
-        tests: list[StateTest] = []
-        for source in project.of(TESTS):
-            if source.text is not None and source.name.endswith((".yaml", ".yml")):
-                parsed, wrong = expectations.parse(source.path, source.text)
-                tests += parsed
-                findings += wrong
-        findings += _links(place, project)
-        subject = Subject(place, name, commit, project, tools, tuple(tests))
-        for source_of_findings in self.sources:
-            findings += source_of_findings(subject)
+        tests, wrong = _tests(project)
+        findings += [*wrong, *_links(place, project), *check_run.check(project, tools)]
+        count = self.count
+        if self.highstates is not None:
+            looked = self.highstates.look(commit, saltenv, project, tests)
+            findings += looked.findings
+            count = looked.count
         kept, allowed, idle = allow.apply(findings, entries)
-        count = sum(1 for source in project.sources.values() if source.area)
-        return RefResult(name, commit, None, count, len(tests), allowed, in_order([*kept, *idle]))
+        files = sum(1 for source in project.sources.values() if source.area)
+        ordered = in_order([*kept, *idle])
+        return RefResult("", commit, None, files, len(tests), allowed, ordered, count)
 
     def _wanted(self, path: str) -> bool:
         return path in (allow.FILE, allow.BASELINE) or _area(self.place, path) != ""
@@ -261,6 +164,17 @@ class _Checker:
             except ValueError as err:
                 findings.append(check_rules.ALLOW.at(allow.BASELINE, 0, str(err)))
         return Tools(self.catalogue, self.parse, scanners.lint, scanner.scan), entries, findings
+
+
+def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
+    tests: list[StateTest] = []
+    findings: list[Finding] = []
+    for source in project.of(TESTS):
+        if source.text is not None and source.name.endswith((".yaml", ".yml")):
+            parsed, wrong = expectations.parse(source.path, source.text)
+            tests += parsed
+            findings += wrong
+    return tests, findings
 
 
 def _area(place: Place, path: str) -> str:

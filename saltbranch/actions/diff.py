@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from saltbranch import saltmaster
+from saltbranch import compilecache, merging, saltmaster
 from saltbranch.actions import fleet
 from saltbranch.actions.fleet import Place
-from saltbranch.commitsource import Side
+from saltbranch.actions.request import owned_paths
+from saltbranch.commitsource import CommitSource, Side
 from saltbranch.compilecache import CompileCache
-from saltbranch.compiler import pool, sandbox
+from saltbranch.compiler import sandbox
 from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.model import Compiled, Minion
+from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
-from saltbranch.config import Config
-from saltbranch.errors import UsageError
+from saltbranch.config import Config, Saltenv
+from saltbranch.errors import RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff, compare_trees
+from saltbranch.promotion import CONFLICT
 
 # The options of a master that `compiler.highstate` takes over; named here, for that imports Salt.
 _MASTER_OPTIONS = (
@@ -67,7 +71,7 @@ def compare(
     """Compare two sides for `minions`: what `diff` and the gates of a promotion share."""
     frame = frame_of(place)
     git = place.repository.git
-    return compare_trees(
+    found = compare_trees(
         frame,
         (frame.tree(git, before.tree), frame.tree(git, after.tree)),
         (before.as_dict(), after.as_dict()),
@@ -78,25 +82,9 @@ def compare(
         warnings=warnings(place),
         progress=progress,
     )
-
-
-def compile_minions(
-    place: Place,
-    tree: str,
-    minions: Sequence[Minion],
-    *,
-    jobs: int | None = None,
-    cache: bool = True,
-) -> dict[str, Compiled]:
-    """Compile `minions` on the commit or tree `tree` alone: what `check` calls."""
-    frame = frame_of(place)
-    return pool.compile_fleet(
-        frame,
-        frame.tree(place.repository.git, tree),
-        minions,
-        jobs=jobs or os.cpu_count() or 1,
-        cache=cache_of(place.config, enabled=cache),
-    )
+    # Nothing ran where all came from the cache.
+    warning = sandbox.find().warning if found.spent["workers"] else None
+    return replace(found, warnings=(warning, *found.warnings)) if warning else found
 
 
 def sides(place: Place, refs: Sequence[str]) -> tuple[Side, Side]:
@@ -107,15 +95,33 @@ def sides(place: Place, refs: Sequence[str]) -> tuple[Side, Side]:
     if len(refs) != 1:
         raise UsageError("diff takes one saltenv or two refs", hint="saltbranch diff prod")
     target = repository.side(config, refs[0])
-    source_name = config.saltenv(target.saltenv).promote_from if target.saltenv else None
-    if source_name is None:
+    saltenv = config.saltenv(target.saltenv) if target.saltenv else None
+    if saltenv is None or saltenv.promote_from is None:
         raise UsageError(
             f"{refs[0]} is no saltenv with a promote_from:",
             hint="name both sides: saltbranch diff A B",
         )
-    source = repository.side(config, source_name)
-    merged = repository.merged(source, target)
+    source = config.saltenv(saltenv.promote_from)
+    merged = promoted_tree(repository, target.tree, saltenv, source)
     return target, Side(f"{target.name} with {source.name} merged in", merged, target.saltenv)
+
+
+def promoted_tree(repository: CommitSource, old: str, target: Saltenv, source: Saltenv) -> str:
+    """The tree that a promotion from `source` makes of the commit `old` of `target`. Raises RefusedError, GitError."""
+    wanted = repository.wanted(source, time.time())
+    if wanted.commit is None:
+        what = f"tags {source.follow} on " if source.follow else "branch "
+        raise RefusedError(
+            f"{source.name} serves nothing that could be promoted: no {what}{source.branch} here",
+            hint="fetch it first: saltbranch sync, or git fetch in a clone",
+        )
+    merged = merging.merge(repository.objects(), old, wanted.commit, owned_paths(target, source))
+    if merged.kind == CONFLICT:
+        raise RefusedError(
+            f"{source.name} cannot be merged into {target.name}: both changed {', '.join(merged.conflicts)}",
+            hint=f"saltbranch promote {target.name} --resolve DIR opens a worktree to resolve it in",
+        )
+    return merged.tree
 
 
 def frame_of(place: Place) -> Frame:
@@ -139,20 +145,13 @@ def frame_of(place: Place) -> Frame:
 
 
 def cache_of(config: Config, *, enabled: bool) -> CompileCache:
-    """The cache: below the root where there is one, else the user's own."""
-    if not enabled:
-        return CompileCache(None)
-    if os.path.isdir(config.root) and os.access(config.root, os.W_OK):
-        return CompileCache(f"{config.root}/state/compiled")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return CompileCache(f"{base}/saltbranch/compiled")
+    """The cache of compiled minions."""
+    return CompileCache(compilecache.folder_of(config.root) if enabled else None)
 
 
 def warnings(place: Place) -> list[str]:
     """What is true of every result."""
     found = []
-    if warning := sandbox.find().warning:
-        found.append(warning)
     if (place.config.gpg_keys or place.config.ext_pillar) and not place.is_machines:
         found.append(
             f"gpg_keys: and ext_pillar: do not count in {place.config.path}: at the root of a clone"

@@ -11,8 +11,10 @@ from typing import Any
 
 import yaml
 
-from saltbranch import files, fleet, saltmaster
+from saltbranch import compilecache, files, fleet, saltmaster
+from saltbranch import config as configuration
 from saltbranch.actions import prepare
+from saltbranch.actions.workplace import load_model
 from saltbranch.commitsource import CommitSource
 from saltbranch.compiler.model import Minion
 from saltbranch.config import Config
@@ -54,7 +56,7 @@ def open_place(config_path: str) -> Place:
     mirror = Mirror(root) if root else None
     if mirror and mirror.exists():
         config = prepare.load_config(config_path, mirror, mirror.branches())
-        repository = CommitSource(mirror.git, is_clone=False)
+        git, is_clone = mirror.git, False
     else:
         clone = clone_root(os.path.dirname(config_path)) or clone_root(os.getcwd())
         if clone is None:
@@ -62,9 +64,23 @@ def open_place(config_path: str) -> Place:
                 f"there is neither a mirror at the root that {config_path} names nor a clone here",
                 hint="run saltbranch sync on the master, or stand in a clone of the repository",
             )
-        repository = CommitSource(Git(clone, work_tree=True), is_clone=True)
-        config = prepare.load_config(config_path, Mirror("/nonexistent"), {})
+        git, is_clone = Git(clone, work_tree=True), True
+        config = _model(CommitSource(git, is_clone=True), config_path, clone)
+    return place_of(config, git, is_clone=is_clone)
+
+
+def place_of(config: Config, git: Git, *, is_clone: bool) -> Place:
+    """The place of a configuration that was read already. Raises SaltError."""
+    repository = CommitSource(git, is_clone=is_clone)
     return Place(config, repository, saltmaster.read(config.salt_config))
+
+
+def _model(repository: CommitSource, config_path: str, clone: str) -> Config:
+    """The same model as a promotion's."""
+    machine = configuration.read_file(config_path)
+    head = repository.branch_or_none(machine.model_branch)
+    remote = machine.remote or "origin"
+    return load_model(repository.git, head, machine, config_path, clone=clone, remote=remote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +122,8 @@ def load(place: Place) -> FleetResult:
     if wanted == "cache":
         return _from_cache(place)
     folder = _folder(place, wanted)
-    minions = fleet.read_folder(folder, place.groups, nodegroups)
+    cache = compilecache.folder_of(place.config.root)
+    minions = fleet.read_folder(folder, place.groups, nodegroups, cache)
     known = {m.id for m in minions}
     names = (n[: -len(".yaml")] for n in os.listdir(folder) if n.endswith(".yaml") and n[0] != ".")
     unclaimed = tuple(sorted(n for n in names if n not in known))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from saltbranch.actions import planning, publish, resolving
 from saltbranch.actions.follow import Notify, follow
 from saltbranch.actions.publish import Published
-from saltbranch.actions.request import Request
+from saltbranch.actions.request import DiffOptions, Request
 from saltbranch.actions.resolving import Resolution
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.errors import UsageError
@@ -35,7 +35,10 @@ def is_via_branch(via: str) -> bool:
 
 @dataclass(slots=True)
 class FlowVerb:
-    """One run of a verb that merges. name: as in `promote stage`. after: what belongs to it in the clone."""
+    """One run of a verb that merges. name: as in `promote stage`. after: what belongs to it in the clone.
+
+    diff: how the compiled diff of its plan is dealt with.
+    """
 
     work: Workplace
     build: Build
@@ -43,12 +46,13 @@ class FlowVerb:
     resolution: Resolution | None = None
     after: Callable[[Workplace, Published], list[str]] | None = None
     notes: list[str] = field(default_factory=list)
+    diff: DiffOptions = DiffOptions()
 
     def request(self) -> Request:
         """What is asked for, of the remote as last read. Raises RefusedError, UsageError."""
         if self.resolution is None:
-            return self.build(self.work, None)
-        request = self.build(self.work, self.resolution.source)
+            return replace(self.build(self.work, None), diff=self.diff)
+        request = replace(self.build(self.work, self.resolution.source), diff=self.diff)
         if self.work.git.is_ancestor(self.resolution.source, self.work.branch_head(request.branch)):
             return request  # it was pushed by a run that could not finish
         tree = resolving.finished_tree(self.work, self.resolution)
@@ -64,7 +68,8 @@ class FlowVerb:
 
     def resolve(self, folder: str) -> tuple[Resolution, list[str]]:
         """Open a worktree at `folder` to resolve the conflict in; what is to be resolved."""
-        return resolving.begin(self.work, self.plan(), folder)
+        plan = planning.plan(self.work, self.request(), commands=False)
+        return resolving.begin(self.work, plan, folder)
 
     def abort(self) -> tuple[Resolution, bool]:
         """Forget the conflict; whether its folder is gone. Raises RefusedError when there is none."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from saltbranch import gates, hooks, merging
+from saltbranch import fleetgates, gates, hooks, merging
+from saltbranch.actions import plandiff
 from saltbranch.actions.request import Request, owned_paths, provisional
 from saltbranch.actions.workplace import Workplace
+from saltbranch.errors import GitError, Interrupted, SaltbranchError
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult
 from saltbranch.promotion import UP_TO_DATE, Plan
 
@@ -12,21 +14,27 @@ from saltbranch.promotion import UP_TO_DATE, Plan
 _GATES = {
     "promotion": gates.KINDS,
     "release": gates.KINDS,
-    "hotfix": ("hold", "ticket", "command"),
+    "hotfix": ("hold", "ticket", "diff", "check", "command"),
     "feature": ("ticket", "command"),
     "back-merge": (),
 }
+# They take a while, or run a program: only somebody who wants to promote asks them.
+_SLOW = ("diff", "check", "command")
 
 
 def results(
     work: Workplace, request: Request, found: Plan, *, commands: bool
 ) -> tuple[GateResult, ...]:
-    """What the gates of the target saltenv say. commands: ask those that are programs, too. Raises GitError."""
+    """What the gates of the target saltenv say. commands: ask those that take a while, too. Raises GitError."""
     if request.saltenv is None or found.target.kind == UP_TO_DATE:
         return ()
     kinds = _GATES[request.kind]
     return tuple(
-        _ask(work, request, found, gate) for gate in request.saltenv.gates if gate.kind in kinds
+        _ask(work, request, found, gate)
+        if commands or gate.kind not in _SLOW
+        else GateResult(gate.name, CANNOT_TELL, f"saltbranch why-not {found.saltenv} asks it")
+        for gate in request.gates
+        if gate.kind in kinds
     )
 
 
@@ -48,6 +56,10 @@ def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResu
             )
         case "identical":
             return _identical_gate(work, request, provisional(work, found.target))
+        case "diff":
+            return _diff_gate(request, found, gate)
+        case "check":
+            return _check_gate(work, found, gate, provisional(work, found.target))
         case _:
             return _command_gate(work, found, gate, provisional(work, found.target))
 
@@ -87,6 +99,44 @@ def _identical_gate(work: Workplace, request: Request, result: str) -> GateResul
     owned = owned_paths(request.saltenv, source)
     tree = merging.without(work.git, result, owned, served)
     return gates.identical_gate(tree, merging.tree_of(work.git, served), source.name)
+
+
+def _diff_gate(request: Request, found: Plan, gate: Gate) -> GateResult:
+    asked = request.diff
+    return fleetgates.diff_gate(
+        gate.diff,
+        fleetgates.facts_of(found.diff, found.diff_digest) if found.diff else None,
+        why_none=found.diff_missing,
+        reviewed=asked.reviewed,
+        expected=asked.expected,
+    )
+
+
+def _check_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
+    """New errors of the merged files. It imports what parses states only where somebody wants that."""
+    from saltbranch.actions.check import check_commit
+
+    static = "check: static in gates would look at the files alone"
+    why = "" if gate.static else plandiff.no_fleet(work.config)
+    if why:
+        return GateResult("check", CANNOT_TELL, f"{why}; {static}")
+    try:
+        done = check_commit(
+            work.git,
+            work.config,
+            result,
+            since=found.target.old,
+            compiled=not gate.static,
+            saltenv=found.saltenv,
+        )
+    except (Interrupted, GitError):
+        raise
+    except (SaltbranchError, OSError) as err:
+        return GateResult("check", CANNOT_TELL, f"{err}" + ("" if gate.static else f"; {static}"))
+    errors = [f for f in done.findings if f.severity == "error"]
+    if not errors and not gate.static and done.compiled.missing:
+        return GateResult("check", CANNOT_TELL, f"{done.compiled.missing}; {static}")
+    return fleetgates.check_gate(errors)
 
 
 def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:

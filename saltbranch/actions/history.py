@@ -20,7 +20,8 @@ class Entry:
     """One thing that was done. what: promotion, release, hotfix, hold, unhold, rollback, tag, override, debt, sync.
 
     time: seconds since 1970. old, new: commits, None where there are none. source: the branch or the gate that it is
-    about. via: journal, or trailers where only the merge commit tells of it.
+    about. diff_digest: of the compiled diff, where there was one. via: journal, or trailers where only the merge commit
+    tells of it.
     """
 
     time: float
@@ -35,6 +36,7 @@ class Entry:
     tickets: tuple[str, ...] = ()
     reason: str = ""
     until: str = ""
+    diff_digest: str = ""
     via: str = "journal"
 
     def as_dict(self) -> dict[str, object]:
@@ -52,6 +54,7 @@ class Entry:
             "tickets": list(self.tickets),
             "reason": self.reason or None,
             "until": self.until or None,
+            "diff_digest": self.diff_digest or None,
             "via": self.via,
         }
 
@@ -155,6 +158,7 @@ def _of_promotion(promotion: Promotion) -> Entry:
         new=promotion.new,
         tag=promotion.tag,
         tickets=promotion.tickets,
+        diff_digest=promotion.diff_digest,
         via=promotion.via,
     )
 

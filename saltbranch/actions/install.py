@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 import yaml
 
 from saltbranch import config as configuration
-from saltbranch import files, masterprocess, proc, saltmaster, timer
+from saltbranch import files, masterprocess, nightly, proc, saltmaster, timer
 from saltbranch.actions.sync import os_error
+from saltbranch.compiler import interpreter
 from saltbranch.config import FileModel
 from saltbranch.errors import (
     EXIT_PENDING,
@@ -30,7 +31,7 @@ from saltbranch.errors import (
 )
 from saltbranch.git import indent
 from saltbranch.saltmaster import MasterOptions
-from saltbranch.timer import SCHEDULE_JOB, UNIT, Job, Kind
+from saltbranch.timer import Job, Kind, Names
 
 # There while systemd is the init of this machine (sd_booted(3)).
 SYSTEMD_RUNS = "/run/systemd/system"
@@ -95,9 +96,12 @@ def install(
     directory: str = "",
     command: Sequence[str] | None = None,
     plan: bool = False,
+    night: bool = False,
+    python: str | None = None,
 ) -> InstallResult:
     """Have the sync run every `minutes` (an interval that timer.parse_interval allows).
 
+    night: instead of the sync, a check of all branches each night; python: with that interpreter, too.
     user: who runs it; the owner of the root, or this user where there is no root yet. directory: a
     folder to write below, for images: nothing is started then. command: what starts saltbranch;
     found beside the running Python when None.
@@ -106,6 +110,11 @@ def install(
     """
     machine = _read(config_path)
     master = saltmaster.read(machine.salt_config)
+    names = timer.CHECK if night else timer.SYNC
+    if python:
+        timer.check_path(python)
+        if not directory:
+            interpreter.ask(python)
     if kind is Kind.SCHEDULE:
         if user:
             raise UsageError("--user does not go with schedule: the salt-master runs it itself")
@@ -116,38 +125,46 @@ def install(
         config_path=timer.check_path(os.path.abspath(config_path)),
         minutes=minutes,
         user=_user(kind, machine.root, user, master, elsewhere=bool(directory)),
-        writes=_writes(machine, master),
+        writes=(f"{machine.root}/state",) if night else _writes(machine, master),
         patience=3600 + machine.fetch_timeout,
         search=_search_path(),
         offset=zlib.crc32(os.uname().nodename.encode()),
     )
-    done = [_compare(directory + path, text) for path, text in _texts(kind, machine, job).items()]
-    commands = _start_commands(done) if kind is Kind.SYSTEMD and not directory else []
+    texts = _night_texts(kind, job, python) if night else _texts(kind, job)
+    paths = _paths(kind, machine, names)
+    done = [_compare(directory + path, text) for path, text in zip(paths, texts, strict=True)]
+    commands = _start_commands(done, names) if kind is Kind.SYSTEMD and not directory else []
     if not plan:
         if kind is not Kind.SCHEDULE and not directory:
             _try(job)
         _write(done)
         _run_all(commands)
         if kind is Kind.SCHEDULE and not directory:
-            _refuse_unread(machine.salt_config, done[0].path)
+            _refuse_unread(machine.salt_config, done[0].path, names)
     result = InstallResult(kind, plan, tuple(done), tuple(map(" ".join, commands)))
-    return replace(result, left=tuple(_left(result, job, machine, master, directory)))
+    return replace(result, left=tuple(_left(result, job, machine, master, directory, names)))
 
 
 def uninstall(
     kind: Kind, config_path: str | None, *, directory: str = "", plan: bool = False
 ) -> InstallResult:
-    """Take away what install wrote, and nothing else.
+    """Take away what install wrote, the nightly check included, and nothing else.
 
     config_path: says where the master's configuration is; the usual place when None.
     Raises ConfigError, SaltbranchError; RefusedError for a file of others.
     """
     machine = _read(config_path) if config_path and kind is Kind.SCHEDULE else FileModel()
-    done = [_removal(directory + path) for path in _paths(kind, machine)]
+    done = [_removal(directory + path) for path in _paths(kind, machine, timer.SYNC)]
+    checks = [_removal(directory + path) for path in _paths(kind, machine, timer.CHECK)]
     stop, reload = [], []
-    if kind is Kind.SYSTEMD and not directory and _is_systemd() and any(f.changed for f in done):
-        stop = [["systemctl", "disable", "--now", f"{UNIT}.timer"]]
-        reload = [["systemctl", "daemon-reload"]]
+    if kind is Kind.SYSTEMD and not directory and _is_systemd():
+        stop = [
+            ["systemctl", "disable", "--now", f"{names.unit}.timer"]
+            for names, found in ((timer.SYNC, done), (timer.CHECK, checks))
+            if any(f.changed for f in found)
+        ]
+        reload = [["systemctl", "daemon-reload"]] if stop else []
+    done += [f for f in checks if f.changed]
     if not plan:
         _run_all(stop)
         _remove(done)
@@ -184,23 +201,29 @@ def _read(config_path: str) -> FileModel:
     return machine
 
 
-def _paths(kind: Kind, machine: FileModel) -> list[str]:
+def _paths(kind: Kind, machine: FileModel, names: Names) -> list[str]:
     if kind is Kind.CRON:
-        return [timer.CRON_FILE]
+        return [names.cron_file]
     if kind is Kind.SYSTEMD:
-        return [timer.SERVICE_FILE, timer.TIMER_FILE]
-    return [f"{os.path.dirname(machine.master_config)}/{timer.SCHEDULE_NAME}"]
+        return [names.service_file, names.timer_file]
+    return [f"{os.path.dirname(machine.master_config)}/{names.schedule_file}"]
 
 
-def _texts(kind: Kind, machine: FileModel, job: Job) -> dict[str, str]:
-    """Path to text of the files to write."""
+def _texts(kind: Kind, job: Job) -> list[str]:
+    """The texts of the files to write, in the order of their paths."""
     if kind is Kind.CRON:
-        texts = [timer.cron(job)]
-    elif kind is Kind.SYSTEMD:
-        texts = [timer.systemd_service(job), timer.systemd_timer(job)]
-    else:
-        texts = [timer.schedule(job)]
-    return dict(zip(_paths(kind, machine), texts, strict=True))
+        return [timer.cron(job)]
+    if kind is Kind.SYSTEMD:
+        return [timer.systemd_service(job), timer.systemd_timer(job)]
+    return [timer.schedule(job)]
+
+
+def _night_texts(kind: Kind, job: Job, python: str | None) -> list[str]:
+    if kind is Kind.CRON:
+        return [nightly.cron(job, python)]
+    if kind is Kind.SYSTEMD:
+        return [nightly.systemd_service(job, python), nightly.systemd_timer(job)]
+    return [nightly.schedule(job, python)]
 
 
 def _user(
@@ -296,10 +319,10 @@ def _refuse_lost_jobs(salt_config: str, master: MasterOptions) -> None:
         )
 
 
-def _refuse_unread(salt_config: str, path: str) -> None:
+def _refuse_unread(salt_config: str, path: str, names: Names) -> None:
     """Say so when Salt does not find the job that was written. Raises SaltError."""
     master = saltmaster.read(salt_config)
-    if master.exists and SCHEDULE_JOB not in master.opts["schedule"]:
+    if master.exists and names.job not in master.opts["schedule"]:
         raise SaltError(
             f"{path} is written, but Salt does not see its job",
             hint=f"does `default_include:` of {salt_config} reach that file, and has no file under"
@@ -360,9 +383,9 @@ def _is_systemd() -> bool:
     return os.path.isdir(SYSTEMD_RUNS)
 
 
-def _start_commands(wanted: Sequence[TimerFile]) -> list[list[str]]:
+def _start_commands(wanted: Sequence[TimerFile], names: Names) -> list[list[str]]:
     """What is needed so that the running systemd works by these files."""
-    name = f"{UNIT}.timer"
+    name = f"{names.unit}.timer"
     if not _is_systemd():
         return []
     if any(file.changed for file in wanted):
@@ -384,11 +407,16 @@ def _run_all(commands: Sequence[Sequence[str]]) -> None:
 
 
 def _left(
-    result: InstallResult, job: Job, machine: FileModel, master: MasterOptions, directory: str
+    result: InstallResult,
+    job: Job,
+    machine: FileModel,
+    master: MasterOptions,
+    directory: str,
+    names: Names,
 ) -> list[str]:
     """What a person has to do after an install."""
     if directory:
-        enable = f"systemctl --root={directory} enable {UNIT}.timer"
+        enable = f"systemctl --root={directory} enable {names.unit}.timer"
         return [f"Enable it in the image: {enable}"] if result.kind is Kind.SYSTEMD else []
     left = []
     if not os.path.isdir(f"{machine.root}/checkouts"):
@@ -396,16 +424,17 @@ def _left(
             f"Do the first sync by hand, as {job.user}: saltbranch sync --config {job.config_path}"
         )
     if result.kind is Kind.SYSTEMD and not _is_systemd():
-        start = f"systemctl daemon-reload && systemctl enable --now {UNIT}.timer"
+        start = f"systemctl daemon-reload && systemctl enable --now {names.unit}.timer"
         left.append(f"systemd does not run here. When it does: {start}")
     if result.kind is Kind.CRON and not any(_which(name) for name in ("cron", "crond")):
         left.append("There is no cron on this machine yet: install one (cron, cronie)")
     if result.kind is Kind.SCHEDULE:
         left += _left_in_master(result, master)
+    what = "nightly check" if names == timer.CHECK else "sync"
     for kind in Kind:
-        if kind is not result.kind and any(map(_is_installed, _paths(kind, machine))):
+        if kind is not result.kind and any(map(_is_installed, _paths(kind, machine, names))):
             left.append(
-                f"{kind.value} runs the sync, too; one is enough: saltbranch uninstall {kind.value}"
+                f"{kind.value} runs the {what}, too; one is enough: saltbranch uninstall {kind.value}"
             )
     return left
 
@@ -416,8 +445,8 @@ def _left_in_master(result: InstallResult, master: MasterOptions) -> list[str]:
     if not master.exists:
         return [f"There is no {master.path} here: install the salt-master first"]
     left = []
-    if result.files[0].state == REMOVED and not result.plan and _has_job(master):
-        left.append(f"Another file has the job {SCHEDULE_JOB}, too (master.d/_schedule.conf?)")
+    if result.files[0].state == REMOVED and not result.plan and _has_job(master, timer.SYNC):
+        left.append(f"Another file has the job {timer.SYNC.job}, too (master.d/_schedule.conf?)")
     begun = masterprocess.started(master.pidfile)
     written = os.stat(path).st_mtime if os.path.exists(path) else None
     stale = result.changed or (begun is not None and written is not None and written >= begun)
@@ -429,8 +458,8 @@ def _left_in_master(result: InstallResult, master: MasterOptions) -> list[str]:
     return left
 
 
-def _has_job(master: MasterOptions) -> bool:
-    return SCHEDULE_JOB in master.opts["schedule"]
+def _has_job(master: MasterOptions, names: Names) -> bool:
+    return names.job in master.opts["schedule"]
 
 
 def _is_installed(path: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from saltbranch import gates, merging, tickets, versions
-from saltbranch.actions import gatekeeping, resolving
+from saltbranch.actions import gatekeeping, plandiff, resolving
 from saltbranch.actions.request import Request, owned_paths, provisional
 from saltbranch.actions.workplace import Workplace, tags_on
 from saltbranch.config import Saltenv
@@ -31,7 +31,7 @@ from saltbranch.promotion import (
 def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
     """The plan for `request`, of the remote as it was last read.
 
-    commands: ask the gates that are programs, too. Objects are written into the repository, no ref is.
+    commands: compile, and ask the gates that are programs, too. Objects are written into the repository, no ref is.
     Raises RefusedError, UsageError, GitError.
     """
     old = work.branch_head(request.branch)
@@ -86,9 +86,11 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         resolved=request.resolved is not None,
         overrides=_overrides(request),
     )
+    if commands:
+        found = plandiff.added(work, request, found)
     results = gatekeeping.results(work, request, found, commands=commands)
     found = replace(found, gates=gates.override(results, found.overrides))
-    return replace(found, notes=tuple(_notes(work, request, found)))
+    return replace(found, notes=(*_notes(work, request, found), *found.notes))
 
 
 def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:

@@ -269,6 +269,7 @@ def _promotion(plan: Plan, found: _Prepared) -> dict[str, Any]:
         "tag": plan.tag,
         "tickets": list(plan.changes.tickets)[:200],
         "digest": plan.digest,
+        "diff_digest": plan.diff_digest,
         "lifts_hold": plan.lifts_hold,
         "hold_moves_to": plan.hold_moves_to,
         "merges": [

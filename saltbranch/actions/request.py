@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from saltbranch import merging
 from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
+from saltbranch.gates import Gate
 from saltbranch.promotion import FAST_FORWARD, MERGE, Step
+
+
+@dataclass(frozen=True, slots=True)
+class DiffOptions:
+    """How the compiled diff of a plan is dealt with.
+
+    wanted: make one. reviewed: how the digest of the diff begins that somebody reviewed, empty when nobody says so.
+    expected: somebody named the digest of the plan. progress: told how many compiles of how many are done.
+    """
+
+    wanted: bool = True
+    reviewed: str = ""
+    expected: bool = False
+    progress: Callable[[int, int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +34,7 @@ class Request:
     source_saltenv: where it was proven. back_to: branches below that get the result, with only_if_needed where
     the target has something that the source lacks. delete: branches of the remote that are done with. resolved: the
     tree and old head of a conflict that was resolved by hand. tag: the name; tag_source: it names the
-    source and not the merge.
+    source and not the merge. diff: how its compiled diff is dealt with.
     """
 
     verb: str
@@ -36,6 +52,22 @@ class Request:
     resolved: tuple[str, str] | None = None
     overrides: dict[str, str] = field(default_factory=dict)
     via_branch: bool = False
+    diff: DiffOptions = DiffOptions()
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The gates of the target saltenv; a diff that somebody reviewed counts also where none asks for it."""
+        gates = self.saltenv.gates if self.saltenv else ()
+        if not self.diff.reviewed:
+            return gates
+        found = next((g for g in gates if g.kind == "diff"), Gate("diff", "diff"))
+        asking = replace(found, diff=replace(found.diff, reviewed=True))
+        return (*(g for g in gates if g.kind != "diff"), asking)
+
+    @property
+    def asks_for_diff(self) -> bool:
+        """Whether the gate `diff` is configured for it."""
+        return any(g.kind == "diff" for g in (self.saltenv.gates if self.saltenv else ()))
 
 
 def owned_paths(*saltenvs: Saltenv | None) -> tuple[str, ...]:

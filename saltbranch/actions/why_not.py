@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from saltbranch.actions import planning, promote
+from saltbranch.actions.request import DiffOptions
 from saltbranch.actions.workplace import Workplace
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError
@@ -54,6 +56,17 @@ class WhyNot:
         }
 
 
-def why_not(work: Workplace, saltenv: str, *, commit: str | None = None) -> WhyNot:
-    """What the gates of `saltenv` say of its next promotion. Raises RefusedError, UsageError, GitError."""
-    return WhyNot.of(planning.plan(work, promote.request(work, saltenv, commit=commit)))
+def why_not(
+    work: Workplace,
+    saltenv: str,
+    *,
+    commit: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> WhyNot:
+    """What the gates of `saltenv` say of its next promotion; compiled is only where one of them asks for that.
+
+    progress: told how many compiles of how many are done. Raises RefusedError, UsageError, GitError.
+    """
+    request = promote.request(work, saltenv, commit=commit)
+    options = DiffOptions(wanted=request.asks_for_diff, progress=progress)
+    return WhyNot.of(planning.plan(work, replace(request, diff=options)))

@@ -171,23 +171,29 @@ def _is_ours(root: str) -> bool:
 
 
 def _load(repo: Repository, machine: FileModel, path: str) -> Config:
+    head = repo.refs.heads.get(machine.model_branch)
+    return load_model(repo.git, head, machine, path, clone=repo.clone, remote=repo.remote)
+
+
+def load_model(
+    git: Git, head: str | None, machine: FileModel, path: str, *, clone: str | None, remote: str
+) -> Config:
     """The model: of the production branch, so that nobody loosens a gate in the change that it should stop.
 
     A machine's own file that names saltenvs comes before it; the file of a clone only where the
-    production branch has none.
+    production branch has none. head: of that branch. machine: the file `path`. Raises ConfigError, GitError.
     """
-    if machine.saltenvs is not None and repo.clone != os.path.dirname(path):
-        return configuration.build(machine, path, origin=repo.remote)
-    head = repo.refs.heads.get(machine.model_branch)
-    found = repo.git.run("cat-file", "blob", f"{head}:{locate.FILE_NAME}") if head else None
+    if machine.saltenvs is not None and clone != os.path.dirname(path):
+        return configuration.build(machine, path, origin=remote)
+    found = git.run("cat-file", "blob", f"{head}:{locate.FILE_NAME}") if head else None
     if found and found.code < 0:
-        raise failed(found, repo.git.directory)  # killed: that does not mean that there is none
+        raise failed(found, git.directory)  # killed: that does not mean that there is none
     if found and found.code == 0:
         place = f"{locate.FILE_NAME} on branch {machine.model_branch!r}"
         model = configuration.parse(found.text, place)
         if model.saltenvs is not None:
-            built = configuration.build(machine, path, model, origin=repo.remote, place=place)
-            if repo.clone == os.path.dirname(path):
+            built = configuration.build(machine, path, model, origin=remote, place=place)
+            if clone == os.path.dirname(path):
                 _check_production(built, path)
             return built
     if machine.saltenvs is None:
@@ -196,7 +202,7 @@ def _load(repo: Repository, machine: FileModel, path: str) -> Config:
             f" {machine.model_branch!r} of the remote",
             hint="add saltenvs: to one of them (model_branch: says which branch is production)",
         )
-    return configuration.build(machine, path, origin=repo.remote)
+    return configuration.build(machine, path, origin=remote)
 
 
 def _check_production(config: Config, path: str) -> None:

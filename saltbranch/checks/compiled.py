@@ -2,55 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from saltbranch.checks import Finding, rules
+from saltbranch.checks import Finding, Rule, rules
+from saltbranch.checks.blame import blame
+from saltbranch.checks.project import Project
+from saltbranch.compiler.model import Compiled
 
+# How `compiler.onefork` and `compiler.highstate` begin what they note.
+_ESCAPE = "code of the branch tried to "
+_UNMATCHED = "no target in the top file "
+_PILLAR_UNMATCHED = "no target in the pillar top file "
+# What Salt says besides of a state of the wrong shape, without a place.
+_FOLLOWS = "is not formatted as a dictionary"
+_EMPTY_TOP = "the top file names no states "
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """What the compiler made of one minion. error: why there are no chunks, or not all of them.
+# Static errors after which a file does not render, wherever in it they are.
+_UNREADABLE = frozenset(
+    ("not-utf-8", "jinja-syntax", "jinja-unknown-filter", "yaml-syntax", "yaml-duplicate-key",
+     "python-syntax", "unknown-renderer", "sls-shape", "template-missing")
+)  # fmt: skip
 
-    file, line: where the error is, as far as the compiler can tell.
-    """
-
-    chunks: Sequence[Mapping[str, Any]] = ()
-    error: str = ""
-    file: str = ""
-    line: int = 0
-
-
-Compile = Callable[[str, Sequence[str]], Mapping[str, Compiled]]
-"""(commit, ids of minions) to the highstate of each."""
-
-
-def findings(
-    commit: str, minions: Sequence[str], compile_all: Compile, top: str
-) -> Iterator[Finding]:
-    """One finding for each error, with the minions that have it; `top` is the states' top file.
-
-    A minion without an answer is an error, and one without states a warning: neither is "fine".
-    """
-    results = compile_all(commit, minions)
-    broken: dict[tuple[str, int, str], list[str]] = {}
-    empty = []
-    for minion in minions:
-        found = results.get(minion) or Compiled(error="the compiler gave no answer")
-        if found.error:
-            broken.setdefault((found.file or top, found.line, found.error), []).append(minion)
-        elif not found.chunks:
-            empty.append(minion)
-    for (file, line, error), names in broken.items():
-        yield rules.COMPILE.at(file, line, f"{_some(names)}: {error[:300]}")
-    if empty:
-        message = f"{_some(empty)}: the highstate is empty"
-        yield rules.COMPILE.at(
-            top, 0, message, severity="warning", fix="see the top file's targets"
-        )
+_Key = tuple[Rule, str, int, str]
 
 
-def _some(names: Sequence[str]) -> str:
+def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
+    """One finding for each error or other matter, with the minions that have it."""
+    grouped: dict[_Key, list[str]] = {}
+    for result in results:
+        for key in _matters(result, project):
+            grouped.setdefault(key, []).append(result.minion)
+    for (rule, file, line, text), minions in grouped.items():
+        yield rule.at(file, line, f"{some(minions)}: {text[:300]}", fix=_fix(rule, text))
+
+
+def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
+    """What of `findings` counts for the minion of a state test, too."""
+    for finding in findings(results, project):
+        if finding.rule == rules.ESCAPE.id:
+            yield finding
+
+
+def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
+    for error in result.errors:
+        if error.endswith(_FOLLOWS) and len(result.errors) > 1:
+            continue
+        at = blame(error, project)
+        yield rules.COMPILE, at.file, at.line, at.text
+    top, pillar_top = (f"{project.folders[area]}/top.sls" for area in ("states", "pillar"))
+    broken = any(error.startswith("pillar: ") for error in result.errors)
+    for note in result.notes:
+        if note.startswith(_ESCAPE):
+            yield rules.ESCAPE, project.folders["states"], 0, note
+        elif note.startswith(_EMPTY_TOP):
+            yield rules.EMPTY_TOP, top, 0, note
+        elif note.startswith(_UNMATCHED):
+            yield rules.UNMATCHED, top, 0, note
+        elif note.startswith(_PILLAR_UNMATCHED) and pillar_top in project.sources and not broken:
+            yield rules.UNMATCHED, pillar_top, 0, note
+    if not result.chunks and not result.errors and result.states_matched:
+        yield rules.EMPTY, top, 0, "the highstate is empty"
+
+
+def _fix(rule: Rule, text: str) -> str:
+    missing = rule is rules.COMPILE and text.startswith("there is no ")
+    return "add the file, or mend the name" if missing and " file for " in text else ""
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of several names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def told_once(found: Iterable[Finding]) -> list[Finding]:
+    """`found` without the errors of compiling that a static error at the same place has told already."""
+    kept = list(found)
+    compiling = (rules.COMPILE.id, rules.NEWER.id)
+    static = [f for f in kept if f.rule not in compiling and f.severity == "error"]
+    places = {(f.file, f.line) for f in static}
+    unreadable = {f.file for f in static if f.rule in _UNREADABLE}
+    return [
+        f
+        for f in kept
+        if f.rule != rules.COMPILE.id
+        or ((f.file, f.line) not in places and f.file not in unreadable)
+    ]

@@ -13,22 +13,28 @@
         - state: service.running
           id: apache2
 
+    no roles:
+      grains: {id: web2}
+      fails: "a role is needed"        # instead: it must not compile, with an error that says so
+
 Here they are read, and low chunks are judged; compiling those is somebody else's work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from saltbranch.checks import Finding, nodes, rules
-from saltbranch.checks.compiled import Compiled
+from saltbranch.checks.blame import without_line
 from saltbranch.checks.nodes import line_of, pairs
+from saltbranch.compiler.masking import redact, surely_secret
+from saltbranch.compiler.model import Compiled
 
-_KEYS = ("grains", "pillar", "saltenv", "must", "must_not", "returns")
+_KEYS = ("grains", "pillar", "saltenv", "must", "must_not", "returns", "fails")
 _PARTS = ("id", "state", "name", "sls", "arguments")
 
 
@@ -67,7 +73,10 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class StateTest:
-    """One test: a minion, and what its highstate must and must not hold."""
+    """One test: a minion, and what its highstate must and must not hold.
+
+    fails: instead of both, a part of the error that compiling it must end with.
+    """
 
     file: str
     line: int
@@ -79,10 +88,7 @@ class StateTest:
     returns: Mapping[str, Any]
     must: tuple[Expected, ...]
     must_not: tuple[Expected, ...]
-
-
-Compile = Callable[[str, Sequence[StateTest]], Sequence[Compiled]]
-"""(commit, tests) to the highstate of each test's minion, in the same order."""
+    fails: str | None = None
 
 
 def parse(path: str, text: str) -> tuple[list[StateTest], list[Finding]]:
@@ -138,8 +144,11 @@ def _test(path: str, title: str, line: int, node: yaml.Node, data: object) -> St
     lists = {key: value for key, _, value in pairs(node)}
     must = _expectations(lists.get("must"), data.get("must"))
     must_not = _expectations(lists.get("must_not"), data.get("must_not"))
-    if not must and not must_not:
-        raise ValueError("it expects nothing: give it `must:` or `must_not:`")
+    fails = data.get("fails")
+    if fails is None and not must and not must_not:
+        raise ValueError("it expects nothing: give it `must:`, `must_not:` or `fails:`")
+    if fails is not None and (must or must_not or not isinstance(fails, str) or not fails):
+        raise ValueError("`fails:` is a part of the error, and stands without must: and must_not:")
     grains = _mapping(data, "grains")
     saltenv = data.get("saltenv")
     return StateTest(
@@ -153,6 +162,7 @@ def _test(path: str, title: str, line: int, node: yaml.Node, data: object) -> St
         returns=_mapping(data, "returns"),
         must=must,
         must_not=must_not,
+        fails=fails,
     )
 
 
@@ -188,21 +198,30 @@ def _expected(item: object, line: int) -> Expected:
 
 
 def judge(test: StateTest, compiled: Compiled) -> Iterator[Finding]:
-    """What `compiled` has against the expectations of `test`."""
-    if compiled.error:
-        message = f"{test.title[:80]!r}: cannot be compiled: {compiled.error[:300]}"
-        yield rules.TEST.at(test.file, test.line, message)
+    """What `compiled`, made with its low chunks, has against the expectations of `test`."""
+    secrets = surely_secret(compiled.plain_pillar or {})
+
+    def wrong(line: int, text: str, fix: str = "") -> Finding:
+        message = f"{test.title[:80]!r}: {text}"
+        return rules.TEST.at(test.file, line, redact(message, secrets), fix=redact(fix, secrets))
+
+    errors = [without_line(error) for error in compiled.errors]
+    if test.fails is not None:
+        if not any(test.fails in error for error in errors):
+            said = f"it says: {errors[0][:200]}" if errors else "it compiles"
+            yield wrong(test.line, f"must fail with {test.fails[:100]!r}, but {said}")
         return
+    if errors:
+        yield wrong(test.line, f"cannot be compiled: {'; '.join(errors)[:300]}")
+        return
+    chunks = compiled.low or ()
     for expected in test.must:
-        if not any(expected.fits(chunk) for chunk in compiled.chunks):
-            message = f"{test.title[:80]!r}: not there, and must be: {str(expected)[:150]}"
-            yield rules.TEST.at(
-                test.file, expected.line, message, fix=_near(expected, compiled.chunks)
-            )
+        if not any(expected.fits(chunk) for chunk in chunks):
+            text = f"not there, and must be: {str(expected)[:150]}"
+            yield wrong(expected.line, text, _near(expected, chunks))
     for expected in test.must_not:
-        if any(expected.fits(chunk) for chunk in compiled.chunks):
-            message = f"{test.title[:80]!r}: there, and must not be: {str(expected)[:150]}"
-            yield rules.TEST.at(test.file, expected.line, message)
+        if any(expected.fits(chunk) for chunk in chunks):
+            yield wrong(expected.line, f"there, and must not be: {str(expected)[:150]}")
 
 
 def _near(expected: Expected, chunks: Sequence[Mapping[str, Any]]) -> str:
@@ -213,9 +232,3 @@ def _near(expected: Expected, chunks: Sequence[Mapping[str, Any]]) -> str:
             names = [k for k, v in expected.arguments.items() if chunk.get(k) != v]
             return f"it is there, but differs in: {', '.join(map(str, names))[:100]}"
     return ""
-
-
-def run(commit: str, tests: Sequence[StateTest], compile_all: Compile) -> Iterator[Finding]:
-    """Compile and judge all tests. Every test gets an answer."""
-    for test, compiled in zip(tests, compile_all(commit, tests), strict=True):
-        yield from judge(test, compiled)

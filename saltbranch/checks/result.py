@@ -9,6 +9,33 @@ from saltbranch.errors import EXIT_PENDING
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledCount:
+    """How many minions of the fleet were compiled, and how many of these results were kept from before.
+
+    missing: why none was. warnings: what is true of all of it. other: the Salt that compiled it, too.
+    """
+
+    minions: int = 0
+    cached: int = 0
+    missing: str | None = None
+    warnings: tuple[str, ...] = ()
+    other: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "minions": self.minions,
+            "cached": self.cached,
+            "missing": self.missing,
+            "warnings": list(self.warnings),
+            "other": self.other,
+        }
+
+
+LEFT_OUT = CompiledCount(missing="--static leaves it out")
+
+
+@dataclass(frozen=True, slots=True)
 class RefResult:
     """What was found in one ref. tests: how many state tests it has; allowed: findings let pass.
 
@@ -22,6 +49,7 @@ class RefResult:
     tests: int
     allowed: int
     findings: tuple[Finding, ...]
+    compiled: CompiledCount = LEFT_OUT
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -32,6 +60,7 @@ class RefResult:
             "files": self.files,
             "tests": self.tests,
             "allowed": self.allowed,
+            "compiled": self.compiled.as_dict(),
             "findings": [finding.as_dict() for finding in self.findings],
         }
 

@@ -131,9 +131,28 @@ TEST_FILE = _rule("test-file", "error", "A file of state tests cannot be used as
 TEST = _rule(
     "state-test", "error", "A state test does not hold", "mend the states, or the expectation"
 )
+
+# Highstates
 COMPILE = _rule(
-    "compile",
-    "error",
-    "The highstate of a minion cannot be compiled",
+    "compile", "error", "The highstate of a minion cannot be compiled",
     "mend what the message names",
-)
+)  # fmt: skip
+ESCAPE = _rule(
+    "escape-attempt", "error", "Code of the branch reached for what compiling has no need of",
+    "look at the custom modules, #!py files and templates that the branch changed",
+)  # fmt: skip
+EMPTY_TOP = _rule(
+    "empty-top", "warning", "The top file names no states for anybody", "add a target to it",
+)  # fmt: skip
+EMPTY = _rule(
+    "empty-highstate", "warning", "A minion is matched, and its highstate is empty",
+    "see what the sls files render to for it",
+)  # fmt: skip
+NEWER = _rule(
+    "newer-salt", "error", "Another Salt makes something else of it, or nothing",
+    "see the release notes of that Salt, and write it so that both understand it",
+)  # fmt: skip
+UNMATCHED = _rule(
+    "unmatched-minion", "note", "No target of a top file matches a minion",
+    "see the top file's targets, and the grains in the minion's file of the fleet",
+)  # fmt: skip

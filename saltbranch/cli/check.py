@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from saltbranch.actions.check import cache_folder
 from saltbranch.actions.check import check as check_action
+from saltbranch.actions.highstates import NO_SALTENVS, Compiling
 from saltbranch.checkreport import FORMATS
 from saltbranch.checks import SEVERITIES, Finding, Severity
-from saltbranch.checks.result import CheckResult, RefResult
+from saltbranch.checks.result import LEFT_OUT, CheckResult, RefResult
+from saltbranch.cli import progress
+from saltbranch.cli.diff import MinionsOption
 from saltbranch.cli.doctor import shown
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.errors import UsageError
@@ -53,6 +57,39 @@ def _check(
     fail_on: Annotated[
         Level, typer.Option(help="The least severity that makes the exit code 3.")
     ] = Level.warning,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing unless something counts.")
+    ] = False,
+    static: Annotated[
+        bool, typer.Option("--static", help="Look at the files alone, compile nothing.")
+    ] = False,
+    minions: MinionsOption = None,
+    saltenv: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SALTENV",
+            help="Only the minions of this saltenv. Otherwise of the one that REF is; else all.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Processes; all cores otherwise.", show_default=False
+        ),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Use results of earlier runs.")
+    ] = True,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Compile with the Salt of this Python, too (of a virtualenv with the next release), and"
+            " tell what is other with it.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
     sarif: Annotated[bool, typer.Option("--sarif", help="Write SARIF 2.1.0.")] = False,
     junit: Annotated[bool, typer.Option("--junit", help="Write JUnit XML.")] = False,
@@ -62,10 +99,11 @@ def _check(
 ) -> int:
     """Find mistakes, dangers and secrets in states and pillar.
 
-    Nothing of a branch is executed: templates are parsed and not rendered. Syntax, top files,
-    includes, requisites, salt:// sources, duplicate ids, state functions and arguments,
-    written-out paths and saltenvs, calls at render time, plain-text secrets, salt-lint's rules.
-    A secret's value is never shown. Exit 0: nothing that counts; 3: findings.
+    First by reading, with nothing executed: syntax, top files, includes, requisites, salt:// sources,
+    duplicate ids, state functions and arguments, written-out paths and saltenvs, calls at render time,
+    plain-text secrets, salt-lint's rules. Then by compiling, in a sandbox: every minion of the fleet,
+    and the state tests in tests/*.yaml. A secret's value is never shown. Exit 0: nothing that counts;
+    3: findings.
 
     `.saltbranch-check.yaml` at the root of the repository lets findings pass, with a reason;
     `.secrets.baseline` of detect-secrets is honoured.
@@ -74,21 +112,34 @@ def _check(
     Examples:
       saltbranch check                     what is in the clone, committed or not
       saltbranch check develop --since master
+      saltbranch check --static            files alone, in a second
       saltbranch check --all --junit > report.xml
       saltbranch check v1.4-rc.1 --json | jq '.refs[].findings[].rule'
     """
     chosen = [n for n, on in (("sarif", sarif), ("junit", junit), ("github", github)) if on]
     if len(chosen) + as_json > 1:
         raise UsageError("more than one output format was asked for", hint="choose one")
-    result = check_action(
-        config,
-        refs or (),
-        every_branch=every,
-        since=since,
-        fail_on=fail_on.value,
-        cache=_cache_folder(),
-    )
-    _write(result, "json" if as_json else "".join(chosen))
+    if static and (minions or saltenv or python):
+        raise UsageError("--static compiles nothing", hint="leave out one of them")
+    form = "json" if as_json else "".join(chosen)
+    with progress.shown(enabled=not form and not quiet) as say:
+
+        def step(done: int, total: int) -> None:
+            if say:
+                say(f"Compiling: {100 * done // max(1, total)}%")
+
+        how = Compiling(minions or (), saltenv, jobs, cache, python=python, progress=step)
+        result = check_action(
+            config,
+            refs or (),
+            every_branch=every,
+            since=since,
+            fail_on=fail_on.value,
+            compiling=None if static else how,
+            cache=cache_folder(),
+        )
+    if result.exit_code or not quiet:
+        _write(result, form)
     return result.exit_code
 
 
@@ -101,17 +152,6 @@ def _write(result: CheckResult, form: str) -> None:
         _show(result)
 
 
-def _cache_folder() -> str | None:
-    """Where this user's caches are (XDG base directory specification)."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not base.startswith("/"):
-        home = os.path.expanduser("~")
-        if not home.startswith("/") or home == "/":
-            return None
-        base = f"{home}/.cache"
-    return f"{base}/saltbranch"
-
-
 def _show(result: CheckResult) -> None:
     console = Console(highlight=False)
     for ref in result.refs:
@@ -120,6 +160,8 @@ def _show(result: CheckResult) -> None:
         for finding in ref.findings:
             _show_finding(console, finding)
         console.print(_summary(ref), soft_wrap=True)
+        for remark in _remarks(ref):
+            console.print(f"  {shown(remark)}", soft_wrap=True)
 
 
 def _show_finding(console: Console, finding: Finding) -> None:
@@ -140,7 +182,22 @@ def _summary(ref: RefResult) -> str:
     where = f" at {ref.commit[:12]}" if ref.commit else ""
     new = " new" if ref.since else ""
     allowed = f", {ref.allowed} allowed" if ref.allowed else ""
-    return f"{shown(ref.name)}{where}: {what}{new} in {_many(ref.files, 'file')}{allowed}"
+    looked_at = [_many(ref.files, "file")]
+    if ref.compiled is not LEFT_OUT:
+        if ref.compiled.minions:
+            looked_at.append(_many(ref.compiled.minions, "minion"))
+        if ref.tests and ref.compiled.missing != NO_SALTENVS:
+            looked_at.append(_many(ref.tests, "state test"))
+    return f"{shown(ref.name)}{where}: {what}{new} in {', '.join(looked_at)}{allowed}"
+
+
+def _remarks(ref: RefResult) -> Iterator[str]:
+    """What a reader must know of how far the check went."""
+    if ref.compiled is not LEFT_OUT and ref.compiled.missing:
+        yield f"not compiled: {ref.compiled.missing}"
+    if ref.compiled.other:
+        yield f"also compiled with {ref.compiled.other}"
+    yield from ref.compiled.warnings
 
 
 def _many(number: int, noun: str | Severity) -> str:

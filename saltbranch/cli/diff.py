@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from rich.text import Text
 from saltbranch import files
 from saltbranch.actions.diff import diff as diff_action
 from saltbranch.cli import diff_markup, diff_text, progress
-from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json, saltenv_names
+from saltbranch.cli.options import ConfigOption, JsonOption, config_path, json_text, saltenv_names
 from saltbranch.errors import SaltbranchError, UsageError
 from saltbranch.fleetdiff import FleetDiff
 
@@ -99,11 +98,6 @@ def _diff(
         raise UsageError("only one of --json, --markdown and --html can be written")
     quiet = as_json or not sys.stderr.isatty()
     with progress.shown(enabled=not quiet) as say:
-
-        def step(done: int, total: int) -> None:
-            if say:
-                say(f"Compiling: {100 * done // max(1, total)}%")
-
         result = diff_action(
             config_path(config),
             refs,
@@ -111,30 +105,27 @@ def _diff(
             saltenv=saltenv,
             jobs=jobs,
             cache=cache,
-            progress=step,
+            progress=progress.compiling(say),
         )
-    text = _text(result, as_json=as_json, markdown=markdown, as_html=as_html)
     if output:
-        _write(output, text)
-    if as_json and not output:
-        print_json(result.as_dict())
-    elif markdown:
+        _write(output, _text(result, as_json=as_json, markdown=markdown, as_html=as_html))
+    if markdown:
         sys.stdout.write(diff_markup.markdown(result, whole=output))
-    elif as_html and not output:
-        sys.stdout.write(text)
     elif not as_json and not as_html:
         _show(result)
+    elif not output:
+        sys.stdout.write(_text(result, as_json=as_json, markdown=False, as_html=as_html))
     return result.exit_code
 
 
 def _text(result: FleetDiff, *, as_json: bool, markdown: bool, as_html: bool) -> str:
     if as_json:
-        return json.dumps(result.as_dict(), indent=2) + "\n"
+        return json_text(result.as_dict())
     if markdown:
         return diff_markup.markdown(result, limit=None)
     if as_html:
         return diff_markup.page(result)
-    return "".join(f"{text}\n" for _, text in diff_text.lines(result))
+    return "".join(f"{text}\n" for _, text in diff_text.report(result))
 
 
 def _write(path: str, text: str) -> None:
@@ -146,5 +137,5 @@ def _write(path: str, text: str) -> None:
 
 def _show(result: FleetDiff) -> None:
     console = Console(highlight=False)
-    for style, text in diff_text.lines(result):
+    for style, text in diff_text.report(result):
         console.print(Text(text, style=_STYLES.get(style, "")), soft_wrap=True)

@@ -12,6 +12,7 @@ from saltbranch.lowdiff import Difference, Group
 
 _NAMES = 6
 _WIDEST = 60
+_GROUPS, _LINES = 10, 15  # of a diff inside a plan
 Line = tuple[str, str]
 """A style and a text: style is one of head, add, remove, change, note, plain, error."""
 
@@ -31,10 +32,35 @@ def lines(result: FleetDiff) -> Iterator[Line]:
     yield from _notes(result)
 
 
+def report(result: FleetDiff) -> Iterator[Line]:
+    """The same with the digest, for a review to name."""
+    yield from lines(result)
+    yield "note", f"digest {result.digest[:16]}"
+
+
+def brief(result: FleetDiff, digest: str, where: str) -> Iterator[str]:
+    """The diff for a plan, in few lines. where: what shows all of it."""
+    yield f"diff: {summary(result)}; digest {digest[:16]}"
+    yield from (f"  warning: {printable(warning)}" for warning in result.warnings)
+    left = 0
+    for number, group in enumerate(result.groups[:_GROUPS], 1):
+        found = [text for _, text in difference(group.difference)]
+        yield f"  group {number}: {names(group)}"
+        yield from (f"  {text}" for text in found[:_LINES])
+        left += max(0, len(found) - _LINES)
+    rest = [text for part in (_code(result), _incomplete(result)) for _, text in part if text]
+    yield from (f"  {text}" for text in rest[:_LINES])
+    left += max(0, len(rest) - _LINES)
+    more = len(result.groups) - _GROUPS
+    parts = [many(more, "group")] if more > 0 else []
+    parts += [many(left, "line")] if left else []
+    if parts:
+        yield f"  and {' and '.join(parts)} more; {where} shows all"
+
+
 def summary(result: FleetDiff) -> str:
     """One line of numbers."""
-    changed = sum(len(g.minions) for g in result.groups)
-    parts = [f"{changed} of {many(len(result.minions), 'minion')} change"]
+    parts = [f"{result.changed} of {many(len(result.minions), 'minion')} change"]
     if result.groups:
         parts.append(many(len(result.groups), "group"))
     if result.failed:

@@ -18,9 +18,11 @@ from saltbranch.cli.flow_options import (
     AbortOption,
     ContinueOption,
     ExpectOption,
+    NoDiffOption,
     OverrideOption,
     ReasonOption,
     ResolveOption,
+    ReviewedOption,
     ViaOption,
 )
 from saltbranch.cli.options import (
@@ -238,6 +240,8 @@ def _release_finish(
     via: ViaOption = "push",
     override: OverrideOption = None,
     reason: ReasonOption = None,
+    reviewed: ReviewedOption = None,
+    no_diff: NoDiffOption = False,
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
@@ -251,7 +255,9 @@ def _release_finish(
       saltbranch release finish 1.4 --plan
       saltbranch release finish 1.4 --tag auto
     """
-    options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
+    options = flow_run.FlowOptions(
+        config, plan, as_json, yes, expect, resolve, go_on, abort, not no_diff, reviewed
+    )
     given, via_branch = overrides(override or (), reason), is_via_branch(via)
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
     branch = _topic(work, work.config.flow.release, version, "release finish", abort=abort)
@@ -305,6 +311,8 @@ def _hotfix_finish(
     via: ViaOption = "push",
     override: OverrideOption = None,
     reason: ReasonOption = None,
+    reviewed: ReviewedOption = None,
+    no_diff: NoDiffOption = False,
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
@@ -319,7 +327,9 @@ def _hotfix_finish(
       saltbranch hotfix finish --plan
       saltbranch hotfix finish 1.3.1 --yes
     """
-    options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
+    options = flow_run.FlowOptions(
+        config, plan, as_json, yes, expect, resolve, go_on, abort, not no_diff, reviewed
+    )
     given, via_branch = overrides(override or (), reason), is_via_branch(via)
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
     branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish", abort=abort)

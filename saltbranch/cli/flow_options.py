@@ -43,6 +43,19 @@ ReasonOption = Annotated[
     str | None,
     typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False),
 ]
+NoDiffOption = Annotated[
+    bool,
+    typer.Option("--no-diff", help="Compile nothing: leave out what changes for the minions."),
+]
+ReviewedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reviewed",
+        metavar="DIGEST",
+        help="Do it only if the diff has this digest, the one that was reviewed, or begins so.",
+        show_default=False,
+    ),
+]
 ViaOption = Annotated[
     str,
     typer.Option(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import typer
 
 from saltbranch import notify
 from saltbranch.actions.flowverb import FlowVerb
 from saltbranch.actions.publish import Published, check, check_expected
-from saltbranch.actions.workplace import Workplace, open_workplace
+from saltbranch.actions.request import DiffOptions
+from saltbranch.actions.workplace import Say, Workplace, open_workplace
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
 from saltbranch.errors import EXIT_PENDING, RefusedError, UsageError
+from saltbranch.fleetgates import check_reviewed
 from saltbranch.history import printable
 from saltbranch.promotion import Plan
 
@@ -30,6 +34,8 @@ class FlowOptions:
     resolve: str | None = None
     go_on: bool = False
     abort: bool = False
+    diff: bool = True
+    reviewed: str | None = None
 
     def __post_init__(self) -> None:
         if sum((bool(self.resolve), self.go_on, self.abort)) > 1:
@@ -53,7 +59,13 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
         return _resolve(options, verb)
     if options.go_on:
         verb.go_on()
-    plan = verb.plan()
+    verb.diff = DiffOptions(
+        wanted=options.diff,
+        reviewed=check_reviewed(options.reviewed),
+        expected=options.expect is not None,
+    )
+    with _shown(options, verb):
+        plan = verb.plan()
     if options.plan or plan.is_empty:
         _show(options, verb.work, plan)
         if plan.is_empty:
@@ -64,13 +76,21 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
         _show(options, verb.work, plan)
     check(plan, options.expect)
     confirm(f"{plan.verb}: do it?", yes=options.yes, what=plan.verb)
-    with progress.shown(enabled=not options.as_json) as say:
+    with _shown(options, verb) as say:
         done = verb.carry_out(plan, expect=options.expect, say=say, notify=notify.tell)
     if options.as_json:
         print_json(done.as_dict())
     else:
         _tell(done)
     return done.exit_code
+
+
+@contextmanager
+def _shown(options: FlowOptions, verb: FlowVerb) -> Iterator[Say | None]:
+    """What git does, and how far the compiler is, on stderr."""
+    with progress.shown(enabled=not options.as_json) as say:
+        verb.diff = replace(verb.diff, progress=progress.compiling(say))
+        yield say
 
 
 def _finish(options: FlowOptions, verb: FlowVerb, plan: Plan) -> int:

@@ -225,7 +225,8 @@ def _why_not(
     from saltbranch.actions.why_not import why_not
 
     work = flow_run.workplace(config, quiet=as_json)
-    found = why_not(work, saltenv, commit=commit)
+    with progress.shown(enabled=not as_json) as say:
+        found = why_not(work, saltenv, commit=commit, progress=progress.compiling(say))
     if as_json:
         print_json(found.as_dict())
     elif found.plan.is_empty:

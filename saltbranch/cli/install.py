@@ -12,7 +12,7 @@ from saltbranch.actions.install import InstallResult, TimerFile
 from saltbranch.actions.install import install as install_action
 from saltbranch.actions.install import uninstall as uninstall_action
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, config_path, print_json
-from saltbranch.errors import ConfigError
+from saltbranch.errors import ConfigError, UsageError
 from saltbranch.timer import Kind, parse_interval
 
 KindArgument = Annotated[
@@ -46,6 +46,21 @@ def _install(
         str,
         typer.Option(metavar="MINUTES", help="How often: minutes, or 5m, 2h, 1d."),
     ] = "5",
+    night: Annotated[
+        bool,
+        typer.Option(
+            "--nightly",
+            help="Not the sync, but a check of all branches, each night. Beside the sync.",
+        ),
+    ] = False,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="With --nightly: compile with the Salt of this Python, too.",
+            show_default=False,
+        ),
+    ] = None,
     user: Annotated[
         str | None,
         typer.Option(help="Who runs the sync. Default: the owner of the root.", show_default=False),
@@ -65,16 +80,24 @@ def _install(
     Examples:
       saltbranch install systemd
       saltbranch install cron --every 15
+      saltbranch install systemd --nightly      also check all branches each night
       saltbranch install cron --print
       saltbranch install schedule --plan
     """
+    minutes = parse_interval(every)
+    if night and every != "5":
+        raise UsageError("--every is for the sync, and the check comes once a night")
+    if python and not night:
+        raise UsageError("--python is for the nightly check", hint="add --nightly")
     result = install_action(
         kind,
         config_path(config),
-        minutes=parse_interval(every),
+        minutes=minutes,
         user=user,
         directory=_folder(directory),
         plan=plan or print_only,
+        night=night,
+        python=python,
     )
     if print_only:
         _print(result, as_json=as_json)
@@ -89,7 +112,7 @@ def _uninstall(
     plan: PlanOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Take away what install wrote; the checkouts stay as they are.
+    """Take away what install wrote, a nightly check too; the checkouts stay as they are.
 
     \b
     Examples:

@@ -39,9 +39,20 @@ def lines(plan: Plan, now: float) -> list[str]:
         what = f"{target.source[:12]}" if plan.tag_source else "the result"
         found.append(f"  tag {plan.tag} on {what}")
     found += _left_behind(plan, where)
+    found += _diff(plan)
     found += [f"  gate {_gate(g, now)}" for g in plan.gates]
     found += [f"  note: {n}" for n in _notes(plan)]
     return [*map(printable, found), f"  digest {plan.digest}"]
+
+
+def _diff(plan: Plan) -> list[str]:
+    if plan.diff is None:
+        return []
+    from saltbranch.cli import diff_text  # it brings the compiler along
+
+    promotion = plan.kind == "promotion"
+    where = f"saltbranch diff {plan.saltenv}" if promotion else "--plan --json"
+    return [f"  {line}" for line in diff_text.brief(plan.diff, plan.diff_digest, where)]
 
 
 def _notes(plan: Plan) -> list[str]:

@@ -10,6 +10,13 @@ from contextlib import contextmanager
 _STEP = re.compile(r"(?:remote: )?(?P<what>[A-Z][A-Za-z ]+): +(?P<percent>\d+)%")
 
 
+def compiling(say: Callable[[str], None] | None) -> Callable[[int, int], None] | None:
+    """What takes (done, total) of compiles and shows them by `say`; None where that is None."""
+    if say is None:
+        return None
+    return lambda done, total: say(f"Compiling: {100 * done // max(1, total)}%")
+
+
 @contextmanager
 def shown(*, enabled: bool = True) -> Iterator[Callable[[str], None] | None]:
     """Give a function that takes git's progress lines and shows them as bars on stderr.

@@ -16,9 +16,11 @@ from saltbranch.cli.flow_options import (
     AbortOption,
     ContinueOption,
     ExpectOption,
+    NoDiffOption,
     OverrideOption,
     ReasonOption,
     ResolveOption,
+    ReviewedOption,
     ViaOption,
 )
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, saltenv_names
@@ -56,6 +58,8 @@ def _promote(
     via: ViaOption = "push",
     override: OverrideOption = None,
     reason: ReasonOption = None,
+    reviewed: ReviewedOption = None,
+    no_diff: NoDiffOption = False,
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
@@ -70,10 +74,13 @@ def _promote(
       saltbranch promote stage --plan            what would go, and may it?
       saltbranch promote stage                   shows it and asks
       saltbranch promote prod --yes --expect 5f3c2a81b0d94e67
+      saltbranch promote prod --reviewed a0a37a46   the diff that `saltbranch diff prod` showed
       saltbranch promote prod --tag auto         with the next version as tag
       saltbranch promote stage --resolve /tmp/c  a conflict: resolve it there, then --continue
     """
-    options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
+    options = flow_run.FlowOptions(
+        config, plan, as_json, yes, expect, resolve, go_on, abort, not no_diff, reviewed
+    )
     given, via_branch = overrides(override or (), reason), is_via_branch(via)
 
     def build(work: Workplace, resolved: str | None) -> Request:

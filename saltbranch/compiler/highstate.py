@@ -8,6 +8,7 @@ one sls file costs that file and is named, and so that a top file that fails to 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +69,7 @@ def minion_options(
         id=minion["id"],
         saltenv=saltenv,
         pillarenv=saltenv,
-        grains={**copy.deepcopy(minion["grains"]), "id": minion["id"]},
+        grains={**minion["grains"], "id": minion["id"]},
         file_roots={saltenv: [f"{folders['tops']}/{saltenv}/states", folders["states"]]},
         pillar_roots={saltenv: [f"{folders['tops']}/{saltenv}/pillar", folders["pillar"]]},
     )
@@ -188,8 +189,10 @@ def _finish(state: Any, high: Any, errors: list[Any], outcome: Outcome) -> None:
         high, more = state.requisite_in(high)
         said += more
         high = state.apply_exclude(high)
-        chunks, more = state.compile_high_data(high)
-        said += more
+        chunks = state.compile_high_data(high)
+        if isinstance(chunks, tuple):  # Salt 3008 finds requisites that are missing here
+            chunks, more = chunks
+            said += more
     except Exception as err:
         if not said:
             said.append(f"states: {reason(err)}")
@@ -211,6 +214,10 @@ def shortened(text: str) -> str:
     for line in head.splitlines():
         if line.strip() == "---":
             break
+        if "Traceback (most recent" in line:  # of the py renderer: what it ends with says it
+            place = re.findall(r'File "[^"]+\.sls", line ([0-9]+)', text)
+            lines.append(line.partition("Traceback")[0] + text.strip().splitlines()[-1].strip())
+            return " ".join(lines)[:600] + (f"; line {place[-1]}" if place else "")
         if line.strip():
             lines.append(line.strip())
     if trace.strip() and (not lines or lines[-1].endswith(":")):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -27,7 +26,7 @@ def plain(value: Any) -> Any:
         return value if value == value and abs(value) != float("inf") else {"\0float": repr(value)}
     if isinstance(value, (bytes, bytearray)):
         return {"\0bytes": base64.b64encode(bytes(value)).decode()}
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # the first is quick, the second asks an abstract class
         if all(isinstance(key, str) for key in value):
             return {str(key): plain(item) for key, item in value.items()}
         pairs = [[plain(key), plain(item)] for key, item in value.items()]
@@ -50,7 +49,7 @@ class Mask:
     def digest(self, value: Any) -> str:
         """The keyed digest of plain data."""
         text = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-        return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:32]
+        return hashlib.blake2b(text, key=self._key, digest_size=16).hexdigest()
 
     def pillar(self, data: Mapping[str, Any]) -> dict[str, str]:
         """Path of every leaf, joined by ``:``, to the digest of its value."""
@@ -139,6 +138,21 @@ def literals(text: str) -> frozenset[str]:
     return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 
 
+_SECRET_NAME = re.compile(r"pass|secret|token|key|credential|private|pw|salt", re.IGNORECASE)
+_NOT_A_NAME = 20
+
+
+def surely_secret(pillar: Any) -> frozenset[str]:
+    """The values that are secrets by their key or by their look, not just any word of a pillar."""
+    found = set()
+    for path, value in leaves(pillar):
+        for text in texts(value):
+            looks_random = len(text) >= _NOT_A_NAME and not any(c in text for c in "/. @")
+            if len(text) >= SHORTEST_SECRET and (looks_random or _SECRET_NAME.search(path)):
+                found.add(text)
+    return frozenset(found)
+
+
 def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
     """Whether all of `value` stands literally in `source` and none of it is a value of the pillar."""
     for text in (*texts(value), *keys(value)):
@@ -149,9 +163,19 @@ def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
     return True
 
 
+_WORD = 5
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text`, an error message or a name, without `secrets`."""
+    """`text`, an error message or a name, without `secrets`.
+
+    A short word ("fine") counts where it stands by itself, not within another one ("undefined").
+    """
     for secret in sorted(secrets, key=len, reverse=True):
-        if secret in text:
+        if secret not in text:
+            continue
+        if len(secret) <= _WORD and secret.isalpha():
+            text = re.sub(rf"(?<![^\W_]){secret}(?![^\W_])", "***", text)
+        else:
             text = text.replace(secret, "***")
     return text

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 5
+FORMAT = 9
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
+_SURROGATE = re.compile(rb"\\ud[89a-f]")
 Outcome = Literal["ok", "partial", "failed"]
 
 
@@ -112,47 +114,29 @@ class Compiled:
         """The errors as one text."""
         return "\n".join(self.errors) or None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data: pillar as digests, arguments masked."""
-        return asdict(self)
+    def as_json(self) -> bytes:
+        """All of it: pillar as digests, arguments masked."""
+        import msgspec  # not in the sandbox
+
+        try:
+            return msgspec.json.encode(self)
+        except UnicodeEncodeError:  # half a character, as broken file names have
+            return json.dumps(asdict(self)).encode()
 
 
-def compiled_from(data: Mapping[str, Any]) -> Compiled:
-    """The `Compiled` that `as_dict` made `data` from. Raises KeyError, TypeError, ValueError."""
-    reads = data["reads"]
-    chunks = tuple(
-        Chunk(
-            key=str(c["key"]),
-            sls=str(c["sls"]),
-            path=str(c["path"]),
-            line=None if c["line"] is None else int(c["line"]),
-            arguments=dict(c["arguments"]),
-            sources=tuple(map(str, c["sources"])),
-            place=None if c["place"] is None else float(c["place"]),
-        )
-        for c in data["chunks"]
-    )
-    if data["result"] not in ("ok", "partial", "failed"):
-        raise ValueError(data["result"])
-    return Compiled(
-        minion=str(data["minion"]),
-        result=data["result"],
-        errors=tuple(map(str, data["errors"])),
-        notes=tuple(map(str, data["notes"])),
-        chunks=chunks,
-        pillar={str(k): str(v) for k, v in data["pillar"].items()},
-        states_matched=bool(data["states_matched"]),
-        functions=tuple(map(str, data["functions"])),
-        reads=Reads(
-            files=tuple(map(str, reads["files"])),
-            globs=tuple((str(a), str(b)) for a, b in reads["globs"]),
-            listings=tuple(map(str, reads["listings"])),
-            ciphers=tuple(map(str, reads["ciphers"])),
-        ),
-        cpu=float(data.get("cpu") or 0),
-        low=data.get("low"),
-        plain_pillar=data.get("plain_pillar"),
-    )
+def compiled_from_json(text: bytes) -> Compiled:
+    """The `Compiled` that `as_json` made `text` of. Raises ValueError for anything else."""
+    import msgspec  # not in the sandbox
+
+    try:
+        return msgspec.json.decode(text, type=Compiled)
+    except msgspec.DecodeError as err:  # a wrong type is one, too
+        if not _SURROGATE.search(text):
+            raise ValueError(str(err)) from err
+    try:
+        return msgspec.convert(json.loads(text), Compiled)
+    except msgspec.ValidationError as err:
+        raise ValueError(str(err)) from err
 
 
 def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
@@ -161,6 +145,6 @@ def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
 
 
 def digest(value: Any) -> str:
-    """A short SHA-256 over plain data; the same for the same content."""
+    """A SHA-256 over plain data; the same for the same content."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -8,6 +8,7 @@ value does, and the result says that it did.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -66,6 +67,7 @@ _RULES: tuple[tuple[tuple[str, ...], Any], ...] = (
 )  # fmt: skip
 
 
+@functools.cache
 def runs(function: str) -> bool:
     """Whether Salt's own `function` is really called."""
     return any(fnmatch.fnmatchcase(function, pattern) for pattern in _RUN)

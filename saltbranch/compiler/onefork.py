@@ -11,42 +11,29 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import salt._logging
 import salt.loader
-import salt.utils.secret
 import salt.version
 
 from saltbranch import topfile
-from saltbranch.compiler import highstate, patches
-from saltbranch.compiler.masking import (
-    Mask,
-    leaves,
-    literals,
-    plain,
-    redact,
-    secrets_of,
-    spelled,
-    texts,
-)
-from saltbranch.compiler.patches import HOST
+from saltbranch.compiler import highstate, memory, patches
+from saltbranch.compiler.describing import Describer
+from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.masking import Mask, literals, plain, redact, secrets_of, spelled, texts
 from saltbranch.compiler.tracking import Tracker
 
-# What says where a chunk comes from, and what says nothing about the minion.
-_INTERNAL = ("state", "fun", "__id__", "__sls__", "__env__", "order", "__sls_included_from__",
-             "name_order", "__orchestration_jid__")  # fmt: skip
-# How Salt names its loaders (salt/loader/__init__.py): kind, tag, option with further folders.
-_LOADERS = (
-    ("modules", "module", None), ("states", "states", None), ("utils", "utils", "utils_dirs"),
-    ("renderers", "render", "render_dirs"), ("matchers", "matchers", None),
-    ("serializers", "serializers", None), ("pillar", "pillar", None), ("fileserver", "fileserver", None),
+# How Salt lists the folders of its loaders (salt/loader/__init__.py).
+_LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
+    ("modules", "module", {}), ("states", None, {}), ("matchers", None, {}), ("serializers", None, {}),
+    ("pillar", None, {}), ("fileserver", None, {}), ("renderers", "render", {"ext_type_dirs": "render_dirs"}),
+    ("utils", None, {"ext_type_dirs": "utils_dirs", "load_extensions": False}),
 )  # fmt: skip
-_REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
-_QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
+_CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
 _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
+_SLS = re.compile(r"(SLS '[^']*')")
 
 
 class Shop:
@@ -63,7 +50,8 @@ class Shop:
         logging.root.setLevel(100)
         for folder in ("code", "extmods", "run", "pki"):
             os.makedirs(f"{self.folders['cache']}/{folder}", exist_ok=True)
-        patches.install(f"{self.folders['cache']}/code")
+        memory.install(f"{self.folders['cache']}/code")
+        patches.install()
         HOST.kinds = job["inside"]
         HOST.deciphered = {n: base64.b64decode(t) for n, t in job["deciphered"].items()}
         self.base = highstate.base_options(self.folders, job["master"])
@@ -83,9 +71,9 @@ class Shop:
         base = copy.deepcopy(self.base)
         opts = {**highstate.minion_options(base, minion, folders), "module_dirs": []}
         highstate.compile_minion(opts, {})
-        for kind, tag, dirs in _LOADERS:
-            found = salt.loader._module_dirs(self.base, kind, tag, ext_type_dirs=dirs)
-            salt.loader.lazy.LazyLoader(found, self.base, tag=tag, pack={})
+        for kind, tag, options in _LOADERS:
+            found = salt.loader._module_dirs(self.base, kind, tag, **options)
+            salt.loader.lazy.LazyLoader(found, self.base, tag=tag or kind, pack={})
 
     def _lay_out(self, saltenv: str) -> None:
         """The minion's cache of files, as it would be with all of them in it."""
@@ -97,16 +85,16 @@ class Shop:
                 if not os.path.lexists(f"{folder}/{name}"):
                     os.symlink(f"{source}/{name}", f"{folder}/{name}")
 
-    def learn(self, modules: Mapping[str, str]) -> None:
-        """Load modules of Salt that a fork had use for, for the forks to come."""
-        patches.preload({str(k): str(v) for k, v in modules.items()})
-        patches.learn_templates(f"{self.folders['cache']}/code")
+    def learn(self, made: Mapping[str, Any]) -> None:
+        """Take in what a fork made for the first time, for the forks to come; see `memory`."""
+        modules = {str(k): str(v) for k, v in made["modules"].items()}
+        memory.learn(modules, list(map(str, made["patterns"])), f"{self.folders['cache']}/code")
 
     def compile(self, minion: Mapping[str, Any]) -> dict[str, Any]:
         """The result for one minion, as plain data. For a fork: it spoils this process."""
         begin = time.process_time()
         gc.disable()  # it would touch, and so copy, all memory that is shared with the worker
-        known = set(patches.LOADED)
+        known, patterns = set(memory.LOADED), len(memory.PATTERNS)
         inside = self.job["inside"]
         roots = {self.folders[kind]: inside[kind] for kind in ("states", "pillar")}
         roots.update({outside: inner for outside, inner in self.job["mapped"]})
@@ -118,19 +106,21 @@ class Shop:
         HOST.tracker, HOST.returns, HOST.grains = tracker, minion["returns"], minion["grains"]
         opts = highstate.minion_options(self.base, minion, self.folders)
         tracker.install()
-        salt.utils.secret.mask_pillar.set(False)
+        for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
+            tracker.listing(f"{inside['states']}/_{kind}")
+        patches.show_pillar()
         outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
         pillar = plain(outcome.pillar)
         secrets = secrets_of(
             [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
         )
-        describer = _Describer(self.folders, inside, self.mask, secrets, self.names)
+        describer = Describer(self.folders, inside, self.mask, secrets, self.names)
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
         words = spelled(secrets)
         more = spelled(secrets | self._literals()) if outcome.errors else words
-        errors = [redact(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
+        errors = [self._redacted(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
@@ -142,7 +132,10 @@ class Shop:
             "functions": sorted(HOST.custom),
             "reads": self._reads(tracker, secrets),
             "cpu": time.process_time() - begin,
-            "loaded": [{n: p for n, p in patches.LOADED.items() if n not in known}],
+            "made": {
+                "modules": {n: p for n, p in memory.LOADED.items() if n not in known},
+                "patterns": memory.PATTERNS[patterns:],
+            },
         }
         if self.job.get("plain"):
             result["low"] = plain(outcome.chunks)
@@ -192,8 +185,19 @@ class Shop:
             )
         return [*notes, *(f"code of the branch tried to {what}" for what in tried)]
 
+    def _redacted(self, error: str, words: frozenset[str]) -> str:
+        """`error` without values of the pillar; names of sls files of the tree stay."""
+        parts = _SLS.split(error)
+        parts[::2] = [redact(text, words) for text in parts[::2]]
+        parts[1::2] = [n if self._is_sls(n) else redact(n, words) for n in parts[1::2]]
+        return "".join(parts)
+
+    def _is_sls(self, text: str) -> bool:
+        name = text.partition("'")[2].rpartition(":")[2].rstrip("'").replace(".", "/")
+        return any(f"/{name}{end}" in self.names for end in (".sls", "/init.sls"))
+
     def _harmless(self) -> list[str]:
-        prefixes = [sys.prefix, sys.base_prefix, patches.BASE, self.folders["cache"], self.folders["tops"],
+        prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],
                     "/usr/", "/lib", "/dev/null", "/dev/urandom", "/proc/self", "/opt/saltbranch",
                     "/etc/localtime", "/etc/ld.so.cache"]  # fmt: skip
         return [*prefixes, *(p for p in sys.path if p.startswith("/"))]
@@ -232,160 +236,3 @@ def _answers(returns: Mapping[str, Any]) -> list[str]:
         if _ASKED_FOR_SECRETS.search(str(function))
         for text in texts(plain(answer))
     ]
-
-
-class _Describer:
-    """Low chunks as they leave the sandbox."""
-
-    def __init__(
-        self,
-        folders: Mapping[str, str],
-        inside: Mapping[str, str],
-        mask: Mask,
-        secrets: frozenset[str],
-        names: str,
-    ) -> None:
-        self.states = folders["states"]
-        self.inside = inside["states"]
-        self.mask = mask
-        self.secrets = secrets
-        self.names = names
-        self.hidden: list[str] = []
-        self.texts: dict[str, tuple[str, str]] = {}
-        self.closures: dict[str, tuple[str, ...]] = {}
-
-    def chunks(self, chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """All of them, under keys of their own: ``names:`` makes several with one ID."""
-        named = "\n".join(str(chunk.get("__id__")) for chunk in chunks)
-        words = (word for word in spelled(self.secrets) if word in named)
-        self.hidden = sorted(words, key=len, reverse=True)
-        found = [self._chunk(chunk) for chunk in chunks]
-        count: dict[str, int] = {}
-        for chunk in found:
-            count[chunk["key"]] = count.get(chunk["key"], 0) + 1
-        for chunk in found:
-            name = chunk.pop("name")
-            if count[chunk["key"]] > 1:
-                shown = chunk["arguments"].get("name")
-                chunk["key"] += f" #{shown}" if isinstance(shown, str) else f" #~{name[:8]}"
-        return found
-
-    def _chunk(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
-        """One chunk. The name is an argument like any other, for it may come from the pillar."""
-        sls = str(chunk.get("__sls__", ""))
-        path, source = self._source(sls)
-        arguments = {
-            str(name): self.mask.argument(plain(value), source, self.secrets)
-            for name, value in chunk.items()
-            if name not in _INTERNAL
-        }
-        place, order = _place(chunk.get("order"))
-        if order is not None:
-            arguments["order"] = self.mask.argument(order, source, self.secrets)
-        identity = str(chunk.get("__id__"))
-        return {
-            "key": f"{self._shown(identity, source)} | {chunk.get('state')}.{chunk.get('fun')}",
-            "name": self.mask.digest(plain(chunk.get("name"))),
-            "sls": sls,
-            "path": path,
-            "line": _line(source, identity),
-            "arguments": arguments,
-            "sources": sorted(self._sources(chunk)),
-            "place": place,
-        }
-
-    def _shown(self, identity: str, source: str) -> str:
-        """`identity` without values of the pillar that its sls file does not hold anyway; with a digest
-        instead, so that two of them stay two (see `lowdiff.nameless`).
-        """
-        if identity in source:
-            return identity
-        shown = redact(identity, (word for word in self.hidden if word not in source))
-        return shown if shown == identity else f"{shown} ~{self.mask.digest(identity)[:8]}"
-
-    def _source(self, sls: str) -> tuple[str, str]:
-        if sls not in self.texts:
-            self.texts[sls] = ("", "")
-            for end in (".sls", "/init.sls"):
-                path = f"{sls.replace('.', '/')}{end}"
-                text = self._text(path)
-                if text is not None:
-                    self.texts[sls] = (f"{self.inside}/{path}", text)
-                    break
-        return self.texts[sls]
-
-    def _text(self, path: str) -> str | None:
-        try:
-            with open(f"{self.states}/{path}", encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except OSError:
-            return None
-
-    def _sources(self, chunk: Mapping[str, Any]) -> set[str]:
-        found: set[str] = set()
-        is_template = chunk.get("template") == "jinja"
-        for _, value in leaves({k: plain(v) for k, v in chunk.items() if k not in _INTERNAL}):
-            for text in value if isinstance(value, list) else [value]:
-                if not isinstance(text, str) or not text.startswith("salt://"):
-                    continue
-                path = os.path.normpath(text[len("salt://") :].partition("?")[0].lstrip("|"))
-                if path.startswith(".."):
-                    continue
-                if chunk.get("fun") == "recurse" or os.path.isdir(f"{self.states}/{path}"):
-                    found.add(f"{path}/")
-                else:
-                    found.update(self._closure(path) if is_template else (path,))
-        # A source that is not there, named after a value of the pillar, has no content to compare.
-        return {
-            path
-            for path in found
-            if f"{self.inside}/{path}" in self.names or not any(s in path for s in self.secrets)
-        }
-
-    def _closure(self, path: str, depth: int = 0) -> tuple[str, ...]:
-        """`path` and the templates that it imports or includes, as far as they are named."""
-        if path in self.closures or depth > 20:
-            return self.closures.get(path, (path,))
-        self.closures[path] = (path,)
-        named = [
-            name
-            for tag in _REFERENCE.findall(self._text(path) or "")
-            for name in _QUOTED.findall(tag)
-        ]
-        found = {path}
-        for name in named:
-            base = os.path.dirname(path) if name.startswith(".") else ""
-            inner = os.path.normpath(os.path.join(base, name))
-            if not inner.startswith(("..", "/")):
-                found.update(self._closure(inner, depth + 1))
-        self.closures[path] = tuple(sorted(found))
-        return self.closures[path]
-
-
-# Salt numbers states from here on as they are written down, and adds the other to what is to be last
-# (salt/state.py, State.compile_high_data).
-_FIRST_PLACE, _LAST = 10_000, 1_000_000
-
-
-def _place(order: Any) -> tuple[float | None, int | str | None]:
-    """The place of a state as it is written down, or else what its `order:` says."""
-    if isinstance(order, bool) or not isinstance(order, (int, float)):
-        return None, None
-    if order >= _LAST:
-        return None, "last"
-    return (float(order), None) if order >= _FIRST_PLACE else (None, int(order))
-
-
-def _line(source: str, identity: str) -> int | None:
-    """The line of `source` where the state `identity` begins; None when it does not show."""
-    for number, line in enumerate(source.splitlines(), 1):
-        word = line.rstrip().removesuffix(":").strip("'\"")
-        if line[:1] not in (" ", "#", "") and line.rstrip().endswith(":") and word == identity:
-            return number
-    for number, line in enumerate(source.splitlines(), 1):
-        if line[:1] in (" ", "#", "") or "{{" not in line or not line.rstrip().endswith(":"):
-            continue
-        parts = _TEMPLATE.split(line.rstrip().removesuffix(":").strip("'\""))
-        if re.fullmatch(".*".join(map(re.escape, parts)), identity):
-            return number
-    return None

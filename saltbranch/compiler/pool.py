@@ -17,7 +17,8 @@ from saltbranch import topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.model import Compiled, Minion, compiled_from, failed
+from saltbranch.compiler.interpreter import Interpreter
+from saltbranch.compiler.model import Compiled, Minion, compiled_from_json, digest, failed
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
@@ -35,7 +36,7 @@ class Frame:
     groups: the minions of every saltenv. served: saltenv, folder that the master serves for it and
     the folder inside the repository that this is. master: the master's options that count (see
     `highstate.MASTER_OPTIONS`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
-    one minion.
+    one minion. python: whose Salt compiles; None for our own.
     """
 
     states_dir: str
@@ -47,6 +48,7 @@ class Frame:
     keys: Keys = field(default_factory=lambda: Keys(None))
     seconds: float = 60
     memory: int = 1024
+    python: Interpreter | None = None
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -61,16 +63,18 @@ class Frame:
         """The folders that are this tree for a minion of `saltenv`."""
         return [(outside, inside) for name, outside, inside in self.served if name == saltenv]
 
-    def fingerprint(self, saltenv: str, key: str) -> dict[str, Any]:
-        """What a result depends on beside the minion and the files."""
-        return {
+    def fingerprint(self, saltenv: str, key: str) -> str:
+        """Stands for what a result depends on beside the minion and the files."""
+        shared = {
             "dirs": self.dirs,
             "top": topfile.render_top(saltenv, self.groups),
             "served": self.served_as(saltenv),
             "master": dict(self.master),
             "salt": self.salt_version,
             "key": key,
+            **({"python": dataclasses.astuple(self.python)} if self.python else {}),
         }
+        return digest(shared)
 
 
 Progress = Callable[[int], None]
@@ -78,8 +82,9 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class Spent:
-    """What compiling took in all workers: CPU seconds, and the most memory of one of them (MiB)."""
+    """What compiling took: processes, their CPU seconds, and the most memory of one of them (MiB)."""
 
+    workers: int = 0
     cpu: float = 0.0
     memory: float = 0.0
 
@@ -104,44 +109,63 @@ def compile_fleet(
     progress: Progress | None = None,
     spent: Spent | None = None,
 ) -> dict[str, Compiled]:
-    """Every minion's result on `tree`, by minion id.
+    """Every minion's result on `tree`, by minion id; the rest is as in `compile_each`."""
+    results = compile_each(
+        frame, tree, minions, jobs=jobs, cache=cache, plain=plain, progress=progress, spent=spent
+    )
+    return {result.minion: result for result in results}
+
+
+def compile_each(
+    frame: Frame,
+    tree: Tree,
+    minions: Sequence[Minion],
+    *,
+    jobs: int,
+    cache: CompileCache,
+    plain: bool = False,
+    progress: Progress | None = None,
+    spent: Spent | None = None,
+) -> list[Compiled]:
+    """The results on `tree` in the order of `minions`, of which several may have one id.
 
     spent: added to. plain: with low chunks and pillar as Salt has them, secrets included.
     Raises SandboxError, GitError.
     """
-    done: dict[str, Compiled] = {}
+    done: dict[int, Compiled] = {}
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
-    bases = {m.id: base_of(m, prints[m.saltenv]) for m in minions}
-    for minion in minions:
-        kept = None if plain else cache.get(bases[minion.id], tree)
+    bases = [base_of(m, prints[m.saltenv]) for m in minions]
+    for number, base in enumerate(bases):
+        kept = None if plain else cache.get(base, tree)
         if kept:
-            done[minion.id] = dataclasses.replace(kept, cached=True)
+            done[number] = kept
     if progress:
         progress(len(done))
-    rest = [m for m in minions if m.id not in done]
-    if not rest:
-        return done
-    with _scratch(frame, tree, {m.saltenv for m in rest}) as folder:
-        texts = tree.deciphered
-        work = _Work(frame, confinement.find(), folder, cache.key(), texts, plain, spent or Spent())
-        with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-            for results in pool.map(work.compile, _shares(rest, jobs)):
-                for result in results:
-                    done[result.minion] = result
-                    if result.reads.files:
-                        cache.put(bases[result.minion], tree, result)
-                if progress:
-                    progress(len(results))
-    return done
+    rest = {n: m for n, m in enumerate(minions) if n not in done}
+    if rest:
+        with _scratch(frame, tree, {m.saltenv for m in rest.values()}) as folder:
+            key, texts = cache.key(), tree.deciphered
+            work = _Work(frame, confinement.find(), folder, key, texts, plain, spent or Spent())
+            shares = _shares(rest, jobs)
+            chosen = [[minions[n] for n in share] for share in shares]
+            with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+                for share, results in zip(shares, pool.map(work.compile, chosen), strict=True):
+                    for number, result in zip(share, results, strict=True):
+                        done[number] = result
+                        if result.reads.files:
+                            cache.put(bases[number], tree, result)
+                    if progress:
+                        progress(len(results))
+    return [done[number] for number in range(len(minions))]
 
 
-def _shares(minions: list[Minion], jobs: int) -> list[list[Minion]]:
+def _shares(minions: Mapping[int, Minion], jobs: int) -> list[list[int]]:
     """Each of one saltenv, for what the master serves at a path is different for the next."""
     workers = max(1, min(jobs, len(minions) // _FEWEST))
     size = max(1, min(_SHARE, -(-len(minions) // workers)))
     shares = []
-    for saltenv in dict.fromkeys(m.saltenv for m in minions):
-        own = [m for m in minions if m.saltenv == saltenv]
+    for saltenv in dict.fromkeys(m.saltenv for m in minions.values()):
+        own = [n for n, m in minions.items() if m.saltenv == saltenv]
         shares += [own[n : n + size] for n in range(0, len(own), size)]
     return shares
 
@@ -207,11 +231,14 @@ class _Work:
             where = confinement.folders(self.sandbox, scratch, tree, frame.dirs)
             who = confinement.new_identity()
             served = frame.served_as(minions[0].saltenv)
-            argv = confinement.command(self.sandbox, scratch, tree, frame.dirs, served, who)
+            argv = confinement.command(
+                self.sandbox, scratch, tree, frame.dirs, served, who, frame.python
+            )
             self._write_job(scratch, where, minions, who)
             limit = _START + len(minions) * (frame.seconds + 5)
             done = confinement.run(self.sandbox, argv, who, limit)
         lines = done.out.splitlines()
+        self.spent.workers += 1
         if len(lines) == len(minions) + 2:
             self.spent.add(lines[-1])
         # Once it answers, what it says besides may be a branch's.
@@ -266,12 +293,20 @@ def _results(lines: Sequence[bytes], minions: Sequence[Minion]) -> list[Compiled
     found: list[Compiled] = []
     for minion, line in zip(minions, lines, strict=False):
         try:
-            data = json.loads(line)
-            if data["minion"] != minion.id:
-                break
-            found.append(
-                failed(minion.id, str(data["broken"])) if "broken" in data else compiled_from(data)
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
+            result = _broken_or_none(line) or compiled_from_json(line)
+        except (ValueError, RecursionError):
             break
+        if result.minion != minion.id:
+            break
+        found.append(result)
     return found
+
+
+def _broken_or_none(line: bytes) -> Compiled | None:
+    """What the worker says of a minion whose fork gave no result."""
+    if b'"broken"' not in line[:1000]:
+        return None
+    data = json.loads(line)
+    if not isinstance(data, dict) or "broken" not in data:
+        return None
+    return failed(str(data.get("minion")), str(data["broken"]))

@@ -13,12 +13,12 @@ import itertools
 import os
 import pwd
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from saltbranch import proc
+from saltbranch.compiler.interpreter import Interpreter, own
 from saltbranch.errors import SaltbranchError
 
 Kind = Literal["bubblewrap", "user"]
@@ -82,7 +82,7 @@ def find() -> Sandbox:
     )
     if problem := _problem(Sandbox("user", warning)):
         raise SandboxError(
-            f"cannot compile: {why}, and another user cannot run {sys.executable}: {problem}",
+            f"cannot compile: {why}, and another user cannot run {own().executable}: {problem}",
             hint=INSTALL,
         )
     return Sandbox("user", warning)
@@ -101,9 +101,24 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def _problem(sandbox: Sandbox) -> str | None:
+@functools.cache
+def check_other(python: Interpreter) -> None:
+    """Raise SandboxError when `python`, another than our own, does not work in a sandbox here."""
+    if find().kind != "bubblewrap":
+        raise SandboxError(
+            f"cannot compile with {python.executable}: only bubblewrap keeps its Salt apart from ours",
+            hint=INSTALL,
+        )
+    if problem := _problem(Sandbox("bubblewrap"), python):
+        raise SandboxError(
+            f"cannot compile: {python.executable} does not run in a sandbox here: {problem}",
+            hint="every user must be able to read its folders",
+        )
+
+
+def _problem(sandbox: Sandbox, python: Interpreter | None = None) -> str | None:
     """Why nothing can be run in `sandbox`, in the last words of what was tried."""
-    argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], [], new_identity())
+    argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], [], new_identity(), python)
     done = proc.run(argv, _ENVIRONMENT, timeout=60)
     if done.code == 0:
         return None
@@ -140,10 +155,12 @@ def command(
     dirs: Mapping[str, str],
     mapped: Sequence[tuple[str, str]],
     identity: Identity,
+    python: Interpreter | None = None,
 ) -> list[str]:
     """The command that runs the worker on the job in ``scratch/job``.
 
     mapped: folders that the master serves, each with the folder inside the tree that stands for it.
+    python: another one than our own.
     """
     where = folders(sandbox, scratch, tree, dirs)
     binds = [
@@ -154,7 +171,7 @@ def command(
         *((f"{tree}/{inside}", outside) for outside, inside in mapped),
     ]
     code = "from saltbranch.compiler import worker; worker.main()"
-    return _argv(sandbox, code, [where.job], binds, identity)
+    return _argv(sandbox, code, [where.job], binds, identity, python)
 
 
 def run(sandbox: Sandbox, argv: list[str], who: Identity, timeout: float) -> proc.Finished:
@@ -169,7 +186,7 @@ def run(sandbox: Sandbox, argv: list[str], who: Identity, timeout: float) -> pro
 def _end_all(who: Identity) -> None:
     """End every process of the user at once, as that user: none can fork away meanwhile (kill(2))."""
     code = f"import os; os.setresuid({who.uid}, {who.uid}, {who.uid}); os.kill(-1, 9)"
-    proc.run([sys.executable, "-I", "-S", "-c", code], _ENVIRONMENT, timeout=60)
+    proc.run([own().executable, "-I", "-S", "-c", code], _ENVIRONMENT, timeout=60)
 
 
 def _argv(
@@ -178,7 +195,9 @@ def _argv(
     arguments: list[str],
     binds: Sequence[tuple[str, str]],
     identity: Identity,
+    python: Interpreter | None,
 ) -> list[str]:
+    python = python or own()
     confined = sandbox.kind == "bubblewrap"
     home = _HOME if confined else os.path.dirname(_PACKAGE)
     who = f"{identity.uid}, {identity.gid}, {_PROCESSES}"
@@ -187,8 +206,8 @@ def _argv(
         f" from saltbranch.compiler import launch; launch.drop({who}); {code}"
     )
     # -I: nothing of the environment, nothing from the current folder.
-    inner = [sys.executable, "-I", "-B", "-c", boot, home, *arguments]
-    return [*_bubblewrap(binds), "--", *inner] if confined else inner
+    inner = [python.executable, "-I", "-B", "-c", boot, home, *arguments]
+    return [*_bubblewrap(binds, python), "--", *inner] if confined else inner
 
 
 def new_identity() -> Identity:
@@ -215,7 +234,7 @@ def _running_users() -> set[int]:
     return found
 
 
-def _bubblewrap(binds: Sequence[tuple[str, str]]) -> list[str]:
+def _bubblewrap(binds: Sequence[tuple[str, str]], python: Interpreter) -> list[str]:
     program = shutil.which("bwrap") or "bwrap"
     argv = [
         program, *_namespaces(), "--die-with-parent", "--new-session", "--hostname", "minion",
@@ -223,7 +242,7 @@ def _bubblewrap(binds: Sequence[tuple[str, str]]) -> list[str]:
         "--proc", "/proc", "--dev", "/dev",
         "--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", "/tmp",
     ]  # fmt: skip
-    mounts = [(path, path) for path in _programs()]
+    mounts = [(path, path) for path in python.folders]
     mounts += [(_PACKAGE, f"{_HOME}/saltbranch"), *binds]
     for name in ("/etc/ld.so.cache", "/etc/localtime"):
         if os.path.exists(name):
@@ -259,18 +278,3 @@ def _parents(paths: Sequence[str]) -> list[str]:
         while (path := os.path.dirname(path)) != "/":
             found.add(path)
     return sorted(found)
-
-
-def _programs() -> list[str]:
-    """The folders that Python and its libraries are in, outermost ones only."""
-    wanted = [
-        "/usr",
-        *(f"/{n}" for n in ("lib", "lib64", "bin", "sbin") if not os.path.islink(f"/{n}")),
-    ]
-    wanted += [sys.prefix, sys.base_prefix, sys.exec_prefix]
-    wanted += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    found: list[str] = []
-    for path in sorted({os.path.abspath(p) for p in wanted if os.path.isdir(p)}, key=len):
-        if path != "/" and not any(path == f or path.startswith(f"{f}/") for f in found):
-            found.append(path)
-    return found

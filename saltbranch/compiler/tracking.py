@@ -44,6 +44,7 @@ class Tracker:
         self._refused = tuple(refused)
         self._roots = sorted(roots.items(), key=lambda pair: -len(pair[0]))
         self._harmless = tuple(harmless)
+        self._known: dict[str, str | None] = {}
         self._files: set[str] = set()
         self._globs: set[tuple[str, str]] = set()
         self._listings: set[str] = set()
@@ -120,13 +121,19 @@ class Tracker:
 
     def _inside(self, path: Any) -> str | None:
         """The path inside the repository; None when it is elsewhere."""
-        path = _absolute(path)
-        if path is None:
+        if isinstance(path, str) and path in self._known:
+            return self._known[path]
+        name = _absolute(path)
+        if name is None:
             return None
+        found = None
         for folder, inside in self._roots:
-            if path == folder or path.startswith(f"{folder}/"):
-                return f"{inside}{path[len(folder) :]}"
-        return None
+            if name == folder or name.startswith(f"{folder}/"):
+                found = f"{inside}{name[len(folder) :]}"
+                break
+        if isinstance(path, str) and path.startswith("/"):
+            self._known[path] = found
+        return found
 
     def _looked_for(self, path: Any) -> None:
         if self.active and not self._paused and (inside := self._inside(path)) is not None:

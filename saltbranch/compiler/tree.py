@@ -88,6 +88,7 @@ class Tree:
         prefix = f"{folder.rstrip('/')}/"
         return [path for path in self.entries if path.startswith(prefix)]
 
+    @functools.cache  # noqa: B019 - a tree lives as long as one run
     def source(self, path: str) -> str | None:
         """Stands for the content of a file, or of a folder when `path` ends with a slash."""
         if not path.endswith("/"):
@@ -95,7 +96,7 @@ class Tree:
         inner = sorted((p, self.entries[p]) for p in self.below(path))
         return digest(inner) if inner else None
 
-    @functools.cache  # noqa: B019 - a tree lives as long as one run
+    @functools.cache  # noqa: B019
     def listing(self, folder: str) -> str:
         """Stands for the names below `folder`."""
         return digest([self.links and self.digest, sorted(self.below(folder))])

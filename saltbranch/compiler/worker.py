@@ -42,8 +42,8 @@ def main() -> None:
         gc.freeze()
         for number, minion in enumerate(job["minions"]):
             result = _in_a_fork(shop, minion, job)
-            for loaded in result.pop("loaded", ()) if isinstance(result, dict) else ():
-                shop.learn(loaded)
+            if made := result.pop("made", None):
+                shop.learn(made)
             _say(out, result)
             if not number % 8:
                 gc.freeze()

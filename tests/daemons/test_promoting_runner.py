@@ -14,7 +14,7 @@ from tests.git.site import Journal, Site
 
 FUNCTIONS = {
     "sync", "status", "explain", "doctor",
-    "promote", "hold", "unhold", "rollback", "why_not", "history", "where",
+    "promote", "hold", "unhold", "rollback", "why_not", "history", "where", "diff",
 }  # fmt: skip
 
 
@@ -127,6 +127,37 @@ def test_a_promotion_that_waits_for_a_pull_request_is_no_event(
     (branch,) = (name for name in heads(site) if name.startswith("refs/heads/promote/stage/"))
     assert heads(site)[branch] == done["new"]
     assert site.remote.head("stage") == stage
+
+
+def test_diff_and_promote_compile_the_same(site: Site, call: Call) -> None:
+    fleet = site.folder / "fleet"
+    fleet.mkdir()
+    (fleet / "stage1.yaml").write_text("grains: {kernel: Linux, os: Debian, os_family: Debian}\n")
+    site.configure(fleet=str(fleet))
+    states = {
+        "salt/top.sls": "base:\n  '*': [new]\n",
+        "salt/new.sls": "new:\n  test.nop: []\n",
+    }
+    site.remote.commit("develop", states)
+    site.sync_well()
+    old = heads(site)
+
+    compared = call("diff", "stage")
+    plan = call("promote", "stage", "plan=True")
+    without = call("promote", "stage", "plan=True", "diff=False")
+    nobody = call("diff", "stage", "minions=web*")
+    other = call("promote", "stage", "reviewed=abcdef")
+    assert heads(site) == old
+    done = call("promote", "stage", f"reviewed={compared['digest']}")
+    told = call("history", "stage", "limit=1")
+
+    assert codes(compared, plan, without, nobody, other, done) == [3, 3, 3, 2, 4, 0]
+    assert compared["minions"]["stage1"]["states"]["added"] == ["new | test.nop"]
+    assert plan["diff"]["digest"] == compared["digest"]
+    assert plan["diff"]["minions"]["changed"] == 1
+    assert (without["diff"], bool(without["diff_missing"])) == (None, True)
+    assert "what was reviewed is abcdef" in other["error"]
+    assert told["entries"][0]["diff_digest"] == compared["digest"]
 
 
 def test_a_rollback_and_what_is_told_of_it_afterwards(site: Site, call: Call) -> None:

@@ -16,7 +16,7 @@ import yaml
 from saltbranch import saltmaster
 from saltbranch.actions.install import install
 from saltbranch.demo.cluster import Answer
-from saltbranch.timer import SCHEDULE_JOB, SCHEDULE_NAME, Kind
+from saltbranch.timer import SYNC, Kind
 from tests.daemons.running import HOOK, Master
 from tests.git.site import BRANCHES, Ran, Site, build_template
 
@@ -367,10 +367,10 @@ def test_a_reactor_that_is_told_of_a_commit_too_early_waits_for_it(master: Maste
 def scheduled(master: Master) -> Iterator[Path]:
     """The master's own schedule, as installed, with seconds in the place of its minutes."""
     result = install(Kind.SCHEDULE, str(master.site.config), minutes=1)
-    path = master.site.master_config.parent / SCHEDULE_NAME
+    path = master.site.master_config.parent / SYNC.schedule_file
     assert [file.path for file in result.files] == [str(path)]
     options = yaml.safe_load(path.read_text())
-    job = options["schedule"][SCHEDULE_JOB]
+    job = options["schedule"][SYNC.job]
     assert job.pop("minutes") == 1
     job["seconds"] = 2
     path.write_text(yaml.safe_dump(options))

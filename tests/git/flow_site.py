@@ -40,11 +40,12 @@ class FlowTemplate:
 def base_model() -> dict[str, Any]:
     """The saltbranch.yaml of the production branch, as data."""
     return {
+        "salt_config": "/nonexistent/no-master-here",
         "saltenvs": {
             "test": {"branch": "develop", "minions": ["test*"]},
             "stage": {"branch": "stage", "minions": ["stage*"], "promote_from": "test"},
             "prod": {"branch": "master", "minions": ["prod*"], "promote_from": "stage"},
-        }
+        },
     }
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from saltbranch import tree
-from saltbranch.actions.check import check, fleet, open_place, resolve, state_tests, static
-from saltbranch.checks.compiled import Compiled
+from saltbranch.actions.check import check
+from saltbranch.actions.checkplace import open_place, resolve
 from saltbranch.errors import GitError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Link, Remote, Submodule
@@ -177,34 +177,15 @@ def test_allowed_findings_do_not_count(site: Site) -> None:
     assert code == 0 and ref["allowed"] == 1
 
 
-def test_state_tests_meet_the_compiler_through_one_function(site: Site) -> None:
-    text = "app is there:\n  must: [test.nop]\n"
-    push(site, "develop", {"tests/app.yaml": text, "tests/bad.yaml": "a: b", "tests/x.py": "x = ("})
-    asked = []
-
-    def compile_all(commit: str, tests: Any) -> list[Compiled]:
-        asked.append((commit, [test.title for test in tests]))
-        return [Compiled() for _ in tests]
-
-    result = check(str(site.config), ["develop"], sources=(static, state_tests(compile_all)))
-    assert asked == [(site.remote.head("develop"), ["app is there"])]
-    found = {(f.file, f.line, f.rule) for f in result.refs[0].findings}
-    assert {("tests/app.yaml", 2, "state-test"), ("tests/bad.yaml", 1, "test-file")} <= found
-
-
-def test_the_fleet_meets_the_compiler_through_one_function(site: Site) -> None:
-    def compile_all(_commit: str, minions: Any) -> dict[str, Compiled]:
-        answers = [Compiled(error="no sls", file="salt/x.sls", line=3), Compiled(), None]
-        answers += [Compiled([{"state": "test", "fun": "nop"}])]
-        return {m: a for m, a in zip(minions, answers, strict=True) if a is not None}
-
-    source = fleet(["a", "b", "c", "d"], compile_all)
-    result = check(str(site.config), ["develop"], sources=(source,))
-    assert {(f.file, f.line, f.severity, f.message) for f in result.refs[0].findings} == {
-        ("salt/x.sls", 3, "error", "a: no sls"),
-        ("salt/top.sls", 0, "warning", "b: the highstate is empty"),
-        ("salt/top.sls", 0, "error", "c: the compiler gave no answer"),
-    }
+def test_files_of_state_tests_are_read_wherever_nothing_is_compiled(site: Site) -> None:
+    push(site, "develop", {
+        "tests/app.yaml": "app is there:\n  must: [test.nop]\n",
+        "tests/bad.yaml": "a: b",
+        "tests/x.py": "x = (",
+    })  # fmt: skip
+    (result,) = check(str(site.config), ["develop"]).refs
+    assert result.tests == 1
+    assert ("tests/bad.yaml", 1, "test-file") in {(f.file, f.line, f.rule) for f in result.findings}
 
 
 def test_in_a_clone_the_work_tree_is_checked_unless_a_ref_is_named(

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def schedule_file(site: Site) -> Path:
 
 def paths_of(kind: Kind, site: Site) -> list[str]:
     return {
-        Kind.CRON: [timer.CRON_FILE],
-        Kind.SYSTEMD: [timer.SERVICE_FILE, timer.TIMER_FILE],
+        Kind.CRON: [timer.SYNC.cron_file],
+        Kind.SYSTEMD: [timer.SYNC.service_file, timer.SYNC.timer_file],
         Kind.SCHEDULE: [str(schedule_file(site))],
     }[kind]
 
@@ -80,6 +81,14 @@ def paths_of(kind: Kind, site: Site) -> list[str]:
 def installed(image: Path) -> dict[str, str]:
     found = [path for path in image.rglob("*") if path.is_file()]
     return {f"/{path.relative_to(image)}": path.read_text() for path in found}
+
+
+def nightly_paths(kind: Kind, site: Site) -> list[str]:
+    return {
+        Kind.CRON: [timer.CHECK.cron_file],
+        Kind.SYSTEMD: [timer.CHECK.service_file, timer.CHECK.timer_file],
+        Kind.SCHEDULE: [str(site.master_config.parent / timer.CHECK.schedule_file)],
+    }[kind]
 
 
 # What is written, and what is not
@@ -177,7 +186,7 @@ def test_command_that_needs_this_environment_is_refused(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = site.folder / "cron.d" / "saltbranch"
-    monkeypatch.setattr(timer, "CRON_FILE", str(path))
+    monkeypatch.setattr(timer, "SYNC", replace(timer.SYNC, cron_file=str(path)))
     monkeypatch.setenv("SALTBRANCH_TEST", "here")
     argv = ["/bin/sh", "-c", 'test "$SALTBRANCH_TEST" || { echo lost >&2; exit 9; }']
     with pytest.raises(SaltbranchError, match="does not start in a plain environment:\n  lost"):
@@ -204,9 +213,9 @@ def test_command_is_the_script_beside_python_or_the_module(
 def test_owner_of_the_root_runs_the_sync(served: Site, image: Path) -> None:
     install(Kind.SYSTEMD, str(served.config), directory=str(image))
     owner = pwd.getpwuid(served.root.stat().st_uid).pw_name
-    assert f"\nUser={owner}\n" in installed(image)[timer.SERVICE_FILE]
+    assert f"\nUser={owner}\n" in installed(image)[timer.SYNC.service_file]
     install(Kind.SYSTEMD, str(served.config), directory=str(image), user="deploy")
-    assert "\nUser=deploy\n" in installed(image)[timer.SERVICE_FILE]
+    assert "\nUser=deploy\n" in installed(image)[timer.SYNC.service_file]
 
 
 @pytest.mark.parametrize("user", ["no such user", "-x", "", "a\nb", "root:root"])
@@ -230,12 +239,129 @@ def test_user_who_does_not_own_the_root_is_refused(served: Site, kind: Kind) -> 
         install(kind, str(served.config), user=user, plan=True)
 
 
+# The nightly check
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_nightly_check_stands_beside_the_sync(site: Site, image: Path, kind: Kind) -> None:
+    options = {"directory": str(image)}
+    install(kind, str(site.config), **options)
+    before = installed(image)
+    result = install(kind, str(site.config), **options, night=True)
+    more = [f"{image}{path}" for path in nightly_paths(kind, site)]
+    assert [f.path for f in result.files] == more and result.changed
+    assert {p: t for p, t in installed(image).items() if p in before} == before
+    assert not install(kind, str(site.config), **options, night=True).changed
+    gone = uninstall(kind, str(site.config), directory=str(image))
+    assert [f.path for f in gone.files if f.state == "removed"] == [
+        f"{image}{path}" for path in (*paths_of(kind, site), *nightly_paths(kind, site))
+    ]
+    assert installed(image) == {}
+
+
+def test_the_nightly_line_of_cron_speaks_only_of_findings(
+    served: Site, image: Path, command: list[str]
+) -> None:
+    install(Kind.CRON, str(served.config), directory=str(image), command=command, night=True)
+    assert run_cron_line(image, timer.CHECK.cron_file) == Ran(0, "", "")
+    served.remote.commit("develop", {"salt/app/init.sls": "app:\n  test.nix: []\n"})
+    served.sync_well()
+    ran = run_cron_line(image, timer.CHECK.cron_file)
+    assert (ran.code, ran.err) == (3, "")
+    assert "salt/app/init.sls:2: error unknown-state-function" in ran.out
+
+
+@as_root
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not here")
+def test_the_nightly_check_compiles_in_the_sandbox_of_its_service(
+    served: Site, image: Path, command: list[str]
+) -> None:
+    """The unit's words, file system and network, without systemd, which takes no rights from it."""
+    fleet = served.folder / "fleet"
+    fleet.mkdir()
+    (fleet / "test1.yaml").write_text("grains: {os_family: Debian, kernel: Linux}\n")
+    served.configure(fleet="fleet")
+    served.remote.commit("develop", {"salt/app/init.sls": "{{ raise('compiled') }}\n"})
+    served.sync_well()
+    install(Kind.SYSTEMD, str(served.config), directory=str(image), command=command, night=True)
+    service = installed(image)[timer.CHECK.service_file]
+    sandbox = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-net"]
+    sandbox += ["--cap-add", "ALL", "--tmpfs", "/run", "--tmpfs", "/var/cache"]
+    kept = served.folder.parents[-2]  # all of this test lies in /tmp
+    sandbox += ["--tmpfs", str(kept), "--ro-bind", str(served.folder), str(served.folder)]
+    if not PROJECT.is_relative_to(served.folder) and PROJECT.is_relative_to(kept):
+        sandbox += ["--ro-bind", str(PROJECT), str(PROJECT)]
+    for word in unit_values(service, "ReadWritePaths"):
+        path = word.removeprefix("-")
+        if path != "/tmp":
+            sandbox += ["--bind", path, path]
+    environment = dict(word.split("=", 1) for word in unit_values(service, "Environment"))
+    done = subprocess.run(
+        [*sandbox, *unit_values(service, "ExecStart")],
+        env={"HOME": "/root", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "error compile test1: Jinja error: compiled" in done.stdout
+    assert (served.root / "state" / "compiled" / "key").exists()
+
+
+def test_systemd_is_told_of_the_nightly_check(
+    served: Site, systemd: Systemd, command: list[str]
+) -> None:
+    done = install(Kind.SYSTEMD, str(served.config), command=command, night=True)
+    assert done.commands[1:] == (
+        "systemctl enable saltbranch-check.timer",
+        "systemctl restart saltbranch-check.timer",
+    )
+    systemd.told()
+    uninstall(Kind.SYSTEMD, None)
+    assert systemd.told() == ["disable --now saltbranch-check.timer", "daemon-reload"]
+
+
+def test_two_nightly_checks_are_one_too_many(site: Site, image: Path) -> None:
+    install(Kind.SCHEDULE, str(site.config), directory=str(image), night=True)
+    schedule = Path(nightly_paths(Kind.SCHEDULE, site)[0])
+    schedule.parent.mkdir(parents=True)
+    schedule.write_text(below(image, schedule).read_text())
+    left = install(Kind.CRON, str(site.config), night=True, plan=True).left
+    assert (
+        "schedule runs the nightly check, too; one is enough: saltbranch uninstall schedule" in left
+    )
+
+
+def test_salts_scheduler_takes_the_nightly_job(master: Site) -> None:
+    install(Kind.SCHEDULE, str(master.config), night=True)
+    opts = dict(salt.config.master_config(str(master.salt_config)))
+    opts["schedule"] = {name: dict(job) for name, job in opts["schedule"].items()}
+    job = opts["schedule"]["saltbranch-check"]
+    assert dict(job["kwargs"]) == {"config": str(master.config)}
+    job["dry_run"] = True
+    scheduler = salt.utils.schedule.Schedule(
+        opts, salt.loader.runner(opts), returners={}, new_instance=True
+    )
+    day = datetime.datetime.now().replace(hour=0, minute=0, second=30, microsecond=0)
+    day += datetime.timedelta(days=1)
+    minutes = [day + datetime.timedelta(minutes=n) for n in range(24 * 60)]
+    runs = [f"{when:%H:%M}" for when in minutes if scheduler.eval(now=when)]
+    assert "_error" not in job and len(runs) <= 1
+
+
+def test_every_is_no_option_of_the_nightly_check(site: Site) -> None:
+    words = ["install", "cron", "--config", str(site.config), "--nightly", "--print"]
+    assert site.run_here(*words, "--every", "10").code == 2
+    ran = site.run_here(*words)
+    assert ran.code == 0 and " check --all --quiet --config " in ran.out
+
+
 # cron
 
 
-def run_cron_line(image: Path) -> Ran:
+def run_cron_line(image: Path, name: str = timer.SYNC.cron_file) -> Ran:
     """Do what cron does with the file: its environment, its rules for %."""
-    lines = installed(image)[timer.CRON_FILE].splitlines()
+    lines = installed(image)[name].splitlines()
     entry = next(line for line in lines if " * * * " in line)
     text = entry.split(None, 6)[6]
     assert not re.search(r"(?<!\\)%", text)
@@ -291,7 +417,7 @@ def test_sync_works_in_the_sandbox_of_the_service(
     served.salt_config.write_text(f"root_dir: {served.folder}\ncachedir: cache\n")
     served.sync_well()
     install(Kind.SYSTEMD, str(served.config), directory=str(image), command=command)
-    service = installed(image)[timer.SERVICE_FILE]
+    service = installed(image)[timer.SYNC.service_file]
     sandbox = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--cap-drop", "ALL"]
     for capability in unit_values(service, "CapabilityBoundingSet"):
         sandbox += ["--cap-add", capability]
@@ -362,8 +488,11 @@ def systemd(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> Sys
     monkeypatch.setattr(installing, "SYSTEMD_RUNS", str(fake.runs))
     monkeypatch.setenv("PATH", fake.path)
     monkeypatch.setattr(proc, "_paths", {})  # where programs were found with the other PATH
-    for name in ("SERVICE_FILE", "TIMER_FILE"):
-        monkeypatch.setattr(timer, name, f"{image}{getattr(timer, name)}")
+    for name in ("SYNC", "CHECK"):
+        names: timer.Names = getattr(timer, name)
+        service, clock = f"{image}{names.service_file}", f"{image}{names.timer_file}"
+        moved = replace(names, service_file=service, timer_file=clock)
+        monkeypatch.setattr(timer, name, moved)
     return fake
 
 
@@ -371,7 +500,7 @@ def test_systemd_is_told_what_is_new(served: Site, systemd: Systemd, command: li
     config = str(served.config)
     planned = install(Kind.SYSTEMD, config, command=command, plan=True)
     assert planned.exit_code == 3
-    assert (systemd.told(), Path(timer.TIMER_FILE).exists()) == ([], False)
+    assert (systemd.told(), Path(timer.SYNC.timer_file).exists()) == ([], False)
 
     done = install(Kind.SYSTEMD, config, command=command)
     assert done.commands == planned.commands
@@ -414,8 +543,8 @@ def test_uninstall_stops_the_timer_first(
     systemd.told()
     uninstall(Kind.SYSTEMD, None)
     assert systemd.told() == ["disable --now saltbranch-sync.timer", "daemon-reload"]
-    assert not Path(timer.SERVICE_FILE).exists()
-    assert not Path(timer.TIMER_FILE).exists()
+    assert not Path(timer.SYNC.service_file).exists()
+    assert not Path(timer.SYNC.timer_file).exists()
     uninstall(Kind.SYSTEMD, None)
     assert systemd.told() == []
 
@@ -434,7 +563,7 @@ def test_two_timers_are_one_too_many(
     site: Site, systemd: Systemd, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cron = site.folder / "cron.d" / "saltbranch"
-    monkeypatch.setattr(timer, "CRON_FILE", str(cron))
+    monkeypatch.setattr(timer, "SYNC", replace(timer.SYNC, cron_file=str(cron)))
     install(Kind.CRON, str(site.config), command=command)
     left = install(Kind.SYSTEMD, str(site.config), command=command).left
     assert left == (
@@ -550,17 +679,17 @@ def test_running_master_must_be_restarted(master: Site) -> None:
 def test_print_writes_the_file_and_nothing_else(site: Site, image: Path) -> None:
     ran = site.run("install", "cron", "--print", "--every", "1h")
     install(Kind.CRON, str(site.config), minutes=60, directory=str(image))
-    assert (ran.code, ran.out) == (0, installed(image)[timer.CRON_FILE])
+    assert (ran.code, ran.out) == (0, installed(image)[timer.SYNC.cron_file])
 
     ran = site.run("install", "systemd", "--print")
     install(Kind.SYSTEMD, str(site.config), directory=str(image))
     texts = installed(image)
-    service, timer_file = timer.SERVICE_FILE, timer.TIMER_FILE
+    service, timer_file = timer.SYNC.service_file, timer.SYNC.timer_file
     assert ran.out == f"# {service}\n{texts[service]}\n# {timer_file}\n{texts[timer_file]}"
 
 
 def test_command_line_says_what_it_did(site: Site, image: Path) -> None:
-    path = f"{image}{timer.CRON_FILE}"
+    path = f"{image}{timer.SYNC.cron_file}"
     below_image = ("cron", "--directory", str(image))
     assert site.run("install", *below_image, "--plan") == Ran(3, f"would write {path}\n", "")
     assert not image.exists()

@@ -105,6 +105,8 @@ def test_the_plan_as_json_is_complete(flow: FlowSite) -> None:
         "lifts_hold": False,
         "hold_moves_to": None,
         "via_branch": False,
+        "diff": None,
+        "diff_missing": "fleet: cache, and there is no salt-master here (/nonexistent/no-master-here)",
         "notes": [],
     }
 

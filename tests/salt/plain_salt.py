@@ -8,16 +8,21 @@ import salt._logging
 import salt.config
 import salt.pillar
 import salt.state
-import salt.utils.secret
 
 from saltbranch.compiler.masking import plain
+
+try:
+    from salt.utils.secret import mask_pillar
+except ImportError:  # before Salt 3008
+    mask_pillar = None
 
 
 def main() -> None:
     """Print what becomes of each configuration folder named on the command line."""
     salt._logging.shutdown_temp_handler()
     logging.disable(logging.CRITICAL)
-    salt.utils.secret.mask_pillar.set(False)
+    if mask_pillar is not None:
+        mask_pillar.set(False)
     found = {}
     for folder in sys.argv[1:]:
         opts = salt.config.minion_config(f"{folder}/minion")

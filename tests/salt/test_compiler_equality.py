@@ -214,3 +214,16 @@ def test_cached_results_are_the_fresh_ones_whatever_is_edited(tmp_path: Path) ->
             assert kept[who.id].pillar == fresh[who.id].pillar
             assert kept[who.id].errors == fresh[who.id].errors
     assert hits > 0
+
+
+def test_a_custom_module_that_appears_is_noticed(tmp_path: Path) -> None:
+    """The highstate asked for a function that was not there: no file says so, only a listing does."""
+    lab = Lab(tmp_path, {"salt/top.sls": b"base:\n  '*':\n    - one\n", "pillar/top.sls": b"{}\n"})
+    asks = b"{{ salt['later.value']() if 'later.value' in salt else 'none' }}:\n  test.nop\n"
+    lab.commit({"salt/one.sls": asks, "salt/_modules/other.py": b"def value():\n    return 1\n"})
+    cache, who = CompileCache(str(tmp_path / "cache")), minion("web1")
+    assert lab.one(who, cache=cache, plain=False).chunks[0].key == "none | test.nop"
+    lab.commit({"salt/_modules/later.py": b"def value():\n    return 'there'\n"})
+    after = lab.one(who, cache=cache, plain=False)
+    assert not after.cached
+    assert after.chunks[0].key == "there | test.nop"

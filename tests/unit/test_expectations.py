@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from saltbranch.checks.compiled import Compiled
-from saltbranch.checks.expectations import StateTest, judge, parse, run
+from saltbranch.checks.expectations import StateTest, judge, parse
+from saltbranch.compiler.model import Compiled, failed
 
 CHUNKS = [
     {"state": "pkg", "fun": "installed", "__id__": "nginx", "name": "nginx", "__sls__": "web"},
@@ -16,6 +16,7 @@ CHUNKS = [
         "__sls__": "web", "mode": "0644", "contents": "hunter2",
     },
 ]  # fmt: skip
+COMPILED = Compiled("m", "ok", low=CHUNKS)
 
 
 def one(body: str) -> StateTest:
@@ -35,9 +36,8 @@ def one(body: str) -> StateTest:
     ],
 )
 def test_what_is_there_satisfies_must_and_breaks_must_not(expectation: str) -> None:
-    compiled = Compiled(CHUNKS)
-    assert list(judge(one(f"  must:\n  - {expectation}\n"), compiled)) == []
-    (found,) = judge(one(f"  must_not:\n  - {expectation}\n"), compiled)
+    assert list(judge(one(f"  must:\n  - {expectation}\n"), COMPILED)) == []
+    (found,) = judge(one(f"  must_not:\n  - {expectation}\n"), COMPILED)
     assert (found.file, found.line, found.rule) == ("tests/web.yaml", 3, "state-test")
 
 
@@ -53,33 +53,38 @@ def test_what_is_there_satisfies_must_and_breaks_must_not(expectation: str) -> N
     ],
 )
 def test_what_is_not_there_breaks_must_and_satisfies_must_not(expectation: str) -> None:
-    compiled = Compiled(CHUNKS)
-    assert list(judge(one(f"  must_not:\n  - {expectation}\n"), compiled)) == []
-    (found,) = judge(one(f"  must:\n  - {expectation}\n"), compiled)
+    assert list(judge(one(f"  must_not:\n  - {expectation}\n"), COMPILED)) == []
+    (found,) = judge(one(f"  must:\n  - {expectation}\n"), COMPILED)
     assert found.line == 3
 
 
 def test_a_difference_names_the_argument_and_no_value() -> None:
     test = one("  must:\n  - {id: conf, arguments: {contents: s3cret, mode: '0644'}}\n")
-    (found,) = judge(test, Compiled(CHUNKS))
+    (found,) = judge(test, COMPILED)
     assert found.fix == "it is there, but differs in: contents"
     assert "hunter2" not in repr(found) and "s3cret" not in repr(found)
 
 
 def test_what_cannot_be_compiled_satisfies_nothing() -> None:
     test = one("  must_not:\n  - pkg.removed\n")
-    (found,) = judge(test, Compiled(error="no top file"))
+    (found,) = judge(test, failed("m", "no top file"))
     assert "no top file" in found.message
 
 
-def test_every_test_is_compiled_and_judged() -> None:
-    tests, _ = parse("tests/x.yaml", "a: {must: [pkg.installed]}\nb: {must: [pkg.removed]}\n")
+def test_what_must_fail_has_to_fail_and_with_that_error() -> None:
+    test = one('  fails: "a role is needed"\n')
+    right, other = (failed("m", f"Jinja error: {why}") for why in ("a role is needed", "no"))
+    assert list(judge(test, right)) == []
+    (found,) = judge(test, other)
+    assert "must fail with 'a role is needed', but it says: Jinja error: no" in found.message
+    (found,) = judge(test, COMPILED)
+    assert "but it compiles" in found.message
 
-    def compile_all(commit: str, asked: Sequence[StateTest]) -> list[Compiled]:
-        assert commit == "c0ffee" and [test.title for test in asked] == ["a", "b"]
-        return [Compiled(CHUNKS) for _ in asked]
 
-    assert [found.line for found in run("c0ffee", tests, compile_all)] == [2]
+def test_a_value_of_the_pillar_in_an_expectation_is_not_repeated() -> None:
+    test = one("  must:\n  - {id: hunter2hunter2}\n  - other | pkg.removed\n")
+    found = list(judge(test, replace(COMPILED, plain_pillar={"password": "hunter2hunter2"})))
+    assert len(found) == 2 and "hunter2" not in repr(found) and "other" in found[1].message
 
 
 def test_a_test_says_who_the_minion_is() -> None:
@@ -103,6 +108,8 @@ def test_a_test_says_who_the_minion_is() -> None:
         ("a: {must: [{stat: pkg.installed}]}", "'a': unknown part 'stat'"),
         ("a: {must: [3]}", "'a': an expectation is a text or a mapping"),
         ("a: {grains: 3, must: [pkg.installed]}", "'a': grains: is no mapping"),
+        ("a: {fails: no, must: [pkg.installed]}", "'a': `fails:` is a part of the error"),
+        ("a: {fails: x, must: [pkg.installed]}", "'a': `fails:` is a part of the error"),
         ("a: [", "YAML: "),
         ("a: 1\na: 2", "a key stands twice"),
         ("a: !!python/object:os.system {}", "YAML: "),

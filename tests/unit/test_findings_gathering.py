@@ -68,6 +68,8 @@ def test_a_file_that_includes_itself_ends(tmp_path: Path) -> None:
         ("etc/cron.d/other", "* * * * * root true\n", False),
         ("etc/systemd/system/saltbranch-sync.timer", "[Timer]\n", True),
         ("etc/systemd/system/saltbranch-sync.service", "[Service]\n", False),
+        ("etc/systemd/system/saltbranch-check.timer", "[Timer]\n", False),
+        ("etc/cron.d/saltbranch-check", "1 1 * * * root saltbranch check --all\n", False),
     ],
 )
 def test_what_calls_sync_is_found(tmp_path: Path, path: str, text: str, found: bool) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch import gates
-from saltbranch.errors import ConfigError
+from saltbranch import fleetgates, gates
+from saltbranch.checks import Finding
+from saltbranch.errors import ConfigError, UsageError
 from saltbranch.events import Debt, Hold, Residence
-from saltbranch.gates import CANNOT_TELL, FAIL, PASS, GateResult
+from saltbranch.fleetgates import DiffFacts
+from saltbranch.gates import CANNOT_TELL, FAIL, PASS, DiffRule, GateResult
 from saltbranch.tickets import DEFAULT_PATTERN, CommitLine, Group
 
 PATTERN = re.compile(DEFAULT_PATTERN)
@@ -58,6 +61,22 @@ def test_hold_and_debts_are_always_there_and_first() -> None:
         (None, None),
         (7, None),
         (["ticket"], None),
+        ("diff", ("diff", "diff", 0, ())),
+        ("check", ("check", "check", 0, ())),
+        ({"check": "static"}, ("check", "check", 0, ())),
+        ({"check": "compiled"}, None),
+        ({"check": None}, None),
+        ({"diff": {}}, ("diff", "diff", 0, ())),
+        ({"diff": None}, None),
+        ({"diff": 5}, None),
+        ({"diff": {"minion": 5}}, None),
+        ({"diff": {"minions": -1}}, None),
+        ({"diff": {"minions": "5"}}, None),
+        ({"diff": {"minions": 1.5}}, None),
+        ({"diff": {"minions": True}}, None),
+        ({"diff": {"reviewed": 1}}, None),
+        ({"diff": {"expect": None}}, None),
+        ({"diff": {}, "minions": 5}, None),
     ],
 )
 def test_entries(entry: Any, expected: tuple[Any, ...] | None) -> None:
@@ -72,6 +91,13 @@ def test_entries(entry: Any, expected: tuple[Any, ...] | None) -> None:
 def test_two_gates_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="two gates are called 'lint'"):
         gates.parse_gates([{"command": "lint a"}, {"command": "/bin/lint b"}], "x")
+
+
+def test_the_rule_of_diff_and_what_check_looks_at() -> None:
+    rule = {"minions": 0, "removed_states": 10, "reviewed": True, "expect": False}
+    diff, check = gates.parse_gates([{"diff": rule}, {"check": "static"}], "x")[-2:]
+    assert diff.diff == DiffRule(minions=0, removed_states=10, reviewed=True)
+    assert check.static and not gates.parse_gates(["check"], "x")[-1].static
 
 
 # hold
@@ -104,6 +130,84 @@ def test_a_hold_that_ends_says_when_it_passes() -> None:
     )
     assert result.passes_at == NOW
     assert result.as_dict()["passes_at"] == "2027-01-15T08:00:00Z"
+
+
+# diff, check
+
+DIGEST = "0123456789abcdef" * 4
+FACTS = DiffFacts(DIGEST, changed=3, removed_states=2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "reviewed", "expected", "reason"),
+    [
+        (DiffRule(), FACTS, "", False, ""),
+        (DiffRule(minions=3, removed_states=2), FACTS, "", False, ""),
+        (DiffRule(minions=2), FACTS, "", False, "3 minions changed, 2 may be"),
+        (DiffRule(minions=0), FACTS, "", False, "3 minions changed, 0 may be"),
+        (DiffRule(removed_states=1), FACTS, "", False, "2 states removed, 1 may be"),
+        (DiffRule(), replace(FACTS, failed=("a",)), "", False, "not compiled: a"),
+        (DiffRule(), replace(FACTS, worse=tuple("abcde")), "", False,
+         "compiled in part only: a, b, c and 2 more"),
+        (DiffRule(), replace(FACTS, as_bad=("a",)), "", False, ""),
+        (DiffRule(reviewed=True), FACTS, "", False, "nobody says that it was reviewed: --reviewed"),
+        (DiffRule(reviewed=True), FACTS, DIGEST[:6], False, ""),
+        (DiffRule(reviewed=True), FACTS, DIGEST, False, ""),
+        (DiffRule(reviewed=True), FACTS, DIGEST[1:], False, "what was reviewed is 123456789abcdef0"),
+        (DiffRule(expect=True), FACTS, "", False, "nobody names the plan: --expect"),
+        (DiffRule(expect=True), FACTS, "", True, ""),
+        (DiffRule(minions=1, expect=True), FACTS, "", False, "; nobody names"),
+    ],
+)  # fmt: skip
+def test_diff(rule: DiffRule, facts: DiffFacts, reviewed: str, expected: bool, reason: str) -> None:
+    result = fleetgates.diff_gate(rule, facts, why_none="", reviewed=reviewed, expected=expected)
+    assert result.verdict == (FAIL if reason else PASS)
+    assert reason in result.reason
+
+
+@given(
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.none() | st.integers(0, 5),
+    st.none() | st.integers(0, 5),
+)
+def test_diff_passes_exactly_within_its_limits(
+    changed: int, removed: int, minions: int | None, states: int | None
+) -> None:
+    facts = DiffFacts(DIGEST, changed, removed)
+    rule = DiffRule(minions, states)
+    result = fleetgates.diff_gate(rule, facts, why_none="", reviewed="", expected=False)
+    within = (minions is None or changed <= minions) and (states is None or removed <= states)
+    assert (result.verdict == PASS) == within
+
+
+def test_code_that_nobody_can_count_is_named() -> None:
+    facts = replace(FACTS, code=("salt/_states/own.py",))
+    result = fleetgates.diff_gate(DiffRule(3), facts, why_none="", reviewed="", expected=False)
+    assert result.verdict == PASS
+    assert result.reason.endswith("; besides, synced code differs: salt/_states/own.py")
+
+
+def test_diff_cannot_tell_without_one_whatever_is_said() -> None:
+    result = fleetgates.diff_gate(
+        DiffRule(), None, why_none="no bubblewrap", reviewed=DIGEST, expected=True
+    )
+    assert (result.verdict, result.reason) == (CANNOT_TELL, "no diff: no bubblewrap")
+
+
+@pytest.mark.parametrize("word", ["", "12345", "g" * 8, "ABCDEF", "1" * 65, "123 456", "--help"])
+def test_what_is_no_digest_of_a_diff_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="is not the digest of a diff"):
+        fleetgates.check_reviewed(word)
+
+
+def test_check_names_the_first_three_errors() -> None:
+    errors = [Finding(f"salt/{n}.sls", n, "r", "error", f"wrong {n}", "mend") for n in range(5)]
+    assert fleetgates.check_gate([]).verdict == PASS
+    one = fleetgates.check_gate(errors[:1])
+    assert (one.verdict, one.reason) == (FAIL, "1 new error: salt/0.sls:0 wrong 0")
+    all_of_them = fleetgates.check_gate(errors).reason
+    assert all_of_them.endswith("salt/1.sls:1 wrong 1; salt/2.sls:2 wrong 2 and 2 more")
 
 
 # debts, ticket, identical

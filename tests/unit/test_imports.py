@@ -28,6 +28,8 @@ RESERVED = {
         "saltmaster",
         "saltsyntax",
         "compiler.highstate",
+        "compiler.host",
+        "compiler.memory",
         "compiler.external",
         "compiler.onefork",
         "compiler.patches",
@@ -39,7 +41,7 @@ RESERVED = {
     "rich": ("cli.",),
     "subprocess": ("demo.",),
     "multiprocessing": (),
-    "msgspec": ("config",),
+    "msgspec": ("config", "compiler.model", "fleetcache", "cli.options"),
     "saltlint": ("scanners",),
     "detect_secrets": ("scanners",),
 }
@@ -53,10 +55,11 @@ LAYERS = (
     ("",),
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
-PURE = ("targets", "topfile", "masterconf", "timer", "findings.", "errors", "locate", "config",
+PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "errors", "locate", "config",
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
-        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral", "compiler.ciphertext")  # fmt: skip
+        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral", "compiler.ciphertext",
+        "fleetgates")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import lowdiff
 from saltbranch.compiler import masking, neutral
-from saltbranch.compiler.model import Chunk, Compiled, compiled_from
+from saltbranch.compiler.model import Chunk, Compiled, compiled_from_json
 from saltbranch.config import IgnoreModel
+from saltbranch.fleetdiff import CustomCode, FleetDiff
 from saltbranch.lowdiff import MinionDiff
 
 
@@ -171,9 +173,13 @@ def test_errors_of_both_sides_are_told_apart() -> None:
     assert diff(replace(old, result="failed"), new).difference is None
 
 
-def test_a_result_survives_being_written_down() -> None:
-    result = compiled(chunk("s", a=[1, {"masked": "x"}]), errors=("e",), pillar={"a:b": "d"})
-    assert compiled_from(result.as_dict()) == result
+@pytest.mark.parametrize("text", ["e", "h\u00e4lf \ud800 a sign", "\0 \u2028"])
+def test_a_result_survives_being_written_down(text: str) -> None:
+    result = compiled(chunk("s", a=[1, {"masked": "x"}]), errors=(text,), pillar={"a:b": text})
+    assert compiled_from_json(result.as_json()) == result
+    for damaged in (result.as_json()[:-9], b"[1]", b'{"minion": 1}', b"\\ud800"):
+        with pytest.raises(ValueError):
+            compiled_from_json(damaged)
 
 
 plain_data = st.recursive(
@@ -236,3 +242,54 @@ def test_nothing_that_acts_on_the_host_runs() -> None:
                      "pillar_x.get", "saltutil.runner", "network.ip_addrs", "pkg.install"):  # fmt: skip
         assert not neutral.runs(function)
         assert neutral.default(function) in ("", [], {}, False, None, 0)
+
+
+# The digest of a whole diff
+
+
+def whole(*diffs: MinionDiff, code: tuple[CustomCode, ...] = ()) -> FleetDiff:
+    return FleetDiff({}, {}, diffs, lowdiff.group(diffs), code)
+
+
+def test_the_digest_leaves_out_what_differs_from_machine_to_machine() -> None:
+    def found(key: str, folder: str, address: str) -> FleetDiff:
+        new = Chunk(
+            "x | pkg.installed", "a", "salt/a.sls", 1, {"name": {"masked": key * 4}}, ("f",)
+        )
+        error = f"Rendering SLS a failed: {folder}/salt/a.sls has no x at 0x{address}"
+        return whole(
+            diff(compiled(result="partial"), compiled(new, result="partial", errors=(error,)))
+        )
+
+    one = found("0123abcd", "/srv", "7f00")
+    other = found("9876fedc", "/tmp/saltbranch-compile-x1/tree", "8abc")
+    assert one.digest == other.digest
+    assert one.minions[0].has_new_errors
+    assert one.digest != found("0123abcd", "/srv", "7f00 in b.sls").digest
+
+
+def test_the_digest_covers_the_content_of_files_and_of_code() -> None:
+    same = chunk("x")
+
+    def with_file(content: str) -> str:
+        trees = {
+            "before": Contents((("salt/files/x", "0"),)),
+            "after": Contents((("salt/files/x", content),)),
+        }
+        return whole(diff(compiled(same), compiled(same), **trees)).digest
+
+    assert with_file("1") == with_file("1") != with_file("2")
+    one, other = (whole(code=(CustomCode("salt/_modules/m.py", "changed", (), c),)) for c in "12")
+    assert one.digest != other.digest
+    assert one.as_dict()["code"] == other.as_dict()["code"]
+
+
+def test_errors_that_the_old_side_has_too_are_not_new() -> None:
+    bad = {"result": "partial", "errors": ("e1",)}
+    worse = {"result": "partial", "errors": ("e1", "e2")}
+    state = chunk("x")
+    assert not diff(compiled(state, **bad), compiled(state, **bad)).has_new_errors
+    assert not diff(compiled(state, **worse), compiled(state, **bad)).has_new_errors
+    assert not diff(compiled(state, **bad), compiled(state)).has_new_errors
+    assert diff(compiled(state, **bad), compiled(state, **worse)).has_new_errors
+    assert diff(compiled(state), compiled(state, **bad)).has_new_errors

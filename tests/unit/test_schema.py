@@ -21,7 +21,18 @@ GOOD: dict[str, Any] = {
             "promote_from": "test",
             "minions": ["stage*", {"list": ["s1"]}],
         },
-        "prod": {"branch": "master", "minions": {"nodegroup": "prod"}, "protected": True},
+        "prod": {
+            "branch": "master",
+            "minions": {"nodegroup": "prod"},
+            "protected": True,
+            "gates": [
+                "ticket",
+                "check",
+                {"soak": "2h"},
+                {"diff": {"minions": 50, "removed_states": 0, "reviewed": True, "expect": False}},
+                {"command": ["lint", "x"], "name": "lint", "timeout": "1m"},
+            ],
+        },
     },
 }
 
@@ -54,6 +65,22 @@ def test_both_accept_a_good_file() -> None:
         {"saltenvs": {"test": {"branch": "develop", "minions": {"grain": "role:web"}}}},
         {"saltenvs": {"test": {"branch": "develop", "minions": 5}}},
         {"saltenvs": {"test": {"branch": "develop", "minions": "x", "protectd": True}}},
+        *(
+            {"saltenvs": {"test": {"branch": "develop", "minions": "x", "gates": gates}}}
+            for gates in (
+                "ticket",
+                ["tickets"],
+                [5],
+                [{"soak": 90}],
+                [{"diff": {"minion": 5}}],
+                [{"diff": {"minions": -1}}],
+                [{"diff": {"minions": True}}],
+                [{"diff": {"reviewed": 1}}],
+                [{"diff": 5}],
+                [{"check": "compiled"}],
+                [{"command": "x", "nam": "y"}],
+            )
+        ),
     ],
 )
 def test_both_refuse(change: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from saltbranch import files
+from saltbranch.timer import CHECK
 
 _UNITS = (
     "/etc/systemd/system",
@@ -27,7 +28,8 @@ def find(opts: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _timers(prefix: str) -> list[str]:
-    return [path for unit in _UNITS for path in glob.glob(f"{prefix}{unit}/*saltbranch*.timer")]
+    found = [path for unit in _UNITS for path in glob.glob(f"{prefix}{unit}/*saltbranch*.timer")]
+    return [path for path in found if not path.endswith(f"/{CHECK.unit}.timer")]
 
 
 def _cron_files(prefix: str) -> Iterator[str]:

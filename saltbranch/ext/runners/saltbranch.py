@@ -141,3 +141,67 @@ def doctor(config: str | None = None) -> contract.Result:
 
     result = action(contract.config_path(__opts__, config))
     return {**result.as_dict(), "retcode": result.exit_code}
+
+
+@contract.plain
+def check(
+    refs: str | list[str] | None = None,
+    since: str | None = None,
+    fail_on: str = "warning",
+    static: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
+    minions: str | list[str] | None = None,
+    saltenv: str | None = None,
+    config: str | None = None,
+) -> contract.Result:
+    """
+    Look for mistakes, dangers and secrets in what the branches hold, and compile it for the fleet.
+
+    Where the master's option ``saltbranch_check_python`` names a Python with another Salt, that compiles,
+    too. It is no argument: who may call this runner may not therefore start any program.
+
+    refs
+        Saltenvs, branches, tags or commits: a name, a comma-separated text or a list; the branches of
+        all saltenvs when not given.
+    since
+        Only what is new against this ref.
+    fail_on
+        The least severity that makes the retcode 3: ``error``, ``warning`` or ``note``.
+    static
+        Look at the files alone, compile nothing.
+    minions
+        Only these minions: globs of ids, as text or list.
+    saltenv
+        Only the minions of this saltenv.
+    config
+        The saltbranch.yaml to use.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.check
+        salt-run saltbranch.check stage since=prod
+    """
+    from saltbranch.actions.check import cache_folder
+    from saltbranch.actions.check import check as action
+    from saltbranch.actions.highstates import Compiling
+    from saltbranch.checks import SEVERITIES
+    from saltbranch.errors import UsageError
+    from saltbranch.nightly import PYTHON_OPTION
+
+    level = next((s for s in SEVERITIES if s == fail_on), None)
+    if level is None:
+        raise UsageError(f"fail_on={fail_on!r} is none of {', '.join(SEVERITIES)}")
+    wanted = contract.words(refs)
+    python = contract.text(__opts__.get(PYTHON_OPTION))
+    compiling = Compiling(contract.words(minions), contract.text(saltenv), python=python)
+    result = action(
+        contract.config_path(__opts__, config),
+        wanted,
+        every_branch=not wanted,
+        since=contract.text(since),
+        fail_on=level,
+        compiling=None if static else compiling,
+        cache=cache_folder(),
+    )
+    return {**result.as_dict(), "retcode": result.exit_code}

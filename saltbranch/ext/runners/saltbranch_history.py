@@ -1,5 +1,6 @@
 """
-What went where, when, why, and what stands in the way of the next promotion: history, where and why_not.
+What went where, when, why, and what the next promotion would change and is stopped by: history, where, diff and
+why_not.
 
 They are functions of the runner ``saltbranch``, too: Salt puts all modules of one virtual name together
 (salt/loader/lazy.py). The results are those of ``saltbranch VERB --json``.
@@ -59,6 +60,56 @@ def why_not(
 
     work = _workplace(config, fetch=True)
     found = action(work, str(saltenv), commit=contract.text(commit))
+    return {**found.as_dict(), "retcode": found.exit_code}
+
+
+@contract.plain
+def diff(
+    before: str,
+    after: str | None = None,
+    minions: str | list[str] | None = None,
+    saltenv: str | None = None,
+    jobs: int | None = None,
+    cache: bool = True,  # noqa: FBT001, FBT002 - Salt calls by name
+    config: str | None = None,
+) -> contract.Result:
+    """
+    Compile pillar and highstate of the fleet on two commits, in a sandbox, and compare them.
+
+    before
+        A saltenv, branch, tag or commit. A saltenv alone is compared with what a promotion would make of it.
+    after
+        What it is compared with.
+    minions
+        Only these: globs of ids, in a comma-separated text or a list.
+    saltenv
+        Only the minions of this saltenv.
+    jobs
+        How many processes; one for each core when not given.
+    cache
+        Use results of earlier runs.
+    config
+        The saltbranch.yaml to use.
+
+    The retcode is 0 for the same, 3 for different, 20 when some minion could not be compiled wholly, 1 when none could.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.diff prod
+        salt-run saltbranch.diff v1.4 develop minions='web*'
+    """
+    from saltbranch.actions.diff import diff as action
+
+    found = action(
+        contract.config_path(__opts__, config),
+        [str(before), *([str(after)] if after is not None else [])],
+        minions=contract.words(minions),
+        saltenv=contract.text(saltenv),
+        jobs=contract.count("jobs", jobs) if jobs is not None else None,
+        cache=cache,
+    )
     return {**found.as_dict(), "retcode": found.exit_code}
 
 

@@ -43,6 +43,8 @@ def promote(
     override: str | list[str] | None = None,
     reason: str | None = None,
     config: str | None = None,
+    reviewed: str | None = None,
+    diff: bool = True,  # noqa: FBT001, FBT002
 ) -> contract.Result:
     """
     Merge what the saltenv before ``saltenv`` serves into its branch, by one atomic push, and sync.
@@ -65,6 +67,10 @@ def promote(
         Why a gate is passed over; it is recorded.
     config
         The saltbranch.yaml to use.
+    reviewed
+        The digest of the diff that somebody reviewed, or its beginning: do it only with that one.
+    diff
+        Compile what changes for the minions of the saltenv, where there is a fleet.
 
     A promotion fires the event ``saltbranch/promote/<saltenv>`` with its ``id``, ``old`` and ``new`` commit and
     tickets; each saltenv that the sync switches fires ``saltbranch/sync/<saltenv>``.
@@ -78,9 +84,15 @@ def promote(
     """
     from saltbranch.actions import promote as action
     from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
-    from saltbranch.actions.request import Request
+    from saltbranch.actions.request import DiffOptions, Request
     from saltbranch.actions.workplace import open_workplace
+    from saltbranch.fleetgates import check_reviewed
 
+    asked = DiffOptions(
+        wanted=diff,
+        reviewed=check_reviewed(contract.text(reviewed)),
+        expected=expect is not None,
+    )
     given = overrides(contract.words(override), contract.text(reason))
     via_branch = is_via_branch(str(via))
 
@@ -95,7 +107,7 @@ def promote(
         )
 
     work = open_workplace(contract.config_path(__opts__, config))
-    verb = FlowVerb(work, build, f"promote {saltenv}")
+    verb = FlowVerb(work, build, f"promote {saltenv}", diff=asked)
     return _promote(verb, plan=plan, expect=contract.text(expect))
 
 

@@ -1,0 +1,95 @@
+"""The compiled diff of a plan: what it changes for the minions of its saltenv.
+
+Imports neither Salt nor the compiler before it is known that there is a fleet to compile for.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from saltbranch.actions.request import Request
+from saltbranch.actions.workplace import Workplace
+from saltbranch.config import Config, Saltenv
+from saltbranch.errors import Interrupted, SaltbranchError
+from saltbranch.promotion import UP_TO_DATE, Plan, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.actions.fleet import Place
+    from saltbranch.fleetdiff import FleetDiff
+
+KINDS = ("promotion", "release", "hotfix")
+
+
+def added(work: Workplace, request: Request, found: Plan) -> Plan:
+    """`found` with its compiled diff, or with the reason why there is none; never with an empty diff instead."""
+    saltenv = request.saltenv
+    if saltenv is None or found.kind not in KINDS or found.target.kind == UP_TO_DATE:
+        return found
+    found = replace(found, diff_counts=request.asks_for_diff)
+    if found.is_conflict:
+        return replace(found, diff_missing="the merge conflicts")
+    if not request.diff.wanted:
+        return replace(found, diff_missing="--no-diff leaves it out")
+    if missing := no_fleet(work.config):
+        return replace(found, diff_missing=missing)
+    try:
+        diff = _compare(work, request, saltenv, found.target)
+    except Interrupted:
+        raise
+    except SaltbranchError as err:
+        return _without(found, err.message, err.hint)
+    except OSError as err:
+        return _without(found, f"cannot compile: {err}", "")
+    return _with(found, diff)
+
+
+def no_fleet(config: Config) -> str:
+    """Why there is no fleet at all, where that is nobody's mistake; empty when there may be one."""
+    if config.fleet == "cache" and not os.path.exists(config.salt_config):
+        return f"fleet: cache, and there is no salt-master here ({config.salt_config})"
+    return ""
+
+
+def place_of(work: Workplace) -> Place:
+    """Where to compile what `work` plans. Raises SaltError."""
+    from saltbranch import saltmaster
+    from saltbranch.actions.fleet import Place
+    from saltbranch.commitsource import CommitSource
+
+    repository = CommitSource(work.git, is_clone=work.repo.clone is not None)
+    return Place(work.config, repository, saltmaster.read(work.config.salt_config))
+
+
+def _compare(work: Workplace, request: Request, saltenv: Saltenv, target: Step) -> FleetDiff:
+    """The head of the target's branch, and exactly the tree of the plan. Raises SaltbranchError."""
+    from saltbranch.actions import diff, fleet
+    from saltbranch.commitsource import Side
+
+    place = place_of(work)
+    minions = fleet.choose(place, (), saltenv.name)
+    after = f"{saltenv.name} with {target.source_name} merged in"
+    return diff.compare(
+        place,
+        Side(saltenv.name, target.old, saltenv.name),
+        Side(after, target.tree, saltenv.name),
+        minions,
+        progress=request.diff.progress,
+    )
+
+
+def _without(found: Plan, why: str, hint: str) -> Plan:
+    note = f"no diff: {why}" + (f" ({hint})" if hint else "")
+    return replace(found, diff_missing=why, notes=(*found.notes, note))
+
+
+def _with(found: Plan, diff: FleetDiff) -> Plan:
+    notes = found.notes
+    served = found.served_before
+    if served and served != found.target.old:
+        notes = (
+            *notes,
+            f"the diff is against {found.target.branch} {found.target.old[:12]}; {found.saltenv} serves {served[:12]}",
+        )
+    return replace(found, diff=diff, diff_digest=diff.digest, notes=notes)

@@ -1,0 +1,186 @@
+"""Low chunks as they leave the sandbox: masked, with the place that they come from and the files they use."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from saltbranch.compiler.masking import Mask, plain, redact, spelled, texts
+
+# What says where a chunk comes from, and what says nothing about the minion.
+_INTERNAL = ("state", "fun", "__id__", "__sls__", "__env__", "order", "__sls_included_from__",
+             "name_order", "__orchestration_jid__")  # fmt: skip
+_REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
+_QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
+
+
+class Describer:
+    """Low chunks as they leave the sandbox."""
+
+    def __init__(
+        self,
+        folders: Mapping[str, str],
+        inside: Mapping[str, str],
+        mask: Mask,
+        secrets: frozenset[str],
+        names: str,
+    ) -> None:
+        self.states = folders["states"]
+        self.inside = inside["states"]
+        self.mask = mask
+        self.secrets = secrets
+        self.names = names
+        self.hidden: list[str] = []
+        self.texts: dict[str, tuple[str, str]] = {}
+        self.lines: dict[str, _Lines] = {}
+        self.closures: dict[str, tuple[str, ...]] = {}
+
+    def chunks(self, chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """All of them, under keys of their own: ``names:`` makes several with one ID."""
+        named = "\n".join(str(chunk.get("__id__")) for chunk in chunks)
+        words = (word for word in spelled(self.secrets) if word in named)
+        self.hidden = sorted(words, key=len, reverse=True)
+        found = [self._chunk(chunk) for chunk in chunks]
+        count: dict[str, int] = {}
+        for chunk in found:
+            count[chunk["key"]] = count.get(chunk["key"], 0) + 1
+        for chunk in found:
+            name = chunk.pop("name")
+            if count[chunk["key"]] > 1:
+                shown = chunk["arguments"].get("name")
+                chunk["key"] += f" #{shown}" if isinstance(shown, str) else f" #~{name[:8]}"
+        return found
+
+    def _chunk(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
+        """One chunk. The name is an argument like any other, for it may come from the pillar."""
+        sls = str(chunk.get("__sls__", ""))
+        path, source = self._source(sls)
+        values = {str(k): plain(v) for k, v in chunk.items() if k not in _INTERNAL}
+        place, order = _place(chunk.get("order"))
+        identity = str(chunk.get("__id__"))
+        return {
+            "key": f"{self._shown(identity, source)} | {chunk.get('state')}.{chunk.get('fun')}",
+            "name": self.mask.digest(values.get("name")),
+            "sls": sls,
+            "path": path,
+            "line": self._lines(sls).of(identity),
+            "arguments": {
+                name: self.mask.argument(value, source, self.secrets)
+                for name, value in (values if order is None else {**values, "order": order}).items()
+            },
+            "sources": sorted(self._sources(values, str(chunk.get("fun")))),
+            "place": place,
+        }
+
+    def _shown(self, identity: str, source: str) -> str:
+        """`identity` without values of the pillar that its sls file does not hold anyway; with a digest
+        instead, so that two of them stay two (see `lowdiff.nameless`).
+        """
+        if identity in source:
+            return identity
+        shown = redact(identity, (word for word in self.hidden if word not in source))
+        return shown if shown == identity else f"{shown} ~{self.mask.digest(identity)[:8]}"
+
+    def _source(self, sls: str) -> tuple[str, str]:
+        if sls not in self.texts:
+            self.texts[sls] = ("", "")
+            for end in (".sls", "/init.sls"):
+                path = f"{sls.replace('.', '/')}{end}"
+                text = self._text(path)
+                if text is not None:
+                    self.texts[sls] = (f"{self.inside}/{path}", text)
+                    break
+        return self.texts[sls]
+
+    def _text(self, path: str) -> str | None:
+        try:
+            with open(f"{self.states}/{path}", encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def _lines(self, sls: str) -> _Lines:
+        if sls not in self.lines:
+            self.lines[sls] = _Lines(self._source(sls)[1])
+        return self.lines[sls]
+
+    def _sources(self, values: Mapping[str, Any], function: str) -> set[str]:
+        found: set[str] = set()
+        is_template = values.get("template") == "jinja"
+        for text in texts(values):
+            if not text.startswith("salt://"):
+                continue
+            path = os.path.normpath(text[len("salt://") :].partition("?")[0].lstrip("|"))
+            if path.startswith(".."):
+                continue
+            if function == "recurse" or os.path.isdir(f"{self.states}/{path}"):
+                found.add(f"{path}/")
+            else:
+                found.update(self._closure(path) if is_template else (path,))
+        # A source that is not there, named after a value of the pillar, has no content to compare.
+        return {
+            path
+            for path in found
+            if f"{self.inside}/{path}" in self.names or not any(s in path for s in self.secrets)
+        }
+
+    def _closure(self, path: str, depth: int = 0) -> tuple[str, ...]:
+        """`path` and the templates that it imports or includes, as far as they are named."""
+        if path in self.closures or depth > 20:
+            return self.closures.get(path, (path,))
+        self.closures[path] = (path,)
+        named = [
+            name
+            for tag in _REFERENCE.findall(self._text(path) or "")
+            for name in _QUOTED.findall(tag)
+        ]
+        found = {path}
+        for name in named:
+            base = os.path.dirname(path) if name.startswith(".") else ""
+            inner = os.path.normpath(os.path.join(base, name))
+            if not inner.startswith(("..", "/")):
+                found.update(self._closure(inner, depth + 1))
+        self.closures[path] = tuple(sorted(found))
+        return self.closures[path]
+
+
+# Salt numbers states from here on as they are written down, and adds the other to what is to be last
+# (salt/state.py, State.compile_high_data).
+_FIRST_PLACE, _LAST = 10_000, 1_000_000
+
+
+def _place(order: Any) -> tuple[float | None, int | str | None]:
+    """The place of a state as it is written down, or else what its `order:` says."""
+    if isinstance(order, bool) or not isinstance(order, (int, float)):
+        return None, None
+    if order >= _LAST:
+        return None, "last"
+    return (float(order), None) if order >= _FIRST_PLACE else (None, int(order))
+
+
+class _Lines:
+    """Where the states of an sls file begin."""
+
+    def __init__(self, source: str) -> None:
+        self.known: dict[str, int] = {}
+        self.templates: list[tuple[str, int]] = []
+        for number, line in enumerate(source.splitlines(), 1):
+            line = line.rstrip()
+            if line[:1] in (" ", "#", "") or not line.endswith(":"):
+                continue
+            word = line.removesuffix(":").strip("'\"")
+            self.known.setdefault(word, number)
+            if "{{" in line:
+                self.templates.append((word, number))
+
+    def of(self, identity: str) -> int | None:
+        """The line where the state `identity` begins; None when it does not show."""
+        if identity not in self.known:
+            for word, number in self.templates:
+                parts = _TEMPLATE.split(word)
+                if re.fullmatch(".*".join(map(re.escape, parts)), identity):
+                    return self.known.setdefault(identity, number)
+        return self.known.get(identity)

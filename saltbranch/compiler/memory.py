@@ -1,0 +1,424 @@
+"""What Salt does anew for every object and every minion though it comes out the same: kept, or done shorter.
+
+Loaders list their folders and run the text of their modules, templates are compiled, YAML is parsed,
+patterns are translated, again and again. What a fork has made for the first time it leaves behind (in
+a folder, or with its result), and the worker takes it in for the forks to come: `learn`.
+
+What is left behind comes from a process that ran the branch's code, and it is only ever used by
+processes that run the same branch's code in the same sandbox. The worker itself runs none of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import functools
+import hashlib
+import importlib.machinery
+import importlib.util
+import inspect
+import marshal
+import os
+import pickle
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType, SimpleNamespace
+from typing import Any
+
+import jinja2.environment
+import salt.fileclient
+import salt.fileserver
+import salt.loader
+import salt.loader.lazy as lazy
+import salt.pillar
+import salt.state
+import salt.utils.data
+import salt.utils.dictupdate
+import salt.utils.entrypoints
+import salt.utils.yaml
+import salt.utils.yamlloader
+
+from saltbranch.compiler.host import BASE, quietly
+
+try:
+    import salt.utils.optsdict as optsdict
+except ImportError:  # Salt 3006 and 3007 copy their options instead
+    optsdict = None
+
+_LONGEST_PATTERN = 200
+
+
+def install(folder: str) -> None:
+    """Change Salt in this process, once. folder: where forks leave compiled templates and parsed YAML."""
+    _remember_listings()
+    _remember_modules()
+    _remember_templates(folder)
+    _remember_documents(folder)
+    _remember_patterns()
+    _leave_detours_out()
+
+
+def learn(modules: Mapping[str, str], patterns: list[str], folder: str) -> None:
+    """Take in what a fork made: modules of Salt that it ran, patterns, and what is in `folder`."""
+    _preload(modules)
+    for pattern in patterns[:_LONGEST_PATTERN]:
+        if len(pattern) <= _LONGEST_PATTERN:
+            fnmatch.fnmatchcase("", pattern)
+    for name in os.listdir(folder):
+        kind, _, key = name.partition("-")
+        kept = {"code": TEMPLATES, "yaml": DOCUMENTS}.get(kind)
+        if kept is not None and len(key) == 64 and key not in kept:
+            data = _read_or_none(f"{folder}/{name}")
+            if data is not None:
+                kept[key] = data
+
+
+# Listings
+
+
+def _remember_listings() -> None:
+    """The tree cannot change while we work, so its folders are listed once."""
+    mapping = lazy.LazyLoader._refresh_file_mapping
+    mappings: dict[Any, tuple[Any, ...]] = {}
+
+    def refresh(self: Any) -> None:
+        key = (
+            tuple(self.module_dirs),
+            self.tag,
+            frozenset(self.disabled),
+            tuple(self.static_modules),
+        )
+        if key not in mappings:
+            with quietly():
+                mapping(self)
+            mappings[key] = (self.file_mapping, self.suffix_map, self.suffix_order)
+        files, suffixes, order = mappings[key]
+        self.file_mapping, self.suffix_map, self.suffix_order = (
+            dict(files),
+            dict(suffixes),
+            [*order],
+        )
+
+    lazy.LazyLoader._refresh_file_mapping = refresh
+    _remember_module_folders()
+    salt.fileclient.PillarClient.file_list = _remembered_list(
+        salt.fileclient.PillarClient.file_list
+    )
+    listed = salt.fileserver.Fileserver.file_list
+    lists: dict[str, Any] = {}
+
+    def file_list(self: Any, load: Any) -> Any:
+        key = f"{load.get('saltenv')}\0{load.get('prefix')}"
+        if key not in lists:
+            with quietly():
+                lists[key] = listed(self, load)
+        return list(lists[key])
+
+    salt.fileserver.Fileserver.file_list = file_list
+    salt.fileserver.Fileserver.update = lambda *_args, **_kwargs: None
+    points = salt.utils.entrypoints.iter_entry_points
+    found: dict[Any, Any] = {}
+
+    def iter_entry_points(group: str, name: str | None = None) -> Any:
+        if (group, name) not in found:
+            with quietly():
+                found[group, name] = points(group, name)
+        return found[group, name]
+
+    salt.utils.entrypoints.iter_entry_points = iter_entry_points
+
+
+def _remember_module_folders() -> None:
+    """Where the modules of a kind are: Salt's own folder, the branch's, those of extensions."""
+    real = salt.loader._module_dirs
+    found: dict[Any, list[str]] = {}
+
+    def module_dirs(opts: Any, ext_type: str, tag: str | None = None, **options: Any) -> list[str]:
+        if ext_type == "grains" or opts.get("resource_type"):
+            return list(real(opts, ext_type, tag, **options))
+        own = options.get("ext_type_dirs") or f"{tag or ext_type}_dirs"
+        key = (ext_type, tag, repr(options), str(opts.get("module_dirs")), str(opts.get(own)))
+        if key not in found:
+            with quietly():
+                found[key] = real(opts, ext_type, tag, **options)
+        return list(found[key])
+
+    salt.loader._module_dirs = module_dirs
+
+
+def _remembered_list(listed: Callable[..., Any]) -> Callable[..., Any]:
+    lists: dict[Any, Any] = {}
+
+    def file_list(self: Any, saltenv: str = "base", prefix: str = "") -> Any:
+        if (saltenv, prefix) not in lists:
+            with quietly():
+                lists[saltenv, prefix] = listed(self, saltenv, prefix)
+        return list(lists[saltenv, prefix])
+
+    return file_list
+
+
+# Modules
+
+
+class _Once(importlib.machinery.SourceFileLoader):
+    """Runs the text of one of Salt's own modules once in a process, not once for every loader."""
+
+    def exec_module(self, module: Any) -> None:
+        if not self.path.startswith(BASE):
+            super().exec_module(module)
+            return
+        if getattr(module, "__saltbranch_run__", None) == self.path:
+            return
+        LOADED[module.__name__] = self.path
+        with quietly():  # Salt's own text looks for libraries and programs, whatever the branch is
+            super().exec_module(module)
+        module.__saltbranch_run__ = self.path
+        for end, change in CHANGES.items():
+            if self.path.endswith(end):
+                change(module)
+
+
+LOADED: dict[str, str] = {}
+"""Salt's own modules that this process ran, by the name that the loaders give them."""
+CHANGES: dict[str, Callable[[Any], None]] = {}
+"""What is to be changed in a module of Salt after it ran, by the end of its path."""
+
+
+def _remember_modules() -> None:
+    for kind, loader in list(lazy.MODULE_KIND_MAP.items()):
+        if loader is importlib.machinery.SourceFileLoader:
+            lazy.MODULE_KIND_MAP[kind] = _Once
+
+
+def _preload(modules: Mapping[str, str]) -> None:
+    """Run modules of Salt beforehand, as a loader would before it asks them whether they fit."""
+    for name, path in modules.items():
+        if name in sys.modules or not path.startswith(f"{BASE}/"):
+            continue
+        spec = importlib.util.spec_from_file_location(name, path, loader=_Once(name, path))
+        if spec is None or spec.loader is None:
+            continue
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception:
+            continue  # the loader will say so in its own words
+        sys.modules[name] = module
+
+
+# Templates and YAML
+
+
+TEMPLATES: dict[str, bytes] = {}
+"""Compiled templates, by a hash of their text and of how it is read."""
+DOCUMENTS: dict[str, bytes] = {}
+"""Parsed YAML, by a hash of its text and of the loader."""
+
+
+def _remember_templates(folder: str) -> None:
+    """Jinja's own cache knows no templates from strings, and every sls file comes as one."""
+    real: Any = jinja2.environment.Environment.compile
+    codes: dict[str, CodeType] = {}
+
+    def compiled(self: Any, source: Any, name: Any = None, filename: Any = None, raw: bool = False,  # noqa: FBT001, FBT002
+                 defer_init: bool = False) -> Any:  # noqa: FBT001, FBT002  # fmt: skip
+        if raw or not isinstance(source, str):
+            return real(self, source, name, filename, raw, defer_init)
+        style = (self.block_start_string, self.variable_start_string, self.comment_start_string,
+                 self.trim_blocks, self.lstrip_blocks, self.line_statement_prefix,
+                 self.line_comment_prefix, self.newline_sequence, self.keep_trailing_newline,
+                 self.autoescape if isinstance(self.autoescape, bool) else None, defer_init,
+                 _names(tuple(self.filters)), _names(tuple(self.tests)))  # fmt: skip
+        key = _key(source, name, filename, style)
+        if key not in codes:
+            kept = TEMPLATES.get(key)
+            if kept is None:
+                codes[key] = real(self, source, name, filename, raw, defer_init)
+                _leave(f"{folder}/code-{key}", marshal.dumps(codes[key]))
+            else:
+                codes[key] = marshal.loads(kept)
+        return codes[key]
+
+    environment: Any = jinja2.environment.Environment
+    environment.compile = compiled
+
+
+def _remember_documents(folder: str) -> None:
+    """The same text parsed by the same loader is the same data; each asker gets its own."""
+    real = salt.utils.yamlloader.load
+    plain = salt.utils.yamlloader.SaltYamlSafeLoader
+
+    def load(stream: Any, Loader: Any = plain) -> Any:  # noqa: N803 - Salt's name
+        kind = "plain" if Loader is plain else getattr(Loader, "__qualname__", "")
+        if type(stream) is not str or kind not in ("plain", "get_yaml_loader.<locals>.yaml_loader"):
+            return real(stream, Loader=Loader)
+        # A branch's module may have taught the loader another tag.
+        taught = [(tag, id(how)) for tag, how in plain.yaml_constructors.items()]
+        key = _key(stream, kind, len(plain.yaml_implicit_resolvers), taught)
+        kept = DOCUMENTS.get(key)
+        if kept is not None:
+            return pickle.loads(kept)
+        data = real(stream, Loader=Loader)
+        DOCUMENTS[key] = pickle.dumps(data)
+        _leave(f"{folder}/yaml-{key}", DOCUMENTS[key])
+        return data
+
+    salt.utils.yamlloader.load = load
+    salt.utils.yamlloader.safe_load = load
+    salt.utils.yaml.load = load
+    salt.utils.yaml.safe_load = load
+
+
+@functools.cache
+def _names(names: tuple[str, ...]) -> str:
+    return _key(sorted(names))
+
+
+def _key(*what: Any) -> str:
+    return hashlib.sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _leave(path: str, data: bytes) -> None:
+    with quietly():
+        try:
+            with open(f"{path}.{os.getpid()}", "wb") as file:
+                file.write(data)
+            os.replace(f"{path}.{os.getpid()}", path)
+        except OSError:
+            pass  # no space is left: the next fork makes it again
+
+
+def _read_or_none(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+# Patterns
+
+
+PATTERNS: list[str] = []
+"""Globs that this process had to translate and compile."""
+
+
+def _remember_patterns() -> None:
+    translate = fnmatch.translate
+
+    def translated(pattern: str) -> str:
+        if isinstance(pattern, str):
+            PATTERNS.append(pattern)
+        return translate(pattern)
+
+    fnmatch.translate = translated  # type: ignore[assignment]
+
+
+# Detours
+
+
+def _leave_detours_out() -> None:
+    """Shorter ways to the same result, for what Salt does some hundred times for each minion."""
+    decode = salt.utils.data.decode
+
+    def decoded(data: Any, *args: Any, **kwargs: Any) -> Any:
+        if not args and not kwargs:
+            if type(data) is str:
+                return data
+            try:
+                return _plain(data)
+            except (_Unusual, RecursionError):
+                pass
+        return decode(data, *args, **kwargs)
+
+    salt.utils.data.decode = decoded
+    for module in (salt.pillar, salt.state, salt.utils.dictupdate, optsdict):
+        if module is not None:
+            module.copy = SimpleNamespace(deepcopy=_copied, copy=copy.copy)
+    if optsdict is not None:
+        optsdict.OptsDict.__getitem__ = _option
+        # Salt asks each of its option mappings whether it is true, which counts all of its keys.
+        optsdict.OptsDict.__bool__ = lambda self: any(k in self for k in self._get_all_keys())
+    # Salt makes importlib forget its listings after every module; no folder changes here.
+    lazy.LazyLoader._LazyLoader__clean_sys_path = _clean_sys_path
+    lazy.inspect = SimpleNamespace(
+        isfunction=inspect.isfunction, iscoroutinefunction=_is_coroutine_function
+    )
+
+
+class _Unusual(Exception):
+    """Not of the types that YAML usually gives."""
+
+
+_ATOMS = frozenset((str, int, float, bool, type(None)))
+
+
+def _plain(data: Any) -> Any:
+    """What `salt.utils.data.decode` gives for mappings and lists of texts and numbers."""
+    kind = type(data)
+    if kind in _ATOMS:
+        return data
+    if kind is dict or kind is OrderedDict:
+        if not _ATOMS.issuperset(map(type, data)):
+            raise _Unusual
+        return {key: _plain(value) for key, value in data.items()}
+    if kind is list:
+        return [_plain(value) for value in data]
+    raise _Unusual
+
+
+def _copied(data: Any, memo: dict[int, Any] | None = None) -> Any:
+    """`copy.deepcopy`, quick for mappings and lists; what stands twice in `data` is one thing in the copy."""
+    kind = type(data)
+    if kind in _ATOMS:
+        return data
+    memo = {} if memo is None else memo
+    if kind is not dict and kind is not OrderedDict and kind is not list:
+        return copy.deepcopy(data, memo)
+    made: Any = memo.get(id(data))
+    if made is not None:
+        return made
+    made = memo[id(data)] = kind()
+    if kind is list:
+        made += [_copied(item, memo) for item in data]
+    else:
+        for key, value in data.items():
+            made[key] = value if type(value) in _ATOMS else _copied(value, memo)
+    return made
+
+
+def _option(self: Any, key: Any) -> Any:
+    """`OptsDict.__getitem__` without its lock, for there is one thread (salt/utils/optsdict.py)."""
+    node = self
+    while node is not None:
+        if key in node._local:
+            value = node._local[key]
+            break
+        if node._parent is None:
+            value = node._base[key]
+            break
+        node = node._parent
+    if value is optsdict._DELETED:
+        raise KeyError(key)
+    if node is self and key in self._local:
+        return value
+    if isinstance(value, dict) and not isinstance(value, optsdict.OptsDict):
+        return self._proxy_for(key, value, optsdict.DictProxy)
+    if isinstance(value, list):
+        return self._proxy_for(key, value, optsdict.ListProxy)
+    return value
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    if type(function) is FunctionType:
+        return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
+    return inspect.iscoroutinefunction(function)
+
+
+def _clean_sys_path(self: Any) -> None:
+    for directory in self._clean_module_dirs:
+        if directory in sys.path:
+            sys.path.remove(directory)
+    self._clean_module_dirs = []

@@ -1,0 +1,92 @@
+"""What the files of a fleet hold, parsed: a thousand of them as YAML take seconds, as JSON a moment.
+
+A file with `pillar` or `returns` is never kept, for these may be secrets; it is read anew each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import Any
+
+import msgspec
+
+from saltbranch import files
+
+_YOUNG = 2.0
+"""Seconds in which a file could change once more while its times stay the same."""
+
+_Entries = dict[str, tuple[str, dict[str, Any]]]
+
+
+class FleetCache:
+    """One private file in `folder` for the fleet in `fleet`; a `folder` of None keeps nothing."""
+
+    def __init__(self, folder: str | None, fleet: str) -> None:
+        """Read it. What cannot be read counts as empty."""
+        name = hashlib.sha256(os.path.realpath(fleet).encode("utf-8", "surrogateescape"))
+        self.path = f"{folder}/fleet-{name.hexdigest()[:16]}" if folder else None
+        self._kept: _Entries = {}
+        self._used: _Entries = {}
+        try:
+            text = files.read_or_none(self.path) if self.path else None
+            self._kept = msgspec.json.decode(text, type=_Entries) if text else {}
+        except (OSError, msgspec.DecodeError):
+            pass
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """What the file `name` holds, if it was kept and has not changed since."""
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != _signature(name):
+            return None
+        self._used[name] = kept
+        return kept[1]
+
+    def put(self, name: str, data: dict[str, Any]) -> None:
+        """Keep `data`, what the file `name` holds, where JSON gives all of it back."""
+        if self.path and not data.get("pillar") and not data.get("returns"):
+            signature = _signature(name)
+            if signature and _survives(data):
+                self._used[name] = (signature, data)
+
+    def save(self) -> None:
+        """Write down what was used, if that is something else than before."""
+        if self.path is None or self._used == self._kept:
+            return
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            text = msgspec.json.encode(self._used).decode()
+            files.write_atomic(self.path, text, mode=0o600, durable=False)
+        except OSError:
+            pass  # a cache that cannot be written is no reason to fail
+
+
+def _signature(path: str) -> str:
+    """What tells one version of a file from another; empty when it is too young to be sure."""
+    try:
+        st = os.stat(path)
+    except OSError:
+        return ""
+    if time.time() - max(st.st_mtime, st.st_ctime) < _YOUNG:
+        return ""
+    return f"{st.st_mtime_ns}:{st.st_ctime_ns}:{st.st_size}:{st.st_ino}"
+
+
+def _survives(data: dict[str, Any]) -> bool:
+    try:
+        text = msgspec.json.encode(data)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return _same(msgspec.json.decode(text), data)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, and of the same types: JSON knows neither dates nor numbers as keys."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
