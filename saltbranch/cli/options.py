@@ -43,7 +43,10 @@ def json_text(data: Any) -> str:
     """`data` as one indented JSON document."""
     import msgspec  # its indenting is quick also for a fleet's worth of data, that of json is not
 
-    return f"{msgspec.json.format(json.dumps(data), indent=2)}\n"
+    try:
+        return f"{msgspec.json.format(json.dumps(data), indent=2)}\n"
+    except msgspec.DecodeError:  # half a character, as broken file names have
+        return json.dumps(data, indent=2) + "\n"
 
 
 def saltenv_names(incomplete: str) -> list[str]:
