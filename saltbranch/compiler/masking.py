@@ -113,8 +113,8 @@ def spelled(secrets: Iterable[str]) -> frozenset[str]:
         data = text.encode("utf-8", "replace")
         code = base64.b64encode(data).decode().rstrip("=")
         # The last sign depends on what follows.
-        shown = code if len(data) % 3 == 0 else code[:-1]
-        found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1], shown))
+        started = code if len(data) % 3 == 0 else code[:-1]
+        found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1], code, started))
     return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 
 
