@@ -217,7 +217,8 @@ def _opened() -> list[str]:
 
 def _quotes_pillar(error: str) -> bool:
     """Whether it may tell of a pillar file that did not render, so of values that are in no pillar."""
-    return error.startswith("pillar: ") and "load ext_pillar" not in error
+    told = ("pillar: Specified SLS", "pillar: Failed to load ext_pillar")  # these name no values
+    return error.startswith("pillar: ") and not error.startswith(told)
 
 
 def _names(folders: Mapping[str, str], inside: Mapping[str, str]) -> Iterator[str]:
