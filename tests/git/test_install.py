@@ -368,7 +368,7 @@ def run_cron_line(image: Path, name: str = timer.SYNC.cron_file) -> Ran:
     environment = dict(line.split("=", 1) for line in lines if re.match("[A-Z]+=", line))
     done = subprocess.run(
         [environment.pop("SHELL"), "-c", text.replace(r"\%", "%")],
-        env={"HOME": "/nonexistent", **environment},
+        env={"HOME": str(image / "home"), **environment},
         capture_output=True,
         text=True,
         check=False,
