@@ -15,7 +15,10 @@ BASE = os.path.dirname(os.path.abspath(salt.__file__))
 
 
 class Host:
-    """Who answers for the host. neutral, custom: functions that were called, in their order."""
+    """Who answers for the host. neutral, custom: functions that were called, in their order.
+
+    is_plain: the tree has no symlinks and no file server of its own, and no file in it is to be ignored.
+    """
 
     def __init__(self) -> None:
         self.returns: Mapping[str, Any] = {}
@@ -25,6 +28,7 @@ class Host:
         self.custom: dict[str, None] = {}
         self.deciphered: Mapping[str, bytes] = {}
         self.ciphers: dict[str, None] = {}
+        self.is_plain = False
         self.loading = 0
         self.external = False
         self.untracked = False

@@ -116,6 +116,16 @@ def _remember_listings() -> None:
         return list(lists[key])
 
     salt.fileserver.Fileserver.file_list = file_list
+    list_states = salt.fileclient.Client.list_states
+    states: dict[Any, list[str]] = {}
+
+    def states_of(self: Any, saltenv: str) -> list[str]:
+        key = (type(self), saltenv)
+        if key not in states:
+            states[key] = list_states(self, saltenv)
+        return list(states[key])
+
+    salt.fileclient.Client.list_states = states_of
     salt.fileserver.Fileserver.update = lambda *_args, **_kwargs: None
     points = salt.utils.entrypoints.iter_entry_points
     found: dict[Any, Any] = {}
@@ -334,9 +344,10 @@ def _leave_detours_out() -> None:
         return decode(data, *args, **kwargs)
 
     salt.utils.data.decode = decoded
-    for module in (salt.pillar, salt.state, salt.utils.dictupdate, optsdict):
+    for module in (salt.state, salt.utils.dictupdate, optsdict):
         if module is not None:
             module.copy = SimpleNamespace(deepcopy=_copied, copy=copy.copy)
+    salt.pillar.copy = SimpleNamespace(deepcopy=_copied_options, copy=copy.copy)
     if optsdict is not None:
         optsdict.OptsDict.__getitem__ = _option
         # Salt asks each of its option mappings whether it is true, which counts all of its keys.
@@ -387,6 +398,17 @@ def _copied(data: Any, memo: dict[int, Any] | None = None) -> Any:
         for key, value in data.items():
             made[key] = value if type(value) in _ATOMS else _copied(value, memo)
     return made
+
+
+# What Salt changes inside of the options that it copies for a pillar (salt/pillar/__init__.py).
+_CHANGED = frozenset(("pillar_roots", "file_roots", "ext_pillar", "grains", "pillar"))
+
+
+def _copied_options(opts: Any) -> Any:
+    """`copy.deepcopy` for options, which are one minion's and end with this process."""
+    if not isinstance(opts, dict):
+        return _copied(opts)
+    return {key: _copied(opts[key]) if key in _CHANGED else opts[key] for key in opts}
 
 
 def _option(self: Any, key: Any) -> Any:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import salt._logging
+import salt.fileclient
 import salt.loader
 import salt.version
 
@@ -57,8 +58,11 @@ class Shop:
         self.base = highstate.base_options(self.folders, job["master"])
         self.names = "\n".join(_names(self.folders, job["inside"]))
         self._rehearse()
+        HOST.is_plain = self._is_plain()
         for saltenv in {minion["saltenv"] for minion in job["minions"]}:
             self._lay_out(saltenv)
+            if HOST.is_plain:
+                self._list(saltenv)
 
     def _rehearse(self) -> None:
         """Go through all of it with nothing in it, so that the forks find Salt's own parts loaded.
@@ -84,6 +88,25 @@ class Shop:
             for name in os.listdir(source):
                 if not os.path.lexists(f"{folder}/{name}"):
                     os.symlink(f"{source}/{name}", f"{folder}/{name}")
+
+    def _is_plain(self) -> bool:
+        """Whether Salt's own file server shows the tree as it is on disk."""
+        if self.base.get("file_ignore_regex") or self.base.get("file_ignore_glob"):
+            return False
+        return not os.path.exists(f"{self.folders['states']}/_fileserver") and not any(
+            os.path.islink(f"{folder}/{name}")
+            for kind in ("states", "pillar")
+            for folder, folders, names in os.walk(self.folders[kind])
+            for name in (*folders, *names)
+        )
+
+    def _list(self, saltenv: str) -> None:
+        """Have Salt list the tree once; forks take the lists over (`memory`)."""
+        minion = {"id": "compile", "saltenv": saltenv, "grains": {}}
+        opts = highstate.minion_options(copy.deepcopy(self.base), minion, self.folders)
+        for is_pillar in (True, False):
+            client = salt.fileclient.get_file_client({**opts, "module_dirs": []}, is_pillar)
+            client.list_states(saltenv)
 
     def learn(self, made: Mapping[str, Any]) -> None:
         """Take in what a fork made for the first time, for the forks to come; see `memory`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from salt.exceptions import SaltRenderError
 from saltbranch.compiler import ciphertext, memory, neutral
 from saltbranch.compiler.host import BASE, HOST, quietly
 
+_ORDINARY = re.compile(r"[\w@+-][\w@+./-]*", re.ASCII)
 _LISTING = ("cp.list_states", "cp.list_master", "cp.list_master_dirs", "cp.get_dir", "cp.cache_dir",
             "slsutil.findup", "state.sls_exists", "cp.list_master_symlinks")  # fmt: skip
 
@@ -195,10 +197,15 @@ def _serve_in_place() -> None:
         cachedir: str | None = None,
     ) -> Any:
         plain, env = salt.utils.url.split_env(path)
-        folder = f"{self.opts['cachedir']}/files/{env or saltenv}"
+        env = env or saltenv
+        folder = f"{self.opts['cachedir']}/files/{env}"
         if dest != "" or cachedir is not None or not os.path.isdir(folder):
             return real(self, path, dest, makedirs, saltenv, gzip, cachedir)
-        found = self._channel.fs.find_file(self._check_proto(plain), env or saltenv)
+        name = self._check_proto(plain)
+        if HOST.is_plain and _ORDINARY.fullmatch(name) and "/../" not in f"/{name}/":
+            # What Salt's file server finds, for it looks in the same folders in the same order.
+            return f"{folder}/{name}" if os.path.isfile(f"{folder}/{name}") else False
+        found = self._channel.fs.find_file(name, env)
         return f"{folder}/{found['rel']}" if found.get("path") else False
 
     salt.fileclient.FSClient.get_file = get_file
