@@ -57,13 +57,14 @@ def run(
     *,
     timeout: float | None = None,
     progress: Callable[[str], None] | None = None,
+    heard: Callable[[bytes], None] | None = None,
     stdin: bytes = b"",
 ) -> Finished:
     """Run `argv` to its end.
 
     stdin: what it reads. timeout: seconds; afterwards the process group gets TERM, then KILL.
-    progress: called with each line of stderr as it comes, those ending in CR too.
-    Raises SaltbranchError when the program does not exist.
+    progress: called with each line of stderr as it comes, those ending in CR too. heard: with each piece of
+    stdout. Raises SaltbranchError when the program does not exist.
     """
     out_r, out_w = os.pipe()
     err_r, err_w = os.pipe()
@@ -86,7 +87,8 @@ def run(
             os.close(fd)
     _running.add(pid)
     try:
-        out, err_text, timed_out = _collect(pid, out_r, err_r, timeout, progress)
+        listeners = {out_r: heard, err_r: _by_line(progress) if progress else None}
+        out, err_text, timed_out = _collect(pid, (out_r, err_r), timeout, listeners)
         status = os.waitpid(pid, 0)[1]
     except BaseException:
         _kill_group(pid)
@@ -139,16 +141,15 @@ def kill_all() -> None:
 
 def _collect(
     pid: int,
-    out_r: int,
-    err_r: int,
+    pipes: tuple[int, int],
     timeout: float | None,
-    progress: Callable[[str], None] | None,
+    listeners: Mapping[int, Callable[[bytes], None] | None],
 ) -> tuple[bytes, bytes, bool]:
     """Read both pipes until the process has ended; a daemon it left behind may keep them open."""
-    chunks: dict[int, list[bytes]] = {out_r: [], err_r: []}
+    chunks: dict[int, list[bytes]] = {fd: [] for fd in pipes}
     gone = os.pidfd_open(pid)
     poll = select.poll()
-    for fd in (out_r, err_r):
+    for fd in pipes:
         os.set_blocking(fd, False)
         poll.register(fd, select.POLLIN)
     poll.register(gone, select.POLLIN)
@@ -163,21 +164,30 @@ def _collect(
                 _signal_group(pid, _KILL if timed_out else _TERM)
                 timed_out, deadline = True, time.monotonic() + 5
                 continue
-            for fd in (out_r, err_r):
-                if fd in ready and not _drain(fd, chunks[fd], progress if fd == err_r else None):
+            for fd in pipes:
+                if fd in ready and not _drain(fd, chunks[fd], listeners[fd]):
                     poll.unregister(fd)
             if gone in ready:
                 if timed_out:
                     _signal_group(pid, _KILL)  # what it started may not have listened
-                for fd in (out_r, err_r):
-                    _drain(fd, chunks[fd], progress if fd == err_r else None)
+                for fd in pipes:
+                    _drain(fd, chunks[fd], listeners[fd])
                 break
     finally:
         os.close(gone)
-    return b"".join(chunks[out_r]), b"".join(chunks[err_r]), timed_out
+    out, err = (b"".join(chunks[fd]) for fd in pipes)
+    return out, err, timed_out
 
 
-def _drain(fd: int, into: list[bytes], progress: Callable[[str], None] | None) -> bool:
+def _by_line(progress: Callable[[str], None]) -> Callable[[bytes], None]:
+    def heard(data: bytes) -> None:
+        for line in data.decode("utf-8", "replace").replace("\r", "\n").splitlines():
+            progress(line)
+
+    return heard
+
+
+def _drain(fd: int, into: list[bytes], heard: Callable[[bytes], None] | None) -> bool:
     """Read what is there; False at the end of the file."""
     while True:
         try:
@@ -187,9 +197,8 @@ def _drain(fd: int, into: list[bytes], progress: Callable[[str], None] | None) -
         if not data:
             return False
         into.append(data)
-        if progress:
-            for line in data.decode("utf-8", "replace").replace("\r", "\n").splitlines():
-                progress(line)
+        if heard:
+            heard(data)
 
 
 def _signal_group(pid: int, signum: int) -> None:

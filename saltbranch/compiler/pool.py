@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,7 +25,6 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
 
 _START = 60  # seconds for loading Salt; one or two are usual
-_FEWEST = 10  # minions that make up for the time that another worker takes to load Salt
 _SHARE = 500
 """Minions for one worker at most: what it hands out must not pile up."""
 
@@ -132,41 +132,45 @@ def compile_each(
     spent: added to. plain: with low chunks and pillar as Salt has them, secrets included.
     Raises SandboxError, GitError.
     """
-    done: dict[int, Compiled] = {}
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
     bases = [base_of(m, prints[m.saltenv]) for m in minions]
-    for number, base in enumerate(bases):
-        kept = None if plain else cache.get(base, tree)
-        if kept:
-            done[number] = kept
-    if progress:
-        progress(len(done))
+    kept = enumerate(None if plain else cache.get(base, tree) for base in bases)
+    done = {number: result for number, result in kept if result}
+    tell = _Progress(progress)
+    tell(len(done))
     rest = {n: m for n, m in enumerate(minions) if n not in done}
     if rest:
         with _scratch(frame, tree, {m.saltenv for m in rest.values()}) as folder:
             key, texts = cache.key(), tree.deciphered
-            work = _Work(frame, confinement.find(), folder, key, texts, plain, spent or Spent())
-            shares = _shares(rest, jobs)
-            chosen = [[minions[n] for n in share] for share in shares]
-            with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-                for share, results in zip(shares, pool.map(work.compile, chosen), strict=True):
-                    for number, result in zip(share, results, strict=True):
-                        done[number] = result
-                        if result.reads.files:
-                            cache.put(bases[number], tree, result)
-                    if progress:
-                        progress(len(results))
+            work = _Work(
+                frame, confinement.find(), folder, key, texts, plain, spent or Spent(), tell
+            )
+            for number, result in work.all(rest, jobs):
+                done[number] = result
+                if result.reads.files:
+                    cache.put(bases[number], tree, result)
     return [done[number] for number in range(len(minions))]
 
 
-def _shares(minions: Mapping[int, Minion], jobs: int) -> list[list[int]]:
+class _Progress:
+    """Tells how many minions more are done; several threads may call it."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self.lock = threading.Lock()
+
+    def __call__(self, number: int) -> None:
+        if self.progress and number:
+            with self.lock:
+                self.progress(number)
+
+
+def _shares(minions: Mapping[int, Minion]) -> list[list[int]]:
     """Each of one saltenv, for what the master serves at a path is different for the next."""
-    workers = max(1, min(jobs, len(minions) // _FEWEST))
-    size = max(1, min(_SHARE, -(-len(minions) // workers)))
     shares = []
     for saltenv in dict.fromkeys(m.saltenv for m in minions.values()):
         own = [n for n, m in minions.items() if m.saltenv == saltenv]
-        shares += [own[n : n + size] for n in range(0, len(own), size)]
+        shares += [own[n : n + _SHARE] for n in range(0, len(own), _SHARE)]
     return shares
 
 
@@ -197,9 +201,9 @@ def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
         yield folder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
-    """The shares of one run go through `compile`, several at a time."""
+    """The shares of one run go through `compile`, several at a time; `forks`: minions at a time in each."""
 
     frame: Frame
     sandbox: Sandbox
@@ -208,24 +212,41 @@ class _Work:
     texts: Mapping[str, bytes]
     plain: bool
     spent: Spent
+    tell: _Progress
+    forks: int = 1
+
+    def all(self, minions: Mapping[int, Minion], jobs: int) -> Iterator[tuple[int, Compiled]]:
+        """The result of each of `minions` under its number, `jobs` compiled at a time."""
+        shares = _shares(minions)
+        self.forks = max(1, jobs // len(shares))
+        chosen = [[minions[n] for n in share] for share in shares]
+        with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+            for share, results in zip(shares, pool.map(self.compile, chosen), strict=True):
+                yield from zip(share, results, strict=True)
 
     def compile(self, minions: list[Minion]) -> list[Compiled]:
-        """One share. A worker that dies costs the minion that it was at, and another takes the rest."""
+        """One share. A worker that dies costs the minion that it was at, and another takes the rest.
+
+        Which one it was at is only known where it was at one at a time.
+        """
         results: list[Compiled] = []
-        rest = list(minions)
+        rest, forks = list(minions), self.forks
         while rest:
-            found, complaint = self._worker(rest)
+            found, complaint = self._worker(rest, forks)
             results += found
             rest = rest[len(found) :]
             if not rest:
                 break
+            if forks > 1:
+                forks = 1
+                continue
             if not found and not complaint:
                 complaint = "the compiling process ended without a result"
             results.append(failed(rest[0].id, complaint or "the compiling process was killed"))
             rest = rest[1:]
         return results
 
-    def _worker(self, minions: list[Minion]) -> tuple[list[Compiled], str]:
+    def _worker(self, minions: list[Minion], forks: int) -> tuple[list[Compiled], str]:
         frame, tree = self.frame, f"{self.folder}/tree"
         with tempfile.TemporaryDirectory(prefix="worker-", dir=self.folder) as scratch:
             where = confinement.folders(self.sandbox, scratch, tree, frame.dirs)
@@ -234,9 +255,15 @@ class _Work:
             argv = confinement.command(
                 self.sandbox, scratch, tree, frame.dirs, served, who, frame.python
             )
-            self._write_job(scratch, where, minions, who)
+            self._write_job(scratch, where, minions, who, forks)
             limit = _START + len(minions) * (frame.seconds + 5)
-            done = confinement.run(self.sandbox, argv, who, limit)
+            told = [-1]  # the first line tells of no minion
+
+            def heard(data: bytes) -> None:
+                before, told[0] = told[0], told[0] + data.count(b"\n")
+                self.tell(min(told[0], len(minions)) - max(0, min(before, len(minions))))
+
+            done = confinement.run(self.sandbox, argv, who, limit, heard)
         lines = done.out.splitlines()
         self.spent.workers += 1
         if len(lines) == len(minions) + 2:
@@ -260,6 +287,7 @@ class _Work:
         where: confinement.Folders,
         minions: list[Minion],
         who: confinement.Identity,
+        forks: int,
     ) -> None:
         job = {
             "folders": dataclasses.asdict(where),
@@ -274,6 +302,7 @@ class _Work:
             "memory": self.frame.memory,
             "processes": 32,
             "plain": self.plain,
+            "jobs": forks,
             "minions": [minion.as_job() for minion in minions],
         }
         mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL

@@ -13,7 +13,7 @@ import itertools
 import os
 import pwd
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -174,10 +174,20 @@ def command(
     return _argv(sandbox, code, [where.job], binds, identity, python)
 
 
-def run(sandbox: Sandbox, argv: list[str], who: Identity, timeout: float) -> proc.Finished:
-    """Run a command of `command` to its end, at most `timeout` seconds; nothing of `who` goes on."""
+def run(
+    sandbox: Sandbox,
+    argv: list[str],
+    who: Identity,
+    timeout: float,
+    heard: Callable[[bytes], None] | None = None,
+) -> proc.Finished:
+    """Run a command of `command` to its end, at most `timeout` seconds; nothing of `who` goes on.
+
+    heard: called with each piece of its stdout.
+    """
+    environment = {**_ENVIRONMENT, "SALTBRANCH_ALONE": "1"}
     try:
-        return proc.run(argv, {**_ENVIRONMENT, "SALTBRANCH_ALONE": "1"}, timeout=timeout)
+        return proc.run(argv, environment, timeout=timeout, heard=heard)
     finally:
         if sandbox.kind == "user":
             _end_all(who)

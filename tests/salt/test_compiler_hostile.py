@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,8 +142,11 @@ LIMITS = {
 }
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("name", LIMITS)
-def test_limits_end_a_compile_and_the_next_minion_is_compiled(tmp_path: Path, name: str) -> None:
+def test_limits_end_a_compile_and_the_other_minions_are_compiled(
+    tmp_path: Path, name: str, jobs: int
+) -> None:
     files: dict[str, Content] = {
         "salt/top.sls": "base:\n  'bad':\n    - bad\n  'm*':\n    - all\n",
         "salt/all.sls": GOOD,
@@ -158,12 +162,37 @@ def test_limits_end_a_compile_and_the_next_minion_is_compiled(tmp_path: Path, na
         }
     )
     begin = time.monotonic()
-    results = place.compile([minion("m1"), minion("bad"), minion("m2")])
+    results = place.compile([minion("m1"), minion("bad"), minion("m2")], jobs=jobs)
     assert time.monotonic() - begin < 60
+    assert [*results] == ["m1", "bad", "m2"]
     assert results["bad"].result == "failed" and results["bad"].error
     assert results["m1"].result == results["m2"].result == "ok"
     leftover = subprocess.run(["pgrep", "-f", str(place.folder)], capture_output=True, check=False)
     assert leftover.stdout == b""
+
+
+def test_a_branch_that_never_ends_for_anybody_does_not_hold_the_run_for_long(
+    tmp_path: Path,
+) -> None:
+    place = lab(tmp_path, LIMITS["for ever"])
+    place.frame = replace(place.frame, seconds=2)
+    begin = time.monotonic()
+    results = place.compile([minion(f"m{n:02}") for n in range(40)], jobs=2)
+    assert time.monotonic() - begin < 40
+    assert {result.result for result in results.values()} == {"failed"}
+    assert results["m00"].error == "compiling was stopped: no end after 2 s"
+    assert results["m39"].error == "not tried: 5 minions before it did not end in 2 s"
+
+
+def test_results_are_those_of_their_minions_whichever_ends_first(tmp_path: Path) -> None:
+    slow = (
+        "#!py\nimport time\ndef run():\n    time.sleep(0.6 if 'slow' in __grains__['id'] else 0)\n"
+    )
+    slow += "    return {__grains__['id']: {'test.nop': []}}\n"
+    names = ["slow1", "m1", "m2", "slow2", "m3", "m4", "m5"]
+    results = lab(tmp_path, slow).compile([minion(name) for name in names], jobs=3)
+    assert [*results] == names
+    assert {n: r.chunks[0].key for n, r in results.items()} == {n: f"{n} | test.nop" for n in names}
 
 
 def test_links_lead_nowhere(tmp_path: Path, outside: Path) -> None:

@@ -178,7 +178,7 @@ def test_no_worker_reads_the_job_or_the_cache_of_another(
         "    time.sleep(0.1)\n"
         "raise ValueError('others %d, read %d' % (len(others), len(seen)))"
     )
-    job = states(tmp_path, look, jobs=2)
+    job = states(tmp_path, look, jobs=2, share=10)
     job["minions"] = {"bad": [], **{f"m{n}": [] for n in range(1, 20)}}
     answer = child(python, path, job)
     assert "others 1, read 0" in str(answer["results"]["bad"]["errors"])

@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from saltbranch.compiler import sandbox
+from saltbranch.compiler import pool, sandbox
 from saltbranch.compiler.pool import Frame
 from saltbranch.errors import SaltbranchError
 from tests.salt.compiling import GROUPS, Lab, minion
 
 
 def main() -> None:
-    """job: folder, files (None for the sample), minions (id to roles), frame (options), pillar."""
+    """job: folder, files (None for the sample), minions (id to roles), frame (options), pillar, jobs,
+    share (how many minions a worker gets).
+    """
     job: dict[str, Any] = json.load(sys.stdin)
     try:
         found = sandbox.find()
@@ -29,6 +31,7 @@ def main() -> None:
     who = [
         minion(name, roles, pillar=pillars.get(name, {})) for name, roles in job["minions"].items()
     ]
+    pool._SHARE = job.get("share", pool._SHARE)
     results = lab.compile(who, jobs=job.get("jobs", 1))
     answer = {
         "kind": found.kind,

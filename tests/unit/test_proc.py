@@ -67,3 +67,11 @@ def test_a_child_python_runs_nothing_of_the_current_folder(
     assert done.complaint == ""
     assert done.text == "['-c', 'a']\n"
     assert not canary.exists()
+
+
+def test_stdout_is_heard_piece_by_piece() -> None:
+    pieces: list[bytes] = []
+    code = "import time; print('a', flush=True); time.sleep(0.3); print('b')"
+    done = proc.run([sys.executable, "-c", code], dict(os.environ), heard=pieces.append)
+    assert len(pieces) > 1
+    assert b"".join(pieces) == done.out == b"a\nb\n"
