@@ -10,15 +10,17 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import yaml
 
-from saltbranch import targets
+from saltbranch import targets, tree
 from saltbranch.compiler.model import Minion
 from saltbranch.errors import ConfigError, UsageError
-from saltbranch.fleetcache import FleetCache
+from saltbranch.fleetcache import FleetCache, signature
+from saltbranch.git import Git
 from saltbranch.targets import Matcher
 
 _KEYS = ("grains", "pillar", "returns", "recorded")
@@ -29,45 +31,115 @@ _PRIVATE = re.compile(
 )
 
 
+class Folder(Protocol):
+    """A folder of such files."""
+
+    @property
+    def place(self) -> str:
+        """What people call it."""
+
+    def files(self) -> dict[str, str]:
+        """Name of each file to what tells one version of it from another; empty when that is not sure.
+
+        Raises ConfigError.
+        """
+
+    def texts(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Name and content of each of `names`. Raises ConfigError, GitError."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFolder:
+    """A folder on disk."""
+
+    place: str
+
+    def files(self) -> dict[str, str]:
+        """See `Folder`."""
+        try:
+            names = sorted(os.listdir(self.place))
+        except OSError as err:
+            raise ConfigError(
+                f"fleet: cannot read the folder {self.place}: {err.strerror}",
+                hint="write it with: saltbranch fleet record DIR, or set fleet: cache",
+            ) from err
+        return {n: signature(f"{self.place}/{n}") for n in names if _is_minions(n)}
+
+    def texts(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """See `Folder`."""
+        for name in names:
+            try:
+                with open(f"{self.place}/{name}", "rb") as file:
+                    yield name, file.read()
+            except OSError as err:
+                raise ConfigError(
+                    f"{self.place}/{name}: {err.strerror}", hint="mend that file of the fleet"
+                ) from err
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFolder:
+    """The folder `path` of the commit `commit`, which people call `name`."""
+
+    git: Git
+    commit: str
+    path: str
+    name: str
+
+    @property
+    def place(self) -> str:
+        """See `Folder`."""
+        return f"{self.name}:{self.path}"
+
+    def files(self) -> dict[str, str]:
+        """See `Folder`. The version is the blob's own name."""
+        return tree.files_in(self.git, self.commit, self.path, _is_minions)
+
+    def texts(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """See `Folder`."""
+        oids = self.files()
+        found = tree.contents(self.git, (oids[name] for name in names))
+        yield from ((name, found[oids[name]]) for name in names)
+
+
+def _is_minions(name: str) -> bool:
+    return name.endswith(".yaml") and name[0] != "."
+
+
 def read_folder(
-    folder: str,
+    folder: Folder,
     groups: Mapping[str, Sequence[Matcher]],
     nodegroups: Mapping[str, object],
     cache: str | None = None,
-) -> list[Minion]:
-    """The minions of the files in `folder`. Raises ConfigError naming the file and what is wrong.
+) -> tuple[list[Minion], list[str]]:
+    """The minions of the files in `folder`, and the ids that no saltenv claims, or more than one.
 
-    cache: a private folder of ours.
+    cache: a private folder of ours. Raises ConfigError naming the file and what is wrong, GitError.
     """
-    try:
-        names = sorted(n for n in os.listdir(folder) if n.endswith(".yaml") and n[0] != ".")
-    except OSError as err:
-        raise ConfigError(
-            f"fleet: cannot read the folder {folder}: {err.strerror}",
-            hint="write it with: saltbranch fleet record DIR, or set fleet: cache",
-        ) from err
-    minions = []
-    kept = FleetCache(cache, folder)
-    for name in names:
-        path = f"{folder}/{name}"
-        data = kept.get(path)
-        if data is None:
-            data = _read(path)
-            kept.put(path, data)
-        minion = made(name[: -len(".yaml")], data, groups, nodegroups, source=path)
-        if minion:
-            minions.append(minion)
+    files = folder.files()
+    kept = FleetCache(cache, folder.place)
+    data = {name: kept.get(name, version) for name, version in files.items()}
+    for name, text in folder.texts([name for name, known in data.items() if known is None]):
+        data[name] = _parsed(f"{folder.place}/{name}", text)
+        kept.put(name, files[name], data[name] or {})
     kept.save()
-    return minions
+    minions, unclaimed = [], []
+    for name, known in data.items():
+        minion_id = name[: -len(".yaml")]
+        source = f"{folder.place}/{name}"
+        if minion := made(minion_id, known or {}, groups, nodegroups, source=source):
+            minions.append(minion)
+        else:
+            unclaimed.append(minion_id)
+    return minions, unclaimed
 
 
-def _read(path: str) -> dict[str, Any]:
+def _parsed(path: str, text: bytes) -> dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as file:
-            data = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as err:
+        data = yaml.load(text.decode(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
         mark = getattr(err, "problem_mark", None)
-        why = getattr(err, "problem", None) or getattr(err, "strerror", None) or "not UTF-8"
+        why = getattr(err, "problem", None) or "not UTF-8"
         place = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{place}: {why}", hint="mend that file of the fleet") from err
     if not isinstance(data, dict) or not isinstance(data.get("grains"), dict):

@@ -21,11 +21,11 @@ _Entries = dict[str, tuple[str, dict[str, Any]]]
 
 
 class FleetCache:
-    """One private file in `folder` for the fleet in `fleet`; a `folder` of None keeps nothing."""
+    """One private file in `folder` for the fleet at the place `fleet`; a `folder` of None keeps nothing."""
 
     def __init__(self, folder: str | None, fleet: str) -> None:
         """Read it. What cannot be read counts as empty."""
-        name = hashlib.sha256(os.path.realpath(fleet).encode("utf-8", "surrogateescape"))
+        name = hashlib.sha256(fleet.encode("utf-8", "surrogateescape"))
         self.path = f"{folder}/fleet-{name.hexdigest()[:16]}" if folder else None
         self._kept: _Entries = {}
         self._used: _Entries = {}
@@ -35,20 +35,19 @@ class FleetCache:
         except (OSError, msgspec.DecodeError):
             pass
 
-    def get(self, name: str) -> dict[str, Any] | None:
-        """What the file `name` holds, if it was kept and has not changed since."""
+    def get(self, name: str, version: str) -> dict[str, Any] | None:
+        """What the file `name` holds, if it was kept and is of this version."""
         kept = self._kept.get(name)
-        if kept is None or kept[0] != _signature(name):
+        if kept is None or not version or kept[0] != version:
             return None
         self._used[name] = kept
         return kept[1]
 
-    def put(self, name: str, data: dict[str, Any]) -> None:
+    def put(self, name: str, version: str, data: dict[str, Any]) -> None:
         """Keep `data`, what the file `name` holds, where JSON gives all of it back."""
-        if self.path and not data.get("pillar") and not data.get("returns"):
-            signature = _signature(name)
-            if signature and _survives(data):
-                self._used[name] = (signature, data)
+        may_be_secret = data.get("pillar") or data.get("returns")
+        if self.path and version and not may_be_secret and _survives(data):
+            self._used[name] = (version, data)
 
     def save(self) -> None:
         """Write down what was used, if that is something else than before."""
@@ -62,8 +61,8 @@ class FleetCache:
             pass  # a cache that cannot be written is no reason to fail
 
 
-def _signature(path: str) -> str:
-    """What tells one version of a file from another; empty when it is too young to be sure."""
+def signature(path: str) -> str:
+    """What tells one version of the file `path` from another; empty when it is too young to be sure."""
     try:
         st = os.stat(path)
     except OSError:

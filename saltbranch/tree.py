@@ -51,9 +51,9 @@ def read_commit(git: Git, commit: str, wanted: Callable[[str], bool]) -> dict[st
             f"commit {commit[:12]} holds more than {_LARGEST_SUM >> 20} MiB below the folders to check",
             hint="see that states_dir and pillar_dir name the right folders",
         )
-    contents = _contents(git, chosen)
+    found = contents(git, chosen)
     return {
-        path: Blob(path, kind, size, contents.get(oid) if wanted(path) else None)
+        path: Blob(path, kind, size, found.get(oid) if wanted(path) else None)
         for kind, oid, size, path in entries
     }
 
@@ -62,13 +62,29 @@ def _entries(text: str) -> Iterable[tuple[str, str, int, str]]:
     for line in text.split("\0"):
         if line:
             meta, path = line.split("\t", 1)
-            mode, _, oid, size = meta.split()
+            mode, what, oid, size = meta.split()
+            if what == "tree":
+                continue
             kind = {"160000": "submodule", "120000": "link"}.get(mode, "file")
             yield kind, oid, int(size) if size.isdigit() else 0, path
 
 
-def _contents(git: Git, oids: Iterable[str]) -> dict[str, bytes]:
-    asked = list(oids)
+def files_in(git: Git, commit: str, folder: str, wanted: Callable[[str], bool]) -> dict[str, str]:
+    """Name to blob of the files right inside `folder` that are `wanted` by name; larger ones left out.
+
+    Raises GitError.
+    """
+    text = git.out("ls-tree", "-z", "-l", "--full-tree", commit, "--", f"{folder}/")
+    return {
+        path.rpartition("/")[2]: oid
+        for kind, oid, size, path in _entries(text)
+        if kind == "file" and size <= LARGEST and wanted(path.rpartition("/")[2])
+    }
+
+
+def contents(git: Git, oids: Iterable[str]) -> dict[str, bytes]:
+    """The content of blobs. Raises GitError."""
+    asked = list(dict.fromkeys(oids))
     done = git.run(
         "cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in asked).encode("ascii")
     )

@@ -123,30 +123,30 @@ def load(place: Place) -> FleetResult:
         return _from_cache(place)
     folder = _folder(place, wanted)
     cache = compilecache.folder_of(place.config.root)
-    minions = fleet.read_folder(folder, place.groups, nodegroups, cache)
-    known = {m.id for m in minions}
-    names = (n[: -len(".yaml")] for n in os.listdir(folder) if n.endswith(".yaml") and n[0] != ".")
-    unclaimed = tuple(sorted(n for n in names if n not in known))
-    return FleetResult(folder, tuple(minions), unclaimed)
+    minions, unclaimed = fleet.read_folder(folder, place.groups, nodegroups, cache)
+    return FleetResult(folder.place, tuple(minions), tuple(unclaimed))
 
 
-def _folder(place: Place, wanted: str) -> str:
-    """`fleet:` as a folder on disk; beside the configuration, or in the clone that is worked in."""
-    candidates = [wanted] if os.path.isabs(wanted) else []
-    if not candidates:
-        candidates = [f"{os.path.dirname(place.config.path)}/{wanted}"]
-        clone = clone_root(os.getcwd())
-        candidates += [f"{clone}/{wanted}"] if clone else []
-        candidates += [
-            f"{place.config.root}/checkouts/{s.dirname}/{wanted}"
-            for s in place.config.saltenvs
-            if s.branch == place.config.model_branch
-        ]
-    for folder in candidates:
+def _folder(place: Place, wanted: str) -> fleet.Folder:
+    """`fleet:` as a folder. A relative one is that of the branch which the model counts on, so that all
+    machines compile for the same; where that has none, one beside the configuration or in the clone.
+    """
+    if os.path.isabs(wanted):
+        return fleet.DiskFolder(wanted)
+    branch, inner = place.config.model_branch, os.path.normpath(wanted)
+    head = place.repository.branch_or_none(branch)
+    if head and not inner.startswith(".."):
+        committed = fleet.TreeFolder(place.repository.git, head, inner, branch)
+        if committed.files():
+            return committed
+    clone = clone_root(os.getcwd())
+    candidates = [os.path.dirname(place.config.path), *([clone] if clone else [])]
+    folders = list(dict.fromkeys(f"{folder}/{wanted}" for folder in candidates))
+    for folder in folders:
         if os.path.isdir(folder):
-            return folder
+            return fleet.DiskFolder(folder)
     raise ConfigError(
-        f"fleet: there is no folder {' nor '.join(candidates)}",
+        f"fleet: {branch} has no folder {wanted!r}, and there is none at {' nor '.join(folders)}",
         hint="write it with: saltbranch fleet record DIR, or set fleet: cache",
     )
 

@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import fleetcache
-from saltbranch.fleet import read_folder
+from saltbranch.fleet import DiskFolder, read_folder
 from saltbranch.fleetcache import FleetCache
 from saltbranch.targets import Matcher
 
 GROUPS = {"test": (Matcher("glob", "*"),)}
+
+
+def version(fleet: Path, name: str) -> str:
+    return DiskFolder(str(fleet)).files()[name]
 
 
 def written(path: Path, text: str, age: float = 60) -> Path:
@@ -44,12 +48,15 @@ def fleet(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("old_enough")
 def test_a_fleet_is_the_same_from_the_cache(fleet: Path, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
-    plain = read_folder(str(fleet), GROUPS, {})
-    assert read_folder(str(fleet), GROUPS, {}, cache) == plain
-    assert read_folder(str(fleet), GROUPS, {}, cache) == plain
+    plain = read_folder(DiskFolder(str(fleet)), GROUPS, {})
+    assert read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache) == plain
+    assert read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache) == plain
     kept = FleetCache(cache, str(fleet))
-    assert kept.get(f"{fleet}/web2.yaml") == {"grains": {"os": "Debian"}, "recorded": 17}
-    assert kept.get(f"{fleet}/web1.yaml") is None  # JSON knows no dates
+    assert kept.get("web2.yaml", version(fleet, "web2.yaml")) == {
+        "grains": {"os": "Debian"},
+        "recorded": 17,
+    }
+    assert kept.get("web1.yaml", version(fleet, "web1.yaml")) is None  # JSON knows no dates
     assert kept.path is not None
     assert os.stat(kept.path).st_mode & 0o077 == 0
     assert "hunter22" not in Path(kept.path).read_text()
@@ -58,27 +65,29 @@ def test_a_fleet_is_the_same_from_the_cache(fleet: Path, tmp_path: Path) -> None
 @pytest.mark.usefixtures("old_enough")
 def test_a_changed_file_is_read_again(fleet: Path, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
-    read_folder(str(fleet), GROUPS, {}, cache)
+    read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)
     written(fleet / "web2.yaml", "grains: {os: Ubuntu}\nrecorded: 17\n")
-    found = {m.id: m.grains["os"] for m in read_folder(str(fleet), GROUPS, {}, cache)}
+    found = {
+        m.id: m.grains["os"] for m in read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)[0]
+    }
     assert found["web2"] == "Ubuntu"
 
 
 def test_a_file_that_may_still_change_is_not_kept(fleet: Path, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
-    read_folder(str(fleet), GROUPS, {}, cache)
-    assert FleetCache(cache, str(fleet)).get(f"{fleet}/web2.yaml") is None
+    read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)
+    assert FleetCache(cache, str(fleet))._kept == {}
 
 
 @pytest.mark.usefixtures("old_enough")
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"x": 1}', "\0"])
 def test_a_damaged_cache_counts_as_empty(fleet: Path, tmp_path: Path, text: str) -> None:
     cache = str(tmp_path / "cache")
-    read_folder(str(fleet), GROUPS, {}, cache)
+    read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)
     path = FleetCache(cache, str(fleet)).path
     assert path is not None
     Path(path).write_text(text)
-    assert len(read_folder(str(fleet), GROUPS, {}, cache)) == 3
+    assert len(read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)[0]) == 3
 
 
 values = st.recursive(
