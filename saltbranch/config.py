@@ -146,6 +146,7 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     gpg_keys: str | None = None
     ext_pillar: list[str] = []
     ignore: list[IgnoreModel] = []
+    shown_pillar: list[str] = []
     saltenvs: dict[str, SaltenvModel] | None = None
 
 
@@ -197,6 +198,7 @@ class Config(msgspec.Struct, frozen=True):
     gpg_keys: str | None = None
     ext_pillar: tuple[str, ...] = ()
     ignore: tuple[IgnoreModel, ...] = ()
+    shown_pillar: tuple[str, ...] = ()
 
     def saltenv(self, name: str) -> Saltenv:
         """The saltenv called `name`. Raises ConfigError naming the nearest match."""
@@ -386,6 +388,7 @@ def build(
         gpg_keys=os.path.normpath(machine.gpg_keys) if machine.gpg_keys else None,
         ext_pillar=tuple(machine.ext_pillar),
         ignore=tuple(source.ignore),
+        shown_pillar=tuple(source.shown_pillar),
     )
 
 

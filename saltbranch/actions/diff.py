@@ -140,6 +140,7 @@ def frame_of(place: Place) -> Frame:
         served=tuple(served),
         master=_plain({**{k: opts[k] for k in _MASTER_OPTIONS if k in opts}, "ext_pillar": asked}),
         salt_version=saltmaster.version(),
+        shown=config.shown_pillar,
         keys=Keys(config.gpg_keys if place.is_machines else None),
     )
 

@@ -26,12 +26,14 @@ class Describer:
         inside: Mapping[str, str],
         mask: Mask,
         secrets: frozenset[str],
+        shown: frozenset[str],
         names: str,
     ) -> None:
         self.states = folders["states"]
         self.inside = inside["states"]
         self.mask = mask
         self.secrets = secrets
+        self.shown = shown
         self.names = names
         self.hidden: list[str] = []
         self.texts: dict[str, tuple[str, str]] = {}
@@ -68,7 +70,7 @@ class Describer:
             "path": path,
             "line": self._lines(sls).of(identity),
             "arguments": {
-                name: self.mask.argument(value, source, self.secrets)
+                name: self.mask.argument(value, source, self.secrets, self.shown)
                 for name, value in (values if order is None else {**values, "order": order}).items()
             },
             "sources": sorted(self._sources(values, str(chunk.get("fun")))),

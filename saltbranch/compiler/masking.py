@@ -8,10 +8,11 @@ read the state tree knows anyway; what a template put in may come from the pilla
 from __future__ import annotations
 
 import base64
+import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -55,9 +56,11 @@ class Mask:
         """Path of every leaf, joined by ``:``, to the digest of its value."""
         return {path: self.digest(value) for path, value in leaves(data)}
 
-    def argument(self, value: Any, source: str, secrets: frozenset[str]) -> Any:
+    def argument(
+        self, value: Any, source: str, secrets: frozenset[str], shown: frozenset[str]
+    ) -> Any:
         """`value` if it may be shown, else its digest. source: the text of its sls file."""
-        if may_show(value, source, secrets):
+        if may_show(value, source, secrets, shown):
             return value
         return {"masked": self.digest(value)}
 
@@ -153,9 +156,25 @@ def surely_secret(pillar: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def may_show(value: Any, source: str, secrets: frozenset[str]) -> bool:
-    """Whether all of `value` stands literally in `source` and none of it is a value of the pillar."""
+def shown_of(pillar: Any, paths: Sequence[str]) -> frozenset[str]:
+    """The texts below those paths of the pillar, globs, whose values may be shown."""
+    if not paths:
+        return frozenset()
+    return frozenset(
+        text
+        for path, value in leaves(pillar)
+        if any(fnmatch.fnmatchcase(path, pattern) for pattern in paths)
+        for text in texts(value)
+    )
+
+
+def may_show(
+    value: Any, source: str, secrets: frozenset[str], shown: frozenset[str] = frozenset()
+) -> bool:
+    """Whether all of `value` stands literally in `source` or is `shown`, and none of it is in `secrets`."""
     for text in (*texts(value), *keys(value)):
+        if text in shown:
+            continue
         if text in secrets:
             return False
         if any(line.strip() not in source for line in text.splitlines()):

@@ -23,7 +23,16 @@ from saltbranch import topfile
 from saltbranch.compiler import highstate, memory, patches
 from saltbranch.compiler.describing import Describer
 from saltbranch.compiler.host import BASE, HOST
-from saltbranch.compiler.masking import Mask, literals, plain, redact, secrets_of, spelled, texts
+from saltbranch.compiler.masking import (
+    Mask,
+    literals,
+    plain,
+    redact,
+    secrets_of,
+    shown_of,
+    spelled,
+    texts,
+)
 from saltbranch.compiler.tracking import Tracker
 
 # How Salt lists the folders of its loaders (salt/loader/__init__.py).
@@ -135,14 +144,16 @@ class Shop:
         outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
         pillar = plain(outcome.pillar)
+        shown = shown_of(pillar, self.job["shown"])
         secrets = secrets_of(
             [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
         )
-        describer = Describer(self.folders, inside, self.mask, secrets, self.names)
+        secrets -= shown
+        describer = Describer(self.folders, inside, self.mask, secrets, shown, self.names)
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
         words = spelled(secrets)
-        more = spelled(secrets | self._literals()) if outcome.errors else words
+        more = spelled((secrets | self._literals()) - shown) if outcome.errors else words
         errors = [self._redacted(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
         result = {
             "minion": minion["id"],

@@ -36,7 +36,8 @@ class Frame:
     groups: the minions of every saltenv. served: saltenv, folder that the master serves for it and
     the folder inside the repository that this is. master: the master's options that count (see
     `highstate.MASTER_OPTIONS`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
-    one minion. python: whose Salt compiles; None for our own.
+    one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
+    may be shown.
     """
 
     states_dir: str
@@ -49,6 +50,7 @@ class Frame:
     seconds: float = 60
     memory: int = 1024
     python: Interpreter | None = None
+    shown: tuple[str, ...] = ()
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -72,6 +74,7 @@ class Frame:
             "master": dict(self.master),
             "salt": self.salt_version,
             "key": key,
+            "shown": self.shown,
             **({"python": dataclasses.astuple(self.python)} if self.python else {}),
         }
         return digest(shared)
@@ -302,6 +305,7 @@ class _Work:
             "memory": self.frame.memory,
             "processes": 32,
             "plain": self.plain,
+            "shown": list(self.frame.shown),
             "jobs": forks,
             "minions": [minion.as_job() for minion in minions],
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -302,6 +303,27 @@ def test_no_secret_in_any_output_or_file(
     assert "common:password" in web["pillar"]["changed"]
     assert "common:cipher" not in web["pillar"]["changed"]
     assert any("ciphertext" in note for note in web["notes"])
+
+
+def test_names_in_the_pillar_show_where_the_model_allows_it_and_nothing_else_does(
+    clone: Clone, capfd: pytest.CaptureFixture[str]
+) -> None:
+    users = (
+        "{% for name, user in pillar.users.items() %}\n{{ user.login }}:\n  user.present:\n"
+        "    - home: /home/{{ user.login }}\n    - gid_from_name: True\n"
+        "    - fullname: {{ user.login }}\n    - password: {{ user.hash }}\n{% endfor %}\n"
+    )
+    pillar = "common: {}\nusers: {one: {login: alice, hash: hunter22}, two: {login: bobby, hash: hunter33}}\n"
+    clone.commit({"salt/common.sls": COMMON + users, "pillar/common.sls": pillar})
+    hidden = clone.diff(cache=False).groups[0].difference.added
+    assert all(re.fullmatch(r"\*\*\* ~[0-9a-f]{8} \| user\.present", s.key) for s in hidden)
+    clone.configure(shown_pillar=["users:*:login"])
+    build()(args=["diff", "prod", "--json", "--config", clone.path], standalone_mode=False)
+    told = capfd.readouterr().out
+    assert "alice | user.present" in told and "bobby | user.present" in told
+    assert "hunter22" not in told and "hunter33" not in told
+    shown = clone.diff().groups[0].difference.added[0].arguments
+    assert (shown["fullname"], set(shown["password"])) == ("alice", {"masked"})
 
 
 def test_changed_ciphertext_is_a_changed_pillar_key(clone: Clone) -> None:
