@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from saltbranch import config as configuration
 from saltbranch import locate
 from saltbranch.actions import prepare
+from saltbranch.actions.workplace import load_model
+from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
@@ -30,18 +32,7 @@ def open_place(config_path: str | None, cwd: str) -> Place:
     named = config_path or os.environ.get(locate.ENVIRONMENT_VARIABLE)
     clone = locate.clone_root(cwd)
     if clone and (named is None or _inside(os.path.abspath(named), clone)):
-        path = os.path.abspath(named) if named else f"{clone}/{locate.FILE_NAME}"
-        git = Git(clone, work_tree=True)
-        if not named and not os.path.exists(path):
-            default = configuration.FileModel()
-            return Place(git, clone, None, default.states_dir, default.pillar_dir)
-        machine = configuration.read_file(path)
-        config = (
-            configuration.build(machine, path, origin=machine.remote or "/nonexistent")
-            if (machine.saltenvs)
-            else None
-        )
-        return Place(git, clone, config, machine.states_dir, machine.pillar_dir)
+        return _of_clone(clone, os.path.abspath(named) if named else f"{clone}/{locate.FILE_NAME}")
     path = locate.find(config_path, os.environ, cwd)
     machine = configuration.read_file(path)
     mirror = Mirror(os.path.normpath(machine.root))
@@ -52,6 +43,21 @@ def open_place(config_path: str | None, cwd: str) -> Place:
         )
     config = prepare.load_config(path, mirror, mirror.branches())
     return Place(mirror.git, None, config, config.states_dir, config.pillar_dir)
+
+
+def _of_clone(clone: str, path: str) -> Place:
+    """A clone with the model of a promotion, so that a check finds what the gate would; path: its file."""
+    git = Git(clone, work_tree=True)
+    machine = configuration.FileModel()
+    if os.path.exists(path) or path != f"{clone}/{locate.FILE_NAME}":
+        machine = configuration.read_file(path)
+    head = CommitSource(git, is_clone=True).branch_or_none(machine.model_branch)
+    committed = head and git.run("cat-file", "-e", f"{head}:{locate.FILE_NAME}").code == 0
+    if machine.saltenvs is None and not committed:
+        return Place(git, clone, None, machine.states_dir, machine.pillar_dir)
+    remote = machine.remote or "origin"
+    config = load_model(git, head, machine, path, clone=clone, remote=remote)
+    return Place(git, clone, config, config.states_dir, config.pillar_dir)
 
 
 def _inside(path: str, folder: str) -> bool:

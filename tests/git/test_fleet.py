@@ -73,3 +73,12 @@ def test_without_any_folder_all_places_are_named(flow: FlowSite) -> None:
     said = flow.refused("fleet", "list", code=1)
     assert "fleet: master has no folder 'fleet', and there is none at" in said
     assert "saltbranch fleet record DIR" in said
+
+
+def test_check_in_a_clone_takes_model_and_fleet_of_the_production_branch(flow: FlowSite) -> None:
+    flow.push("master", {"fleet/stage1.yaml": DEBIAN}, "KEY-5 A fleet")
+    flow.git("fetch", "--quiet")
+    flow.git("checkout", "--quiet", "-B", "develop", "origin/develop")
+    (Path(flow.clone) / "saltbranch.yaml").unlink()
+    (ref,) = json.loads(flow.run("check", "--json").out)["refs"]
+    assert (ref["compiled"]["minions"], ref["compiled"]["missing"]) == (1, None)

@@ -383,7 +383,7 @@ def test_what_cannot_be_compiled_though_it_should_is_an_error(
     assert ran.code == 1 and "test-web1.yaml" in ran.err and "--static" in ran.err
     clone.configure(fleet="nowhere")
     ran = run_check(clone, "test")
-    assert ran.code == 1 and "there is no folder" in ran.err and "--static" in ran.err
+    assert ran.code == 1 and "has no folder" in ran.err and "--static" in ran.err
     clone.configure(fleet="fleet")
     clone.minion("test-web1")
     monkeypatch.setenv("PATH", str(only_git(tmp_path)))
