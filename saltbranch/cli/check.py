@@ -17,7 +17,7 @@ from saltbranch.checkreport import FORMATS
 from saltbranch.checks import SEVERITIES, Finding, Severity
 from saltbranch.checks.result import LEFT_OUT, CheckResult, RefResult
 from saltbranch.cli import progress
-from saltbranch.cli.diff import MinionsOption
+from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.doctor import shown
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.errors import UsageError
@@ -72,15 +72,8 @@ def _check(
             show_default=False,
         ),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", "-j", min=1, help="Processes; all cores otherwise.", show_default=False
-        ),
-    ] = None,
-    cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Use results of earlier runs.")
-    ] = True,
+    jobs: JobsOption = None,
+    cache: CacheOption = True,
     python: Annotated[
         str | None,
         typer.Option(

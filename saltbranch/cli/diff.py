@@ -12,6 +12,7 @@ from rich.text import Text
 from saltbranch import files
 from saltbranch.actions.diff import diff as diff_action
 from saltbranch.cli import diff_markup, diff_text, progress
+from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.options import ConfigOption, JsonOption, config_path, json_text, saltenv_names
 from saltbranch.errors import SaltbranchError, UsageError
 from saltbranch.fleetdiff import FleetDiff
@@ -23,17 +24,6 @@ _STYLES = {"head": "bold", "add": "green", "remove": "red", "change": "yellow", 
 def register(app: typer.Typer) -> None:
     """Add the verb to `app`."""
     app.command("diff")(_diff)
-
-
-MinionsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--minions",
-        metavar="GLOB|@FILE",
-        help="Only these minions: globs of ids, or a file with an id on each line.",
-        show_default=False,
-    ),
-]
 
 
 def _diff(
@@ -71,15 +61,8 @@ def _diff(
             show_default=False,
         ),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", "-j", min=1, help="Processes; all cores otherwise.", show_default=False
-        ),
-    ] = None,
-    cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Use results of earlier runs.")
-    ] = True,
+    jobs: JobsOption = None,
+    cache: CacheOption = True,
 ) -> int:
     """Show what a commit changes for every minion: states, files and pillar, before it is merged.
 

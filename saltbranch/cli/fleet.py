@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from saltbranch.actions import fleet as fleet_action
-from saltbranch.cli.diff import MinionsOption
+from saltbranch.cli.compile_options import MinionsOption
 from saltbranch.cli.doctor import shown
 from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
 
