@@ -128,7 +128,12 @@ class Lab:
 
     def salt_call(self, who: Minion, *words: str) -> Any:
         """What ``salt-call --local`` answers."""
-        folder = self.config_folder(who)
+        self.config_folder(who)
+        return self.called(who, *words)
+
+    def called(self, who: Minion, *words: str) -> Any:
+        """The same with the folder of an earlier call."""
+        folder = self.folder / "minions" / who.id
         program = "from salt.scripts import salt_call; salt_call()"
         argv = [sys.executable, "-c", program, "--local", "--config-dir", str(folder)]
         argv += ["--out", "json", "--log-level", "quiet", *words]
