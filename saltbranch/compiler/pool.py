@@ -25,6 +25,8 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
 
 _START = 60  # seconds for loading Salt; one or two are usual
+_FORKS = 16
+"""At a time in one worker at most: far from the number of processes that its user may have."""
 _SHARE = 500
 """Minions for one worker at most: what it hands out must not pile up."""
 
@@ -168,12 +170,13 @@ class _Progress:
                 self.progress(number)
 
 
-def _shares(minions: Mapping[int, Minion]) -> list[list[int]]:
+def _shares(minions: Mapping[int, Minion], workers: int) -> list[list[int]]:
     """Each of one saltenv, for what the master serves at a path is different for the next."""
+    size = max(1, min(_SHARE, -(-len(minions) // workers)))
     shares = []
     for saltenv in dict.fromkeys(m.saltenv for m in minions.values()):
         own = [n for n, m in minions.items() if m.saltenv == saltenv]
-        shares += [own[n : n + _SHARE] for n in range(0, len(own), _SHARE)]
+        shares += [own[n : n + size] for n in range(0, len(own), size)]
     return shares
 
 
@@ -220,8 +223,8 @@ class _Work:
 
     def all(self, minions: Mapping[int, Minion], jobs: int) -> Iterator[tuple[int, Compiled]]:
         """The result of each of `minions` under its number, `jobs` compiled at a time."""
-        shares = _shares(minions)
-        self.forks = max(1, jobs // len(shares))
+        shares = _shares(minions, -(-jobs // _FORKS))
+        self.forks = max(1, min(_FORKS, jobs // len(shares)))
         chosen = [[minions[n] for n in share] for share in shares]
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
             for share, results in zip(shares, pool.map(self.compile, chosen), strict=True):
