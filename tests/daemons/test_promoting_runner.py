@@ -13,7 +13,7 @@ from tests.daemons.running import Master
 from tests.git.site import Journal, Site
 
 FUNCTIONS = {
-    "sync", "status", "explain", "doctor",
+    "check", "sync", "status", "explain", "doctor",
     "promote", "hold", "unhold", "rollback", "why_not", "history", "where", "diff",
 }  # fmt: skip
 

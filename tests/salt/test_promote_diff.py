@@ -216,7 +216,7 @@ def test_a_fleet_that_cannot_be_read_is_a_note_with_the_reason(flow: Fleet) -> N
     assert found["diff"] is None
     assert "the fleet has no minion in saltenv stage" in found["diff_missing"]
     (flow.folder / "fleet").rmdir()
-    assert "there is no folder" in flow.plan("promote", "stage")["diff_missing"]
+    assert "cannot read the folder" in flow.plan("promote", "stage")["diff_missing"]
     flow.promoted("stage")
 
 
