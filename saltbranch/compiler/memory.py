@@ -350,8 +350,7 @@ def _leave_detours_out() -> None:
     salt.pillar.copy = SimpleNamespace(deepcopy=_copied_options, copy=copy.copy)
     if optsdict is not None:
         optsdict.OptsDict.__getitem__ = _option
-        # Salt asks each of its option mappings whether it is true, which counts all of its keys.
-        optsdict.OptsDict.__bool__ = lambda self: any(k in self for k in self._get_all_keys())
+        optsdict.OptsDict.__bool__ = _has_options
     # Salt makes importlib forget its listings after every module; no folder changes here.
     lazy.LazyLoader._LazyLoader__clean_sys_path = _clean_sys_path
     lazy.inspect = SimpleNamespace(
@@ -431,6 +430,18 @@ def _option(self: Any, key: Any) -> Any:
     if isinstance(value, list):
         return self._proxy_for(key, value, optsdict.ListProxy)
     return value
+
+
+def _has_options(self: Any) -> bool:
+    """Whether an `OptsDict` has any key; Salt often asks that, and counts all of them."""
+    node = self
+    while not node._local:
+        if node._parent is None:
+            return bool(node._base)
+        node = node._parent
+    if any(value is not optsdict._DELETED for value in node._local.values()):
+        return True
+    return any(key in node for key in node._get_all_keys())
 
 
 def _is_coroutine_function(function: Any) -> bool:
