@@ -20,6 +20,7 @@ import inspect
 import marshal
 import os
 import pickle
+import stat
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -68,10 +69,26 @@ def learn(modules: Mapping[str, str], patterns: list[str], folder: str) -> None:
     for name in os.listdir(folder):
         kind, _, key = name.partition("-")
         kept = {"code": TEMPLATES, "yaml": DOCUMENTS}.get(kind)
-        if kept is not None and len(key) == 64 and key not in kept:
-            data = _read_or_none(f"{folder}/{name}")
-            if data is not None:
-                kept[key] = data
+        if kept is None or len(key) != _KEY:
+            continue  # one that is just being written
+        data = _taken_or_none(f"{folder}/{name}")
+        # A text that one minion alone has is not worth the room.
+        if data is None or (kind == "yaml" and key not in _ONCE):
+            _ONCE.add(key)
+        elif key not in kept and _has_room(len(data)):
+            kept[key] = data
+
+
+_KEY = 64
+_LARGEST = 4 << 20
+_ROOM = 48 << 20
+"""Bytes of templates and documents that a worker keeps; every fork has to copy its list of pages."""
+_ONCE: set[str] = set()
+"""Documents that one fork has left."""
+
+
+def _has_room(size: int) -> bool:
+    return sum(len(d) for kept in (TEMPLATES, DOCUMENTS) for d in kept.values()) + size <= _ROOM
 
 
 # Listings
@@ -300,12 +317,23 @@ def _leave(path: str, data: bytes) -> None:
             pass  # no space is left: the next fork makes it again
 
 
-def _read_or_none(path: str) -> bytes | None:
+def _taken_or_none(path: str) -> bytes | None:
+    """What is in the file `path`, which is removed: the room for files is small.
+
+    A branch's code may have put anything there, a pipe that nobody writes to, too.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return None
+    with open(fd, "rb") as file:
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        data = file.read(_LARGEST + 1) if is_file else b""
+    try:
+        os.unlink(path)
+    except OSError:
+        return None
+    return data if is_file and len(data) <= _LARGEST else None
 
 
 # Patterns

@@ -137,6 +137,8 @@ LIMITS = {
     "        except OSError: time.sleep(0.1)\n",
     "answers much": "#!py\ndef run():\n    return {'x': {'test.nop': [{'v': 'y' * (80 << 20)}]}}\n",
     "kills its parent": "#!py\nimport os, signal\ndef run():\n    os.kill(os.getppid(), 9)\n    return {}\n",
+    "leaves a pipe": "#!py\nimport os\ndef run():\n    for kind in ('code', 'yaml'):\n"
+    "        os.mkfifo(__opts__['cachedir'] + '/code/' + kind + '-' + 'a' * 64)\n    os._exit(0)\n",
     "dies": "#!py\nimport os\ndef run():\n    os._exit(0)\n",
     "kills all": "#!py\nimport os\ndef run():\n    os.kill(-1, 9)\n    return {}\n",
 }
