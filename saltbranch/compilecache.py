@@ -39,7 +39,6 @@ class CompileCache:
     def __init__(self, path: str | None) -> None:
         """path: None for a cache that keeps nothing."""
         self.path = path
-        self.hits = 0
         self._key: str | None = None
         self._known: dict[str, _Kept] = {}
         self._written = False
@@ -47,7 +46,10 @@ class CompileCache:
     def key(self) -> str:
         """The secret with which values are made digests: the same as long as the cache lives."""
         if self._key is None:
-            self._key = self._stored_key() if self.path else secrets.token_hex(32)
+            try:
+                self._key = self._stored_key() if self.path else secrets.token_hex(32)
+            except OSError:  # nothing can be written there, so nothing will be kept
+                self._key = secrets.token_hex(32)
         return self._key
 
     def _stored_key(self) -> str:
@@ -81,7 +83,6 @@ class CompileCache:
         for name, age in self._names(base):
             kept = self._read(name)
             if kept and tree.holds(kept.state):
-                self.hits += 1
                 if age > _DAY:
                     _touch(name)
                 return kept.result

@@ -1,10 +1,11 @@
-"""How minions are shared out to workers."""
+"""How minions are shared out to workers, and a cache that cannot be written."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
 from saltbranch.compiler.model import Minion
 
@@ -23,3 +24,9 @@ def test_every_minion_is_in_one_share_of_its_saltenv(saltenvs: list[str], worker
     # One worker for each saltenv is enough while there are few.
     if workers == 1 and len(minions) <= pool._SHARE:
         assert len(shares) == len(set(saltenvs))
+
+
+def test_a_cache_that_cannot_be_written_has_a_key_all_the_same() -> None:
+    cache = CompileCache("/proc/nobody/writes/here")
+    assert len(cache.key()) == 64
+    assert cache.key() == cache.key() != CompileCache("/proc/nobody/writes/here").key()
