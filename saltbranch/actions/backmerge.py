@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from saltbranch import merging
 from saltbranch.actions.request import Request
-from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
+from saltbranch.repository.workplace import Workplace
 
 
 def verb(work: Workplace, name: str) -> str:

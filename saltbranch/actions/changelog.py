@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from saltbranch import commits, tickets
 from saltbranch.actions import past
-from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import UsageError
 from saltbranch.events import Promotion
 from saltbranch.markdown import escape
+from saltbranch.repository.workplace import Workplace
 from saltbranch.tickets import CommitLine, Group
 
 _SHORT = 12

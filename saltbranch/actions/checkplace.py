@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from saltbranch import config as configuration
 from saltbranch import locate
 from saltbranch.actions import prepare
-from saltbranch.actions.workplace import load_model
 from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
 from saltbranch.mirror import Mirror
+from saltbranch.repository.workplace import load_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch.actions.workplace import Workplace
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import Git, branch_name_problem, failed
+from saltbranch.repository.workplace import Workplace
 
 
 def clone_of(work: Workplace) -> Git:

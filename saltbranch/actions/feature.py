@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from saltbranch import merging
 from saltbranch.actions import clonework
 from saltbranch.actions.request import Request
-from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError
-from saltbranch.repository import RefUpdate
+from saltbranch.repository.remote import RefUpdate
+from saltbranch.repository.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ import yaml
 from saltbranch import compilecache, files, fleet, saltmaster
 from saltbranch import config as configuration
 from saltbranch.actions import prepare
-from saltbranch.actions.workplace import load_model
 from saltbranch.commitsource import CommitSource
 from saltbranch.compiler.model import Minion
 from saltbranch.config import Config
@@ -22,6 +21,7 @@ from saltbranch.errors import ConfigError, SaltError, UsageError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME, clone_root
 from saltbranch.mirror import Mirror
+from saltbranch.repository.workplace import load_model
 from saltbranch.saltmaster import MasterOptions
 
 

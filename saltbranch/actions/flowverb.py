@@ -10,9 +10,9 @@ from saltbranch.actions.follow import Notify, follow
 from saltbranch.actions.publish import Published
 from saltbranch.actions.request import DiffOptions, Request
 from saltbranch.actions.resolving import Resolution
-from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.errors import UsageError
 from saltbranch.promotion import Plan
+from saltbranch.repository.workplace import Say, Workplace
 
 Build = Callable[[Workplace, str | None], Request]
 """Makes the request of a verb; with a commit, the source is that one (a conflict that was resolved)."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from saltbranch import fleetgates, gates, hooks, merging
 from saltbranch.actions import plandiff
 from saltbranch.actions.request import Request, owned_paths, provisional
-from saltbranch.actions.workplace import Workplace
 from saltbranch.errors import GitError, Interrupted, SaltbranchError
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult
 from saltbranch.promotion import UP_TO_DATE, Plan
+from saltbranch.repository.workplace import Workplace
 
 # Which gates a kind of merge has to pass; a hotfix cannot have soaked anywhere.
 _GATES = {

@@ -8,9 +8,9 @@ from typing import Any
 
 from saltbranch import events
 from saltbranch.actions import past
-from saltbranch.actions.workplace import Workplace
 from saltbranch.durations import iso
 from saltbranch.events import Event, Promotion
+from saltbranch.repository.workplace import Workplace
 
 PROMOTIONS = (events.PROMOTION, "release", "hotfix")
 

@@ -9,12 +9,12 @@ from saltbranch import events, journal
 from saltbranch.actions import past
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
-from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import HOLD, ROLLBACK, UNHOLD, Event, Promotion
-from saltbranch.repository import PushRefused, RefUpdate
+from saltbranch.repository.remote import PushRefused, RefUpdate
+from saltbranch.repository.workplace import Say, Workplace
 
 
 @dataclass(frozen=True, slots=True)

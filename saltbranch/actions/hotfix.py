@@ -8,8 +8,8 @@ from saltbranch import versions
 from saltbranch.actions import clonework
 from saltbranch.actions.feature import Started, start_topic
 from saltbranch.actions.request import Request
-from saltbranch.actions.workplace import Workplace
 from saltbranch.errors import RefusedError
+from saltbranch.repository.workplace import Workplace
 
 
 def start(work: Workplace, name: str) -> Started:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from saltbranch import history
 from saltbranch.actions import planning, promote
 from saltbranch.actions.why_not import WhyNot
-from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
 from saltbranch.events import Debt, Hold
 from saltbranch.history import CommitInfo
+from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from saltbranch import commits, events, locate, tickets, trailers
-from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import UsageError
 from saltbranch.events import Event, Promotion
 from saltbranch.fates import Fate, Links
 from saltbranch.lineage import Graph, Line
+from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted
 from saltbranch.trailers import Told
 from saltbranch.whereabouts import COMMIT, PATH, TICKET

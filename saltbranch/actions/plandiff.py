@@ -9,10 +9,10 @@ import os
 from dataclasses import replace
 
 from saltbranch.actions.request import Request
-from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import Interrupted, SaltbranchError
 from saltbranch.promotion import UP_TO_DATE, Plan, Step
+from saltbranch.repository.workplace import Workplace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from saltbranch import gates, merging, tickets, versions
 from saltbranch.actions import gatekeeping, plandiff, resolving
 from saltbranch.actions.request import Request, owned_paths, provisional
-from saltbranch.actions.workplace import Workplace, tags_on
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Debt
@@ -26,6 +25,7 @@ from saltbranch.promotion import (
     Step,
     sls_names,
 )
+from saltbranch.repository.workplace import Workplace, tags_on
 
 
 def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:

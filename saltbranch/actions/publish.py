@@ -12,11 +12,11 @@ from typing import Any
 from saltbranch import files, gates, hooks, journal, merging, promotion
 from saltbranch.actions import past
 from saltbranch.actions.outcome import SyncResult
-from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, Plan
-from saltbranch.repository import PushRefused, RefUpdate
+from saltbranch.repository.remote import PushRefused, RefUpdate
+from saltbranch.repository.workplace import Say, Workplace
 
 _ATTEMPTS = 8
 # Kinds of merges that the journal records; a feature is in develop's own history.

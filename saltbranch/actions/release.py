@@ -6,10 +6,10 @@ from saltbranch import versions
 from saltbranch.actions import clonework, promote
 from saltbranch.actions.feature import Started, first_saltenv
 from saltbranch.actions.request import Request
-from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
-from saltbranch.repository import RefUpdate
+from saltbranch.repository.remote import RefUpdate
+from saltbranch.repository.workplace import Workplace
 
 
 def target_saltenv(work: Workplace) -> Saltenv:

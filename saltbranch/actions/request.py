@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from saltbranch import merging
-from saltbranch.actions.workplace import Workplace
 from saltbranch.config import Saltenv
 from saltbranch.gates import Gate
 from saltbranch.promotion import FAST_FORWARD, MERGE, Step
+from saltbranch.repository.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)

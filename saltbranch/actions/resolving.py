@@ -11,11 +11,11 @@ import os
 from dataclasses import asdict, dataclass
 
 from saltbranch import files, journal
-from saltbranch.actions.workplace import Workplace
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import Git, failed
 from saltbranch.mirror import remove_tree
 from saltbranch.promotion import Plan
+from saltbranch.repository.workplace import Workplace
 
 _FILE = "saltbranch.json"
 

@@ -18,13 +18,14 @@ from saltbranch import (
     saltmaster,
     targets,
 )
-from saltbranch.actions import outlook, prepare, reporting, workplace
+from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
 from saltbranch.choices import Choice, Choices
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo, printable
 from saltbranch.mirror import Mirror, Refs
+from saltbranch.repository import workplace
 from saltbranch.slots import Slots
 
 

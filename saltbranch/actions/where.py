@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from saltbranch import commits, tickets, trailers
 from saltbranch.actions.past import Past, Reading, read_word
-from saltbranch.actions.workplace import Workplace
 from saltbranch.commits import CommitTold
 from saltbranch.config import Saltenv
 from saltbranch.errors import GitError
 from saltbranch.fates import Fate, Turn
+from saltbranch.repository.workplace import Workplace
 from saltbranch.whereabouts import (
     ABSENT,
     BY_ANCESTRY,

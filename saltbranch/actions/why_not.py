@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from saltbranch.actions import planning, promote
 from saltbranch.actions.request import DiffOptions
-from saltbranch.actions.workplace import Workplace
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError
 from saltbranch.gates import GateResult
 from saltbranch.promotion import Plan
+from saltbranch.repository.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)

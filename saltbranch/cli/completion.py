@@ -9,7 +9,7 @@ from saltbranch.errors import SaltbranchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.actions.workplace import Workplace
+    from saltbranch.repository.workplace import Workplace
 
 
 def tags(incomplete: str) -> list[str]:
@@ -38,7 +38,7 @@ def points(incomplete: str) -> list[str]:
 
 def _workplace() -> Workplace | None:
     """What a verb without --config would work in; None where there is nothing of the kind."""
-    from saltbranch.actions.workplace import open_workplace
+    from saltbranch.repository.workplace import open_workplace
 
     with contextlib.suppress(SaltbranchError, OSError):
         return open_workplace(None, fetch=False)

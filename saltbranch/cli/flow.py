@@ -11,7 +11,6 @@ from saltbranch.actions import backmerge, clonework, feature, flow_init, hotfix,
 from saltbranch.actions.flowverb import Build, FlowVerb, is_via_branch, overrides
 from saltbranch.actions.publish import Published
 from saltbranch.actions.request import Request
-from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import branches
 from saltbranch.cli.flow_options import (
@@ -35,6 +34,7 @@ from saltbranch.cli.options import (
 )
 from saltbranch.errors import EXIT_PENDING, UsageError
 from saltbranch.history import printable
+from saltbranch.repository.workplace import Workplace
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="With or without the prefix.")]
 SomeName = Annotated[

@@ -13,13 +13,13 @@ from saltbranch import notify
 from saltbranch.actions.flowverb import FlowVerb
 from saltbranch.actions.publish import Published, check, check_expected
 from saltbranch.actions.request import DiffOptions
-from saltbranch.actions.workplace import Say, Workplace, open_workplace
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
 from saltbranch.errors import EXIT_PENDING, RefusedError, UsageError
 from saltbranch.fleetgates import check_reviewed
 from saltbranch.history import printable
 from saltbranch.promotion import Plan
+from saltbranch.repository.workplace import Say, Workplace, open_workplace
 
 
 @dataclass(frozen=True, slots=True)

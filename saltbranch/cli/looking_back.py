@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import progress
 from saltbranch.errors import RefusedError, RemoteError
 from saltbranch.git import mask
+from saltbranch.repository.workplace import Workplace, open_workplace
 
 FetchOption = Annotated[
     bool,

@@ -9,7 +9,6 @@ import typer
 from saltbranch.actions import promote as action
 from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
 from saltbranch.actions.request import Request
-from saltbranch.actions.workplace import Workplace
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import points
 from saltbranch.cli.flow_options import (
@@ -24,6 +23,7 @@ from saltbranch.cli.flow_options import (
     ViaOption,
 )
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, saltenv_names
+from saltbranch.repository.workplace import Workplace
 
 
 def register(app: typer.Typer) -> None:

@@ -15,12 +15,12 @@ from rich.tree import Tree
 from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
-from saltbranch.actions.workplace import is_of_clone, open_workplace
 from saltbranch.cli import progress
 from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
 from saltbranch.errors import ConfigError
 from saltbranch.git import mask
 from saltbranch.history import printable
+from saltbranch.repository.workplace import is_of_clone, open_workplace
 
 _STATES = {
     "in_sync": "[green]in sync[/]",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.actions.workplace import Workplace, open_workplace
+from saltbranch.repository.workplace import Workplace, open_workplace
 from tests.git.remote import Remote
 from tests.git.site import Ran, Site
 

@@ -15,8 +15,8 @@ import yaml
 
 from saltbranch.actions import diff as diff_action
 from saltbranch.actions import planning, promote
-from saltbranch.actions.workplace import open_workplace
 from saltbranch.compiler import sandbox
+from saltbranch.repository.workplace import open_workplace
 from tests.git.flow_site import RC_TAGS, FlowSite, FlowTemplate, build_flow_template, shown
 from tests.git.site import Journal, Ran, Site, build_template
 

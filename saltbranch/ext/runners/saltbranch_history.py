@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from saltbranch.ext import contract
 
 if TYPE_CHECKING:
-    from saltbranch.actions.workplace import Workplace
+    from saltbranch.repository.workplace import Workplace
 
     __opts__: dict[str, Any]
 
@@ -27,7 +27,7 @@ def __virtual__() -> str:
 
 
 def _workplace(config: str | None, *, fetch: bool) -> Workplace:
-    from saltbranch.actions.workplace import open_workplace
+    from saltbranch.repository.workplace import open_workplace
 
     return open_workplace(contract.config_path(__opts__, config), fetch=fetch)
 

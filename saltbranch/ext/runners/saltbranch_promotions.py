@@ -20,7 +20,7 @@ from saltbranch.ext import contract
 if TYPE_CHECKING:
     from saltbranch.actions.flowverb import FlowVerb
     from saltbranch.actions.hold import HoldPlan
-    from saltbranch.actions.workplace import Workplace
+    from saltbranch.repository.workplace import Workplace
 
     __opts__: dict[str, Any]
 
@@ -85,8 +85,8 @@ def promote(
     from saltbranch.actions import promote as action
     from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
     from saltbranch.actions.request import DiffOptions, Request
-    from saltbranch.actions.workplace import open_workplace
     from saltbranch.fleetgates import check_reviewed
+    from saltbranch.repository.workplace import open_workplace
 
     asked = DiffOptions(
         wanted=diff,
@@ -251,7 +251,7 @@ def _record(
     build: Callable[[Workplace], HoldPlan], config: str | None, *, local: bool, plan: bool
 ) -> contract.Result:
     from saltbranch.actions import hold as action
-    from saltbranch.actions.workplace import open_mirror, open_workplace
+    from saltbranch.repository.workplace import open_mirror, open_workplace
 
     path = contract.config_path(__opts__, config)
     work = open_mirror(path) if local else open_workplace(path)

@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import choosing, files, journal, locate, repository, serving, tickets
+from saltbranch import choosing, files, journal, locate, serving, tickets
 from saltbranch import config as configuration
 from saltbranch.config import Config, FileModel, Saltenv
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.events import Debt, Hold, State
 from saltbranch.git import Git, failed
 from saltbranch.mirror import Mirror
-from saltbranch.repository import Refs, Repository
+from saltbranch.repository import remote
+from saltbranch.repository.remote import Refs, Repository
 from saltbranch.serving import Wanted
 
 Say = Callable[[str], None]
@@ -153,9 +154,9 @@ def _repository(path: str, machine: FileModel) -> tuple[Repository, bool]:
             f"neither a clone of the control repository here, nor a mirror at the root of {path}",
             hint="stand in a clone, or run saltbranch sync on the master first",
         )
-    remote = machine.remote or "origin"
-    configuration.check_remote(remote, path)
-    return repository.open_clone(clone, remote, timeout=machine.fetch_timeout), False
+    name = machine.remote or "origin"
+    configuration.check_remote(name, path)
+    return remote.open_clone(clone, name, timeout=machine.fetch_timeout), False
 
 
 def is_of_clone(path: str) -> bool:
