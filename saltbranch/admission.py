@@ -48,6 +48,23 @@ def refuse_empty(
         )
 
 
+def refusal(
+    git: Git, commit: str, proven: str | None, states_dir: str, pillar_dir: str
+) -> str | None:
+    """Why no master serves `commit`; None where one would. proven: a commit that passed before. Raises GitError."""
+
+    def has(folder: str) -> bool:
+        return git.blob_or_none(commit, folder) is not None
+
+    had_pillar = proven is not None and git.blob_or_none(proven, pillar_dir) is not None
+    try:
+        refuse_unsafe_links(git, commit, proven, pillar_dir)
+        refuse_empty(commit, states_dir, pillar_dir, had_pillar=had_pillar, has=has)
+    except RefusedError as err:
+        return f"{err.message} ({err.hint})"
+    return None
+
+
 def refuse_unsafe_links(git: Git, commit: str, proven: str | None, pillar_dir: str) -> list[str]:
     """Refuse `commit` when a symlink in it leads out of the tree, or into the pillar.
 

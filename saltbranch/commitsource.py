@@ -5,7 +5,6 @@ A name may be a saltenv, a branch, a tag or the beginning of a commit's hash.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,22 +36,22 @@ class Side:
 
 
 class CommitSource:
-    """git, and where its branches are: in a clone those of `origin` count for a saltenv."""
+    """git, and where its branches are: in a clone those of the remote count for a saltenv."""
 
-    def __init__(self, git: Git, *, is_clone: bool) -> None:
-        """Take a repository. is_clone: branches of others are below refs/remotes/origin."""
+    def __init__(self, git: Git, remote: str = "", objects: Git | None = None) -> None:
+        """Take a repository.
+
+        remote: of a clone, whose branches are below refs/remotes; empty in a mirror. objects: the same by its git
+        folder alone, for merging: no attribute of a work tree counts.
+        """
         self.git = git
-        self.is_clone = is_clone
-
-    def objects(self) -> Git:
-        """The same by its git folder alone, for merging: no attribute of a work tree counts. Raises GitError."""
-        words = ("rev-parse", "--path-format=absolute", "--git-common-dir")
-        return Git(os.path.normpath(self.git.out(*words).rstrip("\n")))
+        self.remote = remote
+        self.objects = objects or git
 
     def branch_or_none(self, branch: str) -> str | None:
         """The head of `branch` as the remote has it, as far as is known here."""
         own = f"refs/heads/{branch}"
-        first = f"refs/remotes/origin/{branch}" if self.is_clone else own
+        first = f"refs/remotes/{self.remote}/{branch}" if self.remote else own
         return self._newest([first, f"{_SEEN}/heads/{branch}"]) or self.git.commit_or_none(own)
 
     def side(self, config: Config, name: str) -> Side:
@@ -77,7 +76,8 @@ class CommitSource:
         return Side(name, commit, of)
 
     def _commit_or_none(self, name: str) -> str | None:
-        refs = [f"refs/heads/{name}", f"refs/remotes/origin/{name}", f"refs/tags/{name}"]
+        fetched = [f"refs/remotes/{self.remote}/{name}"] if self.remote else []
+        refs = [f"refs/heads/{name}", *fetched, f"{_SEEN}/heads/{name}", f"refs/tags/{name}"]
         for ref in refs:
             if found := self.git.commit_or_none(ref):
                 return found

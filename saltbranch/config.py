@@ -19,11 +19,11 @@ from typing import Annotated, Any
 import msgspec
 import yaml
 
-from saltbranch import files, strictyaml, tickets
-from saltbranch.errors import ConfigError
-from saltbranch.gates import Gate, check_overridable, parse_gates
+from saltbranch import __version__, files, strictyaml, tickets
+from saltbranch.base import ownership
+from saltbranch.errors import ConfigError, NoSaltenvsError, TooOldError
+from saltbranch.gates import Gate, check_overridable, parse_gates, split_command
 from saltbranch.git import branch_name_problem
-from saltbranch.locate import FILE_NAME
 from saltbranch.targets import KINDS, Matcher, find_overlap, parse_minions
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
@@ -71,7 +71,7 @@ _GATES = {
     "type": "array",
     "items": {
         "anyOf": [
-            {"enum": ["hold", "debts", "ticket", "identical", "diff", "check"]},
+            {"enum": ["hold", "debts", "model", "ticket", "identical", "diff", "check"]},
             _mapping({"soak": _TEXT}, "soak"),
             _mapping({"diff": _mapping(_RULES)}, "diff"),
             _mapping({"check": {"const": "static"}}, "check"),
@@ -79,6 +79,17 @@ _GATES = {
         ]
     },
 }
+
+
+_PROGRAMS = {"type": "array", "items": _TARGETS}
+
+# What a machine says of itself: in the model, which stands in the repository, these have no effect.
+MACHINE_KEYS = (
+    "remote", "root", "master_config", "salt_config", "group", "fetch_timeout", "model_branch", "record_syncs",
+    "gpg_keys", "ext_pillar", "serves", "programs",
+)  # fmt: skip
+_MODEL_BRANCH = "master"
+_LARGEST = 1_000_000
 
 
 class FollowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -127,8 +138,12 @@ class IgnoreModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The keys of saltbranch.yaml; also the source of its JSON schema."""
+    """The keys of saltbranch.yaml; also the source of its JSON schema.
 
+    requires: the oldest saltbranch that understands the file.
+    """
+
+    requires: Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["string", "number"]})] = None
     remote: str | None = None
     root: str = "/srv/saltbranch"
     states_dir: str = "salt"
@@ -137,8 +152,10 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     salt_config: str = "/etc/salt/master"
     group: str | None = None
     fetch_timeout: int = 300
-    model_branch: str = "master"
+    model_branch: str | None = None
     record_syncs: bool = False
+    serves: list[str] | None = None
+    programs: Annotated[list[Any], msgspec.Meta(extra_json_schema=_PROGRAMS)] = []
     tickets: str | None = None
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
@@ -171,11 +188,44 @@ class Saltenv(msgspec.Struct, frozen=True):
     overridable: tuple[str, ...] = ()
 
 
+class Source(msgspec.Struct, frozen=True):
+    """Which model decided. place: what messages call it.
+
+    branch, commit, blob: where it stands in the repository; None for a machine's own. problem: why a newer one
+    does not count. ignored: keys of it that only a machine's file can set. differs: in what the saltenvs of the
+    machine's own file, by which it serves, are others.
+    """
+
+    place: str
+    branch: str | None = None
+    commit: str | None = None
+    blob: str | None = None
+    problem: str = ""
+    ignored: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
+
+    def shown(self) -> str:
+        """In one line, for people."""
+        return f"{self.place} at {self.commit[:12]}" if self.commit else self.place
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "place": self.place,
+            "branch": self.branch,
+            "commit": self.commit,
+            "problem": self.problem or None,
+            "ignored": list(self.ignored),
+            "differs": list(self.differs),
+        }
+
+
 class Config(msgspec.Struct, frozen=True):
     """A checked configuration. Paths are absolute; `fetch_timeout` is in seconds.
 
     gpg_keys: GnuPG's folder with the keys of encrypted pillar. ext_pillar: names of the external
-    pillars that are compiled, too.
+    pillars that are compiled, too. programs: those of a model that may run unasked. source: which model it is.
+    elsewhere: saltenvs of the model that other machines serve.
     """
 
     path: str
@@ -188,8 +238,10 @@ class Config(msgspec.Struct, frozen=True):
     group: str | None
     fetch_timeout: int
     model_branch: str
-    model_in_repository: bool
+    source: Source
     saltenvs: tuple[Saltenv, ...]
+    elsewhere: tuple[Saltenv, ...] = ()
+    programs: tuple[tuple[str, ...], ...] = ()
     record_syncs: bool = False
     tickets: str | None = None
     flow: FlowModel = FlowModel()
@@ -210,6 +262,11 @@ class Config(msgspec.Struct, frozen=True):
             f"there is no saltenv {name!r} in {self.path}",
             hint=_nearest(name, known) or f"known ones: {', '.join(known)}",
         )
+
+    @property
+    def groups(self) -> dict[str, tuple[Matcher, ...]]:
+        """Saltenv to its minions, also of those that other machines serve: a minion belongs to one."""
+        return {s.name: s.minions for s in (*self.saltenvs, *self.elsewhere)}
 
     def production(self) -> Saltenv:
         """The end of the chain: the last saltenv that is promoted to and that nothing is promoted from.
@@ -243,13 +300,17 @@ class Config(msgspec.Struct, frozen=True):
 
 
 def read_file(path: str) -> FileModel:
-    """The file `path`, its keys and types checked. Raises ConfigError naming file, key and fix."""
+    """The file `path`, a machine's own, its keys and types checked.
+
+    Raises ConfigError naming file, key and fix; RefusedError where root would believe somebody else.
+    """
     return _read_file(path, files.signature(path))
 
 
 @functools.lru_cache(maxsize=4)
 def _read_file(path: str, _signature: str) -> FileModel:
     """One version of a file is parsed once: several steps of a first sync ask for it."""
+    ownership.refuse_for_root(path, "the configuration")
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -266,7 +327,12 @@ def _read_file(path: str, _signature: str) -> FileModel:
 
 
 def parse(text: str, path: str) -> FileModel:
-    """`text`, the content of `path`, as a FileModel. Raises ConfigError."""
+    """`text`, the content of `path`, as a FileModel. Raises ConfigError; TooOldError where it asks for a newer us."""
+    if len(text) > _LARGEST:
+        raise ConfigError(
+            f"{path} has {len(text)} characters, which is no configuration",
+            hint=f"at most {_LARGEST}",
+        )
     try:
         data = yaml.load(text, Loader=strictyaml.Loader)
     except yaml.YAMLError as err:
@@ -283,6 +349,7 @@ def parse(text: str, path: str) -> FileModel:
             f"{path} holds a {type(data).__name__}, not keys and values",
             hint="start with `remote:` and `saltenvs:`; saltbranch init writes an example",
         )
+    _check_requires(data.get("requires"), text, path)
     _refuse_unknown(data, FileModel, path, text, "")
     _refuse_unknown(data.get("flow"), FlowModel, path, text, "flow.")
     _refuse_unknown(data.get("hooks"), HooksModel, path, text, "hooks.")
@@ -302,6 +369,27 @@ def parse(text: str, path: str) -> FileModel:
             f"{path}: {key}: {message[0].lower()}{message[1:]}",
             hint="saltbranch init --remote URL --plan shows an example of the file",
         ) from err
+
+
+def _check_requires(value: object, text: str, path: str) -> None:
+    """Before all else: what only a newer saltbranch knows is no mistake of the file."""
+    if value is None:
+        return
+    written = re.search(r"""^requires[ ]*:[ ]*['"]?([^'"\s#]+)""", text, re.MULTILINE)
+    wanted = written[1] if written else str(value)  # YAML makes 0.1 of 0.10
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        too_old = Version(wanted) > Version(__version__)
+    except InvalidVersion as err:
+        raise ConfigError(
+            f"{path}: requires: {wanted!r} is not a version", hint="for example requires: '0.3'"
+        ) from err
+    if too_old:
+        raise TooOldError(
+            f"{path} requires saltbranch {wanted}, and this is {__version__}",
+            hint="upgrade saltbranch on this machine",
+        )
 
 
 def _first_misfit(saltenvs: object) -> str:
@@ -338,16 +426,21 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def build(
-    machine: FileModel, path: str, model: FileModel | None = None, origin: str = "", place: str = ""
+    machine: FileModel,
+    path: str,
+    model: FileModel | None = None,
+    *,
+    origin: str = "",
+    source: Source | None = None,
 ) -> Config:
     """The configuration that `machine`, the file `path`, stands for.
 
-    model: the file of the production branch, where `machine` names no saltenvs; its machine keys
-    do not count here. origin: the remote to use where `machine` names none.
-    place: what messages call the model. Raises ConfigError.
+    model: the file of the production branch, which `source` describes; its machine keys do not count. Without
+    it the saltenvs are those of `machine`. origin: the remote to use where `machine` names none. Raises ConfigError.
     """
-    place = place or path
-    source = model if model is not None else machine
+    told = source or Source(path)
+    place = told.place
+    file = model if model is not None else machine
     remote = machine.remote or origin
     if not remote:
         raise ConfigError(
@@ -355,18 +448,19 @@ def build(
         )
     check_remote(remote, path)
     check_machine(machine, path)
-    states_dir = _inside("states_dir", source.states_dir, place)
-    pillar_dir = _inside("pillar_dir", source.pillar_dir, place)
+    states_dir = _inside("states_dir", file.states_dir, place)
+    pillar_dir = _inside("pillar_dir", file.pillar_dir, place)
     _check_apart(states_dir, pillar_dir, place)
-    if not source.saltenvs:
-        raise ConfigError(
-            f"{place}: no saltenvs" + (f" (nor in {FILE_NAME} on its branch)" if model else ""),
+    if not file.saltenvs:
+        raise NoSaltenvsError(
+            f"{place}: no saltenvs",
             hint="add `saltenvs:` with a branch and minions for each; saltbranch init writes an example",
         )
-    saltenvs = tuple(_saltenv(name, entry, place) for name, entry in source.saltenvs.items())
+    saltenvs = tuple(_saltenv(name, entry, place) for name, entry in file.saltenvs.items())
     _check_saltenvs(saltenvs, place)
-    tickets.compile_pattern(source.tickets, place)
-    check_flow(source.flow, place)
+    tickets.compile_pattern(file.tickets, place)
+    check_flow(file.flow, place)
+    _check_hooks(file.hooks, place)
     return Config(
         path=path,
         remote=remote,
@@ -377,19 +471,51 @@ def build(
         salt_config=os.path.normpath(machine.salt_config),
         group=machine.group,
         fetch_timeout=machine.fetch_timeout,
-        model_branch=machine.model_branch,
-        model_in_repository=model is not None,
+        model_branch=told.branch or model_branch(machine),
+        source=told,
         saltenvs=saltenvs,
+        programs=_programs(machine.programs, path),
         record_syncs=machine.record_syncs,
-        tickets=source.tickets,
-        flow=source.flow,
-        hooks=source.hooks,
-        fleet=source.fleet,
+        tickets=file.tickets,
+        flow=file.flow,
+        hooks=file.hooks,
+        fleet=file.fleet,
         gpg_keys=os.path.normpath(machine.gpg_keys) if machine.gpg_keys else None,
         ext_pillar=tuple(machine.ext_pillar),
-        ignore=tuple(source.ignore),
-        shown_pillar=tuple(source.shown_pillar),
+        ignore=tuple(file.ignore),
+        shown_pillar=tuple(file.shown_pillar),
     )
+
+
+def check_model(text: str, place: str) -> tuple[FileModel, Config]:
+    """`text` as a model, whole: whatever a verb could stumble over later is found now. Raises ConfigError."""
+    model = parse(text, place)
+    return model, build(FileModel(remote="/"), place, model, source=Source(place))
+
+
+def model_branch(machine: FileModel) -> str:
+    """Which branch is production for this machine: `model_branch:`, else the end of its own saltenvs, else master."""
+    if machine.model_branch is not None or not machine.saltenvs:
+        return machine.model_branch or _MODEL_BRANCH
+    before = {s.promote_from for s in machine.saltenvs.values()}
+    last = [s.branch for n, s in machine.saltenvs.items() if s.promote_from and n not in before]
+    return last[0] if len(last) == 1 else _MODEL_BRANCH
+
+
+def ends(config: Config) -> set[str]:
+    """The branches of the saltenvs that nothing is promoted from: one of them is production."""
+    before = {s.promote_from for s in config.saltenvs}
+    return {s.branch for s in config.saltenvs if s.name not in before}
+
+
+def _check_hooks(hooks: HooksModel, place: str) -> None:
+    for name in ("before_promote", "after_promote"):
+        if command := getattr(hooks, name):
+            split_command(command, f"{place}: hooks.{name}")
+
+
+def _programs(entries: list[Any], path: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(split_command(entry, f"{path}: programs") for entry in entries)
 
 
 def check_machine(machine: FileModel, path: str) -> None:
@@ -411,8 +537,10 @@ def check_machine(machine: FileModel, path: str) -> None:
             f"{path}: fetch_timeout: {machine.fetch_timeout} is not from 1 to 86400",
             hint="it is in seconds; the default is 300",
         )
-    if problem := branch_name_problem(machine.model_branch):
-        raise _no_branch("model_branch", machine.model_branch, problem, path)
+    branch = machine.model_branch
+    if branch is not None and (problem := branch_name_problem(branch)):
+        raise _no_branch("model_branch", branch, problem, path)
+    _programs(machine.programs, path)
 
 
 def _no_branch(key: str, branch: str, problem: str, path: str) -> ConfigError:

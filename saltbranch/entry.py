@@ -98,7 +98,7 @@ def _quick_sync(arguments: list[str]) -> Callable[[], int] | None:
         from saltbranch import locate
         from saltbranch.actions.sync import sync
 
-        path = locate.find(config, os.environ, os.getcwd())
+        path = locate.machine_file(config, os.environ)
         result = sync(path, only=only, notify=_notify)
         if not quiet or result.changed or result.exit_code:
             from saltbranch.cli import sync_text

@@ -21,6 +21,22 @@ class ConfigError(SaltbranchError):
     """saltbranch.yaml, or what it names, cannot be used."""
 
 
+class TooOldError(ConfigError):
+    """A saltbranch.yaml asks for a newer saltbranch than this one."""
+
+
+class NoSaltenvsError(ConfigError):
+    """A saltbranch.yaml that is valid, but no model."""
+
+
+class UnknownProductionError(ConfigError):
+    """Which branch is production cannot be told. candidates: branches that say so of themselves."""
+
+    def __init__(self, message: str, *, hint: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(message, hint=hint)
+        self.candidates = candidates
+
+
 class UsageError(SaltbranchError):
     """The command line asks for something that does not exist."""
 

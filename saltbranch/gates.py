@@ -16,7 +16,7 @@ from saltbranch.tickets import Group
 
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot-tell"
 # Always there, first, whether the configuration names them or not.
-BUILT_IN = ("hold", "debts")
+BUILT_IN = ("hold", "debts", "model")
 KINDS = (*BUILT_IN, "soak", "ticket", "identical", "diff", "check", "command")
 
 
@@ -172,6 +172,11 @@ def check_overridable(names: Sequence[str], where: str) -> tuple[str, ...]:
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
             raise ConfigError(f"{where}: {name!r} is no gate", hint=f"known: {', '.join(KINDS)}")
+        if name == "model":
+            raise ConfigError(
+                f"{where}: the gate 'model' is never passed over: with a broken model nobody could promote the repair",
+                hint="leave it out",
+            )
     return tuple(names)
 
 
@@ -235,6 +240,42 @@ def debts_gate(debts: Sequence[Debt], names: Sequence[str]) -> GateResult:
     )
     pay = "; ".join(dict.fromkeys(f"saltbranch backmerge {d.branch}" for d in open_debts))
     return GateResult("debts", FAIL, f"{what}: {pay}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The saltbranch.yaml that a merge makes.
+
+    changed: it is another one than the branch has. removed: the branch has one, the merge has not. problem: what is
+    wrong with it. broken: why the newest model of production does not count now.
+    """
+
+    changed: bool
+    removed: bool = False
+    problem: str = ""
+    broken: str = ""
+
+
+def model_gate(facts: ModelFacts) -> GateResult | None:
+    """Whether the merged model can be used; None where there is nothing to be said of it."""
+    if facts.removed:
+        return GateResult(
+            "model", FAIL, "the merge takes saltbranch.yaml away, and with it all gates"
+        )
+    if facts.problem:
+        return GateResult(
+            "model", FAIL, f"saltbranch.yaml of the merge is not valid: {facts.problem}"
+        )
+    if facts.broken and not facts.changed:
+        reason = f"{facts.broken}; until that is repaired, only what brings a valid saltbranch.yaml can be promoted"
+        return GateResult("model", FAIL, reason)
+    if facts.broken:
+        return GateResult("model", PASS, "it brings a valid saltbranch.yaml")
+    return (
+        GateResult("model", PASS, "saltbranch.yaml changes, and is valid")
+        if facts.changed
+        else None
+    )
 
 
 def ticket_gate(groups: Iterable[Group], pattern: re.Pattern[str]) -> GateResult:

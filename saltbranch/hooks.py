@@ -8,19 +8,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from saltbranch import proc
+from saltbranch.config import Config
 from saltbranch.errors import SaltbranchError
+from saltbranch.gates import split_command
 from saltbranch.git import environment, indent, mask
+
+
+def configured(config: Config) -> list[tuple[str, tuple[str, ...]]]:
+    """The hooks of the model: name and words. Raises ConfigError."""
+    names = ("before_promote", "after_promote")
+    given = [(name, getattr(config.hooks, name)) for name in names]
+    place = config.source.place
+    return [
+        (name, split_command(value, f"{place}: hooks.{name}")) for name, value in given if value
+    ]
 
 
 def run(argv: Sequence[str], payload: Mapping[str, Any], *, timeout: float) -> tuple[bool, str]:
     """Run `argv` with `payload` as JSON on its stdin: whether it ended with 0, and the last lines that it said.
 
-    timeout: seconds. It runs without a shell and without the GIT_* variables of the caller.
+    timeout: seconds. It runs without a shell, without the GIT_* variables of the caller, and in ``/``: a relative
+    path among its words would be that of whatever branch is checked out where the person stands.
     """
     env = environment(os.environ)
     text = json.dumps(payload, sort_keys=True)
     try:
-        done = proc.run(argv, env, timeout=timeout, stdin=text.encode("utf-8", "replace"))
+        done = proc.run(
+            argv, env, timeout=timeout, stdin=text.encode("utf-8", "replace"), folder="/"
+        )
     except SaltbranchError as err:
         return False, err.message
     said = mask("\n".join([*done.text.splitlines(), *done.complaint.splitlines()][-10:]))

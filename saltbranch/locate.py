@@ -1,7 +1,8 @@
-"""Where the configuration file is and which root it names: all that a sync asks before its first step.
+"""Where the machine's configuration is and which root it names: all that a sync asks before its first step.
 
 Imports nothing beyond ``os``: the checked configuration (config.py) needs a YAML parser, which
-costs more than a whole sync that finds nothing new.
+costs more than a whole sync that finds nothing new. A clone one stands in is never asked: what is about
+a machine is decided by that machine's own file.
 """
 
 from __future__ import annotations
@@ -22,35 +23,23 @@ ENVIRONMENT_VARIABLE = "SALTBRANCH_CONFIG"
 _NOT_PLAIN = ("{", '"', "'", "?", "\ufeff", "%", "-")
 
 
-def find(explicit: str | None, environ: Mapping[str, str], cwd: str) -> str:
-    """The file to use: --config, $SALTBRANCH_CONFIG, the root of the clone around `cwd`, /etc/salt.
-
-    Raises ConfigError when there is none.
-    """
+def named_file(explicit: str | None, environ: Mapping[str, str]) -> str | None:
+    """The file that --config or $SALTBRANCH_CONFIG names, in full; None where neither does."""
     named = explicit or environ.get(ENVIRONMENT_VARIABLE)
+    return os.path.abspath(named) if named else None
+
+
+def machine_file(explicit: str | None, environ: Mapping[str, str]) -> str:
+    """The machine's own file: --config, $SALTBRANCH_CONFIG, /etc/salt. Raises ConfigError when there is none."""
+    named = named_file(explicit, environ)
     if named:
-        return os.path.abspath(os.path.join(cwd, named))
-    clone = clone_root(cwd)
-    if clone and os.path.exists(f"{clone}/{FILE_NAME}"):
-        return f"{clone}/{FILE_NAME}"
+        return named
     if os.path.exists(SYSTEM_FILE):
         return SYSTEM_FILE
     raise ConfigError(
-        f"no configuration: neither --config, ${ENVIRONMENT_VARIABLE}, a {FILE_NAME} at the root of the"
-        f" clone around {cwd}, nor {SYSTEM_FILE}",
+        f"no configuration of this machine: neither --config, ${ENVIRONMENT_VARIABLE}, nor {SYSTEM_FILE}",
         hint="write one with: saltbranch init --remote URL",
     )
-
-
-def clone_root(cwd: str) -> str | None:
-    """The root of the git work tree that `cwd` stands in."""
-    folder = os.path.abspath(cwd)
-    while not os.path.exists(f"{folder}/.git"):
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            return None
-        folder = parent
-    return folder
 
 
 def plain_root(path: str) -> str | None:

@@ -67,6 +67,8 @@ _TAGS = "+refs/tags/*:refs/tags/*"
 JOURNAL_REF = "refs/saltbranch/journal"
 # The last journal that was accepted, where no fetch moves or prunes it.
 KEPT_REF = "refs/kept/journal"
+# Below it the last accepted commit of the production branch, by its name (repository/model.py).
+PRODUCTION = "refs/kept/production/"
 
 
 class Refs:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch.timer import CHECK, Job, Kind, head, refuse_long, unit_word
+from saltbranch.timer import CHECK, CONFIG_OPTION, Job, Kind, head, refuse_long, unit_word
 
 RUNNER = "saltbranch.check"
 PYTHON_OPTION = "saltbranch_check_python"
@@ -109,12 +109,11 @@ def schedule(job: Job, python: str | None) -> str:
     night = night_of(job.offset)
     entry = {
         "function": RUNNER,
-        "kwargs": {"config": job.config_path},
         "when": f"{night.hour:02}:{night.minute:02}",
         "maxrunning": 1,
         "return_job": False,
     }
-    data: dict[str, object] = {"schedule": {CHECK.job: entry}}
+    data: dict[str, object] = {CONFIG_OPTION: job.config_path, "schedule": {CHECK.job: entry}}
     if python:
         data[PYTHON_OPTION] = python
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)

@@ -11,7 +11,7 @@ import os
 
 from saltbranch import __version__, files
 
-FORMAT = f"saltbranch {__version__} prepared 2"
+FORMAT = f"saltbranch {__version__} prepared 3"
 
 
 class ServedSaltenv:
@@ -32,15 +32,16 @@ class ServedSaltenv:
 class Prepared:
     """A checked configuration, reduced to what a sync uses. Times are in seconds, paths absolute.
 
-    model: (branch, its commit, blob id) of the saltbranch.yaml in the control repository that the
-    saltenvs come from, None where the machine's own file names them. gid: the group that may read checkouts, -1 for
+    model: the production branch, its head when the model was read, and the object of the saltbranch.yaml that
+    counts; each empty where the remote has none. problem: why a newer model
+    does not count. gid: the group that may read checkouts, -1 for
     none. cachedir, socket, pidfile: the master's. reporter: the name under which this master tells the journal what
     it serves; empty where it does not.
     """
 
     __slots__ = (
         "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile", "pillar_dir",
-        "remote", "reporter", "root", "salt_config", "saltenvs", "signatures", "socket", "states_dir",
+        "problem", "remote", "reporter", "root", "salt_config", "saltenvs", "signatures", "socket", "states_dir",
     )  # fmt: skip
 
     root: str
@@ -54,6 +55,7 @@ class Prepared:
     pidfile: str
     boot: str
     reporter: str
+    problem: str
     gid: int
     fetch_timeout: int
     model: tuple[str, str, str] | None
@@ -66,7 +68,7 @@ class Prepared:
 
 
 _TEXTS = ("root", "remote", "states_dir", "pillar_dir", "master_config", "salt_config", "cachedir",
-          "socket", "pidfile", "boot", "reporter")  # fmt: skip
+          "socket", "pidfile", "boot", "reporter", "problem")  # fmt: skip
 
 
 def path(root: str) -> str:

@@ -59,9 +59,11 @@ def run(
     progress: Callable[[str], None] | None = None,
     heard: Callable[[bytes], None] | None = None,
     stdin: bytes = b"",
+    folder: str = "",
 ) -> Finished:
     """Run `argv` to its end.
 
+    folder: where it starts; the current one otherwise.
     stdin: what it reads. timeout: seconds; afterwards the process group gets TERM, then KILL.
     progress: called with each line of stderr as it comes, those ending in CR too. heard: with each piece of
     stdout. Raises SaltbranchError when the program does not exist.
@@ -75,7 +77,10 @@ def run(
         (os.POSIX_SPAWN_DUP2, err_w, 2),
     ]
     try:
-        pid = os.posix_spawn(_which(argv[0]), list(argv), env, file_actions=actions, setpgroup=0)
+        with _standing_in(folder):
+            pid = os.posix_spawn(
+                _which(argv[0]), list(argv), env, file_actions=actions, setpgroup=0
+            )
     except OSError as err:
         os.close(out_r)
         os.close(err_r)
@@ -98,6 +103,23 @@ def run(
         os.close(out_r)
         os.close(err_r)
     return Finished(argv, os.waitstatus_to_exitcode(status), out, err_text, timed_out=timed_out)
+
+
+class _standing_in:  # noqa: N801 - reads like the function it wraps
+    """The current folder is another one while a program starts: posix_spawn(3) cannot be told one."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        if self.folder:
+            self.before = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+            os.chdir(self.folder)
+
+    def __exit__(self, *_exc: object) -> None:
+        if self.folder:
+            os.fchdir(self.before)
+            os.close(self.before)
 
 
 def _open_stdin(data: bytes) -> int:

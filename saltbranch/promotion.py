@@ -13,9 +13,12 @@ from saltbranch.tickets import CommitLine, Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from saltbranch.config import Source
     from saltbranch.fleetdiff import FleetDiff
 
 TARGET, BACK_MERGE, DELETE = "target", "back-merge", "delete"
+# Kinds of merges that the journal records; a feature is in develop's own history.
+RECORDED = ("promotion", "release", "hotfix")
 UP_TO_DATE, FAST_FORWARD, MERGE, CONFLICT = "up-to-date", "fast-forward", "merge", "conflict"
 
 
@@ -110,7 +113,7 @@ class Plan:
     with tag_source, of the source). hold_moves_to: the commit that it is held at afterwards. left_behind: commits of
     the target that the source lacks. debts: what this leaves to be merged by hand.
     diff: what it changes for the minions of the saltenv, diff_missing why that is not known, diff_counts: a gate asks
-    for it, so it is part of what somebody agrees to.
+    for it, so it is part of what somebody agrees to. model: which one decided.
     """
 
     verb: str
@@ -137,6 +140,7 @@ class Plan:
     diff_digest: str = ""
     diff_missing: str = ""
     diff_counts: bool = False
+    model: Source | None = None
 
     @property
     def target(self) -> Step:
@@ -203,6 +207,7 @@ class Plan:
             "via_branch": self.via_branch,
             "diff": self.diff.brief(self.diff_digest) if self.diff else None,
             "diff_missing": self.diff_missing or None,
+            "model": self.model.as_dict() if self.model else None,
             "notes": list(self.notes),
         }
 

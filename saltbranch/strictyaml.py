@@ -6,12 +6,24 @@ from collections.abc import Hashable
 
 import yaml
 
+_MOST = 100_000
+
 
 class Loader(yaml.SafeLoader):
     """SafeLoader that refuses what PyYAML lets pass or fails on without saying where.
 
     YAML forbids a key that stands twice; 2026-13-45 is no date; half a surrogate pair is no text.
     """
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document, if it is of a size that aliases have not blown up. Raises yaml.composer.ComposerError.
+
+        A few lines of nested aliases stand for a billion values.
+        """
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _count(node, {})
+        return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
         """The value of `node`. Raises yaml.constructor.ConstructorError."""
@@ -23,6 +35,24 @@ class Loader(yaml.SafeLoader):
             problem = f"{str(err)[:100]} (does it want quotes?)"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
         return value
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values `node` stands for, aliases written out."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = _MOST  # what holds itself has no end
+        inner = (
+            [part for pair in node.value for part in pair]
+            if isinstance(node, yaml.MappingNode)
+            else node.value
+        )
+        known[id(node)] = 1 + sum(_count(part, known) for part in inner)
+    if known[id(node)] >= _MOST:
+        problem = f"aliases make more than {_MOST} values of it, or it holds itself"
+        raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+    return known[id(node)]
 
 
 def _construct_mapping(loader: Loader, node: yaml.MappingNode) -> dict[Hashable, object]:

@@ -49,6 +49,8 @@ HEADER = "# Written by saltbranch"
 SYNC = _names("saltbranch-sync", "saltbranch", "saltbranch-schedule.conf")
 CHECK = _names("saltbranch-check", "saltbranch-check", "saltbranch-check.conf")
 RUNNER = "saltbranch.sync"
+CONFIG_OPTION = "saltbranch_config"
+"""The master's option that names the configuration; no argument of the runners, whose callers are many."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _DAY = 24 * 60
@@ -252,12 +254,12 @@ def schedule(job: Job) -> str:
     """
     entry = {
         "function": RUNNER,
-        "kwargs": {"config": job.config_path},
         "minutes": job.minutes,
         "maxrunning": 1,
         "return_job": False,
     }
-    text = yaml.safe_dump({"schedule": {SYNC.job: entry}}, sort_keys=False, allow_unicode=True)
+    data = {CONFIG_OPTION: job.config_path, "schedule": {SYNC.job: entry}}
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     return (
         f"{head(Kind.SCHEDULE)}"
         "# The salt-master reads it at its start only: restart it after a change.\n" + text

@@ -24,16 +24,18 @@ from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.checks.reading import read
 from saltbranch.checks.result import LEFT_OUT, CheckResult, CompiledCount, RefResult
+from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
+from saltbranch.repository.place import Given
 from saltbranch.tree import Blob
 
 WORK_TREE = "work tree"
 
 
 def check(
-    config_path: str | None,
+    config: Given,
     refs: Sequence[str] = (),
     *,
     every_branch: bool = False,
@@ -44,12 +46,12 @@ def check(
 ) -> CheckResult:
     """Check `refs` (saltenvs, branches, tags, commits).
 
-    config_path: as given by the caller; None looks around. every_branch: the branches of all
+    config: --config, a place, or None to look around. every_branch: the branches of all
     saltenvs. since: only what is new against this ref. compiling: None for the static rules alone.
     cache: a folder of ours for what Salt knows. Without refs: the work tree of the clone one stands
     in, elsewhere every branch. Raises ConfigError, UsageError, GitError, SaltError, SandboxError.
     """
-    place = open_place(config_path, os.getcwd())
+    place = open_place(config)
     if every_branch and refs:
         raise UsageError(
             "--all and names of refs exclude one another", hint="leave out one of them"
@@ -73,7 +75,7 @@ def check_commit(
     compiled: also compile the fleet and the state tests. saltenv: only its minions. Raises
     ConfigError, SaltError or SandboxError where that is not possible here, GitError.
     """
-    place = Place(git, None, config, config.states_dir, config.pillar_dir)
+    place = Place(CommitSource(git), None, config, config.states_dir, config.pillar_dir)
     how = Compiling(saltenv=saltenv, strict=True) if compiled else None
     return _Checker(place, how, cache_folder()).result(commit, commit, since)
 
@@ -111,7 +113,7 @@ class _Checker:
         if compiling is not None and place.config is None:
             self.count = CompiledCount(missing=highstates.NO_SALTENVS)
         elif compiling is not None and place.config is not None:
-            self.highstates = Highstates(place.config, place.git, place.clone, compiling)
+            self.highstates = Highstates(place.config, place.source, place.clone, compiling)
         self._known: dict[tuple[str | None, str | None], RefResult] = {}
 
     def result(self, name: str, commit: str | None, base: str | None) -> RefResult:

@@ -6,62 +6,95 @@ import os
 from dataclasses import dataclass
 
 from saltbranch import config as configuration
-from saltbranch import locate
-from saltbranch.actions import prepare
+from saltbranch import files, locate
+from saltbranch.actions import fleet
 from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config
+from saltbranch.config import Config, FileModel, Source
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
-from saltbranch.mirror import Mirror
-from saltbranch.repository.workplace import load_model
+from saltbranch.repository import clone as clones
+from saltbranch.repository import place as places
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the commits are. clone: the folder of a work tree; config: None where there is none."""
 
-    git: Git
+    source: CommitSource
     clone: str | None
     config: Config | None
     states_dir: str
     pillar_dir: str
 
+    @property
+    def git(self) -> Git:
+        """git that knows them."""
+        return self.source.git
 
-def open_place(config_path: str | None, cwd: str) -> Place:
-    """The clone around `cwd`, or the mirror of the configuration that was named or found."""
-    named = config_path or os.environ.get(locate.ENVIRONMENT_VARIABLE)
-    clone = locate.clone_root(cwd)
-    if clone and (named is None or _inside(os.path.abspath(named), clone)):
-        return _of_clone(clone, os.path.abspath(named) if named else f"{clone}/{locate.FILE_NAME}")
-    path = locate.find(config_path, os.environ, cwd)
-    machine = configuration.read_file(path)
-    mirror = Mirror(os.path.normpath(machine.root))
-    if not mirror.exists():
-        raise ConfigError(
-            f"there is no mirror {mirror.path} yet",
-            hint="run saltbranch sync first, or stand in a clone of the control repository",
+
+def open_place(config: places.Given) -> Place:
+    """The clone one stands in, with the model of a promotion, so that a check finds what the gate would; else the
+    mirror of the configuration that was named or found. Raises ConfigError, RefusedError, GitError.
+    """
+    if isinstance(config, places.Place):
+        return _known(config)
+    clone = clones.find(os.getcwd())
+    if clone is None:
+        return _known(places.find(config))
+    place = places.of_clone(clone)
+    named = locate.named_file(config, os.environ)
+    if named and os.path.realpath(named) != os.path.realpath(place.path):
+        place = places.Place(named, places.read_machine_file(named), clone)
+        if place.mirror.exists() and not os.path.lexists(f"{clone.folder}/{locate.FILE_NAME}"):
+            return _known(places.find(named))  # a clone of something else
+    return _of_clone(place, clone)
+
+
+def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
+    try:
+        return _known(place)
+    except ConfigError:
+        # Not promoted yet, or this is no control repository at all: the file that is to be judged says what there
+        # is to judge. No program of it runs, and what it says of a machine does not count.
+        text = files.read_or_none(f"{clone.folder}/{locate.FILE_NAME}")
+        own = _parsed(text) if text is not None else FileModel()
+        config = _config(own, place)
+        source = CommitSource(clone.reading, _remote(place), clone.objects)
+        dirs = (
+            (config.states_dir, config.pillar_dir) if config else (own.states_dir, own.pillar_dir)
         )
-    config = prepare.load_config(path, mirror, mirror.branches())
-    return Place(mirror.git, None, config, config.states_dir, config.pillar_dir)
+        return Place(source, clone.folder, config, *dirs)
 
 
-def _of_clone(clone: str, path: str) -> Place:
-    """A clone with the model of a promotion, so that a check finds what the gate would; path: its file."""
-    git = Git(clone, work_tree=True)
-    machine = configuration.FileModel()
-    if os.path.exists(path) or path != f"{clone}/{locate.FILE_NAME}":
-        machine = configuration.read_file(path)
-    head = CommitSource(git, is_clone=True).branch_or_none(machine.model_branch)
-    committed = head and git.run("cat-file", "-e", f"{head}:{locate.FILE_NAME}").code == 0
-    if machine.saltenvs is None and not committed:
-        return Place(git, clone, None, machine.states_dir, machine.pillar_dir)
-    remote = machine.remote or "origin"
-    config = load_model(git, head, machine, path, clone=clone, remote=remote)
-    return Place(git, clone, config, config.states_dir, config.pillar_dir)
+def _parsed(text: bytes) -> FileModel:
+    """The file of the work tree as far as it is valid; what is wrong with it is a finding."""
+    try:
+        return configuration.parse(text.decode("utf-8", "replace"), locate.FILE_NAME)
+    except ConfigError:
+        return FileModel()
 
 
-def _inside(path: str, folder: str) -> bool:
-    return os.path.realpath(path).startswith(f"{os.path.realpath(folder)}/")
+def _config(own: FileModel, place: places.Place) -> Config | None:
+    if own.saltenvs is None:
+        return None
+    source = Source(f"{locate.FILE_NAME} of the work tree")
+    try:
+        return configuration.build(place.machine, place.path, own, origin=".", source=source)
+    except ConfigError:
+        return None
+
+
+def _remote(place: places.Place) -> str:
+    try:
+        return place.remote
+    except ConfigError:
+        return ""
+
+
+def _known(place: places.Place) -> Place:
+    config = place.last_config()
+    clone = place.clone.folder if place.clone else None
+    return Place(fleet.source_of(place), clone, config, config.states_dir, config.pillar_dir)
 
 
 def resolve(place: Place, name: str) -> str:
@@ -71,9 +104,11 @@ def resolve(place: Place, name: str) -> str:
     """
     branches = [s.branch for s in place.config.saltenvs if s.name == name] if place.config else []
     # A saltenv serves what the remote has; the name of a branch means one's own.
-    refs = [f"refs/{kind}/{b}" for b in branches for kind in ("remotes/origin", "heads")]
-    refs += [f"refs/{kind}/{name}" for kind in ("heads", "remotes/origin", "tags")]
-    for ref in refs:
+    for branch in branches:
+        if (commit := place.source.branch_or_none(branch)) is not None:
+            return commit
+    fetched = [f"refs/remotes/{place.source.remote}/{name}"] if place.source.remote else []
+    for ref in (f"refs/heads/{name}", *fetched, f"refs/tags/{name}"):
         if (commit := place.git.commit_or_none(ref)) is not None:
             return commit
     # `:/text` and the like are git's searches; a name is no search.

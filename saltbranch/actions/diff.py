@@ -22,6 +22,7 @@ from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff, compare_trees
 from saltbranch.promotion import CONFLICT
+from saltbranch.repository.place import Given
 
 # The options of a master that `compiler.highstate` takes over; named here, for that imports Salt.
 _MASTER_OPTIONS = (
@@ -36,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 
 def diff(
-    config_path: str,
+    config: Given,
     refs: Sequence[str],
     *,
     minions: Sequence[str] = (),
@@ -51,7 +52,7 @@ def diff(
     or ``@FILE``. saltenv: only its minions. jobs: processes; None for all cores. Raises UsageError,
     ConfigError, RefusedError, SandboxError, GitError, SaltError.
     """
-    place = fleet.open_place(config_path)
+    place = fleet.open_place(config)
     before, after = sides(place, refs)
     only = saltenv or before.saltenv or after.saltenv
     chosen = fleet.choose(place, minions, only)
@@ -115,7 +116,7 @@ def promoted_tree(repository: CommitSource, old: str, target: Saltenv, source: S
             f"{source.name} serves nothing that could be promoted: no {what}{source.branch} here",
             hint="fetch it first: saltbranch sync, or git fetch in a clone",
         )
-    merged = merging.merge(repository.objects(), old, wanted.commit, owned_paths(target, source))
+    merged = merging.merge(repository.objects, old, wanted.commit, owned_paths(target, source))
     if merged.kind == CONFLICT:
         raise RefusedError(
             f"{source.name} cannot be merged into {target.name}: both changed {', '.join(merged.conflicts)}",
@@ -141,7 +142,7 @@ def frame_of(place: Place) -> Frame:
         master=_plain({**{k: opts[k] for k in _MASTER_OPTIONS if k in opts}, "ext_pillar": asked}),
         salt_version=saltmaster.version(),
         shown=config.shown_pillar,
-        keys=Keys(config.gpg_keys if place.is_machines else None),
+        keys=Keys(config.gpg_keys),
     )
 
 
@@ -153,10 +154,10 @@ def cache_of(config: Config, *, enabled: bool) -> CompileCache:
 def warnings(place: Place) -> list[str]:
     """What is true of every result."""
     found = []
-    if (place.config.gpg_keys or place.config.ext_pillar) and not place.is_machines:
+    source = place.config.source
+    if {"gpg_keys", "ext_pillar"} & {*source.ignored}:
         found.append(
-            f"gpg_keys: and ext_pillar: do not count in {place.config.path}: at the root of a clone"
-            " anybody's branch may have put them"
+            f"gpg_keys: and ext_pillar: do not count in {source.place}: they are a machine's own"
         )
     names = [name for name, _, compiled in external_pillar(place) if not compiled]
     if names:
@@ -169,7 +170,7 @@ def warnings(place: Place) -> list[str]:
 
 def external_pillar(place: Place) -> list[tuple[str, Any, bool]]:
     """Name, settings, and whether it is compiled, of each of the master's external pillars."""
-    allowed = place.config.ext_pillar if place.is_machines else ()
+    allowed = place.config.ext_pillar
     return [
         (str(name), value, name in allowed)
         for entry in place.master.opts.get("ext_pillar") or ()

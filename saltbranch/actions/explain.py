@@ -27,6 +27,7 @@ from saltbranch.findings import master as master_rules
 from saltbranch.findings import minion as minion_rules
 from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror
+from saltbranch.repository import place as places
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.slots import Slots
 from saltbranch.topmatch import Question, TopView
@@ -63,14 +64,14 @@ class Place:
 class Explanation:
     """All about one minion. place, states and pillar are None unless exactly one saltenv claims it.
 
-    accepted: the master has accepted a key with this id. grains_from: where its grains come from,
+    accepted: the master has accepted a key with this id; None in a clone. grains_from: where its grains come from,
     None when none are known. findings: what in the configuration changes the picture. notes: what
     always holds.
     """
 
     minion: str
     config: str
-    accepted: bool
+    accepted: bool | None
     claims: tuple[Claim, ...]
     place: Place | None
     grains_from: str | None
@@ -115,21 +116,62 @@ class Explanation:
 
 
 def explain(
-    config_path: str, minion: str, *, grains: str | None = None, minion_config: str | None = None
+    config: places.Given,
+    minion: str,
+    *,
+    grains: str | None = None,
+    minion_config: str | None = None,
 ) -> Explanation:
-    """Explain what the minion with the id `minion` gets.
+    """Explain what the minion with the id `minion` gets; in a clone, where nothing is served, which saltenv it is in.
 
-    grains: a YAML file to take them from instead of the master's cache. minion_config: the minion's
+    config: --config. grains: a YAML file to take them from instead of the master's cache. minion_config: the minion's
     own main file. Raises ConfigError, SaltError, GitError, UsageError.
     """
     _check_id(minion)
+    place = places.find(config)
+    place.require()
+    if place.clone:
+        return _in_clone(place, minion)
+    return _on_master(place.path, minion, grains, minion_config)
+
+
+def _in_clone(place: places.Place, minion: str) -> Explanation:
+    """By the model alone."""
+    config = place.last_config()
+    found = targets.claimed_by(minion, config.groups, {})
+    notes = ["This is a clone: what is served, and what the tops say, a master can tell."]
+    if len(found) == 1:
+        saltenv = config.saltenv(found[0][0])
+        head = place.known_heads().get(saltenv.branch)
+        at = f"{head[:12]} as last read" if head else "not known here"
+        notes.insert(0, f"It gets the branch {saltenv.branch} ({at}).")
+    return Explanation(
+        minion=minion,
+        config=config.source.shown(),
+        accepted=None,
+        claims=tuple(Claim(saltenv, str(matcher)) for saltenv, matcher in found),
+        place=None,
+        grains_from=None,
+        states=None,
+        pillar=None,
+        findings=(),
+        notes=tuple(notes),
+        snippet=None,
+    )
+
+
+def _on_master(
+    config_path: str, minion: str, grains: str | None, minion_config: str | None
+) -> Explanation:
     root = prepare.root_of(config_path)
     mirror = Mirror(root)
     config = prepare.load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
     master = saltmaster.read(config.salt_config)
-    groups = {s.name: s.minions for s in config.saltenvs}
+    groups = config.groups
     found = targets.claimed_by(minion, groups, master.nodegroups)
-    place = _place(config, mirror, config.saltenv(found[0][0])) if len(found) == 1 else None
+    here = [s.name for s in config.saltenvs]
+    known_here = len(found) == 1 and found[0][0] in here
+    place = _place(config, mirror, config.saltenv(found[0][0])) if known_here else None
     known, remembered, source = _facts(master, minion, place, grains)
     states, pillar = _tops(config, minion, place, known, remembered)
     return Explanation(

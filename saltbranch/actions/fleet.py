@@ -12,16 +12,12 @@ from typing import Any
 import yaml
 
 from saltbranch import compilecache, files, fleet, saltmaster
-from saltbranch import config as configuration
-from saltbranch.actions import prepare
 from saltbranch.commitsource import CommitSource
 from saltbranch.compiler.model import Minion
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, SaltError, UsageError
-from saltbranch.git import Git
-from saltbranch.locate import FILE_NAME, clone_root
-from saltbranch.mirror import Mirror
-from saltbranch.repository.workplace import load_model
+from saltbranch.repository import clone as clones
+from saltbranch.repository import place as places
 from saltbranch.saltmaster import MasterOptions
 
 
@@ -34,53 +30,30 @@ class Place:
     master: MasterOptions
 
     @property
-    def is_machines(self) -> bool:
-        """Whether the configuration is this machine's own: what stands at the root of a clone may be
-        anybody's.
-        """
-        path = os.path.realpath(self.config.path)
-        return path != f"{clone_root(os.path.dirname(path))}/{FILE_NAME}"
-
-    @property
     def groups(self) -> Mapping[str, Any]:
         """The minions of every saltenv."""
-        return {s.name: s.minions for s in self.config.saltenvs}
+        return self.config.groups
 
 
-def open_place(config_path: str) -> Place:
-    """The mirror where a master was set up, the clone around the configuration otherwise.
+def open_place(config: places.Given) -> Place:
+    """The mirror where a master was set up, else the clone one stands in. config: --config.
 
-    Raises ConfigError, SaltError, GitError.
+    Raises ConfigError, RefusedError, SaltError, GitError.
     """
-    root = prepare.open_root(config_path, write=False)
-    mirror = Mirror(root) if root else None
-    if mirror and mirror.exists():
-        config = prepare.load_config(config_path, mirror, mirror.branches())
-        git, is_clone = mirror.git, False
-    else:
-        clone = clone_root(os.path.dirname(config_path)) or clone_root(os.getcwd())
-        if clone is None:
-            raise ConfigError(
-                f"there is neither a mirror at the root that {config_path} names nor a clone here",
-                hint="run saltbranch sync on the master, or stand in a clone of the repository",
-            )
-        git, is_clone = Git(clone, work_tree=True), True
-        config = _model(CommitSource(git, is_clone=True), config_path, clone)
-    return place_of(config, git, is_clone=is_clone)
+    return place_of(places.find(config))
 
 
-def place_of(config: Config, git: Git, *, is_clone: bool) -> Place:
-    """The place of a configuration that was read already. Raises SaltError."""
-    repository = CommitSource(git, is_clone=is_clone)
-    return Place(config, repository, saltmaster.read(config.salt_config))
+def place_of(place: places.Place) -> Place:
+    """The same where it is known already."""
+    config = place.last_config()
+    return Place(config, source_of(place), saltmaster.read(config.salt_config))
 
 
-def _model(repository: CommitSource, config_path: str, clone: str) -> Config:
-    """The same model as a promotion's."""
-    machine = configuration.read_file(config_path)
-    head = repository.branch_or_none(machine.model_branch)
-    remote = machine.remote or "origin"
-    return load_model(repository.git, head, machine, config_path, clone=clone, remote=remote)
+def source_of(place: places.Place) -> CommitSource:
+    """Where its commits are looked up. Raises ConfigError."""
+    if place.clone is None:
+        return CommitSource(place.git)
+    return CommitSource(place.clone.reading, place.remote, place.git)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +112,8 @@ def _folder(place: Place, wanted: str) -> fleet.Folder:
         committed = fleet.TreeFolder(place.repository.git, head, inner, branch)
         if committed.files():
             return committed
-    clone = clone_root(os.getcwd())
-    candidates = [os.path.dirname(place.config.path), *([clone] if clone else [])]
+    clone = clones.find(os.getcwd())
+    candidates = [os.path.dirname(place.config.path), *([clone.folder] if clone else [])]
     folders = list(dict.fromkeys(f"{folder}/{wanted}" for folder in candidates))
     for folder in folders:
         if os.path.isdir(folder):
@@ -197,7 +170,7 @@ def choose(place: Place, wanted: Sequence[str], saltenv: str | None) -> list[Min
 
 
 def show(
-    config_path: str, *, wanted: Sequence[str] = (), saltenv: str | None = None
+    config_path: str | None, *, wanted: Sequence[str] = (), saltenv: str | None = None
 ) -> FleetResult:
     """The fleet, for `fleet list`. Raises ConfigError, SaltError, UsageError."""
     place = open_place(config_path)
@@ -226,7 +199,7 @@ class Recorded:
         }
 
 
-def record(config_path: str, folder: str, *, wanted: Sequence[str] = ()) -> Recorded:
+def record(config_path: str | None, folder: str, *, wanted: Sequence[str] = ()) -> Recorded:
     """Write what the master remembers of every minion to ``folder/<minion id>.yaml``.
 
     Grains that look like secrets by name are left out; `pillar` and `returns` that somebody wrote

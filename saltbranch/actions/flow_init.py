@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict, dataclass
 
@@ -12,6 +11,7 @@ from saltbranch import config as configuration
 from saltbranch import files, locate
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import Git
+from saltbranch.repository import clone as clones
 
 # Key of `flow:` to the keys of git-flow AVH (gitflow.prefix.*) and git-flow-next (gitflow.branch.*.prefix).
 _PREFIXES = {
@@ -44,19 +44,23 @@ class FlowInit:
 
 def plan(cwd: str) -> FlowInit:
     """What the clone around `cwd` was told of git-flow. Raises RefusedError, ConfigError, GitError."""
-    clone = locate.clone_root(cwd)
+    clone = clones.find(cwd)
     if clone is None:
         raise RefusedError(
             f"{cwd} is in no clone", hint="stand in a clone of the control repository"
         )
-    known = _settings(Git(clone, work_tree=True))
-    path = f"{clone}/{locate.FILE_NAME}"
+    clone.refuse_writing()
+    known = _settings(clone.git)
+    path = f"{clone.folder}/{locate.FILE_NAME}"
     flow = {key: v for key, names in _PREFIXES.items() if (v := _first(known, names)) is not None}
     if "gitflow.branch.release.type" in known:
         flow.setdefault("version_tag", "")  # what git-flow-next tags with when it was told nothing
-    configuration.check_flow(configuration.FlowModel(**flow), f"git's configuration of {clone}")
+    configuration.check_flow(
+        configuration.FlowModel(**flow), f"git's configuration of {clone.folder}"
+    )
     branches = _branches(known)
-    there = configuration.read_file(path) if os.path.exists(path) else configuration.FileModel()
+    text = (files.read_or_none(path) or b"").decode("utf-8", "replace")
+    there = configuration.parse(text, path)
     wanted = {**asdict_flow(there.flow), **flow}
     text = (
         ""

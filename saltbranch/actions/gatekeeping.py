@@ -5,18 +5,20 @@ from __future__ import annotations
 from saltbranch import fleetgates, gates, hooks, merging
 from saltbranch.actions import plandiff
 from saltbranch.actions.request import Request, owned_paths, provisional
-from saltbranch.errors import GitError, Interrupted, SaltbranchError
-from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult
-from saltbranch.promotion import UP_TO_DATE, Plan
+from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
+from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult, ModelFacts
+from saltbranch.locate import FILE_NAME
+from saltbranch.promotion import MERGE, RECORDED, UP_TO_DATE, Plan
+from saltbranch.repository import model
 from saltbranch.repository.workplace import Workplace
 
 # Which gates a kind of merge has to pass; a hotfix cannot have soaked anywhere.
 _GATES = {
     "promotion": gates.KINDS,
     "release": gates.KINDS,
-    "hotfix": ("hold", "ticket", "diff", "check", "command"),
-    "feature": ("ticket", "command"),
-    "back-merge": (),
+    "hotfix": ("hold", "model", "ticket", "diff", "check", "command"),
+    "feature": ("model", "ticket", "command"),
+    "back-merge": ("model",),
 }
 # They take a while, or run a program: only somebody who wants to promote asks them.
 _SLOW = ("diff", "check", "command")
@@ -29,16 +31,26 @@ def results(
     if request.saltenv is None or found.target.kind == UP_TO_DATE:
         return ()
     kinds = _GATES[request.kind]
-    return tuple(
+    said = (
         _ask(work, request, found, gate)
         if commands or gate.kind not in _SLOW
         else GateResult(gate.name, CANNOT_TELL, f"saltbranch why-not {found.saltenv} asks it")
         for gate in request.gates
         if gate.kind in kinds
     )
+    return tuple(result for result in said if result is not None)
 
 
-def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResult:
+def commands(work: Workplace, request: Request) -> list[tuple[str, ...]]:
+    """The programs that promoting runs: those of the gates, and the hooks. Raises ConfigError."""
+    kinds = _GATES[request.kind]
+    found = [g.argv for g in request.gates if g.kind == "command" and "command" in kinds]
+    return found + (
+        [argv for _, argv in hooks.configured(work.config)] if request.kind in RECORDED else []
+    )
+
+
+def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResult | None:
     match gate.kind:
         case "hold":
             return _hold_gate(work, request, found)
@@ -54,6 +66,8 @@ def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResu
             return GateResult(
                 gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
             )
+        case "model":
+            return gates.model_gate(_model_facts(work, request, found))
         case "identical":
             return _identical_gate(work, request, provisional(work, found.target))
         case "diff":
@@ -74,6 +88,25 @@ def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
         brings_news=found.target.moves or found.is_conflict,
         hotfix=request.kind == "hotfix",
     )
+
+
+def _model_facts(work: Workplace, request: Request, found: Plan) -> ModelFacts:
+    """Of exactly the tree that is made: whatever any verb would stumble over is found before anything moves."""
+    git, target = work.git, found.target
+    tree = target.tree if target.kind == MERGE else target.source
+    old, new = git.blob_or_none(target.old, FILE_NAME), git.blob_or_none(tree, FILE_NAME)
+    broken = work.config.source.problem
+    if new is None or (new == old and request.kind == "back-merge"):
+        return ModelFacts(changed=False, removed=new is None and old is not None, broken=broken)
+    try:
+        merged = model.read(git, new)
+    except ConfigError as err:
+        return ModelFacts(changed=new != old, problem=str(err), broken=broken)
+    lost = [
+        (n, s.branch) for n, s in (merged.saltenvs or {}).items() if s.branch not in work.refs.heads
+    ]
+    what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
+    return ModelFacts(changed=new != old, problem=what, broken=broken)
 
 
 def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
@@ -140,6 +173,8 @@ def _check_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateRe
 
 
 def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
+    if not work.programs.may_run(gate.argv):
+        return GateResult(gate.name, CANNOT_TELL, work.programs.why_not(gate.argv))
     payload = {
         **found.as_dict(),
         "gate": gate.name,

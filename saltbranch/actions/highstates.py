@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from saltbranch import lowdiff, targets, tree
+from saltbranch import lowdiff, saltmaster, targets, tree
 from saltbranch.actions import diff, fleet
 from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import Project
 from saltbranch.checks.result import CompiledCount
+from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import interpreter, pool, sandbox
 from saltbranch.compiler.interpreter import Interpreter
@@ -23,7 +24,6 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
-from saltbranch.git import Git
 from saltbranch.targets import Matcher
 
 Progress = Callable[[int, int], None]
@@ -60,13 +60,15 @@ class Looked:
 class Highstates:
     """Compiles commits of one repository for the same fleet."""
 
-    def __init__(self, config: Config, git: Git, clone: str | None, how: Compiling) -> None:
+    def __init__(
+        self, config: Config, source: CommitSource, clone: str | None, how: Compiling
+    ) -> None:
         """Read the fleet. clone: the folder of the work tree, if there is one.
 
         Raises ConfigError, SaltError, UsageError.
         """
-        self.git, self.clone, self.how = git, clone, how
-        self.place = fleet.place_of(config, git, is_clone=clone is not None)
+        self.git, self.clone, self.how = source.git, clone, how
+        self.place = fleet.Place(config, source, saltmaster.read(config.salt_config))
         self.frame = diff.frame_of(self.place)
         self.cache = diff.cache_of(config, enabled=how.cache)
         self.other = interpreter.ask(how.python) if how.python else None

@@ -13,6 +13,7 @@ from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import HOLD, ROLLBACK, UNHOLD, Event, Promotion
+from saltbranch.locate import FILE_NAME
 from saltbranch.repository.remote import PushRefused, RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
 
@@ -29,6 +30,7 @@ class HoldPlan:
     reason: str
     until: float | None
     promotion: str = ""
+    note: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -125,7 +127,19 @@ def _plan(
         "promotion": promotion or None,
     }
     event = _event(work, kind, details)
-    return HoldPlan(verb, saltenv.name, event, serves, commit, reason, until, promotion)
+    note = _about_model(work, saltenv, commit)
+    return HoldPlan(verb, saltenv.name, event, serves, commit, reason, until, promotion, note)
+
+
+def _about_model(work: Workplace, saltenv: Saltenv, commit: str) -> str:
+    """What is held is the states and the pillar; gates and minions go on as the branch has them."""
+    source = work.config.source
+    if source.branch != saltenv.branch or work.git.blob_or_none(commit, FILE_NAME) == source.blob:
+        return ""
+    return (
+        f"{FILE_NAME} is another one there, but gates, hooks and minions stay those of {source.shown()}: a hold or"
+        " rollback does not take the model back"
+    )
 
 
 def _event(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:

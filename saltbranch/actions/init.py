@@ -12,13 +12,14 @@ import yaml
 
 from saltbranch import config as configuration
 from saltbranch import files, journalpush, locate, notify, saltmaster
-from saltbranch.actions import prepare
+from saltbranch.actions import prepare, propose
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import os_error, sync
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import mask, require_version
 from saltbranch.history import printable
 from saltbranch.mirror import Mirror
+from saltbranch.repository.place import read_machine_file
 
 DEFAULT_BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
 FIRST_FETCH = 3600  # seconds
@@ -44,12 +45,17 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """What was made. `left`: what a person has to do now, one sentence each."""
+    """What was made. sync: None where there is no model to serve by yet. left: what a person has to do now."""
 
     config_path: str
     wrote_config: bool
-    sync: SyncResult
+    sync: SyncResult | None
     left: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """That of the sync; 0 where the model waits for its review first."""
+        return self.sync.exit_code if self.sync else 0
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -57,7 +63,7 @@ class InitResult:
             "version": 1,
             "config": self.config_path,
             "wrote_config": self.wrote_config,
-            "sync": self.sync.as_dict(),
+            "sync": self.sync.as_dict() if self.sync else None,
             "left": list(self.left),
         }
 
@@ -66,13 +72,17 @@ def init(
     config_path: str,
     answers: Answers | None,
     *,
+    in_repository: bool = False,
+    move_root: bool = False,
     wait: float = 0,
     say: Callable[[str], None] | None = None,
 ) -> InitResult:
     """Write `config_path` unless it is there, and do the first sync.
 
-    answers: needed only where the file is not there yet. Raises what sync raises, and RefusedError when
-    the file is there and says something else than `answers`.
+    answers: needed only where the file is not there yet. in_repository: the saltenvs are to stand in the repository;
+    where it has none, they are committed to a branch for review. move_root: take over a root that another
+    configuration file had. Raises what sync raises, and RefusedError when the file is there and says something else
+    than `answers`.
     """
     require_version()
     wrote = not os.path.exists(config_path)
@@ -81,18 +91,56 @@ def init(
     elif answers is None:
         raise ConfigError(f"there is no {config_path} yet", hint="name the remote: --remote URL")
     else:
-        text = new_config(config_path, answers, say=say)
+        text = new_config(config_path, answers, in_repository=in_repository, say=say)
         try:
             os.makedirs(os.path.dirname(config_path), exist_ok=True)
             files.write_atomic(config_path, text, mode=0o640)
         except OSError as err:
             raise os_error(err) from err
-    result = sync(config_path, wait=wait, say=say, notify=notify.tell)
-    return InitResult(config_path, wrote, result, tuple(_left(config_path, result)))
+    if move_root:
+        _move_root(config_path)
+    left = _proposed(config_path, answers, say=say) if in_repository else []
+    result = None
+    if not left or read_machine_file(config_path).saltenvs is not None:
+        result = sync(config_path, wait=wait, say=say, notify=notify.tell)
+    return InitResult(config_path, wrote, result, (*left, *_left(config_path, result)))
+
+
+def _move_root(config_path: str) -> None:
+    """Let the root that the file names belong to it from now on. Raises RootError, RefusedError."""
+    root = os.path.normpath(read_machine_file(config_path).root)
+    if not files.check_root(root):
+        raise RefusedError(
+            f"there is nothing at the root {root} that could be taken over",
+            hint="mend root: in that file, or leave --move-root out",
+        )
+    prepare.take_over(root, config_path)
+
+
+def _proposed(
+    config_path: str, answers: Answers | None, *, say: Callable[[str], None] | None
+) -> list[str]:
+    """Commit the model to a branch of its own where the repository has none; what is left to do about it.
+
+    Raises RemoteError, GitError, ConfigError.
+    """
+    machine = read_machine_file(config_path)
+    root = prepare.open_root(config_path, write=True) or machine.root
+    with files.Lock(f"{root}/lock"):
+        mirror = Mirror(root)
+        mirror.fetch(machine.remote or "", timeout=FIRST_FETCH, progress=say)
+        branch = configuration.model_branch(machine)
+        production = mirror.branches().get(branch)
+        if production is None or mirror.git.blob_or_none(production, locate.FILE_NAME):
+            return []
+        text = (
+            model_text(answers) if machine.saltenvs is None and answers else own_model(config_path)
+        )
+        return propose.commit(mirror, machine.remote or "", production, branch, text, config_path)
 
 
 def _refuse_other_remote(config_path: str, answers: Answers | None) -> None:
-    have = configuration.read_file(config_path).remote
+    have = read_machine_file(config_path).remote
     if answers and have and answers.remote != have:
         raise RefusedError(
             f"{config_path} is there already, with the remote {mask(have)}",
@@ -101,7 +149,11 @@ def _refuse_other_remote(config_path: str, answers: Answers | None) -> None:
 
 
 def new_config(
-    config_path: str, answers: Answers, *, say: Callable[[str], None] | None = None
+    config_path: str,
+    answers: Answers,
+    *,
+    in_repository: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> str:
     """The text of the configuration file, checked against the remote. Raises ConfigError, RemoteError."""
     configuration.check_remote(answers.remote, config_path)
@@ -117,7 +169,7 @@ def new_config(
             return text  # it went away this moment; the sync will say so
         refusal = journalpush.may_push(mirror, answers.remote, production, timeout=_PROBE)
         has_model = mirror.git.blob_or_none(production, locate.FILE_NAME) is not None
-    return render(answers, with_model=not has_model, refusal=refusal)
+    return render(answers, with_model=not has_model and not in_repository, refusal=refusal)
 
 
 def production_branch(answers: Answers) -> str:
@@ -165,7 +217,19 @@ salt_config: {_scalar(answers.salt_config)}
             "\n# The saltenvs stand in saltbranch.yaml in the control repository, on this branch.\n"
             f"model_branch: {branch}\n"
         )
-    model = f"""
+    return f"{machine}\n{model_text(answers)}"
+
+
+def own_model(config_path: str) -> str:
+    """The part of the file that is a model. Raises ConfigError."""
+    data = yaml.safe_load((files.read_or_none(config_path) or b"").decode("utf-8")) or {}
+    kept = {key: value for key, value in data.items() if key not in configuration.MACHINE_KEYS}
+    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=False)
+
+
+def model_text(answers: Answers) -> str:
+    """The saltenvs with their folders, with a comment on every key."""
+    model = f"""\
 # Folders of states and pillar inside the repository.
 states_dir: {_scalar(answers.states_dir)}
 pillar_dir: {_scalar(answers.pillar_dir)}
@@ -182,7 +246,7 @@ saltenvs:
             model += "    protected: true  # a rewritten branch is not followed\n"
         model += f"    minions: {json.dumps(list(answers.minions[name]))}\n"
         before = name
-    return machine + model
+    return model
 
 
 def _record_syncs(refusal: str | None) -> str:
@@ -199,11 +263,11 @@ def _scalar(text: str) -> str:
     return yaml.safe_dump(text, width=10_000).removesuffix("\n").removesuffix("\n...")
 
 
-def _left(config_path: str, result: SyncResult) -> list[str]:
-    machine = configuration.read_file(config_path)
+def _left(config_path: str, result: SyncResult | None) -> list[str]:
+    machine = read_machine_file(config_path)
     master = saltmaster.read(machine.salt_config)
     left = []
-    if result.restart_needed:
+    if result and result.restart_needed:
         left.append(
             "Restart the salt-master, it does not know these saltenvs yet: systemctl restart salt-master"
         )

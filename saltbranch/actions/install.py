@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import yaml
 
-from saltbranch import config as configuration
 from saltbranch import files, masterprocess, nightly, proc, saltmaster, timer
 from saltbranch.actions.sync import os_error
 from saltbranch.compiler import interpreter
@@ -30,6 +29,7 @@ from saltbranch.errors import (
     UsageError,
 )
 from saltbranch.git import indent
+from saltbranch.repository.place import read_machine_file
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.timer import Job, Kind, Names
 
@@ -192,7 +192,7 @@ def _checked(command: Sequence[str]) -> tuple[str, ...]:
 
 def _read(config_path: str) -> FileModel:
     """The machine's part of the configuration. Raises ConfigError."""
-    machine = configuration.read_file(config_path)
+    machine = read_machine_file(config_path)
     for key in ("root", "master_config", "salt_config"):
         try:
             timer.check_path(getattr(machine, key))

@@ -58,9 +58,10 @@ class SyncResult:
     """What a sync did, or with `plan` would do.
 
     notes: what was done beside switching. problems: what a person must look at, of no saltenv alone.
+    model_problem: why the newest model does not count; an older one does.
     """
 
-    __slots__ = ("notes", "plan", "problems", "restart_needed", "saltenvs")
+    __slots__ = ("model_problem", "notes", "plan", "problems", "restart_needed", "saltenvs")
 
     def __init__(
         self,
@@ -70,12 +71,14 @@ class SyncResult:
         restart_needed: str | None,
         notes: list[str],
         problems: Sequence[str] = (),
+        model_problem: str = "",
     ) -> None:
         self.saltenvs = saltenvs
         self.plan = plan
         self.restart_needed = restart_needed
         self.notes = notes
         self.problems = list(problems)
+        self.model_problem = model_problem
 
     @property
     def changed(self) -> bool:
@@ -90,6 +93,8 @@ class SyncResult:
             return EXIT_PARTIAL if failed < len(self.saltenvs) else 1
         if self.problems or any(s.state == REFUSED for s in self.saltenvs):
             return RefusedError.exit_code
+        if self.model_problem:
+            return EXIT_PARTIAL
         return EXIT_PENDING if self.plan and self.changed else 0
 
     def as_dict(self) -> dict[str, object]:
@@ -100,5 +105,6 @@ class SyncResult:
             "saltenvs": [s.as_dict() for s in self.saltenvs],
             "notes": self.notes,
             "problems": self.problems,
+            "model_problem": self.model_problem or None,
             "restart_needed": self.restart_needed,
         }

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from saltbranch import commits, events, locate, tickets, trailers
+from saltbranch import commits, events, tickets, trailers
 from saltbranch.config import Saltenv
 from saltbranch.errors import UsageError
 from saltbranch.events import Event, Promotion
@@ -199,8 +199,7 @@ def _spellings(work: Workplace, word: str) -> list[str]:
     found = [word]
     if word.startswith("salt://"):
         found.append(f"{work.config.states_dir}/{word[7:]}")
-    clone = locate.clone_root(os.getcwd()) if work.repo.clone else None
-    if clone:
+    if clone := work.repo.clone:
         found.append(os.path.relpath(os.path.join(os.getcwd(), word), clone))
     inside = (os.path.normpath(w) for w in found if w and "\0" not in w)
     return list(dict.fromkeys(p for p in inside if not p.startswith(("/", "..")) and p != "."))

@@ -55,10 +55,9 @@ def no_fleet(config: Config) -> str:
 def place_of(work: Workplace) -> Place:
     """Where to compile what `work` plans. Raises SaltError."""
     from saltbranch import saltmaster
-    from saltbranch.actions.fleet import Place
-    from saltbranch.commitsource import CommitSource
+    from saltbranch.actions.fleet import Place, source_of
 
-    repository = CommitSource(work.git, is_clone=work.repo.clone is not None)
+    repository = source_of(work.place)
     return Place(work.config, repository, saltmaster.read(work.config.salt_config))
 
 

@@ -85,6 +85,7 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         via_branch=request.via_branch,
         resolved=request.resolved is not None,
         overrides=_overrides(request),
+        model=work.config.source,
     )
     if commands:
         found = plandiff.added(work, request, found)
@@ -267,7 +268,7 @@ def _overrides(request: Request) -> dict[str, str]:
 
 
 def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
-    notes = []
+    notes = _about_model(work)
     saltenv, target = request.saltenv, found.target
     if found.hold and found.is_empty:
         notes.append(
@@ -292,6 +293,22 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     kept = _kept(work, request, target)
     if kept:
         notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
+    return notes
+
+
+def _about_model(work: Workplace) -> list[str]:
+    source, notes = work.config.source, []
+    if source.problem:
+        notes.append(f"{source.problem}; the gates are those of {source.shown()}")
+    if source.differs:
+        what = ", ".join(source.differs[:10])
+        notes.append(
+            f"the saltenvs of {work.config_path}, by which this machine serves, differ: {what}"
+        )
+    if work.repo.place and work.repo.place.foreign:
+        notes.append(
+            f"the remote was not read, and nothing can be pushed: {work.repo.place.foreign}"
+        )
     return notes
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shlex
 import tempfile
 import time
 from collections.abc import Sequence
 
 from saltbranch import config as configuration
-from saltbranch import files, locate, masterconf, prepared, proc, saltmaster, targets, topfile
+from saltbranch import files, masterconf, prepared, proc, saltmaster, targets, topfile
 from saltbranch.actions.outcome import FIRST, MISSING, SaltenvResult, SyncResult
 from saltbranch.actions.sync import os_error, select
 from saltbranch.choices import BY_NOTHING, Choice, Choices
-from saltbranch.config import Config, FileModel
+from saltbranch.config import Config
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import environment, mask, require_version
-from saltbranch.mirror import JOURNAL_REF, Mirror, Refs, remote_error
+from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs, remote_error
 from saltbranch.prepared import Prepared, ServedSaltenv
+from saltbranch.repository import model
+from saltbranch.repository.place import read_machine_file
 from saltbranch.saltmaster import MasterOptions
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")
@@ -31,14 +34,45 @@ def open_root(config_path: str, *, write: bool) -> str | None:
     Raises ConfigError, RootError.
     """
     require_version()
-    machine = configuration.read_file(config_path)
+    machine = read_machine_file(config_path)
     root = os.path.normpath(machine.root)
-    if files.check_root(root):
-        return root
-    if not write:
-        return None
-    make_root(root)
+    if not files.check_root(root):
+        if not write:
+            return None
+        make_root(root)
+    _check_owner(root, config_path, write=write)
     return root
+
+
+def _check_owner(root: str, config_path: str, *, write: bool) -> None:
+    """Refuse a root that another configuration file has. Its mark says which; a new one gets it here.
+
+    Raises RefusedError.
+    """
+    owner = owner_of(root)
+    if owner and os.path.realpath(owner) != os.path.realpath(config_path):
+        raise RefusedError(
+            f"the root {root} belongs to the configuration {owner}, and this is {config_path}",
+            hint=f"name that file, or if the root was moved or restored: saltbranch init --move-root --config"
+            f" {shlex.quote(config_path)}",
+        )
+    if write and not owner:
+        take_over(root, config_path)
+
+
+def owner_of(root: str) -> str:
+    """The configuration file that `root` belongs to; empty where none is recorded yet."""
+    return os.fsdecode(files.read_or_none(f"{root}/{files.MARKER}") or b"").strip("\n")
+
+
+def take_over(root: str, config_path: str) -> None:
+    """Record that `root` belongs to the configuration file `config_path`. Raises SaltbranchError."""
+    try:
+        files.write_atomic(
+            f"{root}/{files.MARKER}", f"{os.path.abspath(config_path)}\n", mode=0o600
+        )
+    except OSError as err:
+        raise os_error(err) from err
 
 
 def make_root(root: str) -> None:
@@ -60,50 +94,33 @@ def remote_of(config_path: str) -> tuple[str, int, bool]:
 
     Where the saltenvs stand in the repository, the last is not known yet, so it is false. Raises ConfigError.
     """
-    machine = configuration.read_file(config_path)
-    remote = machine.remote or _origin(config_path)
-    if not remote:
+    machine = read_machine_file(config_path)
+    if not machine.remote:
         raise ConfigError(
             f"{config_path}: no remote", hint="add `remote: <URL of the control repository>`"
         )
-    configuration.check_remote(remote, config_path)
-    return remote, machine.fetch_timeout, any(s.follow for s in (machine.saltenvs or {}).values())
+    return (
+        machine.remote,
+        machine.fetch_timeout,
+        any(s.follow for s in (machine.saltenvs or {}).values()),
+    )
 
 
-def _origin(config_path: str) -> str:
-    """The URL of `origin`, where the file stands in a clone of the control repository."""
-    folder = os.path.dirname(config_path)
-    if not os.path.exists(f"{folder}/.git"):
-        return ""
-    argv = ["git", "-C", folder, "config", "--get", "remote.origin.url"]
-    return proc.run(argv, environment(os.environ)).text.strip()
+def load_config(
+    config_path: str, mirror: Mirror, branches: dict[str, str], *, write: bool = False
+) -> Config:
+    """The checked configuration, with the saltenvs that this machine serves. write: remember what was accepted.
 
-
-def load_config(config_path: str, mirror: Mirror, branches: dict[str, str]) -> Config:
-    """The checked configuration, the model read from the production branch where it stands there.
-
-    Raises ConfigError.
+    Raises ConfigError, GitError.
     """
-    machine = configuration.read_file(config_path)
-    if machine.saltenvs is not None:
-        return configuration.build(machine, config_path, origin=_origin(config_path))
-    model = _model(machine, config_path, mirror, branches)
-    return configuration.build(machine, config_path, model, origin=_origin(config_path))
-
-
-def _model(
-    machine: FileModel, config_path: str, mirror: Mirror, branches: dict[str, str]
-) -> FileModel:
-    branch = machine.model_branch
-    place = f"{locate.FILE_NAME} on branch {branch!r} of the control repository"
-    head = branches.get(branch)
-    blob = mirror.git.blob_or_none(head, locate.FILE_NAME) if head else None
-    if blob is None:
-        raise ConfigError(
-            f"{config_path} names no saltenvs, and there is no {place}",
-            hint="add `saltenvs:` to one of the two (model_branch: says which branch)",
-        )
-    return configuration.parse(mirror.git.out("cat-file", "blob", blob), place)
+    machine = read_machine_file(config_path)
+    git, believed = mirror.git, None
+    if mirror.exists():
+        believed = git.commit_or_none(KEPT_REF) or git.commit_or_none(JOURNAL_REF)
+    where = model.Place(git, branches, model.IN_MIRROR, believed, write=write)
+    branch = configuration.model_branch(machine)
+    found = model.load(where, machine, config_path, branch=branch, remote=machine.remote or "")
+    return model.serving(found, machine, config_path)
 
 
 def prepare(
@@ -114,7 +131,7 @@ def prepare(
     Returns what a sync needs, and what was written (with `write` false: what would be).
     Raises ConfigError, RefusedError, SaltError.
     """
-    config = load_config(config_path, mirror, branches)
+    config = load_config(config_path, mirror, branches, write=write)
     master = saltmaster.read(config.salt_config)
     check_minions(config, master)
     _refuse_foreign(config.master_config)
@@ -123,7 +140,7 @@ def prepare(
         notes = _write_all(config, gid) if write else _outdated(config)
     except OSError as err:
         raise os_error(err) from err
-    ready = _reduce(config, master, gid, mirror, branches)
+    ready = _reduce(config, master, gid, branches)
     if write:
         prepared.save(ready)
     return ready, notes
@@ -136,8 +153,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     """
     remote, timeout, tags = remote_of(config_path)
     refs = _remote_refs(remote, timeout)
-    machine = configuration.read_file(config_path)
-    if machine.saltenvs is None or tags or refs.journal:
+    if not _is_known(refs, config_path) or tags or refs.journal:
         with tempfile.TemporaryDirectory(prefix="saltbranch-plan-") as folder:
             mirror = Mirror(folder)
             mirror.fetch(remote, timeout=timeout, tags=True)
@@ -145,7 +161,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
             found = _first_choices(folder, mirror, config)
             refs = mirror.refs(tags=True)
     else:
-        config = configuration.build(machine, config_path, origin=remote)
+        config = configuration.build(read_machine_file(config_path), config_path)
         found = Choices()
     check_minions(config, saltmaster.read(config.salt_config))
     _refuse_foreign(config.master_config)
@@ -155,8 +171,19 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     ]
     problems = [found.problem] if found.problem else []
     return SyncResult(
-        results, plan=True, restart_needed=None, notes=_outdated(config), problems=problems
+        results,
+        plan=True,
+        restart_needed=None,
+        notes=_outdated(config),
+        problems=problems,
+        model_problem=config.source.problem,
     )
+
+
+def _is_known(refs: Refs, config_path: str) -> bool:
+    """Whether the model can be told without fetching: the machine's own, and no branch that could have one."""
+    machine = read_machine_file(config_path)
+    return machine.saltenvs is not None and configuration.model_branch(machine) not in refs.branches
 
 
 def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:
@@ -201,7 +228,7 @@ def check_minions(config: Config, master: MasterOptions) -> None:
 
     Raises ConfigError.
     """
-    groups = {s.name: s.minions for s in config.saltenvs}
+    groups = config.groups
     for name, matchers in groups.items():
         where = f"{config.path}: saltenvs.{name}.minions"
         targets.check_nodegroups(matchers, master.nodegroups, where)
@@ -244,9 +271,8 @@ def _group(config: Config, master: MasterOptions) -> int:
 def _wanted_files(config: Config) -> dict[str, str]:
     """Path to text of everything that Salt reads from us."""
     wanted = {config.master_config: masterconf.render(config)}
-    groups = {s.name: s.minions for s in config.saltenvs}
     for saltenv in config.saltenvs:
-        text = topfile.render_top(saltenv.name, groups)
+        text = topfile.render_top(saltenv.name, config.groups)
         for kind in ("states", "pillar"):
             wanted[f"{config.root}/tops/{saltenv.name}/{kind}/top.sls"] = text
     return wanted
@@ -302,9 +328,7 @@ def _give_to_group(root: str, gid: int) -> None:
         os.chown(folder, -1, gid)
 
 
-def _reduce(
-    config: Config, master: MasterOptions, gid: int, mirror: Mirror, branches: dict[str, str]
-) -> Prepared:
+def _reduce(config: Config, master: MasterOptions, gid: int, branches: dict[str, str]) -> Prepared:
     ready = Prepared()
     ready.root = config.root
     ready.remote = config.remote
@@ -319,7 +343,8 @@ def _reduce(
     ready.reporter = _reporter(config, master)
     ready.gid = gid
     ready.fetch_timeout = config.fetch_timeout
-    ready.model = _model_source(config, mirror, branches)
+    ready.model = _model_source(config, branches)
+    ready.problem = " ".join(config.source.problem.split())
     ready.saltenvs = served_saltenvs(config)
     sources = [config.path, *saltmaster.source_files(config.salt_config), *_wanted_files(config)]
     ready.signatures = [(path, files.signature(path)) for path in dict.fromkeys(sources)]
@@ -342,14 +367,10 @@ def _reporter(config: Config, master: MasterOptions) -> str:
     return "".join(c if c.isprintable() else "_" for c in name)[:200]
 
 
-def _model_source(
-    config: Config, mirror: Mirror, branches: dict[str, str]
-) -> tuple[str, str, str] | None:
-    if not config.model_in_repository:
-        return None
-    head = branches[config.model_branch]
-    blob = mirror.git.blob_or_none(head, locate.FILE_NAME) or ""
-    return config.model_branch, head, blob
+def _model_source(config: Config, branches: dict[str, str]) -> tuple[str, str, str]:
+    """The branch of the model, its head as it was judged, and the file that counts; see sync._is_model_current."""
+    blob = config.source.blob if config.source.branch is not None else None
+    return config.model_branch, branches.get(config.model_branch, ""), blob or ""
 
 
 def root_of(config_path: str) -> str:

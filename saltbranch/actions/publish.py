@@ -9,18 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import files, gates, hooks, journal, merging, promotion
+from saltbranch import files, hooks, journal, merging, promotion
 from saltbranch.actions import past
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
-from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, Plan
+from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, RECORDED, Plan
 from saltbranch.repository.remote import PushRefused, RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
 
 _ATTEMPTS = 8
-# Kinds of merges that the journal records; a feature is in develop's own history.
-RECORDED = ("promotion", "release", "hotfix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +282,15 @@ def _promotion(plan: Plan, found: _Prepared) -> dict[str, Any]:
 
 
 def _before(work: Workplace, plan: Plan, id_: str) -> None:
-    """Ask the hook before_promote. Raises RefusedError when it says no."""
-    command = work.config.hooks.before_promote
-    if not command or plan.kind not in RECORDED:
+    """Ask the hook before_promote. Raises RefusedError when it says no, or may not be asked here."""
+    argv = dict(hooks.configured(work.config)).get("before_promote")
+    if argv is None or plan.kind not in RECORDED:
         return
-    argv = gates.split_command(command, f"{work.config_path}: hooks.before_promote")
+    if not work.programs.may_run(argv):
+        raise RefusedError(
+            f"{plan.saltenv}: the hook before_promote cannot be asked: {work.programs.why_not(argv)}",
+            hint="nothing was changed",
+        )
     agreed, said = hooks.run(argv, {**plan.as_dict(), "id": id_}, timeout=600)
     if not agreed:
         raise RefusedError(
@@ -298,14 +300,17 @@ def _before(work: Workplace, plan: Plan, id_: str) -> None:
 
 
 def _after(work: Workplace, plan: Plan, prepared: _Prepared) -> list[str]:
-    command = work.config.hooks.after_promote
-    if not command or plan.kind not in RECORDED or plan.via_branch:
+    if plan.kind not in RECORDED or plan.via_branch:
         return []
-    return _tell(work, command, {**plan.as_dict(), "id": prepared.id, "new": prepared.new})
+    return _tell(work, {**plan.as_dict(), "id": prepared.id, "new": prepared.new})
 
 
-def _tell(work: Workplace, command: str | list[str], payload: dict[str, Any]) -> list[str]:
-    argv = gates.split_command(command, f"{work.config_path}: hooks.after_promote")
+def _tell(work: Workplace, payload: dict[str, Any]) -> list[str]:
+    argv = dict(hooks.configured(work.config)).get("after_promote")
+    if argv is None:
+        return []
+    if not work.programs.may_run(argv):
+        return [f"the hook after_promote was not told: {work.programs.why_not(argv)}"]
     done, said = hooks.run(argv, payload, timeout=600)
     return [] if done else [f"the hook after_promote ({argv[0]}) failed: {said}"]
 
@@ -333,7 +338,7 @@ def finish_pending(work: Workplace) -> list[str]:
         data = files.read_or_none(path)
         if event and data and command and path.endswith(".json"):
             new = event.commit_of("new") or event.commit_of("commit")
-            problems += _tell(work, command, {**json.loads(data), "new": new})
+            problems += _tell(work, {**json.loads(data), "new": new})
         if event or _is_old(path):  # a young one may be another run's, which is at work
             files.unlink(path)
     return problems

@@ -101,7 +101,7 @@ def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[st
 
 
 def _check_folder(work: Workplace, path: str) -> None:
-    root = os.path.realpath(work.machine.root)
+    root = os.path.realpath(work.config.root)
     if work.serves and f"{os.path.realpath(path)}/".startswith(f"{root}/"):
         raise UsageError(f"{path} is below the root {root}", hint="name a folder elsewhere")
     if _git_dir(path).startswith(f"{work.git.directory}/worktrees/"):

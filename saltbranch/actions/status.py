@@ -73,10 +73,12 @@ class Status:
     """All saltenvs, and the last sync. Times are seconds since 1970.
 
     last_good_sync: when the remote was last read and served. failure: what went wrong since.
+    model: which model decided.
     problems: of the journal. unreported: whether this master has something to tell that was not published yet.
     """
 
     config: str
+    model: dict[str, object]
     remote: str
     saltenvs: tuple[SaltenvStatus, ...]
     last_good_sync: float | None
@@ -102,11 +104,12 @@ def status(config_path: str) -> Status:
     refs = mirror.refs(tags=True) if mirror.exists() else Refs("")
     config = prepare.load_config(config_path, mirror, refs.branches)
     master = saltmaster.read(config.salt_config)
-    groups = {s.name: s.minions for s in config.saltenvs}
+    groups = config.groups
     minions = master.accepted_minions()
     claims = {m: targets.claimed_by(m, groups, master.nodegroups) for m in minions}
     numbers = {
-        name: sum(c[0][0] == name for c in claims.values() if len(c) == 1) for name in groups
+        s.name: sum(c[0][0] == s.name for c in claims.values() if len(c) == 1)
+        for s in config.saltenvs
     }
     served = prepared.load_served(root)
     found, holds = _wanted(root, mirror, refs, config, served)
@@ -119,6 +122,7 @@ def status(config_path: str) -> Status:
     failure = files.read_or_none(f"{root}/state/failure")
     return Status(
         config=config.path,
+        model=config.source.as_dict(),
         remote=prepare.shown_remote(config),
         saltenvs=rows,
         last_good_sync=_mtime_or_none(f"{root}/state/seen"),

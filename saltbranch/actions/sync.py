@@ -27,7 +27,7 @@ from saltbranch.errors import (
     SaltbranchError,
     UsageError,
 )
-from saltbranch.mirror import Mirror
+from saltbranch.mirror import PRODUCTION, Mirror
 from saltbranch.slots import Slots
 
 TYPE_CHECKING = False
@@ -176,7 +176,8 @@ _PROBLEMS = (FAILED, MISSING, REFUSED)
 
 def _problems(result: SyncResult) -> str:
     of_saltenvs = [f"{s.saltenv}: {s.message}" for s in result.saltenvs if s.state in _PROBLEMS]
-    return "\n".join([*of_saltenvs, *result.problems])
+    model = [result.model_problem] if result.model_problem else []
+    return "\n".join([*of_saltenvs, *result.problems, *model])
 
 
 def _remember_failure(root: str, text: str) -> None:
@@ -216,7 +217,7 @@ def _look(
             )
         time.sleep(1)
         _fetch(run, remote, timeout, tags=tags)
-    if ready is not None and (run.verify or not _is_model_current(run, ready)):
+    if ready is not None and (run.verify or not _is_model_current(run, ready, write=write)):
         ready = None
     if ready is None:
         from saltbranch.actions import prepare
@@ -287,14 +288,44 @@ def _is_seen(run: Run, expect: str) -> bool:
     )
 
 
-def _is_model_current(run: Run, ready: Prepared) -> bool:
+def _is_model_current(run: Run, ready: Prepared, *, write: bool) -> bool:
+    """Whether the model is that of `ready` still; a branch that vanished takes no saltenv away.
+
+    Where production has moved on with the same file, it is only asked whether a master would serve the new
+    head: then that is the last accepted one (repository/model.py), and nothing has to be read.
+    """
     if ready.model is None:
-        return True
-    branch, commit, blob = ready.model
+        return False
+    branch, judged, blob = ready.model
     head = run.refs.branches.get(branch)
-    if head is None or head == commit:
-        return True  # a branch that vanished takes no saltenv away
-    return run.mirror.git.blob_or_none(head, locate.FILE_NAME) == blob
+    if head is None or head == judged:
+        return True
+    git = run.mirror.git
+    if ready.problem or (git.blob_or_none(head, locate.FILE_NAME) or "") != blob:
+        return False
+    if blob and not _accept(run, ready, branch, head, write=write):
+        return False
+    ready.model = branch, head, blob
+    if write:
+        prepared.save(ready)
+    return True
+
+
+def _accept(run: Run, ready: Prepared, branch: str, head: str, *, write: bool) -> bool:
+    from saltbranch import admission
+
+    git, ref = run.mirror.git, f"{PRODUCTION}{branch}"
+    try:
+        last = git.commit_or_none(ref)
+        if last is None or not git.is_ancestor(last, head):
+            return False
+        if admission.refusal(git, head, last, ready.states_dir, ready.pillar_dir):
+            return False
+        if write:
+            git.out("update-ref", ref, head)
+    except GitError:
+        return False  # a damaged mirror: the slow road says so
+    return True
 
 
 def _reconcile(
@@ -336,6 +367,7 @@ def _reconcile(
         restart_needed=_restart_reason(ready),
         notes=run.notes,
         problems=[run.choices.problem] if run.choices.problem else [],
+        model_problem=ready.problem,
     )
 
 

@@ -13,7 +13,7 @@ from saltbranch import files
 from saltbranch.actions.diff import diff as diff_action
 from saltbranch.cli import diff_markup, diff_text, progress
 from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
-from saltbranch.cli.options import ConfigOption, JsonOption, config_path, json_text, saltenv_names
+from saltbranch.cli.options import ConfigOption, JsonOption, json_text, saltenv_names
 from saltbranch.errors import SaltbranchError, UsageError
 from saltbranch.fleetdiff import FleetDiff
 
@@ -82,7 +82,7 @@ def _diff(
     quiet = as_json or not sys.stderr.isatty()
     with progress.shown(enabled=not quiet) as say:
         result = diff_action(
-            config_path(config),
+            config,
             refs,
             minions=minions or (),
             saltenv=saltenv,

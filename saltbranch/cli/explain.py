@@ -10,7 +10,7 @@ from rich.console import Console
 from saltbranch.actions.explain import Explanation, Place
 from saltbranch.actions.explain import explain as explain_action
 from saltbranch.cli.doctor import show_finding, shown
-from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
+from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.topmatch import Entry, TopView
 
 _MARKS = {True: "[green]yes[/]", False: "[dim]no [/]", None: "[yellow]?  [/]"}
@@ -53,7 +53,7 @@ def _explain(
       saltbranch explain web9 --grains web9.yaml   a minion that is not there yet
       saltbranch explain web1 --json | jq .states.sls
     """
-    result = explain_action(config_path(config), minion, grains=grains, minion_config=minion_config)
+    result = explain_action(config, minion, grains=grains, minion_config=minion_config)
     if as_json:
         print_json(result.as_dict())
     else:
@@ -64,7 +64,7 @@ def _explain(
 def _show(result: Explanation) -> None:
     console = Console(highlight=False)
     lines = [_headline(result)]
-    if not result.accepted:
+    if result.accepted is False:
         lines.append("  [yellow]the master has no accepted key with this id[/]")
     if result.place:
         lines += _place(result.place)

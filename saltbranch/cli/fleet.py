@@ -11,7 +11,7 @@ from rich.console import Console
 from saltbranch.actions import fleet as fleet_action
 from saltbranch.cli.compile_options import MinionsOption
 from saltbranch.cli.doctor import shown
-from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
+from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 
 _OLD = 30 * 86400
 
@@ -41,7 +41,7 @@ def _list(
       saltbranch fleet list
       saltbranch fleet list --saltenv prod --json
     """
-    result = fleet_action.show(config_path(config), wanted=minions or (), saltenv=saltenv)
+    result = fleet_action.show(config, wanted=minions or (), saltenv=saltenv)
     if as_json:
         print_json(result.as_dict())
         return 0
@@ -82,7 +82,7 @@ def _record(
       saltbranch fleet record fleet
       saltbranch fleet record fleet --minions 'web*'
     """
-    result = fleet_action.record(config_path(config), folder, wanted=minions or ())
+    result = fleet_action.record(config, folder, wanted=minions or ())
     if as_json:
         print_json(result.as_dict())
         return 0

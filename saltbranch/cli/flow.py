@@ -22,6 +22,7 @@ from saltbranch.cli.flow_options import (
     ReasonOption,
     ResolveOption,
     ReviewedOption,
+    RunCommandsOption,
     ViaOption,
 )
 from saltbranch.cli.options import (
@@ -146,6 +147,7 @@ def _feature_finish(
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
+    run_commands: RunCommandsOption = False,
 ) -> int:
     """Merge a feature branch into develop, by a merge commit, and remove it.
 
@@ -154,7 +156,9 @@ def _feature_finish(
       saltbranch feature finish                the branch you are on
       saltbranch feature finish key-123-ntp --plan
     """
-    options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
+    options = flow_run.FlowOptions(
+        config, plan, as_json, yes, expect, resolve, go_on, abort, run_commands=run_commands
+    )
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
     branch = _topic(work, work.config.flow.feature, name, "feature finish", abort=abort)
 
@@ -245,6 +249,7 @@ def _release_finish(
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
+    run_commands: RunCommandsOption = False,
 ) -> int:
     """Merge a release branch into stage, by its gates, and back into develop; remove it.
 
@@ -256,7 +261,17 @@ def _release_finish(
       saltbranch release finish 1.4 --tag auto
     """
     options = flow_run.FlowOptions(
-        config, plan, as_json, yes, expect, resolve, go_on, abort, not no_diff, reviewed
+        config,
+        plan,
+        as_json,
+        yes,
+        expect,
+        resolve,
+        go_on,
+        abort,
+        not no_diff,
+        reviewed,
+        run_commands,
     )
     given, via_branch = overrides(override or (), reason), is_via_branch(via)
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
@@ -316,6 +331,7 @@ def _hotfix_finish(
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
+    run_commands: RunCommandsOption = False,
 ) -> int:
     """Merge a hotfix into production with a tag and, in the same push, into stage, develop and open releases.
 
@@ -328,7 +344,17 @@ def _hotfix_finish(
       saltbranch hotfix finish 1.3.1 --yes
     """
     options = flow_run.FlowOptions(
-        config, plan, as_json, yes, expect, resolve, go_on, abort, not no_diff, reviewed
+        config,
+        plan,
+        as_json,
+        yes,
+        expect,
+        resolve,
+        go_on,
+        abort,
+        not no_diff,
+        reviewed,
+        run_commands,
     )
     given, via_branch = overrides(override or (), reason), is_via_branch(via)
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
@@ -356,6 +382,7 @@ def _backmerge(
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
+    run_commands: RunCommandsOption = False,
 ) -> int:
     """Merge into a branch what it lacks of the one after it: pays the debt that a hotfix left.
 
@@ -364,7 +391,9 @@ def _backmerge(
       saltbranch backmerge stage --plan
       saltbranch backmerge stage --resolve /tmp/conflict    then git add, --continue
     """
-    options = flow_run.FlowOptions(config, plan, as_json, yes, expect, resolve, go_on, abort)
+    options = flow_run.FlowOptions(
+        config, plan, as_json, yes, expect, resolve, go_on, abort, run_commands=run_commands
+    )
 
     def build(work: Workplace, resolved: str | None) -> Request:
         return backmerge.request(work, saltenv, commit=resolved)

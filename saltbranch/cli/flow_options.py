@@ -43,6 +43,14 @@ ReasonOption = Annotated[
     str | None,
     typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False),
 ]
+RunCommandsOption = Annotated[
+    bool,
+    typer.Option(
+        "--run-commands",
+        help="Run the programs that the model names, its gates and hooks, without asking. In a clone only: on a"
+        " master, programs: in its own file lists what may run.",
+    ),
+]
 NoDiffOption = Annotated[
     bool,
     typer.Option("--no-diff", help="Compile nothing: leave out what changes for the minions."),

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import typer
 
 from saltbranch import notify
+from saltbranch.actions import gatekeeping
 from saltbranch.actions.flowverb import FlowVerb
 from saltbranch.actions.publish import Published, check, check_expected
 from saltbranch.actions.request import DiffOptions
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
-from saltbranch.errors import EXIT_PENDING, RefusedError, UsageError
+from saltbranch.errors import EXIT_PENDING, RefusedError, UnknownProductionError, UsageError
 from saltbranch.fleetgates import check_reviewed
 from saltbranch.history import printable
 from saltbranch.promotion import Plan
+from saltbranch.repository import clone as clones
+from saltbranch.repository.programs import Argv
 from saltbranch.repository.workplace import Say, Workplace, open_workplace
 
 
@@ -36,6 +41,7 @@ class FlowOptions:
     abort: bool = False
     diff: bool = True
     reviewed: str | None = None
+    run_commands: bool = False
 
     def __post_init__(self) -> None:
         if sum((bool(self.resolve), self.go_on, self.abort)) > 1:
@@ -44,8 +50,51 @@ class FlowOptions:
 
 def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) -> Workplace:
     """Where the verb works, the remote read unless `fetch` is False. Raises SaltbranchError."""
+    try:
+        return _opened(config, quiet=quiet, fetch=fetch)
+    except UnknownProductionError as err:
+        clone = clones.find(os.getcwd())
+        if clone is None or not err.candidates or not _is_terminal():
+            raise
+        typer.echo(f"saltbranch: {printable(err.message)}", err=True)
+        branch = typer.prompt("Which branch is production?", err=True)
+        if branch not in err.candidates:
+            raise
+        clones.remember(clone, branch)
+        return _opened(config, quiet=quiet, fetch=fetch)
+
+
+def _opened(config: str | None, *, quiet: bool, fetch: bool) -> Workplace:
     with progress.shown(enabled=not quiet) as say:
-        return open_workplace(config, say, fetch=fetch)
+        work = open_workplace(config, say, fetch=fetch)
+    if _is_terminal():
+        work.programs.ask = _ask_about
+    return work
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask_about(programs: Sequence[Argv]) -> bool:
+    typer.echo("the model names programs that would run on this machine, as you:", err=True)
+    for argv in programs:
+        typer.echo(f"  {printable(shlex.join(argv))}", err=True)
+    return typer.confirm("Run them, now and whenever it asks for them again?", err=True)
+
+
+def settle(work: Workplace, wanted: Callable[[], Sequence[Argv]], *, run_commands: bool) -> None:
+    """Find out which programs of the model may run; `wanted` is asked only where it names any. Raises UsageError."""
+    if run_commands and work.serves:
+        raise UsageError(
+            "--run-commands is for a clone",
+            hint=f"on a master list what may run under programs: in {work.config_path}",
+        )
+    config = work.config
+    gates = any(g.kind == "command" for s in config.saltenvs for g in s.gates)
+    if gates or config.hooks.before_promote or config.hooks.after_promote:
+        work.programs.run_all = run_commands
+        work.programs.settle(wanted())
 
 
 def run(options: FlowOptions, verb: FlowVerb) -> int:
@@ -63,6 +112,11 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
         wanted=options.diff,
         reviewed=check_reviewed(options.reviewed),
         expected=options.expect is not None,
+    )
+    settle(
+        verb.work,
+        lambda: gatekeeping.commands(verb.work, verb.request()),
+        run_commands=options.run_commands,
     )
     with _shown(options, verb):
         plan = verb.plan()
@@ -127,7 +181,7 @@ def confirm(question: str, *, yes: bool, what: str) -> None:
     """Ask on a terminal. Raises RefusedError without one, and when the answer is no."""
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _is_terminal():
         raise RefusedError(
             f"{what}: nothing was changed, there is no terminal to ask on",
             hint="look at it with --plan, then say --yes (with --expect DIGEST: only that plan)",

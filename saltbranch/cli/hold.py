@@ -12,7 +12,7 @@ from saltbranch.actions import hold as action
 from saltbranch.actions.hold import HoldPlan, Recorded
 from saltbranch.cli import flow_run, plan_text, progress, sync_text
 from saltbranch.cli.completion import points, promotions
-from saltbranch.cli.flow_options import ReasonOption
+from saltbranch.cli.flow_options import ReasonOption, RunCommandsOption
 from saltbranch.cli.options import (
     ConfigOption,
     JsonOption,
@@ -191,6 +191,8 @@ def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
     typer.echo(printable(f"{found.verb}: {found.saltenv} {change}{ends}"))
     if found.reason:
         typer.echo(f"  reason: {printable(found.reason)}")
+    if found.note:
+        typer.echo(f"  note: {printable(found.note)}")
     if found.promotion:
         typer.echo(f"  promotion: {printable(found.promotion)}")
 
@@ -213,6 +215,7 @@ def _why_not(
         typer.Option(metavar="REF", help="An earlier commit of the source.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
+    run_commands: RunCommandsOption = False,
 ) -> int:
     """Say what stands in the way of the next promotion to SALTENV, and when it will pass.
 
@@ -222,9 +225,15 @@ def _why_not(
     Example:
       saltbranch why-not prod
     """
+    from saltbranch.actions import gatekeeping, promote
     from saltbranch.actions.why_not import why_not
 
     work = flow_run.workplace(config, quiet=as_json)
+    flow_run.settle(
+        work,
+        lambda: gatekeeping.commands(work, promote.request(work, saltenv, commit=commit)),
+        run_commands=run_commands,
+    )
     with progress.shown(enabled=not as_json) as say:
         found = why_not(work, saltenv, commit=commit, progress=progress.compiling(say))
     if as_json:

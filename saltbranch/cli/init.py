@@ -67,6 +67,22 @@ def _init(
             show_default=False,
         ),
     ] = None,
+    in_repository: Annotated[
+        bool | None,
+        typer.Option(
+            "--in-repository/--in-this-file",
+            help="Where the saltenvs stand: in the control repository, committed to a branch for review, so that"
+            " clones and other masters go by them (recommended); or in the file of this machine, for one person.",
+            show_default=False,
+        ),
+    ] = None,
+    move_root: Annotated[
+        bool,
+        typer.Option(
+            "--move-root",
+            help="Take over a root that belongs to another configuration file: it was moved or restored.",
+        ),
+    ] = False,
     plan: PlanOption = False,
     as_json: JsonOption = False,
     yes: YesOption = False,
@@ -80,6 +96,8 @@ def _init(
       saltbranch init --remote git@git.example.com:ops/salt.git
       saltbranch init --remote URL --branch test=develop --branch stage=stage --branch prod=main \\
                       --minions 'test=*.test.example.com' --minions 'prod=web*' --minions 'prod=db*'
+      saltbranch init --remote URL --in-repository   the saltenvs as a commit for review
+      saltbranch init --move-root --config /etc/salt/saltbranch.yaml
       saltbranch init --remote URL --plan
     """
     path = os.path.abspath(
@@ -103,10 +121,13 @@ def _init(
             branches=branches,
             minions=_minions(branches, minions, ask=ask),
         )
+    if answers and ask and in_repository is None:
+        question = "Keep the saltenvs in the repository, where clones and other masters see them (recommended)?"
+        in_repository = typer.confirm(question, default=True, err=True)
     if plan and answers and not there:
         check_branches(answers, remote_heads(answers.remote, 300))
         typer.echo(f"would have written {path}:\n")
-        typer.echo(render(answers, with_model=True), nl=False)
+        typer.echo(render(answers, with_model=not in_repository), nl=False)
         return EXIT_PENDING
     if (
         ask
@@ -115,17 +136,20 @@ def _init(
     ):
         return 1
     with progress.shown(enabled=not as_json) as say:
-        result = init_action(path, answers, say=say)
+        result = init_action(
+            path, answers, in_repository=bool(in_repository), move_root=move_root, say=say
+        )
     if as_json:
         print_json(result.as_dict())
     else:
         _show(result)
-    return result.sync.exit_code
+    return result.exit_code
 
 
 def _show(result: InitResult) -> None:
     typer.echo(f"{'wrote' if result.wrote_config else 'kept'} {result.config_path}")
-    sync_text.show(result.sync, quiet=False)
+    if result.sync:
+        sync_text.show(result.sync, quiet=False)
     typer.echo("\nLeft to do:")
     for sentence in result.left:
         typer.echo(f"  - {sentence}")

@@ -30,8 +30,8 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without aski
 
 
 def config_path(config: str | None) -> str:
-    """The configuration file that `config` or the surroundings name. Raises ConfigError."""
-    return locate.find(config, os.environ, os.getcwd())
+    """The machine's own file: --config, $SALTBRANCH_CONFIG or /etc/salt. Raises ConfigError."""
+    return locate.machine_file(config, os.environ)
 
 
 def print_json(data: Any) -> None:

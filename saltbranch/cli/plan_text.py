@@ -42,6 +42,8 @@ def lines(plan: Plan, now: float) -> list[str]:
     found += _diff(plan)
     found += [f"  gate {_gate(g, now)}" for g in plan.gates]
     found += [f"  note: {n}" for n in _notes(plan)]
+    if plan.model:
+        found.append(f"  model: {plan.model.shown()}")
     return [*map(printable, found), f"  digest {plan.digest}"]
 
 

@@ -20,6 +20,7 @@ from saltbranch.cli.flow_options import (
     ReasonOption,
     ResolveOption,
     ReviewedOption,
+    RunCommandsOption,
     ViaOption,
 )
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, saltenv_names
@@ -63,6 +64,7 @@ def _promote(
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
+    run_commands: RunCommandsOption = False,
 ) -> int:
     """Merge what the saltenv before SALTENV serves into the branch of SALTENV.
 
@@ -79,7 +81,17 @@ def _promote(
       saltbranch promote stage --resolve /tmp/c  a conflict: resolve it there, then --continue
     """
     options = flow_run.FlowOptions(
-        config, plan, as_json, yes, expect, resolve, go_on, abort, not no_diff, reviewed
+        config,
+        plan,
+        as_json,
+        yes,
+        expect,
+        resolve,
+        go_on,
+        abort,
+        not no_diff,
+        reviewed,
+        run_commands,
     )
     given, via_branch = overrides(override or (), reason), is_via_branch(via)
 

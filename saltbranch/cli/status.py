@@ -16,11 +16,11 @@ from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
 from saltbranch.cli import progress
-from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
-from saltbranch.errors import ConfigError
+from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.git import mask
 from saltbranch.history import printable
-from saltbranch.repository.workplace import is_of_clone, open_workplace
+from saltbranch.repository import place as places
+from saltbranch.repository.workplace import open_workplace
 
 _STATES = {
     "in_sync": "[green]in sync[/]",
@@ -58,12 +58,10 @@ def _status(
       saltbranch status --watch
       saltbranch status --json | jq '.saltenvs[] | {saltenv, state}'
     """
-    try:
-        path = config_path(config)
-    except ConfigError:
-        path = ""
-    if not path or is_of_clone(path):
+    place = places.find(config)
+    if place.clone:
         return _status_of_clone(config, as_json=as_json)
+    path = place.path
     if as_json:
         print_json(status_action(path).as_dict())
         return 0
@@ -85,7 +83,8 @@ def _status_of_clone(config: str | None, *, as_json: bool) -> int:
         work = open_workplace(config, say)
     rows = outlook(work)
     if as_json:
-        print_json({"version": 1, "saltenvs": [row.as_dict() for row in rows]})
+        model = work.config.source.as_dict()
+        print_json({"version": 1, "model": model, "saltenvs": [row.as_dict() for row in rows]})
         return 0
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -93,6 +92,7 @@ def _status_of_clone(config: str | None, *, as_json: bool) -> int:
     root = Tree(f"[bold]{escape(mask(work.config.remote))}[/]  as it is now")
     for row in rows:
         _outlook(root, row)
+    _model(root, work.config.source.as_dict())
     console.print(root, soft_wrap=not console.is_terminal)
     return 0
 
@@ -132,6 +132,7 @@ def tree(status: Status) -> Tree:
     root = Tree(f"[bold]{escape(status.remote)}[/]  {_last_sync(status)}")
     for saltenv in status.saltenvs:
         _branch(root, saltenv)
+    _model(root, status.model)
     for problem in status.problems:
         root.add(f"[red]{escape(problem)}[/]")
     if status.unreported:
@@ -143,6 +144,20 @@ def tree(status: Status) -> Tree:
     if status.claimed_twice:
         root.add(f"[red]two saltenvs claim:[/] {escape(_some(status.claimed_twice))}")
     return root
+
+
+def _model(root: Tree, model: Mapping[str, Any]) -> None:
+    """Which model decided, and what is wrong with it."""
+    at = f" at {model['commit'][:12]}" if model["commit"] else ""
+    node = root.add(f"[dim]model: {escape(printable(model['place'] + at))}[/]")
+    if model["problem"]:
+        node.add(f"[red]{escape(printable(model['problem']))}[/]")
+    if model["differs"]:
+        what = f"the machine's own saltenvs, by which it serves, differ in {', '.join(model['differs'])}"
+        node.add(f"[yellow]{escape(printable(what))}[/]")
+    if model["ignored"]:
+        what = f"without effect there: {', '.join(model['ignored'])} (a machine's file sets these)"
+        node.add(f"[yellow]{escape(printable(what))}[/]")
 
 
 def _last_sync(status: Status) -> str:

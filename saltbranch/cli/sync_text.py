@@ -29,6 +29,8 @@ def lines(result: SyncResult, *, quiet: bool) -> tuple[list[str], list[str]]:
         elif saltenv.changed or not quiet:
             out.append(_line(saltenv, plan=result.plan))
     err += [f"saltbranch: {problem}" for problem in result.problems]
+    if result.model_problem:
+        err.append(f"saltbranch: {result.model_problem}")
     if result.restart_needed and (result.changed or not quiet):
         out.append(f"restart the salt-master: {result.restart_needed}")
     return out, err

@@ -19,7 +19,7 @@ from saltbranch.demo.place import Place, make_place, remove
 from saltbranch.demo.promotions import promotions
 from saltbranch.demo.separation import require_good, separation
 from saltbranch.demo.steps import Note, Steps, Tell
-from saltbranch.errors import Interrupted
+from saltbranch.errors import Interrupted, SaltbranchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,8 @@ def set_up(place: Place, cluster: Cluster, note: Note) -> None:
         minions={saltenv: (f"{saltenv}*",) for saltenv in DEFAULT_BRANCHES},
     )
     result = init(str(place.config), answers)
+    if result.sync is None:
+        raise SaltbranchError("init did not sync: the repository has no model")
     require_good(result.sync)
     note(f"wrote {place.config}")
     for found in result.sync.saltenvs:

@@ -6,11 +6,15 @@ Salt exposes every public function that a runner module imports, so the modules 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from saltbranch import locate, notify, saltmaster
 from saltbranch.errors import SaltbranchError, UsageError
+from saltbranch.repository import place as places
+from saltbranch.repository.place import Place
+from saltbranch.timer import CONFIG_OPTION
 
 if TYPE_CHECKING:
     from saltbranch.actions.outcome import SaltenvResult
@@ -21,6 +25,7 @@ Result = dict[str, Any]
 Notify = Callable[["Prepared", "list[SaltenvResult]"], "str | None"]
 _Function = TypeVar("_Function", bound=Callable[..., Result])
 
+_LONGEST = 3600  # seconds that a caller may ask to wait
 _NOT_TAKEN = "no event: the master did not take it"
 
 
@@ -43,9 +48,14 @@ def plain(function: _Function) -> _Function:
     return wrapper  # type: ignore[return-value]
 
 
-def config_path(opts: Mapping[str, Any], config: object) -> str:
-    """The configuration file: `config`, else that of the master's option, else the system's."""
-    return str(config or opts.get("saltbranch_config") or locate.SYSTEM_FILE)
+def config_path(opts: Mapping[str, Any]) -> str:
+    """The configuration file: that of the master's option, else the system's; never one that the caller names."""
+    return os.path.abspath(str(opts.get(CONFIG_OPTION) or locate.SYSTEM_FILE))
+
+
+def place(opts: Mapping[str, Any]) -> Place:
+    """The mirror of this machine, whatever folder the master was started in. Raises ConfigError, RefusedError."""
+    return places.of_machine(config_path(opts))
 
 
 def text(value: object) -> str | None:
@@ -59,9 +69,30 @@ def words(value: object) -> list[str]:
     return [word for word in (str(one).strip() for one in found) if word]
 
 
+def globs(name: str, value: object) -> list[str]:
+    """Ids of minions, or globs of them. Raises UsageError for ``@FILE``: no caller chooses a file of the master."""
+    found = words(value)
+    for word in found:
+        if word.startswith("@"):
+            raise UsageError(
+                f"{name}={word!r}: a runner reads no file", hint="give the ids themselves"
+            )
+    return found
+
+
 def seconds(name: str, value: object) -> float:
     """A number of seconds. Raises UsageError: whoever calls a runner can give anything."""
-    return _number(name, value, "number of seconds")
+    number = _number(name, value, "number of seconds")
+    if number > _LONGEST:
+        raise UsageError(
+            f"{name}={value!r} is more than {_LONGEST}, and a runner has to come to an end"
+        )
+    return number
+
+
+def jobs(value: object) -> int | None:
+    """How many processes: at most one for each core. Raises UsageError."""
+    return None if value is None else min(count("jobs", value), os.cpu_count() or 1) or None
 
 
 def count(name: str, value: object) -> int:

@@ -7,7 +7,6 @@ atomic push with a lease for every ref (git-push(1)): either all of them, and on
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,10 +15,11 @@ from saltbranch.errors import GitError, RefusedError, RemoteError
 from saltbranch.files import Lock
 from saltbranch.git import Git, indent, mask
 from saltbranch.mirror import FETCH_CONFIG, remote_error
+from saltbranch.repository.clone import Clone, require_history
 
 _SEEN = "refs/saltbranch-remote"
 # The last journal that was believed; a fetch never prunes it.
-_KEPT = "refs/saltbranch-kept/journal"
+KEPT = "refs/saltbranch-kept/journal"
 _FETCH = (
     "fetch", "--no-tags", "--prune", "--force", "--no-write-fetch-head", "--no-auto-maintenance",
     "--no-recurse-submodules", "--no-show-forced-updates", "--refmap=", "--update-head-ok",
@@ -80,22 +80,42 @@ class PushRefused(RefusedError):
 
 
 class Repository:
-    """``Repository("/home/ann/salt/.git", "origin", timeout=300)``."""
+    """``Repository("/srv/saltbranch/mirror.git", "git@git.example.com:ops/salt.git", timeout=300)``."""
 
     def __init__(
-        self, git_dir: str, remote: str, *, timeout: float, clone: str | None = None
+        self, git_dir: str, remote: str, *, timeout: float, clone: Clone | None = None
     ) -> None:
+        """remote: a URL or the name of one; empty for a clone without any, whose own branches count then."""
         self.git = Git(git_dir)
         self.remote = remote
         self.timeout = timeout
-        self.clone = clone
+        self.place = clone
         self.refs = Refs()
-        self.seen = _SEEN  # below it the branches, tags and journal of the remote
+        self.seen = (
+            _SEEN if remote else "refs"
+        )  # below it the branches, tags and journal of the remote
         self.kept: str | None = None
         self.problem: RefusedError | None = None  # with the journal of the remote
 
+    @property
+    def clone(self) -> str | None:
+        """The root of the work tree; None in a mirror."""
+        return self.place.folder if self.place else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is somebody else's clone, where nothing is fetched or written."""
+        return self.place is not None and bool(self.place.foreign)
+
     def fetch(self, progress: Callable[[str], None] | None = None, *, wait: float = 60) -> Refs:
-        """Read the remote: branches, tags and journal. Raises RemoteError, GitError, LockedError."""
+        """Read the remote: branches, tags and journal. Raises RemoteError, GitError, LockedError.
+
+        In somebody else's clone, and in one without a remote, what is there already counts.
+        """
+        if self.is_foreign or not self.remote:
+            self.refs = self.last_seen()
+            self._keep_journal()
+            return self.refs
         with Lock(f"{self.git.directory}/saltbranch.lock", wait=wait, waiting=progress):
             talk = "--progress" if progress else "--quiet"
             done = self.git.run(
@@ -117,13 +137,13 @@ class Repository:
         try:
             journal.check_chain(self.git, kept, head)
         except GitError as err:
-            how = f"git --git-dir={self.git.directory} update-ref -d {_KEPT}"
+            how = f"git --git-dir={self.git.directory} update-ref -d {KEPT}"
             hint = f"{err.hint}; to accept what the remote has: {how}"
             self.problem = RefusedError(err.message, hint=hint)
             self.refs = replace(self.refs, journal=kept)
             return
-        if head:
-            self.git.out("update-ref", _KEPT, head)
+        if head and not self.is_foreign:
+            self.git.out("update-ref", KEPT, head)
             self.kept = head
 
     def last_seen(self) -> Refs:
@@ -131,9 +151,9 @@ class Repository:
         heads, tags, head = {}, {}, None
         form = "--format=%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname)"
         where = [f"{self.seen}/{kind}/" for kind in ("heads", "tags", "saltbranch")]
-        for line in self.git.out("for-each-ref", form, *where, _KEPT).splitlines():
+        for line in self.git.out("for-each-ref", form, *where, KEPT).splitlines():
             name, kind, peeled, peeled_kind, ref = line.split(" ", 4)
-            if ref == _KEPT:
+            if ref == KEPT:
                 self.kept = name
                 continue
             short = ref[len(self.seen) + 1 :]
@@ -143,7 +163,20 @@ class Repository:
                 tags[short[5:]] = Tag(name, peeled or name)
             elif f"refs/{short}" == journal.REF:
                 head = name
+        if not heads and self.place and self.remote:
+            return self._fetched_by_git()
         return Refs(heads, tags, head)
+
+    def _fetched_by_git(self) -> Refs:
+        """What the person's own `git fetch` brought, where we have not read the remote yet."""
+        heads = known_heads(self.git, self.remote)
+        form = "--format=%(objectname) %(*objectname) %(refname:lstrip=2)"
+        tags = {}
+        for line in self.git.out("for-each-ref", form, "refs/tags/").splitlines():
+            name, peeled, tag = line.split(" ", 2)
+            if commit := self.git.commit_or_none(peeled or name):
+                tags[tag] = Tag(name, commit)
+        return Refs(heads, tags, None)
 
     def resolve(self, word: str) -> str | None:
         """The commit that `word` stands for: a branch or tag of the remote, or a hash; None when none does."""
@@ -163,6 +196,13 @@ class Repository:
         """
         if self.problem:
             raise self.problem
+        if self.place:
+            self.place.refuse_writing()
+        if not self.remote:
+            raise RefusedError(
+                f"the clone {self.clone} has no remote, so there is nowhere to push to",
+                hint="git remote add origin URL",
+            )
         leases = [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
         specs = [f"{u.new or ''}:{u.ref}" for u in updates]
         talk = "--progress" if progress else "--quiet"
@@ -256,21 +296,30 @@ def _error(kind: str, remote: str, text: str) -> PushRefused:
     return PushRefused(f"{where} took nothing, {what}:\n{indent(text)}", kind=kind, hint=hint)
 
 
-def open_clone(folder: str, remote: str, *, timeout: float) -> Repository:
-    """The clone at `folder`. Raises GitError, RefusedError for a shallow one."""
-    common = _common_dir(folder)
-    if os.path.exists(f"{common}/shallow"):
-        raise RefusedError(
-            f"the clone {folder} is shallow: without its whole history nobody can tell what a branch contains",
-            hint="git fetch --unshallow",
-        )
-    return Repository(common, remote, timeout=timeout, clone=folder)
+def known_heads(git: Git, remote: str) -> dict[str, str]:
+    """Branch to commit of the remote as far as it is known in a clone: by saltbranch's reading or by git's, the newer.
+
+    remote: its name; empty for a clone without any. Raises GitError.
+    """
+    if not remote:
+        return _heads(git, "refs/heads/")
+    seen, fetched = _heads(git, f"{_SEEN}/heads/"), _heads(git, f"refs/remotes/{remote}/")
+    found = {**fetched, **seen}
+    for branch, commit in fetched.items():
+        other = seen.get(branch, commit)
+        if other != commit and branch != "HEAD" and git.is_ancestor(other, commit):
+            found[branch] = commit
+    found.pop("HEAD", None)
+    return found
 
 
-def _common_dir(folder: str) -> str:
-    """Where the clone's objects and refs are, also for a linked worktree (gitrepository-layout(5))."""
-    git_dir = f"{folder}/.git"
-    if not os.path.isdir(git_dir):
-        words = ("rev-parse", "--path-format=absolute", "--git-common-dir")
-        return os.path.normpath(Git(folder, work_tree=True).out(*words).strip())
-    return git_dir
+def _heads(git: Git, prefix: str) -> dict[str, str]:
+    text = git.out("for-each-ref", "--format=%(objectname) %(refname)", prefix)
+    pairs = (line.split(" ", 1) for line in text.splitlines())
+    return {ref[len(prefix) :]: commit for commit, ref in pairs}
+
+
+def open_clone(clone: Clone, *, timeout: float, remote: str) -> Repository:
+    """The repository of a clone. remote: the name of the one that counts. Raises RefusedError."""
+    require_history(clone)
+    return Repository(clone.git_dir, remote, timeout=timeout, clone=clone)

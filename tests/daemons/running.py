@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import salt.utils.event
+import yaml
 
 from saltbranch import saltmaster
 from saltbranch.demo.cluster import Answer, Cluster
@@ -34,11 +35,21 @@ class Master:
 
     def runner(self, function: str, *args: str, site: Site | None = None) -> Answer:
         """``salt-run saltbranch.<function>``; `site` names another configuration."""
-        extra = [f"config={site.config}"] if site else []
-        answer = self.cluster.run("salt-run", f"saltbranch.{function}", *args, *extra)
+        with self.configured(site.config) if site else nullcontext():
+            answer = self.cluster.run("salt-run", f"saltbranch.{function}", *args)
         assert "Traceback" not in answer.out + answer.err
         assert answer.value is not None, answer
         return answer
+
+    @contextmanager
+    def configured(self, config: Path) -> Iterator[None]:
+        """Let the master's option name another configuration for a while: salt-run reads it anew each time."""
+        path = self.cluster.config_dir / "master.d" / "zz-configuration.conf"
+        path.write_text(yaml.safe_dump({"saltbranch_config": str(config)}))
+        try:
+            yield
+        finally:
+            path.unlink()
 
     @property
     def opts(self) -> dict[str, Any]:

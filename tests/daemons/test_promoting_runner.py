@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import salt.runner
 
+from saltbranch import files
 from tests.daemons.running import Master
 from tests.git.site import Journal, Site
 
@@ -22,9 +23,13 @@ Call = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def client(master: Master) -> Iterator[salt.runner.RunnerClient]:
+def client(
+    master: Master, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[salt.runner.RunnerClient]:
     """What reactor and orchestration call runners by: with Salt's loader, without a process for each call."""
-    with salt.runner.RunnerClient(master.opts) as client:
+    folder = tmp_path_factory.mktemp("configuration")
+    opts = {**master.opts, "saltbranch_config": str(folder / "current.yaml")}
+    with salt.runner.RunnerClient(opts) as client:
         yield client
         client.mminion.destroy()  # its own destroy leaves that out
 
@@ -34,8 +39,10 @@ def call(client: salt.runner.RunnerClient, site: Site) -> Call:
     """Call a function with words as on the command line; what it returned."""
 
     def call(function: str, *words: str) -> dict[str, Any]:
-        argv = [*words, f"config={site.config}"]
-        done = client.cmd(f"saltbranch.{function}", argv, print_event=False, full_return=True)
+        files.replace_symlink(str(site.config), client.opts["saltbranch_config"])
+        done = client.cmd(
+            f"saltbranch.{function}", list(words), print_event=False, full_return=True
+        )
         value: dict[str, Any] = done["return"]
         assert done["success"] == (value["retcode"] == 0), value
         return value

@@ -167,7 +167,8 @@ def test_a_wrong_configuration_is_data_too(master: Master, tmp_path: Path) -> No
     (tmp_path / "saltbranch.yaml").write_text("remoot: x\n")
 
     for function, args in (("status", []), ("explain", ["test1"])):
-        answer = master.runner(function, *args, f"config={tmp_path}/saltbranch.yaml")
+        with master.configured(tmp_path / "saltbranch.yaml"):
+            answer = master.runner(function, *args)
 
         assert answer.code == answer.value["retcode"] == 1
         assert answer.value["hint"] == "did you mean 'remote'?"

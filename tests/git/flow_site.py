@@ -21,6 +21,7 @@ import pytest
 from saltbranch import entry, events, journal
 from saltbranch.durations import iso
 from saltbranch.git import Git
+from tests.git.agreed import agree
 from tests.git.remote import Content, Remote
 from tests.git.site import Ran
 
@@ -40,7 +41,6 @@ class FlowTemplate:
 def base_model() -> dict[str, Any]:
     """The saltbranch.yaml of the production branch, as data."""
     return {
-        "salt_config": "/nonexistent/no-master-here",
         "saltenvs": {
             "test": {"branch": "develop", "minions": ["test*"]},
             "stage": {"branch": "stage", "minions": ["stage*"], "promote_from": "test"},
@@ -92,8 +92,13 @@ class FlowSite:
 
     # The remote
 
-    def configure(self, *, top: Mapping[str, Any] | None = None, **saltenvs: Any) -> None:
-        """Change the model on all three branches: keys of saltenvs, and with `top` those beside `saltenvs`."""
+    def configure(
+        self, *, top: Mapping[str, Any] | None = None, agreed: bool = True, **saltenvs: Any
+    ) -> None:
+        """Change the model on all three branches: keys of saltenvs, and with `top` those beside `saltenvs`.
+
+        agreed: the person in the clone has agreed to the programs that it names.
+        """
         for name, changes in saltenvs.items():
             self.model["saltenvs"][name].update(changes)
         self.model.update(top or {})
@@ -103,6 +108,8 @@ class FlowSite:
         new = self.remote.commit("master", {"saltbranch.yaml": text}, message="KEY-2 Model")
         for branch in ("stage", "develop"):
             self.remote.set_branch(branch, new)
+        if agreed:
+            agree(self.clone, self.model)
 
     def push(
         self, branch: str, files: Mapping[str, Content] | None = None, subject: str = ""

@@ -17,6 +17,7 @@ import pytest
 from saltbranch import entry, events, journal
 from saltbranch.events import Event, State
 from saltbranch.git import Git
+from tests.git.agreed import agree_in_all
 from tests.git.remote import Content, Remote
 from tests.git.site import Ran
 
@@ -68,6 +69,7 @@ class Project:
         head = self.remote.commit("master", {"saltbranch.yaml": json.dumps(keys)})
         for branch in ("stage", "develop"):
             self.remote.set_branch(branch, head)
+        agree_in_all(self.folder, keys)
 
     def clone(self, name: str) -> Clone:
         """A new clone, on develop."""

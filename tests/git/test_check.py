@@ -211,7 +211,7 @@ def test_in_a_clone_the_work_tree_is_checked_unless_a_ref_is_named(
 
 
 def test_what_is_no_ref_is_refused(site: Site) -> None:
-    place = open_place(str(site.config), str(site.folder))
+    place = open_place(str(site.config))
     for name in ("nope", "--all", "-h", ":/change", "", "develop:salt", "develop..stage"):
         with pytest.raises(UsageError):
             resolve(place, name)
@@ -227,7 +227,7 @@ def test_before_the_first_sync_it_says_what_to_do(
     monkeypatch.chdir(tmp_path)
     fresh = Site(tmp_path, template.copy(tmp_path / "remote.git"))
     ran = fresh.run_here("check", "-c", str(fresh.config))
-    assert ran.code == 1 and "run saltbranch sync first" in ran.err
+    assert ran.code == 1 and "make it with: saltbranch sync" in ran.err
 
 
 def test_a_missing_object_is_an_error_and_not_an_empty_file(

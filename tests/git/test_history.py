@@ -325,9 +325,16 @@ def test_offline_it_says_what_was_last_read(clone: Clone) -> None:
 
 
 def test_a_remote_that_was_never_read(clone: Clone, tmp_path: Path) -> None:
+    clone.git("init", "--quiet", str(tmp_path / "fresh"))
+    url, clone.path = str(clone.remote.path), tmp_path / "fresh"
+    clone.git("remote", "add", "origin", url)
+    failed = clone.run("where", "develop", "--no-fetch")
+    assert failed.code == 1 and "which branch is production?" in failed.err
+    well(clone, "where", "develop")
+    assert well(clone, "where", "develop", "--no-fetch")
+
+
+def test_what_git_has_fetched_counts_where_we_never_did(clone: Clone, tmp_path: Path) -> None:
     clone.git("clone", "--quiet", str(clone.remote.path), str(tmp_path / "fresh"))
     clone.path = tmp_path / "fresh"
-    failed = clone.run("where", "develop", "--no-fetch")
-    assert failed.code == 4 and "leave --no-fetch out" in failed.err
-    well(clone, "where", "develop")
     assert well(clone, "where", "develop", "--no-fetch")

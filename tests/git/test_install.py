@@ -178,8 +178,7 @@ def test_relative_configuration_is_written_in_full(
     monkeypatch.chdir(site.folder)
     install(Kind.SCHEDULE, site.config.name, directory=str(image))
     (text,) = installed(image).values()
-    job = yaml.safe_load(text)["schedule"]["saltbranch-sync"]
-    assert job["kwargs"] == {"config": str(site.config)}
+    assert yaml.safe_load(text)["saltbranch_config"] == str(site.config)
 
 
 def test_command_that_needs_this_environment_is_refused(
@@ -337,7 +336,7 @@ def test_salts_scheduler_takes_the_nightly_job(master: Site) -> None:
     opts = dict(salt.config.master_config(str(master.salt_config)))
     opts["schedule"] = {name: dict(job) for name, job in opts["schedule"].items()}
     job = opts["schedule"]["saltbranch-check"]
-    assert dict(job["kwargs"]) == {"config": str(master.config)}
+    assert opts["saltbranch_config"] == str(master.config) and "kwargs" not in job
     job["dry_run"] = True
     scheduler = salt.utils.schedule.Schedule(
         opts, salt.loader.runner(opts), returners={}, new_instance=True
@@ -380,6 +379,7 @@ def test_cron_line_syncs(served: Site, image: Path, command: list[str]) -> None:
     odd = served.folder / "50% odd & quiet"
     odd.mkdir()
     served.config = served.config.rename(odd / "saltbranch.yaml")
+    assert served.run_here("init", "--move-root", "--config", str(served.config)).code == 0
     served.sync_well()
     install(Kind.CRON, str(served.config), directory=str(image), command=command)
     assert run_cron_line(image) == Ran(0, "", "")
@@ -600,7 +600,6 @@ def test_salt_reads_the_job_beside_those_of_others(master: Site) -> None:
     assert set(jobs) == {"saltbranch-sync", "other"}
     assert dict(jobs["saltbranch-sync"]) == {
         "function": "saltbranch.sync",
-        "kwargs": {"config": str(master.config)},
         "minutes": 10,
         "maxrunning": 1,
         "return_job": False,

@@ -43,6 +43,7 @@ def test_promote_05_and_06_the_plan_says_all_and_changes_nothing(flow: FlowSite)
         "  other files: A salt/web/files/x.conf\n"
         "  gate hold: pass, nothing is held\n"
         "  gate debts: pass, no hotfix is missing\n"
+        "  model: saltbranch.yaml on branch 'master' at HASH\n"
         "  digest DIGEST\n"
     )
     assert flow.refs() == before
@@ -106,8 +107,16 @@ def test_the_plan_as_json_is_complete(flow: FlowSite) -> None:
         "hold_moves_to": None,
         "via_branch": False,
         "diff": None,
-        "diff_missing": "fleet: cache, and there is no salt-master here (/nonexistent/no-master-here)",
+        "diff_missing": "fleet: cache, and there is no salt-master here (/etc/salt/master)",
         "notes": [],
+        "model": {
+            "place": "saltbranch.yaml on branch 'master'",
+            "branch": "master",
+            "commit": old,
+            "problem": None,
+            "ignored": [],
+            "differs": [],
+        },
     }
 
 
@@ -299,8 +308,8 @@ def test_commit_that_is_not_on_the_source_is_refused(flow: FlowSite) -> None:
 def test_promote_12_squash_is_refused_with_the_reason(flow: FlowSite) -> None:
     flow.configure(stage={"mode": "squash"})
     flow.push("develop")
-    said = flow.refused("promote", "stage", "--yes", code=1)
-    assert "squash is refused" in said
+    said = flow.refused("promote", "stage", "--yes")
+    assert "model: fail: " in said and "squash is refused" in said
     assert "the next promotion would conflict" in said
 
 
@@ -331,8 +340,10 @@ def test_mode_fast_forward_refuses_what_diverged_and_says_what_helps(flow: FlowS
 def test_mode_fast_forward_does_not_go_with_owned_paths(flow: FlowSite) -> None:
     flow.configure(stage={"mode": "fast-forward", "saltenv_owned": ["pillar/app.sls"]})
     flow.push("develop")
-    said = flow.refused("promote", "stage", "--yes", code=1)
-    assert "fast-forward does not go with saltenv_owned of stage" in said
+    said = flow.refused("promote", "stage", "--yes")
+    assert (
+        "model: fail: " in said and "fast-forward does not go with saltenv_owned of stage" in said
+    )
 
 
 # Owned paths
@@ -641,12 +652,17 @@ def _loosened(saltenvs: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_file_in_a_clone_cannot_choose_another_branch_for_the_model(flow: FlowSite) -> None:
+    """Nor does git's own configuration, where the model there says that it is not production."""
     flow.configure(stage={"gates": ["ticket"]})
     loose = {**flow.model, "saltenvs": _loosened(flow.model["saltenvs"]), "model_branch": "develop"}
     flow.push("develop", {"saltbranch.yaml": json.dumps(loose)}, "Loosen the gate")
     (flow.clone / "saltbranch.yaml").write_text(json.dumps(loose))
+    assert "ticket: fail" in flow.refused("promote", "stage", "--yes")
+    flow.git("config", "saltbranch.modelBranch", "develop")
     said = flow.refused("promote", "stage", "--yes", code=1)
-    assert "model_branch: develop is not the branch of production" in said
+    assert (
+        "says develop, which is not the branch of production: by its model that is master" in said
+    )
 
 
 def test_a_clone_without_the_file_takes_that_of_production(flow: FlowSite) -> None:
@@ -693,11 +709,11 @@ def test_promoting_prod_from_test_is_not_possible(flow: FlowSite) -> None:
 def test_two_saltenvs_on_one_branch_and_loops_are_refused(flow: FlowSite) -> None:
     flow.configure(stage={"promote_from": "prod"})
     flow.push("develop")
-    assert "promote_from runs in a circle" in flow.refused("promote", "stage", "--yes", code=1)
+    assert "promote_from runs in a circle" in flow.refused("promote", "stage", "--yes")
     flow.model["saltenvs"]["stage"].update(promote_from="test", branch="develop")
     flow.remote.commit("master", {"saltbranch.yaml": json.dumps(flow.model)})
-    said = flow.refused("promote", "stage", "--yes", code=1)
-    assert "both name the branch develop" in said
+    ran = flow.run("promote", "stage", "--yes")
+    assert ran.code == 4 and "both name the branch develop" in ran.out
 
 
 def test_unrelated_histories_are_refused(flow: FlowSite) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch import journal
+from tests.git.agreed import agree_in_all
 from tests.git.kill_server import KillServer
 from tests.git.project import Clone, Project, model
 from tests.git.site import FaultyGit, run
@@ -93,8 +94,10 @@ def server() -> Iterator[KillServer]:
 
 def scene(folder: Path, build: Build, words: list[str], moves: set[str]) -> Scene:
     """Set it up once; the template of all that follow is beside it."""
-    project = Project(folder, hooked(folder))
+    keys = hooked(folder)
+    project = Project(folder, keys)
     clone = project.clone("ann")
+    agree_in_all(folder, keys)
     build(project, clone)
     (folder / "told").unlink(missing_ok=True)
     shutil.copytree(folder, f"{folder}.template", symlinks=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch import journal
+from tests.git.agreed import agree_in_all
 from tests.git.project import Clone, Project, model
 
 GITHUB = "remote: error: GH006: Protected branch update failed for refs/heads/master."
@@ -250,6 +251,7 @@ def with_hooks(project: Project, before: str = "", *, after: bool = False) -> Pa
     keys = model() | {"hooks": commands}
     for branch in ("master", "stage", "develop"):
         project.remote.commit(branch, {"saltbranch.yaml": json.dumps(keys)}, message="KEY-4 hooks")
+    agree_in_all(project.folder, keys)
     return told
 
 

@@ -270,9 +270,14 @@ def option_as_branch() -> dict[str, Any]:
 def test_model_that_makes_no_sense(
     project: Project, ann: Clone, keys: Callable[[], dict[str, Any]], sign: str
 ) -> None:
+    """It is never promoted by the tool; pushed by hand, it stops promotions and not what an emergency needs."""
     project.configure(keys())
-    for words in (["promote", "stage", "--yes"], ["hold", "prod", "--reason", "x", "--yes"]):
-        refused(project, ann, words, 1, sign, "saltbranch.yaml on branch 'master'")
+    project.remote.commit("develop", {"salt/new.sls": "new: test.nop\n"})
+    refused(project, ann, ["promote", "stage", "--yes"], 4, "model: fail", sign)
+    held = ann.run("hold", "prod", "--reason", "x", "--yes")
+    assert held.code == 0, held
+    shown = ann.run("status")
+    assert shown.code == 0 and sign in shown.out
 
 
 def test_gate_cannot_be_loosened_by_the_change_that_it_stops(project: Project, ann: Clone) -> None:

@@ -143,6 +143,7 @@ def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> Non
         ],
         "notes": [],
         "problems": [],
+        "model_problem": None,
         "restart_needed": None,
     }
 
@@ -687,19 +688,28 @@ def test_model_in_the_repository_counts_once_it_is_on_production(
     assert "lab" in top.read_text()
 
 
-def test_model_that_broke_on_production_stops_before_anything_is_switched(
+def test_with_a_model_that_broke_on_production_the_last_good_one_goes_on(
     modelled: Site, remote: Remote
 ) -> None:
-    old = remote.head("develop")
-    remote.commit("develop", {"salt/new.sls": ""})
-    remote.commit("master", {"saltbranch.yaml": "saltenvs: [\n"})
-    ran = modelled.sync()
-    assert ran.code == 1
-    assert (
-        "saltbranch.yaml on branch 'master' of the control repository:2:1: not valid YAML"
-        in ran.err
+    good = remote.head("master")
+    develop = remote.commit("develop", {"salt/new.sls": ""})
+    broken = remote.commit("master", {"saltbranch.yaml": "saltenvs: [\n"})
+    why = (
+        f"saltbranch: saltbranch.yaml on branch 'master': that of {broken[:12]} does not count:"
+        " saltbranch.yaml:2:1: not valid YAML"
     )
-    modelled.assert_serves("develop", old)
+    for _ in range(2):  # also when nothing is new
+        ran = modelled.sync()
+        assert ran.code == 20
+        assert why in ran.err and f"that of {good[:12]} does" in ran.err
+        modelled.assert_serves("develop", develop)
+        modelled.assert_serves("master", broken)
+    assert json.loads(modelled.sync("--json").out)["model_problem"].startswith(why[12:])
+    mended = remote.commit(
+        "master", {"saltbranch.yaml": remote.git("show", f"{good}:saltbranch.yaml")}
+    )
+    assert modelled.sync().code == 0
+    modelled.assert_serves("master", mended)
 
 
 def test_model_is_kept_while_its_branch_is_missing(modelled: Site, remote: Remote) -> None:

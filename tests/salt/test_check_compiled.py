@@ -21,6 +21,7 @@ import yaml
 from saltbranch import config as configuration
 from saltbranch.actions.check import check, check_commit
 from saltbranch.actions.highstates import NO_MASTER, NO_SALTENVS, Compiling
+from saltbranch.actions.sync import sync
 from saltbranch.checks import Finding
 from saltbranch.checks.result import RefResult
 from saltbranch.compiler import sandbox
@@ -368,7 +369,6 @@ def test_a_fleet_without_a_minion_is_told(clone: Clone) -> None:
 
 
 def test_without_a_configuration_the_files_are_checked_and_the_result_says_so(clone: Clone) -> None:
-    os.unlink(clone.path)
     (found,) = check(None, compiling=Compiling()).refs
     assert found.findings == () and found.compiled.missing == NO_SALTENVS
 
@@ -586,9 +586,14 @@ def test_what_is_no_python_with_salt_is_refused(clone: Clone, tmp_path: Path) ->
 
 
 def test_the_runner_checks_all_saltenvs(clone: Clone) -> None:
+    clone.configure(
+        root=str(clone.folder.parent / "root"), master_config=str(clone.folder.parent / "m.conf")
+    )
+    sync(clone.path)
     opts = dict(salt.config.DEFAULT_MASTER_OPTS, saltbranch_config=clone.path)
     runner = salt.loader.runner(opts)
     clone.commit({"salt/app.sls": "{{ raise('broken') }}\n"})
+    sync(clone.path)
     said = runner["saltbranch.check"]()
     assert said["retcode"] == 3 and [r["ref"] for r in said["refs"]] == ["prod", "test"]
     assert [f["rule"] for f in said["refs"][1]["findings"]] == ["compile"]

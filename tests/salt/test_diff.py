@@ -51,7 +51,7 @@ GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrele
 
 
 class Clone:
-    """A clone of a control repository with a fleet in it, on a machine without a master."""
+    """A clone of a control repository with a fleet in it, on a machine without a master, with a file of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "clone"
@@ -63,6 +63,7 @@ class Clone:
         for name in ("prod-db1", "prod-web1", "prod-web2", "test-web1"):
             self.minion(name)
         self.config: dict[str, Any] = {
+            "remote": str(self.remote.path),
             "root": str(folder / "no-root"),
             "salt_config": str(folder / "no-master"),
             "fleet": "fleet",
@@ -75,7 +76,7 @@ class Clone:
 
     @property
     def path(self) -> str:
-        return str(self.folder / "saltbranch.yaml")
+        return str(self.folder.parent / "own.yaml")
 
     def configure(self, **more: Any) -> None:
         self.config.update(more)
@@ -99,6 +100,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = Clone(tmp_path)
     monkeypatch.chdir(made.folder)
+    monkeypatch.setenv("SALTBRANCH_CONFIG", made.path)
     return made
 
 
@@ -335,14 +337,19 @@ def test_changed_ciphertext_is_a_changed_pillar_key(clone: Clone) -> None:
     assert "common:cipher" in clone.diff(minions=["prod-db1"]).groups[0].difference.pillar_changed
 
 
-def test_keys_named_by_a_branch_do_not_count(clone: Clone, tmp_path: Path) -> None:
-    clone.configure(gpg_keys="/etc/salt/gpgkeys", ext_pillar=["cmd_yaml"])
+def test_keys_named_by_a_branch_do_not_count(clone: Clone) -> None:
+    keys = {"gpg_keys": "/etc/salt/gpgkeys", "ext_pillar": ["cmd_yaml"]}
     place = fleet_action.open_place(clone.path)
-    assert action.frame_of(place).keys.folder is None
-    assert "at the root of a clone" in action.warnings(place)[0]
-    own = tmp_path / "own.yaml"
-    own.write_text(yaml.safe_dump({**clone.config, "remote": str(clone.remote.path)}))
-    place = fleet_action.open_place(str(own))
+    model = {k: v for k, v in clone.config.items() if k in ("saltenvs", "fleet")} | keys
+    clone.commit({"saltbranch.yaml": yaml.safe_dump(model)}, "master")
+    place = fleet_action.open_place(clone.path)
+    assert action.frame_of(place).keys.folder is None and place.config.ext_pillar == ()
+    assert "they are a machine's own" in action.warnings(place)[0]
+    clone.commit(
+        {"saltbranch.yaml": yaml.safe_dump({**model, "gpg_keys": None, "ext_pillar": []})}, "master"
+    )
+    clone.configure(**keys)
+    place = fleet_action.open_place(clone.path)
     assert action.frame_of(place).keys.folder == "/etc/salt/gpgkeys"
     assert action.warnings(place) == []
 

@@ -96,7 +96,7 @@ def test_a_healthy_machine_has_neither_error_nor_warning(machine: Machine) -> No
     result = machine.doctor()
 
     assert [f for f in result.findings if f.severity != "note"] == []
-    assert {f.id for f in result.findings} <= {"no-timer"}
+    assert {f.id for f in result.findings} <= {"no-timer", "model-of-one"}
     assert result.exit_code == 0
     assert result.model == str(machine.site.config)
 
@@ -275,14 +275,16 @@ def test_with_two_claims_in_the_configuration_the_master_is_still_looked_at(
     assert machine.problems() == ["configuration", "state-top-saltenv", "writable-by-others"]
 
 
-def test_no_configuration_at_all_is_a_finding(
+def test_no_configuration_at_all_is_a_note_and_one_that_is_gone_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
     result = doctor_action()
 
-    assert result.config is None
+    assert (result.config, result.exit_code) == (None, 0)
+    assert "saltbranch init" in next(f for f in result.findings if f.id == "no-configuration").fix
+    result = doctor_action(str(tmp_path / "gone.yaml"))
     assert result.exit_code == 1
     assert "saltbranch init" in next(f for f in result.findings if f.id == "configuration").fix
 
@@ -305,7 +307,7 @@ def test_where_nobody_serves_anything_nothing_is_missing(new: Machine) -> None:
 
     result = new.doctor()
 
-    assert [finding.id for finding in result.findings] == ["no-master"]
+    assert {finding.id for finding in result.findings} == {"no-master", "model-of-one"}
     assert result.exit_code == 0
     assert result.model == str(new.site.config)
 
@@ -549,7 +551,8 @@ def test_the_model_of_the_control_repository_is_named(machine: Machine) -> None:
     assert machine.site.sync_here().exit_code == 0
 
     assert machine.problems() == []
-    assert machine.doctor().model == "saltbranch.yaml on branch master of the control repository"
+    head = machine.site.remote.head("master")[:12]
+    assert machine.doctor().model == f"saltbranch.yaml on branch 'master' at {head}"
 
 
 def test_nothing_is_changed_by_looking(machine: Machine) -> None:

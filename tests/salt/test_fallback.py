@@ -264,14 +264,20 @@ def test_the_warning_is_in_every_output(python: str, path: str, tmp_path: Path) 
     (clone / "fleet").mkdir()
     (clone / "fleet" / "p1.yaml").write_text("grains: {os: Debian}\n")
     config = {
-        "root": str(tmp_path / "none"), "salt_config": str(tmp_path / "none"), "fleet": "fleet",
+        "remote": "origin", "root": str(tmp_path / "none"), "salt_config": str(tmp_path / "none"), "fleet": "fleet",
         "saltenvs": {
             "test": {"branch": "develop", "minions": ["t*"]},
             "prod": {"branch": "master", "promote_from": "test", "minions": ["p*"]},
         },
     }  # fmt: skip
-    (clone / "saltbranch.yaml").write_text(yaml.safe_dump(config))
-    env = {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump(config))
+    env = {
+        **os.environ,
+        "SALTBRANCH_CONFIG": str(own),
+        "PATH": path,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
     env["PYTHONPATH"] = str(PROJECT)
     for words in ([], ["--json"], ["--markdown"], ["--html"]):
         argv = [python, "-m", "saltbranch", "diff", "prod", "--no-cache", *words]

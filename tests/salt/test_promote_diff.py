@@ -102,6 +102,7 @@ def test_a_plan_shows_the_groups_and_the_digest_that_diff_shows(flow: Fleet) -> 
         + new | test.nop  (salt/app/init.sls:21)
   gate hold: pass, nothing is held
   gate debts: pass, no hotfix is missing
+  model: saltbranch.yaml on branch 'master' at HASH
   digest DIGEST
 """
     )
@@ -197,7 +198,7 @@ def test_without_a_master_a_plan_says_nothing_of_it_unless_the_gate_asks(flow: F
 def test_the_gate_cannot_tell_without_a_fleet(flow: Fleet) -> None:
     flow.configure(stage={"gates": ["diff", "check"]})
     flow.change()
-    reason = "fleet: cache, and there is no salt-master here (/nonexistent/no-master-here)"
+    reason = "fleet: cache, and there is no salt-master here (/etc/salt/master)"
     assert flow.gate() == ("cannot-tell", f"no diff: {reason}")
     static = "check: static in gates would look at the files alone"
     assert flow.gate(name="check") == ("cannot-tell", f"{reason}; {static}")

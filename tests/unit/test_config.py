@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from saltbranch import config, locate
-from saltbranch.config import build, dirname, parse, read_file
+from saltbranch.config import Source, build, dirname, parse, read_file
 from saltbranch.errors import ConfigError
 from saltbranch.git import branch_name_problem
 from saltbranch.targets import Matcher
@@ -31,7 +31,8 @@ def test_every_key_is_read() -> None:
     found = build(parse(WHOLE, "f"), "f")
     assert (found.remote, found.root) == ("git@git.example.com:ops/salt.git", "/srv/sb")
     assert (found.states_dir, found.pillar_dir) == ("salt", "pillar")
-    assert (found.fetch_timeout, found.model_in_repository) == (300, False)
+    assert (found.fetch_timeout, found.source) == (300, Source("f"))
+    assert found.model_branch == "release/prod"
     test, stage, prod = found.saltenvs
     assert test.minions == (Matcher("glob", "test-*"), Matcher("list", "web1,web2"))
     assert (stage.promote_from, stage.protected) == ("test", False)
@@ -53,9 +54,10 @@ def test_machine_and_model_may_live_apart() -> None:
         "remote: /other\nroot: /other\nstates_dir: theirs\nsaltenvs: {t: {branch: b, minions: [m]}}",
         "model",
     )
-    found = build(machine, "machine", model)
+    source = Source("theirs", "main", "c" * 40, "b" * 40)
+    found = build(machine, "machine", model, source=source)
     assert (found.remote, found.root, found.states_dir) == ("/r", "/a", "theirs")
-    assert found.model_in_repository
+    assert (found.source, found.model_branch) == (source, "main")
 
 
 def test_keys_and_external_pillars_are_the_machines_own() -> None:
@@ -233,24 +235,21 @@ def test_plain_look_for_the_root_never_sees_another_one(tmp_path: Path, text: st
         assert seen == os.path.normpath(data.get("root") or "/srv/saltbranch")
 
 
-def test_places_where_the_configuration_is_looked_for(
+def test_the_machines_file_is_never_that_of_the_clone_one_stands_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = tmp_path / "system.yaml"
     monkeypatch.setattr(locate, "SYSTEM_FILE", str(system))
-    clone = tmp_path / "clone"
-    (clone / "salt" / "deep").mkdir(parents=True)
-    (clone / ".git").mkdir()
-    deep = str(clone / "salt" / "deep")
-    with pytest.raises(ConfigError, match="no configuration: neither --config"):
-        locate.find(None, {}, deep)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "saltbranch.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="no configuration of this machine: neither --config"):
+        locate.machine_file(None, {})
     system.touch()
-    assert locate.find(None, {}, deep) == str(system)
-    (clone / "saltbranch.yaml").touch()
-    assert locate.find(None, {}, deep) == str(clone / "saltbranch.yaml")
-    assert locate.find(None, {}, str(tmp_path)) == str(system)
-    assert locate.find(None, {"SALTBRANCH_CONFIG": "/e.yaml"}, deep) == "/e.yaml"
-    assert locate.find("mine.yaml", {"SALTBRANCH_CONFIG": "/e.yaml"}, deep) == f"{deep}/mine.yaml"
+    assert locate.machine_file(None, {}) == str(system)
+    assert locate.machine_file(None, {"SALTBRANCH_CONFIG": "/e.yaml"}) == "/e.yaml"
+    found = locate.machine_file("mine.yaml", {"SALTBRANCH_CONFIG": "/e.yaml"})
+    assert found == str(tmp_path / "mine.yaml")
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ def hold(saltenv: str = "prod", kind: str = "hold", until: float | None = None) 
 # Reading them
 
 
-def test_hold_and_debts_are_always_there_and_first() -> None:
+def test_hold_debts_and_model_are_always_there_and_first() -> None:
     names = [g.name for g in gates.parse_gates(["ticket", "hold", {"soak": "2h"}], "x")]
-    assert names == ["hold", "debts", "ticket", "soak"]
+    assert names == ["hold", "debts", "model", "ticket", "soak"]
 
 
 @pytest.mark.parametrize(

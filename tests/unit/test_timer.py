@@ -272,15 +272,15 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 def test_schedule_is_one_job_that_calls_the_runner() -> None:
     assert yaml.safe_load(timer.schedule(JOB)) == {
+        "saltbranch_config": JOB.config_path,
         "schedule": {
             "saltbranch-sync": {
                 "function": "saltbranch.sync",
-                "kwargs": {"config": JOB.config_path},
                 "minutes": 5,
                 "maxrunning": 1,
                 "return_job": False,
             }
-        }
+        },
     }
 
 

@@ -11,16 +11,16 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from saltbranch import config as configuration
 from saltbranch import git, locate, saltmaster
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import look_master, look_minion, look_root, look_tops
 from saltbranch.compiler import sandbox
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, SaltbranchError
-from saltbranch.findings import SEVERITIES, Finding, compiling, fleet, in_order, setup
+from saltbranch.findings import SEVERITIES, Finding, compiling, fleet, in_order, models, setup
 from saltbranch.git import mask
 from saltbranch.mirror import Mirror
+from saltbranch.repository.place import read_machine_file
 from saltbranch.saltmaster import MasterOptions
 
 
@@ -85,13 +85,15 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
         attempt("the minions", lambda: _fleet(ours, master))
     elif known.path and here:
         attempt("the root", lambda: look_root.look_outside(known.root, master))
-    if known.config:
+    if known.config or known.path is None:
         attempt("the sandbox", _sandbox)
+    if known.config:
+        found += models.check(known.config.source, known.config.path)
     attempt(
         "the minion's configuration",
         lambda: look_minion.look(ours, master, places.known, minion_config),
     )
-    model = _model(known.config) if known.config else None
+    model = known.config.source.shown() if known.config else None
     return DoctorResult(known.path, model, in_order(found))
 
 
@@ -129,15 +131,26 @@ def _load(explicit: str | None, found: list[Finding]) -> _Known:
     """Read the configuration; what is wrong with it is a finding."""
     path, machine = None, FileModel()
     try:
-        path = locate.find(explicit, os.environ, os.getcwd())
-        machine = configuration.read_file(path)
+        path = locate.machine_file(explicit, os.environ)
+        machine = read_machine_file(path)
         root = os.path.normpath(machine.root)
         mirror = Mirror(root)
         config = prepare.load_config(path, mirror, mirror.branches() if mirror.exists() else {})
     except SaltbranchError as err:
-        found.append(_broken(err))
+        no_master = path is None and not os.path.exists(machine.salt_config)
+        found.append(_NOTHING_HERE if no_master else _broken(err))
         return _Known(path, os.path.normpath(machine.root), machine.salt_config, None)
     return _Known(path, root, config.salt_config, config)
+
+
+# The laptop of somebody who only promotes.
+_NOTHING_HERE = Finding(
+    "no-configuration",
+    "note",
+    "this machine has neither a saltbranch.yaml of its own nor a salt-master",
+    "saltbranch serves nothing here, so there is nothing to look at.",
+    "on a salt-master: saltbranch init --remote URL",
+)
 
 
 def _broken(err: SaltbranchError) -> Finding:
@@ -186,8 +199,8 @@ def _master(salt: look_master.Salt, found: list[Finding]) -> MasterOptions:
 
 
 def _fleet(config: Config, master: MasterOptions) -> Iterable[Finding]:
-    groups = {s.name: s.minions for s in config.saltenvs}
-    return fleet.check(master.accepted_minions(), groups, master.nodegroups, config.path)
+    where = config.source.place
+    return fleet.check(master.accepted_minions(), config.groups, master.nodegroups, where)
 
 
 def _sandbox() -> Iterable[Finding]:
@@ -196,9 +209,3 @@ def _sandbox() -> Iterable[Finding]:
     except sandbox.SandboxError as err:
         return compiling.check(err.message, sandbox.INSTALL, fallback=False)
     return compiling.check(found.warning, sandbox.INSTALL, fallback=True)
-
-
-def _model(config: Config) -> str:
-    if config.model_in_repository:
-        return f"{locate.FILE_NAME} on branch {config.model_branch} of the control repository"
-    return config.path

@@ -46,7 +46,7 @@ def generated(config: Config, saltenv: Saltenv) -> tuple[dict[str, str], dict[st
     """What a sync writes: path to text of the top files, path to target of the links beside
     them.
     """
-    groups = {s.name: s.minions for s in config.saltenvs}
+    groups = config.groups
     wanted, links = {}, {}
     for kind, folder in (("states", config.states_dir), ("pillar", config.pillar_dir)):
         place = f"{config.root}/tops/{saltenv.name}/{kind}"

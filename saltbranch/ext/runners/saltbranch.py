@@ -8,8 +8,8 @@ The same actions as the command line's, with their results as plain data. An exp
 comes back as ``{"retcode": N, "error": ..., "hint": ...}`` and makes ``salt-run`` end with N; the
 exit codes are those of the command ``saltbranch``.
 
-The configuration is the file ``config``, else what the master's option ``saltbranch_config`` names, else
-``/etc/salt/saltbranch.yaml``.
+The configuration is the file that the master's option ``saltbranch_config`` names, else
+``/etc/salt/saltbranch.yaml``. It is no argument: who may call a runner may not therefore choose a remote.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ def __virtual__() -> str:
 def sync_(
     saltenvs: str | list[str] | None = None,
     plan: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
-    config: str | None = None,
     wait: float = 0,
     expect: str | None = None,
     expect_timeout: float = 60,
@@ -47,8 +46,6 @@ def sync_(
         A name, a comma-separated text or a list of names; all saltenvs when not given.
     plan
         Only say what would change; retcode 3 if that is anything.
-    config
-        The saltbranch.yaml to use.
     wait
         Seconds to wait for another saltbranch to finish.
     expect
@@ -70,7 +67,7 @@ def sync_(
     from saltbranch.actions.sync import sync
 
     result = sync(
-        contract.config_path(__opts__, config),
+        contract.config_path(__opts__),
         only=contract.words(saltenvs),
         plan=plan,
         wait=contract.seconds("wait", wait),
@@ -83,12 +80,9 @@ def sync_(
 
 
 @contract.plain
-def status(config: str | None = None) -> contract.Result:
+def status() -> contract.Result:
     """
     Say what every saltenv serves, what waits for it, and how the last sync went.
-
-    config
-        The saltbranch.yaml to use.
 
     CLI Example:
 
@@ -98,19 +92,16 @@ def status(config: str | None = None) -> contract.Result:
     """
     from saltbranch.actions.status import status as action
 
-    return {**action(contract.config_path(__opts__, config)).as_dict(), "retcode": 0}
+    return {**action(contract.config_path(__opts__)).as_dict(), "retcode": 0}
 
 
 @contract.plain
-def explain(minion: str, config: str | None = None) -> contract.Result:
+def explain(minion: str) -> contract.Result:
     """
     Say which saltenv a minion belongs to and why, and which top entries apply to it.
 
     minion
         The minion id.
-    config
-        The saltbranch.yaml to use.
-
     CLI Example:
 
     .. code-block:: bash
@@ -119,17 +110,14 @@ def explain(minion: str, config: str | None = None) -> contract.Result:
     """
     from saltbranch.actions.explain import explain as action
 
-    result = action(contract.config_path(__opts__, config), str(minion))
+    result = action(contract.place(__opts__), str(minion))
     return {**result.as_dict(), "retcode": result.exit_code}
 
 
 @contract.plain
-def doctor(config: str | None = None) -> contract.Result:
+def doctor() -> contract.Result:
     """
     Look for the settings that let saltenvs reach into one another, and say how to mend each.
-
-    config
-        The saltbranch.yaml to use.
 
     CLI Example:
 
@@ -139,7 +127,7 @@ def doctor(config: str | None = None) -> contract.Result:
     """
     from saltbranch.actions.doctor import doctor as action
 
-    result = action(contract.config_path(__opts__, config))
+    result = action(contract.config_path(__opts__))
     return {**result.as_dict(), "retcode": result.exit_code}
 
 
@@ -151,7 +139,6 @@ def check(
     static: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
     minions: str | list[str] | None = None,
     saltenv: str | None = None,
-    config: str | None = None,
 ) -> contract.Result:
     """
     Look for mistakes, dangers and secrets in what the branches hold, and compile it for the fleet.
@@ -172,9 +159,6 @@ def check(
         Only these minions: globs of ids, as text or list.
     saltenv
         Only the minions of this saltenv.
-    config
-        The saltbranch.yaml to use.
-
     CLI Example:
 
     .. code-block:: bash
@@ -194,9 +178,9 @@ def check(
         raise UsageError(f"fail_on={fail_on!r} is none of {', '.join(SEVERITIES)}")
     wanted = contract.words(refs)
     python = contract.text(__opts__.get(PYTHON_OPTION))
-    compiling = Compiling(contract.words(minions), contract.text(saltenv), python=python)
+    compiling = Compiling(contract.globs("minions", minions), contract.text(saltenv), python=python)
     result = action(
-        contract.config_path(__opts__, config),
+        contract.place(__opts__),
         wanted,
         every_branch=not wanted,
         since=contract.text(since),

@@ -26,17 +26,16 @@ def __virtual__() -> str:
     return __virtualname__
 
 
-def _workplace(config: str | None, *, fetch: bool) -> Workplace:
-    from saltbranch.repository.workplace import open_workplace
+def _workplace(*, fetch: bool) -> Workplace:
+    from saltbranch.repository.workplace import open_machine
 
-    return open_workplace(contract.config_path(__opts__, config), fetch=fetch)
+    return open_machine(contract.config_path(__opts__), fetch=fetch)
 
 
 @contract.plain
 def why_not(
     saltenv: str,
     commit: str | None = None,
-    config: str | None = None,
 ) -> contract.Result:
     """
     Say what stands in the way of the next promotion to ``saltenv``, and when it will pass.
@@ -45,9 +44,6 @@ def why_not(
         The saltenv to promote to.
     commit
         An earlier commit of the source.
-    config
-        The saltbranch.yaml to use.
-
     The retcode is 4 when something does, 0 when nothing does or nothing is to be promoted.
 
     CLI Example:
@@ -58,7 +54,7 @@ def why_not(
     """
     from saltbranch.actions.why_not import why_not as action
 
-    work = _workplace(config, fetch=True)
+    work = _workplace(fetch=True)
     found = action(work, str(saltenv), commit=contract.text(commit))
     return {**found.as_dict(), "retcode": found.exit_code}
 
@@ -71,7 +67,6 @@ def diff(
     saltenv: str | None = None,
     jobs: int | None = None,
     cache: bool = True,  # noqa: FBT001, FBT002 - Salt calls by name
-    config: str | None = None,
 ) -> contract.Result:
     """
     Compile pillar and highstate of the fleet on two commits, in a sandbox, and compare them.
@@ -88,9 +83,6 @@ def diff(
         How many processes; one for each core when not given.
     cache
         Use results of earlier runs.
-    config
-        The saltbranch.yaml to use.
-
     The retcode is 0 for the same, 3 for different, 20 when some minion could not be compiled wholly, 1 when none could.
 
     CLI Example:
@@ -103,11 +95,11 @@ def diff(
     from saltbranch.actions.diff import diff as action
 
     found = action(
-        contract.config_path(__opts__, config),
+        contract.place(__opts__),
         [str(before), *([str(after)] if after is not None else [])],
-        minions=contract.words(minions),
+        minions=contract.globs("minions", minions),
         saltenv=contract.text(saltenv),
-        jobs=contract.count("jobs", jobs) if jobs is not None else None,
+        jobs=contract.jobs(jobs),
         cache=cache,
     )
     return {**found.as_dict(), "retcode": found.exit_code}
@@ -120,7 +112,6 @@ def history(
     since: str | None = None,
     syncs: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
     fetch: bool = True,  # noqa: FBT001, FBT002
-    config: str | None = None,
 ) -> contract.Result:
     """
     List what was done: promotions, hotfixes, holds, rollbacks, overrides; the newest first.
@@ -135,9 +126,6 @@ def history(
         What the masters switched, too, where they record it.
     fetch
         Read the remote first; otherwise what was last read counts.
-    config
-        The saltbranch.yaml to use.
-
     CLI Example:
 
     .. code-block:: bash
@@ -149,7 +137,7 @@ def history(
 
     begin = parse_since(str(since), time.time()) if since is not None else None
     most = contract.count("limit", limit)
-    work = _workplace(config, fetch=fetch)
+    work = _workplace(fetch=fetch)
     found = action(work, contract.text(saltenv), limit=most, since=begin, syncs=syncs)
     return {**found.as_dict(), "retcode": 0}
 
@@ -159,7 +147,6 @@ def where(
     what: str,
     kind: str | None = None,
     fetch: bool = True,  # noqa: FBT001, FBT002
-    config: str | None = None,
 ) -> contract.Result:
     """
     Say in which saltenvs a commit, a ticket or the last change of a path is, since when, and how it came.
@@ -170,9 +157,6 @@ def where(
         Take it for a ``commit``, a ``ticket`` or a ``path``, where it could be more than one of them.
     fetch
         Read the remote first; otherwise what was last read counts.
-    config
-        The saltbranch.yaml to use.
-
     CLI Example:
 
     .. code-block:: bash
@@ -186,5 +170,5 @@ def where(
     kinds = (COMMIT, TICKET, PATH)
     if kind is not None and kind not in kinds:
         raise UsageError(f"kind={kind}: unknown", hint=f"known: {', '.join(kinds)}")
-    found = action(_workplace(config, fetch=fetch), str(what), only=kind)
+    found = action(_workplace(fetch=fetch), str(what), only=kind)
     return {**found.as_dict(), "retcode": 0}

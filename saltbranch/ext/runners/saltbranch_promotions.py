@@ -42,7 +42,6 @@ def promote(
     via: str = "push",
     override: str | list[str] | None = None,
     reason: str | None = None,
-    config: str | None = None,
     reviewed: str | None = None,
     diff: bool = True,  # noqa: FBT001, FBT002
 ) -> contract.Result:
@@ -65,8 +64,6 @@ def promote(
         Gates to pass over, where the configuration allows it; with a reason.
     reason
         Why a gate is passed over; it is recorded.
-    config
-        The saltbranch.yaml to use.
     reviewed
         The digest of the diff that somebody reviewed, or its beginning: do it only with that one.
     diff
@@ -86,7 +83,7 @@ def promote(
     from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
     from saltbranch.actions.request import DiffOptions, Request
     from saltbranch.fleetgates import check_reviewed
-    from saltbranch.repository.workplace import open_workplace
+    from saltbranch.repository.workplace import open_machine
 
     asked = DiffOptions(
         wanted=diff,
@@ -106,7 +103,7 @@ def promote(
             via_branch=via_branch,
         )
 
-    work = open_workplace(contract.config_path(__opts__, config))
+    work = open_machine(contract.config_path(__opts__))
     verb = FlowVerb(work, build, f"promote {saltenv}", diff=asked)
     return _promote(verb, plan=plan, expect=contract.text(expect))
 
@@ -134,7 +131,6 @@ def hold(
     until: str | None = None,
     local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
-    config: str | None = None,
 ) -> contract.Result:
     """
     Let ``saltenv`` serve a certain commit, whatever its branch says; every master follows at its next sync.
@@ -151,9 +147,6 @@ def hold(
         The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
-    config
-        The saltbranch.yaml to use.
-
     CLI Example:
 
     .. code-block:: bash
@@ -167,7 +160,7 @@ def hold(
         ends = parse_until(str(until), work.now) if until is not None else None
         return plan_hold(work, str(saltenv), at=contract.text(at), reason=str(reason), until=ends)
 
-    return _record(build, config, local=local, plan=plan)
+    return _record(build, local=local, plan=plan)
 
 
 @contract.plain
@@ -176,7 +169,6 @@ def unhold(
     reason: str = "",
     local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
-    config: str | None = None,
 ) -> contract.Result:
     """
     Let ``saltenv`` follow its branch or tags again.
@@ -189,9 +181,6 @@ def unhold(
         The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
-    config
-        The saltbranch.yaml to use.
-
     CLI Example:
 
     .. code-block:: bash
@@ -203,7 +192,7 @@ def unhold(
     def build(work: Workplace) -> HoldPlan:
         return plan_unhold(work, str(saltenv), reason=str(reason))
 
-    return _record(build, config, local=local, plan=plan)
+    return _record(build, local=local, plan=plan)
 
 
 @contract.plain
@@ -213,7 +202,6 @@ def rollback(
     reason: str = "",
     local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
-    config: str | None = None,
 ) -> contract.Result:
     """
     Let ``saltenv`` serve again what it served before its last promotion. No branch is touched.
@@ -228,9 +216,6 @@ def rollback(
         The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
-    config
-        The saltbranch.yaml to use.
-
     The next promotion brings everything back, with what was mended, and lifts the hold.
 
     CLI Example:
@@ -244,17 +229,15 @@ def rollback(
     def build(work: Workplace) -> HoldPlan:
         return plan_rollback(work, str(saltenv), to=contract.text(to), reason=str(reason))
 
-    return _record(build, config, local=local, plan=plan)
+    return _record(build, local=local, plan=plan)
 
 
-def _record(
-    build: Callable[[Workplace], HoldPlan], config: str | None, *, local: bool, plan: bool
-) -> contract.Result:
+def _record(build: Callable[[Workplace], HoldPlan], *, local: bool, plan: bool) -> contract.Result:
     from saltbranch.actions import hold as action
-    from saltbranch.repository.workplace import open_mirror, open_workplace
+    from saltbranch.repository.workplace import open_machine, open_mirror
 
-    path = contract.config_path(__opts__, config)
-    work = open_mirror(path) if local else open_workplace(path)
+    path = contract.config_path(__opts__)
+    work = open_mirror(path) if local else open_machine(path)
     found = build(work)
     if plan:
         return {**found.as_dict(), "retcode": EXIT_PENDING}

@@ -1,0 +1,271 @@
+"""The clone that a person stands in: found by git, used as far as git itself, and for root a little more, would.
+
+Whose `.git` it is decides whether its configuration may choose programs (core.sshCommand, remote.*.uploadpack ...)
+and whether anything is written there. git asks that (safe.directory, git-config(1)) only where it finds a
+repository by itself: ``--git-dir`` skips the question, so it is asked here before anything uses that.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+
+from saltbranch import proc
+from saltbranch.base import ownership
+from saltbranch.errors import ConfigError, GitError, RefusedError
+from saltbranch.git import Git, environment, failed
+from saltbranch.locate import FILE_NAME
+
+MODEL_BRANCH = "saltbranch.modelBranch"
+REMOTE = "saltbranch.remote"
+_OWN_ONLY = "only their owner should: let others not write there (chmod go-w), or work in a clone of your own"
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """A clone. folder: the root of its work tree. git_dir: where its objects and refs are.
+
+    foreign: why nothing is written there, nothing fetched and no program of its configuration run; empty where
+    it is this user's own. Then `git_dir` is a private view of it.
+    """
+
+    folder: str
+    git_dir: str
+    foreign: str = ""
+
+    @property
+    def git(self) -> Git:
+        """git in the work tree."""
+        return Git(self.folder, work_tree=True)
+
+    @property
+    def objects(self) -> Git:
+        """git by its git folder alone: no attribute of a work tree counts."""
+        return Git(self.git_dir)
+
+    @property
+    def reading(self) -> Git:
+        """git that knows the HEAD of the work tree."""
+        return self.objects if self.foreign else self.git
+
+    def refuse_writing(self) -> None:
+        """Raises RefusedError where nothing may be written."""
+        if self.foreign:
+            raise RefusedError(
+                f"nothing is written in {self.folder}: {self.foreign}",
+                hint="run saltbranch as its owner, or in a clone of your own; verbs that read work here",
+            )
+
+    def setting(self, key: str) -> str:
+        """A value of git's configuration; empty where there is none."""
+        # Of somebody else's clone only what the person has set for all repositories counts.
+        done = _plain("/" if self.foreign else self.folder, "config", "--get", key)
+        return done.text.strip() if done.code == 0 else ""
+
+    def remote(self) -> str:
+        """The name of the remote that counts; empty for a repository without any. Raises ConfigError.
+
+        Never that of a branch (branch.*.remote): a pull request that was checked out has its author's.
+        """
+        names = self._remotes()
+        chosen = self.setting(REMOTE)
+        if chosen:
+            if chosen in names:
+                return chosen
+            raise ConfigError(
+                f"{self.folder}: git config {REMOTE} names {chosen!r}, which is no remote of it",
+                hint=f"its remotes: {', '.join(names) or 'none'}",
+            )
+        if not names:
+            return ""
+        if "origin" in names or len(names) == 1:
+            return "origin" if "origin" in names else next(iter(names))
+        raise ConfigError(
+            f"{self.folder} has several remotes and none is called origin: {', '.join(names)}",
+            hint=f"say which is the control repository: git config {REMOTE} NAME",
+        )
+
+    def has_remote(self, remote: str | None) -> bool:
+        """Whether `remote`, a URL or a name, is one of its remotes; None stands for any."""
+        known = self._remotes()
+        return remote is None or remote in known or remote in known.values()
+
+    def name_of(self, remote: str) -> str:
+        """The name of the remote that `remote`, a URL or a name, stands for; `remote` itself where there is none."""
+        known = self._remotes()
+        return next((name for name, url in known.items() if remote in (name, url)), remote)
+
+    def _remotes(self) -> dict[str, str]:
+        """Name to URL. Not by `git remote`, which knows the retired files below .git/remotes as well."""
+        asked = ("config", "--null", "--get-regexp", r"^remote\..*\.url$")
+        entries = _plain(self.folder, *asked).text.split("\0")
+        pairs = (entry.split("\n", 1) for entry in entries if "\n" in entry)
+        return {key[len("remote.") : -len(".url")]: url for key, url in sorted(pairs)}
+
+
+def find(cwd: str) -> Clone | None:
+    """The clone around `cwd`, None where there is none that is a control repository's for this user.
+
+    Raises RefusedError for one with a saltbranch.yaml that somebody else could have written.
+    """
+    try:
+        done = _plain(
+            cwd,
+            "rev-parse",
+            "--path-format=absolute",
+            "--show-toplevel",
+            "--git-common-dir",
+            "--git-dir",
+        )
+    except OSError:
+        return None
+    if done.code != 0:
+        _refuse_strangers(cwd, done)
+        return None
+    folder, common, git_dir = done.text.rstrip("\n").split("\n")
+    common = os.path.normpath(common)
+    if foreign := _foreign(folder, common, git_dir):
+        return Clone(folder, _view(folder, common), foreign)
+    return Clone(folder, common)
+
+
+def _plain(folder: str, *args: str) -> proc.Finished:
+    """git as it finds the repository around `folder` by itself; a bare one inside a work tree is none."""
+    argv = [
+        "git",
+        "-C",
+        folder,
+        "-c",
+        "safe.bareRepository=explicit",
+        "-c",
+        "core.fsmonitor=false",
+        *args,
+    ]
+    return proc.run(argv, environment(os.environ))
+
+
+def _refuse_strangers(cwd: str, done: proc.Finished) -> None:
+    """git refuses this place: say so where it looks like a control repository; elsewhere it is of no concern."""
+    if "dubious ownership" not in done.complaint and "safe.directory" not in done.complaint:
+        return
+    folder = _lexical_root(cwd)
+    if folder is None or not os.path.lexists(f"{folder}/{FILE_NAME}"):
+        return
+    owner = _owner_of_others(folder)
+    raise RefusedError(
+        f"{folder}/{FILE_NAME} and {folder}/.git are not believed: {owner}, and git refuses a repository of"
+        " somebody else (safe.directory)",
+        hint=f"run saltbranch as its owner, work in a clone of your own or, to read there only:"
+        f" git config --global --add safe.directory {_quoted(folder)}",
+    )
+
+
+def _owner_of_others(folder: str) -> str:
+    for path in (f"{folder}/.git", folder, f"{folder}/{FILE_NAME}"):
+        uid = os.lstat(path).st_uid
+        if uid != os.geteuid():
+            return f"{path} belongs to {ownership.owner_name(uid)}"
+    return "they belong to somebody else"
+
+
+def _lexical_root(cwd: str) -> str | None:
+    folder = os.path.abspath(cwd)
+    while not os.path.lexists(f"{folder}/.git"):
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+    return folder
+
+
+def _foreign(folder: str, common: str, git_dir: str) -> str:
+    """Why root only reads there; empty where it is root's own, and for everybody else: git has looked.
+
+    Raises RefusedError where others may write to what is root's by name and nobody has said that this is fine.
+    """
+    if os.geteuid() != 0:
+        return ""
+    places = [folder, f"{folder}/.git", f"{folder}/{FILE_NAME}"]
+    found = next(
+        (w for p in places if os.path.lexists(p) and (w := ownership.writer_or_none(p))), None
+    )
+    for place in dict.fromkeys((common, git_dir)):
+        found = found or ownership.writer_inside_or_none(place)
+    if not found:
+        return ""
+    is_roots = all(os.lstat(p).st_uid == 0 for p in (folder, f"{folder}/.git", common))
+    if is_roots and not _is_safe_directory(folder):
+        raise RefusedError(
+            f"{folder}/{FILE_NAME} and {folder}/.git are not believed by root: {found}",
+            hint=f"{_OWN_ONLY}; to read there only: git config --global --add safe.directory {_quoted(folder)}",
+        )
+    return found
+
+
+def _is_safe_directory(folder: str) -> bool:
+    """Whether safe.directory names it (git-config(1)); only what no repository says counts, so ask outside of any."""
+    argv = ["git", "-C", "/", "config", "--null", "--get-all", "safe.directory"]
+    values: list[str] = []
+    for value in proc.run(argv, environment(os.environ)).text.split("\0")[:-1]:
+        values = [*values, value] if value else []
+    return any(
+        v in ("*", folder) or (v.endswith("/*") and folder.startswith(v[:-1])) for v in values
+    )
+
+
+def _view(folder: str, common: str) -> str:
+    """A git folder of our own with the refs and objects of `common` and nothing of its configuration.
+
+    Reading there runs no program that the clone names, and writes nothing into it. Raises GitError.
+    """
+    listed = _plain(folder, "for-each-ref", "--format=%(objectname) %(refname)")
+    head = _plain(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    if listed.code != 0:
+        raise failed(listed, folder)
+    view = tempfile.mkdtemp(prefix="saltbranch-view-")
+    atexit.register(shutil.rmtree, view, ignore_errors=True)
+    made = proc.run(
+        ["git", "init", "--quiet", "--bare", "--template=", "--", view], environment(os.environ)
+    )
+    if made.code != 0:
+        raise failed(made, view)
+    lines = [line for line in listed.text.splitlines() if len(line.split(" ")) == 2]
+    with open(f"{view}/packed-refs", "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+    os.makedirs(f"{view}/objects/info", exist_ok=True)
+    with open(
+        f"{view}/objects/info/alternates", "w", encoding="utf-8", errors="surrogateescape"
+    ) as file:
+        file.write(f"{common}/objects\n")
+    if head.code == 0:
+        with open(f"{view}/HEAD", "w", encoding="ascii") as file:
+            file.write(head.text)
+    if os.path.exists(f"{common}/shallow"):
+        shutil.copy(f"{common}/shallow", f"{view}/shallow")
+    return view
+
+
+def _quoted(path: str) -> str:
+    import shlex
+
+    return shlex.quote(path)
+
+
+def require_history(clone: Clone) -> None:
+    """Refuse a shallow clone. Raises RefusedError."""
+    if os.path.exists(f"{clone.git_dir}/shallow"):
+        raise RefusedError(
+            f"the clone {clone.folder} is shallow: without its whole history nobody can tell what a branch contains",
+            hint="git fetch --unshallow",
+        )
+
+
+def remember(clone: Clone, branch: str) -> None:
+    """Keep in the clone which branch is production. Raises GitError, RefusedError."""
+    clone.refuse_writing()
+    done = clone.git.run("config", MODEL_BRANCH, branch)
+    if done.code != 0:
+        raise GitError(f"cannot write git's configuration of {clone.folder}: {done.complaint}")

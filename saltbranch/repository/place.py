@@ -1,0 +1,179 @@
+"""The one way in: whose configuration counts, which repository is read, and which model decides.
+
+A verb that is about a machine asks `machine_file` and `read_machine_file`: --config, $SALTBRANCH_CONFIG, /etc/salt,
+wherever one stands. All others ask `find`: the same files, else the clone around the current folder, of which only
+git's own configuration and what the remote has count: what happens to be checked out there may be anybody's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from saltbranch import config as configuration
+from saltbranch import files, locate
+from saltbranch.config import Config, FileModel
+from saltbranch.errors import ConfigError, RefusedError
+from saltbranch.git import Git
+from saltbranch.locate import FILE_NAME
+from saltbranch.mirror import KEPT_REF, Mirror
+from saltbranch.repository import clone as clones
+from saltbranch.repository import model, production, remote
+from saltbranch.repository.clone import Clone
+from saltbranch.repository.remote import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a verb works.
+
+    path: the machine's file, or how messages call the clone's. machine: what it says; defaults in a clone.
+    clone: None where the mirror of a master is used.
+    """
+
+    path: str
+    machine: FileModel
+    clone: Clone | None
+
+    @property
+    def is_machines(self) -> bool:
+        """Whether `machine` is a machine's own file."""
+        return self.clone is None or self.path != f"{self.clone.folder}/{FILE_NAME}"
+
+    def require(self) -> None:
+        """Raises ConfigError where there is neither a clone nor a mirror yet."""
+        if self.clone is None and not self.mirror.exists():
+            raise ConfigError(
+                f"there is nothing at the root that {self.path} names yet, and no clone here",
+                hint="make it with: saltbranch sync; or stand in a clone of the control repository",
+            )
+
+    @property
+    def mirror(self) -> Mirror:
+        """The mirror of the machine's root."""
+        return Mirror(os.path.normpath(self.machine.root))
+
+    @property
+    def git(self) -> Git:
+        """git on the objects."""
+        return self.clone.objects if self.clone else self.mirror.git
+
+    def open(self) -> Repository:
+        """The repository, to read the remote with. Raises ConfigError, GitError, RefusedError."""
+        self.require()
+        timeout = self.machine.fetch_timeout
+        if self.clone:
+            return remote.open_clone(self.clone, timeout=timeout, remote=self.remote)
+        return Repository(self.mirror.path, self.machine.remote or "origin", timeout=timeout)
+
+    def known_heads(self) -> dict[str, str]:
+        """Branch to commit of the remote as last read. Raises GitError, ConfigError."""
+        if self.clone is None:
+            return self.mirror.branches()
+        return remote.known_heads(self.git, self.remote)
+
+    @property
+    def remote(self) -> str:
+        """A URL, or the name of a remote of the clone. Raises ConfigError."""
+        given = self.machine.remote
+        if self.clone:
+            return self.clone.name_of(given) if given else self.clone.remote()
+        return given or "origin"
+
+    def config(
+        self, heads: Mapping[str, str], *, journal: str | None, write: bool = False
+    ) -> Config:
+        """The configuration with the model that counts. Raises ConfigError, GitError.
+
+        heads: of the remote. journal: the head of the journal that is believed. write: remember what was accepted.
+        """
+        memory = model.IN_CLONE if self.clone else model.IN_MIRROR
+        if self.clone and not self.is_machines:
+            branch = production.branch_of(self.clone, heads)
+        else:
+            branch = configuration.model_branch(self.machine)
+        write = write and not (self.clone and self.clone.foreign)
+        where = model.Place(self.git, heads, memory, journal, write=write)
+        return model.load(where, self.machine, self.path, branch=branch, remote=self.remote or ".")
+
+    def last_config(self) -> Config:
+        """The same by what was last read of the remote. Raises ConfigError, GitError."""
+        self.require()
+        kept = KEPT_REF if self.clone is None else remote.KEPT
+        return self.config(self.known_heads(), journal=self.git.commit_or_none(kept))
+
+
+def machine_file(explicit: str | None) -> str:
+    """The machine's own file: --config, $SALTBRANCH_CONFIG or /etc/salt, never one of a clone. Raises ConfigError."""
+    return locate.machine_file(explicit, os.environ)
+
+
+def read_machine_file(path: str) -> FileModel:
+    """The keys of the machine's file `path`. Raises ConfigError, RefusedError."""
+    real = os.path.realpath(path)
+    if os.path.basename(real) == FILE_NAME and os.path.lexists(f"{os.path.dirname(real)}/.git"):
+        raise RefusedError(
+            f"{path} is the file of a clone{'' if real == path else f', {real}'}: what is checked out there must not"
+            " decide about this machine",
+            hint=f"name the machine's own: saltbranch init --config {locate.SYSTEM_FILE} --remote URL writes one",
+        )
+    return configuration.read_file(path)
+
+
+Given = str | Place | None
+"""--config, if it was given, or a place that is known already."""
+
+
+def find(explicit: Given) -> Place:
+    """Where a verb works that is not about a machine. Raises ConfigError, RefusedError."""
+    if isinstance(explicit, Place):
+        return explicit
+    named = locate.named_file(explicit, os.environ)
+    if named:
+        return _of_file(named)
+    clone = clones.find(os.getcwd())
+    if clone and os.path.lexists(f"{clone.folder}/{FILE_NAME}"):
+        return of_clone(clone)
+    if os.path.exists(locate.SYSTEM_FILE):
+        return _of_file(locate.SYSTEM_FILE)
+    if clone:
+        return of_clone(clone)
+    raise ConfigError(
+        f"{os.getcwd()} is in no clone of the control repository, and this machine has no {locate.SYSTEM_FILE}",
+        hint="stand in a clone, name a file with --config, or on a master: saltbranch init --remote URL",
+    )
+
+
+def of_clone(clone: Clone) -> Place:
+    """A clone, by its own configuration of git alone."""
+    return Place(f"{clone.folder}/{FILE_NAME}", FileModel(), clone)
+
+
+def of_machine(path: str) -> Place:
+    """The mirror of a machine. Raises ConfigError, RefusedError."""
+    return Place(path, read_machine_file(path), None)
+
+
+def _of_file(path: str) -> Place:
+    """The mirror of the machine's root, else the clone one stands in; a clone's own file names that clone."""
+    real = os.path.realpath(path)
+    if os.path.basename(real) == FILE_NAME:
+        clone = clones.find(os.path.dirname(real)) if os.path.isdir(os.path.dirname(real)) else None
+        if clone and os.path.realpath(f"{clone.folder}/{FILE_NAME}") == real:
+            return of_clone(clone)
+    machine = read_machine_file(path)
+    place = Place(path, machine, None)
+    root = os.path.normpath(machine.root)
+    mine = os.path.exists(f"{root}/{files.MARKER}") and place.mirror.exists() and machine.remote
+    if mine and os.access(place.mirror.path, os.W_OK):
+        return place
+    clone = clones.find(os.getcwd())
+    if mine and not (clone and os.path.lexists(f"{clone.folder}/{FILE_NAME}")):
+        return place
+    return Place(path, machine, clone if clone and clone.has_remote(machine.remote) else None)
+
+
+def serves(place: Place) -> bool:
+    """Whether this machine's root serves saltenvs, so that a sync follows a push."""
+    return place.clone is None

@@ -1,0 +1,119 @@
+"""Which branch is production, where no machine's file says so: in a clone.
+
+The person's own word (`git config saltbranch.modelBranch`), else the one branch whose model names itself as the end
+of the promotions. Anybody can push a branch that says so of itself: where there are two, a person decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from saltbranch import config as configuration
+from saltbranch.config import FileModel
+from saltbranch.errors import ConfigError, UnknownProductionError
+from saltbranch.git import Git
+from saltbranch.locate import FILE_NAME
+from saltbranch.repository import model
+from saltbranch.repository.clone import MODEL_BRANCH, Clone
+from saltbranch.repository.model import IN_CLONE
+
+# Of so many branches the history is looked at where none has a valid file; more would take too long.
+_MANY = 100
+
+
+def branch_of(clone: Clone, heads: Mapping[str, str]) -> str:
+    """The branch of production. heads: of the remote. Raises UnknownProductionError, ConfigError, GitError."""
+    chosen = clone.setting(MODEL_BRANCH)
+    if chosen:
+        return _checked(clone, chosen, heads)
+    found = _candidates(clone.objects, heads)
+    if len(found) == 1:
+        return found[0]
+    known = [branch for branch in _remembered(clone.objects) if branch in found or not found]
+    if len(known) == 1:
+        return known[0]
+    if found:
+        what = f"{' and '.join(found[:5])} both say of themselves that they are production"
+    else:
+        what = f"no branch has a valid {FILE_NAME} that names it as the end of the promotions"
+        what += _mistakes(clone.objects, heads)
+    raise UnknownProductionError(
+        f"which branch is production? {what}",
+        hint=f"say it once in this clone: git config {MODEL_BRANCH} BRANCH"
+        if found
+        else f"push a {FILE_NAME} with saltenvs: to the production branch; until then --config FILE names one of your"
+        " own outside of the clone",
+        candidates=tuple(found),
+    )
+
+
+def _checked(clone: Clone, branch: str, heads: Mapping[str, str]) -> str:
+    """The person's choice, unless the model there says that it is the branch before production."""
+    head = heads.get(branch)
+    found = model.newest_valid(clone.objects, head) if head else None
+    if isinstance(found, model.Found):
+        ends = _ends(found.model)
+        if branch not in ends:
+            raise ConfigError(
+                f"{clone.folder}: git config {MODEL_BRANCH} says {branch}, which is not the branch of production:"
+                f" by its model that is {' or '.join(sorted(ends))}",
+                hint=f"mend it: git config {MODEL_BRANCH} BRANCH",
+            )
+    return branch
+
+
+def _candidates(git: Git, heads: Mapping[str, str]) -> list[str]:
+    """The branches whose newest valid model names them as the end of the promotions."""
+    blobs = _blobs(git, heads)
+    ends = {blob: _ends_or_none(git, blob) for blob in set(blobs.values())}
+    named = {branch for found in ends.values() for branch in found or ()}
+    result = []
+    for number, (branch, head) in enumerate(heads.items()):
+        of_head = ends.get(blobs.get(branch, ""))
+        if of_head is None and (branch in named or (not named and number < _MANY)):
+            # Broken or removed there: what was there before counts.
+            found = model.newest_valid(git, head)
+            of_head = _ends(found.model) if isinstance(found, model.Found) else None
+        if of_head and branch in of_head:
+            result.append(branch)
+    return sorted(result)
+
+
+def _mistakes(git: Git, heads: Mapping[str, str]) -> str:
+    """What is wrong with the files that there are, in a few words each."""
+    found: dict[str, str] = {}
+    for branch, blob in _blobs(git, heads).items():
+        try:
+            model.read(git, blob)
+        except ConfigError as err:
+            found.setdefault(err.message, f"{branch}: {err.message}")
+    return "".join(f"; {text}" for text in list(found.values())[:3])
+
+
+def _blobs(git: Git, heads: Mapping[str, str]) -> dict[str, str]:
+    """Branch to the object of its saltbranch.yaml, in one question."""
+    asked = "".join(f"{head}:{FILE_NAME}\n" for head in heads.values())
+    done = git.out("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked.encode())
+    answers = done.splitlines()
+    return {
+        branch: answer.split(" ")[0]
+        for branch, answer in zip(heads, answers, strict=True)
+        if answer.endswith(" blob")
+    }
+
+
+def _ends_or_none(git: Git, blob: str) -> set[str] | None:
+    try:
+        return _ends(model.read(git, blob))
+    except ConfigError:
+        return None
+
+
+def _ends(found: FileModel) -> set[str]:
+    return configuration.ends(configuration.build(FileModel(remote="/"), FILE_NAME, found))
+
+
+def _remembered(git: Git) -> list[str]:
+    """The branches whose model was believed in this clone before."""
+    text = git.out("for-each-ref", "--format=%(refname)", IN_CLONE)
+    return [line[len(IN_CLONE) :] for line in text.splitlines()]
