@@ -304,13 +304,13 @@ def read_file(path: str) -> FileModel:
 
     Raises ConfigError naming file, key and fix; RefusedError where root would believe somebody else.
     """
+    ownership.refuse_for_root(path, "the configuration")
     return _read_file(path, files.signature(path))
 
 
 @functools.lru_cache(maxsize=4)
 def _read_file(path: str, _signature: str) -> FileModel:
     """One version of a file is parsed once: several steps of a first sync ask for it."""
-    ownership.refuse_for_root(path, "the configuration")
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()

@@ -17,6 +17,7 @@ from saltbranch.actions.checkplace import Place, open_place, resolve
 from saltbranch.actions.highstates import Compiling, Highstates
 from saltbranch.admission import link_problem
 from saltbranch.checks import Finding, Severity, allow, expectations, in_order, new_since
+from saltbranch.checks import model as check_model
 from saltbranch.checks import rules as check_rules
 from saltbranch.checks import run as check_run
 from saltbranch.checks.compiled import told_once
@@ -141,6 +142,9 @@ class _Checker:
         project = _project(place, blobs, tools)
         tests, wrong = _tests(project)
         findings += [*wrong, *_links(place, project), *check_run.check(project, tools)]
+        model = blobs.get(locate.FILE_NAME)
+        if model is not None and model.kind == "file" and model.data is not None:
+            findings += check_model.check(model.data, place.branches)
         count = self.count
         if self.highstates is not None:
             looked = self.highstates.look(commit, saltenv, project, tests)
@@ -152,7 +156,9 @@ class _Checker:
         return RefResult("", commit, None, files, len(tests), allowed, ordered, count)
 
     def _wanted(self, path: str) -> bool:
-        return path in (allow.FILE, allow.BASELINE) or _area(self.place, path) != ""
+        return (
+            path in (allow.FILE, allow.BASELINE, locate.FILE_NAME) or _area(self.place, path) != ""
+        )
 
     def _tools(self, blobs: dict[str, Blob]) -> tuple[Tools, list[allow.Entry], list[Finding]]:
         entries: list[allow.Entry] = []

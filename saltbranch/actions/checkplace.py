@@ -18,13 +18,17 @@ from saltbranch.repository import place as places
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the commits are. clone: the folder of a work tree; config: None where there is none."""
+    """Where the commits are. clone: the folder of a work tree; config: None where there is none.
+
+    branches: those of the remote, none where they are not known.
+    """
 
     source: CommitSource
     clone: str | None
     config: Config | None
     states_dir: str
     pillar_dir: str
+    branches: frozenset[str] = frozenset()
 
     @property
     def git(self) -> Git:
@@ -63,7 +67,7 @@ def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
         dirs = (
             (config.states_dir, config.pillar_dir) if config else (own.states_dir, own.pillar_dir)
         )
-        return Place(source, clone.folder, config, *dirs)
+        return Place(source, clone.folder, config, *dirs, _branches(place))
 
 
 def _parsed(text: bytes) -> FileModel:
@@ -94,7 +98,15 @@ def _remote(place: places.Place) -> str:
 def _known(place: places.Place) -> Place:
     config = place.last_config()
     clone = place.clone.folder if place.clone else None
-    return Place(fleet.source_of(place), clone, config, config.states_dir, config.pillar_dir)
+    dirs = (config.states_dir, config.pillar_dir)
+    return Place(fleet.source_of(place), clone, config, *dirs, _branches(place))
+
+
+def _branches(place: places.Place) -> frozenset[str]:
+    try:
+        return frozenset(place.known_heads())
+    except ConfigError:
+        return frozenset()
 
 
 def resolve(place: Place, name: str) -> str:

@@ -19,6 +19,13 @@ def clone_of(work: Workplace) -> Git:
     return Git(work.repo.clone, work_tree=True)
 
 
+def writable_clone(work: Workplace) -> Git:
+    """The same, to make branches in. Raises RefusedError in somebody else's clone, too."""
+    if work.repo.place:
+        work.repo.place.refuse_writing()
+    return clone_of(work)
+
+
 def current_branch(clone: Git) -> str | None:
     """The branch that is checked out; None when HEAD is detached."""
     done = clone.run("symbolic-ref", "--quiet", "--short", "HEAD")

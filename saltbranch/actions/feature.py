@@ -58,13 +58,13 @@ def start_topic(work: Workplace, prefix: str, name: str, base: str) -> Started:
             f"the remote has a branch {branch} already",
             hint=f"git switch {branch}, or choose another name",
         )
-    clonework.create_and_switch(clonework.clone_of(work), branch, base)
+    clonework.create_and_switch(clonework.writable_clone(work), branch, base)
     return Started(branch, base, base)
 
 
 def publish_topic(work: Workplace, prefix: str, name: str | None, verb: str) -> Started:
     """Push a topic branch, never over what somebody else pushed. Raises RefusedError, UsageError."""
-    clone = clonework.clone_of(work)
+    clone = clonework.writable_clone(work)
     branch = clonework.chosen(clone, prefix, name, verb)
     topic = clonework.topic(work, branch)
     if topic.tip == topic.remote:

@@ -20,6 +20,7 @@ from saltbranch.git import mask, require_version
 from saltbranch.history import printable
 from saltbranch.mirror import Mirror
 from saltbranch.repository.place import read_machine_file
+from saltbranch.repository.root import take_over
 
 DEFAULT_BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
 FIRST_FETCH = 3600  # seconds
@@ -114,7 +115,10 @@ def _move_root(config_path: str) -> None:
             f"there is nothing at the root {root} that could be taken over",
             hint="mend root: in that file, or leave --move-root out",
         )
-    prepare.take_over(root, config_path)
+    try:
+        take_over(root, config_path)
+    except OSError as err:
+        raise os_error(err) from err
 
 
 def _proposed(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import shlex
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,13 +14,14 @@ from saltbranch import files, masterconf, prepared, proc, saltmaster, targets, t
 from saltbranch.actions.outcome import FIRST, MISSING, SaltenvResult, SyncResult
 from saltbranch.actions.sync import os_error, select
 from saltbranch.choices import BY_NOTHING, Choice, Choices
-from saltbranch.config import Config
+from saltbranch.config import Config, Source
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import environment, mask, require_version
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs, remote_error
 from saltbranch.prepared import Prepared, ServedSaltenv
 from saltbranch.repository import model
 from saltbranch.repository.place import read_machine_file
+from saltbranch.repository.root import check_owner, owner_of, take_over
 from saltbranch.saltmaster import MasterOptions
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")
@@ -40,39 +40,13 @@ def open_root(config_path: str, *, write: bool) -> str | None:
         if not write:
             return None
         make_root(root)
-    _check_owner(root, config_path, write=write)
+    check_owner(root, config_path)
+    if write and not owner_of(root):
+        try:
+            take_over(root, config_path)
+        except OSError as err:
+            raise os_error(err) from err
     return root
-
-
-def _check_owner(root: str, config_path: str, *, write: bool) -> None:
-    """Refuse a root that another configuration file has. Its mark says which; a new one gets it here.
-
-    Raises RefusedError.
-    """
-    owner = owner_of(root)
-    if owner and os.path.realpath(owner) != os.path.realpath(config_path):
-        raise RefusedError(
-            f"the root {root} belongs to the configuration {owner}, and this is {config_path}",
-            hint=f"name that file, or if the root was moved or restored: saltbranch init --move-root --config"
-            f" {shlex.quote(config_path)}",
-        )
-    if write and not owner:
-        take_over(root, config_path)
-
-
-def owner_of(root: str) -> str:
-    """The configuration file that `root` belongs to; empty where none is recorded yet."""
-    return os.fsdecode(files.read_or_none(f"{root}/{files.MARKER}") or b"").strip("\n")
-
-
-def take_over(root: str, config_path: str) -> None:
-    """Record that `root` belongs to the configuration file `config_path`. Raises SaltbranchError."""
-    try:
-        files.write_atomic(
-            f"{root}/{files.MARKER}", f"{os.path.abspath(config_path)}\n", mode=0o600
-        )
-    except OSError as err:
-        raise os_error(err) from err
 
 
 def make_root(root: str) -> None:
@@ -133,7 +107,8 @@ def prepare(
     """
     config = load_config(config_path, mirror, branches, write=write)
     master = saltmaster.read(config.salt_config)
-    check_minions(config, master)
+    newest = config.source
+    config = _servable(config, master, mirror)
     _refuse_foreign(config.master_config)
     gid = _group(config, master)
     try:
@@ -141,9 +116,38 @@ def prepare(
     except OSError as err:
         raise os_error(err) from err
     ready = _reduce(config, master, gid, branches)
+    if config.source is not newest:
+        ready.signatures.append((config.path, "look again: other minions may be accepted by then"))
     if write:
         prepared.save(ready)
     return ready, notes
+
+
+def _servable(config: Config, master: MasterOptions, mirror: Mirror) -> Config:
+    """`config`, or with a model that cannot be served on this machine the one before it. Raises ConfigError.
+
+    Which minions there are, and what a nodegroup is, only this master knows: the model itself is valid.
+    """
+    try:
+        check_minions(config, master)
+    except ConfigError as err:
+        machine = read_machine_file(config.path)
+        found = model.older(mirror.git, config.source) if config.source.commit else None
+        if found is None or machine.saltenvs is not None:
+            raise
+        place = config.source.place
+        problem = (
+            f"{place}: that of {(config.source.commit or '')[:12]} cannot be served here: {err.message} ({err.hint});"
+            f" this machine serves by that of {found.commit[:12]}"
+        )
+        source = Source(
+            place, config.source.branch, config.source.commit, config.source.blob, problem
+        )
+        old = configuration.build(machine, config.path, found.model, source=source)
+        served = model.serving(old, machine, config.path)
+        check_minions(served, master)
+        return served
+    return config
 
 
 def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:

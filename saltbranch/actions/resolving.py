@@ -80,6 +80,8 @@ def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[st
             f"this conflict is being resolved already, in {other.folder}",
             hint=f"saltbranch {plan.verb} --continue, or --abort",
         )
+    if work.repo.place:
+        work.repo.place.refuse_writing()
     path = os.path.abspath(folder)
     _check_folder(work, path)
     added = work.git.run("worktree", "add", "--quiet", "--detach", "--", path, target.old)

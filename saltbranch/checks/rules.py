@@ -33,6 +33,20 @@ NO_STATES = _rule(
     "mend states_dir: in saltbranch.yaml, or check another ref",
 )  # fmt: skip
 
+# saltbranch.yaml
+MODEL = _rule(
+    "model",
+    "error",
+    "saltbranch.yaml cannot be used as a model",
+    "mend it: no promotion takes it so",
+)
+MACHINE_KEY = _rule(
+    "machine-key",
+    "note",
+    "saltbranch.yaml has a key that only a machine's own file can set",
+    "remove it",
+)
+
 # Syntax
 JINJA = _rule("jinja-syntax", "error", "Jinja cannot be parsed", "mend the template there")
 JINJA_FILTER = _rule(

@@ -51,14 +51,14 @@ def json_text(data: Any) -> str:
 
 def saltenv_names(incomplete: str) -> list[str]:
     """Completion: the saltenvs of the configuration at hand."""
-    from saltbranch import config as configuration
     from saltbranch.errors import SaltbranchError
+    from saltbranch.repository import place
 
     try:
-        model = configuration.read_file(config_path(None))
-    except SaltbranchError:
+        config = place.find(None).last_config()
+    except (SaltbranchError, OSError):
         return []
-    return [name for name in model.saltenvs or {} if name.startswith(incomplete)]
+    return [s.name for s in config.saltenvs if s.name.startswith(incomplete)]
 
 
 SaltenvsArgument = Annotated[

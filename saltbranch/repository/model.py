@@ -245,6 +245,19 @@ def newest_valid(git: Git, commit: str) -> Found | Nothing:
     return Nothing(problem)
 
 
+def older(git: Git, source: Source) -> Found | None:
+    """The newest valid file before the one of `source`, that is another one. Raises GitError."""
+    for at in _versions(git, source.commit or ""):
+        blob = git.blob_or_none(at, FILE_NAME)
+        if blob is None or blob == source.blob:
+            continue
+        try:
+            return Found(at, blob, read(git, blob))
+        except ConfigError:
+            continue
+    return None
+
+
 def _versions(git: Git, commit: str) -> Iterator[str]:
     """`commit`, then those on its first parents that changed the file; git is asked only when one is needed."""
     yield commit

@@ -22,6 +22,7 @@ from saltbranch.repository import clone as clones
 from saltbranch.repository import model, production, remote
 from saltbranch.repository.clone import Clone
 from saltbranch.repository.remote import Repository
+from saltbranch.repository.root import check_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,14 @@ class Place:
         return self.clone is None or self.path != f"{self.clone.folder}/{FILE_NAME}"
 
     def require(self) -> None:
-        """Raises ConfigError where there is neither a clone nor a mirror yet."""
+        """Raises ConfigError where there is neither a clone nor a mirror yet, RefusedError for another file's root."""
         if self.clone is None and not self.mirror.exists():
             raise ConfigError(
                 f"there is nothing at the root that {self.path} names yet, and no clone here",
                 hint="make it with: saltbranch sync; or stand in a clone of the control repository",
             )
+        if self.clone is None:
+            check_owner(os.path.normpath(self.machine.root), self.path)
 
     @property
     def mirror(self) -> Mirror:

@@ -1,0 +1,453 @@
+"""One model for all: of the last accepted commit of production, or the last good one before it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+import salt.loader
+import yaml
+
+from saltbranch import __version__
+from saltbranch import config as configuration
+from saltbranch.repository import model
+from tests.git.flow_site import FlowSite, as_yaml
+from tests.git.remote import Link, Remote
+from tests.git.site import Ran, Site
+
+BROKEN = "saltenvs: {prod: {branch: master, minions: [p], gates: [ticket, {soak: 2x}]}}\n"
+Everyone = dict[str, dict[str, str]]
+
+
+class Machines:
+    """Two masters, a laptop and a runner on one remote. own: the second master has saltenvs in its own file."""
+
+    def __init__(self, flow: FlowSite) -> None:
+        self.flow = flow
+        self.masters = {name: self.master(name, own=name == "own") for name in ("plain", "own")}
+
+    def master(self, name: str, *, own: bool = False) -> Site:
+        folder = self.flow.folder / name
+        folder.mkdir()
+        site = Site(folder, self.flow.remote)
+        if own:
+            for saltenv, before in (("stage", "test"), ("prod", "stage")):
+                site.settings["saltenvs"][saltenv]["promote_from"] = before
+            site.configure()
+        else:
+            site.configure(saltenvs=None)
+        return site
+
+    def sync(self) -> dict[str, Ran]:
+        return {name: site.sync() for name, site in self.masters.items()}
+
+    def verdicts(self, saltenv: str, fresh: str = "") -> Everyone:
+        """Gate to verdict, of everybody; fresh: the name of a master that was never there before, too."""
+        if fresh:
+            self.masters[fresh] = self.master(fresh)
+            self.masters[fresh].sync()
+        found = {
+            name: self.gates(
+                site.run_here("why-not", saltenv, "--json", "--config", str(site.config))
+            )
+            for name, site in self.masters.items()
+        }
+        found["laptop"] = self.gates(self.flow.run("why-not", saltenv, "--json"))
+        opts = dict(salt.config.DEFAULT_MASTER_OPTS)
+        opts["saltbranch_config"] = str(self.masters["plain"].config)
+        said = salt.loader.runner(opts)["saltbranch.why_not"](saltenv)
+        found["runner"] = {g["gate"]: g["verdict"] for g in said["gates"]}
+        return found
+
+    @staticmethod
+    def gates(ran: Ran) -> dict[str, str]:
+        assert ran.code in (0, 4), ran
+        return {g["gate"]: g["verdict"] for g in json.loads(ran.out)["gates"]}
+
+    def agreed(self, saltenv: str, fresh: str = "") -> dict[str, str]:
+        """The verdict of every gate, which has to be everybody's."""
+        found = self.verdicts(saltenv, fresh)
+        assert len({json.dumps(gates, sort_keys=True) for gates in found.values()}) == 1, found
+        return found["laptop"]
+
+
+@pytest.fixture
+def machines(flow: FlowSite) -> Machines:
+    """Production asks for tickets, and is protected."""
+    flow.configure(stage={"gates": ["ticket"]}, prod={"gates": ["ticket"], "protected": True})
+    made = Machines(flow)
+    assert {r.code for r in made.sync().values()} == {0}
+    return made
+
+
+# One model
+
+
+def test_gates_come_from_production_for_masters_clones_and_runners_alike(
+    machines: Machines,
+) -> None:
+    machines.flow.push("develop", subject="No ticket")
+    assert machines.agreed("stage", fresh="new")["ticket"] == "fail"
+
+
+def test_a_master_with_saltenvs_of_its_own_says_that_another_model_decides(
+    machines: Machines,
+) -> None:
+    site = machines.masters["own"]
+    said = json.loads(site.run_here("status", "--json", "--config", str(site.config)).out)["model"]
+    assert said["branch"] == "master" and said["commit"] == machines.flow.head("master")
+    assert {"prod.gates", "stage.gates"} <= {*said["differs"]}
+    machines.flow.push("develop")
+    plan = site.run_here("promote", "stage", "--plan", "--config", str(site.config))
+    assert (
+        f"model: saltbranch.yaml on branch 'master' at {machines.flow.head('master')[:12]}"
+        in plan.out
+    )
+    assert "by which this machine serves, differ: " in plan.out
+
+
+def test_tags_are_followed_as_production_says_and_the_mapping_stays_the_machines(
+    machines: Machines,
+) -> None:
+    flow, site = machines.flow, machines.masters["own"]
+    flow.model["saltenvs"]["prod"] |= {"follow": {"tags": "^v"}, "minions": ["other*"]}
+    head = flow.remote.commit("master", {"saltbranch.yaml": as_yaml(flow.model)})
+    flow.tag("v1", head)
+    ran = site.sync()
+    assert "tag v1" in ran.out, ran
+    top = (site.root / "tops" / "prod" / "states" / "top.sls").read_text()
+    assert "prod*" in top and "other*" not in top
+
+
+def test_without_a_model_in_the_repository_the_machines_own_decides(
+    remote: Remote, tmp_path: Path
+) -> None:
+    site = Site(tmp_path, remote)
+    assert site.sync().code == 0
+    said = json.loads(site.run_here("status", "--json", "--config", str(site.config)).out)["model"]
+    assert said["place"] == str(site.config) and said["branch"] is None
+
+
+def test_a_machine_may_serve_fewer_saltenvs_and_keeps_the_others_minions_out(
+    flow: FlowSite, tmp_path: Path
+) -> None:
+    site = Machines(flow).masters["plain"]
+    site.configure(serves=["test", "stage"])
+    assert site.sync().code == 0
+    assert sorted(p.name for p in (site.root / "checkouts").iterdir()) == ["develop", "stage"]
+    roots = yaml.safe_load(site.master_config.read_text())["file_roots"]
+    assert sorted(roots) == ["stage", "test"]
+    assert "prod*" in (site.root / "tops" / "test" / "states" / "top.sls").read_text()
+    site.configure(serves=["tset"])
+    ran = site.sync()
+    assert ran.code == 1 and "there is no saltenv 'tset'" in ran.err
+
+
+def test_a_production_branch_called_main(flow: FlowSite) -> None:
+    flow.remote.set_branch("main", flow.head("master"))
+    flow.remote.delete_branch("master")
+    model_ = {**flow.model, "saltenvs": {**flow.model["saltenvs"]}}
+    model_["saltenvs"]["prod"] = {
+        **model_["saltenvs"]["prod"],
+        "branch": "main",
+        "gates": ["ticket"],
+    }
+    for branch in ("main", "stage", "develop"):
+        flow.remote.commit(branch, {"saltbranch.yaml": as_yaml(model_)}, message="KEY-3 main")
+    flow.push("stage", subject="No ticket")
+    assert flow.gates("promote", "prod")["ticket"][0] == "fail"
+    site = Machines(flow).masters["plain"]
+    site.configure(model_branch="main")
+    assert site.sync().code == 0
+    ran = site.run_here("why-not", "prod", "--json", "--config", str(site.config))
+    assert {g["gate"]: g["verdict"] for g in json.loads(ran.out)["gates"]}["ticket"] == "fail"
+
+
+# Which branch is production, in a clone
+
+
+def test_two_branches_that_say_it_of_themselves_are_a_question(flow: FlowSite) -> None:
+    evil = json.loads(json.dumps(flow.model))
+    evil["saltenvs"]["prod"]["branch"] = "feature/evil"
+    flow.push_branch("feature/evil", "master", {"saltbranch.yaml": as_yaml(evil)})
+    said = flow.refused("promote", "stage", "--yes", code=1)
+    assert "feature/evil and master both say of themselves that they are production" in said
+    assert "git config saltbranch.modelBranch BRANCH" in said
+    asked = flow.run("why-not", "stage", answer="feature/nothing")
+    assert asked.code == 1
+    assert flow.run("why-not", "stage", answer="master").code == 0
+    assert flow.git("config", "saltbranch.modelBranch") == "master"
+    assert flow.run("why-not", "stage").code == 0
+
+
+def test_a_clone_that_has_known_production_does_not_ask_because_of_a_new_branch(
+    flow: FlowSite,
+) -> None:
+    assert flow.run("why-not", "stage").code == 0
+    evil = json.loads(json.dumps(flow.model))
+    evil["saltenvs"]["prod"]["branch"] = "feature/evil"
+    flow.push_branch("feature/evil", "master", {"saltbranch.yaml": as_yaml(evil)})
+    assert flow.run("why-not", "stage").code == 0
+
+
+def test_a_broken_model_on_production_makes_no_other_branch_production(flow: FlowSite) -> None:
+    evil = json.loads(json.dumps(flow.model))
+    evil["saltenvs"]["prod"]["branch"] = "feature/evil"
+    flow.push_branch("feature/evil", "master", {"saltbranch.yaml": as_yaml(evil)})
+    flow.remote.commit("master", {"saltbranch.yaml": BROKEN})
+    assert "both say of themselves" in flow.refused("promote", "stage", "--yes", code=1)
+
+
+# The last good one
+
+
+def test_while_the_model_is_broken_everybody_goes_by_the_last_good_one(machines: Machines) -> None:
+    flow = machines.flow
+    flow.push("develop", subject="No ticket")
+    broken = flow.remote.commit("master", {"saltbranch.yaml": BROKEN}, message="KEY-4 break it")
+    for ran in machines.sync().values():
+        assert ran.code == 20 and f"that of {broken[:12]} does not count" in ran.err
+        assert "saltenvs.prod.gates: soak" in ran.err and "2x" in ran.err
+    agreed = machines.agreed("stage", fresh="new")
+    assert agreed["ticket"] == "fail" and agreed["model"] == "fail"
+
+
+def test_the_verbs_of_an_emergency_work_with_a_broken_model(machines: Machines) -> None:
+    flow = machines.flow
+    flow.push("develop")
+    flow.to_prod()
+    flow.remote.commit("master", {"saltbranch.yaml": BROKEN}, message="KEY-4 break it")
+    for words in (["status"], ["history"], ["where", "KEY-1"], ["diff", "prod", "stage"]):
+        ran = flow.run(*words)
+        assert ran.code in (0, 1, 3), (words, ran)
+        assert "no configuration" not in ran.err
+    assert flow.run("rollback", "prod", "--reason", "x", "--yes").code == 0
+    assert flow.run("unhold", "prod", "--yes").code == 0
+    assert flow.run("hold", "stage", "--reason", "x", "--yes").code == 0
+    site = machines.masters["plain"]
+    assert site.sync().code == 20
+    config = ["--config", str(site.config)]
+    done = site.run_here("rollback", "prod", "--reason", "y", "--local", "--yes", *config)
+    assert done.code in (0, 20), done
+    assert site.run_here("status", *config).code == 0
+
+
+def test_a_broken_model_is_repaired_through_the_tool_alone(machines: Machines) -> None:
+    flow = machines.flow
+    good = flow.show("master", "saltbranch.yaml")
+    assert good
+    flow.remote.commit("master", {"saltbranch.yaml": BROKEN}, message="KEY-4 break it")
+    flow.push("develop", subject="KEY-5 Nothing to do with it")
+    assert "model: fail" in flow.refused("promote", "stage", "--yes")
+    flow.well("hotfix", "start", "mend")
+    flow.commit({"saltbranch.yaml": good}, "KEY-6 Mend the model")
+    flow.well("hotfix", "finish", "--yes", "--no-tag")
+    for ran in machines.sync().values():
+        assert ran.code == 0, ran
+    flow.promoted("stage")
+    assert "model" not in machines.agreed("prod", fresh="new")
+
+
+def test_a_repair_may_come_by_promotions_and_passes_the_gates_on_its_way(
+    machines: Machines,
+) -> None:
+    flow = machines.flow
+    good = flow.show("master", "saltbranch.yaml")
+    assert good
+    broken = flow.remote.commit("master", {"saltbranch.yaml": BROKEN}, message="KEY-4 break it")
+    for branch in ("stage", "develop"):
+        flow.remote.set_branch(branch, broken)
+    flow.push("develop", {"saltbranch.yaml": good}, "No ticket")
+    said = flow.refused("promote", "stage", "--yes")
+    assert "ticket: fail" in said and "model: fail" not in said
+    flow.push("develop", {"salt/x.sls": "x: test.nop\n"}, "Neither")
+    flow.model["saltenvs"]["stage"]["overridable"] = ["ticket"]
+    assert "may not be overridden" in flow.refused(
+        "promote", "stage", "--yes", "--override", "ticket", "--reason", "r"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("saltenvs: {prod: {branch: master, gates: [{soak: 2x}], minions: [p]}}", "2x"),
+        ("saltenvs: {prod: {branch: master, minions: {grain: os}}}", "grain"),
+        ("saltenvs: {prod: {branch: master, minions: [p], promote_from: prod}}", "circle"),
+        ("saltenvs: {prod: {branch: master, minions: [p], promote_from: nope}}", "nope"),
+        ("saltenvs: {prod: {branch: gone, minions: [p]}}", "the remote has no branch 'gone'"),
+        ("saltenvs: {prod: {branch: master, minions: [p], follow: {tags: '('}}}", "no regular"),
+        ("tickets: '('\nsaltenvs: {prod: {branch: master, minions: [p]}}", "ticket"),
+        (
+            "hooks: {after_promote: ./x}\nsaltenvs: {prod: {branch: master, minions: [p]}}",
+            "relative path",
+        ),
+        (
+            "saltenvs: {prod: {branch: master, minions: [p], overridable: [model]}}",
+            "never passed over",
+        ),
+        (
+            "requires: '99'\nsaltenvs: {prod: {branch: master, minions: [p]}}",
+            "requires saltbranch 99",
+        ),
+        ("saltenvs: {prod: {branch: master, minions: [p], x: 1}}", "unknown key"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_no_wrong_model_is_ever_promoted_and_check_finds_it(
+    flow: FlowSite, text: str, said: str
+) -> None:
+    flow.push("develop", {"saltbranch.yaml": f"{text}\n"}, "KEY-9 Model")
+    refused = flow.refused("promote", "stage", "--yes")
+    assert "model: fail" in refused and said in refused
+    flow.git("fetch", "--quiet")
+    flow.git("checkout", "--quiet", "--detach", "origin/develop")
+    found = flow.run("check", "--static", "--json")
+    assert found.code == 3
+    (finding,) = [f for f in json.loads(found.out)["refs"][0]["findings"] if f["rule"] == "model"]
+    assert said in finding["message"] and finding["file"] == "saltbranch.yaml"
+    by_ref = json.loads(flow.run("check", "--static", "--json", "test").out)
+    assert [f["rule"] for f in by_ref["refs"][0]["findings"]].count("model") == 1
+
+
+def test_a_feature_with_a_wrong_model_is_not_finished(flow: FlowSite) -> None:
+    flow.well("feature", "start", "x")
+    flow.commit({"saltbranch.yaml": BROKEN}, "KEY-9 x")
+    assert "model: fail" in flow.refused("feature", "finish", "--yes")
+
+
+def test_a_merge_that_takes_the_model_away_is_refused(flow: FlowSite) -> None:
+    flow.push("develop", {"saltbranch.yaml": None}, "KEY-9 x")
+    assert "takes saltbranch.yaml away" in flow.refused("promote", "stage", "--yes")
+
+
+def test_a_model_for_a_newer_saltbranch_is_no_mistake(machines: Machines) -> None:
+    flow = machines.flow
+    text = f"requires: '99.0'\nlabs: 3\n{as_yaml(flow.model)}"
+    flow.remote.commit("master", {"saltbranch.yaml": text})
+    for ran in machines.sync().values():
+        assert ran.code == 20
+        assert f"requires saltbranch 99.0, and this is {__version__}" in ran.err
+        assert "unknown key" not in ran.err
+    assert configuration.parse(f"requires: '{__version__}'\n", "f").requires == __version__
+    flow.push("develop", subject="No ticket")
+    assert machines.agreed("stage")["ticket"] == "fail"
+
+
+def test_a_model_that_was_removed_is_not_forgotten(machines: Machines) -> None:
+    flow = machines.flow
+    flow.push("develop", subject="No ticket")
+    flow.remote.commit("master", {"saltbranch.yaml": None})
+    for ran in machines.sync().values():
+        assert ran.code == 20 and "does not have it" in ran.err
+    assert machines.agreed("stage", fresh="new")["ticket"] == "fail"
+
+
+# What no master serves changes no gate
+
+
+def loosened(flow: FlowSite) -> str:
+    model_ = json.loads(json.dumps(flow.model))
+    for saltenv in model_["saltenvs"].values():
+        saltenv.pop("gates", None)
+        saltenv.pop("protected", None)
+    return as_yaml(model_)
+
+
+def test_a_rewritten_protected_branch_changes_no_gate(machines: Machines) -> None:
+    flow = machines.flow
+    flow.push("develop")
+    flow.to_prod()
+    machines.sync()
+    assert flow.run("status").code == 0
+    flow.push("develop", subject="No ticket")
+    parents = tuple(flow.parents(flow.head("master"))[:1])
+    flow.remote.commit("master", {"saltbranch.yaml": loosened(flow)}, parents=parents)
+    for ran in machines.sync().values():
+        assert ran.code == 4, ran
+        assert "was rewritten" in ran.err
+    # The one that never saw the old head knows it from the journal.
+    agreed = machines.agreed("stage", fresh="new")
+    assert agreed["ticket"] == "fail" and agreed["model"] == "fail"
+
+
+def test_a_commit_with_a_link_out_of_the_tree_changes_no_gate(machines: Machines) -> None:
+    flow = machines.flow
+    flow.push("develop", subject="No ticket")
+    files: dict[str, Any] = {
+        "saltbranch.yaml": loosened(flow),
+        "salt/passwd": Link("/etc/passwd"),
+    }
+    flow.remote.commit("master", files)
+    for ran in machines.sync().values():
+        assert ran.code == 4 and "no master serves that commit" in ran.err, ran
+    assert machines.agreed("stage", fresh="new")["ticket"] == "fail"
+    flow.remote.commit("master", {"salt/passwd": None})  # served again, and so it counts
+    machines.sync()
+    assert machines.agreed("stage")["hold"] == "pass"
+    assert "ticket" not in machines.agreed("stage")
+
+
+def test_an_unprotected_branch_that_was_rewritten_is_followed(flow: FlowSite) -> None:
+    flow.configure(stage={"gates": ["ticket"]})
+    machines = Machines(flow)
+    machines.masters.pop("own")
+    machines.sync()
+    flow.push("develop", subject="No ticket")
+    parents = tuple(flow.parents(flow.head("master"))[:1])
+    flow.remote.commit("master", {"saltbranch.yaml": loosened(flow)}, parents=parents)
+    assert machines.sync()["plain"].code == 0
+    assert "ticket" not in machines.agreed("stage")
+
+
+def test_a_rollback_does_not_take_the_model_back_and_says_so(machines: Machines) -> None:
+    flow = machines.flow
+    flow.push(
+        "develop", {"saltbranch.yaml": as_yaml({**flow.model, "shown_pillar": ["x"]})}, "KEY-9 x"
+    )
+    flow.to_prod()
+    ran = flow.well("rollback", "prod", "--reason", "x", "--yes")
+    assert "a hold or rollback does not take the model back" in ran.out
+    machines.sync()
+    site = machines.masters["plain"]
+    said = json.loads(site.run_here("status", "--json", "--config", str(site.config)).out)
+    assert said["model"]["commit"] == flow.head("master")
+    assert said["saltenvs"][2]["served"]["commit"] != flow.head("master")
+
+
+def test_a_model_that_this_master_cannot_serve_leaves_the_one_before_in_force(
+    machines: Machines,
+) -> None:
+    """Which minions are accepted only the master knows."""
+    flow, site = machines.flow, machines.masters["plain"]
+    pki = site.folder / "pki"
+    (pki / "minions").mkdir(parents=True)
+    (pki / "minions" / "prod-test1").touch()
+    site.salt_config.write_text(yaml.safe_dump({"pki_dir": str(pki), "root_dir": str(site.folder)}))
+    assert site.sync().code == 0
+    flow.model["saltenvs"]["test"]["minions"] = ["test*", "*-test1"]
+    flow.remote.commit("master", {"saltbranch.yaml": as_yaml(flow.model)})
+    new = flow.push("develop")
+    for _ in range(2):
+        ran = site.sync()
+        assert ran.code == 20 and "prod-test1 is claimed by test" in ran.err, ran
+        site.assert_serves("develop", new)
+        assert "*-test1" not in (site.root / "tops" / "test" / "states" / "top.sls").read_text()
+    (pki / "minions" / "prod-test1").unlink()
+    assert site.sync().code == 0
+    assert "*-test1" in (site.root / "tops" / "test" / "states" / "top.sls").read_text()
+
+
+def test_differences_are_named() -> None:
+    own = configuration.parse("remote: /r\nsaltenvs: {a: {branch: x, minions: [a]}}", "f")
+    other = configuration.parse(
+        "pillar_dir: p\nsaltenvs: {a: {branch: y, minions: [a]}, b: {branch: z, minions: [b]}}", "g"
+    )
+    one, two = (
+        configuration.build(own, "f"),
+        configuration.build(own, "f", other, source=configuration.Source("g")),
+    )
+    assert model.differences(one, two) == ("b", "a.branch", "pillar_dir")
+    assert model.differences(one, one) == ()
