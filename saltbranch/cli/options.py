@@ -17,8 +17,8 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="saltbranch.yaml to use. Otherwise $SALTBRANCH_CONFIG, the root of the clone you stand in,"
-        " /etc/salt/saltbranch.yaml, in that order.",
+        help="The machine's saltbranch.yaml. Otherwise $SALTBRANCH_CONFIG, or /etc/salt/saltbranch.yaml; verbs that"
+        " are not about a machine work in the clone you stand in.",
         show_default=False,
     ),
 ]
