@@ -388,6 +388,14 @@ def root_of(config_path: str) -> str:
     return root
 
 
+def last_failure(config: Config) -> str | None:
+    """Why the last sync failed, if it did; what is wrong with the newest model is told for itself."""
+    text = (files.read_or_none(f"{config.root}/state/failure") or b"").decode("utf-8", "replace")
+    problem = " ".join(config.source.problem.split())
+    lines = [line for line in text.strip().split("\n") if line and line != problem]
+    return "\n".join(lines) or None
+
+
 def shown_remote(config: Config) -> str:
     """The remote's URL as it may be shown."""
     return mask(config.remote)

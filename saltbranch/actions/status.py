@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from saltbranch import (
     choices,
     choosing,
-    files,
     history,
     masterprocess,
     pendingholds,
@@ -119,14 +118,13 @@ def status(config_path: str) -> Status:
     )
     outlooks = {o.saltenv: o for o in _outlook(config_path)}
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
-    failure = files.read_or_none(f"{root}/state/failure")
     return Status(
         config=config.path,
         model=config.source.as_dict(),
         remote=prepare.shown_remote(config),
         saltenvs=rows,
         last_good_sync=_mtime_or_none(f"{root}/state/seen"),
-        failure=failure.decode("utf-8", "replace").strip() if failure else None,
+        failure=prepare.last_failure(config),
         restart_needed=masterprocess.restart_reason(master.pidfile, config.master_config),
         unclaimed=tuple(m for m, c in claims.items() if not c),
         claimed_twice=tuple(m for m, c in claims.items() if len(c) > 1),

@@ -210,7 +210,13 @@ def test_while_the_model_is_broken_everybody_goes_by_the_last_good_one(machines:
     broken = flow.remote.commit("master", {"saltbranch.yaml": BROKEN}, message="KEY-4 break it")
     for ran in machines.sync().values():
         assert ran.code == 20 and f"that of {broken[:12]} does not count" in ran.err
-        assert "saltenvs.prod.gates: soak" in ran.err and "2x" in ran.err
+    site = machines.masters["plain"]
+    said = site.run_here("status", "--config", str(site.config)).out
+    assert "does not count" in said and "failed since" not in said
+    findings = json.loads(site.run_here("doctor", "--json", "--config", str(site.config)).out)
+    assert {"model"} <= {f["id"] for f in findings["findings"]}
+    assert "sync-failed" not in {f["id"] for f in findings["findings"]}
+    assert "saltenvs.prod.gates: soak" in ran.err and "2x" in ran.err
     agreed = machines.agreed("stage", fresh="new")
     assert agreed["ticket"] == "fail" and agreed["model"] == "fail"
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from saltbranch import files
+from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import SaltError
@@ -35,9 +36,8 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
     yield from disk.times([dated for s in config.saltenvs for dated in _dates(config, s)])
     yield from setup.orphans(sorted(_orphans(config)))
     yield from setup.damaged_mirrors(sorted(glob.glob(f"{glob.escape(root)}/mirror.git.damaged-*")))
-    failure = files.read_or_none(f"{root}/state/failure")
     yield from setup.syncs(
-        failure=failure.decode("utf-8", "replace").strip() if failure else None,
+        failure=prepare.last_failure(config),
         last_good=_mtime_or_none(f"{root}/state/seen"),
         now=time.time(),
         timers=timers.find(master.opts),
