@@ -57,14 +57,14 @@ def run(
     *,
     timeout: float | None = None,
     progress: Callable[[str], None] | None = None,
-    heard: Callable[[bytes], None] | None = None,
     stdin: bytes = b"",
+    third: int | None = None,
 ) -> Finished:
     """Run `argv` to its end.
 
-    stdin: what it reads. timeout: seconds; afterwards the process group gets TERM, then KILL.
-    progress: called with each line of stderr as it comes, those ending in CR too. heard: with each piece of
-    stdout. Raises SaltbranchError when the program does not exist.
+    stdin: what it reads. third: what it gets as descriptor 3. timeout: seconds; afterwards the process
+    group gets TERM, then KILL. progress: called with each line of stderr as it comes, those ending in CR
+    too. Raises SaltbranchError when the program does not exist.
     """
     out_r, out_w = os.pipe()
     err_r, err_w = os.pipe()
@@ -74,6 +74,8 @@ def run(
         (os.POSIX_SPAWN_DUP2, out_w, 1),
         (os.POSIX_SPAWN_DUP2, err_w, 2),
     ]
+    if third is not None:
+        actions.append((os.POSIX_SPAWN_DUP2, third, 3))
     try:
         pid = os.posix_spawn(_which(argv[0]), list(argv), env, file_actions=actions, setpgroup=0)
     except OSError as err:
@@ -87,7 +89,7 @@ def run(
             os.close(fd)
     _running.add(pid)
     try:
-        listeners = {out_r: heard, err_r: _by_line(progress) if progress else None}
+        listeners = {out_r: None, err_r: _by_line(progress) if progress else None}
         out, err_text, timed_out = _collect(pid, (out_r, err_r), timeout, listeners)
         status = os.waitpid(pid, 0)[1]
     except BaseException:
