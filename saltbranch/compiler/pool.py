@@ -244,6 +244,8 @@ class _Share:
             if forks > 1 and desk.at_work:
                 forks = 1
                 continue
+            if desk.results and not desk.at_work:
+                continue  # it gave up by itself
             number = rest[next(iter(desk.at_work), min({*range(len(rest))} - {*desk.results}))]
             why = complaint or "the compiling process was killed"
             results[number] = failed(minions[number].id, why)
@@ -300,6 +302,7 @@ class _Share:
             "plain": self.plain,
             "shown": list(frame.shown),
             "jobs": forks,
+            "apart": self.sandbox.are_forks_apart,
         }
 
     def _make_room(self, scratch: str, who: confinement.Identity) -> None:

@@ -33,7 +33,7 @@ CONTROL = 3
 def main() -> None:
     """Compile what comes through the socket `CONTROL`; how, stands on stdin."""
     job = json.load(sys.stdin)
-    is_apart = launch.enter()
+    is_apart = job["apart"] and launch.enter()
     launch.conceal()
     control = socket.socket(fileno=CONTROL)
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -155,8 +155,9 @@ class _Crew:
                 os.close(fd)
 
     def _fork(self, number: int, fds: array.array[int]) -> None:
-        if not self.is_apart:
-            _empty(self.shop.writable)
+        if not self.is_apart and not _is_emptied(self.shop.writable):
+            self._report(number, "its folders cannot be emptied", again=True, late=False)
+            os._exit(1)  # the next worker has new ones
         if not self.forked % 8:
             gc.freeze()
         pid = os.fork()
@@ -252,18 +253,28 @@ def _end(pid: int) -> None:
             pass
 
 
-def _empty(folders: list[str]) -> None:
-    """Remove whatever the last fork left where the next one writes; it may have made that hard."""
-    for folder in folders:
-        for name in os.listdir(folder):
-            path = f"{folder}/{name}"
-            if os.path.isdir(path) and not os.path.islink(path):
-                for inner, _, _ in os.walk(path):
-                    with contextlib.suppress(OSError):
-                        os.chmod(inner, 0o700)
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
+def _is_emptied(folders: list[str]) -> bool:
+    """Remove whatever the last fork left where the next one writes, though it may have made that hard."""
+    try:
+        for folder in folders:
+            _make_passable(folder)
+            for name in os.listdir(folder):
+                path = f"{folder}/{name}"
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
+    except (OSError, RecursionError):
+        return False
+    return True
+
+
+def _make_passable(folder: str) -> None:
+    for inner, folders, _ in os.walk(folder):
+        for path in (inner, *(f"{inner}/{name}" for name in folders)):
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
 
 
 def _has_strays(known: set[int]) -> bool:
