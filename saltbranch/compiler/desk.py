@@ -161,8 +161,9 @@ class Desk:
 
     def _start(self, number: int) -> None:
         minion = self.minions[number]
-        key = derived(self.work.key, minion.saltenv, minion.id)
-        job = json.dumps({"minion": minion.as_job(), "key": key}, default=str).encode()
+        values = derived(self.work.key, "values", minion.saltenv, minion.id)
+        keys = {"values": values, "words": derived(self.work.key, "words")}
+        job = json.dumps({"minion": minion.as_job(), "keys": keys}, default=str).encode()
         (answer, theirs), (trace, told) = socket.socketpair(), socket.socketpair()
         answer.settimeout(0)
         trace.settimeout(0)
@@ -280,7 +281,7 @@ class Desk:
             return failed(minion.id, "compiling was stopped: it reads too much")
         try:
             if (broken := fork.said(b"b")) is not None:
-                return failed(minion.id, broken.decode("utf-8", "replace")[:500])
+                return failed(minion.id, broken.decode("utf-8", "replace").strip()[:500])
             result = compiled_from_json(fork.said(b"r") or b"")
             made = json.loads(fork.said(b"m") or b"{}")
         except (ValueError, RecursionError):

@@ -26,12 +26,12 @@ from saltbranch.compiler.describing import Describer
 from saltbranch.compiler.host import BASE, HOST
 from saltbranch.compiler.masking import (
     Mask,
-    literals,
+    hidden,
     plain,
-    redact,
     secrets_of,
     shown_of,
     spelled,
+    stumbled,
     texts,
 )
 from saltbranch.compiler.tracking import Tracker, Wire
@@ -177,11 +177,15 @@ class Shop:
         return Tracker(roots, self._harmless(), self.job["refused"], wire.tell)
 
     def compile(
-        self, minion: Mapping[str, Any], key: str, line: socket.socket, trace: socket.socket
+        self,
+        minion: Mapping[str, Any],
+        keys: Mapping[str, str],
+        line: socket.socket,
+        trace: socket.socket,
     ) -> None:
         """Answer for one minion to the `desk`. For a fork: it spoils this process.
 
-        key: makes its values digests.
+        keys: what makes digests of its values, and of the words that are hidden in errors.
         """
         begin = time.process_time()
         gc.disable()  # it would touch, and so copy, all memory that is shared with the worker
@@ -198,7 +202,7 @@ class Shop:
         patches.show_pillar()
         outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
-        result, secrets = self._described(minion, outcome, Mask(bytes.fromhex(key)), tracker, tried)
+        result, secrets = self._described(minion, outcome, keys, tracker, tried)
         result["cpu"] = time.process_time() - begin
         made = {
             "keep": not tried and not HOST.untracked and self._may_keep(tracker, secrets),
@@ -216,12 +220,12 @@ class Shop:
         self,
         minion: Mapping[str, Any],
         outcome: highstate.Outcome,
-        mask: Mask,
+        keys: Mapping[str, str],
         tracker: Tracker,
         tried: list[str],
     ) -> tuple[dict[str, Any], frozenset[str]]:
         """The result as plain data, and the values of the pillar that are hidden in it."""
-        pillar = plain(outcome.pillar)
+        mask, pillar = Mask(bytes.fromhex(keys["values"])), plain(outcome.pillar)
         shown = shown_of(pillar, self.job["shown"])
         secrets = secrets_of(
             [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
@@ -231,13 +235,13 @@ class Shop:
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
         words = spelled(secrets)
-        more = spelled((secrets | self._literals()) - shown) if outcome.errors else words
-        errors = [self._redacted(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
+        more = spelled(secrets | stumbled(secrets) - shown) if outcome.errors else words
+        told = Mask(bytes.fromhex(keys["words"]))
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
-            "errors": errors,
-            "notes": [redact(note, words) for note in (*outcome.notes, *self._notes(tried))],
+            "errors": [self._redacted(error, more, told) for error in outcome.errors],
+            "notes": [hidden(n, words, told) for n in (*outcome.notes, *self._notes(tried))],
             "chunks": chunks,
             "pillar": mask.pillar(pillar),
             "states_matched": outcome.states_matched,
@@ -253,19 +257,6 @@ class Shop:
         named = "\n".join(name for _, name in tracker.told)
         return not any(secret in named and secret not in self.names for secret in secrets)
 
-    def _literals(self) -> frozenset[str]:
-        """What may be values in the pillar's files; names of files of the tree are none."""
-        found: set[str] = set()
-        for folder, _, names in os.walk(self.folders["pillar"]):
-            for name in names:
-                with contextlib.suppress(OSError), open(f"{folder}/{name}", "rb") as file:
-                    found |= literals(file.read(1 << 20).decode("utf-8", "replace"))
-        return frozenset(
-            word
-            for word in found
-            if word not in self.names and word.replace(".", "/") not in self.names
-        )
-
     def _notes(self, tried: list[str]) -> list[str]:
         notes = []
         if HOST.neutral:
@@ -279,11 +270,11 @@ class Shop:
             )
         return [*notes, *(f"code of the branch tried to {what}" for what in tried)]
 
-    def _redacted(self, error: str, words: frozenset[str]) -> str:
+    def _redacted(self, error: str, words: frozenset[str], mask: Mask) -> str:
         """`error` without values of the pillar; names of sls files of the tree stay."""
         parts = _SLS.split(error)
-        parts[::2] = [redact(text, words) for text in parts[::2]]
-        parts[1::2] = [n if self._is_sls(n) else redact(n, words) for n in parts[1::2]]
+        parts[::2] = [hidden(text, words, mask) for text in parts[::2]]
+        parts[1::2] = [n if self._is_sls(n) else hidden(n, words, mask) for n in parts[1::2]]
         return "".join(parts)
 
     def _is_sls(self, text: str) -> bool:
@@ -314,12 +305,6 @@ def _result(outcome: highstate.Outcome) -> str:
 def _opened() -> list[str]:
     """What this minion's encrypted values hold, also where they are no pillar."""
     return [text.decode("utf-8", "replace") for text in HOST.ciphers.values() if text is not None]
-
-
-def _quotes_pillar(error: str) -> bool:
-    """Whether it may tell of a pillar file that did not render, so of values that are in no pillar."""
-    told = ("pillar: Specified SLS", "pillar: Failed to load ext_pillar")  # these name no values
-    return error.startswith("pillar: ") and not error.startswith(told)
 
 
 def _names(folders: Mapping[str, str], inside: Mapping[str, str]) -> Iterator[str]:

@@ -18,8 +18,9 @@ from saltbranch import topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.desk import Desk, Work
+from saltbranch.compiler.desk import Desk, Work, derived
 from saltbranch.compiler.interpreter import Interpreter
+from saltbranch.compiler.masking import Mask, is_hiding, unhidden
 from saltbranch.compiler.model import Compiled, Minion, digest, failed
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
@@ -113,10 +114,19 @@ def compile_fleet(
     plain: bool = False,
     progress: Progress | None = None,
     spent: Spent | None = None,
+    beside: Sequence[Tree] = (),
 ) -> dict[str, Compiled]:
     """Every minion's result on `tree`, by minion id; the rest is as in `compile_each`."""
     results = compile_each(
-        frame, tree, minions, jobs=jobs, cache=cache, plain=plain, progress=progress, spent=spent
+        frame,
+        tree,
+        minions,
+        jobs=jobs,
+        cache=cache,
+        plain=plain,
+        progress=progress,
+        spent=spent,
+        beside=beside,
     )
     return {result.minion: result for result in results}
 
@@ -131,10 +141,12 @@ def compile_each(
     plain: bool = False,
     progress: Progress | None = None,
     spent: Spent | None = None,
+    beside: Sequence[Tree] = (),
 ) -> list[Compiled]:
     """The results on `tree` in the order of `minions`, of which several may have one id.
 
-    spent: added to. plain: with low chunks and pillar as Salt has them, secrets included.
+    spent: added to. plain: with low chunks and pillar as Salt has them, secrets included. beside: other
+    trees whose public words are public in here, too.
     Raises SandboxError, GitError.
     """
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
@@ -153,7 +165,29 @@ def compile_each(
                 done[number] = result
                 if result.reads.files:
                     cache.put(bases[number], tree, result)
-    return [done[number] for number in range(len(minions))]
+    public = _Public((tree, *beside), derived(cache.key(), "words"))
+    return [public.shown(done[number]) for number in range(len(minions))]
+
+
+class _Public:
+    """Puts words that are public anyway back into what results tell (see `masking.hidden`)."""
+
+    def __init__(self, trees: Sequence[Tree], key: str) -> None:
+        self.trees, self.mask = trees, Mask(bytes.fromhex(key))
+        self.words: dict[str, str] | None = None
+
+    def shown(self, result: Compiled) -> Compiled:
+        if not is_hiding((*result.errors, *result.notes)):
+            return result
+        errors = tuple(unhidden(text, self._word) for text in result.errors)
+        notes = tuple(unhidden(text, self._word) for text in result.notes)
+        return dataclasses.replace(result, errors=errors, notes=notes)
+
+    def _word(self, name: str) -> str | None:
+        if self.words is None:
+            words = frozenset().union(*(tree.public_words for tree in self.trees))
+            self.words = {self.mask.digest(word): word for word in words}
+        return self.words.get(name)
 
 
 class _Progress:

@@ -207,7 +207,7 @@ def _compile(
             own = json.load(file)
         line = socket.socket(fileno=answer)
         try:
-            shop.compile(own["minion"], own["key"], line, socket.socket(fileno=trace))
+            shop.compile(own["minion"], own["keys"], line, socket.socket(fileno=trace))
         except MemoryError:
             raise
         except Exception as err:  # its text may hold anything, a secret too

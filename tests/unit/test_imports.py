@@ -59,8 +59,8 @@ LAYERS = (
 PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "errors", "locate", "config",
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
-        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral", "compiler.ciphertext",
-        "fleetgates")  # fmt: skip
+        "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
+        "compiler.ciphertext", "fleetgates")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},
