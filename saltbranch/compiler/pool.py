@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import topfile
+from saltbranch import scratch, topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys
@@ -149,6 +149,7 @@ def compile_each(
     trees whose public words are public in here, too.
     Raises SandboxError, GitError.
     """
+    scratch.sweep()
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
     bases = [base_of(m, prints[m.saltenv]) for m in minions]
     kept = enumerate(None if plain else cache.get(base, tree) for base in bases)
@@ -216,11 +217,13 @@ def _shares(minions: Mapping[int, Minion], workers: int) -> list[list[int]]:
 @contextlib.contextmanager
 def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
     """A folder with the checked out tree and the generated top files, readable in the sandbox only."""
-    with tempfile.TemporaryDirectory(prefix="saltbranch-compile-") as folder:
+    with scratch.folder("saltbranch-compile-") as made:
+        folder = made.path
         umask = os.umask(0o022)
         try:
             os.makedirs(f"{folder}/tree")
-            tree.write(f"{folder}/tree")
+            with made.lent():  # git may go on when we are killed
+                tree.write(f"{folder}/tree")
             for saltenv in saltenvs:
                 text = topfile.render_top(saltenv, frame.groups)
                 for kind, inside in frame.dirs.items():
@@ -289,12 +292,12 @@ class _Share:
         frame, folder = self.frame, f"{self.folder}/tree"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         desk = Desk(ours, minions, self.work, forks, self.tell)
-        with ours, tempfile.TemporaryDirectory(prefix="worker-", dir=self.folder) as scratch:
-            where = confinement.folders(self.sandbox, scratch, folder, frame.dirs)
+        with ours, tempfile.TemporaryDirectory(prefix="worker-", dir=self.folder) as own:
+            where = confinement.folders(self.sandbox, own, folder, frame.dirs)
             who = confinement.new_identity()
             served = frame.served_as(minions[0].saltenv)
             argv = confinement.command(self.sandbox, folder, frame.dirs, served, who, frame.python)
-            self._make_room(scratch, who)
+            self._make_room(own, who)
             job = json.dumps(self._job(where, minions[0].saltenv, forks), default=str).encode()
             limit = _START + len(minions) * (frame.seconds + 5)
             with ThreadPoolExecutor(max_workers=1) as threads:
@@ -339,11 +342,11 @@ class _Share:
             "apart": self.sandbox.are_forks_apart,
         }
 
-    def _make_room(self, scratch: str, who: confinement.Identity) -> None:
+    def _make_room(self, folder: str, who: confinement.Identity) -> None:
         """The folder that Salt writes to where there is no bubblewrap."""
-        os.mkdir(f"{scratch}/cache", 0o700)
+        os.mkdir(f"{folder}/cache", 0o700)
         if confinement.is_root():
             # Every worker of a run has its group, and each is a user of its own.
-            os.chown(scratch, -1, who.gid)
-            os.chmod(scratch, 0o710)
-            os.chown(f"{scratch}/cache", who.uid, who.gid)
+            os.chown(folder, -1, who.gid)
+            os.chmod(folder, 0o710)
+            os.chown(f"{folder}/cache", who.uid, who.gid)

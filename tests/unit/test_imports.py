@@ -76,7 +76,8 @@ FOUNDATIONS = {
     "history": {"errors", "git"},
     "mirror": {"errors", "git", "proc"},
     "slots": {"errors", "files", "git", "mirror"},
-    "tree": {"errors", "git"},
+    "scratch": set(),
+    "tree": {"errors", "git", "scratch"},
 }
 
 
