@@ -142,13 +142,13 @@ def _compile_pillar(opts: dict[str, Any], stand_in: Mapping[str, Any], outcome: 
         compiler.opts["pillar_safe_render_error"] = False  # say why; only the kind is told
         pillar = compiler.compile_pillar()
     except Exception as err:
-        outcome.errors.append(f"pillar: {pillarerrors.told(reason(err))}")
+        outcome.errors.append(f"pillar: {pillarerrors.told(reason(err), str(err))}")
         pillar = copy.deepcopy(dict(stand_in))
     else:
         if not any(compiler.matched.values()):
             outcome.notes.append("no target in the pillar top file matches this minion")
     for error in pillar.pop("_errors", []):
-        outcome.errors.append(f"pillar: {pillarerrors.told(shortened(str(error)))}")
+        outcome.errors.append(f"pillar: {pillarerrors.told(shortened(str(error)), str(error))}")
     outcome.pillar = pillar
     opts["pillar"] = pillar
 

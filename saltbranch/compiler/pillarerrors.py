@@ -41,7 +41,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"there is no renderer", "its first line names a renderer that Salt does not have"),
     (r"Jinja error", "Jinja: something failed while it was rendered"),
     (r"[Gg][Pp][Gg]|decrypt", "a value that cannot be deciphered"),
-    (r"^Python: ", "Python that cannot be parsed"),
+    (r"^Python: |\.sls, line [0-9]+\)$", "Python that cannot be parsed"),
     (r"does not render to a dictionary|holds a list and no mapping", "it does not come out as a mapping"),
     (r"Include Declaration", "its include: is no list"),
 )  # fmt: skip
@@ -52,7 +52,14 @@ _RENDER = re.compile(
     r"Rendering SLS '([^']*)' failed|Rendering SLS (\S+) failed|(?:Include Declaration in )?SLS '([^']*)'"
 )
 _PRIMARY = "Rendering Primary Top file failed"
-_LINE = re.compile(r"\bline ([0-9]{1,6})\b")
+# Where Salt and Python write down the place, the surest way first.
+_PLACES = (
+    re.compile(r'File "[^"\n]+\.sls", line ([0-9]{1,6})'),
+    re.compile(r'File "<template>", line ([0-9]{1,6})'),
+    re.compile(r'in "<unicode string>", line ([0-9]{1,6})'),
+    re.compile(r"; line ([0-9]{1,6})(?=\n|$)"),
+    re.compile(r"\.sls, line ([0-9]{1,6})\)"),
+)
 _NAMES_NOTHING = ("Specified SLS ", "Failed to load ext_pillar ")
 
 
@@ -67,14 +74,15 @@ def kind_of(message: str) -> str:
     return "it cannot be rendered"
 
 
-def told(error: str) -> str:
+def told(error: str, whole: str) -> str:
     """`error`, of a pillar file, as Salt words it, with nothing but kind and place.
 
-    What Salt says of an sls file that is not there holds only names, and stays.
+    whole: the same with its traceback. What Salt says of an sls file that is not there holds only names,
+    and stays.
     """
     if error.startswith(_NAMES_NOTHING):
         return error
-    lines = _LINE.findall(error)
+    lines = next((seen for place in _PLACES if (seen := place.findall(whole))), [])
     place = f"; line {lines[-1]}" if lines else ""
     if error.startswith(_PRIMARY):
         return f"{_PRIMARY}, render error: {kind_of(error[len(_PRIMARY) :])}{place}"
