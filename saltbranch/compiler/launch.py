@@ -15,7 +15,7 @@ import signal
 _NEWNS, _NEWUSER = 0x00020000, 0x10000000
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_NO_NEW_PRIVS = 1, 4, 38
 _NOSUID, _NODEV = 0x2, 0x4
-_REC, _PRIVATE = 0x4000, 0x40000
+_BIND, _REC, _PRIVATE = 0x1000, 0x4000, 0x40000
 _CAPABILITIES_3 = 0x20080522
 _ROOM = 64
 """MiB that a fork may write to each of its folders."""
@@ -73,21 +73,26 @@ def are_forks_apart() -> bool:
     """Whether forks can have folders of their own here; tried in a process that ends after it."""
     try:
         if enter():
-            own_folders(["/tmp"])
+            own_folders(["/tmp"], [])
             return True
     except OSError:
         pass
     return False
 
 
-def own_folders(paths: list[str]) -> None:
+def own_folders(paths: list[str], kept: list[str]) -> None:
     """Put an empty file system over each of `paths`, for this process only, and give up what rights
-    that took. Raises OSError.
+    that took. kept: folders inside of `paths` that are to stay. Raises OSError.
     """
     _call("unshare", _NEWNS)
+    held = [(path, os.open(path, os.O_PATH)) for path in kept]
     options = f"size={_ROOM}m,nr_inodes=20000,mode=0700".encode()
     for path in paths:
         _call("mount", b"tmpfs", os.fsencode(path), b"tmpfs", _NOSUID | _NODEV, options)
+    for path, fd in held:
+        os.makedirs(path, exist_ok=True)
+        _call("mount", b"/proc/self/fd/%d" % fd, os.fsencode(path), None, _BIND | _REC, None)
+        os.close(fd)
     renounce()
 
 

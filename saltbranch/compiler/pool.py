@@ -327,6 +327,9 @@ class _Share:
         return {
             "folders": dataclasses.asdict(where),
             "writable": confinement.writable(self.sandbox, where),
+            "kept": confinement.below_writable(
+                self.sandbox, frame.served_as(saltenv), frame.python
+            ),
             "inside": frame.dirs,
             "saltenv": saltenv,
             "mapped": frame.served_as(saltenv),

@@ -25,6 +25,7 @@ Kind = Literal["bubblewrap", "user"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HOME = "/opt/saltbranch"
+_CACHE = "/var/cache/salt/minion"
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -137,7 +138,7 @@ def _problem(sandbox: Sandbox, python: Interpreter | None = None) -> str | None:
 def folders(sandbox: Sandbox, scratch: str, tree: str, dirs: Mapping[str, str]) -> Folders:
     """The folders of a run. scratch: of this worker; tree: the checked out files."""
     if sandbox.kind == "bubblewrap":
-        return Folders("/srv/salt", "/srv/pillar", "/srv/.tops", "/var/cache/salt/minion")
+        return Folders("/srv/salt", "/srv/pillar", "/srv/.tops", _CACHE)
     return Folders(
         f"{tree}/{dirs['states']}",
         f"{tree}/{dirs['pillar']}",
@@ -149,6 +150,16 @@ def folders(sandbox: Sandbox, scratch: str, tree: str, dirs: Mapping[str, str]) 
 def writable(sandbox: Sandbox, where: Folders) -> list[str]:
     """The folders that a fork may write to."""
     return [where.cache, "/tmp"] if sandbox.kind == "bubblewrap" else [where.cache]
+
+
+def below_writable(
+    sandbox: Sandbox, mapped: Sequence[tuple[str, str]], python: Interpreter | None
+) -> list[str]:
+    """What is mounted inside of the folders that a fork may write to: a Python below /tmp, for one."""
+    if sandbox.kind != "bubblewrap":
+        return []
+    mounted = [*(python or own()).folders, *(outside for outside, _ in mapped)]
+    return sorted(path for path in mounted if path.startswith(("/tmp/", f"{_CACHE}/")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +272,9 @@ def _bubblewrap(binds: Sequence[tuple[str, str]], python: Interpreter) -> list[s
     for name in ("/etc/ld.so.cache", "/etc/localtime"):
         if os.path.exists(name):
             mounts.append((os.path.realpath(name), name))
-    cache = "/var/cache/salt/minion"
-    for parent in _parents([cache, *(target for _, target in mounts)]):
+    for parent in _parents([_CACHE, *(target for _, target in mounts)]):
         argv += ["--dir", parent]  # those that bubblewrap makes by itself only root can enter
-    argv += ["--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", cache]
+    argv += ["--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", _CACHE]
     for name in ("lib", "lib64", "bin", "sbin"):
         if os.path.islink(f"/{name}"):
             argv += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]

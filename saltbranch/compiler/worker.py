@@ -155,7 +155,7 @@ class _Crew:
                 os.close(fd)
 
     def _fork(self, number: int, fds: array.array[int]) -> None:
-        if not self.is_apart and not _is_emptied(self.shop.writable):
+        if not self.is_apart and not _is_emptied(self.shop.writable, self.job["kept"]):
             self._report(number, "its folders cannot be emptied", again=True, late=False)
             os._exit(1)  # the next worker has new ones
         if not self.forked % 8:
@@ -200,7 +200,7 @@ def _compile(
     try:
         _limit(job)
         if is_apart:
-            launch.own_folders(shop.writable)
+            launch.own_folders(shop.writable, job["kept"])
         else:
             launch.renounce()
         with os.fdopen(minion, "rb") as file:
@@ -253,13 +253,17 @@ def _end(pid: int) -> None:
             pass
 
 
-def _is_emptied(folders: list[str]) -> bool:
-    """Remove whatever the last fork left where the next one writes, though it may have made that hard."""
+def _is_emptied(folders: list[str], kept: list[str]) -> bool:
+    """Remove whatever the last fork left where the next one writes, though it may have made that hard; all
+    but the mounted folders `kept`.
+    """
     try:
         for folder in folders:
             _make_passable(folder)
             for name in os.listdir(folder):
                 path = f"{folder}/{name}"
+                if any(f"{inner}/".startswith(f"{path}/") for inner in kept):
+                    continue
                 if os.path.isdir(path) and not os.path.islink(path):
                     shutil.rmtree(path)
                 else:
