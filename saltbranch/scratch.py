@@ -14,7 +14,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-FAMILIES = ("saltbranch-compile-", "saltbranch-tree-", "saltbranch-explain-", "sb-gpg-")
+# None of these is a name that versions gave which locked nothing.
+FAMILIES = (
+    "saltbranch-scratch-compile-",
+    "saltbranch-scratch-tree-",
+    "saltbranch-scratch-explain-",
+    "sb-keys-",
+)
 _NEW = ".saltbranch-new-"
 """A folder begins under this name, which nobody sweeps; there is nothing in it before it is locked."""
 

@@ -108,7 +108,7 @@ class Question:
 
 def ask(question: Question) -> tuple[TopView, TopView]:
     """The top files for states and for pillar. Raises SaltError when Salt does not answer."""
-    with scratch.folder("saltbranch-explain-") as made:
+    with scratch.folder("saltbranch-scratch-explain-") as made:
         folder = made.path
         path = f"{folder}/question"
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

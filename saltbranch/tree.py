@@ -124,7 +124,7 @@ def of_work_tree(git: Git, folder: str) -> Iterator[tuple[Git, str]]:
     The index and the new objects are in a temporary folder that ends with the context, so nothing of
     the clone is written to. Raises GitError.
     """
-    with scratch.folder("saltbranch-tree-") as made:
+    with scratch.folder("saltbranch-scratch-tree-") as made:
         index, objects = (
             os.path.join(folder, git.out("rev-parse", "--git-path", name).rstrip("\n"))
             for name in ("index", "objects")

@@ -217,7 +217,7 @@ def _shares(minions: Mapping[int, Minion], workers: int) -> list[list[int]]:
 @contextlib.contextmanager
 def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
     """A folder with the checked out tree and the generated top files, readable in the sandbox only."""
-    with scratch.folder("saltbranch-compile-") as made:
+    with scratch.folder("saltbranch-scratch-compile-") as made:
         folder = made.path
         umask = os.umask(0o022)
         try:

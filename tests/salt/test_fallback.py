@@ -131,7 +131,7 @@ WRITES = {
     "etc": "open('/etc/saltbranch-was-here', 'w')",
     "root": "open('/root/saltbranch-was-here', 'w')",
     "the repository": "open('REPO/refs/heads/mine', 'w')",
-    "its own tree": "open('{}/x'.format(glob.glob('/tmp/saltbranch-compile-*/tree/salt')[0]), 'w')",
+    "its own tree": "open('{}/x'.format(glob.glob('/tmp/saltbranch-scratch-compile-*/tree/salt')[0]), 'w')",
     "a key": "raise ValueError(open('HOLE/key').read())",
     "a key of all folders": "raise ValueError(open('HOLE/../../../HOLE/key').read())",
     "shadow": "raise ValueError(open('/etc/shadow').read())",
@@ -169,7 +169,7 @@ def test_no_worker_reads_the_cache_of_another(
     look = program(
         "import time\nown = os.path.dirname(__opts__['cachedir'])\nothers, seen = set(), set()\n"
         "end = time.time() + 8\nwhile time.time() < end:\n"
-        f"    for name in glob.glob('{hole}/saltbranch-compile-*/worker-*'):\n"
+        f"    for name in glob.glob('{hole}/saltbranch-scratch-compile-*/worker-*'):\n"
         "        if name == own:\n            continue\n"
         "        others.add(name)\n"
         "        for look in (lambda: os.listdir(name + '/cache'),\n"

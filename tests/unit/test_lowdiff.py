@@ -250,7 +250,7 @@ def test_the_digest_leaves_out_what_differs_from_machine_to_machine() -> None:
         )
 
     one = found("0123abcd", "/srv", "7f00")
-    other = found("9876fedc", "/tmp/saltbranch-compile-x1/tree", "8abc")
+    other = found("9876fedc", "/tmp/saltbranch-scratch-compile-x1/tree", "8abc")
     assert one.digest == other.digest
     assert one.minions[0].has_new_errors
     assert one.digest != found("0123abcd", "/srv", "7f00 in b.sls").digest

@@ -17,7 +17,7 @@ HOLD = """
 import os, sys, time
 sys.path.insert(0, sys.argv[2])
 from saltbranch import proc, scratch
-with scratch.folder("saltbranch-compile-", sys.argv[1]) as made:
+with scratch.folder("saltbranch-scratch-compile-", sys.argv[1]) as made:
     open(made.path + "/secret", "w").write("4711")
     print(made.path, flush=True)
     if len(sys.argv) > 3:
@@ -41,12 +41,12 @@ def killed(process: subprocess.Popen[str]) -> None:
 
 def test_what_a_killed_run_left_goes_when_the_next_one_begins(tmp_path: Path) -> None:
     process, left = held(tmp_path)
-    with scratch.folder("saltbranch-tree-", str(tmp_path)) as made:
+    with scratch.folder("saltbranch-scratch-tree-", str(tmp_path)) as made:
         assert (left / "secret").exists()  # that run goes on
         assert os.stat(made.path).st_mode & 0o777 == 0o700
     killed(process)
     assert (left / "secret").exists()
-    with scratch.folder("saltbranch-tree-", str(tmp_path)) as made:
+    with scratch.folder("saltbranch-scratch-tree-", str(tmp_path)) as made:
         assert os.listdir(tmp_path) == [os.path.basename(made.path)]
     assert os.listdir(tmp_path) == []
 
@@ -70,21 +70,21 @@ def test_only_our_own_is_swept_and_no_link_is_followed(tmp_path: Path) -> None:
     (outside / "file").touch()
     place = tmp_path / "tmp"
     place.mkdir()
-    (place / "saltbranch-compile-link").symlink_to(outside)
-    (place / "saltbranch-tree-file").touch()
+    (place / "saltbranch-scratch-compile-link").symlink_to(outside)
+    (place / "saltbranch-scratch-tree-file").touch()
     (place / "saltbranch-other").mkdir()
-    (place / "saltbranch-compile-old").mkdir()
-    (place / "saltbranch-compile-old" / "link").symlink_to(outside)
+    (place / "saltbranch-scratch-compile-old").mkdir()
+    (place / "saltbranch-scratch-compile-old" / "link").symlink_to(outside)
     scratch.sweep(str(place))
     assert (outside / "file").exists()
     assert sorted(os.listdir(place)) == [
-        "saltbranch-compile-link", "saltbranch-other", "saltbranch-tree-file",
+        "saltbranch-scratch-compile-link", "saltbranch-other", "saltbranch-scratch-tree-file",
     ]  # fmt: skip
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make folders of others")
 def test_what_belongs_to_others_stays(tmp_path: Path) -> None:
-    other = tmp_path / "saltbranch-compile-theirs"
+    other = tmp_path / "saltbranch-scratch-compile-theirs"
     other.mkdir()
     os.chown(other, 65534, 65534)
     scratch.sweep(str(tmp_path))
@@ -92,6 +92,6 @@ def test_what_belongs_to_others_stays(tmp_path: Path) -> None:
 
 
 def test_it_is_removed_when_something_goes_wrong_in_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError), scratch.folder("saltbranch-tree-", str(tmp_path)):  # noqa: PT011
+    with pytest.raises(ValueError), scratch.folder("saltbranch-scratch-tree-", str(tmp_path)):  # noqa: PT011
         raise ValueError
     assert os.listdir(tmp_path) == []
