@@ -46,7 +46,7 @@ class Scratch:
 
 @contextlib.contextmanager
 def folder(family: str, parent: str | None = None) -> Iterator[Scratch]:
-    """A new folder for this user alone. family: one of `FAMILIES`. parent: the user's own if not given."""
+    """A new folder for this user alone. family: begins with one of `FAMILIES`. parent: the user's own if not given."""
     place = parent or tempfile.gettempdir()
     sweep(place)
     made = tempfile.mkdtemp(prefix=_NEW, dir=place)

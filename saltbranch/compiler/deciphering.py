@@ -89,7 +89,7 @@ def _home(keys: str) -> Iterator[str]:
     """A private folder for gpg with links to what is in `keys`; its agent ends with it."""
     names = os.listdir(keys)
     # A short path: an agent listens at a socket in there (unix(7), sun_path).
-    with scratch.folder("sb-keys-", "/tmp") as made:
+    with scratch.folder(f"sb-keys-{os.getpid()}-", "/tmp") as made:
         home = made.path
         for name in names:
             if not name.startswith(_NOT_LINKED) and not name.endswith((".lock", "~")):

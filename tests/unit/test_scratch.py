@@ -78,7 +78,7 @@ def test_only_our_own_is_swept_and_no_link_is_followed(tmp_path: Path) -> None:
     scratch.sweep(str(place))
     assert (outside / "file").exists()
     assert sorted(os.listdir(place)) == [
-        "saltbranch-scratch-compile-link", "saltbranch-other", "saltbranch-scratch-tree-file",
+        "saltbranch-other", "saltbranch-scratch-compile-link", "saltbranch-scratch-tree-file",
     ]  # fmt: skip
 
 
