@@ -121,6 +121,8 @@ class Desk:
         finally:
             for fork in self.at_work.values():
                 fork.close()
+            with contextlib.suppress(OSError):
+                self.control.shutdown(socket.SHUT_RDWR)  # whatever it waits for will not come
 
     def _is_heard(self) -> bool:
         """Wait for the next thing that is said; False when the worker has ended."""
@@ -133,7 +135,7 @@ class Desk:
                 self._reported(json.loads(data))
                 continue
             fork = next((f for f in self.at_work.values() if f.answer.fileno() == fd), None)
-            if fork is not None and not self._listened(fork):
+            if fork is not None and self._listened(fork) is False:
                 self.poll.unregister(fd)  # it has closed it; the worker will say that it ended
         return True
 
@@ -232,11 +234,16 @@ class Desk:
 
     # From forks
 
-    def _listened(self, fork: _Fork) -> bool:
-        """Take in what a fork says; False when there is nothing more, or nothing now."""
+    def _listened(self, fork: _Fork) -> bool | None:
+        """Take in what a fork says; None when there is nothing now, False when there will be nothing more.
+
+        Nothing now may be where poll(2) spoke of the descriptor of one that has ended meanwhile.
+        """
         self._drain(fork)
         try:
             data = fork.answer.recv(_MIB)
+        except BlockingIOError:
+            return None
         except OSError:
             return False
         fork.size += len(data)
