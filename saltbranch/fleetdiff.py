@@ -174,7 +174,14 @@ def compare_trees(
 
     def compiled(tree: Tree) -> dict[str, Compiled]:
         return compile_fleet(
-            frame, tree, minions, jobs=jobs, cache=cache, progress=step, spent=spent
+            frame,
+            tree,
+            minions,
+            jobs=jobs,
+            cache=cache,
+            progress=step,
+            spent=spent,
+            beside=trees,
         )
 
     old = compiled(trees[0])

@@ -57,16 +57,16 @@ def run(
     *,
     timeout: float | None = None,
     progress: Callable[[str], None] | None = None,
-    heard: Callable[[bytes], None] | None = None,
     stdin: bytes = b"",
+    third: int | None = None,
     folder: str = "",
 ) -> Finished:
     """Run `argv` to its end.
 
-    folder: where it starts; the current one otherwise.
-    stdin: what it reads. timeout: seconds; afterwards the process group gets TERM, then KILL.
-    progress: called with each line of stderr as it comes, those ending in CR too. heard: with each piece of
-    stdout. Raises SaltbranchError when the program does not exist.
+    stdin: what it reads. third: what it gets as descriptor 3. folder: where it starts; the current one
+    otherwise. timeout: seconds; afterwards the process group gets TERM, then KILL. progress: called with
+    each line of stderr as it comes, those ending in CR too. Raises SaltbranchError when the program does not
+    exist.
     """
     out_r, out_w = os.pipe()
     err_r, err_w = os.pipe()
@@ -76,6 +76,8 @@ def run(
         (os.POSIX_SPAWN_DUP2, out_w, 1),
         (os.POSIX_SPAWN_DUP2, err_w, 2),
     ]
+    if third is not None:
+        actions.append((os.POSIX_SPAWN_DUP2, third, 3))
     try:
         with _standing_in(folder):
             pid = os.posix_spawn(
@@ -92,7 +94,7 @@ def run(
             os.close(fd)
     _running.add(pid)
     try:
-        listeners = {out_r: heard, err_r: _by_line(progress) if progress else None}
+        listeners = {out_r: None, err_r: _by_line(progress) if progress else None}
         out, err_text, timed_out = _collect(pid, (out_r, err_r), timeout, listeners)
         status = os.waitpid(pid, 0)[1]
     except BaseException:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from saltbranch import proc
+from saltbranch import proc, scratch
 from saltbranch.errors import SaltError
 
 _PATIENCE = 60  # seconds for importing Salt and evaluating two top files; a second or two is usual
@@ -109,7 +108,8 @@ class Question:
 
 def ask(question: Question) -> tuple[TopView, TopView]:
     """The top files for states and for pillar. Raises SaltError when Salt does not answer."""
-    with tempfile.TemporaryDirectory(prefix="saltbranch-explain-") as folder:
+    with scratch.folder("saltbranch-scratch-explain-") as made:
+        folder = made.path
         path = f"{folder}/question"
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(asdict(question), file, default=str)

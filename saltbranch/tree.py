@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from saltbranch import scratch
 from saltbranch.errors import GitError
 from saltbranch.git import Git, failed
 
@@ -124,7 +124,7 @@ def of_work_tree(git: Git, folder: str) -> Iterator[tuple[Git, str]]:
     The index and the new objects are in a temporary folder that ends with the context, so nothing of
     the clone is written to. Raises GitError.
     """
-    with tempfile.TemporaryDirectory(prefix="saltbranch-tree-") as scratch:
+    with scratch.folder("saltbranch-scratch-tree-") as made:
         index, objects = (
             os.path.join(folder, git.out("rev-parse", "--git-path", name).rstrip("\n"))
             for name in ("index", "objects")
@@ -132,14 +132,14 @@ def of_work_tree(git: Git, folder: str) -> Iterator[tuple[Git, str]]:
         aside = Git(git.directory, work_tree=True)
         aside.env = {
             **git.env,
-            "GIT_INDEX_FILE": f"{scratch}/index",
-            "GIT_OBJECT_DIRECTORY": f"{scratch}/objects",
+            "GIT_INDEX_FILE": f"{made.path}/index",
+            "GIT_OBJECT_DIRECTORY": f"{made.path}/objects",
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
         }
-        os.mkdir(f"{scratch}/objects")
+        os.mkdir(f"{made.path}/objects")
         # With what the user's index knows, git reads only the files that changed.
         if os.path.exists(index):
-            shutil.copyfile(index, f"{scratch}/index")
+            shutil.copyfile(index, f"{made.path}/index")
         aside.out("add", "--all", "--", ":/")
         yield aside, aside.out("write-tree").strip()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from saltbranch.checks import (
     Finding,
@@ -23,6 +24,7 @@ from saltbranch.checks import (
 )
 from saltbranch.checks.guard import TooSlow, limited
 from saltbranch.checks.project import Project, Source, Tools
+from saltbranch.compiler.pillarerrors import kind_of
 
 Check = Callable[[Project, Tools], Iterable[Finding]]
 
@@ -50,7 +52,39 @@ def check(project: Project, tools: Tools) -> tuple[Finding, ...]:
         found += _limited(rule, project, tools)
     for source in project.sources.values():
         found += _scan(source, tools)
-    return in_order(found)
+    return in_order(private(finding, project) for finding in found)
+
+
+_PARSING = frozenset(
+    rule.id
+    for rule in (
+        rules.JINJA,
+        rules.JINJA_FILTER,
+        rules.YAML,
+        rules.YAML_KEY,
+        rules.PYTHON,
+        rules.SHAPE,
+    )
+)
+# What these say of a pillar file is made of names and not of what stands there as values.
+_NAMES_ONLY = frozenset(
+    rule.id for rule in (rules.NOT_TEXT, rules.TOO_LARGE, rules.ODD_NAME, rules.BAD_LINK,
+                         rules.NO_STATES, rules.TOP, rules.INCLUDE, rules.PATH, rules.DANGER,
+                         rules.INDIRECT, rules.SECRET)
+)  # fmt: skip
+
+
+def private(finding: Finding, project: Project) -> Finding:
+    """`finding` as it may be told: of a file of the pillar only what kind of mistake it is, and where."""
+    source = project.sources.get(finding.file)
+    if source is None or source.area != "pillar" or finding.rule in _NAMES_ONLY:
+        return finding
+    rule = rules.RULES.get(finding.rule)
+    kind = kind_of(finding.message) if finding.rule in _PARSING else None
+    if kind is None or kind == kind_of(""):
+        kind = rule.title if rule else finding.message
+    # What it said before tells it from others of its kind, and is in no output.
+    return replace(finding, message=kind, content=finding.content or finding.message)
 
 
 def _limited(rule: Check, project: Project, tools: Tools) -> Iterator[Finding]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from saltbranch import proc
+from saltbranch import proc, scratch
 from saltbranch.compiler import ciphertext
 from saltbranch.errors import SaltbranchError
 
@@ -90,7 +89,8 @@ def _home(keys: str) -> Iterator[str]:
     """A private folder for gpg with links to what is in `keys`; its agent ends with it."""
     names = os.listdir(keys)
     # A short path: an agent listens at a socket in there (unix(7), sun_path).
-    with tempfile.TemporaryDirectory(prefix=f"sb-gpg-{os.getpid()}-", dir="/tmp") as home:
+    with scratch.folder(f"sb-keys-{os.getpid()}-", "/tmp") as made:
+        home = made.path
         for name in names:
             if not name.startswith(_NOT_LINKED) and not name.endswith((".lock", "~")):
                 os.symlink(f"{keys}/{name}", f"{home}/{name}")

@@ -19,7 +19,7 @@ import salt.pillar
 import salt.state
 import salt.utils.dictupdate
 
-from saltbranch.compiler import external
+from saltbranch.compiler import external, pillarerrors
 
 # Options of the master that change what comes out; everything else is a minion's default.
 MASTER_OPTIONS = (
@@ -139,16 +139,16 @@ def _compile_pillar(opts: dict[str, Any], stand_in: Mapping[str, Any], outcome: 
             pillarenv=opts["pillarenv"],
             stand_in=stand_in,
         )
-        compiler.opts["pillar_safe_render_error"] = False  # say why; masked on the way out
+        compiler.opts["pillar_safe_render_error"] = False  # say why; only the kind is told
         pillar = compiler.compile_pillar()
     except Exception as err:
-        outcome.errors.append(f"pillar: {reason(err)}")
+        outcome.errors.append(f"pillar: {pillarerrors.told(reason(err), str(err))}")
         pillar = copy.deepcopy(dict(stand_in))
     else:
         if not any(compiler.matched.values()):
             outcome.notes.append("no target in the pillar top file matches this minion")
     for error in pillar.pop("_errors", []):
-        outcome.errors.append(f"pillar: {shortened(str(error))}")
+        outcome.errors.append(f"pillar: {pillarerrors.told(shortened(str(error)), str(error))}")
     outcome.pillar = pillar
     opts["pillar"] = pillar
 

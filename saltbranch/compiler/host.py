@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,6 +16,7 @@ BASE = os.path.dirname(os.path.abspath(salt.__file__))
 
 class Host:
     """Who answers for the host. neutral, custom: functions that were called, in their order.
+    ciphers: what the messages held that were to be deciphered.
 
     is_plain: the tree has no symlinks and no file server of its own, and no file in it is to be ignored.
     """
@@ -26,8 +27,8 @@ class Host:
         self.tracker: Tracker | None = None
         self.neutral: dict[str, None] = {}
         self.custom: dict[str, None] = {}
-        self.deciphered: Mapping[str, bytes] = {}
-        self.ciphers: dict[str, None] = {}
+        self.decipher: Callable[[str], bytes | None] = lambda _name: None
+        self.ciphers: dict[str, bytes | None] = {}
         self.is_plain = False
         self.loading = 0
         self.external = False

@@ -12,7 +12,7 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -121,26 +121,6 @@ def spelled(secrets: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 
 
-_FLOW = re.compile(r"[\[\]{},]")
-_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-_QUOTED = re.compile(r"""(["'])(.+?)\1(\s*:)?""")
-
-
-def literals(text: str) -> frozenset[str]:
-    """What may be values in the text of a pillar file, for when it cannot be rendered."""
-    found: set[str] = set()
-    for match in _QUOTED.finditer(text):
-        # Not what is looked up by its name, or is one: pillar['name'], pillar.get('name'), 'name':
-        if not text.endswith(("[", "get("), 0, match.start()) and not match[3]:
-            found.add(match[2])
-    for line in _JINJA.sub(" ", text).splitlines():
-        for part in _FLOW.split(line):
-            value = part.strip().partition(": ")[2] or part.strip()
-            if value[:1] != "#" and value[-1:] != ":":
-                found.add(value.lstrip("- ").strip("'\""))
-    return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
-
-
 _SECRET_NAME = re.compile(r"pass|secret|token|key|credential|private|pw|salt", re.IGNORECASE)
 _NOT_A_NAME = 20
 
@@ -183,18 +163,68 @@ def may_show(
 
 
 _WORD = 5
+_HIDDEN = re.compile("\0([0-9a-f]{32})\0")
+"""Stands for a word that is hidden: its keyed digest, for whoever knows which words are public."""
 
 
-def redact(text: str, secrets: Iterable[str]) -> str:
+def redact(text: str, secrets: Iterable[str], stand_in: Callable[[str], str] | None = None) -> str:
     """`text`, an error message or a name, without `secrets`.
 
     A short word ("fine") counts where it stands by itself, not within another one ("undefined").
+    stand_in: what is put in the place of one; ``***`` where there is none.
     """
+    found: list[str] = []
+    text = text.replace("\0", "")
     for secret in sorted(secrets, key=len, reverse=True):
         if secret not in text:
             continue
+        place = f"\0{len(found)}\0"
+        found.append(secret)
         if len(secret) <= _WORD and secret.isalpha():
-            text = re.sub(rf"(?<![^\W_]){secret}(?![^\W_])", "***", text)
+            text = re.sub(rf"(?<![^\W_]){secret}(?![^\W_])", place, text)
         else:
-            text = text.replace(secret, "***")
-    return text
+            text = text.replace(secret, place)
+    parts = text.split("\0")
+    parts[1::2] = [stand_in(found[int(n)]) if stand_in else "***" for n in parts[1::2]]
+    return "".join(parts)
+
+
+def hidden(text: str, secrets: Iterable[str], mask: Mask) -> str:
+    """`text` with a stand-in for each of `secrets`; see `unhidden`."""
+    return redact(text, secrets, lambda word: f"\0{mask.digest(word)}\0")
+
+
+def unhidden(text: str, public: Callable[[str], str | None]) -> str:
+    """`text` with the words that are public. public: the word of a digest, None when it is none of them."""
+    return _HIDDEN.sub(lambda found: public(found[1]) or "***", text).replace("\0", "")
+
+
+def is_hiding(texts: Iterable[str]) -> bool:
+    """Whether anything stands for a hidden word in there."""
+    return any("\0" in text for text in texts)
+
+
+_PARTS = re.compile(r"[\w.@/+-]+")
+_SMALL = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
+
+
+def words_of(text: str) -> set[str]:
+    """The words that stand in `text`, and the parts of those that are joined by dots, slashes and the like."""
+    found: set[str] = set()
+    for part in set(_PARTS.findall(text)):
+        found.update((part, part.strip("./-+@"), *_SMALL.findall(part)))
+    return {word for word in found if len(word) >= SHORTEST_SECRET}
+
+
+_INDICATORS = "*&!%@|>?-:,[]{}#`'\" "
+
+
+def stumbled(secrets: Iterable[str]) -> frozenset[str]:
+    """What is left of a value in the message of a parser that it made stumble: ``*x`` is an alias x to YAML."""
+    found: set[str] = set()
+    for text in secrets:
+        bare = text.strip(_INDICATORS)
+        if bare != text:
+            found.update((bare, bare.partition(" ")[0].rstrip(_INDICATORS)))
+        found.update(part.strip() for part in text.split(": "))
+    return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)

@@ -1,33 +1,25 @@
 """What Salt does anew for every object and every minion though it comes out the same: kept, or done shorter.
 
-Loaders list their folders and run the text of their modules, templates are compiled, YAML is parsed,
-patterns are translated, again and again. What a fork has made for the first time it leaves behind (in
-a folder, or with its result), and the worker takes it in for the forks to come: `learn`.
-
-What is left behind comes from a process that ran the branch's code, and it is only ever used by
-processes that run the same branch's code in the same sandbox. The worker itself runs none of it.
+Loaders list their folders and run the text of their modules, templates are compiled, again and again. The
+worker does it once for all of its forks. It believes nothing that a fork made, for a fork has run the
+branch's code: of modules it is told the names, and runs Salt's own files by these (`learn`); for templates
+see `templates`.
 """
 
 from __future__ import annotations
 
 import copy
 import fnmatch
-import functools
-import hashlib
 import importlib.machinery
 import importlib.util
 import inspect
-import marshal
 import os
-import pickle
-import stat
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from types import CodeType, FunctionType, SimpleNamespace
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
-import jinja2.environment
 import salt.fileclient
 import salt.fileserver
 import salt.loader
@@ -37,9 +29,8 @@ import salt.state
 import salt.utils.data
 import salt.utils.dictupdate
 import salt.utils.entrypoints
-import salt.utils.yaml
-import salt.utils.yamlloader
 
+from saltbranch.compiler import templates
 from saltbranch.compiler.host import BASE, quietly
 
 try:
@@ -47,48 +38,25 @@ try:
 except ImportError:  # Salt 3006 and 3007 copy their options instead
     optsdict = None
 
-_LONGEST_PATTERN = 200
 
-
-def install(folder: str) -> None:
-    """Change Salt in this process, once. folder: where forks leave compiled templates and parsed YAML."""
+def install() -> None:
+    """Change Salt in this process, once."""
     _remember_listings()
     _remember_modules()
-    _remember_templates(folder)
-    _remember_documents(folder)
+    templates.install()
     _remember_patterns()
     _leave_detours_out()
 
 
-def learn(modules: Mapping[str, str], patterns: list[str], folder: str) -> None:
-    """Take in what a fork made: modules of Salt that it ran, patterns, and what is in `folder`."""
-    _preload(modules)
-    for pattern in patterns[:_LONGEST_PATTERN]:
-        if len(pattern) <= _LONGEST_PATTERN:
-            fnmatch.fnmatchcase("", pattern)
-    for name in os.listdir(folder):
-        kind, _, key = name.partition("-")
-        kept = {"code": TEMPLATES, "yaml": DOCUMENTS}.get(kind)
-        if kept is None or len(key) != _KEY:
-            continue  # one that is just being written
-        data = _taken_or_none(f"{folder}/{name}")
-        # A text that one minion alone has is not worth the room.
-        if data is None or (kind == "yaml" and key not in _ONCE):
-            _ONCE.add(key)
-        elif key not in kept and _has_room(len(data)):
-            kept[key] = data
-
-
-_KEY = 64
-_LARGEST = 4 << 20
-_ROOM = 48 << 20
-"""Bytes of templates and documents that a worker keeps; every fork has to copy its list of pages."""
-_ONCE: set[str] = set()
-"""Documents that one fork has left."""
-
-
-def _has_room(size: int) -> bool:
-    return sum(len(d) for kept in (TEMPLATES, DOCUMENTS) for d in kept.values()) + size <= _ROOM
+def own_modules(folders: Iterable[str], tag: str) -> dict[str, str]:
+    """Name, as loaders give it, and path of each of Salt's modules in those of `folders` that are Salt's."""
+    return {
+        f"salt.loaded.int.{tag}.{name.removesuffix('.py')}": f"{folder}/{name}"
+        for folder in folders
+        if folder.startswith(f"{BASE}/")
+        for name in os.listdir(folder)
+        if name.endswith(".py")
+    }
 
 
 # Listings
@@ -198,9 +166,17 @@ class _Once(importlib.machinery.SourceFileLoader):
             return
         if getattr(module, "__saltbranch_run__", None) == self.path:
             return
+        if self.path in FAILED:
+            raise FAILED[self.path]
         LOADED[module.__name__] = self.path
-        with quietly():  # Salt's own text looks for libraries and programs, whatever the branch is
-            super().exec_module(module)
+        try:
+            with (
+                quietly()
+            ):  # Salt's own text looks for libraries and programs, whatever the branch is
+                super().exec_module(module)
+        except Exception as err:
+            FAILED[self.path] = err.with_traceback(None)
+            raise
         module.__saltbranch_run__ = self.path
         for end, change in CHANGES.items():
             if self.path.endswith(end):
@@ -209,6 +185,8 @@ class _Once(importlib.machinery.SourceFileLoader):
 
 LOADED: dict[str, str] = {}
 """Salt's own modules that this process ran, by the name that the loaders give them."""
+FAILED: dict[str, Exception] = {}
+"""Those that cannot be run here, for want of a library, by their path: every loader would try anew."""
 CHANGES: dict[str, Callable[[Any], None]] = {}
 """What is to be changed in a module of Salt after it ran, by the end of its path."""
 
@@ -219,10 +197,10 @@ def _remember_modules() -> None:
             lazy.MODULE_KIND_MAP[kind] = _Once
 
 
-def _preload(modules: Mapping[str, str]) -> None:
-    """Run modules of Salt beforehand, as a loader would before it asks them whether they fit."""
+def learn(modules: Mapping[str, str]) -> None:
+    """Run modules of Salt, by name and path, as a loader would before it asks them whether they fit."""
     for name, path in modules.items():
-        if name in sys.modules or not path.startswith(f"{BASE}/"):
+        if name in sys.modules:
             continue
         spec = importlib.util.spec_from_file_location(name, path, loader=_Once(name, path))
         if spec is None or spec.loader is None:
@@ -235,112 +213,12 @@ def _preload(modules: Mapping[str, str]) -> None:
         sys.modules[name] = module
 
 
-# Templates and YAML
-
-
-TEMPLATES: dict[str, bytes] = {}
-"""Compiled templates, by a hash of their text and of how it is read."""
-DOCUMENTS: dict[str, bytes] = {}
-"""Parsed YAML, by a hash of its text and of the loader."""
-
-
-def _remember_templates(folder: str) -> None:
-    """Jinja's own cache knows no templates from strings, and every sls file comes as one."""
-    real: Any = jinja2.environment.Environment.compile
-    codes: dict[str, CodeType] = {}
-
-    def compiled(self: Any, source: Any, name: Any = None, filename: Any = None, raw: bool = False,  # noqa: FBT001, FBT002
-                 defer_init: bool = False) -> Any:  # noqa: FBT001, FBT002  # fmt: skip
-        if raw or not isinstance(source, str):
-            return real(self, source, name, filename, raw, defer_init)
-        style = (self.block_start_string, self.variable_start_string, self.comment_start_string,
-                 self.trim_blocks, self.lstrip_blocks, self.line_statement_prefix,
-                 self.line_comment_prefix, self.newline_sequence, self.keep_trailing_newline,
-                 self.autoescape if isinstance(self.autoescape, bool) else None, defer_init,
-                 _names(tuple(self.filters)), _names(tuple(self.tests)))  # fmt: skip
-        key = _key(source, name, filename, style)
-        if key not in codes:
-            kept = TEMPLATES.get(key)
-            if kept is None:
-                codes[key] = real(self, source, name, filename, raw, defer_init)
-                _leave(f"{folder}/code-{key}", marshal.dumps(codes[key]))
-            else:
-                codes[key] = marshal.loads(kept)
-        return codes[key]
-
-    environment: Any = jinja2.environment.Environment
-    environment.compile = compiled
-
-
-def _remember_documents(folder: str) -> None:
-    """The same text parsed by the same loader is the same data; each asker gets its own."""
-    real = salt.utils.yamlloader.load
-    plain = salt.utils.yamlloader.SaltYamlSafeLoader
-
-    def load(stream: Any, Loader: Any = plain) -> Any:  # noqa: N803 - Salt's name
-        kind = "plain" if Loader is plain else getattr(Loader, "__qualname__", "")
-        if type(stream) is not str or kind not in ("plain", "get_yaml_loader.<locals>.yaml_loader"):
-            return real(stream, Loader=Loader)
-        # A branch's module may have taught the loader another tag.
-        taught = [(tag, id(how)) for tag, how in plain.yaml_constructors.items()]
-        key = _key(stream, kind, len(plain.yaml_implicit_resolvers), taught)
-        kept = DOCUMENTS.get(key)
-        if kept is not None:
-            return pickle.loads(kept)
-        data = real(stream, Loader=Loader)
-        DOCUMENTS[key] = pickle.dumps(data)
-        _leave(f"{folder}/yaml-{key}", DOCUMENTS[key])
-        return data
-
-    salt.utils.yamlloader.load = load
-    salt.utils.yamlloader.safe_load = load
-    salt.utils.yaml.load = load
-    salt.utils.yaml.safe_load = load
-
-
-@functools.cache
-def _names(names: tuple[str, ...]) -> str:
-    return _key(sorted(names))
-
-
-def _key(*what: Any) -> str:
-    return hashlib.sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _leave(path: str, data: bytes) -> None:
-    with quietly():
-        try:
-            with open(f"{path}.{os.getpid()}", "wb") as file:
-                file.write(data)
-            os.replace(f"{path}.{os.getpid()}", path)
-        except OSError:
-            pass  # no space is left: the next fork makes it again
-
-
-def _taken_or_none(path: str) -> bytes | None:
-    """What is in the file `path`, which is removed: the room for files is small.
-
-    A branch's code may have put anything there, a pipe that nobody writes to, too.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    with open(fd, "rb") as file:
-        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-        data = file.read(_LARGEST + 1) if is_file else b""
-    try:
-        os.unlink(path)
-    except OSError:
-        return None
-    return data if is_file and len(data) <= _LARGEST else None
-
-
 # Patterns
 
 
 PATTERNS: list[str] = []
 """Globs that this process had to translate and compile."""
+_LONGEST_PATTERN = 200
 
 
 def _remember_patterns() -> None:
@@ -352,6 +230,13 @@ def _remember_patterns() -> None:
         return translate(pattern)
 
     fnmatch.translate = translated  # type: ignore[assignment]
+
+
+def learn_patterns(patterns: Iterable[str]) -> None:
+    """Compile globs, which must be no secrets: they stay in this process."""
+    for pattern in patterns:
+        if len(pattern) <= _LONGEST_PATTERN:
+            fnmatch.fnmatchcase("", pattern)
 
 
 # Detours

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 10
+FORMAT = 11
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 _SURROGATE = re.compile(rb"\\ud[89a-f]")

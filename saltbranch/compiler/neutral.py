@@ -67,6 +67,12 @@ _RULES: tuple[tuple[tuple[str, ...], Any], ...] = (
 )  # fmt: skip
 
 
+def prepare() -> None:
+    """Have all patterns compiled that `runs` and `default` use."""
+    runs("no.such")
+    default("no.such")
+
+
 @functools.cache
 def runs(function: str) -> bool:
     """Whether Salt's own `function` is really called."""

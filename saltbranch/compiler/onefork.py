@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import copy
 import gc
+import json
 import logging
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -20,20 +21,20 @@ import salt.loader
 import salt.version
 
 from saltbranch import topfile
-from saltbranch.compiler import highstate, memory, patches
+from saltbranch.compiler import highstate, memory, neutral, patches, templates
 from saltbranch.compiler.describing import Describer
 from saltbranch.compiler.host import BASE, HOST
 from saltbranch.compiler.masking import (
     Mask,
-    literals,
+    hidden,
     plain,
-    redact,
     secrets_of,
     shown_of,
     spelled,
+    stumbled,
     texts,
 )
-from saltbranch.compiler.tracking import Tracker
+from saltbranch.compiler.tracking import Tracker, Wire
 
 # How Salt lists the folders of its loaders (salt/loader/__init__.py).
 _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
@@ -46,57 +47,88 @@ _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", r
 _SLS = re.compile(r"(SLS '[^']*')")
 
 
+# A saltenv that cannot be anybody's: what is remembered of it must be found for no other.
+_NOBODYS = "saltbranch rehearsal"
+# A few states and templates of ours: what they need most highstates need.
+_REHEARSAL = {
+    "top.sls": f"{_NOBODYS}:\n  'comp*':\n    - match: compound\n    - one\n",
+    "one.sls": "{% set x = salt['grains.filter_by']({'Debian': {'a': 1}}, default='Debian') %}\n"
+    "{% from 'map.jinja' import y with context %}\n{% set z = salt['pillar.get']('a:b', 1) %}\n"
+    "a:\n  test.nop:\n    - name: {{ x.a }}{{ y | json }}\n",
+    "map.jinja": "{% import_yaml 'data.yaml' as y %}\n",
+    "data.yaml": "a: {b: c}\n",
+}
+_GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
+
+
 class Shop:
-    """Salt made ready, in a process that never compiles anything itself."""
+    """Salt made ready, in a process that never compiles anything itself, and knows of no minion."""
 
     def __init__(self, job: Mapping[str, Any]) -> None:
         """Import and change Salt. job: see `pool`."""
         self.job = job
         self.folders: dict[str, str] = job["folders"]
-        self.mask = Mask(bytes.fromhex(job["key"]))
+        self.writable: list[str] = job["writable"]
         self.salt_version = str(salt.version.__version__)
         salt._logging.shutdown_temp_handler()
         logging.disable(logging.CRITICAL)
         logging.root.setLevel(100)
-        for folder in ("code", "extmods", "run", "pki"):
-            os.makedirs(f"{self.folders['cache']}/{folder}", exist_ok=True)
-        memory.install(f"{self.folders['cache']}/code")
+        memory.install()
         patches.install()
+        neutral.prepare()
         HOST.kinds = job["inside"]
-        HOST.deciphered = {n: base64.b64decode(t) for n, t in job["deciphered"].items()}
         self.base = highstate.base_options(self.folders, job["master"])
         self.names = "\n".join(_names(self.folders, job["inside"]))
+        self.modules: dict[str, str] = {}
         self._rehearse()
         HOST.is_plain = self._is_plain()
-        for saltenv in {minion["saltenv"] for minion in job["minions"]}:
-            self._lay_out(saltenv)
-            if HOST.is_plain:
-                self._list(saltenv)
+        self.links = self._links(job["saltenv"])
+        if HOST.is_plain:
+            self._list(job["saltenv"])
+        kinds = ("states", "pillar")
+        self.tops = [f"{self.folders['tops']}/{job['saltenv']}/{kind}/top.sls" for kind in kinds]
+        tops = [*self.tops, *(f"{self.folders[kind]}/top.sls" for kind in kinds)]
+        names = [self.names.replace("/", "."), *(_text_or_none(path) or "" for path in tops)]
+        self.known = "\n".join(names).lower()
+        self.learn("patterns", [])
 
     def _rehearse(self) -> None:
-        """Go through all of it with nothing in it, so that the forks find Salt's own parts loaded.
+        """Go through all of it with next to nothing in it, so that the forks find Salt's own parts loaded.
 
-        Nothing of the branch runs here: there are no files, and custom modules are only listed.
+        Nothing of the branch runs here: the files are ours, and custom modules are only listed.
         """
         nothing = f"{self.folders['cache']}/nothing"
+        os.makedirs(f"{nothing}/{_NOBODYS}/states")
+        for name, text in _REHEARSAL.items():
+            with open(f"{nothing}/{_NOBODYS}/states/{name}", "w", encoding="utf-8") as file:
+                file.write(text)
+        os.symlink("states", f"{nothing}/{_NOBODYS}/pillar")
         folders = {**self.folders, "states": nothing, "pillar": nothing, "tops": nothing}
-        minion = {"id": "compile", "saltenv": "base", "grains": {}}
+        minion = {"id": "compile", "saltenv": _NOBODYS, "grains": _GRAINS}
         base = copy.deepcopy(self.base)
         opts = {**highstate.minion_options(base, minion, folders), "module_dirs": []}
+        HOST.grains = _GRAINS
         highstate.compile_minion(opts, {})
         for kind, tag, options in _LOADERS:
             found = salt.loader._module_dirs(self.base, kind, tag, **options)
             salt.loader.lazy.LazyLoader(found, self.base, tag=tag or kind, pack={})
+            self.modules.update(memory.own_modules(found, tag or kind))
+
+    def _links(self, saltenv: str) -> list[tuple[str, str]]:
+        """The minion's cache of files, as it would be with all of them in it: where links lead, and names."""
+        found: dict[str, str] = {}
+        for source in (f"{self.folders['tops']}/{saltenv}/states", self.folders["states"]):
+            for name in os.listdir(source):
+                found.setdefault(name, f"{source}/{name}")
+        return [(target, name) for name, target in found.items()]
 
     def _lay_out(self, saltenv: str) -> None:
-        """The minion's cache of files, as it would be with all of them in it."""
+        """The folders that Salt writes to: this fork's own, so that no other finds anything there."""
         folder = f"{self.folders['cache']}/files/{saltenv}"
-        os.makedirs(folder)
-        tops = f"{self.folders['tops']}/{saltenv}/states"
-        for source in (tops, self.folders["states"]):
-            for name in os.listdir(source):
-                if not os.path.lexists(f"{folder}/{name}"):
-                    os.symlink(f"{source}/{name}", f"{folder}/{name}")
+        for made in (folder, *(f"{self.folders['cache']}/{n}" for n in ("extmods", "run", "pki"))):
+            os.makedirs(made)
+        for target, name in self.links:
+            os.symlink(target, f"{folder}/{name}")
 
     def _is_plain(self) -> bool:
         """Whether Salt's own file server shows the tree as it is on disk."""
@@ -117,25 +149,52 @@ class Shop:
             client = salt.fileclient.get_file_client({**opts, "module_dirs": []}, is_pillar)
             client.list_states(saltenv)
 
-    def learn(self, made: Mapping[str, Any]) -> None:
-        """Take in what a fork made for the first time, for the forks to come; see `memory`."""
-        modules = {str(k): str(v) for k, v in made["modules"].items()}
-        memory.learn(modules, list(map(str, made["patterns"])), f"{self.folders['cache']}/code")
+    def learn(self, kind: str, items: list[Any]) -> None:
+        """Make what a fork had to make for the first time, for the forks to come."""
+        if kind == "modules":
+            memory.learn({n: self.modules[n] for n in items if n in self.modules})
+        elif kind == "patterns":
+            memory.learn_patterns(p for p in items if p.lower() in self.known)
+        templates.learn(items if kind == "templates" else (), self.tops, self._text)
 
-    def compile(self, minion: Mapping[str, Any]) -> dict[str, Any]:
-        """The result for one minion, as plain data. For a fork: it spoils this process."""
-        begin = time.process_time()
-        gc.disable()  # it would touch, and so copy, all memory that is shared with the worker
-        known, patterns = set(memory.LOADED), len(memory.PATTERNS)
+    def _text(self, path: str) -> str | None:
+        """The text of a file of the tree, by its path in the repository, unless it is a large one."""
+        for kind, inner in self.job["inside"].items():
+            if path.startswith(f"{inner}/"):
+                return _text_or_none(f"{self.folders[kind]}{path[len(inner) :]}")
+        return _text_or_none(path) if path in self.tops else None
+
+    def _tracker(self, saltenv: str, wire: Wire) -> Tracker:
         inside = self.job["inside"]
         roots = {self.folders[kind]: inside[kind] for kind in ("states", "pillar")}
         roots.update({outside: inner for outside, inner in self.job["mapped"]})
-        roots[f"{self.folders['cache']}/files/{minion['saltenv']}"] = inside["states"]
+        roots[f"{self.folders['cache']}/files/{saltenv}"] = inside["states"]
         for kind in ("states", "pillar"):
-            link = f"{self.folders['tops']}/{minion['saltenv']}/{kind}/{topfile.BRANCH_TOP}"
+            link = f"{self.folders['tops']}/{saltenv}/{kind}/{topfile.BRANCH_TOP}"
             roots[link] = f"{inside[kind]}/top.sls"
-        tracker = Tracker(roots, self._harmless(), self.job["refused"])
+        link = f"{self.folders['cache']}/files/{saltenv}/{topfile.BRANCH_TOP}"
+        roots[link] = f"{inside['states']}/top.sls"
+        return Tracker(roots, self._harmless(), self.job["refused"], wire.tell)
+
+    def compile(
+        self,
+        minion: Mapping[str, Any],
+        keys: Mapping[str, str],
+        line: socket.socket,
+        trace: socket.socket,
+    ) -> None:
+        """Answer for one minion to the `desk`. For a fork: it spoils this process.
+
+        keys: what makes digests of its values, and of the words that are hidden in errors.
+        """
+        begin = time.process_time()
+        gc.disable()  # it would touch, and so copy, all memory that is shared with the worker
+        known, patterns = set(memory.LOADED), len(memory.PATTERNS)
+        wire, inside = Wire(line, trace), self.job["inside"]
+        self._lay_out(minion["saltenv"])
+        tracker = self._tracker(minion["saltenv"], wire)
         HOST.tracker, HOST.returns, HOST.grains = tracker, minion["returns"], minion["grains"]
+        HOST.decipher = wire.decipher
         opts = highstate.minion_options(self.base, minion, self.folders)
         tracker.install()
         for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
@@ -143,75 +202,67 @@ class Shop:
         patches.show_pillar()
         outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
-        pillar = plain(outcome.pillar)
+        result, secrets = self._described(minion, outcome, keys, tracker, tried)
+        result["cpu"] = time.process_time() - begin
+        made = {
+            "keep": not tried and not HOST.untracked and self._may_keep(tracker, secrets),
+            "modules": [name for name in memory.LOADED if name not in known],
+            "patterns": memory.PATTERNS[patterns:],
+            "templates": templates.missed(
+                [name for kind, name in tracker.told if kind == "f"], self._text, tracker.inside
+            ),
+        }
+        line.sendall(
+            b"r" + json.dumps(result).encode() + b"\nm" + json.dumps(made).encode() + b"\n"
+        )
+
+    def _described(
+        self,
+        minion: Mapping[str, Any],
+        outcome: highstate.Outcome,
+        keys: Mapping[str, str],
+        tracker: Tracker,
+        tried: list[str],
+    ) -> tuple[dict[str, Any], frozenset[str]]:
+        """The result as plain data, and the values of the pillar that are hidden in it."""
+        mask, pillar = Mask(bytes.fromhex(keys["values"])), plain(outcome.pillar)
         shown = shown_of(pillar, self.job["shown"])
         secrets = secrets_of(
             [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
         )
         secrets -= shown
-        describer = Describer(self.folders, inside, self.mask, secrets, shown, self.names)
+        describer = Describer(self.folders, self.job["inside"], mask, secrets, shown, self.names)
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
         words = spelled(secrets)
-        more = spelled((secrets | self._literals()) - shown) if outcome.errors else words
-        errors = [self._redacted(e, more if _quotes_pillar(e) else words) for e in outcome.errors]
+        more = spelled(secrets | stumbled(secrets) - shown) if outcome.errors else words
+        told = Mask(bytes.fromhex(keys["words"]))
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
-            "errors": errors,
-            "notes": [redact(note, words) for note in (*outcome.notes, *self._notes(tried))],
+            "errors": [self._redacted(error, more, told) for error in outcome.errors],
+            "notes": [hidden(n, words, told) for n in (*outcome.notes, *self._notes(tried))],
             "chunks": chunks,
-            "pillar": self.mask.pillar(pillar),
+            "pillar": mask.pillar(pillar),
             "states_matched": outcome.states_matched,
             "functions": sorted(HOST.custom),
-            "reads": self._reads(tracker, secrets),
-            "cpu": time.process_time() - begin,
-            "made": {
-                "modules": {n: p for n, p in memory.LOADED.items() if n not in known},
-                "patterns": memory.PATTERNS[patterns:],
-            },
         }
         if self.job.get("plain"):
             result["low"] = plain(outcome.chunks)
             result["plain_pillar"] = pillar
-        return result
+        return result, secrets
 
-    def _reads(self, tracker: Tracker, secrets: frozenset[str]) -> dict[str, Any]:
-        """What is in the tree or was looked for in it; nothing where the result must not be kept: that
-        names a value of the pillar, or a program may have read more.
-        """
-        reads = tracker.reads()
-        named = "\n".join([*reads.files, *(pattern for _, pattern in reads.globs), *reads.listings])
-        if HOST.untracked or any(
-            secret in named and secret not in self.names for secret in secrets
-        ):
-            return {"files": [], "globs": [], "listings": [], "ciphers": []}
-        return {
-            "files": list(reads.files),
-            "globs": [list(pair) for pair in reads.globs],
-            "listings": list(reads.listings),
-            "ciphers": sorted(HOST.ciphers),
-        }
-
-    def _literals(self) -> frozenset[str]:
-        """What may be values in the pillar's files; names of files of the tree are none."""
-        found: set[str] = set()
-        for folder, _, names in os.walk(self.folders["pillar"]):
-            for name in names:
-                with contextlib.suppress(OSError), open(f"{folder}/{name}", "rb") as file:
-                    found |= literals(file.read(1 << 20).decode("utf-8", "replace"))
-        return frozenset(
-            word
-            for word in found
-            if word not in self.names and word.replace(".", "/") not in self.names
-        )
+    def _may_keep(self, tracker: Tracker, secrets: frozenset[str]) -> bool:
+        """Whether no name of what was read is a value of the pillar, for whoever keeps the result has it."""
+        named = "\n".join(name for _, name in tracker.told)
+        return not any(secret in named and secret not in self.names for secret in secrets)
 
     def _notes(self, tried: list[str]) -> list[str]:
         notes = []
         if HOST.neutral:
             names = ", ".join(sorted(HOST.neutral))
             notes.append(f"answered neutrally, for want of recorded returns: {names}")
-        if closed := sum(name not in HOST.deciphered for name in HOST.ciphers):
+        if closed := sum(text is None for text in HOST.ciphers.values()):
             notes.append(
                 f"{closed} GPG values could not be deciphered with the keys in {self.job['gpg_keys']}"
                 if self.job["gpg_keys"]
@@ -219,11 +270,11 @@ class Shop:
             )
         return [*notes, *(f"code of the branch tried to {what}" for what in tried)]
 
-    def _redacted(self, error: str, words: frozenset[str]) -> str:
+    def _redacted(self, error: str, words: frozenset[str], mask: Mask) -> str:
         """`error` without values of the pillar; names of sls files of the tree stay."""
         parts = _SLS.split(error)
-        parts[::2] = [redact(text, words) for text in parts[::2]]
-        parts[1::2] = [n if self._is_sls(n) else redact(n, words) for n in parts[1::2]]
+        parts[::2] = [hidden(text, words, mask) for text in parts[::2]]
+        parts[1::2] = [n if self._is_sls(n) else hidden(n, words, mask) for n in parts[1::2]]
         return "".join(parts)
 
     def _is_sls(self, text: str) -> bool:
@@ -237,6 +288,14 @@ class Shop:
         return [*prefixes, *(p for p in sys.path if p.startswith("/"))]
 
 
+def _text_or_none(path: str) -> str | None:
+    """The text of a file, unless it is a large one."""
+    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+        text = file.read(templates.LARGEST + 1)
+        return text if len(text) <= templates.LARGEST else None
+    return None
+
+
 def _result(outcome: highstate.Outcome) -> str:
     if not outcome.errors:
         return "ok"
@@ -245,14 +304,7 @@ def _result(outcome: highstate.Outcome) -> str:
 
 def _opened() -> list[str]:
     """What this minion's encrypted values hold, also where they are no pillar."""
-    held = (HOST.deciphered.get(name, b"") for name in HOST.ciphers)
-    return [text.decode("utf-8", "replace") for text in held]
-
-
-def _quotes_pillar(error: str) -> bool:
-    """Whether it may tell of a pillar file that did not render, so of values that are in no pillar."""
-    told = ("pillar: Specified SLS", "pillar: Failed to load ext_pillar")  # these name no values
-    return error.startswith("pillar: ") and not error.startswith(told)
+    return [text.decode("utf-8", "replace") for text in HOST.ciphers.values() if text is not None]
 
 
 def _names(folders: Mapping[str, str], inside: Mapping[str, str]) -> Iterator[str]:

@@ -221,10 +221,12 @@ def _without_keys(gpg: Any) -> None:
 
 
 def _deciphered(cipher: Any, *_args: Any) -> Any:
-    """There are no keys in here, only what the messages in the tree's files hold; a message without
-    that stands for what it hides.
+    """There are no keys in here; the desk is asked what the message holds, which it knows if it stands in
+    the tree's files. A message without an answer stands for what it hides.
     """
-    text = cipher.decode("utf-8", "replace") if isinstance(cipher, bytes) else str(cipher)
-    name = ciphertext.name_of(text)
-    HOST.ciphers[name] = None
-    return HOST.deciphered.get(name, cipher)
+    message = cipher.decode("utf-8", "replace") if isinstance(cipher, bytes) else str(cipher)
+    name = ciphertext.name_of(message)
+    if name not in HOST.ciphers:
+        HOST.ciphers[name] = HOST.decipher(name)
+    text = HOST.ciphers[name]
+    return cipher if text is None else text

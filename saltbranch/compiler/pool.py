@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import json
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import topfile
+from saltbranch import scratch, topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys
+from saltbranch.compiler.desk import Desk, Work, derived
 from saltbranch.compiler.interpreter import Interpreter
-from saltbranch.compiler.model import Compiled, Minion, compiled_from_json, digest, failed
+from saltbranch.compiler.masking import Mask, is_hiding, unhidden
+from saltbranch.compiler.model import Compiled, Minion, digest, failed
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
@@ -93,10 +95,9 @@ class Spent:
     cpu: float = 0.0
     memory: float = 0.0
 
-    def add(self, line: bytes) -> None:
-        """Take in what a worker said of itself, its last line."""
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Take in what a worker said of itself last."""
         try:
-            data = json.loads(line)
             self.cpu += float(data["cpu"])
             self.memory = max(self.memory, float(data["memory"]))
         except (ValueError, KeyError, TypeError):
@@ -113,10 +114,19 @@ def compile_fleet(
     plain: bool = False,
     progress: Progress | None = None,
     spent: Spent | None = None,
+    beside: Sequence[Tree] = (),
 ) -> dict[str, Compiled]:
     """Every minion's result on `tree`, by minion id; the rest is as in `compile_each`."""
     results = compile_each(
-        frame, tree, minions, jobs=jobs, cache=cache, plain=plain, progress=progress, spent=spent
+        frame,
+        tree,
+        minions,
+        jobs=jobs,
+        cache=cache,
+        plain=plain,
+        progress=progress,
+        spent=spent,
+        beside=beside,
     )
     return {result.minion: result for result in results}
 
@@ -131,12 +141,15 @@ def compile_each(
     plain: bool = False,
     progress: Progress | None = None,
     spent: Spent | None = None,
+    beside: Sequence[Tree] = (),
 ) -> list[Compiled]:
     """The results on `tree` in the order of `minions`, of which several may have one id.
 
-    spent: added to. plain: with low chunks and pillar as Salt has them, secrets included.
+    spent: added to. plain: with low chunks and pillar as Salt has them, secrets included. beside: other
+    trees whose public words are public in here, too.
     Raises SandboxError, GitError.
     """
+    scratch.sweep()
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
     bases = [base_of(m, prints[m.saltenv]) for m in minions]
     kept = enumerate(None if plain else cache.get(base, tree) for base in bases)
@@ -146,15 +159,36 @@ def compile_each(
     rest = {n: m for n, m in enumerate(minions) if n not in done}
     if rest:
         with _scratch(frame, tree, {m.saltenv for m in rest.values()}) as folder:
-            key, texts = cache.key(), tree.deciphered
-            work = _Work(
-                frame, confinement.find(), folder, key, texts, plain, spent or Spent(), tell
-            )
-            for number, result in work.all(rest, jobs):
+            files = frozenset(path for path, (mode, _) in tree.entries.items() if mode[:3] == "100")
+            work = Work(files, tree.folders, cache.key(), tree.deciphered, frame.seconds)
+            share = _Share(frame, confinement.find(), folder, work, plain, spent or Spent(), tell)
+            for number, result in share.all(rest, jobs):
                 done[number] = result
                 if result.reads.files:
                     cache.put(bases[number], tree, result)
-    return [done[number] for number in range(len(minions))]
+    public = _Public((tree, *beside), derived(cache.key(), "words"))
+    return [public.shown(done[number]) for number in range(len(minions))]
+
+
+class _Public:
+    """Puts words that are public anyway back into what results tell (see `masking.hidden`)."""
+
+    def __init__(self, trees: Sequence[Tree], key: str) -> None:
+        self.trees, self.mask = trees, Mask(bytes.fromhex(key))
+        self.words: dict[str, str] | None = None
+
+    def shown(self, result: Compiled) -> Compiled:
+        if not is_hiding((*result.errors, *result.notes)):
+            return result
+        errors = tuple(unhidden(text, self._word) for text in result.errors)
+        notes = tuple(unhidden(text, self._word) for text in result.notes)
+        return dataclasses.replace(result, errors=errors, notes=notes)
+
+    def _word(self, name: str) -> str | None:
+        if self.words is None:
+            words = frozenset().union(*(tree.public_words for tree in self.trees))
+            self.words = {self.mask.digest(word): word for word in words}
+        return self.words.get(name)
 
 
 class _Progress:
@@ -183,11 +217,13 @@ def _shares(minions: Mapping[int, Minion], workers: int) -> list[list[int]]:
 @contextlib.contextmanager
 def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
     """A folder with the checked out tree and the generated top files, readable in the sandbox only."""
-    with tempfile.TemporaryDirectory(prefix="saltbranch-compile-") as folder:
+    with scratch.folder("saltbranch-scratch-compile-") as made:
+        folder = made.path
         umask = os.umask(0o022)
         try:
             os.makedirs(f"{folder}/tree")
-            tree.write(f"{folder}/tree")
+            with made.lent():  # git may go on when we are killed
+                tree.write(f"{folder}/tree")
             for saltenv in saltenvs:
                 text = topfile.render_top(saltenv, frame.groups)
                 for kind, inside in frame.dirs.items():
@@ -208,14 +244,13 @@ def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
 
 
 @dataclass(slots=True)
-class _Work:
+class _Share:
     """The shares of one run go through `compile`, several at a time; `forks`: minions at a time in each."""
 
     frame: Frame
     sandbox: Sandbox
     folder: str
-    key: str
-    texts: Mapping[str, bytes]
+    work: Work
     plain: bool
     spent: Spent
     tell: _Progress
@@ -223,8 +258,9 @@ class _Work:
 
     def all(self, minions: Mapping[int, Minion], jobs: int) -> Iterator[tuple[int, Compiled]]:
         """The result of each of `minions` under its number, `jobs` compiled at a time."""
-        shares = _shares(minions, -(-jobs // _FORKS))
-        self.forks = max(1, min(_FORKS, jobs // len(shares)))
+        most = _FORKS if self.sandbox.are_forks_apart else 1
+        shares = _shares(minions, -(-jobs // most))
+        self.forks = max(1, min(most, jobs // len(shares)))
         chosen = [[minions[n] for n in share] for share in shares]
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
             for share, results in zip(shares, pool.map(self.compile, chosen), strict=True):
@@ -235,48 +271,46 @@ class _Work:
 
         Which one it was at is only known where it was at one at a time.
         """
-        results: list[Compiled] = []
-        rest, forks = list(minions), self.forks
-        while rest:
-            found, complaint = self._worker(rest, forks)
-            results += found
-            rest = rest[len(found) :]
-            if not rest:
+        results: dict[int, Compiled] = {}
+        forks = self.forks
+        while rest := [n for n in range(len(minions)) if n not in results]:
+            desk, complaint = self._worker([minions[n] for n in rest], forks)
+            results.update((rest[n], result) for n, result in desk.results.items())
+            if len(desk.results) == len(rest):
                 break
-            if forks > 1:
+            if forks > 1 and desk.at_work:
                 forks = 1
                 continue
-            if not found and not complaint:
-                complaint = "the compiling process ended without a result"
-            results.append(failed(rest[0].id, complaint or "the compiling process was killed"))
-            rest = rest[1:]
-        return results
+            if desk.results and not desk.at_work:
+                continue  # it gave up by itself
+            number = rest[next(iter(desk.at_work), min({*range(len(rest))} - {*desk.results}))]
+            why = complaint or "the compiling process was killed"
+            results[number] = failed(minions[number].id, why)
+        return [results[n] for n in range(len(minions))]
 
-    def _worker(self, minions: list[Minion], forks: int) -> tuple[list[Compiled], str]:
-        frame, tree = self.frame, f"{self.folder}/tree"
-        with tempfile.TemporaryDirectory(prefix="worker-", dir=self.folder) as scratch:
-            where = confinement.folders(self.sandbox, scratch, tree, frame.dirs)
+    def _worker(self, minions: list[Minion], forks: int) -> tuple[Desk, str]:
+        frame, folder = self.frame, f"{self.folder}/tree"
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        desk = Desk(ours, minions, self.work, forks, self.tell)
+        with ours, tempfile.TemporaryDirectory(prefix="worker-", dir=self.folder) as own:
+            where = confinement.folders(self.sandbox, own, folder, frame.dirs)
             who = confinement.new_identity()
             served = frame.served_as(minions[0].saltenv)
-            argv = confinement.command(
-                self.sandbox, scratch, tree, frame.dirs, served, who, frame.python
-            )
-            self._write_job(scratch, where, minions, who, forks)
+            argv = confinement.command(self.sandbox, folder, frame.dirs, served, who, frame.python)
+            self._make_room(own, who)
+            job = json.dumps(self._job(where, minions[0].saltenv, forks), default=str).encode()
             limit = _START + len(minions) * (frame.seconds + 5)
-            told = [-1]  # the first line tells of no minion
-
-            def heard(data: bytes) -> None:
-                before, told[0] = told[0], told[0] + data.count(b"\n")
-                self.tell(min(told[0], len(minions)) - max(0, min(before, len(minions))))
-
-            done = confinement.run(self.sandbox, argv, who, limit, heard)
-        lines = done.out.splitlines()
+            with ThreadPoolExecutor(max_workers=1) as threads:
+                serving = threads.submit(desk.serve)
+                with theirs:
+                    done = confinement.run(self.sandbox, argv, who, limit, job, theirs.fileno())
+                serving.result()
         self.spent.workers += 1
-        if len(lines) == len(minions) + 2:
-            self.spent.add(lines[-1])
-        # Once it answers, what it says besides may be a branch's.
-        complaint = "" if lines else done.complaint[-400:].replace("\n", "; ")
-        return _results(lines[1:], minions), complaint
+        self.spent.add(desk.spent)
+        if desk.has_begun:
+            return desk, ""
+        complaint = done.complaint[-400:].replace("\n", "; ")
+        return desk, complaint or "the compiling process ended without a result"
 
     def _refused(self) -> list[str]:
         """Where the tree stands that is served, and where people write it down: without bubblewrap these
@@ -287,62 +321,35 @@ class _Work:
         served = [outside for _, outside, _ in self.frame.served]
         return ["/srv/salt", "/srv/pillar", *served, *map(os.path.realpath, served)]
 
-    def _write_job(
-        self,
-        scratch: str,
-        where: confinement.Folders,
-        minions: list[Minion],
-        who: confinement.Identity,
-        forks: int,
-    ) -> None:
-        job = {
+    def _job(self, where: confinement.Folders, saltenv: str, forks: int) -> dict[str, Any]:
+        """What a worker and all its forks may know."""
+        frame = self.frame
+        return {
             "folders": dataclasses.asdict(where),
-            "inside": self.frame.dirs,
-            "mapped": self.frame.served_as(minions[0].saltenv),
+            "writable": confinement.writable(self.sandbox, where),
+            "kept": confinement.below_writable(
+                self.sandbox, frame.served_as(saltenv), frame.python
+            ),
+            "inside": frame.dirs,
+            "saltenv": saltenv,
+            "mapped": frame.served_as(saltenv),
             "refused": self._refused(),
-            "master": dict(self.frame.master),
-            "key": self.key,
-            "gpg_keys": self.frame.keys.folder,
-            "deciphered": {n: base64.b64encode(t).decode() for n, t in self.texts.items()},
-            "seconds": self.frame.seconds,
-            "memory": self.frame.memory,
+            "master": dict(frame.master),
+            "gpg_keys": frame.keys.folder,
+            "seconds": frame.seconds,
+            "memory": frame.memory,
             "processes": 32,
             "plain": self.plain,
-            "shown": list(self.frame.shown),
+            "shown": list(frame.shown),
             "jobs": forks,
-            "minions": [minion.as_job() for minion in minions],
+            "apart": self.sandbox.are_forks_apart,
         }
-        mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with open(os.open(f"{scratch}/job", mode, 0o600), "w", encoding="utf-8") as file:
-            json.dump(job, file, default=str)
-        os.mkdir(f"{scratch}/cache", 0o700)
+
+    def _make_room(self, folder: str, who: confinement.Identity) -> None:
+        """The folder that Salt writes to where there is no bubblewrap."""
+        os.mkdir(f"{folder}/cache", 0o700)
         if confinement.is_root():
             # Every worker of a run has its group, and each is a user of its own.
-            os.chown(scratch, -1, who.gid)
-            os.chmod(scratch, 0o710)
-            os.chown(f"{scratch}/job", who.uid, who.gid)
-            os.chown(f"{scratch}/cache", who.uid, who.gid)
-
-
-def _results(lines: Sequence[bytes], minions: Sequence[Minion]) -> list[Compiled]:
-    """The results in the order of `minions`, as far as they came; none of it is believed blindly."""
-    found: list[Compiled] = []
-    for minion, line in zip(minions, lines, strict=False):
-        try:
-            result = _broken_or_none(line) or compiled_from_json(line)
-        except (ValueError, RecursionError):
-            break
-        if result.minion != minion.id:
-            break
-        found.append(result)
-    return found
-
-
-def _broken_or_none(line: bytes) -> Compiled | None:
-    """What the worker says of a minion whose fork gave no result."""
-    if b'"broken"' not in line[:1000]:
-        return None
-    data = json.loads(line)
-    if not isinstance(data, dict) or "broken" not in data:
-        return None
-    return failed(str(data.get("minion")), str(data["broken"]))
+            os.chown(folder, -1, who.gid)
+            os.chmod(folder, 0o710)
+            os.chown(f"{folder}/cache", who.uid, who.gid)

@@ -13,7 +13,7 @@ import itertools
 import os
 import pwd
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,7 @@ Kind = Literal["bubblewrap", "user"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HOME = "/opt/saltbranch"
+_CACHE = "/var/cache/salt/minion"
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -45,10 +46,14 @@ class SandboxError(SaltbranchError):
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """How compiling processes are confined. warning: what is missing, None when nothing is."""
+    """How compiling processes are confined. warning: what is missing, None when nothing is.
+
+    are_forks_apart: several forks of a worker can be at work at a time, see `launch.enter`.
+    """
 
     kind: Kind
     warning: str | None = None
+    are_forks_apart: bool = False
 
 
 INSTALL = "install bubblewrap: apt-get install bubblewrap, or dnf install bubblewrap"
@@ -62,7 +67,6 @@ class Folders:
     pillar: str
     tops: str
     cache: str
-    job: str
 
 
 @functools.cache
@@ -70,7 +74,7 @@ def find() -> Sandbox:
     """The best sandbox that works here. Raises SandboxError when there is none."""
     why = _trouble()
     if why is None:
-        return Sandbox("bubblewrap")
+        return Sandbox("bubblewrap", None, _are_forks_apart(Sandbox("bubblewrap")))
     if not is_root():
         raise SandboxError(
             f"cannot compile: {why}, and only root can run code of the branches as another user instead",
@@ -85,7 +89,13 @@ def find() -> Sandbox:
             f"cannot compile: {why}, and another user cannot run {own().executable}: {problem}",
             hint=INSTALL,
         )
-    return Sandbox("user", warning)
+    return Sandbox("user", warning, _are_forks_apart(Sandbox("user")))
+
+
+def _are_forks_apart(sandbox: Sandbox) -> bool:
+    code = "sys.exit(not launch.are_forks_apart())"
+    argv = _argv(sandbox, code, [], new_identity(), None)
+    return proc.run(argv, _ENVIRONMENT, timeout=60).code == 0
 
 
 def _trouble() -> str | None:
@@ -118,7 +128,7 @@ def check_other(python: Interpreter) -> None:
 
 def _problem(sandbox: Sandbox, python: Interpreter | None = None) -> str | None:
     """Why nothing can be run in `sandbox`, in the last words of what was tried."""
-    argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], [], new_identity(), python)
+    argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], new_identity(), python)
     done = proc.run(argv, _ENVIRONMENT, timeout=60)
     if done.code == 0:
         return None
@@ -128,16 +138,28 @@ def _problem(sandbox: Sandbox, python: Interpreter | None = None) -> str | None:
 def folders(sandbox: Sandbox, scratch: str, tree: str, dirs: Mapping[str, str]) -> Folders:
     """The folders of a run. scratch: of this worker; tree: the checked out files."""
     if sandbox.kind == "bubblewrap":
-        return Folders(
-            "/srv/salt", "/srv/pillar", "/srv/.tops", "/var/cache/salt/minion", "/srv/.job"
-        )
+        return Folders("/srv/salt", "/srv/pillar", "/srv/.tops", _CACHE)
     return Folders(
         f"{tree}/{dirs['states']}",
         f"{tree}/{dirs['pillar']}",
         f"{os.path.dirname(tree)}/tops",
         f"{scratch}/cache",
-        f"{scratch}/job",
     )
+
+
+def writable(sandbox: Sandbox, where: Folders) -> list[str]:
+    """The folders that a fork may write to."""
+    return [where.cache, "/tmp"] if sandbox.kind == "bubblewrap" else [where.cache]
+
+
+def below_writable(
+    sandbox: Sandbox, mapped: Sequence[tuple[str, str]], python: Interpreter | None
+) -> list[str]:
+    """What is mounted inside of the folders that a fork may write to: a Python below /tmp, for one."""
+    if sandbox.kind != "bubblewrap":
+        return []
+    mounted = [*(python or own()).folders, *(outside for outside, _ in mapped)]
+    return sorted(path for path in mounted if path.startswith(("/tmp/", f"{_CACHE}/")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,44 +172,37 @@ class Identity:
 
 def command(
     sandbox: Sandbox,
-    scratch: str,
     tree: str,
     dirs: Mapping[str, str],
     mapped: Sequence[tuple[str, str]],
     identity: Identity,
     python: Interpreter | None = None,
 ) -> list[str]:
-    """The command that runs the worker on the job in ``scratch/job``.
+    """The command that runs a worker; its job goes to its stdin.
 
     mapped: folders that the master serves, each with the folder inside the tree that stands for it.
     python: another one than our own.
     """
-    where = folders(sandbox, scratch, tree, dirs)
     binds = [
         (f"{tree}/{dirs['states']}", "/srv/salt"),
         (f"{tree}/{dirs['pillar']}", "/srv/pillar"),
         (f"{os.path.dirname(tree)}/tops", "/srv/.tops"),
-        (f"{scratch}/job", "/srv/.job"),
         *((f"{tree}/{inside}", outside) for outside, inside in mapped),
     ]
     code = "from saltbranch.compiler import worker; worker.main()"
-    return _argv(sandbox, code, [where.job], binds, identity, python)
+    return _argv(sandbox, code, binds, identity, python)
 
 
 def run(
-    sandbox: Sandbox,
-    argv: list[str],
-    who: Identity,
-    timeout: float,
-    heard: Callable[[bytes], None] | None = None,
+    sandbox: Sandbox, argv: list[str], who: Identity, timeout: float, job: bytes, control: int
 ) -> proc.Finished:
     """Run a command of `command` to its end, at most `timeout` seconds; nothing of `who` goes on.
 
-    heard: called with each piece of its stdout.
+    job: its stdin. control: the descriptor that it gets as `worker.CONTROL`.
     """
     environment = {**_ENVIRONMENT, "SALTBRANCH_ALONE": "1"}
     try:
-        return proc.run(argv, environment, timeout=timeout, heard=heard)
+        return proc.run(argv, environment, timeout=timeout, stdin=job, third=control)
     finally:
         if sandbox.kind == "user":
             _end_all(who)
@@ -202,7 +217,6 @@ def _end_all(who: Identity) -> None:
 def _argv(
     sandbox: Sandbox,
     code: str,
-    arguments: list[str],
     binds: Sequence[tuple[str, str]],
     identity: Identity,
     python: Interpreter | None,
@@ -216,7 +230,7 @@ def _argv(
         f" from saltbranch.compiler import launch; launch.drop({who}); {code}"
     )
     # -I: nothing of the environment, nothing from the current folder.
-    inner = [python.executable, "-I", "-B", "-c", boot, home, *arguments]
+    inner = [python.executable, "-I", "-B", "-c", boot, home]
     return [*_bubblewrap(binds, python), "--", *inner] if confined else inner
 
 
@@ -247,7 +261,8 @@ def _running_users() -> set[int]:
 def _bubblewrap(binds: Sequence[tuple[str, str]], python: Interpreter) -> list[str]:
     program = shutil.which("bwrap") or "bwrap"
     argv = [
-        program, *_namespaces(), "--die-with-parent", "--new-session", "--hostname", "minion",
+        # The worker is the first process in there: bubblewrap's own could be looked into by forks.
+        program, *_namespaces(), "--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "minion",
         "--dir", "/run",
         "--proc", "/proc", "--dev", "/dev",
         "--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", "/tmp",
@@ -257,10 +272,9 @@ def _bubblewrap(binds: Sequence[tuple[str, str]], python: Interpreter) -> list[s
     for name in ("/etc/ld.so.cache", "/etc/localtime"):
         if os.path.exists(name):
             mounts.append((os.path.realpath(name), name))
-    cache = "/var/cache/salt/minion"
-    for parent in _parents([cache, *(target for _, target in mounts)]):
+    for parent in _parents([_CACHE, *(target for _, target in mounts)]):
         argv += ["--dir", parent]  # those that bubblewrap makes by itself only root can enter
-    argv += ["--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", cache]
+    argv += ["--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", _CACHE]
     for name in ("lib", "lib64", "bin", "sbin"):
         if os.path.islink(f"/{name}"):
             argv += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]

@@ -1,19 +1,19 @@
-"""Notes inside the sandbox which files of the tree were read or looked for, and what was tried.
+"""Tells from inside the sandbox which files of the tree are read or looked for, and notes what was tried.
 
-Python tells of every open() and scandir() by audit events (PEP 578); a file that is only looked for
-shows as os.stat(), which has no event and is replaced. Neither is a wall: the sandbox is.
+Python tells of every open() and scandir() by audit events (PEP 578) before it does it; a file that is only
+looked for shows as os.stat(), which has no event and is replaced. Code of a branch can get round both. But it
+has to be read first, and that was told by then to somebody who forgets nothing (`Wire`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-
-from saltbranch.compiler.model import Reads
 
 # What no template has a need for; saying so tells a reviewer where to look.
 _TRIED = {
@@ -32,22 +32,57 @@ _TRIED = {
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 
+class Wire:
+    """A fork's two sockets to the `desk`: `trace` for what it reads, `line` for all else."""
+
+    def __init__(self, line: socket.socket, trace: socket.socket) -> None:
+        self.line, self.trace = line, trace
+        trace.settimeout(0)
+
+    def tell(self, kind: str, name: str) -> None:
+        """Tell that `name` is about to be read; see `desk.reads_of`."""
+        data = b"%s%s\0" % (kind.encode(), os.fsencode(name))
+        try:
+            sent = self.trace.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self.line.sendall(b"\n")  # the desk makes room when it hears this
+            self.trace.settimeout(None)
+            self.trace.sendall(data[sent:])
+            self.trace.settimeout(0)
+
+    def decipher(self, name: str) -> bytes | None:
+        """What the PGP message of that name holds; None without a key for it."""
+        self.line.sendall(f"?{name}\n".encode())
+        reply = bytearray()
+        while not reply.endswith(b"\n"):
+            data = self.line.recv(1 << 16)
+            if not data:
+                return None
+            reply += data
+        return bytes.fromhex(reply[1:-1].decode()) if reply[:1] == b"+" else None
+
+
 class Tracker:
     """What one compile reads. roots: folder of the sandbox to path inside the repository."""
 
     def __init__(
-        self, roots: dict[str, str], harmless: Sequence[str], refused: Sequence[str] = ()
+        self,
+        roots: dict[str, str],
+        harmless: Sequence[str],
+        refused: Sequence[str],
+        tell: Callable[[str, str], None],
     ) -> None:
         """Take the folders to look at. harmless: where opening a file means nothing. refused: other trees
-        that would be taken for the one that is compiled; there is nothing in them.
+        that would be taken for the one that is compiled; there is nothing in them. tell: see `Wire`.
         """
+        self._tell = tell
         self._refused = tuple(refused)
         self._roots = sorted(roots.items(), key=lambda pair: -len(pair[0]))
         self._harmless = tuple(harmless)
         self._known: dict[str, str | None] = {}
-        self._files: set[str] = set()
-        self._globs: set[tuple[str, str]] = set()
-        self._listings: set[str] = set()
+        self.told: dict[tuple[str, str], None] = {}
         self.tried: dict[str, None] = {}
         self._paused = 0
         self.active = False
@@ -85,24 +120,21 @@ class Tracker:
 
     def pattern(self, kind: str, pattern: str) -> None:
         """`pattern` was matched with the names of all sls files below the folder `kind`."""
-        self._globs.add((kind, pattern))
+        self._tells("g", f"{kind}\1{pattern}")
 
     def listing(self, kind: str) -> None:
         """The names of all files below the folder `kind` were looked at."""
-        self._listings.add(kind)
+        self._tells("l", kind)
 
     def try_(self, what: str) -> None:
         """Note that the branch's code tried `what`."""
         if len(self.tried) < 50:
             self.tried[what] = None
 
-    def reads(self) -> Reads:
-        """All of it so far."""
-        return Reads(
-            tuple(sorted(self._files)),
-            tuple(sorted(self._globs)),
-            tuple(sorted(self._listings)),
-        )
+    def _tells(self, kind: str, name: str) -> None:
+        if (kind, name) not in self.told:
+            self._tell(kind, name)
+            self.told[kind, name] = None
 
     def _is_refused(self, path: Any) -> bool:
         name = _absolute(path)
@@ -119,7 +151,7 @@ class Tracker:
                 errno.ENOENT, "not the compiled tree (bubblewrap is missing)", name
             )
 
-    def _inside(self, path: Any) -> str | None:
+    def inside(self, path: Any) -> str | None:
         """The path inside the repository; None when it is elsewhere."""
         if isinstance(path, str) and path in self._known:
             return self._known[path]
@@ -136,8 +168,8 @@ class Tracker:
         return found
 
     def _looked_for(self, path: Any) -> None:
-        if self.active and not self._paused and (inside := self._inside(path)) is not None:
-            self._files.add(inside)
+        if self.active and not self._paused and (inside := self.inside(path)) is not None:
+            self._tells("f", inside)
 
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
         if args and event in ("open", "os.listdir", "os.scandir", "os.chdir"):
@@ -147,16 +179,16 @@ class Tracker:
         if event == "open":
             self._opened(args)
         elif event in ("os.listdir", "os.scandir"):
-            if args and (inside := self._inside(args[0])) is not None:
-                self._listings.add(inside)
+            if args and (inside := self.inside(args[0])) is not None:
+                self._tells("l", inside)
         elif event in _TRIED:
             self.try_(_TRIED[event])
 
     def _opened(self, args: tuple[Any, ...]) -> None:
         path, flags = args[0], args[2] if len(args) > 2 else 0
-        inside = self._inside(path)
+        inside = self.inside(path)
         if inside is not None:
-            self._files.add(inside)
+            self._tells("f", inside)
             if isinstance(flags, int) and flags & _WRITING:
                 self.try_(f"write {inside}")
             return

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from saltbranch.compiler import ciphertext
 from saltbranch.compiler.deciphering import Keys
+from saltbranch.compiler.masking import words_of
 from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import Git, failed
 
@@ -74,6 +75,26 @@ class Tree:
         # The names of blobs in between part one file from the next.
         text = self.git.out("cat-file", "--batch", stdin="\n".join(blobs).encode())
         return set(ciphertext.messages(text))
+
+    @functools.cached_property
+    def public_words(self) -> frozenset[str]:
+        """The words that stand in its states, and in the names of all its files: nobody has to hide them.
+
+        What stands in the pillar only is not among them.
+        """
+        states, pillar = self.folders
+        prefixes = (f"{states}/", f"{pillar}/")
+        oids = {
+            oid
+            for path, (mode, oid) in self.entries.items()
+            if path.startswith(prefixes[0])
+            and mode[:3] == "100"
+            and (states.startswith(prefixes[1]) or not path.startswith(prefixes[1]))
+        }
+        text = "\n".join(self.entries)
+        if oids:
+            text += self.git.out("cat-file", "--batch", stdin="\n".join(sorted(oids)).encode())
+        return frozenset(words_of(text))
 
     def content(self, path: str) -> str | None:
         """What is at `path`, as a token that changes when it does; None when there is nothing."""

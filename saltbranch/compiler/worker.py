@@ -1,53 +1,55 @@
-"""The process in the sandbox: loads Salt once, then forks for every minion of its share, some at a time.
+"""The process in the sandbox: loads Salt once, then forks for every minion that it is handed, some at a time.
 
 A fork starts from a Salt that has compiled nothing yet, so nothing of one minion can reach another,
-and what a branch's code does to the process ends with it. What forks may hand on is what is the same
-for all: see `memory`.
+and what a branch's code does to the process ends with it. This process knows no minion: what a fork is to
+compile it reads itself, and it answers to the `desk` outside. So nothing of others can be found in it.
 """
 
 from __future__ import annotations
 
+import array
+import contextlib
 import gc
 import json
 import os
 import resource
 import select
+import shutil
 import signal
+import socket
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from saltbranch.compiler import launch
+
 _MIB = 1 << 20
-_answer = -1
-_LARGEST = 64 * _MIB
-"""Bytes of result that one minion may have."""
-_LATE = 5
-"""So many minions in a row that do not end in time: neither will the others, and a run has to end."""
+CONTROL = 3
+"""The descriptor of the socket to the desk."""
 
 
 def main() -> None:
-    """Compile the minions of the job in the file that the first argument names, onto stdout."""
-    global _answer
-    answer = _answer = os.dup(1)
-    os.dup2(2, 1)  # whatever else writes to stdout must not get into the answer
-    with open(sys.argv[1], encoding="utf-8") as file:
-        job = json.load(file)
-    # A result of an earlier fork may not be forged by a later one: only this process can write it.
-    with os.fdopen(answer, "w", encoding="utf-8") as out:
-        _have_a_name()
-        from saltbranch.compiler import onefork
+    """Compile what comes through the socket `CONTROL`; how, stands on stdin."""
+    job = json.load(sys.stdin)
+    is_apart = job["apart"] and launch.enter()
+    launch.conceal()
+    control = socket.socket(fileno=CONTROL)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(2, 1)  # an error while loading is for the user
+    _have_a_name()
+    from saltbranch.compiler import onefork
 
-        shop = onefork.Shop(job)
-        _say(out, {"salt": shop.salt_version})
-        gc.collect()
-        gc.freeze()
-        crew = _Crew(shop, job)
-        for result in crew.results():
-            _say(out, result)
-        _say(out, _spent())
+    shop = onefork.Shop(job)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)  # what a branch's code prints is for nobody
+    _say(control, {"salt": shop.salt_version})
+    gc.collect()
+    gc.freeze()
+    _Crew(shop, job, control, is_apart=is_apart).work()
+    _say(control, _spent())
 
 
 def _have_a_name() -> None:
@@ -75,175 +77,141 @@ def _spent() -> dict[str, float]:
     return {"cpu": round(cpu, 2), "memory": max(own.ru_maxrss, forks.ru_maxrss) / 1024}
 
 
-def _say(out: Any, data: Mapping[str, Any]) -> None:
-    out.write(json.dumps(data))
-    out.write("\n")
-    out.flush()
+def _say(control: socket.socket, data: Mapping[str, Any]) -> None:
+    control.send(json.dumps(data).encode())
 
 
 @dataclass(slots=True)
 class _Fork:
-    """A minion that is being compiled. read: where its result comes from; deadline: monotonic.
+    """A minion that is being compiled. watch: readable once it has ended; deadline: monotonic.
 
     has_company: another one was at work meanwhile; is_troubled: and something was wrong with that one.
     """
 
     number: int
-    minion: Mapping[str, Any]
     pid: int
-    read: int
+    watch: int
     deadline: float
-    chunks: list[bytes] = field(default_factory=list)
-    size: int = 0
     has_company: bool = False
     is_troubled: bool = False
 
-    def take(self) -> bool:
-        """Read what has come; False at the end, or when it is too much."""
-        data = os.read(self.read, _MIB)
-        self.chunks.append(data)
-        self.size += len(data)
-        return bool(data) and self.size <= _LARGEST
-
 
 class _Crew:
-    """The forks that are at work.
+    """The forks that are at work."""
 
-    One that ends without a result may be another one's victim: it is tried once more, by itself.
-    """
-
-    def __init__(self, shop: Any, job: Mapping[str, Any]) -> None:
-        self.shop = shop
-        self.job = job
-        self.limit = int(job["jobs"])
-        self.waiting = deque(enumerate(job["minions"]))
-        self.again: deque[tuple[int, Mapping[str, Any]]] = deque()
+    def __init__(
+        self, shop: Any, job: Mapping[str, Any], control: socket.socket, *, is_apart: bool
+    ) -> None:
+        """is_apart: forks can have folders of their own; if not, there is one fork at a time."""
+        self.shop, self.job, self.control = shop, job, control
+        self.is_apart = is_apart
+        self.limit = int(job["jobs"]) if is_apart else 1
         self.active: list[_Fork] = []
         self.is_dirty = False  # something is left that a fork started
-        self.late = 0  # minions in a row whose time was up
+        self.forked = 0
+        self.is_over = False
 
-    def results(self) -> Iterator[dict[str, Any]]:
-        """The results in the order of the minions."""
-        done: dict[int, dict[str, Any]] = {}
-        told = 0
-        while self.waiting or self.active or self.again:
-            done.update(self._started())
-            done.update(self._finished())
-            while told in done:
-                result = done.pop(told)
-                if made := result.pop("made", None):
-                    self.shop.learn(made)
-                if not told % 8:
-                    gc.freeze()
-                yield result
-                told += 1
+    def work(self) -> None:
+        """Until nothing more comes."""
+        while self.active or not self.is_over:
+            if self.is_dirty and not self.active:
+                _sweep()
+                self.is_dirty = False
+            has_room = not self.is_over and not self.is_dirty and len(self.active) < self.limit
+            limit = min((f.deadline for f in self.active), default=None)
+            wait = None if limit is None else max(0.0, limit - time.monotonic())
+            asked: list[Any] = [f.watch for f in self.active]
+            asked += [self.control] if has_room else []
+            ready, _, _ = select.select(asked, [], [], wait)
+            for fork in [*self.active]:
+                timed_out = fork.deadline <= time.monotonic()
+                if fork.watch in ready or timed_out:
+                    self._ended(fork, timed_out=timed_out and fork.watch not in ready)
+            if self.control in ready:
+                self._take()
 
-    def _started(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Start as many as may work at a time; the results of those that are not started."""
-        if self.is_dirty and not self.active:
-            _sweep()
-            self.is_dirty = False
-        if not self.waiting and not self.active:
-            self.waiting, self.again, self.limit = self.again, self.waiting, 1
-        while self.waiting and not self.is_dirty and len(self.active) < self.limit:
-            number, minion = self.waiting.popleft()
-            if self.late >= _LATE:
-                why = (
-                    f"not tried: {_LATE} minions before it did not end in {self.job['seconds']:g} s"
-                )
-                yield number, _failure(minion, why)
-                continue
-            try:
-                self.active.append(self._fork(number, minion))
-            except OSError as err:  # too many processes: those of a fork at work, perhaps
-                if not self.active:
-                    yield number, _failure(minion, f"compiling cannot be started: {err.strerror}")
-                    continue
-                self.waiting.appendleft((number, minion))
-                self.is_dirty = True
+    def _take(self) -> None:
+        """What the desk says next."""
+        size = array.array("i").itemsize
+        data, rights, _, _ = self.control.recvmsg(_MIB, socket.CMSG_SPACE(3 * size))
+        fds = array.array("i")
+        for _, _, raw in rights:
+            fds.frombytes(raw[: len(raw) - len(raw) % size])
+        if not data:
+            self.is_over = True
+            return
+        said = json.loads(data)
+        if "learn" in said:
+            self.shop.learn(said["learn"], said["items"])
+            return
+        try:
+            self._fork(said["number"], fds)
+        except OSError as err:  # too many processes: those of a fork at work, perhaps
+            why = f"compiling cannot be started: {err.strerror}"
+            self._report(said["number"], why, again=bool(self.active), late=False)
+            self.is_dirty = True
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _fork(self, number: int, fds: array.array[int]) -> None:
+        if not self.is_apart and not _is_emptied(self.shop.writable, self.job["kept"]):
+            self._report(number, "its folders cannot be emptied", again=True, late=False)
+            os._exit(1)  # the next worker has new ones
+        if not self.forked % 8:
+            gc.freeze()
+        pid = os.fork()
+        if pid == 0:
+            self.control.close()  # so that no answer can be forged: nothing of a branch has run yet
+            for other in self.active:
+                os.close(other.watch)
+            _compile(self.shop, self.job, *fds, is_apart=self.is_apart)
+        self.forked += 1
+        end = time.monotonic() + self.job["seconds"]
+        self.active.append(_Fork(number, pid, os.pidfd_open(pid), end))
         for fork in self.active:
             fork.has_company = fork.has_company or len(self.active) > 1
 
-    def _fork(self, number: int, minion: Mapping[str, Any]) -> _Fork:
-        read, write = os.pipe()
-        try:
-            pid = os.fork()
-        except OSError:
-            os.close(read)
-            os.close(write)
-            raise
-        if pid == 0:
-            for fd in (read, _answer, *(other.read for other in self.active)):
-                os.close(fd)
-            _compile(self.shop, minion, self.job, write)
-        os.close(write)
-        return _Fork(number, minion, pid, read, time.monotonic() + self.job["seconds"])
-
-    def _finished(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Wait until something comes or a time is up; the results of those that ended."""
-        if not self.active:
-            return
-        limit = min(fork.deadline for fork in self.active) - time.monotonic()
-        ready, _, _ = select.select([f.read for f in self.active], [], [], max(0.0, limit))
-        for fork in [*self.active]:
-            timed_out = fork.deadline <= time.monotonic()
-            if (fork.read in ready and not fork.take()) or timed_out:
-                result = self._result(fork, timed_out=timed_out)
-                if result is not None:
-                    yield fork.number, result
-
-    def _result(self, fork: _Fork, *, timed_out: bool) -> dict[str, Any] | None:
-        """What came of it; None when it is to be tried once more."""
+    def _ended(self, fork: _Fork, *, timed_out: bool) -> None:
         self.active.remove(fork)
-        os.close(fork.read)
+        os.close(fork.watch)
         _end(fork.pid)
-        status = os.waitpid(fork.pid, 0)[1]
+        code = os.waitstatus_to_exitcode(os.waitpid(fork.pid, 0)[1])
         self.is_dirty = self.is_dirty or _has_strays({f.pid for f in self.active})
-        result = _parsed(fork)
-        if result is not None and not self.is_dirty:
-            self.late = 0
-            return result
-        for other in self.active:
-            other.is_troubled = True
-        if result is not None:
-            return result
-        if (fork.has_company and not timed_out) or fork.is_troubled:
-            self.again.append((fork.number, fork.minion))
-            return None
-        self.late = self.late + 1 if timed_out else 0
-        seconds = f"{self.job['seconds']:g} s"
-        why = f"compiling was stopped: no end after {seconds}" if timed_out else ""
-        return _failure(fork.minion, why or _why(status, self.job))
+        if self.is_dirty or timed_out or code != 0:
+            for other in self.active:
+                other.is_troubled = True
+        why = f"compiling was stopped: no end after {self.job['seconds']:g} s"
+        again = fork.has_company or fork.is_troubled
+        self._report(
+            fork.number, why if timed_out else _why(code, self.job), again=again, late=timed_out
+        )
+
+    def _report(self, number: int, why: str, *, again: bool, late: bool) -> None:
+        """why: what is wrong when there is no result. again: somebody else may be at fault."""
+        _say(self.control, {"number": number, "why": why, "again": again, "late": late})
 
 
-def _parsed(fork: _Fork) -> dict[str, Any] | None:
-    """The result as it came; None without one."""
-    if fork.size > _LARGEST:
-        return _failure(fork.minion, "compiling was stopped: its result is too large")
-    try:
-        result = json.loads(b"".join(fork.chunks))
-        name = result.get("minion")
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    if name != fork.minion["id"]:
-        return _failure(fork.minion, "the result is another minion's")
-    return dict(result)
-
-
-def _compile(shop: Any, minion: Mapping[str, Any], job: Mapping[str, Any], write: int) -> NoReturn:
-    """What a fork does: write the result to the pipe `write`, and end."""
+def _compile(
+    shop: Any, job: Mapping[str, Any], minion: int, answer: int, trace: int, *, is_apart: bool
+) -> NoReturn:
+    """What a fork does: read its minion from the descriptor `minion`, answer, and end."""
     code = 1
     try:
-        _hush()
         _limit(job)
+        if is_apart:
+            launch.own_folders(shop.writable, job["kept"])
+        else:
+            launch.renounce()
+        with os.fdopen(minion, "rb") as file:
+            own = json.load(file)
+        line = socket.socket(fileno=answer)
         try:
-            result = shop.compile(minion)
+            shop.compile(own["minion"], own["keys"], line, socket.socket(fileno=trace))
         except MemoryError:
             raise
         except Exception as err:  # its text may hold anything, a secret too
-            result = _failure(minion, f"compiling ended with {type(err).__name__}")
-        with os.fdopen(write, "wb") as pipe:
-            pipe.write(json.dumps(result).encode())
+            line.sendall(f"b compiling ended with {type(err).__name__}\n".encode())
         code = 0
     except MemoryError:
         code = 3
@@ -251,24 +219,12 @@ def _compile(shop: Any, minion: Mapping[str, Any], job: Mapping[str, Any], write
         os._exit(code)
 
 
-def _hush() -> None:
-    """What a branch's code prints is for nobody."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-
-
-def _why(status: int, job: Mapping[str, Any]) -> str:
-    code = os.waitstatus_to_exitcode(status)
+def _why(code: int, job: Mapping[str, Any]) -> str:
     if code in (3, -signal.SIGSEGV, -signal.SIGABRT):
         return f"compiling was stopped: it needs more than {job['memory']} MiB of memory"
     if code == -signal.SIGXCPU:
         return f"compiling was stopped: more than {job['seconds']:g} s of CPU time"
     return f"compiling ended without a result ({'signal' if code < 0 else 'exit'} {abs(code)})"
-
-
-def _failure(minion: Mapping[str, Any], error: str) -> dict[str, Any]:
-    return {"minion": minion["id"], "broken": error}
 
 
 def _limit(job: Mapping[str, Any]) -> None:
@@ -284,6 +240,7 @@ def _limit(job: Mapping[str, Any]) -> None:
         soft, hard = resource.getrlimit(what)
         limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(what, (limit, limit))
+    launch.end_with_parent()
     os.setsid()
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
 
@@ -294,6 +251,34 @@ def _end(pid: int) -> None:
             kill(pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
+
+
+def _is_emptied(folders: list[str], kept: list[str]) -> bool:
+    """Remove whatever the last fork left where the next one writes, though it may have made that hard; all
+    but the mounted folders `kept`.
+    """
+    try:
+        for folder in folders:
+            _make_passable(folder)
+            for name in os.listdir(folder):
+                path = f"{folder}/{name}"
+                if any(f"{inner}/".startswith(f"{path}/") for inner in kept):
+                    continue
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
+    except (OSError, RecursionError):
+        return False
+    return True
+
+
+def _make_passable(folder: str) -> None:
+    for inner, folders, _ in os.walk(folder):
+        for path in (inner, *(f"{inner}/{name}" for name in folders)):
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
 
 
 def _has_strays(known: set[int]) -> bool:

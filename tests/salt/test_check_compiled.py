@@ -116,7 +116,7 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
     ),
     "pillar-error": (
         {"pillar/app.sls": "name: {{ nix.x }}\n"},
-        {("pillar/app.sls", 1, "compile", "test-web1: Jinja variable 'nix' is undefined"),
+        {("pillar/app.sls", 1, "compile", "test-web1: Jinja: something is undefined"),
          ("salt/app.sls", 3, "compile", "test-web1: Jinja variable 'salt.utils.optsdict.DictProxy"
           " object' has no attribute 'name'")},
     ),
@@ -128,7 +128,7 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
     "pillar-top": (
         {"pillar/top.sls": "base:\n  {{ nix.x }}: [app]\n", "salt/app.sls": "a: {test.nop: []}\n"},
         {("pillar/top.sls", 2, "compile",
-          "test-web1: the pillar top file does not render: Jinja variable 'nix' is undefined")},
+          "test-web1: the pillar top file does not render: Jinja: something is undefined")},
     ),
     "unmatched": (
         {"salt/top.sls": "base:\n  'other':\n    - app\n"},

@@ -167,7 +167,7 @@ def test_no_agent_and_no_folder_is_left(keyring: Keyring) -> None:
     assert list(found.values()) == [b"once"]
     keyring.stop()
     agents = subprocess.run(["pgrep", "-af", "gpg-agent"], capture_output=True, text=True)
-    own = f"sb-gpg-{os.getpid()}-"
+    own = f"sb-keys-{os.getpid()}-"
     assert own not in agents.stdout
     assert not [name for name in os.listdir("/tmp") if name.startswith(own)]
     assert "S.gpg-agent" not in keyring.names()

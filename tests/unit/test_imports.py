@@ -33,6 +33,7 @@ RESERVED = {
         "compiler.external",
         "compiler.onefork",
         "compiler.patches",
+        "compiler.templates",
         "ext.",
         "demo.",
     ),  # fmt: skip
@@ -58,8 +59,8 @@ LAYERS = (
 PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "errors", "locate", "config",
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
-        "lowdiff", "compiler.model", "compiler.masking", "compiler.neutral", "compiler.ciphertext",
-        "fleetgates")  # fmt: skip
+        "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
+        "compiler.ciphertext", "fleetgates")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},
@@ -75,7 +76,8 @@ FOUNDATIONS = {
     "history": {"errors", "git"},
     "mirror": {"errors", "git", "proc"},
     "slots": {"errors", "files", "git", "mirror"},
-    "tree": {"errors", "git"},
+    "scratch": set(),
+    "tree": {"errors", "git", "scratch"},
 }
 
 

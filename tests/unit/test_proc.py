@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -69,9 +70,10 @@ def test_a_child_python_runs_nothing_of_the_current_folder(
     assert not canary.exists()
 
 
-def test_stdout_is_heard_piece_by_piece() -> None:
-    pieces: list[bytes] = []
-    code = "import time; print('a', flush=True); time.sleep(0.3); print('b')"
-    done = proc.run([sys.executable, "-c", code], dict(os.environ), heard=pieces.append)
-    assert len(pieces) > 1
-    assert b"".join(pieces) == done.out == b"a\nb\n"
+def test_a_program_gets_one_more_descriptor() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        code = "import os; os.write(3, b'heard')"
+        done = proc.run([sys.executable, "-c", code], dict(os.environ), third=theirs.fileno())
+        assert done.code == 0
+        assert ours.recv(10) == b"heard"

@@ -1,0 +1,93 @@
+"""What may be told of an error in a pillar file: its kind and its place.
+
+What a parser stumbles over is what stands in the file, so a password that begins with ``*`` or ``!`` would
+be in its message, and so would whatever a template puts into an exception. Hence none of the message is
+told: it is only looked at for which kind of error it is, in words of ours.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+
+_KINDS: tuple[tuple[str, str], ...] = (
+    (r"undefined alias", "YAML: an alias (`*`) of nothing; quote a text that begins with `*`"),
+    (r"could not determine a constructor|knows no YAML tag|undefined tag handle|expected the URI",
+     "YAML: a tag (`!`) that Salt does not know; quote a text that begins with `!`"),
+    (r"duplicate anchor", "YAML: an anchor (`&`) stands twice"),
+    (r"while scanning an (?:anchor|alias)|while scanning a tag|while parsing a tag",
+     "YAML: `*`, `&` or `!` with no name after it; quote a text that begins with one of them"),
+    (r"mapping values are not allowed", "YAML: mapping values are not allowed here; quote a text with `: ` in it"),
+    (r"could not find expected ':'|while scanning a simple key", "YAML: a `:` is missing"),
+    (r"cannot start any token", "YAML: a character that no text without quotes begins with"),
+    (r"unexpected end of stream|quoted scalar", "YAML: a quote that does not end"),
+    (r"while parsing a flow|expected ',' or", "YAML: a list or mapping in brackets that does not end"),
+    (r"expected <block end>|block (?:mapping|collection|sequence)|indentation",
+     "YAML: the indentation does not fit"),
+    (r"[Cc]onflicting ID|duplicate key|stands twice", "YAML: a key stands twice"),
+    (r"unhashable|unacceptable key|found unhashable",
+     "YAML: a key that is no text; quote {{ }} where a value begins with it"),
+    (r"special characters are not allowed|character that YAML does not allow|unacceptable character",
+     "YAML: a character that YAML does not allow"),
+    (r"nested too deeply|maximum recursion", "it is nested too deeply"),
+    (r"Unknown yaml render error|\bYAML\b|\byaml\b|expected the node content|while (?:parsing|scanning)",
+     "YAML that cannot be read"),
+    (r"[Jj]inja variable|is undefined|has no attribute", "Jinja: something is undefined"),
+    (r"No filter named|No test named|there is no (?:filter|test)",
+     "Jinja: a filter or test that Salt does not have"),
+    (r"Jinja syntax error|expected token|unknown tag|unexpected|end of template|end of print|Missing end"
+     r"|^Jinja: |Encountered", "Jinja that cannot be parsed"),
+    (r"running salt function", "Jinja: a function of Salt's that it calls failed"),
+    (r"there is no renderer", "its first line names a renderer that Salt does not have"),
+    (r"Jinja error", "Jinja: something failed while it was rendered"),
+    (r"[Gg][Pp][Gg]|decrypt", "a value that cannot be deciphered"),
+    (r"^Python: |\.sls, line [0-9]+\)$", "Python that cannot be parsed"),
+    (r"does not render to a dictionary|holds a list and no mapping", "it does not come out as a mapping"),
+    (r"Include Declaration", "its include: is no list"),
+)  # fmt: skip
+_EXCEPTION = re.compile(
+    r"\b([A-Z]\w*(?:Error|Exception|Interrupt|Exit|Iteration|Warning)|KeyError)\b"
+)
+_RENDER = re.compile(
+    r"Rendering SLS '([^']*)' failed|Rendering SLS (\S+) failed|(?:Include Declaration in )?SLS '([^']*)'"
+)
+_PRIMARY = "Rendering Primary Top file failed"
+# Where Salt and Python write down the place, the surest way first.
+_PLACES = (
+    re.compile(r'File "[^"\n]+\.sls", line ([0-9]{1,6})'),
+    re.compile(r'File "<template>", line ([0-9]{1,6})'),
+    re.compile(r'in "<unicode string>", line ([0-9]{1,6})'),
+    re.compile(r"; line ([0-9]{1,6})(?=\n|$)"),
+    re.compile(r"\.sls, line ([0-9]{1,6})\)"),
+)
+_NAMES_NOTHING = ("Specified SLS ", "Failed to load ext_pillar ")
+
+
+def kind_of(message: str) -> str:
+    """Which kind of error `message` tells of, without any of its own words."""
+    for pattern, kind in _KINDS:
+        if re.search(pattern, message):
+            return kind
+    found = _EXCEPTION.search(message)
+    if found and isinstance(getattr(builtins, found[1], None), type):
+        return f"Python: {found[1]}"
+    return "it cannot be rendered"
+
+
+def told(error: str, whole: str) -> str:
+    """`error`, of a pillar file, as Salt words it, with nothing but kind and place.
+
+    whole: the same with its traceback. What Salt says of an sls file that is not there holds only names,
+    and stays.
+    """
+    if error.startswith(_NAMES_NOTHING):
+        return error
+    lines = next((seen for place in _PLACES if (seen := place.findall(whole))), [])
+    place = f"; line {lines[-1]}" if lines else ""
+    if error.startswith(_PRIMARY):
+        return f"{_PRIMARY}, render error: {kind_of(error[len(_PRIMARY) :])}{place}"
+    found = _RENDER.match(error)
+    if found is None:
+        return f"{kind_of(error)}{place}"
+    name = next(group for group in found.groups() if group is not None)
+    return f"Rendering SLS '{name}' failed: {kind_of(error.replace(found[0], found[0].split(' SLS')[0], 1))}{place}"

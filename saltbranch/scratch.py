@@ -1,0 +1,85 @@
+"""Temporary folders that may hold pillar: gone at the end of a run, or else swept by the next one.
+
+A run that is killed removes nothing. So every such folder is locked (flock(2)) by the run that made it, and
+whoever makes the next one removes those of this user that nobody locks any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# None of these is a name that versions gave which locked nothing.
+FAMILIES = (
+    "saltbranch-scratch-compile-",
+    "saltbranch-scratch-tree-",
+    "saltbranch-scratch-explain-",
+    "sb-keys-",
+)
+_NEW = ".saltbranch-new-"
+"""A folder begins under this name, which nobody sweeps; there is nothing in it before it is locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """A folder, and the descriptor by which it is locked."""
+
+    path: str
+    lock: int
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """While this lasts, a program that is started keeps the folder from being swept, too: it may outlive
+        us and go on writing. For programs of ours only: they get a descriptor of it.
+        """
+        os.set_inheritable(self.lock, True)  # noqa: FBT003
+        try:
+            yield
+        finally:
+            os.set_inheritable(self.lock, False)  # noqa: FBT003
+
+
+@contextlib.contextmanager
+def folder(family: str, parent: str | None = None) -> Iterator[Scratch]:
+    """A new folder for this user alone. family: begins with one of `FAMILIES`. parent: the user's own if not given."""
+    place = parent or tempfile.gettempdir()
+    sweep(place)
+    made = tempfile.mkdtemp(prefix=_NEW, dir=place)
+    lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path = f"{place}/{family}{os.path.basename(made)[len(_NEW) :]}"
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.rename(made, path)
+        yield Scratch(path, lock)
+    finally:
+        for name in (path, made):
+            if os.path.lexists(name):
+                shutil.rmtree(name)
+        os.close(lock)
+
+
+def sweep(place: str | None = None) -> None:
+    """Remove what runs of this user left in the folder `place` that were killed."""
+    place = place or tempfile.gettempdir()
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if entry.name.startswith(FAMILIES):
+                with contextlib.suppress(OSError):
+                    _sweep_one(entry.path)
+
+
+def _sweep_one(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            return
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its run goes on
+        if os.path.samestat(os.fstat(fd), os.lstat(path)):
+            shutil.rmtree(path)
+    finally:
+        os.close(fd)

@@ -1,0 +1,175 @@
+"""A pillar file that is wrong: where and how is told, and nothing of what stands there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saltbranch.compiler import pillarerrors
+from saltbranch.compiler.masking import Mask, hidden, redact, unhidden, words_of
+from tests.git.remote import Content
+from tests.salt.compiling import Lab, minion
+from tests.salt.test_check_compiled import clone, run_check  # noqa: F401 - a fixture
+from tests.salt.test_diff import Clone
+
+WORD = "hunter2Secret9x"
+TOP = "base:\n  '*':\n    - app\n"
+BROKEN = {
+    "alias": (f"name: *{WORD}\n", "YAML: an alias (`*`) of nothing", 1),
+    "tag": (f"a: 1\nname: !{WORD}\n", "YAML: a tag (`!`) that Salt does not know", 2),
+    "two marks": (f"name: !!{WORD} x\n", "YAML: a tag", 1),
+    "handle": (f"name: !{WORD}!x y\n", "YAML: a tag", 1),
+    "anchor": (f"name: &{WORD} x\ny: &{WORD} z\nz: *{WORD}x\n", "YAML: an a", 2),
+    "colon": (f"name: {WORD}: x: y\n", "YAML: mapping values are not allowed here", None),
+    "percent": (f"name: %{WORD}\n", "YAML: a character that no text without quotes begins with", None),
+    "at": (f"name: @{WORD}\n", "YAML: a character that no text without quotes begins with", None),
+    "bracket": (f"name: [{WORD}\n", "YAML: a list or mapping in brackets", None),
+    "quote": (f"name: '{WORD}\n", "YAML: a quote that does not end", None),
+    "bare line": (f"name: x\n{WORD}\nother: y\n", "YAML: a `:` is missing", None),
+    "double key": (f"{WORD}: 1\n{WORD}: 2\n", "YAML: a key stands twice", None),
+    "indent": (f"name:\n    a: {WORD}\n  b: {WORD}\n", "YAML: the indentation does not fit", None),
+    "variable": (f"name: {{{{ {WORD} }}}}\n", "Jinja: something is undefined", 1),
+    "attribute": (f"name: {{{{ grains.{WORD}.x }}}}\n", "Jinja: something is undefined", 1),
+    "filter": (f"name: {{{{ 'x' | {WORD} }}}}\n", "Jinja: a filter or test", None),
+    "statement": (f"{{% {WORD} %}}\n", "Jinja that cannot be parsed", None),
+    "expression": (f"name: {{{{ 1 {WORD} }}}}\n", "Jinja that cannot be parsed", None),
+    "raises": (f"name: {{{{ raise('{WORD}') }}}}\n", "Jinja", 1),
+    "joined": ("{% set a = 'hunter2' ~ 'Secret9x' %}\nx: {{ raise(a) }}\n", "Jinja", 2),
+    "python": (f"#!py\ndef run():\n    raise ValueError('{WORD}')\n", "Python: ValueError", 3),
+    "own exception": (f"#!py\nclass {WORD}Error(Exception): pass\ndef run():\n"
+                      f"    raise {WORD}Error('x')\n", "", None),
+    "no python": (f"#!py\ndef run():\n    return {{'x': '{WORD}'\n", "Python", None),
+    "key error": (f"#!py\ndef run():\n    return {{}}['{WORD}']\n", "Python: KeyError", 3),
+    "list": (f"- {WORD}\n", "it does not come out as a mapping", None),
+    "renderer": (f"#!{WORD}\nname: x\n", "its first line names a renderer", None),
+}  # fmt: skip
+FORMS = ("", "--json", "--sarif", "--junit", "--github")
+
+
+def files(text: str) -> dict[str, Content]:
+    return {
+        "salt/top.sls": TOP,
+        "salt/app.sls": "app:\n  test.nop: []\n",
+        "pillar/top.sls": TOP,
+        "pillar/app.sls": text,
+    }
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_compiling_tells_the_kind_and_the_place(tmp_path: Path, name: str) -> None:
+    text, kind, line = BROKEN[name]
+    result = Lab(tmp_path, files(text)).one(minion("m1"))
+    said = "\n".join([*result.errors, *result.notes])
+    assert result.result != "ok"
+    assert WORD not in said and "hunter2" not in said
+    [error] = [e for e in result.errors if e.startswith("pillar: ")]
+    assert error.startswith("pillar: Rendering SLS 'app' failed: ") and kind in error
+    if line is not None:
+        assert error.endswith(f"; line {line}")
+
+
+def test_no_form_of_check_tells_more(clone: Clone) -> None:  # noqa: F811
+    for name, (text, _, _) in BROKEN.items():
+        clone.commit({"pillar/app.sls": text})
+        for words in (["--static", "--json"], ["--no-cache", "--json"]):
+            ran = run_check(clone, "test", *words)
+            assert WORD not in ran.out + ran.err, (name, words)
+            assert ran.code == 3 or words[0] == "--static", (name, words)
+    for form in FORMS:
+        assert WORD not in run_check(clone, "test", *filter(None, [form])).out
+
+
+def test_the_place_of_a_mistake_is_told_without_compiling(clone: Clone) -> None:  # noqa: F811
+    clone.commit({"pillar/app.sls": BROKEN["tag"][0]})
+    out = run_check(clone, "test", "--static").out
+    assert "pillar/app.sls:2: error yaml-syntax YAML: a tag (`!`) that Salt does not know" in out
+
+
+@given(st.text(st.characters(categories=("L", "N", "P")), min_size=6, max_size=30))
+def test_no_word_of_an_error_comes_through(word: str) -> None:
+    known = pillarerrors.told("Rendering SLS 'x' failed, render error:", "") + " ".join(
+        kind for _, kind in pillarerrors._KINDS
+    )
+    for text in (
+        f"Rendering SLS 'x' failed, render error: {word}; line 3",
+        f"Rendering SLS 'x' failed, render error: found undefined alias '{word}'",
+        f"Rendering Primary Top file failed, render error: {word}",
+        f"{word}",
+    ):
+        if not text.startswith(("Specified SLS", "Failed to load")):
+            said = pillarerrors.told(text, text)
+            assert word not in said or word in known or word in "; line 3 Python: ValueError"
+
+
+# What is public is shown
+
+
+PUBLIC: dict[str, Content] = {
+    "salt/top.sls": "base:\n  '*':\n    - gone\n    - consul.agent\n",
+    "salt/app.sls": "{{ salt['postgres.no_such']() }}\n",
+    "pillar/top.sls": TOP,
+    "pillar/app.sls": f"db: postgres\nkind: consul\nother: agent\nsecret: {WORD}\n"
+    "hidden: pillaronlyword\n",
+}
+
+
+def test_words_of_the_states_show_in_errors_though_the_pillar_has_them_too(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, PUBLIC)
+    said = lab.one(minion("m1"), plain=False).error or ""
+    assert "'consul.agent'" in said and "'gone'" in said and "***" not in said
+    lab.commit({"salt/top.sls": TOP, "salt/app.sls": "{{ grains.postgres.x }}\n"})
+    said = lab.one(minion("m1"), plain=False).error or ""
+    assert "postgres" in said and "***" not in said
+    lab.commit(
+        {"salt/app.sls": "{{ raise(pillar.db ~ ' ' ~ pillar.hidden ~ ' ' ~ pillar.secret) }}\n"}
+    )
+    # `postgres` stands in the pillar alone by now.
+    said = lab.one(minion("m1"), plain=False).error or ""
+    assert "*** *** ***" in said and WORD not in said and "pillaronlyword" not in said
+
+
+def test_a_word_of_either_side_is_public_for_both(clone: Clone) -> None:  # noqa: F811
+    text = "{% set x = 'postgres' %}\napp:\n  test.nop: []\n"
+    raises = "{{ raise('no ' ~ pillar.db) }}\n"
+    pillar = "name: x\ndb: postgres\n"
+    clone.commit({"salt/app.sls": raises, "pillar/app.sls": pillar}, "develop")
+    clone.commit({"salt/app.sls": text, "pillar/app.sls": pillar}, "master")
+
+    def said_of() -> str:
+        return "\n".join(
+            m.error or ""
+            for m in clone.diff(*map(clone.remote.head, ("master", "develop"))).minions
+        )
+
+    said = said_of()
+    assert "no postgres" in said
+    # Once neither has it, it is hidden, also in what was kept from before.
+    clone.commit({"salt/app.sls": "app:\n  test.nop: []\n"}, "master")
+    said = said_of()
+    assert "no ***" in said and "no postgres" not in said
+
+
+def test_what_a_parser_leaves_of_a_value_is_hidden_too(tmp_path: Path) -> None:
+    for value in (f"*{WORD}", f"!{WORD}", f"&{WORD} x", f"%{WORD}", f"x: {WORD}: y", f"@{WORD}"):
+        lab = Lab(tmp_path / value[:2].replace(":", "c"), {
+            **PUBLIC,
+            "salt/top.sls": TOP,
+            "salt/app.sls": "a:\n  test.nop:\n    - name: {{ pillar.v }}\n",
+            "pillar/app.sls": f"v: '{value}'\n",
+        })  # fmt: skip
+        assert WORD not in (lab.one(minion("m1"), plain=False).error or "")
+
+
+@given(st.text(), st.lists(st.text(min_size=4), max_size=5), st.text())
+def test_hiding_and_showing(text: str, secrets: list[str], states: str) -> None:
+    mask = Mask(b"k" * 32)
+    names = {mask.digest(word): word for word in words_of(states)}
+    said = unhidden(hidden(text, secrets, mask), names.get)
+    assert "\0" not in said
+    if not words_of(states) & set(secrets):
+        assert said == redact(text, secrets)
+    everything = {mask.digest(word): word for word in secrets}
+    assert unhidden(hidden(text, secrets, mask), everything.get) == text.replace("\0", "")

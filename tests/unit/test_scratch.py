@@ -1,0 +1,97 @@
+"""Folders that hold secrets for a while: gone when a run ends, and when the next one begins."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from saltbranch import scratch
+
+HOLD = """
+import os, sys, time
+sys.path.insert(0, sys.argv[2])
+from saltbranch import proc, scratch
+with scratch.folder("saltbranch-scratch-compile-", sys.argv[1]) as made:
+    open(made.path + "/secret", "w").write("4711")
+    print(made.path, flush=True)
+    if len(sys.argv) > 3:
+        with made.lent():
+            proc.run(["sleep", "2"], {})
+    time.sleep(60)
+"""
+
+
+def held(folder: Path, *more: str) -> tuple[subprocess.Popen[str], Path]:
+    argv = [sys.executable, "-c", HOLD, str(folder), str(Path(__file__).parents[2]), *more]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_what_a_killed_run_left_goes_when_the_next_one_begins(tmp_path: Path) -> None:
+    process, left = held(tmp_path)
+    with scratch.folder("saltbranch-scratch-tree-", str(tmp_path)) as made:
+        assert (left / "secret").exists()  # that run goes on
+        assert os.stat(made.path).st_mode & 0o777 == 0o700
+    killed(process)
+    assert (left / "secret").exists()
+    with scratch.folder("saltbranch-scratch-tree-", str(tmp_path)) as made:
+        assert os.listdir(tmp_path) == [os.path.basename(made.path)]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_program_that_goes_on_writing_keeps_its_folder_until_it_ends(tmp_path: Path) -> None:
+    process, left = held(tmp_path, "lent")
+    time.sleep(0.3)
+    killed(process)
+    scratch.sweep(str(tmp_path))
+    assert left.exists()
+    end = time.monotonic() + 20
+    while left.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+        scratch.sweep(str(tmp_path))
+    assert not left.exists()
+
+
+def test_only_our_own_is_swept_and_no_link_is_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    place = tmp_path / "tmp"
+    place.mkdir()
+    (place / "saltbranch-scratch-compile-link").symlink_to(outside)
+    (place / "saltbranch-scratch-tree-file").touch()
+    (place / "saltbranch-other").mkdir()
+    (place / "saltbranch-scratch-compile-old").mkdir()
+    (place / "saltbranch-scratch-compile-old" / "link").symlink_to(outside)
+    scratch.sweep(str(place))
+    assert (outside / "file").exists()
+    assert sorted(os.listdir(place)) == [
+        "saltbranch-other", "saltbranch-scratch-compile-link", "saltbranch-scratch-tree-file",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make folders of others")
+def test_what_belongs_to_others_stays(tmp_path: Path) -> None:
+    other = tmp_path / "saltbranch-scratch-compile-theirs"
+    other.mkdir()
+    os.chown(other, 65534, 65534)
+    scratch.sweep(str(tmp_path))
+    assert other.exists()
+
+
+def test_it_is_removed_when_something_goes_wrong_in_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), scratch.folder("saltbranch-scratch-tree-", str(tmp_path)):  # noqa: PT011
+        raise ValueError
+    assert os.listdir(tmp_path) == []
