@@ -49,14 +49,16 @@ def refuse_empty(
 
 
 def refusal(
-    git: Git, commit: str, proven: str | None, states_dir: str, pillar_dir: str
+    git: Git, commit: str, proven: str | None, states_dir: str, pillar_dir: str, *, had_pillar: bool
 ) -> str | None:
-    """Why no master serves `commit`; None where one would. proven: a commit that passed before. Raises GitError."""
+    """Why no master serves `commit`; None where one would. Raises GitError.
+
+    proven: a commit that passed before. had_pillar: there was pillar before.
+    """
 
     def has(folder: str) -> bool:
         return git.blob_or_none(commit, folder) is not None
 
-    had_pillar = proven is not None and git.blob_or_none(proven, pillar_dir) is not None
     try:
         refuse_unsafe_links(git, commit, proven, pillar_dir)
         refuse_empty(commit, states_dir, pillar_dir, had_pillar=had_pillar, has=has)

@@ -12,7 +12,7 @@ import difflib
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -20,7 +20,8 @@ import msgspec
 import yaml
 
 from saltbranch import __version__, files, strictyaml, tickets
-from saltbranch.base import ownership
+from saltbranch.base import ownership, patterns
+from saltbranch.base.limit import TooSlow, limited
 from saltbranch.errors import ConfigError, NoSaltenvsError, TooOldError
 from saltbranch.gates import Gate, check_overridable, parse_gates, split_command
 from saltbranch.git import branch_name_problem
@@ -90,6 +91,7 @@ MACHINE_KEYS = (
 )  # fmt: skip
 _MODEL_BRANCH = "master"
 _LARGEST = 1_000_000
+_SECONDS = 5.0
 
 
 class FollowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -275,6 +277,9 @@ class Config(msgspec.Struct, frozen=True):
         """
         before = {s.promote_from for s in self.saltenvs}
         last = [s for s in self.saltenvs if s.promote_from and s.name not in before]
+        own = self.of_branch(self.source.branch) if self.source.branch else None
+        if own is not None and own.name not in before:
+            return own  # the model stands on its branch, so that is production whatever else ends there
         if len(last) == 1:
             return last[0]
         names = ", ".join(s.name for s in last) or "none"
@@ -490,7 +495,27 @@ def build(
 def check_model(text: str, place: str) -> tuple[FileModel, Config]:
     """`text` as a model, whole: whatever a verb could stumble over later is found now. Raises ConfigError."""
     model = parse(text, place)
-    return model, build(FileModel(remote="/"), place, model, source=Source(place))
+    for where, pattern in _patterns(model, place):
+        patterns.check(pattern, where)
+    try:
+        with limited(_SECONDS):
+            return model, build(FileModel(remote="/"), place, model, source=Source(place))
+    except TooSlow as err:
+        raise ConfigError(
+            f"{place}: it takes more than {_SECONDS:g} s to be read", hint="write it shorter"
+        ) from err
+
+
+def _patterns(model: FileModel, place: str) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """Every regular expression of a model, and where it stands. Raises ConfigError."""
+    yield f"{place}: tickets", tickets.compile_pattern(model.tickets, place)
+    for name, entry in (model.saltenvs or {}).items():
+        where = f"{place}: saltenvs.{name}"
+        if follow := _follow(entry.follow, f"{where}.follow.tags"):
+            yield f"{where}.follow.tags", re.compile(follow)
+        for matcher in parse_minions(entry.minions, f"{where}.minions"):
+            if matcher.kind == "pcre":
+                yield f"{where}.minions", re.compile(matcher.target)
 
 
 def model_branch(machine: FileModel) -> str:
@@ -541,6 +566,10 @@ def check_machine(machine: FileModel, path: str) -> None:
     if branch is not None and (problem := branch_name_problem(branch)):
         raise _no_branch("model_branch", branch, problem, path)
     _programs(machine.programs, path)
+    if machine.serves == []:
+        raise ConfigError(
+            f"{path}: serves: names no saltenv", hint="leave the key out to serve all of them"
+        )
 
 
 def _no_branch(key: str, branch: str, problem: str, path: str) -> ConfigError:

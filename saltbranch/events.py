@@ -54,6 +54,11 @@ class Event:
         """The commits that the event speaks of and that must not be lost while it counts."""
         keys = ("commit", "hold_moves_to", "new", "served_before")
         found = [self.commit_of(k) for k in keys]
+        told = self.details.get("saltenvs") if self.kind == SYNC else None
+        rows = told if isinstance(told, list) else []
+        # What masters served is the measure for a branch that is rewritten later.
+        found += [str(row.get("new")) for row in rows if isinstance(row, Mapping)]
+        found = [c for c in found if c and is_hash(c)]
         return list(dict.fromkeys(c for c in found if c))
 
 

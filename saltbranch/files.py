@@ -111,7 +111,12 @@ class Lock:
         self.fd = -1
 
     def __enter__(self) -> Lock:
-        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except (
+            PermissionError
+        ):  # of another user, in a shared clone: flock(2) needs no right to write
+            self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._acquire()
         except BaseException:

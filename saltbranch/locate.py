@@ -26,7 +26,12 @@ _NOT_PLAIN = ("{", '"', "'", "?", "\ufeff", "%", "-")
 def named_file(explicit: str | None, environ: Mapping[str, str]) -> str | None:
     """The file that --config or $SALTBRANCH_CONFIG names, in full; None where neither does."""
     named = explicit or environ.get(ENVIRONMENT_VARIABLE)
-    return os.path.abspath(named) if named else None
+    try:
+        return os.path.abspath(named) if named else None
+    except FileNotFoundError as err:
+        raise ConfigError(
+            f"{named}: the current folder is gone", hint="name the file in full"
+        ) from err
 
 
 def machine_file(explicit: str | None, environ: Mapping[str, str]) -> str:

@@ -71,17 +71,23 @@ KEPT_REF = "refs/kept/journal"
 PRODUCTION = "refs/kept/production/"
 
 
+def ref_name(branch: str) -> str:
+    """`branch` as one part of a ref: ``a`` and ``a/b`` may follow one another, but exclude each other as refs."""
+    return branch.replace("%", "%25").replace("/", "%2F")
+
+
 class Refs:
     """One look at the refs of the mirror. branches: name to commit. journal, kept: commits, empty when there is none.
 
-    tags: lines of object name and full ref, only where they were asked for.
+    tags: lines of object name and full ref, only where they were asked for. accepted: as below PRODUCTION.
     """
 
-    __slots__ = ("branches", "journal", "kept", "tags")
+    __slots__ = ("accepted", "branches", "journal", "kept", "tags")
 
     def __init__(self, listing: str) -> None:
         self.branches: dict[str, str] = {}
         self.tags: list[str] = []
+        self.accepted: dict[str, str] = {}
         self.journal = self.kept = ""
         for line in listing.split("\n"):  # a name may hold what else splitlines() splits at
             oid, _, ref = line.partition(" ")
@@ -93,6 +99,8 @@ class Refs:
                 self.journal = oid
             elif ref == KEPT_REF:
                 self.kept = oid
+            elif ref.startswith(PRODUCTION):
+                self.accepted[ref[len(PRODUCTION) :]] = oid
 
 
 class Mirror:
@@ -184,7 +192,7 @@ class Mirror:
 
     def refs(self, *, tags: bool = False) -> Refs:
         """What was last fetched: branches, journal and, where asked for, tags. Raises GitError."""
-        patterns = ["refs/heads", JOURNAL_REF, KEPT_REF, *(["refs/tags"] if tags else [])]
+        patterns = ["refs/heads", JOURNAL_REF, "refs/kept", *(["refs/tags"] if tags else [])]
         return Refs(self.git.out("for-each-ref", "--format=%(objectname) %(refname)", *patterns))
 
     def is_healthy(self) -> bool:

@@ -40,7 +40,7 @@ class Prepared:
     """
 
     __slots__ = (
-        "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile", "pillar_dir",
+        "accepted", "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile", "pillar_dir",
         "problem", "remote", "reporter", "root", "salt_config", "saltenvs", "signatures", "socket", "states_dir",
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ class Prepared:
     boot: str
     reporter: str
     problem: str
+    accepted: str
     gid: int
     fetch_timeout: int
     model: tuple[str, str, str] | None
@@ -68,7 +69,7 @@ class Prepared:
 
 
 _TEXTS = ("root", "remote", "states_dir", "pillar_dir", "master_config", "salt_config", "cachedir",
-          "socket", "pidfile", "boot", "reporter", "problem")  # fmt: skip
+          "socket", "pidfile", "boot", "reporter", "problem", "accepted")  # fmt: skip
 
 
 def path(root: str) -> str:

@@ -143,8 +143,10 @@ class _Checker:
         tests, wrong = _tests(project)
         findings += [*wrong, *_links(place, project), *check_run.check(project, tools)]
         model = blobs.get(locate.FILE_NAME)
-        if model is not None and model.kind == "file" and model.data is not None:
-            findings += check_model.check(model.data, place.branches)
+        if model is not None:
+            findings += check_model.check(
+                model.data if model.kind == "file" else None, place.branches
+            )
         count = self.count
         if self.highstates is not None:
             looked = self.highstates.look(commit, saltenv, project, tests)

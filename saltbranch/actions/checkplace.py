@@ -42,7 +42,7 @@ def open_place(config: places.Given) -> Place:
     """
     if isinstance(config, places.Place):
         return _known(config)
-    clone = clones.find(os.getcwd())
+    clone = clones.find(places.current_folder())
     if clone is None:
         return _known(places.find(config))
     place = places.of_clone(clone)
@@ -103,7 +103,10 @@ def _known(place: places.Place) -> Place:
 
 
 def _branches(place: places.Place) -> frozenset[str]:
+    """Known only where all of them are fetched: not in a clone of a single branch, nor in a shallow one."""
     try:
+        if place.clone and not place.clone.fetches_all(place.remote):
+            return frozenset()
         return frozenset(place.known_heads())
     except ConfigError:
         return frozenset()

@@ -112,7 +112,7 @@ def _folder(place: Place, wanted: str) -> fleet.Folder:
         committed = fleet.TreeFolder(place.repository.git, head, inner, branch)
         if committed.files():
             return committed
-    clone = clones.find(os.getcwd())
+    clone = clones.find(places.current_folder())
     candidates = [os.path.dirname(place.config.path), *([clone.folder] if clone else [])]
     folders = list(dict.fromkeys(f"{folder}/{wanted}" for folder in candidates))
     for folder in folders:

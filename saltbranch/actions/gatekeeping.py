@@ -5,9 +5,9 @@ from __future__ import annotations
 from saltbranch import fleetgates, gates, hooks, merging
 from saltbranch.actions import plandiff
 from saltbranch.actions.request import Request, owned_paths, provisional
+from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult, ModelFacts
-from saltbranch.locate import FILE_NAME
 from saltbranch.promotion import MERGE, RECORDED, UP_TO_DATE, Plan
 from saltbranch.repository import model
 from saltbranch.repository.workplace import Workplace
@@ -94,12 +94,13 @@ def _model_facts(work: Workplace, request: Request, found: Plan) -> ModelFacts:
     """Of exactly the tree that is made: whatever any verb would stumble over is found before anything moves."""
     git, target = work.git, found.target
     tree = target.tree if target.kind == MERGE else target.source
-    old, new = git.blob_or_none(target.old, FILE_NAME), git.blob_or_none(tree, FILE_NAME)
+    old, new = model.file_of(git, target.old), model.file_of(git, tree)
     broken = work.config.source.problem
     if new is None or (new == old and request.kind == "back-merge"):
         return ModelFacts(changed=False, removed=new is None and old is not None, broken=broken)
     try:
-        merged = model.read(git, new)
+        merged = model.read_at(git, tree, work.config.source.branch or "")
+        _check_production(work.config, merged)
     except ConfigError as err:
         return ModelFacts(changed=new != old, problem=str(err), broken=broken)
     lost = [
@@ -107,6 +108,23 @@ def _model_facts(work: Workplace, request: Request, found: Plan) -> ModelFacts:
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
     return ModelFacts(changed=new != old, problem=what, broken=broken)
+
+
+def _check_production(config: Config, merged: FileModel) -> None:
+    """Refuse a model by which nothing could be promoted to production any more. Raises ConfigError."""
+    branch = config.source.branch
+    now = config.of_branch(branch) if branch else None
+    if now is None:
+        return
+    new = (merged.saltenvs or {}).get(now.name)
+    if new is None or new.branch != now.branch:
+        raise ConfigError(
+            f"saltenvs.{now.name}, which is production, would not be that of {now.branch} any more"
+        )
+    if now.promote_from and not new.promote_from:
+        raise ConfigError(
+            f"saltenvs.{now.name}: without promote_from nothing could be promoted to production"
+        )
 
 
 def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:

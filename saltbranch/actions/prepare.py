@@ -17,7 +17,7 @@ from saltbranch.choices import BY_NOTHING, Choice, Choices
 from saltbranch.config import Config, Source
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import environment, mask, require_version
-from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs, remote_error
+from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs, ref_name, remote_error
 from saltbranch.prepared import Prepared, ServedSaltenv
 from saltbranch.repository import model
 from saltbranch.repository.place import read_machine_file
@@ -115,7 +115,9 @@ def prepare(
         notes = _write_all(config, gid) if write else _outdated(config)
     except OSError as err:
         raise os_error(err) from err
-    ready = _reduce(config, master, gid, branches)
+    ref = f"{model.IN_MIRROR}{ref_name(config.model_branch)}"
+    accepted = mirror.git.commit_or_none(ref) or ""
+    ready = _reduce(config, master, gid, branches, accepted)
     if config.source is not newest:
         ready.signatures.append((config.path, "look again: other minions may be accepted by then"))
     if write:
@@ -332,7 +334,9 @@ def _give_to_group(root: str, gid: int) -> None:
         os.chown(folder, -1, gid)
 
 
-def _reduce(config: Config, master: MasterOptions, gid: int, branches: dict[str, str]) -> Prepared:
+def _reduce(
+    config: Config, master: MasterOptions, gid: int, branches: dict[str, str], accepted: str
+) -> Prepared:
     ready = Prepared()
     ready.root = config.root
     ready.remote = config.remote
@@ -349,6 +353,7 @@ def _reduce(config: Config, master: MasterOptions, gid: int, branches: dict[str,
     ready.fetch_timeout = config.fetch_timeout
     ready.model = _model_source(config, branches)
     ready.problem = " ".join(config.source.problem.split())
+    ready.accepted = accepted
     ready.saltenvs = served_saltenvs(config)
     sources = [config.path, *saltmaster.source_files(config.salt_config), *_wanted_files(config)]
     ready.signatures = [(path, files.signature(path)) for path in dict.fromkeys(sources)]

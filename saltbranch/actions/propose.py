@@ -28,6 +28,9 @@ def commit(
     Raises GitError, SaltbranchError.
     """
     git = mirror.git
+    merge = f"Merge it into {branch}: the saltenvs count from then on, for clones and other masters as well"
+    if BRANCH in mirror.branches():
+        return [f"Review the branch {BRANCH}, which is there already. {merge}."]
     blob = git.out("hash-object", "-w", "--stdin", stdin=text.encode()).strip()
     listing = git.run("ls-tree", "-z", production).out
     entry = f"100644 blob {blob}\t{locate.FILE_NAME}\0".encode()
@@ -42,7 +45,6 @@ def commit(
         f"--force-with-lease=refs/heads/{BRANCH}:",
     )
     done = git.run(*push, "--", remote, f"{new}:refs/heads/{BRANCH}", timeout=_PATIENCE)
-    merge = f"Merge it into {branch}: the saltenvs count from then on, for clones and other masters as well"
     if done.code == 0:
         return [f"Review the branch {BRANCH}, which adds {locate.FILE_NAME}. {merge}."]
     path = f"{os.path.dirname(config_path)}/saltbranch-model.yaml"

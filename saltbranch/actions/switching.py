@@ -51,11 +51,13 @@ def _judge_rewritten(run: Run, job: Job, old: str, new: str) -> list[str]:
     if _may_leave(run, job, old):
         return []
     what = f"tag {tag} goes back" if tag else f"branch {saltenv.branch!r} was rewritten"
-    if saltenv.protected:
+    # The very change that protects a branch may come by rewriting it.
+    if saltenv.protected and saltenv.name not in run.unprotected:
         raise RefusedError(
             f"{what}: {new[:12]} does not contain {old[:12]}, which {saltenv.name} serves, and"
             f" {saltenv.name} is protected",
-            hint="push the branch back or, if it is meant, set protected: false for one sync",
+            hint="push the branch back or, if it is meant, hold it there and let it go:"
+            f" saltbranch hold {saltenv.name} --at {new[:12]} --reason TEXT, then saltbranch unhold {saltenv.name}",
         )
     job.result.state = REWRITTEN
     if tag:

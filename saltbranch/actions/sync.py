@@ -27,7 +27,7 @@ from saltbranch.errors import (
     SaltbranchError,
     UsageError,
 )
-from saltbranch.mirror import PRODUCTION, Mirror
+from saltbranch.mirror import PRODUCTION, Mirror, ref_name
 from saltbranch.slots import Slots
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ class Run:
 
     __slots__ = (
         "choices", "fresh", "mirror", "news", "notes", "offline", "ready", "refs", "restated", "say", "served",
-        "verify",
+        "unprotected", "verify",
     )  # fmt: skip
 
     def __init__(self, mirror: Mirror, say: Say | None) -> None:
@@ -75,6 +75,7 @@ class Run:
         self.verify = False
         self.offline = False
         self.news = False  # the journal, or what else decides beside the branches, has changed
+        self.unprotected: set[str] = set()  # by the model that was in force until this run
         self.restated = False  # the record has a new reason for a commit that is served already
         self.ready: Prepared
         self.refs: Refs
@@ -217,18 +218,36 @@ def _look(
             )
         time.sleep(1)
         _fetch(run, remote, timeout, tags=tags)
+    before = ready
     if ready is not None and (run.verify or not _is_model_current(run, ready, write=write)):
         ready = None
     if ready is None:
-        from saltbranch.actions import prepare
-
-        ready, done = prepare.prepare(config_path, run.mirror, run.refs.branches, write=write)
+        if before:
+            run.unprotected = {s.name for s in before.saltenvs if not s.protected}
+        ready, done = _prepare(run, config_path, remote, timeout, tags=tags, write=write)
         run.notes += done
         run.fresh = True
         if ready.follows_tags() and not tags:  # the model, which says so, came with the fetch
             _fetch(run, remote, timeout, tags=True)
     run.ready = ready
     run.verify = run.verify or ready.boot != files.boot_id()
+
+
+def _prepare(
+    run: Run, config_path: str, remote: str, timeout: float, *, tags: bool, write: bool
+) -> tuple[Prepared, list[str]]:
+    """The slow road; a mirror that lacks what the model needs is made anew first."""
+    from saltbranch.actions import prepare
+
+    try:
+        return prepare.prepare(config_path, run.mirror, run.refs.branches, write=write)
+    except RemoteError:
+        raise
+    except GitError:
+        if not write or not _is_damaged(run):
+            raise
+    _rebuild(run, remote, timeout, tags=tags)
+    return prepare.prepare(config_path, run.mirror, run.refs.branches, write=write)
 
 
 def _serve_pending(
@@ -273,11 +292,20 @@ def _fetch(run: Run, remote: str, timeout: float, *, tags: bool) -> None:
     except GitError as err:
         if "is damaged" not in err.message:
             raise
-        aside = run.mirror.rebuild()
-        run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
-        run.mirror.fetch(remote, timeout=timeout, tags=tags, progress=run.say)
-        run.verify = True  # git has forgotten the slots, so each is made anew
+        _rebuild(run, remote, timeout, tags=tags)
     run.refs = run.mirror.refs(tags=tags)
+
+
+def _rebuild(run: Run, remote: str, timeout: float, *, tags: bool) -> None:
+    aside = run.mirror.rebuild()
+    run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
+    run.mirror.fetch(remote, timeout=timeout, tags=tags, progress=run.say)
+    run.verify = True  # git has forgotten the slots, so each is made anew
+    run.refs = run.mirror.refs(tags=tags)
+
+
+def _is_damaged(run: Run) -> bool:
+    return not all(map(run.mirror.is_whole, run.refs.branches.values()))
 
 
 def _is_seen(run: Run, expect: str) -> bool:
@@ -298,6 +326,9 @@ def _is_model_current(run: Run, ready: Prepared, *, write: bool) -> bool:
         return False
     branch, judged, blob = ready.model
     head = run.refs.branches.get(branch)
+    accepted = run.refs.accepted.get(ref_name(branch), "")
+    if ready.problem and accepted != ready.accepted:
+        return False  # a person has accepted what was refused
     if head is None or head == judged:
         return True
     git = run.mirror.git
@@ -314,12 +345,14 @@ def _is_model_current(run: Run, ready: Prepared, *, write: bool) -> bool:
 def _accept(run: Run, ready: Prepared, branch: str, head: str, *, write: bool) -> bool:
     from saltbranch import admission
 
-    git, ref = run.mirror.git, f"{PRODUCTION}{branch}"
+    git, ref = run.mirror.git, f"{PRODUCTION}{ref_name(branch)}"
+    states_dir, pillar_dir = ready.states_dir, ready.pillar_dir
     try:
         last = git.commit_or_none(ref)
         if last is None or not git.is_ancestor(last, head):
             return False
-        if admission.refusal(git, head, last, ready.states_dir, ready.pillar_dir):
+        had_pillar = git.blob_or_none(last, pillar_dir) is not None
+        if admission.refusal(git, head, last, states_dir, pillar_dir, had_pillar=had_pillar):
             return False
         if write:
             git.out("update-ref", ref, head)

@@ -10,57 +10,82 @@ import stat
 
 from saltbranch.errors import RefusedError
 
-_GROUP_OR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_MOST_LINKS = 40
+# Folders of a git folder that are looked into.
+_DEEP = ("refs", "info", "worktrees", "logs")
 
 
 def writer_or_none(path: str) -> str | None:
     """Who, beside root, may change `path` or put something else in its place; None when nobody may.
 
-    Looks at the path as it is written and at what its links lead to, up to ``/``. In a sticky folder of
+    Every folder on the way is judged, and what each link leads through, up to ``/``. In a sticky folder of
     root, such as /tmp, only the owner of an entry may replace it (inode(7), S_ISVTX), so what root made
     there counts. Raises FileNotFoundError.
     """
-    whole = os.path.abspath(path)
-    for start in dict.fromkeys((whole, os.path.realpath(whole))):
-        if found := _writer_of_chain(start):
-            return found
-    return None
+    place, rest = "/", [part for part in os.path.abspath(path).split("/") if part]
+    links = 0
+    found = _writer_of("/", is_last=not rest)
+    while rest and not found:
+        part = rest.pop(0)
+        if part == "..":
+            place = os.path.dirname(place)
+            continue
+        place = os.path.join(place, part)
+        found = _writer_of(place, is_last=not rest)
+        if os.path.islink(place):
+            links += 1
+            if links > _MOST_LINKS:
+                return f"{place} is a link without an end"
+            target = os.readlink(place)
+            rest = [p for p in target.split("/") if p not in ("", ".")] + rest
+            place = "/" if target.startswith("/") else os.path.dirname(place)
+    return found
 
 
-def _writer_of_chain(path: str) -> str | None:
-    place = path
-    while True:
-        st = os.lstat(place)
-        if st.st_uid != 0:
-            return f"{place} belongs to {owner_name(st.st_uid)}"
-        is_shared = place != path and stat.S_ISDIR(st.st_mode) and bool(st.st_mode & stat.S_ISVTX)
-        if not stat.S_ISLNK(st.st_mode) and not is_shared and (who := _who_may_write(st)):
-            return f"{place} may be written to by {who}"
-        if place == "/":
-            return None
-        place = os.path.dirname(place)
+def _writer_of(place: str, *, is_last: bool) -> str | None:
+    st = os.lstat(place)
+    if st.st_uid != 0:
+        return f"{place} belongs to {owner_name(st.st_uid)}"
+    is_shared = not is_last and stat.S_ISDIR(st.st_mode) and bool(st.st_mode & stat.S_ISVTX)
+    if stat.S_ISLNK(st.st_mode) or is_shared:
+        return None
+    who = _who_may_write(place, st)
+    return f"{place} may be written to by {who}" if who else None
 
 
-def _who_may_write(st: os.stat_result) -> str:
-    """Of a file of root: its own group, gid 0, is root's."""
+def _who_may_write(place: str, st: os.stat_result) -> str:
+    """Of a file of root. Its group, gid 0, is root's; with an access list the group's bits are a mask (acl(5))."""
     if st.st_mode & stat.S_IWOTH:
         return "everybody"
-    return f"the group {st.st_gid}" if st.st_mode & stat.S_IWGRP and st.st_gid != 0 else ""
+    if not st.st_mode & stat.S_IWGRP:
+        return ""
+    if "system.posix_acl_access" in _attributes(place):
+        return "those on its access list (getfacl)"
+    return f"the group {st.st_gid}" if st.st_gid != 0 else ""
+
+
+def _attributes(place: str) -> list[str]:
+    try:
+        return os.listxattr(place, follow_symlinks=False)
+    except OSError:
+        return []
 
 
 def writer_inside_or_none(folder: str) -> str | None:
-    """Who, beside root, may change the folder or what lies right in it, such as a git folder's config and refs.
+    """Who, beside root, may change a git folder or what decides in it: its configuration, refs and the like.
 
-    Raises FileNotFoundError.
+    The objects themselves are named by their content. Raises FileNotFoundError.
     """
     if found := writer_or_none(folder):
         return found
-    for entry in os.scandir(folder):
-        st = entry.stat(follow_symlinks=False)
-        if st.st_uid != 0:
-            return f"{entry.path} belongs to {owner_name(st.st_uid)}"
-        if not entry.is_symlink() and (who := _who_may_write(st)):
-            return f"{entry.path} may be written to by {who}"
+    queue = [folder, f"{folder}/objects/info"]
+    for place in filter(os.path.isdir, queue):
+        for entry in os.scandir(place):
+            if found := _writer_of(entry.path, is_last=True):
+                return found
+            is_deep = place != folder or entry.name in _DEEP
+            if is_deep and entry.is_dir(follow_symlinks=False):
+                queue.append(entry.path)
     return None
 
 

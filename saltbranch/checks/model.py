@@ -14,8 +14,16 @@ from saltbranch.locate import FILE_NAME
 _PLACE = re.compile(rf"{re.escape(FILE_NAME)}(?::(\d+))?(?::\d+)?: (.*)", re.DOTALL)
 
 
-def check(data: bytes, branches: Collection[str]) -> Iterator[Finding]:
-    """What is wrong with the file: a promotion with it is refused. branches: of the remote; none known when empty."""
+def check(data: bytes | None, branches: Collection[str]) -> Iterator[Finding]:
+    """What is wrong with the file: a promotion with it is refused.
+
+    data: None where it is no file. branches: of the remote; none known when empty.
+    """
+    if data is None:
+        yield rules.MODEL.at(
+            FILE_NAME, 0, "it is a link or a submodule, and no file", fix="write it as a plain file"
+        )
+        return
     try:
         text = data.decode()
     except UnicodeDecodeError as err:

@@ -11,8 +11,8 @@ import jinja2
 import yaml
 from jinja2 import nodes as jinja
 
+from saltbranch.base.limit import TooSlow, limited
 from saltbranch.checks import Finding, nodes, rules, sls
-from saltbranch.checks.guard import TooSlow, limited
 from saltbranch.checks.project import JINJA_NAMES, Catalogue, Source, Tools
 from saltbranch.checks.template import Plain, plain, shown
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from saltbranch.base.limit import TooSlow, limited
 from saltbranch.checks import (
     Finding,
     dangerous,
@@ -22,7 +23,6 @@ from saltbranch.checks import (
     syntax,
     tops,
 )
-from saltbranch.checks.guard import TooSlow, limited
 from saltbranch.checks.project import Project, Source, Tools
 from saltbranch.compiler.pillarerrors import kind_of
 

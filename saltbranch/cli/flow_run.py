@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from saltbranch.fleetgates import check_reviewed
 from saltbranch.history import printable
 from saltbranch.promotion import Plan
 from saltbranch.repository import clone as clones
+from saltbranch.repository import place as places
 from saltbranch.repository.programs import Argv
 from saltbranch.repository.workplace import Say, Workplace, open_workplace
 
@@ -53,7 +53,7 @@ def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) ->
     try:
         return _opened(config, quiet=quiet, fetch=fetch)
     except UnknownProductionError as err:
-        clone = clones.find(os.getcwd())
+        clone = clones.find(places.current_folder())
         if clone is None or not err.candidates or not _is_terminal():
             raise
         typer.echo(f"saltbranch: {printable(err.message)}", err=True)

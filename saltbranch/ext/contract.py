@@ -25,6 +25,7 @@ Result = dict[str, Any]
 Notify = Callable[["Prepared", "list[SaltenvResult]"], "str | None"]
 _Function = TypeVar("_Function", bound=Callable[..., Result])
 
+_LONGEST_WORD = 10_000
 _LONGEST = 3600  # seconds that a caller may ask to wait
 _NOT_TAKEN = "no event: the master did not take it"
 
@@ -59,14 +60,30 @@ def place(opts: Mapping[str, Any]) -> Place:
 
 
 def text(value: object) -> str | None:
-    """A word of the caller: Salt makes numbers of those that look like one (a commit 1234567)."""
-    return None if value is None else str(value)
+    """A word of the caller: Salt makes numbers of those that look like one (a commit 1234567).
+
+    Raises UsageError for what no word is: callers can give anything.
+    """
+    if value is None:
+        return None
+    try:
+        found = str(value)
+    except (ValueError, RecursionError) as err:  # a number of thousands of digits
+        raise UsageError(f"a {type(value).__name__} is not a word") from err
+    if len(found) > _LONGEST_WORD or "\0" in found:
+        raise UsageError(f"{found[:40]!r}... is not a word: it is too long, or holds a NUL")
+    return found
+
+
+def word(value: object) -> str:
+    """The same where one has to be given; empty where it is not."""
+    return text(value) or ""
 
 
 def words(value: object) -> list[str]:
     """Words of the caller: one text with commas, or a list."""
-    found = value if isinstance(value, list) else str("" if value is None else value).split(",")
-    return [word for word in (str(one).strip() for one in found) if word]
+    found = value if isinstance(value, list) else (text(value) or "").split(",")
+    return [word for word in ((text(one) or "").strip() for one in found) if word]
 
 
 def globs(name: str, value: object) -> list[str]:
@@ -102,11 +119,11 @@ def count(name: str, value: object) -> int:
 
 def _number(name: str, value: object, what: str) -> float:
     try:
-        number = float(str(value))
+        number = float(text(value) or "")
     except ValueError:
         number = -1
     if not 0 <= number < float("inf"):
-        raise UsageError(f"{name}={value!r} is no {what}")
+        raise UsageError(f"{name}={text(value)!r} is no {what}")
     return number
 
 

@@ -48,8 +48,11 @@ class Clone:
 
     @property
     def reading(self) -> Git:
-        """git that knows the HEAD of the work tree."""
-        return self.objects if self.foreign else self.git
+        """git that knows the HEAD and the files of the work tree; in a foreign clone by the view of it."""
+        git = self.git
+        if self.foreign:
+            git.env |= {"GIT_DIR": self.git_dir, "GIT_WORK_TREE": self.folder}
+        return git
 
     def refuse_writing(self) -> None:
         """Raises RefusedError where nothing may be written."""
@@ -82,7 +85,13 @@ class Clone:
         if not names:
             return ""
         if "origin" in names or len(names) == 1:
-            return "origin" if "origin" in names else next(iter(names))
+            name = "origin" if "origin" in names else next(iter(names))
+            if name.startswith("-"):
+                raise ConfigError(
+                    f"{self.folder}: its remote is called {name!r}, which git would take for an option",
+                    hint="rename it: git remote add origin URL",
+                )
+            return name
         raise ConfigError(
             f"{self.folder} has several remotes and none is called origin: {', '.join(names)}",
             hint=f"say which is the control repository: git config {REMOTE} NAME",
@@ -92,6 +101,11 @@ class Clone:
         """Whether `remote`, a URL or a name, is one of its remotes; None stands for any."""
         known = self._remotes()
         return remote is None or remote in known or remote in known.values()
+
+    def fetches_all(self, remote: str) -> bool:
+        """Whether a plain `git fetch` brings every branch of the remote."""
+        done = _plain(self.folder, "config", "--get-all", f"remote.{remote}.fetch")
+        return not remote or any("refs/heads/*" in line for line in done.text.splitlines())
 
     def name_of(self, remote: str) -> str:
         """The name of the remote that `remote`, a URL or a name, stands for; `remote` itself where there is none."""
@@ -125,10 +139,13 @@ def find(cwd: str) -> Clone | None:
     if done.code != 0:
         _refuse_strangers(cwd, done)
         return None
-    folder, common, git_dir = done.text.rstrip("\n").split("\n")
+    lines = done.text.removesuffix("\n").split("\n")
+    if len(lines) != 3:
+        return None  # a line break in a folder's name
+    folder, common, git_dir = lines
     common = os.path.normpath(common)
     if foreign := _foreign(folder, common, git_dir):
-        return Clone(folder, _view(folder, common), foreign)
+        return Clone(folder, _view(folder, common, git_dir), foreign)
     return Clone(folder, common)
 
 
@@ -216,7 +233,7 @@ def _is_safe_directory(folder: str) -> bool:
     )
 
 
-def _view(folder: str, common: str) -> str:
+def _view(folder: str, common: str, git_dir: str) -> str:
     """A git folder of our own with the refs and objects of `common` and nothing of its configuration.
 
     Reading there runs no program that the clone names, and writes nothing into it. Raises GitError.
@@ -243,8 +260,9 @@ def _view(folder: str, common: str) -> str:
     if head.code == 0:
         with open(f"{view}/HEAD", "w", encoding="ascii") as file:
             file.write(head.text)
-    if os.path.exists(f"{common}/shallow"):
-        shutil.copy(f"{common}/shallow", f"{view}/shallow")
+    for source in (f"{common}/shallow", f"{git_dir}/index"):
+        if os.path.isfile(source) and not os.path.islink(source):
+            shutil.copyfile(source, f"{view}/{os.path.basename(source)}")
     return view
 
 

@@ -21,12 +21,14 @@ from saltbranch.config import MACHINE_KEYS, Config, FileModel, Saltenv, Source
 from saltbranch.errors import ConfigError, NoSaltenvsError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
-from saltbranch.mirror import PRODUCTION
+from saltbranch.mirror import PRODUCTION, ref_name
 
 # Below it, in a mirror and in a clone, the last accepted commit of production, by the name of the branch.
 IN_MIRROR, IN_CLONE = PRODUCTION, "refs/saltbranch-kept/production/"
 # How far back on the first parents an acceptable commit, or a version of the file, is looked for.
 _FAR = 200
+# So many of the journal's newest events are looked at for it.
+_RECENT = 500
 _COMPARED = ("branch", "minions", "promote_from", "protected", "follow", "mode", "owned", "back_merge", "gates",
              "overridable")  # fmt: skip
 _ALSO_COMPARED = (
@@ -71,8 +73,8 @@ def load(place: Place, machine: FileModel, path: str, *, branch: str, remote: st
     machine: the machine's part, of the file `path`. Raises ConfigError, GitError.
     """
     nothing_yet = not os.path.isdir(place.git.directory)  # before the first sync
-    commit, refusal = (None, "") if nothing_yet else _accepted(place, machine, branch)
-    found = newest_valid(place.git, commit) if commit else Nothing("")
+    commit, refusal = (None, "") if nothing_yet else _accepted(place, branch)
+    found = newest_valid(place.git, commit, branch) if commit else Nothing("")
     name = f"{FILE_NAME} on branch {branch!r}"
     if isinstance(found, Nothing):
         return _without(machine, path, name, branch, remote, found)
@@ -150,15 +152,17 @@ def serving(config: Config, machine: FileModel, path: str) -> Config:
 # Which commit is accepted
 
 
-def _accepted(place: Place, machine: FileModel, branch: str) -> tuple[str | None, str]:
+def _accepted(place: Place, branch: str) -> tuple[str | None, str]:
     """The newest commit of `branch` that a master would serve, and why the head is none."""
     git, head, last = place.git, place.heads.get(branch), _last(place, branch)
-    if head is None or head == last:
+    if head is None:
+        return last, "the remote does not have the branch any more" if last else ""
+    if head == last:
         return last, ""
     if last and git.is_ancestor(last, head):
         chain = _first_parents(git, head, last)
-    elif last and _is_protected(git, machine, branch, last):
-        how = f"git --git-dir={git.directory} update-ref {place.memory}{branch} {head}"
+    elif last and _is_protected(git, branch, last):
+        how = f"git --git-dir={git.directory} update-ref {place.memory}{ref_name(branch)} {head}"
         return last, (
             f"the branch was rewritten: {head[:12]} does not contain {last[:12]}, and its saltenv is protected"
             f" (push the branch back or, if it is meant: {how})"
@@ -166,8 +170,8 @@ def _accepted(place: Place, machine: FileModel, branch: str) -> tuple[str | None
     else:
         chain, last = _first_parents(git, head, None), None
     refusal = ""
-    for commit in chain:
-        problem = _refused(git, commit, last)
+    for commit, parent in zip(chain, [*chain[1:], last], strict=True):
+        problem = _refused(git, commit, last, parent)
         if problem is None:
             return commit, refusal
         refusal = refusal or problem
@@ -175,14 +179,42 @@ def _accepted(place: Place, machine: FileModel, branch: str) -> tuple[str | None
 
 
 def _last(place: Place, branch: str) -> str | None:
-    """The commit accepted last: as remembered here, else the newest that the journal says was promoted."""
-    kept = place.git.commit_or_none(f"{place.memory}{branch}")
-    if kept or not place.journal:
-        return kept
-    for event in reversed(journal.read(place.git, place.journal)):
+    """The commit accepted last: as remembered here or, if that is newer, as the journal tells.
+
+    The journal has promotions and, where masters record it, what they switched to: so a clone that was away, or one
+    that is new, does not take a branch for whole that all masters refuse.
+    """
+    git = place.git
+    kept = git.commit_or_none(f"{place.memory}{ref_name(branch)}")
+    told = _told(git, place.journal, branch) if place.journal else None
+    if kept and told and told != kept:
+        return told if git.is_ancestor(kept, told) else kept
+    return kept or told
+
+
+def _told(git: Git, head: str, branch: str) -> str | None:
+    names: set[str] = set()
+    for event in reversed(journal.read(git, head, limit=_RECENT)):
         if event.kind == events.PROMOTION and event.text("branch") == branch:
             new = event.commit_of("new")
-            return place.git.commit_or_none(new) if new else None
+        elif event.kind == events.SYNC:
+            new = _switched(event, branch)
+        else:
+            continue
+        if new and new not in names:
+            names.add(new)
+            if found := git.commit_or_none(new):
+                return found
+    return None
+
+
+def _switched(event: events.Event, branch: str) -> str | None:
+    """What a master that records its switches has come to serve of `branch`."""
+    rows = event.details.get("saltenvs")
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, Mapping) and row.get("branch") == branch:
+            new = row.get("new")
+            return new if isinstance(new, str) and events.is_hash(new) else None
     return None
 
 
@@ -191,49 +223,64 @@ def _first_parents(git: Git, head: str, since: str | None) -> list[str]:
     return git.out(*args, *([f"^{since}"] if since else [])).split()
 
 
-def _is_protected(git: Git, machine: FileModel, branch: str, last: str) -> bool:
-    found = newest_valid(git, last)
-    models = [machine] if isinstance(found, Nothing) else [found.model, machine]
-    saltenvs = [s for m in models for s in (m.saltenvs or {}).values() if s.branch == branch]
-    return any(s.protected for s in saltenvs)
+def _is_protected(git: Git, branch: str, last: str) -> bool:
+    """By the model alone, as every machine reads it."""
+    found = newest_valid(git, last, branch)
+    if isinstance(found, Nothing):
+        return False
+    return any(s.protected for s in (found.model.saltenvs or {}).values() if s.branch == branch)
 
 
-def _refused(git: Git, commit: str, proven: str | None) -> str | None:
-    """Why no master serves `commit`, by its own folders; None where one would. proven: a commit accepted before."""
+def _refused(git: Git, commit: str, proven: str | None, parent: str | None) -> str | None:
+    """Why no master serves `commit`; None where one would.
+
+    proven: a commit accepted before. parent: what it came after; whether its pillar is gone is asked by the folder
+    that it had there.
+    """
+    before = newest_valid(git, parent) if parent else Nothing("")
+    model = FileModel() if isinstance(before, Nothing) else before.model
     found = newest_valid(git, commit)
-    model = FileModel() if isinstance(found, Nothing) else found.model
-    return admission.refusal(git, commit, proven, model.states_dir, model.pillar_dir)
+    now = model if isinstance(found, Nothing) else found.model
+    had_pillar = parent is not None and git.blob_or_none(parent, model.pillar_dir) is not None
+    return admission.refusal(
+        git, commit, proven, now.states_dir, now.pillar_dir, had_pillar=had_pillar
+    )
 
 
 def _about_refused(place: Place, branch: str, found: Found, refusal: str) -> str:
     """What is to be said of a head that is not accepted: only where its file would be another one."""
     head = place.heads.get(branch)
-    if not refusal or head is None or place.git.blob_or_none(head, FILE_NAME) == found.blob:
+    if not refusal or (head and file_of(place.git, head) == found.blob):
         return ""
-    return f"that of {head[:12]} does not count, for no master serves that commit: {refusal}"
+    return f"that of {head[:12]} does not count: {refusal}" if head else refusal
 
 
 def _remember(place: Place, branch: str, commit: str) -> None:
-    if place.git.commit_or_none(f"{place.memory}{branch}") != commit:
-        place.git.out("update-ref", f"{place.memory}{branch}", commit)
+    ref = f"{place.memory}{ref_name(branch)}"
+    if place.git.commit_or_none(ref) != commit:
+        # Not remembering stops nothing: the journal, or the head, is the beginning then.
+        place.git.run("update-ref", ref, commit)
 
 
 # Which file is valid
 
 
-def newest_valid(git: Git, commit: str) -> Found | Nothing:
-    """The file of `commit`, or the newest valid one before it on its first parents. Raises GitError."""
+def newest_valid(git: Git, commit: str, branch: str = "") -> Found | Nothing:
+    """The file of `commit`, or the newest valid one before it on its first parents. Raises GitError.
+
+    branch: it has to be the end of the promotions there, for it is the one that the model stands on.
+    """
     problem, removed = "", ""
     seen: set[str] = set()
     for number, at in enumerate(_versions(git, commit)):
-        blob = git.blob_or_none(at, FILE_NAME)
+        blob = file_of(git, at)
         if blob is None:
             removed = removed if number else f"{at[:12]} does not have it"
         if blob is None or blob in seen:
             continue
         seen.add(blob)
         try:
-            model = read(git, blob)
+            model = read_at(git, at, branch)
         except NoSaltenvsError:
             removed = removed or f"that of {at[:12]} names no saltenvs"
         except ConfigError as err:
@@ -248,11 +295,11 @@ def newest_valid(git: Git, commit: str) -> Found | Nothing:
 def older(git: Git, source: Source) -> Found | None:
     """The newest valid file before the one of `source`, that is another one. Raises GitError."""
     for at in _versions(git, source.commit or ""):
-        blob = git.blob_or_none(at, FILE_NAME)
+        blob = file_of(git, at)
         if blob is None or blob == source.blob:
             continue
         try:
-            return Found(at, blob, read(git, blob))
+            return Found(at, blob, read_at(git, at, source.branch or ""))
         except ConfigError:
             continue
     return None
@@ -263,6 +310,48 @@ def _versions(git: Git, commit: str) -> Iterator[str]:
     yield commit
     args = ("rev-list", "--first-parent", f"--max-count={_FAR}", "--end-of-options", commit)
     yield from git.out(*args, "--", FILE_NAME).split()
+
+
+def file_of(git: Git, tree: str) -> str | None:
+    """The object at saltbranch.yaml of a commit or tree, whatever it is; None where there is none. Raises GitError."""
+    return git.blob_or_none(tree, FILE_NAME)
+
+
+def read_at(git: Git, tree: str, branch: str = "") -> FileModel:
+    """The valid model of a commit or tree. branch: the end of its promotions.
+
+    Raises ConfigError, also for what is no file, and for folders that are not there; GitError.
+    """
+    listed = git.out("ls-tree", "-z", "--end-of-options", tree, FILE_NAME).rstrip("\0")
+    mode, _, rest = listed.partition(" ")
+    if mode not in ("100644", "100755"):
+        what = {"120000": "a symlink", "160000": "a submodule"}.get(mode, "a folder")
+        raise ConfigError(f"{FILE_NAME} is {what} and no file", hint="write it as a plain file")
+    model = read(git, rest.split("\t")[0].split(" ")[1])
+    _check_folders(git, tree, model)
+    if branch and branch not in _ends(model):
+        ends = " or ".join(sorted(_ends(model)))
+        raise ConfigError(
+            f"{FILE_NAME}: {branch} is not the end of its promotions, that is {ends}",
+            hint="the model stands on the branch of production, so it has to name that",
+        )
+    return model
+
+
+def _check_folders(git: Git, tree: str, model: FileModel) -> None:
+    """A folder that is not there would take all states, or all pillar, from everybody. Raises ConfigError."""
+    plain = FileModel()
+    for key in ("states_dir", "pillar_dir"):
+        folder = getattr(model, key)
+        if folder != getattr(plain, key) and git.blob_or_none(tree, folder) is None:
+            raise ConfigError(
+                f"{FILE_NAME}: {key}: there is no folder {folder!r} in that tree",
+                hint="mend the name",
+            )
+
+
+def _ends(model: FileModel) -> set[str]:
+    return configuration.ends(configuration.build(FileModel(remote="/"), FILE_NAME, model))
 
 
 def read(git: Git, blob: str) -> FileModel:

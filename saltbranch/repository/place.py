@@ -115,7 +115,8 @@ def machine_file(explicit: str | None) -> str:
 def read_machine_file(path: str) -> FileModel:
     """The keys of the machine's file `path`. Raises ConfigError, RefusedError."""
     real = os.path.realpath(path)
-    if os.path.basename(real) == FILE_NAME and os.path.lexists(f"{os.path.dirname(real)}/.git"):
+    in_clone = os.path.lexists(f"{os.path.dirname(real)}/.git") and real != locate.SYSTEM_FILE
+    if os.path.basename(real) == FILE_NAME and in_clone:
         raise RefusedError(
             f"{path} is the file of a clone{'' if real == path else f', {real}'}: what is checked out there must not"
             " decide about this machine",
@@ -135,17 +136,29 @@ def find(explicit: Given) -> Place:
     named = locate.named_file(explicit, os.environ)
     if named:
         return _of_file(named)
-    clone = clones.find(os.getcwd())
-    if clone and os.path.lexists(f"{clone.folder}/{FILE_NAME}"):
+    clone = clones.find(current_folder())
+    own = f"{clone.folder}/{FILE_NAME}" if clone else ""
+    if clone and os.path.lexists(own) and own != locate.SYSTEM_FILE:
         return of_clone(clone)
-    if os.path.exists(locate.SYSTEM_FILE):
+    # One that this user may not read is for whoever works on the master.
+    if os.path.exists(locate.SYSTEM_FILE) and not (
+        clone and not os.access(locate.SYSTEM_FILE, os.R_OK)
+    ):
         return _of_file(locate.SYSTEM_FILE)
     if clone:
         return of_clone(clone)
     raise ConfigError(
-        f"{os.getcwd()} is in no clone of the control repository, and this machine has no {locate.SYSTEM_FILE}",
+        f"{current_folder()} is in no clone of the control repository, and this machine has no {locate.SYSTEM_FILE}",
         hint="stand in a clone, name a file with --config, or on a master: saltbranch init --remote URL",
     )
+
+
+def current_folder() -> str:
+    """Where one stands; ``/`` where that folder is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
 
 
 def of_clone(clone: Clone) -> Place:
@@ -171,7 +184,7 @@ def _of_file(path: str) -> Place:
     mine = os.path.exists(f"{root}/{files.MARKER}") and place.mirror.exists() and machine.remote
     if mine and os.access(place.mirror.path, os.W_OK):
         return place
-    clone = clones.find(os.getcwd())
+    clone = clones.find(current_folder())
     if mine and not (clone and os.path.lexists(f"{clone.folder}/{FILE_NAME}")):
         return place
     return Place(path, machine, clone if clone and clone.has_remote(machine.remote) else None)

@@ -22,10 +22,10 @@ _MANY = 100
 
 
 def branch_of(clone: Clone, heads: Mapping[str, str]) -> str:
-    """The branch of production. heads: of the remote. Raises UnknownProductionError, ConfigError, GitError."""
+    """The branch of production. heads: of the remote. Raises UnknownProductionError, GitError."""
     chosen = clone.setting(MODEL_BRANCH)
     if chosen:
-        return _checked(clone, chosen, heads)
+        return chosen
     found = _candidates(clone.objects, heads)
     if len(found) == 1:
         return found[0]
@@ -47,21 +47,6 @@ def branch_of(clone: Clone, heads: Mapping[str, str]) -> str:
     )
 
 
-def _checked(clone: Clone, branch: str, heads: Mapping[str, str]) -> str:
-    """The person's choice, unless the model there says that it is the branch before production."""
-    head = heads.get(branch)
-    found = model.newest_valid(clone.objects, head) if head else None
-    if isinstance(found, model.Found):
-        ends = _ends(found.model)
-        if branch not in ends:
-            raise ConfigError(
-                f"{clone.folder}: git config {MODEL_BRANCH} says {branch}, which is not the branch of production:"
-                f" by its model that is {' or '.join(sorted(ends))}",
-                hint=f"mend it: git config {MODEL_BRANCH} BRANCH",
-            )
-    return branch
-
-
 def _candidates(git: Git, heads: Mapping[str, str]) -> list[str]:
     """The branches whose newest valid model names them as the end of the promotions."""
     blobs = _blobs(git, heads)
@@ -70,9 +55,10 @@ def _candidates(git: Git, heads: Mapping[str, str]) -> list[str]:
     result = []
     for number, (branch, head) in enumerate(heads.items()):
         of_head = ends.get(blobs.get(branch, ""))
-        if of_head is None and (branch in named or (not named and number < _MANY)):
-            # Broken or removed there: what was there before counts.
-            found = model.newest_valid(git, head)
+        is_named = branch in named and branch not in (of_head or ())
+        if is_named or (of_head is None and not named and number < _MANY):
+            # Broken or removed there, or of another mind: what was there before counts.
+            found = model.newest_valid(git, head, branch)
             of_head = _ends(found.model) if isinstance(found, model.Found) else None
         if of_head and branch in of_head:
             result.append(branch)
@@ -116,4 +102,5 @@ def _ends(found: FileModel) -> set[str]:
 def _remembered(git: Git) -> list[str]:
     """The branches whose model was believed in this clone before."""
     text = git.out("for-each-ref", "--format=%(refname)", IN_CLONE)
-    return [line[len(IN_CLONE) :] for line in text.splitlines()]
+    names = (line[len(IN_CLONE) :] for line in text.splitlines())
+    return [name.replace("%2F", "/").replace("%25", "%") for name in names]

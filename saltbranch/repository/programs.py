@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
+import stat
 from collections.abc import Callable, Collection, Sequence
 
 from saltbranch import files
@@ -63,18 +65,33 @@ class Programs:
         )
 
     def _remembered(self) -> set[str]:
-        text = files.read_or_none(self._path()) if self.git_dir else None
-        return {line.split(b" ")[0].decode() for line in (text or b"").splitlines() if line}
+        """What this user has agreed to; a file that somebody else could have written counts for nothing."""
+        if not self.git_dir:
+            return set()
+        try:
+            st = os.lstat(self._path())
+            if not stat.S_ISREG(st.st_mode) or st.st_uid != os.geteuid() or st.st_mode & 0o022:
+                return set()
+            text = (files.read_or_none(self._path()) or b"").decode("utf-8", "replace")
+        except OSError:
+            return set()
+        return {line.split(" ")[0] for line in text.splitlines() if line}
 
     def _remember(self, agreed: Sequence[Argv]) -> None:
         if not self.git_dir:
             return
-        old = (files.read_or_none(self._path()) or b"").decode("utf-8", "surrogateescape")
-        new = "".join(f"{_digest(argv)} {json.dumps(argv)}\n" for argv in agreed)
-        files.write_atomic(self._path(), old + new, mode=0o600)
+        old = sorted(self._remembered())
+        new = [f"{_digest(argv)} {json.dumps(argv)}" for argv in agreed]
+        try:
+            files.write_atomic(
+                self._path(), "".join(f"{line}\n" for line in [*old, *new]), mode=0o600
+            )
+        except OSError:
+            pass  # they are asked again
 
     def _path(self) -> str:
-        return f"{self.git_dir}/saltbranch-agreed"
+        """One for each user, as a clone may be shared."""
+        return f"{self.git_dir}/saltbranch-agreed-{os.geteuid()}"
 
 
 def _digest(argv: Argv) -> str:

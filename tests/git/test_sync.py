@@ -341,7 +341,7 @@ def test_deploy_16_rewritten_protected_branch_is_not_followed(served: Site, remo
         ran = served.sync()
         assert ran.code == 4
         assert f"prod: refused: branch 'master' was rewritten: {new[:12]}" in ran.err
-        assert "protected: false" in ran.err and f"still serving {old[:12]}" in ran.err
+        assert "saltbranch hold prod --at" in ran.err and f"still serving {old[:12]}" in ran.err
         served.assert_serves("master", old)
         served.assert_serves("develop", other)
     served.settings["saltenvs"]["prod"]["protected"] = False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +113,46 @@ def test_a_link_is_judged_by_both_ends(tmp_path: Path) -> None:
     assert "everybody" in str(ownership.writer_or_none(str(link)))
 
 
+@as_root
+def test_a_link_that_leads_through_a_strangers_folder_is_judged_there(tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (tmp_path / "file").touch()
+    (stranger / "hop").symlink_to(tmp_path / "file")
+    (tmp_path / "link").symlink_to(stranger / "hop")
+    assert ownership.writer_or_none(str(tmp_path / "link")) is None
+    os.chown(stranger, NOBODY, NOBODY)
+    found = ownership.writer_or_none(str(tmp_path / "link"))
+    assert found and found.startswith(f"{stranger} belongs to")
+    (tmp_path / "loop").symlink_to("loop")
+    assert "without an end" in str(ownership.writer_or_none(str(tmp_path / "loop")))
+
+
+@as_root
+def test_an_access_list_hides_behind_the_groups_bits(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    # version 2; user::rw-, user:65534:rw-, group::r--, mask::rw-, other::r-- (linux/posix_acl_xattr.h)
+    entries = [(1, 6, -1), (2, 6, NOBODY), (4, 4, -1), (16, 6, -1), (32, 4, -1)]
+    data = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *e) for e in entries)
+    try:
+        os.setxattr(path, "system.posix_acl_access", data)
+    except OSError:
+        pytest.skip("no access lists on this file system")
+    assert "access list" in str(ownership.writer_or_none(str(path)))
+
+
+@as_root
+@pytest.mark.parametrize("inner", ["refs/heads", "refs/remotes/origin", "info", "objects/info"])
+def test_what_decides_deep_in_a_git_folder_is_judged_too(flow: FlowSite, inner: str) -> None:
+    path = flow.clone / ".git" / inner
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "x").touch()
+    (path / "x").chmod(0o666)
+    ran = flow.run("status")
+    assert ran.code == 4 and f"{path}/x may be written to by everybody" in ran.err
+
+
 # Found by where one stands
 
 
@@ -154,7 +196,14 @@ def test_where_git_was_told_that_it_is_fine_it_is_read_only(
     path = canary(foreign)
     before = everything(foreign.clone)
 
-    for words in (["status"], ["history"], ["where", "KEY-1"], ["check", "--static", "stage"]):
+    reading = (
+        ["status"],
+        ["history"],
+        ["where", "KEY-1"],
+        ["check", "--static"],
+        ["check", "--static", "stage"],
+    )
+    for words in reading:
         ran = foreign.run(*words)
         assert ran.code in (0, 3), (words, ran)
     plan = foreign.run("promote", "stage", "--plan")
@@ -262,3 +311,33 @@ def test_the_file_that_is_checked_out_says_nothing_about_machine_or_remote(
     assert evil.git("for-each-ref") == before and not pwned.exists()
     said = flow.run("check", "--static")
     assert "has no effect here" in said.out
+
+
+def test_a_clone_that_two_people_share(flow: FlowSite, tmp_path: Path) -> None:
+    """What the other one left there is no bug, and no word of mine."""
+    flow.configure(stage={"gates": [{"command": "true", "name": "x"}]})
+    flow.push("develop")
+    agreed = flow.clone / ".git" / f"saltbranch-agreed-{os.geteuid()}"
+    assert agreed.exists() and flow.run("why-not", "stage").code == 0
+    agreed.unlink()
+    agreed.mkdir()
+    assert "cannot-tell" in flow.run("why-not", "stage").out
+
+
+def test_odd_places_are_no_bugs(flow: FlowSite, tmp_path: Path) -> None:
+    odd = tmp_path / "a\nb"
+    flow.clone.rename(odd)
+    assert flow.run("status", cwd=odd).code == 1
+    odd.rename(flow.clone)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    before = os.getcwd()
+    os.chdir(gone)
+    gone.rmdir()
+    try:
+        argv = [sys.executable, "-m", "saltbranch", "status"]
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(argv, capture_output=True, text=True, env=env)
+    finally:
+        os.chdir(before)
+    assert done.returncode == 1 and "bug" not in done.stderr, done.stderr

@@ -237,3 +237,41 @@ def test_no_runner_reads_a_file_or_works_for_ever(served: Site, tmp_path: Path) 
     for argument in ({"wait": 1e9}, {"expect": "abcd", "expect_timeout": 1e9}):
         said = runner["saltbranch.sync"](**argument)
         assert said["retcode"] == 2 and "has to come to an end" in said["error"]
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, "a\0b", "x" * 20_000, ["a\0b"]], ids=["number", "NUL", "long", "list"]
+)
+def test_what_is_no_word_is_said_as_data(served: Site, value: object) -> None:
+    opts = dict(salt.config.DEFAULT_MASTER_OPTS, saltbranch_config=str(served.config))
+    runner = salt.loader.runner(opts)
+    for said in (
+        runner["saltbranch.check"](value, static=True),
+        runner["saltbranch.hold"]("prod", at=value, reason="x"),
+        runner["saltbranch.where"](value),
+        runner["saltbranch.sync"](wait=value),
+        runner["saltbranch.explain"](value),
+    ):
+        assert said["retcode"] in (1, 2, 4) and said["error"], said
+    assert not served.remote.git("for-each-ref", "refs/saltbranch")
+
+
+def test_the_systems_file_may_lie_in_a_repository_of_its_own(
+    served: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """etckeeper, or somebody's `git init` in /etc/salt."""
+    monkeypatch.setattr("saltbranch.locate.SYSTEM_FILE", str(served.config))
+    served.remote.git("init", "-q", str(served.config.parent))
+    with standing_in(served.config.parent):
+        assert served.run_here("sync").code == 0
+        said = json.loads(served.run_here("status", "--json").out)
+    assert said["config"] == str(served.config)
+
+
+def test_init_does_not_propose_twice(site: Site, remote: Remote) -> None:
+    site.config.unlink()
+    assert site.run_here(*init(site, "--in-repository")).code == 0
+    before = remote.git("for-each-ref")
+    ran = site.run_here("init", "--in-repository", "--config", str(site.config))
+    assert ran.code in (0, 1) and not site.config.with_name("saltbranch-model.yaml").exists()
+    assert remote.git("for-each-ref") == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import yaml
 
 from saltbranch import __version__
 from saltbranch import config as configuration
+from saltbranch.base import patterns
+from saltbranch.git import Git
 from saltbranch.repository import model
 from tests.git.flow_site import FlowSite, as_yaml
-from tests.git.remote import Link, Remote
+from tests.git.remote import Link, Remote, Submodule
 from tests.git.site import Ran, Site
 
 BROKEN = "saltenvs: {prod: {branch: master, minions: [p], gates: [ticket, {soak: 2x}]}}\n"
@@ -283,7 +287,10 @@ def test_a_repair_may_come_by_promotions_and_passes_the_gates_on_its_way(
         ("saltenvs: {prod: {branch: master, minions: {grain: os}}}", "grain"),
         ("saltenvs: {prod: {branch: master, minions: [p], promote_from: prod}}", "circle"),
         ("saltenvs: {prod: {branch: master, minions: [p], promote_from: nope}}", "nope"),
-        ("saltenvs: {prod: {branch: gone, minions: [p]}}", "the remote has no branch 'gone'"),
+        (
+            "saltenvs: {prod: {branch: master, minions: [p], promote_from: x}, x: {branch: gone, minions: [x]}}",
+            "the remote has no branch 'gone'",
+        ),
         ("saltenvs: {prod: {branch: master, minions: [p], follow: {tags: '('}}}", "no regular"),
         ("tickets: '('\nsaltenvs: {prod: {branch: master, minions: [p]}}", "ticket"),
         (
@@ -388,7 +395,9 @@ def test_a_commit_with_a_link_out_of_the_tree_changes_no_gate(machines: Machines
     }
     flow.remote.commit("master", files)
     for ran in machines.sync().values():
-        assert ran.code == 4 and "no master serves that commit" in ran.err, ran
+        assert ran.code == 4 and "does not count: commit" in ran.err and "salt/passwd" in ran.err, (
+            ran
+        )
     assert machines.agreed("stage", fresh="new")["ticket"] == "fail"
     flow.remote.commit("master", {"salt/passwd": None})  # served again, and so it counts
     machines.sync()
@@ -457,3 +466,219 @@ def test_differences_are_named() -> None:
     )
     assert model.differences(one, two) == ("b", "a.branch", "pillar_dir")
     assert model.differences(one, one) == ()
+
+
+# Wrong in other ways than by its text
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "submodule"])
+def test_what_is_no_file_is_no_model_and_locks_nobody_out(machines: Machines, kind: str) -> None:
+    flow = machines.flow
+    flow.push("develop", subject="No ticket")
+    files: dict[str, Any] = {"saltbranch.yaml": None}
+    if kind == "folder":
+        files["saltbranch.yaml/x"] = "x\n"
+    elif kind == "link":
+        files["saltbranch.yaml"] = Link("salt/app/init.sls")
+    else:
+        files["saltbranch.yaml"] = Submodule(flow.head("develop"))
+    flow.remote.commit("master", files)
+    for ran in machines.sync().values():
+        assert (
+            ran.code == 20
+            and f"is a {'symlink' if kind == 'link' else kind} and no file" in ran.err
+        )
+    assert machines.agreed("stage", fresh="new")["ticket"] == "fail"
+    assert flow.run("rollback", "prod", "--reason", "x", "--plan").code in (3, 4)
+    site = machines.masters["plain"]
+    held = ["hold", "prod", "--local", "--reason", "x", "--yes", "--config", str(site.config)]
+    assert site.run_here(*held).code in (0, 20)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tickets: '(a+)+[0-9]'\n",
+        "saltenvs: {prod: {branch: master, minions: [p], follow: {tags: '^(a+)+$'}}}\n",
+        "saltenvs: {prod: {branch: master, minions: {pcre: '(x+x+)+y'}},"
+        f" a: {{branch: stage, minions: [{'x' * 60}]}}}}\n",
+    ],
+)
+def test_an_expression_that_takes_for_ever_is_no_model(machines: Machines, text: str) -> None:
+    flow = machines.flow
+    flow.push("develop", subject="KEY-1 " + "a" * 60)
+    flow.tag("a" * 60 + "!", flow.head("master"))
+    whole = text if "saltenvs" in text else text + as_yaml(flow.model)
+    flow.remote.commit("master", {"saltbranch.yaml": whole})
+    for ran in machines.sync().values():
+        assert ran.code == 20 and "takes too long on some texts" in ran.err
+    assert machines.agreed("stage")["model"] == "fail"
+    assert flow.run("status").code == 0
+
+
+def test_usual_expressions_are_quick(flow: FlowSite) -> None:
+    for pattern in (
+        r"^v[0-9]+(\.[0-9]+)*$", r"^v[0-9]+(\.[0-9]+)*-rc\.[0-9]+$", "[A-Z][A-Z0-9]+-[0-9]+", "(KEY|OPS)-[0-9]+",
+        r"web[0-9]+\.(dev|prod)\.example\.com", r"^(?!test).*\.example\.com$", r".*-(db|web)[0-9]{1,3}",
+    ):  # fmt: skip
+        patterns.check(re.compile(pattern), "here")
+
+
+def changed(flow: FlowSite, **saltenvs: Any) -> str:
+    """The model with other keys; None takes a saltenv or a key away."""
+    model_ = json.loads(json.dumps(flow.model))
+    for name, keys in saltenvs.items():
+        if keys is None:
+            model_["saltenvs"].pop(name)
+            continue
+        model_["saltenvs"][name].update(keys)
+        model_["saltenvs"][name] = {
+            k: v for k, v in model_["saltenvs"][name].items() if v is not None
+        }
+    return as_yaml(model_)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prod": None},
+        {"prod": {"branch": "main"}},
+        {"prod": {"branch": "stage"}, "stage": {"branch": "master"}},
+        {"prod": {"promote_from": None}},
+    ],
+)
+def test_a_model_by_which_nobody_could_promote_the_repair_is_not_promoted(
+    flow: FlowSite, change: dict[str, Any]
+) -> None:
+    flow.remote.set_branch("main", flow.head("master"))
+    flow.push("develop", {"saltbranch.yaml": changed(flow, **change)}, "KEY-9 x")
+    assert "model: fail" in flow.refused("promote", "stage", "--yes")
+
+
+@pytest.mark.parametrize(
+    "change", [{"prod": None}, {"prod": {"branch": "main"}}, {"prod": {"promote_from": None}}]
+)
+def test_pushed_by_hand_it_leaves_production_where_it_is_and_can_be_repaired(
+    machines: Machines, change: dict[str, Any]
+) -> None:
+    flow = machines.flow
+    flow.remote.set_branch("main", flow.head("stage"))
+    good = flow.show("master", "saltbranch.yaml")
+    assert good
+    head = flow.remote.commit("master", {"saltbranch.yaml": changed(flow, **change)})
+    for name, ran in machines.sync().items():
+        assert ran.code in (0, 20), (name, ran)
+        machines.masters[name].assert_serves("master", head)
+    assert flow.run("status").code == 0
+    flow.well("hotfix", "start", "mend")
+    flow.commit({"saltbranch.yaml": f"{good}# mended\n"}, "KEY-6 Mend the model")
+    flow.well("hotfix", "finish", "--yes", "--no-tag")
+    assert {ran.code for ran in machines.sync().values()} == {0}
+    flow.push("develop")
+    flow.to_prod()
+
+
+@pytest.mark.parametrize("key", ["states_dir", "pillar_dir"])
+def test_a_folder_that_is_not_there_takes_nobodys_pillar(machines: Machines, key: str) -> None:
+    flow = machines.flow
+    text = f"{key}: nope\n{as_yaml(flow.model)}"
+    flow.push("develop", {"saltbranch.yaml": text}, "KEY-9 x")
+    assert f"{key}: there is no folder 'nope'" in flow.refused("promote", "stage", "--yes")
+    roots = machines.masters["plain"].master_config.read_text()
+    head = flow.remote.commit("master", {"saltbranch.yaml": text})
+    for name, ran in machines.sync().items():
+        assert ran.code == 20 and "there is no folder 'nope'" in ran.err, ran
+        machines.masters[name].assert_serves("master", head)
+    assert machines.masters["plain"].master_config.read_text() == roots
+
+
+# Machines that were away
+
+
+def test_a_laptop_that_was_away_learns_from_the_journal_what_masters_had_accepted(
+    machines: Machines,
+) -> None:
+    flow = machines.flow
+    flow.push("develop")
+    flow.to_prod()
+    assert flow.run("status").code == 0
+    for site in machines.masters.values():
+        site.configure(record_syncs=True)
+    loose = flow.head("master")
+    strict = as_yaml({**flow.model, "saltenvs": {**flow.model["saltenvs"]}})
+    flow.remote.commit("master", {"saltbranch.yaml": f"{strict}# stricter\n"})
+    machines.sync()
+    flow.push("develop", subject="No ticket")
+    flow.remote.commit("master", {"saltbranch.yaml": loosened(flow)}, parents=(loose,))
+    assert {ran.code for ran in machines.sync().values()} == {4}
+    assert machines.agreed("stage", fresh="new")["ticket"] == "fail"
+
+
+def test_a_commit_without_pillar_is_judged_alike_by_old_and_new(machines: Machines) -> None:
+    flow = machines.flow
+    flow.push("develop", subject="No ticket")
+    gone: dict[str, Any] = {
+        p: None for p in flow.files(flow.head("master")) if p.startswith("pillar/")
+    }
+    flow.remote.commit("master", {**gone, "saltbranch.yaml": loosened(flow)})
+    for ran in machines.sync().values():
+        assert ran.code == 4
+    assert machines.agreed("stage", fresh="new")["ticket"] == "fail"
+
+
+def test_what_a_person_accepts_counts_at_the_next_sync(machines: Machines) -> None:
+    flow, site = machines.flow, machines.masters["plain"]
+    flow.push("develop")
+    flow.to_prod()
+    machines.sync()
+    parents = tuple(flow.parents(flow.head("master"))[:1])
+    new = flow.remote.commit("master", {"saltbranch.yaml": loosened(flow)}, parents=parents)
+    said = site.sync().err
+    found = re.search(r"git --git-dir=(\S+) update-ref (\S+) (\S+)\)", said)
+    assert found and found[3] == new
+    Git(found[1]).out("update-ref", found[2], found[3])
+    assert "does not count" not in site.sync().err
+
+
+def test_production_may_move_to_a_branch_below_itself(machines: Machines) -> None:
+    flow, site = machines.flow, machines.masters["plain"]
+    head = flow.head("master")
+    flow.remote.delete_branch("master")
+    model_ = json.loads(json.dumps(flow.model))
+    model_["saltenvs"]["prod"]["branch"] = "master/main"
+    flow.remote.set_branch("master/main", head)
+    flow.remote.commit("master/main", {"saltbranch.yaml": as_yaml(model_)})
+    site.configure(model_branch="master/main")
+    assert site.sync().code == 0
+    assert flow.run("status").code == 0
+
+
+def test_rewriting_and_protecting_in_one_push_is_followed_once(flow: FlowSite) -> None:
+    machines = Machines(flow)
+    site = machines.masters["plain"]
+    flow.push("master")
+    assert site.sync().code == 0
+    text = changed(flow, prod={"protected": True})
+    parents = tuple(flow.parents(flow.head("master"))[:1])
+    new = flow.remote.commit("master", {"saltbranch.yaml": text}, parents=parents)
+    assert site.sync().code == 0
+    site.assert_serves("master", new)
+
+
+def test_a_mirror_that_lacks_the_model_is_made_anew(machines: Machines) -> None:
+    flow, site = machines.flow, machines.masters["plain"]
+    flow.remote.commit("master", {"saltbranch.yaml": as_yaml(flow.model) + "# x\n"})
+    assert site.sync().code == 0
+    mirror = site.root / "mirror.git"
+    git = Git(str(mirror))
+    blob = git.blob_or_none(flow.head("master"), "saltbranch.yaml")
+    assert blob
+    for pack in (mirror / "objects" / "pack").glob("*.pack"):
+        data = pack.read_bytes()
+        for part in (mirror / "objects" / "pack").glob(f"{pack.stem}.*"):
+            part.unlink()
+        git.out("unpack-objects", "-q", stdin=data)
+    (mirror / "objects" / blob[:2] / blob[2:]).unlink()
+    os.utime(site.config)
+    ran = site.sync()
+    assert ran.code == 0 and "the mirror was damaged: rebuilt" in ran.out, ran

@@ -163,4 +163,7 @@ def test_what_was_agreed_to_is_kept_for_this_user_alone(tmp_path: Path) -> None:
     assert again.may_run(("/bin/a", "x")) and again.may_run(("/bin/b",))
     assert not again.may_run(("/bin/a",)) and not again.may_run(("/bin/a x",))
     (path,) = tmp_path.iterdir()
+    path.chmod(0o622)  # others could have written it
+    assert not Programs(git_dir=str(tmp_path)).may_run(("/bin/b",))
+    path.chmod(0o600)
     assert path.stat().st_mode & 0o777 == 0o600 and path.stat().st_uid == os.geteuid()

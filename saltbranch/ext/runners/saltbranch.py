@@ -110,7 +110,7 @@ def explain(minion: str) -> contract.Result:
     """
     from saltbranch.actions.explain import explain as action
 
-    result = action(contract.place(__opts__), str(minion))
+    result = action(contract.place(__opts__), contract.word(minion))
     return {**result.as_dict(), "retcode": result.exit_code}
 
 

@@ -55,7 +55,7 @@ def why_not(
     from saltbranch.actions.why_not import why_not as action
 
     work = _workplace(fetch=True)
-    found = action(work, str(saltenv), commit=contract.text(commit))
+    found = action(work, contract.word(saltenv), commit=contract.text(commit))
     return {**found.as_dict(), "retcode": found.exit_code}
 
 
@@ -96,7 +96,10 @@ def diff(
 
     found = action(
         contract.place(__opts__),
-        [str(before), *([str(after)] if after is not None else [])],
+        [
+            contract.word(before),
+            *([contract.word(after)] if after is not None else []),
+        ],
         minions=contract.globs("minions", minions),
         saltenv=contract.text(saltenv),
         jobs=contract.jobs(jobs),
@@ -135,7 +138,7 @@ def history(
     from saltbranch.actions.history import history as action
     from saltbranch.durations import parse_since
 
-    begin = parse_since(str(since), time.time()) if since is not None else None
+    begin = parse_since(contract.word(since), time.time()) if since is not None else None
     most = contract.count("limit", limit)
     work = _workplace(fetch=fetch)
     found = action(work, contract.text(saltenv), limit=most, since=begin, syncs=syncs)
@@ -170,5 +173,5 @@ def where(
     kinds = (COMMIT, TICKET, PATH)
     if kind is not None and kind not in kinds:
         raise UsageError(f"kind={kind}: unknown", hint=f"known: {', '.join(kinds)}")
-    found = action(_workplace(fetch=fetch), str(what), only=kind)
+    found = action(_workplace(fetch=fetch), contract.word(what), only=kind)
     return {**found.as_dict(), "retcode": 0}

@@ -91,12 +91,12 @@ def promote(
         expected=expect is not None,
     )
     given = overrides(contract.words(override), contract.text(reason))
-    via_branch = is_via_branch(str(via))
+    via_branch = is_via_branch(contract.word(via))
 
     def build(work: Workplace, _resolved: str | None) -> Request:
         return action.request(
             work,
-            str(saltenv),
+            contract.word(saltenv),
             commit=contract.text(commit),
             tag=contract.text(tag),
             overrides=given,
@@ -157,8 +157,14 @@ def hold(
     from saltbranch.durations import parse_until
 
     def build(work: Workplace) -> HoldPlan:
-        ends = parse_until(str(until), work.now) if until is not None else None
-        return plan_hold(work, str(saltenv), at=contract.text(at), reason=str(reason), until=ends)
+        ends = parse_until(contract.word(until), work.now) if until is not None else None
+        return plan_hold(
+            work,
+            contract.word(saltenv),
+            at=contract.text(at),
+            reason=contract.word(reason),
+            until=ends,
+        )
 
     return _record(build, local=local, plan=plan)
 
@@ -190,7 +196,7 @@ def unhold(
     from saltbranch.actions.hold import plan_unhold
 
     def build(work: Workplace) -> HoldPlan:
-        return plan_unhold(work, str(saltenv), reason=str(reason))
+        return plan_unhold(work, contract.word(saltenv), reason=contract.word(reason))
 
     return _record(build, local=local, plan=plan)
 
@@ -227,7 +233,12 @@ def rollback(
     from saltbranch.actions.hold import plan_rollback
 
     def build(work: Workplace) -> HoldPlan:
-        return plan_rollback(work, str(saltenv), to=contract.text(to), reason=str(reason))
+        return plan_rollback(
+            work,
+            contract.word(saltenv),
+            to=contract.text(to),
+            reason=contract.word(reason),
+        )
 
     return _record(build, local=local, plan=plan)
 

@@ -1,4 +1,4 @@
-"""A limit on the time that one file may take, so that no file can stop a check."""
+"""A limit on the time that something of strangers may take."""
 
 from __future__ import annotations
 
