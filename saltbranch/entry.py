@@ -100,7 +100,7 @@ def _quick_sync(arguments: list[str]) -> Callable[[], int] | None:
 
         path = locate.find(config, os.environ, os.getcwd())
         result = sync(path, only=only, notify=_notify)
-        if not quiet or result.changed or result.exit_code:
+        if not quiet or result.changed or result.exit_code or result.unread_news:
             from saltbranch.cli import sync_text
 
             sync_text.show(result, quiet=quiet)

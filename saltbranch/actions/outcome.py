@@ -57,10 +57,13 @@ class SaltenvResult:
 class SyncResult:
     """What a sync did, or with `plan` would do.
 
-    notes: what was done beside switching. problems: what a person must look at, of no saltenv alone.
+    notes: what was done beside switching. problems: what a person must look at, of no saltenv alone. unread: what
+    of the remote could not be read, full ref to reason; unread_news: that is not what the last sync met.
     """
 
-    __slots__ = ("notes", "plan", "problems", "restart_needed", "saltenvs")
+    __slots__ = (
+        "notes", "plan", "problems", "restart_needed", "saltenvs", "unread", "unread_news",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -70,12 +73,15 @@ class SyncResult:
         restart_needed: str | None,
         notes: list[str],
         problems: Sequence[str] = (),
+        unread: dict[str, str] | None = None,
     ) -> None:
         self.saltenvs = saltenvs
         self.plan = plan
         self.restart_needed = restart_needed
         self.notes = notes
         self.problems = list(problems)
+        self.unread = unread or {}
+        self.unread_news = False
 
     @property
     def changed(self) -> bool:
@@ -100,5 +106,6 @@ class SyncResult:
             "saltenvs": [s.as_dict() for s in self.saltenvs],
             "notes": self.notes,
             "problems": self.problems,
+            "unread": self.unread,
             "restart_needed": self.restart_needed,
         }

@@ -292,6 +292,7 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     kept = _kept(work, request, target)
     if kept:
         notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
+    notes += [f"not read of the remote: {ref} ({why})" for ref, why in work.repo.unread.items()]
     return notes
 
 

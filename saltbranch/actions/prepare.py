@@ -135,12 +135,12 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     The remote is only asked for its refs where these tell; else it is fetched into a temporary folder.
     """
     remote, timeout, tags = remote_of(config_path)
-    refs = _remote_refs(remote, timeout)
+    refs, unread = _remote_refs(remote, timeout), {}
     machine = configuration.read_file(config_path)
     if machine.saltenvs is None or tags or refs.journal:
         with tempfile.TemporaryDirectory(prefix="saltbranch-plan-") as folder:
             mirror = Mirror(folder)
-            mirror.fetch(remote, timeout=timeout, tags=True)
+            unread = mirror.fetch(remote, timeout=timeout, tags=True)
             config = load_config(config_path, mirror, mirror.branches())
             found = _first_choices(folder, mirror, config)
             refs = mirror.refs(tags=True)
@@ -150,12 +150,17 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     check_minions(config, saltmaster.read(config.salt_config))
     _refuse_foreign(config.master_config)
     results = [
-        _first_result(saltenv, refs, found.by_saltenv.get(saltenv.name))
+        _first_result(saltenv, refs, found.by_saltenv.get(saltenv.name), unread)
         for saltenv in select(served_saltenvs(config), only)
     ]
     problems = [found.problem] if found.problem else []
     return SyncResult(
-        results, plan=True, restart_needed=None, notes=_outdated(config), problems=problems
+        results,
+        plan=True,
+        restart_needed=None,
+        notes=_outdated(config),
+        problems=problems,
+        unread=unread,
     )
 
 
@@ -166,7 +171,9 @@ def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:
     return choosing.choose(folder, mirror, refs, saltenvs, {}, now=time.time(), write=False)
 
 
-def _first_result(saltenv: ServedSaltenv, refs: Refs, choice: Choice | None) -> SaltenvResult:
+def _first_result(
+    saltenv: ServedSaltenv, refs: Refs, choice: Choice | None, unread: dict[str, str]
+) -> SaltenvResult:
     head = refs.branches.get(saltenv.branch)
     result = SaltenvResult(saltenv.name, saltenv.branch, None, head)
     if choice and choice.why != result.why:
@@ -179,7 +186,11 @@ def _first_result(saltenv: ServedSaltenv, refs: Refs, choice: Choice | None) -> 
         result.state, result.message = choice.level, choice.message
     else:
         result.state, result.why = MISSING, BY_NOTHING
-        result.message = f"the remote has no branch {saltenv.branch!r}"
+        why = unread.get(f"refs/heads/{saltenv.branch}")
+        what = f"the remote has no branch {saltenv.branch!r}"
+        result.message = (
+            f"branch {saltenv.branch!r} of the remote cannot be read: {why}" if why else what
+        )
     return result
 
 

@@ -138,7 +138,13 @@ def rebuild(run: Run) -> None:
     run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
     ready = run.ready
     tags = ready.follows_tags()
-    run.mirror.fetch(ready.remote, timeout=ready.fetch_timeout, tags=tags, progress=run.say)
+    run.unread = run.mirror.fetch(
+        ready.remote,
+        timeout=ready.fetch_timeout,
+        tags=tags,
+        first=ready.branches(),
+        progress=run.say,
+    )
     run.refs = run.mirror.refs(tags=tags)
 
 

@@ -49,8 +49,13 @@ class Workplace:
         return self.branch_head(saltenv.branch)
 
     def branch_head(self, branch: str) -> str:
-        """The head of a branch of the remote. Raises RefusedError when there is none."""
+        """The head of a branch of the remote. Raises RefusedError when there is none, or it cannot be read."""
         head = self.refs.heads.get(branch)
+        if why := self.repo.unread.get(f"refs/heads/{branch}"):
+            raise RefusedError(
+                f"the branch {branch!r} of the remote cannot be read: {why}",
+                hint="mend it there, so that what it holds is known here",
+            )
         if head is None:
             raise RefusedError(
                 f"the remote has no branch {branch!r}",
@@ -171,7 +176,8 @@ def _is_ours(root: str) -> bool:
 
 
 def _load(repo: Repository, machine: FileModel, path: str) -> Config:
-    head = repo.refs.heads.get(machine.model_branch)
+    branch = machine.model_branch
+    head = repo.refs.heads.get(branch) or repo.outdated.get(branch)
     return load_model(repo.git, head, machine, path, clone=repo.clone, remote=repo.remote)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import progress
+from saltbranch.cli.sync_text import unread_lines
 from saltbranch.errors import RefusedError, RemoteError
 from saltbranch.git import mask
 
@@ -40,6 +41,8 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
         typer.echo(
             f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True
         )
+    for line in () if quiet else unread_lines(work.repo.unread):
+        typer.echo(f"saltbranch: {line}", err=True)
     return work
 
 

@@ -18,6 +18,7 @@ from saltbranch.actions.status import status as status_action
 from saltbranch.actions.workplace import is_of_clone, open_workplace
 from saltbranch.cli import progress
 from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
+from saltbranch.cli.sync_text import unread_lines
 from saltbranch.errors import ConfigError
 from saltbranch.git import mask
 from saltbranch.history import printable
@@ -27,6 +28,7 @@ _STATES = {
     "behind": "[yellow]behind[/]",
     "diverged": "[red]the branch was rewritten[/]",
     "missing": "[red]the remote has no such branch or tag[/]",
+    "unread": "[red]the remote's branch cannot be read[/]",
     "absent": "[yellow]nothing served yet[/]",
     "drift": "[red]not at what it is held at[/]",
 }
@@ -85,7 +87,8 @@ def _status_of_clone(config: str | None, *, as_json: bool) -> int:
         work = open_workplace(config, say)
     rows = outlook(work)
     if as_json:
-        print_json({"version": 1, "saltenvs": [row.as_dict() for row in rows]})
+        texts = {"saltenvs": [row.as_dict() for row in rows], "unread": work.repo.unread}
+        print_json({"version": 1, **texts})
         return 0
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -93,6 +96,8 @@ def _status_of_clone(config: str | None, *, as_json: bool) -> int:
     root = Tree(f"[bold]{escape(mask(work.config.remote))}[/]  as it is now")
     for row in rows:
         _outlook(root, row)
+    for line in unread_lines(work.repo.unread):
+        root.add(f"[red]{escape(line)}[/]")
     console.print(root, soft_wrap=not console.is_terminal)
     return 0
 
@@ -134,6 +139,8 @@ def tree(status: Status) -> Tree:
         _branch(root, saltenv)
     for problem in status.problems:
         root.add(f"[red]{escape(problem)}[/]")
+    for line in unread_lines(status.unread):
+        root.add(f"[red]{escape(line)}[/]")
     if status.unreported:
         root.add("[yellow]the journal does not know yet what this master serves[/]")
     if status.restart_needed:

@@ -6,10 +6,13 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from saltbranch.actions.outcome import SaltenvResult, SyncResult
 
 _VERBS = {"first": "served for the first time", "rewritten": "switched"}
 _PROBLEMS = ("failed", "missing", "refused")
+_MOST = 10  # refs that are named, of those that could not be read
 
 
 def show(result: SyncResult, *, quiet: bool) -> None:
@@ -29,9 +32,19 @@ def lines(result: SyncResult, *, quiet: bool) -> tuple[list[str], list[str]]:
         elif saltenv.changed or not quiet:
             out.append(_line(saltenv, plan=result.plan))
     err += [f"saltbranch: {problem}" for problem in result.problems]
+    if result.unread_news or not quiet:
+        err += [f"saltbranch: {line}" for line in unread_lines(result.unread)]
     if result.restart_needed and (result.changed or not quiet):
         out.append(f"restart the salt-master: {result.restart_needed}")
     return out, err
+
+
+def unread_lines(unread: Mapping[str, str]) -> list[str]:
+    """What of the remote could not be read, full ref to reason."""
+    names = [(ref.removeprefix("refs/heads/"), why) for ref, why in unread.items()]
+    found = [f"not read: {name}: {why}" for name, why in names[:_MOST]]
+    more = len(names) - _MOST
+    return [*found, *([f"not read: {more} more branches and tags"] if more > 0 else [])]
 
 
 def _line(saltenv: SaltenvResult, *, plan: bool) -> str:

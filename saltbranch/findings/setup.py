@@ -191,6 +191,20 @@ def syncs(
         )
 
 
+def unread(refs: Mapping[str, str]) -> Iterator[Finding]:
+    """refs: what of the remote the last sync could not read, full ref to reason."""
+    if refs:
+        names = [f"{ref.removeprefix('refs/heads/')} ({why})" for ref, why in refs.items()]
+        yield Finding(
+            "remote-unread",
+            "warning",
+            f"the last sync could not read all of the remote: {some(names, 3)}",
+            "What they hold is not known here; each sync asks for them anew, and takes longer.",
+            "mend or delete them on the remote: git push REMOTE --delete NAME",
+            tuple(refs),
+        )
+
+
 def orphans(folders: Sequence[str]) -> Iterator[Finding]:
     """Slots, checkouts and tops of saltenvs that the configuration no longer names."""
     if folders:

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import files
+from saltbranch import files, prepared
 from saltbranch.actions.doctor import timers
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import SaltError
@@ -42,6 +42,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
         now=time.time(),
         timers=timers.find(master.opts),
     )
+    yield from setup.unread(prepared.load_unread(root))
 
 
 def look_outside(root: str, master: MasterOptions) -> Iterator[Finding]:
