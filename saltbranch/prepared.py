@@ -11,7 +11,7 @@ import os
 
 from saltbranch import __version__, files
 
-FORMAT = f"saltbranch {__version__} prepared 2"
+FORMAT = f"saltbranch {__version__} prepared 3"
 
 
 class ServedSaltenv:

@@ -117,6 +117,7 @@ def prepare(
     config = load_config(config_path, mirror, branches)
     master = saltmaster.read(config.salt_config)
     check_minions(config, master)
+    check_jinja(master)
     _refuse_foreign(config.master_config)
     gid = _group(config, master)
     try:
@@ -147,7 +148,9 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     else:
         config = configuration.build(machine, config_path, origin=remote)
         found = Choices()
-    check_minions(config, saltmaster.read(config.salt_config))
+    master = saltmaster.read(config.salt_config)
+    check_minions(config, master)
+    check_jinja(master)
     _refuse_foreign(config.master_config)
     results = [
         _first_result(saltenv, refs, found.by_saltenv.get(saltenv.name), unread)
@@ -224,6 +227,16 @@ def check_minions(config: Config, master: MasterOptions) -> None:
                 f"{config.path}: minion {minion_id} is claimed by {who}",
                 hint="every minion belongs to one saltenv: narrow one of the `minions:`",
             )
+
+
+def check_jinja(master: MasterOptions) -> None:
+    """Refuse options with which Jinja would not understand the generated top files. Raises RefusedError."""
+    for option, key, value in topfile.foreign_syntax(master.opts):
+        raise RefusedError(
+            f"the salt-master's option {option} sets {key} to {value!r}: the top files that saltbranch writes, and what"
+            " it checks and compares, are in Jinja's own syntax",
+            hint=f"remove {key} from {option} in {master.path} or what it includes (those about white space may stay)",
+        )
 
 
 def _refuse_foreign(path: str) -> None:

@@ -460,7 +460,7 @@ def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None
         result.state = FAILED
         result.new = old
         what = f"the branch {saltenv.branch!r} of the remote cannot be read"
-        result.message = f"{what}: {lost}{still}"
+        result.message = f"{what}: {lost} (mend it there){still}"
         return result, None
     if new is None:
         result.why = choices.BY_NOTHING

@@ -33,7 +33,9 @@ def lines(result: SyncResult, *, quiet: bool) -> tuple[list[str], list[str]]:
             out.append(_line(saltenv, plan=result.plan))
     err += [f"saltbranch: {problem}" for problem in result.problems]
     if result.unread_news or not quiet:
-        err += [f"saltbranch: {line}" for line in unread_lines(result.unread)]
+        said = {f"refs/heads/{s.branch}" for s in result.saltenvs if s.state == "failed"}
+        left = {ref: why for ref, why in result.unread.items() if ref not in said}
+        err += [f"saltbranch: {line}" for line in unread_lines(left)]
     if result.restart_needed and (result.changed or not quiet):
         out.append(f"restart the salt-master: {result.restart_needed}")
     return out, err

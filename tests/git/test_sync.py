@@ -143,6 +143,7 @@ def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> Non
         ],
         "notes": [],
         "problems": [],
+        "unread": {},
         "restart_needed": None,
     }
 
@@ -913,3 +914,24 @@ def test_configuration_in_json_is_understood(served: Site, remote: Remote) -> No
     served.config.write_text(json.dumps(served.settings, indent=1))
     served.sync_well()
     served.sync_well()
+
+
+@pytest.mark.parametrize("option", ["jinja_env", "jinja_sls_env"])
+@pytest.mark.parametrize(
+    ("key", "value"), [("line_statement_prefix", "%"), ("Variable_Start_String", "<<")]
+)
+def test_another_syntax_for_jinja_is_refused(site: Site, option: str, key: str, value: str) -> None:
+    """Such options make the generated top files unreadable; those about white space do not."""
+    site.salt_config.write_text(json.dumps({option: {key: value}}))
+    for verb in ("--plan",), ():
+        ran = site.sync(*verb)
+        assert ran.code == 4, ran
+        assert f"option {option} sets {key} to {value!r}" in ran.err
+    assert not site.checkout("develop").exists()
+    site.salt_config.write_text(json.dumps({option: {"trim_blocks": True}}))
+    site.sync_well()
+    site.salt_config.write_text(json.dumps({option: {"trim_blocks": True, key: value}}))
+    old = site.remote.head("develop")
+    site.remote.commit("develop", {"salt/new.sls": "{}"})
+    assert site.sync().code == 4
+    site.assert_serves("develop", old)

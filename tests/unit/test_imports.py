@@ -73,7 +73,8 @@ FOUNDATIONS = {
     "choices": {"files"},
     "masterprocess": {"files"},
     "history": {"errors", "git"},
-    "mirror": {"errors", "git", "proc"},
+    "mirror": {"errors", "files", "git", "partfetch", "proc"},
+    "partfetch": {"errors", "git", "proc"},
     "slots": {"errors", "files", "git", "mirror"},
     "tree": {"errors", "git"},
 }
