@@ -11,6 +11,7 @@ from saltbranch.checks import (
     functions,
     in_order,
     includes,
+    lfs,
     lint,
     paths,
     requisites,
@@ -36,6 +37,7 @@ TOGETHER: tuple[Check, ...] = (
     duplicates.check,
     functions.check,
     paths.check,
+    lfs.check,
     saltenvs.check,
     dangerous.check,
 )

@@ -205,6 +205,19 @@ def unread(refs: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
+def lfs_pointers(paths: Sequence[str]) -> Iterator[Finding]:
+    """Served files that Git LFS left a pointer in place of."""
+    if paths:
+        yield Finding(
+            "lfs-pointer",
+            "warning",
+            f"Git LFS pointers are served in place of files: {some(paths, 3)}",
+            "Minions that ask for these files get some lines of text.",
+            "commit the files themselves, or let git-lfs fetch them here: git lfs install --system",
+            tuple(paths),
+        )
+
+
 def orphans(folders: Sequence[str]) -> Iterator[Finding]:
     """Slots, checkouts and tops of saltenvs that the configuration no longer names."""
     if folders:

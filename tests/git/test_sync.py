@@ -17,7 +17,7 @@ import yaml
 
 from saltbranch.errors import RemoteError, UsageError
 from saltbranch.git import Git
-from tests.git.remote import Remote, Submodule
+from tests.git.remote import Content, Link, Remote, Submodule
 from tests.git.site import BRANCHES, Journal, Site, read_tree, result_of
 
 ABSENT = "0123456789abcdef0123456789abcdef01234567"
@@ -935,3 +935,70 @@ def test_another_syntax_for_jinja_is_refused(site: Site, option: str, key: str, 
     site.remote.commit("develop", {"salt/new.sls": "{}"})
     assert site.sync().code == 4
     site.assert_serves("develop", old)
+
+
+GONE = {
+    "submodule": Submodule(),
+    "link": Link("README.md"),
+    "file": "no folder",
+    "submodules": None,
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("kind", GONE)
+@pytest.mark.parametrize("folder", ["salt", "pillar"])
+def test_folder_that_would_be_served_empty_is_refused(
+    served: Site, remote: Remote, folder: str, kind: str
+) -> None:
+    """What is no folder with files gives the minions nothing, whatever git calls it."""
+    old = remote.head("master")
+    names = [path for path in remote.tree(old) if path.startswith(f"{folder}/")]
+    changes: dict[str, Content] = dict.fromkeys(names)
+    if kind == "submodules":
+        changes[f"{folder}/formula"] = Submodule()
+    elif kind != "nothing":
+        changes[folder] = GONE[kind]
+    remote.commit("master", changes)
+    new = remote.commit("develop", {"salt/new.sls": "{}"})
+    for plan in (["--plan"], []):
+        ran = served.sync(*plan)
+        assert ran.code == (4 if not plan else ran.code), ran
+        assert f"has no folder {folder}/ with files in it" in ran.err
+    served.assert_serves("master", old)
+    served.assert_serves("develop", new)
+
+
+def test_folder_below_a_link_is_none(site: Site, remote: Remote) -> None:
+    site.configure(states_dir="data/salt")
+    for branch in BRANCHES.values():
+        remote.commit(branch, {"real/salt/top.sls": "base: {}\n", "data": Link("real")})
+    ran = site.sync()
+    assert ran.code == 4, ran
+    assert "has no folder data/salt/ with files in it" in ran.err
+    assert not site.checkout("master").exists()
+
+
+POINTER = (
+    "version https://git-lfs.github.com/spec/v1\n"
+    "oid sha256:6fd5d72fe4589f189f8ebc006442dbb529bb7ce38f8082112682524616046452\nsize 904\n"
+)
+
+
+def test_git_lfs_pointers_are_named(served: Site, remote: Remote) -> None:
+    attributes = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
+    changes = {".gitattributes": attributes, "salt/agent.bin": POINTER, "doc/picture.bin": POINTER}
+    remote.commit("develop", changes)
+    ran = served.sync()
+    assert ran.code == 0
+    assert "Git LFS pointers are served in place of 'salt/agent.bin' (" in ran.out
+    found = json.loads(served.run("doctor", "--json").out)["findings"]
+    paths = [f["items"] for f in found if f["id"] == "lfs-pointer"]
+    assert paths == [[f"{served.root}/checkouts/develop/salt/agent.bin"]]
+    # Where a filter brings the file itself, that is what is served.
+    gitconfig = served.folder / "gitconfig"
+    gitconfig.write_text('[filter "lfs"]\n\tsmudge = echo the file itself\n\tclean = cat\n')
+    remote.commit("develop", {"salt/other.bin": POINTER})
+    ran = served.run("sync", env={"GIT_CONFIG_GLOBAL": str(gitconfig)})
+    assert "other.bin" not in ran.out
+    assert (served.checkout("develop") / "salt/other.bin").read_text() == "the file itself\n"
