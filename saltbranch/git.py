@@ -46,6 +46,11 @@ _ALWAYS = (
 )
 
 
+# What is shown and judged is what is pushed: neither replacements (git-replace(1)) nor grafts
+# (gitglossary(7)) of a clone, which stay in it, say what a commit holds. git grumbles about a file of
+# grafts that is there, even an empty one.
+AS_IT_IS = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": "/dev/null/none"}
+
 HINTS = (
     ("No space left on device", "free some space below the root; nothing was lost"),
     ("Out of diskspace", "free some space below the root; nothing was lost"),
@@ -56,6 +61,7 @@ HINTS = (
 def environment(base: Mapping[str, str]) -> dict[str, str]:
     """`base` without what would redirect git, and with what keeps it from asking questions."""
     env = {k: v for k, v in base.items() if not k.startswith("GIT_") or k in _KEEP}
+    env |= AS_IT_IS
     env["LC_ALL"] = "C"
     env["GIT_TERMINAL_PROMPT"] = "0"
     env["GIT_OPTIONAL_LOCKS"] = "0"

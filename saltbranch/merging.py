@@ -17,7 +17,6 @@ from saltbranch.tickets import CommitLine
 # So that a merge comes out the same for everybody, whatever they configured.
 _CONFIG = (
     "core.attributesFile=/dev/null",
-    "core.useReplaceRefs=false",
     "merge.conflictStyle=merge",
     "merge.renames=true",
     "merge.directoryRenames=conflict",
@@ -93,7 +92,7 @@ def with_kept(git: Git, theirs: str, ours: str, keep: Sequence[str]) -> str:
     """
     if not keep:
         return theirs
-    lines = [_listed(git, commit, keep) for commit in (theirs, ours)]
+    lines = [listed(git, commit, keep) for commit in (theirs, ours)]
     if lines[0] == lines[1]:
         return theirs
     gone = [f"0 {'0' * 40}\t{line.partition(chr(9))[2]}" for line in lines[0]]
@@ -107,7 +106,8 @@ def with_kept(git: Git, theirs: str, ours: str, keep: Sequence[str]) -> str:
     return write_commit(git, tree, [theirs], "Paths that belong to the target\n")
 
 
-def _listed(git: Git, commit: str, keep: Sequence[str]) -> list[str]:
+def listed(git: Git, commit: str, keep: Sequence[str]) -> list[str]:
+    """The files of `commit` at or below the paths `keep`, as git-ls-tree(1) has them. Raises GitError."""
     listed = Git(git.directory)
     listed.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
     text = listed.out("ls-tree", "-r", "-z", "--full-tree", commit, "--", *keep)

@@ -292,6 +292,10 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     kept = _kept(work, request, target)
     if kept:
         notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
+    for path in _owned_in_vain(work, request, target):
+        notes.append(
+            f"saltenv_owned of {found.saltenv}: {target.branch} has no {path!r}, and gets none"
+        )
     notes += [f"not read of the remote: {ref} ({why})" for ref, why in work.repo.unread.items()]
     return notes
 
@@ -314,6 +318,13 @@ def _about_tags(work: Workplace, saltenv: Saltenv, found: Plan) -> list[str]:
     if highest != found.tag:
         return [f"{saltenv.name} goes on serving {highest}, the highest tag: {found.tag} is lower"]
     return []
+
+
+def _owned_in_vain(work: Workplace, request: Request, target: Step) -> list[str]:
+    """Paths that the target owns and does not have: a wrong spelling, most likely."""
+    if target.kind not in (MERGE, CONFLICT) or not request.saltenv:
+        return []
+    return [p for p in request.saltenv.owned if not merging.listed(work.git, target.old, [p])]
 
 
 def _kept(work: Workplace, request: Request, target: Step) -> Sequence[str]:

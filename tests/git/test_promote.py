@@ -395,8 +395,19 @@ def test_owned_paths_that_were_kept_are_named(flow: FlowSite) -> None:
     owned_site(flow)
     flow.push("develop", {"pillar/env/a.sls": "a: dev\n", **WEB}, "KEY-5 Source")
     plan = flow.plan("promote", "stage")
-    assert plan["notes"] == ["kept as stage has them: pillar/env"]
+    assert plan["notes"] == [
+        "kept as stage has them: pillar/env",
+        "saltenv_owned of stage: stage has no 'pillar/new.sls', and gets none",
+    ]
     assert plan["files"] == [{"change": "A", "path": "salt/web.sls"}]
+
+
+def test_owned_paths_that_the_target_lacks_are_noted(flow: FlowSite) -> None:
+    flow.configure(stage={"saltenv_owned": ["pillar/app.sls", "Pillar/app.sls"]})
+    flow.push("develop", WEB, "KEY-5 Source")
+    notes = flow.plan("promote", "stage")["notes"]
+    what = "saltenv_owned of stage: stage has no 'Pillar/app.sls', and gets none"
+    assert notes == [what]
 
 
 def test_owned_paths_of_the_source_do_not_travel_on_either(flow: FlowSite) -> None:
