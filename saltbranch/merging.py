@@ -6,12 +6,13 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from saltbranch import tickets
+from saltbranch import signing, tickets
 from saltbranch.errors import RefusedError
 from saltbranch.git import Git, failed
 from saltbranch.promotion import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE, Conflict
+from saltbranch.signing import NOBODY, Signer
 from saltbranch.tickets import CommitLine
 
 # So that a merge comes out the same for everybody, whatever they configured.
@@ -124,11 +125,18 @@ def tree_of(git: Git, commit: str) -> str:
     return git.out("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").strip()
 
 
-def write_commit(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
-    """A commit in the object database. Raises GitError."""
+def write_commit(
+    git: Git, tree: str, parents: Sequence[str], message: str, signed: Signer = NOBODY
+) -> str:
+    """A commit in the object database. Raises GitError, RefusedError where it cannot be signed."""
     from saltbranch.journal import identity
 
     args = [word for parent in parents for word in ("-p", parent)]
+    if signed.commits:
+        whole = replace(signed, config=(*signed.config, *identity(git)))
+        words = ("commit-tree", "-S", *args, "-F", "-", tree)
+        text = message.encode("utf-8", "replace")
+        return whole.run(git, "the merge commit", "commit.gpgSign", *words, stdin=text).text.strip()
     done = git.out(
         "commit-tree", *args, "-F", "-", tree,
         config=(*identity(git), "commit.gpgSign=false"), stdin=message.encode("utf-8", "replace"),
@@ -136,10 +144,14 @@ def write_commit(git: Git, tree: str, parents: Sequence[str], message: str) -> s
     return done.strip()
 
 
-def write_tag(git: Git, name: str, commit: str, message: str, now: float) -> str:
-    """An annotated tag in the object database (git-mktag(1)). Raises GitError."""
-    from saltbranch.journal import who
+def write_tag(
+    git: Git, name: str, commit: str, message: str, now: float, signed: Signer = NOBODY
+) -> str:
+    """An annotated tag in the object database (git-mktag(1)). Raises GitError, RefusedError."""
+    from saltbranch.journal import identity, who
 
+    if signed.tags:
+        return signing.write_signed_tag(git, signed, name, commit, message, (identity(git), now))
     tagger = re.sub(r"[\r\n\0]", " ", who(git))
     text = (
         f"object {commit}\ntype commit\ntag {name}\ntagger {tagger} {int(now)} +0000\n\n{message}\n"

@@ -77,7 +77,9 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
     check(plan, options.expect)
     confirm(f"{plan.verb}: do it?", yes=options.yes, what=plan.verb)
     with _shown(options, verb) as say:
-        done = verb.carry_out(plan, expect=options.expect, say=say, notify=notify.tell)
+        done = verb.carry_out(
+            plan, expect=options.expect, say=say, notify=notify.tell, ask=sys.stdin.isatty()
+        )
     if options.as_json:
         print_json(done.as_dict())
     else:
