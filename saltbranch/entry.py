@@ -10,7 +10,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` would bring `enum` 
 import os
 import sys
 
-from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError
+from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError, lines_of_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,11 +61,10 @@ def guarded(work: Callable[[], int]) -> int:
 
 def tell(err: SaltbranchError) -> None:
     """Say on stderr what failed, and what to do; what strangers wrote does not steer the terminal."""
-    text = f"saltbranch: {err.message}\n"
+    text = f"saltbranch: {err.message}"
     if err.hint:
-        text += f"  -> {err.hint}\n"
-    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
-    sys.stderr.write(shown.encode("utf-8", "replace").decode())
+        text += f"\n  -> {err.hint}"
+    sys.stderr.write(f"{lines_of_ours(text)}\n")
 
 
 def _ordinary() -> int:

@@ -64,3 +64,15 @@ class Interrupted(SaltbranchError):
 EXIT_PENDING = 3
 EXIT_PARTIAL = 20
 EXIT_BUG = 70
+
+
+def lines_of_ours(text: str) -> str:
+    """`text` for the terminal: what strangers wrote in it does not steer that, and makes no line of its own.
+
+    Our own messages go on in lines that are indented (git.indent) or that point at a hint.
+    """
+    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    first, *rest = shown.encode("utf-8", "replace").decode().split("\n")
+    return first + "".join(
+        f"\n{line}" if line.startswith("  ") else f"\ufffd{line}" for line in rest
+    )

@@ -158,6 +158,12 @@ def mask(text: str) -> str:
     return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@", hide, text)
 
 
+def quoted(word: str) -> str:
+    """`word` as a shell takes it for one: what a hint shows can be pasted."""
+    plain = word and all(c.isalnum() and c.isascii() or c in "@%+=:,./-_" for c in word)
+    return word if plain else "'" + word.replace("'", "'\"'\"'") + "'"
+
+
 def indent(text: str) -> str:
     """`text` set off below a message of ours."""
     return "\n".join(f"  {line}" for line in text.splitlines())

@@ -11,7 +11,7 @@ import time
 
 from saltbranch import proc
 from saltbranch.errors import GitError, LockedError, RemoteError
-from saltbranch.git import HINTS, Git, failed, hint_for, indent, mask
+from saltbranch.git import HINTS, Git, failed, hint_for, indent, mask, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -320,7 +320,10 @@ def remote_error(remote: str, done: proc.Finished, timeout: float) -> RemoteErro
         hint = "check the network; fetch_timeout: in saltbranch.yaml gives it longer"
     else:
         why = f"git ended with {done.code}"
-        hint = hint_for(text, _HINTS) or f"try by hand, as this user: git ls-remote {mask(remote)}"
+        hint = (
+            hint_for(text, _HINTS)
+            or f"try by hand, as this user: git ls-remote {quoted(mask(remote))}"
+        )
     tail = f":\n{indent(text)}" if text else ""
     return RemoteError(f"cannot read the remote {mask(remote)} ({why}){tail}", hint=hint)
 

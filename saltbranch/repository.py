@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from saltbranch import journal, proc
 from saltbranch.errors import GitError, RefusedError, RemoteError
 from saltbranch.files import Lock
-from saltbranch.git import HINTS, Git, hint_for, indent, mask
+from saltbranch.git import HINTS, Git, hint_for, indent, mask, quoted
 from saltbranch.mirror import FETCH_CONFIG, remote_error
 
 _SEEN = "refs/saltbranch-remote"
@@ -158,7 +158,7 @@ class Repository:
         try:
             journal.check_chain(self.git, kept, head)
         except GitError as err:
-            how = f"git --git-dir={self.git.directory} update-ref -d {_KEPT}"
+            how = f"git --git-dir={quoted(self.git.directory)} update-ref -d {_KEPT}"
             hint = f"{err.hint}; to accept what the remote has: {how}"
             self.problem = RefusedError(err.message, hint=hint)
             self.refs = replace(self.refs, journal=kept)

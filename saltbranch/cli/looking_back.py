@@ -10,6 +10,7 @@ import typer
 from saltbranch.actions.workplace import Workplace, open_workplace
 from saltbranch.cli import progress
 from saltbranch.cli.sync_text import unread_lines
+from saltbranch.cli.terminal import echo
 from saltbranch.errors import RefusedError, RemoteError
 from saltbranch.git import mask
 
@@ -38,11 +39,9 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
             hint="" if fetch else "it was not read here yet: leave --no-fetch out",
         )
     if work.repo.problem and not quiet:
-        typer.echo(
-            f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True
-        )
+        echo(f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True)
     for line in () if quiet else unread_lines(work.repo.unread):
-        typer.echo(f"saltbranch: {line}", err=True)
+        echo(f"saltbranch: {line}", err=True)
     return work
 
 

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.tree import Tree
 
 from saltbranch.actions.outlook import Outlook, outlook
@@ -17,6 +15,7 @@ from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
 from saltbranch.actions.workplace import is_of_clone, open_workplace
 from saltbranch.cli import progress
+from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
 from saltbranch.cli.sync_text import unread_lines
 from saltbranch.errors import ConfigError
@@ -69,10 +68,10 @@ def _status(
     if as_json:
         print_json(status_action(path).as_dict())
         return 0
-    console = Console(highlight=False)
+    console = Terminal()
     if not watch:
         if not console.is_terminal:
-            console = Console(highlight=False, width=10_000)  # a file keeps the lines whole
+            console = Terminal(width=10_000)  # a file keeps the lines whole
         console.print(tree(status_action(path)), soft_wrap=not console.is_terminal)
         return 0
     with Live(tree(status_action(path)), console=console, auto_refresh=False) as live:
@@ -90,14 +89,14 @@ def _status_of_clone(config: str | None, *, as_json: bool) -> int:
         texts = {"saltenvs": [row.as_dict() for row in rows], "unread": work.repo.unread}
         print_json({"version": 1, **texts})
         return 0
-    console = Console(highlight=False)
+    console = Terminal()
     if not console.is_terminal:
-        console = Console(highlight=False, width=10_000)
-    root = Tree(f"[bold]{escape(mask(work.config.remote))}[/]  as it is now")
+        console = Terminal(width=10_000)
+    root = Tree(f"[bold]{shown(mask(work.config.remote))}[/]  as it is now")
     for row in rows:
         _outlook(root, row)
     for line in unread_lines(work.repo.unread):
-        root.add(f"[red]{escape(line)}[/]")
+        root.add(f"[red]{shown(line)}[/]")
     console.print(root, soft_wrap=not console.is_terminal)
     return 0
 
@@ -106,11 +105,11 @@ def _outlook(root: Tree, row: Outlook) -> None:
     why = {"tag": f"tag {row.wanted.tag}", "hold": "held", "nothing": "nothing to serve"}.get(
         row.wanted.why, ""
     )
-    node = root.add(f"[bold]{row.saltenv}[/] <- {escape(row.branch)}  {escape(why)}")
+    node = root.add(f"[bold]{row.saltenv}[/] <- {shown(row.branch)}  {shown(why)}")
     if row.commit:
         node.add(
-            f"to serve [cyan]{row.commit.commit[:12]}[/] {escape(row.commit.subject)}"
-            f" [dim]({escape(row.commit.author)}, {ago(row.commit.age(now()))} ago)[/]"
+            f"to serve [cyan]{row.commit.commit[:12]}[/] {shown(row.commit.subject)}"
+            f" [dim]({shown(row.commit.author)}, {ago(row.commit.age(now()))} ago)[/]"
         )
     if row.hold:
         texts = {
@@ -121,66 +120,69 @@ def _outlook(root: Tree, row: Outlook) -> None:
         node.add(_hold(row.hold.as_dict() | texts))
     for master in row.served_by:
         text = f"{master.master} serves {master.commit[:12]} since {ago(now() - master.since)}"
-        node.add(escape(printable(text)))
+        node.add(shown(text))
     if row.waiting:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
     if row.trouble:
-        node.add(f"[yellow]{escape(printable(row.trouble))}[/]")
+        node.add(f"[yellow]{shown(row.trouble)}[/]")
     if row.next:
         promotion_lines(node, row.saltenv, [d.as_dict() for d in row.debts], row.next.as_dict())
 
 
 def tree(status: Status) -> Tree:
     """The picture for people."""
-    root = Tree(f"[bold]{escape(status.remote)}[/]  {_last_sync(status)}")
+    root = Tree(f"[bold]{shown(status.remote)}[/]  {_last_sync(status)}")
     for saltenv in status.saltenvs:
         _branch(root, saltenv)
     for problem in status.problems:
-        root.add(f"[red]{escape(problem)}[/]")
+        root.add(f"[red]{shown(problem)}[/]")
     for line in unread_lines(status.unread):
-        root.add(f"[red]{escape(line)}[/]")
+        root.add(f"[red]{shown(line)}[/]")
     if status.unreported:
         root.add("[yellow]the journal does not know yet what this master serves[/]")
     if status.restart_needed:
-        root.add(f"[yellow]restart the salt-master:[/] {escape(status.restart_needed)}")
+        root.add(f"[yellow]restart the salt-master:[/] {shown(status.restart_needed)}")
     if status.unclaimed:
-        root.add(f"[yellow]no saltenv claims:[/] {escape(_some(status.unclaimed))}")
+        root.add(f"[yellow]no saltenv claims:[/] {shown(_some(status.unclaimed))}")
     if status.claimed_twice:
-        root.add(f"[red]two saltenvs claim:[/] {escape(_some(status.claimed_twice))}")
+        root.add(f"[red]two saltenvs claim:[/] {shown(_some(status.claimed_twice))}")
     return root
 
 
 def _last_sync(status: Status) -> str:
     good = status.last_good_sync
     when = f"last good sync {ago(now() - good)} ago" if good else "never synced"
-    return f"{when}; [red]failed since: {escape(status.failure)}[/]" if status.failure else when
+    if not status.failure:
+        return when
+    failure = "; ".join(line.strip() for line in status.failure.splitlines())
+    return f"{when}; [red]failed since: {shown(failure)}[/]"
 
 
 def _branch(root: Tree, row: SaltenvStatus) -> None:
     mark = " protected" if row.protected else ""
     node = root.add(
-        f"[bold]{row.saltenv}[/] <- {escape(row.branch)}  {_STATES[row.state]}"
+        f"[bold]{row.saltenv}[/] <- {shown(row.branch)}  {_STATES[row.state]}"
         f"  [dim]{_many(row.minions, 'minion')}{mark}[/]"
     )
     if row.served:
         age = ago(row.served.age(now()))
         node.add(
             f"serves [cyan]{row.served.commit[:12]}[/]{_tag(row) if not row.drift else ''}"
-            f" {escape(row.served.subject)}"
-            f" [dim]({escape(row.served.author)}, {age} ago)[/]"
+            f" {shown(row.served.subject)}"
+            f" [dim]({shown(row.served.author)}, {age} ago)[/]"
         )
     if row.hold:
         node.add(_hold(row.hold))
     if row.problem:
-        node.add(f"[red]{escape(row.problem)}[/]")
+        node.add(f"[red]{shown(row.problem)}[/]")
     if row.drift and row.wanted:
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
     if row.remote_ahead and row.why == "branch":
         node.add(f"[yellow]{_many(row.remote_ahead, 'commit')} on the remote not served yet[/]")
     elif row.remote_ahead:
-        node.add(f"{_many(row.remote_ahead, 'commit')} of {escape(row.branch)} beyond it")
+        node.add(f"{_many(row.remote_ahead, 'commit')} of {shown(row.branch)} beyond it")
     if row.waiting:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
@@ -197,15 +199,15 @@ def promotion_lines(
         what = (
             f"debt: lacks {debt['commit'][:12]} of {debt['origin']}: saltbranch backmerge {saltenv}"
         )
-        node.add(f"[red]{escape(printable(what))}[/]")
+        node.add(f"[red]{shown(what)}[/]")
     for path in following["conflicts"]:
-        node.add(f"[red]the next promotion conflicts in {escape(repr(path))}[/]")
+        node.add(f"[red]the next promotion conflicts in {shown(repr(path))}[/]")
     if following["nothing_to_promote"]:
         return
     for gate in following["gates"]:
         if gate["verdict"] != "pass":
             ends = f", passes at {gate['passes_at']}" if gate["passes_at"] else ""
-            node.add(f"gate {escape(printable(gate['gate'] + ': ' + gate['reason'] + ends))}")
+            node.add(f"gate {shown(gate['gate'] + ': ' + gate['reason'] + ends)}")
     if following["possible"]:
         node.add(f"[green]can be promoted: saltbranch promote {saltenv}[/]")
 
@@ -215,11 +217,11 @@ def _hold(hold: dict[str, object]) -> str:
     pending = ", known to this master alone yet" if hold["pending"] else ""
     what = "rolled back to" if hold["kind"] == "rollback" else "held at"
     text = f"{what} {str(hold['commit'])[:12]}{until}: {hold['reason']} ({hold['by']}{pending})"
-    return f"[yellow]{escape(text)}[/]"
+    return f"[yellow]{shown(text)}[/]"
 
 
 def _tag(row: SaltenvStatus) -> str:
-    return f" (tag {escape(row.tag)})" if row.tag else ""
+    return f" (tag {shown(row.tag)})" if row.tag else ""
 
 
 def _many(number: int, noun: str) -> str:

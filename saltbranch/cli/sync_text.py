@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from saltbranch.errors import lines_of_ours
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,4 +67,4 @@ def _line(saltenv: SaltenvResult, *, plan: bool) -> str:
 
 def _write(stream: object, texts: list[str]) -> None:
     for text in texts:
-        stream.write(text.encode("utf-8", "replace").decode() + "\n")  # type: ignore[attr-defined]
+        stream.write(lines_of_ours(text) + "\n")  # type: ignore[attr-defined]

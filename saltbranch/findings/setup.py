@@ -167,7 +167,7 @@ def syncs(
         yield Finding(
             "sync-failed",
             "warning",
-            f"the last sync failed: {failure}",
+            f"the last sync failed: {'; '.join(line.strip() for line in failure.splitlines())}",
             "What is served is older than what the remote has, or a saltenv lacks a branch.",
             "mend that, then run saltbranch sync",
         )
