@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch import files, gates, hooks, journal, merging, promotion, signing
-from saltbranch.actions import past
+from saltbranch.actions import past, proposed
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.workplace import Say, Workplace
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
@@ -118,6 +118,9 @@ def publish(
     Raises RefusedError, RemoteError, GitError.
     """
     check(plan, expect)
+    if plan.via_branch and (proposal := proposed.find(work, plan)):
+        note = f"{proposal.branch} is on the remote already"
+        return Published(plan, proposal.id, proposal.commit, (), notes=(note,))
     journal.check_person(work.git)
     id_ = journal.new_id(work.now)
     _before(work, plan, id_)
@@ -188,7 +191,7 @@ def _written(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> 
     found = _Prepared(id_, new)
     target = plan.target
     if plan.via_branch:
-        ref = f"refs/heads/promote/{plan.saltenv or target.branch}/{id_}"
+        ref = f"refs/heads/{proposed.prefix(plan.saltenv or target.branch)}{id_}"
         found.updates.append(RefUpdate(ref, None, new))
         return found
     if new != target.old:

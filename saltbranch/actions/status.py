@@ -40,7 +40,7 @@ class SaltenvStatus:
     why: what decides which commit it is to serve: branch, tag, hold or nothing; wanted: that commit. hold: as the
     journal has it, `pending` while only this master knows of it. drift: served is not wanted. problem: what a
     person must look at. debts: hotfixes that its branch lacks. next: whether the next promotion to it may go on, and
-    what its gates say; trouble: why that cannot be told.
+    what its gates say; trouble: why that cannot be told. proposed: promotions to it that wait as branches.
     """
 
     saltenv: str
@@ -65,6 +65,7 @@ class SaltenvStatus:
     debts: tuple[dict[str, object], ...] = ()
     next: dict[str, object] | None = None
     trouble: str | None = None
+    proposed: tuple[dict[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,10 @@ def _with_outlook(row: SaltenvStatus, found: Outlook | None) -> SaltenvStatus:
         return row
     following = found.next.as_dict() if found.next else None
     debts = tuple(d.as_dict() for d in found.debts)
-    return replace(row, debts=debts, next=following, trouble=found.trouble or None)
+    waiting = tuple(p.as_dict() for p in found.proposed)
+    return replace(
+        row, debts=debts, next=following, trouble=found.trouble or None, proposed=waiting
+    )
 
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:

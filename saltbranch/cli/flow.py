@@ -273,9 +273,16 @@ def _release_finish(
 
 
 def _hotfix_start(
-    name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False
+    name: NameArgument,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    another: Annotated[
+        bool, typer.Option("--another", help="Also while another hotfix is open.")
+    ] = False,
 ) -> int:
     """Make hotfix/NAME from the commit that production serves, and check it out.
+
+    A version that is out already is refused, and so is a second open hotfix without --another.
 
     \b
     Examples:
@@ -283,7 +290,8 @@ def _hotfix_start(
       saltbranch hotfix start key-130-sshd
     """
     work = flow_run.workplace(config, quiet=as_json)
-    return _said(hotfix.start(work, name), as_json=as_json, what="made and checked out")
+    started = hotfix.start(work, name, another=another)
+    return _said(started, as_json=as_json, what="made and checked out")
 
 
 def _hotfix_publish(

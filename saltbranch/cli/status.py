@@ -13,9 +13,9 @@ from rich.tree import Tree
 from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
-from saltbranch.actions.workplace import is_of_clone, open_workplace
-from saltbranch.cli import progress
+from saltbranch.actions.workplace import is_of_clone
 from saltbranch.cli.console import Terminal, shown
+from saltbranch.cli.looking_back import FetchOption, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, config_path, print_json
 from saltbranch.cli.sync_text import unread_lines
 from saltbranch.errors import ConfigError
@@ -47,11 +47,12 @@ def _status(
     interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.2, help="How often with --watch.")
     ] = 2,
+    fetch: FetchOption = True,
 ) -> int:
     """Show what every saltenv serves, what waits for it, and how the last sync went.
 
     On a master the network is not touched: "behind" is what the last sync saw. In a clone, where nothing is
-    served, it shows what the remote and the journal say.
+    served, it shows what the remote and the journal say; with --no-fetch as they were when last read.
 
     \b
     Examples:
@@ -64,7 +65,7 @@ def _status(
     except ConfigError:
         path = ""
     if not path or is_of_clone(path):
-        return _status_of_clone(config, as_json=as_json)
+        return _status_of_clone(config, as_json=as_json, fetch=fetch)
     if as_json:
         print_json(status_action(path).as_dict())
         return 0
@@ -80,10 +81,9 @@ def _status(
             live.update(tree(status_action(path)), refresh=True)
 
 
-def _status_of_clone(config: str | None, *, as_json: bool) -> int:
+def _status_of_clone(config: str | None, *, as_json: bool, fetch: bool) -> int:
     """In a clone nothing is served: what the remote and the journal say, the remote read first."""
-    with progress.shown(enabled=not as_json) as say:
-        work = open_workplace(config, say)
+    work = workplace(config, fetch=fetch, quiet=as_json)
     rows = outlook(work)
     if as_json:
         texts = {"saltenvs": [row.as_dict() for row in rows], "unread": work.repo.unread}
@@ -92,11 +92,11 @@ def _status_of_clone(config: str | None, *, as_json: bool) -> int:
     console = Terminal()
     if not console.is_terminal:
         console = Terminal(width=10_000)
-    root = Tree(f"[bold]{shown(mask(work.config.remote))}[/]  as it is now")
+    root = Tree(
+        f"[bold]{shown(mask(work.config.remote))}[/]  as it {'is now' if fetch else 'was last read'}"
+    )
     for row in rows:
         _outlook(root, row)
-    for line in unread_lines(work.repo.unread):
-        root.add(f"[red]{shown(line)}[/]")
     console.print(root, soft_wrap=not console.is_terminal)
     return 0
 
@@ -125,6 +125,7 @@ def _outlook(root: Tree, row: Outlook) -> None:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+    _proposed(node, row.branch, [p.branch for p in row.proposed])
     if row.trouble:
         node.add(f"[yellow]{shown(row.trouble)}[/]")
     if row.next:
@@ -187,8 +188,14 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+    _proposed(node, row.branch, [str(p["branch"]) for p in row.proposed])
     if row.next is not None:
         promotion_lines(node, row.saltenv, row.debts, row.next)
+
+
+def _proposed(node: Tree, branch: str, waiting: list[str]) -> None:
+    for name in waiting:
+        node.add(f"[yellow]{shown(name)} waits to be merged into {shown(branch)}[/]")
 
 
 def promotion_lines(
