@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from saltbranch import journal, serving
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import UsageError
-from saltbranch.git import Git
+from saltbranch.git import Git, branch_of_remote
+from saltbranch.repository import ask_for_tag
 from saltbranch.serving import Wanted
 
 _SEEN = "refs/saltbranch-remote"  # what promotions saw of the remote (repository.py)
@@ -66,7 +67,7 @@ class CommitSource:
                         hint="fetch it first: saltbranch sync, or git fetch in a clone",
                     )
                 return Side(name, head, name)
-        commit = self._commit_or_none(name)
+        commit = self._commit_or_none(name) or self._asked_for(config, name)
         if commit is None:
             known = ", ".join(s.name for s in config.saltenvs)
             raise UsageError(
@@ -78,12 +79,23 @@ class CommitSource:
 
     def _commit_or_none(self, name: str) -> str | None:
         refs = [f"refs/heads/{name}", f"refs/remotes/origin/{name}", f"refs/tags/{name}"]
+        refs += [f"{_SEEN}/tags/{name}"] if self.is_clone else []
         for ref in refs:
             if found := self.git.commit_or_none(ref):
+                return found
+        if branch := branch_of_remote(name):
+            own = f"refs/remotes/origin/{branch}" if self.is_clone else f"refs/heads/{branch}"
+            if found := self._newest([own, f"{_SEEN}/heads/{branch}"]):
                 return found
         if name == "HEAD" or _HASH.fullmatch(name):
             return self.git.commit_or_none(name)
         return None
+
+    def _asked_for(self, config: Config, name: str) -> str | None:
+        """The commit of a tag that a master's mirror does not have."""
+        if self.is_clone:
+            return None
+        return ask_for_tag(self.git, config.remote, name, timeout=config.fetch_timeout)
 
     def wanted(self, saltenv: Saltenv, now: float) -> Wanted:
         """What `saltenv` is to serve at `now` (seconds since 1970), as far as is known here: a hold, a tag, its branch.

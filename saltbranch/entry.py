@@ -47,16 +47,32 @@ def guarded(work: Callable[[], int]) -> int:
         return code
     except SaltbranchError as err:
         tell(err)
+        _tell_program(err.message, err.hint, err.exit_code)
         return err.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("saltbranch: interrupted; what was served is still served\n")
+        what = "interrupted; what was served is still served"
+        sys.stderr.write(f"saltbranch: {what}\n")
+        _tell_program(what, "", Interrupted.exit_code)
         return Interrupted.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as err:
-        sys.stderr.write(f"saltbranch: this is a bug: {type(err).__name__}, see {_bug_report()}\n")
+        what = f"this is a bug: {type(err).__name__}, see {_bug_report()}"
+        sys.stderr.write(f"saltbranch: {what}\n")
+        _tell_program(what, "", EXIT_BUG)
         return EXIT_BUG
+
+
+def _tell_program(message: str, hint: str, exit_code: int) -> None:
+    """Say it once more, as JSON on stdout, where that was asked for: no program is to parse sentences."""
+    if "--json" not in sys.argv:
+        return
+    from saltbranch.cli.options import print_error, wants_json
+
+    if wants_json(sys.argv[1:]):
+        print_error(message, hint, exit_code)
+        sys.stdout.flush()
 
 
 def tell(err: SaltbranchError) -> None:

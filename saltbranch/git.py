@@ -187,6 +187,12 @@ def require_version() -> None:
         )
 
 
+def branch_of_remote(word: str, remote: str = "origin") -> str | None:
+    """The branch that `word` means as people write those of the remote: develop for origin/develop."""
+    prefixes = (f"{name}/" for name in ("origin", remote))
+    return next((word[len(p) :] for p in prefixes if word.startswith(p) and word != p), None)
+
+
 def branch_name_problem(name: str) -> str | None:
     """Why git would refuse `name` as a branch, None when it is fine (git-check-ref-format(1))."""
     if not name or name == "@" or name.startswith("-"):

@@ -15,7 +15,16 @@ from dataclasses import dataclass, field, replace
 from saltbranch import journal, proc
 from saltbranch.errors import GitError, RefusedError, RemoteError
 from saltbranch.files import Lock
-from saltbranch.git import HINTS, Git, hint_for, indent, mask, quoted
+from saltbranch.git import (
+    HINTS,
+    Git,
+    branch_name_problem,
+    branch_of_remote,
+    hint_for,
+    indent,
+    mask,
+    quoted,
+)
 from saltbranch.mirror import FETCH_CONFIG, remote_error
 
 _SEEN = "refs/saltbranch-remote"
@@ -187,8 +196,12 @@ class Repository:
         return Refs(heads, tags, head)
 
     def resolve(self, word: str) -> str | None:
-        """The commit that `word` stands for: a branch or tag of the remote, or a hash; None when none does."""
-        for found in (self.refs.heads.get(word), self.refs.tag_commits().get(word)):
+        """The commit that `word` stands for: a branch or tag of the remote, or a hash; None when none does.
+
+        A branch may be written as origin/develop.
+        """
+        heads, branch = self.refs.heads, branch_of_remote(word, self.remote) or word
+        for found in (heads.get(word), self.refs.tag_commits().get(word), heads.get(branch)):
             if found:
                 return found
         is_hash = 4 <= len(word) <= 40 and not word.strip("0123456789abcdefABCDEF")
@@ -251,6 +264,27 @@ class Repository:
             tag = self.refs.tags.get(ref[10:])
             return tag.object if tag else None
         return self.refs.heads.get(ref.removeprefix("refs/heads/"))
+
+
+def ask_for_tag(git: Git, remote: str, name: str, *, timeout: float) -> str | None:
+    """The commit of a tag of `remote`, for a mirror, which keeps no tags that nobody follows.
+
+    Where the remote cannot be read it is what is known of it here. Raises GitError.
+    """
+    if branch_name_problem(name):
+        return None
+    ref = f"{_SEEN}/tags/{name}"
+    try:
+        with Lock(f"{git.directory}/saltbranch.lock", wait=60):
+            done = git.run(
+                *_FETCH, "--quiet", "--", remote, f"+refs/tags/{name}:{ref}",
+                config=FETCH_CONFIG, timeout=timeout,
+            )  # fmt: skip
+    except OSError:
+        return None  # somebody else's mirror
+    if "couldn't find remote ref" in done.complaint:
+        return None
+    return git.commit_or_none(ref)
 
 
 def _refused(remote: str, done: proc.Finished) -> PushRefused | None:

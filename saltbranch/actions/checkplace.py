@@ -12,8 +12,9 @@ from saltbranch.actions.workplace import load_model
 from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, UsageError
-from saltbranch.git import Git
+from saltbranch.git import Git, branch_of_remote
 from saltbranch.mirror import Mirror
+from saltbranch.repository import ask_for_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,19 @@ def resolve(place: Place, name: str) -> str:
     # A saltenv serves what the remote has; the name of a branch means one's own.
     refs = [f"refs/{kind}/{b}" for b in branches for kind in ("remotes/origin", "heads")]
     refs += [f"refs/{kind}/{name}" for kind in ("heads", "remotes/origin", "tags")]
+    if place.clone is None and (branch := branch_of_remote(name)):
+        refs.append(f"refs/heads/{branch}")
     for ref in refs:
         if (commit := place.git.commit_or_none(ref)) is not None:
             return commit
     # `:/text` and the like are git's searches; a name is no search.
     if not name.startswith((":", "-")) and (commit := place.git.commit_or_none(name)) is not None:
         return commit
+    if place.clone is None and place.config is not None:
+        config = place.config
+        tag = ask_for_tag(place.git, config.remote, name, timeout=config.fetch_timeout)
+        if tag is not None:
+            return tag
     raise UsageError(
         f"{name!r} is no saltenv, branch, tag or commit in {place.git.directory}",
         hint="git branch --all and git tag show what there is",

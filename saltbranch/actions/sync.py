@@ -127,6 +127,8 @@ def sync(
                         _remember_failure(root, str(err))
                         _serve_pending(run, config_path, root, lock, notify)
                     raise
+                except UsageError:
+                    raise  # a misspelt name says nothing of what is served
                 except (SaltbranchError, OSError) as err:
                     if not plan:
                         _remember_failure(root, str(err))

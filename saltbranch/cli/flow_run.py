@@ -17,7 +17,7 @@ from saltbranch.actions.workplace import Say, Workplace, open_workplace
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
 from saltbranch.cli.terminal import block, echo
-from saltbranch.errors import EXIT_PENDING, RefusedError, UsageError
+from saltbranch.errors import RefusedError, UsageError
 from saltbranch.fleetgates import check_reviewed
 from saltbranch.git import quoted
 from saltbranch.history import printable
@@ -73,7 +73,7 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
         if plan.is_empty:
             return 0 if options.plan else _finish(options, verb, plan)
         check_expected(plan, options.expect)
-        return EXIT_PENDING
+        return plan.exit_code
     if not options.as_json:
         _show(options, verb.work, plan)
     check(plan, options.expect)
