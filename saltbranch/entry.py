@@ -10,7 +10,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` would bring `enum` 
 import os
 import sys
 
-from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError, lines_of_ours
+from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError, harmless, lines_of_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ def _tell_program(message: str, hint: str, exit_code: int) -> None:
 
 def tell(err: SaltbranchError) -> None:
     """Say on stderr what failed, and what to do; what strangers wrote does not steer the terminal."""
-    text = f"saltbranch: {err.message}"
+    sys.stderr.write(f"saltbranch: {lines_of_ours(err.message)}\n")
     if err.hint:
-        text += f"\n  -> {err.hint}"
-    sys.stderr.write(f"{lines_of_ours(text)}\n")
+        sys.stderr.write(f"  -> {harmless(err.hint)}\n")
 
 
 def _ordinary() -> int:

@@ -274,7 +274,7 @@ def test_commit_may_be_a_tag_of_the_remote(flow: FlowSite) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["nosuch", "HEAD", "develop~1", "-x", "", "--all", "abc", "origin/develop"]
+    "word", ["nosuch", "HEAD", "develop~1", "-x", "", "--all", "abc", "origin/nosuch"]
 )
 def test_commit_that_the_remote_does_not_know_is_wrong_usage(flow: FlowSite, word: str) -> None:
     flow.push("develop")
@@ -572,7 +572,7 @@ def test_merges_come_out_the_same_whatever_the_user_configured(
             "[merge]\n renames = false\n directoryRenames = true\n conflictStyle = diff3\n renormalize = true\n"
             "[diff]\n renames = false\n algorithm = patience\n[core]\n autocrlf = true\n attributesFile = "
             f"{flow.folder}/attributes\n[push]\n default = matching\n followTags = true\n gpgSign = true\n"
-            "[commit]\n gpgSign = true\n[tag]\n gpgSign = true\n[log]\n showSignature = true\n date = relative\n"
+            "[log]\n showSignature = true\n date = relative\n"
             "[diff]\n noprefix = true\n external = /bin/false\n"
         )
         (flow.folder / "attributes").write_text(attributes)
