@@ -74,7 +74,8 @@ class CommitSource:
                 f"{name!r} is no saltenv, branch, tag or commit in {self.git.directory}",
                 hint=f"the saltenvs are {known}; a commit needs 7 digits of its hash or more",
             )
-        of = next((s.name for s in config.saltenvs if s.branch == name), None)
+        branch = branch_of_remote(name) or name
+        of = next((s.name for s in config.saltenvs if s.branch in (name, branch)), None)
         return Side(name, commit, of)
 
     def _commit_or_none(self, name: str) -> str | None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from saltbranch.actions.workplace import open_workplace
+from saltbranch.commitsource import CommitSource
+from saltbranch.git import Git
 from tests.git.flow_site import FlowSite
 from tests.git.project import Clone, Project, model
 from tests.git.remote import Remote
@@ -177,6 +180,15 @@ def test_a_branch_of_the_remote_is_a_ref_for_every_verb(ann: Clone, words: tuple
     plain = [w.replace("origin/", "") for w in words]
     # The same as by the plain name, but for what the word is called.
     assert ran.code == ann.run(*plain).code
+
+
+def test_a_branch_of_the_remote_means_the_minions_of_its_saltenv(ann: Clone) -> None:
+    config = open_workplace(str(ann.path / "saltbranch.yaml"), fetch=False).config
+    source = CommitSource(Git(str(ann.path), work_tree=True), is_clone=True)
+    for word in ("develop", "origin/develop"):
+        side = source.side(config, word)
+        assert (side.saltenv, side.tree) == ("test", ann.git("rev-parse", "origin/develop"))
+    assert source.side(config, "origin/stage").saltenv == "stage"
 
 
 def test_a_branch_of_the_remote_is_a_ref_on_a_master(served: Site, remote: Remote) -> None:
