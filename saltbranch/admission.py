@@ -5,14 +5,21 @@ Loaded by a sync that has something to switch.
 
 from __future__ import annotations
 
+import copy
+import os
+
 from saltbranch.errors import GitError, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from saltbranch.git import Git
     from saltbranch.mirror import Mirror
+
+# A Git LFS pointer (docs/spec.md of git-lfs): how it begins, and how many bytes it may have.
+LFS_BEGIN = b"version https://git-lfs.github.com/spec/"
+LFS_SHORTEST, LFS_LONGEST = 100, 1024
 
 # What git calls the tree without files, in repositories with SHA-1 names.
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -33,19 +40,41 @@ def refuse_empty(
 ) -> None:
     """Refuse a commit without states, or one that would take away all pillar at once.
 
-    has: whether the commit holds a folder. Raises RefusedError.
+    has: whether the commit holds a folder with files. Raises RefusedError.
     """
     if not has(states_dir):
         raise RefusedError(
-            f"commit {commit[:12]} has no folder {states_dir}/",
+            f"commit {commit[:12]} has no folder {states_dir}/ with files in it (a submodule or a link is none)",
             hint="push a commit that has it, or mend states_dir: in saltbranch.yaml",
         )
     if had_pillar and not has(pillar_dir):
         raise RefusedError(
-            f"commit {commit[:12]} has no folder {pillar_dir}/, which what is served has: every minion"
-            " would lose its pillar",
+            f"commit {commit[:12]} has no folder {pillar_dir}/ with files in it (a submodule or a link is"
+            " none), which what is served has: every minion would lose its pillar",
             hint="push a commit that has it (an empty top.sls in it will do if that is meant)",
         )
+
+
+def has_files(top: str, folder: str) -> bool:
+    """Whether `folder` below `top` is a folder with a file in it.
+
+    A link is none, nor is what is empty, as a submodule is here: Salt would serve nothing from it.
+    """
+    path = top
+    for part in folder.split("/"):
+        path = f"{path}/{part}"
+        if os.path.islink(path):
+            return False
+    return any(names for _, _, names in os.walk(path))
+
+
+def commit_has_files(git: Git, commit: str, folder: str) -> bool:
+    """The same of a commit that is not checked out. Raises GitError."""
+    path = "/".join(part for part in folder.split("/") if part not in ("", "."))
+    literal = copy.copy(git)
+    literal.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
+    listed = literal.out("ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{path}/")
+    return any(" blob " in line.partition("\t")[0] for line in listed.split("\0"))
 
 
 def refusal(
@@ -57,7 +86,7 @@ def refusal(
     """
 
     def has(folder: str) -> bool:
-        return git.blob_or_none(commit, folder) is not None
+        return commit_has_files(git, commit, folder)
 
     try:
         refuse_unsafe_links(git, commit, proven, pillar_dir)
@@ -67,13 +96,15 @@ def refusal(
     return None
 
 
-def refuse_unsafe_links(git: Git, commit: str, proven: str | None, pillar_dir: str) -> list[str]:
+def refuse_unsafe_links(
+    git: Git, commit: str, proven: str | None, pillar_dir: str
+) -> tuple[list[str], list[str]]:
     """Refuse `commit` when a symlink in it leads out of the tree, or into the pillar.
 
     Salt's file server follows links as the master's user, so such a link would hand /etc/shadow to
     every minion. proven: a commit that passed before; then only what changed since is looked at,
     which is enough because each link is judged alone: leading ``..`` parts from its own (real)
-    folder, then names only. Returns the submodules found. Raises RefusedError, GitError.
+    folder, then names only. Returns the submodules and the files found. Raises RefusedError, GitError.
     """
     args = ("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT")
     done = git.run(*args, proven or _EMPTY_TREE, commit)
@@ -83,7 +114,7 @@ def refuse_unsafe_links(git: Git, commit: str, proven: str | None, pillar_dir: s
     else:
         text = done.text
     parts = text.split("\0")
-    modules = []
+    modules, names = [], []
     for meta, path in zip(parts[::2], parts[1::2], strict=False):
         _, mode, _, oid, _ = meta.split(" ")
         if mode == "160000":
@@ -95,7 +126,29 @@ def refuse_unsafe_links(git: Git, commit: str, proven: str | None, pillar_dir: s
                     f"commit {commit[:12]} holds the symlink {path!r} -> {target!r}, which {problem}",
                     hint="remove the link, or let it point to a file below its own folder tree",
                 )
-    return modules
+        else:
+            names.append(path)
+    return modules, names
+
+
+def lfs_pointers(top: str, paths: Iterable[str], folders: Sequence[str]) -> list[str]:
+    """Those of `paths` below `folders` that hold a Git LFS pointer and not the file that it stands for.
+
+    They are read below `top` as they are served, so a filter that fetched the file has done so.
+    """
+    below = tuple(f"{folder}/" for folder in folders)
+    return [p for p in paths if p.startswith(below) and is_lfs_pointer(f"{top}/{p}")]
+
+
+def is_lfs_pointer(path: str) -> bool:
+    """Whether the file `path` is a Git LFS pointer."""
+    try:
+        if not LFS_SHORTEST <= os.stat(path).st_size <= LFS_LONGEST:
+            return False
+        with open(path, "rb") as file:
+            return file.read(len(LFS_BEGIN)) == LFS_BEGIN
+    except OSError:
+        return False
 
 
 def link_problem(path: str, target: str, pillar_dir: str) -> str | None:

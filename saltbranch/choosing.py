@@ -14,7 +14,7 @@ from saltbranch import choices, events, journal, pendingholds, serving, versions
 from saltbranch.choices import FAILED, KEPT, MISSING, NEW, REFUSED, Choice, Choices
 from saltbranch.errors import GitError
 from saltbranch.events import Hold, State
-from saltbranch.git import Git
+from saltbranch.git import Git, quoted
 from saltbranch.history import printable
 from saltbranch.mirror import KEPT_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
@@ -91,7 +91,8 @@ def _accept_journal(root: str, git: Git, refs: Refs, last: str, *, write: bool) 
         try:
             journal.check_chain(git, kept or None, refs.journal or None)
         except GitError as err:
-            how = f"rm {choices.path(root)}; git --git-dir={git.directory} update-ref -d {KEPT_REF}"
+            files_of = quoted(choices.path(root)), quoted(git.directory)
+            how = "rm {}; git --git-dir={} update-ref -d {}".format(*files_of, KEPT_REF)
             return kept, _clean(
                 f"{err.message}; the holds that stood in it stay in force ({err.hint}; to accept what the"
                 f" remote has: {how})"
@@ -198,9 +199,7 @@ def _lost(
         what = f"tag {tag}, which {saltenv.name} serves, was moved to {now_at[:12]}"
     if wanted.tag == tag:
         what += f", and {saltenv.name} is protected"
-    hint = (
-        f"push it back (git push --force REMOTE {commit}:refs/tags/{tag}), or push a higher version"
-    )
+    hint = f"push it back (git push --force REMOTE {quoted(f'{commit}:refs/tags/{tag}')}), or push a higher version"
     if wanted.tag and wanted.tag != tag:
         hint += f"; to go back to {wanted.tag}: saltbranch hold {saltenv.name} --at {wanted.tag}"
     level = REFUSED if saltenv.protected else KEPT

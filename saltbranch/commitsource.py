@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from saltbranch import journal, serving
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import UsageError
-from saltbranch.git import Git
+from saltbranch.git import Git, branch_of_remote
+from saltbranch.repository.remote import ask_for_tag
 from saltbranch.serving import Wanted
 
 _SEEN = "refs/saltbranch-remote"  # what promotions saw of the remote (repository.py)
@@ -47,12 +48,21 @@ class CommitSource:
         self.git = git
         self.remote = remote
         self.objects = objects or git
+        self.is_mirror = objects is None and not remote
 
     def branch_or_none(self, branch: str) -> str | None:
         """The head of `branch` as the remote has it, as far as is known here."""
         own = f"refs/heads/{branch}"
         first = f"refs/remotes/{self.remote}/{branch}" if self.remote else own
         return self._newest([first, f"{_SEEN}/heads/{branch}"]) or self.git.commit_or_none(own)
+
+    def written_or_none(self, word: str) -> str | None:
+        """The head of the branch that `word` means as people write those of the remote, origin/develop."""
+        branch = branch_of_remote(word, self.remote)
+        if branch is None:
+            return None
+        own = f"refs/remotes/{self.remote}/{branch}" if self.remote else f"refs/heads/{branch}"
+        return self._newest([own, f"{_SEEN}/heads/{branch}"])
 
     def side(self, config: Config, name: str) -> Side:
         """What `name` stands for. Raises UsageError."""
@@ -65,25 +75,35 @@ class CommitSource:
                         hint="fetch it first: saltbranch sync, or git fetch in a clone",
                     )
                 return Side(name, head, name)
-        commit = self._commit_or_none(name)
+        commit = self._commit_or_none(name) or self._asked_for(config, name)
         if commit is None:
             known = ", ".join(s.name for s in config.saltenvs)
             raise UsageError(
                 f"{name!r} is no saltenv, branch, tag or commit in {self.git.directory}",
                 hint=f"the saltenvs are {known}; a commit needs 7 digits of its hash or more",
             )
-        of = next((s.name for s in config.saltenvs if s.branch == name), None)
+        branch = branch_of_remote(name, self.remote) or name
+        of = next((s.name for s in config.saltenvs if s.branch in (name, branch)), None)
         return Side(name, commit, of)
 
     def _commit_or_none(self, name: str) -> str | None:
         fetched = [f"refs/remotes/{self.remote}/{name}"] if self.remote else []
         refs = [f"refs/heads/{name}", *fetched, f"{_SEEN}/heads/{name}", f"refs/tags/{name}"]
+        refs += [] if self.is_mirror else [f"{_SEEN}/tags/{name}"]
         for ref in refs:
             if found := self.git.commit_or_none(ref):
                 return found
+        if found := self.written_or_none(name):
+            return found
         if name == "HEAD" or _HASH.fullmatch(name):
             return self.git.commit_or_none(name)
         return None
+
+    def _asked_for(self, config: Config, name: str) -> str | None:
+        """The commit of a tag that a master's mirror does not have."""
+        if not self.is_mirror:
+            return None
+        return ask_for_tag(self.git, config.remote, name, timeout=config.fetch_timeout)
 
     def wanted(self, saltenv: Saltenv, now: float) -> Wanted:
         """What `saltenv` is to serve at `now` (seconds since 1970), as far as is known here: a hold, a tag, its branch.

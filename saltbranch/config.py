@@ -598,9 +598,7 @@ def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         protected=entry.protected,
         follow=_follow(entry.follow, f"{path}: saltenvs.{name}.follow.tags"),
         mode=_mode(entry.mode, f"{path}: saltenvs.{name}.mode"),
-        owned=tuple(
-            _inside("saltenv_owned", p.rstrip("/") or "/", path) for p in entry.saltenv_owned
-        ),
+        owned=tuple(_owned(p, f"{path}: saltenvs.{name}.") for p in entry.saltenv_owned),
         back_merge=entry.back_merge,
         gates=parse_gates(entry.gates, f"{path}: saltenvs.{name}.gates"),
         overridable=check_overridable(entry.overridable, f"{path}: saltenvs.{name}.overridable"),
@@ -759,6 +757,19 @@ def _inside(key: str, value: str, path: str) -> str:
             hint=f"for example {key}: {'pillar' if key == 'pillar_dir' else 'salt'}",
         )
     return "/".join(parts)
+
+
+def _owned(value: str, where: str) -> str:
+    """A path that no promotion changes. It is taken as it stands, so what looks like a pattern is a mistake."""
+    if value.startswith((":", "!", "^")) or any(c in value for c in "*?[\\"):
+        raise ConfigError(
+            f"{where}saltenv_owned: {value!r} is a pattern, and only paths are known there",
+            hint="name the file, or a folder for all that is in it: pillar/prod",
+        )
+    try:
+        return _inside("saltenv_owned", value.rstrip("/") or "/", where.rstrip("."))
+    except ConfigError as err:
+        raise ConfigError(err.message, hint="for example saltenv_owned: [pillar/prod]") from err
 
 
 def _check_apart(states_dir: str, pillar_dir: str, path: str) -> None:

@@ -10,7 +10,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` would bring `enum` 
 import os
 import sys
 
-from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError
+from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError, harmless, lines_of_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,25 +47,39 @@ def guarded(work: Callable[[], int]) -> int:
         return code
     except SaltbranchError as err:
         tell(err)
+        _tell_program(err.message, err.hint, err.exit_code)
         return err.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("saltbranch: interrupted; what was served is still served\n")
+        what = "interrupted; what was served is still served"
+        sys.stderr.write(f"saltbranch: {what}\n")
+        _tell_program(what, "", Interrupted.exit_code)
         return Interrupted.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as err:
-        sys.stderr.write(f"saltbranch: this is a bug: {type(err).__name__}, see {_bug_report()}\n")
+        what = f"this is a bug: {type(err).__name__}, see {_bug_report()}"
+        sys.stderr.write(f"saltbranch: {what}\n")
+        _tell_program(what, "", EXIT_BUG)
         return EXIT_BUG
+
+
+def _tell_program(message: str, hint: str, exit_code: int) -> None:
+    """Say it once more, as JSON on stdout, where that was asked for: no program is to parse sentences."""
+    if "--json" not in sys.argv:
+        return
+    from saltbranch.cli.options import print_error, wants_json
+
+    if wants_json(sys.argv[1:]):
+        print_error(message, hint, exit_code)
+        sys.stdout.flush()
 
 
 def tell(err: SaltbranchError) -> None:
     """Say on stderr what failed, and what to do; what strangers wrote does not steer the terminal."""
-    text = f"saltbranch: {err.message}\n"
+    sys.stderr.write(f"saltbranch: {lines_of_ours(err.message)}\n")
     if err.hint:
-        text += f"  -> {err.hint}\n"
-    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
-    sys.stderr.write(shown.encode("utf-8", "replace").decode())
+        sys.stderr.write(f"  -> {harmless(err.hint)}\n")
 
 
 def _ordinary() -> int:
@@ -100,7 +114,7 @@ def _quick_sync(arguments: list[str]) -> Callable[[], int] | None:
 
         path = locate.machine_file(config, os.environ)
         result = sync(path, only=only, notify=_notify)
-        if not quiet or result.changed or result.exit_code:
+        if not quiet or result.changed or result.exit_code or result.unread_news:
             from saltbranch.cli import sync_text
 
             sync_text.show(result, quiet=quiet)

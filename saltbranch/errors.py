@@ -80,3 +80,18 @@ class Interrupted(SaltbranchError):
 EXIT_PENDING = 3
 EXIT_PARTIAL = 20
 EXIT_BUG = 70
+
+
+def lines_of_ours(text: str) -> str:
+    """A message for the terminal: what strangers wrote in it does not steer that, and makes no line of its own.
+
+    Our own messages go on in lines that are indented (git.indent).
+    """
+    first, *rest = harmless(text).split("\n")
+    return first + "".join(f"\n{t}" if t.startswith("  ") else f"\ufffd{t}" for t in rest)
+
+
+def harmless(text: str) -> str:
+    """`text` without what would steer a terminal, its line breaks aside."""
+    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    return shown.encode("utf-8", "replace").decode()

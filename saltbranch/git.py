@@ -46,6 +46,11 @@ _ALWAYS = (
 )
 
 
+# What is shown and judged is what is pushed: neither replacements (git-replace(1)) nor grafts
+# (gitglossary(7)) of a clone, which stay in it, say what a commit holds. git grumbles about a file of
+# grafts that is there, even an empty one.
+AS_IT_IS = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": "/dev/null/none"}
+
 HINTS = (
     ("No space left on device", "free some space below the root; nothing was lost"),
     ("Out of diskspace", "free some space below the root; nothing was lost"),
@@ -56,6 +61,7 @@ HINTS = (
 def environment(base: Mapping[str, str]) -> dict[str, str]:
     """`base` without what would redirect git, and with what keeps it from asking questions."""
     env = {k: v for k, v in base.items() if not k.startswith("GIT_") or k in _KEEP}
+    env |= AS_IT_IS
     env["LC_ALL"] = "C"
     env["GIT_TERMINAL_PROMPT"] = "0"
     env["GIT_OPTIONAL_LOCKS"] = "0"
@@ -152,6 +158,12 @@ def mask(text: str) -> str:
     return re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@", hide, text)
 
 
+def quoted(word: str) -> str:
+    """`word` as a shell takes it for one: what a hint shows can be pasted."""
+    plain = word and all(c.isalnum() and c.isascii() or c in "@%+=:,./-_" for c in word)
+    return word if plain else "'" + word.replace("'", "'\"'\"'") + "'"
+
+
 def indent(text: str) -> str:
     """`text` set off below a message of ours."""
     return "\n".join(f"  {line}" for line in text.splitlines())
@@ -173,6 +185,15 @@ def require_version() -> None:
             f" saltbranch needs {'.'.join(map(str, GIT_MINIMUM))} or newer",
             hint="install a newer git (Debian 12, Ubuntu 23.04 and RHEL 9.2 have one)",
         )
+
+
+def branch_of_remote(word: str, remote: str) -> str | None:
+    """The branch that `word` means as people write those of the remote: develop for origin/develop.
+
+    remote: its name in a clone; empty, or a URL, where it has none and is called origin.
+    """
+    name = remote if remote and ":" not in remote and "/" not in remote else "origin"
+    return word.removeprefix(f"{name}/") if word.startswith(f"{name}/") else None
 
 
 def branch_name_problem(name: str) -> str | None:

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from saltbranch import events
-from saltbranch.errors import GitError
+from saltbranch.errors import GitError, RefusedError
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git import Git, indent
 
 REF = "refs/saltbranch/journal"
 _ROOT = "The journal of saltbranch: one commit for each event\n"
@@ -88,18 +88,30 @@ def new_id(now: float | None = None) -> str:
 
 def who(git: Git) -> str:
     """The person who runs this, as git knows them: `Ann <ann@example.com>`; else user and host."""
-    return _who(git.directory, tuple(sorted(git.env.items())))
+    return _who(git.directory, tuple(sorted(git.env.items())))[0]
+
+
+def check_person(git: Git) -> None:
+    """Refuse to write in the name of somebody whom git may not guess (user.useConfigOnly). Raises RefusedError."""
+    complaint = _who(git.directory, tuple(sorted(git.env.items())))[1]
+    if "auto-detection is disabled" in complaint:
+        raise RefusedError(
+            "git does not know who you are, and user.useConfigOnly forbids to guess; nothing was changed:\n"
+            f"{indent(complaint.splitlines()[-1])}",
+            hint="git config user.name 'Your Name' && git config user.email you@example.com",
+        )
 
 
 @functools.lru_cache(maxsize=8)
-def _who(directory: str, environment: tuple[tuple[str, str], ...]) -> str:
+def _who(directory: str, environment: tuple[tuple[str, str], ...]) -> tuple[str, str]:
+    """The person, and what git complains of where it does not know."""
     git = Git(directory)
     git.env = dict(environment)
     done = git.run("var", "GIT_COMMITTER_IDENT")
     words = done.text.strip().rsplit(" ", 2)
     if done.code == 0 and len(words) == 3 and not words[0].startswith("<"):
-        return words[0]
-    return f"{_user()} <{_user()}@{os.uname().nodename}>"
+        return words[0], ""
+    return f"{_user()} <{_user()}@{os.uname().nodename}>", done.complaint
 
 
 def _user() -> str:

@@ -6,18 +6,18 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from saltbranch import tickets
+from saltbranch import signing, tickets
 from saltbranch.errors import RefusedError
 from saltbranch.git import Git, failed
 from saltbranch.promotion import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE, Conflict
+from saltbranch.signing import NOBODY, Signer
 from saltbranch.tickets import CommitLine
 
 # So that a merge comes out the same for everybody, whatever they configured.
 _CONFIG = (
     "core.attributesFile=/dev/null",
-    "core.useReplaceRefs=false",
     "merge.conflictStyle=merge",
     "merge.renames=true",
     "merge.directoryRenames=conflict",
@@ -93,7 +93,7 @@ def with_kept(git: Git, theirs: str, ours: str, keep: Sequence[str]) -> str:
     """
     if not keep:
         return theirs
-    lines = [_listed(git, commit, keep) for commit in (theirs, ours)]
+    lines = [listed(git, commit, keep) for commit in (theirs, ours)]
     if lines[0] == lines[1]:
         return theirs
     gone = [f"0 {'0' * 40}\t{line.partition(chr(9))[2]}" for line in lines[0]]
@@ -107,7 +107,8 @@ def with_kept(git: Git, theirs: str, ours: str, keep: Sequence[str]) -> str:
     return write_commit(git, tree, [theirs], "Paths that belong to the target\n")
 
 
-def _listed(git: Git, commit: str, keep: Sequence[str]) -> list[str]:
+def listed(git: Git, commit: str, keep: Sequence[str]) -> list[str]:
+    """The files of `commit` at or below the paths `keep`, as git-ls-tree(1) has them. Raises GitError."""
     listed = Git(git.directory)
     listed.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
     text = listed.out("ls-tree", "-r", "-z", "--full-tree", commit, "--", *keep)
@@ -124,11 +125,18 @@ def tree_of(git: Git, commit: str) -> str:
     return git.out("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").strip()
 
 
-def write_commit(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
-    """A commit in the object database. Raises GitError."""
+def write_commit(
+    git: Git, tree: str, parents: Sequence[str], message: str, signed: Signer = NOBODY
+) -> str:
+    """A commit in the object database. Raises GitError, RefusedError where it cannot be signed."""
     from saltbranch.journal import identity
 
     args = [word for parent in parents for word in ("-p", parent)]
+    if signed.commits:
+        whole = replace(signed, config=(*signed.config, *identity(git)))
+        words = ("commit-tree", "-S", *args, "-F", "-", tree)
+        text = message.encode("utf-8", "replace")
+        return whole.run(git, "the merge commit", "commit.gpgSign", *words, stdin=text).text.strip()
     done = git.out(
         "commit-tree", *args, "-F", "-", tree,
         config=(*identity(git), "commit.gpgSign=false"), stdin=message.encode("utf-8", "replace"),
@@ -136,10 +144,14 @@ def write_commit(git: Git, tree: str, parents: Sequence[str], message: str) -> s
     return done.strip()
 
 
-def write_tag(git: Git, name: str, commit: str, message: str, now: float) -> str:
-    """An annotated tag in the object database (git-mktag(1)). Raises GitError."""
-    from saltbranch.journal import who
+def write_tag(
+    git: Git, name: str, commit: str, message: str, now: float, signed: Signer = NOBODY
+) -> str:
+    """An annotated tag in the object database (git-mktag(1)). Raises GitError, RefusedError."""
+    from saltbranch.journal import identity, who
 
+    if signed.tags:
+        return signing.write_signed_tag(git, signed, name, commit, message, (identity(git), now))
     tagger = re.sub(r"[\r\n\0]", " ", who(git))
     text = (
         f"object {commit}\ntype commit\ntag {name}\ntagger {tagger} {int(now)} +0000\n\n{message}\n"

@@ -10,12 +10,12 @@ import os
 import time
 
 from saltbranch import proc
-from saltbranch.errors import GitError, RemoteError
-from saltbranch.git import HINTS, Git, failed, hint_for, indent, mask
+from saltbranch.errors import GitError, LockedError, RemoteError
+from saltbranch.git import HINTS, Git, failed, hint_for, indent, mask, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _FETCH = (
     "fetch",
@@ -136,29 +136,61 @@ class Mirror:
         *,
         timeout: float,
         tags: bool = False,
+        first: Sequence[str] = (),
         progress: Callable[[str], None] | None = None,
-    ) -> None:
+    ) -> dict[str, str]:
         """Make the branches and the journal here those of `remote`, and with `tags` the tags, too.
 
-        timeout: seconds. Raises RemoteError when the remote cannot be read, GitError when the mirror
-        itself is at fault.
+        timeout: seconds. first: branches that come first where not everything can be read. Returns what could
+        not: full ref to reason. Raises RemoteError when the remote cannot be read, GitError when the
+        mirror itself is at fault.
         """
         if not self.exists():
             if os.path.lexists(self.path):
                 raise GitError(f"the mirror {self.path} is damaged:\n  it has no config file")
             self.create()
+        self._remove_cut_off()
         refspecs = [_BRANCHES, _JOURNAL, *([_TAGS] if tags else [])]
         done = self._fetch(remote, refspecs, timeout, progress)
         if done.code == 0:
-            return
-        if ".lock': File exists" in done.complaint or "cannot lock ref" in done.complaint:
+            return {}
+        if _is_locked(done.complaint):
             self._remove_stale_locks()
             done = self._fetch(remote, refspecs, timeout, progress)
         if done.code == 0:
-            return
-        if not self.is_healthy() or ("object" in done.complaint and not self._has_all_files()):
+            return {}
+        self._remove_cut_off()
+        if not self.is_healthy() or self._lacks_objects(done.complaint):
             raise GitError(f"the mirror {self.path} is damaged:\n{indent(mask(done.complaint))}")
+        if not hint_for(done.complaint, HINTS):  # on a full disk nothing can be read
+            unread = self._fetch_parts(remote, timeout, first, progress, tags=tags)
+            if unread is not None:
+                return unread
         raise remote_error(remote, done, timeout)
+
+    def _fetch_parts(
+        self,
+        remote: str,
+        timeout: float,
+        first: Sequence[str],
+        progress: Callable[[str], None] | None,
+        *,
+        tags: bool,
+    ) -> dict[str, str] | None:
+        from saltbranch.partfetch import PartFetch  # rarely needed
+
+        parts = PartFetch(
+            self.git,
+            remote,
+            fetch=lambda specs, seconds: self._fetch(remote, specs, seconds, progress),
+            below="refs",
+            kinds=("heads", "saltbranch", *(("tags",) if tags else ())),
+            seconds=timeout,
+        )
+        try:
+            return parts.run(first)
+        finally:
+            self._remove_cut_off()
 
     def fetch_journal(self, remote: str, *, timeout: float) -> None:
         """Make only the journal here that of `remote`. Raises RemoteError."""
@@ -214,6 +246,11 @@ class Mirror:
                 return False
         return True
 
+    def _lacks_objects(self, complaint: str) -> bool:
+        """Whether `complaint` is about objects, and some that should be here are missing."""
+        refused = "fsck error in" in complaint  # what came was bad, not what is here
+        return "object" in complaint and not refused and not self._has_all_files()
+
     def _has_all_files(self) -> bool:
         refs = self.refs()
         journals = (head for head in (refs.journal, refs.kept) if head)
@@ -238,6 +275,19 @@ class Mirror:
         loose = len(_names(f"{self.path}/objects/17"))
         if packs > 50 or loose > 27:
             self.git.run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
+
+    def _remove_cut_off(self) -> None:
+        """Remove the packs of fetches that were cut off, which git would keep for ever."""
+        if not any(n.startswith("tmp_") for n in _names(f"{self.path}/objects/pack")):
+            return
+        from saltbranch import files, partfetch
+
+        try:
+            # Whoever promotes here fetches into the mirror without the root's lock, but with this one.
+            with files.Lock(f"{self.path}/saltbranch.lock"):
+                partfetch.remove_cut_off(self.path)
+        except (LockedError, OSError):
+            pass  # the next run will
 
     def _remove_stale_locks(self) -> None:
         """Remove ref locks that a killed git left; the caller holds the root's lock.
@@ -265,6 +315,13 @@ class Mirror:
             return False
 
 
+def _is_locked(complaint: str) -> bool:
+    """Whether a lock was in the way, which a git that was killed may have left."""
+    if "File name too long" in complaint:
+        return False
+    return ".lock': File exists" in complaint or "cannot lock ref" in complaint
+
+
 def remote_error(remote: str, done: proc.Finished, timeout: float) -> RemoteError:
     """The error for a git command, `done`, that could not read `remote`."""
     text = mask(done.complaint)
@@ -273,7 +330,10 @@ def remote_error(remote: str, done: proc.Finished, timeout: float) -> RemoteErro
         hint = "check the network; fetch_timeout: in saltbranch.yaml gives it longer"
     else:
         why = f"git ended with {done.code}"
-        hint = hint_for(text, _HINTS) or f"try by hand, as this user: git ls-remote {mask(remote)}"
+        hint = (
+            hint_for(text, _HINTS)
+            or f"try by hand, as this user: git ls-remote {quoted(mask(remote))}"
+        )
     tail = f":\n{indent(text)}" if text else ""
     return RemoteError(f"cannot read the remote {mask(remote)} ({why}){tail}", hint=hint)
 

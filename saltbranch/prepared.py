@@ -67,6 +67,10 @@ class Prepared:
         """Whether any saltenv does, so that the mirror needs the remote's tags."""
         return any(s.follow for s in self.saltenvs)
 
+    def branches(self) -> list[str]:
+        """The branches of the remote that a sync cannot do without."""
+        return [*(s.branch for s in self.saltenvs), *([self.model[0]] if self.model else [])]
+
 
 _TEXTS = ("root", "remote", "states_dir", "pillar_dir", "master_config", "salt_config", "cachedir",
           "socket", "pidfile", "boot", "reporter", "problem", "accepted")  # fmt: skip
@@ -167,3 +171,20 @@ def save_served(root: str, served: dict[str, Served]) -> None:
         f"{d}\t{s.commit}\t{s.slot}\t{s.since}\t{s.why}\n" for d, s in sorted(served.items())
     )
     files.write_atomic(f"{root}/state/served", text, durable=False)
+
+
+def load_unread(root: str) -> dict[str, str]:
+    """What of the remote the last sync could not read: full ref to reason."""
+    data = files.read_or_none(f"{root}/state/unread") or b""
+    pairs = (line.partition("\t") for line in os.fsdecode(data).split("\n") if line)
+    return {ref: why for ref, _, why in pairs}
+
+
+def save_unread(root: str, unread: dict[str, str]) -> bool:
+    """Keep it; whether it is not what was kept before."""
+    path = f"{root}/state/unread"
+    text = "".join(f"{ref}\t{why}\n" for ref, why in sorted(unread.items()))
+    if text:
+        return files.write_atomic(path, text, durable=False)
+    files.unlink(path)
+    return False

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from saltbranch.errors import EXIT_PENDING, RefusedError
 from saltbranch.events import Debt, Hold
 from saltbranch.gates import GateResult
 from saltbranch.tickets import CommitLine, Group
@@ -161,6 +162,14 @@ class Plan:
     def closed_gates(self) -> list[GateResult]:
         """Those that stop it."""
         return [g for g in self.gates if not g.is_open]
+
+    @property
+    def exit_code(self) -> int:
+        """What `--plan` ends with: 4 where applying it would be refused, too."""
+        if self.is_empty:
+            return 0
+        stops = self.is_conflict or self.closed_gates
+        return RefusedError.exit_code if stops else EXIT_PENDING
 
     @property
     def digest(self) -> str:

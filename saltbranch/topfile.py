@@ -26,6 +26,10 @@ Things in Salt that the template has to go round:
 * In a state top file an item ``{saltenv: sls}`` takes the sls from that saltenv
   (``BaseHighState.top_matches``), so items are looked through and not only sections.
 * JSON goes out, not YAML: YAML folds some Unicode line ends and limits the length of a key.
+* Options of Salt's (``jinja_env``, ``jinja_trim_blocks``) decide which white space around tags goes
+  out. All of it but the renderer's line is stripped, and the end of that line is written by an
+  expression: a first line that runs on into the JSON is an empty top file, without any error.
+  Options that change what a tag looks like are refused beforehand (`foreign_syntax`).
 
 A branch's top file that fails to render stays an error. In pillar it is in ``_errors`` and
 ``state.apply`` refuses to run; for states Salt logs it and finds no top file, which
@@ -37,7 +41,8 @@ rights, so whoever may write to a branch's pillar can read every file the master
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from saltbranch.targets import Matcher
 
@@ -89,7 +94,7 @@ _BODY = """\
   {%- else %}
     {%- set text %}{% include [file ~ '.sls', file ~ '/init.sls'] with context %}{% endset %}
   {%- endif %}
-  {%- set renderer = text.split('\\n')[0] | replace(' ', '') | trim %}
+  {%- set renderer = (text ~ '\\n').splitlines()[0] | replace(' ', '') | trim %}
   {%- if renderer.startswith('#!') and renderer not in
          ('#!jinja|yaml', '#!yaml', '#!yaml_jinja', '#!jinja|json', '#!json') %}
     {{- raise('the top file of saltenv ' ~ own ~ ' must be jinja|yaml: ' ~ renderer) }}
@@ -140,8 +145,30 @@ _BODY = """\
     {%- endfor %}
   {%- endfor %}
 {%- endfor %}
-{{ ({own: roles} if roles else {}) | json(sort_keys=False) }}
+{{- '\\n' }}{{ ({own: roles} if roles else {}) | json(sort_keys=False) }}
 """
+
+# What the template is written in (jinja2/defaults.py). The names are those of jinja2.Environment, and
+# salt/utils/templates.py takes them in any case.
+_SYNTAX = {
+    "block_start_string": "{%",
+    "block_end_string": "%}",
+    "variable_start_string": "{{",
+    "variable_end_string": "}}",
+    "comment_start_string": "{#",
+    "comment_end_string": "#}",
+    "line_statement_prefix": None,
+    "line_comment_prefix": None,
+}
+
+
+def foreign_syntax(opts: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
+    """Salt's options that give Jinja another syntax than the generated top files have: option, key, value."""
+    for option in ("jinja_env", "jinja_sls_env"):
+        settings = opts.get(option)
+        for key, value in settings.items() if isinstance(settings, dict) else ():
+            if _SYNTAX.get(str(key).lower(), value) != value:
+                yield option, str(key), value
 
 
 def render_top(saltenv: str, groups: Mapping[str, Sequence[Matcher]]) -> str:

@@ -14,6 +14,7 @@ from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
+from saltbranch.repository.remote import ask_for_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,16 @@ def resolve(place: Place, name: str) -> str:
     for ref in (f"refs/heads/{name}", *fetched, f"refs/tags/{name}"):
         if (commit := place.git.commit_or_none(ref)) is not None:
             return commit
+    if (commit := place.source.written_or_none(name)) is not None:
+        return commit
     # `:/text` and the like are git's searches; a name is no search.
     if not name.startswith((":", "-")) and (commit := place.git.commit_or_none(name)) is not None:
         return commit
+    if place.source.is_mirror and place.config is not None:
+        config = place.config
+        tag = ask_for_tag(place.git, config.remote, name, timeout=config.fetch_timeout)
+        if tag is not None:
+            return tag
     raise UsageError(
         f"{name!r} is no saltenv, branch, tag or commit in {place.git.directory}",
         hint="git branch --all and git tag show what there is",

@@ -75,6 +75,40 @@ def create_and_switch(clone: Git, branch: str, start: str) -> None:
         raise failed(done, clone.directory)
 
 
+def follow_remote(work: Workplace, clone: Git, branch: str) -> None:
+    """Let a local branch follow the remote's of that name, unless it follows something: `git pull` works then."""
+    key = f"branch.{branch}"
+    if local_branch(clone, branch) is None or clone.run("config", "--get", f"{key}.merge").out:
+        return
+    if name := _remote_name(clone, work.repo.remote):
+        clone.run("config", f"{key}.remote", name)
+        clone.run("config", f"{key}.merge", f"refs/heads/{branch}")
+
+
+def _remote_name(clone: Git, remote: str) -> str | None:
+    """What the clone calls `remote`, a name or a URL."""
+    known = clone.run("config", "--null", "--get-regexp", r"^remote\..*\.url$").text.split("\0")
+    for entry in known:
+        key, _, url = entry.partition("\n")
+        name = key.removeprefix("remote.").removesuffix(".url")
+        if remote in (name, url):
+            return name
+    return None
+
+
+def open_topics(work: Workplace, prefix: str, head: str) -> list[str]:
+    """The branches below `prefix`, here and on the remote, that have something which the commit `head` lacks."""
+    found = {b: h for b, h in work.refs.heads.items() if b.startswith(prefix)}
+    if work.repo.clone:
+        clone = clone_of(work)
+        text = clone.out(
+            "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads/"
+        )
+        pairs = (line.partition(" ") for line in text.splitlines())
+        found |= {branch: oid for oid, _, branch in pairs if branch.startswith(prefix)}
+    return sorted(b for b, h in found.items() if not work.git.is_ancestor(h, head))
+
+
 def _refuse_to_lose_head(clone: Git) -> None:
     """Raise RefusedError when HEAD is detached at a commit that nobody would find again after a switch."""
     if current_branch(clone) is not None or clone.commit_or_none("HEAD") is None:
@@ -171,9 +205,11 @@ def _switch(work: Workplace, clone: Git, branch: str) -> list[str]:
         return []
     if local is None:
         done = clone.run("switch", "--quiet", "--no-track", "--create", branch, head)
+        follow_remote(work, clone, branch)
         return [f"checked out {branch}"] if done.code == 0 else []
     if clone.run("switch", "--quiet", branch).code != 0:
         return []
+    follow_remote(work, clone, branch)
     if work.git.is_ancestor(local, head):
         clone.run("merge", "--quiet", "--ff-only", head)
         return [f"checked out {branch}, up to date"]

@@ -119,7 +119,7 @@ def promoted_tree(repository: CommitSource, old: str, target: Saltenv, source: S
     merged = merging.merge(repository.objects, old, wanted.commit, owned_paths(target, source))
     if merged.kind == CONFLICT:
         raise RefusedError(
-            f"{source.name} cannot be merged into {target.name}: both changed {', '.join(merged.conflicts)}",
+            f"{source.name} cannot be merged into {target.name}: both changed {', '.join(map(repr, merged.conflicts))}",
             hint=f"saltbranch promote {target.name} --resolve DIR opens a worktree to resolve it in",
         )
     return merged.tree

@@ -68,8 +68,10 @@ def publish_topic(work: Workplace, prefix: str, name: str | None, verb: str) -> 
     branch = clonework.chosen(clone, prefix, name, verb)
     topic = clonework.topic(work, branch)
     if topic.tip == topic.remote:
+        clonework.follow_remote(work, clone, branch)
         return Started(branch, topic.tip, topic.tip, topic.remote)
     work.repo.push([RefUpdate(f"refs/heads/{branch}", topic.remote, topic.tip)])
+    clonework.follow_remote(work, clone, branch)
     return Started(branch, topic.tip, topic.remote or "", topic.remote)
 
 

@@ -76,10 +76,12 @@ class FlowVerb:
         resolution = resolving.find(self.work, self.name)
         return resolution, resolving.abort(self.work, resolution)
 
-    def apply(self, plan: Plan, *, expect: str | None = None, say: Say | None = None) -> Published:
-        """Push it. Raises RefusedError, RemoteError, GitError."""
+    def apply(
+        self, plan: Plan, *, expect: str | None = None, say: Say | None = None, ask: bool = False
+    ) -> Published:
+        """Push it. ask: whether somebody may be asked for a passphrase. Raises RefusedError, RemoteError, GitError."""
         problems = publish.finish_pending(self.work)
-        done = publish.publish(self.work, plan, self.plan, expect=expect, say=say)
+        done = publish.publish(self.work, plan, self.plan, expect=expect, say=say, ask=ask)
         return self._tidied(replace(done, problems=(*problems, *done.problems)))
 
     def finish(self, plan: Plan) -> Published:
@@ -100,9 +102,10 @@ class FlowVerb:
         expect: str | None = None,
         say: Say | None = None,
         notify: Notify | None = None,
+        ask: bool = False,
     ) -> Published:
         """Push it, then sync this machine's saltenvs, where it has any. Raises what apply raises."""
-        done = self.apply(plan, expect=expect, say=say)
+        done = self.apply(plan, expect=expect, say=say, ask=ask)
         followed = follow(self.work, notify)
         if followed.problem:
             problem = f"pushed, but not synced: {followed.problem}"

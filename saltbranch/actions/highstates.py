@@ -24,6 +24,7 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
+from saltbranch.git import branch_of_remote
 from saltbranch.targets import Matcher
 
 Progress = Callable[[int, int], None]
@@ -93,7 +94,8 @@ class Highstates:
         """The saltenv whose minions get the ref `name`; None for all minions."""
         saltenvs = self.place.config.saltenvs
         found = next((s for s in saltenvs if s.name == name), None)
-        found = found or next((s for s in saltenvs if s.branch == name), None)
+        branch = branch_of_remote(name, self.place.repository.remote) or name
+        found = found or next((s for s in saltenvs if s.branch in (name, branch)), None)
         return self.how.saltenv or (found.name if found else None)
 
     def look(

@@ -214,6 +214,7 @@ def record(
     When somebody else wrote meanwhile it is planned anew, and goes on if it says the same.
     Raises RefusedError, RemoteError.
     """
+    journal.check_person(work.git)
     for _ in range(8):
         new_events = [*past.unrecorded(work), plan.event]
         head, _written = journal.append(work.git, work.refs.journal, new_events)

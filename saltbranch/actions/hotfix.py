@@ -12,9 +12,42 @@ from saltbranch.errors import RefusedError
 from saltbranch.repository.workplace import Workplace
 
 
-def start(work: Workplace, name: str) -> Started:
-    """Make hotfix/NAME from the commit that production serves, and check it out. Raises RefusedError."""
-    return start_topic(work, work.config.flow.hotfix, name, served(work))
+def start(work: Workplace, name: str, *, another: bool = False) -> Started:
+    """Make hotfix/NAME from the commit that production serves, and check it out. Raises RefusedError.
+
+    another: also while a hotfix is open.
+    """
+    flow = work.config.flow
+    branch = clonework.topic_name(flow.hotfix, name)
+    _refuse_known_version(work, branch)
+    production = work.head(work.config.production())
+    others = [b for b in clonework.open_topics(work, flow.hotfix, production) if b != branch]
+    if others and not another:
+        raise RefusedError(
+            f"a hotfix is open already: {', '.join(others[:5])}",
+            hint=f"saltbranch hotfix finish {others[0].removeprefix(flow.hotfix)} comes first, or say --another",
+        )
+    return start_topic(work, flow.hotfix, name, served(work))
+
+
+def _refuse_known_version(work: Workplace, branch: str) -> None:
+    """Refuse a version that is out: its tag could not be made."""
+    tag = _version_tag(work, branch)
+    if tag in work.refs.tags:
+        free = versions.next_fix(work.refs.tags, prefix=work.config.flow.version_tag)
+        raise RefusedError(
+            f"there is a tag {tag} on the remote already, at {work.refs.tags[tag].commit[:12]}",
+            hint=f"the next one is {free}",
+        )
+
+
+def _version_tag(work: Workplace, branch: str) -> str:
+    """The tag that a hotfix branch is named after; empty where it has another name."""
+    prefix = work.config.flow.version_tag
+    name = branch.removeprefix(work.config.flow.hotfix)
+    if not versions.is_plain(name, prefix):
+        return ""
+    return name if name.startswith(prefix) else f"{prefix}{name}"
 
 
 def served(work: Workplace) -> str:
@@ -107,7 +140,4 @@ def _tag(
     if via_branch or work.git.is_ancestor(topic.tip, head):
         return ""  # nothing to tag yet; or it was finished before, and got its tag
     prefix = work.config.flow.version_tag
-    name = topic.branch.removeprefix(work.config.flow.hotfix)
-    if versions.is_plain(name, prefix):
-        return name if name.startswith(prefix) else f"{prefix}{name}"
-    return versions.next_fix(work.refs.tags, prefix=prefix)
+    return _version_tag(work, topic.branch) or versions.next_fix(work.refs.tags, prefix=prefix)

@@ -58,10 +58,13 @@ class SyncResult:
     """What a sync did, or with `plan` would do.
 
     notes: what was done beside switching. problems: what a person must look at, of no saltenv alone.
-    model_problem: why the newest model does not count; an older one does.
+    model_problem: why the newest model does not count; an older one does. unread: what of the remote could not be
+    read, full ref to reason; unread_news: that is not what the last sync met.
     """
 
-    __slots__ = ("model_problem", "notes", "plan", "problems", "restart_needed", "saltenvs")
+    __slots__ = (
+        "model_problem", "notes", "plan", "problems", "restart_needed", "saltenvs", "unread", "unread_news",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class SyncResult:
         notes: list[str],
         problems: Sequence[str] = (),
         model_problem: str = "",
+        unread: dict[str, str] | None = None,
     ) -> None:
         self.saltenvs = saltenvs
         self.plan = plan
@@ -79,6 +83,8 @@ class SyncResult:
         self.notes = notes
         self.problems = list(problems)
         self.model_problem = model_problem
+        self.unread = unread or {}
+        self.unread_news = False
 
     @property
     def changed(self) -> bool:
@@ -106,5 +112,6 @@ class SyncResult:
             "notes": self.notes,
             "problems": self.problems,
             "model_problem": self.model_problem or None,
+            "unread": self.unread,
             "restart_needed": self.restart_needed,
         }

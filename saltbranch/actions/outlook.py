@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from saltbranch import history
-from saltbranch.actions import planning, promote
+from saltbranch.actions import planning, promote, proposed
+from saltbranch.actions.proposed import Proposal
 from saltbranch.actions.why_not import WhyNot
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
@@ -31,6 +32,7 @@ class Outlook:
 
     waiting: commits of the saltenv before it that it lacks; lacking: its own that the one before lacks; merges
     aside. next: the next promotion, None where nothing is promoted to it; trouble: why that cannot be told.
+    proposed: promotions that wait as branches.
     """
 
     saltenv: str
@@ -45,6 +47,7 @@ class Outlook:
     served_by: tuple[ServedBy, ...]
     next: WhyNot | None
     trouble: str = ""
+    proposed: tuple[Proposal, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -72,6 +75,7 @@ class Outlook:
             "debts": [d.as_dict() for d in self.debts],
             "next": self.next.as_dict() if self.next else None,
             "trouble": self.trouble or None,
+            "proposed": [p.as_dict() for p in self.proposed],
         }
 
 
@@ -104,6 +108,7 @@ def _one(work: Workplace, saltenv: Saltenv, debts: list[Debt]) -> Outlook:
         ),
         next=following,
         trouble=trouble,
+        proposed=proposed.waiting(work, saltenv.name, head),
     )
 
 

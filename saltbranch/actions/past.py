@@ -11,6 +11,7 @@ from saltbranch.config import Saltenv
 from saltbranch.errors import UsageError
 from saltbranch.events import Event, Promotion
 from saltbranch.fates import Fate, Links
+from saltbranch.git import branch_of_remote
 from saltbranch.lineage import Graph, Line
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted
@@ -160,6 +161,9 @@ def _commits(work: Workplace, word: str) -> list[Reading]:
         commit = known.get(word) or known.get(name.removeprefix(f"{kind}/"))
         if commit and (word in known or name.startswith(f"{kind}/")):
             found.append(Reading(COMMIT, commit, f"the {called} {word} ({commit[:12]})"))
+    branch = branch_of_remote(word, work.repo.remote)
+    if not found and branch and (commit := work.refs.heads.get(branch)):
+        found.append(Reading(COMMIT, commit, f"the branch {branch} ({commit[:12]})"))
     promotion = next((p for p in work.state.promotions if p.id == word), None)
     if promotion is None and not found and trailers.is_id(word):
         promotion = next((p for p in promotions(work) if p.id == word), None)

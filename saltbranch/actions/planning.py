@@ -12,7 +12,7 @@ from saltbranch.actions.request import Request, owned_paths, provisional
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Debt
-from saltbranch.git import branch_name_problem
+from saltbranch.git import branch_name_problem, mask, quoted
 from saltbranch.promotion import (
     BACK_MERGE,
     CONFLICT,
@@ -293,6 +293,12 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     kept = _kept(work, request, target)
     if kept:
         notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
+    notes += _local_tag(work, found)
+    for path in _owned_in_vain(work, request, target):
+        notes.append(
+            f"saltenv_owned of {found.saltenv}: {target.branch} has no {path!r}, and gets none"
+        )
+    notes += [f"not read of the remote: {ref} ({why})" for ref, why in work.repo.unread.items()]
     return notes
 
 
@@ -330,6 +336,26 @@ def _about_tags(work: Workplace, saltenv: Saltenv, found: Plan) -> list[str]:
     if highest != found.tag:
         return [f"{saltenv.name} goes on serving {highest}, the highest tag: {found.tag} is lower"]
     return []
+
+
+def _local_tag(work: Workplace, found: Plan) -> list[str]:
+    """A tag of that name which only this clone has: no ordinary fetch would ever mend it (git-fetch(1))."""
+    here = (
+        work.git.commit_or_none(f"refs/tags/{found.tag}") if found.tag and work.repo.clone else None
+    )
+    if here is None:
+        return []
+    return [
+        f"a tag {found.tag} is here already, at {here[:12]}, which the remote does not have: afterwards"
+        f" git fetch --force {quoted(mask(work.repo.remote))} tag {found.tag} brings the one that is made now"
+    ]
+
+
+def _owned_in_vain(work: Workplace, request: Request, target: Step) -> list[str]:
+    """Paths that the target owns and does not have: a wrong spelling, most likely."""
+    if target.kind not in (MERGE, CONFLICT) or not request.saltenv:
+        return []
+    return [p for p in request.saltenv.owned if not merging.listed(work.git, target.old, [p])]
 
 
 def _kept(work: Workplace, request: Request, target: Step) -> Sequence[str]:

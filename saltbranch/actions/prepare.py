@@ -109,6 +109,7 @@ def prepare(
     master = saltmaster.read(config.salt_config)
     newest = config.source
     config = _servable(config, master, mirror)
+    check_jinja(master)
     _refuse_foreign(config.master_config)
     gid = _group(config, master)
     try:
@@ -158,21 +159,23 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     The remote is only asked for its refs where these tell; else it is fetched into a temporary folder.
     """
     remote, timeout, tags = remote_of(config_path)
-    refs = _remote_refs(remote, timeout)
+    refs, unread = _remote_refs(remote, timeout), {}
     if not _is_known(refs, config_path) or tags or refs.journal:
         with tempfile.TemporaryDirectory(prefix="saltbranch-plan-") as folder:
             mirror = Mirror(folder)
-            mirror.fetch(remote, timeout=timeout, tags=True)
+            unread = mirror.fetch(remote, timeout=timeout, tags=True)
             config = load_config(config_path, mirror, mirror.branches())
             found = _first_choices(folder, mirror, config)
             refs = mirror.refs(tags=True)
     else:
         config = configuration.build(read_machine_file(config_path), config_path)
         found = Choices()
-    check_minions(config, saltmaster.read(config.salt_config))
+    master = saltmaster.read(config.salt_config)
+    check_minions(config, master)
+    check_jinja(master)
     _refuse_foreign(config.master_config)
     results = [
-        _first_result(saltenv, refs, found.by_saltenv.get(saltenv.name))
+        _first_result(saltenv, refs, found.by_saltenv.get(saltenv.name), unread)
         for saltenv in select(served_saltenvs(config), only)
     ]
     problems = [found.problem] if found.problem else []
@@ -183,6 +186,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
         notes=_outdated(config),
         problems=problems,
         model_problem=config.source.problem,
+        unread=unread,
     )
 
 
@@ -199,7 +203,9 @@ def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:
     return choosing.choose(folder, mirror, refs, saltenvs, {}, now=time.time(), write=False)
 
 
-def _first_result(saltenv: ServedSaltenv, refs: Refs, choice: Choice | None) -> SaltenvResult:
+def _first_result(
+    saltenv: ServedSaltenv, refs: Refs, choice: Choice | None, unread: dict[str, str]
+) -> SaltenvResult:
     head = refs.branches.get(saltenv.branch)
     result = SaltenvResult(saltenv.name, saltenv.branch, None, head)
     if choice and choice.why != result.why:
@@ -212,7 +218,11 @@ def _first_result(saltenv: ServedSaltenv, refs: Refs, choice: Choice | None) -> 
         result.state, result.message = choice.level, choice.message
     else:
         result.state, result.why = MISSING, BY_NOTHING
-        result.message = f"the remote has no branch {saltenv.branch!r}"
+        why = unread.get(f"refs/heads/{saltenv.branch}")
+        what = f"the remote has no branch {saltenv.branch!r}"
+        result.message = (
+            f"branch {saltenv.branch!r} of the remote cannot be read: {why}" if why else what
+        )
     return result
 
 
@@ -246,6 +256,16 @@ def check_minions(config: Config, master: MasterOptions) -> None:
                 f"{config.path}: minion {minion_id} is claimed by {who}",
                 hint="every minion belongs to one saltenv: narrow one of the `minions:`",
             )
+
+
+def check_jinja(master: MasterOptions) -> None:
+    """Refuse options with which Jinja would not understand the generated top files. Raises RefusedError."""
+    for option, key, value in topfile.foreign_syntax(master.opts):
+        raise RefusedError(
+            f"the salt-master's option {option} sets {key} to {value!r}: the top files that saltbranch writes, and what"
+            " it checks and compares, are in Jinja's own syntax",
+            hint=f"remove {key} from {option} in {master.path} or what it includes (those about white space may stay)",
+        )
 
 
 def _refuse_foreign(path: str) -> None:

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import files, hooks, journal, merging, promotion
-from saltbranch.actions import past
+from saltbranch import files, hooks, journal, merging, promotion, signing
+from saltbranch.actions import past, proposed
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, RECORDED, Plan
 from saltbranch.repository.remote import PushRefused, RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
+from saltbranch.signing import Signer
 
 _ATTEMPTS = 8
 
@@ -106,17 +107,23 @@ def publish(
     *,
     expect: str | None = None,
     say: Say | None = None,
+    ask: bool = False,
 ) -> Published:
     """Apply `plan`: all of its refs move on the remote, or none.
 
-    replan: makes the plan anew after somebody else was faster; with the same digest it goes on.
+    replan: makes the plan anew after somebody else was faster; with the same digest it goes on. ask: a person at the
+    terminal may be asked for the passphrase of a key.
     Raises RefusedError, RemoteError, GitError.
     """
     check(plan, expect)
+    if plan.via_branch and (proposal := proposed.find(work, plan)):
+        note = f"{proposal.branch} is on the remote already"
+        return Published(plan, proposal.id, proposal.commit, (), notes=(note,))
+    journal.check_person(work.git)
     id_ = journal.new_id(work.now)
     _before(work, plan, id_)
     for _ in range(_ATTEMPTS):
-        prepared = _prepare(work, plan, id_)
+        prepared = _prepare(work, plan, id_, ask=ask)
         pending = _note_pending(work, plan, id_)
         try:
             work.repo.push(prepared.updates, say)
@@ -162,14 +169,27 @@ def _with_way_out(err: PushRefused, plan: Plan) -> PushRefused:
     )
 
 
-def _prepare(work: Workplace, plan: Plan, id_: str) -> _Prepared:
+def _prepare(work: Workplace, plan: Plan, id_: str, *, ask: bool) -> _Prepared:
     """Write the commits, the tag and the journal's events; which refs are to move."""
     by = journal.who(work.git)
-    new = _result(work, plan, id_, by)
+    with signing.signer(work.git, ask=ask) as signed:
+        found = _written(work, plan, id_, by, signed)
+    if plan.via_branch:
+        return found
+    events = _events(work, plan, found, by)
+    if events:
+        head, _ = journal.append(work.git, work.refs.journal, [*past.unrecorded(work), *events])
+        found.updates.append(RefUpdate(journal.REF, work.refs.journal, head))
+    return found
+
+
+def _written(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> _Prepared:
+    """Write the commits and the tag."""
+    new = _result(work, plan, id_, by, signed)
     found = _Prepared(id_, new)
     target = plan.target
     if plan.via_branch:
-        ref = f"refs/heads/promote/{plan.saltenv or target.branch}/{id_}"
+        ref = f"refs/heads/{proposed.prefix(plan.saltenv or target.branch)}{id_}"
         found.updates.append(RefUpdate(ref, None, new))
         return found
     if new != target.old:
@@ -179,35 +199,36 @@ def _prepare(work: Workplace, plan: Plan, id_: str) -> _Prepared:
         if step.role == DELETE:
             found.updates.append(RefUpdate(ref, step.old, None))
         elif step.role == BACK_MERGE and step.moves:
-            found.updates.append(RefUpdate(ref, step.old, _back_merge(work, plan, step, new, id_)))
+            merged = _back_merge(work, plan, step, new, id_, signed)
+            found.updates.append(RefUpdate(ref, step.old, merged))
     if plan.tag:
         commit = target.source if plan.tag_source else new
         text = (
             f"{plan.tag}: {plan.source} to {plan.saltenv or target.branch}\n\nPromotion-Id: {id_}"
         )
-        tag = merging.write_tag(work.git, plan.tag, commit, text, work.now)
+        tag = merging.write_tag(work.git, plan.tag, commit, text, work.now, signed)
         found.updates.append(RefUpdate(f"refs/tags/{plan.tag}", None, tag))
-    events = _events(work, plan, found, by)
-    if events:
-        head, _ = journal.append(work.git, work.refs.journal, [*past.unrecorded(work), *events])
-        found.updates.append(RefUpdate(journal.REF, work.refs.journal, head))
     return found
 
 
-def _result(work: Workplace, plan: Plan, id_: str, by: str) -> str:
+def _result(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> str:
     """What the target's branch becomes. It contains its old head: ancestry is proven by construction."""
     target = plan.target
     if target.kind == MERGE:
         text = promotion.message(plan, id_, by)
-        return merging.write_commit(work.git, target.tree, [target.old, target.source], text)
+        return merging.write_commit(
+            work.git, target.tree, [target.old, target.source], text, signed
+        )
     return target.source if target.kind == FAST_FORWARD else target.old
 
 
-def _back_merge(work: Workplace, plan: Plan, step: promotion.Step, new: str, id_: str) -> str:
+def _back_merge(
+    work: Workplace, plan: Plan, step: promotion.Step, new: str, id_: str, signed: Signer
+) -> str:
     if step.kind == FAST_FORWARD:
         return new
     text = promotion.back_merge_message(plan.target.branch, step.branch, id_)
-    return merging.write_commit(work.git, step.tree, [step.old, new], text)
+    return merging.write_commit(work.git, step.tree, [step.old, new], text, signed)
 
 
 def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Event]:

@@ -45,6 +45,7 @@ def start(work: Workplace, plan: Started) -> Started:
         clone = clonework.clone_of(work)
         if not clonework.is_dirty(clone) and not clonework.local_branch(clone, plan.branch):
             clonework.create_and_switch(clone, plan.branch, plan.commit)
+            clonework.follow_remote(work, clone, plan.branch)
     return plan
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from saltbranch import files, journal
 from saltbranch.errors import RefusedError, UsageError
-from saltbranch.git import Git, failed
+from saltbranch.git import Git, failed, quoted
 from saltbranch.mirror import remove_tree
 from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
@@ -109,7 +109,7 @@ def _check_folder(work: Workplace, path: str) -> None:
     if _git_dir(path).startswith(f"{work.git.directory}/worktrees/"):
         raise UsageError(
             f"{path} is a worktree of this repository already",
-            hint=f"name a new folder; if nobody works in it: git worktree remove --force {path}",
+            hint=f"name a new folder; if nobody works in it: git worktree remove --force {quoted(path)}",
         )
     if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
         raise UsageError(f"{path} is there already and not empty", hint="name a new folder")

@@ -33,14 +33,14 @@ class SaltenvStatus:
     """One saltenv. Counts are of commits, merges aside; None where it cannot be told.
 
     state: in_sync, behind (the remote has more), diverged (the branch was rewritten), missing (the
-    remote has no such branch, or no tag that is followed) or absent (nothing is served yet); drift: a
-    hold asks for another commit than the one that is served. remote_ahead: commits on the branch
-    beyond the served one. waiting: commits of the saltenv before it that it lacks. lacking: its commits that
+    remote has no such branch, or no tag that is followed), unread (its branch cannot be read) or absent (nothing
+    is served yet); drift: a hold asks for another commit than the one that is served. remote_ahead: commits on the
+    branch beyond the served one. waiting: commits of the saltenv before it that it lacks. lacking: its commits that
     the saltenv before it lacks, a hotfix for example. minions: accepted keys that it claims.
     why: what decides which commit it is to serve: branch, tag, hold or nothing; wanted: that commit. hold: as the
     journal has it, `pending` while only this master knows of it. drift: served is not wanted. problem: what a
     person must look at. debts: hotfixes that its branch lacks. next: whether the next promotion to it may go on, and
-    what its gates say; trouble: why that cannot be told.
+    what its gates say; trouble: why that cannot be told. proposed: promotions to it that wait as branches.
     """
 
     saltenv: str
@@ -65,6 +65,7 @@ class SaltenvStatus:
     debts: tuple[dict[str, object], ...] = ()
     next: dict[str, object] | None = None
     trouble: str | None = None
+    proposed: tuple[dict[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Status:
     last_good_sync: when the remote was last read and served. failure: what went wrong since.
     model: which model decided.
     problems: of the journal. unreported: whether this master has something to tell that was not published yet.
+    unread: what of the remote the last sync could not read, full ref to reason.
     """
 
     config: str
@@ -87,6 +89,7 @@ class Status:
     claimed_twice: tuple[str, ...]
     problems: tuple[str, ...]
     unreported: bool
+    unread: dict[str, str]
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -118,6 +121,8 @@ def status(config_path: str) -> Status:
     )
     outlooks = {o.saltenv: o for o in _outlook(config_path)}
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
+    unread = prepared.load_unread(root)
+    rows = tuple(_unread(row, unread.get(f"refs/heads/{row.branch}")) for row in rows)
     return Status(
         config=config.path,
         model=config.source.as_dict(),
@@ -130,6 +135,7 @@ def status(config_path: str) -> Status:
         claimed_twice=tuple(m for m, c in claims.items() if len(c) > 1),
         problems=(found.problem,) if found.problem else (),
         unreported=os.path.exists(reporting.path(root)),
+        unread=unread,
     )
 
 
@@ -145,7 +151,18 @@ def _with_outlook(row: SaltenvStatus, found: Outlook | None) -> SaltenvStatus:
         return row
     following = found.next.as_dict() if found.next else None
     debts = tuple(d.as_dict() for d in found.debts)
-    return replace(row, debts=debts, next=following, trouble=found.trouble or None)
+    waiting = tuple(p.as_dict() for p in found.proposed)
+    return replace(
+        row, debts=debts, next=following, trouble=found.trouble or None, proposed=waiting
+    )
+
+
+def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:
+    """`row`, where its branch could not be read: what it has now is not known."""
+    if why is None or row.why == choices.BY_HOLD:
+        return row
+    state = row.state if row.state == "absent" else "unread"
+    return replace(row, state=state, problem=row.problem or why, next=None)
 
 
 def _wanted(

@@ -26,8 +26,8 @@ def judge(run: Run, jobs: list[Job]) -> None:
     _in_parallel([lambda job=job: _judge_only(run, job) for job in jobs])  # type: ignore[misc]
 
 
-def _judge(run: Run, job: Job) -> None:
-    """Refuse a commit that must not be served, and note what is odd about it.
+def _judge(run: Run, job: Job) -> list[str]:
+    """Refuse a commit that must not be served, and note what is odd about it; the files that it changes.
 
     Raises RefusedError, GitError.
     """
@@ -39,10 +39,24 @@ def _judge(run: Run, job: Job) -> None:
     elif old and old != new and admission.is_rewritten(run.mirror, old, new):
         odd += _judge_rewritten(run, job, old, new)
     pillar_dir = run.ready.pillar_dir
-    modules = admission.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
+    modules, names = admission.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
     if modules:
         odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
     result.message = "; ".join(odd)
+    return names
+
+
+def _name_pointers(run: Run, job: Job, slot: str, names: list[str]) -> None:
+    """Say which of the changed files in `slot` are not there: Git LFS left a pointer in their place."""
+    folders = (run.ready.states_dir, run.ready.pillar_dir)
+    found = admission.lfs_pointers(slot, names, folders)
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        what = (
+            f"Git LFS pointers are served in place of {', '.join(map(repr, found[:3]))}{more}"
+            " (commit the files themselves, or let git-lfs fetch them here: git lfs install --system)"
+        )
+        job.result.message = "; ".join(filter(None, [job.result.message, what]))
 
 
 def _judge_rewritten(run: Run, job: Job, old: str, new: str) -> list[str]:
@@ -84,7 +98,7 @@ def _judge_only(run: Run, job: Job) -> None:
     try:
         if not job.switched:
             _judge(run, job)
-            _refuse_empty(run, job, lambda folder: git.blob_or_none(new, folder) is not None)
+            _refuse_empty(run, job, lambda f: admission.commit_has_files(git, new, f))
     except SaltbranchError as err:
         _fail(job.result, err)
 
@@ -92,7 +106,7 @@ def _judge_only(run: Run, job: Job) -> None:
 def _refuse_empty(run: Run, job: Job, has: Callable[[str], bool]) -> None:
     states_dir, pillar_dir = run.ready.states_dir, run.ready.pillar_dir
     served = job.slots.served()
-    had_pillar = served is not None and os.path.isdir(f"{job.slots.path(served)}/{pillar_dir}")
+    had_pillar = served is not None and admission.has_files(job.slots.path(served), pillar_dir)
     admission.refuse_empty(
         _commit(job.result), states_dir, pillar_dir, had_pillar=had_pillar, has=has
     )
@@ -140,7 +154,13 @@ def rebuild(run: Run) -> None:
     run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
     ready = run.ready
     tags = ready.follows_tags()
-    run.mirror.fetch(ready.remote, timeout=ready.fetch_timeout, tags=tags, progress=run.say)
+    run.unread = run.mirror.fetch(
+        ready.remote,
+        timeout=ready.fetch_timeout,
+        tags=tags,
+        first=ready.branches(),
+        progress=run.say,
+    )
     run.refs = run.mirror.refs(tags=tags)
 
 
@@ -152,10 +172,11 @@ def _switch(run: Run, job: Job) -> None:
         result.state = SWITCHED if slots.served() else FIRST
     try:
         if not job.switched:
-            _judge(run, job)
-            idle = slots.idle()
+            names = _judge(run, job)
+            slot = slots.path(idle := slots.idle())
             slots.bring(idle, _commit(result), run.say)
-            _refuse_empty(run, job, lambda folder: os.path.isdir(f"{slots.path(idle)}/{folder}"))
+            _refuse_empty(run, job, lambda folder: admission.has_files(slot, folder))
+            _name_pointers(run, job, slot, names)
             slots.switch(idle)
     except SaltbranchError as err:
         job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))

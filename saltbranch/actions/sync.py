@@ -27,7 +27,7 @@ from saltbranch.errors import (
     SaltbranchError,
     UsageError,
 )
-from saltbranch.mirror import PRODUCTION, Mirror, ref_name
+from saltbranch.mirror import JOURNAL_REF, PRODUCTION, Mirror, ref_name
 from saltbranch.slots import Slots
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ class Run:
 
     __slots__ = (
         "choices", "fresh", "mirror", "news", "notes", "offline", "ready", "refs", "restated", "say", "served",
-        "unprotected", "verify",
+        "unprotected", "unread", "verify",
     )  # fmt: skip
 
     def __init__(self, mirror: Mirror, say: Say | None) -> None:
@@ -77,6 +77,7 @@ class Run:
         self.news = False  # the journal, or what else decides beside the branches, has changed
         self.unprotected: set[str] = set()  # by the model that was in force until this run
         self.restated = False  # the record has a new reason for a commit that is served already
+        self.unread: dict[str, str] = {}  # what could not be read: full ref to reason
         self.ready: Prepared
         self.refs: Refs
         self.choices: Choices
@@ -127,11 +128,14 @@ def sync(
                         _remember_failure(root, str(err))
                         _serve_pending(run, config_path, root, lock, notify)
                     raise
+                except UsageError:
+                    raise  # a misspelt name says nothing of what is served
                 except (SaltbranchError, OSError) as err:
                     if not plan:
                         _remember_failure(root, str(err))
                     raise
                 if not plan:
+                    result.unread_news = prepared.save_unread(root, run.unread)
                     _remember_failure(root, _problems(result))
                 return result
     except OSError as err:
@@ -206,9 +210,11 @@ def _look(
         from saltbranch.actions import prepare
 
         remote, timeout, tags = prepare.remote_of(config_path)
+        first = []
     else:
         remote, timeout, tags = ready.remote, ready.fetch_timeout, ready.follows_tags()
-    _fetch(run, remote, timeout, tags=tags)
+        first = ready.branches()
+    _fetch(run, remote, timeout, first, tags=tags)
     deadline = time.monotonic() + patience
     while expect and not _is_seen(run, expect):
         if time.monotonic() >= deadline:
@@ -217,24 +223,31 @@ def _look(
                 hint="was it pushed, and to this remote? --expect-timeout SECONDS waits longer",
             )
         time.sleep(1)
-        _fetch(run, remote, timeout, tags=tags)
+        _fetch(run, remote, timeout, first, tags=tags)
     before = ready
     if ready is not None and (run.verify or not _is_model_current(run, ready, write=write)):
         ready = None
     if ready is None:
         if before:
             run.unprotected = {s.name for s in before.saltenvs if not s.protected}
-        ready, done = _prepare(run, config_path, remote, timeout, tags=tags, write=write)
+        ready, done = _prepare(run, config_path, remote, timeout, first, tags=tags, write=write)
         run.notes += done
         run.fresh = True
         if ready.follows_tags() and not tags:  # the model, which says so, came with the fetch
-            _fetch(run, remote, timeout, tags=True)
+            _fetch(run, remote, timeout, ready.branches(), tags=True)
     run.ready = ready
     run.verify = run.verify or ready.boot != files.boot_id()
 
 
 def _prepare(
-    run: Run, config_path: str, remote: str, timeout: float, *, tags: bool, write: bool
+    run: Run,
+    config_path: str,
+    remote: str,
+    timeout: float,
+    first: Sequence[str],
+    *,
+    tags: bool,
+    write: bool,
 ) -> tuple[Prepared, list[str]]:
     """The slow road; a mirror that lacks what the model needs is made anew first."""
     from saltbranch.actions import prepare
@@ -246,7 +259,7 @@ def _prepare(
     except GitError:
         if not write or not _is_damaged(run):
             raise
-    _rebuild(run, remote, timeout, tags=tags)
+    _rebuild(run, remote, timeout, first, tags=tags)
     return prepare.prepare(config_path, run.mirror, run.refs.branches, write=write)
 
 
@@ -284,22 +297,35 @@ def serve_from_mirror(
     return _reconcile(run, only, plan=False, notify=notify)
 
 
-def _fetch(run: Run, remote: str, timeout: float, *, tags: bool) -> None:
+def _fetch(run: Run, remote: str, timeout: float, first: list[str], *, tags: bool) -> None:
+    mirror = run.mirror
     try:
-        run.mirror.fetch(remote, timeout=timeout, tags=tags, progress=run.say)
+        run.unread = mirror.fetch(remote, timeout=timeout, tags=tags, first=first, progress=run.say)
     except RemoteError:
         raise
     except GitError as err:
         if "is damaged" not in err.message:
             raise
-        _rebuild(run, remote, timeout, tags=tags)
-    run.refs = run.mirror.refs(tags=tags)
+        _rebuild(run, remote, timeout, first, tags=tags)
+    run.refs = mirror.refs(tags=tags)
+    if run.unread:
+        _check_journal(run.unread, run.refs)
 
 
-def _rebuild(run: Run, remote: str, timeout: float, *, tags: bool) -> None:
+def _check_journal(unread: dict[str, str], refs: Refs) -> None:
+    """Without a journal that was ever read here nobody knows what is held. Raises RemoteError."""
+    why = unread.get(JOURNAL_REF)
+    if why and not (refs.journal or refs.kept):
+        raise RemoteError(
+            f"the journal of the remote, which says what is held, cannot be read: {why}",
+            hint=f"mend {JOURNAL_REF} there",
+        )
+
+
+def _rebuild(run: Run, remote: str, timeout: float, first: Sequence[str], *, tags: bool) -> None:
     aside = run.mirror.rebuild()
     run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
-    run.mirror.fetch(remote, timeout=timeout, tags=tags, progress=run.say)
+    run.unread = run.mirror.fetch(remote, timeout=timeout, tags=tags, first=first, progress=run.say)
     run.verify = True  # git has forgotten the slots, so each is made anew
     run.refs = run.mirror.refs(tags=tags)
 
@@ -351,7 +377,7 @@ def _accept(run: Run, ready: Prepared, branch: str, head: str, *, write: bool) -
         last = git.commit_or_none(ref)
         if last is None or not git.is_ancestor(last, head):
             return False
-        had_pillar = git.blob_or_none(last, pillar_dir) is not None
+        had_pillar = admission.commit_has_files(git, last, pillar_dir)
         if admission.refusal(git, head, last, states_dir, pillar_dir, had_pillar=had_pillar):
             return False
         if write:
@@ -399,9 +425,20 @@ def _reconcile(
         plan=plan,
         restart_needed=_restart_reason(ready),
         notes=run.notes,
-        problems=[run.choices.problem] if run.choices.problem else [],
+        problems=_journal_problems(run),
         model_problem=ready.problem,
+        unread=run.unread,
     )
+
+
+def _journal_problems(run: Run) -> list[str]:
+    found = [run.choices.problem] if run.choices.problem else []
+    if run.unread and (why := run.unread.get(JOURNAL_REF)):
+        what = (
+            "the journal of the remote cannot be read, so the holds that stood in it stay in force"
+        )
+        found.append(f"{what}: {why}")
+    return found
 
 
 _OF_BRANCH = choices.Choice(choices.BY_BRANCH)
@@ -435,8 +472,8 @@ def _choose(run: Run, *, write: bool) -> Choices:
 def _tell_journal(run: Run) -> None:
     """Publish what this master has to tell; a sync without news looks at the time of one file."""
     root = run.ready.root
-    if run.choices.problem:
-        return  # nothing is added to a journal that is not believed
+    if run.choices.problem or JOURNAL_REF in run.unread:
+        return  # nothing is added to a journal that is not believed, or not known
     pending = os.path.exists(choices.pending_path(root))
     if not pending and not _is_report_due(root):
         return
@@ -486,21 +523,25 @@ def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None
     old = known.commit if known else head
     result = SaltenvResult(saltenv.name, saltenv.branch, old, new)
     result.why, result.tag, result.held = choice.why, choice.tag, choice.held
+    still = f"; still serving {old[:12]}" if old else "; nothing is served"
     if choice.level in _PROBLEMS:
         result.state = choice.level
         result.new = new or old
-        result.message = choice.message + (
-            f"; still serving {old[:12]}" if old else "; nothing is served"
-        )
+        result.message = choice.message + still
+        return result, None
+    lost = run.unread.get(f"refs/heads/{saltenv.branch}") if run.unread else None
+    if lost and choice.why != choices.BY_HOLD:
+        result.state = FAILED
+        result.new = old
+        what = f"the branch {saltenv.branch!r} of the remote cannot be read"
+        result.message = f"{what}: {lost} (mend it there){still}"
         return result, None
     if new is None:
         result.why = choices.BY_NOTHING
         result.state = MISSING
         result.new = old
-        result.message = (
-            f"the remote has no branch {saltenv.branch!r}"
-            + (f"; still serving {old[:12]}" if old else "; nothing is served")
-            + _similar(saltenv.branch, run.refs.branches)
+        result.message = f"the remote has no branch {saltenv.branch!r}{still}" + _similar(
+            saltenv.branch, run.refs.branches
         )
         return result, None
     spoilt = slot is not None and (

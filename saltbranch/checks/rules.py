@@ -28,6 +28,10 @@ BAD_LINK = _rule(
     "symlink", "error", "A symlink leads out of the tree or to nothing",
     "remove the link, or let it point to a file below its own folder tree",
 )  # fmt: skip
+LFS = _rule(
+    "lfs-pointer", "warning", "A file is a Git LFS pointer",
+    "commit the file itself, or see that git-lfs fetches it on every master",
+)  # fmt: skip
 NO_STATES = _rule(
     "no-states", "error", "The commit has no folder of states",
     "mend states_dir: in saltbranch.yaml, or check another ref",

@@ -13,6 +13,7 @@ from saltbranch.checks import (
     functions,
     in_order,
     includes,
+    lfs,
     lint,
     paths,
     requisites,
@@ -38,6 +39,7 @@ TOGETHER: tuple[Check, ...] = (
     duplicates.check,
     functions.check,
     paths.check,
+    lfs.check,
     saltenvs.check,
     dangerous.check,
 )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from saltbranch import __version__
+from saltbranch.cli.options import print_error, wants_json
 from saltbranch.errors import Interrupted
 
 # Verb to the module that has it, in the order of the help text.
@@ -69,6 +70,8 @@ def run() -> int:
         code = app(args=sys.argv[1:], prog_name="saltbranch", standalone_mode=False)
     except _ClickException as err:
         err.show()
+        if wants_json(words):
+            print_error(err.format_message(), "", int(err.exit_code))
         return int(err.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None

@@ -10,6 +10,7 @@ from saltbranch.actions.changelog import changelog
 from saltbranch.cli.completion import points
 from saltbranch.cli.looking_back import FetchOption, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json, saltenv_names
+from saltbranch.cli.terminal import block
 
 
 def register(app: typer.Typer) -> None:
@@ -58,5 +59,5 @@ def _changelog(
     if as_json:
         print_json(result.as_dict())
     else:
-        typer.echo(result.markdown(), nl=False)
+        block(result.markdown())
     return 0

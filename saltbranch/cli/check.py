@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from saltbranch.actions.check import cache_folder
 from saltbranch.actions.check import check as check_action
@@ -18,8 +16,9 @@ from saltbranch.checks import SEVERITIES, Finding, Severity
 from saltbranch.checks.result import LEFT_OUT, CheckResult, RefResult
 from saltbranch.cli import progress
 from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
-from saltbranch.cli.doctor import shown
+from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli.terminal import block
 from saltbranch.errors import UsageError
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
@@ -140,13 +139,13 @@ def _write(result: CheckResult, form: str) -> None:
     if form == "json":
         print_json(result.as_dict())
     elif form:
-        sys.stdout.write(FORMATS[form](result).encode("utf-8", "replace").decode())
+        block(FORMATS[form](result))
     else:
         _show(result)
 
 
 def _show(result: CheckResult) -> None:
-    console = Console(highlight=False)
+    console = Terminal()
     for ref in result.refs:
         if len(result.refs) > 1:
             console.print(f"[bold]{shown(ref.name)}[/]", soft_wrap=True)
@@ -157,7 +156,7 @@ def _show(result: CheckResult) -> None:
             console.print(f"  {shown(remark)}", soft_wrap=True)
 
 
-def _show_finding(console: Console, finding: Finding) -> None:
+def _show_finding(console: Terminal, finding: Finding) -> None:
     line = f":{finding.line}" if finding.line else ""
     style = _STYLES[finding.severity]
     place = f"{shown(finding.file)}{line}"

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from saltbranch.cli.console import Terminal, shown
 from saltbranch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def _demo(
 def _shown() -> Iterator[Callable[[Progress], None]]:
     """Give what tells of each step: with a moving line on a terminal, as plain lines elsewhere."""
     if sys.stdout.isatty():
-        with Console(highlight=False).status("") as status:
+        with Terminal().status("") as status:
             yield lambda progress: _tell_terminal(status, progress)
     else:
         yield _tell_plain
@@ -113,10 +112,10 @@ def _tell_terminal(status: Status, progress: Progress) -> None:
 
     match progress:
         case Begun(title):
-            status.update(escape(title))
-            status.console.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+            status.update(shown(title))
+            status.console.print(f"[bold]{shown(title)}[/]", soft_wrap=True)
         case Noted(text):
-            status.console.print(f"    [dim]{escape(text)}[/]", soft_wrap=True)
+            status.console.print(f"    [dim]{shown(text)}[/]", soft_wrap=True)
         case _:
             mark = "[green]ok[/]" if progress.ok else "[bold red]FAILED[/]"
             status.console.print(f"    {mark}, {progress.seconds:.1f} s")

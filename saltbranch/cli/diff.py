@@ -6,14 +6,15 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from saltbranch import files
 from saltbranch.actions.diff import diff as diff_action
 from saltbranch.cli import diff_markup, diff_text, progress
 from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
+from saltbranch.cli.console import Terminal
 from saltbranch.cli.options import ConfigOption, JsonOption, json_text, saltenv_names
+from saltbranch.cli.terminal import block, clean
 from saltbranch.errors import SaltbranchError, UsageError
 from saltbranch.fleetdiff import FleetDiff
 
@@ -93,11 +94,11 @@ def _diff(
     if output:
         _write(output, _text(result, as_json=as_json, markdown=markdown, as_html=as_html))
     if markdown:
-        sys.stdout.write(diff_markup.markdown(result, whole=output))
+        block(diff_markup.markdown(result, whole=output))
     elif not as_json and not as_html:
         _show(result)
     elif not output:
-        sys.stdout.write(_text(result, as_json=as_json, markdown=False, as_html=as_html))
+        block(_text(result, as_json=as_json, markdown=False, as_html=as_html))
     return result.exit_code
 
 
@@ -119,6 +120,6 @@ def _write(path: str, text: str) -> None:
 
 
 def _show(result: FleetDiff) -> None:
-    console = Console(highlight=False)
+    console = Terminal()
     for style, text in diff_text.report(result):
-        console.print(Text(text, style=_STYLES.get(style, "")), soft_wrap=True)
+        console.print(Text(clean(text), style=_STYLES.get(style, "")), soft_wrap=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 
 from saltbranch.actions.doctor import DoctorResult
 from saltbranch.actions.doctor import doctor as doctor_action
+from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.findings import SEVERITIES, Finding
-from saltbranch.history import printable
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 
@@ -55,7 +53,7 @@ def _doctor(
 
 
 def _show(result: DoctorResult) -> None:
-    console = Console(highlight=False)
+    console = Terminal()
     for finding in result.findings:
         show_finding(console, finding)
     if result.model and result.model != result.config:
@@ -63,7 +61,7 @@ def _show(result: DoctorResult) -> None:
     console.print(_summary(result), soft_wrap=True)
 
 
-def show_finding(console: Console, finding: Finding) -> None:
+def show_finding(console: Terminal, finding: Finding) -> None:
     """One finding: what, why, and the fix below it."""
     style = _STYLES[finding.severity]
     head = f"[{style}]{finding.severity}[/] [bold]{finding.id}[/] {shown(finding.message)}"
@@ -73,11 +71,6 @@ def show_finding(console: Console, finding: Finding) -> None:
             console.print(Padding(text, (0, 0, 0, 2)))
         else:
             console.print(f"  {text}", soft_wrap=True)
-
-
-def shown(text: str) -> str:
-    """`text`, which others may have written, without what would steer rich or the terminal."""
-    return escape("\n".join(printable(line) for line in text.splitlines()))
 
 
 def _summary(result: DoctorResult) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from saltbranch.actions.explain import Explanation, Place
 from saltbranch.actions.explain import explain as explain_action
-from saltbranch.cli.doctor import show_finding, shown
+from saltbranch.cli.console import Terminal, shown
+from saltbranch.cli.doctor import show_finding
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.topmatch import Entry, TopView
 
@@ -62,7 +62,7 @@ def _explain(
 
 
 def _show(result: Explanation) -> None:
-    console = Console(highlight=False)
+    console = Terminal()
     lines = [_headline(result)]
     if result.accepted is False:
         lines.append("  [yellow]the master has no accepted key with this id[/]")
@@ -82,7 +82,7 @@ def _show(result: Explanation) -> None:
     _print(console, lines)
 
 
-def _print(console: Console, lines: list[str]) -> None:
+def _print(console: Terminal, lines: list[str]) -> None:
     for line in lines:
         console.print(line, soft_wrap=True)
 

@@ -6,11 +6,10 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from saltbranch.actions import fleet as fleet_action
 from saltbranch.cli.compile_options import MinionsOption
-from saltbranch.cli.doctor import shown
+from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 
 _OLD = 30 * 86400
@@ -45,7 +44,7 @@ def _list(
     if as_json:
         print_json(result.as_dict())
         return 0
-    console = Console(highlight=False)
+    console = Terminal()
     width = max((len(m.id) for m in result.minions), default=0)
     for minion in result.minions:
         age = _age(minion.recorded)
@@ -86,7 +85,7 @@ def _record(
     if as_json:
         print_json(result.as_dict())
         return 0
-    console = Console(highlight=False)
+    console = Terminal()
     for name in result.written:
         console.print(f"{shown(folder)}/{shown(name)}.yaml", soft_wrap=True)
     console.print(f"{len(result.written)} written, {result.unchanged} as they were")

@@ -33,6 +33,7 @@ from saltbranch.cli.options import (
     print_json,
     saltenv_names,
 )
+from saltbranch.cli.terminal import block, echo
 from saltbranch.errors import EXIT_PENDING, UsageError
 from saltbranch.history import printable
 from saltbranch.repository.workplace import Workplace
@@ -78,7 +79,7 @@ def _said(started: feature.Started, *, as_json: bool, what: str) -> int:
     if as_json:
         print_json(started.as_dict())
     else:
-        typer.echo(f"{started.branch}: {what} at {started.commit[:12]}")
+        echo(f"{started.branch}: {what} at {started.commit[:12]}")
     return 0
 
 
@@ -181,11 +182,9 @@ def _feature_list(config: ConfigOption = None, as_json: JsonOption = False) -> i
             w for w, there in (("here", row.here), ("remote", row.published)) if there
         )
         last = f"  {row.subject} ({row.author})" if row.subject else "  merged"
-        typer.echo(
-            printable(f"{row.branch}  {where}, ahead {row.ahead}, behind {row.behind}{last}")
-        )
+        echo(printable(f"{row.branch}  {where}, ahead {row.ahead}, behind {row.behind}{last}"))
     if not rows:
-        typer.echo("no feature branches")
+        echo("no feature branches")
     return 0
 
 
@@ -289,9 +288,16 @@ def _release_finish(
 
 
 def _hotfix_start(
-    name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False
+    name: NameArgument,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    another: Annotated[
+        bool, typer.Option("--another", help="Also while another hotfix is open.")
+    ] = False,
 ) -> int:
     """Make hotfix/NAME from the commit that production serves, and check it out.
+
+    A version that is out already is refused, and so is a second open hotfix without --another.
 
     \b
     Examples:
@@ -299,7 +305,8 @@ def _hotfix_start(
       saltbranch hotfix start key-130-sshd
     """
     work = flow_run.workplace(config, quiet=as_json)
-    return _said(hotfix.start(work, name), as_json=as_json, what="made and checked out")
+    started = hotfix.start(work, name, another=another)
+    return _said(started, as_json=as_json, what="made and checked out")
 
 
 def _hotfix_publish(
@@ -414,9 +421,9 @@ def _flow_init(
         print_json(found.as_dict())
     else:
         for note in found.notes:
-            typer.echo(note)
-        typer.echo(f"{found.path}: {'nothing to change' if not found.text else 'gets'}")
-        typer.echo(printable_lines(found.text), nl=False)
+            echo(note)
+        echo(f"{found.path}: {'nothing to change' if not found.text else 'gets'}")
+        block(printable_lines(found.text))
     if plan or not found.text:
         return EXIT_PENDING if found.text else 0
     flow_run.confirm(f"Write {found.path}?", yes=yes, what="flow init")

@@ -17,8 +17,10 @@ from saltbranch.actions.publish import Published, check, check_expected
 from saltbranch.actions.request import DiffOptions
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
-from saltbranch.errors import EXIT_PENDING, RefusedError, UnknownProductionError, UsageError
+from saltbranch.cli.terminal import block, echo
+from saltbranch.errors import RefusedError, UnknownProductionError, UsageError
 from saltbranch.fleetgates import check_reviewed
+from saltbranch.git import quoted
 from saltbranch.history import printable
 from saltbranch.promotion import Plan
 from saltbranch.repository import clone as clones
@@ -56,7 +58,7 @@ def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) ->
         clone = clones.find(places.current_folder())
         if clone is None or not err.candidates or not _is_terminal():
             raise
-        typer.echo(f"saltbranch: {printable(err.message)}", err=True)
+        echo(f"saltbranch: {err.message}", err=True)
         branch = typer.prompt("Which branch is production?", err=True)
         if branch not in err.candidates:
             raise
@@ -77,9 +79,9 @@ def _is_terminal() -> bool:
 
 
 def _ask_about(programs: Sequence[Argv]) -> bool:
-    typer.echo("the model names programs that would run on this machine, as you:", err=True)
+    echo("the model names programs that would run on this machine, as you:", err=True)
     for argv in programs:
-        typer.echo(f"  {printable(shlex.join(argv))}", err=True)
+        echo(f"  {printable(shlex.join(argv))}", err=True)
     return typer.confirm("Run them, now and whenever it asks for them again?", err=True)
 
 
@@ -102,7 +104,7 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
     if options.abort:
         gone, removed = verb.abort()
         what = "is removed" if removed else "is something else by now and was left alone"
-        typer.echo(printable(f"{gone.verb}: forgotten; {gone.folder} {what}"))
+        echo(printable(f"{gone.verb}: forgotten; {gone.folder} {what}"))
         return 0
     if options.resolve:
         return _resolve(options, verb)
@@ -125,13 +127,15 @@ def run(options: FlowOptions, verb: FlowVerb) -> int:
         if plan.is_empty:
             return 0 if options.plan else _finish(options, verb, plan)
         check_expected(plan, options.expect)
-        return EXIT_PENDING
+        return plan.exit_code
     if not options.as_json:
         _show(options, verb.work, plan)
     check(plan, options.expect)
     confirm(f"{plan.verb}: do it?", yes=options.yes, what=plan.verb)
     with _shown(options, verb) as say:
-        done = verb.carry_out(plan, expect=options.expect, say=say, notify=notify.tell)
+        done = verb.carry_out(
+            plan, expect=options.expect, say=say, notify=notify.tell, ask=sys.stdin.isatty()
+        )
     if options.as_json:
         print_json(done.as_dict())
     else:
@@ -151,7 +155,7 @@ def _finish(options: FlowOptions, verb: FlowVerb, plan: Plan) -> int:
     """Do what a killed run left undone after its push; with nothing of that kind it does nothing."""
     done = verb.finish(plan)
     for note in () if options.as_json else done.notes:
-        typer.echo(printable(note))
+        echo(printable(note))
     _tell_problems(done)
     return done.exit_code
 
@@ -161,12 +165,12 @@ def _resolve(options: FlowOptions, verb: FlowVerb) -> int:
     if options.as_json:
         print_json({"version": 1, "folder": resolution.folder, "conflicts": paths})
         return 0
-    typer.echo(f"the conflict is in {resolution.folder}:")
+    echo(f"the conflict is in {resolution.folder}:")
     for path in paths:
-        typer.echo(f"  {printable(path)}")
-    typer.echo("edit these files, then:")
-    typer.echo(f"  git -C {resolution.folder} add -- FILE...")
-    typer.echo(f"  saltbranch {resolution.verb} --continue    (or --abort)")
+        echo(f"  {printable(path)}")
+    echo("edit these files, then:")
+    echo(f"  git -C {quoted(resolution.folder)} add -- FILE...")
+    echo(f"  saltbranch {resolution.verb} --continue    (or --abort)")
     return 0
 
 
@@ -197,21 +201,21 @@ def _tell(done: Published) -> None:
         if update.ref == "refs/saltbranch/journal":
             continue
         if update.new is None:
-            typer.echo(f"{name}: removed")
+            echo(f"{name}: removed")
         else:
-            typer.echo(f"{name}: {update.old[:12] if update.old else 'new'} -> {update.new[:12]}")
+            echo(f"{name}: {update.old[:12] if update.old else 'new'} -> {update.new[:12]}")
     if plan.via_branch:
-        typer.echo(
+        echo(
             f"open a pull request from promote/{plan.saltenv}/{done.id} into {plan.target.branch}, and merge it with a"
             " merge commit: a squash would lose what was promoted"
         )
     elif plan.kind in ("promotion", "release", "hotfix"):
-        typer.echo(f"{plan.kind if plan.target.moves else 'recorded as'} {done.id}")
+        echo(f"{plan.kind if plan.target.moves else 'recorded as'} {done.id}")
     for note in done.notes:
-        typer.echo(printable(note))
+        echo(printable(note))
     for debt in plan.debts:
         where = printable(debt.branch)
-        typer.echo(f"debt: {where} lacks it; saltbranch backmerge {where} --resolve DIR")
+        echo(f"debt: {where} lacks it; saltbranch backmerge {where} --resolve DIR")
     if done.sync is not None:
         sync_text.show(done.sync, quiet=False)
     _tell_problems(done)
@@ -220,4 +224,4 @@ def _tell(done: Published) -> None:
 def _tell_problems(done: Published) -> None:
     for problem in done.problems:
         lines = [printable(line) for line in problem.splitlines()]
-        typer.echo("saltbranch: " + "\n".join(lines), err=True)
+        block("saltbranch: " + "\n".join(lines) + "\n", err=True)

@@ -6,10 +6,10 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from saltbranch.actions.history import PROMOTIONS, Entry, history
+from saltbranch.cli.console import Terminal
 from saltbranch.cli.looking_back import FetchOption, local_time, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json, saltenv_names
 from saltbranch.durations import parse_since
@@ -76,7 +76,7 @@ def _history(
     if as_json:
         print_json(result.as_dict())
         return 0
-    console = Console(highlight=False)
+    console = Terminal()
     for entry in result.entries:
         console.print(_line(entry), soft_wrap=True)
     if not result.entries:

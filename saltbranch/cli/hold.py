@@ -22,6 +22,7 @@ from saltbranch.cli.options import (
     print_json,
     saltenv_names,
 )
+from saltbranch.cli.terminal import echo
 from saltbranch.durations import parse_until, shown_duration
 from saltbranch.errors import EXIT_PENDING, RemoteError
 from saltbranch.history import printable
@@ -164,7 +165,7 @@ def _run(
     else:
         _tell(work, done, local=local)
     if done.problem:
-        typer.echo(f"saltbranch: {printable(done.problem)}", err=True)
+        echo(f"saltbranch: {printable(done.problem)}", err=True)
     return done.exit_code
 
 
@@ -188,13 +189,13 @@ def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
         f"serves {before}, will serve {after}" if before != after else f"goes on serving {after}"
     )
     ends = f", for {shown_duration(found.until - work.now)}" if found.until is not None else ""
-    typer.echo(printable(f"{found.verb}: {found.saltenv} {change}{ends}"))
+    echo(printable(f"{found.verb}: {found.saltenv} {change}{ends}"))
     if found.reason:
-        typer.echo(f"  reason: {printable(found.reason)}")
+        echo(f"  reason: {printable(found.reason)}")
     if found.note:
-        typer.echo(f"  note: {printable(found.note)}")
+        echo(f"  note: {printable(found.note)}")
     if found.promotion:
-        typer.echo(f"  promotion: {printable(found.promotion)}")
+        echo(f"  promotion: {printable(found.promotion)}")
 
 
 def _tell(work: Workplace, done: Recorded, *, local: bool) -> None:
@@ -202,7 +203,7 @@ def _tell(work: Workplace, done: Recorded, *, local: bool) -> None:
     what = f"recorded as {done.plan.event.id}{where}"
     if local:
         what = "on this master only, until a sync reaches the remote"
-    typer.echo(f"{done.plan.verb}: {what}")
+    echo(f"{done.plan.verb}: {what}")
     if done.followed.sync:
         sync_text.show(done.followed.sync, quiet=False)
 
@@ -239,14 +240,14 @@ def _why_not(
     if as_json:
         print_json(found.as_dict())
     elif found.plan.is_empty:
-        typer.echo(plan_text.lines(found.plan, work.now)[0])
+        echo(plan_text.lines(found.plan, work.now)[0])
     else:
         for gate in found.plan.gates:
-            typer.echo(plan_text.gate_line(gate, work.now))
+            echo(plan_text.gate_line(gate, work.now))
         for conflict in found.plan.target.conflicts:
-            typer.echo(printable(f"conflict in {conflict.path!r}"))
+            echo(printable(f"conflict in {conflict.path!r}"))
         if found.passes_at is not None:
-            typer.echo(f"passes in {shown_duration(found.passes_at - work.now)}")
+            echo(f"passes in {shown_duration(found.passes_at - work.now)}")
         elif found.is_possible:
-            typer.echo(f"nothing stands in the way: saltbranch promote {saltenv}")
+            echo(f"nothing stands in the way: saltbranch promote {saltenv}")
     return found.exit_code

@@ -14,6 +14,7 @@ from saltbranch.actions.init import init as init_action
 from saltbranch.actions.prepare import remote_heads
 from saltbranch.cli import progress, sync_text
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, print_json
+from saltbranch.cli.terminal import block, echo
 from saltbranch.errors import EXIT_PENDING, UsageError
 
 
@@ -126,8 +127,9 @@ def _init(
         in_repository = typer.confirm(question, default=True, err=True)
     if plan and answers and not there:
         check_branches(answers, remote_heads(answers.remote, 300))
-        typer.echo(f"would have written {path}:\n")
-        typer.echo(render(answers, with_model=not in_repository), nl=False)
+        echo(f"would have written {path}:")
+        echo()
+        block(render(answers, with_model=not in_repository))
         return EXIT_PENDING
     if (
         ask
@@ -147,12 +149,13 @@ def _init(
 
 
 def _show(result: InitResult) -> None:
-    typer.echo(f"{'wrote' if result.wrote_config else 'kept'} {result.config_path}")
+    echo(f"{'wrote' if result.wrote_config else 'kept'} {result.config_path}")
     if result.sync:
         sync_text.show(result.sync, quiet=False)
-    typer.echo("\nLeft to do:")
+    echo()
+    echo("Left to do:")
     for sentence in result.left:
-        typer.echo(f"  - {sentence}")
+        echo(f"  - {sentence}")
 
 
 def _absolute(remote: str) -> str:

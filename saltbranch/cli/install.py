@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from saltbranch.actions.install import InstallResult, TimerFile
 from saltbranch.actions.install import install as install_action
 from saltbranch.actions.install import uninstall as uninstall_action
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, config_path, print_json
+from saltbranch.cli.terminal import block, echo
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.timer import Kind, parse_interval
 
@@ -139,10 +139,10 @@ def _print(result: InstallResult, *, as_json: bool) -> None:
     several = len(result.files) > 1
     for number, file in enumerate(result.files):
         if several:
-            typer.echo(f"{chr(10) if number else ''}# {file.path}")
-        typer.echo(file.text, nl=False)
+            block(f"{chr(10) if number else ''}# {file.path}\n")
+        block(file.text)
     for sentence in result.left:
-        sys.stderr.write(f"saltbranch: {sentence}\n")
+        echo(f"saltbranch: {sentence}", err=True)
 
 
 def _show(result: InstallResult, *, as_json: bool) -> int:
@@ -150,13 +150,14 @@ def _show(result: InstallResult, *, as_json: bool) -> int:
         print_json(result.as_dict())
         return result.exit_code
     for file in result.files:
-        typer.echo(_line(file, plan=result.plan))
+        echo(_line(file, plan=result.plan))
     for command in result.commands:
-        typer.echo(f"would run {command}" if result.plan else f"ran {command}")
+        echo(f"would run {command}" if result.plan else f"ran {command}")
     if result.left:
-        typer.echo("\nLeft to do:")
+        echo()
+        echo("Left to do:")
         for sentence in result.left:
-            typer.echo(f"  - {sentence}")
+            echo(f"  - {sentence}")
     return result.exit_code
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from saltbranch.cli import progress
+from saltbranch.cli.sync_text import unread_lines
+from saltbranch.cli.terminal import echo
 from saltbranch.errors import RefusedError, RemoteError
 from saltbranch.git import mask
 from saltbranch.repository.workplace import Workplace, open_workplace
@@ -37,9 +39,9 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
             hint="" if fetch else "it was not read here yet: leave --no-fetch out",
         )
     if work.repo.problem and not quiet:
-        typer.echo(
-            f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True
-        )
+        echo(f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True)
+    for line in () if quiet else unread_lines(work.repo.unread):
+        echo(f"saltbranch: {line}", err=True)
     return work
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +38,18 @@ def config_path(config: str | None) -> str:
 def print_json(data: Any) -> None:
     """Write `data` to stdout as one JSON document; text that is no UTF-8 is escaped."""
     sys.stdout.write(json_text(data))
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether the command line `words` asks for JSON."""
+    options = words[: words.index("--")] if "--" in words else words
+    return "--json" in options
+
+
+def print_error(message: str, hint: str, exit_code: int) -> None:
+    """Write why a verb failed to stdout, for a program that reads JSON there."""
+    what = {"message": message, "hint": hint or None, "exit_code": exit_code}
+    print_json({"version": 1, "error": what})
 
 
 def json_text(data: Any) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
+from saltbranch.cli.terminal import echo
 from saltbranch.durations import shown_duration
 from saltbranch.gates import GateResult
 from saltbranch.history import printable
@@ -24,7 +23,7 @@ _MOST = 15
 def show(plan: Plan, now: float) -> None:
     """Write the plan to stdout."""
     for line in lines(plan, now):
-        typer.echo(line)
+        echo(line)
 
 
 def lines(plan: Plan, now: float) -> list[str]:

@@ -26,15 +26,16 @@ def shown(*, enabled: bool = True) -> Iterator[Callable[[str], None] | None]:
     if not enabled or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+    from saltbranch.cli.console import Terminal
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Terminal(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def say(line: str) -> None:

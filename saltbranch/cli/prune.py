@@ -17,6 +17,7 @@ from saltbranch.cli.options import (
     config_path,
     print_json,
 )
+from saltbranch.cli.terminal import echo
 from saltbranch.errors import RefusedError
 
 
@@ -64,7 +65,7 @@ def _prune(
     if as_json:
         print_json(result.as_dict())
     else:
-        typer.echo(f"removed {_many(found)}")
+        echo(f"removed {_many(found)}")
     return 0
 
 
@@ -88,7 +89,7 @@ def _show(found: PrunePlan, *, as_json: bool) -> None:
         print_json(found.as_dict())
         return
     if not found.items:
-        typer.echo(f"{found.root}: nothing to remove")
+        echo(f"{found.root}: nothing to remove")
     for item in found.items:
         _line(item.kind, f"{item.path}  ({item.why})")
     for doubt in found.doubts:
@@ -99,4 +100,4 @@ def _show(found: PrunePlan, *, as_json: bool) -> None:
 
 def _line(word: str, text: str) -> None:
     # Names on a disk can hold anything, also what would steer the terminal.
-    typer.echo(f"{word:<9} {''.join(c if c.isprintable() else '?' for c in text)}")
+    echo(f"{word:<9} {''.join(c if c.isprintable() else '?' for c in text)}")

@@ -7,26 +7,26 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.tree import Tree
 
 from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
-from saltbranch.cli import progress
+from saltbranch.cli.console import Terminal, shown
+from saltbranch.cli.looking_back import FetchOption, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli.sync_text import unread_lines
 from saltbranch.git import mask
 from saltbranch.history import printable
 from saltbranch.repository import place as places
-from saltbranch.repository.workplace import open_workplace
 
 _STATES = {
     "in_sync": "[green]in sync[/]",
     "behind": "[yellow]behind[/]",
     "diverged": "[red]the branch was rewritten[/]",
     "missing": "[red]the remote has no such branch or tag[/]",
+    "unread": "[red]the remote's branch cannot be read[/]",
     "absent": "[yellow]nothing served yet[/]",
     "drift": "[red]not at what it is held at[/]",
 }
@@ -46,11 +46,12 @@ def _status(
     interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.2, help="How often with --watch.")
     ] = 2,
+    fetch: FetchOption = True,
 ) -> int:
     """Show what every saltenv serves, what waits for it, and how the last sync went.
 
     On a master the network is not touched: "behind" is what the last sync saw. In a clone, where nothing is
-    served, it shows what the remote and the journal say.
+    served, it shows what the remote and the journal say; with --no-fetch as they were when last read.
 
     \b
     Examples:
@@ -60,15 +61,15 @@ def _status(
     """
     place = places.find(config)
     if place.clone:
-        return _status_of_clone(config, as_json=as_json)
+        return _status_of_clone(config, as_json=as_json, fetch=fetch)
     path = place.path
     if as_json:
         print_json(status_action(path).as_dict())
         return 0
-    console = Console(highlight=False)
+    console = Terminal()
     if not watch:
         if not console.is_terminal:
-            console = Console(highlight=False, width=10_000)  # a file keeps the lines whole
+            console = Terminal(width=10_000)  # a file keeps the lines whole
         console.print(tree(status_action(path)), soft_wrap=not console.is_terminal)
         return 0
     with Live(tree(status_action(path)), console=console, auto_refresh=False) as live:
@@ -77,19 +78,20 @@ def _status(
             live.update(tree(status_action(path)), refresh=True)
 
 
-def _status_of_clone(config: str | None, *, as_json: bool) -> int:
+def _status_of_clone(config: str | None, *, as_json: bool, fetch: bool) -> int:
     """In a clone nothing is served: what the remote and the journal say, the remote read first."""
-    with progress.shown(enabled=not as_json) as say:
-        work = open_workplace(config, say)
+    work = workplace(config, fetch=fetch, quiet=as_json)
     rows = outlook(work)
     if as_json:
-        model = work.config.source.as_dict()
-        print_json({"version": 1, "model": model, "saltenvs": [row.as_dict() for row in rows]})
+        what = {"model": work.config.source.as_dict(), "saltenvs": [row.as_dict() for row in rows]}
+        print_json({"version": 1, **what, "unread": work.repo.unread})
         return 0
-    console = Console(highlight=False)
+    console = Terminal()
     if not console.is_terminal:
-        console = Console(highlight=False, width=10_000)
-    root = Tree(f"[bold]{escape(mask(work.config.remote))}[/]  as it is now")
+        console = Terminal(width=10_000)
+    root = Tree(
+        f"[bold]{shown(mask(work.config.remote))}[/]  as it {'is now' if fetch else 'was last read'}"
+    )
     for row in rows:
         _outlook(root, row)
     _model(root, work.config.source.as_dict())
@@ -101,11 +103,11 @@ def _outlook(root: Tree, row: Outlook) -> None:
     why = {"tag": f"tag {row.wanted.tag}", "hold": "held", "nothing": "nothing to serve"}.get(
         row.wanted.why, ""
     )
-    node = root.add(f"[bold]{row.saltenv}[/] <- {escape(row.branch)}  {escape(why)}")
+    node = root.add(f"[bold]{row.saltenv}[/] <- {shown(row.branch)}  {shown(why)}")
     if row.commit:
         node.add(
-            f"to serve [cyan]{row.commit.commit[:12]}[/] {escape(row.commit.subject)}"
-            f" [dim]({escape(row.commit.author)}, {ago(row.commit.age(now()))} ago)[/]"
+            f"to serve [cyan]{row.commit.commit[:12]}[/] {shown(row.commit.subject)}"
+            f" [dim]({shown(row.commit.author)}, {ago(row.commit.age(now()))} ago)[/]"
         )
     if row.hold:
         texts = {
@@ -116,85 +118,97 @@ def _outlook(root: Tree, row: Outlook) -> None:
         node.add(_hold(row.hold.as_dict() | texts))
     for master in row.served_by:
         text = f"{master.master} serves {master.commit[:12]} since {ago(now() - master.since)}"
-        node.add(escape(printable(text)))
+        node.add(shown(text))
     if row.waiting:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+    _proposed(node, row.branch, [p.branch for p in row.proposed])
     if row.trouble:
-        node.add(f"[yellow]{escape(printable(row.trouble))}[/]")
+        node.add(f"[yellow]{shown(row.trouble)}[/]")
     if row.next:
         promotion_lines(node, row.saltenv, [d.as_dict() for d in row.debts], row.next.as_dict())
 
 
 def tree(status: Status) -> Tree:
     """The picture for people."""
-    root = Tree(f"[bold]{escape(status.remote)}[/]  {_last_sync(status)}")
+    root = Tree(f"[bold]{shown(status.remote)}[/]  {_last_sync(status)}")
     for saltenv in status.saltenvs:
         _branch(root, saltenv)
     _model(root, status.model)
     for problem in status.problems:
-        root.add(f"[red]{escape(problem)}[/]")
+        root.add(f"[red]{shown(problem)}[/]")
+    for line in unread_lines(status.unread):
+        root.add(f"[red]{shown(line)}[/]")
     if status.unreported:
         root.add("[yellow]the journal does not know yet what this master serves[/]")
     if status.restart_needed:
-        root.add(f"[yellow]restart the salt-master:[/] {escape(status.restart_needed)}")
+        root.add(f"[yellow]restart the salt-master:[/] {shown(status.restart_needed)}")
     if status.unclaimed:
-        root.add(f"[yellow]no saltenv claims:[/] {escape(_some(status.unclaimed))}")
+        root.add(f"[yellow]no saltenv claims:[/] {shown(_some(status.unclaimed))}")
     if status.claimed_twice:
-        root.add(f"[red]two saltenvs claim:[/] {escape(_some(status.claimed_twice))}")
+        root.add(f"[red]two saltenvs claim:[/] {shown(_some(status.claimed_twice))}")
     return root
 
 
 def _model(root: Tree, model: Mapping[str, Any]) -> None:
     """Which model decided, and what is wrong with it."""
     at = f" at {model['commit'][:12]}" if model["commit"] else ""
-    node = root.add(f"[dim]model: {escape(printable(model['place'] + at))}[/]")
+    node = root.add(f"[dim]model: {shown(model['place'] + at)}[/]")
     if model["problem"]:
-        node.add(f"[red]{escape(printable(model['problem']))}[/]")
+        node.add(f"[red]{shown(model['problem'])}[/]")
     if model["differs"]:
         what = f"the machine's own saltenvs, by which it serves, differ in {', '.join(model['differs'])}"
-        node.add(f"[yellow]{escape(printable(what))}[/]")
+        node.add(f"[yellow]{shown(what)}[/]")
     if model["ignored"]:
         what = f"without effect there: {', '.join(model['ignored'])} (a machine's file sets these)"
-        node.add(f"[yellow]{escape(printable(what))}[/]")
+        node.add(f"[yellow]{shown(what)}[/]")
 
 
 def _last_sync(status: Status) -> str:
     good = status.last_good_sync
     when = f"last good sync {ago(now() - good)} ago" if good else "never synced"
-    return f"{when}; [red]failed since: {escape(status.failure)}[/]" if status.failure else when
+    if not status.failure:
+        return when
+    failure = "; ".join(line.strip() for line in status.failure.splitlines())
+    return f"{when}; [red]failed since: {shown(failure)}[/]"
 
 
 def _branch(root: Tree, row: SaltenvStatus) -> None:
     mark = " protected" if row.protected else ""
     node = root.add(
-        f"[bold]{row.saltenv}[/] <- {escape(row.branch)}  {_STATES[row.state]}"
+        f"[bold]{row.saltenv}[/] <- {shown(row.branch)}  {_STATES[row.state]}"
         f"  [dim]{_many(row.minions, 'minion')}{mark}[/]"
     )
     if row.served:
         age = ago(row.served.age(now()))
         node.add(
             f"serves [cyan]{row.served.commit[:12]}[/]{_tag(row) if not row.drift else ''}"
-            f" {escape(row.served.subject)}"
-            f" [dim]({escape(row.served.author)}, {age} ago)[/]"
+            f" {shown(row.served.subject)}"
+            f" [dim]({shown(row.served.author)}, {age} ago)[/]"
         )
     if row.hold:
         node.add(_hold(row.hold))
     if row.problem:
-        node.add(f"[red]{escape(row.problem)}[/]")
+        node.add(f"[red]{shown(row.problem)}[/]")
     if row.drift and row.wanted:
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
     if row.remote_ahead and row.why == "branch":
         node.add(f"[yellow]{_many(row.remote_ahead, 'commit')} on the remote not served yet[/]")
     elif row.remote_ahead:
-        node.add(f"{_many(row.remote_ahead, 'commit')} of {escape(row.branch)} beyond it")
+        node.add(f"{_many(row.remote_ahead, 'commit')} of {shown(row.branch)} beyond it")
     if row.waiting:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+    _proposed(node, row.branch, [str(p["branch"]) for p in row.proposed])
     if row.next is not None:
         promotion_lines(node, row.saltenv, row.debts, row.next)
+
+
+def _proposed(node: Tree, branch: str, waiting: list[str]) -> None:
+    for name in waiting:
+        node.add(f"[yellow]{shown(name)} waits to be merged into {shown(branch)}[/]")
 
 
 def promotion_lines(
@@ -205,15 +219,15 @@ def promotion_lines(
         what = (
             f"debt: lacks {debt['commit'][:12]} of {debt['origin']}: saltbranch backmerge {saltenv}"
         )
-        node.add(f"[red]{escape(printable(what))}[/]")
+        node.add(f"[red]{shown(what)}[/]")
     for path in following["conflicts"]:
-        node.add(f"[red]the next promotion conflicts in {escape(repr(path))}[/]")
+        node.add(f"[red]the next promotion conflicts in {shown(repr(path))}[/]")
     if following["nothing_to_promote"]:
         return
     for gate in following["gates"]:
         if gate["verdict"] != "pass":
             ends = f", passes at {gate['passes_at']}" if gate["passes_at"] else ""
-            node.add(f"gate {escape(printable(gate['gate'] + ': ' + gate['reason'] + ends))}")
+            node.add(f"gate {shown(gate['gate'] + ': ' + gate['reason'] + ends)}")
     if following["possible"]:
         node.add(f"[green]can be promoted: saltbranch promote {saltenv}[/]")
 
@@ -223,11 +237,11 @@ def _hold(hold: dict[str, object]) -> str:
     pending = ", known to this master alone yet" if hold["pending"] else ""
     what = "rolled back to" if hold["kind"] == "rollback" else "held at"
     text = f"{what} {str(hold['commit'])[:12]}{until}: {hold['reason']} ({hold['by']}{pending})"
-    return f"[yellow]{escape(text)}[/]"
+    return f"[yellow]{shown(text)}[/]"
 
 
 def _tag(row: SaltenvStatus) -> str:
-    return f" (tag {escape(row.tag)})" if row.tag else ""
+    return f" (tag {shown(row.tag)})" if row.tag else ""
 
 
 def _many(number: int, noun: str) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 
+from saltbranch.errors import lines_of_ours
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from saltbranch.actions.outcome import SaltenvResult, SyncResult
 
 _VERBS = {"first": "served for the first time", "rewritten": "switched"}
 _PROBLEMS = ("failed", "missing", "refused")
+_MOST = 10  # refs that are named, of those that could not be read
 
 
 def show(result: SyncResult, *, quiet: bool) -> None:
@@ -31,9 +36,21 @@ def lines(result: SyncResult, *, quiet: bool) -> tuple[list[str], list[str]]:
     err += [f"saltbranch: {problem}" for problem in result.problems]
     if result.model_problem:
         err.append(f"saltbranch: {result.model_problem}")
+    if result.unread_news or not quiet:
+        said = {f"refs/heads/{s.branch}" for s in result.saltenvs if s.state == "failed"}
+        left = {ref: why for ref, why in result.unread.items() if ref not in said}
+        err += [f"saltbranch: {line}" for line in unread_lines(left)]
     if result.restart_needed and (result.changed or not quiet):
         out.append(f"restart the salt-master: {result.restart_needed}")
     return out, err
+
+
+def unread_lines(unread: Mapping[str, str]) -> list[str]:
+    """What of the remote could not be read, full ref to reason."""
+    names = [(ref.removeprefix("refs/heads/"), why) for ref, why in unread.items()]
+    found = [f"not read: {name}: {why}" for name, why in names[:_MOST]]
+    more = len(names) - _MOST
+    return [*found, *([f"not read: {more} more branches and tags"] if more > 0 else [])]
 
 
 def _line(saltenv: SaltenvResult, *, plan: bool) -> str:
@@ -52,4 +69,4 @@ def _line(saltenv: SaltenvResult, *, plan: bool) -> str:
 
 def _write(stream: object, texts: list[str]) -> None:
     for text in texts:
-        stream.write(text.encode("utf-8", "replace").decode() + "\n")  # type: ignore[attr-defined]
+        stream.write(lines_of_ours(text) + "\n")  # type: ignore[attr-defined]

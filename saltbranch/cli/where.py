@@ -6,17 +6,15 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from saltbranch import whereabouts as words
 from saltbranch.actions.where import where as where_action
 from saltbranch.cli.completion import points
+from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.looking_back import FetchOption, local_time, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.commits import CommitTold
 from saltbranch.errors import UsageError
-from saltbranch.history import printable
 from saltbranch.serving import BY_HOLD, BY_TAG, Wanted
 from saltbranch.whereabouts import (
     COMMIT,
@@ -82,7 +80,7 @@ def _where(
     if as_json:
         print_json(result.as_dict())
         return 0
-    console = Console(highlight=False)
+    console = Terminal()
     for line in lines(result):
         console.print(line, soft_wrap=True)
     return 0
@@ -137,8 +135,8 @@ def _since(arrival: Arrival) -> str:
     when = f"since {local_time(arrival.time)}"
     promotion = arrival.promotion
     if promotion:
-        by = f" by {_shown(promotion.by)}" if promotion.by else ""
-        return f"{when} through {promotion.kind} {_shown(promotion.id)}{by}"
+        by = f" by {shown(promotion.by)}" if promotion.by else ""
+        return f"{when} through {promotion.kind} {shown(promotion.id)}{by}"
     return when if arrival.by == arrival.commit else f"{when} through [cyan]{arrival.by[:12]}[/]"
 
 
@@ -153,16 +151,16 @@ def _serving(row: Presence) -> str:
 
 def _because(wanted: Wanted) -> str:
     if wanted.why == BY_HOLD and wanted.commit:
-        reason = f" ({_shown(wanted.hold.reason)})" if wanted.hold and wanted.hold.reason else ""
+        reason = f" ({shown(wanted.hold.reason)})" if wanted.hold and wanted.hold.reason else ""
         return f": held at {wanted.commit[:12]}{reason}"
     if wanted.why == BY_TAG:
-        return f": it follows tags, now {_shown(wanted.tag)}"
+        return f": it follows tags, now {shown(wanted.tag)}"
     return ""
 
 
 def _masters(row: Presence) -> Iterator[str]:
     for master in row.masters:
-        name = _shown(master.master)
+        name = shown(master.master)
         if master.there:
             since = f" since {local_time(master.since)}" if master.since is not None else ""
             yield f"served by {name}{since}"
@@ -173,7 +171,7 @@ def _masters(row: Presence) -> Iterator[str]:
 
 def _ticket(result: TicketWhereabouts) -> Iterator[str]:
     number = len(result.changes)
-    yield f"[bold]{_shown(result.ticket)}[/]: {_many(number, 'commit')}"
+    yield f"[bold]{shown(result.ticket)}[/]: {_many(number, 'commit')}"
     for change in result.changes[:_MOST]:
         yield f"  {_commit(change)}"
     if number > _MOST:
@@ -191,7 +189,7 @@ def _ticket_presence(row: TicketPresence, number: int, width: int) -> Iterator[s
     if row.since is not None:
         text += f" since {local_time(row.since)}"
     if row.promotions:
-        text += f" through {', '.join(_shown(p.id) for p in row.promotions[-3:])}"
+        text += f" through {', '.join(shown(p.id) for p in row.promotions[-3:])}"
     if row.served != row.there:
         text += f"; [yellow]{row.served} of {number} served[/]"
     yield text
@@ -199,12 +197,12 @@ def _ticket_presence(row: TicketPresence, number: int, width: int) -> Iterator[s
         if row.there or row.reverted:
             yield from (f"{indent}{what} {_commit(c)}" for c in found[:_MOST])
     if row.masters and row.state == words.COMPLETE:
-        yield f"{indent}served by {', '.join(map(_shown, row.masters))}"
+        yield f"{indent}served by {', '.join(map(shown, row.masters))}"
 
 
 def _path(result: PathWhereabouts) -> Iterator[str]:
     same = "the same everywhere" if result.same else "[yellow]not the same everywhere[/]"
-    yield f"[bold]{_shown(result.path)}[/]: {same}"
+    yield f"[bold]{shown(result.path)}[/]: {same}"
     width = _width(result.saltenvs)
     first = next((r.content for r in result.saltenvs if r.content), None)
     for row in result.saltenvs:
@@ -222,12 +220,8 @@ def _path(result: PathWhereabouts) -> Iterator[str]:
 
 def _commit(told: CommitTold) -> str:
     line = told.line
-    return f"[cyan]{line.commit[:12]}[/] {_shown(line.subject)} [dim]({_shown(line.author)})[/]"
+    return f"[cyan]{line.commit[:12]}[/] {shown(line.subject)} [dim]({shown(line.author)})[/]"
 
 
 def _many(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _shown(text: str) -> str:
-    return escape(printable(text))

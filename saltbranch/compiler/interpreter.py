@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from saltbranch import proc
 from saltbranch.errors import SaltError, UsageError
+from saltbranch.git import quoted
 
 _OLDEST = (3, 10)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -68,7 +69,7 @@ def ask(path: str) -> Interpreter:
         last = (done.complaint.strip().splitlines() or ["it said nothing"])[-1]
         raise SaltError(
             f"{path} has no Salt that could be asked: {last[:300]}",
-            hint=f"install one for it: {path} -m pip install salt",
+            hint=f"install one for it: {quoted(path)} -m pip install salt",
         ) from err
     if python < _OLDEST:
         raise SaltError(f"{path} is Python {'.'.join(map(str, python))}, and 3.10 is needed")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from saltbranch.findings import Finding, some
+from saltbranch.git import quoted
 
 _CLOCK_STEP = 60 * 10**9  # nanoseconds; a clock that was set in between is no sign of old files
 _LEAST_BYTES = 512 << 20
@@ -70,7 +71,7 @@ def modes(entries: Sequence[Entry]) -> Iterator[Finding]:
             "every user of this machine can read what is served, for example"
             f" {some(open_to_all, 2)}",
             "Checkouts hold pillar, and pillar holds secrets.",
-            f"chmod -R o= {entries[0].path}",
+            f"chmod -R o= {quoted(entries[0].path)}",
             open_to_all,
         )
     writable = tuple(e.path for e in entries if e.mode & 0o022 and not stat.S_ISLNK(e.mode))
@@ -80,7 +81,7 @@ def modes(entries: Sequence[Entry]) -> Iterator[Finding]:
             "warning",
             f"not only their owner can change {some(writable, 3)}",
             "Whoever can write there runs commands as root on the minions.",
-            f"chmod -R g-w,o-w {entries[0].path}",
+            f"chmod -R g-w,o-w {quoted(entries[0].path)}",
             writable,
         )
 
@@ -108,7 +109,7 @@ def owners(entries: Sequence[Entry], uid: int) -> Iterator[Finding]:
             f" {root.uid}), for"
             f" example {some(strange, 2)}",
             "A sync may be unable to replace them.",
-            f"chown -R --no-dereference {root.uid} {root.path}",
+            f"chown -R --no-dereference {root.uid} {quoted(root.path)}",
             strange,
         )
 
@@ -143,7 +144,7 @@ def parents(folders: Sequence[Entry], master: Account | None) -> Iterator[Findin
             "error",
             f"the salt-master runs as {master.name}, who cannot pass {some(shut)}",
             "To the master nothing below it exists, so highstates and pillar are empty.",
-            f"chmod o+x {' '.join(shut)}",
+            f"chmod o+x {' '.join(map(quoted, shut))}",
             shut,
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import targets
+from saltbranch import targets, topfile
 from saltbranch.errors import ConfigError
 from saltbranch.findings import Finding, some
 from saltbranch.targets import Matcher
@@ -106,6 +106,18 @@ def default_top(master: Master) -> Iterator[Finding]:
         else "It does nothing unless top_file_merging_strategy becomes same; then it mixes them.",
         master.remove("default_top"),
     )
+
+
+def jinja_syntax(master: Master) -> Iterator[Finding]:
+    """utils/templates.py, render_jinja_tmpl."""
+    for option, key, value in topfile.foreign_syntax(master.opts):
+        yield Finding(
+            "jinja-syntax",
+            "error",
+            f"{master.seen(option)}: {key} is {value!r}",
+            "Jinja does not understand the generated top files with it, so no minion gets any pillar.",
+            f"remove {key} from {option}; what is about white space may stay",
+        )
 
 
 def env_order(master: Master) -> Iterator[Finding]:
@@ -523,7 +535,7 @@ def key_acceptance(master: Master) -> Iterator[Finding]:
 
 
 RULES = (
-    top_merging_strategy, state_top_saltenv, default_top, env_order, pillarenv,
+    top_merging_strategy, state_top_saltenv, default_top, jinja_syntax, env_order, pillarenv,
     pillarenv_from_saltenv, state_top, pillar_merging, pillar_cache, default_saltenv, roots,
     other_saltenvs, literal_env, pillar_as_files, file_server_backend, ext_pillar, master_tops,
     symlinks, ignored_files, renderers, dashed_options, nodegroups, key_acceptance,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from saltbranch import topfile
 from saltbranch.findings import Finding, some
 from saltbranch.findings.master import dashed
 
@@ -85,6 +86,18 @@ def _right(minion: Minion, option: str) -> str:
     return "remove it, then restart the salt-minion"
 
 
+def jinja_syntax(minion: Minion) -> Iterator[Finding]:
+    """The minion renders the top files of states (utils/templates.py, render_jinja_tmpl)."""
+    for option, key, value in topfile.foreign_syntax(minion.options):
+        yield Finding(
+            "minion-jinja-syntax",
+            "error",
+            f"{minion.seen(option)}: {key} is {value!r}",
+            "Its Jinja does not understand the generated top files, so no highstate runs.",
+            f"remove {key} from {option}, then restart the salt-minion",
+        )
+
+
 def own_files(minion: Minion) -> Iterator[Finding]:
     """fileclient.py, get_file_client."""
     if minion.options.get("file_client") == "local":
@@ -132,5 +145,5 @@ def dashed_options(minion: Minion) -> Iterator[Finding]:
 
 
 RULES = (
-    pinned_saltenv, pinned_pillarenv, own_files, without_effect, lock_alone, dashed_options,
+    pinned_saltenv, pinned_pillarenv, jinja_syntax, own_files, without_effect, lock_alone, dashed_options,
 )  # fmt: skip

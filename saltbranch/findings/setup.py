@@ -167,7 +167,7 @@ def syncs(
         yield Finding(
             "sync-failed",
             "warning",
-            f"the last sync failed: {failure}",
+            f"the last sync failed: {'; '.join(line.strip() for line in failure.splitlines())}",
             "What is served is older than what the remote has, or a saltenv lacks a branch.",
             "mend that, then run saltbranch sync",
         )
@@ -188,6 +188,33 @@ def syncs(
             "no cron line, systemd timer or Salt schedule for saltbranch sync was found",
             "A push is served only when somebody runs saltbranch sync.",
             "saltbranch install systemd (or cron, or schedule)",
+        )
+
+
+def unread(refs: Mapping[str, str]) -> Iterator[Finding]:
+    """refs: what of the remote the last sync could not read, full ref to reason."""
+    if refs:
+        names = [f"{ref.removeprefix('refs/heads/')} ({why})" for ref, why in refs.items()]
+        yield Finding(
+            "remote-unread",
+            "warning",
+            f"the last sync could not read all of the remote: {some(names, 3)}",
+            "What they hold is not known here; each sync asks for them anew, and takes longer.",
+            "mend or delete them on the remote: git push REMOTE --delete NAME",
+            tuple(refs),
+        )
+
+
+def lfs_pointers(paths: Sequence[str]) -> Iterator[Finding]:
+    """Served files that Git LFS left a pointer in place of."""
+    if paths:
+        yield Finding(
+            "lfs-pointer",
+            "warning",
+            f"Git LFS pointers are served in place of files: {some(paths, 3)}",
+            "Minions that ask for these files get some lines of text.",
+            "commit the files themselves, or let git-lfs fetch them here: git lfs install --system",
+            tuple(paths),
         )
 
 

@@ -241,7 +241,7 @@ def _refused(git: Git, commit: str, proven: str | None, parent: str | None) -> s
     model = FileModel() if isinstance(before, Nothing) else before.model
     found = newest_valid(git, commit)
     now = model if isinstance(found, Nothing) else found.model
-    had_pillar = parent is not None and git.blob_or_none(parent, model.pillar_dir) is not None
+    had_pillar = parent is not None and admission.commit_has_files(git, parent, model.pillar_dir)
     return admission.refusal(
         git, commit, proven, now.states_dir, now.pillar_dir, had_pillar=had_pillar
     )
@@ -343,9 +343,9 @@ def _check_folders(git: Git, tree: str, model: FileModel) -> None:
     plain = FileModel()
     for key in ("states_dir", "pillar_dir"):
         folder = getattr(model, key)
-        if folder != getattr(plain, key) and git.blob_or_none(tree, folder) is None:
+        if folder != getattr(plain, key) and not admission.commit_has_files(git, tree, folder):
             raise ConfigError(
-                f"{FILE_NAME}: {key}: there is no folder {folder!r} in that tree",
+                f"{FILE_NAME}: {key}: there is no folder {folder!r} with files in that tree",
                 hint="mend the name",
             )
 

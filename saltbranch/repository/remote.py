@@ -7,13 +7,23 @@ atomic push with a lease for every ref (git-push(1)): either all of them, and on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from saltbranch import journal, proc
 from saltbranch.errors import GitError, RefusedError, RemoteError
 from saltbranch.files import Lock
-from saltbranch.git import Git, indent, mask
+from saltbranch.git import (
+    HINTS,
+    Git,
+    branch_name_problem,
+    branch_of_remote,
+    hint_for,
+    indent,
+    mask,
+    quoted,
+)
 from saltbranch.mirror import FETCH_CONFIG, remote_error
 from saltbranch.repository.clone import Clone, require_history
 
@@ -96,6 +106,8 @@ class Repository:
         )  # below it the branches, tags and journal of the remote
         self.kept: str | None = None
         self.problem: RefusedError | None = None  # with the journal of the remote
+        self.unread: dict[str, str] = {}  # what could not be read of it: full ref to reason
+        self.outdated: dict[str, str] = {}  # such branches, as they were when they were last read
 
     @property
     def clone(self) -> str | None:
@@ -117,27 +129,65 @@ class Repository:
             self._keep_journal()
             return self.refs
         with Lock(f"{self.git.directory}/saltbranch.lock", wait=wait, waiting=progress):
-            talk = "--progress" if progress else "--quiet"
-            done = self.git.run(
-                *_FETCH, talk, "--", self.remote, *_REFSPECS,
-                config=FETCH_CONFIG, timeout=self.timeout, progress=progress,
-            )  # fmt: skip
-            if done.code != 0:
-                raise remote_error(self.remote, done, self.timeout)
-            self.refs = self.last_seen()
+            begun = time.time()
+            done = self._fetch(_REFSPECS, self.timeout, progress)
+            self.unread = {} if done.code == 0 else self._fetch_parts(done, begun, progress)
+            self.refs = self._without_unread(self.last_seen())
             self._keep_journal()
         return self.refs
+
+    def _without_unread(self, refs: Refs) -> Refs:
+        """`refs` without the branches that could not be read: what they were is no answer."""
+        lost = {b for b in refs.heads if f"refs/heads/{b}" in self.unread}
+        self.outdated = {b: refs.heads[b] for b in lost}
+        return replace(refs, heads={b: h for b, h in refs.heads.items() if b not in lost})
+
+    def _fetch(
+        self, refspecs: Sequence[str], timeout: float, progress: Callable[[str], None] | None
+    ) -> proc.Finished:
+        talk = "--progress" if progress else "--quiet"
+        return self.git.run(
+            *_FETCH, talk, "--", self.remote, *refspecs,
+            config=FETCH_CONFIG, timeout=timeout, progress=progress,
+        )  # fmt: skip
+
+    def _fetch_parts(
+        self, done: proc.Finished, begun: float, progress: Callable[[str], None] | None
+    ) -> dict[str, str]:
+        """Read all but what stopped the fetch `done`, of the time `begun`; that, full ref to reason."""
+        from saltbranch import partfetch  # rarely needed
+
+        parts = partfetch.PartFetch(
+            self.git,
+            self.remote,
+            fetch=lambda specs, seconds: self._fetch(specs, seconds, progress),
+            below=_SEEN,
+            kinds=("heads", "tags", "saltbranch"),
+            seconds=self.timeout,
+        )
+        unread = None if hint_for(done.complaint, HINTS) else parts.run(())
+        partfetch.remove_cut_off(self.git.directory, since=begun)
+        if unread is None:
+            raise remote_error(self.remote, done, self.timeout)
+        return unread
 
     def _keep_journal(self) -> None:
         """Remember the journal, which only ever grows; one that does not go on is not believed."""
         kept, head = self.kept, self.refs.journal
         self.problem = None
+        if why := self.unread.get(journal.REF):
+            self.problem = RefusedError(
+                f"the journal of the remote cannot be read: {why}",
+                hint=f"mend {journal.REF} there: it says what was promoted and what is held",
+            )
+            self.refs = replace(self.refs, journal=kept or head)
+            return
         if kept == head:
             return
         try:
             journal.check_chain(self.git, kept, head)
         except GitError as err:
-            how = f"git --git-dir={self.git.directory} update-ref -d {KEPT}"
+            how = f"git --git-dir={quoted(self.git.directory)} update-ref -d {KEPT}"
             hint = f"{err.hint}; to accept what the remote has: {how}"
             self.problem = RefusedError(err.message, hint=hint)
             self.refs = replace(self.refs, journal=kept)
@@ -179,8 +229,12 @@ class Repository:
         return Refs(heads, tags, None)
 
     def resolve(self, word: str) -> str | None:
-        """The commit that `word` stands for: a branch or tag of the remote, or a hash; None when none does."""
-        for found in (self.refs.heads.get(word), self.refs.tag_commits().get(word)):
+        """The commit that `word` stands for: a branch or tag of the remote, or a hash; None when none does.
+
+        A branch may be written as origin/develop.
+        """
+        heads, branch = self.refs.heads, branch_of_remote(word, self.remote) or word
+        for found in (heads.get(word), self.refs.tag_commits().get(word), heads.get(branch)):
             if found:
                 return found
         is_hash = 4 <= len(word) <= 40 and not word.strip("0123456789abcdefABCDEF")
@@ -250,6 +304,27 @@ class Repository:
             tag = self.refs.tags.get(ref[10:])
             return tag.object if tag else None
         return self.refs.heads.get(ref.removeprefix("refs/heads/"))
+
+
+def ask_for_tag(git: Git, remote: str, name: str, *, timeout: float) -> str | None:
+    """The commit of a tag of `remote`, for a mirror, which keeps no tags that nobody follows.
+
+    Where the remote cannot be read it is what is known of it here. Raises GitError.
+    """
+    if branch_name_problem(name):
+        return None
+    ref = f"{_SEEN}/tags/{name}"
+    try:
+        with Lock(f"{git.directory}/saltbranch.lock", wait=60):
+            done = git.run(
+                *_FETCH, "--quiet", "--", remote, f"+refs/tags/{name}:{ref}",
+                config=FETCH_CONFIG, timeout=timeout,
+            )  # fmt: skip
+    except OSError:
+        return None  # somebody else's mirror
+    if "couldn't find remote ref" in done.complaint:
+        return None
+    return git.commit_or_none(ref)
 
 
 def _refused(remote: str, done: proc.Finished) -> PushRefused | None:

@@ -59,8 +59,13 @@ class Workplace:
         return self.branch_head(saltenv.branch)
 
     def branch_head(self, branch: str) -> str:
-        """The head of a branch of the remote. Raises RefusedError when there is none."""
+        """The head of a branch of the remote. Raises RefusedError when there is none, or it cannot be read."""
         head = self.refs.heads.get(branch)
+        if why := self.repo.unread.get(f"refs/heads/{branch}"):
+            raise RefusedError(
+                f"the branch {branch!r} of the remote cannot be read: {why}",
+                hint="mend it there, so that what it holds is known here",
+            )
         if head is None:
             raise RefusedError(
                 f"the remote has no branch {branch!r}",
@@ -92,7 +97,7 @@ class Workplace:
         """Read the remote again. Raises RemoteError, ConfigError."""
         self.repo.fetch(say)
         journal_head = self.repo.refs.journal
-        self.config = self.place.config(self.repo.refs.heads, journal=journal_head, write=True)
+        self.config = self.place.config(_heads(self.repo), journal=journal_head, write=True)
         self.pattern = tickets.compile_pattern(self.config.tickets, self.config_path)
         self.state = journal.state(self.repo.git, journal_head)
 
@@ -125,7 +130,7 @@ def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
         if serves:
             repo.seen = "refs"  # what the last sync read
         repo.refs = repo.last_seen()
-    loaded = place.config(repo.refs.heads, journal=repo.refs.journal, write=fetch)
+    loaded = place.config(_heads(repo), journal=repo.refs.journal, write=fetch)
     pattern = tickets.compile_pattern(loaded.tickets, place.path)
     if serves and not fetch:
         refs = Mirror(loaded.root).refs()
@@ -137,6 +142,11 @@ def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
         loaded.programs, where=where, git_dir="" if repo.is_foreign else repo.git.directory
     )
     return Workplace(repo, place, loaded, state, pattern, time.time(), programs)
+
+
+def _heads(repo: Repository) -> dict[str, str]:
+    """Branch to commit, for the model: of a branch that cannot be read now, what was read of it last."""
+    return {**repo.outdated, **repo.refs.heads}
 
 
 def tags_on(repo: Repository, head: str) -> dict[str, str]:

@@ -194,13 +194,21 @@ class Clone:
     def plan(self, *words: str) -> dict[str, Any]:
         """What ``saltbranch words --plan --json`` says."""
         ran = self.run(*words, "--plan", "--json")
-        assert ran.code in (0, 3), ran
         said: dict[str, Any] = json.loads(ran.out)
+        assert ran.code == plan_code(said), ran
         return said
 
     def argv(self, *words: str) -> list[str]:
         """The command line of a process of its own."""
         return [sys.executable, "-m", "saltbranch", *self.words(*words)]
+
+
+def plan_code(plan: dict[str, Any]) -> int:
+    """What `--plan` has to end with: 4 where a person must decide before it can be applied."""
+    if plan["empty"]:
+        return 0
+    closed = [g for g in plan["gates"] if g["verdict"] != "pass" and g["overridden"] is None]
+    return 4 if closed or plan["steps"][0]["kind"] == "conflict" else 3
 
 
 @functools.cache

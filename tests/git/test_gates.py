@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from saltbranch import history
 from saltbranch.durations import from_iso
 from tests.git.flow_site import RC_TAGS, FlowSite
 
@@ -62,6 +63,28 @@ def test_a_promotion_does_not_launder_commits_without_a_ticket(flow: FlowSite) -
     flow.push("develop", subject="KEY-5 With")
     flow.promoted("stage")
     assert "Without" in flow.refused("promote", "prod", "--yes")
+
+
+@pytest.mark.parametrize("how", ["replace", "graft", "graft a parent away"])
+def test_a_clone_that_tells_itself_another_history_opens_no_gate(flow: FlowSite, how: str) -> None:
+    """git-replace(1) and info/grafts change what git shows here, and nothing of what is pushed."""
+    flow.configure(stage={"gates": ["ticket"]})
+    bare = flow.push("develop", subject="Without")
+    head = flow.push("develop", subject="KEY-5 With")
+    flow.git("fetch", "--quiet")
+    fine = flow.git("commit-tree", "-p", f"{bare}^", "-m", "KEY-4 Fine", f"{bare}^{{tree}}").strip()
+    before = flow.git("rev-parse", f"{bare}^").strip()
+    if how == "replace":
+        flow.git("replace", bare, fine)
+    else:
+        grafts = Path(flow.git("rev-parse", "--absolute-git-dir").strip()) / "info" / "grafts"
+        grafts.parent.mkdir(exist_ok=True)
+        grafts.write_text(f"{head} {fine if how == 'graft' else before}\n")
+    assert "Without" not in flow.git("log", "--format=%s", "-2", head)
+    assert "Without" in flow.refused("promote", "stage", "--yes")
+    assert "Without" in flow.run("where", bare, "--no-fetch").out
+    described = history.describe(flow.git("rev-parse", "--absolute-git-dir").strip(), bare)
+    assert described.subject == "Without"
 
 
 # identical

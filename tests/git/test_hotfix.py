@@ -181,8 +181,8 @@ def test_promote_03_finish_again_tidies_up_and_makes_no_second_tag(flow: FlowSit
 
 
 def test_an_existing_tag_is_not_moved(flow: FlowSite) -> None:
-    flow.tag("v1.0.1", flow.head("master"))
     hotfix(flow)
+    flow.tag("v1.0.1", flow.head("master"))
     said = flow.refused("hotfix", "finish", "--yes")
     assert "the remote has a tag v1.0.1 already" in said
 
@@ -369,3 +369,70 @@ def test_a_hotfix_before_anything_was_tagged_is_refused(flow: FlowSite) -> None:
     flow.configure(prod={"follow": {"tags": FINAL_TAGS}})
     said = flow.refused("hotfix", "start", "1.0.1")
     assert "prod serves nothing yet" in said
+
+
+def test_a_version_that_is_out_is_refused_at_the_start(flow: FlowSite) -> None:
+    flow.push("develop")
+    flow.to_prod()
+    finished(flow)
+    for name in ("1.0.1", "v1.0.1", "hotfix/1.0.1"):
+        said = flow.refused("hotfix", "start", name)
+        assert "there is a tag v1.0.1 on the remote already" in said
+        assert "the next one is v1.0.2" in said
+    assert not flow.git("branch", "--list", "hotfix/*")
+    flow.well("hotfix", "start", "1.0.2")
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_second_open_hotfix_is_refused_unless_it_is_asked_for(
+    flow: FlowSite, published: bool
+) -> None:
+    flow.push("develop")
+    flow.to_prod()
+    hotfix(flow)
+    if published:
+        flow.well("hotfix", "publish")
+        flow.git("switch", "--quiet", "develop")
+        flow.git("branch", "-D", "hotfix/1.0.1")
+    said = flow.refused("hotfix", "start", "1.0.2")
+    assert "a hotfix is open already: hotfix/1.0.1" in said
+    assert "--another" in said
+    flow.well("hotfix", "start", "1.0.2", "--another")
+    flow.git("switch", "--quiet", "develop")
+    flow.well("hotfix", "finish", "1.0.1", "--yes")
+    flow.git("branch", "-D", "hotfix/1.0.2")
+    flow.git("branch", "hotfix/old", flow.head("master"))  # nothing in it is new
+    flow.well("hotfix", "start", "1.0.3")
+
+
+def test_a_tag_of_that_name_that_only_the_clone_has_is_said(flow: FlowSite) -> None:
+    flow.push("develop")
+    flow.to_prod()
+    hotfix(flow)
+    flow.git("tag", "v1.0.1", "HEAD~1")
+    there = flow.git("rev-parse", "HEAD~1").strip()[:12]
+    (note,) = flow.plan("hotfix", "finish")["notes"]
+    assert note.startswith(f"a tag v1.0.1 is here already, at {there}")
+    assert "v1.0.1" in flow.well("hotfix", "finish", "--yes").out
+    command = note.partition("afterwards ")[2].partition(" brings")[0]
+    flow.git(*command.split()[1:])
+    assert flow.git("rev-parse", "v1.0.1^{commit}").strip() == flow.head("master")
+
+
+def test_branches_follow_the_remote(flow: FlowSite) -> None:
+    flow.push("develop")
+    flow.to_prod()
+    flow.git("switch", "--quiet", "--detach", "origin/develop")
+    flow.git("branch", "-D", "develop")
+    hotfix(flow)
+    flow.well("hotfix", "publish")
+    assert flow.git("rev-parse", "--abbrev-ref", "@{upstream}").strip() == "origin/hotfix/1.0.1"
+    flow.well("hotfix", "finish", "--yes")
+    assert flow.branch_here() == "develop"
+    assert flow.git("rev-parse", "--abbrev-ref", "@{upstream}").strip() == "origin/develop"
+    flow.well("feature", "start", "KEY-3-x")
+    flow.commit({"salt/x.sls": "x\n"}, "KEY-3 X")
+    flow.git("config", "branch.feature/KEY-3-x.merge", "refs/heads/mine")
+    flow.git("config", "branch.feature/KEY-3-x.remote", "other")
+    flow.well("feature", "publish")
+    assert flow.git("config", "branch.feature/KEY-3-x.merge").strip() == "refs/heads/mine"

@@ -283,7 +283,7 @@ def test_commit_may_be_a_tag_of_the_remote(flow: FlowSite) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["nosuch", "HEAD", "develop~1", "-x", "", "--all", "abc", "origin/develop"]
+    "word", ["nosuch", "HEAD", "develop~1", "-x", "", "--all", "abc", "origin/nosuch"]
 )
 def test_commit_that_the_remote_does_not_know_is_wrong_usage(flow: FlowSite, word: str) -> None:
     flow.push("develop")
@@ -406,8 +406,19 @@ def test_owned_paths_that_were_kept_are_named(flow: FlowSite) -> None:
     owned_site(flow)
     flow.push("develop", {"pillar/env/a.sls": "a: dev\n", **WEB}, "KEY-5 Source")
     plan = flow.plan("promote", "stage")
-    assert plan["notes"] == ["kept as stage has them: pillar/env"]
+    assert plan["notes"] == [
+        "kept as stage has them: pillar/env",
+        "saltenv_owned of stage: stage has no 'pillar/new.sls', and gets none",
+    ]
     assert plan["files"] == [{"change": "A", "path": "salt/web.sls"}]
+
+
+def test_owned_paths_that_the_target_lacks_are_noted(flow: FlowSite) -> None:
+    flow.configure(stage={"saltenv_owned": ["pillar/app.sls", "Pillar/app.sls"]})
+    flow.push("develop", WEB, "KEY-5 Source")
+    notes = flow.plan("promote", "stage")["notes"]
+    what = "saltenv_owned of stage: stage has no 'Pillar/app.sls', and gets none"
+    assert notes == [what]
 
 
 def test_owned_paths_of_the_source_do_not_travel_on_either(flow: FlowSite) -> None:
@@ -572,7 +583,7 @@ def test_merges_come_out_the_same_whatever_the_user_configured(
             "[merge]\n renames = false\n directoryRenames = true\n conflictStyle = diff3\n renormalize = true\n"
             "[diff]\n renames = false\n algorithm = patience\n[core]\n autocrlf = true\n attributesFile = "
             f"{flow.folder}/attributes\n[push]\n default = matching\n followTags = true\n gpgSign = true\n"
-            "[commit]\n gpgSign = true\n[tag]\n gpgSign = true\n[log]\n showSignature = true\n date = relative\n"
+            "[log]\n showSignature = true\n date = relative\n"
             "[diff]\n noprefix = true\n external = /bin/false\n"
         )
         (flow.folder / "attributes").write_text(attributes)

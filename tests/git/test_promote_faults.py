@@ -162,6 +162,24 @@ def test_via_branch_while_the_target_moves_on_is_still_mergeable(
     assert f"refs/heads/promote/stage/{said['id']}" in project.refs()
 
 
+def test_via_branch_twice_finds_its_own_branch(project: Project, ann: Clone) -> None:
+    said = ann.well("promote", "stage", "--via", "branch")
+    before = project.refs()
+    again = ann.well("promote", "stage", "--via", "branch")
+    assert project.refs() == before
+    assert (again["id"], again["new"], again["moved"]) == (said["id"], said["new"], [])
+    branch = f"promote/stage/{said['id']}"
+    assert again["notes"] == [f"{branch} is on the remote already"]
+    text = ann.run("promote", "stage", "--via", "branch", "--yes").out
+    assert f"open a pull request from {branch} into stage" in text
+    rows = json.loads(ann.run("status", "--json").out)["saltenvs"]
+    waits = {row["saltenv"]: [p["branch"] for p in row["proposed"]] for row in rows}
+    assert waits == {"test": [], "stage": [branch], "prod": []}
+    assert f"{branch} waits to be merged into stage" in ann.run("status").out
+    merge_there(project, said, "merge commit")
+    assert "waits to be merged" not in ann.run("status").out
+
+
 # A server that dies in the middle of the push
 
 # reference-transaction (githooks(5)) is run by receive-pack when the refs are locked, and again when they have moved.

@@ -110,7 +110,8 @@ class Race:
         assert code in (0, 4), (code, out, err)
         assert "Traceback" not in err
         if code == 4:
-            assert not out and any(sign in err for sign in TOLD), err
+            assert any(sign in err for sign in TOLD), err
+            assert json.loads(out)["error"]["exit_code"] == 4
             self.told[next(sign for sign in TOLD if sign in err)] += 1
             return
         said = json.loads(out)

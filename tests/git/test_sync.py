@@ -17,7 +17,7 @@ import yaml
 
 from saltbranch.errors import RemoteError, UsageError
 from saltbranch.git import Git
-from tests.git.remote import Remote, Submodule
+from tests.git.remote import Content, Link, Remote, Submodule
 from tests.git.site import BRANCHES, Journal, Site, read_tree, result_of
 
 ABSENT = "0123456789abcdef0123456789abcdef01234567"
@@ -144,6 +144,7 @@ def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> Non
         "notes": [],
         "problems": [],
         "model_problem": None,
+        "unread": {},
         "restart_needed": None,
     }
 
@@ -923,3 +924,91 @@ def test_configuration_in_json_is_understood(served: Site, remote: Remote) -> No
     served.config.write_text(json.dumps(served.settings, indent=1))
     served.sync_well()
     served.sync_well()
+
+
+@pytest.mark.parametrize("option", ["jinja_env", "jinja_sls_env"])
+@pytest.mark.parametrize(
+    ("key", "value"), [("line_statement_prefix", "%"), ("Variable_Start_String", "<<")]
+)
+def test_another_syntax_for_jinja_is_refused(site: Site, option: str, key: str, value: str) -> None:
+    """Such options make the generated top files unreadable; those about white space do not."""
+    site.salt_config.write_text(json.dumps({option: {key: value}}))
+    for verb in ("--plan",), ():
+        ran = site.sync(*verb)
+        assert ran.code == 4, ran
+        assert f"option {option} sets {key} to {value!r}" in ran.err
+    assert not site.checkout("develop").exists()
+    site.salt_config.write_text(json.dumps({option: {"trim_blocks": True}}))
+    site.sync_well()
+    site.salt_config.write_text(json.dumps({option: {"trim_blocks": True, key: value}}))
+    old = site.remote.head("develop")
+    site.remote.commit("develop", {"salt/new.sls": "{}"})
+    assert site.sync().code == 4
+    site.assert_serves("develop", old)
+
+
+GONE = {
+    "submodule": Submodule(),
+    "link": Link("README.md"),
+    "file": "no folder",
+    "submodules": None,
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("kind", GONE)
+@pytest.mark.parametrize("folder", ["salt", "pillar"])
+def test_folder_that_would_be_served_empty_is_refused(
+    served: Site, remote: Remote, folder: str, kind: str
+) -> None:
+    """What is no folder with files gives the minions nothing, whatever git calls it."""
+    old = remote.head("master")
+    names = [path for path in remote.tree(old) if path.startswith(f"{folder}/")]
+    changes: dict[str, Content] = dict.fromkeys(names)
+    if kind == "submodules":
+        changes[f"{folder}/formula"] = Submodule()
+    elif kind != "nothing":
+        changes[folder] = GONE[kind]
+    remote.commit("master", changes)
+    new = remote.commit("develop", {"salt/new.sls": "{}"})
+    for plan in (["--plan"], []):
+        ran = served.sync(*plan)
+        assert ran.code == (4 if not plan else ran.code), ran
+        assert f"has no folder {folder}/ with files in it" in ran.err
+    served.assert_serves("master", old)
+    served.assert_serves("develop", new)
+
+
+def test_folder_below_a_link_is_none(site: Site, remote: Remote) -> None:
+    site.configure(states_dir="data/salt")
+    for branch in BRANCHES.values():
+        remote.commit(branch, {"real/salt/top.sls": "base: {}\n", "data": Link("real")})
+    ran = site.sync()
+    assert ran.code == 4, ran
+    assert "has no folder data/salt/ with files in it" in ran.err
+    assert not site.checkout("master").exists()
+
+
+POINTER = (
+    "version https://git-lfs.github.com/spec/v1\n"
+    "oid sha256:6fd5d72fe4589f189f8ebc006442dbb529bb7ce38f8082112682524616046452\nsize 904\n"
+)
+
+
+def test_git_lfs_pointers_are_named(served: Site, remote: Remote) -> None:
+    attributes = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
+    changes = {".gitattributes": attributes, "salt/agent.bin": POINTER, "doc/picture.bin": POINTER}
+    remote.commit("develop", changes)
+    ran = served.sync()
+    assert ran.code == 0
+    assert "Git LFS pointers are served in place of 'salt/agent.bin' (" in ran.out
+    found = json.loads(served.run("doctor", "--json").out)["findings"]
+    paths = [f["items"] for f in found if f["id"] == "lfs-pointer"]
+    assert paths == [[f"{served.root}/checkouts/develop/salt/agent.bin"]]
+    # Where a filter brings the file itself, that is what is served.
+    gitconfig = served.folder / "gitconfig"
+    gitconfig.write_text('[filter "lfs"]\n\tsmudge = echo the file itself\n\tclean = cat\n')
+    remote.commit("develop", {"salt/other.bin": POINTER})
+    ran = served.run("sync", env={"GIT_CONFIG_GLOBAL": str(gitconfig)})
+    assert "other.bin" not in ran.out
+    assert (served.checkout("develop") / "salt/other.bin").read_text() == "the file itself\n"

@@ -271,6 +271,18 @@ def test_every_verb_asks_the_same_remote(flow: FlowSite) -> None:
     assert flow.contains("stage", source)
 
 
+def test_a_branch_is_written_with_the_name_that_the_remote_has(flow: FlowSite) -> None:
+    flow.git("remote", "rename", "origin", "upstream")
+    flow.git("remote", "add", "origin", "/nonexistent/fork.git")
+    flow.git("config", "saltbranch.remote", "upstream")
+    flow.push("develop")
+    flow.git("fetch", "--quiet", "upstream")
+    for words in (["where"], ["check", "--static"], ["promote", "stage", "--plan", "--commit"]):
+        assert flow.run(*words, "upstream/develop").code in (0, 3), words
+        # What the other remote has is nobody's word for what this one has.
+        assert flow.run(*words, "origin/develop").code == 2, words
+
+
 def test_a_clone_without_a_remote_is_read_by_its_own_branches(flow: FlowSite) -> None:
     flow.git("fetch", "--quiet")
     for branch in ("stage", "master"):

@@ -19,8 +19,9 @@ from saltbranch.base import patterns
 from saltbranch.git import Git
 from saltbranch.repository import model
 from tests.git.flow_site import FlowSite, as_yaml
-from tests.git.remote import Link, Remote, Submodule
+from tests.git.remote import Content, Link, Remote, Submodule
 from tests.git.site import Ran, Site
+from tests.git.test_bad_refs import bad_commit
 
 BROKEN = "saltenvs: {prod: {branch: master, minions: [p], gates: [ticket, {soak: 2x}]}}\n"
 Everyone = dict[str, dict[str, str]]
@@ -403,6 +404,31 @@ def test_a_commit_with_a_link_out_of_the_tree_changes_no_gate(machines: Machines
     machines.sync()
     assert machines.agreed("stage")["hold"] == "pass"
     assert "ticket" not in machines.agreed("stage")
+
+
+@pytest.mark.parametrize("states", [Submodule(), Link("README.md")], ids=["submodule", "link"])
+def test_a_commit_whose_states_would_be_empty_changes_no_gate(
+    machines: Machines, states: Content
+) -> None:
+    flow = machines.flow
+    flow.push("develop", subject="No ticket")
+    paths = flow.remote.git("ls-tree", "-r", "--name-only", "master", "salt/").split()
+    flow.remote.commit("master", {"saltbranch.yaml": loosened(flow), **dict.fromkeys(paths)})
+    flow.remote.commit("master", {"salt": states})
+    for ran in machines.sync().values():
+        assert ran.code == 4 and "does not count: commit" in ran.err, ran
+    assert machines.agreed("stage", fresh="new")["ticket"] == "fail"
+
+
+def test_while_production_cannot_be_read_its_last_model_counts(machines: Machines) -> None:
+    flow = machines.flow
+    flow.push("develop", subject="No ticket")
+    machines.sync()
+    assert machines.agreed("stage")["ticket"] == "fail"
+    flow.remote.set_branch("master", bad_commit(flow.remote, flow.head("master")))
+    for ran in machines.sync().values():
+        assert ran.code == 20 and "cannot be read" in ran.err, ran
+    assert machines.agreed("stage")["ticket"] == "fail"
 
 
 def test_an_unprotected_branch_that_was_rewritten_is_followed(flow: FlowSite) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import logging
 import re
@@ -204,6 +206,41 @@ def test_only_members_get_anything(site: Site, kind: str, minion: str, saltenv: 
     site.top({"base": {"*": ["common"]}})
 
     assert site.roles(kind, minion) == ([f"{saltenv}:common"] if saltenv else [])
+
+
+WHITE_SPACE = [
+    {"jinja_trim_blocks": True},
+    {"jinja_lstrip_blocks": True},
+    {"jinja_trim_blocks": True, "jinja_lstrip_blocks": True},
+    *(
+        {option: dict.fromkeys(keys, True)}
+        for option in ("jinja_env", "jinja_sls_env")
+        for number in range(1, 4)
+        for keys in itertools.combinations(
+            ("trim_blocks", "lstrip_blocks", "keep_trailing_newline"), number
+        )
+    ),
+    {"jinja_env": {"TRIM_BLOCKS": True, "newline_sequence": "\r\n"}},
+    {"jinja_env": {"trim_blocks": True, "newline_sequence": "\r"}},
+]
+
+
+@KINDS
+@pytest.mark.parametrize("options", WHITE_SPACE, ids=json.dumps)
+def test_white_space_options_of_jinja_change_nothing(
+    site: Site, kind: str, options: dict[str, Any]
+) -> None:
+    """They are the master's for pillar and the minion's for states; here each has them."""
+    site.master |= copy.deepcopy(options)  # Salt writes into it
+    text = "#!jinja|yaml\n{% set names = ['common', 'web'] %}\nbase:\n  '*':\n"
+    text += "    {% for name in names %}\n    - {{ name }}\n    {% endfor %}\n"
+    site.top(text)
+    for minion, saltenv in (("test7", "test"), ("stage1", "stage"), ("prod2", "prod")):
+        assert site.roles(kind, minion) == [f"{saltenv}:common", f"{saltenv}:web"]
+    assert site.roles(kind, "nobody") == []
+    site.top("#!py\ndef run():\n    return {}\n", "test")
+    if kind == "pillar":
+        assert "must be jinja|yaml" in str(site.pillar("test7")["_errors"])
 
 
 @KINDS

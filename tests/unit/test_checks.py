@@ -16,11 +16,14 @@ PGP = "-----BEGIN PGP MESSAGE-----\n    hQEMA5Q0abcdefghijklmnopqrstuvwxyz012345
 AWS = "AKIA" + "QWERTYUIOPASDFGH"
 
 # rule, files with the mistake, the place, files without it
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:6fd5\nsize 904\n"
 CASES: list[tuple[str, dict[str, str | bytes], str, dict[str, str | bytes]]] = [
     ("not-utf-8", {SLS: b"a:\n  \xff"}, f"{SLS}:2", {SLS: "a:\n  test.nop: []  # \u00fc"}),
     ("not-utf-8", {SLS: b"\xff"}, f"{SLS}:1", {SLS: b"\0GITCRYPT\0\xff\xfe"}),
     ("not-checked", {SLS: "#" * (300 << 10)}, f"{SLS}:0", {SLS: "{a: {test.nop: []}}"}),
     ("file-name", {"salt/a\x1b[1m.conf": ""}, "salt/a\x1b[1m.conf:0", {"salt/\u00e4.conf": ""}),
+    ("lfs-pointer", {"salt/a.bin": POINTER}, "salt/a.bin:0", {"salt/a.bin": f"see {POINTER}"}),
+    ("lfs-pointer", {"salt/x": "", "pillar/a.sls": POINTER}, "pillar/a.sls:0", {"salt/x": "", "a.bin": POINTER}),
     ("no-states", {"pillar/a.sls": ""}, "salt:0", {"salt/top.sls": ""}),
     ("jinja-syntax", {SLS: "\n{% if x %}"}, f"{SLS}:2", {SLS: "{% if x %}{% endif %}"}),
     ("jinja-syntax", {"salt/m.jinja": "{{ a"}, "salt/m.jinja:1", {"salt/m.txt": "{{ a"}),

@@ -274,3 +274,23 @@ def test_a_fast_forward_can_keep_no_path_of_the_target(
         return
     with pytest.raises(ConfigError, match="fast-forward does not go with saltenv_owned"):
         build(parse(text, "f"), "f")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["pillar/prod/*", "pillar/p?od", "pillar/[p]rod", ":(icase)PILLAR", ":/pillar", ":!pillar", "!pillar", "^pillar",
+     "pillar\\\\*", "/pillar", "pillar/../pillar/prod", "..", ".", "", "/"],
+)  # fmt: skip
+def test_an_owned_path_is_a_path(path: str) -> None:
+    data = yaml.safe_load(WHOLE)
+    data["saltenvs"]["prod"]["saltenv_owned"] = [path]
+    with pytest.raises(ConfigError, match="saltenv_owned") as error:
+        build(parse(yaml.safe_dump(data), "f"), "f")
+    assert "pillar/prod" in error.value.hint
+
+
+def test_an_owned_path_may_be_spelt_at_length() -> None:
+    data = yaml.safe_load(WHOLE)
+    data["saltenvs"]["prod"]["saltenv_owned"] = ["./pillar//prod/", "pillar/./new", "pillar/a (b)"]
+    config = build(parse(yaml.safe_dump(data), "f"), "f")
+    assert config.saltenv("prod").owned == ("pillar/prod", "pillar/new", "pillar/a (b)")

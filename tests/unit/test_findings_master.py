@@ -84,6 +84,8 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"state_top_saltenv": "prod"}, "state-top-saltenv", "error"),
     ({"default_top": "prod"}, "default-top", "note"),
     ({"env_order": ["prod"]}, "env-order", "error"),
+    ({"jinja_env": {"line_statement_prefix": "%"}}, "jinja-syntax", "error"),
+    ({"jinja_sls_env": {"Block_Start_String": "<%"}}, "jinja-syntax", "error"),
     ({"pillarenv": "prod"}, "pillarenv", "warning"),
     ({"pillarenv": "prod", "pillarenv_from_saltenv": False}, "pillarenv", "error"),
     ({"pillarenv_from_saltenv": False}, "pillarenv-from-saltenv", "warning"),
@@ -145,6 +147,7 @@ def test_a_finding_names_the_file_that_sets_the_option(option: str) -> None:
 
 HARMLESS: list[dict[str, Any]] = [
     {"env_order": ["prod", "test"]},
+    {"jinja_env": {"trim_blocks": True, "block_start_string": "{%"}, "jinja_trim_blocks": True},
     {"env_order": ["base", "test", "prod"]},
     {"state_top": "salt://top.sls"},
     {"fileserver_backend": []},

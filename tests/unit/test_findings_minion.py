@@ -50,6 +50,7 @@ def test_nothing_is_found_where_nothing_is_wrong(options: dict[str, Any]) -> Non
         ({"default_top": "prod"}, "minion-option-ignored", "note"),
         ({"env_order": ["prod"]}, "minion-option-ignored", "note"),
         ({"lock_saltenv": True}, "minion-lock-alone", "note"),
+        ({"jinja_env": {"line_comment_prefix": "##"}}, "minion-jinja-syntax", "error"),
         ({"lock-saltenv": True}, "dashed-option", "warning"),
     ],
     ids=str,

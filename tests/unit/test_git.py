@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -189,3 +190,24 @@ def _is_running(pid: int) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "/srv/salt",
+        "a b",
+        "it's",
+        "",
+        "$(reboot)",
+        "a;b",
+        "a\nb",
+        "*",
+        "~x",
+        'a"b',
+        "\u00e4",
+        "a\\b",
+    ],
+)
+def test_what_a_hint_shows_is_one_word_for_a_shell(word: str) -> None:
+    assert shlex.split(git.quoted(word)) == [word]

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import files
+from saltbranch import admission, files, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.config import Config, Saltenv
@@ -34,6 +34,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
     mine = os.stat(root).st_uid == os.geteuid()
     yield from setup.served([_slot(config, saltenv, mine=mine) for saltenv in config.saltenvs])
     yield from disk.times([dated for s in config.saltenvs for dated in _dates(config, s)])
+    yield from setup.lfs_pointers([path for s in config.saltenvs for path in _pointers(config, s)])
     yield from setup.orphans(sorted(_orphans(config)))
     yield from setup.damaged_mirrors(sorted(glob.glob(f"{glob.escape(root)}/mirror.git.damaged-*")))
     yield from setup.syncs(
@@ -42,6 +43,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
         now=time.time(),
         timers=timers.find(master.opts),
     )
+    yield from setup.unread(prepared.load_unread(root))
 
 
 def look_outside(root: str, master: MasterOptions) -> Iterator[Finding]:
@@ -155,6 +157,17 @@ def _dates(config: Config, saltenv: Saltenv) -> Iterator[Dated]:
             written = os.stat(entry.path).st_mtime_ns
             copied = _is_copy(entry.path, f"{twin}{below}")
             yield Dated(entry.path, written, min(made), copied=copied)
+
+
+def _pointers(config: Config, saltenv: Saltenv) -> Iterator[str]:
+    """Git LFS pointers in a part of what the saltenv serves."""
+    slots = Slots(config.root, saltenv.dirname, Mirror(config.root))
+    served = slots.served()
+    for folder in (config.states_dir, config.pillar_dir) if served else ():
+        top = f"{slots.path(str(served))}/{folder}"
+        for entry in _walk(top, reachable=False) if os.path.isdir(top) else ():
+            if stat.S_ISREG(entry.mode) and admission.is_lfs_pointer(entry.path):
+                yield f"{slots.checkout}{entry.path[len(slots.path(str(served))) :]}"
 
 
 def _made_or_none(slot: str) -> int | None:

@@ -111,7 +111,7 @@ def promote(
 def _promote(verb: FlowVerb, *, plan: bool, expect: str | None) -> contract.Result:
     found = verb.plan()
     if plan:
-        return {**found.as_dict(), "retcode": 0 if found.is_empty else EXIT_PENDING}
+        return {**found.as_dict(), "retcode": found.exit_code}
     if found.is_empty:
         left = verb.finish(found)  # by a run that was killed after its push
         return {**found.as_dict(), "problems": list(left.problems), "retcode": left.exit_code}
