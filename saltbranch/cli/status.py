@@ -89,9 +89,10 @@ def _status_of_clone(config: str | None, *, as_json: bool, fetch: bool) -> int:
     console = Terminal()
     if not console.is_terminal:
         console = Terminal(width=10_000)
-    root = Tree(
-        f"[bold]{shown(mask(work.config.remote))}[/]  as it {'is now' if fetch else 'was last read'}"
-    )
+    when = "is now" if fetch and not work.repo.is_foreign else "was last read"
+    root = Tree(f"[bold]{shown(mask(work.config.remote))}[/]  as it {when}")
+    if work.repo.place and work.repo.is_foreign:
+        root.add(f"[yellow]the remote was not read: {shown(work.repo.place.foreign)}[/]")
     for row in rows:
         _outlook(root, row)
     _model(root, work.config.source.as_dict())

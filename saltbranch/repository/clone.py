@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from saltbranch import proc
 from saltbranch.base import ownership
 from saltbranch.errors import ConfigError, GitError, RefusedError
-from saltbranch.git import Git, environment, failed
+from saltbranch.git import Git, environment, failed, quoted
 from saltbranch.locate import FILE_NAME
 
 MODEL_BRANCH = "saltbranch.modelBranch"
@@ -176,7 +176,7 @@ def _refuse_strangers(cwd: str, done: proc.Finished) -> None:
         f"{folder}/{FILE_NAME} and {folder}/.git are not believed: {owner}, and git refuses a repository of"
         " somebody else (safe.directory)",
         hint=f"run saltbranch as its owner, work in a clone of your own or, to read there only:"
-        f" git config --global --add safe.directory {_quoted(folder)}",
+        f" git config --global --add safe.directory {quoted(folder)}",
     )
 
 
@@ -217,7 +217,7 @@ def _foreign(folder: str, common: str, git_dir: str) -> str:
     if is_roots and not _is_safe_directory(folder):
         raise RefusedError(
             f"{folder}/{FILE_NAME} and {folder}/.git are not believed by root: {found}",
-            hint=f"{_OWN_ONLY}; to read there only: git config --global --add safe.directory {_quoted(folder)}",
+            hint=f"{_OWN_ONLY}; to read there only: git config --global --add safe.directory {quoted(folder)}",
         )
     return found
 
@@ -264,12 +264,6 @@ def _view(folder: str, common: str, git_dir: str) -> str:
         if os.path.isfile(source) and not os.path.islink(source):
             shutil.copyfile(source, f"{view}/{os.path.basename(source)}")
     return view
-
-
-def _quoted(path: str) -> str:
-    import shlex
-
-    return shlex.quote(path)
 
 
 def require_history(clone: Clone) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 
 from saltbranch import files
 from saltbranch.errors import RefusedError
+from saltbranch.git import quoted
 
 
 def owner_of(root: str) -> str:
@@ -21,7 +21,7 @@ def check_owner(root: str, config_path: str) -> None:
         raise RefusedError(
             f"the root {root} belongs to the configuration {owner}, and this is {config_path}",
             hint="name that file, or if the root was moved or restored: saltbranch init --move-root --config"
-            f" {shlex.quote(config_path)}",
+            f" {quoted(config_path)}",
         )
 
 

@@ -206,6 +206,7 @@ def test_where_git_was_told_that_it_is_fine_it_is_read_only(
     for words in reading:
         ran = foreign.run(*words)
         assert ran.code in (0, 3), (words, ran)
+    assert "was last read" in foreign.run("status").out
     plan = foreign.run("promote", "stage", "--plan")
     assert plan.code in (0, 3) and "the remote was not read" in plan.out, plan
     for words in (["hold", "prod", "--reason", "x", "--yes"], ["feature", "start", "x"]):
