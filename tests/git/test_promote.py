@@ -671,9 +671,7 @@ def test_the_file_in_a_clone_cannot_choose_another_branch_for_the_model(flow: Fl
     assert "ticket: fail" in flow.refused("promote", "stage", "--yes")
     flow.git("config", "saltbranch.modelBranch", "develop")
     said = flow.refused("promote", "stage", "--yes", code=1)
-    assert (
-        "says develop, which is not the branch of production: by its model that is master" in said
-    )
+    assert "develop is not the end of its promotions, that is master" in said
 
 
 def test_a_clone_without_the_file_takes_that_of_production(flow: FlowSite) -> None:

@@ -216,7 +216,7 @@ def test_diff_of_one_saltenv_is_what_the_merge_would_make(clone: Clone) -> None:
         "nginx | service.running"
     ]
     clone.commit({"salt/common.sls": COMMON.replace("0644", "0666")}, "master")
-    with pytest.raises(RefusedError, match=r"both changed salt/common.sls"):
+    with pytest.raises(RefusedError, match=r"both changed 'salt/common.sls'"):
         clone.diff()
 
 

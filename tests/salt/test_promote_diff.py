@@ -239,7 +239,7 @@ def test_without_a_sandbox_there_is_no_diff_and_the_gate_cannot_tell(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "git").symlink_to("/usr/bin/git")
     ran = outside(flow, "promote", "stage", "--plan", prefix=prefix)
-    assert ran.code == 3, ran
+    assert ran.code == 4, ran
     assert "gate diff: cannot-tell, no diff: cannot compile: bubblewrap is missing" in ran.out
     assert "note: no diff: cannot compile" in ran.out
     assert "minions change" not in ran.out
