@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 SECONDS = 10.0
+# The rest of an outer limit that is over already: none would switch it off (setitimer(2)).
+_SOON = 1e-6
 
 
 class TooSlow(BaseException):
@@ -17,9 +19,11 @@ class TooSlow(BaseException):
 
 @contextmanager
 def limited(seconds: float = SECONDS) -> Iterator[None]:
-    """Raise TooSlow in the block after `seconds`.
+    """Raise TooSlow in the block after `seconds` of this process's own computing.
 
-    Only in a process's main thread, where signals arrive; the size limits hold elsewhere, too.
+    Not of the clock: what is judged must not depend on how busy a machine is. A block within a block has its own
+    limit, and its time counts for the outer one. Only in a process's main thread, where signals arrive; the size
+    limits hold elsewhere, too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -28,10 +32,12 @@ def limited(seconds: float = SECONDS) -> Iterator[None]:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGVTALRM, stop)
+    outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+        if outer:
+            signal.setitimer(signal.ITIMER_VIRTUAL, max(outer - (seconds - left), _SOON))

@@ -31,14 +31,10 @@ def check(pattern: re.Pattern[str], where: str) -> None:
                 for length in _LENGTHS:
                     text = (piece * length)[:length]
                     for end in _ENDS:
-                        _try(pattern, text + end)
+                        pattern.search(text + end)
+                        pattern.fullmatch(text + end)
     except TooSlow as err:
         raise ConfigError(
             f"{where}: {pattern.pattern!r} takes too long on some texts",
             hint="do not repeat what is repeated already: (a+)+ is a+",
         ) from err
-
-
-def _try(pattern: re.Pattern[str], text: str) -> None:
-    pattern.search(text)
-    pattern.fullmatch(text)

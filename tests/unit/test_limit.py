@@ -1,0 +1,49 @@
+"""How long something of strangers may compute."""
+
+import signal
+import time
+
+import pytest
+
+from saltbranch.base.limit import TooSlow, limited
+
+
+def compute(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        sum(range(1000))
+
+
+def test_what_computes_too_long_is_stopped() -> None:
+    with pytest.raises(TooSlow), limited(0.05):
+        compute(20)
+
+
+def test_waiting_is_not_computing() -> None:
+    """A busy machine, where a process waits for its turn, comes to the same verdict."""
+    with limited(0.05):
+        time.sleep(0.2)
+
+
+def test_an_inner_limit_leaves_the_outer_one() -> None:
+    with pytest.raises(TooSlow), limited(0.3):
+        with limited(10):
+            compute(0.01)
+        compute(20)
+
+
+def test_the_time_of_an_inner_block_counts_outside() -> None:
+    with pytest.raises(TooSlow), limited(0.05):
+        with limited(10):
+            compute(0.3)
+        compute(20)
+
+
+def test_nothing_is_left_behind() -> None:
+    handler = signal.getsignal(signal.SIGVTALRM)
+    with limited(5):
+        pass
+    with pytest.raises(TooSlow), limited(0.01):
+        compute(20)
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGVTALRM) == handler
