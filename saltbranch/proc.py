@@ -115,7 +115,7 @@ class _standing_in:  # noqa: N801 - reads like the function it wraps
 
     def __enter__(self) -> None:
         if self.folder:
-            self.before = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+            self.before = os.open(".", os.O_PATH | os.O_CLOEXEC)  # it may be one without reading
             os.chdir(self.folder)
 
     def __exit__(self, *_exc: object) -> None:

@@ -6,7 +6,7 @@ import os
 
 from saltbranch import files, journal, locate
 from saltbranch.actions.sync import os_error
-from saltbranch.git import mask
+from saltbranch.git import failed, mask
 from saltbranch.mirror import Mirror
 
 BRANCH = "saltbranch/model"
@@ -32,9 +32,11 @@ def commit(
     if BRANCH in mirror.branches():
         return [f"Review the branch {BRANCH}, which is there already. {merge}."]
     blob = git.out("hash-object", "-w", "--stdin", stdin=text.encode()).strip()
-    listing = git.run("ls-tree", "-z", production).out
+    listed = git.run("ls-tree", "-z", production)
+    if listed.code != 0:
+        raise failed(listed, git.directory)
     entry = f"100644 blob {blob}\t{locate.FILE_NAME}\0".encode()
-    tree = git.out("mktree", "-z", stdin=listing + entry).strip()
+    tree = git.out("mktree", "-z", stdin=listed.out + entry).strip()
     words = ("commit-tree", "-p", production, "-F", "-", tree)
     new = git.out(*words, config=journal.identity(git), stdin=_MESSAGE.encode()).strip()
     push = (

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ import salt.loader
 import yaml
 
 from saltbranch import files
+from saltbranch.actions import propose
+from saltbranch.errors import GitError
+from saltbranch.mirror import Mirror
 from tests.git.flow_site import FlowSite, standing_in
 from tests.git.remote import Remote
 from tests.git.site import Site
@@ -266,6 +270,26 @@ def test_the_systems_file_may_lie_in_a_repository_of_its_own(
         assert served.run_here("sync").code == 0
         said = json.loads(served.run_here("status", "--json").out)
     assert said["config"] == str(served.config)
+
+
+def test_what_cannot_be_read_is_not_proposed_without_its_files(
+    served: Site, remote: Remote, tmp_path: Path
+) -> None:
+    """The tree is missing here and not on the remote, which would take a branch without its files."""
+    mirror = tmp_path / "mirror.git"
+    subprocess.run(["git", "clone", "-q", "--bare", "--no-local", remote.path, mirror], check=True)
+    (pack,) = (mirror / "objects" / "pack").glob("*.pack")
+    data = pack.read_bytes()
+    for file in pack.parent.iterdir():
+        file.unlink()
+    subprocess.run(["git", "-C", mirror, "unpack-objects", "-q"], input=data, check=True)
+    production = remote.head("master")
+    tree = remote.git("rev-parse", "master^{tree}")
+    (mirror / "objects" / tree[:2] / tree[2:]).unlink()
+    broken = Mirror(str(tmp_path))
+    with pytest.raises(GitError, match="ls-tree"):
+        propose.commit(broken, str(remote.path), production, "master", "a: 1\n", str(served.config))
+    assert not remote.git("for-each-ref", "refs/heads/saltbranch")
 
 
 def test_init_does_not_propose_twice(site: Site, remote: Remote) -> None:

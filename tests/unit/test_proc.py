@@ -77,3 +77,29 @@ def test_a_program_gets_one_more_descriptor() -> None:
         done = proc.run([sys.executable, "-c", code], dict(os.environ), third=theirs.fileno())
         assert done.code == 0
         assert ours.recv(10) == b"heard"
+
+
+def test_a_program_starts_in_the_folder_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "import os; print(os.getcwd())"
+    done = proc.run([sys.executable, "-c", code], dict(os.environ), folder="/")
+    assert done.text == "/\n" and Path.cwd() == tmp_path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+def test_the_current_folder_need_not_be_one_that_can_be_read(tmp_path: Path) -> None:
+    """It may only be passed through: chdir(2) asks for no more than that."""
+    tmp_path.chmod(0o711)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.chdir(tmp_path)
+            os.setuid(65534)
+            done = proc.run(["pwd"], dict(os.environ), folder="/")
+            code = 0 if done.text == "/\n" else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
