@@ -80,20 +80,10 @@ def follow_remote(work: Workplace, clone: Git, branch: str) -> None:
     key = f"branch.{branch}"
     if local_branch(clone, branch) is None or clone.run("config", "--get", f"{key}.merge").out:
         return
-    if name := _remote_name(clone, work.repo.remote):
-        clone.run("config", f"{key}.remote", name)
+    place, remote = work.repo.place, work.repo.remote
+    if place and place.has_remote(remote):
+        clone.run("config", f"{key}.remote", place.name_of(remote))
         clone.run("config", f"{key}.merge", f"refs/heads/{branch}")
-
-
-def _remote_name(clone: Git, remote: str) -> str | None:
-    """What the clone calls `remote`, a name or a URL."""
-    known = clone.run("config", "--null", "--get-regexp", r"^remote\..*\.url$").text.split("\0")
-    for entry in known:
-        key, _, url = entry.partition("\n")
-        name = key.removeprefix("remote.").removesuffix(".url")
-        if remote in (name, url):
-            return name
-    return None
 
 
 def open_topics(work: Workplace, prefix: str, head: str) -> list[str]:

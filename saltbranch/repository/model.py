@@ -329,8 +329,8 @@ def read_at(git: Git, tree: str, branch: str = "") -> FileModel:
         raise ConfigError(f"{FILE_NAME} is {what} and no file", hint="write it as a plain file")
     model = read(git, rest.split("\t")[0].split(" ")[1])
     _check_folders(git, tree, model)
-    if branch and branch not in _ends(model):
-        ends = " or ".join(sorted(_ends(model)))
+    if branch and branch not in ends_of(model):
+        ends = " or ".join(sorted(ends_of(model)))
         raise ConfigError(
             f"{FILE_NAME}: {branch} is not the end of its promotions, that is {ends}",
             hint="the model stands on the branch of production, so it has to name that",
@@ -350,7 +350,8 @@ def _check_folders(git: Git, tree: str, model: FileModel) -> None:
             )
 
 
-def _ends(model: FileModel) -> set[str]:
+def ends_of(model: FileModel) -> set[str]:
+    """The branches at the end of its promotions. Raises ConfigError."""
     return configuration.ends(configuration.build(FileModel(remote="/"), FILE_NAME, model))
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from saltbranch import config as configuration
-from saltbranch.config import FileModel
 from saltbranch.errors import ConfigError, UnknownProductionError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
@@ -59,7 +57,7 @@ def _candidates(git: Git, heads: Mapping[str, str]) -> list[str]:
         if is_named or (of_head is None and not named and number < _MANY):
             # Broken or removed there, or of another mind: what was there before counts.
             found = model.newest_valid(git, head, branch)
-            of_head = _ends(found.model) if isinstance(found, model.Found) else None
+            of_head = model.ends_of(found.model) if isinstance(found, model.Found) else None
         if of_head and branch in of_head:
             result.append(branch)
     return sorted(result)
@@ -90,13 +88,9 @@ def _blobs(git: Git, heads: Mapping[str, str]) -> dict[str, str]:
 
 def _ends_or_none(git: Git, blob: str) -> set[str] | None:
     try:
-        return _ends(model.read(git, blob))
+        return model.ends_of(model.read(git, blob))
     except ConfigError:
         return None
-
-
-def _ends(found: FileModel) -> set[str]:
-    return configuration.ends(configuration.build(FileModel(remote="/"), FILE_NAME, found))
 
 
 def _remembered(git: Git) -> list[str]:
