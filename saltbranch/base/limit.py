@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from types import FrameType
 SECONDS = 10.0
 # The rest of an outer limit that is over already: none would switch it off (setitimer(2)).
 _SOON = 1e-6
+# Python ignores what is raised in a finalizer (data model, object.__del__), so the timer asks again.
+_AGAIN = 0.05
 
 
 class TooSlow(BaseException):
@@ -29,15 +32,25 @@ def limited(seconds: float = SECONDS) -> Iterator[None]:
         yield
         return
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise TooSlow
+    def stop(_signal: int, frame: FrameType | None) -> None:
+        if not _is_finalizing(frame):
+            raise TooSlow
 
     before = signal.signal(signal.SIGVTALRM, stop)
-    outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, seconds, _AGAIN)
     try:
         yield
     finally:
         left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
         if outer:
-            signal.setitimer(signal.ITIMER_VIRTUAL, max(outer - (seconds - left), _SOON))
+            signal.setitimer(signal.ITIMER_VIRTUAL, max(outer - (seconds - left), _SOON), _AGAIN)
+
+
+def _is_finalizing(frame: FrameType | None) -> bool:
+    collecting = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+    while frame is not None:
+        if frame.f_code in collecting or frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False

@@ -1,7 +1,9 @@
 """How long something of strangers may compute."""
 
+import gc
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -47,3 +49,31 @@ def test_nothing_is_left_behind() -> None:
         compute(20)
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
     assert signal.getsignal(signal.SIGVTALRM) == handler
+
+
+class Slow:
+    def __del__(self) -> None:
+        compute(0.2)
+
+
+@pytest.fixture
+def slow_collecting() -> Iterator[None]:
+    def collecting(_phase: str, _info: dict[str, int]) -> None:
+        compute(0.1)
+
+    gc.callbacks.append(collecting)
+    yield
+    gc.callbacks.remove(collecting)
+
+
+def test_a_limit_that_ends_in_a_finalizer_holds_after_it() -> None:
+    """Python swallows what is raised in __del__; pytest makes an error of the warning."""
+    with pytest.raises(TooSlow), limited(0.05):
+        Slow()
+        compute(20)
+
+
+def test_a_limit_that_ends_while_garbage_is_collected_holds_after_it(slow_collecting: None) -> None:
+    with pytest.raises(TooSlow), limited(0.05):
+        gc.collect()
+        compute(20)
