@@ -15,11 +15,13 @@ from typing import Any
 
 from saltbranch import lowdiff
 from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.desk import values_key
+from saltbranch.compiler.masking import Mask
 from saltbranch.compiler.model import Compiled, Minion
-from saltbranch.compiler.pool import Frame, Spent, compile_fleet
+from saltbranch.compiler.pool import Frame, Public, Spent, compile_fleet
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
-from saltbranch.lowdiff import Group, Ignore, MinionDiff
+from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -188,11 +190,18 @@ def compare_trees(
     # What only the rest of the repository changed, no minion reads.
     new = old if trees[0].digest == trees[1].digest else compiled(trees[1])
     cache.tidy()
+    public = Public(trees, cache.key())
+
+    def telling(minion: Minion) -> Telling:
+        return Telling(public.key, Mask(bytes.fromhex(values_key(cache.key(), minion))).digest)
+
     diffs = tuple(
         _noted(
             m,
             old[m.id],
-            lowdiff.compare(m.saltenv, old[m.id], new[m.id], trees, frame.states_dir, ignore),
+            lowdiff.compare(
+                m.saltenv, old[m.id], new[m.id], trees, frame.states_dir, ignore, telling(m)
+            ),
         )
         for m in sorted(minions, key=lambda m: m.id)
     )

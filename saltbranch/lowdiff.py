@@ -13,11 +13,11 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
-from saltbranch.compiler.model import Chunk, Compiled
+from saltbranch.compiler.model import Chunk, Compiled, without_digest
 
 REQUISITES = frozenset(
     f"{name}{end}"
@@ -190,6 +190,34 @@ class MinionDiff:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How hidden values are told and compared. key: a `Chunk.key` as people may read it. digest: of a value of this
+    minion, as the sandbox makes it; None where it is not known.
+    """
+
+    key: Callable[[str], str] = str
+    digest: Callable[[Any], str] | None = None
+
+    def of(self, chunk: Chunk) -> Chunk:
+        """`chunk` under the key that may be told."""
+        key = self.key(chunk.key)
+        return chunk if key == chunk.key else replace(chunk, key=key)
+
+    def are_same(self, one: Any, other: Any) -> bool:
+        """Whether two values are, of which one may be hidden and the other not."""
+        if one == other or self.digest is None:
+            return bool(one == other)
+        if _is_masked(one) == _is_masked(other):
+            return False
+        hidden, shown = (one, other) if _is_masked(one) else (other, one)
+        return bool(hidden["masked"] == self.digest(shown))
+
+
+def _is_masked(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"masked"}
+
+
 def compare(
     saltenv: str,
     old: Compiled,
@@ -197,6 +225,7 @@ def compare(
     sources: tuple[Sources, Sources],
     states_dir: str,
     ignore: Sequence[Ignore] = (),
+    telling: Telling = Telling(),
 ) -> MinionDiff:
     """What `new` differs from `old` in, for one minion."""
     notes = tuple(dict.fromkeys((*_sided(old, new, "notes"),)))
@@ -206,9 +235,9 @@ def compare(
         error = "\n".join([*errors, *vanished]) or "no result"
         return MinionDiff(old.minion, saltenv, "failed", error, notes, None)
     if old is new:  # one entry of the cache holds for both sides: nothing else can differ
-        difference = Difference(files=_files(old, new, sources, states_dir))
+        difference = Difference(files=_files(old, new, sources, states_dir, telling))
     else:
-        difference = _difference(old, new, sources, states_dir, ignore)
+        difference = _difference(old, new, sources, states_dir, ignore, telling)
     result: Result = "partial" if errors else "ok"
     return MinionDiff(old.minion, saltenv, result, "\n".join(errors) or None, notes, difference)
 
@@ -232,36 +261,46 @@ def _vanished(old: Compiled, new: Compiled) -> list[str]:
     return []
 
 
+def _which(chunk: Chunk) -> str:
+    """What tells a chunk from others of its minion, on either side."""
+    return chunk.identity or chunk.key
+
+
 def _difference(
     old: Compiled,
     new: Compiled,
     sources: tuple[Sources, Sources],
     states_dir: str,
     ignore: Sequence[Ignore],
+    telling: Telling,
 ) -> Difference:
-    before = {c.key: c for c in old.chunks}
-    after = {c.key: c for c in new.chunks}
+    before = {_which(c): c for c in old.chunks}
+    after = {_which(c): c for c in new.chunks}
     ignored = 0
-    changed = []
-    for key in (k for k in after if k in before):
-        arguments = _arguments(before[key], after[key])
-        kept = {n: v for n, v in arguments.items() if not _is_ignored(ignore, after[key], n)}
+    changed, differ = [], set()
+    for which in (w for w in after if w in before):
+        arguments = _arguments(before[which], after[which], telling)
+        if not arguments:
+            continue
+        c = telling.of(after[which])
+        kept = {n: v for n, v in arguments.items() if not _is_ignored(ignore, c, n)}
         ignored += len(arguments) - len(kept)
         if kept:
-            c = after[key]
-            changed.append(ChangedState(key, c.sls, c.path, c.line, kept))
-    added = [c for key, c in after.items() if key not in before]
-    removed = [c for key, c in before.items() if key not in after]
+            differ.add(which)
+            changed.append(ChangedState(c.key, c.sls, c.path, c.line, kept))
+    added = [telling.of(c) for which, c in after.items() if which not in before]
+    removed = [telling.of(c) for which, c in before.items() if which not in after]
     shown_added = [c for c in added if not _is_ignored(ignore, c, None)]
     shown_removed = [c for c in removed if not _is_ignored(ignore, c, None)]
     ignored += len(added) + len(removed) - len(shown_added) - len(shown_removed)
     gone, come, other = _pillar(old.pillar, new.pillar)
+    moved = _reordered(old.chunks, new.chunks, differ)
     return Difference(
         added=tuple(_one(c) for c in shown_added),
         removed=tuple(_one(c, stays=_stays(c)) for c in shown_removed),
         changed=tuple(changed),
-        reordered=_reordered(old.chunks, new.chunks, {c.key for c in changed}),
-        files=_files(old, new, sources, states_dir),
+        reordered=tuple(telling.key(after[which].key) for which in moved),
+        files=_files(old, new, sources, states_dir, telling),
         pillar_added=come,
         pillar_removed=gone,
         pillar_changed=other,
@@ -273,11 +312,11 @@ def _one(chunk: Chunk, *, stays: bool = False) -> OneState:
     return OneState(chunk.key, chunk.sls, chunk.path, chunk.line, chunk.arguments, stays)
 
 
-def _arguments(old: Chunk, new: Chunk) -> dict[str, tuple[Any, Any]]:
-    """Every argument that differs. A value that only one side may show counts as changed."""
+def _arguments(old: Chunk, new: Chunk, telling: Telling) -> dict[str, tuple[Any, Any]]:
+    """Every argument that differs."""
     names = [*new.arguments, *(n for n in old.arguments if n not in new.arguments)]
     pairs = {n: (old.arguments.get(n), new.arguments.get(n)) for n in names}
-    return {n: pair for n, pair in pairs.items() if pair[0] != pair[1]}
+    return {n: pair for n, pair in pairs.items() if not telling.are_same(*pair)}
 
 
 def _is_ignored(ignore: Sequence[Ignore], chunk: Chunk, argument: str | None) -> bool:
@@ -299,20 +338,19 @@ def _stays(chunk: Chunk) -> bool:
 
 
 def _reordered(old: Sequence[Chunk], new: Sequence[Chunk], changed: set[str]) -> tuple[str, ...]:
-    """The fewest states whose moving explains that the others stand in another order, as far as they
+    """Which are the fewest states whose moving explains that the others stand in another order, as far as they
     also run in another one; those aside that changed anyway.
     """
-    before = {c.key: c.place for c in old if c.place is not None and c.key not in changed}
-    written = [c for c in new if c.place is not None and c.key in before]
+    before = {_which(c): c.place for c in old if c.place is not None and _which(c) not in changed}
+    written = [c for c in new if c.place is not None and _which(c) in before]
     written.sort(key=lambda c: c.place or 0)
-    kept = set(_longest_rising([before[c.key] or 0 for c in written]))
-    moved = {c.key for n, c in enumerate(written) if n not in kept}
+    kept = set(_longest_rising([before[_which(c)] or 0 for c in written]))
+    moved = {_which(c) for n, c in enumerate(written) if n not in kept}
     if not moved:
         return ()
-    keys = [c.key for c in old if c.key in before]
-    ran = {key: n for n, key in enumerate(keys)}
-    runs = [c.key for c in new if c.key in ran]
-    return tuple(key for n, key in enumerate(runs) if key in moved and _overtook(n, runs, ran))
+    ran = {w: n for n, w in enumerate(_which(c) for c in old if _which(c) in before)}
+    runs = [w for w in map(_which, new) if w in ran]
+    return tuple(w for n, w in enumerate(runs) if w in moved and _overtook(n, runs, ran))
 
 
 def _overtook(place: int, runs: Sequence[str], ran: Mapping[str, int]) -> bool:
@@ -344,19 +382,24 @@ def _longest_rising(numbers: Sequence[float]) -> list[int]:
 
 
 def _files(
-    old: Compiled, new: Compiled, sources: tuple[Sources, Sources], states_dir: str
+    old: Compiled,
+    new: Compiled,
+    sources: tuple[Sources, Sources],
+    states_dir: str,
+    telling: Telling,
 ) -> tuple[ChangedFile, ...]:
-    before = {c.key: set(c.sources) for c in old.chunks}
+    before = {_which(c): set(c.sources) for c in old.chunks}
     users: dict[str, list[str]] = {}
     for chunk in new.chunks:
         for path in chunk.sources:
-            if path in before.get(chunk.key, ()):
+            if path in before.get(_which(chunk), ()):
                 users.setdefault(path, []).append(chunk.key)
     found = []
     for path in sorted(users):
         one, other = (side.source(f"{states_dir}/{path}") for side in sources)
         if one != other:
-            found.append(ChangedFile(f"salt://{path}", tuple(users[path]), other or ""))
+            keys = tuple(map(telling.key, users[path]))
+            found.append(ChangedFile(f"salt://{path}", keys, other or ""))
     return tuple(found)
 
 
@@ -382,13 +425,13 @@ def _unmasked(value: Any) -> Any:
     return nameless(value) if isinstance(value, str) else value
 
 
-# What keys end with where a name may not be shown: keyed digests, the cache's own (compiler/describing.py).
-_DIGESTS = re.compile(r" ~[0-9a-f]{8}(?= \| )|(?<= #)~[0-9a-f]{8}$")
+# What keys end with where a name may not be shown: a keyed digest, the cache's own (compiler/describing.py).
+_OF_NAME = re.compile(r"(?<= #)~[0-9a-f]{8}$")
 
 
 def nameless(key: str) -> str:
     """`key` without digests, which are others on another machine."""
-    return _DIGESTS.sub("", key)
+    return _OF_NAME.sub("", without_digest(key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from saltbranch.compiler.masking import Mask, plain, redact, spelled, texts
+from saltbranch.compiler.hiding import Hider
+from saltbranch.compiler.masking import Mask, plain, texts
 
 # What says where a chunk comes from, and what says nothing about the minion.
 _INTERNAL = ("state", "fun", "__id__", "__sls__", "__env__", "order", "__sls_included_from__",
              "name_order", "__orchestration_jid__")  # fmt: skip
 _REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
 _QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
+_DIGEST = 16
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 
 
@@ -25,35 +28,34 @@ class Describer:
         folders: Mapping[str, str],
         inside: Mapping[str, str],
         mask: Mask,
+        hider: Hider,
         secrets: frozenset[str],
         shown: frozenset[str],
-        names: str,
+        names: frozenset[str],
     ) -> None:
+        """mask: makes digests of values; hider: hides words. names: the path of every file of the tree."""
         self.states = folders["states"]
         self.inside = inside["states"]
         self.mask = mask
+        self.hider = hider
         self.secrets = secrets
         self.shown = shown
         self.names = names
-        self.hidden: list[str] = []
         self.texts: dict[str, tuple[str, str]] = {}
+        self.functions: dict[tuple[str, str], str] = {}
         self.lines: dict[str, _Lines] = {}
         self.closures: dict[str, tuple[str, ...]] = {}
 
     def chunks(self, chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """All of them, under keys of their own: ``names:`` makes several with one ID."""
-        named = "\n".join(str(chunk.get("__id__")) for chunk in chunks)
-        words = (word for word in spelled(self.secrets) if word in named)
-        self.hidden = sorted(words, key=len, reverse=True)
         found = [self._chunk(chunk) for chunk in chunks]
-        count: dict[str, int] = {}
-        for chunk in found:
-            count[chunk["key"]] = count.get(chunk["key"], 0) + 1
+        count = Counter(chunk["identity"] for chunk in found)
         for chunk in found:
             name = chunk.pop("name")
-            if count[chunk["key"]] > 1:
+            if count[chunk["identity"]] > 1:
                 shown = chunk["arguments"].get("name")
                 chunk["key"] += f" #{shown}" if isinstance(shown, str) else f" #~{name[:8]}"
+                chunk["identity"] += name[:_DIGEST]
         return found
 
     def _chunk(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,8 +65,11 @@ class Describer:
         values = {str(k): plain(v) for k, v in chunk.items() if k not in _INTERNAL}
         place, order = _place(chunk.get("order"))
         identity = str(chunk.get("__id__"))
+        function = f"{chunk.get('state')}.{chunk.get('fun')}"
+        own = self.mask.digest([identity, function])
         return {
-            "key": f"{self._shown(identity, source)} | {chunk.get('state')}.{chunk.get('fun')}",
+            "key": self._key(identity, function, source, own),
+            "identity": own[:_DIGEST],
             "name": self.mask.digest(values.get("name")),
             "sls": sls,
             "path": path,
@@ -73,18 +78,25 @@ class Describer:
                 name: self.mask.argument(value, source, self.secrets, self.shown)
                 for name, value in (values if order is None else {**values, "order": order}).items()
             },
-            "sources": sorted(self._sources(values, str(chunk.get("fun")))),
+            "sources": sorted(self._sources(values, str(chunk.get("fun")), source)),
             "place": place,
         }
 
-    def _shown(self, identity: str, source: str) -> str:
-        """`identity` without values of the pillar that its sls file does not hold anyway; with a digest
-        instead, so that two of them stay two (see `lowdiff.nameless`).
+    def _key(self, identity: str, function: str, source: str, own: str) -> str:
+        """ID and function without what is not public; with a digest instead, so that two of them stay two
+        (see `lowdiff.nameless`).
         """
-        if identity in source:
-            return identity
-        shown = redact(identity, (word for word in self.hidden if word not in source))
-        return shown if shown == identity else f"{shown} ~{self.mask.digest(identity)[:8]}"
+        shown, called = self.hider.hide(identity, source), self._function(function, source)
+        digest = f" ~{own[:8]}" if "\0" in f"{shown}{called}" else ""
+        return f"{shown}{digest} | {called}"
+
+    def _function(self, function: str, source: str) -> str:
+        """`module.function`: as `file.managed`, or as two words that Salt puts together."""
+        if (function, source) not in self.functions:
+            module, _, name = function.partition(".")
+            parts = (self.hider.hide(part, source) for part in (module, name))
+            self.functions[function, source] = ".".join(parts)
+        return self.functions[function, source]
 
     def _source(self, sls: str) -> tuple[str, str]:
         if sls not in self.texts:
@@ -109,7 +121,7 @@ class Describer:
             self.lines[sls] = _Lines(self._source(sls)[1])
         return self.lines[sls]
 
-    def _sources(self, values: Mapping[str, Any], function: str) -> set[str]:
+    def _sources(self, values: Mapping[str, Any], function: str, source: str) -> set[str]:
         found: set[str] = set()
         is_template = values.get("template") == "jinja"
         for text in texts(values):
@@ -122,11 +134,11 @@ class Describer:
                 found.add(f"{path}/")
             else:
                 found.update(self._closure(path) if is_template else (path,))
-        # A source that is not there, named after a value of the pillar, has no content to compare.
+        # One that is not there may be named after a value of the pillar.
         return {
             path
             for path in found
-            if f"{self.inside}/{path}" in self.names or not any(s in path for s in self.secrets)
+            if f"{self.inside}/{path}" in self.names or self.hider.is_public(path, source)
         }
 
     def _closure(self, path: str, depth: int = 0) -> tuple[str, ...]:

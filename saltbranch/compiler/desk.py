@@ -81,6 +81,11 @@ def derived(key: str, *words: str) -> str:
     return hashlib.blake2b(text, key=bytes.fromhex(key), digest_size=32).hexdigest()
 
 
+def values_key(key: str, minion: Minion) -> str:
+    """The secret with which values of `minion` are made digests."""
+    return derived(key, "values", minion.saltenv, minion.id)
+
+
 class Desk:
     """Serves one worker, which has the other end of `control`, until all `minions` are done or it is gone.
 
@@ -163,8 +168,10 @@ class Desk:
 
     def _start(self, number: int) -> None:
         minion = self.minions[number]
-        values = derived(self.work.key, "values", minion.saltenv, minion.id)
-        keys = {"values": values, "words": derived(self.work.key, "words")}
+        keys = {
+            "values": values_key(self.work.key, minion),
+            "words": derived(self.work.key, "words"),
+        }
         job = json.dumps({"minion": minion.as_job(), "keys": keys}, default=str).encode()
         (answer, theirs), (trace, told) = socket.socketpair(), socket.socketpair()
         answer.settimeout(0)

@@ -19,7 +19,7 @@ import salt.pillar
 import salt.state
 import salt.utils.dictupdate
 
-from saltbranch.compiler import external, pillarerrors
+from saltbranch.compiler import external
 
 # Options of the master that change what comes out; everything else is a minion's default.
 MASTER_OPTIONS = (
@@ -78,13 +78,20 @@ def minion_options(
 
 @dataclass(slots=True)
 class Outcome:
-    """What Salt made of it. chunks: None when there are none to speak of."""
+    """What Salt made of it. chunks: None when there are none to speak of.
+
+    broken_pillar: errors of pillar files, each with its traceback: what of them is told says `pillarerrors`.
+    """
 
     pillar: dict[str, Any] = field(default_factory=dict)
     chunks: list[dict[str, Any]] | None = None
+    broken_pillar: list[tuple[str, str]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     states_matched: bool = True
+
+
+NAMES_ERRORS = "pillar: it has a key `_errors`, which Salt takes for errors of its own"
 
 
 class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
@@ -94,6 +101,19 @@ class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.stand_in = stand_in
         self.matched: dict[str, Any] = {}
+        self.external: list[str] = []
+        self.names_errors = False
+
+    def render_pillar(self, matches: Any, errors: Any = None) -> Any:
+        pillar, errors = super().render_pillar(matches, errors=errors)
+        self._drop_errors(pillar)
+        return pillar, errors
+
+    def _drop_errors(self, pillar: Any) -> None:
+        """What a pillar file or a program calls errors would pass for Salt's own."""
+        if isinstance(pillar, dict) and "_errors" in pillar:
+            del pillar["_errors"]
+            self.names_errors = True
 
     def top_matches(self, top: Any, reload: bool = False) -> Any:  # noqa: FBT001, FBT002
         self.matched = super().top_matches(top, reload)
@@ -102,8 +122,8 @@ class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
     def ext_pillar(self, pillar: Any, errors: Any = None) -> Any:
         # Salt's own code, for the names of the master's option that the configuration allows.
         with external.asked(self) as problems:
-            pillar, found = super().ext_pillar(pillar, errors)
-        errors = [*found, *problems]
+            pillar, found = super().ext_pillar(pillar, [])
+        self.external += [*found, *problems]
         if self.stand_in:
             pillar = salt.utils.dictupdate.merge(
                 pillar,
@@ -112,7 +132,8 @@ class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
                 self.opts.get("renderer", "yaml"),
                 self.opts.get("pillar_merge_lists", False),
             )
-        return pillar, errors
+        self._drop_errors(pillar)
+        return pillar, errors or []
 
 
 def compile_minion(opts: dict[str, Any], stand_in: Mapping[str, Any]) -> Outcome:
@@ -142,13 +163,16 @@ def _compile_pillar(opts: dict[str, Any], stand_in: Mapping[str, Any], outcome: 
         compiler.opts["pillar_safe_render_error"] = False  # say why; only the kind is told
         pillar = compiler.compile_pillar()
     except Exception as err:
-        outcome.errors.append(f"pillar: {pillarerrors.told(reason(err), str(err))}")
+        outcome.broken_pillar.append((reason(err), str(err)))
         pillar = copy.deepcopy(dict(stand_in))
     else:
         if not any(compiler.matched.values()):
             outcome.notes.append("no target in the pillar top file matches this minion")
-    for error in pillar.pop("_errors", []):
-        outcome.errors.append(f"pillar: {pillarerrors.told(shortened(str(error)), str(error))}")
+        outcome.errors += [f"pillar: {shortened(problem)}" for problem in compiler.external]
+        if compiler.names_errors:
+            outcome.errors.append(NAMES_ERRORS)
+    errors = [str(error) for error in pillar.pop("_errors", [])]
+    outcome.broken_pillar += [(shortened(error), error) for error in errors]
     outcome.pillar = pillar
     opts["pillar"] = pillar
 
@@ -217,9 +241,9 @@ def shortened(text: str) -> str:
         if "Traceback (most recent" in line:  # of the py renderer: what it ends with says it
             place = re.findall(r'File "[^"]+\.sls", line ([0-9]+)', text)
             lines.append(line.partition("Traceback")[0] + text.strip().splitlines()[-1].strip())
-            return " ".join(lines)[:600] + (f"; line {place[-1]}" if place else "")
+            return " ".join(lines) + (f"; line {place[-1]}" if place else "")
         if line.strip():
             lines.append(line.strip())
     if trace.strip() and (not lines or lines[-1].endswith(":")):
         lines.append(trace.strip().splitlines()[-1].strip())  # which says it
-    return " ".join(lines)[:600]
+    return " ".join(lines)

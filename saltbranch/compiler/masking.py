@@ -12,7 +12,7 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -109,18 +109,6 @@ def secrets_of(pillar: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def spelled(secrets: Iterable[str]) -> frozenset[str]:
-    """`secrets` as they are, quoted as messages and JSON quote them, and in base64."""
-    found: set[str] = set()
-    for text in secrets:
-        data = text.encode("utf-8", "replace")
-        code = base64.b64encode(data).decode().rstrip("=")
-        # The last sign depends on what follows.
-        started = code if len(data) % 3 == 0 else code[:-1]
-        found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1], code, started))
-    return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
-
-
 _SECRET_NAME = re.compile(r"pass|secret|token|key|credential|private|pw|salt", re.IGNORECASE)
 _NOT_A_NAME = 20
 
@@ -163,68 +151,19 @@ def may_show(
 
 
 _WORD = 5
-_HIDDEN = re.compile("\0([0-9a-f]{32})\0")
-"""Stands for a word that is hidden: its keyed digest, for whoever knows which words are public."""
 
 
-def redact(text: str, secrets: Iterable[str], stand_in: Callable[[str], str] | None = None) -> str:
-    """`text`, an error message or a name, without `secrets`.
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text` with ``***`` in the place of `secrets`, which stand there as they are.
 
     A short word ("fine") counts where it stands by itself, not within another one ("undefined").
-    stand_in: what is put in the place of one; ``***`` where there is none.
     """
-    found: list[str] = []
     text = text.replace("\0", "")
     for secret in sorted(secrets, key=len, reverse=True):
         if secret not in text:
             continue
-        place = f"\0{len(found)}\0"
-        found.append(secret)
         if len(secret) <= _WORD and secret.isalpha():
-            text = re.sub(rf"(?<![^\W_]){secret}(?![^\W_])", place, text)
+            text = re.sub(rf"(?<![^\W_]){secret}(?![^\W_])", "\0", text)
         else:
-            text = text.replace(secret, place)
-    parts = text.split("\0")
-    parts[1::2] = [stand_in(found[int(n)]) if stand_in else "***" for n in parts[1::2]]
-    return "".join(parts)
-
-
-def hidden(text: str, secrets: Iterable[str], mask: Mask) -> str:
-    """`text` with a stand-in for each of `secrets`; see `unhidden`."""
-    return redact(text, secrets, lambda word: f"\0{mask.digest(word)}\0")
-
-
-def unhidden(text: str, public: Callable[[str], str | None]) -> str:
-    """`text` with the words that are public. public: the word of a digest, None when it is none of them."""
-    return _HIDDEN.sub(lambda found: public(found[1]) or "***", text).replace("\0", "")
-
-
-def is_hiding(texts: Iterable[str]) -> bool:
-    """Whether anything stands for a hidden word in there."""
-    return any("\0" in text for text in texts)
-
-
-_PARTS = re.compile(r"[\w.@/+-]+")
-_SMALL = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
-
-
-def words_of(text: str) -> set[str]:
-    """The words that stand in `text`, and the parts of those that are joined by dots, slashes and the like."""
-    found: set[str] = set()
-    for part in set(_PARTS.findall(text)):
-        found.update((part, part.strip("./-+@"), *_SMALL.findall(part)))
-    return {word for word in found if len(word) >= SHORTEST_SECRET}
-
-
-_INDICATORS = "*&!%@|>?-:,[]{}#`'\" "
-
-
-def stumbled(secrets: Iterable[str]) -> frozenset[str]:
-    """What is left of a value in the message of a parser that it made stumble: ``*x`` is an alias x to YAML."""
-    found: set[str] = set()
-    for text in secrets:
-        bare = text.strip(_INDICATORS)
-        if bare != text:
-            found.update((bare, bare.partition(" ")[0].rstrip(_INDICATORS)))
-        found.update(part.strip() for part in text.split(": "))
-    return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
+            text = text.replace(secret, "\0")
+    return text.replace("\0", "***")

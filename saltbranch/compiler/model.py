@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 11
+FORMAT = 12
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 _SURROGATE = re.compile(rb"\\ud[89a-f]")
@@ -63,7 +63,9 @@ class Reads:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One low chunk. key: ``ID | module.function``, made unique by the name where it must be.
+    """One low chunk. key: ``ID | module.function``, made unique by the name where it must be, with stand-ins for
+    words that may not be public (see `hiding`). identity: a keyed digest of the same, equal for the same chunk
+    whatever of it is hidden; empty where nothing is.
 
     arguments: name to a value that may be shown or to ``{"masked": digest}``. sources: files and
     folders (with a slash at the end) below states_dir that it names as ``salt://``, with the
@@ -78,11 +80,21 @@ class Chunk:
     arguments: Mapping[str, Any]
     sources: tuple[str, ...] = ()
     place: float | None = None
+    identity: str = ""
 
     @property
     def module(self) -> str:
         """``module.function``."""
         return self.key.rpartition(" | ")[2].partition(" #")[0]
+
+
+# Where words of a chunk's ID or function may not be shown: a keyed digest, the cache's own.
+_OF_CHUNK = re.compile(r" ~[0-9a-f]{8}(?= \| )")
+
+
+def without_digest(key: str) -> str:
+    """A chunk's key without the digest that stands for hidden words, another one on another machine."""
+    return _OF_CHUNK.sub("", key)
 
 
 @dataclass(frozen=True, slots=True)

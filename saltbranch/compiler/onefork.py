@@ -21,19 +21,20 @@ import salt.loader
 import salt.version
 
 from saltbranch import topfile
-from saltbranch.compiler import highstate, memory, neutral, patches, templates
-from saltbranch.compiler.describing import Describer
-from saltbranch.compiler.host import BASE, HOST
-from saltbranch.compiler.masking import (
-    Mask,
-    hidden,
-    plain,
-    secrets_of,
-    shown_of,
-    spelled,
-    stumbled,
-    texts,
+from saltbranch.compiler import (
+    highstate,
+    memory,
+    neutral,
+    patches,
+    pillarerrors,
+    templates,
+    tracking,
+    wording,
 )
+from saltbranch.compiler.describing import Describer
+from saltbranch.compiler.hiding import Hider, Known, manageable, shortened, words_of
+from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.masking import Mask, keys, plain, secrets_of, shown_of, texts
 from saltbranch.compiler.tracking import Tracker, Wire
 
 # How Salt lists the folders of its loaders (salt/loader/__init__.py).
@@ -44,8 +45,9 @@ _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
 )  # fmt: skip
 _CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
 _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
-_SLS = re.compile(r"(SLS '[^']*')")
-
+_ASKED_FOR_OTHERS = re.compile(r"pillar|config|environ|^cmd|data\.", re.IGNORECASE)
+_MOST_ERRORS = 100
+_LONGEST_ERROR = 600
 
 # A saltenv that cannot be anybody's: what is remembered of it must be found for no other.
 _NOBODYS = "saltbranch rehearsal"
@@ -78,9 +80,12 @@ class Shop:
         neutral.prepare()
         HOST.kinds = job["inside"]
         self.base = highstate.base_options(self.folders, job["master"])
-        self.names = "\n".join(_names(self.folders, job["inside"]))
+        self.paths = frozenset(_names(self.folders, job["inside"]))
+        self.names = "\n".join(self.paths)
         self.modules: dict[str, str] = {}
         self._rehearse()
+        self.words = wording.salts_words() | words_of(self.names)
+        self.words |= words_of(" ".join([*tracking.TRIED.values(), job["saltenv"]]))
         HOST.is_plain = self._is_plain()
         self.links = self._links(job["saltenv"])
         if HOST.is_plain:
@@ -179,13 +184,13 @@ class Shop:
     def compile(
         self,
         minion: Mapping[str, Any],
-        keys: Mapping[str, str],
+        masks: Mapping[str, str],
         line: socket.socket,
         trace: socket.socket,
     ) -> None:
         """Answer for one minion to the `desk`. For a fork: it spoils this process.
 
-        keys: what makes digests of its values, and of the words that are hidden in errors.
+        masks: the keys of what makes digests of its values, and of the words that are hidden in errors.
         """
         begin = time.process_time()
         gc.disable()  # it would touch, and so copy, all memory that is shared with the worker
@@ -202,10 +207,10 @@ class Shop:
         patches.show_pillar()
         outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
-        result, secrets = self._described(minion, outcome, keys, tracker, tried)
+        result, hider = self._described(minion, outcome, masks, tracker, tried)
         result["cpu"] = time.process_time() - begin
         made = {
-            "keep": not tried and not HOST.untracked and self._may_keep(tracker, secrets),
+            "keep": not tried and not HOST.untracked and self._may_keep(tracker, hider),
             "modules": [name for name in memory.LOADED if name not in known],
             "patterns": memory.PATTERNS[patterns:],
             "templates": templates.missed(
@@ -220,47 +225,104 @@ class Shop:
         self,
         minion: Mapping[str, Any],
         outcome: highstate.Outcome,
-        keys: Mapping[str, str],
+        masks: Mapping[str, str],
         tracker: Tracker,
         tried: list[str],
-    ) -> tuple[dict[str, Any], frozenset[str]]:
-        """The result as plain data, and the values of the pillar that are hidden in it."""
-        mask, pillar = Mask(bytes.fromhex(keys["values"])), plain(outcome.pillar)
+    ) -> tuple[dict[str, Any], Hider]:
+        """The result as plain data, and what hides in it."""
+        mask, pillar = Mask(bytes.fromhex(masks["values"])), plain(outcome.pillar)
         shown = shown_of(pillar, self.job["shown"])
         secrets = secrets_of(
             [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
         )
         secrets -= shown
-        describer = Describer(self.folders, self.job["inside"], mask, secrets, shown, self.names)
+        told = mask.pillar(pillar)
+        known = self._known(minion, [*told, *shown], tracker)
+        hider = Hider(Mask(bytes.fromhex(masks["words"])), known, secrets)
+        describer = Describer(
+            self.folders, self.job["inside"], mask, hider, secrets, shown, self.paths
+        )
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
-        words = spelled(secrets)
-        more = spelled(secrets | stumbled(secrets) - shown) if outcome.errors else words
-        told = Mask(bytes.fromhex(keys["words"]))
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
-            "errors": [self._redacted(error, more, told) for error in outcome.errors],
-            "notes": [hidden(n, words, told) for n in (*outcome.notes, *self._notes(tried))],
+            "errors": [*self._of_pillar(outcome, tracker), *_hidden(outcome.errors, hider)],
+            "notes": [*outcome.notes, *self._notes(tried, hider)],
             "chunks": chunks,
-            "pillar": mask.pillar(pillar),
+            "pillar": told,
             "states_matched": outcome.states_matched,
             "functions": sorted(HOST.custom),
         }
         if self.job.get("plain"):
             result["low"] = plain(outcome.chunks)
             result["plain_pillar"] = pillar
-        return result, secrets
+        return result, hider
 
-    def _may_keep(self, tracker: Tracker, secrets: frozenset[str]) -> bool:
-        """Whether no name of what was read is a value of the pillar, for whoever keeps the result has it."""
-        named = "\n".join(name for _, name in tracker.told)
-        return not any(secret in named and secret not in self.names for secret in secrets)
+    def _known(self, minion: Mapping[str, Any], more: list[str], tracker: Tracker) -> Known:
+        """What is public about a minion. more: keys of its pillar, and values that may be shown."""
 
-    def _notes(self, tried: list[str]) -> list[str]:
+        def own() -> str:
+            grains = plain(minion["grains"])
+            parts = [minion["id"], *texts(grains), *keys(grains), *more]
+            parts += [str(name) for entry in self.base.get("ext_pillar") or () for name in entry]
+            for function, answer in minion["returns"].items():
+                if not _ASKED_FOR_SECRETS.search(function) and not _ASKED_FOR_OTHERS.search(
+                    function
+                ):
+                    parts += texts(plain(answer))
+            return "\n".join(parts)
+
+        def read() -> str:
+            states = self.job["inside"]["states"]
+            read = [name for kind, name in tracker.told if kind == "f"]
+            return "\n".join(
+                self._text(name) or "" for name in read if name.startswith(f"{states}/")
+            )
+
+        return Known(self.words, own, self.names, read)
+
+    def _may_keep(self, tracker: Tracker, hider: Hider) -> bool:
+        """Whether every name of what was read is public, for whoever keeps the result has it."""
+        unknown = [
+            name
+            for kind, name in tracker.told
+            if name not in self.paths and not hider.is_public(name)
+        ]
+        if not unknown:
+            return True
+        named = "\n".join(self._named(tracker))
+        return all(hider.is_public(name, named) for name in unknown)
+
+    def _named(self, tracker: Tracker) -> set[str]:
+        """The sls files that the pillar files which were read name in so many words."""
+        inside = self.job["inside"]["pillar"]
+        read = [name for kind, name in tracker.told if kind == "f" and name in self.paths]
+        found: set[str] = set()
+        for name in read:
+            if name.startswith(f"{inside}/") and name.endswith(".sls"):
+                is_top = name == f"{inside}/top.sls"
+                found |= pillarerrors.named(self._text(name) or "", is_top=is_top)
+        return found
+
+    def _of_pillar(self, outcome: highstate.Outcome, tracker: Tracker) -> list[str]:
+        """What is told of errors in pillar files."""
+        if not outcome.broken_pillar:
+            return []
+        names = self._named(tracker)
+
+        def is_public(sls: str) -> bool:
+            return sls in names or self._is_sls(sls)
+
+        told = [
+            pillarerrors.told(error, whole, is_public) for error, whole in outcome.broken_pillar
+        ]
+        return [f"pillar: {text}" for text in dict.fromkeys(told)]
+
+    def _notes(self, tried: list[str], hider: Hider) -> list[str]:
         notes = []
         if HOST.neutral:
-            names = ", ".join(sorted(HOST.neutral))
+            names = ", ".join(hider.hide(name) for name in sorted(HOST.neutral))
             notes.append(f"answered neutrally, for want of recorded returns: {names}")
         if closed := sum(text is None for text in HOST.ciphers.values()):
             notes.append(
@@ -268,18 +330,11 @@ class Shop:
                 if self.job["gpg_keys"]
                 else "GPG values stand undeciphered and are compared by their ciphertext"
             )
-        return [*notes, *(f"code of the branch tried to {what}" for what in tried)]
+        return [*notes, *(f"code of the branch tried to {hider.hide(what)}" for what in tried)]
 
-    def _redacted(self, error: str, words: frozenset[str], mask: Mask) -> str:
-        """`error` without values of the pillar; names of sls files of the tree stay."""
-        parts = _SLS.split(error)
-        parts[::2] = [hidden(text, words, mask) for text in parts[::2]]
-        parts[1::2] = [n if self._is_sls(n) else hidden(n, words, mask) for n in parts[1::2]]
-        return "".join(parts)
-
-    def _is_sls(self, text: str) -> bool:
-        name = text.partition("'")[2].rpartition(":")[2].rstrip("'").replace(".", "/")
-        return any(f"/{name}{end}" in self.names for end in (".sls", "/init.sls"))
+    def _is_sls(self, name: str) -> bool:
+        inner = f"{self.job['inside']['pillar']}/{name.replace('.', '/')}"
+        return any(f"{inner}{end}" in self.paths for end in (".sls", "/init.sls"))
 
     def _harmless(self) -> list[str]:
         prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],
@@ -296,8 +351,16 @@ def _text_or_none(path: str) -> str | None:
     return None
 
 
+def _hidden(errors: list[str], hider: Hider) -> list[str]:
+    """What is told of errors: of very many the first."""
+    found = [shortened(hider.hide(manageable(e)), _LONGEST_ERROR) for e in errors[:_MOST_ERRORS]]
+    if len(errors) > _MOST_ERRORS:
+        found.append(f"and {len(errors) - _MOST_ERRORS} more errors")
+    return found
+
+
 def _result(outcome: highstate.Outcome) -> str:
-    if not outcome.errors:
+    if not outcome.errors and not outcome.broken_pillar:
         return "ok"
     return "failed" if outcome.chunks is None else "partial"
 

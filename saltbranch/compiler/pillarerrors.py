@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import re
+from collections.abc import Callable
 
 _KINDS: tuple[tuple[str, str], ...] = (
     (r"undefined alias", "YAML: an alias (`*`) of nothing; quote a text that begins with `*`"),
@@ -60,7 +61,13 @@ _PLACES = (
     re.compile(r"; line ([0-9]{1,6})(?=\n|$)"),
     re.compile(r"\.sls, line ([0-9]{1,6})\)"),
 )
-_NAMES_NOTHING = ("Specified SLS ", "Failed to load ext_pillar ")
+_MISSING = re.compile(
+    r"Specified SLS '(?P<sls>[^']*)' in environment '[^']*' is not available on the salt master"
+)
+_INCLUDE = re.compile(r"^include:[ \t]*(\[.*\]|(?:\n[ \t]*(?:-.*|#.*)?)+)", re.MULTILINE)
+_ENTRY = re.compile(
+    r"""(?<=[-\[,])[ \t]*(['"]?)([\w./*-]+)\1[ \t]*:?[ \t]*(?=[\],#\n]|$)""", re.MULTILINE
+)
 
 
 def kind_of(message: str) -> str:
@@ -74,14 +81,19 @@ def kind_of(message: str) -> str:
     return "it cannot be rendered"
 
 
-def told(error: str, whole: str) -> str:
+def named(text: str, *, is_top: bool = False) -> set[str]:
+    """The sls files that `text`, a pillar file, names in so many words: to be included, or in a top file."""
+    parts = [text] if is_top else _INCLUDE.findall(text)
+    return {entry for part in parts for _, entry in _ENTRY.findall(part)}
+
+
+def told(error: str, whole: str, is_public: Callable[[str], bool]) -> str:
     """`error`, of a pillar file, as Salt words it, with nothing but kind and place.
 
-    whole: the same with its traceback. What Salt says of an sls file that is not there holds only names,
-    and stays.
+    whole: the same with its traceback. is_public: whether the name of an sls file may be told.
     """
-    if error.startswith(_NAMES_NOTHING):
-        return error
+    if found := _MISSING.fullmatch(error):
+        return error if is_public(found["sls"]) else error.replace(found["sls"], "***", 1)
     lines = next((seen for place in _PLACES if (seen := place.findall(whole))), [])
     place = f"; line {lines[-1]}" if lines else ""
     if error.startswith(_PRIMARY):
@@ -90,4 +102,5 @@ def told(error: str, whole: str) -> str:
     if found is None:
         return f"{kind_of(error)}{place}"
     name = next(group for group in found.groups() if group is not None)
-    return f"Rendering SLS '{name}' failed: {kind_of(error.replace(found[0], found[0].split(' SLS')[0], 1))}{place}"
+    kind = kind_of(error.replace(found[0], found[0].split(" SLS")[0], 1))
+    return f"Rendering SLS '{name if is_public(name) else '***'}' failed: {kind}{place}"

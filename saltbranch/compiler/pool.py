@@ -19,9 +19,10 @@ from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.desk import Desk, Work, derived
+from saltbranch.compiler.hiding import is_hiding, unhidden
 from saltbranch.compiler.interpreter import Interpreter
-from saltbranch.compiler.masking import Mask, is_hiding, unhidden
-from saltbranch.compiler.model import Compiled, Minion, digest, failed
+from saltbranch.compiler.masking import Mask
+from saltbranch.compiler.model import Compiled, Minion, digest, failed, without_digest
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
@@ -166,18 +167,35 @@ def compile_each(
                 done[number] = result
                 if result.reads.files:
                     cache.put(bases[number], tree, result)
-    public = _Public((tree, *beside), derived(cache.key(), "words"))
+    public = Public((tree, *beside), cache.key())
     return [public.shown(done[number]) for number in range(len(minions))]
 
 
-class _Public:
-    """Puts words that are public anyway back into what results tell (see `masking.hidden`)."""
+class Public:
+    """Puts words that are public anyway back into what results tell (see `hiding`)."""
 
     def __init__(self, trees: Sequence[Tree], key: str) -> None:
-        self.trees, self.mask = trees, Mask(bytes.fromhex(key))
+        """trees: their states, and the names of their files, are public. key: the cache's."""
+        self.trees, self.mask = trees, Mask(bytes.fromhex(derived(key, "words")))
         self.words: dict[str, str] | None = None
 
+    def key(self, key: str) -> str:
+        """The `Chunk.key` as it may be told; without its digest where nothing of it is hidden any more."""
+        if not is_hiding((key,)):
+            return key
+        is_whole = True
+
+        def word(name: str) -> str | None:
+            nonlocal is_whole
+            found = self._word(name)
+            is_whole = is_whole and found is not None
+            return found
+
+        text = unhidden(key, word)
+        return without_digest(text) if is_whole else text
+
     def shown(self, result: Compiled) -> Compiled:
+        """`result` with errors and notes as they may be told."""
         if not is_hiding((*result.errors, *result.notes)):
             return result
         errors = tuple(unhidden(text, self._word) for text in result.errors)

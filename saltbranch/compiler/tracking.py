@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 # What no template has a need for; saying so tells a reviewer where to look.
-_TRIED = {
+TRIED = {
     "subprocess.Popen": "start a program",
     "os.system": "start a program",
     "os.exec": "start a program",
@@ -181,8 +181,8 @@ class Tracker:
         elif event in ("os.listdir", "os.scandir"):
             if args and (inside := self.inside(args[0])) is not None:
                 self._tells("l", inside)
-        elif event in _TRIED:
-            self.try_(_TRIED[event])
+        elif event in TRIED:
+            self.try_(TRIED[event])
 
     def _opened(self, args: tuple[Any, ...]) -> None:
         path, flags = args[0], args[2] if len(args) > 2 else 0

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from saltbranch.compiler import ciphertext
 from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.masking import words_of
+from saltbranch.compiler.hiding import words_of
 from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import Git, failed
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch.compiler import pillarerrors
-from saltbranch.compiler.masking import Mask, hidden, redact, unhidden, words_of
+from saltbranch.compiler.hiding import Hider, Known, unhidden, words_of
+from saltbranch.compiler.masking import Mask
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion
 from tests.salt.test_check_compiled import clone, run_check  # noqa: F401 - a fixture
