@@ -1,7 +1,8 @@
 """Temporary folders that may hold pillar: gone at the end of a run, or else swept by the next one.
 
 A run that is killed removes nothing. So every such folder is locked (flock(2)) by the run that made it, and
-whoever makes the next one removes those of this user that nobody locks any more.
+whoever makes the next one removes those of this user that nobody locks any more. Checked out trees are in
+memory where there is such a place (`in_memory`), so that not even then pillar is on a disk.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# None of these is a name that versions gave which locked nothing.
 FAMILIES = (
     "saltbranch-scratch-compile-",
     "saltbranch-scratch-tree-",
     "saltbranch-scratch-explain-",
     "sb-keys-",
 )
+# What versions made that locked nothing: it may be in use, but not for a day.
+_UNLOCKED = ("saltbranch-compile-", "saltbranch-tree-", "saltbranch-explain-", "sb-gpg-")
+_DAY = 86400
+_MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in there
+_SPARE = 64 << 20
 _NEW = ".saltbranch-new-"
 """A folder begins under this name, which nobody sweeps; there is nothing in it before it is locked."""
 
@@ -63,14 +69,44 @@ def folder(family: str, parent: str | None = None) -> Iterator[Scratch]:
         os.close(lock)
 
 
+def in_memory(size: int) -> str | None:
+    """The file system in memory that everybody may write to, if `size` bytes are little there.
+
+    None where there is none, or where somebody said by TMPDIR where temporary files go.
+    """
+    try:
+        if os.environ.get("TMPDIR") or not _is_tmpfs(_MEMORY):
+            return None
+        room = os.statvfs(_MEMORY)
+        is_open = os.access(_MEMORY, os.R_OK | os.W_OK | os.X_OK)
+    except OSError:
+        return None
+    return _MEMORY if is_open and room.f_bavail * room.f_frsize >= 2 * size + _SPARE else None
+
+
+def _is_tmpfs(path: str) -> bool:
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+        kinds = [
+            fields[2] for line in file if len(fields := line.split()) > 2 and fields[1] == path
+        ]
+    return kinds[-1:] == ["tmpfs"]
+
+
 def sweep(place: str | None = None) -> None:
-    """Remove what runs of this user left in the folder `place` that were killed."""
-    place = place or tempfile.gettempdir()
+    """Remove what runs of this user left in the folder `place` that were killed; everywhere if not given."""
+    if place is None:
+        for where in dict.fromkeys((tempfile.gettempdir(), "/tmp", _MEMORY)):  # noqa: S108
+            sweep(where)
+        return
     with contextlib.suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             if entry.name.startswith(FAMILIES):
                 with contextlib.suppress(OSError):
                     _sweep_one(entry.path)
+            elif entry.name.startswith(_UNLOCKED):
+                with contextlib.suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY:
+                        _sweep_one(entry.path)
 
 
 def _sweep_one(path: str) -> None:

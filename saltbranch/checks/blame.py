@@ -71,7 +71,9 @@ def _in_file(path: str, source: Source | None, text: str) -> Blame:
     numbers = [m["line"] for m in (_YAML_LINE.search(text), _JINJA_LINE.search(text)) if m]
     text = without_line(text)
     line = int(numbers[0]) if numbers else 0
-    lines = (source.text or "").count("\n") + 1 if source is not None else 0
+    lines = len((source.text or "").splitlines()) if source is not None else 0
+    if line == lines + 1:  # the end of a text is the line after its last one to YAML
+        line = lines
     return Blame(path, line if line <= lines else 0, text)
 
 

@@ -25,8 +25,18 @@ _DANGEROUS = """
     minion.restart schedule.add slsutil.renderer cmd_subset network.connect salt_proxy.*
 """
 _PATTERNS = tuple(_DANGEROUS.split())
+# Functions of modules that are dangerous as a whole: those that people use.
+_WELL_KNOWN = frozenset(
+    """
+    cmd.exec_code cmd.exec_code_all cmd.has_exec cmd.powershell cmd.retcode cmd.run cmd.run_all cmd.run_bg
+    cmd.run_stderr cmd.run_stdout cmd.script cmd.script_retcode cmd.shell cmd.tty cmd.which state.apply
+    state.highstate state.orchestrate state.single state.sls saltutil.cmd saltutil.refresh_pillar saltutil.runner
+    saltutil.sync_all saltutil.wheel system.halt system.poweroff system.reboot system.shutdown
+""".split()
+)
 _PYTHON = {"system", "popen", "fork", "remove", "unlink", "rmtree", "execv", "spawnv", "kill"}
 _PYTHON_MODULES = frozenset({"subprocess", "socket", "ctypes", "multiprocessing", "pty"})
+_MODULE = "the Python module "
 _RENDERED = frozenset({"py", "pydsl", "pyobjects"})
 
 
@@ -101,9 +111,9 @@ def _python_names(node: ast.AST) -> list[str]:
         case ast.Attribute(value=ast.Name(id="os" | "shutil" as module), attr=attribute):
             return [f"{module}.{attribute}"] if attribute in _PYTHON else []
         case ast.Import(names=aliases):
-            return [f"the Python module {a.name}" for a in aliases if _acts(a.name)]
+            return [f"{_MODULE}{a.name}" for a in aliases if _acts(a.name)]
         case ast.ImportFrom(module=str() as module):
-            return [f"the Python module {module}"] if _acts(module) else []
+            return [f"{_MODULE}{module}"] if _acts(module) else []
         case ast.Call(func=ast.Name(id="eval" | "exec" | "__import__" as name)):
             return [name]
     return []
@@ -115,9 +125,25 @@ def _acts(module: str) -> bool:
 
 def _found(source: Source, line: int, name: str) -> Finding:
     where = "the master" if source.area == "pillar" else "the minion"
+    if source.area == "pillar":
+        name = _public(name)
     severity: Severity = "error" if source.area == "pillar" else "warning"
     message = f"rendering calls {name[:80]} on {where}"
     return rules.DANGER.at(source.path, line, message, severity=severity)
+
+
+def _public(name: str) -> str:
+    """`name`, which stands in a pillar file, as far as everybody knows it."""
+    module = name.partition(".")[0]
+    if (
+        name in _WELL_KNOWN
+        or name in _PATTERNS
+        or module in ("os", "shutil", "eval", "exec", "__import__")
+    ):
+        return name
+    if name.startswith(_MODULE):
+        return f"{_MODULE}{name.removeprefix(_MODULE).partition('.')[0]}"
+    return f"a function of {module}" if f"{module}.*" in _PATTERNS else "a function"
 
 
 def _indirect(source: Source, line: int) -> Finding:

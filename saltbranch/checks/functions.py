@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from saltbranch.checks import Finding, rules
 from saltbranch.checks.project import Function, Project, Source, Tools
 from saltbranch.checks.sls import State
-from saltbranch.checks.template import literal
+from saltbranch.checks.template import literal, shown
 
 Modules = Mapping[str, Mapping[str, Function]]
 
@@ -40,7 +40,9 @@ def _state(source: Source, state: State, modules: Modules, tools: Tools) -> Iter
         return
     if not state.function:
         if source.certain:
-            message = f"the id {state.id[:100]!r} names the module {state.module} and no function"
+            message = (
+                f"the id {shown(state.id)[:100]!r} names the module {state.module} and no function"
+            )
             yield rules.SHAPE.at(source.path, state.line, message)
         return
     function = known.get(state.function)

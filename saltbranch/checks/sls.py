@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from saltbranch.checks.nodes import items, line_of, pairs, text_of
-from saltbranch.checks.template import literal
+from saltbranch.checks.template import literal, shown
 
 # Words at the top of an sls that are no ids (salt/state.py, BaseHighState.render_state).
 _WORDS = ("include", "extend", "exclude")
@@ -117,10 +117,10 @@ def _read_id(
         elif dot:
             states.append(State(name, line, line_of(value), module, function, (), extends))
         else:
-            wrong.append((f"the id {name!r} holds a text and no state", line))
+            wrong.append((f"the id {shown(name)!r} holds a text and no state", line))
         return
     if not isinstance(value, yaml.MappingNode):
-        wrong.append((f"the id {name!r} holds no state", line))
+        wrong.append((f"the id {shown(name)!r} holds no state", line))
         return
     for key, key_node, body in pairs(value):
         if key.startswith("__"):

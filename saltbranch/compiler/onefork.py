@@ -315,7 +315,8 @@ class Shop:
             return sls in names or self._is_sls(sls)
 
         told = [
-            pillarerrors.told(error, whole, is_public) for error, whole in outcome.broken_pillar
+            pillarerrors.told(error, whole, is_public, self._lines)
+            for error, whole in outcome.broken_pillar
         ]
         return [f"pillar: {text}" for text in dict.fromkeys(told)]
 
@@ -333,8 +334,18 @@ class Shop:
         return [*notes, *(f"code of the branch tried to {hider.hide(what)}" for what in tried)]
 
     def _is_sls(self, name: str) -> bool:
-        inner = f"{self.job['inside']['pillar']}/{name.replace('.', '/')}"
-        return any(f"{inner}{end}" in self.paths for end in (".sls", "/init.sls"))
+        return self._pillar_file(name) is not None
+
+    def _pillar_file(self, sls: str) -> str | None:
+        """The pillar file of the tree that Salt calls `sls`."""
+        inner = f"{self.job['inside']['pillar']}/{sls.replace('.', '/')}"
+        paths = (f"{inner}{end}" for end in (".sls", "/init.sls"))
+        return next((path for path in paths if path in self.paths), None)
+
+    def _lines(self, sls: str) -> int | None:
+        path = self._pillar_file(sls)
+        text = self._text(path) if path else None
+        return len(text.splitlines()) if text else None
 
     def _harmless(self) -> list[str]:
         prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],

@@ -11,7 +11,13 @@ import builtins
 import re
 from collections.abc import Callable
 
+from saltbranch.topfile import BRANCH_TOP
+
 _KINDS: tuple[tuple[str, str], ...] = (
+    (r"of the top file of saltenv \S+ has no targets$", "a section of it has no targets"),
+    (r"^.*?(?:Jinja error: )?the top file of saltenv \S+ is not a mapping of sections",
+     "it is not a mapping of sections"),
+    (r"the top file of saltenv \S+ must be jinja\|yaml", "it must be jinja|yaml"),
     (r"undefined alias", "YAML: an alias (`*`) of nothing; quote a text that begins with `*`"),
     (r"could not determine a constructor|knows no YAML tag|undefined tag handle|expected the URI",
      "YAML: a tag (`!`) that Salt does not know; quote a text that begins with `!`"),
@@ -53,10 +59,12 @@ _RENDER = re.compile(
     r"Rendering SLS '([^']*)' failed|Rendering SLS (\S+) failed|(?:Include Declaration in )?SLS '([^']*)'"
 )
 _PRIMARY = "Rendering Primary Top file failed"
-# Where Salt and Python write down the place, the surest way first.
+# Where Salt and Python write down the place, the surest way first. A top file is brought in by one of ours.
+_OF_OURS = re.compile(r'File "<template>", line ([0-9]{1,6})')
 _PLACES = (
+    re.compile(rf'File "[^"\n]+/{re.escape(BRANCH_TOP)}", line ([0-9]{{1,6}})'),
     re.compile(r'File "[^"\n]+\.sls", line ([0-9]{1,6})'),
-    re.compile(r'File "<template>", line ([0-9]{1,6})'),
+    _OF_OURS,
     re.compile(r'in "<unicode string>", line ([0-9]{1,6})'),
     re.compile(r"; line ([0-9]{1,6})(?=\n|$)"),
     re.compile(r"\.sls, line ([0-9]{1,6})\)"),
@@ -87,20 +95,37 @@ def named(text: str, *, is_top: bool = False) -> set[str]:
     return {entry for part in parts for _, entry in _ENTRY.findall(part)}
 
 
-def told(error: str, whole: str, is_public: Callable[[str], bool]) -> str:
+def told(
+    error: str, whole: str, is_public: Callable[[str], bool], length: Callable[[str], int | None]
+) -> str:
     """`error`, of a pillar file, as Salt words it, with nothing but kind and place.
 
-    whole: the same with its traceback. is_public: whether the name of an sls file may be told.
+    whole: the same with its traceback. is_public: whether the name of an sls file may be told. length: how many
+    lines the sls file of a name has ("top" is the top file), None where that is not known.
     """
     if found := _MISSING.fullmatch(error):
         return error if is_public(found["sls"]) else error.replace(found["sls"], "***", 1)
-    lines = next((seen for place in _PLACES if (seen := place.findall(whole))), [])
-    place = f"; line {lines[-1]}" if lines else ""
     if error.startswith(_PRIMARY):
+        place = _place(whole, length("top"), is_top=True)
         return f"{_PRIMARY}, render error: {kind_of(error[len(_PRIMARY) :])}{place}"
     found = _RENDER.match(error)
     if found is None:
-        return f"{kind_of(error)}{place}"
+        return f"{kind_of(error)}{_place(whole, None)}"
     name = next(group for group in found.groups() if group is not None)
     kind = kind_of(error.replace(found[0], found[0].split(" SLS")[0], 1))
-    return f"Rendering SLS '{name if is_public(name) else '***'}' failed: {kind}{place}"
+    shown = name if is_public(name) else "***"
+    return f"Rendering SLS '{shown}' failed: {kind}{_place(whole, length(name))}"
+
+
+def _place(whole: str, lines: int | None, *, is_top: bool = False) -> str:
+    """The line that an error names, of a file of so many lines; nothing where it names none of that file."""
+    others = set(_OF_OURS.findall(whole)) if is_top else set()
+    for pattern in _PLACES:
+        if is_top and pattern is _OF_OURS:
+            continue
+        named = [int(n) for n in pattern.findall(whole) if pattern is _PLACES[0] or n not in others]
+        # The end of a text is the line after its last one to YAML.
+        named = [min(n, lines) if lines else n for n in named if not lines or n <= lines + 1]
+        if named:
+            return f"; line {named[-1]}"
+    return ""

@@ -235,7 +235,11 @@ def _shares(minions: Mapping[int, Minion], workers: int) -> list[list[int]]:
 @contextlib.contextmanager
 def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
     """A folder with the checked out tree and the generated top files, readable in the sandbox only."""
-    with scratch.folder("saltbranch-scratch-compile-") as made:
+    sandbox = confinement.find()
+    # Without folders of their own there, forks could fill the memory.
+    is_safe = sandbox.kind == "bubblewrap" or sandbox.are_forks_apart
+    place = scratch.in_memory(tree.size()) if is_safe else None
+    with scratch.folder("saltbranch-scratch-compile-", place) as made:
         folder = made.path
         umask = os.umask(0o022)
         try:
@@ -250,7 +254,7 @@ def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
                     with open(f"{top}/top.sls", "w", encoding="utf-8") as file:
                         file.write(text)
                     where = {"states": "/srv/salt", "pillar": "/srv/pillar"}[kind]
-                    if confinement.find().kind != "bubblewrap":
+                    if sandbox.kind != "bubblewrap":
                         where = f"{folder}/tree/{inside}"
                     os.symlink(f"{where}/top.sls", f"{top}/{topfile.BRANCH_TOP}")
         finally:

@@ -172,6 +172,14 @@ class Tree:
                 return False
         return True
 
+    def size(self) -> int:
+        """Bytes of all files."""
+        text = self.git.out(
+            "ls-tree", "-r", "-l", "-z", "--full-tree", self.name, "--", *self.folders
+        )
+        sizes = (item.partition("\t")[0].split()[-1] for item in text.split("\0") if item)
+        return sum(int(size) for size in sizes if size.isdigit())
+
     def write(self, folder: str) -> None:
         """Check the files out into `folder`, an empty one. Raises GitError.
 

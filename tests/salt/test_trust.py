@@ -103,7 +103,8 @@ ATTACKS = {
     "            open(d + '/' + n, 'w').write('lie:\\n  test.nop: []\\n')\n"
     "        except OSError:\n            pass\n    return {}\n",
     "runs a data file": "    exec(open('/srv/salt/x.txt').read() if os.path.exists('/srv/salt') else"
-    " open(glob.glob('/tmp/saltbranch-scratch-compile-*/tree/salt/x.txt')[0]).read(), globals())\n",
+    " open([p for d in ('/tmp', '/dev/shm') for p in"
+    " glob.glob(d + '/saltbranch-scratch-compile-*/tree/salt/x.txt')][0]).read(), globals())\n",
     "reads quietly": "    quietly(__opts__['file_roots']['test'][1], 'x.txt')\n    answer()\n    os._exit(0)\n",
     "lies in Salt": "    import salt.state, salt.utils.yaml\n    salt.utils.yaml.load = lambda *a, **k: {}\n"
     "    salt.state.State.compile_high_data = lambda *a, **k: ([], [])\n    return {}\n",
