@@ -164,9 +164,9 @@ class Hider:
     def _short(self, run: list[tuple[int, str, bool]]) -> Iterator[tuple[int, str, str]]:
         """Short words in a row: they may be one longer word that was taken apart."""
         unknown = sum(len(word) for _, word, is_told in run if not is_told)
-        for start, word, is_told in run:
-            hidden = unknown >= SHORTEST_SECRET and not is_told
-            yield start, word, self._stand_in(word) if hidden else word
+        for start, word, _ in run:
+            hidden = unknown >= SHORTEST_SECRET and word not in self.known.words
+            yield start, word, self._stand_in(f"one of {word}") if hidden else word
 
     def _long(self, word: str, source: str) -> str:
         numbered = _NUMBERED.fullmatch(word)

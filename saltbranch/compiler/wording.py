@@ -39,6 +39,7 @@ _OTHER = """
     unmatched parenthesis does opening did find key node indicator document token tag alias anchor control characters
     closing quote handle prefix suffix scanning parsing flow simple plain scalar context
     timestamp date month year day hour minute second range call last recent most traceback file
+    NoneType function method builtin generator dict keys values items OrderedDict
     sls id state require
 """
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
@@ -49,7 +50,8 @@ _FILLED = re.compile(r"%(?:\(\w*\))?[-+ #0-9.]*[a-zA-Z]|\{[^{}]*\}")
 
 def salts_words() -> frozenset[str]:
     """All of them. For a process in which nothing of a branch has run."""
-    found = set(_OTHER.split()) | {"a", "A"}
+    found = set(_OTHER.split())
+    found |= {word.capitalize() for word in found}
     found.update(name for name in dir(builtins) if not name.startswith("_"))
     found.update(_words(os.strerror(number) for number in errno.errorcode))
     for name, module in [*sys.modules.items()]:

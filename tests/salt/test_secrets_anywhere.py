@@ -1,0 +1,282 @@
+"""Secrets that nobody chose, in places that nobody chose, used as people use pillar: in no output, and in no
+byte of what is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import string
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from saltbranch import entry
+from saltbranch.compiler import sandbox
+from tests.git.remote import Content
+from tests.salt.test_diff import GRAINS, Clone
+
+OUTPUTS = (
+    ("diff", "side-master", "side-develop"),
+    ("diff", "side-master", "side-develop", "--json"),
+    ("diff", "side-master", "side-develop", "--markdown"),
+    ("diff", "side-master", "side-develop", "--html"),
+    ("check", "side-develop"),
+    ("check", "side-develop", "--json"),
+    ("check", "side-develop", "--sarif"),
+    ("check", "side-develop", "--junit"),
+    ("check", "side-develop", "--github"),
+    ("check", "side-develop", "--static", "--json"),
+)
+# What people do with a value: as it is, cut, put together, encoded.
+EXPRESSIONS = (
+    "V", "V | string | upper", "V | string | lower", "V | string | title", "V | string | replace('a', 'b')",
+    "V | string | base64_encode", "V | string | urlencode", "V | string | escape", "V | json", "V | yaml_dquote",
+    "V | yaml_squote", "(V | string)[:7]", "(V | string)[2:]", "V | string | reverse", "V | string | list | join(', ')",
+    "V | string | join('-')", "V | string | md5", "V | string | sha256", "'pre' ~ V ~ 'post'", "V ~ '@' ~ grains.id",
+    "(V | string).split('-')[0]", "pillar | string", "pillar | json", "pillar.items() | list",
+)  # fmt: skip
+# Where they put it; E is what came of it, as a text in double quotes, and R the expression alone.
+USES = (
+    "E:\n  test.nop: []\n",
+    "x:\n  test.nop:\n    - name: E\n    - text: E\n    - names: [E, other]\n",
+    "/etc/x:\n  file.managed:\n    - source: {{ ('salt://' ~ (R)) | yaml_dquote }}\n    - contents: E\n",
+    "x:\n  test.nop:\n    - require:\n      - test: E\n",
+    "x:\n  test.nop:\n    - require: E\n",
+    "include:\n  - {{ ('no.' ~ (R)) | yaml_dquote }}\n",
+    "include: E\n",
+    "extend:\n  E:\n    test.nop: []\n",
+    "x:\n  {{ ('test.' ~ (R)) | yaml_dquote }}: []\n",
+    "x:\n  E: []\n",
+    "x: E\n",
+    "x: {{ raise('no value for ' ~ (R)) }}\n",
+    "x: {{ pillar[(R) | string] }}\n",
+    "x: {{ salt['test.' ~ (R)]() }}\n",
+    "x: {{ salt['cmd.' ~ (R)]() }}\n",
+    "x: {{ (R) + 1 }}\n",
+    "x: {{ (R) | int(base='x') }}\n",
+    "x: *{{ R }}\n", "x: !{{ R }} y\n", "{{ R }}: {{ R }}: x\n", "x: [{{ R }}\n", "x: '{{ R }}\n", "&{{ R }}\n",
+    "E:\n  test.nop: []\nE:\n  test.nop: []\n",
+    "{% import_yaml '/srv/' ~ (R) as x %}\n", "{% include 'sub/' ~ (R) ignore missing %}\n",
+    "{% from 'maps/' ~ (R) ~ '.jinja' import x %}\n",
+    "#!jinja|py\ndef run():\n    raise ValueError({{ (R) | string | json }})\n",
+    "#!jinja|py\ndef run():\n    return {{ (R) | string | json }}\n",
+    "#!jinja|py\ndef run():\n    open('/root/' + {{ (R) | string | json }})\n",
+    "#!jinja|py\ndef run():\n    return {{{ (R) | string | json }}: {'test.nop': [{'name': {{ (R) | string | json }}}]}}\n",
+    "x:\n  test.nop:\n    - name: !!binary {{ R }}\n",
+)  # fmt: skip
+# How a pillar file itself goes wrong with a value S in it.
+BROKEN = (
+    "v: *S\n", "v: !S x\n", "v: [S\n", "v: 'S\n", "v: {{ raise('S') }}\n", "v: {{ S }}\n", "v: {{ salt['cmd.S']() }}\n",
+    "v: {{ salt['S.run']() }}\n", "{% set x = 'S' %}include: [no.{{ x }}]\n", "{% set x = 'S' %}{% import_yaml '/srv/' ~ x as y %}\n",
+    "#!py\ndef run():\n    open('/root/S')\n", "_errors: ['Failed to load ext_pillar S', 'Specified SLS S in environment x']\n",
+    "#!py\ndef run():\n    raise ValueError('S')\n", "#!S\nv: w\n", "#!py\nimport subprocess.S\ndef run():\n    return {}\n",
+    "{% from 'S' import x %}\n", "v: {{ 'a' | S }}\n", "- S\n",
+)  # fmt: skip
+
+words = st.text(string.ascii_letters + string.digits, min_size=7, max_size=12).filter(
+    lambda s: any(c.isdigit() for c in s) and sum(c.isalpha() for c in s) > 3
+)
+secrets = st.one_of(
+    words,
+    st.lists(words, min_size=2, max_size=3).map("-".join),
+    st.lists(words, min_size=2, max_size=3).map(" ".join),
+    words.map(lambda w: f"*{w}"),
+    words.map(lambda w: f"{w} # {w}"),
+    words.map(lambda w: f'it\'s \\{w}\\ "{w}"'),
+    st.integers(10**9, 10**10),
+)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> tuple[list[Any], dict[str, Content], dict[str, Content]]:
+    """The secrets, and the files of one side and of the other."""
+    values = [[draw(secrets) for _ in range(4)] for _ in range(2)]
+    uses = draw(st.lists(st.tuples(st.sampled_from(USES), st.sampled_from(EXPRESSIONS),
+                                   st.sampled_from(("plain", "deep.list[1]", "lines", "deep.x.y"))),
+                         min_size=14, max_size=14))  # fmt: skip
+    broken = draw(st.lists(st.sampled_from(BROKEN), min_size=4, max_size=4))
+    sides = []
+    for side in values:
+        plain, listed, lines, deep = side
+        pillar = {
+            "plain": plain,
+            "deep": {"list": ["a", listed], "x": {"y": deep}},
+            "lines": f"{lines}\nb\n",
+        }
+        files: dict[str, Content] = {
+            "pillar/common.sls": yaml.safe_dump(pillar, allow_unicode=True)
+        }
+        top = {"*": ["common"]}
+        for n, text in enumerate(broken):
+            word = "".join(c for c in str(plain) if c.isalnum())
+            files[f"pillar/broken{n}.sls"] = (
+                text.replace("S", word, 1)
+                if "_errors" not in text
+                else text.replace("S ", f"{word} ").replace(" S'", f" {word}'")
+            )
+            top[f"prod-broken{n}"] = [f"broken{n}"]
+        files["pillar/top.sls"] = yaml.safe_dump({"base": top})
+        top = {"*": ["fine"]}
+        for n, (use, expression, where) in enumerate(uses):
+            code = expression.replace("V", f"pillar.{where}")
+            text = use.replace("E", f"{{{{ ({code}) | string | yaml_dquote }}}}").replace("R", code)
+            files[f"salt/use{n}.sls"] = text
+            top[f"prod-use{n}"] = [f"use{n}"]
+        files["salt/top.sls"] = yaml.safe_dump({"base": top})
+        sides.append(files)
+    return [v for side in values for v in side], sides[0], sides[1]
+
+
+def windows(secret: Any) -> set[str]:
+    """Every part of it that tells something, in some forms."""
+    text = str(secret)
+    size = 9 if text.isdigit() else 6
+    found = set()
+    for form in (text, text.upper(), text.lower(), text.title(), text[::-1], quote(text), json.dumps(text)[1:-1],
+                 base64.b64encode(text.encode()).decode().rstrip("=")[:-1]):  # fmt: skip
+        found |= {form[n : n + size] for n in range(len(form) - size + 1)}
+    # What is mostly signs, or a word of ours by chance, tells nothing.
+    return {w for w in found if sum(map(str.isalnum, w)) >= 5}
+
+
+def said(*argv: str) -> str:
+    out = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(out),
+    ):
+        patch.setattr(sys, "argv", ["saltbranch", *argv])
+        code = entry.guarded(entry._ordinary)
+    assert code in (0, 1, 3, 20), out.getvalue()
+    return out.getvalue()
+
+
+@contextlib.contextmanager
+def place(before: dict[str, Content], after: dict[str, Content]) -> Iterator[Clone]:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", f"{name}/cache")
+        patch.delenv("TMPDIR", raising=False)
+        clone = Clone(Path(name))
+        os.chmod(name, 0o755)  # noqa: S103
+        for old in (clone.folder / "fleet").iterdir():
+            old.unlink()
+        minions = [p[5:-4] for p in before if "/use" in p] + [
+            p[7:-4] for p in before if "/broken" in p
+        ]
+        data = yaml.safe_dump({"grains": GRAINS})
+        for minion in minions:
+            (clone.folder / "fleet" / f"prod-{minion}.yaml").write_text(data)
+        base: dict[str, Content] = {
+            "salt/fine.sls": "fine:\n  test.nop: []\n", "salt/common.sls": None, "salt/web.sls": None,
+            "pillar/web.sls": None,
+        }  # fmt: skip
+        clone.commit({**base, **before}, "master")
+        clone.remote.set_branch("develop", clone.remote.head("master"))
+        clone.commit(after, "develop")
+        for branch in ("master", "develop"):
+            clone.remote.git("branch", f"side-{branch}", branch)
+        git = ["git", "-C", str(clone.folder)]
+        subprocess.run([*git, "fetch", "-q"], check=True)
+        patch.chdir(clone.folder)
+        yield clone
+
+
+@settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
+          suppress_health_check=list(HealthCheck))  # fmt: skip
+@given(trees())
+def test_no_secret_comes_out_anywhere(
+    made: tuple[list[Any], dict[str, Content], dict[str, Content]],
+) -> None:
+    values, before, after = made
+    forbidden = {window: value for value in values for window in windows(value)}
+    with place(before, after) as clone:
+        texts = {}
+        for words_ in OUTPUTS:
+            texts[" ".join(words_)] = said(*words_, "--config", clone.path)
+        for path in (clone.folder.parent / "cache").rglob("*"):
+            if path.is_file():
+                texts[f"kept {path.name}"] = f"{path.name}\n{path.read_text(errors='replace')}"
+        found = [
+            (what, window, value, text[max(0, text.find(window) - 200) : text.find(window) + 100])
+            for what, text in texts.items()
+            for window, value in forbidden.items()
+            if window in text
+        ]
+        assert found == []
+
+
+# What is public is told.
+
+
+def test_what_is_public_is_told_of_every_kind(tmp_path: Path) -> None:
+    """Words of the states of either side, of Salt's messages, of names, keys of pillar and grains."""
+    del tmp_path
+    pillar = "db: postgres\nnote: Debian\nusers:\n  margarete: {shell: wunderlich}\n"
+    before: dict[str, Content] = {
+        "pillar/common.sls": pillar,
+        "pillar/top.sls": "base:\n  '*':\n    - common\n",
+        "salt/top.sls": "base:\n  'prod-use*':\n    - use0\n",
+        "salt/use0.sls": "x: {{ pillar[pillar.db ~ '-' ~ grains.os] }}\n",
+        "salt/use1.sls": "{% set unused = 'postgres wunderlich' %}\n",
+    }
+    after = {
+        "salt/use0.sls": "{% for name in pillar.users %}\nuser-{{ name }}-{{ pillar.db }}-{{ grains.os }}-{{ loop.index }}:\n"
+        "  test.nop:\n    - require: [{test: gone-{{ name }}}]\n{% endfor %}\n",
+        "salt/use1.sls": None,
+    }
+    with place(before, after) as clone:
+        text = said("diff", "side-master", "side-develop", "--config", clone.path)
+        assert "has no attribute 'postgres-Debian'" in text
+        assert "gone-margarete" in text and "user-margarete-postgres-Debian-1" in text
+        assert "***" not in text
+
+
+def test_the_same_state_is_the_same_though_one_side_hides_its_id(tmp_path: Path) -> None:
+    """What one side's pillar holds as a value the other's need not."""
+    del tmp_path
+    uses = (
+        "run worker-{{ grains['os'] }}-{{ 'wunder' ~ 'lich' }}:\n  test.nop:\n    - name: fine wine\n"
+        "second:\n  test.nop:\n    - order: 1\n    - require: [{test: 'run worker-{{ grains['os'] }}-wunderlich'}]\n"
+    )
+    before: dict[str, Content] = {
+        "pillar/common.sls": "note: Debian\nother: wunderlich\nlast: fine wine\n",
+        "pillar/top.sls": "base:\n  '*':\n    - common\n",
+        "salt/top.sls": "base:\n  'prod-use*':\n    - use0\n",
+        "salt/use0.sls": uses,
+    }
+    after: dict[str, Content] = {
+        "pillar/common.sls": "note: x\n",
+        "salt/use0.sls": f"# new\n{uses}",
+    }
+    for one, other in ((before, after), ({**before, **after}, {k: before[k] for k in after})):
+        with place(one, other) as clone:
+            data = json.loads(
+                said("diff", "side-master", "side-develop", "--json", "--config", clone.path)
+            )
+            states = data["minions"]["prod-use0"]["states"]
+            assert states["added"] == states["removed"] == states["changed"] == []
+            assert data["minions"]["prod-use0"]["result"] == "ok"
+            assert data["minions"]["prod-use0"]["pillar"]["changed"] == ["note"]
+
+
+def test_a_killed_compile_leaves_no_pillar_on_a_disk() -> None:
+    if sandbox.find().kind != "bubblewrap":
+        pytest.skip("without it trees are where forks may write")
+    from saltbranch import scratch
+
+    where = scratch.in_memory(1000)
+    assert (where == "/dev/shm") == scratch._is_tmpfs("/dev/shm") or "TMPDIR" in os.environ  # noqa: S108
