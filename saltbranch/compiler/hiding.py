@@ -24,6 +24,7 @@ _WORDS = re.compile(rf"[^\W_]+|(?:[^\w\s]|_){{{SHORTEST_SECRET},}}")
 _WHOLE = re.compile(r"[\w.@/+-]+")
 # Only letters, then a few digits: `worker7` is public where `worker` is, unless it is a value as it stands.
 _NUMBERED = re.compile(r"([^\W\d_]+)([0-9]{1,3})")
+_SHORTEST_PART = 2
 _PLACES = ("line", "column")
 _LONGEST_PLACE = 5
 _STAND_IN = re.compile("\0([0-9a-f]{32})([0-9]{0,3})\0")
@@ -89,13 +90,14 @@ class Known:
         """Whether `word`, a single one, is public."""
         if self._own is None:
             self._own = frozenset(words_of(self.own()))
-        return word in self.words or word in self._own or stands_in(word, self._texts())
+        return word in self.words or word in self._own or stands_in(word, self.texts())
 
     def holds(self, text: str) -> bool:
         """Whether `text` stands as it is in what is public."""
-        return text in self.names or text in self.own() or text in self._texts()
+        return text in self.names or text in self.own() or text in self.texts()
 
-    def _texts(self) -> str:
+    def texts(self) -> str:
+        """What the minion reads of the states."""
         if self._read is None:
             self._read = self.read()
         return self._read
@@ -169,12 +171,22 @@ class Hider:
             yield start, word, self._stand_in(f"one of {word}") if hidden else word
 
     def _long(self, word: str, source: str) -> str:
-        numbered = _NUMBERED.fullmatch(word)
-        if numbered is None or word in self.values:
+        if word in self.values:
             return self._stand_in(word)
-        if self._is_told(numbered[1], source):
+        numbered = _NUMBERED.fullmatch(word)
+        if numbered is not None and not self._is_told(numbered[1], source):
+            return self._stand_in(*numbered.groups())
+        if numbered is not None or self._is_joined(word, source):
             return word
-        return self._stand_in(*numbered.groups())
+        return self._stand_in(word)
+
+    def _is_joined(self, word: str, source: str) -> bool:
+        """Whether two words of the states make up `word`: `'lib' ~ 'ssl'`."""
+        texts = (source, self.known.texts())
+        return any(
+            all(any(stands_in(part, text) for text in texts) for part in (word[:n], word[n:]))
+            for n in range(_SHORTEST_PART, len(word) - _SHORTEST_PART + 1)
+        )
 
     def _is_told(self, word: str, source: str) -> bool:
         return (bool(source) and stands_in(word, source)) or self.known.has(word)

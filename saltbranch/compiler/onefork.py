@@ -85,7 +85,8 @@ class Shop:
         self.modules: dict[str, str] = {}
         self._rehearse()
         self.words = wording.salts_words() | words_of(self.names)
-        self.words |= words_of(" ".join([*tracking.TRIED.values(), job["saltenv"]]))
+        own = (*tracking.TRIED.values(), *_CUSTOM, *job["inside"].values(), topfile.BRANCH_TOP)
+        self.words |= words_of(" ".join([*own, job["saltenv"], "sls init top jinja"]))
         HOST.is_plain = self._is_plain()
         self.links = self._links(job["saltenv"])
         if HOST.is_plain:

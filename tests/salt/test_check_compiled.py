@@ -112,7 +112,7 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
     ),
     "pillar-sls": (
         {"pillar/top.sls": "base:\n  '*':\n    - app\n    - {{ 'go' ~ 'ne' }}\n"},
-        {("pillar/top.sls", 0, "compile", "test-web1: there is no pillar file for 'gone'")},
+        {("pillar/top.sls", 0, "compile", "test-web1: there is no pillar file for '***'")},
     ),
     "pillar-error": (
         {"pillar/app.sls": "name: {{ nix.x }}\n"},

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.hiding import Hider, Known, unhidden, words_of
 from saltbranch.compiler.masking import Mask
@@ -89,9 +90,14 @@ def test_the_place_of_a_mistake_is_told_without_compiling(clone: Clone) -> None:
     assert "pillar/app.sls:2: error yaml-syntax YAML: a tag (`!`) that Salt does not know" in out
 
 
+def told(error: str, whole: str) -> str:
+    """What is told where only the name x is public."""
+    return pillarerrors.told(error, whole, lambda sls: sls == "x", lambda _: None)
+
+
 @given(st.text(st.characters(categories=("L", "N", "P")), min_size=6, max_size=30))
 def test_no_word_of_an_error_comes_through(word: str) -> None:
-    known = pillarerrors.told("Rendering SLS 'x' failed, render error:", "") + " ".join(
+    known = told("Rendering SLS 'x' failed, render error:", "") + " ".join(
         kind for _, kind in pillarerrors._KINDS
     )
     for text in (
@@ -100,9 +106,12 @@ def test_no_word_of_an_error_comes_through(word: str) -> None:
         f"Rendering Primary Top file failed, render error: {word}",
         f"{word}",
     ):
-        if not text.startswith(("Specified SLS", "Failed to load")):
-            said = pillarerrors.told(text, text)
-            assert word not in said or word in known or word in "; line 3 Python: ValueError"
+        said = told(text, text)
+        assert word not in said or word in known or word in "; line 3 Python: ValueError"
+    missing = f"Specified SLS '{word}' in environment 'x' is not available on the salt master"
+    assert told(missing, missing) == missing.replace(f"'{word}'", "'***'")
+    named = pillarerrors.told(missing, missing, lambda sls: sls == word, lambda _: None)
+    assert (named == missing) is ("'" not in word)
 
 
 # What is public is shown
@@ -164,13 +173,93 @@ def test_what_a_parser_leaves_of_a_value_is_hidden_too(tmp_path: Path) -> None:
         assert WORD not in (lab.one(minion("m1"), plain=False).error or "")
 
 
-@given(st.text(), st.lists(st.text(min_size=4), max_size=5), st.text())
-def test_hiding_and_showing(text: str, secrets: list[str], states: str) -> None:
+@given(st.text(), st.lists(st.text(min_size=4), max_size=5))
+def test_hiding_and_showing(text: str, secrets: list[str]) -> None:
     mask = Mask(b"k" * 32)
-    names = {mask.digest(word): word for word in words_of(states)}
-    said = unhidden(hidden(text, secrets, mask), names.get)
+    said = unhidden(Hider(mask, Known(), frozenset(secrets)).hide(text), lambda _: None)
     assert "\0" not in said
-    if not words_of(states) & set(secrets):
-        assert said == redact(text, secrets)
-    everything = {mask.digest(word): word for word in secrets}
-    assert unhidden(hidden(text, secrets, mask), everything.get) == text.replace("\0", "")
+    assert not [word for word in words_of(said) if len(word) >= 4 and word.isalnum()]
+    everything = {mask.digest(word): word for word in (*words_of(text), *secrets)}
+    shown = unhidden(Hider(mask, Known(), frozenset()).hide(text), everything.get)
+    assert shown == text.replace("\0", "") or "***" in shown  # short ones in a row
+
+
+# A file of the pillar that wants to be believed
+
+
+def test_what_a_pillar_calls_errors_is_not_salts(tmp_path: Path) -> None:
+    for text in (
+        f"_errors: ['Failed to load ext_pillar {WORD}']\nx: y\n",
+        f"_errors: [\"Specified SLS '{WORD}' in environment 'x' is not available on the salt master\"]\nx: y\n",
+        f"_errors: {WORD}\nx: y\n", f"#!py\ndef run():\n    return {{'_errors': ['{WORD}'], 'x': 'y'}}\n",
+    ):  # fmt: skip
+        lab = Lab(tmp_path / str(len(text)), files(text))
+        result = lab.one(minion("m1"))
+        assert result.errors == (
+            "pillar: it has a key `_errors`, which Salt takes for errors of its own",
+        )
+        assert result.plain_pillar == {"x": "y"}
+        assert lab.salts_own([minion("m1")])["m1"]["pillar"]["_errors"]  # and stops the highstate
+
+
+def test_a_missing_file_is_named_as_it_is_written_down_and_no_other(tmp_path: Path) -> None:
+    for text, named in (
+        ("include:\n  - gone.one\n", "gone.one"), ("include: [gone.one, 'x']\n", "gone.one"),
+        ("include:\n  # all\n\n  - 'gone.one'\n  - two:\n      key: x\n", "two"),
+        (f"{{% set x = '{WORD}' %}}\ninclude: [gone.{{{{ x }}}}]\n", "***"),
+        (f"{{% set x = '{WORD}' %}}\nlist:\n  - {WORD}\ninclude: [{{{{ x }}}}]\n", "***"),
+    ):  # fmt: skip
+        lab = Lab(tmp_path / str(abs(hash(text))), files(text))
+        cache = CompileCache(str(tmp_path / "cache"))
+        said = lab.one(minion("m1"), plain=False, cache=cache).error or ""
+        assert f"Specified SLS '{named}' in environment" in said and WORD not in said
+    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and WORD in p.read_text()]
+
+
+def test_what_a_pillar_file_tries_is_named_by_what_is_public(tmp_path: Path) -> None:
+    for text in (
+        f"#!py\ndef run():\n    open('/root/{WORD}').read()\n",
+        f"{{% import_yaml '/srv/{WORD}' as x %}}\nx: {{{{ x }}}}\n",
+        f"#!py\nimport os\ndef run():\n    os.listdir('/root')\n    open('/root/{WORD}', 'w')\n",
+    ):
+        result = Lab(tmp_path / str(abs(hash(text))), files(text)).one(minion("m1"), plain=False)
+        said = "\n".join([*result.errors, *result.notes])
+        assert WORD not in said and result.errors
+        if "/root" in text:
+            assert "code of the branch tried to " in said
+
+
+TOPS = (
+    ("base:\n{{ raise('x') }}\n", 2), ("base:\n  '*':\n    - [app\n", 3), ("base:\n  '*':\n    - *x\n", 3),
+    ("base:\n  '*':\n    - {{ x.y }}\n", 3), ("base:\n\n", None), ("- x\n", None), ("x\n", None),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(TOPS)))
+def test_a_place_is_a_line_of_the_file(tmp_path: Path, number: int) -> None:
+    text, line = TOPS[number]
+    lab = Lab(tmp_path, {**files("x: y\n"), "pillar/top.sls": text})
+    errors = lab.one(minion("m1"), plain=False).errors
+    places = [int(e.rpartition("; line ")[2]) for e in errors if "; line " in e]
+    assert places == ([line] if line else [])
+
+
+def test_functions_that_only_a_pillar_file_names_are_not_named(clone: Clone) -> None:  # noqa: F811
+    text = f"a: {{{{ salt['cmd.{WORD}']() }}}}\nb: {{{{ salt['cmd.run']('id') }}}}\nc: {{{{ salt.state.{WORD}() }}}}\n"
+    clone.commit({"pillar/app.sls": text})
+    for form in FORMS:
+        out = run_check(clone, "test", "--static", *filter(None, [form])).out
+        assert WORD not in out
+        assert "rendering calls a function of cmd on the master" in out
+        assert "rendering calls cmd.run on the master" in out
+    clone.commit(
+        {"pillar/app.sls": f"#!py\nimport subprocess.{WORD}\ndef run():\n    return {{}}\n"}
+    )
+    out = run_check(clone, "test", "--static").out
+    assert "the Python module subprocess on the master" in out and WORD not in out
+
+
+def test_an_id_with_an_expression_is_shown_as_one(clone: Clone) -> None:  # noqa: F811
+    clone.commit({"salt/app.sls": "app-{{ grains.os }}: [1]\nb-{{ grains.os }}: text\n"})
+    out = run_check(clone, "test", "--static").out
+    assert "'app-{{...}}' holds no state" in out and "\\ue0" not in out

@@ -42,48 +42,54 @@ OUTPUTS = (
 )
 # What people do with a value: as it is, cut, put together, encoded.
 EXPRESSIONS = (
-    "V", "V | string | upper", "V | string | lower", "V | string | title", "V | string | replace('a', 'b')",
-    "V | string | base64_encode", "V | string | urlencode", "V | string | escape", "V | json", "V | yaml_dquote",
-    "V | yaml_squote", "(V | string)[:7]", "(V | string)[2:]", "V | string | reverse", "V | string | list | join(', ')",
-    "V | string | join('-')", "V | string | md5", "V | string | sha256", "'pre' ~ V ~ 'post'", "V ~ '@' ~ grains.id",
-    "(V | string).split('-')[0]", "pillar | string", "pillar | json", "pillar.items() | list",
+    "VV", "VV | string | upper", "VV | string | lower", "VV | string | title", "VV | string | replace('a', 'b')",
+    "VV | string | base64_encode", "VV | string | urlencode", "VV | string | escape", "VV | json", "VV | yaml_dquote",
+    "VV | yaml_squote", "(VV | string)[:7]", "(VV | string)[2:]", "VV | string | reverse",
+    "VV | string | list | join(', ')",
+    "VV | string | join('-')", "VV | string | md5", "VV | string | sha256", "'pre' ~ VV ~ 'post'",
+    "VV ~ '@' ~ grains.id",
+    "(VV | string).split('-')[0]", "pillar | string", "pillar | json", "pillar.items() | list",
 )  # fmt: skip
-# Where they put it; E is what came of it, as a text in double quotes, and R the expression alone.
+# Where they put it; EE is what came of it, as a text in double quotes, and RR the expression alone.
 USES = (
-    "E:\n  test.nop: []\n",
-    "x:\n  test.nop:\n    - name: E\n    - text: E\n    - names: [E, other]\n",
-    "/etc/x:\n  file.managed:\n    - source: {{ ('salt://' ~ (R)) | yaml_dquote }}\n    - contents: E\n",
-    "x:\n  test.nop:\n    - require:\n      - test: E\n",
-    "x:\n  test.nop:\n    - require: E\n",
-    "include:\n  - {{ ('no.' ~ (R)) | yaml_dquote }}\n",
-    "include: E\n",
-    "extend:\n  E:\n    test.nop: []\n",
-    "x:\n  {{ ('test.' ~ (R)) | yaml_dquote }}: []\n",
-    "x:\n  E: []\n",
-    "x: E\n",
-    "x: {{ raise('no value for ' ~ (R)) }}\n",
-    "x: {{ pillar[(R) | string] }}\n",
-    "x: {{ salt['test.' ~ (R)]() }}\n",
-    "x: {{ salt['cmd.' ~ (R)]() }}\n",
-    "x: {{ (R) + 1 }}\n",
-    "x: {{ (R) | int(base='x') }}\n",
-    "x: *{{ R }}\n", "x: !{{ R }} y\n", "{{ R }}: {{ R }}: x\n", "x: [{{ R }}\n", "x: '{{ R }}\n", "&{{ R }}\n",
-    "E:\n  test.nop: []\nE:\n  test.nop: []\n",
-    "{% import_yaml '/srv/' ~ (R) as x %}\n", "{% include 'sub/' ~ (R) ignore missing %}\n",
-    "{% from 'maps/' ~ (R) ~ '.jinja' import x %}\n",
-    "#!jinja|py\ndef run():\n    raise ValueError({{ (R) | string | json }})\n",
-    "#!jinja|py\ndef run():\n    return {{ (R) | string | json }}\n",
-    "#!jinja|py\ndef run():\n    open('/root/' + {{ (R) | string | json }})\n",
-    "#!jinja|py\ndef run():\n    return {{{ (R) | string | json }}: {'test.nop': [{'name': {{ (R) | string | json }}}]}}\n",
-    "x:\n  test.nop:\n    - name: !!binary {{ R }}\n",
+    "EE:\n  test.nop: []\n",
+    "x:\n  test.nop:\n    - name: EE\n    - text: EE\n    - names: [EE, other]\n",
+    "/etc/x:\n  file.managed:\n    - source: {{ ('salt://' ~ (RR)) | yaml_dquote }}\n    - contents: EE\n",
+    "x:\n  test.nop:\n    - require:\n      - test: EE\n",
+    "x:\n  test.nop:\n    - require: EE\n",
+    "include:\n  - {{ ('no.' ~ (RR)) | yaml_dquote }}\n",
+    "include: EE\n",
+    "extend:\n  EE:\n    test.nop: []\n",
+    "x:\n  {{ ('test.' ~ (RR)) | yaml_dquote }}: []\n",
+    "x:\n  EE: []\n",
+    "x: EE\n",
+    "x: {{ raise('no value for ' ~ (RR)) }}\n",
+    "x: {{ pillar[(RR) | string] }}\n",
+    "x: {{ salt['test.' ~ (RR)]() }}\n",
+    "x: {{ salt['cmd.' ~ (RR)]() }}\n",
+    "x: {{ (RR) + 1 }}\n",
+    "x: {{ (RR) | int(base='x') }}\n",
+    "x: *{{ RR }}\n", "x: !{{ RR }} y\n", "{{ RR }}: {{ RR }}: x\n", "x: [{{ RR }}\n", "x: '{{ RR }}\n", "&{{ RR }}\n",
+    "EE:\n  test.nop: []\nEE:\n  test.nop: []\n",
+    "{% import_yaml '/srv/' ~ (RR) as x %}\n", "{% include 'sub/' ~ (RR) ignore missing %}\n",
+    "{% from 'maps/' ~ (RR) ~ '.jinja' import x %}\n",
+    "#!jinja|py\ndef run():\n    raise ValueError({{ (RR) | string | json }})\n",
+    "#!jinja|py\ndef run():\n    return {{ (RR) | string | json }}\n",
+    "#!jinja|py\ndef run():\n    open('/root/' + {{ (RR) | string | json }})\n",
+    "#!jinja|py\ndef run():\n    return {{{ (RR) | string | json }}: {'test.nop': [{'name': 'x'}]}}\n",
+    "x:\n  test.nop:\n    - name: !!binary {{ RR }}\n",
 )  # fmt: skip
-# How a pillar file itself goes wrong with a value S in it.
+# How a pillar file itself goes wrong with a value SS in it.
 BROKEN = (
-    "v: *S\n", "v: !S x\n", "v: [S\n", "v: 'S\n", "v: {{ raise('S') }}\n", "v: {{ S }}\n", "v: {{ salt['cmd.S']() }}\n",
-    "v: {{ salt['S.run']() }}\n", "{% set x = 'S' %}include: [no.{{ x }}]\n", "{% set x = 'S' %}{% import_yaml '/srv/' ~ x as y %}\n",
-    "#!py\ndef run():\n    open('/root/S')\n", "_errors: ['Failed to load ext_pillar S', 'Specified SLS S in environment x']\n",
-    "#!py\ndef run():\n    raise ValueError('S')\n", "#!S\nv: w\n", "#!py\nimport subprocess.S\ndef run():\n    return {}\n",
-    "{% from 'S' import x %}\n", "v: {{ 'a' | S }}\n", "- S\n",
+    "v: *SS\n", "v: !SS x\n", "v: [SS\n", "v: 'SS\n", "v: {{ raise('SS') }}\n", "v: {{ SS }}\n",
+    "v: {{ salt['cmd.SS']() }}\n",
+    "v: {{ salt['SS.run']() }}\n", "{% set x = 'SS' %}include: [no.{{ x }}]\n",
+    "{% set x = 'SS' %}{% import_yaml '/srv/' ~ x as y %}\n",
+    "#!py\ndef run():\n    open('/root/SS')\n",
+    "_errors: ['Failed to load ext_pillar SS', 'Specified SLS SS in environment x']\n",
+    "#!py\ndef run():\n    raise ValueError('SS')\n", "#!SS\nv: w\n",
+    "#!py\nimport subprocess.SS\ndef run():\n    return {}\n",
+    "{% from 'SS' import x %}\n", "v: {{ 'a' | SS }}\n", "- SS\n",
 )  # fmt: skip
 
 words = st.text(string.ascii_letters + string.digits, min_size=7, max_size=12).filter(
@@ -122,17 +128,14 @@ def trees(draw: st.DrawFn) -> tuple[list[Any], dict[str, Content], dict[str, Con
         top = {"*": ["common"]}
         for n, text in enumerate(broken):
             word = "".join(c for c in str(plain) if c.isalnum())
-            files[f"pillar/broken{n}.sls"] = (
-                text.replace("S", word, 1)
-                if "_errors" not in text
-                else text.replace("S ", f"{word} ").replace(" S'", f" {word}'")
-            )
+            files[f"pillar/broken{n}.sls"] = text.replace("SS", word)
             top[f"prod-broken{n}"] = [f"broken{n}"]
         files["pillar/top.sls"] = yaml.safe_dump({"base": top})
         top = {"*": ["fine"]}
         for n, (use, expression, where) in enumerate(uses):
-            code = expression.replace("V", f"pillar.{where}")
-            text = use.replace("E", f"{{{{ ({code}) | string | yaml_dquote }}}}").replace("R", code)
+            code = expression.replace("VV", f"pillar.{where}")
+            quoted = f"{{{{ ({code}) | string | yaml_dquote }}}}"
+            text = use.replace("EE", quoted).replace("RR", code)
             files[f"salt/use{n}.sls"] = text
             top[f"prod-use{n}"] = [f"use{n}"]
         files["salt/top.sls"] = yaml.safe_dump({"base": top})
@@ -234,7 +237,8 @@ def test_what_is_public_is_told_of_every_kind(tmp_path: Path) -> None:
         "salt/use1.sls": "{% set unused = 'postgres wunderlich' %}\n",
     }
     after = {
-        "salt/use0.sls": "{% for name in pillar.users %}\nuser-{{ name }}-{{ pillar.db }}-{{ grains.os }}-{{ loop.index }}:\n"
+        "salt/use0.sls": "{% for name in pillar.users %}\n"
+        "user-{{ name }}-{{ pillar.db }}-{{ grains.os }}-{{ loop.index }}:\n"
         "  test.nop:\n    - require: [{test: gone-{{ name }}}]\n{% endfor %}\n",
         "salt/use1.sls": None,
     }
