@@ -108,10 +108,11 @@ def test_no_word_of_an_error_comes_through(word: str) -> None:
     ):
         said = told(text, text)
         assert word not in said or word in known or word in "; line 3 Python: ValueError"
-    missing = f"Specified SLS '{word}' in environment 'x' is not available on the salt master"
-    assert told(missing, missing) == missing.replace(f"'{word}'", "'***'")
-    named = pillarerrors.told(missing, missing, lambda sls: sls == word, lambda _: None)
-    assert (named == missing) is ("'" not in word)
+    name = word.replace("'", "")
+    missing = f"Specified SLS '{name}' in environment 'x' is not available on the salt master"
+    if name not in ("", "x"):
+        assert told(missing, missing) == missing.replace(f"'{name}'", "'***'")
+    assert pillarerrors.told(missing, missing, lambda _: True, lambda _: None) == missing
 
 
 # What is public is shown

@@ -95,3 +95,30 @@ def test_it_is_removed_when_something_goes_wrong_in_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError), scratch.folder("saltbranch-scratch-tree-", str(tmp_path)):  # noqa: PT011
         raise ValueError
     assert os.listdir(tmp_path) == []
+
+
+def test_what_older_versions_left_goes_after_a_day(tmp_path: Path) -> None:
+    for name in ("saltbranch-compile-old", "saltbranch-compile-new", "sb-gpg-17-old"):
+        (tmp_path / name / "tree").mkdir(parents=True)
+        if name.endswith("old"):
+            os.utime(tmp_path / name, (time.time() - 2 * 86400,) * 2)
+    scratch.sweep(str(tmp_path))
+    assert os.listdir(tmp_path) == ["saltbranch-compile-new"]
+
+
+def test_memory_is_taken_where_there_is_room_and_nobody_said_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    if scratch._is_tmpfs(scratch._MEMORY):
+        room = os.statvfs(scratch._MEMORY)
+        free = room.f_bavail * room.f_frsize
+        assert scratch.in_memory(0) == (scratch._MEMORY if free > scratch._SPARE else None)
+        assert scratch.in_memory(free // 2) is None
+    monkeypatch.setattr(scratch, "_MEMORY", str(tmp_path))
+    assert scratch.in_memory(0) is None  # it is on a disk, or at least no file system of its own
+    monkeypatch.setattr(scratch, "_MEMORY", str(tmp_path / "none"))
+    assert scratch.in_memory(0) is None
+    monkeypatch.undo()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert scratch.in_memory(0) is None
