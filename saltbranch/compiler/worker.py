@@ -211,12 +211,18 @@ def _compile(
         except MemoryError:
             raise
         except Exception as err:  # its text may hold anything, a secret too
-            line.sendall(f"b compiling ended with {type(err).__name__}\n".encode())
+            line.sendall(f"b compiling ended with {_kind(err)}\n".encode())
         code = 0
     except MemoryError:
         code = 3
     finally:
         os._exit(code)
+
+
+def _kind(err: Exception) -> str:
+    """The name of its class, unless that may be the branch's own."""
+    known = type(err).__module__.partition(".")[0] in ("builtins", "salt", "jinja2", "yaml")
+    return type(err).__name__ if known else "an error"
 
 
 def _why(code: int, job: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ import yaml
 
 from saltbranch.compiler import sandbox
 from tests.git.remote import Content, Remote
+from tests.salt import test_secrets_anywhere as anywhere
 from tests.salt.compiling import PROJECT, ROLES, Lab, sample_minions
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root falls back to another user")
@@ -32,7 +33,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("bin")
     for place in os.environ["PATH"].split(os.pathsep):
         for program in Path(place).iterdir() if os.path.isdir(place) else ():
-            if program.name != "bwrap" and not (folder / program.name).exists():
+            if program.name != "bwrap" and not os.path.lexists(folder / program.name):
                 (folder / program.name).symlink_to(program)
     return str(folder)
 
@@ -327,3 +328,38 @@ def test_a_bubblewrap_that_does_not_work_is_told_with_its_own_words(
     answer = child(python, f"{hole}:{path}", job)
     assert answer["kind"] == "user"
     assert "(bwrap: No permissions to create new namespace)" in answer["warning"]
+
+
+@pytest.mark.parametrize("who", ["root without it", "nobody with it"])
+def test_no_secret_comes_out_here_either(python: str, path: str, hole: Path, who: str) -> None:
+    secret = "Hq7zunter2Xw9-k81Lmno"
+    files: dict[str, Content] = {
+        "pillar/top.sls": "base:\n  '*':\n    - all\n",
+        "pillar/all.sls": f"plain: {secret}\n",
+    }
+    top = {}
+    for n, use in enumerate(anywhere.USES):
+        code = anywhere.EXPRESSIONS[n % len(anywhere.EXPRESSIONS)].replace("VV", "pillar.plain")
+        quoted = f"{{{{ ({code}) | string | yaml_dquote }}}}"
+        files[f"salt/use{n}.sls"] = use.replace("EE", quoted).replace("RR", code)
+        top[f"use{n}"] = [f"use{n}"]
+    files["salt/top.sls"] = yaml.safe_dump({"base": top})
+    job = {
+        "folder": str(hole / "lab"),
+        "files": files,
+        "minions": {name: [] for name in top},
+        "jobs": 2,
+    }
+    if who == "nobody with it":
+        os.chown(hole, 65534, 65534)
+        before = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp"]
+        answer = child(python, os.environ["PATH"], job, *before)
+    else:
+        answer = child(python, path, job)
+    assert answer["kind"] == ("bubblewrap" if who == "nobody with it" else "user")
+    results = answer["results"].values()
+    assert sum(r["result"] == "ok" for r in results) > 3 < sum(r["result"] != "ok" for r in results)
+    told = json.dumps(
+        [[r[k] for k in ("errors", "notes", "chunks", "reads", "pillar")] for r in results]
+    )
+    assert [w for w in anywhere.windows(secret) if w in told] == []
