@@ -275,11 +275,10 @@ class Shop:
             return "\n".join(parts)
 
         def read() -> str:
-            states = self.job["inside"]["states"]
-            read = [name for kind, name in tracker.told if kind == "f"]
-            return "\n".join(
-                self._text(name) or "" for name in read if name.startswith(f"{states}/")
-            )
+            states, pillar = (f"{self.job['inside'][kind]}/" for kind in ("states", "pillar"))
+            inner = pillar if pillar.startswith(states) else "\0"  # pillar inside of the states
+            read = [n for kind, n in tracker.told if kind == "f" and n.startswith(states)]
+            return "\n".join(self._text(n) or "" for n in read if not n.startswith(inner))
 
         return Known(self.words, own, self.names, read)
 

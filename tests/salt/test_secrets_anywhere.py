@@ -115,7 +115,7 @@ def trees(draw: st.DrawFn) -> tuple[list[Any], dict[str, Content], dict[str, Con
     values = [[draw(secrets) for _ in range(4)] for _ in range(2)]
     uses = draw(st.lists(st.tuples(st.sampled_from(USES), st.sampled_from(EXPRESSIONS),
                                    st.sampled_from(("plain", "deep.list[1]", "lines", "deep.x.y"))),
-                         min_size=14, max_size=14))  # fmt: skip
+                         min_size=10, max_size=10))  # fmt: skip
     broken = draw(st.lists(st.sampled_from(BROKEN), min_size=4, max_size=4))
     sides = []
     for side in values:
@@ -201,7 +201,7 @@ def place(before: dict[str, Content], after: dict[str, Content]) -> Iterator[Clo
         yield clone
 
 
-@settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
+@settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
           suppress_health_check=list(HealthCheck))  # fmt: skip
 @given(trees())
 def test_no_secret_comes_out_anywhere(
@@ -239,7 +239,7 @@ def test_what_is_public_is_told_of_every_kind(tmp_path: Path) -> None:
         "salt/use0.sls": "x: {{ pillar[pillar.db ~ '-' ~ grains.os] }}\n",
         "salt/use1.sls": "{% set unused = 'postgres wunderlich' %}\n",
     }
-    after = {
+    after: dict[str, Content] = {
         "salt/use0.sls": "{% for name in pillar.users %}\n"
         "user-{{ name }}-{{ pillar.db }}-{{ grains.os }}-{{ loop.index }}:\n"
         "  test.nop:\n    - require: [{test: gone-{{ name }}}]\n{% endfor %}\n",
