@@ -192,6 +192,8 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
         node.add(_hold(row.hold))
     if row.problem:
         node.add(f"[red]{shown(row.problem)}[/]")
+    elif row.verified and row.verified["told"]:
+        node.add(f"[yellow]{shown(str(row.verified['told']))}[/]")
     if row.drift and row.wanted:
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
     if row.remote_ahead and row.why == "branch":

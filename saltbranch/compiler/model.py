@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 11
+FORMAT = 12
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 _SURROGATE = re.compile(rb"\\ud[89a-f]")
@@ -91,7 +91,9 @@ class Compiled:
 
     result: ``partial`` when some of it could not be compiled: `errors` says what, `chunks` and
     `pillar` hold the rest. pillar: path, joined by ``:``, to a digest of the value. functions:
-    custom execution functions that were called. low: the chunks as Salt has them, only where plain
+    custom execution functions that were called. needs_pillar: what the states are may depend on the pillar.
+    unsure: whether an error may have another cause than the commit: an answer was made up, something was not
+    deciphered or was forbidden, or the compile was stopped. low: the chunks as Salt has them, only where plain
     output was asked for.
     """
 
@@ -103,6 +105,8 @@ class Compiled:
     pillar: Mapping[str, str] = field(default_factory=dict)
     states_matched: bool = True
     functions: tuple[str, ...] = ()
+    needs_pillar: bool = True
+    unsure: bool = False
     reads: Reads = Reads()
     cached: bool = False
     cpu: float = 0.0
@@ -141,7 +145,7 @@ def compiled_from_json(text: bytes) -> Compiled:
 
 def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
     """The result for a minion that could not be compiled at all."""
-    return Compiled(minion, "failed", (error,), notes)
+    return Compiled(minion, "failed", (error,), notes, unsure=True)
 
 
 def digest(value: Any) -> str:

@@ -200,7 +200,10 @@ class Shop:
         for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
             tracker.listing(f"{inside['states']}/_{kind}")
         patches.show_pillar()
-        outcome = highstate.compile_minion(opts, minion["pillar"])
+        if self.job["tops_only"]:
+            outcome = highstate.compile_tops(opts, minion["pillar"], lambda: self._asks(tracker))
+        else:
+            outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
         result, secrets = self._described(minion, outcome, keys, tracker, tried)
         result["cpu"] = time.process_time() - begin
@@ -245,12 +248,22 @@ class Shop:
             "chunks": chunks,
             "pillar": mask.pillar(pillar),
             "states_matched": outcome.states_matched,
+            "needs_pillar": outcome.needs_pillar,
+            "unsure": bool(HOST.neutral or tried or HOST.untracked or None in HOST.ciphers.values()),
             "functions": sorted(HOST.custom),
         }
         if self.job.get("plain"):
             result["low"] = plain(outcome.chunks)
             result["plain_pillar"] = pillar
         return result, secrets
+
+    def _asks(self, tracker: Tracker) -> bool:
+        """Whether a file of the states that was read by now may ask for pillar."""
+        begin = f"{self.job['inside']['states']}/"
+        names = [n for kind, n in tracker.told if kind == "f" and n.startswith(begin)]
+        paths = [f"{self.folders['states']}/{name[len(begin) :]}" for name in names]
+        texts = [_text_or_none(path) for path in paths if os.path.isfile(path)]
+        return any(text is None or topfile.may_ask(text, "pillar") for text in texts)
 
     def _may_keep(self, tracker: Tracker, secrets: frozenset[str]) -> bool:
         """Whether no name of what was read is a value of the pillar, for whoever keeps the result has it."""
