@@ -18,13 +18,13 @@ from saltbranch import files, saltmaster, targets, topfile
 from saltbranch.actions import diff, fleet, prepare
 from saltbranch.actions.fleet import Place
 from saltbranch.commitsource import CommitSource
-from saltbranch.compiler import launch, pool, sandbox
+from saltbranch.compiler import pool
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.config import VERIFY_FLEET, Config
-from saltbranch.errors import SaltbranchError
+from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.mirror import Mirror
 from saltbranch.serve.verify import Question
 from saltbranch.targets import Matcher
@@ -36,16 +36,15 @@ _STATE_TOP = re.compile(r"(?:the top file does not render|top file): ")
 
 
 def main() -> None:
-    """Answer the questions on stdin, a list of `Question.as_dict`, each by what `_answer` returns, on stdout."""
+    """Answer the questions on stdin, each by what `answered` returns, on stdout."""
     os.closerange(3, 1024)  # the lock of the root, for one: nothing in the sandbox may have it
-    launch.end_with_parent()
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever else writes to stdout must not get into the answer
     asked = json.load(sys.stdin)
     questions = [Question(**item) for item in asked["questions"]]
     try:
         place = _place(asked["config"])
-        answers = [_answered(place, question) for question in questions]
+        answers = [answered(place, question) for question in questions]
     except SaltbranchError as err:
         answers = [_nothing(err)] * len(questions)
     with open(answer, "w", encoding="utf-8", errors="replace") as out:
@@ -63,7 +62,8 @@ def _nothing(err: SaltbranchError) -> dict[str, Any]:
     return {"why": why, "sandbox": not isinstance(err, SandboxError)}
 
 
-def _answered(place: Place, question: Question) -> dict[str, Any]:
+def answered(place: Place, question: Question) -> dict[str, Any]:
+    """What `serve.verify.decide` takes. Raises nothing that is expected."""
     try:
         return _answer(place, question)
     except SaltbranchError as err:
@@ -71,12 +71,8 @@ def _answered(place: Place, question: Question) -> dict[str, Any]:
 
 
 def _answer(place: Place, question: Question) -> dict[str, Any]:
-    """What `serve.verify.decide` takes: `new` and `served`, lists of what each minion gets; else `why` not.
-
-    watch: folders, with their signatures, in which a change means that the fleet may be another one.
-    """
-    cached = place.config.fleet == "cache"
-    folders = [f"{place.master.cachedir}/grains"] if cached else []
+    # Folders in which a change means that the fleet may be another one; as they were before it was read.
+    folders = [f"{place.master.cachedir}/grains"] if place.config.fleet == "cache" else []
     watch = [(folder, files.signature(folder)) for folder in folders]
     minions, known = _minions(place, question)
     if not minions:
@@ -94,7 +90,12 @@ def _answer(place: Place, question: Question) -> dict[str, Any]:
 def _minions(place: Place, question: Question) -> tuple[list[Minion], bool]:
     """For whom it is rendered, and whether their grains are known."""
     saltenv = question.saltenv
-    known = [m for m in fleet.load(place, [saltenv]).minions if m.saltenv == saltenv]
+    try:
+        known = [m for m in fleet.load(place, [saltenv]).minions if m.saltenv == saltenv]
+    except ConfigError:
+        if not question.sample:
+            raise
+        known = []
     if not question.sample:
         return known, True
     if known:
@@ -206,6 +207,3 @@ def _placed(error: str, config: Config) -> Mapping[str, str]:
             return {"file": f"{folder}/top.sls", "error": error[found.end() :]}
     return {"file": folder, "error": error}
 
-
-if __name__ == "__main__":
-    main()

@@ -167,10 +167,10 @@ def _with_verdict(root: str, row: SaltenvStatus) -> SaltenvStatus:
     found = verify.about(root, row.saltenv, served, row.wanted)
     if found is None or (found.commit != served and found.outcome != verify.REFUSED):
         return row
-    told = found.told()
-    if found.commit != served and row.problem is None:
+    told, refused = found.told(), found.commit != served
+    if refused and row.problem is None:
         row = replace(row, problem=f"refused: {told} ({found.hint()})")
-    return replace(row, verified=found.as_dict() | {"told": told or None})
+    return replace(row, verified=found.as_dict() | {"told": told or None, "refused": refused})
 
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:

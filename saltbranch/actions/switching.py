@@ -112,8 +112,8 @@ def _verify(run: Run, job: Job, *, keep: bool) -> None:
         ready.root,
         ready.config_path,
         asked,
-        model=ready.model[1] if ready.model else "",
-        fresh=run.fresh,
+        sources=repr((ready.model, ready.signatures)),
+        anew=run.verify,
         keep=keep,
     )
     if found.outcome == verify.REFUSED:

@@ -194,7 +194,7 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
         node.add(f"[red]{shown(row.problem)}[/]")
     elif row.verified and row.verified["told"]:
         node.add(f"[yellow]{shown(str(row.verified['told']))}[/]")
-    if row.drift and row.wanted:
+    if row.drift and row.wanted and not (row.verified and row.verified["refused"]):
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
     if row.remote_ahead and row.why == "branch":
         node.add(f"[yellow]{_many(row.remote_ahead, 'commit')} on the remote not served yet[/]")

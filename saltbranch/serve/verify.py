@@ -127,19 +127,17 @@ def verdict(
     config_path: str,
     question: Question,
     *,
-    model: str,
-    fresh: bool,
+    sources: str,
+    anew: bool,
     keep: bool,
 ) -> Verdict:
     """The kept verdict, or a new one. Raises nothing that is expected.
 
-    model: the commit that the model and the fleet are of. fresh: the configuration was read anew, so what was kept
-    may not count any more. keep: write it down.
+    sources: changes with the model and with the configuration. anew: whatever was kept. keep: write it down.
     """
-    key = " ".join((question.commit, question.served or "-", question.mode, model or "-"))
-    last = None if fresh else load(root, question.saltenv)
-    now = time.time()
-    if last and last.key == key and _holds(last, now):
+    key = f"{question.commit} {question.served or '-'} {question.mode} {sources}"
+    last, now = load(root, question.saltenv), time.time()
+    if last and last.key == key and not anew and _holds(last, now):
         return last
     found = decide(question, ask(config_path, [question])[0], key=key, now=now)
     if keep:
@@ -156,7 +154,13 @@ def _holds(last: Verdict, now: float) -> bool:
 def ask(config_path: str, questions: Sequence[Question]) -> list[dict[str, Any]]:
     """One answer for each question, of the process that renders; see `decide`. Raises nothing that is expected."""
     asked = {"config": config_path, "questions": [asdict(question) for question in questions]}
-    argv = proc.python("from saltbranch.actions import rendering; rendering.main()")
+    # It ends with us, from its first moment on.
+    code = (
+        "import os; from saltbranch.compiler import launch; launch.end_with_parent();"
+        " os.getppid() == int(sys.argv[1]) or sys.exit(1);"
+        " from saltbranch.actions import rendering; rendering.main()"
+    )
+    argv = proc.python(code, str(os.getpid()))
     try:
         done = proc.run(argv, os.environ, timeout=_LIMIT, stdin=json.dumps(asked).encode())
     except SaltbranchError as err:
