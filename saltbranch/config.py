@@ -49,7 +49,7 @@ _MINIONS = {
 }
 
 # YAML reads an unquoted off as false.
-_VERIFY: dict[str, object] = {"enum": ["top", "fleet", "off", False]}
+_VERIFY: dict[str, object] = {"enum": ["top", "fleet", "off", False, None]}
 
 # The same for parse_gates.
 _LIMIT, _FLAG = {"type": "integer", "minimum": 0}, {"type": "boolean"}

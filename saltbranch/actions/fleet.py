@@ -89,7 +89,7 @@ class FleetResult:
 
 
 def load(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResult:
-    """Every minion of the configured fleet. saltenvs: those of others may be left out. Raises ConfigError, SaltError."""
+    """Every minion of the configured fleet. saltenvs: others may be left out. Raises ConfigError, SaltError."""
     wanted = place.config.fleet
     nodegroups = place.master.nodegroups
     if wanted == "cache":

@@ -134,7 +134,9 @@ class _Renderer:
         self.place, self.question = place, question
         self.git = place.repository.git
         self.frame = replace(diff.frame_of(place), seconds=_SECONDS)
-        self.cache = diff.cache_of(place.config, enabled=True)
+        # doctor may be run by root, whose files another owner of the root could not write to.
+        mine = os.stat(place.config.root).st_uid == os.geteuid()
+        self.cache = diff.cache_of(place.config, enabled=mine)
         self.trees: dict[str, Tree] = {}
 
     def tree(self, commit: str) -> Tree:
@@ -206,4 +208,3 @@ def _placed(error: str, config: Config) -> Mapping[str, str]:
         if found := pattern.match(error):
             return {"file": f"{folder}/top.sls", "error": error[found.end() :]}
     return {"file": folder, "error": error}
-

@@ -249,7 +249,9 @@ class Shop:
             "pillar": mask.pillar(pillar),
             "states_matched": outcome.states_matched,
             "needs_pillar": outcome.needs_pillar,
-            "unsure": bool(HOST.neutral or tried or HOST.untracked or None in HOST.ciphers.values()),
+            "unsure": bool(
+                HOST.neutral or tried or HOST.untracked or None in HOST.ciphers.values()
+            ),
             "functions": sorted(HOST.custom),
         }
         if self.job.get("plain"):

@@ -70,5 +70,6 @@ def check(rendered: Rendered) -> Iterator[Finding]:
             "note",
             f"what {saltenv} serves was {rendered.unverified}",
             "A commit whose top files fail would have been served all the same.",
-            f"see to it, or set verify_switch: 'off' for {saltenv}",
+            "where a systemd timer of an older saltbranch runs the sync: saltbranch install systemd; to switch without"
+            f" it: verify_switch: 'off' for {saltenv}",
         )

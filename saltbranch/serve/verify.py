@@ -6,7 +6,7 @@ a fleet: the verdict is kept below ``state/verified``, one file for each saltenv
 
 A commit is refused only where it is known to be at fault: no minion renders, each because of the commit, and what is
 served does render for one of them. An answer that was made up, an external pillar, a compile that was stopped: then
-nothing is known, which is said. Which model counts is not touched: that is decided by git alone, on every machine alike.
+nothing is known, which is said. Which model counts is another matter: git alone decides it, on all machines alike.
 
 Loaded by a sync that switches a saltenv with `verify_switch`, by `status` and by `doctor`.
 """
@@ -117,8 +117,9 @@ class Verdict:
     def hint(self) -> str:
         """What to do about a refusal."""
         return (
-            f"push a commit that mends it, which is served then; to serve this one all the same:"
-            f" saltbranch hold {self.saltenv} --at {self.commit[:12]} --reason TEXT, then saltbranch unhold {self.saltenv}"
+            "push a commit that mends it, which is served then; to serve this one all the same:"
+            f" saltbranch hold {self.saltenv} --at {self.commit[:12]} --reason TEXT,"
+            f" then saltbranch unhold {self.saltenv}"
         )
 
 
@@ -182,9 +183,9 @@ def decide(
 ) -> Verdict:
     """The verdict that follows from an answer.
 
-    answer: `why` nothing is known; else `new` and `served`, a list of ``{"id", "errors": [{"file", "error"}], "doubt"}``
-    each, of which `served` may be empty where it does not matter; `watch`; `sandbox`. doubt: why the errors may have
-    another cause than the commit.
+    answer: `why` nothing is known; else `new` and `served`, each a list of ``{"id", "errors": [{"file", "error"}],
+    "doubt"}``, of which `served` may be empty where it does not matter; `watch`; `sandbox`. doubt: why the errors may
+    have another cause than the commit.
     """
     known = Verdict(
         saltenv=question.saltenv,
@@ -224,9 +225,7 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> tuple[Failure, ...]:
             place = _clean(error["file"]), _clean(error["error"])
             found.setdefault(place, []).append(_clean(row["id"]))
     listed = sorted(found.items(), key=lambda item: -len(item[1]))
-    return tuple(
-        Failure(ids[0], file, error, len(ids)) for (file, error), ids in listed[:_MOST]
-    )
+    return tuple(Failure(ids[0], file, error, len(ids)) for (file, error), ids in listed[:_MOST])
 
 
 def _clean(text: object) -> str:
