@@ -48,6 +48,9 @@ _MINIONS = {
     ]
 }
 
+# YAML reads an unquoted off as false.
+_VERIFY: dict[str, object] = {"enum": ["top", "fleet", "off", False, None]}
+
 # The same for parse_gates.
 _LIMIT, _FLAG = {"type": "integer", "minimum": 0}, {"type": "boolean"}
 
@@ -90,6 +93,8 @@ MACHINE_KEYS = (
     "gpg_keys", "ext_pillar", "serves", "programs",
 )  # fmt: skip
 _MODEL_BRANCH = "master"
+# What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
+VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF = "top", "fleet", "off"
 _LARGEST = 1_000_000
 _SECONDS = 5.0
 
@@ -123,6 +128,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     minions: Annotated[Any, msgspec.Meta(extra_json_schema=_MINIONS)]
     promote_from: str | None = None
     protected: bool = False
+    verify_switch: Annotated[Any, msgspec.Meta(extra_json_schema=_VERIFY)] = None
     follow: FollowModel | None = None
     mode: str = "merge"
     saltenv_owned: list[str] = []
@@ -173,7 +179,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     """One saltenv: its branch, the folder of that branch, its minions by id, and how it is promoted to.
 
     follow: a regular expression of tags, None for the branch's head. owned: paths that no promotion
-    changes. overridable: names of gates.
+    changes. overridable: names of gates. verify_switch: one of VERIFY_TOP, VERIFY_FLEET and VERIFY_OFF.
     """
 
     name: str
@@ -188,6 +194,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     back_merge: bool = True
     gates: tuple[Gate, ...] = ()
     overridable: tuple[str, ...] = ()
+    verify_switch: str = VERIFY_OFF
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -602,6 +609,7 @@ def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         back_merge=entry.back_merge,
         gates=parse_gates(entry.gates, f"{path}: saltenvs.{name}.gates"),
         overridable=check_overridable(entry.overridable, f"{path}: saltenvs.{name}.overridable"),
+        verify_switch=_verify_switch(entry, f"{path}: saltenvs.{name}.verify_switch"),
     )
 
 
@@ -633,6 +641,20 @@ def _mode(mode: str, where: str) -> str:
     if mode not in ("merge", "fast-forward"):
         raise ConfigError(f"{where}: {mode!r} is unknown", hint="known ones: merge, fast-forward")
     return mode
+
+
+def _verify_switch(entry: SaltenvModel, where: str) -> str:
+    value = entry.verify_switch
+    if value is None:
+        return VERIFY_TOP if entry.protected else VERIFY_OFF
+    if value is False or value == VERIFY_OFF:  # YAML's off is a flag
+        return VERIFY_OFF
+    if value in (VERIFY_TOP, VERIFY_FLEET):
+        return str(value)
+    raise ConfigError(
+        f"{where}: {value!r} is unknown",
+        hint=f"known ones: {VERIFY_TOP} (the top files), {VERIFY_FLEET} (whole highstates), {VERIFY_OFF}",
+    )
 
 
 def check_flow(flow: FlowModel, path: str) -> None:

@@ -11,22 +11,33 @@ import os
 
 from saltbranch import __version__, files
 
-FORMAT = f"saltbranch {__version__} prepared 3"
+FORMAT = f"saltbranch {__version__} prepared 4"
 
 
 class ServedSaltenv:
-    """One saltenv as a sync sees it. follow: a regular expression of tags, None for the branch's head."""
+    """One saltenv as a sync sees it. follow: a regular expression of tags, None for the branch's head.
 
-    __slots__ = ("branch", "dirname", "follow", "name", "protected")
+    verify_switch: what is compiled before it is switched, ``top`` or ``fleet``; empty for nothing.
+    """
+
+    __slots__ = ("branch", "dirname", "follow", "name", "protected", "verify_switch")
 
     def __init__(
-        self, name: str, branch: str, dirname: str, *, protected: bool, follow: str | None
+        self,
+        name: str,
+        branch: str,
+        dirname: str,
+        *,
+        protected: bool,
+        follow: str | None,
+        verify_switch: str = "",
     ) -> None:
         self.name = name
         self.branch = branch
         self.dirname = dirname
         self.protected = protected
         self.follow = follow
+        self.verify_switch = verify_switch
 
 
 class Prepared:
@@ -62,6 +73,11 @@ class Prepared:
     model: tuple[str, str, str] | None
     saltenvs: list[ServedSaltenv]
     signatures: list[tuple[str, str]]
+
+    @property
+    def config_path(self) -> str:
+        """The machine's file that it was made from."""
+        return self.signatures[0][0]
 
     def follows_tags(self) -> bool:
         """Whether any saltenv does, so that the mirror needs the remote's tags."""
@@ -121,8 +137,15 @@ def _parse(lines: list[str]) -> Prepared | None:
 
 
 def _saltenv(words: list[str]) -> ServedSaltenv:
-    name, branch, dirname, protected, follow = words
-    return ServedSaltenv(name, branch, dirname, protected=protected == "1", follow=follow or None)
+    name, branch, dirname, protected, follow, verify_switch = words
+    return ServedSaltenv(
+        name,
+        branch,
+        dirname,
+        protected=protected == "1",
+        follow=follow or None,
+        verify_switch=verify_switch,
+    )
 
 
 def save(prepared: Prepared) -> None:
@@ -132,7 +155,7 @@ def save(prepared: Prepared) -> None:
     if prepared.model:
         lines.append("model\t" + "\t".join(prepared.model))
     lines += [
-        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}"
+        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}\t{s.verify_switch}"
         for s in prepared.saltenvs
     ]
     lines += [f"signature\t{name}\t{value}" for name, value in prepared.signatures]

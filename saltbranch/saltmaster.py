@@ -71,6 +71,16 @@ def read(path: str) -> MasterOptions:
     )
 
 
+def no_fleet(fleet: str, path: str) -> str:
+    """Why there is nobody to compile for, where that is nobody's mistake; empty when there may be somebody.
+
+    fleet: as configured. path: the master's configuration file.
+    """
+    if fleet == "cache" and not os.path.exists(path):
+        return f"fleet: cache, and there is no salt-master here ({path})"
+    return ""
+
+
 def source_files(path: str) -> list[str]:
     """The files and folders that decide what `read` returns, for noticing a change."""
     folder = os.path.dirname(path)

@@ -41,6 +41,7 @@ rights, so whoever may write to a branch's pillar can read every file the master
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -169,6 +170,20 @@ def foreign_syntax(opts: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]
         for key, value in settings.items() if isinstance(settings, dict) else ():
             if _SYNTAX.get(str(key).lower(), value) != value:
                 yield option, str(key), value
+
+
+_TAGS = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
+# Through functions and options a template may come to anything.
+_ANYTHING = r"\b(?:salt|opts)\b|__"
+
+
+def may_ask(text: str, words: str) -> bool:
+    """Whether what the template `text` renders to may depend on `words`, a regular expression such as ``pillar``.
+
+    Only what stands in Jinja's tags counts. Code in another language may depend on anything.
+    """
+    asks = re.compile(rf"{words}|{_ANYTHING}")
+    return text.startswith("#!py") or any(map(asks.search, _TAGS.findall(text)))
 
 
 def render_top(saltenv: str, groups: Mapping[str, Sequence[Matcher]]) -> str:

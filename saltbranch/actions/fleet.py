@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from saltbranch import compilecache, files, fleet, saltmaster
+from saltbranch import compilecache, files, fleet, saltmaster, targets
 from saltbranch.commitsource import CommitSource
 from saltbranch.compiler.model import Minion
 from saltbranch.config import Config
@@ -88,12 +88,12 @@ class FleetResult:
         }
 
 
-def load(place: Place) -> FleetResult:
-    """Every minion of the configured fleet. Raises ConfigError, SaltError."""
+def load(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResult:
+    """Every minion of the configured fleet. saltenvs: others may be left out. Raises ConfigError, SaltError."""
     wanted = place.config.fleet
     nodegroups = place.master.nodegroups
     if wanted == "cache":
-        return _from_cache(place)
+        return _from_cache(place, saltenvs)
     folder = _folder(place, wanted)
     cache = compilecache.folder_of(place.config.root)
     minions, unclaimed = fleet.read_folder(folder, place.groups, nodegroups, cache)
@@ -124,7 +124,7 @@ def _folder(place: Place, wanted: str) -> fleet.Folder:
     )
 
 
-def _from_cache(place: Place) -> FleetResult:
+def _from_cache(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResult:
     if not place.master.exists:
         raise ConfigError(
             f"fleet: cache, but there is no salt-master here ({place.config.salt_config})",
@@ -132,6 +132,8 @@ def _from_cache(place: Place) -> FleetResult:
         )
     minions, unclaimed = [], []
     for minion_id in saltmaster.cached_minions(place.master.opts):
+        if saltenvs is not None and not _is_in(place, minion_id, saltenvs):
+            continue
         grains, _ = saltmaster.cached(place.master.opts, minion_id, "")
         if not grains:
             continue
@@ -143,6 +145,11 @@ def _from_cache(place: Place) -> FleetResult:
         else:
             unclaimed.append(minion_id)
     return FleetResult("the master's cache", tuple(minions), tuple(unclaimed))
+
+
+def _is_in(place: Place, minion_id: str, saltenvs: Sequence[str]) -> bool:
+    claims = targets.claimed_by(minion_id, place.groups, place.master.nodegroups)
+    return any(saltenv in saltenvs for saltenv, _ in claims)
 
 
 def _cached_keys(master: MasterOptions, minion: Minion) -> tuple[str, ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from saltbranch import fleetgates, gates, hooks, merging
-from saltbranch.actions import plandiff
+from saltbranch import fleetgates, gates, hooks, merging, saltmaster
 from saltbranch.actions.request import Request, owned_paths, provisional
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
@@ -168,7 +167,8 @@ def _check_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateRe
     from saltbranch.actions.check import check_commit
 
     static = "check: static in gates would look at the files alone"
-    why = "" if gate.static else plandiff.no_fleet(work.config)
+    config = work.config
+    why = "" if gate.static else saltmaster.no_fleet(config.fleet, config.salt_config)
     if why:
         return GateResult("check", CANNOT_TELL, f"{why}; {static}")
     try:

@@ -5,11 +5,11 @@ Imports neither Salt nor the compiler before it is known that there is a fleet t
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
+from saltbranch import saltmaster
 from saltbranch.actions.request import Request
-from saltbranch.config import Config, Saltenv
+from saltbranch.config import Saltenv
 from saltbranch.errors import Interrupted, SaltbranchError
 from saltbranch.promotion import UP_TO_DATE, Plan, Step
 from saltbranch.repository.workplace import Workplace
@@ -32,7 +32,8 @@ def added(work: Workplace, request: Request, found: Plan) -> Plan:
         return replace(found, diff_missing="the merge conflicts")
     if not request.diff.wanted:
         return replace(found, diff_missing="--no-diff leaves it out")
-    if missing := no_fleet(work.config):
+    config = work.config
+    if missing := saltmaster.no_fleet(config.fleet, config.salt_config):
         return replace(found, diff_missing=missing)
     try:
         diff = _compare(work, request, saltenv, found.target)
@@ -45,16 +46,8 @@ def added(work: Workplace, request: Request, found: Plan) -> Plan:
     return _with(found, diff)
 
 
-def no_fleet(config: Config) -> str:
-    """Why there is no fleet at all, where that is nobody's mistake; empty when there may be one."""
-    if config.fleet == "cache" and not os.path.exists(config.salt_config):
-        return f"fleet: cache, and there is no salt-master here ({config.salt_config})"
-    return ""
-
-
 def place_of(work: Workplace) -> Place:
     """Where to compile what `work` plans. Raises SaltError."""
-    from saltbranch import saltmaster
     from saltbranch.actions.fleet import Place, source_of
 
     repository = source_of(work.place)

@@ -14,7 +14,7 @@ from saltbranch import files, masterconf, prepared, proc, saltmaster, targets, t
 from saltbranch.actions.outcome import FIRST, MISSING, SaltenvResult, SyncResult
 from saltbranch.actions.sync import os_error, select
 from saltbranch.choices import BY_NOTHING, Choice, Choices
-from saltbranch.config import Config, Source
+from saltbranch.config import VERIFY_OFF, Config, Source
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import environment, mask, require_version
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs, ref_name, remote_error
@@ -382,8 +382,16 @@ def _reduce(
 
 def served_saltenvs(config: Config) -> list[ServedSaltenv]:
     """The saltenvs as a sync sees them."""
+    nobody = bool(saltmaster.no_fleet(config.fleet, config.salt_config))
     return [
-        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected, follow=s.follow)
+        ServedSaltenv(
+            s.name,
+            s.branch,
+            s.dirname,
+            protected=s.protected,
+            follow=s.follow,
+            verify_switch="" if nobody or s.verify_switch == VERIFY_OFF else s.verify_switch,
+        )
         for s in config.saltenvs
     ]
 

@@ -25,6 +25,7 @@ from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo, printable
 from saltbranch.mirror import Mirror, Refs
 from saltbranch.repository import workplace
+from saltbranch.serve import verify
 from saltbranch.slots import Slots
 
 
@@ -41,6 +42,7 @@ class SaltenvStatus:
     journal has it, `pending` while only this master knows of it. drift: served is not wanted. problem: what a
     person must look at. debts: hotfixes that its branch lacks. next: whether the next promotion to it may go on, and
     what its gates say; trouble: why that cannot be told. proposed: promotions to it that wait as branches.
+    verified: what came of rendering the top files of what it serves, or is to serve, as far as that was done.
     """
 
     saltenv: str
@@ -66,6 +68,7 @@ class SaltenvStatus:
     next: dict[str, object] | None = None
     trouble: str | None = None
     proposed: tuple[dict[str, object], ...] = ()
+    verified: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ def status(config_path: str) -> Status:
     )
     outlooks = {o.saltenv: o for o in _outlook(config_path)}
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
+    rows = tuple(_with_verdict(root, row) for row in rows)
     unread = prepared.load_unread(root)
     rows = tuple(_unread(row, unread.get(f"refs/heads/{row.branch}")) for row in rows)
     return Status(
@@ -155,6 +159,18 @@ def _with_outlook(row: SaltenvStatus, found: Outlook | None) -> SaltenvStatus:
     return replace(
         row, debts=debts, next=following, trouble=found.trouble or None, proposed=waiting
     )
+
+
+def _with_verdict(root: str, row: SaltenvStatus) -> SaltenvStatus:
+    """`row` with what is known of the top files of the commit that it serves, or of the one that was refused."""
+    served = row.served.commit if row.served else None
+    found = verify.about(root, row.saltenv, served, row.wanted)
+    if found is None or (found.commit != served and found.outcome != verify.REFUSED):
+        return row
+    told, refused = found.told(), found.commit != served
+    if refused and row.problem is None:
+        row = replace(row, problem=f"refused: {told} ({found.hint()})")
+    return replace(row, verified=found.as_dict() | {"told": told or None, "refused": refused})
 
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:

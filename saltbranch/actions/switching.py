@@ -93,12 +93,41 @@ def _may_leave(run: Run, job: Job, old: str) -> bool:
     return choosing.was_held(run.ready.root, run.mirror.git, job.saltenv.name, old)
 
 
+def _verify(run: Run, job: Job, *, keep: bool) -> None:
+    """Refuse a commit whose top files fail for everybody, and note what else is wrong with them.
+
+    Never for a hold, which may be an emergency. keep: remember the verdict. Raises RefusedError.
+    """
+    result, ready = job.result, run.ready
+    if not job.saltenv.verify_switch or result.why == choices.BY_HOLD or result.old == result.new:
+        return
+    from saltbranch.serve import verify
+
+    if run.say:
+        run.say(f"rendering the top files of {_commit(result)[:12]}")
+    asked = verify.Question(
+        result.saltenv, _commit(result), result.old or "", job.saltenv.verify_switch
+    )
+    found = verify.verdict(
+        ready.root,
+        ready.config_path,
+        asked,
+        sources=repr((ready.model, ready.signatures)),
+        anew=run.verify,
+        keep=keep,
+    )
+    if found.outcome == verify.REFUSED:
+        raise RefusedError(found.told(), hint=found.hint())
+    result.message = "; ".join(filter(None, [result.message, found.told()]))
+
+
 def _judge_only(run: Run, job: Job) -> None:
     new, git = _commit(job.result), run.mirror.git
     try:
         if not job.switched:
             _judge(run, job)
             _refuse_empty(run, job, lambda f: admission.commit_has_files(git, new, f))
+            _verify(run, job, keep=False)
     except SaltbranchError as err:
         _fail(job.result, err)
 
@@ -173,6 +202,7 @@ def _switch(run: Run, job: Job) -> None:
     try:
         if not job.switched:
             names = _judge(run, job)
+            _verify(run, job, keep=True)
             slot = slots.path(idle := slots.idle())
             slots.bring(idle, _commit(result), run.say)
             _refuse_empty(run, job, lambda folder: admission.has_files(slot, folder))

@@ -190,10 +190,7 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
         )
     if row.hold:
         node.add(_hold(row.hold))
-    if row.problem:
-        node.add(f"[red]{shown(row.problem)}[/]")
-    if row.drift and row.wanted:
-        node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
+    _trouble(node, row)
     if row.remote_ahead and row.why == "branch":
         node.add(f"[yellow]{_many(row.remote_ahead, 'commit')} on the remote not served yet[/]")
     elif row.remote_ahead:
@@ -205,6 +202,16 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
     _proposed(node, row.branch, [str(p["branch"]) for p in row.proposed])
     if row.next is not None:
         promotion_lines(node, row.saltenv, row.debts, row.next)
+
+
+def _trouble(node: Tree, row: SaltenvStatus) -> None:
+    """What is wrong with what it serves, or is to serve."""
+    if row.problem:
+        node.add(f"[red]{shown(row.problem)}[/]")
+    elif row.verified and row.verified["told"]:
+        node.add(f"[yellow]{shown(str(row.verified['told']))}[/]")
+    if row.drift and row.wanted and not (row.verified and row.verified["refused"]):
+        node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
 
 
 def _proposed(node: Tree, branch: str, waiting: list[str]) -> None:

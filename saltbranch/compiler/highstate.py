@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,9 @@ MASTER_OPTIONS = (
     "hash_type", "file_ignore_regex", "file_ignore_glob", "allow_undefined", "failhard",
     "ext_pillar", "ext_pillar_first",
 )  # fmt: skip
+
+# Stands in a pillar that would be empty, so that Salt takes it for one.
+_NOBODYS_KEY = "saltbranch nothing"
 
 
 def base_options(folders: Mapping[str, str], master: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +84,7 @@ class Outcome:
     """What Salt made of it. chunks: None when there are none to speak of.
 
     broken_pillar: errors of pillar files, each with its traceback: what of them is told says `pillarerrors`.
+    needs_pillar: what the states are may depend on the pillar.
     """
 
     pillar: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +93,7 @@ class Outcome:
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     states_matched: bool = True
+    needs_pillar: bool = True
 
 
 NAMES_ERRORS = "pillar: it has a key `_errors`, which Salt takes for errors of its own"
@@ -150,17 +155,64 @@ def compile_minion(opts: dict[str, Any], stand_in: Mapping[str, Any]) -> Outcome
     return outcome
 
 
+def compile_tops(
+    opts: dict[str, Any], stand_in: Mapping[str, Any], asks_pillar: Callable[[], bool]
+) -> Outcome:
+    """Whether the two top files render for the minion that `opts` are about; no sls file is looked at.
+
+    asks_pillar: whether what was read of the states by now may ask for pillar, which is compiled only then.
+    Raises nothing of Salt's.
+    """
+    outcome = Outcome(needs_pillar=False)
+    try:
+        compiler = _compiler_of(opts, stand_in)
+        top, errors = compiler.get_top()
+        compiler.top_matches(top)
+    except Exception as err:
+        outcome.broken_pillar.append((reason(err), str(err)))
+    else:
+        outcome.broken_pillar += map(_broken, errors)
+    # One that is not empty, or Salt would compile it.
+    problems = _state_top_problems(opts, {_NOBODYS_KEY: None})
+    if asks_pillar():
+        compiled = Outcome()
+        _compile_pillar(opts, stand_in, compiled)
+        outcome.pillar, outcome.needs_pillar = compiled.pillar, True
+        problems = _state_top_problems(opts, compiled.pillar or {_NOBODYS_KEY: None})
+    outcome.errors += problems
+    return outcome
+
+
+def _state_top_problems(opts: Mapping[str, Any], pillar: dict[str, Any]) -> list[str]:
+    outcome = Outcome()
+    try:
+        with salt.state.HighState({**opts, "pillar": pillar}, initial_pillar=pillar) as highstate:
+            _matches_of(highstate, outcome)
+    except Exception as err:
+        outcome.errors.append(f"states: {reason(err)}")
+    return outcome.errors
+
+
+def _broken(error: object) -> tuple[str, str]:
+    return shortened(str(error)), str(error)
+
+
+def _compiler_of(opts: dict[str, Any], stand_in: Mapping[str, Any]) -> _Pillar:
+    compiler = _Pillar(
+        opts,
+        opts["grains"],
+        opts["id"],
+        opts["saltenv"],
+        pillarenv=opts["pillarenv"],
+        stand_in=stand_in,
+    )
+    compiler.opts["pillar_safe_render_error"] = False  # say why; only the kind is told
+    return compiler
+
+
 def _compile_pillar(opts: dict[str, Any], stand_in: Mapping[str, Any], outcome: Outcome) -> None:
     try:
-        compiler = _Pillar(
-            opts,
-            opts["grains"],
-            opts["id"],
-            opts["saltenv"],
-            pillarenv=opts["pillarenv"],
-            stand_in=stand_in,
-        )
-        compiler.opts["pillar_safe_render_error"] = False  # say why; only the kind is told
+        compiler = _compiler_of(opts, stand_in)
         pillar = compiler.compile_pillar()
     except Exception as err:
         outcome.broken_pillar.append((reason(err), str(err)))
@@ -171,26 +223,16 @@ def _compile_pillar(opts: dict[str, Any], stand_in: Mapping[str, Any], outcome: 
         outcome.errors += [f"pillar: {shortened(problem)}" for problem in compiler.external]
         if compiler.names_errors:
             outcome.errors.append(NAMES_ERRORS)
-    errors = [str(error) for error in pillar.pop("_errors", [])]
-    outcome.broken_pillar += [(shortened(error), error) for error in errors]
+    outcome.broken_pillar += map(_broken, pillar.pop("_errors", []))
     outcome.pillar = pillar
     opts["pillar"] = pillar
 
 
 def _compile_states(highstate: Any, outcome: Outcome) -> None:
-    try:
-        tops = highstate.get_tops()
-        top = highstate.merge_tops(tops)
-        problems = highstate.verify_tops(top)
-    except Exception as err:
-        outcome.errors.append(f"the top file does not render: {reason(err)}")
+    found = _matches_of(highstate, outcome)
+    if found is None:
         return
-    outcome.errors += [f"top file: {shortened(str(problem))}" for problem in problems]
-    try:
-        matches = highstate.top_matches(top)
-    except Exception as err:
-        outcome.errors.append(f"top file: {reason(err)}")
-        return
+    tops, matches = found
     if not any(matches.values()):
         outcome.states_matched = False
         empty = not any(body for env in tops.values() for page in env for body in page.values())
@@ -201,6 +243,23 @@ def _compile_states(highstate: Any, outcome: Outcome) -> None:
         )
     high, errors = highstate.render_highstate(matches)
     _finish(highstate.state, high, errors, outcome)
+
+
+def _matches_of(highstate: Any, outcome: Outcome) -> tuple[Any, Any] | None:
+    """The top files, and what they name for this minion; None where they do not render."""
+    try:
+        tops = highstate.get_tops()
+        top = highstate.merge_tops(tops)
+        problems = highstate.verify_tops(top)
+    except Exception as err:
+        outcome.errors.append(f"the top file does not render: {reason(err)}")
+        return None
+    outcome.errors += [f"top file: {shortened(str(problem))}" for problem in problems]
+    try:
+        return tops, highstate.top_matches(top)
+    except Exception as err:
+        outcome.errors.append(f"top file: {reason(err)}")
+        return None
 
 
 def _finish(state: Any, high: Any, errors: list[Any], outcome: Outcome) -> None:

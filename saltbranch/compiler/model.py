@@ -103,7 +103,9 @@ class Compiled:
 
     result: ``partial`` when some of it could not be compiled: `errors` says what, `chunks` and
     `pillar` hold the rest. pillar: path, joined by ``:``, to a digest of the value. functions:
-    custom execution functions that were called. low: the chunks as Salt has them, only where plain
+    custom execution functions that were called. needs_pillar: what the states are may depend on the pillar.
+    unsure: whether an error may have another cause than the commit: an answer was made up, something was not
+    deciphered or was forbidden, or the compile was stopped. low: the chunks as Salt has them, only where plain
     output was asked for.
     """
 
@@ -115,6 +117,8 @@ class Compiled:
     pillar: Mapping[str, str] = field(default_factory=dict)
     states_matched: bool = True
     functions: tuple[str, ...] = ()
+    needs_pillar: bool = True
+    unsure: bool = False
     reads: Reads = Reads()
     cached: bool = False
     cpu: float = 0.0
@@ -153,7 +157,7 @@ def compiled_from_json(text: bytes) -> Compiled:
 
 def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
     """The result for a minion that could not be compiled at all."""
-    return Compiled(minion, "failed", (error,), notes)
+    return Compiled(minion, "failed", (error,), notes, unsure=True)
 
 
 def digest(value: Any) -> str:

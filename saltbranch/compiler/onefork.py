@@ -206,7 +206,10 @@ class Shop:
         for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
             tracker.listing(f"{inside['states']}/_{kind}")
         patches.show_pillar()
-        outcome = highstate.compile_minion(opts, minion["pillar"])
+        if self.job["tops_only"]:
+            outcome = highstate.compile_tops(opts, minion["pillar"], lambda: self._asks(tracker))
+        else:
+            outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
         result, hider = self._described(minion, outcome, masks, tracker, tried)
         result["cpu"] = time.process_time() - begin
@@ -253,12 +256,23 @@ class Shop:
             "chunks": chunks,
             "pillar": told,
             "states_matched": outcome.states_matched,
+            "needs_pillar": outcome.needs_pillar,
+            "unsure": bool(
+                HOST.neutral or tried or HOST.untracked or None in HOST.ciphers.values()
+            ),
             "functions": sorted(HOST.custom),
         }
         if self.job.get("plain"):
             result["low"] = plain(outcome.chunks)
             result["plain_pillar"] = pillar
         return result, hider
+
+    def _asks(self, tracker: Tracker) -> bool:
+        """Whether a file of the states that was read by now may ask for pillar."""
+        begin = f"{self.job['inside']['states']}/"
+        names = [n for kind, n in tracker.told if kind == "f" and n.startswith(begin)]
+        texts = [self._text(n) for n in names if n in self.paths]
+        return any(text is None or topfile.may_ask(text, "pillar") for text in texts)
 
     def _known(self, minion: Mapping[str, Any], more: list[str], tracker: Tracker) -> Known:
         """What is public about a minion. more: keys of its pillar, and values that may be shown."""

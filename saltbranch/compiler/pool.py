@@ -42,7 +42,7 @@ class Frame:
     the folder inside the repository that this is. master: the master's options that count (see
     `highstate.MASTER_OPTIONS`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
     one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
-    may be shown.
+    may be shown. tops_only: only whether the top files render.
     """
 
     states_dir: str
@@ -56,6 +56,7 @@ class Frame:
     memory: int = 1024
     python: Interpreter | None = None
     shown: tuple[str, ...] = ()
+    tops_only: bool = False
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -81,6 +82,7 @@ class Frame:
             "key": key,
             "shown": self.shown,
             **({"python": dataclasses.astuple(self.python)} if self.python else {}),
+            **({"tops_only": True} if self.tops_only else {}),
         }
         return digest(shared)
 
@@ -363,6 +365,7 @@ class _Share:
             "processes": 32,
             "plain": self.plain,
             "shown": list(frame.shown),
+            "tops_only": frame.tops_only,
             "jobs": forks,
             "apart": self.sandbox.are_forks_apart,
         }

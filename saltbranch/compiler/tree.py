@@ -120,7 +120,10 @@ class Tree:
     @functools.cache  # noqa: B019
     def listing(self, folder: str) -> str:
         """Stands for the names below `folder`."""
-        return digest([self.links and self.digest, sorted(self.below(folder))])
+        place = f"{folder}/"
+        # A link on the way to it or below it may lead anywhere; one beside it does not matter.
+        linked = any(link.startswith(place) or place.startswith(link) for link in self.links)
+        return digest([linked and self.digest, sorted(self.below(folder))])
 
     @functools.cache  # noqa: B019
     def sls_names(self, folder: str) -> frozenset[str]:

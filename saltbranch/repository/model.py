@@ -29,8 +29,8 @@ IN_MIRROR, IN_CLONE = PRODUCTION, "refs/saltbranch-kept/production/"
 _FAR = 200
 # So many of the journal's newest events are looked at for it.
 _RECENT = 500
-_COMPARED = ("branch", "minions", "promote_from", "protected", "follow", "mode", "owned", "back_merge", "gates",
-             "overridable")  # fmt: skip
+_COMPARED = ("branch", "minions", "promote_from", "protected", "verify_switch", "follow", "mode", "owned",
+             "back_merge", "gates", "overridable")  # fmt: skip
 _ALSO_COMPARED = (
     "states_dir",
     "pillar_dir",

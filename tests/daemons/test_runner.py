@@ -92,6 +92,28 @@ def test_a_refused_commit_ends_with_4_and_the_job_counts_as_failed(
     site.assert_serves("master", old)
 
 
+def test_a_commit_whose_top_file_fails_for_the_running_minion_is_refused(
+    master: Master, tmp_path: Path
+) -> None:
+    site = master.another_site(tmp_path)
+    site.settings["saltenvs"]["test"]["protected"] = True
+    site.configure()
+    site.sync_well()
+    old = site.remote.head("develop")
+    site.remote.commit("develop", {"salt/top.sls": "base:\n  '*': [app\n"})
+
+    answer = master.runner("sync", site=site)
+
+    assert (answer.code, states(answer)["test"]) == (4, "refused")
+    assert "test1: salt/top.sls: " in answer.value["saltenvs"][0]["message"]
+    site.assert_serves("develop", old)
+    row = master.runner("status", site=site).value["saltenvs"][0]
+    assert (row["verified"]["outcome"], row["verified"]["minions"]) == ("refused", 1)
+
+    site.remote.commit("develop", {"salt/top.sls": "base:\n  '*': [app]\n"})
+    assert states(master.runner("sync", site=site))["test"] == "switched"
+
+
 def test_some_failed_others_done_ends_with_20(master: Master, tmp_path: Path) -> None:
     site = master.another_site(tmp_path)
     site.sync_well()

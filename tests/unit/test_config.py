@@ -40,6 +40,25 @@ def test_every_key_is_read() -> None:
     assert found.checkout(prod) == "/srv/sb/checkouts/release_prod"
 
 
+@pytest.mark.parametrize(
+    ("written", "protected", "found"),
+    [
+        ("", "true", "top"),
+        ("", "false", "off"),
+        (", verify_switch: top", "false", "top"),
+        (", verify_switch: fleet", "true", "fleet"),
+        (", verify_switch: off", "true", "off"),  # a flag, for YAML
+        (", verify_switch: 'off'", "true", "off"),
+    ],
+)
+def test_protected_saltenvs_are_verified_unless_the_file_says_otherwise(
+    written: str, protected: str, found: str
+) -> None:
+    entry = f"{{branch: b, minions: m, protected: {protected}{written}}}"
+    (saltenv,) = build(parse(f"remote: /r\nsaltenvs: {{t: {entry}}}", "f"), "f").saltenvs
+    assert saltenv.verify_switch == found
+
+
 def test_saltenv_by_name_and_the_nearest_one() -> None:
     found = build(parse(WHOLE, "f"), "f")
     assert found.saltenv("prod").branch == "release/prod"

@@ -25,6 +25,7 @@ GOOD: dict[str, Any] = {
             "branch": "master",
             "minions": {"nodegroup": "prod"},
             "protected": True,
+            "verify_switch": "fleet",
             "gates": [
                 "ticket",
                 "check",
@@ -65,6 +66,10 @@ def test_both_accept_a_good_file() -> None:
         {"saltenvs": {"test": {"branch": "develop", "minions": {"grain": "role:web"}}}},
         {"saltenvs": {"test": {"branch": "develop", "minions": 5}}},
         {"saltenvs": {"test": {"branch": "develop", "minions": "x", "protectd": True}}},
+        *(
+            {"saltenvs": {"test": {"branch": "develop", "minions": "x", "verify_switch": value}}}
+            for value in ("tops", True, "", 5, ["top"])
+        ),
         *(
             {"saltenvs": {"test": {"branch": "develop", "minions": "x", "gates": gates}}}
             for gates in (

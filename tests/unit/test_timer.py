@@ -227,6 +227,16 @@ def test_service_may_write_where_a_sync_writes() -> None:
     assert "RestrictSUIDSGID" not in service
 
 
+def test_service_forbids_nothing_that_the_sandbox_needs() -> None:
+    """bwrap(1) makes namespaces and mounts, sets a host name, and mounts a /proc of its own."""
+    service = unit(timer.systemd_service(JOB))["Service"]
+    forbidding = {
+        "RestrictNamespaces", "SystemCallFilter", "CapabilityBoundingSet", "ProtectHostname", "PrivateDevices",
+        "ProtectKernelTunables", "ProtectKernelLogs", "ProtectControlGroups", "PrivateUsers",
+    }  # fmt: skip
+    assert not forbidding & {*service}
+
+
 def test_timer_makes_up_for_a_missed_run_and_spreads() -> None:
     section = unit(timer.systemd_timer(JOB))["Timer"]
     assert section["Persistent"] == "yes"

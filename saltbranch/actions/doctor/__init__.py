@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from saltbranch import git, locate, saltmaster
 from saltbranch.actions import prepare
-from saltbranch.actions.doctor import look_master, look_minion, look_root, look_tops
+from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
 from saltbranch.compiler import sandbox
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, SaltbranchError
@@ -82,6 +82,7 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
         attempt("what is served", lambda: look_root.look(ours, master))
         attempt("the master's file", lambda: look_master.own_file(ours, master, places))
         attempt("the branches' top files", lambda: look_tops.look(ours))
+        attempt("whether they render", lambda: look_renders.look(ours, master))
         attempt("the minions", lambda: _fleet(ours, master))
     elif known.path and here:
         attempt("the root", lambda: look_root.look_outside(known.root, master))
