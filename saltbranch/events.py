@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from saltbranch import asking
 from saltbranch.durations import from_iso, iso
 
 VERSION = 1
@@ -97,6 +98,7 @@ class Hold:
     """A saltenv serves `commit`, whatever its branch says. `until`: seconds since 1970, None: for ever.
 
     kind: `hold` (somebody wants it so: promotions wait) or `rollback` (the next promotion lifts it).
+    asked_by, claimed_by: as in asking.py.
     """
 
     saltenv: str
@@ -108,6 +110,13 @@ class Hold:
     until: float | None
     event: str
     from_commit: str | None = None
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who made it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
 
     def is_active(self, now: float) -> bool:
         """Whether it still counts."""
@@ -121,6 +130,8 @@ class Hold:
             "kind": self.kind,
             "reason": self.reason,
             "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
             "since": iso(self.since),
             "until": iso(self.until) if self.until is not None else None,
         }
@@ -142,6 +153,7 @@ def hold_from_dict(data: Mapping[str, Any]) -> Hold:
         since=from_iso(since),
         until=from_iso(until) if isinstance(until, str) else None,
         event="",
+        **asking.named_in(data),
     )
 
 
@@ -150,7 +162,7 @@ class Promotion:
     """State code that went to the branch of a saltenv: `old` -> `new`, by merging `source_commit`.
 
     kind: promotion, release or hotfix. served_before: what the saltenv was to serve before, None
-    when not known. via: journal, or trailers where only the merge commit tells.
+    when not known. via: journal, or trailers where only the merge commit tells. asked_by, claimed_by: as in asking.py.
     """
 
     id: str
@@ -169,6 +181,13 @@ class Promotion:
     digest: str
     via: str = "journal"
     diff_digest: str = ""
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who made it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -177,6 +196,8 @@ class Promotion:
             "kind": self.kind,
             "time": iso(self.time),
             "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
             "saltenv": self.saltenv,
             "branch": self.branch,
             "source": self.source,
@@ -279,10 +300,7 @@ def _promotion(state: State, event: Event) -> None:
         return
     moved = event.commit_of("hold_moves_to")
     if moved:
-        state.holds[hold.saltenv] = Hold(
-            hold.saltenv, moved, hold.kind, hold.reason, hold.by, hold.since, hold.until, hold.event,
-            hold.from_commit,
-        )  # fmt: skip
+        state.holds[hold.saltenv] = replace(hold, commit=moved)
     elif event.details.get("lifts_hold") is True:
         del state.holds[promotion.saltenv]
 
@@ -313,6 +331,7 @@ def promotion_of(event: Event) -> Promotion | None:
         else (),
         digest=event.text("digest"),
         diff_digest=event.text("diff_digest"),
+        **asking.named_in(event.details),
     )
 
 
@@ -334,6 +353,7 @@ def _hold(state: State, event: Event) -> None:
         until=until,
         event=event.id,
         from_commit=event.commit_of("from_commit"),
+        **asking.named_in(event.details),
     )
 
 

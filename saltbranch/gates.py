@@ -225,7 +225,7 @@ def hold_gate(
     return GateResult(
         "hold",
         FAIL,
-        f"{target.saltenv} is held at {target.commit[:12]} by {target.by} ({target.reason})",
+        f"{target.saltenv} is held at {target.commit[:12]} by {target.who} ({target.reason})",
         target.until,
     )
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, events
+from saltbranch import asking, commits, events
 from saltbranch.config import Config, Saltenv
 from saltbranch.events import Event, Promotion
 from saltbranch.git import Git
@@ -40,6 +40,8 @@ class Told:
     digest: str = ""
     served_before: str | None = None
     diff_digest: str = ""
+    asked_by: str = ""
+    claimed_by: str = ""
 
 
 def is_id(text: str) -> bool:
@@ -73,6 +75,8 @@ def parse(commit: str, time: float, text: str) -> Told | None:
         digest=values.get("plan-digest", ""),
         diff_digest=diff if _DIGEST.fullmatch(diff) else "",
         served_before=before if events.is_hash(before) else None,
+        asked_by=asking.name(values.get("asked-by")),
+        claimed_by=asking.name(values.get("claimed-by")),
     )
 
 
@@ -147,6 +151,8 @@ def _promotion(item: Told, graph: Graph, merge: str, saltenv: Saltenv) -> Promot
         digest=item.digest,
         diff_digest=item.diff_digest,
         via=VIA,
+        asked_by=item.asked_by,
+        claimed_by=item.claimed_by,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import events
+from saltbranch import asking, events
 from saltbranch.actions import past
 from saltbranch.durations import iso
 from saltbranch.events import Event, Promotion
@@ -19,9 +19,9 @@ PROMOTIONS = (events.PROMOTION, "release", "hotfix")
 class Entry:
     """One thing that was done. what: promotion, release, hotfix, hold, unhold, rollback, tag, override, debt, sync.
 
-    time: seconds since 1970. old, new: commits, None where there are none. source: the branch or the gate that it is
-    about. diff_digest: of the compiled diff, where there was one. via: journal, or trailers where only the merge commit
-    tells of it.
+    time: seconds since 1970. by, asked_by, claimed_by: as in asking.py. old, new: commits, None where there are none.
+    source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:
+    journal, or trailers where only the merge commit tells of it.
     """
 
     time: float
@@ -38,6 +38,13 @@ class Entry:
     until: str = ""
     diff_digest: str = ""
     via: str = "journal"
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who did it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -47,6 +54,8 @@ class Entry:
             "saltenv": self.saltenv or None,
             "id": self.id,
             "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
             "source": self.source or None,
             "old": self.old,
             "new": self.new,
@@ -128,6 +137,8 @@ def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
         tag=event.text("tag"),
         reason=_reason(event),
         until=event.text("until"),
+        asked_by=asking.name(event.details.get(asking.ASKED_BY)),
+        claimed_by=asking.name(event.details.get(asking.CLAIMED_BY)),
     )
     return [entry]
 
@@ -160,6 +171,8 @@ def _of_promotion(promotion: Promotion) -> Entry:
         tickets=promotion.tickets,
         diff_digest=promotion.diff_digest,
         via=promotion.via,
+        asked_by=promotion.asked_by,
+        claimed_by=promotion.claimed_by,
     )
 
 

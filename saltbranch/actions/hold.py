@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from saltbranch import events, journal
+from saltbranch import asking, events, journal
 from saltbranch.actions import past
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
@@ -37,7 +37,8 @@ class HoldPlan:
         rest = asdict(self)
         del rest["event"]
         until = iso(self.until) if self.until is not None else None
-        return {"version": 1, **rest, "until": until, "id": self.event.id}
+        told = asking.told(self.event.by, self.event.details)
+        return {"version": 1, **rest, "until": until, "id": self.event.id, **told}
 
 
 def plan_hold(
@@ -143,7 +144,8 @@ def _about_model(work: Workplace, saltenv: Saltenv, commit: str) -> str:
 
 
 def _event(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:
-    return Event(kind, journal.new_id(work.now), work.now, journal.who(work.git), details)
+    told = {**details, **work.asked.details()}
+    return Event(kind, journal.new_id(work.now), work.now, journal.who(work.git), told)
 
 
 def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:

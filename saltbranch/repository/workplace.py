@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from saltbranch import choosing, journal, serving, tickets
+from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
 from saltbranch.events import Debt, Hold, State
@@ -24,7 +25,10 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Workplace:
-    """Where a verb works. programs: which of the model's may run here. now: seconds since 1970."""
+    """Where a verb works. programs: which of the model's may run here. now: seconds since 1970.
+
+    asked: who asked this machine for it, where that is somebody else.
+    """
 
     repo: Repository
     place: Place
@@ -33,6 +37,7 @@ class Workplace:
     pattern: re.Pattern[str]
     now: float
     programs: Programs = field(default_factory=Programs)
+    asked: Asked = NOBODY
 
     @property
     def config_path(self) -> str:
