@@ -18,6 +18,8 @@ PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot-tell"
 # Always there, first, whether the configuration names them or not.
 BUILT_IN = ("hold", "debts", "model")
 KINDS = (*BUILT_IN, "soak", "ticket", "identical", "diff", "check", "command")
+# They compare with the saltenv before: where there is none, saltbranch.yaml may not name them.
+OF_THE_SALTENV_BEFORE = ("soak", "identical")
 
 
 @dataclass(frozen=True, slots=True)

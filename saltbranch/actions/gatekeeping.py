@@ -8,18 +8,11 @@ from saltbranch.actions.request import Request, owned_paths, provisional
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult, ModelFacts
+from saltbranch.promote import gates_asked
 from saltbranch.promotion import MERGE, RECORDED, UP_TO_DATE, Plan
 from saltbranch.repository import model
 from saltbranch.repository.workplace import Workplace
 
-# Which gates a kind of merge has to pass; a hotfix cannot have soaked anywhere.
-_GATES = {
-    "promotion": gates.KINDS,
-    "release": gates.KINDS,
-    "hotfix": ("hold", "model", "ticket", "diff", "check", "command"),
-    "feature": ("model", "ticket", "command"),
-    "back-merge": ("model",),
-}
 # They take a while, or run a program: only somebody who wants to promote asks them.
 _SLOW = ("diff", "check", "command")
 
@@ -30,21 +23,20 @@ def results(
     """What the gates of the target saltenv say. commands: ask those that take a while, too. Raises GitError."""
     if request.saltenv is None or found.target.kind == UP_TO_DATE:
         return ()
-    kinds = _GATES[request.kind]
     said = (
         _ask(work, request, found, gate)
         if commands or gate.kind not in _SLOW
         else GateResult(gate.name, CANNOT_TELL, f"saltbranch why-not {found.saltenv} asks it")
         for gate in request.gates
-        if gate.kind in kinds
+        if not gates_asked.why_not(request.kind, gate.kind)
     )
     return tuple(result for result in said if result is not None)
 
 
 def commands(work: Workplace, request: Request) -> list[tuple[str, ...]]:
     """The programs that promoting runs: those of the gates, and the hooks. Raises ConfigError."""
-    kinds = _GATES[request.kind]
-    found = [g.argv for g in request.gates if g.kind == "command" and "command" in kinds]
+    asked = not gates_asked.why_not(request.kind, "command")
+    found = [g.argv for g in request.gates if g.kind == "command" and asked]
     return found + (
         [argv for _, argv in hooks.configured(work.config)] if request.kind in RECORDED else []
     )
