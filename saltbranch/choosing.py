@@ -77,8 +77,11 @@ def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
 def state_of(root: str, git: Git, refs: Refs) -> State:
     """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
     head, _ = _accept_journal(root, git, refs, "", write=False)
-    told = journal.read(git, head or None)
-    return events.replay([*told, *_news(pendingholds.load(root), told)])
+    from saltbranch import journalcache  # not for a sync, which reads on from what it kept itself
+
+    state = journalcache.state(git, head or None)
+    pending = pendingholds.load(root)
+    return events.replay(_news(pending, state.events), state) if pending else state
 
 
 def _accept_journal(root: str, git: Git, refs: Refs, last: str, *, write: bool) -> tuple[str, str]:

@@ -7,9 +7,9 @@ written by whoever may push, so nothing in it is trusted to have the right shape
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, overload
 
 from saltbranch import asking
 from saltbranch.durations import from_iso, iso
@@ -246,15 +246,55 @@ class Residence:
     until: float | None
 
 
+class Told(Sequence[Event]):
+    """The events themselves, the oldest first; those before the first that is here are read only when they are asked for."""
+
+    __slots__ = ("_found", "_older")
+
+    def __init__(self, older: Callable[[], list[Event]] | None = None) -> None:
+        self._found: list[Event] = []
+        self._older = older
+
+    def append(self, event: Event) -> None:
+        """Add the newest one."""
+        self._found.append(event)
+
+    def _all(self) -> list[Event]:
+        if self._older is not None:
+            older, self._older = self._older, None
+            self._found[:0] = older()
+        return self._found
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
 @dataclass(slots=True)
 class State:
-    """What follows from the journal, the oldest first."""
+    """What follows from the journal. All of it but `events` is kept by journalcache.py, so it has to be plain data.
 
-    events: list[Event] = field(default_factory=list)
+    made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
+    it said last.
+    """
+
+    events: Told = field(default_factory=Told)
     holds: dict[str, Hold] = field(default_factory=dict)
-    promotions: list[Promotion] = field(default_factory=list)
+    made: dict[str, Promotion] = field(default_factory=dict)
     debts: list[Debt] = field(default_factory=list)
     residences: list[Residence] = field(default_factory=list)
+    latest: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def promotions(self) -> list[Promotion]:
+        """All of them, the oldest first."""
+        return list(self.made.values())
 
     def hold(self, saltenv: str, now: float) -> Hold | None:
         """The hold that counts for `saltenv` at `now`."""
@@ -267,13 +307,15 @@ class State:
 
     def promotion(self, id_: str) -> Promotion | None:
         """The one with this id, or whose id begins so and is the only one."""
-        found = [p for p in self.promotions if p.id == id_]
-        found = found or [p for p in self.promotions if id_ and p.id.startswith(id_)]
-        return found[0] if len({p.id for p in found}) == 1 else None
+        if id_ in self.made:
+            return self.made[id_]
+        found = [p for p in self.made.values() if id_ and p.id.startswith(id_)]
+        return found[0] if len(found) == 1 else None
 
     def serving(self, saltenv: str) -> dict[str, Residence]:
         """Master to what it said last that it serves as `saltenv`."""
-        return {r.master: r for r in self.residences if r.saltenv == saltenv and r.until is None}
+        places = ((m, found[saltenv]) for m, found in self.latest.items() if saltenv in found)
+        return {master: self.residences[place] for master, place in places}
 
 
 def replay(events: Iterable[Event], start: State | None = None) -> State:
@@ -293,8 +335,8 @@ def _promotion(state: State, event: Event) -> None:
     promotion = promotion_of(event)
     if promotion is None:
         return
-    state.promotions = [p for p in state.promotions if p.id != promotion.id]
-    state.promotions.append(promotion)
+    state.made.pop(promotion.id, None)
+    state.made[promotion.id] = promotion
     hold = state.holds.get(promotion.saltenv)
     if hold is None:
         return
@@ -385,13 +427,14 @@ def _sync(state: State, event: Event) -> None:
 
 
 def _serve(state: State, new: Residence) -> None:
-    for number, old in enumerate(state.residences):
-        if (old.master, old.saltenv, old.until) == (new.master, new.saltenv, None):
-            if old.commit == new.commit:
-                return
-            state.residences[number] = Residence(
-                old.master, old.saltenv, old.commit, old.since, new.since
-            )
+    places = state.latest.setdefault(new.master, {})
+    place = places.get(new.saltenv)
+    if place is not None:
+        old = state.residences[place]
+        if old.commit == new.commit:
+            return
+        state.residences[place] = replace(old, until=new.since)
+    places[new.saltenv] = len(state.residences)
     state.residences.append(new)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
@@ -316,10 +317,11 @@ def soak_gate(
     if not rows:
         reason = f"no master has recorded what it serves as {source} (record_syncs: true in its saltbranch.yaml)"
         return GateResult("soak", CANNOT_TELL, reason)
-    known: dict[str, bool] = {}
+    known = functools.cache(contains)
+    by_master: dict[str, list[Residence]] = {}
     for row in rows:
-        known.setdefault(row.commit, contains(row.commit))
-    starts = [s for m in {r.master for r in rows} if (s := _start(rows, m, known)) is not None]
+        by_master.setdefault(row.master, []).append(row)
+    starts = [s for mine in by_master.values() if (s := _start(mine, known, now)) is not None]
     if not starts:
         return GateResult("soak", FAIL, f"{source} does not serve this commit yet")
     begin = min(starts)
@@ -332,12 +334,15 @@ def soak_gate(
     return GateResult("soak", FAIL, reason, begin + seconds)
 
 
-def _start(rows: list[Residence], master: str, contains: dict[str, bool]) -> float | None:
-    """Since when this master has served the commit without a break; None when it does not now."""
+def _start(rows: Sequence[Residence], contains: Callable[[str], bool], now: float) -> float | None:
+    """Since when a master has served the commit without a break; None when it does not now.
+
+    rows: what it said, in the journal's order, which does not depend on its clock. What was served before the newest one
+    that lacks the commit is not asked for. A start that lies ahead counts from now.
+    """
     start = None
-    for row in sorted((r for r in rows if r.master == master), key=lambda r: r.since):
-        if not contains[row.commit]:
-            start = None
-        elif start is None:
-            start = row.since
-    return start
+    for row in reversed(rows):
+        if not contains(row.commit):
+            break
+        start = row.since if start is None else min(row.since, start)
+    return min(start, now) if start is not None else None

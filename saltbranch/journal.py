@@ -37,7 +37,7 @@ def read(
     args += [f"--max-count={limit}"] if limit is not None else []
     args += ["--end-of-options", head, *([f"^{since}"] if since else []), "--"]
     found = []
-    for entry in git.out(*args).split("\0"):
+    for entry in filter(None, git.out(*args).split("\0")):
         commit, _, message = entry.partition("\n")
         event = events.parse_message(commit, message)
         if event:
@@ -45,9 +45,15 @@ def read(
     return found
 
 
-def state(git: Git, head: str | None) -> events.State:
-    """What follows from the journal. Raises GitError."""
-    return events.replay(read(git, head))
+def read_on(git: Git, head: str, since: str) -> list[Event] | None:
+    """The events after the journal commit `since`; None where `head` does not go on from it. Raises GitError."""
+    args = ("log", "--first-parent", "--reverse", "-z", "--format=%H %P%n%B", "--end-of-options")
+    entries = git.out(*args, head, f"^{since}", "--").split("\0")
+    if entries[0].partition("\n")[0].split(" ")[1:2] != [since]:
+        return None
+    rows = (entry.partition("\n") for entry in entries if entry)
+    found = (events.parse_message(names.split(" ")[0], message) for names, _, message in rows)
+    return [event for event in found if event]
 
 
 def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[Event]]:

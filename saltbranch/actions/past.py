@@ -81,9 +81,9 @@ class Past:
 def promotions(work: Workplace) -> list[Promotion]:
     """All promotions, each once; the histories are read only where trailers tell of one that the journal lacks."""
     heads = trailers.persistent_heads(work.config, work.refs.heads)
-    known = {p.id for p in work.state.promotions}
     told: list[Told] = trailers.read(work.git, heads) if heads else []
-    return work.state.promotions if known >= {t.id for t in told} else Past(work).promotions()
+    known = work.state.made.keys() >= {t.id for t in told}
+    return work.state.promotions if known else Past(work).promotions()
 
 
 def unrecorded(work: Workplace) -> list[Event]:
@@ -92,9 +92,9 @@ def unrecorded(work: Workplace) -> list[Event]:
     A rollback's hold ends with the promotion that came after it, by whatever road it came.
     """
     heads = trailers.persistent_heads(work.config, work.refs.heads)
-    known = [p.new for p in work.state.promotions]
+    known = [p.new for p in work.state.made.values()]
     told = trailers.read(work.git, [*heads, *(f"^{c}" for c in known)]) if heads else []
-    if {p.id for p in work.state.promotions} >= {t.id for t in told}:
+    if work.state.made.keys() >= {t.id for t in told}:
         return []
     return [_lifting(work, e) for e in trailers.as_events(_only_told(work))]
 
@@ -164,7 +164,7 @@ def _commits(work: Workplace, word: str) -> list[Reading]:
     branch = branch_of_remote(word, work.repo.remote)
     if not found and branch and (commit := work.refs.heads.get(branch)):
         found.append(Reading(COMMIT, commit, f"the branch {branch} ({commit[:12]})"))
-    promotion = next((p for p in work.state.promotions if p.id == word), None)
+    promotion = work.state.made.get(word)
     if promotion is None and not found and trailers.is_id(word):
         promotion = next((p for p in promotions(work) if p.id == word), None)
     if promotion:

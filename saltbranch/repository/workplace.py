@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import choosing, journal, serving, tickets
+from saltbranch import choosing, journalcache, serving, tickets
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
@@ -104,7 +104,7 @@ class Workplace:
         journal_head = self.repo.refs.journal
         self.config = self.place.config(_heads(self.repo), journal=journal_head, write=True)
         self.pattern = tickets.compile_pattern(self.config.tickets, self.config_path)
-        self.state = journal.state(self.repo.git, journal_head)
+        self.state = _state(self.repo)
 
 
 def open_workplace(config: str | None, say: Say | None = None, *, fetch: bool = True) -> Workplace:
@@ -141,12 +141,16 @@ def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
         refs = Mirror(loaded.root).refs()
         state = choosing.state_of(loaded.root, repo.git, refs)  # pending holds count, too
     else:
-        state = journal.state(repo.git, repo.refs.journal)
+        state = _state(repo)
     where = place.path if place.is_machines else ""
     programs = Programs(
         loaded.programs, where=where, git_dir="" if repo.is_foreign else repo.git.directory
     )
     return Workplace(repo, place, loaded, state, pattern, time.time(), programs)
+
+
+def _state(repo: Repository) -> State:
+    return journalcache.state(repo.git, repo.refs.journal, write=not repo.is_foreign)
 
 
 def _heads(repo: Repository) -> dict[str, str]:

@@ -42,7 +42,14 @@ RESERVED = {
     "rich": ("cli.",),
     "subprocess": ("demo.",),
     "multiprocessing": (),
-    "msgspec": ("config", "compiler.model", "fleetcache", "cli.options", "repository.model"),
+    "msgspec": (
+        "config",
+        "journalcache",
+        "compiler.model",
+        "fleetcache",
+        "cli.options",
+        "repository.model",
+    ),
     "saltlint": ("scanners",),
     "detect_secrets": ("scanners",),
 }
