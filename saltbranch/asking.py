@@ -12,7 +12,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from saltbranch.errors import UsageError
+
 ASKED_BY, CLAIMED_BY = "asked_by", "claimed_by"
+LONGEST_REASON = 1000  # characters; a longer text belongs into a ticket
 _LONGEST = 200  # characters of a name
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\\-]*")
 
@@ -39,6 +42,22 @@ def name(value: object) -> str:
         return ""
     text = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(value.split()))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def reason(text: str, option: str = "--reason") -> str:
+    """Why somebody does something, for the journal. Raises UsageError where it is longer than everybody reads."""
+    found = text.strip()
+    if len(found) > LONGEST_REASON:
+        raise UsageError(
+            f"{option} has {len(found):,} characters, and {LONGEST_REASON:,} is the most",
+            hint="say it in a sentence, and name the ticket that has the rest",
+        )
+    return found
+
+
+def shortened(text: str) -> str:
+    """A reason as somebody else may have written it into the journal, cut where ours would end."""
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 def named_in(details: Mapping[str, object]) -> dict[str, str]:

@@ -90,7 +90,7 @@ def from_dict(data: Any, commit: str = "") -> Event | None:
         return None
     head = ("version", "event", "id", "time", "by")
     details = {k: v for k, v in data.items() if k not in head}
-    return Event(kind, name, time, by, details, commit)
+    return Event(kind, name, time, asking.shortened(by), details, commit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,7 @@ class Residence:
 
 
 class Told(Sequence[Event]):
-    """The events themselves, the oldest first; those before the first that is here are read only when they are asked for."""
+    """The events themselves, the oldest first; older ones are read only when somebody asks for them."""
 
     __slots__ = ("_found", "_older")
 
@@ -389,7 +389,7 @@ def _hold(state: State, event: Event) -> None:
         saltenv=saltenv,
         commit=commit,
         kind=event.kind,
-        reason=event.text("reason"),
+        reason=asking.shortened(event.text("reason")),
         by=event.by,
         since=event.time,
         until=until,

@@ -337,8 +337,8 @@ def soak_gate(
 def _start(rows: Sequence[Residence], contains: Callable[[str], bool], now: float) -> float | None:
     """Since when a master has served the commit without a break; None when it does not now.
 
-    rows: what it said, in the journal's order, which does not depend on its clock. What was served before the newest one
-    that lacks the commit is not asked for. A start that lies ahead counts from now.
+    rows: what it said, in the journal's order, which does not depend on its clock. What was served before the newest
+    one that lacks the commit is not asked for. A start that lies ahead counts from now.
     """
     start = None
     for row in reversed(rows):

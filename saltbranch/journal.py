@@ -16,7 +16,7 @@ from dataclasses import replace
 from saltbranch import events
 from saltbranch.errors import GitError, RefusedError
 from saltbranch.events import Event
-from saltbranch.git import Git, indent
+from saltbranch.git import Git, indent, quoted
 
 REF = "refs/saltbranch/journal"
 _ROOT = "The journal of saltbranch: one commit for each event\n"
@@ -135,8 +135,28 @@ def identity(git: Git) -> tuple[str, ...]:
     return (f"user.name={name}", f"user.email={mail.rstrip('>')}")
 
 
-def check_chain(git: Git, old: str | None, new: str | None) -> None:
-    """Refuse a journal that does not go on from the one seen before. Raises GitError."""
+class NoJournalError(GitError):
+    """What stands in its place on the remote can be no journal at all."""
+
+
+def check_chain(git: Git, old: str | None, new: str | None, in_the_way: Sequence[str] = ()) -> None:
+    """Refuse a journal that is none, or does not go on from the one seen before. Raises GitError, NoJournalError.
+
+    in_the_way: refs below that of the journal, which exclude it (git keeps refs as files once were).
+    """
+    back = f"git push --force REMOTE {old}:{REF}" if old else ""
+    if in_the_way:
+        gone = f"git push REMOTE --delete {' '.join(quoted(ref) for ref in in_the_way[:20])}"
+        raise NoJournalError(
+            f"the journal of the remote cannot be written: {in_the_way[0]} is in the way of {REF}",
+            hint=f"find out who did it; to make room: {' && '.join(filter(None, (gone, back)))}",
+        )
+    kind = git.run("cat-file", "-t", new).text.strip() if new else "commit"
+    if kind != "commit":
+        raise NoJournalError(
+            f"the journal of the remote is a {kind or 'missing object'} and not a commit: {REF} is {new}",
+            hint=f"find out who did it; to mend it: {back or f'git push REMOTE --delete {REF}'}",
+        )
     if old and (new is None or not git.is_ancestor(old, new)):
         raise GitError(
             f"the journal of the remote was rewritten or removed: it does not contain {old[:12]}",

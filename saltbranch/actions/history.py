@@ -154,7 +154,7 @@ def _saltenv(work: Workplace, event: Event) -> str:
 def _reason(event: Event) -> str:
     if event.kind == events.DEBT:
         return f"lacks a hotfix of {event.text('origin') or 'a branch above it'}"
-    return event.text("reason")
+    return asking.shortened(event.text("reason"))
 
 
 def _of_promotion(promotion: Promotion) -> Entry:

@@ -88,7 +88,7 @@ def plan_unhold(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     hold = work.hold(found)
     if hold is None:
         raise RefusedError(f"{saltenv} is not held", hint="saltbranch status shows holds")
-    after = _without_hold(work, found)
+    after, reason = _without_hold(work, found), asking.reason(reason)
     event = _event(work, UNHOLD, {"saltenv": found.name, "reason": reason, "held": hold.commit})
     return HoldPlan(f"unhold {saltenv}", saltenv, event, hold.commit, after, reason, None)
 
@@ -104,7 +104,7 @@ def _without_hold(work: Workplace, saltenv: Saltenv) -> str | None:
 def _asked(reason: str, verb: str) -> str:
     if not reason.strip():
         raise UsageError(f"{verb} wants --reason TEXT", hint="everybody who looks will ask why")
-    return reason.strip()
+    return asking.reason(reason)
 
 
 def _plan(

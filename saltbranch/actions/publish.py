@@ -258,7 +258,7 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
                 "gate": g.name,
                 "reason": g.overridden,
                 "verdict": g.verdict,
-                "said": g.reason,
+                "said": asking.shortened(g.reason),
                 **about,
             },
         )

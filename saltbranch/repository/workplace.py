@@ -135,6 +135,7 @@ def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
         if serves:
             repo.seen = "refs"  # what the last sync read
         repo.refs = repo.last_seen()
+        repo.judge_journal(keep=False)
     loaded = place.config(_heads(repo), journal=repo.refs.journal, write=fetch)
     pattern = tickets.compile_pattern(loaded.tickets, place.path)
     if serves and not fetch:
