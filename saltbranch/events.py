@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 from saltbranch import asking
-from saltbranch.durations import from_iso, iso
+from saltbranch.durations import from_iso, iso, shown_duration
 
 VERSION = 1
+_SLACK = 300  # seconds by which clocks may differ without a word
 PROMOTION, HOLD, UNHOLD, ROLLBACK = "promotion", "hold", "unhold", "rollback"
 TAG, OVERRIDE, DEBT, SYNC = "tag", "override", "debt", "sync"
 KINDS = (PROMOTION, HOLD, UNHOLD, ROLLBACK, TAG, OVERRIDE, DEBT, SYNC)
@@ -281,7 +282,7 @@ class State:
     """What follows from the journal. All of it but `events` is kept by journalcache.py, so it has to be plain data.
 
     made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
-    it said last.
+    it said last. newest: the time of the last event.
     """
 
     events: Told = field(default_factory=Told)
@@ -290,6 +291,17 @@ class State:
     debts: list[Debt] = field(default_factory=list)
     residences: list[Residence] = field(default_factory=list)
     latest: dict[str, dict[str, int]] = field(default_factory=dict)
+    newest: float = 0
+
+    def clock_problem(self, now: float) -> str:
+        """What is to be said where the newest event lies ahead of this machine's clock; empty where it does not."""
+        ahead = self.newest - now
+        if ahead <= _SLACK:
+            return ""
+        return (
+            f"the newest entry of the journal is of {iso(self.newest)}, {shown_duration(ahead)} ahead of this machine's"
+            " clock: one of the two clocks is wrong, and the ends of holds go by this one (timedatectl)"
+        )
 
     @property
     def promotions(self) -> list[Promotion]:
@@ -323,6 +335,7 @@ def replay(events: Iterable[Event], start: State | None = None) -> State:
     state = start or State()
     for event in events:
         state.events.append(event)
+        state.newest = event.time
         _APPLY.get(event.kind, _nothing)(state, event)
     return state
 

@@ -15,6 +15,7 @@ from saltbranch.errors import ConfigError, UsageError
 from saltbranch.events import Debt, Hold, Residence
 from saltbranch.tickets import Group
 
+_SLACK = 86400  # seconds by which clocks may differ before it is plain that one is wrong
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot-tell"
 # Always there, first, whether the configuration names them or not.
 BUILT_IN = ("hold", "debts", "model")
@@ -307,11 +308,13 @@ def soak_gate(
     residences: Iterable[Residence],
     contains: Callable[[str], bool],
     now: float,
+    made: float = 0,
 ) -> GateResult:
     """Whether `source` has served the commit for `seconds`, on the master that has served it longest.
 
     residences: of all masters and commits of `source`. contains: whether a served commit contains the
-    promoted one, so a newer commit does not start the clock anew; one that lacks it (a rollback) does.
+    promoted one, so a newer commit does not start the clock anew; one that lacks it (a rollback) does. made: when the
+    promoted commit was, in seconds since 1970: a master whose clock is far behind cannot have served it before.
     """
     rows = [r for r in residences if r.saltenv == source]
     if not rows:
@@ -325,6 +328,8 @@ def soak_gate(
     if not starts:
         return GateResult("soak", FAIL, f"{source} does not serve this commit yet")
     begin = min(starts)
+    if begin < made - _SLACK:
+        begin = min(made, now)
     if now - begin >= seconds:
         since = shown_duration(now - begin)
         return GateResult(

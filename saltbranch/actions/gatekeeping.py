@@ -132,7 +132,12 @@ def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
         )
 
     rows = work.state.residences
-    return gates.soak_gate(gate.seconds, request.source_saltenv.name, rows, contains, work.now)
+    made = float(
+        work.git.out("log", "-1", "--format=%ct", "--end-of-options", request.source).strip()
+    )
+    return gates.soak_gate(
+        gate.seconds, request.source_saltenv.name, rows, contains, work.now, made
+    )
 
 
 def _identical_gate(work: Workplace, request: Request, result: str) -> GateResult:

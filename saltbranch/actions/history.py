@@ -104,6 +104,7 @@ def history(
 def _entries(work: Workplace, *, syncs: bool) -> list[Entry]:
     """All, in the order of the journal; what only trailers tell of stands where its time is."""
     found: list[Entry] = []
+    ends: dict[str, int] = {}  # promotion to the place after its entry
     seen: set[tuple[str, str]] = set()
     for event in work.state.events:
         if (event.kind, event.id) in seen or (event.kind == events.SYNC and not syncs):
@@ -112,11 +113,27 @@ def _entries(work: Workplace, *, syncs: bool) -> list[Entry]:
             continue  # the promotion's entry names the tag
         seen.add((event.kind, event.id))
         found += _of_event(work, event)
+        if event.kind == events.PROMOTION:
+            ends[event.id] = len(found)
+    return _with_told(work, found, ends)
+
+
+def _with_told(work: Workplace, found: list[Entry], ends: dict[str, int]) -> list[Entry]:
+    """`found`, and between its entries the promotions that only trailers tell of, as `past` orders them."""
+    gaps: dict[int, list[Entry]] = {}
+    at, places = 0, set(ends.values())
     for promotion in past.promotions(work):
-        if (events.PROMOTION, promotion.id) not in seen:
-            later = (n for n, e in enumerate(found) if e.time > promotion.time)
-            found.insert(next(later, len(found)), _of_promotion(promotion))
-    return found
+        if promotion.id in ends:
+            at = max(at, ends[promotion.id])
+            continue
+        time = promotion.time if promotion.time <= work.now else 0
+        while at < len(found) and at + 1 not in places and found[at].time <= time:
+            at += 1
+        gaps.setdefault(at, []).append(_of_promotion(promotion))
+    if not gaps:
+        return found
+    rows = [*found, None]
+    return [e for n, row in enumerate(rows) for e in (*gaps.get(n, ()), row) if e is not None]
 
 
 def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:

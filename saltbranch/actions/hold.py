@@ -128,7 +128,8 @@ def _plan(
         "promotion": promotion or None,
     }
     event = _event(work, kind, details)
-    note = _about_model(work, saltenv, commit)
+    clock = work.state.clock_problem(work.now) if until is not None else ""
+    note = "; ".join(filter(None, (_about_model(work, saltenv, commit), clock)))
     return HoldPlan(verb, saltenv.name, event, serves, commit, reason, until, promotion, note)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from saltbranch import commits, events, tickets, trailers
 from saltbranch.config import Saltenv
 from saltbranch.errors import UsageError
-from saltbranch.events import Event, Promotion
+from saltbranch.events import Event, Hold, Promotion
 from saltbranch.fates import Fate, Links
 from saltbranch.git import branch_of_remote
 from saltbranch.lineage import Graph, Line
@@ -30,6 +30,7 @@ class Past:
         self.told = trailers.read(work.git, self.heads) if self.heads else []
         self._links: Links | None = None
         self._promotions: list[Promotion] | None = None
+        self._ranks: dict[str, int] = {}
         self._wanted: dict[str, Wanted] = {}
 
     @property
@@ -53,8 +54,16 @@ class Past:
             told = trailers.all_promotions(
                 self.told, self.graph, self.work.config, self.work.refs.heads
             )
-            self._promotions = trailers.merge(self.work.state.promotions, told)
+            self._promotions = trailers.merge(
+                self.work.state.promotions, told, self.graph.number, self.work.now
+            )
         return self._promotions
+
+    def rank(self, id_: str) -> int:
+        """The place of a promotion among all, the oldest first."""
+        if not self._ranks:
+            self._ranks = {p.id: n for n, p in enumerate(self.promotions())}
+        return self._ranks[id_]
 
     def wanted(self, saltenv: Saltenv) -> Wanted:
         """What `saltenv` is to serve."""
@@ -105,8 +114,16 @@ def _only_told(work: Workplace) -> list[Promotion]:
 
 def _lifting(work: Workplace, event: Event) -> Event:
     hold = work.state.holds.get(event.text("saltenv"))
-    lifts = hold is not None and hold.kind == events.ROLLBACK and hold.since < event.time
+    lifts = hold is not None and hold.kind == events.ROLLBACK and _is_after(work, event, hold)
     return replace(event, details={**event.details, "lifts_hold": True}) if lifts else event
+
+
+def _is_after(work: Workplace, event: Event, hold: Hold) -> bool:
+    """Whether a promotion came after a hold: what was served then lacks it. Clocks decide where that is not known."""
+    new, served = event.commit_of("new"), hold.from_commit
+    if new and served and work.git.commit_or_none(served):
+        return not work.git.is_ancestor(new, served)
+    return hold.since < event.time
 
 
 @dataclass(frozen=True, slots=True)
