@@ -19,6 +19,7 @@ from saltbranch.events import Event
 from saltbranch.git import Git, indent, quoted
 
 REF = "refs/saltbranch/journal"
+_FEW = 256  # commits: about as many as come between two looks
 _ROOT = "The journal of saltbranch: one commit for each event\n"
 # git knows it without having it stored (object-file.c, cached objects); pushing it sends it along.
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -46,14 +47,33 @@ def read(
 
 
 def read_on(git: Git, head: str, since: str) -> list[Event] | None:
-    """The events after the journal commit `since`; None where `head` does not go on from it. Raises GitError."""
-    args = ("log", "--first-parent", "--reverse", "-z", "--format=%H %P%n%B", "--end-of-options")
-    entries = git.out(*args, head, f"^{since}", "--").split("\0")
-    if entries[0].partition("\n")[0].split(" ")[1:2] != [since]:
-        return None
-    rows = (entry.partition("\n") for entry in entries if entry)
-    found = (events.parse_message(names.split(" ")[0], message) for names, _, message in rows)
-    return [event for event in found if event]
+    """The events after the journal commit `since`; None where `head` does not go on from it. Raises GitError.
+
+    It is looked for along the first parents, a few and then more: to leave out what `since` contains (``^since``) git
+    would go by dates, and where a clock was wrong read everything.
+    """
+    for limit in (_FEW, _FEW * 16, None):
+        args = ["log", "--first-parent", "-z", "--format=%H %P%n%B", "--end-of-options", head, "--"]
+        args[1:1] = [f"--max-count={limit}"] if limit else []
+        entries = [entry.partition("\n") for entry in git.out(*args).split("\0") if entry]
+        parents = [names.split(" ")[1:2] for names, _, _ in entries]
+        if [since] in parents:
+            new = entries[: parents.index([since]) + 1]
+            found = (
+                events.parse_message(names.split(" ")[0], text) for names, _, text in new[::-1]
+            )
+            return [event for event in found if event]
+        if limit and len(entries) < limit:
+            break
+    return None
+
+
+def _goes_on(git: Git, old: str, new: str) -> bool:
+    """Whether `new` contains `old`, which is seldom far behind it."""
+    near = git.out(
+        "rev-list", "--first-parent", f"--max-count={_FEW}", "--end-of-options", new, "--"
+    )
+    return old in near.split("\n") or git.is_ancestor(old, new)
 
 
 def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[Event]]:
@@ -157,7 +177,7 @@ def check_chain(git: Git, old: str | None, new: str | None, in_the_way: Sequence
             f"the journal of the remote is a {kind or 'missing object'} and not a commit: {REF} is {new}",
             hint=f"find out who did it; to mend it: {back or f'git push REMOTE --delete {REF}'}",
         )
-    if old and (new is None or not git.is_ancestor(old, new)):
+    if old and (new is None or not _goes_on(git, old, new)):
         raise GitError(
             f"the journal of the remote was rewritten or removed: it does not contain {old[:12]}",
             hint=f"find out who did it; to bring it back: git push REMOTE {old}:{REF} --force",

@@ -156,7 +156,8 @@ def test_a_damaged_or_foreign_file_is_passed_over(git: Git, damage: str) -> None
         kept["holds"]["prod"] = 7
     elif damage == "unknown":
         kept["more"] = 1
-    first = f"{'0' * 64} {head}" if damage == "other code" else first
+    elif damage == "other code":  # which made something else of the same events
+        first, kept["holds"] = f"{'0' * 64} {head}", {}
     text = f"{first}\n{json.dumps(kept)}"
     path.write_text({"torn": text[:-500], "empty": ""}.get(damage, text))
     if damage == "gone":
