@@ -486,10 +486,8 @@ def _tell_journal(run: Run) -> None:
 
 def _is_report_due(root: str) -> bool:
     try:
-        due = os.stat(f"{root}/state/unreported").st_mtime
-        return (
-            not 0 < due - time.time() <= 600
-        )  # as reporting.py has it; later only if the clock went back
+        left = os.stat(f"{root}/state/unreported").st_mtime - time.time()
+        return not 0 < left <= 600  # as reporting.py has it: more is left only where the clock went back
     except OSError:
         return False
 
