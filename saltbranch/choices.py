@@ -81,9 +81,9 @@ def sources(root: str, refs: Refs, saltenvs: Sequence[ServedSaltenv]) -> str:
     """All that the choices follow from, the clock aside; empty where they follow from the branches alone."""
     pending = files.signature(pending_path(root))
     following = [s for s in saltenvs if s.follow]
-    if not (refs.journal or refs.kept or following or pending != "-"):
+    if not (refs.journal or refs.kept or following or pending != "-" or refs.in_the_way):
         return ""
-    lines = [f"journal {refs.journal} kept {refs.kept} pending {pending}"]
+    lines = [f"journal {refs.journal} kept {refs.kept} pending {pending}", *refs.in_the_way]
     lines += [f"{s.name}\t{s.branch}\t{s.follow or ''}\t{s.protected}" for s in saltenvs]
     lines += [refs.branches.get(s.branch, "-") for s in following]
     if following:

@@ -16,6 +16,7 @@ from saltbranch.errors import GitError
 from saltbranch.events import Hold, State
 from saltbranch.git import Git, quoted
 from saltbranch.history import printable
+from saltbranch.journal import NoJournalError
 from saltbranch.mirror import KEPT_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
 
@@ -77,8 +78,11 @@ def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
 def state_of(root: str, git: Git, refs: Refs) -> State:
     """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
     head, _ = _accept_journal(root, git, refs, "", write=False)
-    told = journal.read(git, head or None)
-    return events.replay([*told, *_news(pendingholds.load(root), told)])
+    from saltbranch import journalcache  # not for a sync, which reads on from what it kept itself
+
+    state = journalcache.state(git, head or None)
+    pending = pendingholds.load(root)
+    return events.replay(_news(pending, state.events), state) if pending else state
 
 
 def _accept_journal(root: str, git: Git, refs: Refs, last: str, *, write: bool) -> tuple[str, str]:
@@ -87,16 +91,17 @@ def _accept_journal(root: str, git: Git, refs: Refs, last: str, *, write: bool) 
     last: the head that was believed before, for a mirror that was rebuilt since.
     """
     kept = refs.kept or last
-    if kept != refs.journal:
+    if kept != refs.journal or refs.in_the_way:
         try:
-            journal.check_chain(git, kept or None, refs.journal or None)
+            journal.check_chain(git, kept or None, refs.journal or None, refs.in_the_way)
         except GitError as err:
             files_of = quoted(choices.path(root)), quoted(git.directory)
             how = "rm {}; git --git-dir={} update-ref -d {}".format(*files_of, KEPT_REF)
-            return kept, _clean(
-                f"{err.message}; the holds that stood in it stay in force ({err.hint}; to accept what the"
-                f" remote has: {how})"
+            accept = (
+                "" if isinstance(err, NoJournalError) else f"; to accept what the remote has: {how}"
             )
+            holds = "; the holds that stood in the last good one stay in force" if kept else ""
+            return kept, _clean(f"{err.message}{holds} ({err.hint}{accept})")
     if write and refs.kept != refs.journal:
         git.out("update-ref", KEPT_REF, refs.journal)
         refs.kept = refs.journal

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from saltbranch import journal, serving
+from saltbranch import journal, journalcache, serving
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import UsageError
 from saltbranch.git import Git, branch_of_remote
@@ -112,7 +112,7 @@ class CommitSource:
         """
         head = self.branch_or_none(saltenv.branch)
         known = self._newest([journal.REF, f"{_SEEN}{journal.REF.removeprefix('refs')}"])
-        hold = journal.state(self.git, known).hold(saltenv.name, now)
+        hold = journalcache.state(self.git, known, write=False).hold(saltenv.name, now)
         refs = self._tags(head) if saltenv.follow and head and not hold else {}
         found = serving.wanted(head, saltenv.follow, refs, hold)
         if found.tag:

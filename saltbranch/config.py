@@ -23,7 +23,13 @@ from saltbranch import __version__, files, strictyaml, tickets
 from saltbranch.base import ownership, patterns
 from saltbranch.base.limit import TooSlow, limited
 from saltbranch.errors import ConfigError, NoSaltenvsError, TooOldError
-from saltbranch.gates import Gate, check_overridable, parse_gates, split_command
+from saltbranch.gates import (
+    OF_THE_SALTENV_BEFORE,
+    Gate,
+    check_overridable,
+    parse_gates,
+    split_command,
+)
 from saltbranch.git import branch_name_problem
 from saltbranch.targets import KINDS, Matcher, find_overlap, parse_minions
 
@@ -711,12 +717,25 @@ def _check_saltenvs(saltenvs: tuple[Saltenv, ...], path: str) -> None:
             )
     _check_loops(saltenvs, path)
     _check_owned(saltenvs, path)
+    _check_first(saltenvs, path)
     overlap = find_overlap({s.name: s.minions for s in saltenvs})
     if overlap:
         raise ConfigError(
             f"{path}: the saltenvs {overlap[0]} and {overlap[1]} both claim {overlap[2]!r}",
             hint="every minion belongs to one saltenv: narrow one of the two `minions:`",
         )
+
+
+def _check_first(saltenvs: tuple[Saltenv, ...], path: str) -> None:
+    """Gates that no verb can ask would only look like a guard."""
+    for saltenv in saltenvs:
+        lost = [g.name for g in saltenv.gates if g.kind in OF_THE_SALTENV_BEFORE]
+        if lost and saltenv.promote_from is None:
+            raise ConfigError(
+                f"{path}: saltenvs.{saltenv.name}.gates: {' and '.join(lost)} cannot be asked: they compare with the"
+                f" saltenv before, and {saltenv.name} has no promote_from",
+                hint=f"leave them out; ticket, diff, check and commands hold for feature finish into {saltenv.branch}",
+            )
 
 
 def _check_owned(saltenvs: tuple[Saltenv, ...], path: str) -> None:

@@ -7,13 +7,15 @@ written by whoever may push, so nothing in it is trusted to have the right shape
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
 
-from saltbranch.durations import from_iso, iso
+from saltbranch import asking
+from saltbranch.durations import from_iso, iso, shown_duration
 
 VERSION = 1
+_SLACK = 300  # seconds by which clocks may differ without a word
 PROMOTION, HOLD, UNHOLD, ROLLBACK = "promotion", "hold", "unhold", "rollback"
 TAG, OVERRIDE, DEBT, SYNC = "tag", "override", "debt", "sync"
 KINDS = (PROMOTION, HOLD, UNHOLD, ROLLBACK, TAG, OVERRIDE, DEBT, SYNC)
@@ -89,7 +91,7 @@ def from_dict(data: Any, commit: str = "") -> Event | None:
         return None
     head = ("version", "event", "id", "time", "by")
     details = {k: v for k, v in data.items() if k not in head}
-    return Event(kind, name, time, by, details, commit)
+    return Event(kind, name, time, asking.shortened(by), details, commit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Hold:
     """A saltenv serves `commit`, whatever its branch says. `until`: seconds since 1970, None: for ever.
 
     kind: `hold` (somebody wants it so: promotions wait) or `rollback` (the next promotion lifts it).
+    asked_by, claimed_by: as in asking.py.
     """
 
     saltenv: str
@@ -108,6 +111,13 @@ class Hold:
     until: float | None
     event: str
     from_commit: str | None = None
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who made it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
 
     def is_active(self, now: float) -> bool:
         """Whether it still counts."""
@@ -121,6 +131,8 @@ class Hold:
             "kind": self.kind,
             "reason": self.reason,
             "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
             "since": iso(self.since),
             "until": iso(self.until) if self.until is not None else None,
         }
@@ -142,6 +154,7 @@ def hold_from_dict(data: Mapping[str, Any]) -> Hold:
         since=from_iso(since),
         until=from_iso(until) if isinstance(until, str) else None,
         event="",
+        **asking.named_in(data),
     )
 
 
@@ -150,7 +163,7 @@ class Promotion:
     """State code that went to the branch of a saltenv: `old` -> `new`, by merging `source_commit`.
 
     kind: promotion, release or hotfix. served_before: what the saltenv was to serve before, None
-    when not known. via: journal, or trailers where only the merge commit tells.
+    when not known. via: journal, or trailers where only the merge commit tells. asked_by, claimed_by: as in asking.py.
     """
 
     id: str
@@ -169,6 +182,13 @@ class Promotion:
     digest: str
     via: str = "journal"
     diff_digest: str = ""
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who made it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -177,6 +197,8 @@ class Promotion:
             "kind": self.kind,
             "time": iso(self.time),
             "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
             "saltenv": self.saltenv,
             "branch": self.branch,
             "source": self.source,
@@ -225,15 +247,66 @@ class Residence:
     until: float | None
 
 
+class Told(Sequence[Event]):
+    """The events themselves, the oldest first; older ones are read only when somebody asks for them."""
+
+    __slots__ = ("_found", "_older")
+
+    def __init__(self, older: Callable[[], list[Event]] | None = None) -> None:
+        self._found: list[Event] = []
+        self._older = older
+
+    def append(self, event: Event) -> None:
+        """Add the newest one."""
+        self._found.append(event)
+
+    def _all(self) -> list[Event]:
+        if self._older is not None:
+            older, self._older = self._older, None
+            self._found[:0] = older()
+        return self._found
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
 @dataclass(slots=True)
 class State:
-    """What follows from the journal, the oldest first."""
+    """What follows from the journal. All of it but `events` is kept by journalcache.py, so it has to be plain data.
 
-    events: list[Event] = field(default_factory=list)
+    made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
+    it said last. newest: the time of the last event.
+    """
+
+    events: Told = field(default_factory=Told)
     holds: dict[str, Hold] = field(default_factory=dict)
-    promotions: list[Promotion] = field(default_factory=list)
+    made: dict[str, Promotion] = field(default_factory=dict)
     debts: list[Debt] = field(default_factory=list)
     residences: list[Residence] = field(default_factory=list)
+    latest: dict[str, dict[str, int]] = field(default_factory=dict)
+    newest: float = 0
+
+    def clock_problem(self, now: float) -> str:
+        """What is to be said where the newest event lies ahead of this machine's clock; empty where it does not."""
+        ahead = self.newest - now
+        if ahead <= _SLACK:
+            return ""
+        return (
+            f"the newest entry of the journal is of {iso(self.newest)}, {shown_duration(ahead)} ahead of this machine's"
+            " clock: one of the two clocks is wrong, and the ends of holds go by this one (timedatectl)"
+        )
+
+    @property
+    def promotions(self) -> list[Promotion]:
+        """All of them, the oldest first."""
+        return list(self.made.values())
 
     def hold(self, saltenv: str, now: float) -> Hold | None:
         """The hold that counts for `saltenv` at `now`."""
@@ -246,13 +319,15 @@ class State:
 
     def promotion(self, id_: str) -> Promotion | None:
         """The one with this id, or whose id begins so and is the only one."""
-        found = [p for p in self.promotions if p.id == id_]
-        found = found or [p for p in self.promotions if id_ and p.id.startswith(id_)]
-        return found[0] if len({p.id for p in found}) == 1 else None
+        if id_ in self.made:
+            return self.made[id_]
+        found = [p for p in self.made.values() if id_ and p.id.startswith(id_)]
+        return found[0] if len(found) == 1 else None
 
     def serving(self, saltenv: str) -> dict[str, Residence]:
         """Master to what it said last that it serves as `saltenv`."""
-        return {r.master: r for r in self.residences if r.saltenv == saltenv and r.until is None}
+        places = ((m, found[saltenv]) for m, found in self.latest.items() if saltenv in found)
+        return {master: self.residences[place] for master, place in places}
 
 
 def replay(events: Iterable[Event], start: State | None = None) -> State:
@@ -260,6 +335,7 @@ def replay(events: Iterable[Event], start: State | None = None) -> State:
     state = start or State()
     for event in events:
         state.events.append(event)
+        state.newest = event.time
         _APPLY.get(event.kind, _nothing)(state, event)
     return state
 
@@ -272,17 +348,14 @@ def _promotion(state: State, event: Event) -> None:
     promotion = promotion_of(event)
     if promotion is None:
         return
-    state.promotions = [p for p in state.promotions if p.id != promotion.id]
-    state.promotions.append(promotion)
+    state.made.pop(promotion.id, None)
+    state.made[promotion.id] = promotion
     hold = state.holds.get(promotion.saltenv)
     if hold is None:
         return
     moved = event.commit_of("hold_moves_to")
     if moved:
-        state.holds[hold.saltenv] = Hold(
-            hold.saltenv, moved, hold.kind, hold.reason, hold.by, hold.since, hold.until, hold.event,
-            hold.from_commit,
-        )  # fmt: skip
+        state.holds[hold.saltenv] = replace(hold, commit=moved)
     elif event.details.get("lifts_hold") is True:
         del state.holds[promotion.saltenv]
 
@@ -313,6 +386,7 @@ def promotion_of(event: Event) -> Promotion | None:
         else (),
         digest=event.text("digest"),
         diff_digest=event.text("diff_digest"),
+        **asking.named_in(event.details),
     )
 
 
@@ -328,12 +402,13 @@ def _hold(state: State, event: Event) -> None:
         saltenv=saltenv,
         commit=commit,
         kind=event.kind,
-        reason=event.text("reason"),
+        reason=asking.shortened(event.text("reason")),
         by=event.by,
         since=event.time,
         until=until,
         event=event.id,
         from_commit=event.commit_of("from_commit"),
+        **asking.named_in(event.details),
     )
 
 
@@ -365,13 +440,14 @@ def _sync(state: State, event: Event) -> None:
 
 
 def _serve(state: State, new: Residence) -> None:
-    for number, old in enumerate(state.residences):
-        if (old.master, old.saltenv, old.until) == (new.master, new.saltenv, None):
-            if old.commit == new.commit:
-                return
-            state.residences[number] = Residence(
-                old.master, old.saltenv, old.commit, old.since, new.since
-            )
+    places = state.latest.setdefault(new.master, {})
+    place = places.get(new.saltenv)
+    if place is not None:
+        old = state.residences[place]
+        if old.commit == new.commit:
+            return
+        state.residences[place] = replace(old, until=new.since)
+    places[new.saltenv] = len(state.residences)
     state.residences.append(new)
 
 

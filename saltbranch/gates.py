@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
@@ -14,10 +15,13 @@ from saltbranch.errors import ConfigError, UsageError
 from saltbranch.events import Debt, Hold, Residence
 from saltbranch.tickets import Group
 
+_SLACK = 86400  # seconds by which clocks may differ before it is plain that one is wrong
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot-tell"
 # Always there, first, whether the configuration names them or not.
 BUILT_IN = ("hold", "debts", "model")
 KINDS = (*BUILT_IN, "soak", "ticket", "identical", "diff", "check", "command")
+# They compare with the saltenv before: where there is none, saltbranch.yaml may not name them.
+OF_THE_SALTENV_BEFORE = ("soak", "identical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,7 @@ def hold_gate(
     return GateResult(
         "hold",
         FAIL,
-        f"{target.saltenv} is held at {target.commit[:12]} by {target.by} ({target.reason})",
+        f"{target.saltenv} is held at {target.commit[:12]} by {target.who} ({target.reason})",
         target.until,
     )
 
@@ -304,23 +308,28 @@ def soak_gate(
     residences: Iterable[Residence],
     contains: Callable[[str], bool],
     now: float,
+    made: float = 0,
 ) -> GateResult:
     """Whether `source` has served the commit for `seconds`, on the master that has served it longest.
 
     residences: of all masters and commits of `source`. contains: whether a served commit contains the
-    promoted one, so a newer commit does not start the clock anew; one that lacks it (a rollback) does.
+    promoted one, so a newer commit does not start the clock anew; one that lacks it (a rollback) does. made: when the
+    promoted commit was, in seconds since 1970: a master whose clock is far behind cannot have served it before.
     """
     rows = [r for r in residences if r.saltenv == source]
     if not rows:
         reason = f"no master has recorded what it serves as {source} (record_syncs: true in its saltbranch.yaml)"
         return GateResult("soak", CANNOT_TELL, reason)
-    known: dict[str, bool] = {}
+    known = functools.cache(contains)
+    by_master: dict[str, list[Residence]] = {}
     for row in rows:
-        known.setdefault(row.commit, contains(row.commit))
-    starts = [s for m in {r.master for r in rows} if (s := _start(rows, m, known)) is not None]
+        by_master.setdefault(row.master, []).append(row)
+    starts = [s for mine in by_master.values() if (s := _start(mine, known, now)) is not None]
     if not starts:
         return GateResult("soak", FAIL, f"{source} does not serve this commit yet")
     begin = min(starts)
+    if begin < made - _SLACK:
+        begin = min(made, now)
     if now - begin >= seconds:
         since = shown_duration(now - begin)
         return GateResult(
@@ -330,12 +339,15 @@ def soak_gate(
     return GateResult("soak", FAIL, reason, begin + seconds)
 
 
-def _start(rows: list[Residence], master: str, contains: dict[str, bool]) -> float | None:
-    """Since when this master has served the commit without a break; None when it does not now."""
+def _start(rows: Sequence[Residence], contains: Callable[[str], bool], now: float) -> float | None:
+    """Since when a master has served the commit without a break; None when it does not now.
+
+    rows: what it said, in the journal's order, which does not depend on its clock. What was served before the newest
+    one that lacks the commit is not asked for. A start that lies ahead counts from now.
+    """
     start = None
-    for row in sorted((r for r in rows if r.master == master), key=lambda r: r.since):
-        if not contains[row.commit]:
-            start = None
-        elif start is None:
-            start = row.since
-    return start
+    for row in reversed(rows):
+        if not contains(row.commit):
+            break
+        start = row.since if start is None else min(row.since, start)
+    return min(start, now) if start is not None else None

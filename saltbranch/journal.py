@@ -16,9 +16,10 @@ from dataclasses import replace
 from saltbranch import events
 from saltbranch.errors import GitError, RefusedError
 from saltbranch.events import Event
-from saltbranch.git import Git, indent
+from saltbranch.git import Git, indent, quoted
 
 REF = "refs/saltbranch/journal"
+_FEW = 256  # commits: about as many as come between two looks
 _ROOT = "The journal of saltbranch: one commit for each event\n"
 # git knows it without having it stored (object-file.c, cached objects); pushing it sends it along.
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -37,7 +38,7 @@ def read(
     args += [f"--max-count={limit}"] if limit is not None else []
     args += ["--end-of-options", head, *([f"^{since}"] if since else []), "--"]
     found = []
-    for entry in git.out(*args).split("\0"):
+    for entry in filter(None, git.out(*args).split("\0")):
         commit, _, message = entry.partition("\n")
         event = events.parse_message(commit, message)
         if event:
@@ -45,9 +46,34 @@ def read(
     return found
 
 
-def state(git: Git, head: str | None) -> events.State:
-    """What follows from the journal. Raises GitError."""
-    return events.replay(read(git, head))
+def read_on(git: Git, head: str, since: str) -> list[Event] | None:
+    """The events after the journal commit `since`; None where `head` does not go on from it. Raises GitError.
+
+    It is looked for along the first parents, a few and then more: to leave out what `since` contains (``^since``) git
+    would go by dates, and where a clock was wrong read everything.
+    """
+    for limit in (_FEW, _FEW * 16, None):
+        args = ["log", "--first-parent", "-z", "--format=%H %P%n%B", "--end-of-options", head, "--"]
+        args[1:1] = [f"--max-count={limit}"] if limit else []
+        entries = [entry.partition("\n") for entry in git.out(*args).split("\0") if entry]
+        parents = [names.split(" ")[1:2] for names, _, _ in entries]
+        if [since] in parents:
+            new = entries[: parents.index([since]) + 1]
+            found = (
+                events.parse_message(names.split(" ")[0], text) for names, _, text in new[::-1]
+            )
+            return [event for event in found if event]
+        if limit and len(entries) < limit:
+            break
+    return None
+
+
+def _goes_on(git: Git, old: str, new: str) -> bool:
+    """Whether `new` contains `old`, which is seldom far behind it."""
+    near = git.out(
+        "rev-list", "--first-parent", f"--max-count={_FEW}", "--end-of-options", new, "--"
+    )
+    return old in near.split("\n") or git.is_ancestor(old, new)
 
 
 def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[Event]]:
@@ -129,9 +155,29 @@ def identity(git: Git) -> tuple[str, ...]:
     return (f"user.name={name}", f"user.email={mail.rstrip('>')}")
 
 
-def check_chain(git: Git, old: str | None, new: str | None) -> None:
-    """Refuse a journal that does not go on from the one seen before. Raises GitError."""
-    if old and (new is None or not git.is_ancestor(old, new)):
+class NoJournalError(GitError):
+    """What stands in its place on the remote can be no journal at all."""
+
+
+def check_chain(git: Git, old: str | None, new: str | None, in_the_way: Sequence[str] = ()) -> None:
+    """Refuse a journal that is none, or does not go on from the one seen before. Raises GitError, NoJournalError.
+
+    in_the_way: refs below that of the journal, which exclude it (git keeps refs as files once were).
+    """
+    back = f"git push --force REMOTE {old}:{REF}" if old else ""
+    if in_the_way:
+        gone = f"git push REMOTE --delete {' '.join(quoted(ref) for ref in in_the_way[:20])}"
+        raise NoJournalError(
+            f"the journal of the remote cannot be written: {in_the_way[0]} is in the way of {REF}",
+            hint=f"find out who did it; to make room: {' && '.join(filter(None, (gone, back)))}",
+        )
+    kind = git.run("cat-file", "-t", new).text.strip() if new else "commit"
+    if kind != "commit":
+        raise NoJournalError(
+            f"the journal of the remote is a {kind or 'missing object'} and not a commit: {REF} is {new}",
+            hint=f"find out who did it; to mend it: {back or f'git push REMOTE --delete {REF}'}",
+        )
+    if old and (new is None or not _goes_on(git, old, new)):
         raise GitError(
             f"the journal of the remote was rewritten or removed: it does not contain {old[:12]}",
             hint=f"find out who did it; to bring it back: git push REMOTE {old}:{REF} --force",

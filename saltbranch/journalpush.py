@@ -26,7 +26,7 @@ def push(mirror: Mirror, remote: str, new: Sequence[Event], *, patience: float) 
     git, deadline, complaint = mirror.git, time.monotonic() + patience, "no time was left"
     for number in range(_TRIES):
         refs = mirror.refs()
-        journal.check_chain(git, refs.kept or None, refs.journal or None)
+        journal.check_chain(git, refs.kept or None, refs.journal or None, refs.in_the_way)
         missing = _missing(git, refs.journal, new)
         if not missing:
             _accept(git, refs.journal)

@@ -80,14 +80,16 @@ class Refs:
     """One look at the refs of the mirror. branches: name to commit. journal, kept: commits, empty when there is none.
 
     tags: lines of object name and full ref, only where they were asked for. accepted: as below PRODUCTION.
+    in_the_way: refs below the journal's, which exclude it.
     """
 
-    __slots__ = ("accepted", "branches", "journal", "kept", "tags")
+    __slots__ = ("accepted", "branches", "in_the_way", "journal", "kept", "tags")
 
     def __init__(self, listing: str) -> None:
         self.branches: dict[str, str] = {}
         self.tags: list[str] = []
         self.accepted: dict[str, str] = {}
+        self.in_the_way: list[str] = []
         self.journal = self.kept = ""
         for line in listing.split("\n"):  # a name may hold what else splitlines() splits at
             oid, _, ref = line.partition(" ")
@@ -99,6 +101,8 @@ class Refs:
                 self.journal = oid
             elif ref == KEPT_REF:
                 self.kept = oid
+            elif ref.startswith(f"{JOURNAL_REF}/"):
+                self.in_the_way.append(ref)
             elif ref.startswith(PRODUCTION):
                 self.accepted[ref[len(PRODUCTION) :]] = oid
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from saltbranch import proc
+from saltbranch import asking, proc
 from saltbranch.errors import SaltbranchError
 
 TYPE_CHECKING = False
@@ -54,6 +54,7 @@ def promotion_data(done: Published) -> dict[str, object]:
         "tag": plan.tag or None,
         "tickets": list(plan.changes.tickets),
         "digest": plan.digest,
+        **asking.told(done.by, done.asked.details()),
     }
 
 

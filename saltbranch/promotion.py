@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from saltbranch import asking
+from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PENDING, RefusedError
 from saltbranch.events import Debt, Hold
 from saltbranch.gates import GateResult
@@ -232,7 +234,7 @@ def sls_names(files: Sequence[tuple[str, str]], folder: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def message(plan: Plan, id_: str, by: str) -> str:
+def message(plan: Plan, id_: str, by: str, asked: Asked = NOBODY) -> str:
     """The text of the merge commit; its last paragraph are trailers (git-interpret-trailers(1))."""
     target = plan.target
     about = f" ({', '.join(plan.changes.tickets[:5])})" if plan.changes.tickets else ""
@@ -247,10 +249,10 @@ def message(plan: Plan, id_: str, by: str) -> str:
             lines.append(f"  and {len(group.commits) - 50} more")
     if plan.changes.groups:
         lines.append("")
-    return "\n".join([*lines, *_trailers(plan, id_, by)]) + "\n"
+    return "\n".join([*lines, *_trailers(plan, id_, by, asked)]) + "\n"
 
 
-def _trailers(plan: Plan, id_: str, by: str) -> list[str]:
+def _trailers(plan: Plan, id_: str, by: str, asked: Asked) -> list[str]:
     target = plan.target
     values = [
         ("Promotion-Id", id_),
@@ -258,6 +260,8 @@ def _trailers(plan: Plan, id_: str, by: str) -> list[str]:
         ("Promoted-From", f"{plan.source} {target.source}"),
         ("Promoted-To", plan.saltenv or target.branch),
         ("Promoted-By", by),
+        ("Asked-By", asking.name(asked.user)),
+        ("Claimed-By", asking.name(asked.claimed)),
         ("Tickets", ", ".join(plan.changes.tickets[:50])),
         ("Plan-Digest", plan.digest),
         ("Diff-Digest", plan.diff_digest),

@@ -9,10 +9,11 @@ have the right shape, and the merge must really have brought the commit that the
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, events
+from saltbranch import asking, commits, events
 from saltbranch.config import Config, Saltenv
 from saltbranch.events import Event, Promotion
 from saltbranch.git import Git
@@ -40,6 +41,8 @@ class Told:
     digest: str = ""
     served_before: str | None = None
     diff_digest: str = ""
+    asked_by: str = ""
+    claimed_by: str = ""
 
 
 def is_id(text: str) -> bool:
@@ -73,6 +76,8 @@ def parse(commit: str, time: float, text: str) -> Told | None:
         digest=values.get("plan-digest", ""),
         diff_digest=diff if _DIGEST.fullmatch(diff) else "",
         served_before=before if events.is_hash(before) else None,
+        asked_by=asking.name(values.get("asked-by")),
+        claimed_by=asking.name(values.get("claimed-by")),
     )
 
 
@@ -147,32 +152,70 @@ def _promotion(item: Told, graph: Graph, merge: str, saltenv: Saltenv) -> Promot
         digest=item.digest,
         diff_digest=item.diff_digest,
         via=VIA,
+        asked_by=item.asked_by,
+        claimed_by=item.claimed_by,
     )
 
 
 def all_promotions(
     told: Sequence[Told], graph: Graph, config: Config, heads: Mapping[str, str]
 ) -> list[Promotion]:
-    """Those of every saltenv, the oldest first. heads: branch to commit."""
+    """Those of every saltenv, the oldest first. heads: branch to commit.
+
+    Those of one saltenv stand as in its history, whatever their times say; times order those of several.
+    """
     found = []
     for saltenv in config.saltenvs:
         head = heads.get(saltenv.branch)
         if head:
             line = graph.line(head, detours(told, graph, config, saltenv))
             found += promotions(told, graph, line, saltenv)
-    return sorted(found, key=lambda p: p.time)
+    latest: dict[str, float] = {}
+    times = []
+    for promotion in found:
+        time = latest[promotion.saltenv] = max(promotion.time, latest.get(promotion.saltenv, 0))
+        times.append(time)
+    return [found[n] for n in sorted(range(len(found)), key=times.__getitem__)]
 
 
-def merge(journal: Sequence[Promotion], told: Iterable[Promotion]) -> list[Promotion]:
-    """All promotions, each once: in the journal's order, and those that only trailers tell of by their time."""
+def merge(
+    journal: Sequence[Promotion], told: Iterable[Promotion], number: Mapping[str, int], now: float
+) -> list[Promotion]:
+    """All promotions, each once: in the journal's order, and between them those that only trailers tell of.
+
+    told: of each saltenv the oldest first. number: commits as they follow one another (lineage.Graph). Where that
+    leaves room the time decides, unless it lies after `now`: somebody's clock was wrong then.
+    """
     known = {p.id for p in journal}
-    found = list(journal)
+    mine: dict[str, list[tuple[int, int]]] = {}
+    for place, promotion in enumerate(journal):
+        if promotion.new in number:
+            mine.setdefault(promotion.saltenv, []).append((number[promotion.new], place))
+    for places in mine.values():
+        places.sort()
+    gaps: dict[int, list[Promotion]] = {}
+    last: dict[str, int] = {}
     for promotion in told:
-        if promotion.id not in known:
-            known.add(promotion.id)
-            later = (n for n, p in enumerate(found) if p.time > promotion.time)
-            found.insert(next(later, len(found)), promotion)
-    return found
+        if promotion.id in known:
+            continue
+        known.add(promotion.id)
+        places = mine.get(promotion.saltenv, [])
+        nth = bisect(places, (number.get(promotion.new, len(number)), len(journal)))
+        least = max(places[nth - 1][1] + 1 if nth else 0, last.get(promotion.saltenv, 0))
+        most = places[nth][1] if nth < len(places) else len(journal)
+        at = _by_time(journal, least, most, promotion.time if promotion.time <= now else 0)
+        last[promotion.saltenv] = at
+        gaps.setdefault(at, []).append(promotion)
+    rows = [*journal, None]
+    return [p for n, row in enumerate(rows) for p in (*gaps.get(n, ()), row) if p is not None]
+
+
+def _by_time(rows: Sequence[Promotion], least: int, most: int, time: float) -> int:
+    """The place from `least` to `most` before the first that is later."""
+    at = least
+    while at < most and rows[at].time <= time:
+        at += 1
+    return at
 
 
 def as_events(found: Iterable[Promotion]) -> list[Event]:

@@ -75,8 +75,13 @@ def publish_topic(work: Workplace, prefix: str, name: str | None, verb: str) -> 
     return Started(branch, topic.tip, topic.remote or "", topic.remote)
 
 
-def finish_request(work: Workplace, branch: str, resolved: str | None) -> Request:
-    """What ``feature finish`` asks for: the branch into develop, and the branch gone."""
+def finish_request(
+    work: Workplace, branch: str, resolved: str | None, *, overrides: dict[str, str] | None = None
+) -> Request:
+    """What ``feature finish`` asks for: the branch into develop, and the branch gone.
+
+    overrides: gates to pass over, each with its reason.
+    """
     saltenv = first_saltenv(work)
     topic = clonework.topic(work, branch)
     return Request(
@@ -87,6 +92,7 @@ def finish_request(work: Workplace, branch: str, resolved: str | None) -> Reques
         source=resolved or topic.tip,
         source_name=branch,
         delete=(branch,) if topic.remote else (),
+        overrides=overrides or {},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from saltbranch import asking
 from saltbranch.actions import planning, publish, resolving
 from saltbranch.actions.follow import Notify, follow
 from saltbranch.actions.publish import Published
@@ -20,8 +21,9 @@ Build = Callable[[Workplace, str | None], Request]
 
 def overrides(gates: Iterable[str], reason: str | None) -> dict[str, str]:
     """Gate to reason. Raises UsageError without a reason."""
-    given = dict.fromkeys(gates, (reason or "").strip())
-    if given and not (reason or "").strip():
+    why = asking.reason(reason or "")
+    given = dict.fromkeys(gates, why)
+    if given and not why:
         raise UsageError("--override wants --reason TEXT", hint="it is recorded with the promotion")
     return given
 

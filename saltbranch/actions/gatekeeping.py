@@ -7,18 +7,11 @@ from saltbranch.actions.request import Request, owned_paths, provisional
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult, ModelFacts
+from saltbranch.promote import gates_asked
 from saltbranch.promotion import MERGE, RECORDED, UP_TO_DATE, Plan
 from saltbranch.repository import model
 from saltbranch.repository.workplace import Workplace
 
-# Which gates a kind of merge has to pass; a hotfix cannot have soaked anywhere.
-_GATES = {
-    "promotion": gates.KINDS,
-    "release": gates.KINDS,
-    "hotfix": ("hold", "model", "ticket", "diff", "check", "command"),
-    "feature": ("model", "ticket", "command"),
-    "back-merge": ("model",),
-}
 # They take a while, or run a program: only somebody who wants to promote asks them.
 _SLOW = ("diff", "check", "command")
 
@@ -29,21 +22,20 @@ def results(
     """What the gates of the target saltenv say. commands: ask those that take a while, too. Raises GitError."""
     if request.saltenv is None or found.target.kind == UP_TO_DATE:
         return ()
-    kinds = _GATES[request.kind]
     said = (
         _ask(work, request, found, gate)
         if commands or gate.kind not in _SLOW
         else GateResult(gate.name, CANNOT_TELL, f"saltbranch why-not {found.saltenv} asks it")
         for gate in request.gates
-        if gate.kind in kinds
+        if not gates_asked.why_not(request.kind, gate.kind)
     )
     return tuple(result for result in said if result is not None)
 
 
 def commands(work: Workplace, request: Request) -> list[tuple[str, ...]]:
     """The programs that promoting runs: those of the gates, and the hooks. Raises ConfigError."""
-    kinds = _GATES[request.kind]
-    found = [g.argv for g in request.gates if g.kind == "command" and "command" in kinds]
+    asked = not gates_asked.why_not(request.kind, "command")
+    found = [g.argv for g in request.gates if g.kind == "command" and asked]
     return found + (
         [argv for _, argv in hooks.configured(work.config)] if request.kind in RECORDED else []
     )
@@ -78,6 +70,8 @@ def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResu
 
 
 def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
+    if problem := work.repo.problem:
+        return GateResult("hold", CANNOT_TELL, f"what is held is not known: {problem.message}")
     source = work.hold(request.source_saltenv) if request.source_saltenv else None
     beyond = source is not None and not work.git.is_ancestor(request.source, source.commit)
     return gates.hold_gate(
@@ -137,7 +131,12 @@ def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
         )
 
     rows = work.state.residences
-    return gates.soak_gate(gate.seconds, request.source_saltenv.name, rows, contains, work.now)
+    made = float(
+        work.git.out("log", "-1", "--format=%ct", "--end-of-options", request.source).strip()
+    )
+    return gates.soak_gate(
+        gate.seconds, request.source_saltenv.name, rows, contains, work.now, made
+    )
 
 
 def _identical_gate(work: Workplace, request: Request, result: str) -> GateResult:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import events
+from saltbranch import asking, events
 from saltbranch.actions import past
 from saltbranch.durations import iso
 from saltbranch.events import Event, Promotion
@@ -19,9 +19,9 @@ PROMOTIONS = (events.PROMOTION, "release", "hotfix")
 class Entry:
     """One thing that was done. what: promotion, release, hotfix, hold, unhold, rollback, tag, override, debt, sync.
 
-    time: seconds since 1970. old, new: commits, None where there are none. source: the branch or the gate that it is
-    about. diff_digest: of the compiled diff, where there was one. via: journal, or trailers where only the merge commit
-    tells of it.
+    time: seconds since 1970. by, asked_by, claimed_by: as in asking.py. old, new: commits, None where there are none.
+    source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:
+    journal, or trailers where only the merge commit tells of it.
     """
 
     time: float
@@ -38,6 +38,13 @@ class Entry:
     until: str = ""
     diff_digest: str = ""
     via: str = "journal"
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who did it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -47,6 +54,8 @@ class Entry:
             "saltenv": self.saltenv or None,
             "id": self.id,
             "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
             "source": self.source or None,
             "old": self.old,
             "new": self.new,
@@ -95,6 +104,7 @@ def history(
 def _entries(work: Workplace, *, syncs: bool) -> list[Entry]:
     """All, in the order of the journal; what only trailers tell of stands where its time is."""
     found: list[Entry] = []
+    ends: dict[str, int] = {}  # promotion to the place after its entry
     seen: set[tuple[str, str]] = set()
     for event in work.state.events:
         if (event.kind, event.id) in seen or (event.kind == events.SYNC and not syncs):
@@ -103,11 +113,27 @@ def _entries(work: Workplace, *, syncs: bool) -> list[Entry]:
             continue  # the promotion's entry names the tag
         seen.add((event.kind, event.id))
         found += _of_event(work, event)
+        if event.kind == events.PROMOTION:
+            ends[event.id] = len(found)
+    return _with_told(work, found, ends)
+
+
+def _with_told(work: Workplace, found: list[Entry], ends: dict[str, int]) -> list[Entry]:
+    """`found`, and between its entries the promotions that only trailers tell of, as `past` orders them."""
+    gaps: dict[int, list[Entry]] = {}
+    at, places = 0, set(ends.values())
     for promotion in past.promotions(work):
-        if (events.PROMOTION, promotion.id) not in seen:
-            later = (n for n, e in enumerate(found) if e.time > promotion.time)
-            found.insert(next(later, len(found)), _of_promotion(promotion))
-    return found
+        if promotion.id in ends:
+            at = max(at, ends[promotion.id])
+            continue
+        time = promotion.time if promotion.time <= work.now else 0
+        while at < len(found) and at + 1 not in places and found[at].time <= time:
+            at += 1
+        gaps.setdefault(at, []).append(_of_promotion(promotion))
+    if not gaps:
+        return found
+    rows = [*found, None]
+    return [e for n, row in enumerate(rows) for e in (*gaps.get(n, ()), row) if e is not None]
 
 
 def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
@@ -128,6 +154,8 @@ def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
         tag=event.text("tag"),
         reason=_reason(event),
         until=event.text("until"),
+        asked_by=asking.name(event.details.get(asking.ASKED_BY)),
+        claimed_by=asking.name(event.details.get(asking.CLAIMED_BY)),
     )
     return [entry]
 
@@ -143,7 +171,7 @@ def _saltenv(work: Workplace, event: Event) -> str:
 def _reason(event: Event) -> str:
     if event.kind == events.DEBT:
         return f"lacks a hotfix of {event.text('origin') or 'a branch above it'}"
-    return event.text("reason")
+    return asking.shortened(event.text("reason"))
 
 
 def _of_promotion(promotion: Promotion) -> Entry:
@@ -160,6 +188,8 @@ def _of_promotion(promotion: Promotion) -> Entry:
         tickets=promotion.tickets,
         diff_digest=promotion.diff_digest,
         via=promotion.via,
+        asked_by=promotion.asked_by,
+        claimed_by=promotion.claimed_by,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from saltbranch import events, journal
+from saltbranch import asking, events, journal
 from saltbranch.actions import past
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
@@ -37,7 +37,8 @@ class HoldPlan:
         rest = asdict(self)
         del rest["event"]
         until = iso(self.until) if self.until is not None else None
-        return {"version": 1, **rest, "until": until, "id": self.event.id}
+        told = asking.told(self.event.by, self.event.details)
+        return {"version": 1, **rest, "until": until, "id": self.event.id, **told}
 
 
 def plan_hold(
@@ -87,7 +88,7 @@ def plan_unhold(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     hold = work.hold(found)
     if hold is None:
         raise RefusedError(f"{saltenv} is not held", hint="saltbranch status shows holds")
-    after = _without_hold(work, found)
+    after, reason = _without_hold(work, found), asking.reason(reason)
     event = _event(work, UNHOLD, {"saltenv": found.name, "reason": reason, "held": hold.commit})
     return HoldPlan(f"unhold {saltenv}", saltenv, event, hold.commit, after, reason, None)
 
@@ -103,7 +104,7 @@ def _without_hold(work: Workplace, saltenv: Saltenv) -> str | None:
 def _asked(reason: str, verb: str) -> str:
     if not reason.strip():
         raise UsageError(f"{verb} wants --reason TEXT", hint="everybody who looks will ask why")
-    return reason.strip()
+    return asking.reason(reason)
 
 
 def _plan(
@@ -127,7 +128,8 @@ def _plan(
         "promotion": promotion or None,
     }
     event = _event(work, kind, details)
-    note = _about_model(work, saltenv, commit)
+    clock = work.state.clock_problem(work.now) if until is not None else ""
+    note = "; ".join(filter(None, (_about_model(work, saltenv, commit), clock)))
     return HoldPlan(verb, saltenv.name, event, serves, commit, reason, until, promotion, note)
 
 
@@ -143,7 +145,8 @@ def _about_model(work: Workplace, saltenv: Saltenv, commit: str) -> str:
 
 
 def _event(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:
-    return Event(kind, journal.new_id(work.now), work.now, journal.who(work.git), details)
+    told = {**details, **work.asked.details()}
+    return Event(kind, journal.new_id(work.now), work.now, journal.who(work.git), told)
 
 
 def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from saltbranch import commits, events, tickets, trailers
 from saltbranch.config import Saltenv
 from saltbranch.errors import UsageError
-from saltbranch.events import Event, Promotion
+from saltbranch.events import Event, Hold, Promotion
 from saltbranch.fates import Fate, Links
 from saltbranch.git import branch_of_remote
 from saltbranch.lineage import Graph, Line
@@ -30,6 +30,7 @@ class Past:
         self.told = trailers.read(work.git, self.heads) if self.heads else []
         self._links: Links | None = None
         self._promotions: list[Promotion] | None = None
+        self._ranks: dict[str, int] = {}
         self._wanted: dict[str, Wanted] = {}
 
     @property
@@ -53,8 +54,16 @@ class Past:
             told = trailers.all_promotions(
                 self.told, self.graph, self.work.config, self.work.refs.heads
             )
-            self._promotions = trailers.merge(self.work.state.promotions, told)
+            self._promotions = trailers.merge(
+                self.work.state.promotions, told, self.graph.number, self.work.now
+            )
         return self._promotions
+
+    def rank(self, id_: str) -> int:
+        """The place of a promotion among all, the oldest first."""
+        if not self._ranks:
+            self._ranks = {p.id: n for n, p in enumerate(self.promotions())}
+        return self._ranks[id_]
 
     def wanted(self, saltenv: Saltenv) -> Wanted:
         """What `saltenv` is to serve."""
@@ -81,9 +90,9 @@ class Past:
 def promotions(work: Workplace) -> list[Promotion]:
     """All promotions, each once; the histories are read only where trailers tell of one that the journal lacks."""
     heads = trailers.persistent_heads(work.config, work.refs.heads)
-    known = {p.id for p in work.state.promotions}
     told: list[Told] = trailers.read(work.git, heads) if heads else []
-    return work.state.promotions if known >= {t.id for t in told} else Past(work).promotions()
+    known = work.state.made.keys() >= {t.id for t in told}
+    return work.state.promotions if known else Past(work).promotions()
 
 
 def unrecorded(work: Workplace) -> list[Event]:
@@ -92,9 +101,9 @@ def unrecorded(work: Workplace) -> list[Event]:
     A rollback's hold ends with the promotion that came after it, by whatever road it came.
     """
     heads = trailers.persistent_heads(work.config, work.refs.heads)
-    known = [p.new for p in work.state.promotions]
+    known = [p.new for p in work.state.made.values()]
     told = trailers.read(work.git, [*heads, *(f"^{c}" for c in known)]) if heads else []
-    if {p.id for p in work.state.promotions} >= {t.id for t in told}:
+    if work.state.made.keys() >= {t.id for t in told}:
         return []
     return [_lifting(work, e) for e in trailers.as_events(_only_told(work))]
 
@@ -105,8 +114,16 @@ def _only_told(work: Workplace) -> list[Promotion]:
 
 def _lifting(work: Workplace, event: Event) -> Event:
     hold = work.state.holds.get(event.text("saltenv"))
-    lifts = hold is not None and hold.kind == events.ROLLBACK and hold.since < event.time
+    lifts = hold is not None and hold.kind == events.ROLLBACK and _is_after(work, event, hold)
     return replace(event, details={**event.details, "lifts_hold": True}) if lifts else event
+
+
+def _is_after(work: Workplace, event: Event, hold: Hold) -> bool:
+    """Whether a promotion came after a hold: what was served then lacks it. Clocks decide where that is not known."""
+    new, served = event.commit_of("new"), hold.from_commit
+    if new and served and work.git.commit_or_none(served):
+        return not work.git.is_ancestor(new, served)
+    return hold.since < event.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +181,7 @@ def _commits(work: Workplace, word: str) -> list[Reading]:
     branch = branch_of_remote(word, work.repo.remote)
     if not found and branch and (commit := work.refs.heads.get(branch)):
         found.append(Reading(COMMIT, commit, f"the branch {branch} ({commit[:12]})"))
-    promotion = next((p for p in work.state.promotions if p.id == word), None)
+    promotion = work.state.made.get(word)
     if promotion is None and not found and trailers.is_id(word):
         promotion = next((p for p in promotions(work) if p.id == word), None)
     if promotion:

@@ -11,6 +11,7 @@ from saltbranch import saltmaster
 from saltbranch.actions.request import Request
 from saltbranch.config import Saltenv
 from saltbranch.errors import Interrupted, SaltbranchError
+from saltbranch.promote import gates_asked
 from saltbranch.promotion import UP_TO_DATE, Plan, Step
 from saltbranch.repository.workplace import Workplace
 
@@ -25,7 +26,7 @@ KINDS = ("promotion", "release", "hotfix")
 def added(work: Workplace, request: Request, found: Plan) -> Plan:
     """`found` with its compiled diff, or with the reason why there is none; never with an empty diff instead."""
     saltenv = request.saltenv
-    if saltenv is None or found.kind not in KINDS or found.target.kind == UP_TO_DATE:
+    if saltenv is None or found.target.kind == UP_TO_DATE or not _is_compiled(request):
         return found
     found = replace(found, diff_counts=request.asks_for_diff)
     if found.is_conflict:
@@ -44,6 +45,12 @@ def added(work: Workplace, request: Request, found: Plan) -> Plan:
     except OSError as err:
         return _without(found, f"cannot compile: {err}", "")
     return _with(found, diff)
+
+
+def _is_compiled(request: Request) -> bool:
+    """A promotion shows its diff; a feature, of which there are many, where a gate or a person asks for it."""
+    asked = any(g.kind == "diff" for g in request.gates)
+    return request.kind in KINDS or (asked and not gates_asked.why_not(request.kind, "diff"))
 
 
 def place_of(work: Workplace) -> Place:

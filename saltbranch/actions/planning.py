@@ -13,6 +13,7 @@ from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Debt
 from saltbranch.git import branch_name_problem, mask, quoted
+from saltbranch.promote import gates_asked
 from saltbranch.promotion import (
     BACK_MERGE,
     CONFLICT,
@@ -294,6 +295,7 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     if kept:
         notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
     notes += _local_tag(work, found)
+    notes += [] if found.is_empty else gates_asked.unasked(request.kind, request.gates)
     for path in _owned_in_vain(work, request, target):
         notes.append(
             f"saltenv_owned of {found.saltenv}: {target.branch} has no {path!r}, and gets none"

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import files, hooks, journal, merging, promotion, signing
+from saltbranch import asking, files, hooks, journal, merging, promotion, signing
 from saltbranch.actions import past, proposed
 from saltbranch.actions.outcome import SyncResult
+from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, RECORDED, Plan
@@ -24,7 +25,10 @@ _ATTEMPTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a verb did. moved: (ref, old, new), None for not there. problems: what went wrong afterwards."""
+    """What a verb did. moved: (ref, old, new), None for not there. problems: what went wrong afterwards.
+
+    by: who did it as git knows them; asked: who asked for it.
+    """
 
     plan: Plan
     id: str
@@ -33,6 +37,8 @@ class Published:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sync: SyncResult | None = None
+    by: str = ""
+    asked: Asked = NOBODY
 
     @property
     def exit_code(self) -> int:
@@ -53,6 +59,7 @@ class Published:
             "problems": list(self.problems),
             "notes": list(self.notes),
             "sync": self.sync.as_dict() if self.sync is not None else None,
+            **asking.told(self.by, self.asked.details()),
         }
 
 
@@ -135,7 +142,10 @@ def publish(
             continue
         problems = _after(work, plan, prepared)
         files.unlink(pending)
-        return Published(plan, id_, prepared.new, tuple(prepared.updates), tuple(problems))
+        return Published(
+            plan, id_, prepared.new, tuple(prepared.updates), tuple(problems),
+            by=journal.who(work.git), asked=work.asked,
+        )  # fmt: skip
     raise RefusedError(
         f"others pushed {_ATTEMPTS} times in a row while this tried to; nothing was changed",
         hint="run it again when it is quieter",
@@ -215,7 +225,7 @@ def _result(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> s
     """What the target's branch becomes. It contains its old head: ancestry is proven by construction."""
     target = plan.target
     if target.kind == MERGE:
-        text = promotion.message(plan, id_, by)
+        text = promotion.message(plan, id_, by, work.asked)
         return merging.write_commit(
             work.git, target.tree, [target.old, target.source], text, signed
         )
@@ -248,7 +258,7 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
                 "gate": g.name,
                 "reason": g.overridden,
                 "verdict": g.verdict,
-                "said": g.reason,
+                "said": asking.shortened(g.reason),
                 **about,
             },
         )
@@ -270,7 +280,8 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
         for d in plan.debts
     ]
     return [
-        Event(kind, id_ or journal.new_id(work.now), work.now, by, what) for kind, id_, what in made
+        Event(kind, id_ or journal.new_id(work.now), work.now, by, {**what, **work.asked.details()})
+        for kind, id_, what in made
     ]
 
 

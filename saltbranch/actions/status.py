@@ -77,7 +77,8 @@ class Status:
 
     last_good_sync: when the remote was last read and served. failure: what went wrong since.
     model: which model decided.
-    problems: of the journal. unreported: whether this master has something to tell that was not published yet.
+    problems: of the journal, and of clocks. unreported: whether this master has something to tell that was not
+    published yet.
     unread: what of the remote the last sync could not read, full ref to reason.
     """
 
@@ -117,7 +118,7 @@ def status(config_path: str) -> Status:
         for s in config.saltenvs
     }
     served = prepared.load_served(root)
-    found, holds = _wanted(root, mirror, refs, config, served)
+    found, holds, clock = _wanted(root, mirror, refs, config, served)
     rows = tuple(
         _saltenv(config, mirror, refs.branches, served, s, numbers[s.name], found, holds)
         for s in config.saltenvs
@@ -137,7 +138,7 @@ def status(config_path: str) -> Status:
         restart_needed=masterprocess.restart_reason(master.pidfile, config.master_config),
         unclaimed=tuple(m for m, c in claims.items() if not c),
         claimed_twice=tuple(m for m, c in claims.items() if len(c) > 1),
-        problems=(found.problem,) if found.problem else (),
+        problems=tuple(text for text in (found.problem, clock) if text),
         unreported=os.path.exists(reporting.path(root)),
         unread=unread,
     )
@@ -187,11 +188,11 @@ def _wanted(
     refs: Refs,
     config: Config,
     served: dict[str, prepared.Served],
-) -> tuple[Choices, dict[str, dict[str, object]]]:
-    """What each saltenv is to serve, and the holds that count now."""
+) -> tuple[Choices, dict[str, dict[str, object]], str]:
+    """What each saltenv is to serve, the holds that count now, and what is wrong with a clock."""
     saltenvs = prepare.served_saltenvs(config)
     if not choices.sources(root, refs, saltenvs):
-        return Choices(), {}
+        return Choices(), {}, ""
     found = choosing.choose(root, mirror, refs, saltenvs, served, now=now(), write=False)
     state = choosing.state_of(root, mirror.git, refs)
     pending = [event.id for event in pendingholds.load(root)]
@@ -201,7 +202,7 @@ def _wanted(
         if hold:
             texts = {"reason": printable(hold.reason), "by": printable(hold.by)}
             holds[saltenv.name] = hold.as_dict() | texts | {"pending": hold.event in pending}
-    return found, holds
+    return found, holds, state.clock_problem(now())
 
 
 def _saltenv(

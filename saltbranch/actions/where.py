@@ -221,7 +221,7 @@ def _ticket_presence(
         there=len(there),
         served=sum(p.served is True for _, _, p in rows),
         since=max((a.time for a in arrivals), default=None),
-        promotions=tuple(sorted(through.values(), key=lambda p: p.time)),
+        promotions=tuple(sorted(through.values(), key=lambda p: past.rank(p.id))),
         missing=tuple(found[c] for c, _, p in rows if p.state == ABSENT),
         reverted=tuple(found[c] for c, _, p in rows if p.state == REVERTED),
         masters=tuple(sorted(set.intersection(*masters))) if masters else (),

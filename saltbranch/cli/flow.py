@@ -145,12 +145,16 @@ def _feature_finish(
     expect: ExpectOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
+    override: OverrideOption = None,
+    reason: ReasonOption = None,
+    reviewed: ReviewedOption = None,
+    no_diff: NoDiffOption = False,
     resolve: ResolveOption = None,
     go_on: ContinueOption = False,
     abort: AbortOption = False,
     run_commands: RunCommandsOption = False,
 ) -> int:
-    """Merge a feature branch into develop, by a merge commit, and remove it.
+    """Merge a feature branch into develop, by the gates of its saltenv and a merge commit, and remove it.
 
     \b
     Examples:
@@ -158,13 +162,24 @@ def _feature_finish(
       saltbranch feature finish key-123-ntp --plan
     """
     options = flow_run.FlowOptions(
-        config, plan, as_json, yes, expect, resolve, go_on, abort, run_commands=run_commands
+        config,
+        plan,
+        as_json,
+        yes,
+        expect,
+        resolve,
+        go_on,
+        abort,
+        not no_diff,
+        reviewed,
+        run_commands,
     )
+    given = overrides(override or (), reason)
     work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
     branch = _topic(work, work.config.flow.feature, name, "feature finish", abort=abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
-        return feature.finish_request(work, branch, resolved)
+        return feature.finish_request(work, branch, resolved, overrides=given)
 
     return _run(options, work, build, "feature finish", branch)
 

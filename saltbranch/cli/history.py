@@ -94,7 +94,7 @@ def _line(entry: Entry) -> Text:
     words = [_from_to(entry)]
     words += [f"tag {entry.tag}"] if entry.tag else []
     words += [", ".join(entry.tickets)] if entry.tickets else []
-    words += [f"by {entry.by}"] if entry.by else []
+    words += [f"by {entry.who}"] if entry.who else []
     words += [f"until {entry.until}"] if entry.until else []
     words += [f"({entry.reason})"] if entry.reason else []
     line.append("  ".join(["", *(printable(w) for w in words if w)]), "not bold")

@@ -10,6 +10,7 @@ import typer
 from rich.live import Live
 from rich.tree import Tree
 
+from saltbranch import asking
 from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
@@ -243,8 +244,10 @@ def promotion_lines(
 def _hold(hold: dict[str, object]) -> str:
     until = f" until {hold['until']}" if hold["until"] else ""
     pending = ", known to this master alone yet" if hold["pending"] else ""
+    asked, claimed = (str(hold[key] or "") for key in (asking.ASKED_BY, asking.CLAIMED_BY))
+    by = asking.shown(str(hold["by"]), asked, claimed)
     what = "rolled back to" if hold["kind"] == "rollback" else "held at"
-    text = f"{what} {str(hold['commit'])[:12]}{until}: {hold['reason']} ({hold['by']}{pending})"
+    text = f"{what} {str(hold['commit'])[:12]}{until}: {hold['reason']} ({by}{pending})"
     return f"[yellow]{shown(text)}[/]"
 
 

@@ -135,7 +135,7 @@ def _since(arrival: Arrival) -> str:
     when = f"since {local_time(arrival.time)}"
     promotion = arrival.promotion
     if promotion:
-        by = f" by {shown(promotion.by)}" if promotion.by else ""
+        by = f" by {shown(promotion.who)}" if promotion.who else ""
         return f"{when} through {promotion.kind} {shown(promotion.id)}{by}"
     return when if arrival.by == arrival.commit else f"{when} through [cyan]{arrival.by[:12]}[/]"
 

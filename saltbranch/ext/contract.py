@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saltbranch import locate, notify, saltmaster
+from saltbranch import asking, locate, notify, saltmaster
+from saltbranch.asking import Asked
 from saltbranch.errors import SaltbranchError, UsageError
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place
@@ -47,6 +48,16 @@ def plain(function: _Function) -> _Function:
         return result
 
     return wrapper  # type: ignore[return-value]
+
+
+def asked(claimed_by: object) -> Asked:
+    """Who called this function, as Salt tells it, and for whom that one says it is.
+
+    `RunnerClient.low` (salt/client/mixins.py) puts ``__user__`` into the globals of the first function that it finds
+    under our name. All of them are wrapped here, so these globals are this module's. It is no argument: `low` sets it
+    after the arguments came in, from what the master authenticated (salt/master.py, ``runner``).
+    """
+    return Asked(asking.name(globals().get("__user__")), asking.name(text(claimed_by)))
 
 
 def config_path(opts: Mapping[str, Any]) -> str:

@@ -218,6 +218,18 @@ def lfs_pointers(paths: Sequence[str]) -> Iterator[Finding]:
         )
 
 
+def clock(problem: str) -> Iterator[Finding]:
+    """A clock that is wrong: this machine's, or that of whoever wrote to the journal."""
+    if problem:
+        yield Finding(
+            "clock",
+            "warning",
+            problem,
+            "A hold with an end may end too early or too late here.",
+            "let both machines keep the time of a time server (timedatectl set-ntp true)",
+        )
+
+
 def orphans(folders: Sequence[str]) -> Iterator[Finding]:
     """Slots, checkouts and tops of saltenvs that the configuration no longer names."""
     if folders:

@@ -24,7 +24,7 @@ from saltbranch.git import (
     mask,
     quoted,
 )
-from saltbranch.mirror import FETCH_CONFIG, remote_error
+from saltbranch.mirror import FETCH_CONFIG, KEPT_REF, remote_error
 from saltbranch.repository.clone import Clone, require_history
 
 _SEEN = "refs/saltbranch-remote"
@@ -106,6 +106,7 @@ class Repository:
         )  # below it the branches, tags and journal of the remote
         self.kept: str | None = None
         self.problem: RefusedError | None = None  # with the journal of the remote
+        self.in_the_way: list[str] = []  # refs of the remote that exclude its journal's
         self.unread: dict[str, str] = {}  # what could not be read of it: full ref to reason
         self.outdated: dict[str, str] = {}  # such branches, as they were when they were last read
 
@@ -126,14 +127,14 @@ class Repository:
         """
         if self.is_foreign or not self.remote:
             self.refs = self.last_seen()
-            self._keep_journal()
+            self.judge_journal(keep=True)
             return self.refs
         with Lock(f"{self.git.directory}/saltbranch.lock", wait=wait, waiting=progress):
             begun = time.time()
             done = self._fetch(_REFSPECS, self.timeout, progress)
             self.unread = {} if done.code == 0 else self._fetch_parts(done, begun, progress)
             self.refs = self._without_unread(self.last_seen())
-            self._keep_journal()
+            self.judge_journal(keep=True)
         return self.refs
 
     def _without_unread(self, refs: Refs) -> Refs:
@@ -171,8 +172,11 @@ class Repository:
             raise remote_error(self.remote, done, self.timeout)
         return unread
 
-    def _keep_journal(self) -> None:
-        """Remember the journal, which only ever grows; one that does not go on is not believed."""
+    def judge_journal(self, *, keep: bool) -> None:
+        """Believe the journal of the remote where it goes on from the one that was believed before.
+
+        It only ever grows; what is wrong with it is `problem`. keep: remember it. Raises GitError.
+        """
         kept, head = self.kept, self.refs.journal
         self.problem = None
         if why := self.unread.get(journal.REF):
@@ -182,29 +186,36 @@ class Repository:
             )
             self.refs = replace(self.refs, journal=kept or head)
             return
-        if kept == head:
+        if kept == head and not self.in_the_way:
             return
         try:
-            journal.check_chain(self.git, kept, head)
+            journal.check_chain(self.git, kept, head, self.in_the_way)
         except GitError as err:
-            how = f"git --git-dir={quoted(self.git.directory)} update-ref -d {KEPT}"
-            hint = f"{err.hint}; to accept what the remote has: {how}"
+            refs = [KEPT] if self.place else [KEPT, KEPT_REF]
+            how = "; ".join(
+                f"git --git-dir={quoted(self.git.directory)} update-ref -d {ref}" for ref in refs
+            )
+            rewritten = not isinstance(err, journal.NoJournalError)
+            hint = f"{err.hint}; to accept what the remote has: {how}" if rewritten else err.hint
             self.problem = RefusedError(err.message, hint=hint)
             self.refs = replace(self.refs, journal=kept)
             return
-        if head and not self.is_foreign:
+        if head and keep and not self.is_foreign:
             self.git.out("update-ref", KEPT, head)
             self.kept = head
 
     def last_seen(self) -> Refs:
         """What the remote had when it was last read, without asking it. Raises GitError."""
         heads, tags, head = {}, {}, None
+        believed: dict[str, str] = {}
+        self.in_the_way = []
         form = "--format=%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname)"
         where = [f"{self.seen}/{kind}/" for kind in ("heads", "tags", "saltbranch")]
-        for line in self.git.out("for-each-ref", form, *where, KEPT).splitlines():
+        kept = [KEPT] if self.place else [KEPT, KEPT_REF]  # a mirror's syncs believe one, too
+        for line in self.git.out("for-each-ref", form, *where, *kept).splitlines():
             name, kind, peeled, peeled_kind, ref = line.split(" ", 4)
-            if ref == KEPT:
-                self.kept = name
+            if ref in kept:
+                believed[ref] = name
                 continue
             short = ref[len(self.seen) + 1 :]
             if short.startswith("heads/"):
@@ -213,9 +224,19 @@ class Repository:
                 tags[short[5:]] = Tag(name, peeled or name)
             elif f"refs/{short}" == journal.REF:
                 head = name
+            elif f"refs/{short}".startswith(f"{journal.REF}/"):
+                self.in_the_way.append(f"refs/{short}")
+        self.kept = self._newer(*believed.values())
         if not heads and self.place and self.remote:
             return self._fetched_by_git()
         return Refs(heads, tags, head)
+
+    def _newer(self, *commits: str) -> str | None:
+        """The one that contains the other; the first where neither does."""
+        found = list(dict.fromkeys(commits))
+        if len(found) == 2 and self.git.is_ancestor(found[0], found[1]):
+            return found[1]
+        return found[0] if found else None
 
     def _fetched_by_git(self) -> Refs:
         """What the person's own `git fetch` brought, where we have not read the remote yet."""

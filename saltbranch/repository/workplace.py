@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import choosing, journal, serving, tickets
+from saltbranch import choosing, journalcache, serving, tickets
+from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
 from saltbranch.events import Debt, Hold, State
@@ -24,7 +25,10 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Workplace:
-    """Where a verb works. programs: which of the model's may run here. now: seconds since 1970."""
+    """Where a verb works. programs: which of the model's may run here. now: seconds since 1970.
+
+    asked: who asked this machine for it, where that is somebody else.
+    """
 
     repo: Repository
     place: Place
@@ -33,6 +37,7 @@ class Workplace:
     pattern: re.Pattern[str]
     now: float
     programs: Programs = field(default_factory=Programs)
+    asked: Asked = NOBODY
 
     @property
     def config_path(self) -> str:
@@ -99,7 +104,7 @@ class Workplace:
         journal_head = self.repo.refs.journal
         self.config = self.place.config(_heads(self.repo), journal=journal_head, write=True)
         self.pattern = tickets.compile_pattern(self.config.tickets, self.config_path)
-        self.state = journal.state(self.repo.git, journal_head)
+        self.state = _state(self.repo)
 
 
 def open_workplace(config: str | None, say: Say | None = None, *, fetch: bool = True) -> Workplace:
@@ -130,18 +135,23 @@ def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
         if serves:
             repo.seen = "refs"  # what the last sync read
         repo.refs = repo.last_seen()
+        repo.judge_journal(keep=False)
     loaded = place.config(_heads(repo), journal=repo.refs.journal, write=fetch)
     pattern = tickets.compile_pattern(loaded.tickets, place.path)
     if serves and not fetch:
         refs = Mirror(loaded.root).refs()
         state = choosing.state_of(loaded.root, repo.git, refs)  # pending holds count, too
     else:
-        state = journal.state(repo.git, repo.refs.journal)
+        state = _state(repo)
     where = place.path if place.is_machines else ""
     programs = Programs(
         loaded.programs, where=where, git_dir="" if repo.is_foreign else repo.git.directory
     )
     return Workplace(repo, place, loaded, state, pattern, time.time(), programs)
+
+
+def _state(repo: Repository) -> State:
+    return journalcache.state(repo.git, repo.refs.journal, write=not repo.is_foreign)
 
 
 def _heads(repo: Repository) -> dict[str, str]:

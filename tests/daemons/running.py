@@ -23,6 +23,16 @@ saltbranch_sync:
       - expect: {{ data['post']['after'] | json }}
       - wait: 60
 """
+HOLD_HOOK = "salt/netapi/hook/hold"
+HOLD_REACTION = """\
+saltbranch_hold:
+  runner.saltbranch.hold:
+    - args:
+      - saltenv: {{ data['post']['saltenv'] | json }}
+      - reason: the pipeline is red
+      - claimed_by: {{ data['post']['user'] | json }}
+"""
+SECRET = "a shared secret"  # with it anybody here is any user of external_auth
 EVENT_SECONDS = 30
 
 
@@ -93,6 +103,7 @@ class Master:
 def running_master(folder: Path) -> Iterator[Master]:
     """A master with the minion test1, set up as a person does it: init first, then the start."""
     (folder / "react.sls").write_text(REACTION)
+    (folder / "hold.sls").write_text(HOLD_REACTION)
     site = Site(folder, build_template(folder / "remote.git"))
     cluster = Cluster(
         folder / "salt",
@@ -100,7 +111,12 @@ def running_master(folder: Path) -> Iterator[Master]:
         minion_options={"test1": {"autoload_dynamic_modules": False}},
         master_options={
             "saltbranch_config": str(site.config),
-            "reactor": [{HOOK: [str(folder / "react.sls")]}],
+            "reactor": [
+                {HOOK: [str(folder / "react.sls")]},
+                {HOLD_HOOK: [str(folder / "hold.sls")]},
+            ],
+            "external_auth": {"sharedsecret": {"ann": ["@runner"]}},
+            "sharedsecret": SECRET,
             "loop_interval": 1,
         },
     )

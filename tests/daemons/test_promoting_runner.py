@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import salt.config
 import salt.runner
 
-from saltbranch import files
-from tests.daemons.running import Master
+from saltbranch import files, saltmaster
+from tests.daemons.running import EVENT_SECONDS, HOLD_HOOK, SECRET, Master
 from tests.git.site import Journal, Site
 
 FUNCTIONS = {
@@ -107,7 +108,11 @@ def test_promote_as_planned_moves_the_branch_syncs_and_says_so_on_the_bus(
     assert list(events) == ["saltbranch/sync/stage", "saltbranch/promote/stage"]
     data = events["saltbranch/promote/stage"]
     assert data.pop("_stamp")
+    machine = Journal(site.remote).events()[-1].by
     assert data == {
+        "by": machine,
+        "asked_by": "UNKNOWN",  # a client in this process: Salt does not say who
+        "claimed_by": None,
         "saltenv": "stage",
         "branch": "stage",
         "id": done["id"],
@@ -233,3 +238,50 @@ def test_what_cannot_be_meant_is_an_answer_and_no_traceback(
 
     assert set(answer) == {"retcode", "error", "hint"}
     assert (answer["retcode"], text in answer["error"]) == (status, True), answer
+
+
+def test_the_journal_says_who_asked_and_no_caller_can_say_so_of_another(
+    master: Master, request: pytest.FixtureRequest
+) -> None:
+    journal = Journal(master.site.remote)
+    begun = len(journal.events())
+    opts = salt.config.client_config(str(master.cluster.master_config_file))  # what salt-api has
+    forged = {"__user__": "root", "__jid__": "1", "__pub_user": "root", "asked_by": "root"}
+    request.addfinalizer(lambda: master.runner("unhold", "test", "reason=done"))
+
+    def ask(function: str, **low: Any) -> Any:
+        return client.cmd_sync(
+            {
+                "fun": f"saltbranch.{function}", "eauth": "sharedsecret", "username": "ann",
+                "password": SECRET, **low,
+            },
+            timeout=EVENT_SECONDS,
+        )  # fmt: skip
+
+    with salt.runner.RunnerClient(opts) as client:
+        held = ask("hold", saltenv="test", reason="one", claimed_by="root", **forged)
+        # Nobody has to use Salt's client: what it would leave out is sent all the same.
+        words = {"saltenv": "test", "reason": "two"}
+        for kwarg in ({**words, "asked_by": "root"}, words):
+            with master.listening("salt/run/") as heard:
+                client.master_call(
+                    fun="saltbranch.unhold", eauth="sharedsecret", username="ann", password=SECRET,
+                    kwarg={**forged, "kwarg": kwarg, "arg": []},
+                )  # fmt: skip
+                heard(2)
+    with master.listening("salt/run/") as heard:
+        post = {"saltenv": "test", "user": "bob\nAsked-By: root"}
+        assert saltmaster.fire(master.opts, HOLD_HOOK, {"post": post})
+        heard(2)
+
+    assert (held["asked_by"], held["claimed_by"]) == ("ann", "root")
+    told = [
+        (e.kind, e.details.get("asked_by"), e.details.get("claimed_by"))
+        for e in journal.events()[begun:]
+    ]
+    assert told == [
+        ("hold", "ann", "root"),
+        ("unhold", "ann", None),
+        ("hold", "Reactor", "bob Asked-By: root"),
+    ]
+    assert held["by"] == journal.events()[begun].by != "ann"

@@ -176,7 +176,7 @@ class FlowSite:
 
     def state(self) -> events.State:
         """What the journal of the remote says."""
-        return journal.state(Git(str(self.remote.path)), self._journal())
+        return events.replay(journal.read(Git(str(self.remote.path)), self._journal()))
 
     def kinds(self) -> list[str]:
         """The kinds of the journal's events, the oldest first."""

@@ -396,3 +396,59 @@ def test_why_not_when_nothing_stands_in_the_way_and_when_there_is_nothing(flow: 
     ran = flow.well("why-not", "stage")
     assert ran.out.endswith("nothing stands in the way: saltbranch promote stage\n")
     assert flow.refs() == before
+
+
+# Which verb asks
+
+
+def feature(flow: FlowSite, text: str) -> None:
+    flow.well("feature", "start", "ntp")
+    flow.commit({"salt/ntp.sls": text}, "KEY-7 Time")
+
+
+def test_feature_finish_asks_check_and_may_be_overridden_as_a_promotion(flow: FlowSite) -> None:
+    flow.configure(test={"gates": [{"check": "static"}], "overridable": ["check"]})
+    feature(flow, "ntp:\n  test.nop:\n    - require:\n      - test: nosuch\na: b: c\n")
+
+    verdict, reason = flow.gates("feature", "finish")["check"]
+    assert verdict == "fail" and "salt/ntp.sls" in reason
+    assert "check: fail" in flow.refused("feature", "finish", "--yes")
+    words = ("feature", "finish", "--yes", "--override", "check")
+    assert "--reason" in flow.refused(*words, code=2)
+    flow.well(*words, "--reason", "it is mended next")
+
+    made = flow.state().events
+    assert [(e.kind, e.text("saltenv"), e.text("gate"), e.text("reason")) for e in made] == [
+        ("override", "test", "check", "it is mended next")
+    ]
+    assert flow.show(flow.head("develop"), "salt/ntp.sls") is not None
+
+
+def test_feature_finish_passes_the_same_gate_where_all_is_well(flow: FlowSite) -> None:
+    flow.configure(test={"gates": [{"check": "static"}]})
+    feature(flow, "ntp:\n  test.nop: []\n")
+
+    assert flow.gates("feature", "finish")["check"] == ("pass", "no new errors")
+    flow.well("feature", "finish", "--yes")
+
+
+def test_a_model_with_a_gate_that_nobody_could_ask_is_not_promoted(flow: FlowSite) -> None:
+    changed = {**flow.model["saltenvs"]["test"], "gates": ["identical"]}
+    text = json.dumps({"saltenvs": {**flow.model["saltenvs"], "test": changed}})
+    flow.push("develop", {"saltbranch.yaml": text})
+
+    verdict, reason = flow.gates("promote", "stage")["model"]
+    assert verdict == "fail"
+    assert "saltenvs.test.gates: identical cannot be asked" in reason
+
+
+def test_a_plan_names_the_gates_that_its_verb_does_not_ask(flow: FlowSite) -> None:
+    flow.configure(prod={"gates": ["ticket", {"soak": "2h"}, "identical"]})
+    flow.well("hotfix", "start", "1.0.1")
+    flow.commit({"salt/fix.sls": "fix:\n  test.nop: []\n"}, "KEY-8 Fix")
+
+    plan = flow.plan("hotfix", "finish")
+
+    assert "ticket" in [g["gate"] for g in plan["gates"]]
+    assert [n.partition(":")[0] for n in plan["notes"]] == ["gate soak", "gate identical"]
+    assert plan["notes"][0].startswith("gate soak: not asked by hotfix finish: ")

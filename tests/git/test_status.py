@@ -89,6 +89,8 @@ def test_hold_is_shown_with_all_that_is_known(
         "kind": "hold",
         "reason": "login \N{REPLACEMENT CHARACTER}[31mbroken",
         "by": "Ann <ann@example.com>",
+        "asked_by": None,
+        "claimed_by": None,
         "since": iso(made.time),
         "until": until,
         "pending": False,

@@ -174,6 +174,30 @@ def test_a_release_and_a_hotfix_have_one_too(flow: Fleet) -> None:
     assert len(flow.trailers(flow.head("master"))["Diff-Digest"]) == 64
 
 
+def test_a_feature_is_compiled_where_a_gate_or_a_person_asks(flow: Fleet) -> None:
+    flow.minion("test1")
+    fleet = {"fleet": str(flow.folder / "fleet")}
+    flow.configure(top=fleet, test={"gates": [{"diff": {"removed_states": 0}}]})
+    flow.push_branch("feature/less", "develop", {"salt/app/init.sls": LESS})
+
+    found = flow.plan("feature", "finish", "less")
+    gates = {g["gate"]: (g["verdict"], g["reason"]) for g in found["gates"]}
+    assert found["diff"]["minions"] == {"changed": 1, "total": 1, "failed": 0, "partial": 0}
+    assert gates["diff"] == ("fail", "2 states removed, 0 may be")
+    assert "diff: fail" in flow.refused("feature", "finish", "less", "--yes")
+    missing = flow.plan("feature", "finish", "less", "--no-diff")
+    assert {g["gate"]: g["verdict"] for g in missing["gates"]}["diff"] == "cannot-tell"
+
+
+def test_a_feature_without_that_gate_is_not_compiled(flow: Fleet) -> None:
+    flow.minion("test1")
+    flow.with_gates()
+    flow.push_branch("feature/less", "develop", {"salt/app/init.sls": LESS})
+    assert flow.plan("feature", "finish", "less")["diff"] is None
+    asked = flow.plan("feature", "finish", "less", "--reviewed", "abcdef")
+    assert "what was reviewed is abcdef" in str(asked["gates"])
+
+
 def test_a_diff_against_what_is_not_served_says_so(flow: Fleet) -> None:
     flow.with_gates()
     first = flow.head("stage")

@@ -319,6 +319,51 @@ def test_soak_never_passes_earlier_than_it_said(
         assert ask(NOW + 1000 * HOUR).verdict == FAIL, "waiting alone does not help"
 
 
+def soaked(*rows: tuple[str, str, float], now: float = NOW, made: float = 0) -> GateResult:
+    """Two hours are asked for. rows: master, commit, since, in the journal's order."""
+    told = [Residence(m, "stage", c, since, None) for m, c, since in rows]
+    return gates.soak_gate(2 * HOUR, "stage", told, lambda c: ORDER[c] >= ORDER[MID], now, made)
+
+
+def test_soak_goes_by_the_order_of_the_journal_and_not_by_clocks() -> None:
+    """A rollback whose master's clock had gone back by a day: what is served now lacks the commit."""
+    back = soaked(("a", MID, NOW - 3 * HOUR), ("a", OLD, NOW - 30 * HOUR))
+    assert back.verdict == FAIL
+    again = soaked(("a", OLD, NOW - HOUR), ("a", MID, NOW - 3 * HOUR))
+    assert again.verdict == PASS
+
+
+def test_a_start_that_lies_ahead_is_no_soak_yet_and_ends_when_the_clock_is_right() -> None:
+    ahead = soaked(("a", MID, NOW + 1000 * HOUR))
+    assert (ahead.verdict, ahead.passes_at) == (FAIL, NOW + 2 * HOUR)
+    assert ahead.reason == "served by stage for 0 s of 2 h"
+    mended = soaked(("a", MID, NOW + 1000 * HOUR), ("a", NEW, NOW - 3 * HOUR))
+    assert mended.verdict == PASS
+
+
+def test_a_master_without_a_clock_has_not_served_a_commit_before_it_was_made() -> None:
+    assert soaked(("a", MID, 0), made=NOW - HOUR).verdict == FAIL
+    assert soaked(("a", MID, 0), made=NOW - HOUR).passes_at == NOW + HOUR
+    assert soaked(("a", MID, 0), made=NOW - 3 * HOUR).verdict == PASS
+    assert soaked(("a", MID, NOW - 3 * HOUR), made=NOW - HOUR).verdict == PASS, "a small difference"
+    assert soaked(("a", MID, 0), made=NOW + 9 * HOUR).passes_at == NOW + 2 * HOUR
+
+
+def test_soak_looks_no_further_back_than_it_has_to() -> None:
+    """Each question is a git process, and a master that is years old has told of thousands of commits."""
+    asked = []
+
+    def contains(commit: str) -> bool:
+        asked.append(commit)
+        return commit == MID
+
+    old = [Residence("a", "stage", f"{n:040x}", NOW - 5000 * HOUR + n, None) for n in range(1000)]
+    rows = [*old, Residence("a", "stage", MID, NOW - 3 * HOUR, None)]
+
+    assert gates.soak_gate(HOUR, "stage", rows, contains, NOW).verdict == PASS
+    assert len(asked) == 2
+
+
 # override
 
 

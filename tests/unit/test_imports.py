@@ -42,7 +42,14 @@ RESERVED = {
     "rich": ("cli.",),
     "subprocess": ("demo.",),
     "multiprocessing": (),
-    "msgspec": ("config", "compiler.model", "fleetcache", "cli.options", "repository.model"),
+    "msgspec": (
+        "config",
+        "journalcache",
+        "compiler.model",
+        "fleetcache",
+        "cli.options",
+        "repository.model",
+    ),
     "saltlint": ("scanners",),
     "detect_secrets": ("scanners",),
 }
@@ -57,10 +64,10 @@ LAYERS = (
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
 PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "errors", "locate", "config",
-        "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
+        "asking", "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
-        "compiler.ciphertext", "fleetgates", "base.patterns", "base.limit")  # fmt: skip
+        "compiler.ciphertext", "fleetgates", "promote.gates_asked", "base.patterns", "base.limit")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

@@ -23,6 +23,7 @@ GOOD: dict[str, Any] = {
         },
         "prod": {
             "branch": "master",
+            "promote_from": "stage",
             "minions": {"nodegroup": "prod"},
             "protected": True,
             "verify_switch": "fleet",

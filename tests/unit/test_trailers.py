@@ -193,11 +193,49 @@ def test_each_promotion_once_and_the_journal_has_the_word() -> None:
     journal = [promotion("one", 10), promotion("three", 30)]
     others = [promotion("one", 11, "trailers"), promotion("two", 20, "trailers"),
               promotion("four", 40, "trailers"), promotion("two", 21, "trailers")]  # fmt: skip
-    found = trailers.merge(journal, others)
+    found = trailers.merge(journal, others, {}, 100)
     assert [(p.id, p.via) for p in found] == [
         ("one", "journal"), ("two", "trailers"), ("three", "journal"), ("four", "trailers"),
     ]  # fmt: skip
-    assert trailers.merge([], others[1:2]) == others[1:2]
+    assert trailers.merge([], others[1:2], {}, 100) == others[1:2]
+
+
+def made(id_: str, new: str, time: float, saltenv: str = "stage") -> Promotion:
+    return replace(promotion(id_, time), new=name(new), saltenv=saltenv)
+
+
+@pytest.mark.parametrize("time", [5, 15, 25, 99, 10**9])
+def test_the_history_orders_promotions_of_a_saltenv_and_no_clock_does(time: float) -> None:
+    """The one in the middle came by pull request, from a machine with any clock."""
+    numbers = {name(c): n for n, c in enumerate("abc")}
+    journal = [made("one", "a", 10), made("other", "x", 15, "prod"), made("three", "c", 20)]
+
+    found = trailers.merge(journal, [made("two", "b", time)], numbers, now=100)
+
+    assert [p.id for p in found if p.saltenv == "stage"] == ["one", "two", "three"]
+
+
+def test_a_time_that_lies_ahead_makes_nothing_newer() -> None:
+    numbers = {name(c): n for n, c in enumerate("abc")}
+    journal = [made("one", "a", 10), made("other", "x", 15, "prod"), made("last", "y", 30, "prod")]
+    told_ = [made("two", "b", 10**9), made("three", "c", 20)]
+
+    found = trailers.merge(journal, told_, numbers, now=100)
+
+    assert [p.id for p in found] == ["one", "two", "other", "three", "last"]
+
+
+def test_those_of_one_saltenv_keep_the_order_of_its_branch(config: Config) -> None:
+    rows = ["0 a", "60 d a", "9999 s a d", "180 e d", "240 t s e", "300 m a t"]
+    lines = [" ".join([r.split()[0], *map(name, r.split()[1:])]) for r in rows]
+    history = Graph(reversed(lines))
+    items = [told("s", "d", id_="p-1"), told("t", "e", id_="p-2"),
+             told("m", "t", target="prod", id_="p-3")]  # fmt: skip
+    heads = {"stage": name("t"), "master": name("m")}
+
+    found = trailers.all_promotions(items, history, config, heads)
+
+    assert [p.id for p in found if p.saltenv == "stage"] == ["p-1", "p-2"]
 
 
 def test_events_made_from_trailers_give_the_same_promotions() -> None:

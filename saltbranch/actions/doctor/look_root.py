@@ -9,11 +9,11 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import admission, files, prepared
+from saltbranch import admission, choosing, files, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.config import Config, Saltenv
-from saltbranch.errors import SaltError
+from saltbranch.errors import SaltbranchError, SaltError
 from saltbranch.findings import Finding, disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
@@ -44,6 +44,17 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
         timers=timers.find(master.opts),
     )
     yield from setup.unread(prepared.load_unread(root))
+    yield from setup.clock(_clock(root))
+
+
+def _clock(root: str) -> str:
+    """What the journal says against this machine's clock; nothing where it cannot be read, which others tell."""
+    mirror = Mirror(root)
+    try:
+        state = choosing.state_of(root, mirror.git, mirror.refs()) if mirror.exists() else None
+    except SaltbranchError:
+        return ""
+    return state.clock_problem(time.time()) if state else ""
 
 
 def look_outside(root: str, master: MasterOptions) -> Iterator[Finding]:

@@ -7,6 +7,8 @@ They are functions of the runner ``saltbranch``, too: Salt puts all modules of o
 
 To call one is to agree: nothing is asked. ``plan=True`` only shows what would be done (retcode 3), and
 ``expect`` does only what was shown. The configuration is found as for ``saltbranch.sync``.
+
+What is recorded says who called: the name that Salt authenticated, beside that of this machine.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from saltbranch.ext import contract
 if TYPE_CHECKING:
     from saltbranch.actions.flowverb import FlowVerb
     from saltbranch.actions.hold import HoldPlan
+    from saltbranch.asking import Asked
     from saltbranch.repository.workplace import Workplace
 
     __opts__: dict[str, Any]
@@ -44,6 +47,7 @@ def promote(
     reason: str | None = None,
     reviewed: str | None = None,
     diff: bool = True,  # noqa: FBT001, FBT002
+    claimed_by: str | None = None,
 ) -> contract.Result:
     """
     Merge what the saltenv before ``saltenv`` serves into its branch, by one atomic push, and sync.
@@ -68,6 +72,8 @@ def promote(
         The digest of the diff that somebody reviewed, or its beginning: do it only with that one.
     diff
         Compile what changes for the minions of the saltenv, where there is a fleet.
+    claimed_by
+        For whom, where Salt does not know it: the name that an event brought to a reactor. It is recorded as a claim.
 
     A promotion fires the event ``saltbranch/promote/<saltenv>`` with its ``id``, ``old`` and ``new`` commit and
     tickets; each saltenv that the sync switches fires ``saltbranch/sync/<saltenv>``.
@@ -104,6 +110,7 @@ def promote(
         )
 
     work = open_machine(contract.config_path(__opts__))
+    work.asked = contract.asked(claimed_by)
     verb = FlowVerb(work, build, f"promote {saltenv}", diff=asked)
     return _promote(verb, plan=plan, expect=contract.text(expect))
 
@@ -131,6 +138,7 @@ def hold(
     until: str | None = None,
     local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
+    claimed_by: str | None = None,
 ) -> contract.Result:
     """
     Let ``saltenv`` serve a certain commit, whatever its branch says; every master follows at its next sync.
@@ -147,6 +155,8 @@ def hold(
         The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
+    claimed_by
+        For whom, as in ``promote``.
     CLI Example:
 
     .. code-block:: bash
@@ -166,7 +176,7 @@ def hold(
             until=ends,
         )
 
-    return _record(build, local=local, plan=plan)
+    return _record(build, local=local, plan=plan, asked=contract.asked(claimed_by))
 
 
 @contract.plain
@@ -175,6 +185,7 @@ def unhold(
     reason: str = "",
     local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
+    claimed_by: str | None = None,
 ) -> contract.Result:
     """
     Let ``saltenv`` follow its branch or tags again.
@@ -187,6 +198,8 @@ def unhold(
         The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
+    claimed_by
+        For whom, as in ``promote``.
     CLI Example:
 
     .. code-block:: bash
@@ -198,7 +211,7 @@ def unhold(
     def build(work: Workplace) -> HoldPlan:
         return plan_unhold(work, contract.word(saltenv), reason=contract.word(reason))
 
-    return _record(build, local=local, plan=plan)
+    return _record(build, local=local, plan=plan, asked=contract.asked(claimed_by))
 
 
 @contract.plain
@@ -208,6 +221,7 @@ def rollback(
     reason: str = "",
     local: bool = False,  # noqa: FBT001, FBT002
     plan: bool = False,  # noqa: FBT001, FBT002
+    claimed_by: str | None = None,
 ) -> contract.Result:
     """
     Let ``saltenv`` serve again what it served before its last promotion. No branch is touched.
@@ -222,6 +236,8 @@ def rollback(
         The remote is out of reach: serve it on this master at once, publish it when the remote is back.
     plan
         Only say what would be recorded; retcode 3.
+    claimed_by
+        For whom, as in ``promote``.
     The next promotion brings everything back, with what was mended, and lifts the hold.
 
     CLI Example:
@@ -240,15 +256,18 @@ def rollback(
             reason=contract.word(reason),
         )
 
-    return _record(build, local=local, plan=plan)
+    return _record(build, local=local, plan=plan, asked=contract.asked(claimed_by))
 
 
-def _record(build: Callable[[Workplace], HoldPlan], *, local: bool, plan: bool) -> contract.Result:
+def _record(
+    build: Callable[[Workplace], HoldPlan], *, local: bool, plan: bool, asked: Asked
+) -> contract.Result:
     from saltbranch.actions import hold as action
     from saltbranch.repository.workplace import open_machine, open_mirror
 
     path = contract.config_path(__opts__)
     work = open_mirror(path) if local else open_machine(path)
+    work.asked = asked
     found = build(work)
     if plan:
         return {**found.as_dict(), "retcode": EXIT_PENDING}

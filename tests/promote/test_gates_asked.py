@@ -1,0 +1,77 @@
+"""Which verb asks which gate: the table of the reference, and the refusal of gates that nobody asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from saltbranch import config
+from saltbranch.errors import ConfigError
+from saltbranch.gates import BUILT_IN, KINDS, Gate
+from saltbranch.promote import gates_asked
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def model(gates: str, *, first: bool) -> str:
+    kept = "[]" if first else gates
+    return (
+        "saltenvs:\n"
+        f"  test: {{branch: develop, minions: ['t*'], gates: {gates if first else '[]'}}}\n"
+        f"  prod: {{branch: master, minions: ['p*'], promote_from: test, gates: {kept}}}\n"
+    )
+
+
+def test_the_reference_has_the_table_of_the_code() -> None:
+    assert gates_asked.table() in README.read_text()
+
+
+def test_every_verb_answers_for_every_gate_and_gives_a_reason() -> None:
+    for kind in gates_asked.VERBS:
+        for gate in KINDS:
+            assert isinstance(gates_asked.why_not(kind, gate), str)
+    with pytest.raises(KeyError):
+        gates_asked.why_not("something new", "check")
+
+
+@pytest.mark.parametrize("entry", ["identical", "{soak: 2h}"])
+def test_a_gate_that_compares_with_the_saltenv_before_is_refused_where_there_is_none(
+    entry: str,
+) -> None:
+    name = entry.strip("{}").partition(":")[0]
+
+    with pytest.raises(ConfigError, match=rf"saltenvs\.test\.gates: {name} cannot be asked") as err:
+        config.check_model(model(f"[ticket, {entry}]", first=True), "x.yaml")
+    config.check_model(model(f"[ticket, {entry}]", first=False), "x.yaml")
+
+    assert "feature finish into develop" in err.value.hint
+
+
+def test_no_gate_of_the_first_saltenv_is_left_out_by_a_feature() -> None:
+    """What the configuration takes there is asked; the built-in ones have their reasons in the table."""
+    gates = "[ticket, diff, {check: static}, {command: [/bin/true]}]"
+    _, built = config.check_model(model(gates, first=True), "x.yaml")
+
+    allowed = [g for g in built.saltenv("test").gates if g.kind not in BUILT_IN]
+    assert [g.kind for g in allowed] == ["ticket", "diff", "check", "command"]
+    assert gates_asked.unasked("feature", allowed) == []
+    refused = set(KINDS) - set(BUILT_IN) - {g.kind for g in allowed}
+    assert refused == {k for k in KINDS if k not in BUILT_IN and gates_asked.why_not("feature", k)}
+
+
+def test_a_gate_that_is_left_out_is_named_with_its_reason() -> None:
+    gates = [
+        Gate("hold", "hold"),
+        Gate("soak", "soak"),
+        Gate("ticket", "ticket"),
+        Gate("w", "command"),
+    ]
+
+    assert gates_asked.unasked("promotion", gates) == []
+    assert gates_asked.unasked("hotfix", gates) == [
+        "gate soak: not asked by hotfix finish: no saltenv has served it before production does"
+    ]
+    assert [line.partition(":")[0] for line in gates_asked.unasked("back-merge", gates)] == [
+        "gate soak", "gate ticket", "gate w",
+    ]  # fmt: skip
