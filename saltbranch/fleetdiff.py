@@ -20,6 +20,9 @@ from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.lowdiff import Group, Ignore, MinionDiff
+from saltbranch.preview import gaps
+from saltbranch.preview.causes import Cause, causes
+from saltbranch.preview.sides import Provenance
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -44,7 +47,9 @@ class CustomCode:
 
 @dataclass(frozen=True, slots=True)
 class FleetDiff:
-    """What `after` changes for every minion. warnings: what holds for all of it."""
+    """What `after` changes for every minion. warnings: what holds for all of it. origin: where both sides come
+    from; None where a plan tells it already.
+    """
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]
@@ -55,6 +60,12 @@ class FleetDiff:
     cached: int = 0
     ignored: int = 0
     spent: Mapping[str, float] = field(default_factory=dict)
+    origin: Provenance | None = None
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Why minions were not compiled wholly, each error once."""
+        return causes(self.incomplete)
 
     @property
     def failed(self) -> tuple[MinionDiff, ...]:
@@ -111,6 +122,8 @@ class FleetDiff:
             "minions": {m.minion: m.as_dict() for m in self.minions},
             "groups": [{"minions": list(g.minions), **g.difference.as_dict()} for g in self.groups],
             "code": [c.as_dict() for c in self.code],
+            "causes": [c.as_dict() for c in self.causes],
+            "origin": self.origin.as_dict() if self.origin else None,
             "warnings": list(self.warnings),
             "ignored": self.ignored,
             "cached": self.cached,
@@ -134,6 +147,7 @@ class FleetDiff:
             "incomplete": [
                 {"minion": m.minion, "result": m.result, "error": m.error} for m in self.incomplete
             ],
+            "causes": [c.as_dict() for c in self.causes],
             "warnings": list(self.warnings),
         }
 
@@ -159,10 +173,11 @@ def compare_trees(
     jobs: int,
     cache: CompileCache,
     ignore: Sequence[Ignore] = (),
+    missing: Sequence[str] = (),
     warnings: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> FleetDiff:
-    """Compile `minions` on both trees and compare. Raises SandboxError, GitError."""
+    """Compile `minions` on both trees and compare. missing: see `gaps`. Raises SandboxError, GitError."""
     done = [0]
 
     def step(number: int) -> None:
@@ -188,6 +203,7 @@ def compare_trees(
     # What only the rest of the repository changed, no minion reads.
     new = old if trees[0].digest == trees[1].digest else compiled(trees[1])
     cache.tidy()
+    old, new = _declared(frame, trees, (old, new), missing)
     diffs = tuple(
         _noted(
             m,
@@ -207,6 +223,35 @@ def compare_trees(
         spent=asdict(spent),
         ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),
     )
+
+
+def _declared(
+    frame: Frame,
+    trees: tuple[Tree, Tree],
+    sides: tuple[dict[str, Compiled], ...],
+    missing: Sequence[str],
+) -> tuple[dict[str, Compiled], ...]:
+    """Both sides without the errors about what is known to be missing; what was one result stays one."""
+    if not missing:
+        return sides
+    found = []
+    for tree, side in zip(trees, sides, strict=True):
+        is_there = _finder(frame, tree)
+        found.append({name: gaps.declared(c, missing, is_there) for name, c in side.items()})
+    for name, result in sides[0].items():
+        if sides[1][name] is result and found[0][name].errors == found[1][name].errors:
+            found[1][name] = found[0][name]
+    return tuple(found)
+
+
+def _finder(frame: Frame, tree: Tree) -> gaps.IsThere:
+    def is_there(name: str, in_pillar: bool) -> bool:  # noqa: FBT001
+        folder = frame.pillar_dir if in_pillar else frame.states_dir
+        if name.startswith(gaps.SCHEME):
+            return f"{folder}/{name[len(gaps.SCHEME) :]}" in tree.entries
+        return name in tree.sls_names(folder)
+
+    return is_there
 
 
 def _noted(minion: Minion, old: Compiled, diff: MinionDiff) -> MinionDiff:

@@ -18,3 +18,13 @@ def escape(text: str) -> str:
     line = _SPECIAL.sub(lambda m: f"\\{m[0]}", " ".join(clean.split()))
     line = _ADDRESS.sub(lambda m: f"{m[1]}\\.", line)
     return _BEGINNING.sub(lambda m: f"{m[1][:-1]}\\{m[1][-1]}", line)
+
+
+def code(text: str) -> str:
+    """One line of `text` as code, also in a cell of a table: GitHub and GitLab look for @names, #numbers and hashes
+    everywhere but there, past what a backslash escapes.
+    """
+    clean = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    # A reference is text to CommonMark whatever its character means (spec 0.31, 2.5).
+    inner = "".join(c if c.isalnum() or c == " " or c > "\x7f" else f"&#{ord(c)};" for c in clean)
+    return f"<code>{inner}</code>"
