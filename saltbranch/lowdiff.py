@@ -260,7 +260,9 @@ def _difference(
     shown_removed = [c for c in removed if not _is_ignored(ignore, c, None)]
     ignored += len(added) + len(removed) - len(shown_added) - len(shown_removed)
     gone, come, other = _pillar(old.pillar, new.pillar)
-    left = Leftovers(new.chunks) if shown_removed else None
+    # What an error of the new side keeps out is not known to be removed.
+    sure = set(new.errors) <= set(old.errors)
+    left = Leftovers(new.chunks) if shown_removed and sure else None
     pillars = Pillars(old.pillar, new.pillar)
     pairs = [(c.key, c.arguments) for c in changed]
     return Difference(
@@ -461,18 +463,27 @@ def _shared(members: Sequence[Difference]) -> Difference:
             replace(
                 states[0],
                 arguments={
-                    name: pair if all(s.arguments.get(name) == pair for s in states) else (_HIDDEN, _HIDDEN)
+                    name: pair
+                    if all(s.arguments.get(name) == pair for s in states)
+                    else (_HIDDEN, _HIDDEN)
                     for name, pair in states[0].arguments.items()
                 },
             )
             for states in zip(*(m.changed for m in members), strict=True)
         ),
-        origins={
-            key: paths
-            for key, paths in first.origins.items()
-            if all(m.origins.get(key) == paths for m in members)
-        },
-    )  # fmt: skip
+        origins=_same_origins(members),
+    )
+
+
+def _same_origins(members: Sequence[Difference]) -> Origins:
+    """Of the first of them, as far as they are those of all: a hidden ID has another digest on each."""
+    found = {}
+    for name in ("added", "removed", "changed"):
+        for states in zip(*(getattr(m, name) for m in members), strict=True):
+            several = [m.origins.get(state.key) for m, state in zip(members, states, strict=True)]
+            if several[0] is not None and all(one == several[0] for one in several):
+                found[states[0].key] = several[0]
+    return found
 
 
 def _common(states: Sequence[OneState]) -> OneState:

@@ -14,8 +14,8 @@ from saltbranch.cli import diff_text, progress
 from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.console import Terminal
 from saltbranch.cli.options import ConfigOption, JsonOption, json_text, saltenv_names
-from saltbranch.cli.terminal import block, clean
 from saltbranch.cli.show import diff_html, diff_markdown
+from saltbranch.cli.terminal import block, clean
 from saltbranch.errors import SaltbranchError, UsageError
 from saltbranch.fleetdiff import FleetDiff
 

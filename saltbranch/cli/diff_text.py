@@ -11,7 +11,7 @@ from saltbranch.fleetdiff import FleetDiff
 from saltbranch.history import printable
 from saltbranch.lowdiff import Difference, Group, MinionDiff
 from saltbranch.preview import gaps, origins
-from saltbranch.preview.causes import Cause
+from saltbranch.preview.causes import Cause, causes
 
 _NAMES = 6
 _WIDEST = 60
@@ -55,8 +55,8 @@ def folded(text: str, width: int = _WIDTH) -> list[str]:
         return [text]
     kept = [found[0]]
     for line in found[1:]:
-        # Where a CI reads the log such a line would be a command.
-        if line.startswith(("::", "##[")):
+        # Where a CI reads the log such a line would be a command. A sign stays with what it is the sign of.
+        if line.startswith(("::", "##[")) or len(kept[-1]) == 1:
             kept[-1] += f" {line}"
         else:
             kept.append(line)
@@ -123,10 +123,7 @@ def difference(found: Difference) -> Iterator[Line]:
         yield "remove", f"    - {printable(state.key)}  {place(state.path, state.line)}"
         yield from _id_of(found, state.key)
         if state.stays:
-            yield (
-                "note",
-                "        what it made stays on the minion: removing a state undoes nothing",
-            )
+            yield "note", "        what it made stays on the minion"
     for state in found.added:
         yield "add", f"    + {printable(state.key)}  {place(state.path, state.line)}"
         yield from _id_of(found, state.key)
@@ -242,14 +239,19 @@ def holds(partial: Sequence[MinionDiff]) -> str:
     compared = sum(m.compared for m in partial)
     names = dict.fromkeys(n for m in partial for n in gaps.lacking((m.error or "").splitlines()))
     without = f", without {some(list(names))}" if names else ""
-    return (
-        f"{many(compared, 'state')} of theirs were compared{without}: what is above holds for these"
-    )
+    one_sided = [m for m in partial if any(c.side != "both" for c in causes([m]))]
+    unsure = ""
+    if one_sided:
+        unsure = (
+            f"; of {many(len(one_sided), 'minion')} only one side has an error, so what is told as"
+            " added or removed there may be what the other lacks for it"
+        )
+    return f"{many(compared, 'state')} of theirs were compared{without}{unsure}"
 
 
 def side(cause: Cause) -> str:
     """Which side of a diff has an error."""
-    return {"after": "new", "both": "on both sides", "before": "before only"}[cause.side]
+    return {"after": "new", "both": "both sides", "before": "old only"}[cause.side]
 
 
 def hint(groups: Iterable[Group]) -> str:

@@ -55,7 +55,8 @@ def lacking(errors: Iterable[str]) -> tuple[str, ...]:
 def declared(compiled: Compiled, missing: Sequence[str], is_there: IsThere) -> Compiled:
     """`compiled` without the errors about what `missing` names, which a note tells instead.
 
-    missing: globs of sls names, and of paths as ``salt://PATH``. what is there and does not render is an error all the same, whatever its message says.
+    missing: globs of sls names, and of paths as ``salt://PATH``. What is there and does not render is an error all
+    the same, whatever its message says.
     """
     if not missing or not compiled.errors or compiled.result == "failed":
         return compiled

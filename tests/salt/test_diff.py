@@ -446,16 +446,16 @@ def test_pillar_keys_that_only_the_master_knows_are_named_on_the_old_side(
 def test_markdown_is_cut_where_the_limit_is_and_names_the_whole(
     clone: Clone, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saltbranch.cli import diff_markup
+    from saltbranch.cli.show import diff_html, diff_markdown
 
     states = "".join(f"s{n}:\n  test.nop: []\n" for n in range(300))
     clone.commit({"salt/web.sls": states})
     result = clone.diff()
-    short = diff_markup.markdown(result, limit=2000, whole="all.md")
-    whole = diff_markup.markdown(result, limit=None)
+    short = diff_markdown.markdown(result, limit=2000, whole="all.md")
+    whole = diff_markdown.markdown(result, limit=None)
     assert len(short) <= 2000 < len(whole)
     assert "`all.md`" in short and short.count("```") % 2 == 0
-    page = diff_markup.page(result)
+    page = diff_html.page(result)
     assert page.count("<pre>") == page.count("</pre>") and "s299 | test.nop" in page
     assert build()(args=["diff", "prod", "--config", clone.path], standalone_mode=False) == 3
     out = capfd.readouterr().out

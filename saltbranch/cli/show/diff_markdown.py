@@ -17,7 +17,7 @@ from saltbranch.markdown import code
 # A comment on GitHub holds 65,536 characters.
 LARGEST = 60_000
 _SIGNS = {"add": "+", "remove": "-", "change": "!", "note": "#", "error": "-"}
-_MINIONS, _TICKETS, _ROWS, _CELL = 6, 12, 50, 300
+_MINIONS, _TICKETS, _ROWS, _CELL, _UNFOLDED = 6, 12, 50, 300, 5
 
 
 def markdown(result: FleetDiff, *, limit: int | None = LARGEST, whole: str | None = None) -> str:
@@ -49,14 +49,18 @@ def _parts(result: FleetDiff) -> Iterator[str]:
         yield _incomplete(result)
     if result.groups:
         yield _groups(result)
+    few = len(result.groups) <= _UNFOLDED
     for view, group in zip(diff_view.groups(result), result.groups, strict=True):
         title = f"Group {view.number}: {many(len(group.minions), 'minion')}"
         yield _folded(
-            title, _names(group.minions, 20), list(diff_text.difference(group.difference))
+            title,
+            _names(group.minions, 20),
+            list(diff_text.difference(group.difference)),
+            unfold=few,
         )
     if result.code:
         changes: list[Line] = [("change", f"{c.change} {printable(c.path)}") for c in result.code]
-        yield _folded("Code that Salt syncs to the minions", "", changes)
+        yield _folded("Code that Salt syncs to the minions", "", changes, unfold=few)
     notes = [
         f"- {code(note)} ({many(number, 'minion')})"
         for note, number in diff_text.notes(result).items()
@@ -140,12 +144,13 @@ def _short(text: str) -> str:
     return text if len(text) <= _CELL else f"{text[: _CELL - 3]}..."
 
 
-def _folded(title: str, lead: str, lines: Sequence[Line]) -> str:
+def _folded(title: str, lead: str, lines: Sequence[Line], *, unfold: bool) -> str:
     """A block in the colours that the language `diff` has. title: ours."""
+    unfolded = " open" if unfold else ""
     body = "\n".join(_line(style, text) for style, text in lines if text)
     # A fence ends at one that is as long (CommonMark 0.31, 4.5).
     fence = "`" * max(3, 1 + max(map(len, _backticks(body)), default=0))
-    return f"<details><summary>{title}</summary>\n\n{lead}\n\n{fence}diff\n{body}\n{fence}\n\n</details>\n"
+    return f"<details{unfolded}><summary>{title}</summary>\n\n{lead}\n\n{fence}diff\n{body}\n{fence}\n\n</details>\n"
 
 
 def _backticks(text: str) -> list[str]:
