@@ -41,7 +41,7 @@ def markdown(result: FleetDiff, *, limit: int | None = LARGEST, whole: str | Non
 def _parts(result: FleetDiff) -> Iterator[str]:
     """Each of them is whole, so that one may end after any."""
     before, after = (code(_short(str(side["name"]))) for side in (result.before, result.after))
-    yield f"### Highstate diff: {before} → {after}\n\n{diff_text.summary(result)}; digest `{result.digest[:16]}`\n"
+    yield f"### Highstate diff: {before} to {after}\n\n{diff_text.summary(result)}; digest `{result.digest[:16]}`\n"
     yield _sides(result)
     for warning in result.warnings:
         yield f"> **Warning:** {code(warning)}\n"
@@ -121,7 +121,7 @@ def _groups(result: FleetDiff) -> str:
     views = diff_view.groups(result)
     for view in views[:_ROWS]:
         c = view.counts
-        states = f"+{c.added} −{c.removed} ~{c.changed}" + (
+        states = f"+{c.added} -{c.removed} ~{c.changed}" + (
             f" ^{c.reordered}" if c.reordered else ""
         )
         rows.append(
