@@ -202,7 +202,7 @@ def compare(
 ) -> MinionDiff:
     """What `new` differs from `old` in, for one minion."""
     notes = tuple(dict.fromkeys((*_sided(old, new, "notes"),)))
-    errors = _sided(old, new, "errors")
+    errors = [" ".join(text.splitlines()) for text in _sided(old, new, "errors")]
     vanished = _vanished(old, new)
     if vanished or "failed" in (old.result, new.result):
         error = "\n".join([*errors, *vanished]) or "no result"

@@ -67,6 +67,8 @@ def brief(result: FleetDiff, digest: str, where: str) -> Iterator[str]:
     """The diff for a plan, in few lines. where: what shows all of it."""
     yield f"diff: {summary(result)}; digest {digest[:16]}"
     yield from (f"  warning: {printable(warning)}" for warning in result.warnings)
+    # First, for of these minions the rest does not say all.
+    yield from (f"  {text}" for _, text in _incomplete(result, most=_CAUSES, brief=True) if text)
     left = 0
     for number, group in enumerate(result.groups[:_GROUPS], 1):
         found = [text for _, text in difference(group.difference)]
@@ -76,7 +78,6 @@ def brief(result: FleetDiff, digest: str, where: str) -> Iterator[str]:
     code = [text for _, text in _code(result) if text]
     yield from (f"  {text}" for text in code[:_LINES])
     left += max(0, len(code) - _LINES)
-    yield from (f"  {text}" for _, text in _incomplete(result, most=_CAUSES, brief=True) if text)
     more = len(result.groups) - _GROUPS
     parts = [many(more, "group")] if more > 0 else []
     parts += [many(left, "line")] if left else []

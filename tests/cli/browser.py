@@ -106,7 +106,13 @@ def browser(folder: Path) -> Iterator[Browser]:
     if os.geteuid() == 0:
         options.append("--no-sandbox")
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$0" "$@" 3</proc/self/fd/{commands} 4>/proc/self/fd/{answers}', PROGRAM, *options],
+        [
+            "sh",
+            "-c",
+            f'exec "$0" "$@" 3</proc/self/fd/{commands} 4>/proc/self/fd/{answers}',
+            PROGRAM,
+            *options,
+        ],
         pass_fds=(commands, answers),
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -57,6 +57,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.mark.browser
+@pytest.mark.xdist_group("browser")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1600])
 def test_it_fits_and_can_be_read(opened: Browser, width: int, scheme: str, tmp_path: Path) -> None:
@@ -71,6 +72,7 @@ def test_it_fits_and_can_be_read(opened: Browser, width: int, scheme: str, tmp_p
 
 
 @pytest.mark.browser
+@pytest.mark.xdist_group("browser")
 def test_nothing_acts_and_nothing_is_loaded(opened: Browser) -> None:
     assert opened.ask("window.pwned") is None
     assert [url for url in opened.requests if not url.startswith("file:")] == []
@@ -92,6 +94,7 @@ def test_nothing_acts_and_nothing_is_loaded(opened: Browser) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.xdist_group("browser")
 def test_what_is_folded_is_printed(opened: Browser) -> None:
     opened.look(800)
     shown = (
