@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -23,9 +24,12 @@ from saltbranch.lowdiff import Group, Ignore, MinionDiff
 from saltbranch.preview import gaps
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.sides import Provenance
+from saltbranch.tree import contents
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
+# How a file that git-crypt encrypted begins (its commands.cpp).
+_GIT_CRYPT = b"\0GITCRYPT\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,22 +240,33 @@ def _declared(
         return sides
     found = []
     for tree, side in zip(trees, sides, strict=True):
-        is_there = _finder(frame, tree)
-        found.append({name: gaps.declared(c, missing, is_there) for name, c in side.items()})
+        look = looked_up(frame, tree)
+        found.append({name: gaps.declared(c, missing, look) for name, c in side.items()})
     for name, result in sides[0].items():
         if sides[1][name] is result and found[0][name].errors == found[1][name].errors:
             found[1][name] = found[0][name]
     return tuple(found)
 
 
-def _finder(frame: Frame, tree: Tree) -> gaps.IsThere:
-    def is_there(name: str, in_pillar: bool) -> bool:  # noqa: FBT001
+def looked_up(frame: Frame, tree: Tree) -> gaps.Look:
+    """What `tree` has of what may be missing; asked for errors only. It raises GitError."""
+
+    @functools.cache
+    def look(name: str, in_pillar: bool) -> gaps.Presence:  # noqa: FBT001
         folder = frame.pillar_dir if in_pillar else frame.states_dir
         if name.startswith(gaps.SCHEME):
-            return f"{folder}/{name[len(gaps.SCHEME) :]}" in tree.entries
-        return name in tree.sls_names(folder)
+            paths = [f"{folder}/{name[len(gaps.SCHEME) :]}"]
+        else:
+            inner = f"{folder}/{name.replace('.', '/')}"
+            paths = [f"{inner}.sls", f"{inner}/init.sls"]
+        path = next((p for p in paths if p in tree.entries), None)
+        if path is None:
+            return "absent"
+        mode, oid = tree.entries[path]
+        text = contents(tree.git, [oid])[oid] if mode.startswith("100") else b""
+        return "encrypted" if text.startswith(_GIT_CRYPT) else "there"
 
-    return is_there
+    return look
 
 
 def _noted(minion: Minion, old: Compiled, diff: MinionDiff) -> MinionDiff:

@@ -9,6 +9,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from saltbranch.compiler.model import Compiled
 
@@ -25,8 +26,11 @@ SCHEME = "salt://"
 # Whichever of them names the sls file that lacks something.
 _OF = re.compile(r"Rendering SLS '?(?:[^\s:']+:)?([^\s']+)'? failed")
 
-IsThere = Callable[[str, bool], bool]
-"""Whether a tree has an sls or a ``salt://`` file; of the pillar where the second argument says so."""
+Presence = Literal["there", "absent", "encrypted"]
+Look = Callable[[str, bool], Presence]
+"""Whether a tree has an sls or a ``salt://`` file; of the pillar where the second argument says so. Encrypted is what
+git-crypt wrote, which neither Salt nor anybody can read in a commit.
+"""
 
 
 def gap(error: str) -> str | None:
@@ -52,7 +56,7 @@ def lacking(errors: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def declared(compiled: Compiled, missing: Sequence[str], is_there: IsThere) -> Compiled:
+def declared(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled:
     """`compiled` without the errors about what `missing` names, which a note tells instead.
 
     missing: globs of sls names, and of paths as ``salt://PATH``. What is there and does not render is an error all
@@ -62,12 +66,9 @@ def declared(compiled: Compiled, missing: Sequence[str], is_there: IsThere) -> C
         return compiled
     known = {}
     for error in compiled.errors:
-        name = gap(error)
-        if (
-            name
-            and any(fnmatch.fnmatchcase(name, p) for p in missing)
-            and not is_there(name, error.startswith("pillar: "))
-        ):
+        name, presence = _lacks(error)
+        is_declared = name and any(fnmatch.fnmatchcase(name, p) for p in missing)
+        if name and is_declared and look(name, error.startswith("pillar: ")) == presence:
             known[error] = name
     if not known:
         return compiled
@@ -79,3 +80,11 @@ def declared(compiled: Compiled, missing: Sequence[str], is_there: IsThere) -> C
         notes=(*compiled.notes, note),
         result="partial" if rest else "ok",
     )
+
+
+def _lacks(error: str) -> tuple[str | None, Presence]:
+    """What an error would be about if that were absent, or encrypted."""
+    name = gap(error)
+    if name is None and (about := _OF.search(error)):
+        return about[1], "encrypted"
+    return name, "absent"

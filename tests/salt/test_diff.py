@@ -483,7 +483,10 @@ def test_what_is_known_to_be_missing_leaves_a_minion_whole_and_a_new_gap_does_no
     news = clone.diff()
     assert news.exit_code == 20 and [c.side for c in news.causes] == ["after"]
     assert "other" in news.causes[0].text and len(news.causes[0].minions) == 3
-    # What is there and does not render is not missing.
+    # What git-crypt wrote is as good as missing; what is there and does not render is not.
+    secret = b"\0GITCRYPT\0" + bytes(range(256))
+    clone.commit({"salt/common.sls": COMMON, "pillar/secrets/db.sls": secret})
+    assert clone.diff().incomplete == ()
     clone.commit({"salt/common.sls": COMMON, "pillar/secrets/db.sls": "a: [\n"})
     assert [c.side for c in clone.diff().causes] == ["after"]
 
