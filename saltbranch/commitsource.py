@@ -24,16 +24,27 @@ _HASH = re.compile(r"[0-9a-f]{7,64}")
 class Side:
     """One side of a comparison. tree: hash of a commit, or of a tree that only a merge would make.
 
-    saltenv: the one that `name` stands for, if it does.
+    saltenv: the one that `name` stands for, if it does. merged: the commit that a merge would bring.
     """
 
     name: str
     tree: str
     saltenv: str | None = None
+    merged: str | None = None
+
+    @property
+    def commit(self) -> str:
+        """The newest commit that it has."""
+        return self.merged or self.tree
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
-        return {"name": self.name, "tree": self.tree, "saltenv": self.saltenv}
+        return {
+            "name": self.name,
+            "tree": self.tree,
+            "saltenv": self.saltenv,
+            "merged": self.merged,
+        }
 
 
 class CommitSource:

@@ -178,6 +178,7 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ext_pillar: list[str] = []
     ignore: list[IgnoreModel] = []
     shown_pillar: list[str] = []
+    missing: list[str] = []
     saltenvs: dict[str, SaltenvModel] | None = None
 
 
@@ -266,6 +267,7 @@ class Config(msgspec.Struct, frozen=True):
     ext_pillar: tuple[str, ...] = ()
     ignore: tuple[IgnoreModel, ...] = ()
     shown_pillar: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def saltenv(self, name: str) -> Saltenv:
         """The saltenv called `name`. Raises ConfigError naming the nearest match."""
@@ -502,6 +504,7 @@ def build(
         ext_pillar=tuple(machine.ext_pillar),
         ignore=tuple(file.ignore),
         shown_pillar=tuple(file.shown_pillar),
+        missing=tuple(file.missing),
     )
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -22,9 +23,15 @@ from saltbranch.compiler.pool import Frame, Public, Spent, compile_fleet
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
+from saltbranch.preview import gaps
+from saltbranch.preview.causes import Cause, causes
+from saltbranch.preview.sides import Provenance
+from saltbranch.tree import contents
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
+# How a file that git-crypt encrypted begins (its commands.cpp).
+_GIT_CRYPT = b"\0GITCRYPT\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,9 @@ class CustomCode:
 
 @dataclass(frozen=True, slots=True)
 class FleetDiff:
-    """What `after` changes for every minion. warnings: what holds for all of it."""
+    """What `after` changes for every minion. warnings: what holds for all of it. origin: where both sides come
+    from; None where a plan tells it already.
+    """
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]
@@ -57,6 +66,12 @@ class FleetDiff:
     cached: int = 0
     ignored: int = 0
     spent: Mapping[str, float] = field(default_factory=dict)
+    origin: Provenance | None = None
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Why minions were not compiled wholly, each error once."""
+        return causes(self.incomplete)
 
     @property
     def failed(self) -> tuple[MinionDiff, ...]:
@@ -113,6 +128,8 @@ class FleetDiff:
             "minions": {m.minion: m.as_dict() for m in self.minions},
             "groups": [{"minions": list(g.minions), **g.difference.as_dict()} for g in self.groups],
             "code": [c.as_dict() for c in self.code],
+            "causes": [c.as_dict() for c in self.causes],
+            "origin": self.origin.as_dict() if self.origin else None,
             "warnings": list(self.warnings),
             "ignored": self.ignored,
             "cached": self.cached,
@@ -136,6 +153,7 @@ class FleetDiff:
             "incomplete": [
                 {"minion": m.minion, "result": m.result, "error": m.error} for m in self.incomplete
             ],
+            "causes": [c.as_dict() for c in self.causes],
             "warnings": list(self.warnings),
         }
 
@@ -161,10 +179,11 @@ def compare_trees(
     jobs: int,
     cache: CompileCache,
     ignore: Sequence[Ignore] = (),
+    missing: Sequence[str] = (),
     warnings: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> FleetDiff:
-    """Compile `minions` on both trees and compare. Raises SandboxError, GitError."""
+    """Compile `minions` on both trees and compare. missing: see `gaps`. Raises SandboxError, GitError."""
     done = [0]
 
     def step(number: int) -> None:
@@ -195,6 +214,7 @@ def compare_trees(
     def telling(minion: Minion) -> Telling:
         return Telling(public.key, Mask(bytes.fromhex(values_key(cache.key(), minion))).digest)
 
+    old, new = _declared(frame, trees, (old, new), missing)
     diffs = tuple(
         _noted(
             m,
@@ -216,6 +236,46 @@ def compare_trees(
         spent=asdict(spent),
         ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),
     )
+
+
+def _declared(
+    frame: Frame,
+    trees: tuple[Tree, Tree],
+    sides: tuple[dict[str, Compiled], ...],
+    missing: Sequence[str],
+) -> tuple[dict[str, Compiled], ...]:
+    """Both sides without the errors about what is known to be missing; what was one result stays one."""
+    if not missing:
+        return sides
+    found = []
+    for tree, side in zip(trees, sides, strict=True):
+        look = looked_up(frame, tree)
+        found.append({name: gaps.declared(c, missing, look) for name, c in side.items()})
+    for name, result in sides[0].items():
+        if sides[1][name] is result and found[0][name].errors == found[1][name].errors:
+            found[1][name] = found[0][name]
+    return tuple(found)
+
+
+def looked_up(frame: Frame, tree: Tree) -> gaps.Look:
+    """What `tree` has of what may be missing; asked for errors only. It raises GitError."""
+
+    @functools.cache
+    def look(name: str, in_pillar: bool) -> gaps.Presence:  # noqa: FBT001
+        folder = frame.pillar_dir if in_pillar else frame.states_dir
+        if name.startswith(gaps.SCHEME):
+            paths = [f"{folder}/{name[len(gaps.SCHEME) :]}"]
+        else:
+            inner = f"{folder}/{name.replace('.', '/')}"
+            paths = [f"{inner}.sls", f"{inner}/init.sls"]
+        path = next((p for p in paths if p in tree.entries), None)
+        if path is None:
+            return "absent"
+        mode, oid = tree.entries[path]
+        text = contents(tree.git, [oid])[oid] if mode.startswith("100") else b""
+        return "encrypted" if text.startswith(_GIT_CRYPT) else "there"
+
+    return look
 
 
 def _noted(minion: Minion, old: Compiled, diff: MinionDiff) -> MinionDiff:

@@ -14,27 +14,19 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from saltbranch.compiler.model import Chunk, Compiled, without_digest
+from saltbranch.preview import origins
+from saltbranch.preview.leftovers import Leftovers
+from saltbranch.preview.origins import Origins, Pillars
 
 REQUISITES = frozenset(
     f"{name}{end}"
     for name in ("require", "watch", "onchanges", "onfail", "prereq", "use", "listen")
     for end in ("", "_in", "_any")
 )
-
-# What stays on the minion when its state is removed from the tree: a highstate undoes nothing, but
-# of these people expect it most.
-_STAYS = (
-    "user.present", "group.present", "file.managed", "file.directory", "file.recurse", "file.symlink",
-    "file.line", "file.replace", "file.blockreplace", "file.append", "pkg.installed", "pkg.latest",
-    "pip.installed", "pkgrepo.managed", "service.running", "service.enabled", "cron.present",
-    "host.present", "mount.mounted", "ssh_auth.present", "sysctl.present", "iptables.*", "firewalld.*",
-    "mysql_*.*", "postgres_*.*", "docker_*.*", "git.latest", "git.cloned", "archive.extracted",
-    "alternatives.*", "locale.*", "timezone.system", "lvm.*", "network.*", "ini.*",
-)  # fmt: skip
 
 _AFTER = "after: "
 
@@ -101,7 +93,7 @@ class ChangedFile:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """All that one minion's two sides differ in."""
+    """All that one minion's two sides differ in. origins: where hidden values come from."""
 
     added: tuple[OneState, ...] = ()
     removed: tuple[OneState, ...] = ()
@@ -112,10 +104,11 @@ class Difference:
     pillar_removed: tuple[str, ...] = ()
     pillar_changed: tuple[str, ...] = ()
     ignored: int = 0
+    origins: Origins = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether there is any, what is ignored aside."""
-        return any(getattr(self, name) for name in self.__dataclass_fields__ if name != "ignored")
+        return any(getattr(self, name) for name in self.__dataclass_fields__ if name not in _BESIDE)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, the three layers of `--json`."""
@@ -139,6 +132,10 @@ class Difference:
                     for s in (*self.added, *self.removed)
                 },
                 "stays": [s.key for s in self.removed if s.stays],
+                "origins": {
+                    key: {name: list(paths) for name, paths in found.items()}
+                    for key, found in self.origins.items()
+                },
             },
             "files": [{"source": f.source, "keys": list(f.keys)} for f in self.files],
             "pillar": {
@@ -155,16 +152,19 @@ class Difference:
         if not self:
             return ""
         data = asdict(self)
-        del data["ignored"]
+        for name in _BESIDE:
+            del data[name]
         return hashlib.sha256(json.dumps(_unmasked(data), sort_keys=True).encode()).hexdigest()
 
 
+# What tells of a difference and is none.
+_BESIDE = ("ignored", "origins")
 Result = Literal["ok", "partial", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class MinionDiff:
-    """One minion. difference: None when a side could not be compiled at all."""
+    """One minion. difference: None when a side could not be compiled at all. compared: how many states were."""
 
     minion: str
     saltenv: str
@@ -172,6 +172,7 @@ class MinionDiff:
     error: str | None
     notes: tuple[str, ...]
     difference: Difference | None
+    compared: int = 0
 
     @property
     def has_new_errors(self) -> bool:
@@ -186,6 +187,7 @@ class MinionDiff:
             "result": self.result,
             "error": self.error,
             "notes": list(self.notes),
+            "compared": self.compared,
             **(self.difference.as_dict() if self.difference is not None else empty),
         }
 
@@ -215,7 +217,7 @@ class Telling:
 
 
 def _is_masked(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {"masked"}
+    return isinstance(value, Mapping) and set(value) == {"masked"}
 
 
 def compare(
@@ -229,7 +231,7 @@ def compare(
 ) -> MinionDiff:
     """What `new` differs from `old` in, for one minion."""
     notes = tuple(dict.fromkeys((*_sided(old, new, "notes"),)))
-    errors = _sided(old, new, "errors")
+    errors = [" ".join(text.splitlines()) for text in _sided(old, new, "errors")]
     vanished = _vanished(old, new)
     if vanished or "failed" in (old.result, new.result):
         error = "\n".join([*errors, *vanished]) or "no result"
@@ -239,7 +241,9 @@ def compare(
     else:
         difference = _difference(old, new, sources, states_dir, ignore, telling)
     result: Result = "partial" if errors else "ok"
-    return MinionDiff(old.minion, saltenv, result, "\n".join(errors) or None, notes, difference)
+    compared = len({c.key for side in (old, new) for c in side.chunks})
+    told = "\n".join(errors) or None
+    return MinionDiff(old.minion, saltenv, result, told, notes, difference, compared)
 
 
 def _sided(old: Compiled, new: Compiled, what: str) -> list[str]:
@@ -295,9 +299,14 @@ def _difference(
     ignored += len(added) + len(removed) - len(shown_added) - len(shown_removed)
     gone, come, other = _pillar(old.pillar, new.pillar)
     moved = _reordered(old.chunks, new.chunks, differ)
+    # What an error of the new side keeps out is not known to be removed.
+    sure = set(new.errors) <= set(old.errors)
+    left = Leftovers(new.chunks) if shown_removed and sure else None
+    pillars = Pillars(old.pillar, new.pillar)
+    pairs = [(c.key, c.arguments) for c in changed]
     return Difference(
         added=tuple(_one(c) for c in shown_added),
-        removed=tuple(_one(c, stays=_stays(c)) for c in shown_removed),
+        removed=tuple(_one(c, stays=bool(left and left.stay(c))) for c in shown_removed),
         changed=tuple(changed),
         reordered=tuple(telling.key(after[which].key) for which in moved),
         files=_files(old, new, sources, states_dir, telling),
@@ -305,6 +314,7 @@ def _difference(
         pillar_removed=gone,
         pillar_changed=other,
         ignored=ignored,
+        origins=origins.found(pillars, shown_removed, shown_added, pairs),
     )
 
 
@@ -331,10 +341,6 @@ def _is_ignored(ignore: Sequence[Ignore], chunk: Chunk, argument: str | None) ->
         ):
             return True
     return False
-
-
-def _stays(chunk: Chunk) -> bool:
-    return any(fnmatch.fnmatchcase(chunk.module, pattern) for pattern in _STAYS)
 
 
 def _reordered(old: Sequence[Chunk], new: Sequence[Chunk], changed: set[str]) -> tuple[str, ...]:
@@ -436,21 +442,98 @@ def nameless(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Minions with the same difference."""
+    """Minions with the same difference, which holds what all of them share: an argument that may be shown on
+    some of them only is hidden.
+    """
 
     minions: tuple[str, ...]
     difference: Difference
 
 
 def group(diffs: Iterable[MinionDiff]) -> tuple[Group, ...]:
-    """The groups, the largest first; minions without a difference are in none."""
-    found: dict[str, list[MinionDiff]] = {}
+    """The groups, the largest first; minions without a difference are in none.
+
+    What looks the same is one group: an argument that is hidden on one minion and not on another, because its
+    pillar happens to hold the same word, makes no two. The digest of a diff tells them apart all the same.
+    """
+    found: dict[str, list[tuple[str, Difference]]] = {}
     for diff in diffs:
         if diff.difference:
-            found.setdefault(diff.difference.signature(), []).append(diff)
+            found.setdefault(_look(diff.difference), []).append((diff.minion, diff.difference))
     groups = [
-        Group(tuple(sorted(d.minion for d in members)), members[0].difference)
+        Group(tuple(sorted(name for name, _ in members)), _shared([d for _, d in members]))
         for members in found.values()
-        if members[0].difference
     ]
     return tuple(sorted(groups, key=lambda g: (-len(g.minions), g.minions)))
+
+
+def _look(difference: Difference) -> str:
+    """The signature of what is told of `difference`."""
+
+    def pair(old: Any, new: Any) -> tuple[Any, Any]:
+        return (_HIDDEN, _HIDDEN) if _is_masked(old) or _is_masked(new) else (old, new)
+
+    return replace(
+        difference,
+        added=tuple(replace(s, arguments={}) for s in difference.added),
+        removed=tuple(replace(s, arguments={}) for s in difference.removed),
+        changed=tuple(
+            replace(s, arguments={n: pair(*both) for n, both in s.arguments.items()})
+            for s in difference.changed
+        ),
+    ).signature()
+
+
+_HIDDEN: Mapping[str, Any] = {"masked": ""}
+
+
+def _shared(members: Sequence[Difference]) -> Difference:
+    """The first of `members`, which look the same, with nothing that is not so on all of them."""
+    first = members[0]
+    if len(members) == 1:
+        return first
+    return replace(
+        first,
+        added=tuple(_common(states) for states in zip(*(m.added for m in members), strict=True)),
+        removed=tuple(
+            _common(states) for states in zip(*(m.removed for m in members), strict=True)
+        ),
+        changed=tuple(
+            replace(
+                states[0],
+                arguments={
+                    name: pair
+                    if all(s.arguments.get(name) == pair for s in states)
+                    else (_HIDDEN, _HIDDEN)
+                    for name, pair in states[0].arguments.items()
+                },
+            )
+            for states in zip(*(m.changed for m in members), strict=True)
+        ),
+        origins=_same_origins(members),
+    )
+
+
+def _same_origins(members: Sequence[Difference]) -> Origins:
+    """Of the first of them, as far as they are those of all: a hidden ID has another digest on each."""
+    found = {}
+    for name in ("added", "removed", "changed"):
+        for states in zip(*(getattr(m, name) for m in members), strict=True):
+            several = [m.origins.get(state.key) for m, state in zip(members, states, strict=True)]
+            if several[0] is not None and all(one == several[0] for one in several):
+                found[states[0].key] = several[0]
+    return found
+
+
+def _common(states: Sequence[OneState]) -> OneState:
+    names = dict.fromkeys(name for s in states for name in s.arguments)
+    first = states[0].arguments
+    return replace(
+        states[0],
+        arguments={
+            name: first[name]
+            if all(name in s.arguments and s.arguments[name] == first.get(name) for s in states)
+            else _HIDDEN
+            for name in names
+        },
+    )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch import compilecache, merging, saltmaster
+from saltbranch import compilecache, merging, saltmaster, tickets
 from saltbranch.actions import fleet
 from saltbranch.actions.fleet import Place
 from saltbranch.actions.request import owned_paths
@@ -21,6 +21,7 @@ from saltbranch.compiler.pool import Frame
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff, compare_trees
+from saltbranch.preview.sides import provenance
 from saltbranch.promotion import CONFLICT
 from saltbranch.repository.place import Given
 
@@ -56,7 +57,10 @@ def diff(
     before, after = sides(place, refs)
     only = saltenv or before.saltenv or after.saltenv
     chosen = fleet.choose(place, minions, only)
-    return compare(place, before, after, chosen, jobs=jobs, cache=cache, progress=progress)
+    found = compare(place, before, after, chosen, jobs=jobs, cache=cache, progress=progress)
+    pattern = tickets.compile_pattern(place.config.tickets, place.config.path)
+    origin = provenance(place.repository.git, place.config.remote, before, after, pattern)
+    return replace(found, origin=origin)
 
 
 def compare(
@@ -80,6 +84,7 @@ def compare(
         jobs=jobs or os.cpu_count() or 1,
         cache=cache_of(place.config, enabled=cache),
         ignore=place.config.ignore,
+        missing=place.config.missing,
         warnings=warnings(place),
         progress=progress,
     )
@@ -103,12 +108,17 @@ def sides(place: Place, refs: Sequence[str]) -> tuple[Side, Side]:
             hint="name both sides: saltbranch diff A B",
         )
     source = config.saltenv(saltenv.promote_from)
-    merged = promoted_tree(repository, target.tree, saltenv, source)
-    return target, Side(f"{target.name} with {source.name} merged in", merged, target.saltenv)
+    commit, tree = promoted(repository, target.tree, saltenv, source)
+    return target, Side(f"{target.name} with {source.name} merged in", tree, target.saltenv, commit)
 
 
-def promoted_tree(repository: CommitSource, old: str, target: Saltenv, source: Saltenv) -> str:
-    """The tree that a promotion from `source` makes of the commit `old` of `target`. Raises RefusedError, GitError."""
+def promoted(
+    repository: CommitSource, old: str, target: Saltenv, source: Saltenv
+) -> tuple[str, str]:
+    """The commit that a promotion from `source` merges, and the tree that it makes of the commit `old` of `target`.
+
+    Raises RefusedError, GitError.
+    """
     wanted = repository.wanted(source, time.time())
     if wanted.commit is None:
         what = f"tags {source.follow} on " if source.follow else "branch "
@@ -122,7 +132,7 @@ def promoted_tree(repository: CommitSource, old: str, target: Saltenv, source: S
             f"{source.name} cannot be merged into {target.name}: both changed {', '.join(map(repr, merged.conflicts))}",
             hint=f"saltbranch promote {target.name} --resolve DIR opens a worktree to resolve it in",
         )
-    return merged.tree
+    return wanted.commit, merged.tree
 
 
 def frame_of(place: Place) -> Frame:

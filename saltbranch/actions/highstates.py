@@ -24,7 +24,9 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
+from saltbranch.fleetdiff import looked_up
 from saltbranch.git import branch_of_remote
+from saltbranch.preview import gaps
 from saltbranch.targets import Matcher
 
 Progress = Callable[[int, int], None]
@@ -171,7 +173,7 @@ class Highstates:
             if report:
                 report(done[0], len(minions))
 
-        return pool.compile_each(
+        results = pool.compile_each(
             frame,
             files,
             minions,
@@ -180,6 +182,8 @@ class Highstates:
             plain=cache is None,
             progress=step,
         )
+        look, missing = looked_up(frame, files), self.place.config.missing
+        return [gaps.declared(result, missing, look) for result in results]
 
     def _chosen(
         self, tests: Sequence[StateTest], saltenv: str | None

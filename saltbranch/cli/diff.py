@@ -10,10 +10,11 @@ from rich.text import Text
 
 from saltbranch import files
 from saltbranch.actions.diff import diff as diff_action
-from saltbranch.cli import diff_markup, diff_text, progress
+from saltbranch.cli import diff_text, progress
 from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.console import Terminal
 from saltbranch.cli.options import ConfigOption, JsonOption, json_text, saltenv_names
+from saltbranch.cli.show import diff_html, diff_markdown
 from saltbranch.cli.terminal import block, clean
 from saltbranch.errors import SaltbranchError, UsageError
 from saltbranch.fleetdiff import FleetDiff
@@ -94,7 +95,7 @@ def _diff(
     if output:
         _write(output, _text(result, as_json=as_json, markdown=markdown, as_html=as_html))
     if markdown:
-        block(diff_markup.markdown(result, whole=output))
+        block(diff_markdown.markdown(result, whole=output))
     elif not as_json and not as_html:
         _show(result)
     elif not output:
@@ -106,9 +107,9 @@ def _text(result: FleetDiff, *, as_json: bool, markdown: bool, as_html: bool) ->
     if as_json:
         return json_text(result.as_dict())
     if markdown:
-        return diff_markup.markdown(result, limit=None)
+        return diff_markdown.markdown(result, limit=None)
     if as_html:
-        return diff_markup.page(result)
+        return diff_html.page(result)
     return "".join(f"{text}\n" for _, text in diff_text.report(result))
 
 

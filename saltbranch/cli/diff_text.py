@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from saltbranch.fleetdiff import FleetDiff
 from saltbranch.history import printable
-from saltbranch.lowdiff import Difference, Group
+from saltbranch.lowdiff import Difference, Group, MinionDiff
+from saltbranch.preview import gaps, origins
+from saltbranch.preview.causes import Cause, causes
 
 _NAMES = 6
 _WIDEST = 60
-_GROUPS, _LINES = 10, 15  # of a diff inside a plan
+_WIDTH = 80
+_GROUPS, _LINES, _CAUSES = 10, 15, 5  # of a diff inside a plan
 Line = tuple[str, str]
 """A style and a text: style is one of head, add, remove, change, note, plain, error."""
 
@@ -33,24 +37,47 @@ def lines(result: FleetDiff) -> Iterator[Line]:
 
 
 def report(result: FleetDiff) -> Iterator[Line]:
-    """The same with the digest, for a review to name."""
-    yield from lines(result)
+    """The same in 80 columns, with the digest for a review to name."""
+    for style, text in lines(result):
+        for line in folded(text):
+            yield style, line
     yield "note", f"digest {result.digest[:16]}"
+
+
+def folded(text: str, width: int = _WIDTH) -> list[str]:
+    """`text` in lines of at most `width`, the further ones indented more; a longer word stays whole."""
+    indent = " " * (len(text) - len(text.lstrip()))
+    found = textwrap.wrap(
+        text.strip(), max(20, width - len(indent) - 4),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    if len(text) <= width or len(found) < 2:
+        return [text]
+    kept = [found[0]]
+    for line in found[1:]:
+        # Where a CI reads the log such a line would be a command. A sign stays with what it is the sign of.
+        if line.startswith(("::", "##[")) or len(kept[-1]) == 1:
+            kept[-1] += f" {line}"
+        else:
+            kept.append(line)
+    return [f"{indent}{kept[0]}", *(f"{indent}    {line}" for line in kept[1:])]
 
 
 def brief(result: FleetDiff, digest: str, where: str) -> Iterator[str]:
     """The diff for a plan, in few lines. where: what shows all of it."""
     yield f"diff: {summary(result)}; digest {digest[:16]}"
     yield from (f"  warning: {printable(warning)}" for warning in result.warnings)
+    # First, for of these minions the rest does not say all.
+    yield from (f"  {text}" for _, text in _incomplete(result, most=_CAUSES, brief=True) if text)
     left = 0
     for number, group in enumerate(result.groups[:_GROUPS], 1):
         found = [text for _, text in difference(group.difference)]
         yield f"  group {number}: {names(group)}"
         yield from (f"  {text}" for text in found[:_LINES])
         left += max(0, len(found) - _LINES)
-    rest = [text for part in (_code(result), _incomplete(result)) for _, text in part if text]
-    yield from (f"  {text}" for text in rest[:_LINES])
-    left += max(0, len(rest) - _LINES)
+    code = [text for _, text in _code(result) if text]
+    yield from (f"  {text}" for text in code[:_LINES])
+    left += max(0, len(code) - _LINES)
     more = len(result.groups) - _GROUPS
     parts = [many(more, "group")] if more > 0 else []
     parts += [many(left, "line")] if left else []
@@ -80,11 +107,13 @@ def many(number: int, noun: str) -> str:
 
 def names(group: Group) -> str:
     """How many minions, and the first of them."""
-    shown = [printable(m) for m in group.minions[:_NAMES]]
-    more = len(group.minions) - len(shown)
-    return f"{many(len(group.minions), 'minion')}: {', '.join(shown)}" + (
-        f" and {more} more" if more else ""
-    )
+    return f"{many(len(group.minions), 'minion')}: {some(group.minions)}"
+
+
+def some(words: Sequence[str], most: int = _NAMES) -> str:
+    """The first of `words`, and how many more."""
+    more = len(words) - most
+    return ", ".join(printable(w) for w in words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def difference(found: Difference) -> Iterator[Line]:
@@ -93,17 +122,17 @@ def difference(found: Difference) -> Iterator[Line]:
         yield "plain", "  states"
     for state in found.removed:
         yield "remove", f"    - {printable(state.key)}  {place(state.path, state.line)}"
+        yield from _id_of(found, state.key)
         if state.stays:
-            yield (
-                "note",
-                "        what it made stays on the minion: removing a state undoes nothing",
-            )
+            yield "note", "        what it made stays on the minion"
     for state in found.added:
         yield "add", f"    + {printable(state.key)}  {place(state.path, state.line)}"
+        yield from _id_of(found, state.key)
     for changed in found.changed:
         yield "change", f"    ~ {printable(changed.key)}  {place(changed.path, changed.line)}"
         for name, (old, new) in changed.arguments.items():
-            yield "plain", f"        {printable(name)}: {argument(old, new)}"
+            paths = found.origins.get(changed.key, {}).get(name, ())
+            yield "plain", f"        {printable(name)}: {argument(old, new, paths)}"
     for key in found.reordered:
         yield "note", f"    ^ {printable(key)} runs at another place in the order"
     if found.files:
@@ -113,6 +142,12 @@ def difference(found: Difference) -> Iterator[Line]:
         more = f" and {len(file.keys) - 3} more" if len(file.keys) > 3 else ""
         yield "change", f"    ~ {printable(file.source)}  for {users}{more}"
     yield from _pillar(found)
+
+
+def _id_of(found: Difference, key: str) -> Iterator[Line]:
+    paths = found.origins.get(key, {}).get("")
+    if paths:
+        yield "plain", f"        the ID is the pillar's {some(paths)}"
 
 
 def _pillar(found: Difference) -> Iterator[Line]:
@@ -132,16 +167,18 @@ def place(path: str, line: int | None) -> str:
     return f"({printable(path)}:{line})" if line else f"({printable(path)})"
 
 
-def argument(old: Any, new: Any) -> str:
-    """An argument's change, as far as it may be shown."""
+def argument(old: Any, new: Any, paths: Sequence[str] = (), *, widest: int = _WIDEST) -> str:
+    """An argument's change, as far as it may be shown. paths: of the pillar whose value it is."""
     if is_masked(old) or is_masked(new):
-        return "changed (it comes from a template, so its value is not shown)"
+        if paths:
+            return f"changed (hidden: the pillar's {some(paths)})"
+        return "changed (hidden: it comes from a template)"
     if isinstance(old, list) and isinstance(new, list):
         gone = [item for item in old if item not in new]
         come = [item for item in new if item not in old]
-        words = [f"-{shown(i)}" for i in gone] + [f"+{shown(i)}" for i in come]
+        words = [f"-{shown(i, widest)}" for i in gone] + [f"+{shown(i, widest)}" for i in come]
         return " ".join(words) or "in another order"
-    return f"{shown(old)} -> {shown(new)}"
+    return f"{shown(old, widest)} -> {shown(new, widest)}"
 
 
 def is_masked(value: Any) -> bool:
@@ -149,12 +186,12 @@ def is_masked(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {"masked"}
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, widest: int = _WIDEST) -> str:
     """A value on one line, not too long."""
     if value is None:
         return "(none)"
     text = printable(json.dumps(value, ensure_ascii=False, sort_keys=True))
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
+    return text if len(text) <= widest else f"{text[: widest - 3]}..."
 
 
 def _code(result: FleetDiff) -> Iterator[Line]:
@@ -168,29 +205,91 @@ def _code(result: FleetDiff) -> Iterator[Line]:
         yield "change", f"  {file.change} {printable(file.path)}{users}"
 
 
-def _incomplete(result: FleetDiff) -> Iterator[Line]:
-    for title, wanted in (("not compiled", "failed"), ("compiled in part only", "partial")):
-        found: dict[str, list[str]] = {}
-        for minion in result.incomplete:
-            if minion.result == wanted:
-                found.setdefault(minion.error or "", []).append(minion.minion)
-        if found:
-            yield "plain", ""
-            yield "error", f"{title} (what is above does not hold for these)"
-        for error, minions in found.items():
-            shown_names = ", ".join(printable(m) for m in minions[:_NAMES])
-            more = f" and {len(minions) - _NAMES} more" if len(minions) > _NAMES else ""
-            yield "error", f"  {shown_names}{more}"
-            for text in error.splitlines():
-                yield "plain", f"    {printable(text)}"
+def _incomplete(
+    result: FleetDiff, *, most: int | None = None, brief: bool = False
+) -> Iterator[Line]:
+    """Who was not compiled wholly, what holds of them all the same, and why, the causes first that are new."""
+    if not result.incomplete:
+        return
+    yield "plain", ""
+    if result.failed:
+        yield (
+            "error",
+            f"not compiled, so nothing is known of: {_counted(m.minion for m in result.failed)}",
+        )
+    partial = [m for m in result.incomplete if m.result != "failed"]
+    if partial:
+        yield "error", f"compiled in part: {_counted(m.minion for m in partial)}"
+        yield "plain", f"  {holds(partial)}"
+    found = result.causes
+    shown = found[:most]
+    yield "error", f"errors: {many(len(found), 'cause')}"
+    for cause in shown:
+        yield (
+            "error",
+            f"  {many(len(cause.minions), 'minion')}, {side(cause)}: {printable(cause.text)}",
+        )
+        if not brief:
+            yield "plain", f"      {some(cause.minions)}"
+    if len(found) > len(shown):
+        yield "note", f"  and {many(len(found) - len(shown), 'cause')} more"
+
+
+def holds(partial: Sequence[MinionDiff]) -> str:
+    """What holds of minions that were compiled in part."""
+    compared = sum(m.compared for m in partial)
+    names = dict.fromkeys(n for m in partial for n in gaps.lacking((m.error or "").splitlines()))
+    without = f", without {some(list(names))}" if names else ""
+    one_sided = [m for m in partial if any(c.side != "both" for c in causes([m]))]
+    unsure = ""
+    if one_sided:
+        unsure = (
+            f"; of {many(len(one_sided), 'minion')} only one side has an error, so what is told as"
+            " added or removed there may be what the other lacks for it"
+        )
+    return f"{many(compared, 'state')} of theirs were compared{without}{unsure}"
+
+
+def side(cause: Cause) -> str:
+    """Which side of a diff has an error."""
+    return {"after": "new", "both": "both sides", "before": "old only"}[cause.side]
+
+
+def hint(groups: Iterable[Group]) -> str:
+    """How to see what is hidden, where it comes from the pillar and does not look like a secret; else empty."""
+    paths = (
+        path
+        for group in groups
+        for found in group.difference.origins.values()
+        for several in found.values()
+        for path in several
+    )
+    first = next((p for p in paths if not origins.looks_secret(p)), None)
+    if first is None:
+        return ""
+    return f"hidden values show where saltbranch.yaml lists their paths, as in shown_pillar: [{json.dumps(first)}]"
+
+
+def _counted(names: Iterable[str]) -> str:
+    found = list(names)
+    return f"{many(len(found), 'minion')} ({some(found)})"
 
 
 def _notes(result: FleetDiff) -> Iterator[Line]:
+    found = notes(result)
+    told = hint(result.groups)
+    if found or told:
+        yield "plain", ""
+    for note, number in found.items():
+        yield "note", f"note: {printable(note)} ({many(number, 'minion')})"
+    if told:
+        yield "note", f"note: {printable(told)}"
+
+
+def notes(result: FleetDiff) -> dict[str, int]:
+    """What was noted, and of how many minions."""
     found: dict[str, int] = {}
     for minion in result.minions:
         for note in minion.notes:
             found[note] = found.get(note, 0) + 1
-    if found:
-        yield "plain", ""
-    for note, number in found.items():
-        yield "note", f"note: {printable(note)} ({many(number, 'minion')})"
+    return found

@@ -53,7 +53,8 @@ def _diff(plan: Plan) -> list[str]:
 
     promotion = plan.kind == "promotion"
     where = f"saltbranch diff {plan.saltenv}" if promotion else "--plan --json"
-    return [f"  {line}" for line in diff_text.brief(plan.diff, plan.diff_digest, where)]
+    found = diff_text.brief(plan.diff, plan.diff_digest, where)
+    return [f"  {part}" for line in found for part in diff_text.folded(line, 78)]
 
 
 def _notes(plan: Plan) -> list[str]:

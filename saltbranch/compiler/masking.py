@@ -109,7 +109,7 @@ def secrets_of(pillar: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-_SECRET_NAME = re.compile(r"pass|secret|token|key|credential|private|pw|salt", re.IGNORECASE)
+SECRET_NAME = re.compile(r"pass|secret|token|key|credential|private|pw|salt", re.IGNORECASE)
 _NOT_A_NAME = 20
 
 
@@ -119,7 +119,7 @@ def surely_secret(pillar: Any) -> frozenset[str]:
     for path, value in leaves(pillar):
         for text in texts(value):
             looks_random = len(text) >= _NOT_A_NAME and not any(c in text for c in "/. @")
-            if len(text) >= SHORTEST_SECRET and (looks_random or _SECRET_NAME.search(path)):
+            if len(text) >= SHORTEST_SECRET and (looks_random or SECRET_NAME.search(path)):
                 found.add(text)
     return frozenset(found)
 

@@ -40,6 +40,7 @@ _ALSO_COMPARED = (
     "fleet",
     "ignore",
     "shown_pillar",
+    "missing",
 )
 
 

@@ -446,18 +446,86 @@ def test_pillar_keys_that_only_the_master_knows_are_named_on_the_old_side(
 def test_markdown_is_cut_where_the_limit_is_and_names_the_whole(
     clone: Clone, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saltbranch.cli import diff_markup
+    from saltbranch.cli.show import diff_html, diff_markdown
 
     states = "".join(f"s{n}:\n  test.nop: []\n" for n in range(300))
     clone.commit({"salt/web.sls": states})
     result = clone.diff()
-    short = diff_markup.markdown(result, limit=2000, whole="all.md")
-    whole = diff_markup.markdown(result, limit=None)
+    short = diff_markdown.markdown(result, limit=2000, whole="all.md")
+    whole = diff_markdown.markdown(result, limit=None)
     assert len(short) <= 2000 < len(whole)
-    assert "`all.md`" in short and short.count("```") % 2 == 0
-    page = diff_markup.page(result)
-    assert page.count("<pre>") == page.count("</pre>") and "s299 | test.nop" in page
+    assert "<code>all&#46;md</code>" in short and short.count("```") % 2 == 0
+    page = diff_html.page(result)
+    assert "s299 | test.nop" in page
     assert build()(args=["diff", "prod", "--config", clone.path], standalone_mode=False) == 3
     out = capfd.readouterr().out
     assert "+ s0 | test.nop  (salt/web.sls:1)" in out
     assert os.path.isfile(clone.path)
+
+
+def test_what_is_known_to_be_missing_leaves_a_minion_whole_and_a_new_gap_does_not(
+    clone: Clone,
+) -> None:
+    gaps = {
+        "salt/web.sls": "{% import_text 'keys/id.pub' as key %}\nweb:\n  test.nop: []\n",
+        "pillar/top.sls": f"{TOP}    - secrets.db\n",
+    }
+    clone.commit(gaps, "master")
+    clone.remote.set_branch("develop", clone.remote.head("master"))
+    clone.commit({"salt/common.sls": f"{COMMON}\nmore:\n  test.nop: []\n"})
+    assert clone.diff().exit_code == 20
+    clone.configure(missing=["secrets.*", "salt://keys/*"])
+    found = clone.diff()
+    assert (found.exit_code, found.incomplete, found.changed) == (3, (), 3)
+    notes = {m.minion: m.notes for m in found.minions}
+    assert notes["prod-web1"] == ("missing, as declared: secrets.db, salt://keys/id.pub",)
+    clone.commit({"salt/common.sls": f"include:\n  - other\n{COMMON}"})
+    news = clone.diff()
+    assert news.exit_code == 20 and [c.side for c in news.causes] == ["after"]
+    assert "other" in news.causes[0].text and len(news.causes[0].minions) == 3
+    # What git-crypt wrote is as good as missing; what is there and does not render is not.
+    secret = b"\0GITCRYPT\0" + bytes(range(256))
+    clone.commit({"salt/common.sls": COMMON, "pillar/secrets/db.sls": secret})
+    assert clone.diff().incomplete == ()
+    clone.commit({"salt/common.sls": COMMON, "pillar/secrets/db.sls": "a: [\n"})
+    assert [c.side for c in clone.diff().causes] == ["after"]
+
+
+def test_where_both_sides_come_from(clone: Clone) -> None:
+    before = clone.remote.head("master")
+    clone.remote.commit("develop", {"salt/new.sls": "a: {}\n"}, message="KEY-7 new")
+    head = clone.remote.commit("develop", {"salt/new.sls": None}, message="KEY-8 gone\n\nKEY-9")
+    subprocess.run(["git", "fetch", "-q"], cwd=clone.folder, check=True)
+    url = "https://ann:hunter22@git.example.com/salt.git"
+    subprocess.run(["git", "remote", "set-url", "origin", url], cwd=clone.folder, check=True)
+    clone.configure(remote=url)
+    promoted, plain, back = (
+        clone.diff(),
+        clone.diff("master", "develop"),
+        clone.diff("develop", "master"),
+    )
+    for found in (promoted, plain):
+        origin = found.origin
+        assert origin is not None and "hunter22" not in json.dumps(found.as_dict())
+        assert origin.repository == "https://ann:***@git.example.com/salt.git"
+        assert (origin.before.commit, origin.after.commit) == (before, head)
+        assert (origin.after.subject, origin.after.author) == ("KEY-8 gone", "Ann")
+        assert origin.after.date.startswith("2026-01-01T00:")
+        assert set(origin.tickets) == {"KEY-7", "KEY-8", "KEY-9"}
+        assert (origin.brought, origin.gone, origin.lost) == (2, 0, ())
+    assert promoted.after["merged"] == head and plain.after["merged"] is None
+    assert back.origin is not None and (back.origin.brought, back.origin.gone) == (0, 2)
+    assert [c.subject for c in back.origin.lost] == ["KEY-8 gone", "KEY-7 new"]
+
+
+def test_a_user_who_becomes_absent_does_not_stay(clone: Clone) -> None:
+    absent = COMMON.replace("user.present:\n    - uid: 1000", "user.absent: []")
+    assert absent != COMMON
+    clone.commit({"salt/common.sls": absent})
+    removed = clone.diff().groups[0].difference.removed
+    assert [(s.key, s.stays) for s in removed] == [("ann | user.present", False)]
+    clone.commit(
+        {"salt/common.sls": COMMON.replace("ann:\n  user.present:\n    - uid: 1000\n", "")}
+    )
+    removed = clone.diff().groups[0].difference.removed
+    assert [(s.key, s.stays) for s in removed] == [("ann | user.present", True)]

@@ -627,3 +627,18 @@ def test_the_model_of_the_production_branch_counts_for_diff_too(flow: Fleet) -> 
 def test_the_sandbox_is_at_hand() -> None:
     """Otherwise the tests above would see no compile at all."""
     assert sandbox.find().kind == "bubblewrap" or os.geteuid() == 0
+
+
+def test_errors_of_a_whole_fleet_do_not_drown_a_plan(flow: Fleet) -> None:
+    flow.with_gates()
+    for number in range(30):
+        text = (flow.folder / "fleet" / "stage1.yaml").read_text()
+        (flow.folder / "fleet" / f"stage{number:02}x.yaml").write_text(text)
+    files = {f"salt/bad{n}.sls": f"{{{{ nosuch{n}.x }}}}\n" for n in range(4)}
+    include = "include:\n" + "".join(f"  - bad{n}\n" for n in range(4))
+    flow.push("develop", {"salt/app/init.sls": f"{include}{LESS}", **files}, "KEY-5 Bad")
+    out = flow.run("promote", "stage", "--plan").out
+    lines = out[out.index("  diff:") : out.index("  gate hold")].splitlines()
+    assert any("compiled in part: 32 minions" in line for line in lines)
+    assert sum("32 minions, new: Rendering SLS" in line for line in lines) == 4
+    assert len(lines) < 40

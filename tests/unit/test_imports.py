@@ -67,7 +67,8 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "asking", "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
-        "compiler.ciphertext", "fleetgates", "promote.gates_asked", "base.patterns", "base.limit")  # fmt: skip
+         "compiler.ciphertext", "fleetgates", "promote.gates_asked", "preview.leftovers", "preview.origins",
+         "preview.causes", "preview.gaps", "base.patterns", "base.limit")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

@@ -1,0 +1,93 @@
+"""What is known to be missing makes no minion incomplete; what nobody declared, or what is there, does."""
+
+from __future__ import annotations
+
+import pytest
+
+from saltbranch.compiler.model import Compiled
+from saltbranch.preview import gaps
+
+PILLAR = (
+    "pillar: Specified SLS 'secrets.db' in environment 'prod' is not available on the salt master"
+)
+INCLUDE = (
+    "Specified SLS secrets.gone in saltenv prod is not available on the salt master or through a"
+    " configured fileserver"
+)
+TOP = "No matching sls found for 'lib.thing' in env 'prod'"
+TEMPLATE = "Rendering SLS 'prod:b' failed: Jinja error: keys/id.pub"
+ERRORS = (PILLAR, INCLUDE, TOP, TEMPLATE)
+NAMES = ("secrets.db", "secrets.gone", "lib.thing", "salt://keys/id.pub")
+
+
+def nothing(name: str, in_pillar: bool) -> gaps.Presence:
+    return "absent"
+
+
+@pytest.mark.parametrize(("error", "name"), list(zip(ERRORS, NAMES, strict=True)))
+def test_what_is_missing_is_named(error: str, name: str) -> None:
+    assert gaps.gap(error) == name
+    partial = Compiled("m", "partial", (error,))
+    whole = gaps.declared(partial, [name], nothing)
+    assert (whole.result, whole.errors) == ("ok", ())
+    assert whole.notes == (f"missing, as declared: {name}",)
+    assert gaps.declared(partial, ["other"], nothing) is partial
+    assert gaps.declared(partial, [name], lambda name, in_pillar: "there") is partial
+
+
+def test_a_new_gap_is_news() -> None:
+    found = gaps.declared(Compiled("m", "partial", ERRORS), ["secrets.*", "salt://keys/*"], nothing)
+    assert (found.result, found.errors) == ("partial", (TOP,))
+    assert found.notes == ("missing, as declared: secrets.db, secrets.gone, salt://keys/id.pub",)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Rendering SLS 'prod:b' failed: Jinja error: keys/id.pub is broken",
+        "Rendering SLS 'prod:b' failed: Jinja syntax error: keys/id.pub",
+        "Rendering SLS 'prod:secrets.db' failed: could not find expected ':'; line 3",
+        "secrets.db",
+    ],
+)
+def test_other_errors_about_it_are_no_gaps(error: str) -> None:
+    partial = Compiled("m", "partial", (error,))
+    assert gaps.declared(partial, ["*", "salt://*"], nothing) is partial
+
+
+def test_whether_it_is_there_is_asked_on_the_side_of_the_error() -> None:
+    asked = []
+
+    def look(name: str, in_pillar: bool) -> gaps.Presence:
+        asked.append((name, in_pillar))
+        return "there"
+
+    gaps.declared(Compiled("m", "partial", ERRORS), ["*"], look)
+    assert asked == [("secrets.db", True), *((name, False) for name in NAMES[1:])]
+
+
+def test_a_minion_of_which_nothing_came_out_stays_failed() -> None:
+    failed = Compiled("m", "failed", (PILLAR,))
+    assert gaps.declared(failed, ["*"], nothing) is failed
+
+
+def test_what_did_not_come_out_is_named_on_both_sides_once() -> None:
+    errors = [PILLAR, f"after: {TEMPLATE}", f"before: {TEMPLATE}", "states: other"]
+    assert gaps.lacking(errors) == ("pillar: secrets.db", "b")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["pillar: Rendering SLS 'secrets.db'", "Rendering SLS 'prod:secrets.db'"]
+)
+def test_what_git_crypt_wrote_can_be_declared_and_what_is_plain_and_broken_cannot(
+    prefix: str,
+) -> None:
+    partial = Compiled(
+        "m", "partial", (f"{prefix} failed: YAML: a character that YAML does not allow",)
+    )
+    found = gaps.declared(partial, ["secrets.*"], lambda name, in_pillar: "encrypted")
+    assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
+    for presence in ("there", "absent"):
+        assert (
+            gaps.declared(partial, ["secrets.*"], lambda name, in_pillar, p=presence: p) is partial
+        )  # type: ignore[misc]
