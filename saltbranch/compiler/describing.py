@@ -84,10 +84,14 @@ class Describer:
 
     def _key(self, identity: str, function: str, source: str, own: str) -> str:
         """ID and function without what is not public; with a digest instead, so that two of them stay two
-        (see `lowdiff.nameless`).
+        (see `lowdiff.nameless`). An ID's own digest is that of the pillar value that it is (`preview.origins`).
         """
         shown, called = self.hider.hide(identity, source), self._function(function, source)
-        digest = f" ~{own[:8]}" if "\0" in f"{shown}{called}" else ""
+        digest = ""
+        if "\0" in shown:
+            digest = f" ~{self.mask.digest(identity)[:8]}"
+        elif "\0" in called:
+            digest = f" ~{own[:8]}"
         return f"{shown}{digest} | {called}"
 
     def _function(self, function: str, source: str) -> str:
