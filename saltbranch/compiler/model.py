@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 11
+FORMAT = 12
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
+NEUTRALLY = "answered neutrally, for want of recorded returns: "
+"""How a note begins that names the functions which nobody answered for."""
 _SURROGATE = re.compile(rb"\\ud[89a-f]")
 Outcome = Literal["ok", "partial", "failed"]
 
@@ -91,7 +93,8 @@ class Compiled:
 
     result: ``partial`` when some of it could not be compiled: `errors` says what, `chunks` and
     `pillar` hold the rest. pillar: path, joined by ``:``, to a digest of the value. functions:
-    custom execution functions that were called. low: the chunks as Salt has them, only where plain
+    custom execution functions that were called. asked: calls in states that were answered neutrally,
+    as keys of `returns`; without their arguments where these hold a value of the pillar. low: the chunks as Salt has them, only where plain
     output was asked for.
     """
 
@@ -103,6 +106,7 @@ class Compiled:
     pillar: Mapping[str, str] = field(default_factory=dict)
     states_matched: bool = True
     functions: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     reads: Reads = Reads()
     cached: bool = False
     cpu: float = 0.0

@@ -21,9 +21,10 @@ import salt.loader
 import salt.version
 
 from saltbranch import topfile
-from saltbranch.compiler import highstate, memory, neutral, patches, templates
+from saltbranch.compiler import highstate, memory, patches, templates
 from saltbranch.compiler.describing import Describer
 from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.inside.settling import settled
 from saltbranch.compiler.masking import (
     Mask,
     hidden,
@@ -34,6 +35,7 @@ from saltbranch.compiler.masking import (
     stumbled,
     texts,
 )
+from saltbranch.compiler.model import NEUTRALLY
 from saltbranch.compiler.tracking import Tracker, Wire
 
 # How Salt lists the folders of its loaders (salt/loader/__init__.py).
@@ -75,7 +77,6 @@ class Shop:
         logging.root.setLevel(100)
         memory.install()
         patches.install()
-        neutral.prepare()
         HOST.kinds = job["inside"]
         self.base = highstate.base_options(self.folders, job["master"])
         self.names = "\n".join(_names(self.folders, job["inside"]))
@@ -240,12 +241,15 @@ class Shop:
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
-            "errors": [self._redacted(error, more, told) for error in outcome.errors],
+            "errors": [self._redacted(settled(e, HOST.asked), more, told) for e in outcome.errors],
             "notes": [hidden(n, words, told) for n in (*outcome.notes, *self._notes(tried))],
             "chunks": chunks,
             "pillar": mask.pillar(pillar),
             "states_matched": outcome.states_matched,
             "functions": sorted(HOST.custom),
+            "asked": sorted(
+                {hidden(c, words, told) for c, area in HOST.asked if not area.startswith("pillar ")}
+            ),
         }
         if self.job.get("plain"):
             result["low"] = plain(outcome.chunks)
@@ -258,10 +262,10 @@ class Shop:
         return not any(secret in named and secret not in self.names for secret in secrets)
 
     def _notes(self, tried: list[str]) -> list[str]:
-        notes = []
+        notes = [f"{name}, a module of the branch, does not load: {why[:200]}" for name, why in HOST.broken.items()]
         if HOST.neutral:
             names = ", ".join(sorted(HOST.neutral))
-            notes.append(f"answered neutrally, for want of recorded returns: {names}")
+            notes.append(f"{NEUTRALLY}{names}")
         if closed := sum(text is None for text in HOST.ciphers.values()):
             notes.append(
                 f"{closed} GPG values could not be deciphered with the keys in {self.job['gpg_keys']}"

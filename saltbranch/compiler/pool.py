@@ -178,11 +178,13 @@ class _Public:
         self.words: dict[str, str] | None = None
 
     def shown(self, result: Compiled) -> Compiled:
-        if not is_hiding((*result.errors, *result.notes)):
+        if not is_hiding((*result.errors, *result.notes, *result.asked)):
             return result
         errors = tuple(unhidden(text, self._word) for text in result.errors)
         notes = tuple(unhidden(text, self._word) for text in result.notes)
-        return dataclasses.replace(result, errors=errors, notes=notes)
+        calls = (unhidden(text, self._word) for text in result.asked)
+        asked = tuple(call.partition("(")[0] if "***" in call else call for call in calls)
+        return dataclasses.replace(result, errors=errors, notes=notes, asked=asked)
 
     def _word(self, name: str) -> str | None:
         if self.words is None:
