@@ -147,7 +147,7 @@ _VALUES: Mapping[str, Any] = {
     "network.interface_ip": "", "network.interfaces": {}, "network.subnets": [], "network.subnets6": [],
     "pkg.file_dict": {}, "pkg.file_list": {}, "pkg.latest_version": "", "pkg.list_pkgs": {},
     "pkg.list_upgrades": {}, "pkg.version": "", "publish.runner": {}, "saltutil.runner": {}, "sdb.get": "",
-    "selinux.getsebool": {}, "service.status": False,
+    "random.rand_int": 0, "random.sample": [], "random.shuffle": [], "selinux.getsebool": {}, "service.status": False,
     "status.cpuinfo": {}, "status.cpustats": {}, "status.diskstats": {}, "status.meminfo": {},
     "status.loadavg": {"1-min": 0.0, "5-min": 0.0, "15-min": 0.0},
     "status.netdev": {}, "status.nproc": 0, "status.vmstats": {}, "status.w": [],

@@ -44,6 +44,7 @@ def install() -> None:
     _refuse_unknown_renderers()
     memory.CHANGES["/renderers/gpg.py"] = _without_keys
     memory.CHANGES["/modules/alternatives.py"] = _with_alternatives
+    memory.CHANGES["/modules/file.py"] = _on_windows_too
 
 
 def show_pillar() -> None:
@@ -116,6 +117,14 @@ def _with_alternatives(alternatives: Any) -> None:
     alternatives.__virtual__ = lambda: (
         HOST.grains.get("os_family") in _ALTERNATIVES or (False, "no alternatives there")
     )
+
+
+def _on_windows_too(file: Any) -> None:
+    """`file`: salt/modules/file.py, of which salt/modules/win_file.py takes over what needs no Windows; but it
+    does so while it is imported, and this is no Windows.
+    """
+    virtual = file.__virtual__
+    file.__virtual__ = lambda: "file" if HOST.grains.get("kernel") == "Windows" else virtual()
 
 
 def _is_kernel(kernel: str, real: Callable[[], bool]) -> Callable[[], bool]:

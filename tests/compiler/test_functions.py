@@ -68,7 +68,7 @@ def test_each_function_is_in_one_class() -> None:
     names = [word.partition("(")[0] for _, _, words in functions.groups() for word in words]
     assert len(names) == len(set(names)) == len(functions.TABLE)
     for name in functions._VALUES:
-        assert not functions.TABLE[name].runs, name
+        assert not functions.TABLE[name].runs or functions.TABLE[name].needs, name
 
 
 def test_what_a_value_is_changed_to_changes_it_for_nobody_else() -> None:

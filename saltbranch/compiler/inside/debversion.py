@@ -22,8 +22,8 @@ def is_question(argv: object) -> bool:
 def status(argv: Sequence[str]) -> int:
     """The exit status of the command: 0 when it is so, 1 when it is not, 2 for what is no version."""
     one, operator, other = (str(word) for word in argv[2:])
-    if one.startswith("-") or other.startswith("-"):
-        return 2  # it would be an option
+    if one.startswith("-"):
+        return 2  # dpkg takes it for an option
     try:
         found = compare(one, other)
     except ValueError:
