@@ -26,6 +26,10 @@ class Host:
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of no minion."""
         self.returns: Mapping[str, Any] = {}
         self.grains: Mapping[str, Any] = {}
         self.tracker: Tracker | None = None

@@ -77,11 +77,13 @@ class Shop:
         logging.root.setLevel(100)
         memory.install()
         patches.install()
-        HOST.kinds = job["inside"]
         self.base = highstate.base_options(self.folders, job["master"])
         self.names = "\n".join(_names(self.folders, job["inside"]))
         self.modules: dict[str, str] = {}
         self._rehearse()
+        memory.forget_listings()
+        HOST.forget()
+        HOST.kinds = job["inside"]
         HOST.is_plain = self._is_plain()
         self.links = self._links(job["saltenv"])
         if HOST.is_plain:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from saltbranch.compiler import functions, sandbox
 from saltbranch.compiler.model import Compiled, Minion
+from saltbranch.targets import Matcher
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion
 
@@ -265,3 +267,28 @@ def test_nothing_that_runs_reads_the_host(tmp_path: Path) -> None:
     result = lab(tmp_path, states, **{**FILES, "salt___modules__own.py": code}).one(WHO)
     assert len(values(result)["v0"]) > 60  # type: ignore[arg-type]
     assert [note for note in result.notes if "tried" in note] == []
+
+
+# What is remembered before a minion's own compile
+
+
+def test_a_saltenv_that_is_called_base_is_like_any_other(tmp_path: Path) -> None:
+    """Salt looks into ``base`` whatever the saltenv is, so it was listed before there was a tree."""
+    pillar_top = "base:\n  '*':\n    - all\n    - users.*\n    - ignore_missing: True\n"
+    calls = ["salt['pillar.get']('users')", "salt['jinja.load_map']('map.jinja', 'settings')",
+             "salt['jinja.import_yaml']('data.yaml')", "salt['slsutil.file_exists']('data.yaml')",
+             "salt['slsutil.renderer']('salt://data.yaml')", "salt['cp.list_states']()"]  # fmt: skip
+    place = lab(tmp_path, _state(calls), **FILES)
+    place.frame = replace(place.frame, groups={"base": (Matcher("glob", "*"),)})
+    who = Minion("m1", "base", WHO.grains)
+    place.commit(
+        {
+            "pillar/top.sls": pillar_top.encode(),
+            "pillar/users/a.sls": b"users: {a: 1}\n",
+            "salt/map.jinja": b"{% set settings = {'os': grains['os']} %}\n",
+        }
+    )
+    found = values(place.one(who))
+    assert list(found.values()) == [
+        {"a": 1}, {"os": "Debian"}, {"a": 1}, True, {"a": 1}, ["all", "deep.er.x", "top"],
+    ]  # fmt: skip
