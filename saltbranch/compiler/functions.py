@@ -49,7 +49,7 @@ _GROUPS: tuple[tuple[Class, str, str], ...] = (
         baredoc.list_modules baredoc.list_states baredoc.module_docs baredoc.state_docs
         sys.argspec sys.doc sys.list_functions sys.list_modules sys.list_renderers
         sys.list_state_functions sys.list_state_modules sys.renderer_doc sys.state_argspec sys.state_doc
-        test.version test.versions_information test.versions_report"""),
+        test.version"""),
     ("computes", "writes to a log that nobody reads", """
         log.critical log.debug log.error log.exception log.info log.warning"""),
     ("reads", LISTS, """
@@ -92,7 +92,8 @@ _GROUPS: tuple[tuple[Class, str, str], ...] = (
         status.meminfo status.netdev status.nproc status.pid status.procs status.time status.uptime
         status.version status.vmstats status.w sysctl.get sysctl.show
         system.get_computer_name system.get_system_date_time timezone.get_offset timezone.get_zone
-        timezone.get_zonecode timezone.zone_compare locale.avail locale.get_locale locale.list_avail"""),
+        timezone.get_zonecode timezone.zone_compare test.versions_information
+        test.versions_report locale.avail locale.get_locale locale.list_avail"""),
     ("asks", "who and what is on the host", """
         disk.blkid disk.fstype disk.inodeusage disk.percent disk.usage
         environ.get environ.has_value environ.item environ.items

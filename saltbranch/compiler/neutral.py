@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,3 +35,28 @@ def call(function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         f"{k}={json.dumps(v, default=str)}" for k, v in sorted(kwargs.items()) if k[:2] != "__"
     ]
     return f"{function}({', '.join(words)})"
+
+
+_NAME = re.compile(r"([A-Za-z_]\w*)=")
+
+
+def parsed(text: str) -> tuple[str, list[Any], dict[str, Any]] | None:
+    """Function, arguments and named arguments of a call that `call` wrote down; None for anything else."""
+    function, bracket, rest = text.partition("(")
+    if not bracket or not rest.endswith(")"):
+        return None
+    rest, args, kwargs = rest[:-1], [], {}
+    while rest:
+        name = _NAME.match(rest)
+        try:
+            value, end = json.JSONDecoder().raw_decode(rest, name.end() if name else 0)
+        except ValueError:
+            return None
+        if name:
+            kwargs[name[1]] = value
+        else:
+            args.append(value)
+        if rest[end:] and not rest.startswith(", ", end):
+            return None
+        rest = rest[end + 2 :]
+    return function, args, kwargs

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import salt._logging
 import salt.fileclient
 import salt.loader
+import salt.utils.files
 import salt.version
 
 from saltbranch import topfile
@@ -46,6 +48,8 @@ _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
 )  # fmt: skip
 _CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
 _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
+_TEMPORARY = f"{tempfile.gettempdir()}/{salt.utils.files.TEMPFILE_PREFIX}"
+"""What Salt writes down itself while it renders."""
 _SLS = re.compile(r"(SLS '[^']*')")
 
 
@@ -264,7 +268,10 @@ class Shop:
         return not any(secret in named and secret not in self.names for secret in secrets)
 
     def _notes(self, tried: list[str]) -> list[str]:
-        notes = [f"{name}, a module of the branch, does not load: {why[:200]}" for name, why in HOST.broken.items()]
+        notes = [
+            f"{name}, a module of the branch, does not load: {why[:200]}"
+            for name, why in HOST.broken.items()
+        ]
         if HOST.neutral:
             names = ", ".join(sorted(HOST.neutral))
             notes.append(f"{NEUTRALLY}{names}")
@@ -289,7 +296,7 @@ class Shop:
 
     def _harmless(self) -> list[str]:
         prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],
-                    "/usr/", "/lib", "/dev/null", "/dev/urandom", "/proc/self", "/opt/saltbranch",
+                    "/usr/", "/lib", "/dev/null", "/dev/urandom", "/proc/self", _TEMPORARY, "/opt/saltbranch",
                     "/etc/localtime", "/etc/ld.so.cache"]  # fmt: skip
         return [*prefixes, *(p for p in sys.path if p.startswith("/"))]
 

@@ -8,9 +8,11 @@ for every minion is in `memory`.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
@@ -82,7 +84,7 @@ def _let_grains_decide() -> None:
         own = str(getattr(mod, "__file__", "")).startswith(f"{BASE}/")
         before, HOST.programs = HOST.programs, set()
         try:
-            with quietly() if own else nullcontext(), _libraries_there(mod) if own else nullcontext():
+            with _undisturbed(mod) if own else nullcontext():
                 found = process(self, mod, *args, **kwargs)
             if own and self.tag == "module" and found[0] is True and HOST.programs - _COMMON:
                 HOST.optional.add(found[1])
@@ -136,19 +138,32 @@ def _is_kernel(kernel: str, real: Callable[[], bool]) -> Callable[[], bool]:
     return is_kernel
 
 
+def _no_program(*args: Any, **_kwargs: Any) -> Any:
+    raise FileNotFoundError(
+        errno.ENOENT, "no program is started to see whether a module fits", str(args[:1])
+    )
+
+
 @contextmanager
-def _libraries_there(mod: Any) -> Iterator[None]:
-    """What a module for another platform than Linux needs, Salt's packages bring there, and nobody has here."""
+def _undisturbed(mod: Any) -> Iterator[None]:
+    """While one of Salt's modules says whether it fits: it starts no program, what it looks at counts for
+    nothing, and it finds what a module for another platform than Linux needs, which Salt's packages bring
+    there and nobody has here.
+    """
     missing: list[str] = []
+    popen = subprocess.Popen
     if HOST.grains.get("kernel", "Linux") != "Linux":
         virtual = getattr(getattr(mod, "__virtual__", None), "__code__", None)
         if virtual is not None and "platform" in virtual.co_names:
             missing = [n for n, v in vars(mod).items() if v is False and _NO_LIBRARY.fullmatch(n)]
     for name in missing:
         setattr(mod, name, True)
+    subprocess.Popen = _no_program  # type: ignore[assignment,misc]
     try:
-        yield
+        with quietly():
+            yield
     finally:
+        subprocess.Popen = popen  # type: ignore[misc]
         for name in missing:
             setattr(mod, name, False)
 
@@ -158,7 +173,10 @@ def _libraries_there(mod: Any) -> Iterator[None]:
 
 def _say_what_is_rendered() -> None:
     """Note which sls file calls a function: `HOST.rendering`."""
-    for kind, name in ((salt.state.BaseHighState, "render_state"), (salt.pillar.Pillar, "render_pstate")):
+    for kind, name in (
+        (salt.state.BaseHighState, "render_state"),
+        (salt.pillar.Pillar, "render_pstate"),
+    ):
         setattr(kind, name, _noting(getattr(kind, name), is_pillar=name == "render_pstate"))
 
 

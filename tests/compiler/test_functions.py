@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import salt.loader
 
-from saltbranch.compiler import functions
+from saltbranch.compiler import functions, neutral
 from saltbranch.compiler.inside import answer_types, settling
 
 MODULES = Path(salt.loader.SALT_BASE_PATH) / "modules"
@@ -33,7 +33,9 @@ def _salts() -> dict[str, list[ast.arguments]]:
                     alias = ast.literal_eval(node.value)
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name[0] != "_":
-                found.setdefault(f"{virtual}.{alias.get(node.name, node.name)}", []).append(node.args)
+                found.setdefault(f"{virtual}.{alias.get(node.name, node.name)}", []).append(
+                    node.args
+                )
     return found
 
 
@@ -125,3 +127,14 @@ def test_an_error_after_a_neutral_answer_says_how_to_settle_it() -> None:
     pillar = settling.settled("pillar: Rendering SLS 'app' failed: YAML; line 1", asked)
     assert "returns: {cmd.run: ...}" in pillar and "hunter2" not in pillar
     assert settling.settled("No matching sls found for 'x' in env 'test'", asked).endswith("'test'")
+
+
+def test_a_call_that_was_written_down_is_read_back() -> None:
+    for args, kwargs in (
+        ((), {}), (("eth0",), {}), ((1, "a, b", ["x", {"k": 'q"(='}]), {"cidr": True, "z": None}),
+        (("name=1",), {"b": "=)"}),
+    ):  # fmt: skip
+        text = neutral.call("mod.fun", args, kwargs)
+        assert neutral.parsed(text) == ("mod.fun", list(args), kwargs)
+    for text in ("mod.fun", "mod.fun(", "mod.fun(x)", 'mod.fun("a" "b")', 'mod.fun("a"'):
+        assert neutral.parsed(text) is None

@@ -34,13 +34,14 @@ RESERVED = {
         "compiler.onefork",
         "compiler.patches",
         "compiler.templates",
+        "compiler.inside.",
         "ext.",
         "demo.",
     ),  # fmt: skip
     "typer": ("cli.",),
     "click": ("cli.",),
     "rich": ("cli.",),
-    "subprocess": ("demo.",),
+    "subprocess": ("demo.", "compiler.patches"),
     "multiprocessing": (),
     "msgspec": ("config", "compiler.model", "fleetcache", "cli.options", "repository.model"),
     "saltlint": ("scanners",),
@@ -60,7 +61,7 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
-        "compiler.ciphertext", "fleetgates", "base.patterns", "base.limit")  # fmt: skip
+        "compiler.ciphertext", "compiler.functions", "compiler.inside.debversion", "compiler.inside.settling", "fleetgates", "base.patterns", "base.limit")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

@@ -23,7 +23,9 @@ from saltbranch.compiler.inside import debversion
 from saltbranch.compiler.inside.answer_types import neutral_of
 
 # A `__virtual__` that looks at these refuses for the platform's sake, and at that the grains know best.
-_OF_PLATFORM = re.compile(r"__grains__|platform|is_(windows|linux|darwin|sunos|[a-z]+bsd|aix|proxy)|os_family")
+_OF_PLATFORM = re.compile(
+    r"__grains__|platform|is_(windows|linux|darwin|sunos|[a-z]+bsd|aix|proxy)|os_family"
+)
 
 
 def install() -> None:
@@ -71,10 +73,14 @@ def _guarded(loader: Any, item: Any) -> Any:
         return None
     finally:
         HOST.guarding -= 1
-    if loader.tag == "module" and str(item).partition(".")[0] in HOST.optional and item not in HOST.custom:
-        if not neutral.answers(HOST.returns, item):
-            HOST.neutral.setdefault(f"{item} in salt", None)
-            return None
+    is_asked = loader.tag == "module" and item not in HOST.custom
+    if (
+        is_asked
+        and item.partition(".")[0] in HOST.optional
+        and not neutral.answers(HOST.returns, item)
+    ):
+        HOST.neutral.setdefault(f"{item} in salt", None)
+        return None
     return found
 
 
@@ -89,7 +95,9 @@ def _note_broken(loader: Any, item: str) -> None:
     path = str((loader.file_mapping.get(name) or ("",))[0])
     why = loader.missing_modules.get(name)
     if path and why is not None and not path.startswith(f"{BASE}/"):
-        HOST.broken[name] = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else str(why)
+        HOST.broken[name] = (
+            f"{type(why).__name__}: {why}" if isinstance(why, Exception) else str(why)
+        )
 
 
 def _may_be_there(loader: Any, item: str) -> bool:
@@ -102,7 +110,10 @@ def _may_be_there(loader: Any, item: str) -> bool:
             continue
         path = str(loader.file_mapping[file][0])
         module = sys.modules.get(f"salt.loaded.int.module.{file}")
-        if not path.startswith(f"{BASE}/") or name not in (file, getattr(module, "__virtualname__", "")):
+        if not path.startswith(f"{BASE}/") or name not in (
+            file,
+            getattr(module, "__virtualname__", ""),
+        ):
             continue
         virtual = getattr(getattr(module, "__virtual__", None), "__code__", None)
         is_of_platform = virtual and _OF_PLATFORM.search(" ".join(virtual.co_names))
@@ -159,7 +170,9 @@ def _is_met(entry: Function, value: Any) -> bool:
 def _bound(found: Any, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
     """The arguments of a call by their names; None where it cannot be made like that."""
     try:
-        return inspect.signature(getattr(found, "func", found)).bind_partial(*args, **kwargs).arguments
+        return (
+            inspect.signature(getattr(found, "func", found)).bind_partial(*args, **kwargs).arguments
+        )
     except (TypeError, ValueError):
         return None
 
