@@ -93,9 +93,9 @@ class Compiled:
 
     result: ``partial`` when some of it could not be compiled: `errors` says what, `chunks` and
     `pillar` hold the rest. pillar: path, joined by ``:``, to a digest of the value. functions:
-    custom execution functions that were called. asked: calls in states that were answered neutrally,
-    as keys of `returns`; without their arguments where these hold a value of the pillar. low: the chunks as Salt has them, only where plain
-    output was asked for.
+    custom execution functions that were called. asked: calls in states that were answered neutrally, as keys
+    of `returns`; without their arguments where these hold a value of the pillar. low: the chunks as Salt has
+    them, only where plain output was asked for.
     """
 
     minion: str

@@ -9,8 +9,8 @@ import yaml
 from saltbranch.actions import diff as diff_action
 from saltbranch.actions import fleet as fleet_action
 from saltbranch.actions.fleet_returns import ACTS, HIDDEN, SECRET
-from saltbranch.compiler import pool
 from saltbranch.compilecache import CompileCache
+from saltbranch.compiler import pool
 from tests.daemons.running import Master
 
 STATES = """\

@@ -60,7 +60,8 @@ CALLS = [
     "salt['slsutil.path_exists']('gone', saltenv)",
     "salt['slsutil.findup']('deep/er', ['data.yaml'], saltenv)",
     "salt['cp.get_file_str']('salt://data.yaml')", "salt['cp.hash_file']('salt://data.yaml')",
-    "salt['cp.list_master'](saltenv, 'deep')", "salt['cp.list_master_dirs'](saltenv)", "salt['cp.list_states'](saltenv)",
+    "salt['cp.list_master'](saltenv, 'deep')", "salt['cp.list_master_dirs'](saltenv)",
+    "salt['cp.list_states'](saltenv)",
     "salt['file.basename']('/a/b.c')", "salt['file.dirname']('/a/b.c')", "salt['file.join']('/a', 'b')",
     "salt['file.normpath']('/a/../b')", "salt['match.compound']('m* and G@os:Debian')",
     "salt['match.ipcidr']('10.1.0.0/16')", "salt['match.filter_by']({'m1': 2})", "salt['match.pcre']('m.')",
@@ -181,12 +182,13 @@ def test_a_call_with_a_value_of_the_pillar_is_told_without_it(tmp_path: Path) ->
 
 # What is not there
 
+OWN = "salt___modules__own.py"
 ABSENT = {
     "misspelt": ("salt['network.ip_adrs']()", {}),
     "another platform's": ("salt['reg.read_value']('HKLM', 'x')", {}),
     "nobody's": ("salt['mytools.x']()", {}),
-    "the branch's module lacks it": ("salt['own.triple'](1)", {"salt___modules__own.py": "def double(x):\n    return 2\n"}),
-    "the branch's module does not import": ("salt['own.double'](1)", {"salt___modules__own.py": "import nothing_of_this_name\n"}),
+    "the branch's module lacks it": ("salt['own.triple'](1)", {OWN: "def double(x):\n    return 2\n"}),
+    "the branch's module does not import": ("salt['own.double'](1)", {OWN: "import nothing_of_this_name\n"}),
 }  # fmt: skip
 
 

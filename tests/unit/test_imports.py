@@ -61,7 +61,9 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
-        "compiler.ciphertext", "compiler.functions", "compiler.inside.debversion", "compiler.inside.settling", "fleetgates", "base.patterns", "base.limit")  # fmt: skip
+        "compiler.ciphertext", "compiler.functions",
+        "compiler.inside.debversion", "compiler.inside.settling", "fleetgates",
+        "base.patterns", "base.limit")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

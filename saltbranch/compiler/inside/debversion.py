@@ -33,12 +33,11 @@ def status(argv: Sequence[str]) -> int:
 
 def compare(one: str, other: str) -> int:
     """-1, 0 or 1 as `one` is earlier than `other`, the same or later. Raises ValueError for no version."""
-    parsed = [_parsed(text) if text else None for text in (one, other)]
-    if parsed[0] is None or parsed[1] is None:
+    first, second = (_parsed(text) if text else None for text in (one, other))
+    if first is None or second is None:
         return bool(one) - bool(other)  # none is earlier than any
-    (epoch, *texts), (limit, *others) = parsed
-    found = (epoch > limit) - (epoch < limit)
-    return found or next(filter(None, map(_order, texts, others)), 0)
+    found = (first[0] > second[0]) - (first[0] < second[0])
+    return found or next(filter(None, map(_order, first[1:], second[1:])), 0)
 
 
 def _parsed(text: str) -> tuple[int, str, str]:

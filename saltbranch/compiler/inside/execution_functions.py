@@ -129,7 +129,9 @@ def _defines(path: str, function: str) -> bool:
             text = file.read()
     except (OSError, UnicodeDecodeError):
         return False
-    return bool(re.search(rf"""^(async )?def {re.escape(function)}_?\(|^ +"[a-z_]+": "{re.escape(function)}",?$""", text, re.MULTILINE))  # fmt: skip
+    name = re.escape(function)
+    pattern = rf"""^(?:async )?def {name}_?\(|^ +"[a-z_]+": "{name}",?$"""
+    return bool(re.search(pattern, text, re.MULTILINE))
 
 
 def _salts_own(item: str, found: Any) -> Any:

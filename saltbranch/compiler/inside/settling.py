@@ -25,7 +25,7 @@ def settled(error: str, asked: Mapping[tuple[str, str], str]) -> str:
     place = f"{area} {named[1]}" if named else ""
     calls = [
         function if area == "pillar" or len(call) > _LONGEST else call
-        for (call, rendered), function in reversed(asked.items())
+        for (call, rendered), function in [*asked.items()][::-1]
         if rendered == place
     ]
     return _with(error, list(dict.fromkeys(calls))[:_MOST]) if calls else error
@@ -36,5 +36,8 @@ def _with(error: str, calls: Iterable[str]) -> str:
     text = error[: line.start()] if line else error
     names = " and ".join(calls)
     returns = ", ".join(f"{json.dumps(call) if '(' in call else call}: ..." for call in calls)
-    more = f"(before that, {names} answered neutrally; in the minion's file of the fleet, returns: {{{returns}}} settles it)"
+    more = (
+        f"(before that, {names} answered neutrally; in the minion's file of the fleet,"
+        f" returns: {{{returns}}} settles it)"
+    )
     return f"{text} {more}{line[0] if line else ''}"
