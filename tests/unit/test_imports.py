@@ -61,7 +61,7 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
-        "compiler.ciphertext", "compiler.functions",
+        "compiler.ciphertext", "compiler.functions", "compiler.masteroptions",
         "compiler.inside.debversion", "compiler.inside.settling", "fleetgates",
         "base.patterns", "base.limit")  # fmt: skip
 FOUNDATIONS = {
