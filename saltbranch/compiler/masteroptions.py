@@ -103,9 +103,7 @@ def not_taken_over(opts: Mapping[str, Any]) -> Iterator[str]:
     """A line for each option that is set, counts and is not taken over."""
     for option, meaning in NAMED.items():
         value = opts.get(option)
-        is_list = isinstance(value, Sequence) and not isinstance(
-            value, str
-        )  # Salt has lists of its own
-        values = value if is_list else [value]
-        if value and not set(map(str, values)) <= set(_HARMLESS.get(option, ())):
+        # Salt has lists of its own.
+        values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+        if value and not {str(v) for v in values} <= set(_HARMLESS.get(option, ())):
             yield f"{option}: of the master is not taken over: {meaning}"
