@@ -44,7 +44,7 @@ _HARMLESS: Mapping[str, Any] = {
     "state_top": ("top.sls", "salt://top.sls"),
     "top_file_merging_strategy": ("merge",),
 }
-"""Values that come to the same as not being set."""
+"""Values that come to the same as not being set; so does Salt's own folder in `utils_dirs`."""
 
 IRRELEVANT: tuple[tuple[str, str], ...] = (
     ("where the compiled tree, its saltenv and the sandbox's folders stand instead", """
@@ -105,5 +105,6 @@ def not_taken_over(opts: Mapping[str, Any]) -> Iterator[str]:
         value = opts.get(option)
         # Salt has lists of its own.
         values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
-        if value and not {str(v) for v in values} <= set(_HARMLESS.get(option, ())):
+        harmless = {*_HARMLESS.get(option, ()), f"{opts.get('extension_modules')}/utils"}
+        if value and not {str(v) for v in values} <= harmless:
             yield f"{option}: of the master is not taken over: {meaning}"

@@ -39,7 +39,11 @@ def test_what_is_taken_over_is_an_option_of_salts() -> None:
         assert option in known or f'"{option}"' in text, option
 
 
-def test_a_default_master_has_nothing_to_be_named() -> None:
+def test_a_default_master_has_nothing_to_be_named(tmp_path: Path) -> None:
+    (tmp_path / "master").write_text("")
+    opts = salt.config.master_config(str(tmp_path / "master"))
+    assert opts["utils_dirs"]  # Salt fills it in
+    assert list(masteroptions.not_taken_over(opts)) == []
     assert list(masteroptions.not_taken_over(salt.config.DEFAULT_MASTER_OPTS)) == []
     assert list(masteroptions.not_taken_over({})) == []
 
