@@ -50,6 +50,7 @@ _GROUPS: tuple[tuple[Class, str, str], ...] = (
         sys.argspec sys.doc sys.list_functions sys.list_modules sys.list_renderers
         sys.list_state_functions sys.list_state_modules sys.renderer_doc sys.state_argspec sys.state_doc
         test.version"""),
+    ("computes", "no job runs while compiling", "saltutil.is_running"),
     ("computes", "writes to a log that nobody reads", """
         log.critical log.debug log.error log.exception log.info log.warning"""),
     ("reads", LISTS, """
