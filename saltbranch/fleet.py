@@ -218,3 +218,9 @@ def without_secrets(grains: Mapping[str, Any]) -> dict[str, Any]:
         return [kept(v) for v in value] if isinstance(value, list) else value
 
     return {str(k): kept(v) for k, v in grains.items() if not _PRIVATE.search(str(k))}
+
+
+def as_text(data: Mapping[str, Any]) -> str:
+    """What the file of a minion holds."""
+    text: str = yaml.safe_dump(dict(data), sort_keys=True, default_flow_style=False, width=1000)
+    return text

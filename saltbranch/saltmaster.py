@@ -6,7 +6,7 @@ Salt is imported inside the functions: that takes a third of a second.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -313,3 +313,41 @@ def _bounded(loader: Any) -> Any:
             return source
 
     return Bounded
+
+
+def ask(
+    master: MasterOptions,
+    minions: Sequence[str],
+    function: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    seconds: int,
+) -> dict[str, Any]:
+    """What `function` returns on each of `minions` that answers in time and without an error.
+
+    Raises SaltError when the master cannot be asked.
+    """
+    import salt.client
+    import salt.exceptions
+
+    try:
+        client = salt.client.LocalClient(master.path)
+        answers = client.cmd(
+            list(minions),
+            function,
+            list(args),
+            tgt_type="list",
+            kwarg=dict(kwargs),
+            timeout=seconds,
+            full_return=True,
+        )
+    except (salt.exceptions.SaltException, OSError, SystemExit) as err:
+        raise SaltError(
+            f"cannot ask minions through the master of {master.path}: {err}",
+            hint=f"run it on the master, as root or {master.user}, while the master runs",
+        ) from err
+    return {
+        str(minion): answer["ret"]
+        for minion, answer in answers.items()
+        if isinstance(answer, Mapping) and "ret" in answer and not answer.get("retcode")
+    }

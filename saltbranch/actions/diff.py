@@ -16,6 +16,7 @@ from saltbranch.commitsource import CommitSource, Side
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.deciphering import Keys
+from saltbranch.compiler.masteroptions import TAKEN_OVER, not_taken_over
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.config import Config, Saltenv
@@ -24,15 +25,6 @@ from saltbranch.fleetdiff import FleetDiff, compare_trees
 from saltbranch.preview.sides import provenance
 from saltbranch.promotion import CONFLICT
 from saltbranch.repository.place import Given
-
-# The options of a master that `compiler.highstate` takes over; named here, for that imports Salt.
-_MASTER_OPTIONS = (
-    "nodegroups", "renderer", "renderer_blacklist", "renderer_whitelist", "jinja_env",
-    "jinja_sls_env", "jinja_trim_blocks", "jinja_lstrip_blocks", "pillar_source_merging_strategy",
-    "pillar_merge_lists", "pillar_includes_override_sls", "state_aggregate", "state_auto_order",
-    "hash_type", "file_ignore_regex", "file_ignore_glob", "allow_undefined", "failhard",
-    "ext_pillar_first",
-)  # fmt: skip
 
 Progress = Callable[[int, int], None]
 
@@ -149,7 +141,7 @@ def frame_of(place: Place) -> Frame:
         pillar_dir=config.pillar_dir,
         groups={s.name: s.minions for s in config.saltenvs},
         served=tuple(served),
-        master=_plain({**{k: opts[k] for k in _MASTER_OPTIONS if k in opts}, "ext_pillar": asked}),
+        master=_plain({**{k: opts[k] for k in TAKEN_OVER if k in opts}, "ext_pillar": asked}),
         salt_version=saltmaster.version(),
         shown=config.shown_pillar,
         keys=Keys(config.gpg_keys),
@@ -175,7 +167,7 @@ def warnings(place: Place) -> list[str]:
             f"external pillar is not asked ({', '.join(names)}); `pillar:` in a file of the"
             " fleet may stand in for it"
         )
-    return found
+    return [*found, *not_taken_over(place.master.opts)]
 
 
 def external_pillar(place: Place) -> list[tuple[str, Any, bool]]:

@@ -190,11 +190,15 @@ def show(
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What `fleet record` did: files written, and those that said the same already."""
+    """What `fleet record` did: files written, and those that said the same already. returns: by minion, the
+    calls that it answered. left: calls that no minion was asked for, or gave no answer to, each with why.
+    """
 
     folder: str
     written: tuple[str, ...]
     unchanged: int
+    returns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    left: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -203,15 +207,26 @@ class Recorded:
             "folder": self.folder,
             "written": list(self.written),
             "unchanged": self.unchanged,
+            "returns": {minion: list(calls) for minion, calls in self.returns.items()},
+            "left": dict(self.left),
         }
 
 
-def record(config_path: str | None, folder: str, *, wanted: Sequence[str] = ()) -> Recorded:
+def record(
+    config_path: str | None,
+    folder: str,
+    *,
+    wanted: Sequence[str] = (),
+    returns: bool = False,
+    acting: bool = False,
+) -> Recorded:
     """Write what the master remembers of every minion to ``folder/<minion id>.yaml``.
 
     Grains that look like secrets by name are left out; `pillar` and `returns` that somebody wrote
-    there are kept. Raises ConfigError, SaltError, UsageError.
+    there are kept. returns, acting: see `fleet_returns.ask`. Raises ConfigError, SaltError, UsageError.
     """
+    if acting and not returns:
+        raise UsageError("--acting is about --returns", hint="give both")
     place = open_place(config_path)
     chosen = fleet.choose(_from_cache(place).minions, wanted, None)
     try:
@@ -219,7 +234,14 @@ def record(config_path: str | None, folder: str, *, wanted: Sequence[str] = ()) 
         written = [m.id for m in chosen if _write(folder, m)]
     except OSError as err:
         raise SaltError(f"cannot write {folder}: {err.strerror}") from err
-    return Recorded(folder, tuple(written), len(chosen) - len(written))
+    done = Recorded(folder, tuple(written), len(chosen) - len(written))
+    if not returns:
+        return done
+    from saltbranch.actions import fleet_returns  # it compiles, and most of what is here does not
+
+    asked = fleet_returns.ask(place, folder, chosen, acting=acting)
+    left = {call: why for (call, _), why in asked.left.items()}
+    return dataclasses.replace(done, returns=asked.recorded, left=left)
 
 
 def _write(folder: str, minion: Minion) -> bool:
@@ -231,18 +253,18 @@ def _write(folder: str, minion: Minion) -> bool:
         with open(path, encoding="utf-8") as file:
             loaded = yaml.safe_load(file)
         before = loaded if isinstance(loaded, dict) else {}
-    grains = yaml.safe_load(yaml.safe_dump(_plain(fleet.without_secrets(minion.grains))))
+    grains = yaml.safe_load(yaml.safe_dump(plain(fleet.without_secrets(minion.grains))))
     if before.get("grains") == grains:
         return False
     data = {**before, "grains": grains, "recorded": int(minion.recorded or time.time())}
-    text = yaml.safe_dump(data, sort_keys=True, default_flow_style=False, width=1000)
-    files.write_atomic(path, text, mode=0o644)
+    files.write_atomic(path, fleet.as_text(data), mode=0o644)
     return True
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` of nothing but what YAML has."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from saltbranch.checks import Finding, Rule, rules
 from saltbranch.checks.blame import blame
 from saltbranch.checks.project import Project
-from saltbranch.compiler.model import Compiled
+from saltbranch.compiler.model import NEUTRALLY, Compiled
 
 # How `compiler.onefork` and `compiler.highstate` begin what they note.
 _ESCAPE = "code of the branch tried to "
@@ -15,6 +15,7 @@ _UNMATCHED = "no target in the top file "
 _PILLAR_UNMATCHED = "no target in the pillar top file "
 # What Salt says besides of a state of the wrong shape, without a place.
 _FOLLOWS = "is not formatted as a dictionary"
+_BROKEN = ", a module of the branch, does not load: "
 _EMPTY_TOP = "the top file names no states "
 
 # Static errors after which a file does not render, wherever in it they are.
@@ -33,7 +34,7 @@ def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]
         for key in _matters(result, project):
             grouped.setdefault(key, []).append(result.minion)
     for (rule, file, line, text), minions in grouped.items():
-        yield rule.at(file, line, f"{some(minions)}: {text[:300]}", fix=_fix(rule, text))
+        yield rule.at(file, line, f"{some(minions)}: {text[:500]}", fix=_fix(rule, text))
 
 
 def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
@@ -49,11 +50,14 @@ def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
             continue
         at = blame(error, project)
         yield rules.COMPILE, at.file, at.line, at.text
+    yield from _broken(result, project)
     top, pillar_top = (f"{project.folders[area]}/top.sls" for area in ("states", "pillar"))
     broken = any(error.startswith("pillar: ") for error in result.errors)
     for note in result.notes:
         if note.startswith(_ESCAPE):
             yield rules.ESCAPE, project.folders["states"], 0, note
+        elif note.startswith(NEUTRALLY):
+            yield from _neutral(note, project)
         elif note.startswith(_EMPTY_TOP):
             yield rules.EMPTY_TOP, top, 0, note
         elif note.startswith(_UNMATCHED):
@@ -62,6 +66,29 @@ def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
             yield rules.UNMATCHED, pillar_top, 0, note
     if not result.chunks and not result.errors and result.states_matched:
         yield rules.EMPTY, top, 0, "the highstate is empty"
+
+
+def _neutral(note: str, project: Project) -> Iterator[_Key]:
+    for name in note.removeprefix(NEUTRALLY).split(", "):
+        place = _called(name.removesuffix(" in salt"), project)
+        yield rules.NEUTRAL, *place, f"{name} answered neutrally"
+
+
+def _broken(result: Compiled, project: Project) -> Iterator[_Key]:
+    """Modules of the branch that do not load, where that may be why there are errors."""
+    for note in result.notes if result.errors else ():
+        name, is_broken, _ = note.partition(_BROKEN)
+        if is_broken:
+            yield rules.COMPILE, f"{project.folders['states']}/_modules/{name}.py", 0, note
+
+
+def _called(function: str, project: Project) -> tuple[str, int]:
+    """Where the function's name stands first; the top file where it is put together."""
+    for path, source in sorted(project.sources.items()):
+        if source.area in ("states", "pillar") and function in (source.text or ""):
+            text = source.text or ""
+            return path, text.count("\n", 0, text.index(function)) + 1
+    return f"{project.folders['states']}/top.sls", 0
 
 
 def _fix(rule: Rule, text: str) -> str:

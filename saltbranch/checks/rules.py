@@ -170,6 +170,10 @@ NEWER = _rule(
     "newer-salt", "error", "Another Salt makes something else of it, or nothing",
     "see the release notes of that Salt, and write it so that both understand it",
 )  # fmt: skip
+NEUTRAL = _rule(
+    "neutral-answer", "note", "A function answered neutrally, since it asks the host and nobody recorded it",
+    "record what it returns: saltbranch fleet record DIR --returns, or returns: in the minion's file",
+)  # fmt: skip
 UNMATCHED = _rule(
     "unmatched-minion", "note", "No target of a top file matches a minion",
     "see the top file's targets, and the grains in the minion's file of the fleet",

@@ -69,6 +69,14 @@ def _record(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Where the files go.")],
     config: ConfigOption = None,
     minions: MinionsOption = None,
+    returns: Annotated[
+        bool,
+        typer.Option("--returns", help="Also ask the minions for what their highstates call."),
+    ] = False,
+    acting: Annotated[
+        bool,
+        typer.Option("--acting", help="With --returns: also functions that act, as cmd.run may."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Write what the master remembers of its minions to files, for a laptop or for CI.
@@ -76,17 +84,27 @@ def _record(
     One file for each minion with its grains, less what looks like a secret. `pillar:` and `returns:`
     that were written into a file by hand stay.
 
+    --returns compiles each minion's highstate as it is served now, and asks the minion for exactly those
+    functions that were answered neutrally, so that the next compile knows. It has to run on the master.
+
     \b
     Examples:
       saltbranch fleet record fleet
       saltbranch fleet record fleet --minions 'web*'
+      saltbranch fleet record fleet --returns
     """
-    result = fleet_action.record(config, folder, wanted=minions or ())
+    result = fleet_action.record(
+        config, folder, wanted=minions or (), returns=returns, acting=acting
+    )
     if as_json:
         print_json(result.as_dict())
         return 0
     console = Terminal()
     for name in result.written:
         console.print(f"{shown(folder)}/{shown(name)}.yaml", soft_wrap=True)
+    for name, calls in result.returns.items():
+        console.print(f"{shown(name)} answered {shown(', '.join(calls))}", soft_wrap=True)
+    for call, why in result.left.items():
+        console.print(f"[yellow]not recorded: {shown(call)}: {shown(why)}[/]", soft_wrap=True)
     console.print(f"{len(result.written)} written, {result.unchanged} as they were")
     return 0

@@ -20,15 +20,7 @@ import salt.state
 import salt.utils.dictupdate
 
 from saltbranch.compiler import external
-
-# Options of the master that change what comes out; everything else is a minion's default.
-MASTER_OPTIONS = (
-    "nodegroups", "renderer", "renderer_blacklist", "renderer_whitelist", "jinja_env",
-    "jinja_sls_env", "jinja_trim_blocks", "jinja_lstrip_blocks", "pillar_source_merging_strategy",
-    "pillar_merge_lists", "pillar_includes_override_sls", "state_aggregate", "state_auto_order",
-    "hash_type", "file_ignore_regex", "file_ignore_glob", "allow_undefined", "failhard",
-    "ext_pillar", "ext_pillar_first",
-)  # fmt: skip
+from saltbranch.compiler.masteroptions import TAKEN_OVER
 
 # Stands in a pillar that would be empty, so that Salt takes it for one.
 _NOBODYS_KEY = "saltbranch nothing"
@@ -53,8 +45,7 @@ def base_options(folders: Mapping[str, str], master: Mapping[str, Any]) -> dict[
         "ext_pillar": [],
         "pillar_cache": False,
         "multiprocessing": False,
-        "fileserver_followsymlinks": True,
-        **{key: master[key] for key in MASTER_OPTIONS if key in master},
+        **{key: master[key] for key in (*TAKEN_OVER, "ext_pillar") if key in master},
     }
     opts: dict[str, Any] = salt.config.apply_minion_config(
         overrides, salt.config.DEFAULT_MINION_OPTS.copy(), minion_id="compile"

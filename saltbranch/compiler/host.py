@@ -15,18 +15,32 @@ BASE = os.path.dirname(os.path.abspath(salt.__file__))
 
 
 class Host:
-    """Who answers for the host. neutral, custom: functions that were called, in their order.
+    """Who answers for the host. neutral, custom: functions that were called, in their order. asked: the calls
+    that were answered neutrally, each with the sls file that was rendered, by function. broken: modules of
+    the branch that do not load, and why. guarding: whether a template asks if a function is there. programs:
+    those that a module looks for to see whether it fits. optional: Salt's modules that fit only where a
+    program is installed.
     ciphers: what the messages held that were to be deciphered.
 
     is_plain: the tree has no symlinks and no file server of its own, and no file in it is to be ignored.
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of no minion."""
         self.returns: Mapping[str, Any] = {}
         self.grains: Mapping[str, Any] = {}
         self.tracker: Tracker | None = None
         self.neutral: dict[str, None] = {}
         self.custom: dict[str, None] = {}
+        self.asked: dict[tuple[str, str], str] = {}
+        self.broken: dict[str, str] = {}
+        self.rendering = ""
+        self.guarding = 0
+        self.programs: set[str] = set()
+        self.optional: set[str] = set()
         self.decipher: Callable[[str], bytes | None] = lambda _name: None
         self.ciphers: dict[str, bytes | None] = {}
         self.is_plain = False

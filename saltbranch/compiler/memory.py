@@ -62,6 +62,22 @@ def own_modules(folders: Iterable[str], tag: str) -> dict[str, str]:
 # Listings
 
 
+_LISTED: list[dict[Any, Any]] = []
+"""What was remembered of names of files, by saltenv: of a tree, and so of no other."""
+
+
+def forget_listings() -> None:
+    """Forget the names of files: Salt looks into a saltenv ``base`` whether or not anybody has it."""
+    for known in _LISTED:
+        known.clear()
+
+
+def _of_tree() -> dict[Any, Any]:
+    """A new dictionary that `forget_listings` empties."""
+    _LISTED.append({})
+    return _LISTED[-1]
+
+
 def _remember_listings() -> None:
     """The tree cannot change while we work, so its folders are listed once."""
     mapping = lazy.LazyLoader._refresh_file_mapping
@@ -91,7 +107,7 @@ def _remember_listings() -> None:
         salt.fileclient.PillarClient.file_list
     )
     listed = salt.fileserver.Fileserver.file_list
-    lists: dict[str, Any] = {}
+    lists = _of_tree()
 
     def file_list(self: Any, load: Any) -> Any:
         key = f"{load.get('saltenv')}\0{load.get('prefix')}"
@@ -102,7 +118,7 @@ def _remember_listings() -> None:
 
     salt.fileserver.Fileserver.file_list = file_list
     list_states = salt.fileclient.Client.list_states
-    states: dict[Any, list[str]] = {}
+    states = _of_tree()
 
     def states_of(self: Any, saltenv: str) -> list[str]:
         key = (type(self), saltenv)
@@ -143,7 +159,7 @@ def _remember_module_folders() -> None:
 
 
 def _remembered_list(listed: Callable[..., Any]) -> Callable[..., Any]:
-    lists: dict[Any, Any] = {}
+    lists = _of_tree()
 
     def file_list(self: Any, saltenv: str = "base", prefix: str = "") -> Any:
         if (saltenv, prefix) not in lists:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 FORMAT = 12
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
+NEUTRALLY = "answered neutrally, for want of recorded returns: "
+"""How a note begins that names the functions which nobody answered for."""
 _SURROGATE = re.compile(rb"\\ud[89a-f]")
 Outcome = Literal["ok", "partial", "failed"]
 
@@ -105,8 +107,9 @@ class Compiled:
     `pillar` hold the rest. pillar: path, joined by ``:``, to a digest of the value. functions:
     custom execution functions that were called. needs_pillar: what the states are may depend on the pillar.
     unsure: whether an error may have another cause than the commit: an answer was made up, something was not
-    deciphered or was forbidden, or the compile was stopped. low: the chunks as Salt has them, only where plain
-    output was asked for.
+    deciphered or was forbidden, or the compile was stopped. asked: calls in states that were answered neutrally, as
+    keys of `returns`; without their arguments where these hold something that is not public. low: the chunks as
+    Salt has them, only where plain output was asked for.
     """
 
     minion: str
@@ -119,6 +122,7 @@ class Compiled:
     functions: tuple[str, ...] = ()
     needs_pillar: bool = True
     unsure: bool = False
+    asked: tuple[str, ...] = ()
     reads: Reads = Reads()
     cached: bool = False
     cpu: float = 0.0

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,13 +19,13 @@ from typing import Any
 import salt._logging
 import salt.fileclient
 import salt.loader
+import salt.utils.files
 import salt.version
 
 from saltbranch import topfile
 from saltbranch.compiler import (
     highstate,
     memory,
-    neutral,
     patches,
     pillarerrors,
     templates,
@@ -34,7 +35,9 @@ from saltbranch.compiler import (
 from saltbranch.compiler.describing import Describer
 from saltbranch.compiler.hiding import Hider, Known, manageable, shortened, words_of
 from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.inside.settling import settled
 from saltbranch.compiler.masking import Mask, keys, plain, secrets_of, shown_of, texts
+from saltbranch.compiler.model import NEUTRALLY
 from saltbranch.compiler.tracking import Tracker, Wire
 
 # How Salt lists the folders of its loaders (salt/loader/__init__.py).
@@ -48,6 +51,8 @@ _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", r
 _ASKED_FOR_OTHERS = re.compile(r"pillar|config|environ|^cmd|data\.", re.IGNORECASE)
 _MOST_ERRORS = 100
 _LONGEST_ERROR = 600
+_TEMPORARY = f"{tempfile.gettempdir()}/{salt.utils.files.TEMPFILE_PREFIX}"
+"""What Salt writes down itself while it renders."""
 
 # A saltenv that cannot be anybody's: what is remembered of it must be found for no other.
 _NOBODYS = "saltbranch rehearsal"
@@ -77,13 +82,14 @@ class Shop:
         logging.root.setLevel(100)
         memory.install()
         patches.install()
-        neutral.prepare()
-        HOST.kinds = job["inside"]
         self.base = highstate.base_options(self.folders, job["master"])
         self.paths = frozenset(_names(self.folders, job["inside"]))
         self.names = "\n".join(self.paths)
         self.modules: dict[str, str] = {}
         self._rehearse()
+        memory.forget_listings()
+        HOST.forget()
+        HOST.kinds = job["inside"]
         self.words = wording.salts_words() | words_of(self.names)
         own = (*tracking.TRIED.values(), *_CUSTOM, *job["inside"].values(), topfile.BRANCH_TOP)
         self.words |= words_of(" ".join([*own, job["saltenv"], "sls init top jinja"]))
@@ -251,7 +257,7 @@ class Shop:
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
-            "errors": [*self._of_pillar(outcome, tracker), *_hidden(outcome.errors, hider)],
+            "errors": [*self._of_pillar(outcome, tracker), *_of_states(outcome.errors, hider)],
             "notes": [*outcome.notes, *self._notes(tried, hider)],
             "chunks": chunks,
             "pillar": told,
@@ -261,6 +267,9 @@ class Shop:
                 HOST.neutral or tried or HOST.untracked or None in HOST.ciphers.values()
             ),
             "functions": sorted(HOST.custom),
+            "asked": sorted(
+                {hider.hide(c) for c, area in HOST.asked if not area.startswith("pillar ")}
+            ),
         }
         if self.job.get("plain"):
             result["low"] = plain(outcome.chunks)
@@ -332,13 +341,16 @@ class Shop:
             pillarerrors.told(error, whole, is_public, self._lines)
             for error, whole in outcome.broken_pillar
         ]
-        return [f"pillar: {text}" for text in dict.fromkeys(told)]
+        return [settled(f"pillar: {text}", HOST.asked) for text in dict.fromkeys(told)]
 
     def _notes(self, tried: list[str], hider: Hider) -> list[str]:
-        notes = []
+        notes = [
+            hider.hide(f"{name}, a module of the branch, does not load: {why[:200]}")
+            for name, why in HOST.broken.items()
+        ]
         if HOST.neutral:
             names = ", ".join(hider.hide(name) for name in sorted(HOST.neutral))
-            notes.append(f"answered neutrally, for want of recorded returns: {names}")
+            notes.append(f"{NEUTRALLY}{names}")
         if closed := sum(text is None for text in HOST.ciphers.values()):
             notes.append(
                 f"{closed} GPG values could not be deciphered with the keys in {self.job['gpg_keys']}"
@@ -363,7 +375,7 @@ class Shop:
 
     def _harmless(self) -> list[str]:
         prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],
-                    "/usr/", "/lib", "/dev/null", "/dev/urandom", "/proc/self", "/opt/saltbranch",
+                    "/usr/", "/lib", "/dev/null", "/dev/urandom", "/proc/self", _TEMPORARY, "/opt/saltbranch",
                     "/etc/localtime", "/etc/ld.so.cache"]  # fmt: skip
         return [*prefixes, *(p for p in sys.path if p.startswith("/"))]
 
@@ -376,9 +388,10 @@ def _text_or_none(path: str) -> str | None:
     return None
 
 
-def _hidden(errors: list[str], hider: Hider) -> list[str]:
+def _of_states(errors: list[str], hider: Hider) -> list[str]:
     """What is told of errors: of very many the first."""
-    found = [shortened(hider.hide(manageable(e)), _LONGEST_ERROR) for e in errors[:_MOST_ERRORS]]
+    texts = (settled(manageable(error), HOST.asked) for error in errors[:_MOST_ERRORS])
+    found = [shortened(hider.hide(text), _LONGEST_ERROR) for text in texts]
     if len(errors) > _MOST_ERRORS:
         found.append(f"and {len(errors) - _MOST_ERRORS} more errors")
     return found

@@ -1,18 +1,20 @@
 """What is changed in Salt inside a compiling process: what it asks of the host, and what it only logs.
 
-*Answers*: execution functions that would look at this machine or act on it answer from what was
-recorded of the minion, or neutrally. *Grains decide*: which of several modules is ``pkg`` or
-``service`` must not depend on programs that happen to be installed here. What Salt need not do again
+*Grains decide*: which of several modules is ``pkg`` or ``service`` must not depend on the platform that
+compiles, nor on programs that happen to be installed here. Who answers when a template calls a function
+is in `inside.execution_functions`. What Salt need not do again
 for every minion is in `memory`.
 """
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,26 +24,29 @@ import salt.pillar
 import salt.state
 import salt.template
 import salt.utils.path
+import salt.utils.platform
 import salt.utils.systemd
 import salt.utils.url
 from salt.exceptions import SaltRenderError
 
-from saltbranch.compiler import ciphertext, memory, neutral
+from saltbranch.compiler import ciphertext, memory
 from saltbranch.compiler.host import BASE, HOST, quietly
+from saltbranch.compiler.inside import execution_functions
 
 _ORDINARY = re.compile(r"[\w@+-][\w@+./-]*", re.ASCII)
-_LISTING = ("cp.list_states", "cp.list_master", "cp.list_master_dirs", "cp.get_dir", "cp.cache_dir",
-            "slsutil.findup", "state.sls_exists", "cp.list_master_symlinks")  # fmt: skip
 
 
 def install() -> None:
     """Change Salt in this process, once."""
     _serve_in_place()
-    _answer_for_the_host()
+    execution_functions.install()
+    _say_what_is_rendered()
     _let_grains_decide()
     _watch_patterns()
     _refuse_unknown_renderers()
     memory.CHANGES["/renderers/gpg.py"] = _without_keys
+    memory.CHANGES["/modules/alternatives.py"] = _with_alternatives
+    memory.CHANGES["/modules/file.py"] = _on_windows_too
 
 
 def show_pillar() -> None:
@@ -53,63 +58,21 @@ def show_pillar() -> None:
     salt.utils.secret.mask_pillar.set(False)
 
 
-# Answers
-
-
-def _answer_for_the_host() -> None:
-    real = lazy.LazyLoader.__getitem__
-
-    def getitem(self: Any, item: Any) -> Any:
-        if self.tag != "module" or HOST.loading or HOST.external or not isinstance(item, str):
-            return real(self, item)
-        if neutral.answers(HOST.returns, item):
-            return _answer(item, None)
-        if neutral.runs(item):
-            if item in _LISTING and HOST.tracker:
-                for kind in HOST.kinds.values():
-                    HOST.tracker.listing(kind)
-            return real(self, item)
-        try:
-            found = real(self, item)
-        except KeyError:
-            if not _is_known(self, item):
-                raise
-            return _answer(item, None)
-        if not _is_salts_own(found):
-            HOST.custom[item] = None
-            return found
-        return _answer(item, found)
-
-    lazy.LazyLoader.__getitem__ = getitem
-
-
-def _is_salts_own(function: Any) -> bool:
-    code = getattr(getattr(function, "func", function), "__code__", None)
-    return code is None or code.co_filename.startswith(BASE)
-
-
-def _is_known(loader: Any, item: str) -> bool:
-    """Whether Salt has such a module at all, though it refused to load here."""
-    module = item.partition(".")[0]
-    return module in loader.file_mapping or module in ("pkg", "service", "user", "group", "shadow")
-
-
-def _answer(function: str, like: Any) -> Callable[..., Any]:
-    def answer(*args: Any, **kwargs: Any) -> Any:
-        known, value = neutral.recorded(HOST.returns, function, args, kwargs)
-        if known:
-            return value
-        HOST.neutral[function] = None
-        if function in ("config.get", "environ.get", "mine.get") and "default" in kwargs:
-            return kwargs["default"]
-        return neutral.default(function)
-
-    answer.__name__ = function.rpartition(".")[2]
-    answer.__doc__ = getattr(like, "__doc__", None)
-    return answer
-
-
 # Grains decide
+
+
+_KERNELS = {
+    "is_windows": "Windows", "is_linux": "Linux", "is_darwin": "Darwin", "is_sunos": "SunOS", "is_aix": "AIX",
+    "is_freebsd": "FreeBSD", "is_netbsd": "NetBSD", "is_openbsd": "OpenBSD",
+}  # fmt: skip
+# Programs that minions of a platform have as a rule; whether others are there, no grain tells.
+_COMMON = frozenset(
+    ("apk", "apt", "apt-get", "chkconfig", "crontab", "dnf", "dpkg", "git", "gpg", "initctl", "ip", "launchctl",
+     "localectl", "netplan", "pacman", "pkg", "pkgutil", "plutil", "profiles", "rc-update", "rpm", "service",
+     "shutdown", "ssh", "systemctl", "timedatectl", "udevadm", "yum", "zoneadm", "zonecfg", "zypper")
+)  # fmt: skip
+_ALTERNATIVES = ("Debian", "RedHat", "Suse")
+_NO_LIBRARY = re.compile(r"_?HAS_[A-Z0-9_]+")
 
 
 def _let_grains_decide() -> None:
@@ -119,24 +82,113 @@ def _let_grains_decide() -> None:
     def virtual(self: Any, mod: Any, *args: Any, **kwargs: Any) -> Any:
         HOST.loading += 1
         own = str(getattr(mod, "__file__", "")).startswith(f"{BASE}/")
+        before, HOST.programs = HOST.programs, set()
         try:
-            with quietly() if own else nullcontext():
-                return process(self, mod, *args, **kwargs)
+            with _undisturbed(mod) if own else nullcontext():
+                found = process(self, mod, *args, **kwargs)
+            if own and self.tag == "module" and found[0] is True and HOST.programs - _COMMON:
+                HOST.optional.add(found[1])
+            return found
         finally:
             HOST.loading -= 1
+            HOST.programs = before
 
     def which_here(exe: Any = None) -> Any:
         """Inside __virtual__ every program is there: grains tell Debian's module from RedHat's."""
-        return f"/usr/bin/{exe}" if HOST.loading and exe else which(exe)
+        if not HOST.loading or not exe:
+            return which(exe)
+        if "/" in str(exe):  # somebody's own folder
+            return None
+        HOST.programs.add(str(exe))
+        return f"/usr/bin/{exe}"
 
     def booted_here(context: Any = None) -> bool:
         init = HOST.grains.get("init")
         return init == "systemd" if init else bool(HOST.grains.get("kernel", "Linux") == "Linux")
 
     del booted
+    for name, kernel in _KERNELS.items():
+        setattr(salt.utils.platform, name, _is_kernel(kernel, getattr(salt.utils.platform, name)))
     lazy.LazyLoader._process_virtual = virtual
     salt.utils.path.which = which_here
     salt.utils.systemd.booted = booted_here
+
+
+def _with_alternatives(alternatives: Any) -> None:
+    """`alternatives`: salt/modules/alternatives.py, which looks for a folder of this machine's."""
+    alternatives.__virtual__ = lambda: (
+        HOST.grains.get("os_family") in _ALTERNATIVES or (False, "no alternatives there")
+    )
+
+
+def _on_windows_too(file: Any) -> None:
+    """`file`: salt/modules/file.py, of which salt/modules/win_file.py takes over what needs no Windows; but it
+    does so while it is imported, and this is no Windows.
+    """
+    virtual = file.__virtual__
+    file.__virtual__ = lambda: "file" if HOST.grains.get("kernel") == "Windows" else virtual()
+
+
+def _is_kernel(kernel: str, real: Callable[[], bool]) -> Callable[[], bool]:
+    def is_kernel() -> bool:
+        """Inside __virtual__ the platform is the minion's."""
+        own = HOST.grains.get("kernel") if HOST.loading else None
+        return bool(own == kernel) if own else real()
+
+    return is_kernel
+
+
+def _no_program(*args: Any, **_kwargs: Any) -> Any:
+    raise FileNotFoundError(
+        errno.ENOENT, "no program is started to see whether a module fits", str(args[:1])
+    )
+
+
+@contextmanager
+def _undisturbed(mod: Any) -> Iterator[None]:
+    """While one of Salt's modules says whether it fits: it starts no program, what it looks at counts for
+    nothing, and it finds what a module for another platform than Linux needs, which Salt's packages bring
+    there and nobody has here.
+    """
+    missing: list[str] = []
+    popen = subprocess.Popen
+    if HOST.grains.get("kernel", "Linux") != "Linux":
+        virtual = getattr(getattr(mod, "__virtual__", None), "__code__", None)
+        if virtual is not None and "platform" in virtual.co_names:
+            missing = [n for n, v in vars(mod).items() if v is False and _NO_LIBRARY.fullmatch(n)]
+    for name in missing:
+        setattr(mod, name, True)
+    subprocess.Popen = _no_program  # type: ignore[assignment,misc]
+    try:
+        with quietly():
+            yield
+    finally:
+        subprocess.Popen = popen  # type: ignore[misc]
+        for name in missing:
+            setattr(mod, name, False)
+
+
+# What is rendered
+
+
+def _say_what_is_rendered() -> None:
+    """Note which sls file calls a function: `HOST.rendering`."""
+    for kind, name in (
+        (salt.state.BaseHighState, "render_state"),
+        (salt.pillar.Pillar, "render_pstate"),
+    ):
+        setattr(kind, name, _noting(getattr(kind, name), is_pillar=name == "render_pstate"))
+
+
+def _noting(render: Callable[..., Any], *, is_pillar: bool) -> Callable[..., Any]:
+    def noting(self: Any, sls: Any, *args: Any, **kwargs: Any) -> Any:
+        before, HOST.rendering = HOST.rendering, f"{'pillar' if is_pillar else 'states'} {sls}"
+        try:
+            return render(self, sls, *args, **kwargs)
+        finally:
+            HOST.rendering = before
+
+    return noting
 
 
 # What Salt only logs

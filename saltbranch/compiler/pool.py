@@ -40,7 +40,7 @@ class Frame:
 
     groups: the minions of every saltenv. served: saltenv, folder that the master serves for it and
     the folder inside the repository that this is. master: the master's options that count (see
-    `highstate.MASTER_OPTIONS`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
+    `masteroptions`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
     one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
     may be shown. tops_only: only whether the top files render.
     """
@@ -197,12 +197,14 @@ class Public:
         return without_digest(text) if is_whole else text
 
     def shown(self, result: Compiled) -> Compiled:
-        """`result` with errors and notes as they may be told."""
-        if not is_hiding((*result.errors, *result.notes)):
+        """`result` with errors, notes and calls as they may be told."""
+        if not is_hiding((*result.errors, *result.notes, *result.asked)):
             return result
         errors = tuple(unhidden(text, self._word) for text in result.errors)
         notes = tuple(unhidden(text, self._word) for text in result.notes)
-        return dataclasses.replace(result, errors=errors, notes=notes)
+        calls = (unhidden(text, self._word) for text in result.asked)
+        asked = tuple(call.partition("(")[0] if "***" in call else call for call in calls)
+        return dataclasses.replace(result, errors=errors, notes=notes, asked=asked)
 
     def _word(self, name: str) -> str | None:
         if self.words is None:

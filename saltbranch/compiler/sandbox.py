@@ -26,6 +26,7 @@ Kind = Literal["bubblewrap", "user"]
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HOME = "/opt/saltbranch"
 _CACHE = "/var/cache/salt/minion"
+_SHM = "/dev/shm"
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -149,7 +150,7 @@ def folders(sandbox: Sandbox, scratch: str, tree: str, dirs: Mapping[str, str]) 
 
 def writable(sandbox: Sandbox, where: Folders) -> list[str]:
     """The folders that a fork may write to."""
-    return [where.cache, "/tmp"] if sandbox.kind == "bubblewrap" else [where.cache]
+    return [where.cache, "/tmp", _SHM] if sandbox.kind == "bubblewrap" else [where.cache]
 
 
 def below_writable(
@@ -266,6 +267,8 @@ def _bubblewrap(binds: Sequence[tuple[str, str]], python: Interpreter) -> list[s
         "--dir", "/run",
         "--proc", "/proc", "--dev", "/dev",
         "--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", "/tmp",
+        # For the semaphores of multiprocessing, which some modules make as they are imported.
+        "--size", str(_SPARE << 20), "--perms", "1777", "--tmpfs", _SHM,
     ]  # fmt: skip
     mounts = [(path, path) for path in python.folders]
     mounts += [(_PACKAGE, f"{_HOME}/saltbranch"), *binds]

@@ -154,6 +154,23 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
          "salt/_modules/own.py": "import os\ndef f():\n    return os.popen('id').read()[:0] + 'x'\n"},
         {("salt", 0, "escape-attempt", "test-web1: code of the branch tried to start a program")},
     ),
+    "neutral": (
+        {"salt/app.sls": "a:\n  test.nop:\n    - name: {{ salt['network.ip_addrs']('eth0') | length }}\n"},
+        {("salt/app.sls", 3, "neutral-answer", "test-web1: network.ip_addrs answered neutrally")},
+    ),
+    "misspelt": (
+        {"salt/app.sls": "a:\n  test.nop:\n    - name: {{ salt['network.ip_adrs']() }}\n"},
+        {("salt/app.sls", 3, "compile", "test-web1: Jinja variable 'salt.utils.templates.AliasedLoader object'"
+          " has no attribute 'network.ip_adrs'")},
+    ),
+    "module": (
+        {"salt/app.sls": "a:\n  test.nop:\n    - name: {{ salt['own.f']() }}\n",
+         "salt/_modules/own.py": "import nothing_of_this_name\n"},
+        {("salt/app.sls", 3, "compile", "test-web1: Jinja variable 'salt.utils.templates.AliasedLoader object'"
+          " has no attribute 'own.f'"),
+         ("salt/_modules/own.py", 0, "compile", "test-web1: own, a module of the branch, does not load:"
+          " ModuleNotFoundError: No module named 'nothing_of_this_name'")},
+    ),
     "nothing": (
         # Salt looks for programs and libraries when it loads its own modules; no branch did that.
         {"salt/app.sls": "a:\n  test.nop:\n    - name: {{ salt['nix.x'] is defined }}\n"},

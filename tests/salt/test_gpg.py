@@ -193,3 +193,18 @@ def test_a_message_is_the_same_whatever_its_indentation() -> None:
              for m in ciphertext.messages(t)}  # fmt: skip
     assert names == {ciphertext.name_of(text)}
     assert ciphertext.name_of(text.replace("\n\n", "\n")) not in names
+
+
+def test_decrypt_pillar_of_the_master_is_taken_over(tmp_path: Path, keyring: Keyring) -> None:
+    """With it, the files have no gpg in their first line."""
+    message = indented(keyring.message(SECRET), 4)
+    pillar = f"password: |\n    {message}\nother: |\n    {message}\n"
+    options = {"decrypt_pillar": [{"password": "gpg"}]}
+    lab = Lab(tmp_path, files(keyring, pillar))
+    lab.frame = Frame("salt", "pillar", GROUPS, keys=Keys(keyring.folder), master=options)
+    lab.options = {"gpg_keydir": keyring.folder, **options}
+    who = minion("m1")
+    ours = lab.one(who)
+    Pair(ours, lab.salts_own([who])["m1"]).assert_equal()
+    assert ours.plain_pillar["password"] == SECRET
+    assert "PGP MESSAGE" in ours.plain_pillar["other"]

@@ -34,13 +34,14 @@ RESERVED = {
         "compiler.onefork",
         "compiler.patches",
         "compiler.templates",
+        "compiler.inside.",
         "ext.",
         "demo.",
     ),  # fmt: skip
     "typer": ("cli.",),
     "click": ("cli.",),
     "rich": ("cli.",),
-    "subprocess": ("demo.",),
+    "subprocess": ("demo.", "compiler.patches"),
     "multiprocessing": (),
     "msgspec": (
         "config",
@@ -67,7 +68,8 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "asking", "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
-         "compiler.ciphertext", "fleetgates", "promote.gates_asked", "preview.leftovers", "preview.origins",
+         "compiler.ciphertext", "compiler.functions", "compiler.masteroptions", "compiler.inside.debversion",
+         "compiler.inside.settling", "fleetgates", "promote.gates_asked", "preview.leftovers", "preview.origins",
          "preview.causes", "preview.gaps", "base.patterns", "base.limit")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),

@@ -220,13 +220,6 @@ def test_recorded_returns_go_by_arguments_first() -> None:
     assert neutral.recorded(returns, "mine.get", (), {}) == (False, None)
 
 
-def test_nothing_that_acts_on_the_host_runs() -> None:
-    for function in ("cmd.run", "file.read", "file.write", "http.query", "state.apply", "vault.read",
-                     "pillar_x.get", "saltutil.runner", "network.ip_addrs", "pkg.install"):  # fmt: skip
-        assert not neutral.runs(function)
-        assert neutral.default(function) in ("", [], {}, False, None, 0)
-
-
 # The digest of a whole diff
 
 

@@ -1,0 +1,125 @@
+"""fleet record --returns: ask minions for what their own highstates call and nobody recorded.
+
+Asked is what the commit calls that a minion's saltenv serves anyway, and of that only what looks and does
+not act (`compiler.functions`): the minion itself runs the rest at its next highstate, but not for our sake.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import yaml
+
+from saltbranch import files, fleet, saltmaster
+from saltbranch.actions import diff
+from saltbranch.actions.fleet import Place, plain
+from saltbranch.compiler import neutral, pool
+from saltbranch.compiler.functions import TABLE
+from saltbranch.compiler.model import Minion
+from saltbranch.errors import SaltError
+
+_SECONDS = 20
+_ROUNDS = 5
+"""An answer may lead a template to the next question."""
+_SECRET = re.compile(
+    r"vault|sdb\.|secret|passwor|passphrase|token|api_?key|credential|private", re.IGNORECASE
+)
+ACTS = "it may change something (--acting asks it, too)"
+HIDDEN = "an argument is a value of the pillar"
+SECRET = "by its name it answers with a secret"
+SILENT = "no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """recorded: by minion, the keys of `returns` that were added. left: call and minion to why it was not."""
+
+    recorded: Mapping[str, tuple[str, ...]]
+    left: Mapping[tuple[str, str], str]
+
+
+def ask(place: Place, folder: str, minions: Sequence[Minion], *, acting: bool) -> Asked:
+    """Add what `minions` answer to `returns` in their files in `folder`; what stands there stays.
+
+    acting: also functions that act. Raises SaltError, SandboxError, GitError.
+    """
+    known = {m.id: _returns(f"{folder}/{m.id}.yaml") for m in minions}
+    before = {name: set(returns) for name, returns in known.items()}
+    left: dict[tuple[str, str], str] = {}
+    for _ in range(_ROUNDS):
+        wanted: dict[str, list[str]] = {}
+        for call, minion in _calls(place, [replace(m, returns=known[m.id]) for m in minions]):
+            if (why := _reason(call, acting=acting)) or (call, minion) in left:
+                left.setdefault((call, minion), why or SILENT)
+            else:
+                wanted.setdefault(call, []).append(minion)
+        for call, ids in wanted.items():
+            answers = _answers(place, call, ids)
+            for minion in ids:
+                if minion in answers:
+                    known[minion][call] = plain(answers[minion])
+                else:
+                    left[call, minion] = SILENT
+        if not wanted:
+            break
+    added = {name: tuple(sorted(set(known[name]) - before[name])) for name in known}
+    for name, calls in added.items():
+        if calls:
+            _write(f"{folder}/{name}.yaml", known[name])
+    return Asked({name: calls for name, calls in added.items() if calls}, left)
+
+
+def _calls(place: Place, minions: Sequence[Minion]) -> Iterator[tuple[str, str]]:
+    """What the highstates of `minions`, as they are served now, call without an answer."""
+    frame, now = diff.frame_of(place), time.time()
+    for saltenv in place.config.saltenvs:
+        own = [m for m in minions if m.saltenv == saltenv.name]
+        commit = place.repository.wanted(saltenv, now).commit if own else None
+        if commit is None:
+            continue
+        results = pool.compile_each(
+            frame,
+            frame.tree(place.repository.git, commit),
+            own,
+            jobs=os.cpu_count() or 1,
+            cache=diff.cache_of(place.config, enabled=True),
+        )
+        yield from ((call, result.minion) for result in results for call in result.asked)
+
+
+def _reason(call: str, *, acting: bool) -> str | None:
+    """Why a minion is not asked for `call`; None when it is."""
+    found = neutral.parsed(call)
+    if found is None:
+        return HIDDEN
+    if _SECRET.search(call):
+        return SECRET
+    entry = TABLE.get(found[0])
+    return None if acting or (entry is not None and entry.kind != "acts") else ACTS
+
+
+def _answers(place: Place, call: str, minions: Sequence[str]) -> dict[str, Any]:
+    found = neutral.parsed(call)
+    if found is None:
+        return {}
+    return saltmaster.ask(place.master, minions, *found, seconds=_SECONDS)
+
+
+def _returns(path: str) -> dict[str, Any]:
+    with open(path, encoding="utf-8") as file:
+        return dict(yaml.safe_load(file).get("returns") or {})
+
+
+def _write(path: str, returns: Mapping[str, Any]) -> None:
+    with open(path, encoding="utf-8") as file:
+        data = yaml.safe_load(file)
+    text = fleet.as_text({**data, "returns": dict(returns)})
+    try:
+        files.write_atomic(path, text, mode=0o644)
+    except OSError as err:
+        raise SaltError(f"cannot write {path}: {err.strerror}") from err
