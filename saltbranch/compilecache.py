@@ -36,9 +36,10 @@ def folder_of(root: str) -> str:
 class CompileCache:
     """The folder `path`; made when it is first written to."""
 
-    def __init__(self, path: str | None) -> None:
-        """path: None for a cache that keeps nothing."""
+    def __init__(self, path: str | None, *, write: bool = True) -> None:
+        """path: None for a cache that keeps nothing. write: false to use only what is there."""
         self.path = path
+        self._write = write
         self._key: str | None = None
         self._known: dict[str, _Kept] = {}
         self._written = False
@@ -62,6 +63,8 @@ class CompileCache:
                     return text
             except OSError:
                 pass
+            if not self._write:
+                break
             self._make()
             fresh = f"{name}.{os.getpid()}"
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -83,14 +86,14 @@ class CompileCache:
         for name, age in self._names(base):
             kept = self._read(name)
             if kept and tree.holds(kept.state):
-                if age > _DAY:
+                if age > _DAY and self._write:
                     _touch(name)
                 return kept.result
         return None
 
     def put(self, base: str, tree: Tree, result: Compiled) -> None:
         """Keep `result`, which was made from `tree`."""
-        if self.path is None or result.low is not None:
+        if self.path is None or not self._write or result.low is not None:
             return
         state = tree.state_of(result.reads)
         folder = self._folder(base)

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch import files, saltmaster, targets, topfile
+from saltbranch import compilecache, files, saltmaster, targets, topfile
 from saltbranch.actions import diff, fleet, prepare
 from saltbranch.actions.fleet import Place
 from saltbranch.commitsource import CommitSource
+from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
@@ -134,9 +135,8 @@ class _Renderer:
         self.place, self.question = place, question
         self.git = place.repository.git
         self.frame = replace(diff.frame_of(place), seconds=_SECONDS)
-        # doctor may be run by root, whose files another owner of the root could not write to.
-        mine = os.stat(place.config.root).st_uid == os.geteuid()
-        self.cache = diff.cache_of(place.config, enabled=mine)
+        folder = compilecache.folder_of(place.config.root)
+        self.cache = CompileCache(folder, write=not question.sample)  # doctor changes nothing
         self.trees: dict[str, Tree] = {}
 
     def tree(self, commit: str) -> Tree:

@@ -49,6 +49,8 @@ _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
 _CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
 _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
 _ASKED_FOR_OTHERS = re.compile(r"pillar|config|environ|^cmd|data\.", re.IGNORECASE)
+# Which files Salt looks for by itself; file_tree (salt/pillar/file_tree.py) is an external pillar.
+_SALTS_NAMES = "init.sls top.sls jinja hosts nodegroups"
 _MOST_ERRORS = 100
 _LONGEST_ERROR = 600
 _TEMPORARY = f"{tempfile.gettempdir()}/{salt.utils.files.TEMPFILE_PREFIX}"
@@ -92,7 +94,8 @@ class Shop:
         HOST.kinds = job["inside"]
         self.words = wording.salts_words() | words_of(self.names)
         own = (*tracking.TRIED.values(), *_CUSTOM, *job["inside"].values(), topfile.BRANCH_TOP)
-        self.words |= words_of(" ".join([*own, job["saltenv"], "sls init top jinja"]))
+        own = (*own, job["saltenv"], *(job["master"].get("nodegroups") or ()), _SALTS_NAMES)
+        self.words |= words_of(" ".join(own))
         HOST.is_plain = self._is_plain()
         self.links = self._links(job["saltenv"])
         if HOST.is_plain:

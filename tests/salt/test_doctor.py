@@ -16,7 +16,7 @@ import salt.pillar
 import salt.state
 import yaml
 
-from saltbranch.actions.doctor import DoctorResult
+from saltbranch.actions.doctor import DoctorResult, look_renders
 from saltbranch.actions.doctor import doctor as doctor_action
 from saltbranch.findings import Finding
 from tests.git.remote import Remote
@@ -70,6 +70,12 @@ class Machine:
         """The only error or warning, which has to be `found`."""
         assert self.problems(**options) == [found]
         return next(f for f in self.doctor(**options).findings if f.id == found)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes seconds for each doctor; tests/serve has it."""
+    monkeypatch.setattr(look_renders, "look", lambda *_: iter(()))
 
 
 @pytest.fixture(scope="session")

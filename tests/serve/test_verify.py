@@ -135,6 +135,24 @@ def test_a_broken_top_stops_at_the_protected_saltenv(
     assert machine.status().problem is None
 
 
+def test_a_doctor_who_finds_nothing_leaves_nothing(site: Site) -> None:
+    def state() -> list[tuple[str, int]]:
+        paths = [p for p in site.root.rglob("*") if p.is_file() or p.is_dir()]
+        return sorted((str(p), p.lstat().st_mtime_ns) for p in paths)
+
+    machine = Machine(site)
+    machine.set("prod", verify_switch="off")
+    site.sync_well()
+    before = state()
+
+    found = machine.findings(
+        "switch-refused", "tops-fail", "tops-unsure", "not-checked", "not-verified"
+    )
+
+    assert found == []
+    assert state() == before
+
+
 def test_of_a_pillar_top_only_kind_and_place_are_told(machine: Machine) -> None:
     machine.commit({"pillar/top.sls": f"{TOP}    hunter2: *hunter2\n"})
 

@@ -42,7 +42,7 @@ def test_a_top_that_never_ends_is_stopped_and_said(
 
     result = machine.sync()
 
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 60
     assert result.state == "switched" and "not verified: it was stopped after 4 s" in result.message
     machine.site.assert_serves("master", commit)
     assert is_free(machine.site)
@@ -87,8 +87,8 @@ def is_running(pid: int) -> bool:
 
 
 def wait_for(look: Callable[[], Any]) -> Any:
-    """What `look` finds within some seconds."""
-    for _ in range(200):
+    """What `look` finds within a minute."""
+    for _ in range(1200):
         if (found := look()) is not None:
             return found
         time.sleep(0.05)
