@@ -20,7 +20,7 @@ _GIVEN = frozenset({"name", "names", "sfun", "reload", "__id__"})
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every state whose module and function are written out."""
     modules: Modules = {**tools.catalogue.states, **_own(project)}
-    for source in project.of("states"):
+    for source in project.judged("states"):
         for state in source.declared.states:
             if literal(state.module + state.function) and not state.extends:
                 yield from _state(source, state, modules, tools)

@@ -51,6 +51,11 @@ MACHINE_KEY = _rule(
     "remove it",
 )
 
+NOT_REACHED = _rule(
+    "not-reached", "note", "No top file, include or source comes to some files",
+    "name them where they belong, or leave them: files for the reactor and orchestration are fine so",
+)  # fmt: skip
+
 # Syntax
 JINJA = _rule("jinja-syntax", "error", "Jinja cannot be parsed", "mend the template there")
 JINJA_FILTER = _rule(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 # From Unicode's private use area, which YAML allows in plain text.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARK = re.compile(f"{_OPEN}[0-9]*{_CLOSE}")
+# A mark for whatever only rendering tells.
+ANY = f"{_OPEN}{_CLOSE}"
 
 _BEGIN = re.compile(r"\{\{|\{%|\{#")
 _INSIDE = re.compile(

@@ -62,6 +62,9 @@ def _check(
     static: Annotated[
         bool, typer.Option("--static", help="Look at the files alone, compile nothing.")
     ] = False,
+    style: Annotated[
+        bool, typer.Option("--style", help="Also tell what salt-lint finds, matters of form.")
+    ] = False,
     minions: MinionsOption = None,
     saltenv: Annotated[
         str | None,
@@ -93,7 +96,7 @@ def _check(
 
     First by reading, with nothing executed: syntax, top files, includes, requisites, salt:// sources,
     duplicate ids, state functions and arguments, written-out paths and saltenvs, calls at render time,
-    plain-text secrets, salt-lint's rules. Then by compiling, in a sandbox: every minion of the fleet,
+    plain-text secrets, with --style salt-lint's rules. Then by compiling, in a sandbox: every minion of the fleet,
     and the state tests in tests/*.yaml. A secret's value is never shown. Exit 0: nothing that counts;
     3: findings.
 
@@ -129,6 +132,7 @@ def _check(
             fail_on=fail_on.value,
             compiling=None if static else how,
             cache=cache_folder(),
+            style=style,
         )
     if result.exit_code or not quiet:
         _write(result, form)

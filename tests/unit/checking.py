@@ -9,7 +9,7 @@ import jinja2
 from saltbranch import scanners
 from saltbranch.checks import Finding
 from saltbranch.checks.project import Catalogue, Function, Project, Source, Tools
-from saltbranch.checks.reading import read
+from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.run import check
 
 _ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
@@ -38,6 +38,12 @@ TOOLS = Tools(CATALOGUE, _ENVIRONMENT.parse, scanners.lint, scanners.SecretScann
 
 def project(files: Mapping[str, str | bytes], *, tools: Tools = TOOLS) -> Project:
     """A project with salt/ and pillar/; what is not among `files` is not there."""
+    own = {
+        path.removeprefix("salt/"): content.encode() if isinstance(content, str) else content
+        for path, content in files.items()
+        if path.startswith("salt/_renderers/")
+    }
+    tools = with_renderers(tools, own)
     return Project(_sources(files, tools), states_dir="salt", pillar_dir="pillar")
 
 
