@@ -16,6 +16,16 @@ Modules = Mapping[str, Mapping[str, Function]]
 # Salt gives these itself (salt/state.py, State.format_call and call).
 _GIVEN = frozenset({"name", "names", "sfun", "reload", "__id__"})
 
+# What people take from one module to another.
+_USUAL = {
+    ("cmd", "user"): "runas",
+    ("cmd", "runs_as"): "runas",
+    ("file", "content"): "contents",
+    ("file", "owner"): "user",
+    ("service", "enabled"): "enable",
+    ("pkg", "packages"): "pkgs",
+}
+
 
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every state whose module and function are written out."""
@@ -59,7 +69,12 @@ def _arguments(source: Source, state: State, function: Function, tools: Tools) -
         name = argument.name
         if name in known or not literal(name) or name.startswith("__"):
             continue
+        if name in function.documented:
+            continue
         near = difflib.get_close_matches(name, sorted(known), 1, 0.85)
+        usual = _USUAL.get((state.module, name))
+        if usual is not None and usual in known:
+            near = [usual]
         if function.open and not near:
             continue  # the function may know what to do with it
         fix = f"did you mean {near[0]!r}?" if near else ""

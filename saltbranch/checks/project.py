@@ -19,11 +19,12 @@ TESTS = "tests"
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """The arguments of a state function. open: it takes others, too."""
+    """The arguments of a state function. open: it takes others, too; documented: those of them it tells of."""
 
     arguments: tuple[str, ...]
     required: tuple[str, ...] = ()
     open: bool = False
+    documented: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
