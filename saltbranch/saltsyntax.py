@@ -86,7 +86,7 @@ def _key(version: str, dirs: list[str]) -> str:
     return hashlib.sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 def _load(opts: dict[str, Any], dirs: list[str], version: str) -> dict[str, Any]:
@@ -101,7 +101,10 @@ def _load(opts: dict[str, Any], dirs: list[str], version: str) -> dict[str, Any]
         module, _, name = full.partition(".")
         function = getattr(loader[full], "func", loader[full])
         for known in {module, _virtual_name(function, module)}:
-            states.setdefault(known, {})[name] = _signature(function, f"{known}.{name}")
+            signature = _signature(function, f"{known}.{name}")
+            # One name may be that of several modules, for several systems.
+            other = states.setdefault(known, {}).get(name)
+            states[known][name] = _either(other, signature) if other else signature
     environment = _rendering_environment()
     renderers = LazyLoader(
         salt.loader._module_dirs(opts, "renderers", "render", ext_type_dirs="render_dirs"),
@@ -173,8 +176,20 @@ def _signature(function: Any, full: str) -> list[Any]:
     return [names, required, is_open, documented]
 
 
+def _either(one: list[Any], other: list[Any]) -> list[Any]:
+    """What either of two signatures takes, and what both need."""
+    return [
+        list(dict.fromkeys([*one[0], *other[0]])),
+        [name for name in one[1] if name in other[1]],
+        one[2] or other[2],
+        sorted({*one[3], *other[3]}),
+    ]
+
+
 # How Salt's docstrings introduce an argument, and how its code takes one out of kwargs.
-_TERM = re.compile(r"^[ ]*(?::param[ ]+(?:\w+[ ]+)?)?`{0,2}([a-z_]\w*)`{0,2}[ ]*:?[ ]*$", re.MULTILINE)
+_TERM = re.compile(
+    r"^[ ]*(?::param[ ]+(?:\w+[ ]+)?)?`{0,2}([a-z_]\w*)`{0,2}[ ]*:?[ ]*$", re.MULTILINE
+)
 _TAKEN = re.compile(
     r"kwargs(?:\.(?:get|pop|setdefault))?[\[(]\s*[\"'](\w+)[\"']|[\"'](\w+)[\"'] (?:not )?in kwargs"
 )

@@ -149,7 +149,11 @@ class _Checker:
         tools, entries, findings = self._tools(blobs)
         project = _project(place, blobs, aliases, tools)
         tests, wrong = _tests(project)
-        findings += [*wrong, *_links(place, project), *check_run.check(project, tools, style=self.style)]
+        findings += [
+            *wrong,
+            *_links(place, project),
+            *check_run.check(project, tools, style=self.style),
+        ]
         model = blobs.get(locate.FILE_NAME)
         if model is not None:
             findings += check_model.check(

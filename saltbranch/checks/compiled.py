@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from saltbranch.checks import Finding, Rule, rules
@@ -11,10 +12,24 @@ from saltbranch.compiler.model import Compiled
 
 # How `compiler.onefork` and `compiler.highstate` begin what they note.
 _ESCAPE = "code of the branch tried to "
+_READ = f"{_ESCAPE}read "
+# Where nothing is that states could want.
+_PRIVATE = re.compile(
+    r"/etc/(?:shadow|gshadow|salt|ssl/private)|/root(?:/|$)|/home/|/proc/|.*/\.ssh|.*/pki(?:/|$)|.*bubblewrap only$"
+)
+# What is said of states whose sls, or that of what they want, did not come out.
+_CONSEQUENCE = re.compile(
+    r"Referenced state does not exist|Cannot extend ID|The following requisite|.*\bdoes not exist$"
+)
+_BROKEN = re.compile(r"Rendering SLS |No matching sls found|Specified SLS ")
 _UNMATCHED = "no target in the top file "
 _PILLAR_UNMATCHED = "no target in the pillar top file "
 # What Salt says besides of a state of the wrong shape, without a place.
 _FOLLOWS = "is not formatted as a dictionary"
+_CONTENTS, _NO_MAPPING = (
+    "Error when rendering state with contents: ",
+    "does not render to a dictionary",
+)
 _EMPTY_TOP = "the top file names no states "
 
 # Static errors after which a file does not render, wherever in it they are.
@@ -44,7 +59,12 @@ def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
 
 
 def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
+    incomplete = any(_BROKEN.match(error) for error in result.errors)
     for error in result.errors:
+        if incomplete and _CONSEQUENCE.match(error):
+            continue
+        if error.startswith(_CONTENTS) and any(_NO_MAPPING in e for e in result.errors):
+            continue  # the same again, with what was rendered and without its place
         if error.endswith(_FOLLOWS) and len(result.errors) > 1:
             continue
         at = blame(error, project)
@@ -52,7 +72,10 @@ def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
     top, pillar_top = (f"{project.folders[area]}/top.sls" for area in ("states", "pillar"))
     broken = any(error.startswith("pillar: ") for error in result.errors)
     for note in result.notes:
-        if note.startswith(_ESCAPE):
+        if note.startswith(_READ) and not _PRIVATE.match(note.removeprefix(_READ)):
+            text = f"rendering reads {note.removeprefix(_READ)}, which is not in the compiled tree"
+            yield rules.OUTSIDE, project.folders["states"], 0, text
+        elif note.startswith(_ESCAPE):
             yield rules.ESCAPE, project.folders["states"], 0, note
         elif note.startswith(_EMPTY_TOP):
             yield rules.EMPTY_TOP, top, 0, note

@@ -57,7 +57,11 @@ class _Walk:
 
     def all(self) -> set[str]:
         """Everything that is reached in this area."""
-        whole = {s.path for s in self.files.values() if s.is_sls or s.name.endswith(JINJA_NAMES)}
+        whole = {
+            s.path
+            for s in self.files.values()
+            if (s.is_sls and not _is_reaction(s)) or s.name.endswith(JINJA_NAMES)
+        }
         top = self.files.get("top.sls")
         if top is None:
             return whole  # formulas, or another source of tops
@@ -91,7 +95,7 @@ class _Walk:
             self._name(absolute(source, include.sls))
         if source.is_sls and source.name != "top.sls" and _is_computed(source):
             # What only rendering shows may include anything.
-            self._add(s for s in self.files.values() if s.is_sls)
+            self._add(s for s in self.files.values() if s.is_sls and not _is_reaction(s))
         for pattern in _imports(source):
             self._template(source, pattern)
         for url in _urls(source):
@@ -110,6 +114,15 @@ class _Walk:
                 self._add([found])
         elif name.strip(ANY):
             self._add(f for n, f in self.files.items() if f.text is not None and matches(name, n))
+
+
+def _is_reaction(source: Source) -> bool:
+    """Whether an sls file is one for the reactor (salt/utils/reactor.py, REACTION_CLASSES)."""
+    return any(
+        state.module in ("local", "runner", "wheel", "caller")
+        or (state.module == "cmd" and "." in state.function)
+        for state in source.declared.states
+    )
 
 
 def _is_computed(source: Source) -> bool:

@@ -20,9 +20,7 @@ class _Names:
         files = [s for s in project.of("states") if s.is_sls and s.name != "top.sls"]
         # A state that only rendering shows may be the one that is looked for.
         self.all_known = all(
-            s.readable and s.plain and s.plain.complete
-            for s in files
-            if s.path in project.reached
+            s.readable and s.plain and s.plain.complete for s in files if s.path in project.reached
         )
         self.exact: set[tuple[str, str]] = set()
         self.patterns: set[tuple[str, str]] = set()
@@ -81,7 +79,8 @@ def _requisite(
             if name and literal(module + name) and not _there(project, source, module, name, names):
                 what = f"{module}: {name}" if module else name
                 message = f"{argument.name} names {shown(what)[:120]!r}, which no sls declares"
-                severity: Severity = "error" if module == "sls" else _severity(names)
+                certain = module == "sls" and not source.conditional(line)
+                severity: Severity = "error" if certain else _severity(names)
                 yield rules.REQUISITE.at(source.path, line, message, severity=severity)
 
 

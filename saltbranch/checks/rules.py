@@ -164,6 +164,10 @@ ESCAPE = _rule(
     "escape-attempt", "error", "Code of the branch reached for what compiling has no need of",
     "look at the custom modules, #!py files and templates that the branch changed",
 )  # fmt: skip
+OUTSIDE = _rule(
+    "reads-outside", "warning", "Rendering reads a file of the machine that renders",
+    "keep the file in the repository and name it from its root, or put what it says into the pillar or a grain",
+)  # fmt: skip
 EMPTY_TOP = _rule(
     "empty-top", "warning", "The top file names no states for anybody", "add a target to it",
 )  # fmt: skip

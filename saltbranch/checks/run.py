@@ -110,8 +110,10 @@ def _scan(project: Project, source: Source, tools: Tools, *, style: bool) -> lis
     found: list[Finding] = []
     if not _is_scanned(source) or not source.text:
         return found
-    if source.real is not None and source.real in project.sources and _is_scanned(
-        project.sources[source.real]
+    if (
+        source.real is not None
+        and source.real in project.sources
+        and _is_scanned(project.sources[source.real])
     ):
         return found  # the file itself is looked at
     scans: tuple[Callable[[], Iterable[Finding]], ...] = (

@@ -78,6 +78,13 @@ def plain(text: str, *, first_only: bool = False) -> Plain:
     return _Reader(text, first_only=first_only).read()
 
 
+def expressions(text: str) -> list[tuple[str, int]]:
+    """Each ``{{ ... }}`` of `text`, with the line that it begins on."""
+    reader = _Reader(text, first_only=False)
+    reader.read()
+    return reader.expressions
+
+
 class _Reader:
     def __init__(self, text: str, *, first_only: bool) -> None:
         self.text = text
@@ -89,6 +96,7 @@ class _Reader:
         self.conditional: set[int] = set()
         self.numbers: dict[str, int] = {}
         self.complete = True
+        self.expressions: list[tuple[str, int]] = []
 
     def read(self) -> Plain:
         at = 0
@@ -104,6 +112,7 @@ class _Reader:
         end = self._end(start, kind)
         tag = self.text[start:end]
         if kind == "{{":
+            self.expressions.append((tag, self.line))
             self._expression(tag, start, end)
         elif kind == "{%":
             word = (_WORD.match(tag) or ("", ""))[1]

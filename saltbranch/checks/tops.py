@@ -46,9 +46,7 @@ def roots(project: Project, area: str) -> Iterator[yaml.Node | None]:
         yield source.root if source is not None and pairs(source.root) else None
 
 
-def entries(
-    root: yaml.Node | None, *, every: bool = False
-) -> Iterator[tuple[str, str, str, int]]:
+def entries(root: yaml.Node | None, *, every: bool = False) -> Iterator[tuple[str, str, str, int]]:
     """Saltenv, target, sls and line of each entry; those that may be missing only if `every` is wanted."""
     for saltenv, _, targets in pairs(root):
         for target, _, listed in pairs(targets):

@@ -174,7 +174,10 @@ def _show_finding(console: Terminal, finding: Finding) -> None:
 def _summary(ref: RefResult) -> str:
     severities = [finding.severity for finding in ref.findings]
     parts = [_many(severities.count(s), s) for s in SEVERITIES if s in severities]
-    what = ", ".join(parts) or "[green]nothing found[/]"
+    nothing = "[green]nothing found[/]"
+    if ref.compiled is not LEFT_OUT and not ref.compiled.minions and not ref.tests:
+        nothing = "[yellow]nothing compiled[/], and nothing found by reading"
+    what = ", ".join(parts) or nothing
     where = f" at {ref.commit[:12]}" if ref.commit else ""
     new = " new" if ref.since else ""
     allowed = f", {ref.allowed} allowed" if ref.allowed else ""

@@ -22,8 +22,16 @@ CATALOGUE = Catalogue(
             "symlink": Function(("name", "target"), ("name", "target")),
         },
         "pkg": {"installed": Function(("name", "pkgs"), ("name",), open=True)},
-        "service": {"running": Function(("name", "enable"), ("name",))},
-        "cmd": {"run": Function(("name",), ("name",)), "script": Function(("name", "source"))},
+        "service": {
+            "running": Function(("name", "enable"), ("name",)),
+            "dead": Function(
+                ("name", "enable"), ("name",), open=True, documented=frozenset({"enabled"})
+            ),
+        },
+        "cmd": {
+            "run": Function(("name", "runas"), ("name",)),
+            "script": Function(("name", "source")),
+        },
         "test": {"nop": Function(("name",), ("name",))},
         "unreadable": {},
     },
