@@ -50,8 +50,9 @@ def check(
 
     config: --config, a place, or None to look around. every_branch: the branches of all
     saltenvs. since: only what is new against this ref. compiling: None for the static rules alone.
-    cache: a folder of ours for what Salt knows. style: also what salt-lint finds. Without refs: the work tree of the clone one stands
-    in, elsewhere every branch. Raises ConfigError, UsageError, GitError, SaltError, SandboxError.
+    cache: a folder of ours for what Salt knows. style: also what salt-lint finds. Without refs: the
+    work tree of the clone one stands in, elsewhere every branch. Raises ConfigError, UsageError, GitError,
+    SaltError, SandboxError.
     """
     place = open_place(config)
     if every_branch and refs:

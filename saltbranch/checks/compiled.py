@@ -15,7 +15,8 @@ _ESCAPE = "code of the branch tried to "
 _READ = f"{_ESCAPE}read "
 # Where nothing is that states could want.
 _PRIVATE = re.compile(
-    r"/etc/(?:shadow|gshadow|salt|ssl/private)|/root(?:/|$)|/home/|/proc/|.*/\.ssh|.*/pki(?:/|$)|.*bubblewrap only$"
+    r"/etc/(?:shadow|gshadow|salt|ssl/private)|/root(?:/|$)|/home/|/proc/|.*/\.ssh|.*/pki(?:/|$)"
+    r"|.*bubblewrap only$"
 )
 # What is said of states whose sls, or that of what they want, did not come out.
 _CONSEQUENCE = re.compile(
@@ -58,25 +59,25 @@ def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
             yield finding
 
 
+def _is_said(error: str, errors: Sequence[str]) -> bool:
+    """Whether another of `errors` says the same already, or brings it about."""
+    if _CONSEQUENCE.match(error):
+        return any(_BROKEN.match(other) for other in errors)
+    if error.startswith(_CONTENTS):  # what was rendered, without its place
+        return any(_NO_MAPPING in other for other in errors)
+    return error.endswith(_FOLLOWS) and len(errors) > 1
+
+
 def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
-    incomplete = any(_BROKEN.match(error) for error in result.errors)
     for error in result.errors:
-        if incomplete and _CONSEQUENCE.match(error):
-            continue
-        if error.startswith(_CONTENTS) and any(_NO_MAPPING in e for e in result.errors):
-            continue  # the same again, with what was rendered and without its place
-        if error.endswith(_FOLLOWS) and len(result.errors) > 1:
-            continue
-        at = blame(error, project)
-        yield rules.COMPILE, at.file, at.line, at.text
+        if not _is_said(error, result.errors):
+            at = blame(error, project)
+            yield rules.COMPILE, at.file, at.line, at.text
     top, pillar_top = (f"{project.folders[area]}/top.sls" for area in ("states", "pillar"))
     broken = any(error.startswith("pillar: ") for error in result.errors)
     for note in result.notes:
-        if note.startswith(_READ) and not _PRIVATE.match(note.removeprefix(_READ)):
-            text = f"rendering reads {note.removeprefix(_READ)}, which is not in the compiled tree"
-            yield rules.OUTSIDE, project.folders["states"], 0, text
-        elif note.startswith(_ESCAPE):
-            yield rules.ESCAPE, project.folders["states"], 0, note
+        if note.startswith(_ESCAPE):
+            yield _tried(note, project)
         elif note.startswith(_EMPTY_TOP):
             yield rules.EMPTY_TOP, top, 0, note
         elif note.startswith(_UNMATCHED):
@@ -85,6 +86,14 @@ def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
             yield rules.UNMATCHED, pillar_top, 0, note
     if not result.chunks and not result.errors and result.states_matched:
         yield rules.EMPTY, top, 0, "the highstate is empty"
+
+
+def _tried(note: str, project: Project) -> _Key:
+    what = note.removeprefix(_READ)
+    if what != note and not _PRIVATE.match(what):
+        text = f"rendering reads {what}, which is not in the compiled tree"
+        return rules.OUTSIDE, project.folders["states"], 0, text
+    return rules.ESCAPE, project.folders["states"], 0, note
 
 
 def _fix(rule: Rule, text: str) -> str:

@@ -72,6 +72,7 @@ def _arguments(source: Source, state: State, function: Function, tools: Tools) -
         if name in function.documented:
             continue
         near = difflib.get_close_matches(name, sorted(known), 1, 0.85)
+        near = near or [other for other in sorted(known) if _swapped(name, other)][:1]
         usual = _USUAL.get((state.module, name))
         if usual is not None and usual in known:
             near = [usual]
@@ -81,12 +82,20 @@ def _arguments(source: Source, state: State, function: Function, tools: Tools) -
         message = f"{full} has no argument {name[:60]!r}"
         yield rules.ARGUMENT.at(source.path, argument.line, message, fix=fix)
     given = {argument.name for argument in state.arguments}
-    complete = source.certain and source.plain is not None and source.plain.complete
+    complete = source.whole and source.plain is not None and source.plain.complete
     if complete and all(map(literal, given)) and not given & {"use", "names"}:
         for name in function.required:
             if name not in given and name not in _GIVEN:
                 message = f"{full} needs the argument {name!r}"
                 yield rules.NO_ARGUMENT.at(source.path, state.line, message)
+
+
+def _swapped(one: str, other: str) -> bool:
+    """Whether two letters side by side changed places."""
+    if len(one) != len(other) or sorted(one) != sorted(other):
+        return False
+    apart = [at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    return len(apart) == 2 and apart[1] == apart[0] + 1
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -38,7 +38,7 @@ def _tight(text: str) -> frozenset[int]:
 
     Its own pattern takes the end of any mapping, and of other languages' braces, for that of a variable.
     """
-    found = set()
+    found: set[int] = set()
     for expression, line in expressions(text):
         inner = expression[2:-2].removeprefix("-").removeprefix("+").removesuffix("-")
         if inner and (not inner[0].isspace() or not inner[-1].isspace()):

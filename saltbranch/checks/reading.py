@@ -155,7 +155,8 @@ def _structure(source: Source) -> Source:
     with_jinja = "jinja" in source.renderers
     whole = plain(text) if with_jinja else Plain(text)
     try:
-        return _filled(source, whole, _composed(source, whole), certain=not whole.controlled)
+        filled = _filled(source, whole, _composed(source, whole), certain=not whole.controlled)
+        return dataclasses.replace(filled, whole=True)
     except nodes.YamlProblem as err:
         if not whole.controlled:
             message = f"YAML: {shown(err.message)[:200]}"

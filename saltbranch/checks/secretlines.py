@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from saltbranch.checks.secretwords import is_name, is_strong, is_value
+from saltbranch.checks.secretwords import is_name, is_strong
 
 _COMMENT = re.compile(r"\s*(?:#|;|//|--\s|%%|\*\s|\{#|<!--|rem\s)", re.IGNORECASE)
 # Examples and manuals are no configuration.
@@ -85,23 +85,25 @@ def _in_line(line: str, *, assigned: bool) -> str | None:
     if _QUICK.search(line) is None:
         return None
     for name, _, value in _SET.findall(line):
-        if (
-            is_name(name)
-            and is_value(value)
-            and not value.startswith("salt://")
-            and is_strong(value)
-        ):
+        if is_name(name) and is_strong(value):
             return f"the variable {name[:60]!r} is set to a secret"
-    for match in _QUERY.finditer(line):
-        if is_strong(match[1]):
-            return "an address holds a secret"
+    return _in_words(line) or (_assigned(line) if assigned else None)
+
+
+def _in_words(line: str) -> str | None:
+    """A secret in an address, a command or a connection string."""
+    if any(is_strong(match[1]) for match in _QUERY.finditer(line)):
+        return "an address holds a secret"
     for match in _OPTION.finditer(line):
-        value = next(filter(None, match.groups()))
-        if is_strong(value):
+        if is_strong(next(filter(None, match.groups()))):
             return "a command line holds a password"
-    if ";" in line and any(is_value(m[1]) and is_strong(m[1]) for m in _CONNECTION.finditer(line)):
+    if ";" in line and any(is_strong(match[1]) for match in _CONNECTION.finditer(line)):
         return "a connection string holds a password"
-    if not assigned or "{%" in line or "{{" in line:
+    return None
+
+
+def _assigned(line: str) -> str | None:
+    if "{%" in line or "{{" in line:
         return None
     for name, _, quoted, bare in _ASSIGNED.findall(line):
         if is_name(name) and is_strong(quoted or bare):

@@ -29,10 +29,12 @@ _NO_SECRET = re.compile(
 )  # fmt: skip
 # Words that people write where a secret is to come.
 _EXAMPLE = re.compile(
-    r"change[-_ ]?me|change[-_ ]?it|change[-_ ]this|replace[-_ ]?me|example|placeholder|dummy|fake|redacted|mock|your[-_ ]?\w"
-    r"|insert|todo|not[-_ ]in[-_ ]|foo-?bar|(?:dead|cafe)?beef|insecure|vagrant|somep|some[-_ ]?other|lorem|x{4}|abcdef|123456789"
-    r"|(?:^|[-_.])test|test(?:ing)?[-_.]?(?:pass|secret|token|key)|default[-_ ]|^(?:a[-_ ])?(?:secret|password|passwd|pass"
-    r"|token|key|user(?:name)?|admin|none|empty)(?:[-_ ]?(?:here|key|token|password|pass))?$",
+    r"change[-_ ]?(?:me|it|this)|replace[-_ ]?me|example|placeholder|dummy|fake|redacted|mock"
+    r"|your[-_ ]?\w|insert|todo|not[-_ ]in[-_ ]|foo-?bar|(?:dead|cafe)?beef|insecure|vagrant|somep"
+    r"|some[-_ ]?other|lorem|x{4}|abcdef|123456789|(?:^|[-_.])test"
+    r"|test(?:ing)?[-_.]?(?:pass|secret|token|key)|default[-_ ]"
+    r"|^(?:a[-_ ])?(?:secret|password|passwd|pass|token|key|user(?:name)?|admin|none|empty)"
+    r"(?:[-_ ]?(?:here|key|token|password|pass))?$",
     re.IGNORECASE,
 )
 _TEMPLATE = ("{{", "}}", "{%", "${", "%(", "#{", "<%", "\ue000")

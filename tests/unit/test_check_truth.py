@@ -44,6 +44,7 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({SLS: "#!mine\nx", "salt/_renderers/m.py": "__virtualname__ = 'mine'\n"}, id="renderer by virtual name"),
         pytest.param({SLS: "x: {service.dead: [{enabled: 1}]}"}, id="documented argument"),
         pytest.param({SLS: "x:\n  test.nop:\n    - require:\n        {{ wanted() }}\n"}, id="requisites of a macro"),
+        pytest.param({SLS: "x:\n  file.symlink:\n    - name: y\n{% if z %}\n    - target: a\n{% else %}\n    - target: b\n{% endif %}\n"}, id="an argument in either case"),
         pytest.param({SLS: "include:\n{% if x %}\n- b\n{% else %}\n- c\n{% endif %}\n", "salt/b.sls": "y: {test.nop: []}", "salt/c.sls": "y: {test.nop: []}"}, id="one include or the other"),
         pytest.param({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('mine.get', tgt='*') }}: 1"}, id="a runner that reads"),
         pytest.param({SLS: "", "pillar/a.sls": "roots: [/srv/salt]"}, id="a master's folders as data"),
@@ -67,6 +68,8 @@ def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
         ({SLS: "#!other\nx", "salt/_renderers/mine.py": ""}, f"{SLS}:1 unknown-renderer"),
         ({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('state.orch') }}: 1"}, "pillar/a.sls:1 render-time-call"),
         ({SLS: "", "pillar/a.sls": "a: {{ '/srv/salt/x' | load }}"}, "pillar/a.sls:1 absolute-path"),
+        ({SLS: "{% if y %}\nz: {test.nop: []}\n{% endif %}\nx: {file.symlink: []}"}, f"{SLS}:4 missing-argument"),
+        ({SLS: "x: {pkg.installed: [{pgks: [a]}]}"}, f"{SLS}:1 unknown-argument"),
         ({SLS: "x: {test.nop: [{require: [{sls: d.b}]}]}", "salt/d/c.sls": ""}, f"{SLS}:1 requisite-missing"),
     ],
 )  # fmt: skip
