@@ -10,8 +10,9 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jinja2 import nodes
@@ -85,7 +86,7 @@ def _key(version: str, dirs: list[str]) -> str:
     return hashlib.sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-_FORMAT = 1
+_FORMAT = 3
 
 
 def _load(opts: dict[str, Any], dirs: list[str], version: str) -> dict[str, Any]:
@@ -100,8 +101,11 @@ def _load(opts: dict[str, Any], dirs: list[str], version: str) -> dict[str, Any]
         module, _, name = full.partition(".")
         function = getattr(loader[full], "func", loader[full])
         for known in {module, _virtual_name(function, module)}:
-            states.setdefault(known, {})[name] = _signature(function)
-    environment = _environment()
+            signature = _signature(function, f"{known}.{name}")
+            # One name may be that of several modules, for several systems.
+            other = states.setdefault(known, {}).get(name)
+            states[known][name] = _either(other, signature) if other else signature
+    environment = _rendering_environment()
     renderers = LazyLoader(
         salt.loader._module_dirs(opts, "renderers", "render", ext_type_dirs="render_dirs"),
         opts, tag="render", virtual_enable=False,
@@ -117,6 +121,34 @@ def _load(opts: dict[str, Any], dirs: list[str], version: str) -> dict[str, Any]
     }
 
 
+def _rendering_environment() -> Any:
+    """Jinja as Salt renders with it, tests and filters of its own included.
+
+    salt/utils/templates.py makes it inside render_jinja_tmpl and hands it to nobody, so a template looks.
+    """
+    import salt.utils.templates
+
+    seen: list[Any] = []
+
+    def look(environment: Any) -> str:
+        seen.append(environment)
+        return ""
+
+    opts = {
+        "cachedir": "/nonexistent", "file_client": "local", "file_roots": {}, "pillar_roots": {},
+        "renderer": "jinja|yaml", "jinja_env": {}, "jinja_sls_env": {}, "jinja_trim_blocks": False,
+        "jinja_lstrip_blocks": False, "fileserver_backend": [], "fileclient": "local",
+    }  # fmt: skip
+    try:
+        import jinja2
+
+        context = {"opts": opts, "saltenv": None, "salt": {}, "look": jinja2.pass_environment(look)}
+        salt.utils.templates.render_jinja_tmpl("{{ look() }}", context)
+    except Exception:  # a Salt that does it otherwise
+        return _environment()
+    return seen[0] if seen else _environment()
+
+
 def _salt_names(which: str) -> set[str]:
     """Salt's filters and tests register when the modules with them are imported."""
     from salt.utils.decorators import jinja
@@ -130,16 +162,66 @@ def _virtual_name(function: Any, module: str) -> str:
     return loaded if isinstance(loaded, str) else module
 
 
-def _signature(function: Any) -> list[Any]:
+def _signature(function: Any, full: str) -> list[Any]:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return [[], [], True]
+        return [[], [], True, []]
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = [p for p in parameters if p.kind in kinds]
     required = [p.name for p in named if p.default is inspect.Parameter.empty]
     is_open = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    return [[p.name for p in named], required, is_open]
+    names = [p.name for p in named]
+    documented = sorted(_documented(function, full) - set(names)) if is_open else []
+    return [names, required, is_open, documented]
+
+
+def _either(one: list[Any], other: list[Any]) -> list[Any]:
+    """What either of two signatures takes, and what both need."""
+    return [
+        list(dict.fromkeys([*one[0], *other[0]])),
+        [name for name in one[1] if name in other[1]],
+        one[2] or other[2],
+        sorted({*one[3], *other[3]}),
+    ]
+
+
+# How Salt's docstrings introduce an argument, and how its code takes one out of kwargs.
+_TERM = re.compile(
+    r"^[ ]*(?::param[ ]+(?:\w+[ ]+)?)?`{0,2}([a-z_]\w*)`{0,2}[ ]*:?[ ]*$", re.MULTILINE
+)
+_TAKEN = re.compile(
+    r"kwargs(?:\.(?:get|pop|setdefault))?[\[(]\s*[\"'](\w+)[\"']|[\"'](\w+)[\"'] (?:not )?in kwargs"
+)
+_ITEM = re.compile(r"( *)- ([a-z_]\w*):")
+
+
+def _documented(function: Any, full: str) -> set[str]:
+    """Arguments that a state function takes by **kwargs and tells of. full: such as network.managed."""
+    plain = inspect.unwrap(function)
+    own = plain.__doc__ or ""
+    module = inspect.getmodule(plain)
+    found = set(_TERM.findall(own))
+    for text in (own, getattr(module, "__doc__", None) or ""):
+        found |= set(_in_examples(text, full))
+    try:
+        found |= {a or b for a, b in _TAKEN.findall(inspect.getsource(plain))}
+    except (OSError, TypeError):
+        pass
+    return found
+
+
+def _in_examples(text: str, full: str) -> Iterator[str]:
+    """The arguments of the state `full` in the YAML of a docstring."""
+    depth = -1
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        if line.strip() in (f"{full}:", f"- {full}:"):
+            depth = indent
+        elif line.strip() and indent < depth:
+            depth = -1
+        elif depth >= 0 and (item := _ITEM.match(line)) is not None:
+            yield item[2]
 
 
 def _requisites(state: Any) -> set[str]:
@@ -159,8 +241,8 @@ def _catalogue(data: Mapping[str, Any]) -> Catalogue:
         version=data["version"],
         states={
             module: {
-                name: Function(tuple(arguments), tuple(required), is_open)
-                for name, (arguments, required, is_open) in functions.items()
+                name: Function(tuple(arguments), tuple(required), is_open, frozenset(documented))
+                for name, (arguments, required, is_open, documented) in functions.items()
             }
             for module, functions in data["states"].items()
         },

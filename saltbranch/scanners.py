@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from saltbranch.checks import Severity
+from saltbranch.checks.secretlines import is_comment, is_prose
+from saltbranch.checks.secretwords import is_value
 
-_NOT_SECRET_KEY = re.compile(r"hash|sum|digest|fingerprint|sha\d|md5|pub|cert|uuid|_id\b", re.I)
 # Detectors of a token with a form of its own. Left out are those that take any word for one
-# (high entropy outside pillar) and those that look at addresses.
+# (keywords, high entropy), which were wrong more often than right, and those that look at addresses.
 _DETECTORS = (
     "ArtifactoryDetector AWSKeyDetector AzureStorageKeyDetector BasicAuthDetector CloudantDetector"
     " DiscordBotTokenDetector GitHubTokenDetector GitLabTokenDetector IbmCloudIamDetector"
@@ -25,10 +26,13 @@ _DETECTORS = (
     " PrivateKeyDetector PypiTokenDetector SendGridDetector SlackDetector SoftlayerDetector"
     " SquareOAuthDetector StripeDetector TelegramBotTokenDetector TwilioKeyDetector"
 ).split()
-_GUESSING: dict[str, dict[str, float]] = {
-    "KeywordDetector": {},
-    "Base64HighEntropyString": {"limit": 4.5},
-}
+# What these find is an example as often as not.
+_DOUBTFUL = frozenset({"BasicAuthDetector", "PrivateKeyDetector"})
+# No detector takes a line without one of these: a long run of such letters, a name in an address, a key's head.
+_MAYBE = re.compile(r"[A-Za-z0-9_-]{12}|://[^\s]*@|BEGIN|PuTTY|xox")
+_SAMPLE_ADDRESS = re.compile(
+    r"@(?:[\w-]+\.)*(?:example|invalid|test|host(?:name)?|domain)\b", re.IGNORECASE
+)
 
 
 @functools.lru_cache(maxsize=1)
@@ -67,11 +71,7 @@ class SecretScanner:
         """What looks like a secret: line, what it is, severity. Never the value."""
         from detect_secrets.settings import transient_settings
 
-        guessing = path.rpartition(".")[2] not in ("sls", "md", "rst")
         names: list[dict[str, Any]] = [{"name": name} for name in _DETECTORS]
-        names += [
-            {"name": n, **o} for n, o in _GUESSING.items() if guessing or n != "KeywordDetector"
-        ]
         with transient_settings({"plugins_used": names, "filters_used": []}):
             yield from self._scan(path, text)
 
@@ -79,16 +79,20 @@ class SecretScanner:
         from detect_secrets.settings import get_plugins
 
         plugins = list(get_plugins())
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line.strip():
+        lines = text.split("\n")
+        for number, line in enumerate(lines, 1):
+            if _MAYBE.search(line) is None:
                 continue
+            following = lines[number] if number < len(lines) else ""
             for plugin in plugins:
-                guess = type(plugin).__name__ in _GUESSING
+                kind = type(plugin).__name__
                 for value in self._values(plugin, path, line, number):
-                    if (guess and _unlikely(value, line)) or self._is_allowed(path, value):
+                    if kind in _DOUBTFUL and _unlikely(kind, value, path, line, following):
+                        continue
+                    if "EXAMPLE" in value or self._is_allowed(path, value):
                         continue
                     what = f"this looks like a secret ({plugin.secret_type})"
-                    yield number, what, "warning" if guess else "error"
+                    yield number, what, "warning" if kind == "BasicAuthDetector" else "error"
 
     def _values(self, plugin: Any, path: str, line: str, number: int) -> Iterable[str]:
         from detect_secrets.util.code_snippet import CodeSnippet
@@ -102,23 +106,18 @@ class SecretScanner:
         return (path, digest) in self.allowed
 
 
-def _unlikely(value: str, line: str) -> bool:
-    """Whether a guess is none: a variable, a template, a sum, a sample."""
-    from detect_secrets.filters import heuristic
+def _unlikely(kind: str, value: str, path: str, line: str, following: str) -> bool:
+    """Whether it is only an example."""
+    if is_comment(line) or is_prose(path):
+        return True
+    if kind == "PrivateKeyDetector":
+        # A key goes on with its content; a line on its own is a pattern or a heading.
+        return not (_KEY_TEXT.match(following) or "\\n" in line)
+    own_name = f"//{value}:{value}@" in line  # the name again, as on a machine of one's own
+    return own_name or not is_value(value) or _SAMPLE_ADDRESS.search(line) is not None
 
-    return (
-        "{{" in value
-        or "}}" in value
-        or "{%" in value
-        or len(value) < 4
-        or _NOT_SECRET_KEY.search(line.partition(value)[0]) is not None
-        or heuristic.is_templated_secret(value)
-        or heuristic.is_prefixed_with_dollar_sign(value)
-        or heuristic.is_indirect_reference(line)
-        or heuristic.is_sequential_string(value)
-        or heuristic.is_potential_uuid(value)
-        or heuristic.is_not_alphanumeric_string(value)
-    )
+
+_KEY_TEXT = re.compile(r"[\s\"'+]*(?:[A-Za-z0-9+/=]{3,}[\"']?$|[A-Za-z0-9+/=]{16,}|[\w-]+: )")
 
 
 def _hashes(baseline: bytes) -> frozenset[tuple[str, str]]:

@@ -10,7 +10,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from saltbranch import scratch
 from saltbranch.errors import GitError
@@ -109,11 +109,32 @@ def read_work_tree(git: Git, folder: str, wanted: Callable[[str], bool]) -> dict
 
     Links are not followed. Raises GitError.
     """
-    names = git.out("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name")
-    found = {}
-    for path in dict.fromkeys(filter(None, names.split("\0"))):
+    args = ("ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard", "--full-name")
+    tagged = dict.fromkeys(filter(None, git.out(*args).split("\0")))
+    found, absent = {}, set()
+    for tag, _, path in (entry.partition(" ") for entry in tagged):
         if (blob := _on_disk(folder, path, wanted)) is not None:
             found[path] = blob
+        elif tag == "S":
+            absent.add(path)
+    return {**found, **_from_index(git, absent, wanted)} if absent else found
+
+
+def _from_index(git: Git, paths: set[str], wanted: Callable[[str], bool]) -> dict[str, Blob]:
+    """The files that a sparse clone leaves out of its work tree."""
+    found, oids = {}, {}
+    for line in filter(None, git.out("ls-files", "-z", "--stage", "--full-name").split("\0")):
+        meta, path = line.split("\t", 1)
+        mode, oid, _ = meta.split()
+        if path in paths:
+            kind = {"160000": "submodule", "120000": "link"}.get(mode, "file")
+            found[path] = Blob(path, kind, 0, None)
+            if kind != "submodule" and wanted(path):
+                oids[path] = oid
+    data = contents(git, oids.values())
+    for path, oid in oids.items():
+        size = len(data[oid])
+        found[path] = replace(found[path], size=size, data=data[oid] if size <= LARGEST else None)
     return found
 
 
@@ -140,7 +161,8 @@ def of_work_tree(git: Git, folder: str) -> Iterator[tuple[Git, str]]:
         # With what the user's index knows, git reads only the files that changed.
         if os.path.exists(index):
             shutil.copyfile(index, f"{made.path}/index")
-        aside.out("add", "--all", "--", ":/")
+        # What the check asks is not whether line ends survive; and what a sparse clone leaves out stays.
+        aside.out("add", "--all", "--sparse", "--", ":/", config=("core.safecrlf=false",))
         yield aside, aside.out("write-tree").strip()
 
 

@@ -16,14 +16,14 @@ from saltbranch.actions import highstates
 from saltbranch.actions.checkplace import Place, open_place, resolve
 from saltbranch.actions.highstates import Compiling, Highstates
 from saltbranch.admission import link_problem
-from saltbranch.checks import Finding, Severity, allow, expectations, in_order, new_since
+from saltbranch.checks import Finding, Severity, allow, expectations, in_order, links, new_since
 from saltbranch.checks import model as check_model
 from saltbranch.checks import rules as check_rules
 from saltbranch.checks import run as check_run
 from saltbranch.checks.compiled import told_once
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
-from saltbranch.checks.reading import read
+from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.result import LEFT_OUT, CheckResult, CompiledCount, RefResult
 from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config
@@ -44,13 +44,15 @@ def check(
     fail_on: Severity = "warning",
     compiling: Compiling | None = None,
     cache: str | None = None,
+    style: bool = False,
 ) -> CheckResult:
     """Check `refs` (saltenvs, branches, tags, commits).
 
     config: --config, a place, or None to look around. every_branch: the branches of all
     saltenvs. since: only what is new against this ref. compiling: None for the static rules alone.
-    cache: a folder of ours for what Salt knows. Without refs: the work tree of the clone one stands
-    in, elsewhere every branch. Raises ConfigError, UsageError, GitError, SaltError, SandboxError.
+    cache: a folder of ours for what Salt knows. style: also what salt-lint finds. Without refs: the
+    work tree of the clone one stands in, elsewhere every branch. Raises ConfigError, UsageError, GitError,
+    SaltError, SandboxError.
     """
     place = open_place(config)
     if every_branch and refs:
@@ -60,7 +62,7 @@ def check(
     wanted = list(refs)
     if every_branch or (not wanted and place.clone is None):
         wanted = _branches(place)
-    checker = _Checker(place, compiling, cache)
+    checker = _Checker(place, compiling, cache, style=style)
     base = resolve(place, since) if since is not None else None
     if not wanted:
         return CheckResult((checker.result(WORK_TREE, None, base),), fail_on)
@@ -104,9 +106,11 @@ def _branches(place: Place) -> list[str]:
 class _Checker:
     """Checks commits with the same tools, each commit once."""
 
-    def __init__(self, place: Place, compiling: Compiling | None, cache: str | None) -> None:
+    def __init__(
+        self, place: Place, compiling: Compiling | None, cache: str | None, *, style: bool = False
+    ) -> None:
         """Read what Salt knows, and the fleet. cache: a folder of ours for the former."""
-        self.place = place
+        self.place, self.style = place, style
         self.catalogue: Catalogue = saltsyntax.catalogue(cache)
         self.parse: Callable[[str], jinja.Template] = saltsyntax.parser()
         self.count = LEFT_OUT
@@ -135,13 +139,22 @@ class _Checker:
     def _look(self, commit: str | None, saltenv: str | None) -> RefResult:
         place = self.place
         if commit is None and place.clone is not None:
-            blobs = tree.read_work_tree(place.git, place.clone, self._wanted)
+            clone = place.clone
+            blobs, aliases = _read(
+                place, lambda wanted: tree.read_work_tree(place.git, clone, wanted)
+            )
         else:
-            blobs = tree.read_commit(place.git, commit or "HEAD", self._wanted)
+            blobs, aliases = _read(
+                place, lambda wanted: tree.read_commit(place.git, commit or "HEAD", wanted)
+            )
         tools, entries, findings = self._tools(blobs)
-        project = _project(place, blobs, tools)
+        project = _project(place, blobs, aliases, tools)
         tests, wrong = _tests(project)
-        findings += [*wrong, *_links(place, project), *check_run.check(project, tools)]
+        findings += [
+            *wrong,
+            *_links(place, project),
+            *check_run.check(project, tools, style=self.style),
+        ]
         model = blobs.get(locate.FILE_NAME)
         if model is not None:
             findings += check_model.check(
@@ -157,11 +170,6 @@ class _Checker:
         ordered = in_order([*kept, *idle])
         return RefResult("", commit, None, files, len(tests), allowed, ordered, count)
 
-    def _wanted(self, path: str) -> bool:
-        return (
-            path in (allow.FILE, allow.BASELINE, locate.FILE_NAME) or _area(self.place, path) != ""
-        )
-
     def _tools(self, blobs: dict[str, Blob]) -> tuple[Tools, list[allow.Entry], list[Finding]]:
         entries: list[allow.Entry] = []
         findings: list[Finding] = []
@@ -174,6 +182,24 @@ class _Checker:
             except ValueError as err:
                 findings.append(check_rules.ALLOW.at(allow.BASELINE, 0, str(err)))
         return Tools(self.catalogue, self.parse, scanners.lint, scanner.scan), entries, findings
+
+
+def _wanted(place: Place, path: str) -> bool:
+    return path in (allow.FILE, allow.BASELINE, locate.FILE_NAME) or _area(place, path) != ""
+
+
+def _read(
+    place: Place, read_all: Callable[[Callable[[str], bool]], dict[str, Blob]]
+) -> tuple[dict[str, Blob], dict[str, str]]:
+    """All files, and the names that links add to them: name to path."""
+    blobs = read_all(lambda path: _wanted(place, path))
+    linked = {b.path: os.fsdecode(b.data or b"") for b in blobs.values() if b.kind == "link"}
+    files = [b.path for b in blobs.values() if b.kind == "file"]
+    aliases = links.names(files, linked, (place.states_dir, place.pillar_dir))
+    away = {path for path in aliases.values() if not _wanted(place, path)}
+    if away:  # formulas beside the states, for example
+        blobs = read_all(lambda path: path in away or _wanted(place, path))
+    return blobs, {name: path for name, path in aliases.items() if path in blobs}
 
 
 def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
@@ -197,9 +223,23 @@ def _area(place: Place, path: str) -> str:
     return TESTS if is_test else ""
 
 
-def _project(place: Place, blobs: dict[str, Blob], tools: Tools) -> Project:
-    sources = [_source(place, blob, tools) for blob in blobs.values()]
-    opaque = [b.path for b in blobs.values() if b.kind != "file"]
+def _project(
+    place: Place, blobs: dict[str, Blob], aliases: dict[str, str], tools: Tools
+) -> Project:
+    shown = {**{path: path for path in blobs}, **aliases}
+    own = {
+        path[len(place.states_dir) + 1 :]: blobs[real].data or b""
+        for path, real in shown.items()
+        if path.startswith(f"{place.states_dir}/_renderers/") and blobs[real].kind == "file"
+    }
+    tools = with_renderers(tools, own)
+    sources = [_source(place, blob, tools) for blob in blobs.values() if blob.path not in aliases]
+    sources += [_linked(place, name, blobs[path], tools) for name, path in aliases.items()]
+    opaque = [
+        b.path
+        for b in blobs.values()
+        if b.kind == "submodule" or (b.kind == "link" and not _leads(b, blobs))
+    ]
     roots: tuple[str, ...] = ()
     if place.config is not None:
         roots = tuple(f"{place.config.root}/{part}" for part in ("checkouts", "slots", "tops"))
@@ -221,16 +261,32 @@ def _source(place: Place, blob: Blob, tools: Tools) -> Source:
     return read(source, blob.data, tools) if area and blob.kind == "file" else source
 
 
+def _linked(place: Place, name: str, blob: Blob, tools: Tools) -> Source:
+    """The file that a link shows as `name`."""
+    source = _source(place, replace(blob, path=name), tools)
+    return replace(source, real=blob.path)
+
+
+def _leads(link: Blob, blobs: dict[str, Blob]) -> bool:
+    """Whether a link leads to what the repository holds as files, so that all below it is known."""
+    end = links.target(link.path, os.fsdecode(link.data or b""))
+    if end is None:
+        return False
+    inside = [b for path, b in blobs.items() if path == end or path.startswith(f"{end}/")]
+    return bool(inside) and all(b.kind == "file" for b in inside)
+
+
 def _links(place: Place, project: Project) -> list[Finding]:
     """What a sync would refuse (admission.py), and links that lead to nothing."""
     found = []
     for source in project.sources.values():
-        if source.link is None or not source.area:
+        if source.link is None or not source.area or source.real is not None:
             continue
         problem = link_problem(source.path, source.link, place.pillar_dir)
         if problem is None:
             end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
-            if end not in project.sources and end not in project.dirs:
+            there = end in project.sources or end in project.dirs or source.path in project.dirs
+            if not there:
                 problem = "leads to nothing"
         if problem:
             message = f"the symlink to {source.link[:120]!r} {problem}"

@@ -19,8 +19,8 @@ _PRIMARY_TOP = re.compile(
 _MISSING = re.compile(
     r"(?:No matching sls found for|Specified SLS) '?(?P<sls>[^\s']+)'? in (?:env|saltenv|environment) "
 )
-_NAMED = re.compile(r"""\b(?:(?:SLS|sls)\s+['"\[]?|in ')(?:[\w-]+:)?(?P<sls>[\w./-]+)""")
-_ID = re.compile(r"""(?:\bID|\bid|[Ss]tate)(?: is)? ['"\[](?P<id>[^'"\]]+)['"\]]""")
+_NAMED = re.compile(r"""\b(?:(?:SLS|sls)(?:['"]:)?\s+['"\[]?|in ')(?:[\w-]+:)?(?P<sls>[\w./-]+)""")
+_ID = re.compile(r"""(?:\bID|\bid|[Ss]tate)(?:['"]:| is)? ['"\[](?P<id>[^'"\]]+)['"\]]""")
 _YAML_LINE = re.compile(r" in \"<unicode string>\", line (?P<line>[0-9]+), column [0-9]+")
 _JINJA_LINE = re.compile(r"; line (?P<line>[0-9]+)$")
 # One mistake is one finding, whatever saltenv it was compiled for.

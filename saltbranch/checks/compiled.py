@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from saltbranch.checks import Finding, Rule, rules
@@ -11,11 +12,26 @@ from saltbranch.compiler.model import NEUTRALLY, Compiled
 
 # How `compiler.onefork` and `compiler.highstate` begin what they note.
 _ESCAPE = "code of the branch tried to "
+_READ = f"{_ESCAPE}read "
+# Where nothing is that states could want.
+_PRIVATE = re.compile(
+    r"/etc/(?:shadow|gshadow|salt|ssl/private)|/root(?:/|$)|/home/|/proc/|.*/\.ssh|.*/pki(?:/|$)"
+    r"|.*bubblewrap only$"
+)
+# What is said of states whose sls, or that of what they want, did not come out.
+_CONSEQUENCE = re.compile(
+    r"Referenced state does not exist|Cannot extend ID|The following requisite|.*\bdoes not exist$"
+)
+_BROKEN = re.compile(r"Rendering SLS |No matching sls found|Specified SLS ")
 _UNMATCHED = "no target in the top file "
 _PILLAR_UNMATCHED = "no target in the pillar top file "
 # What Salt says besides of a state of the wrong shape, without a place.
 _FOLLOWS = "is not formatted as a dictionary"
-_BROKEN = ", a module of the branch, does not load: "
+_NOT_LOADED = ", a module of the branch, does not load: "
+_CONTENTS, _NO_MAPPING = (
+    "Error when rendering state with contents: ",
+    "does not render to a dictionary",
+)
 _EMPTY_TOP = "the top file names no states "
 
 # Static errors after which a file does not render, wherever in it they are.
@@ -44,18 +60,26 @@ def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
             yield finding
 
 
+def _is_said(error: str, errors: Sequence[str]) -> bool:
+    """Whether another of `errors` says the same already, or brings it about."""
+    if _CONSEQUENCE.match(error):
+        return any(_BROKEN.match(other) for other in errors)
+    if error.startswith(_CONTENTS):  # what was rendered, without its place
+        return any(_NO_MAPPING in other for other in errors)
+    return error.endswith(_FOLLOWS) and len(errors) > 1
+
+
 def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
     for error in result.errors:
-        if error.endswith(_FOLLOWS) and len(result.errors) > 1:
-            continue
-        at = blame(error, project)
-        yield rules.COMPILE, at.file, at.line, at.text
-    yield from _broken(result, project)
+        if not _is_said(error, result.errors):
+            at = blame(error, project)
+            yield rules.COMPILE, at.file, at.line, at.text
+    yield from _not_loaded(result, project)
     top, pillar_top = (f"{project.folders[area]}/top.sls" for area in ("states", "pillar"))
     broken = any(error.startswith("pillar: ") for error in result.errors)
     for note in result.notes:
         if note.startswith(_ESCAPE):
-            yield rules.ESCAPE, project.folders["states"], 0, note
+            yield _tried(note, project)
         elif note.startswith(NEUTRALLY):
             yield from _neutral(note, project)
         elif note.startswith(_EMPTY_TOP):
@@ -74,11 +98,11 @@ def _neutral(note: str, project: Project) -> Iterator[_Key]:
         yield rules.NEUTRAL, *place, f"{name} answered neutrally"
 
 
-def _broken(result: Compiled, project: Project) -> Iterator[_Key]:
+def _not_loaded(result: Compiled, project: Project) -> Iterator[_Key]:
     """Modules of the branch that do not load, where that may be why there are errors."""
     for note in result.notes if result.errors else ():
-        name, is_broken, _ = note.partition(_BROKEN)
-        if is_broken:
+        name, is_told, _ = note.partition(_NOT_LOADED)
+        if is_told:
             yield rules.COMPILE, f"{project.folders['states']}/_modules/{name}.py", 0, note
 
 
@@ -89,6 +113,14 @@ def _called(function: str, project: Project) -> tuple[str, int]:
             text = source.text or ""
             return path, text.count("\n", 0, text.index(function)) + 1
     return f"{project.folders['states']}/top.sls", 0
+
+
+def _tried(note: str, project: Project) -> _Key:
+    what = note.removeprefix(_READ)
+    if what != note and not _PRIVATE.match(what):
+        text = f"rendering reads {what}, which is not in the compiled tree"
+        return rules.OUTSIDE, project.folders["states"], 0, text
+    return rules.ESCAPE, project.folders["states"], 0, note
 
 
 def _fix(rule: Rule, text: str) -> str:

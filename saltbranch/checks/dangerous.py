@@ -22,8 +22,14 @@ _DANGEROUS = """
     event.send event.fire event.fire_master publish.publish publish.runner publish.full_data module.run
     http.query cp.push cp.push_dir ssh.set_auth_key mount.mount mount.umount kmod.load grains.set
     grains.setval grains.append grains.delval git.clone git.pull git.fetch pip.install minion.kill
-    minion.restart schedule.add slsutil.renderer cmd_subset network.connect salt_proxy.*
+    minion.restart schedule.add cmd_subset network.connect salt_proxy.*
 """
+# They ask elsewhere, and leave everything as it is.
+_ASKING = ("http.query", "publish.*", "saltutil.runner")
+# Runners that only read what the master has.
+_READING = (
+    "mine.get cache.* pillar.show_* manage.* config.get sdb.get vault.* salt.cmd test.*".split()
+)
 _PATTERNS = tuple(_DANGEROUS.split())
 # Functions of modules that are dangerous as a whole: those that people use.
 _WELL_KNOWN = frozenset(
@@ -53,15 +59,24 @@ def _template(source: Source) -> Iterator[Finding]:
     if source.template is None:
         return
     seen: set[int] = set()
+    reading = {id(call.node) for call in source.template.find_all(jinja.Call) if _only_reads(call)}
     for node in source.template.find_all((jinja.Getitem, jinja.Getattr, jinja.Call)):
         name = _called(node, seen)
         if name == "":
             yield _indirect(source, node.lineno)
-        elif name and is_dangerous(name):
+        elif name and is_dangerous(name) and id(node) not in reading:
             yield _found(source, node.lineno, name)
     for leaf in source.template.find_all(jinja.Name):
         if leaf.name == "salt" and leaf.ctx == "load" and id(leaf) not in seen:
             yield _indirect(source, leaf.lineno)
+
+
+def _only_reads(call: jinja.Call) -> bool:
+    """Whether it runs a runner that reads: saltutil.runner('mine.get', ...)."""
+    first = call.args[0] if call.args else None
+    if _called(call.node, set()) != "saltutil.runner" or not isinstance(first, jinja.Const):
+        return False
+    return any(fnmatch.fnmatchcase(str(first.value), pattern) for pattern in _READING)
 
 
 def is_dangerous(name: str) -> bool:
@@ -125,9 +140,10 @@ def _acts(module: str) -> bool:
 
 def _found(source: Source, line: int, name: str) -> Finding:
     where = "the master" if source.area == "pillar" else "the minion"
+    asks = any(fnmatch.fnmatchcase(name, pattern) for pattern in _ASKING)
+    severity: Severity = "error" if source.area == "pillar" and not asks else "warning"
     if source.area == "pillar":
         name = _public(name)
-    severity: Severity = "error" if source.area == "pillar" else "warning"
     message = f"rendering calls {name[:80]} on {where}"
     return rules.DANGER.at(source.path, line, message, severity=severity)
 

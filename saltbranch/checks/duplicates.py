@@ -8,13 +8,15 @@ from saltbranch.checks import Finding, rules
 from saltbranch.checks.project import Project, Source, Tools
 from saltbranch.checks.sls import State
 from saltbranch.checks.template import literal
-from saltbranch.checks.tops import reached
+from saltbranch.checks.tops import together
 
 
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:
     """Ids that one target of the top file, or one sls with its includes, brings twice."""
     places: dict[str, dict[str, tuple[Source, State]]] = {}
-    for source in project.sls["states"].values():
+    for source in project.judged("states"):
+        if not source.is_sls or source.name == "top.sls":
+            continue
         for state in source.declared.states:
             certain = literal(state.id) and not source.conditional(state.id_line)
             if certain and not state.extends:
@@ -22,9 +24,10 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
     doubled = {name: found for name, found in places.items() if len(found) > 1}
     if not doubled:
         return
-    together = reached(project) + [project.closure("states", s) for s in project.sls["states"]]
+    judged = [s.sls for s in project.judged("states") if s.is_sls]
+    groups = together(project) + [project.closure("states", name) for name in judged]
     for name, found in doubled.items():
-        yield from _pairs(name, found, together)
+        yield from _pairs(name, found, groups)
 
 
 def _pairs(

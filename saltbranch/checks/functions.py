@@ -16,11 +16,21 @@ Modules = Mapping[str, Mapping[str, Function]]
 # Salt gives these itself (salt/state.py, State.format_call and call).
 _GIVEN = frozenset({"name", "names", "sfun", "reload", "__id__"})
 
+# What people take from one module to another.
+_USUAL = {
+    ("cmd", "user"): "runas",
+    ("cmd", "runs_as"): "runas",
+    ("file", "content"): "contents",
+    ("file", "owner"): "user",
+    ("service", "enabled"): "enable",
+    ("pkg", "packages"): "pkgs",
+}
+
 
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every state whose module and function are written out."""
     modules: Modules = {**tools.catalogue.states, **_own(project)}
-    for source in project.of("states"):
+    for source in project.judged("states"):
         for state in source.declared.states:
             if literal(state.module + state.function) and not state.extends:
                 yield from _state(source, state, modules, tools)
@@ -61,19 +71,33 @@ def _arguments(source: Source, state: State, function: Function, tools: Tools) -
         name = argument.name
         if name in known or not literal(name) or name.startswith("__"):
             continue
+        if name in function.documented:
+            continue
         near = difflib.get_close_matches(name, sorted(known), 1, 0.85)
+        near = near or [other for other in sorted(known) if _swapped(name, other)][:1]
+        usual = _USUAL.get((state.module, name))
+        if usual is not None and usual in known:
+            near = [usual]
         if function.open and not near:
             continue  # the function may know what to do with it
         fix = f"did you mean {near[0]!r}?" if near else ""
         message = f"{full} has no argument {name[:60]!r}"
         yield rules.ARGUMENT.at(source.path, argument.line, message, fix=fix)
     given = {argument.name for argument in state.arguments}
-    complete = source.certain and source.plain is not None and source.plain.complete
+    complete = source.whole and source.plain is not None and source.plain.complete
     if complete and all(map(literal, given)) and not given & {"use", "names"}:
         for name in function.required:
             if name not in given and name not in _GIVEN:
                 message = f"{full} needs the argument {name!r}"
                 yield rules.NO_ARGUMENT.at(source.path, state.line, message)
+
+
+def _swapped(one: str, other: str) -> bool:
+    """Whether two letters side by side changed places."""
+    if len(one) != len(other) or sorted(one) != sorted(other):
+        return False
+    apart = [at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    return len(apart) == 2 and apart[1] == apart[0] + 1
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from saltbranch.checks.template import literal
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:
     """Every include and import whose name is written out."""
     for area in ("states", "pillar"):
-        for source in project.of(area):
+        for source in project.judged(area):
             yield from _includes(project, source)
             yield from _imports(project, source)
 

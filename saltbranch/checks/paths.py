@@ -17,7 +17,7 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
     roots = [re.escape(root) for root in project.roots]
     pattern = re.compile(rf"(?<![\w./-])(?:{'|'.join([_DEFAULT, *roots])})(?![\w-])")
     for area in ("states", "pillar"):
-        for source in project.of(area):
+        for source in project.judged(area):
             if source.text and source.name.endswith((".sls", *JINJA_NAMES)):
                 yield from _lines(source, pattern)
 
@@ -27,5 +27,6 @@ def _lines(source: Source, pattern: re.Pattern[str]) -> Iterator[Finding]:
         if line.lstrip().startswith(("#", "{#", ";", "//")):
             continue
         found = pattern.search(line[:4096])
-        if found:
+        # What the pillar says of a master's folders is data; what its templates read is not.
+        if found and (source.area == "states" or "{%" in line or "{{" in line):
             yield rules.PATH.at(source.path, number, f"{found[0]} is written out")

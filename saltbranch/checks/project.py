@@ -19,11 +19,12 @@ TESTS = "tests"
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """The arguments of a state function. open: it takes others, too."""
+    """The arguments of a state function. open: it takes others, too; documented: those of them it tells of."""
 
     arguments: tuple[str, ...]
     required: tuple[str, ...] = ()
     open: bool = False
+    documented: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class Source:
 
     link: where a symlink leads. text is None when it was not read or is no text. renderers: those of
     an sls file. root: its YAML, None where that cannot be told. certain: that YAML stands there in
-    every rendering.
+    every rendering; whole: that all branches of its templates are in it. real:
+    where the file is that a link shows here.
     """
 
     path: str
@@ -74,9 +76,11 @@ class Source:
     plain: Plain | None = None
     root: yaml.Node | None = None
     certain: bool = False
+    whole: bool = False
     readable: bool = False
     declared: Declared = field(default_factory=Declared)
     problems: tuple[Finding, ...] = ()
+    real: str | None = None
 
     @property
     def is_sls(self) -> bool:
@@ -131,6 +135,8 @@ class Project:
             for area in ("states", "pillar")
         }
         self._closures: dict[str, frozenset[str]] = {}
+        # Set by whoever makes a project of whole files: all of them, until it is known better.
+        self.reached: frozenset[str] = frozenset(self.sources)
 
     def of(self, area: str) -> Iterator[Source]:
         """The files of `area`."""
@@ -148,12 +154,23 @@ class Project:
     def has_sls(self, area: str, sls: str) -> bool:
         """Whether there is the sls file `sls`; true where it cannot be told."""
         path = sls.replace(".", "/")
-        return sls in self.sls[area] or self._hidden(f"{self.folders[area]}/{path}.sls")
+        return bool(self.named(area, sls)) or self._hidden(f"{self.folders[area]}/{path}.sls")
+
+    def named(self, area: str, sls: str) -> list[Source]:
+        """The file of the sls `sls`, which may be written with slashes (salt/fileclient.py, get_state)."""
+        path = sls.replace(".", "/")
+        files = self.names[area]
+        found = files.get(f"{path}.sls") or files.get(f"{path}/init.sls")
+        return [found] if found is not None else []
+
+    def judged(self, area: str) -> Iterator[Source]:
+        """The files of `area` that Salt comes to."""
+        return (source for source in self.of(area) if source.path in self.reached)
 
     def sls_like(self, area: str, pattern: str) -> list[str]:
         """The sls files that a top file's `pattern` names (salt/state.py, _filter_matches)."""
         if not any(sign in pattern for sign in "*?["):
-            return [pattern] if pattern in self.sls[area] else []
+            return [source.sls for source in self.named(area, pattern)]
         return fnmatch.filter(self.sls[area], pattern)
 
     def _hidden(self, path: str) -> bool:
@@ -164,8 +181,8 @@ class Project:
         return False
 
     def closure(self, area: str, sls: str) -> frozenset[str]:
-        """`sls` and all that it includes."""
-        key = f"{area}/{sls}"
+        """`sls` and all that it includes, whatever the minion."""
+        key = f"{area}/{sls}"  # of what is included in every rendering
         if key not in self._closures:
             seen, todo = set(), [sls]
             while todo:
@@ -174,7 +191,9 @@ class Project:
                 if name in seen or source is None:
                     continue
                 seen.add(name)
-                todo += [absolute(source, i.sls) for i in source.declared.includes]
+                wanted = [i for i in source.declared.includes if not source.conditional(i.line)]
+                names = [self.named(area, absolute(source, i.sls)) for i in wanted]
+                todo += [found.sls for named in names for found in named]
             self._closures[key] = frozenset(seen)
         return self._closures[key]
 

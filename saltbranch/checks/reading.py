@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jinja2
 import yaml
@@ -14,11 +15,15 @@ from jinja2 import nodes as jinja
 from saltbranch.base.limit import TooSlow, limited
 from saltbranch.checks import Finding, nodes, rules, sls
 from saltbranch.checks.project import JINJA_NAMES, Catalogue, Source, Tools
-from saltbranch.checks.template import Plain, plain, shown
+from saltbranch.checks.template import ANY, Plain, plain, shown
 
 # Structure is not read from larger files: PyYAML takes about 10 s for a MiB.
 _LARGEST_YAML = 256 << 10
 _DEFAULT = ("jinja", "yaml")
+# Custom modules (salt/utils/extmods.py, sync): below salt://_modules, _states and so on.
+_EXTENSION = re.compile(r"_[a-z]\w*/.*\.py\Z", re.DOTALL)
+_VIRTUAL_NAME = re.compile(rb"^__virtualname__\s*=\s*['\"](\w+)['\"]", re.MULTILINE)
+_ALIAS = re.compile(r"(?<![\w*\"'])\*([\w-]+)(?=[ \t]*(?:$|[,\]}#]))", re.MULTILINE)
 _PYTHON = frozenset({"py", "pydsl"})
 
 
@@ -31,7 +36,7 @@ def read(source: Source, data: bytes | None, tools: Tools) -> Source:
     except UnicodeDecodeError as err:
         return _no_text(source, data, err)
     source = dataclasses.replace(source, text=text.replace("\r\n", "\n"))
-    if not (source.is_sls or source.name.endswith(JINJA_NAMES) or source.name.endswith(".py")):
+    if not (source.is_sls or source.name.endswith(JINJA_NAMES) or _is_extension(source)):
         return source
     try:
         with limited():
@@ -40,6 +45,11 @@ def read(source: Source, data: bytes | None, tools: Tools) -> Source:
         return _with(source, rules.TOO_LARGE.at(source.path, 0, "it takes too long to parse"))
     except (RecursionError, MemoryError):
         return _with(source, rules.TOO_LARGE.at(source.path, 0, "it is nested too deeply to parse"))
+
+
+def _is_extension(source: Source) -> bool:
+    """Whether Salt itself imports it: other Python is for programs and interpreters unknown here."""
+    return source.area == "states" and _EXTENSION.match(source.name) is not None
 
 
 def _unread(source: Source) -> Source:
@@ -61,7 +71,7 @@ def _with(source: Source, *problems: Finding) -> Source:
 
 
 def _parsed(source: Source, tools: Tools) -> Source:
-    if source.name.endswith(".py"):
+    if _is_extension(source):
         return _with(source, *_python(source, source.text or ""))
     if not source.is_sls:
         return parse_jinja(source, tools)
@@ -76,6 +86,21 @@ def _parsed(source: Source, tools: Tools) -> Source:
         if source.template is None:
             return source
     return _structure(source) if "yaml" in renderers else source
+
+
+def with_renderers(tools: Tools, files: Mapping[str, bytes]) -> Tools:
+    """`tools` that know the branch's own renderers. files: name below the states and content of each."""
+    own: set[str] = set()
+    for name, data in files.items():
+        folder, _, file = name.rpartition("/")
+        if folder == "_renderers" and file.endswith(".py"):
+            own.add(file.removesuffix(".py"))
+            own.update(m[1].decode("ascii") for m in _VIRTUAL_NAME.finditer(data))
+    catalogue = tools.catalogue
+    return dataclasses.replace(
+        tools,
+        catalogue=dataclasses.replace(catalogue, renderers=catalogue.renderers | frozenset(own)),
+    )
 
 
 def _renderers(source: Source, catalogue: Catalogue) -> tuple[tuple[str, ...], Finding | None]:
@@ -130,7 +155,8 @@ def _structure(source: Source) -> Source:
     with_jinja = "jinja" in source.renderers
     whole = plain(text) if with_jinja else Plain(text)
     try:
-        return _filled(source, whole, nodes.compose(whole.text), certain=not whole.controlled)
+        filled = _filled(source, whole, _composed(source, whole), certain=not whole.controlled)
+        return dataclasses.replace(filled, whole=True)
     except nodes.YamlProblem as err:
         if not whole.controlled:
             message = f"YAML: {shown(err.message)[:200]}"
@@ -138,9 +164,20 @@ def _structure(source: Source) -> Source:
     try:
         # Both sides of an if may not stand below one another; one of them often does alone.
         first = plain(text, first_only=True)
-        return _filled(source, first, nodes.compose(first.text), certain=False)
+        return _filled(source, first, _composed(source, first), certain=False)
     except nodes.YamlProblem:
         return source  # only rendering can tell
+
+
+def _composed(source: Source, text: Plain) -> yaml.Node | None:
+    """The root of `text`. An anchor may be defined in a template that is included. Raises YamlProblem."""
+    try:
+        return nodes.compose(text.text)
+    except nodes.YamlProblem as err:
+        included = source.template is not None and any(source.template.find_all(jinja.Include))
+        if not included or "undefined alias" not in err.message:
+            raise
+        return nodes.compose(_ALIAS.sub(ANY, text.text))
 
 
 def _filled(source: Source, text: Plain, root: yaml.Node | None, *, certain: bool) -> Source:

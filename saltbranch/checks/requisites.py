@@ -19,7 +19,9 @@ class _Names:
     def __init__(self, project: Project) -> None:
         files = [s for s in project.of("states") if s.is_sls and s.name != "top.sls"]
         # A state that only rendering shows may be the one that is looked for.
-        self.all_known = all(s.readable and s.plain and s.plain.complete for s in files)
+        self.all_known = all(
+            s.readable and s.plain and s.plain.complete for s in files if s.path in project.reached
+        )
         self.exact: set[tuple[str, str]] = set()
         self.patterns: set[tuple[str, str]] = set()
         for source in files:
@@ -42,7 +44,7 @@ class _Names:
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every target that is written out."""
     names = _Names(project)
-    for source in project.of("states"):
+    for source in project.judged("states"):
         for state in source.declared.states:
             if state.extends and literal(state.id) and not names.has("", state.id):
                 message = f"extend names the id {state.id[:100]!r}, which no sls declares"
@@ -63,7 +65,9 @@ def _requisite(
 ) -> Iterator[Finding]:
     if not isinstance(argument.value, yaml.SequenceNode):
         text = text_of(argument.value)
-        if source.certain and (text is None or literal(text)):
+        # What a macro brings stands in no text of ours.
+        whole = source.certain and source.plain is not None and source.plain.complete
+        if whole and (text is None or literal(text)):
             message = f"{argument.name} must hold a list"
             yield rules.SHAPE.at(source.path, argument.line, message)
         return
@@ -75,7 +79,8 @@ def _requisite(
             if name and literal(module + name) and not _there(project, source, module, name, names):
                 what = f"{module}: {name}" if module else name
                 message = f"{argument.name} names {shown(what)[:120]!r}, which no sls declares"
-                severity: Severity = "error" if module == "sls" else _severity(names)
+                certain = module == "sls" and not source.conditional(line)
+                severity: Severity = "error" if certain else _severity(names)
                 yield rules.REQUISITE.at(source.path, line, message, severity=severity)
 
 

@@ -51,6 +51,11 @@ MACHINE_KEY = _rule(
     "remove it",
 )
 
+NOT_REACHED = _rule(
+    "not-reached", "note", "No top file, include or source comes to some files",
+    "name them where they belong, or leave them: files for the reactor and orchestration are fine so",
+)  # fmt: skip
+
 # Syntax
 JINJA = _rule("jinja-syntax", "error", "Jinja cannot be parsed", "mend the template there")
 JINJA_FILTER = _rule(
@@ -158,6 +163,10 @@ COMPILE = _rule(
 ESCAPE = _rule(
     "escape-attempt", "error", "Code of the branch reached for what compiling has no need of",
     "look at the custom modules, #!py files and templates that the branch changed",
+)  # fmt: skip
+OUTSIDE = _rule(
+    "reads-outside", "warning", "Rendering reads a file of the machine that renders",
+    "keep the file in the repository and name it from its root, or put what it says into the pillar or a grain",
 )  # fmt: skip
 EMPTY_TOP = _rule(
     "empty-top", "warning", "The top file names no states for anybody", "add a target to it",

@@ -16,6 +16,7 @@ from saltbranch.checks import (
     lfs,
     lint,
     paths,
+    reach,
     requisites,
     rules,
     saltenvs,
@@ -42,18 +43,20 @@ TOGETHER: tuple[Check, ...] = (
     lfs.check,
     saltenvs.check,
     dangerous.check,
+    reach.check,
 )
 # Others' regular expressions, on one file at a time.
 _TOGETHER_SECONDS = 120.0
 
 
-def check(project: Project, tools: Tools) -> tuple[Finding, ...]:
-    """The findings of all rules, in order."""
+def check(project: Project, tools: Tools, *, style: bool = False) -> tuple[Finding, ...]:
+    """The findings of all rules, in order. style: also those of salt-lint."""
     found: list[Finding] = []
+    project.reached = reach.reached(project)
     for rule in TOGETHER:
         found += _limited(rule, project, tools)
     for source in project.sources.values():
-        found += _scan(source, tools)
+        found += _scan(project, source, tools, style=style)
     return in_order(private(finding, project) for finding in found)
 
 
@@ -99,13 +102,23 @@ def _limited(rule: Check, project: Project, tools: Tools) -> Iterator[Finding]:
         yield rules.TOO_LARGE.at(project.folders["states"], 0, message, severity="error")
 
 
-def _scan(source: Source, tools: Tools) -> list[Finding]:
+def _is_scanned(source: Source) -> bool:
+    return source.area in ("states", "pillar", "tests")
+
+
+def _scan(project: Project, source: Source, tools: Tools, *, style: bool) -> list[Finding]:
     found: list[Finding] = []
-    if source.area not in ("states", "pillar", "tests") or not source.text:
+    if not _is_scanned(source) or not source.text:
         return found
+    if (
+        source.real is not None
+        and source.real in project.sources
+        and _is_scanned(project.sources[source.real])
+    ):
+        return found  # the file itself is looked at
     scans: tuple[Callable[[], Iterable[Finding]], ...] = (
         lambda: secrets.check_file(source, tools),
-        lambda: lint.check_file(source, tools) if lint.applies(source) else (),
+        lambda: lint.check_file(source, tools) if style and lint.applies(source) else (),
     )
     for scan in scans:
         try:

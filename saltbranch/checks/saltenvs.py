@@ -19,7 +19,7 @@ _KEYS = ("saltenv", "pillarenv", "__env__")
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:
     """Files that Salt renders."""
     for area in ("states", "pillar"):
-        for source in project.of(area):
+        for source in project.judged(area):
             yield from _queries(source)
             yield from _calls(source)
             if area == "states" and source.name != "top.sls":

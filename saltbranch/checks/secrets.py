@@ -9,27 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from saltbranch.checks import Finding, Severity, rules
-from saltbranch.checks.nodes import line_of, text_of, walk
+import yaml
+
+from saltbranch.checks import Finding, Severity, rules, secretlines
+from saltbranch.checks.nodes import line_of, pairs, text_of, walk
 from saltbranch.checks.project import Source, Tools
+from saltbranch.checks.secretwords import is_name, is_strong, is_value
 from saltbranch.checks.template import literal
 
 _LONGEST_LINE = 4096
 _CIPHER_BEGIN = re.compile(r"-----BEGIN (PGP (?!PRIVATE)[A-Z ]+|AGE ENCRYPTED FILE)-----")
 _CIPHER_END = re.compile(r"-----END (PGP [A-Z ]+|AGE ENCRYPTED FILE)-----")
-_KEY_NAMES = re.compile(
-    r"(?:^|[_.-])(?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key|apikey|auth_?key|secret_?key"
-    r"|private_?key|access_?key|client_?secret|credentials?|psk|preshared_?key|community)$",
-    re.IGNORECASE,
-)
-_NO_SECRET = re.compile(
-    r"""(?:true|false|yes|no|on|off|none|null|absent|present|locked|[!*x.#-]+|\d{1,4})?$
-      | (?:vault|sdb|aws|env|file|https?|salt|pillar|gpg)://?|vault:|\$ANSIBLE_VAULT|NACL\[|ENC\[
-      | ENC\(|\$\(|\$\{|%\(|<|__slot__:|/|~/|ssh-(?:rsa|ed25519|dss)\s|ecdsa-sha2
-      | \$(?:1|2[aby]|5|6|y|argon2\w*)\$ | \{(?:SSHA|CRYPT|SHA)\d*\} | -----BEGIN\ (?:PGP\ MESSAGE|PUBLIC|CERT)
-      | (?:change|replace)[-_ ]?me|example|placeholder|dummy|fake|redacted""",
-    re.IGNORECASE | re.VERBOSE,
-)  # fmt: skip
 
 
 def check_file(source: Source, tools: Tools) -> Iterator[Finding]:
@@ -41,8 +31,11 @@ def check_file(source: Source, tools: Tools) -> Iterator[Finding]:
         n + 1 for n, line in enumerate(lines, 1) if "pragma: allowlist nextline secret" in line
     }
     found: dict[int, tuple[Severity, str]] = {}
-    for line, what in _named(source):
-        found.setdefault(line, ("error", what))
+    for line, what, severity in _named(source):
+        found.setdefault(line, (severity, what))
+    # Of a file that is no YAML, or whose YAML only rendering shows, every line is looked at.
+    for line, what in secretlines.find(source.path, text, structured=source.root is not None):
+        found.setdefault(line, ("warning", what))
     for line, what, severity in tools.secrets(source.path, text):
         if line not in found or severity == "error":
             found.setdefault(line, (severity, what))
@@ -64,15 +57,27 @@ def without_ciphertext(text: str) -> str:
     return "\n".join(out)
 
 
-def _named(source: Source) -> Iterator[tuple[int, str]]:
+def _named(source: Source) -> Iterator[tuple[int, str, Severity]]:
     """Values of keys that are called password, token and the like."""
-    gpg = "gpg" in source.renderers
+    if source.name == "top.sls":
+        return  # its keys are targets
     for path, node in walk(source.root):
         value = text_of(node)
-        if not path or value is None or not literal(value) or not _KEY_NAMES.search(path[-1]):
+        if value is None:
+            yield from _entry(node)
             continue
-        if len(value) < 4 or _NO_SECRET.match(value.strip()):
+        # An item of a list has the path of the list.
+        if not path or not literal(value) or not is_name(path[-1]):
             continue
-        if gpg and "BEGIN PGP MESSAGE" in value:
-            continue
-        yield line_of(node), f"the value of the key {path[-1][:60]!r} stands there in plain text"
+        if is_value(value) and "BEGIN PGP MESSAGE" not in value:
+            what = f"the value of the key {path[-1][:60]!r} stands there in plain text"
+            yield line_of(node), what, "error" if is_strong(value) else "warning"
+
+
+def _entry(node: yaml.Node) -> Iterator[tuple[int, str, Severity]]:
+    """{name: X_API_KEY, value: ...}, the way containers take their environment."""
+    known = {key: value for key, _, value in pairs(node)}
+    name, value = text_of(known.get("name")), text_of(known.get("value"))
+    if name and value and literal(value) and is_name(name) and is_strong(value):
+        what = f"the value beside the name {name[:60]!r} stands there in plain text"
+        yield line_of(known["value"]), what, "error"

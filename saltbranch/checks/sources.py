@@ -15,7 +15,7 @@ _ARGUMENTS = ("source", "sources", "source_hash", "pub", "script", "config", "te
 
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:
     """Every source of every state."""
-    for source in project.of("states"):
+    for source in project.judged("states"):
         for state in source.declared.states:
             for name in _ARGUMENTS:
                 yield from _sources(project, source, state, name)
@@ -44,7 +44,8 @@ def _missing(
 
 
 def _found(project: Project, state: State, url: str) -> bool:
-    name, _, query = url.removeprefix("salt://").partition("?")
+    # Slashes too many mean nothing (salt/utils/url.py, parse).
+    name, _, query = url.removeprefix("salt://").lstrip("/").partition("?")
     if query or name.startswith("|"):
         return True  # of another saltenv
     name = name.rstrip("/")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jinja2 import nodes as jinja
+
 from saltbranch.checks import Finding, nodes, rules
-from saltbranch.checks.project import Project, Source, Tools
+from saltbranch.checks.project import JINJA_NAMES, Project, Source, Tools
 from saltbranch.checks.template import literal, shown
 
 
@@ -15,9 +17,12 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
         folder = project.folders["states"]
         yield rules.NO_STATES.at(folder, 0, f"there is no file below {folder}/")
     for source in project.sources.values():
-        yield from source.problems
+        if _judged(project, source):
+            yield from source.problems
         if source.area and not source.path.isprintable():
             yield rules.ODD_NAME.at(source.path, 0, "its name holds control characters or no UTF-8")
+        if source.path not in project.reached:
+            continue
         yield from _doubles(source)
         for tag, line in nodes.tags(source.root):
             if tag != "!":
@@ -27,10 +32,32 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
                 yield rules.SHAPE.at(source.path, line, shown(message)[:200])
 
 
+def _judged(project: Project, source: Source) -> bool:
+    """Whether Salt is going to read it as what its name says."""
+    return source.path in project.reached or not (
+        source.is_sls or source.name.endswith(JINJA_NAMES)
+    )
+
+
 def _doubles(source: Source) -> Iterator[Finding]:
     for key, first, second, top in nodes.doubles(source.root):
         lines = (nodes.line_of(first), nodes.line_of(second))
         if any(map(source.conditional, lines)) or not (literal(key) or source.certain):
             continue
+        if not literal(key) and _may_change(source, *lines):
+            continue
         what = "the id" if top and source.area == "states" else "the key"
         yield rules.YAML_KEY.at(source.path, lines[1], f"{what} {shown(key)[:100]!r} stands twice")
+
+
+_CHANGES = (jinja.Assign, jinja.AssignBlock, jinja.ExprStmt, jinja.Import, jinja.FromImport)
+
+
+def _may_change(source: Source, first: int, second: int) -> bool:
+    """Whether one expression may come to something else at the second of two lines."""
+    if source.template is None:
+        return True
+    if any(first <= n.lineno <= second for n in source.template.find_all(_CHANGES)):
+        return True
+    calls = source.template.find_all(jinja.Call)
+    return any(call.lineno in (first, second) for call in calls)

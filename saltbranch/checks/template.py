@@ -12,6 +12,8 @@ from dataclasses import dataclass
 # From Unicode's private use area, which YAML allows in plain text.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARK = re.compile(f"{_OPEN}[0-9]*{_CLOSE}")
+# A mark for whatever only rendering tells.
+ANY = f"{_OPEN}{_CLOSE}"
 
 _BEGIN = re.compile(r"\{\{|\{%|\{#")
 _INSIDE = re.compile(
@@ -76,6 +78,13 @@ def plain(text: str, *, first_only: bool = False) -> Plain:
     return _Reader(text, first_only=first_only).read()
 
 
+def expressions(text: str) -> list[tuple[str, int]]:
+    """Each ``{{ ... }}`` of `text`, with the line that it begins on."""
+    reader = _Reader(text, first_only=False)
+    reader.read()
+    return reader.expressions
+
+
 class _Reader:
     def __init__(self, text: str, *, first_only: bool) -> None:
         self.text = text
@@ -87,6 +96,7 @@ class _Reader:
         self.conditional: set[int] = set()
         self.numbers: dict[str, int] = {}
         self.complete = True
+        self.expressions: list[tuple[str, int]] = []
 
     def read(self) -> Plain:
         at = 0
@@ -102,6 +112,7 @@ class _Reader:
         end = self._end(start, kind)
         tag = self.text[start:end]
         if kind == "{{":
+            self.expressions.append((tag, self.line))
             self._expression(tag, start, end)
         elif kind == "{%":
             word = (_WORD.match(tag) or ("", ""))[1]

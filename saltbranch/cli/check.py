@@ -62,6 +62,9 @@ def _check(
     static: Annotated[
         bool, typer.Option("--static", help="Look at the files alone, compile nothing.")
     ] = False,
+    style: Annotated[
+        bool, typer.Option("--style", help="Also tell what salt-lint finds, matters of form.")
+    ] = False,
     minions: MinionsOption = None,
     saltenv: Annotated[
         str | None,
@@ -93,7 +96,7 @@ def _check(
 
     First by reading, with nothing executed: syntax, top files, includes, requisites, salt:// sources,
     duplicate ids, state functions and arguments, written-out paths and saltenvs, calls at render time,
-    plain-text secrets, salt-lint's rules. Then by compiling, in a sandbox: every minion of the fleet,
+    plain-text secrets, with --style salt-lint's rules. Then by compiling, in a sandbox: every minion of the fleet,
     and the state tests in tests/*.yaml. A secret's value is never shown. Exit 0: nothing that counts;
     3: findings.
 
@@ -129,6 +132,7 @@ def _check(
             fail_on=fail_on.value,
             compiling=None if static else how,
             cache=cache_folder(),
+            style=style,
         )
     if result.exit_code or not quiet:
         _write(result, form)
@@ -170,7 +174,10 @@ def _show_finding(console: Terminal, finding: Finding) -> None:
 def _summary(ref: RefResult) -> str:
     severities = [finding.severity for finding in ref.findings]
     parts = [_many(severities.count(s), s) for s in SEVERITIES if s in severities]
-    what = ", ".join(parts) or "[green]nothing found[/]"
+    nothing = "[green]nothing found[/]"
+    if ref.compiled is not LEFT_OUT and not ref.compiled.minions and not ref.tests:
+        nothing = "[yellow]nothing compiled[/], and nothing found by reading"
+    what = ", ".join(parts) or nothing
     where = f" at {ref.commit[:12]}" if ref.commit else ""
     new = " new" if ref.since else ""
     allowed = f", {ref.allowed} allowed" if ref.allowed else ""

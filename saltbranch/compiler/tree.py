@@ -6,15 +6,22 @@ import fnmatch
 import functools
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 
+from saltbranch.checks.links import target
 from saltbranch.compiler import ciphertext
 from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.hiding import words_of
 from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import Git, failed
+from saltbranch.tree import contents
 
 _LINK = "120000"
+# Links that lead to links.
+_LINKS_DEEP = 8
+# A few links to large folders could fill a disk with folders.
+_MOST_LINKED = 100_000
 
 
 class Tree:
@@ -29,12 +36,35 @@ class Tree:
         self.name = name
         self.folders = folders
         self.entries: dict[str, tuple[str, str]] = {}
-        text = git.out("ls-tree", "-r", "-z", "--full-tree", name, "--", *folders)
+        # What links lead to elsewhere in the repository: formulas beside the states, for example.
+        self.linked: tuple[str, ...] = ()
+        wanted = list(folders)
+        for _ in range(_LINKS_DEEP):
+            self._list(wanted)
+            wanted = sorted(self._led_to() - {*folders, *self.linked})
+            if not wanted:
+                break
+            self.linked += tuple(wanted)
+
+    def _list(self, paths: Sequence[str]) -> None:
+        text = self.git.out("ls-tree", "-r", "-z", "--full-tree", self.name, "--", *paths)
         for item in text.split("\0"):
             if item:
                 meta, _, path = item.partition("\t")
                 mode, _, oid = meta.split(" ")
                 self.entries[path] = (mode, oid)
+
+    def _led_to(self) -> set[str]:
+        """The paths outside of all that is listed to which links lead."""
+        links = {path: oid for path, (mode, oid) in self.entries.items() if mode == _LINK}
+        held = contents(self.git, links.values()) if links else {}
+        known = tuple(f"{folder}/" for folder in (*self.folders, *self.linked))
+        found = set()
+        for path, oid in links.items():
+            end = target(path, os.fsdecode(held[oid]))
+            if end is not None and end != "." and not f"{end}/".startswith(known):
+                found.add(end)
+        return found
 
     @functools.cached_property
     def directories(self) -> frozenset[str]:
@@ -63,7 +93,7 @@ class Tree:
         return self.keys.decipher(self._messages())
 
     def _messages(self) -> set[str]:
-        folders = [f":(literal){folder}" for folder in self.folders]
+        folders = [f":(literal){folder}" for folder in (*self.folders, *self.linked)]
         argv = ["grep", "-l", "-z", "-a", "-F", "-e", ciphertext.MARK, self.name, "--", *folders]
         done = self.git.run(*argv)
         if done.code not in (0, 1):
@@ -192,6 +222,7 @@ class Tree:
         git._prefix = [*self.git._prefix]
         git.env = {**self.git.env, "GIT_INDEX_FILE": f"{folder}.index"}
         tops = [f for f in self.folders if f in self.directories]
+        tops += [p for p in self.linked if p in self.directories or p in self.entries]
         if tops:
             git.out(
                 f"--work-tree={folder}", "-c", "core.bare=false",
@@ -199,8 +230,33 @@ class Tree:
             )  # fmt: skip
         for wanted in self.folders:
             os.makedirs(f"{folder}/{wanted}", exist_ok=True)
+        if self.linked:
+            self._bring_in(folder)
         if os.path.exists(f"{folder}.index"):
             os.unlink(f"{folder}.index")
+
+    def _bring_in(self, folder: str) -> None:
+        """Put what links lead to elsewhere in the repository in the place of these links.
+
+        In the sandbox the folders stand where their own links lead astray. Nothing outside of `folder`
+        is followed, and a file is the same on disk wherever it is seen.
+        """
+        top, left = os.path.realpath(folder), _MOST_LINKED
+        elsewhere = tuple(f"{path}/" for path in self.linked)
+        for link in self.links:
+            path = f"{folder}/{link[:-1]}"
+            end = target(link[:-1], os.readlink(path)) if os.path.islink(path) else None
+            if end is None or not f"{end}/".startswith(elsewhere):
+                continue
+            real = os.path.realpath(f"{folder}/{end}")
+            left -= len(self.below(end)) + 1
+            if left < 0 or not real.startswith(f"{top}/") or not os.path.exists(real):
+                continue
+            os.unlink(path)
+            if os.path.isdir(real):
+                shutil.copytree(real, path, symlinks=True, copy_function=os.link)
+            else:
+                os.link(real, path)
 
 
 def custom_code(tree: Tree, states_dir: str) -> dict[str, str]:

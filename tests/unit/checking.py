@@ -9,7 +9,7 @@ import jinja2
 from saltbranch import scanners
 from saltbranch.checks import Finding
 from saltbranch.checks.project import Catalogue, Function, Project, Source, Tools
-from saltbranch.checks.reading import read
+from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.run import check
 
 _ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
@@ -22,8 +22,16 @@ CATALOGUE = Catalogue(
             "symlink": Function(("name", "target"), ("name", "target")),
         },
         "pkg": {"installed": Function(("name", "pkgs"), ("name",), open=True)},
-        "service": {"running": Function(("name", "enable"), ("name",))},
-        "cmd": {"run": Function(("name",), ("name",)), "script": Function(("name", "source"))},
+        "service": {
+            "running": Function(("name", "enable"), ("name",)),
+            "dead": Function(
+                ("name", "enable"), ("name",), open=True, documented=frozenset({"enabled"})
+            ),
+        },
+        "cmd": {
+            "run": Function(("name", "runas"), ("name",)),
+            "script": Function(("name", "source")),
+        },
         "test": {"nop": Function(("name",), ("name",))},
         "unreadable": {},
     },
@@ -38,6 +46,12 @@ TOOLS = Tools(CATALOGUE, _ENVIRONMENT.parse, scanners.lint, scanners.SecretScann
 
 def project(files: Mapping[str, str | bytes], *, tools: Tools = TOOLS) -> Project:
     """A project with salt/ and pillar/; what is not among `files` is not there."""
+    own = {
+        path.removeprefix("salt/"): content.encode() if isinstance(content, str) else content
+        for path, content in files.items()
+        if path.startswith("salt/_renderers/")
+    }
+    tools = with_renderers(tools, own)
     return Project(_sources(files, tools), states_dir="salt", pillar_dir="pillar")
 
 

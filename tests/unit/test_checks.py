@@ -25,6 +25,7 @@ CASES: list[tuple[str, dict[str, str | bytes], str, dict[str, str | bytes]]] = [
     ("lfs-pointer", {"salt/a.bin": POINTER}, "salt/a.bin:0", {"salt/a.bin": f"see {POINTER}"}),
     ("lfs-pointer", {"salt/x": "", "pillar/a.sls": POINTER}, "pillar/a.sls:0", {"salt/x": "", "a.bin": POINTER}),
     ("no-states", {"pillar/a.sls": ""}, "salt:0", {"salt/top.sls": ""}),
+    ("not-reached", {"salt/top.sls": "base: {'*': []}", SLS: ""}, "salt:0", {"salt/top.sls": "base: {'*': [a]}", SLS: ""}),
     ("jinja-syntax", {SLS: "\n{% if x %}"}, f"{SLS}:2", {SLS: "{% if x %}{% endif %}"}),
     ("jinja-syntax", {"salt/m.jinja": "{{ a"}, "salt/m.jinja:1", {"salt/m.txt": "{{ a"}),
     ("jinja-syntax", {SLS: "{{ a"}, f"{SLS}:1", {SLS: "#!yaml\na: {test.nop: ['{{ a']}"}),
@@ -96,8 +97,9 @@ def test_rule_finds_the_mistake_and_nothing_else(
 
 
 # Rules whose findings are made elsewhere: by actions/check.py, allow.py, expectations.py and compiled.py.
-ELSEWHERE = {"model", "machine-key", "symlink", "allow-list", "test-file", "state-test", "compile", "escape-attempt", "empty-top",
-             "empty-highstate", "unmatched-minion", "newer-salt", "neutral-answer"}  # fmt: skip
+ELSEWHERE = {"model", "machine-key", "symlink", "allow-list", "test-file", "state-test", "compile", "escape-attempt",
+             "reads-outside", "empty-top", "empty-highstate", "unmatched-minion", "newer-salt",
+             "neutral-answer"}  # fmt: skip
 
 
 def test_every_rule_has_an_example() -> None:

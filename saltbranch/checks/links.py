@@ -1,0 +1,71 @@
+"""The names that symlinks add: Salt's file server follows them (salt/fileserver/roots.py, file_list)."""
+
+from __future__ import annotations
+
+import bisect
+import posixpath
+from collections.abc import Iterable, Mapping
+
+# Links that lead to folders with links, and names in all: a few links can make any number of names.
+_DEPTH = 8
+_MOST = 200_000
+
+
+def names(files: Iterable[str], links: Mapping[str, str], below: Iterable[str]) -> dict[str, str]:
+    """Path of each file as links below the folders `below` show it, and the path where it really is.
+
+    files: paths in the repository. links: path of each link, and what it holds. What leads out of the
+    repository or to nothing adds no name.
+    """
+    known = sorted({*files, *links})
+    found: dict[str, str] = {}
+    folders = tuple(f"{folder}/" for folder in below)
+    for link in links:
+        if link.startswith(folders):
+            _add(found, known, links, link, link, _DEPTH)
+    return found
+
+
+def target(link: str, holds: str) -> str | None:
+    """The path that a link leads to; None outside of the repository."""
+    end = posixpath.normpath(posixpath.join(posixpath.dirname(link), holds))
+    return None if end.startswith(("/", "..")) or holds.startswith("/") else end
+
+
+def _add(
+    found: dict[str, str],
+    known: list[str],
+    links: Mapping[str, str],
+    name: str,
+    link: str,
+    depth: int,
+) -> None:
+    """Note what stands below the link at `link`, which is seen as `name`."""
+    end = target(link, links[link])
+    for _ in range(_DEPTH):
+        # A folder on the way may be a link, too.
+        over = next((p for p in _parents(end) if p in links), None) if end else None
+        if end is None or over is None:
+            break
+        inner = target(over, links[over])
+        end = posixpath.normpath(f"{inner}{end[len(over) :]}") if inner is not None else None
+    if end is None or end == "." or depth == 0:
+        return
+    at = bisect.bisect_left(known, end)
+    if at < len(known) and known[at] == end:
+        found.setdefault(name, end)
+        return
+    at = bisect.bisect_left(known, f"{end}/")
+    while at < len(known) and known[at].startswith(f"{end}/") and len(found) < _MOST:
+        path = known[at]
+        below = name + path[len(end) :]
+        if path in links:
+            _add(found, known, links, below, path, depth - 1)
+        else:
+            found.setdefault(below, path)
+        at += 1
+
+
+def _parents(path: str) -> Iterable[str]:
+    parts = path.split("/")
+    return ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
