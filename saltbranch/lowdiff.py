@@ -19,12 +19,6 @@ from typing import Any, Literal, Protocol
 
 from saltbranch.compiler.model import Chunk, Compiled
 
-REQUISITES = frozenset(
-    f"{name}{end}"
-    for name in ("require", "watch", "onchanges", "onfail", "prereq", "use", "listen")
-    for end in ("", "_in", "_any")
-)
-
 # What stays on the minion when its state is removed from the tree: a highstate undoes nothing, but
 # of these people expect it most.
 _STAYS = (

@@ -147,11 +147,6 @@ class Cluster:
         """The master's cachedir."""
         return self.root / "master" / "cache"
 
-    @property
-    def stop_command(self) -> str:
-        """A shell command that ends the daemons when this object is gone."""
-        return f"kill -TERM {' '.join(f'-{daemon.pid}' for daemon in self._daemons.values())}"
-
     def write_config(self) -> None:
         """Write keys and the configuration of all daemons, with free ports, and start nothing."""
         self._ports = _free_ports()
