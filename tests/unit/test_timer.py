@@ -152,7 +152,9 @@ def test_machines_that_sync_every_minute_start_at_seconds_of_their_own() -> None
     for number in range(300):
         job = replace(JOB, minutes=1, offset=number)
         assert timer.cron(job) == timer.cron(job)
-        found = re.match(r"cd / && (?:sleep ([0-9]+) && )?out=", parse_cron(timer.cron(job)).command)
+        found = re.match(
+            r"cd / && (?:sleep ([0-9]+) && )?out=", parse_cron(timer.cron(job)).command
+        )
         assert found
         seconds.add(int(found[1] or 0))
     assert seconds == set(range(60))
@@ -257,7 +259,9 @@ def test_service_may_write_where_a_sync_writes() -> None:
 def test_timer_makes_up_for_a_missed_run_and_spreads() -> None:
     section = unit(timer.systemd_timer(JOB))["Timer"]
     assert section["Persistent"] == "yes"
-    assert section["FixedRandomDelay"] == "yes"  # else two runs of every minute may be two minutes apart
+    assert (
+        section["FixedRandomDelay"] == "yes"
+    )  # else two runs of every minute may be two minutes apart
     for minutes in INTERVALS:
         section = unit(timer.systemd_timer(replace(JOB, minutes=minutes)))["Timer"]
         assert min(minutes * 60 - 1, 299) <= int(section["RandomizedDelaySec"]) < minutes * 60
