@@ -173,7 +173,7 @@ def _fresh(
     elif in_repository is False:
         why = f"has a {locate.FILE_NAME} on branch {branch!r}, which counts"
         _refuse_in_this_file("the repository", why)
-    whole = configuration.parse(render(answers, with_model=True), config_path)
+    whole = configuration.parse(render(answers, with_model=not has_model), config_path)
     config = init_ahead.config_ahead(whole, config_path, branch, first.mirror(answers.remote))
     text = render(answers, with_model=not has_model and not in_repository)
     return text, configuration.parse(text, config_path), config
