@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -47,7 +47,7 @@ def _roots(config: Config, kind: str, folder: str) -> dict[str, list[str]]:
     }
 
 
-def env_order(config: Config, beside: Mapping[str, Any]) -> list[str]:
+def env_order(saltenvs: Iterable[str], beside: Mapping[str, Any]) -> list[str]:
     """The saltenvs in the order in which Salt reads their top files; empty where it is better not said.
 
     Without the option Salt warns in every highstate of every minion that the order is not deterministic
@@ -55,7 +55,7 @@ def env_order(config: Config, beside: Mapping[str, Any]) -> list[str]:
     With it, the top file of a saltenv that is not in the list is not read (_get_envs). So the list holds all that
     others have, `base` too, and nothing is written where their saltenvs come and go without being configured.
 
-    beside: the master's options without those of this file. A list in there says what its author wants to be read.
+    saltenvs: ours. beside: the master's options without those of this file. A list in there says what its author wants to be read.
     """
     theirs = _names(beside.get("env_order"))
     roots = beside.get("file_roots")
@@ -64,7 +64,7 @@ def env_order(config: Config, beside: Mapping[str, Any]) -> list[str]:
         if set(backends) - _BY_FILE_ROOTS or (isinstance(roots, Mapping) and "__env__" in roots):
             return []
         theirs = ["base", *map(str, roots if isinstance(roots, Mapping) else ())]
-    return list(dict.fromkeys([*theirs, *(s.name for s in config.saltenvs)]))
+    return list(dict.fromkeys([*theirs, *saltenvs]))
 
 
 def _names(value: object) -> list[str]:
@@ -76,7 +76,7 @@ def render(config: Config, beside: Mapping[str, Any]) -> str:
 
     beside: the master's options without those of this file.
     """
-    order = env_order(config, beside)
+    order = env_order([s.name for s in config.saltenvs], beside)
     options = {
         "file_roots": file_roots(config),
         "pillar_roots": pillar_roots(config),

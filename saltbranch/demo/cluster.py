@@ -142,6 +142,10 @@ class Cluster:
         """The master's main file; it includes ``master.d/*.conf`` beside it."""
         return self.config_dir / "master"
 
+    def minion_log(self, minion: str) -> Path:
+        """Where that minion writes warnings and errors."""
+        return self._folder(minion) / "log"
+
     @property
     def cache_dir(self) -> Path:
         """The master's cachedir."""
