@@ -22,12 +22,6 @@ from saltbranch.preview import origins
 from saltbranch.preview.leftovers import Leftovers
 from saltbranch.preview.origins import Origins, Pillars
 
-REQUISITES = frozenset(
-    f"{name}{end}"
-    for name in ("require", "watch", "onchanges", "onfail", "prereq", "use", "listen")
-    for end in ("", "_in", "_any")
-)
-
 _AFTER = "after: "
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import yaml
 
 from saltbranch.config import Config
@@ -23,6 +26,10 @@ OPTIONS: dict[str, object] = {
 }
 
 
+# The file server backend whose saltenvs are those of file_roots (salt/fileserver/roots.py, envs), by both its names.
+_BY_FILE_ROOTS = {"roots", "file_roots"}
+
+
 def file_roots(config: Config) -> dict[str, list[str]]:
     """saltenv to the folders of its states, the generated top file's first."""
     return _roots(config, "states", config.states_dir)
@@ -40,12 +47,42 @@ def _roots(config: Config, kind: str, folder: str) -> dict[str, list[str]]:
     }
 
 
-def render(config: Config) -> str:
-    """The whole file, as YAML; the same text for the same configuration."""
+def env_order(saltenvs: Iterable[str], beside: Mapping[str, Any]) -> list[str]:
+    """The saltenvs in the order in which Salt reads their top files; empty where it is better not said.
+
+    Without the option Salt warns in every highstate of every minion that the order is not deterministic
+    (salt/state.py, BaseHighState.get_tops); it does not matter here, each top file speaks for its own saltenv only.
+    With it, the top file of a saltenv that is not in the list is not read (_get_envs). So the list holds all that
+    others have, `base` too, and nothing is written where their saltenvs come and go without being configured.
+
+    saltenvs: ours. beside: the master's options without those of this file. A list in there says what its author
+    wants to be read.
+    """
+    theirs = _names(beside.get("env_order"))
+    roots = beside.get("file_roots")
+    if not theirs:
+        backends = _names(beside.get("fileserver_backend")) or ["roots"]
+        if set(backends) - _BY_FILE_ROOTS or (isinstance(roots, Mapping) and "__env__" in roots):
+            return []
+        theirs = ["base", *map(str, roots if isinstance(roots, Mapping) else ())]
+    return list(dict.fromkeys([*theirs, *saltenvs]))
+
+
+def _names(value: object) -> list[str]:
+    return [str(name) for name in (value if isinstance(value, list) else [value] if value else [])]
+
+
+def render(config: Config, beside: Mapping[str, Any]) -> str:
+    """The whole file, as YAML; the same text for the same configuration.
+
+    beside: the master's options without those of this file.
+    """
+    order = env_order([s.name for s in config.saltenvs], beside)
     options = {
         "file_roots": file_roots(config),
         "pillar_roots": pillar_roots(config),
         **OPTIONS,
+        **({"env_order": order} if order else {}),
     }
     return (
         f"{HEADER} from {config.path}: what is changed here is lost at the next sync.\n"

@@ -14,6 +14,9 @@ import yaml
 
 from saltbranch.errors import ConfigError, LockedError, UsageError
 
+EVERY = 1
+"""Minutes between two syncs unless somebody says otherwise: one that finds nothing new costs next to nothing."""
+
 
 class Kind(enum.Enum):
     """Who runs the sync."""
@@ -83,8 +86,8 @@ class Job:
 
     @property
     def spread(self) -> int:
-        """Seconds by which a run may be late: a fifth of the interval, 5 minutes at most."""
-        return min(self.minutes * 12, 300)
+        """Seconds over which machines are spread: the whole interval, 5 minutes at most."""
+        return min(self.minutes * 60 - 1, 300)
 
 
 def parse_interval(text: str) -> int:
@@ -127,11 +130,14 @@ def head(kind: Kind) -> str:
 def cron(job: Job) -> str:
     """The file for /etc/cron.d (crontab(5)). Raises UsageError for a command too long for cron.
 
-    cron mails what a command says. That another saltbranch is at work is no news: it is swallowed.
+    cron mails what a command says. That another saltbranch is at work is no news: it is swallowed. cron starts
+    everything at the full minute, so each machine waits for a second of its own.
     """
     sync = " ".join(map(shlex.quote, job.argv))
+    second = job.offset // job.minutes % 60
+    wait = f"sleep {second} && " if second else ""
     command = (
-        f"cd / && out=$({sync} 2>&1); code=$?; [ $code -eq {LockedError.exit_code} ]"
+        f"cd / && {wait}out=$({sync} 2>&1); code=$?; [ $code -eq {LockedError.exit_code} ]"
         ' || [ -z "$out" ] || printf "%s\\n" "$out"; exit $code'
     ).replace("%", r"\%")  # a bare one ends the command
     refuse_long(command)
@@ -184,6 +190,9 @@ ExecStart={" ".join(unit_word(word) for word in job.argv)}
 # Another saltbranch is at work and does it.
 SuccessExitStatus={LockedError.exit_code}
 TimeoutStartSec={job.patience}
+# Not three lines for each run that found nothing to do; what the sync says, and failures, are kept.
+SyslogLevel=notice
+LogLevelMax=notice
 Nice=10
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7
@@ -210,7 +219,9 @@ Description=saltbranch: sync every {_spoken(job.minutes)}
 [Timer]
 OnCalendar={_calendar(job.minutes)}
 AccuracySec=1s
+# Each machine at a second of its own, always the same, so the interval stays even.
 RandomizedDelaySec={job.spread}
+FixedRandomDelay=yes
 # A run that was missed while the machine was off is made up for.
 Persistent=yes
 
@@ -240,8 +251,9 @@ def schedule(job: Job) -> str:
     """The file for ``master.d``: a job of the master's own scheduler (salt/utils/schedule.py).
 
     That scheduler calls runners. It looks at its jobs each `loop_interval` (60 s) and runs one with
-    an interval also at its start, so masters are spread by themselves. Without `return_job` the
-    result is not stored as a job of a minion.
+    an interval also at its start, so masters are spread by themselves. No `splay`: it is added before
+    each run, and the job then waits for the next look, which makes two minutes of one. Without
+    `return_job` the result is not stored as a job of a minion.
     """
     entry = {
         "function": RUNNER,

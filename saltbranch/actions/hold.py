@@ -166,7 +166,7 @@ def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:
     if not work.git.is_ancestor(commit, head) and commit not in known:
         raise RefusedError(
             f"{commit[:12]} was never on {saltenv.branch}, so {saltenv.name} cannot have been proven with it",
-            hint=f"promote it to {saltenv.name}, or name one of: git log origin/{saltenv.branch}",
+            hint=f"promote it to {saltenv.name}, or name one of: {work.repo.log_command(saltenv.branch)}",
         )
     return commit
 

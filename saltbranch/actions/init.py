@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -12,36 +11,50 @@ import yaml
 
 from saltbranch import config as configuration
 from saltbranch import files, journalpush, locate, notify, saltmaster
-from saltbranch.actions import prepare, propose
+from saltbranch.actions import init_ahead, prepare, propose
+from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
+from saltbranch.actions.init_text import Answers, model_text, production_branch, render
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import os_error, sync
+from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import mask, require_version
-from saltbranch.history import printable
 from saltbranch.mirror import Mirror
+from saltbranch.repository import model
 from saltbranch.repository.place import read_machine_file
 from saltbranch.repository.root import take_over
+from saltbranch.salt_master.replacing import Replacing
 
-DEFAULT_BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
-FIRST_FETCH = 3600  # seconds
 _PROBE = 60  # seconds for asking the remote whether it takes what this master tells
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What init has to be told. branches and minions go by saltenv; the first one of `branches` is
-    where code is tried, each other one is promoted to from the one before it.
+class Ahead:
+    """What init would come to. text: of the configuration file that would be written; None where it is there.
+
+    config: with the model that counts; None where there is none yet. replacing: what of the salt-master's present
+    configuration would end.
     """
 
-    remote: str
-    root: str
-    master_config: str
-    salt_config: str
-    states_dir: str
-    pillar_dir: str
-    group: str | None
-    branches: Mapping[str, str]
-    minions: Mapping[str, tuple[str, ...]]
+    config_path: str
+    text: str | None
+    config: Config | None
+    replacing: Replacing
+
+    def check(self) -> None:
+        """Refuse to end what is served now. Raises RefusedError."""
+        if self.config:
+            init_ahead.refuse_ending(self.replacing, self.config)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of ``--plan --json``."""
+        return {
+            "version": 1,
+            "plan": True,
+            "config": self.config_path,
+            "text": self.text,
+            "replaces": self.replacing.as_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,7 @@ class InitResult:
     wrote_config: bool
     sync: SyncResult | None
     left: tuple[str, ...]
+    replacing: Replacing = Replacing()
 
     @property
     def exit_code(self) -> int:
@@ -66,6 +80,7 @@ class InitResult:
             "wrote_config": self.wrote_config,
             "sync": self.sync.as_dict() if self.sync else None,
             "left": list(self.left),
+            "replaces": self.replacing.as_dict(),
         }
 
 
@@ -73,26 +88,117 @@ def init(
     config_path: str,
     answers: Answers | None,
     *,
-    in_repository: bool = False,
+    given: Mapping[str, object] | None = None,
+    in_repository: bool | None = None,
     move_root: bool = False,
+    replace_roots: bool = False,
+    first: FirstLook | None = None,
     wait: float = 0,
     say: Callable[[str], None] | None = None,
 ) -> InitResult:
     """Write `config_path` unless it is there, and do the first sync.
 
-    answers: needed only where the file is not there yet. in_repository: the saltenvs are to stand in the repository;
+    answers: needed only where the file is not there yet. given: the flags that somebody has typed, as
+    init_ahead.refuse_without_effect takes them. in_repository: the saltenvs are to stand in the repository;
     where it has none, they are committed to a branch for review. move_root: take over a root that another
-    configuration file had. Raises what sync raises, and RefusedError when the file is there and says something else
-    than `answers`.
+    configuration file had. replace_roots: what the salt-master serves now may end. first: the remote, where it was
+    read already.
+
+    Raises what sync raises, and RefusedError, before anything is written, when the file is there and says something
+    else than `given`, or part of what the salt-master serves would end.
     """
     require_version()
-    wrote = not os.path.exists(config_path)
-    if not wrote:
+    with first or FirstLook(say) as look:
+        ahead = look_ahead(config_path, answers, given or {}, look, in_repository=in_repository)
+        if not replace_roots:
+            ahead.check()
+        return _carry_out(
+            ahead,
+            answers,
+            look,
+            in_repository=bool(in_repository),
+            move_root=move_root,
+            wait=wait,
+            say=say,
+        )
+
+
+def look_ahead(
+    config_path: str,
+    answers: Answers | None,
+    given: Mapping[str, object],
+    first: FirstLook,
+    *,
+    in_repository: bool | None = None,
+) -> Ahead:
+    """What init would come to; nothing is written. Parameters and errors are those of `init`."""
+    if os.path.exists(config_path):
         _refuse_other_remote(config_path, answers)
+        machine = read_machine_file(config_path)
+        config, text = _kept(machine, config_path, first), None
+        if in_repository is False and machine.saltenvs is None:
+            _refuse_in_this_file(config_path, "names no saltenvs: those of the repository count")
     elif answers is None:
         raise ConfigError(f"there is no {config_path} yet", hint="name the remote: --remote URL")
     else:
-        text = new_config(config_path, answers, in_repository=in_repository, say=say)
+        text, machine, config = _fresh(config_path, answers, first, in_repository=in_repository)
+    init_ahead.refuse_without_effect(given, machine, config, config_path)
+    found = init_ahead.look_at_master(config) if config else Replacing()
+    return Ahead(config_path, text, config, found)
+
+
+def _kept(machine: FileModel, config_path: str, first: FirstLook) -> Config | None:
+    """The configuration by the file that is there; None where there is no model yet, which the sync will say."""
+    here = Mirror(os.path.normpath(machine.root))
+    mirror = here if here.exists() else first.mirror(machine.remote or "")
+    try:
+        branch = configuration.model_branch(machine)
+        found = init_ahead.config_ahead(machine, config_path, branch, mirror)
+        return model.serving(found, machine, config_path)
+    except ConfigError:
+        return None
+
+
+def _fresh(
+    config_path: str, answers: Answers, first: FirstLook, *, in_repository: bool | None
+) -> tuple[str, FileModel, Config]:
+    """The file that would be written, as text and as read, and the configuration that would count then."""
+    configuration.check_remote(answers.remote, config_path)
+    branch = production_branch(answers)
+    if branch not in prepare.remote_heads(answers.remote, FIRST_FETCH):
+        check_branches(answers, first.mirror(answers.remote).branches())
+    has_model = first.has_model(answers.remote, branch)
+    if not has_model:
+        check_branches(answers, first.mirror(answers.remote).branches())
+    elif in_repository is False:
+        why = f"has a {locate.FILE_NAME} on branch {branch!r}, which counts"
+        _refuse_in_this_file("the repository", why)
+    whole = configuration.parse(render(answers, with_model=not has_model), config_path)
+    config = init_ahead.config_ahead(whole, config_path, branch, first.mirror(answers.remote))
+    text = render(answers, with_model=not has_model and not in_repository)
+    return text, configuration.parse(text, config_path), config
+
+
+def _refuse_in_this_file(who: str, why: str) -> None:
+    raise RefusedError(
+        f"--in-this-file would have no effect: {who} {why}",
+        hint="leave it out; a saltenvs: that you write into that file yourself serves this machine alone",
+    )
+
+
+def _carry_out(
+    ahead: Ahead,
+    answers: Answers | None,
+    first: FirstLook,
+    *,
+    in_repository: bool,
+    move_root: bool,
+    wait: float,
+    say: Callable[[str], None] | None,
+) -> InitResult:
+    config_path, wrote = ahead.config_path, ahead.text is not None
+    if wrote and answers:
+        text = new_config(config_path, answers, first, in_repository=in_repository, say=say)
         try:
             os.makedirs(os.path.dirname(config_path), exist_ok=True)
             files.write_atomic(config_path, text, mode=0o640)
@@ -104,7 +210,8 @@ def init(
     result = None
     if not left or read_machine_file(config_path).saltenvs is not None:
         result = sync(config_path, wait=wait, say=say, notify=notify.tell)
-    return InitResult(config_path, wrote, result, (*left, *_left(config_path, result)))
+    left += _left(config_path, result)
+    return InitResult(config_path, wrote, result, tuple(left), ahead.replacing)
 
 
 def _move_root(config_path: str) -> None:
@@ -155,17 +262,17 @@ def _refuse_other_remote(config_path: str, answers: Answers | None) -> None:
 def new_config(
     config_path: str,
     answers: Answers,
+    first: FirstLook,
     *,
     in_repository: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> str:
     """The text of the configuration file, checked against the remote. Raises ConfigError, RemoteError."""
-    configuration.check_remote(answers.remote, config_path)
-    check_branches(answers, prepare.remote_heads(answers.remote, FIRST_FETCH))
     text = render(answers, with_model=True)
     configuration.build(configuration.parse(text, config_path), config_path)
     prepare.make_root(answers.root)
     with files.Lock(f"{answers.root}/lock"):
+        first.hand_over(answers.root)
         mirror = Mirror(answers.root)
         mirror.fetch(answers.remote, timeout=FIRST_FETCH, progress=say)
         production = mirror.branches().get(production_branch(answers))
@@ -174,11 +281,6 @@ def new_config(
         refusal = journalpush.may_push(mirror, answers.remote, production, timeout=_PROBE)
         has_model = mirror.git.blob_or_none(production, locate.FILE_NAME) is not None
     return render(answers, with_model=not has_model and not in_repository, refusal=refusal)
-
-
-def production_branch(answers: Answers) -> str:
-    """The branch of the last saltenv, where a saltbranch.yaml in the repository would count."""
-    return list(answers.branches.values())[-1]
 
 
 def check_branches(answers: Answers, heads: Mapping[str, str]) -> None:
@@ -192,79 +294,11 @@ def check_branches(answers: Answers, heads: Mapping[str, str]) -> None:
         )
 
 
-def render(answers: Answers, *, with_model: bool, refusal: str | None = None) -> str:
-    """saltbranch.yaml with a comment on every key; the saltenvs left out without `with_model`.
-
-    refusal: why the remote does not take from this user what a master tells; empty when it does, None when it was
-    not asked.
-    """
-    machine = f"""\
-# saltbranch: which branch of the control repository is which saltenv, and whose.
-# Every key is explained in the README; after a change: saltbranch sync --plan
-
-# The control repository. This user must be able to read it without a question asked.
-remote: {_scalar(answers.remote)}
-
-# Mirror, worktrees and checkouts: written by saltbranch alone.
-root: {_scalar(answers.root)}
-
-# What saltbranch writes for the salt-master, and the master's own file, which it only reads.
-master_config: {_scalar(answers.master_config)}
-salt_config: {_scalar(answers.salt_config)}
-"""
-    machine += _record_syncs(refusal)
-    if answers.group:
-        machine += f"\n# The group that may read the checkouts.\ngroup: {_scalar(answers.group)}\n"
-    if not with_model:
-        branch = _scalar(production_branch(answers))
-        return machine + (
-            "\n# The saltenvs stand in saltbranch.yaml in the control repository, on this branch.\n"
-            f"model_branch: {branch}\n"
-        )
-    return f"{machine}\n{model_text(answers)}"
-
-
 def own_model(config_path: str) -> str:
     """The part of the file that is a model. Raises ConfigError."""
     data = yaml.safe_load((files.read_or_none(config_path) or b"").decode("utf-8")) or {}
     kept = {key: value for key, value in data.items() if key not in configuration.MACHINE_KEYS}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=False)
-
-
-def model_text(answers: Answers) -> str:
-    """The saltenvs with their folders, with a comment on every key."""
-    model = f"""\
-# Folders of states and pillar inside the repository.
-states_dir: {_scalar(answers.states_dir)}
-pillar_dir: {_scalar(answers.pillar_dir)}
-
-# One saltenv for each branch. `minions:` takes ids: globs, {{list: [...]}}, {{pcre: ...}}, {{nodegroup: ...}}.
-# A minion belongs to one saltenv; what no saltenv claims gets neither states nor pillar.
-saltenvs:
-"""
-    before = ""
-    for name, branch in answers.branches.items():
-        model += f"  {name}:\n    branch: {_scalar(branch)}\n"
-        model += f"    promote_from: {before}\n" if before else ""
-        if branch == production_branch(answers):
-            model += "    protected: true  # a rewritten branch is not followed\n"
-        model += f"    minions: {json.dumps(list(answers.minions[name]))}\n"
-        before = name
-    return model
-
-
-def _record_syncs(refusal: str | None) -> str:
-    what = "\n# Tell the journal in the repository what this master serves since when (soak times, `where`)."
-    if refusal is None:
-        return f"{what} init sets it where the remote takes it.\n# record_syncs: true\n"
-    if not refusal:
-        return f"{what}\nrecord_syncs: true\n"
-    reason = printable(refusal)[:300]
-    return f"{what}\n# This user may not push there: {reason}\n# record_syncs: true\n"
-
-
-def _scalar(text: str) -> str:
-    return yaml.safe_dump(text, width=10_000).removesuffix("\n").removesuffix("\n...")
 
 
 def _left(config_path: str, result: SyncResult | None) -> list[str]:

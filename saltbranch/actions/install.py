@@ -91,7 +91,7 @@ def install(
     kind: Kind,
     config_path: str,
     *,
-    minutes: int = 5,
+    minutes: int = timer.EVERY,
     user: str | None = None,
     directory: str = "",
     command: Sequence[str] | None = None,

@@ -22,6 +22,7 @@ from saltbranch.prepared import Prepared, ServedSaltenv
 from saltbranch.repository import model
 from saltbranch.repository.place import read_machine_file
 from saltbranch.repository.root import check_owner, owner_of, take_over
+from saltbranch.salt_master import option_file
 from saltbranch.saltmaster import MasterOptions
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")
@@ -296,7 +297,7 @@ def _group(config: Config, master: MasterOptions) -> int:
 
 def _wanted_files(config: Config) -> dict[str, str]:
     """Path to text of everything that Salt reads from us."""
-    wanted = {config.master_config: masterconf.render(config)}
+    wanted = {config.master_config: option_file.wanted(config)}
     for saltenv in config.saltenvs:
         text = topfile.render_top(saltenv.name, config.groups)
         for kind in ("states", "pillar"):

@@ -80,7 +80,7 @@ def _source(work: Workplace, source: Saltenv, target: Saltenv, commit: str | Non
     if found is None:
         raise UsageError(
             f"--commit {commit}: the remote has no such commit, branch or tag",
-            hint=f"git log origin/{source.branch} lists those of {source.name}",
+            hint=f"{work.repo.log_command(source.branch)} lists those of {source.name}",
         )
     if not work.git.is_ancestor(found, head):
         elsewhere = [s.name for s in work.config.saltenvs if _has(work, s, found)]

@@ -12,12 +12,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from saltbranch import files, masterconf, masterprocess, prepared, saltmaster, topfile
+from saltbranch import files, masterprocess, prepared, saltmaster, topfile
 from saltbranch.actions import prepare
 from saltbranch.actions.sync import os_error
 from saltbranch.config import Config
 from saltbranch.errors import EXIT_PENDING, RefusedError
 from saltbranch.mirror import Mirror, remove_tree
+from saltbranch.salt_master import option_file
 from saltbranch.slots import NAMES
 
 GONE = ".saltbranch-gone"
@@ -339,7 +340,7 @@ def _doubts(look: _Look) -> list[str]:
     if gone > 1:
         doubts.append(f"{gone} saltenvs would go at once")
     written = files.read_or_none(config.master_config)
-    if written is not None and written != masterconf.render(config).encode():
+    if written is not None and written != option_file.wanted(config).encode():
         doubts.append(f"{config.master_config} is out of date; do this first: saltbranch sync")
     master = saltmaster.read(config.salt_config)
     if reason := masterprocess.restart_reason(master.pidfile, config.master_config):

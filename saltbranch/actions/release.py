@@ -33,7 +33,7 @@ def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
     if base is None or not work.git.is_ancestor(base, head):
         raise UsageError(
             f"--commit {commit}: not a commit of {develop.branch}",
-            hint=f"git log origin/{develop.branch}",
+            hint=work.repo.log_command(develop.branch),
         )
     return Started(branch, base, base)
 

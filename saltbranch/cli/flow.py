@@ -8,23 +8,12 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import backmerge, clonework, feature, flow_init, hotfix, release
-from saltbranch.actions.flowverb import Build, FlowVerb, is_via_branch, overrides
+from saltbranch.actions.flowverb import Build, FlowVerb
 from saltbranch.actions.publish import Published
 from saltbranch.actions.request import Request
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import branches
-from saltbranch.cli.flow_options import (
-    AbortOption,
-    ContinueOption,
-    ExpectOption,
-    NoDiffOption,
-    OverrideOption,
-    ReasonOption,
-    ResolveOption,
-    ReviewedOption,
-    RunCommandsOption,
-    ViaOption,
-)
+from saltbranch.cli.flow_options import gated, merging, pushing
 from saltbranch.cli.options import (
     ConfigOption,
     JsonOption,
@@ -138,21 +127,11 @@ def _feature_publish(
     return _said(started, as_json=as_json, what="on the remote")
 
 
+@gated
 def _feature_finish(
     name: SomeName = None,
-    config: ConfigOption = None,
-    plan: PlanOption = False,
-    expect: ExpectOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    override: OverrideOption = None,
-    reason: ReasonOption = None,
-    reviewed: ReviewedOption = None,
-    no_diff: NoDiffOption = False,
-    resolve: ResolveOption = None,
-    go_on: ContinueOption = False,
-    abort: AbortOption = False,
-    run_commands: RunCommandsOption = False,
+    *,
+    options: flow_run.FlowOptions,
 ) -> int:
     """Merge a feature branch into develop, by the gates of its saltenv and a merge commit, and remove it.
 
@@ -161,25 +140,11 @@ def _feature_finish(
       saltbranch feature finish                the branch you are on
       saltbranch feature finish key-123-ntp --plan
     """
-    options = flow_run.FlowOptions(
-        config,
-        plan,
-        as_json,
-        yes,
-        expect,
-        resolve,
-        go_on,
-        abort,
-        not no_diff,
-        reviewed,
-        run_commands,
-    )
-    given = overrides(override or (), reason)
-    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
-    branch = _topic(work, work.config.flow.feature, name, "feature finish", abort=abort)
+    work = flow_run.opened(options)
+    branch = _topic(work, work.config.flow.feature, name, "feature finish", abort=options.abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
-        return feature.finish_request(work, branch, resolved, overrides=given)
+        return feature.finish_request(work, branch, resolved, overrides=options.overrides)
 
     return _run(options, work, build, "feature finish", branch)
 
@@ -242,28 +207,17 @@ def _release_publish(
     return _said(started, as_json=as_json, what="on the remote")
 
 
+@pushing
 def _release_finish(
     version: SomeName = None,
-    config: ConfigOption = None,
     tag: Annotated[
         str | None,
         typer.Option(
             metavar="NAME", help="Tag the result; auto: by the version.", show_default=False
         ),
     ] = None,
-    plan: PlanOption = False,
-    expect: ExpectOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    via: ViaOption = "push",
-    override: OverrideOption = None,
-    reason: ReasonOption = None,
-    reviewed: ReviewedOption = None,
-    no_diff: NoDiffOption = False,
-    resolve: ResolveOption = None,
-    go_on: ContinueOption = False,
-    abort: AbortOption = False,
-    run_commands: RunCommandsOption = False,
+    *,
+    options: flow_run.FlowOptions,
 ) -> int:
     """Merge a release branch into stage, by its gates, and back into develop; remove it.
 
@@ -274,26 +228,17 @@ def _release_finish(
       saltbranch release finish 1.4 --plan
       saltbranch release finish 1.4 --tag auto
     """
-    options = flow_run.FlowOptions(
-        config,
-        plan,
-        as_json,
-        yes,
-        expect,
-        resolve,
-        go_on,
-        abort,
-        not no_diff,
-        reviewed,
-        run_commands,
-    )
-    given, via_branch = overrides(override or (), reason), is_via_branch(via)
-    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
-    branch = _topic(work, work.config.flow.release, version, "release finish", abort=abort)
+    work = flow_run.opened(options)
+    branch = _topic(work, work.config.flow.release, version, "release finish", abort=options.abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         return release.finish_request(
-            work, branch, resolved, tag=tag, overrides=given, via_branch=via_branch
+            work,
+            branch,
+            resolved,
+            tag=tag,
+            overrides=options.overrides,
+            via_branch=options.via_branch,
         )
 
     return _run(options, work, build, "release finish", branch)
@@ -333,27 +278,16 @@ def _hotfix_publish(
     return _said(started, as_json=as_json, what="on the remote")
 
 
+@pushing
 def _hotfix_finish(
     name: SomeName = None,
-    config: ConfigOption = None,
     tag: Annotated[
         str,
         typer.Option(metavar="NAME", help="The tag; auto: the branch's name, or the next version."),
     ] = "auto",
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Make no tag.")] = False,
-    plan: PlanOption = False,
-    expect: ExpectOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    via: ViaOption = "push",
-    override: OverrideOption = None,
-    reason: ReasonOption = None,
-    reviewed: ReviewedOption = None,
-    no_diff: NoDiffOption = False,
-    resolve: ResolveOption = None,
-    go_on: ContinueOption = False,
-    abort: AbortOption = False,
-    run_commands: RunCommandsOption = False,
+    *,
+    options: flow_run.FlowOptions,
 ) -> int:
     """Merge a hotfix into production with a tag and, in the same push, into stage, develop and open releases.
 
@@ -365,27 +299,18 @@ def _hotfix_finish(
       saltbranch hotfix finish --plan
       saltbranch hotfix finish 1.3.1 --yes
     """
-    options = flow_run.FlowOptions(
-        config,
-        plan,
-        as_json,
-        yes,
-        expect,
-        resolve,
-        go_on,
-        abort,
-        not no_diff,
-        reviewed,
-        run_commands,
-    )
-    given, via_branch = overrides(override or (), reason), is_via_branch(via)
-    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
-    branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish", abort=abort)
+    work = flow_run.opened(options)
+    branch = _topic(work, work.config.flow.hotfix, name, "hotfix finish", abort=options.abort)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         wanted = None if no_tag else tag
         return hotfix.finish_request(
-            work, branch, resolved, tag=wanted, overrides=given, via_branch=via_branch
+            work,
+            branch,
+            resolved,
+            tag=wanted,
+            overrides=options.overrides,
+            via_branch=options.via_branch,
         )
 
     return _run(options, work, build, "hotfix finish", branch)
@@ -394,17 +319,11 @@ def _hotfix_finish(
 # backmerge, flow
 
 
+@merging
 def _backmerge(
     saltenv: Annotated[str, typer.Argument(metavar="SALTENV|BRANCH", autocompletion=saltenv_names)],
-    config: ConfigOption = None,
-    plan: PlanOption = False,
-    expect: ExpectOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    resolve: ResolveOption = None,
-    go_on: ContinueOption = False,
-    abort: AbortOption = False,
-    run_commands: RunCommandsOption = False,
+    *,
+    options: flow_run.FlowOptions,
 ) -> int:
     """Merge into a branch what it lacks of the one after it: pays the debt that a hotfix left.
 
@@ -413,14 +332,11 @@ def _backmerge(
       saltbranch backmerge stage --plan
       saltbranch backmerge stage --resolve /tmp/conflict    then git add, --continue
     """
-    options = flow_run.FlowOptions(
-        config, plan, as_json, yes, expect, resolve, go_on, abort, run_commands=run_commands
-    )
 
     def build(work: Workplace, resolved: str | None) -> Request:
         return backmerge.request(work, saltenv, commit=resolved)
 
-    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    work = flow_run.opened(options)
     return flow_run.run(options, FlowVerb(work, build, backmerge.verb(work, saltenv)))
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
+
+from saltbranch.actions.flowverb import is_via_branch, overrides
+from saltbranch.cli.flow_run import FlowOptions
+from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption
 
 ExpectOption = Annotated[
     str | None,
@@ -72,3 +80,90 @@ ViaOption = Annotated[
         help="branch: push promote/SALTENV/ID for a pull request instead of the protected branch.",
     ),
 ]
+
+
+def merging(verb: Callable[..., int]) -> Callable[..., int]:
+    """Give the command `verb` the options of every verb that merges, as its argument `options`."""
+    return _with(_merging, [_merging], verb)
+
+
+def gated(verb: Callable[..., int]) -> Callable[..., int]:
+    """The same for a verb that passes gates."""
+    return _with(_gated, [_merging, _gated], verb)
+
+
+def pushing(verb: Callable[..., int]) -> Callable[..., int]:
+    """The same for a verb that passes gates, and may go by a pull request."""
+    return _with(_pushing, [_merging, _gated, _pushing], verb)
+
+
+def _merging(
+    *,
+    config: ConfigOption = None,
+    plan: PlanOption = False,
+    expect: ExpectOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    resolve: ResolveOption = None,
+    go_on: ContinueOption = False,
+    abort: AbortOption = False,
+    run_commands: RunCommandsOption = False,
+) -> FlowOptions:
+    return FlowOptions(
+        config=config,
+        plan=plan,
+        expect=expect,
+        yes=yes,
+        as_json=as_json,
+        resolve=resolve,
+        go_on=go_on,
+        abort=abort,
+        run_commands=run_commands,
+    )
+
+
+def _gated(
+    *,
+    override: OverrideOption = None,
+    reason: ReasonOption = None,
+    reviewed: ReviewedOption = None,
+    no_diff: NoDiffOption = False,
+    **others: Any,
+) -> FlowOptions:
+    return replace(
+        _merging(**others),
+        overrides=overrides(override or (), reason),
+        reviewed=reviewed,
+        diff=not no_diff,
+    )
+
+
+def _pushing(*, via: ViaOption = "push", **others: Any) -> FlowOptions:
+    return replace(_gated(**others), via_branch=is_via_branch(via))
+
+
+def _with(
+    build: Callable[..., FlowOptions],
+    sources: list[Callable[..., FlowOptions]],
+    verb: Callable[..., int],
+) -> Callable[..., int]:
+    """`verb` with the parameters of `sources`, made into its `options` by `build`: typer goes by the signature."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    common = [
+        parameter
+        for source in sources
+        for parameter in inspect.signature(source, eval_str=True).parameters.values()
+        if parameter.kind in named
+    ]
+    parameters = inspect.signature(verb, eval_str=True).parameters
+    own = [parameter for name, parameter in parameters.items() if name != "options"]
+
+    @functools.wraps(verb)
+    def run(**given: Any) -> int:
+        options = build(**{parameter.name: given.pop(parameter.name) for parameter in common})
+        return verb(**given, options=options)
+
+    everything = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *common)]
+    run.__signature__ = inspect.Signature(everything, return_annotation=int)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in everything} | {"return": int}
+    return run

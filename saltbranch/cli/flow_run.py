@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import typer
 
@@ -29,7 +29,7 @@ from saltbranch.repository.programs import Argv
 from saltbranch.repository.workplace import Say, Workplace, open_workplace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlowOptions:
     """What was asked for on the command line."""
 
@@ -44,10 +44,17 @@ class FlowOptions:
     diff: bool = True
     reviewed: str | None = None
     run_commands: bool = False
+    via_branch: bool = False
+    overrides: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if sum((bool(self.resolve), self.go_on, self.abort)) > 1:
             raise UsageError("--resolve, --continue and --abort exclude each other")
+
+
+def opened(options: FlowOptions) -> Workplace:
+    """Where a verb that merges works. Raises SaltbranchError."""
+    return workplace(options.config, quiet=options.as_json, fetch=not options.abort)
 
 
 def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) -> Workplace:

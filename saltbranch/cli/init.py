@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
 from saltbranch import locate
-from saltbranch.actions.init import DEFAULT_BRANCHES, Answers, InitResult, check_branches, render
+from saltbranch.actions.init import Ahead, InitResult, look_ahead
 from saltbranch.actions.init import init as init_action
-from saltbranch.actions.prepare import remote_heads
+from saltbranch.actions.init_ahead import FirstLook
+from saltbranch.actions.init_text import (
+    DEFAULT_BRANCHES,
+    MASTER_CONFIG,
+    ROOT,
+    SALT_CONFIG,
+    Answers,
+    production_branch,
+)
+from saltbranch.actions.sync import sync
 from saltbranch.cli import progress, sync_text
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, print_json
 from saltbranch.cli.terminal import block, echo
-from saltbranch.errors import EXIT_PENDING, UsageError
+from saltbranch.errors import EXIT_PENDING, RefusedError, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +41,20 @@ def _init(
     ] = None,
     config: ConfigOption = None,
     root: Annotated[
-        str, typer.Option(metavar="FOLDER", help="For mirror and checkouts.")
-    ] = "/srv/saltbranch",
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help=f"For mirror and checkouts. Default: {ROOT}.",
+            show_default=False,
+        ),
+    ] = None,
     branch: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SALTENV=BRANCH",
-            help="A saltenv and its branch, in promotion order. Default: test=develop, stage=stage,"
-            " prod=master.",
+            help="A saltenv and its branch, in promotion order. Default: test=develop, stage=stage, prod=master."
+            " Names of these change or, with no BRANCH, leave out one of them; with any other name those that are"
+            " given are all.",
             show_default=False,
         ),
     ] = None,
@@ -50,17 +67,37 @@ def _init(
         ),
     ] = None,
     states_dir: Annotated[
-        str, typer.Option(help="Folder of the states in the repository.")
-    ] = "salt",
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the states in the repository. Default: salt.",
+            show_default=False,
+        ),
+    ] = None,
     pillar_dir: Annotated[
-        str, typer.Option(help="Folder of the pillar in the repository.")
-    ] = "pillar",
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the pillar in the repository. Default: pillar.",
+            show_default=False,
+        ),
+    ] = None,
     master_config: Annotated[
-        str, typer.Option(metavar="FILE", help="The file to write for the salt-master.")
-    ] = "/etc/salt/master.d/saltbranch.conf",
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help=f"The file to write for the salt-master. Default: {MASTER_CONFIG}.",
+            show_default=False,
+        ),
+    ] = None,
     salt_config: Annotated[
-        str, typer.Option(metavar="FILE", help="The salt-master's own file, only read.")
-    ] = "/etc/salt/master",
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help=f"The salt-master's own file, only read. Default: {SALT_CONFIG}.",
+            show_default=False,
+        ),
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option(
@@ -84,13 +121,23 @@ def _init(
             help="Take over a root that belongs to another configuration file: it was moved or restored.",
         ),
     ] = False,
+    replace_roots: Annotated[
+        bool,
+        typer.Option(
+            "--replace-roots",
+            help="On a master with file_roots or pillar_roots of its own: those that are named may end.",
+        ),
+    ] = False,
     plan: PlanOption = False,
     as_json: JsonOption = False,
     yes: YesOption = False,
 ) -> int:
     """Set everything up: write saltbranch.yaml, fetch, make the checkouts, configure the salt-master.
 
-    Safe to run again: a saltbranch.yaml that is there is kept. Questions are asked on a terminal only.
+    Safe to run again: a saltbranch.yaml that is there is kept, and so is a model in the repository; a flag that says
+    something else is refused. Questions are asked on a terminal only. Where the salt-master serves folders of its
+    own that would end, they are named, with the accepted minions that no saltenv claims, and nothing is written
+    without --replace-roots.
 
     \b
     Examples:
@@ -99,7 +146,8 @@ def _init(
                       --minions 'test=*.test.example.com' --minions 'prod=web*' --minions 'prod=db*'
       saltbranch init --remote URL --in-repository   the saltenvs as a commit for review
       saltbranch init --move-root --config /etc/salt/saltbranch.yaml
-      saltbranch init --remote URL --plan
+      saltbranch init --remote URL --plan            what would be written, and what would end?
+      saltbranch init --remote URL --replace-roots   the master's former roots may end
     """
     path = os.path.abspath(
         config or os.environ.get(locate.ENVIRONMENT_VARIABLE) or locate.SYSTEM_FILE
@@ -108,44 +156,118 @@ def _init(
     ask = not yes and not there and sys.stdin.isatty() and sys.stderr.isatty()
     if remote is None and ask:
         remote = typer.prompt("URL of the control repository", err=True)
-    answers = None
-    if remote is not None:
-        branches = _pairs(branch, "--branch") or DEFAULT_BRANCHES
-        answers = Answers(
-            remote=_absolute(remote),
-            root=os.path.abspath(root),
-            master_config=os.path.abspath(master_config),
-            salt_config=os.path.abspath(salt_config),
-            states_dir=states_dir,
-            pillar_dir=pillar_dir,
-            group=group,
-            branches=branches,
-            minions=_minions(branches, minions, ask=ask),
-        )
-    if answers and ask and in_repository is None:
-        question = "Keep the saltenvs in the repository, where clones and other masters see them (recommended)?"
-        in_repository = typer.confirm(question, default=True, err=True)
-    if plan and answers and not there:
-        check_branches(answers, remote_heads(answers.remote, 300))
-        echo(f"would have written {path}:")
-        echo()
-        block(render(answers, with_model=not in_repository))
-        return EXIT_PENDING
-    if (
-        ask
-        and answers
-        and not typer.confirm(f"Write {path} and fetch into {answers.root}?", err=True)
-    ):
-        return 1
-    with progress.shown(enabled=not as_json) as say:
+    flags = {
+        "--remote": None if remote is None else _absolute(remote),
+        "--root": _full(root),
+        "--master-config": _full(master_config),
+        "--salt-config": _full(salt_config),
+        "--states-dir": states_dir,
+        "--pillar-dir": pillar_dir,
+        "--group": group,
+        "--branch": _pairs(branch),
+        "--minions": _globs(minions),
+    }
+    given = {flag: value for flag, value in flags.items() if value}
+    with progress.shown(enabled=not as_json) as say, FirstLook(say) as first:
+        answers = None
+        if remote is not None and not there:
+            answers = _answers(given)
+            if ask and not first.has_model(answers.remote, production_branch(answers)):
+                answers, in_repository = _asked(answers, given, in_repository)
+        if plan:
+            ahead = look_ahead(path, answers, given, first, in_repository=in_repository)
+            return _plan(ahead, path, replace_roots=replace_roots, as_json=as_json)
+        if ask and answers:
+            typer.confirm(f"Write {path} and fetch into {answers.root}?", err=True, abort=True)
         result = init_action(
-            path, answers, in_repository=bool(in_repository), move_root=move_root, say=say
+            path,
+            answers,
+            given=given,
+            in_repository=in_repository,
+            move_root=move_root,
+            replace_roots=replace_roots,
+            first=first,
+            say=say,
         )
     if as_json:
         print_json(result.as_dict())
     else:
         _show(result)
     return result.exit_code
+
+
+def _answers(given: Mapping[str, Any]) -> Answers:
+    """What was said on the command line, and the defaults for the rest. Raises UsageError."""
+    branches = _branches(given.get("--branch", {}))
+    minions: dict[str, tuple[str, ...]] = given.get("--minions", {})
+    for name in minions:
+        if name not in branches:
+            raise UsageError(
+                f"--minions {name}=...: there is no such saltenv",
+                hint=f"saltenvs: {', '.join(branches)}; more with --branch",
+            )
+    return Answers(
+        remote=given["--remote"],
+        root=given.get("--root", ROOT),
+        master_config=given.get("--master-config", MASTER_CONFIG),
+        salt_config=given.get("--salt-config", SALT_CONFIG),
+        states_dir=given.get("--states-dir", "salt"),
+        pillar_dir=given.get("--pillar-dir", "pillar"),
+        group=given.get("--group"),
+        branches=branches,
+        minions={name: minions.get(name, (f"{name}*",)) for name in branches},
+    )
+
+
+def _branches(given: Mapping[str, str]) -> dict[str, str]:
+    """saltenv to branch: the defaults with what was given, or, with a name of one's own, what was given alone."""
+    wanted = {**DEFAULT_BRANCHES, **given} if given.keys() <= DEFAULT_BRANCHES.keys() else given
+    found = {name: branch for name, branch in wanted.items() if branch}
+    if not found:
+        raise UsageError("--branch leaves no saltenv", hint="--branch test=develop")
+    return found
+
+
+def _asked(
+    answers: Answers, given: Mapping[str, Any], in_repository: bool | None
+) -> tuple[Answers, bool]:
+    """The same with what somebody at the terminal says."""
+    minions = dict(answers.minions)
+    for name in answers.branches:
+        if name not in given.get("--minions", {}):
+            question = f"Minions of {name} (ids or globs, with spaces)"
+            minions[name] = tuple(typer.prompt(question, f"{name}*", err=True).split())
+    if in_repository is None:
+        question = "Keep the saltenvs in the repository, where clones and other masters see them (recommended)?"
+        in_repository = typer.confirm(question, default=True, err=True)
+    return replace(answers, minions=minions), in_repository
+
+
+def _plan(ahead: Ahead, path: str, *, replace_roots: bool, as_json: bool) -> int:
+    """Show what init would do; its exit code: 4 where it would be refused. Raises what the sync's plan raises."""
+    refused = ahead.replacing.ends_anything and not replace_roots
+    result = sync(path, plan=True) if ahead.text is None else None
+    if as_json:
+        print_json(ahead.as_dict() | {"sync": result.as_dict() if result else None})
+    else:
+        if ahead.text is None:
+            echo(f"would keep {path}")
+        else:
+            echo(f"would have written {path}:")
+            echo()
+            block(ahead.text)
+        if ahead.replacing.lines():
+            echo()
+            echo("What the salt-master has now:")
+            for line in ahead.replacing.lines():
+                echo(f"  - {line}")
+        if refused:
+            echo("saltbranch: refused without --replace-roots, since something would end", err=True)
+        if result:
+            sync_text.show(result, quiet=False)
+    if refused:
+        return RefusedError.exit_code
+    return result.exit_code if result else EXIT_PENDING
 
 
 def _show(result: InitResult) -> None:
@@ -163,35 +285,33 @@ def _absolute(remote: str) -> str:
     return os.path.abspath(remote) if os.path.isdir(remote) else remote
 
 
-def _pairs(words: list[str] | None, option: str) -> dict[str, str]:
+def _full(path: str | None) -> str | None:
+    return None if path is None else os.path.abspath(path)
+
+
+def _pairs(words: list[str] | None) -> dict[str, str]:
+    """SALTENV=BRANCH, where nothing stands for a default that is left out. Raises UsageError."""
     found: dict[str, str] = {}
     for word in words or []:
         name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise UsageError(f"{option} {word!r} is not SALTENV=...", hint=f"{option} test=develop")
+        if not (name and equals) or not (value or name in DEFAULT_BRANCHES):
+            raise UsageError(
+                f"--branch {word!r} is not SALTENV=BRANCH", hint="--branch test=develop"
+            )
         if name in found:
-            raise UsageError(f"{option} names {name!r} twice")
+            raise UsageError(f"--branch names {name!r} twice")
         found[name] = value
     return found
 
 
-def _minions(
-    branches: dict[str, str], words: list[str] | None, *, ask: bool
-) -> dict[str, tuple[str, ...]]:
-    given: dict[str, list[str]] = {name: [] for name in branches}
+def _globs(words: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """SALTENV=GLOB, as often as wanted. Raises UsageError."""
+    found: dict[str, tuple[str, ...]] = {}
     for word in words or []:
         name, equals, glob = word.partition("=")
-        if name not in given or not (equals and glob):
+        if not (name and equals and glob):
             raise UsageError(
-                f"--minions {word!r} is not SALTENV=GLOB", hint=f"saltenvs: {', '.join(branches)}"
+                f"--minions {word!r} is not SALTENV=GLOB", hint="--minions 'prod=web*'"
             )
-        given[name].append(glob)
-    for name, globs in given.items():
-        if not globs:
-            text = f"{name}*"
-            if ask:
-                text = typer.prompt(
-                    f"Minions of {name} (ids or globs, with spaces)", text, err=True
-                )
-            globs.extend(text.split())
-    return {name: tuple(globs) for name, globs in given.items()}
+        found[name] = (*found.get(name, ()), glob)
+    return found

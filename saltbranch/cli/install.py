@@ -13,7 +13,7 @@ from saltbranch.actions.install import uninstall as uninstall_action
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, config_path, print_json
 from saltbranch.cli.terminal import block, echo
 from saltbranch.errors import ConfigError, UsageError
-from saltbranch.timer import Kind, parse_interval
+from saltbranch.timer import EVERY, Kind, parse_interval
 
 KindArgument = Annotated[
     Kind,
@@ -43,9 +43,13 @@ def _install(
     kind: KindArgument,
     config: ConfigOption = None,
     every: Annotated[
-        str,
-        typer.Option(metavar="MINUTES", help="How often: minutes, or 5m, 2h, 1d."),
-    ] = "5",
+        str | None,
+        typer.Option(
+            metavar="MINUTES",
+            help=f"How often: minutes, or 5m, 2h, 1d. Default: {EVERY}.",
+            show_default=False,
+        ),
+    ] = None,
     night: Annotated[
         bool,
         typer.Option(
@@ -84,15 +88,14 @@ def _install(
       saltbranch install cron --print
       saltbranch install schedule --plan
     """
-    minutes = parse_interval(every)
-    if night and every != "5":
+    if night and every is not None:
         raise UsageError("--every is for the sync, and the check comes once a night")
     if python and not night:
         raise UsageError("--python is for the nightly check", hint="add --nightly")
     result = install_action(
         kind,
         config_path(config),
-        minutes=minutes,
+        minutes=EVERY if every is None else parse_interval(every),
         user=user,
         directory=_folder(directory),
         plan=plan or print_only,

@@ -7,23 +7,12 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import promote as action
-from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
+from saltbranch.actions.flowverb import FlowVerb
 from saltbranch.actions.request import Request
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import points
-from saltbranch.cli.flow_options import (
-    AbortOption,
-    ContinueOption,
-    ExpectOption,
-    NoDiffOption,
-    OverrideOption,
-    ReasonOption,
-    ResolveOption,
-    ReviewedOption,
-    RunCommandsOption,
-    ViaOption,
-)
-from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, saltenv_names
+from saltbranch.cli.flow_options import pushing
+from saltbranch.cli.options import saltenv_names
 from saltbranch.repository.workplace import Workplace
 
 
@@ -32,9 +21,9 @@ def register(app: typer.Typer) -> None:
     app.command("promote")(_promote)
 
 
+@pushing
 def _promote(
     saltenv: Annotated[str, typer.Argument(metavar="SALTENV", autocompletion=saltenv_names)],
-    config: ConfigOption = None,
     commit: Annotated[
         str | None,
         typer.Option(
@@ -52,19 +41,8 @@ def _promote(
             show_default=False,
         ),
     ] = None,
-    plan: PlanOption = False,
-    expect: ExpectOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    via: ViaOption = "push",
-    override: OverrideOption = None,
-    reason: ReasonOption = None,
-    reviewed: ReviewedOption = None,
-    no_diff: NoDiffOption = False,
-    resolve: ResolveOption = None,
-    go_on: ContinueOption = False,
-    abort: AbortOption = False,
-    run_commands: RunCommandsOption = False,
+    *,
+    options: flow_run.FlowOptions,
 ) -> int:
     """Merge what the saltenv before SALTENV serves into the branch of SALTENV.
 
@@ -80,26 +58,17 @@ def _promote(
       saltbranch promote prod --tag auto         with the next version as tag
       saltbranch promote stage --resolve /tmp/c  a conflict: resolve it there, then --continue
     """
-    options = flow_run.FlowOptions(
-        config,
-        plan,
-        as_json,
-        yes,
-        expect,
-        resolve,
-        go_on,
-        abort,
-        not no_diff,
-        reviewed,
-        run_commands,
-    )
-    given, via_branch = overrides(override or (), reason), is_via_branch(via)
 
     def build(work: Workplace, resolved: str | None) -> Request:
         source = resolved or commit
         return action.request(
-            work, saltenv, commit=source, tag=tag, overrides=given, via_branch=via_branch
+            work,
+            saltenv,
+            commit=source,
+            tag=tag,
+            overrides=options.overrides,
+            via_branch=options.via_branch,
         )
 
-    work = flow_run.workplace(config, quiet=as_json, fetch=not abort)
+    work = flow_run.opened(options)
     return flow_run.run(options, FlowVerb(work, build, f"promote {saltenv}"))

@@ -51,6 +51,8 @@ _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", r
 _ASKED_FOR_OTHERS = re.compile(r"pillar|config|environ|^cmd|data\.", re.IGNORECASE)
 # Which files Salt looks for by itself; file_tree (salt/pillar/file_tree.py) is an external pillar.
 _SALTS_NAMES = "init.sls top.sls jinja hosts nodegroups"
+# Folders that every system has.
+_SYSTEMS_NAMES = "etc gshadow home opt pki private proc root salt shadow srv ssh ssl tmp usr var"
 _MOST_ERRORS = 100
 _LONGEST_ERROR = 600
 _TEMPORARY = f"{tempfile.gettempdir()}/{salt.utils.files.TEMPFILE_PREFIX}"
@@ -94,7 +96,13 @@ class Shop:
         HOST.kinds = job["inside"]
         self.words = wording.salts_words() | words_of(self.names)
         own = (*tracking.TRIED.values(), *_CUSTOM, *job["inside"].values(), topfile.BRANCH_TOP)
-        own = (*own, job["saltenv"], *(job["master"].get("nodegroups") or ()), _SALTS_NAMES)
+        own = (
+            *own,
+            job["saltenv"],
+            *(job["master"].get("nodegroups") or ()),
+            _SALTS_NAMES,
+            _SYSTEMS_NAMES,
+        )
         self.words |= words_of(" ".join(own))
         HOST.is_plain = self._is_plain()
         self.links = self._links(job["saltenv"])

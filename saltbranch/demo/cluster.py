@@ -142,15 +142,14 @@ class Cluster:
         """The master's main file; it includes ``master.d/*.conf`` beside it."""
         return self.config_dir / "master"
 
+    def minion_log(self, minion: str) -> Path:
+        """Where that minion writes warnings and errors."""
+        return self._folder(minion) / "log"
+
     @property
     def cache_dir(self) -> Path:
         """The master's cachedir."""
         return self.root / "master" / "cache"
-
-    @property
-    def stop_command(self) -> str:
-        """A shell command that ends the daemons when this object is gone."""
-        return f"kill -TERM {' '.join(f'-{daemon.pid}' for daemon in self._daemons.values())}"
 
     def write_config(self) -> None:
         """Write keys and the configuration of all daemons, with free ports, and start nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from saltbranch.actions.init import DEFAULT_BRANCHES
+from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Given, Seen

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from saltbranch.actions.init import DEFAULT_BRANCHES
+from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.demo import repository
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.minions import look, show_changes

@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from saltbranch.actions.init import DEFAULT_BRANCHES, Answers, init
+from saltbranch.actions.init import init
+from saltbranch.actions.init_text import DEFAULT_BRANCHES, Answers
 from saltbranch.demo import repository
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.interrupts import Interrupts
@@ -107,7 +108,7 @@ def set_up(place: Place, cluster: Cluster, note: Note) -> None:
         branches=DEFAULT_BRANCHES,
         minions={saltenv: (f"{saltenv}*",) for saltenv in DEFAULT_BRANCHES},
     )
-    result = init(str(place.config), answers)
+    result = init(str(place.config), answers, replace_roots=True)  # the cluster's folders are empty
     if result.sync is None:
         raise SaltbranchError("init did not sync: the repository has no model")
     require_good(result.sync)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from saltbranch import notify, saltmaster
-from saltbranch.actions.init import DEFAULT_BRANCHES
+from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import sync
 from saltbranch.demo import repository

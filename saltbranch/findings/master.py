@@ -124,6 +124,8 @@ def env_order(master: Master) -> Iterator[Finding]:
     """state.py, BaseHighState._get_envs: a saltenv that is not in the list is not looked at."""
     order = master.opts.get("env_order") or []
     forgotten = [saltenv for saltenv in master.file_roots if saltenv not in order]
+    if order and not forgotten:
+        yield from _left_out(master, order)
     if order and forgotten:
         yield Finding(
             "env-order",
@@ -132,6 +134,21 @@ def env_order(master: Master) -> Iterator[Finding]:
             "Minions of a saltenv that env_order leaves out get an empty highstate.",
             master.remove("env_order"),
             tuple(forgotten),
+        )
+
+
+def _left_out(master: Master, order: Sequence[str]) -> Iterator[Finding]:
+    """Saltenvs of others; what saltbranch writes names all that there were."""
+    others = tuple(str(name) for name in master.opts.get("file_roots") or () if name not in order)
+    if others:
+        yield Finding(
+            "env-order",
+            "warning",
+            f"{master.seen('env_order')}, without {some(others)}",
+            "Their top files are not read, so they give no states to a minion by themselves.",
+            f"add them to env_order, or take them out of file_roots; where {master.master_config or 'saltbranch'} alone"
+            " sets it, run saltbranch sync and restart the salt-master",
+            others,
         )
 
 

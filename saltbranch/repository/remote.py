@@ -261,6 +261,14 @@ class Repository:
         is_hash = 4 <= len(word) <= 40 and not word.strip("0123456789abcdefABCDEF")
         return self.git.commit_or_none(word) if is_hash else None
 
+    def log_command(self, branch: str) -> str:
+        """What a person types here to see the commits of a branch of the remote."""
+        if self.place and not self.remote:
+            return f"git log {quoted(branch)}"
+        if self.place and self.place.has_remote(self.remote):
+            return f"git log {quoted(f'{self.remote}/{branch}')}"
+        return f"git --git-dir={quoted(self.git.directory)} log {quoted(f'{self.seen}/heads/{branch}')}"
+
     def push(
         self, updates: Sequence[RefUpdate], progress: Callable[[str], None] | None = None
     ) -> None:

@@ -128,6 +128,7 @@ def cluster(site: Site) -> Iterator[Cluster]:
         minion_options={minion: {"autoload_dynamic_modules": False} for minion in MEMBERS},
         master_options={
             **masterconf.OPTIONS,
+            "env_order": masterconf.env_order(BRANCHES, {}),
             "file_roots": site.roots("states", "salt"),
             "pillar_roots": site.roots("pillar", "pillar"),
             "nodegroups": {"staging": "E@stage[0-9]+"},

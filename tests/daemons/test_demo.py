@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.actions.init import DEFAULT_BRANCHES
+from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.actions.switching import clear_file_list
 from saltbranch.demo import minions
 from saltbranch.demo.cluster import processes_of

@@ -224,3 +224,14 @@ def test_states_and_pillar_of_one_run_come_from_one_commit(
         cluster.local("stage1", "state.apply")
         assert target.read_text() == f"{revision} {revision}\n"
         assert time.monotonic() - started < 20  # before the list of files would have gone stale
+
+
+def test_no_highstate_warns_about_the_order_of_saltenvs(
+    site: Site, cluster: Cluster, states: Look
+) -> None:
+    """Every one did, on each minion (salt/state.py, BaseHighState.get_tops)."""
+    site.serve_tops({"base": GREEDY})
+    assert states() == _own("role", "secret")
+    for minion in MEMBERS:
+        log = cluster.minion_log(minion)
+        assert log.exists() and "not deterministic" not in log.read_text("utf-8", "replace")

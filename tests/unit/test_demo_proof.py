@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.actions.init import DEFAULT_BRANCHES
+from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.demo import minions
 from saltbranch.demo.proof import (
     Expected,

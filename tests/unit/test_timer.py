@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -145,6 +146,27 @@ def test_machines_do_not_all_sync_in_the_same_minute() -> None:
     assert len(starts) == JOB.minutes
 
 
+def test_machines_that_sync_every_minute_start_at_seconds_of_their_own() -> None:
+    """cron starts everything at the full minute; the second is always the same, so intervals stay even."""
+    seconds = set()
+    for number in range(300):
+        job = replace(JOB, minutes=1, offset=number)
+        assert timer.cron(job) == timer.cron(job)
+        found = re.match(
+            r"cd / && (?:sleep ([0-9]+) && )?out=", parse_cron(timer.cron(job)).command
+        )
+        assert found
+        seconds.add(int(found[1] or 0))
+    assert seconds == set(range(60))
+
+
+def test_cron_waits_before_the_sync(tmp_path: Path) -> None:
+    text = timer.cron(replace(JOB, command=("/bin/date",), minutes=1, offset=1))
+    begun = time.monotonic()
+    subprocess.run(["sh", "-c", parse_cron(text).command], capture_output=True, check=False)
+    assert time.monotonic() - begun >= 1
+
+
 def test_cron_knows_shell_path_and_user() -> None:
     table = parse_cron(timer.cron(replace(JOB, user="salt")))
     assert table.environment == {"SHELL": "/bin/sh", "PATH": timer.PATH}
@@ -165,7 +187,8 @@ def run_cron(folder: Path, script: str, *, config_path: str = JOB.config_path) -
     program = folder / "salt branch"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    table = parse_cron(timer.cron(replace(JOB, command=(str(program),), config_path=config_path)))
+    job = replace(JOB, command=(str(program),), config_path=config_path, offset=0)
+    table = parse_cron(timer.cron(job))
     argv = [table.environment["SHELL"], "-c", table.command]
     done = subprocess.run(
         argv,
@@ -218,6 +241,12 @@ def test_service_runs_the_sync_and_takes_a_held_lock_for_success() -> None:
     assert int(service["Nice"]) > 0
 
 
+def test_a_run_that_has_nothing_to_say_leaves_no_line_in_the_journal() -> None:
+    """systemd's own lines about it are of level info, failures of warning (systemd.exec(5), LogLevelMax=)."""
+    service = unit(timer.systemd_service(JOB))["Service"]
+    assert service["LogLevelMax"] == service["SyslogLevel"] == "notice"
+
+
 def test_service_may_write_where_a_sync_writes() -> None:
     service = unit(timer.systemd_service(JOB))["Service"]
     assert service["ProtectSystem"] == "strict"
@@ -240,7 +269,12 @@ def test_service_forbids_nothing_that_the_sandbox_needs() -> None:
 def test_timer_makes_up_for_a_missed_run_and_spreads() -> None:
     section = unit(timer.systemd_timer(JOB))["Timer"]
     assert section["Persistent"] == "yes"
-    assert 0 < int(section["RandomizedDelaySec"]) < JOB.minutes * 60
+    assert (
+        section["FixedRandomDelay"] == "yes"
+    )  # else two runs of every minute may be two minutes apart
+    for minutes in INTERVALS:
+        section = unit(timer.systemd_timer(replace(JOB, minutes=minutes)))["Timer"]
+        assert min(minutes * 60 - 1, 299) <= int(section["RandomizedDelaySec"]) < minutes * 60
     assert unit(timer.systemd_timer(JOB))["Install"]["WantedBy"] == "timers.target"
 
 

@@ -11,6 +11,7 @@ from saltbranch import files, masterconf, masterprocess, saltconf, saltmaster, t
 from saltbranch.config import Config
 from saltbranch.findings import Finding, setup
 from saltbranch.findings import master as rules
+from saltbranch.salt_master import option_file
 from saltbranch.saltconf import ConfFile
 from saltbranch.saltmaster import MasterOptions
 
@@ -30,7 +31,7 @@ class Salt:
     def files(self) -> list[ConfFile]:
         """The main file and those it includes."""
         if self._files is None:
-            self._files = saltconf.read(self.path, "master.d/*.conf")
+            self._files = saltconf.read(self.path, saltconf.MASTER_INCLUDE)
         return self._files
 
     @property
@@ -80,7 +81,7 @@ def own_file(config: Config, master: MasterOptions, salt: Salt) -> Iterator[Find
     yield from setup.master_file(
         config.master_config,
         text=text,
-        wanted=masterconf.render(config),
+        wanted=option_file.wanted(config),
         ours=text is not None and masterconf.is_ours(text),
         included=not master.exists or os.path.realpath(config.master_config) in included,
         master=config.salt_config,

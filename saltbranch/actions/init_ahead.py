@@ -1,0 +1,243 @@
+"""What init would come to, found out before anything is written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+
+import yaml
+
+from saltbranch import files, locate, masterconf, saltconf, saltmaster
+from saltbranch.config import Config, FileModel
+from saltbranch.errors import ConfigError, RefusedError
+from saltbranch.findings import master as rules
+from saltbranch.git import indent, mask, quoted
+from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
+from saltbranch.repository import model
+from saltbranch.salt_master import option_file, replacing
+from saltbranch.salt_master.replacing import Replacing
+
+FIRST_FETCH = 3600  # seconds
+# Of what doctor looks for, what an administrator has to know before the master is somebody else's.
+_BESIDE = (
+    rules.roots,
+    rules.other_saltenvs,
+    rules.literal_env,
+    rules.file_server_backend,
+    rules.ext_pillar,
+    rules.master_tops,
+)
+
+
+class FirstLook:
+    """The remote, read into a temporary folder when first asked for. A context manager."""
+
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        """say: told what takes time."""
+        self._say = say
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._mirror: Mirror | None = None
+
+    def __enter__(self) -> FirstLook:
+        """Nothing is read yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the folder."""
+        if self._folder:
+            self._folder.cleanup()
+
+    def mirror(self, remote: str) -> Mirror:
+        """All that `remote` has; it is read once. Raises RemoteError, GitError."""
+        if self._mirror is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="saltbranch-init-")
+            self._mirror = Mirror(self._folder.name)
+            self._mirror.fetch(remote, timeout=FIRST_FETCH, progress=self._say)
+        return self._mirror
+
+    def has_model(self, remote: str, branch: str) -> bool:
+        """Whether there is a saltbranch.yaml on `branch`. Raises RemoteError, GitError."""
+        mirror = self.mirror(remote)
+        head = mirror.branches().get(branch)
+        return head is not None and mirror.git.blob_or_none(head, locate.FILE_NAME) is not None
+
+    def hand_over(self, root: str) -> None:
+        """Let `root` have what was read, where that takes no copying: it need not be read again."""
+        place = Mirror(root)
+        if self._mirror and not place.exists():
+            try:
+                os.rename(self._mirror.path, place.path)
+                self._mirror = place
+            except OSError:
+                pass  # another file system: it is fetched
+
+
+def config_ahead(machine: FileModel, config_path: str, branch: str, mirror: Mirror) -> Config:
+    """The configuration with the model of `branch`, where the repository has one; else with that of `machine`.
+
+    Its `source.branch` is None where the model is that of `machine`. Raises ConfigError, also for a model of the
+    repository that is not valid; GitError.
+    """
+    git, heads = mirror.git, mirror.branches()
+    believed = git.commit_or_none(KEPT_REF) or git.commit_or_none(JOURNAL_REF)
+    place = model.Place(git, heads, model.IN_MIRROR, believed)
+    found = model.load(place, machine, config_path, branch=branch, remote=machine.remote or "")
+    head = heads.get(branch)
+    there = head is not None and git.blob_or_none(head, locate.FILE_NAME) is not None
+    if found.source.branch is None and there:
+        raise ConfigError(
+            found.source.problem or f"{locate.FILE_NAME} on branch {branch!r} cannot be used",
+            hint="mend that file; no earlier version of it is valid",
+        )
+    return found
+
+
+def refuse_without_effect(
+    given: Mapping[str, object], machine: FileModel, config: Config | None, config_path: str
+) -> None:
+    """Refuse flags that say something else than what counts. Raises RefusedError.
+
+    given: flag to its value; --branch and --minions to saltenv and branch, saltenv and globs. machine: the file that
+    is kept, or is to be written. config: with the model that counts; None where there is none yet.
+    """
+    have: dict[str, tuple[str, object]] = {
+        "--remote": ("remote", machine.remote),
+        "--root": ("root", os.path.normpath(machine.root)),
+        "--master-config": ("master_config", machine.master_config),
+        "--salt-config": ("salt_config", machine.salt_config),
+        "--group": ("group", machine.group),
+    }
+    for flag, (key, value) in have.items():
+        if flag in given and given[flag] != value:
+            _refuse(flag, given[flag], f"{key}: {value}", config_path, config_path)
+    if config is not None:
+        _refuse_other_model(given, config, config_path)
+
+
+def _refuse_other_model(given: Mapping[str, object], config: Config, config_path: str) -> None:
+    branch = config.source.branch
+    place = config_path if branch is None else f"{locate.FILE_NAME} on branch {branch!r}"
+    for flag, key, value in (
+        ("--states-dir", "states_dir", config.states_dir),
+        ("--pillar-dir", "pillar_dir", config.pillar_dir),
+    ):
+        if flag in given and given[flag] != value:
+            _refuse(flag, given[flag], f"{key}: {value}", place, config_path)
+    saltenvs = {s.name: s for s in (*config.saltenvs, *config.elsewhere)}
+    branches, minions = given.get("--branch"), given.get("--minions")
+    for name, wanted in (branches if isinstance(branches, Mapping) else {}).items():
+        has = saltenvs[name].branch if name in saltenvs else ""
+        if wanted != has:
+            what = f"{name} is {has}" if has else f"saltenvs: {', '.join(saltenvs)}"
+            _refuse("--branch", f"{name}={wanted}", what, place, config_path)
+    for name, globs in (minions if isinstance(minions, Mapping) else {}).items():
+        own = [str(m) for m in saltenvs[name].minions] if name in saltenvs else []
+        for glob in globs:
+            if f"glob {glob}" not in own:
+                what = f"minions of {name}: {', '.join(own) or 'none'}"
+                _refuse("--minions", f"{name}={glob}", what, place, config_path)
+
+
+def _refuse(flag: str, value: object, what: str, place: str, config_path: str) -> None:
+    shown = mask(str(value))
+    raise RefusedError(
+        f"{flag} {quoted(shown)} would have no effect: {place} is there already and counts ({mask(what)})",
+        hint=f"leave {flag} out; to change it, edit that file"
+        + (", or name another one with --config" if place == config_path else " by a commit"),
+    )
+
+
+def look_at_master(config: Config) -> Replacing:
+    """What of the salt-master's present configuration would end. Raises RefusedError where that cannot be told,
+    SaltError where Salt refuses its files.
+    """
+    conf_files = saltconf.read(config.salt_config, saltconf.MASTER_INCLUDE)
+    if not os.path.exists(config.salt_config):
+        return Replacing()
+    for file in conf_files:
+        if file.problem:
+            raise RefusedError(
+                f"{file.path}: {file.problem}: so it cannot be told what of the salt-master's roots would end",
+                hint="mend that file, and see that this user can read it",
+            )
+    master = saltmaster.read(config.salt_config)
+    text = (files.read_or_none(config.master_config) or b"").decode("utf-8", "replace")
+    ours = text.startswith(f"{masterconf.HEADER} from {config.path}:")
+    own = yaml.safe_load(text) if ours else {}
+    path, include = config.salt_config, saltconf.MASTER_INCLUDE
+    before = saltconf.effective(path, include, config.master_config, text or None)
+    after = saltconf.effective(path, include, config.master_config, option_file.wanted(config))
+    others = [f for f in conf_files if not ours or not _is_same(f.path, config.master_config)]
+    places, defaults = saltconf.places(others), saltmaster.default_options()
+    unclaimed, problem = _unclaimed(config, master)
+    return Replacing(
+        replacing.find_roots(before, after, own, places, defaults, _holds_files),
+        replacing.find_options(before, after, places),
+        unclaimed,
+        (*problem, *_beside(config, {**defaults, **after}, saltconf.places(conf_files))),
+    )
+
+
+def _beside(
+    config: Config, opts: Mapping[str, object], places: Mapping[str, tuple[str, ...]]
+) -> list[str]:
+    """What others have that stays as it is, and matters."""
+    roots = [opts.get(option) for option in replacing.ROOTS]
+    folders = [
+        str(folder)
+        for found in roots
+        for listed in (found.values() if isinstance(found, Mapping) else ())
+        for folder in listed or ()
+    ]
+    judged = rules.Master(
+        opts=opts,
+        places=places,
+        file_roots=masterconf.file_roots(config),
+        pillar_roots=masterconf.pillar_roots(config),
+        with_top=frozenset(f for f in folders if os.path.exists(f"{f}/top.sls")),
+        config=config.path,
+        master_config=config.master_config,
+    )
+    found = (finding for rule in _BESIDE for finding in rule(judged))
+    return [f"{f.message}. {f.why}" for f in found if f.severity != "note"]
+
+
+def _unclaimed(
+    config: Config, master: saltmaster.MasterOptions
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The accepted minions that nothing claims, and why they could not be read."""
+    try:
+        os.listdir(f"{master.pki_dir}/minions")
+    except FileNotFoundError:
+        return (), ()  # a master that never ran
+    except OSError as err:
+        what = f"{master.pki_dir}/minions cannot be read ({err.strerror}), so accepted minions that no saltenv claims"
+        return (), (f"{what} are not named",)
+    return replacing.unclaimed(master.accepted_minions(), config, master.nodegroups), ()
+
+
+def refuse_ending(found: Replacing, config: Config) -> None:
+    """Refuse to end what nobody has agreed to end. Raises RefusedError."""
+    if found.ends_anything:
+        raise RefusedError(
+            f"the salt-master of this machine has a configuration of its own, of which {config.master_config} would end"
+            f" a part; nothing was written:\n{indent(chr(10).join(found.lines()))}",
+            hint="bring what is still needed into the control repository, then say --replace-roots (no folder is"
+            " removed); a saltenv that is to stay beside those of saltbranch belongs into a file of its own in"
+            " master.d: the roots of those files are joined",
+        )
+
+
+def _holds_files(folder: str) -> bool:
+    """Whether anything lies in `folder`; a folder that cannot be read may hold something."""
+    try:
+        return bool(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
+def _is_same(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
