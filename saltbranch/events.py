@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from saltbranch.durations import from_iso, iso
+from saltbranch.repository import tips
+from saltbranch.repository.tips import Moved, Push, Tip
 
 VERSION = 1
 PROMOTION, HOLD, UNHOLD, ROLLBACK = "promotion", "hold", "unhold", "rollback"
 TAG, OVERRIDE, DEBT, SYNC = "tag", "override", "debt", "sync"
-KINDS = (PROMOTION, HOLD, UNHOLD, ROLLBACK, TAG, OVERRIDE, DEBT, SYNC)
+PUSH, ACCEPT, BACKMERGE = tips.PUSH, tips.ACCEPT, tips.BACKMERGE
+KINDS = (PROMOTION, HOLD, UNHOLD, ROLLBACK, TAG, OVERRIDE, DEBT, SYNC, PUSH, ACCEPT, BACKMERGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class Event:
 
     def names(self) -> list[str]:
         """The commits that the event speaks of and that must not be lost while it counts."""
-        keys = ("commit", "hold_moves_to", "new", "served_before")
+        keys = ["commit", "hold_moves_to", "new", "served_before"]
+        keys += ["good", "old"] if self.kind == PUSH else []
         found = [self.commit_of(k) for k in keys]
         told = self.details.get("saltenvs") if self.kind == SYNC else None
         rows = told if isinstance(told, list) else []
@@ -227,13 +231,16 @@ class Residence:
 
 @dataclass(slots=True)
 class State:
-    """What follows from the journal, the oldest first."""
+    """What follows from the journal, the oldest first. tips: branch to what is known of it. by_hand: see tips.Moved."""
 
     events: list[Event] = field(default_factory=list)
     holds: dict[str, Hold] = field(default_factory=dict)
     promotions: list[Promotion] = field(default_factory=list)
     debts: list[Debt] = field(default_factory=list)
     residences: list[Residence] = field(default_factory=list)
+    tips: dict[str, Tip] = field(default_factory=dict)
+    pushes: dict[str, Push] = field(default_factory=dict)
+    by_hand: list[Moved] = field(default_factory=list)
 
     def hold(self, saltenv: str, now: float) -> Hold | None:
         """The hold that counts for `saltenv` at `now`."""
@@ -249,6 +256,11 @@ class State:
         found = [p for p in self.promotions if p.id == id_]
         found = found or [p for p in self.promotions if id_ and p.id.startswith(id_)]
         return found[0] if len({p.id for p in found}) == 1 else None
+
+    def open_push(self, branch: str) -> Push | None:
+        """What was pushed to `branch` by hand, and neither accepted nor taken up by a promotion since."""
+        tip = self.tips.get(branch)
+        return self.pushes.get(tip.push) if tip and tip.push else None
 
     def serving(self, saltenv: str) -> dict[str, Residence]:
         """Master to what it said last that it serves as `saltenv`."""
@@ -269,6 +281,7 @@ def _nothing(_state: State, _event: Event) -> None:
 
 
 def _promotion(state: State, event: Event) -> None:
+    tips.follow(state.tips, event)
     promotion = promotion_of(event)
     if promotion is None:
         return
@@ -375,6 +388,38 @@ def _serve(state: State, new: Residence) -> None:
     state.residences.append(new)
 
 
+def _push(state: State, event: Event) -> None:
+    push = tips.push_of(event)
+    if push is None or push.id in state.pushes:
+        return
+    state.pushes[push.id] = push
+    tips.follow(state.tips, event)
+    _note_move(state, event)
+    if push.lost:
+        state.promotions = [p for p in state.promotions if p.id not in push.lost]
+    hold = event.details.get("restores_hold")
+    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv:
+        try:
+            state.holds[push.saltenv] = replace(hold_from_dict(hold), event=push.id)
+        except (ValueError, OverflowError):
+            pass
+
+
+def _accept(state: State, event: Event) -> None:
+    tips.follow(state.tips, event)
+    _note_move(state, event)
+
+
+def _note_move(state: State, event: Event) -> None:
+    moved = tips.moved_by(event)
+    if moved:
+        state.by_hand.append(moved)
+
+
+def _back_merge(state: State, event: Event) -> None:
+    tips.follow(state.tips, event)
+
+
 _APPLY = {
     PROMOTION: _promotion,
     HOLD: _hold,
@@ -382,4 +427,7 @@ _APPLY = {
     UNHOLD: _unhold,
     DEBT: _debt,
     SYNC: _sync,
+    PUSH: _push,
+    ACCEPT: _accept,
+    BACKMERGE: _back_merge,
 }

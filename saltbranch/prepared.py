@@ -11,22 +11,33 @@ import os
 
 from saltbranch import __version__, files
 
-FORMAT = f"saltbranch {__version__} prepared 3"
+FORMAT = f"saltbranch {__version__} prepared 4"
 
 
 class ServedSaltenv:
-    """One saltenv as a sync sees it. follow: a regular expression of tags, None for the branch's head."""
+    """One saltenv as a sync sees it. follow: a regular expression of tags, None for the branch's head.
 
-    __slots__ = ("branch", "dirname", "follow", "name", "protected")
+    pushes: what becomes of a push by hand, one of repository/tips.POLICIES; empty where nothing is promoted to it.
+    """
+
+    __slots__ = ("branch", "dirname", "follow", "name", "protected", "pushes")
 
     def __init__(
-        self, name: str, branch: str, dirname: str, *, protected: bool, follow: str | None
+        self,
+        name: str,
+        branch: str,
+        dirname: str,
+        *,
+        protected: bool,
+        follow: str | None,
+        pushes: str = "",
     ) -> None:
         self.name = name
         self.branch = branch
         self.dirname = dirname
         self.protected = protected
         self.follow = follow
+        self.pushes = pushes
 
 
 class Prepared:
@@ -121,8 +132,10 @@ def _parse(lines: list[str]) -> Prepared | None:
 
 
 def _saltenv(words: list[str]) -> ServedSaltenv:
-    name, branch, dirname, protected, follow = words
-    return ServedSaltenv(name, branch, dirname, protected=protected == "1", follow=follow or None)
+    name, branch, dirname, protected, follow, pushes = words
+    return ServedSaltenv(
+        name, branch, dirname, protected=protected == "1", follow=follow or None, pushes=pushes
+    )
 
 
 def save(prepared: Prepared) -> None:
@@ -132,7 +145,7 @@ def save(prepared: Prepared) -> None:
     if prepared.model:
         lines.append("model\t" + "\t".join(prepared.model))
     lines += [
-        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}"
+        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}\t{s.pushes}"
         for s in prepared.saltenvs
     ]
     lines += [f"signature\t{name}\t{value}" for name, value in prepared.signatures]

@@ -383,7 +383,14 @@ def _reduce(
 def served_saltenvs(config: Config) -> list[ServedSaltenv]:
     """The saltenvs as a sync sees them."""
     return [
-        ServedSaltenv(s.name, s.branch, s.dirname, protected=s.protected, follow=s.follow)
+        ServedSaltenv(
+            s.name,
+            s.branch,
+            s.dirname,
+            protected=s.protected,
+            follow=s.follow,
+            pushes=s.direct_pushes if s.promote_from else "",
+        )  # fmt: skip
         for s in config.saltenvs
     ]
 

@@ -124,6 +124,10 @@ def _outlook(root: Tree, row: Outlook) -> None:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+    if row.pushed:
+        node.add(
+            _pushed(row.saltenv, row.pushed.told() + (", refused" if row.pushed.is_refused else ""))
+        )
     _proposed(node, row.branch, [p.branch for p in row.proposed])
     if row.trouble:
         node.add(f"[yellow]{shown(row.trouble)}[/]")
@@ -190,8 +194,7 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
         )
     if row.hold:
         node.add(_hold(row.hold))
-    if row.problem:
-        node.add(f"[red]{shown(row.problem)}[/]")
+    _problem(node, row)
     if row.drift and row.wanted:
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
     if row.remote_ahead and row.why == "branch":
@@ -205,6 +208,17 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
     _proposed(node, row.branch, [str(p["branch"]) for p in row.proposed])
     if row.next is not None:
         promotion_lines(node, row.saltenv, row.debts, row.next)
+
+
+def _problem(node: Tree, row: SaltenvStatus) -> None:
+    if row.problem:
+        node.add(f"[red]{shown(row.problem)}[/]")
+    elif row.pushed:
+        node.add(_pushed(row.saltenv, str(row.pushed["told"])))
+
+
+def _pushed(saltenv: str, told: str) -> str:
+    return f"[yellow]{shown(told)}: saltbranch accept {saltenv}, or promote[/]"
 
 
 def _proposed(node: Tree, branch: str, waiting: list[str]) -> None:

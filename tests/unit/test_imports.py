@@ -60,7 +60,8 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
-        "compiler.ciphertext", "fleetgates", "base.patterns", "base.limit")  # fmt: skip
+        "compiler.ciphertext", "fleetgates", "base.patterns", "base.limit",
+        "repository.tips")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import admission, files, prepared
+from saltbranch import admission, choosing, files, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.config import Config, Saltenv
@@ -18,6 +18,7 @@ from saltbranch.findings import Finding, disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
 from saltbranch.mirror import Mirror
+from saltbranch.repository.tips import Push
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.slots import NAMES, Slots
 
@@ -44,6 +45,18 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
         timers=timers.find(master.opts),
     )
     yield from setup.unread(prepared.load_unread(root))
+    yield from setup.pushed_by_hand(_pushed(config))
+
+
+def _pushed(config: Config) -> dict[str, Push]:
+    """Saltenv to what was pushed to its branch by hand, as the last sync saw it."""
+    root, mirror = config.root, Mirror(config.root)
+    if not mirror.exists():
+        return {}
+    refs, saltenvs = mirror.refs(tags=True), prepare.served_saltenvs(config)
+    served = prepared.load_served(root)
+    found = choosing.choose(root, mirror, refs, saltenvs, served, now=time.time(), write=False)
+    return choosing.open_pushes(root, mirror.git, refs, saltenvs, found)
 
 
 def look_outside(root: str, master: MasterOptions) -> Iterator[Finding]:
