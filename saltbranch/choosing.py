@@ -103,7 +103,8 @@ def _choose_each(
         elif upto:
             found.by_saltenv[saltenv.name] = Choice(choices.BY_BRANCH, upto)
         if upto:
-            _hold_back(found.by_saltenv[saltenv.name], saltenv, state)
+            push = state.open_push(saltenv.branch) or _open_push(git, saltenv, found)
+            _hold_back(found.by_saltenv[saltenv.name], saltenv, push)
         if hold and saltenv.name in last.accepted:
             found.accepted[saltenv.name] = last.accepted[saltenv.name]
 
@@ -133,10 +134,10 @@ def _lacking(
         # The very push that is judged may loosen the rule.
         policy = pushes.stricter(saltenv.pushes, last.policies.get(saltenv.name, ""))
         record = served.get(saltenv.dirname)
-        tip, is_base = state.tips.get(branch), False
-        if tip is None:
-            is_base = True
-            tip = bases.get(branch) or _base(git, record, new)
+        tip = state.tips.get(branch)
+        is_base = tip is None or not tip.head
+        if tip is None or not tip.head:
+            tip = _base(git, bases.get(branch), tip, record, new)
         seen = [record.commit] if record else []
         finder = Finder(git, lambda: journal.read(git, head or None), now, seen=seen)
         after, event = finder.look(Watched(saltenv.name, branch, policy), tip, new)
@@ -152,8 +153,13 @@ def _lacking(
     return lacking
 
 
-def _base(git: Git, record: Served | None, head: str) -> Tip:
-    """What a branch that nobody has promoted to yet begins with."""
+def _base(git: Git, last: Tip | None, tip: Tip | None, record: Served | None, head: str) -> Tip:
+    """What a branch begins with of which the journal does not say where it is. last: with what it began before."""
+    event = tip.event if tip else ""
+    if last and last.event == event:
+        return last
+    if tip:
+        return Tip(head, head, event)
     by_branch = record is not None and record.why == choices.BY_BRANCH
     if record and by_branch and git.commit_or_none(record.commit):
         return Tip(record.commit, record.commit)
@@ -201,11 +207,15 @@ def _upto(
     return None if upto == head else upto
 
 
-def _hold_back(choice: Choice, saltenv: ServedSaltenv, state: State) -> None:
+def _open_push(git: Git, saltenv: ServedSaltenv, found: Choices) -> Push | None:
+    """The push as the journal tells of it, of which only the commits are kept."""
+    return journal.state(git, found.journal or None).open_push(saltenv.branch)
+
+
+def _hold_back(choice: Choice, saltenv: ServedSaltenv, push: Push | None) -> None:
     """Say in `choice` that the head of the branch is refused, where nothing worse is said."""
     if choice.level not in (choices.FINE, NEW, KEPT):
         return
-    push = state.open_push(saltenv.branch)
     what = push.told() if push else f"branch {saltenv.branch!r} was pushed to by hand"
     choice.level = HELD_BACK
     name = saltenv.name

@@ -208,7 +208,7 @@ def unrecorded(
     found = []
     for saltenv in saltenvs:
         tip, head = state.tips.get(saltenv.branch), heads.get(saltenv.branch)
-        if tip and head:
+        if tip and tip.head and head:
             found.append(finder.look(saltenv, tip, head)[1])
     return [event for event in found if event]
 

@@ -27,8 +27,8 @@ class Tip:
     """A branch as the journal has it.
 
     head: where the last event about it left it. good: the last commit that was promoted, accepted, or not refused;
-    where it is not the head, what lies between is refused. event: the id of that last event. push: the id of a
-    push by hand that nobody has accepted and no promotion has taken up yet.
+    where it is not the head, what lies between is refused. Both are empty where the journal does not say. event: the
+    id of that last event. push: the id of a push by hand that nobody has accepted and no promotion has taken up yet.
     """
 
     head: str
@@ -114,7 +114,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a saltenv serves went from `before` to `new` by a push by hand, or because one was accepted."""
+    """What a saltenv serves went from `before` to `new` by the push by hand `id`, or because that was accepted."""
 
     id: str
     saltenv: str
@@ -161,12 +161,13 @@ def moved_by(event: Event) -> Moved | None:
     saltenv = event.text("saltenv")
     if event.kind == ACCEPT:
         before, new = event.commit_of("from_commit"), event.commit_of("commit")
+        name = event.text("push") or event.id
     else:
         push = push_of(event)
         if push is None or push.is_refused or push.lost or not push.number:
             return None
-        before, new = push.old, push.new
-    return Moved(event.id, saltenv, before, new) if saltenv and before and new else None
+        before, new, name = push.old, push.new, push.id
+    return Moved(name, saltenv, before, new) if saltenv and before and new else None
 
 
 def follow(tips: dict[str, Tip], event: Event) -> None:
@@ -183,7 +184,7 @@ def follow(tips: dict[str, Tip], event: Event) -> None:
     elif event.kind == ACCEPT:
         commit, tip = event.commit_of("commit"), tips.get(branch)
         if commit and branch:
-            head = tip.head if tip else commit
+            head = tip.head if tip and tip.head else commit
             left = tip.push if tip and head != commit else ""
             tips[branch] = Tip(head, commit, event.id, left)
 
@@ -210,12 +211,10 @@ def _merged(tips: dict[str, Tip], row: Mapping[str, Any], source: str | None, ev
     if not isinstance(branch, str):
         return
     if not isinstance(new, str) or len(new) != 40 or new.strip("0123456789abcdef"):
-        tips.pop(
-            branch, None
-        )  # written by a version that did not say it: the branch is not known any more
+        tips[branch] = Tip("", "", event)  # written by a version that did not say it
         return
     tip = tips.get(branch)
-    if tip is None or row.get("kind") == "fast-forward":
+    if tip is None or not tip.head or row.get("kind") == "fast-forward":
         tips[branch] = Tip(new, new, event)
     else:
         good = tip.good if tip.is_refused else new
