@@ -355,8 +355,8 @@ def _is_model_current(run: Run, ready: Prepared, *, write: bool) -> bool:
     branch, judged, blob = ready.model
     head = run.refs.branches.get(branch)
     accepted = run.refs.accepted.get(ref_name(branch), "")
-    if ready.problem and accepted != ready.accepted:
-        return False  # a person has accepted what was refused
+    if ready.problem and f"{accepted} {run.refs.journal}" != ready.accepted:
+        return False  # a person may have accepted what was refused
     if head is None or head == judged:
         return True
     git = run.mirror.git

@@ -609,3 +609,52 @@ def test_another_machine_tells_the_same(flow: FlowSite) -> None:
 def test_stricter_knows_the_order() -> None:
     assert stricter("allow", "refuse") == "refuse" and stricter("report", "allow") == "report"
     assert stricter("report", "") == "report"
+
+
+# The model stands on a branch that is promoted to, too
+
+
+def test_a_refused_push_changes_no_gate_until_it_is_accepted(strict: Site, flow: FlowSite) -> None:
+    old = promote(flow)
+    strict.sync_here()
+    text = (flow.show(old, "saltbranch.yaml") or "").replace(
+        '"promote_from": "stage"', '"promote_from": "stage", "gates": ["check"]'
+    )
+    new = flow.push("master", {"saltbranch.yaml": text})
+    flow.push("master")
+    for _ in range(2):
+        result = strict.sync_here()
+        assert result.exit_code == 4
+        assert f"that of {flow.head('master')[:12]} does not count: it was pushed by hand" in (
+            result.model_problem
+        )
+    flow.push("develop")
+    gates = flow.gates("promote", "stage")
+    assert "check" not in gates and gates["model"][0] == "fail", gates
+    flow.well("accept", "prod", "--reason", "x", "--yes")
+    result = strict.sync_here()
+    assert (result.exit_code, result.model_problem) == (0, "") and flow.contains("master", new)
+    flow.promoted("stage")
+    assert "check" in flow.gates("promote", "prod")
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_a_protected_production_that_was_put_back_can_be_promoted_to_again(
+    flow: FlowSite, tmp_path: Path, record: bool
+) -> None:
+    flow.configure(prod={"protected": True})
+    master = new_master(tmp_path, flow, "m1", record=record)
+    old = promote(flow)
+    master.sync_here()
+    flow.hook("post-receive", _PUT_BACK)
+    flow.push("develop")
+    flow.promoted("stage")
+    flow.well("promote", "prod", "--yes")
+    result = master.sync_here()
+    assert (result.exit_code, result.model_problem) == (0, "") and serves(master) == old
+    assert new_master(tmp_path, flow, "m2").sync_here().exit_code == 0
+    flow.hook("post-receive", "exit 0")
+    flow.well("promote", "prod", "--yes")
+    result = master.sync_here()
+    assert (result.exit_code, result.model_problem) == (0, "")
+    assert serves(master) == flow.head("master") != old
