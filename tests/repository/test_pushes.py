@@ -606,6 +606,26 @@ def test_another_machine_tells_the_same(flow: FlowSite) -> None:
     assert pushes(flow) == [] and Git(str(flow.remote.path)).commit_or_none(new)
 
 
+def test_names_of_committers_steer_no_terminal(master: Site, flow: FlowSite) -> None:
+    promote(flow)
+    head = flow.head("master")
+    who = {"GIT_COMMITTER_NAME": "\x1b[2JEve [bold]:key: x", "GIT_COMMITTER_EMAIL": "e@x", "GIT_AUTHOR_NAME": "Eve",
+           "GIT_AUTHOR_EMAIL": "e@x"}  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in who.items():
+            patch.setenv(name, value)
+        new = flow.remote.git("commit-tree", f"{head}^{{tree}}", "-p", head, "-m", "x")
+    flow.remote.set_branch("master", new)
+    ran = [verb(master, "sync"), verb(master, "status"), verb(master, "doctor")]
+    ran += [
+        flow.run("history"),
+        flow.run("status"),
+        flow.run("accept", "prod", "--reason", "x", "--plan"),
+    ]
+    for done in ran:
+        assert "Eve [bold]:key: x <e@x>" in done.out and "\x1b[2J" not in done.out + done.err
+
+
 def test_stricter_knows_the_order() -> None:
     assert stricter("allow", "refuse") == "refuse" and stricter("report", "allow") == "report"
     assert stricter("report", "") == "report"
