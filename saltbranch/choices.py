@@ -1,8 +1,8 @@
 """What each saltenv is to serve and why, as choosing.py found it, kept for the syncs that follow.
 
 Used only while everything that it follows from is the same: the journal, the tags that are
-followed and the branches they stand on, the pending holds, and the clock until the next
-hold ends. A saltenv that just serves the head of its branch needs none of that.
+followed and the branches they stand on, the branches that are promoted to, the pending holds, and the
+clock until the next hold ends. A saltenv that just serves the head of its branch needs none of that.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from saltbranch import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from saltbranch.mirror import Refs
-    from saltbranch.prepared import ServedSaltenv
+    from saltbranch.prepared import Served, ServedSaltenv
 
-FORMAT = "saltbranch choices 1"
+FORMAT = "saltbranch choices 2"
 BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING = "hold", "tag", "branch", "nothing"  # as in serving.py
 
-# What a choice's `level` can be. Beside FINE and NEW the served commit stays: KEPT is only said.
+# What a choice's `level` can be. Beside FINE, NEW and HELD_BACK the served commit stays: KEPT is only said.
+# HELD_BACK: the commit is served, and not the head of the branch, which is refused.
 FINE, NEW, KEPT, REFUSED, MISSING, FAILED = "", "new", "kept", "refused", "missing", "failed"
+HELD_BACK = "held back"
+_BRANCHES_ALONE = "branches alone\n"
 
 
 class Choice:
@@ -53,10 +56,15 @@ class Choices:
     """All of them. until: seconds since 1970, when the next hold ends, None for never.
 
     accepted: saltenv to the tag that it follows and its commit. journal: the head that `holds`, JSON of the
-    holds that stand in it, follows from. problem: of the journal itself.
+    holds that stand in it, follows from. problem: of the journal itself. tips: JSON of what the journal knows of the
+    branches; bases: of those that it does not know. policies: saltenv to what became of pushes by hand. unrecorded:
+    JSON of the events that the journal lacks, empty for none; news: what is to be said of those that are new.
     """
 
-    __slots__ = ("accepted", "by_saltenv", "holds", "journal", "problem", "until")
+    __slots__ = (
+        "accepted", "bases", "by_saltenv", "holds", "journal", "news", "policies", "problem", "tips", "unrecorded",
+        "until",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.by_saltenv: dict[str, Choice] = {}
@@ -65,6 +73,11 @@ class Choices:
         self.journal = ""
         self.holds = "[]"
         self.problem = ""
+        self.tips = "{}"
+        self.bases = "{}"
+        self.policies: dict[str, str] = {}
+        self.unrecorded = ""
+        self.news: list[str] = []
 
 
 def path(root: str) -> str:
@@ -77,18 +90,46 @@ def pending_path(root: str) -> str:
     return f"{root}/state/pending-holds"
 
 
-def sources(root: str, refs: Refs, saltenvs: Sequence[ServedSaltenv]) -> str:
-    """All that the choices follow from, the clock aside; empty where they follow from the branches alone."""
+def sources(
+    root: str, refs: Refs, saltenvs: Sequence[ServedSaltenv], *, journal_read: bool = True
+) -> str:
+    """All that the choices follow from, the clock aside; empty where they follow from the branches alone.
+
+    journal_read: the journal of the remote could be read.
+    """
     pending = files.signature(pending_path(root))
     following = [s for s in saltenvs if s.follow]
-    if not (refs.journal or refs.kept or following or pending != "-" or refs.in_the_way):
+    judged = [s for s in saltenvs if s.follow or s.pushes]
+    alone = not (refs.journal or refs.kept or following or pending != "-" or refs.in_the_way)
+    if alone and not judged:
         return ""
-    lines = [f"journal {refs.journal} kept {refs.kept} pending {pending}", *refs.in_the_way]
-    lines += [f"{s.name}\t{s.branch}\t{s.follow or ''}\t{s.protected}" for s in saltenvs]
-    lines += [refs.branches.get(s.branch, "-") for s in following]
+    lines = [f"journal {refs.journal} kept {refs.kept} pending {pending} {journal_read}"]
+    lines += refs.in_the_way
+    lines += [
+        f"{s.name}\t{s.branch}\t{s.follow or ''}\t{s.protected}\t{s.pushes}" for s in saltenvs
+    ]
+    lines += [refs.branches.get(s.branch, "-") for s in judged]
     if following:
         lines += refs.tags
-    return "\n".join(lines)
+    return ("" if not alone else _BRANCHES_ALONE) + "\n".join(lines)
+
+
+def needs_no_choice(
+    expected: str, refs: Refs, saltenvs: Sequence[ServedSaltenv], served: Mapping[str, Served]
+) -> bool:
+    """Whether each saltenv just serves the head of its branch: nothing else decides, and none has moved.
+
+    expected: of `sources`.
+    """
+    if not expected.startswith(_BRANCHES_ALONE):
+        return not expected
+    for saltenv in saltenvs:
+        record = served.get(saltenv.dirname)
+        if saltenv.pushes and (
+            record is None or record.commit != refs.branches.get(saltenv.branch, "")
+        ):
+            return False
+    return True
 
 
 def load(root: str, expected: str | None, now: float) -> Choices | None:
@@ -127,6 +168,10 @@ def _parse(lines: list[str]) -> Choices:
             found.journal, found.holds = words
         elif key == "problem":
             found.problem = words[0]
+        elif key == "branches":
+            found.tips, found.bases, found.unrecorded = words
+        elif key == "policy":
+            found.policies[words[0]] = words[1]
     return found
 
 
@@ -134,6 +179,8 @@ def save(root: str, found: Choices, expected: str) -> None:
     """Keep them, for as long as `sources` says `expected`."""
     lines = [FORMAT, f"until\t{found.until or ''}", f"journal\t{found.journal}\t{found.holds}"]
     lines.append(f"problem\t{found.problem}")
+    lines.append(f"branches\t{found.tips}\t{found.bases}\t{found.unrecorded}")
+    lines += [f"policy\t{name}\t{policy}" for name, policy in found.policies.items()]
     lines += [f"accepted\t{name}\t{tag}\t{c}" for name, (tag, c) in found.accepted.items()]
     lines += [
         f"choice\t{name}\t{c.why}\t{c.commit or ''}\t{c.tag}\t{c.held}\t{c.level}\t{c.message}"

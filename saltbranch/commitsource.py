@@ -9,10 +9,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from saltbranch import journal, journalcache, serving
+from saltbranch import events, journal, journalcache, serving
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import UsageError
 from saltbranch.git import Git, branch_of_remote
+from saltbranch.repository import pushes
+from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import ask_for_tag
 from saltbranch.serving import Wanted
 
@@ -123,7 +125,14 @@ class CommitSource:
         """
         head = self.branch_or_none(saltenv.branch)
         known = self._newest([journal.REF, f"{_SEEN}{journal.REF.removeprefix('refs')}"])
-        hold = journalcache.state(self.git, known, write=False).hold(saltenv.name, now)
+        state = journalcache.state(self.git, known, write=False)
+        hold = state.hold(saltenv.name, now)
+        if head and saltenv.promote_from and not hold:
+            watched = Watched(saltenv.name, saltenv.branch, saltenv.direct_pushes)
+            heads = {saltenv.branch: head}
+            events.replay(pushes.unrecorded(self.git, state, [watched], heads, now), state)
+            head = pushes.served_head(self.git, state.tips.get(saltenv.branch), head)
+            hold = state.hold(saltenv.name, now)
         refs = self._tags(head) if saltenv.follow and head and not hold else {}
         found = serving.wanted(head, saltenv.follow, refs, hold)
         if found.tag:

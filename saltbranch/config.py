@@ -31,6 +31,7 @@ from saltbranch.gates import (
     split_command,
 )
 from saltbranch.git import branch_name_problem
+from saltbranch.repository.tips import ALLOW, POLICIES, REPORT
 from saltbranch.targets import KINDS, Matcher, find_overlap, parse_minions
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
@@ -92,6 +93,7 @@ _GATES = {
 
 
 _PROGRAMS = {"type": "array", "items": _TARGETS}
+_DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
 
 # What a machine says of itself: in the model, which stands in the repository, these have no effect.
 MACHINE_KEYS = (
@@ -141,6 +143,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     back_merge: bool = True
     gates: Annotated[list[Any], msgspec.Meta(extra_json_schema=_GATES)] = []
     overridable: list[str] = []
+    direct_pushes: Annotated[str | None, msgspec.Meta(extra_json_schema=_DIRECT)] = None
 
 
 class IgnoreModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -187,6 +190,8 @@ class Saltenv(msgspec.Struct, frozen=True):
 
     follow: a regular expression of tags, None for the branch's head. owned: paths that no promotion
     changes. overridable: names of gates. verify_switch: one of VERIFY_TOP, VERIFY_FLEET and VERIFY_OFF.
+    direct_pushes: what becomes of what is pushed to the branch by hand, one of tips.POLICIES; allow where nothing is
+    promoted to it.
     """
 
     name: str
@@ -202,6 +207,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     gates: tuple[Gate, ...] = ()
     overridable: tuple[str, ...] = ()
     verify_switch: str = VERIFY_OFF
+    direct_pushes: str = ALLOW
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -619,7 +625,24 @@ def _saltenv(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         gates=parse_gates(entry.gates, f"{path}: saltenvs.{name}.gates"),
         overridable=check_overridable(entry.overridable, f"{path}: saltenvs.{name}.overridable"),
         verify_switch=_verify_switch(entry, f"{path}: saltenvs.{name}.verify_switch"),
+        direct_pushes=_direct_pushes(entry, f"{path}: saltenvs.{name}.direct_pushes"),
     )
+
+
+def _direct_pushes(entry: SaltenvModel, where: str) -> str:
+    if entry.direct_pushes is None:
+        return REPORT if entry.promote_from else ALLOW
+    if entry.direct_pushes not in POLICIES:
+        known = ", ".join(POLICIES)
+        raise ConfigError(
+            f"{where}: {entry.direct_pushes!r} is unknown", hint=f"known ones: {known}"
+        )
+    if entry.promote_from is None:
+        raise ConfigError(
+            f"{where}: nothing is promoted to it, so every push to it is made by hand",
+            hint="leave it out, or add promote_from:",
+        )
+    return entry.direct_pushes
 
 
 def _follow(follow: FollowModel | None, where: str) -> str | None:

@@ -13,12 +13,15 @@ from typing import Any, overload
 
 from saltbranch import asking
 from saltbranch.durations import from_iso, iso, shown_duration
+from saltbranch.repository import tips
+from saltbranch.repository.tips import Moved, Push, Tip
 
 VERSION = 1
 _SLACK = 300  # seconds by which clocks may differ without a word
 PROMOTION, HOLD, UNHOLD, ROLLBACK = "promotion", "hold", "unhold", "rollback"
 TAG, OVERRIDE, DEBT, SYNC = "tag", "override", "debt", "sync"
-KINDS = (PROMOTION, HOLD, UNHOLD, ROLLBACK, TAG, OVERRIDE, DEBT, SYNC)
+PUSH, ACCEPT, BACKMERGE = tips.PUSH, tips.ACCEPT, tips.BACKMERGE
+KINDS = (PROMOTION, HOLD, UNHOLD, ROLLBACK, TAG, OVERRIDE, DEBT, SYNC, PUSH, ACCEPT, BACKMERGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class Event:
 
     def names(self) -> list[str]:
         """The commits that the event speaks of and that must not be lost while it counts."""
-        keys = ("commit", "hold_moves_to", "new", "served_before")
+        keys = ["commit", "hold_moves_to", "new", "served_before"]
+        keys += ["good", "old"] if self.kind == PUSH else []
         found = [self.commit_of(k) for k in keys]
         told = self.details.get("saltenvs") if self.kind == SYNC else None
         rows = told if isinstance(told, list) else []
@@ -282,7 +286,7 @@ class State:
     """What follows from the journal. All of it but `events` is kept by journalcache.py, so it has to be plain data.
 
     made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
-    it said last. newest: the time of the last event.
+    it said last. newest: the time of the last event. tips: branch to what is known of it. by_hand: see tips.Moved.
     """
 
     events: Told = field(default_factory=Told)
@@ -290,6 +294,9 @@ class State:
     made: dict[str, Promotion] = field(default_factory=dict)
     debts: list[Debt] = field(default_factory=list)
     residences: list[Residence] = field(default_factory=list)
+    tips: dict[str, Tip] = field(default_factory=dict)
+    pushes: dict[str, Push] = field(default_factory=dict)
+    by_hand: list[Moved] = field(default_factory=list)
     latest: dict[str, dict[str, int]] = field(default_factory=dict)
     newest: float = 0
 
@@ -324,6 +331,11 @@ class State:
         found = [p for p in self.made.values() if id_ and p.id.startswith(id_)]
         return found[0] if len(found) == 1 else None
 
+    def open_push(self, branch: str) -> Push | None:
+        """What was pushed to `branch` by hand, and neither accepted nor taken up by a promotion since."""
+        tip = self.tips.get(branch)
+        return self.pushes.get(tip.push) if tip and tip.push else None
+
     def serving(self, saltenv: str) -> dict[str, Residence]:
         """Master to what it said last that it serves as `saltenv`."""
         places = ((m, found[saltenv]) for m, found in self.latest.items() if saltenv in found)
@@ -345,6 +357,7 @@ def _nothing(_state: State, _event: Event) -> None:
 
 
 def _promotion(state: State, event: Event) -> None:
+    tips.follow(state.tips, event)
     promotion = promotion_of(event)
     if promotion is None:
         return
@@ -451,6 +464,38 @@ def _serve(state: State, new: Residence) -> None:
     state.residences.append(new)
 
 
+def _push(state: State, event: Event) -> None:
+    push = tips.push_of(event)
+    if push is None or push.id in state.pushes:
+        return
+    state.pushes[push.id] = push
+    tips.follow(state.tips, event)
+    _note_move(state, event)
+    for lost in push.lost:
+        state.made.pop(lost, None)
+    hold = event.details.get("restores_hold")
+    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv:
+        try:
+            state.holds[push.saltenv] = replace(hold_from_dict(hold), event=push.id)
+        except (ValueError, OverflowError):
+            pass
+
+
+def _accept(state: State, event: Event) -> None:
+    tips.follow(state.tips, event)
+    _note_move(state, event)
+
+
+def _note_move(state: State, event: Event) -> None:
+    moved = tips.moved_by(event)
+    if moved:
+        state.by_hand.append(moved)
+
+
+def _back_merge(state: State, event: Event) -> None:
+    tips.follow(state.tips, event)
+
+
 _APPLY = {
     PROMOTION: _promotion,
     HOLD: _hold,
@@ -458,4 +503,7 @@ _APPLY = {
     UNHOLD: _unhold,
     DEBT: _debt,
     SYNC: _sync,
+    PUSH: _push,
+    ACCEPT: _accept,
+    BACKMERGE: _back_merge,
 }

@@ -17,6 +17,7 @@ from saltbranch import asking, durations, events, files, journal
 from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.events import Event, State, Told
 from saltbranch.git import Git
+from saltbranch.repository import tips
 
 _NAME = "saltbranch-journal"
 _MANY = 200  # new events after which it is written anew; fewer are read again each time
@@ -106,7 +107,7 @@ def _kept() -> type[msgspec.Struct]:
 def _format() -> str:
     """Names the code that says what follows from an event: of another release nothing is believed."""
     digest = hashlib.sha256()
-    for module in (events, asking, durations):
+    for module in (events, asking, durations, tips):
         with open(str(module.__file__), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()

@@ -17,17 +17,26 @@ _RECENT = 500  # as far back a sync of ours is looked for: it was sent moments a
 _CONFIG = ("http.lowSpeedLimit=1000", "http.lowSpeedTime=20", "push.recurseSubmodules=no")
 
 
-def push(mirror: Mirror, remote: str, new: Sequence[Event], *, patience: float) -> None:
+def push(
+    mirror: Mirror,
+    remote: str,
+    new: Sequence[Event],
+    *,
+    patience: float,
+    found: Sequence[Event] = (),
+    found_at: str = "",
+) -> None:
     """Append those of `new` that the journal does not have yet, and push it; refs here follow.
 
-    patience: seconds for all of it. Raises RemoteError when it cannot be pushed, GitError when the remote's journal
-    does not go on from the one that was accepted.
+    found: what the journal lacked when its head was `found_at`; where somebody else has written since, that is to be
+    found out anew, and none of it is sent. patience: seconds for all of it. Raises RemoteError when it cannot be
+    pushed, GitError when the remote's journal does not go on from the one that was accepted.
     """
     git, deadline, complaint = mirror.git, time.monotonic() + patience, "no time was left"
     for number in range(_TRIES):
         refs = mirror.refs()
         journal.check_chain(git, refs.kept or None, refs.journal or None, refs.in_the_way)
-        missing = _missing(git, refs.journal, new)
+        missing = [*(found if refs.journal == found_at else ()), *_missing(git, refs.journal, new)]
         if not missing:
             _accept(git, refs.journal)
             return
@@ -59,6 +68,8 @@ def _accept(git: Git, head: str) -> None:
 
 def _missing(git: Git, head: str, new: Sequence[Event]) -> list[Event]:
     """Those of `new` that are not in the journal: whoever was killed after a push finds them there."""
+    if not new:
+        return []
     only_syncs = all(event.kind == events.SYNC for event in new)
     told = journal.read(git, head or None, limit=_RECENT if only_syncs else None)
     known = {event.id for event in told}

@@ -17,10 +17,11 @@ FORMAT = f"saltbranch {__version__} prepared 4"
 class ServedSaltenv:
     """One saltenv as a sync sees it. follow: a regular expression of tags, None for the branch's head.
 
-    verify_switch: what is compiled before it is switched, ``top`` or ``fleet``; empty for nothing.
+    verify_switch: what is compiled before it is switched, ``top`` or ``fleet``; empty for nothing. pushes: what becomes
+    of a push by hand, one of repository/tips.POLICIES; empty where nothing is promoted to it.
     """
 
-    __slots__ = ("branch", "dirname", "follow", "name", "protected", "verify_switch")
+    __slots__ = ("branch", "dirname", "follow", "name", "protected", "pushes", "verify_switch")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class ServedSaltenv:
         protected: bool,
         follow: str | None,
         verify_switch: str = "",
+        pushes: str = "",
     ) -> None:
         self.name = name
         self.branch = branch
@@ -38,6 +40,7 @@ class ServedSaltenv:
         self.protected = protected
         self.follow = follow
         self.verify_switch = verify_switch
+        self.pushes = pushes
 
 
 class Prepared:
@@ -137,7 +140,7 @@ def _parse(lines: list[str]) -> Prepared | None:
 
 
 def _saltenv(words: list[str]) -> ServedSaltenv:
-    name, branch, dirname, protected, follow, verify_switch = words
+    name, branch, dirname, protected, follow, verify_switch, pushes = words
     return ServedSaltenv(
         name,
         branch,
@@ -145,6 +148,7 @@ def _saltenv(words: list[str]) -> ServedSaltenv:
         protected=protected == "1",
         follow=follow or None,
         verify_switch=verify_switch,
+        pushes=pushes,
     )
 
 
@@ -155,7 +159,8 @@ def save(prepared: Prepared) -> None:
     if prepared.model:
         lines.append("model\t" + "\t".join(prepared.model))
     lines += [
-        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}\t{s.verify_switch}"
+        f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}"
+        f"\t{s.verify_switch}\t{s.pushes}"
         for s in prepared.saltenvs
     ]
     lines += [f"signature\t{name}\t{value}" for name, value in prepared.signatures]

@@ -12,6 +12,7 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from saltbranch import asking, commits, events
 from saltbranch.config import Config, Saltenv
@@ -43,6 +44,16 @@ class Told:
     diff_digest: str = ""
     asked_by: str = ""
     claimed_by: str = ""
+
+
+class Named(Protocol):
+    """A saltenv, as far as promotions to it name it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def branch(self) -> str: ...  # noqa: D102
 
 
 def is_id(text: str) -> bool:
@@ -113,7 +124,7 @@ def detours(told: Iterable[Told], graph: Graph, config: Config, saltenv: Saltenv
     return {commit: found[1] for commit, found in parents if len(found) > 1}
 
 
-def promotions(told: Sequence[Told], graph: Graph, line: Line, saltenv: Saltenv) -> list[Promotion]:
+def promotions(told: Sequence[Told], graph: Graph, line: Line, saltenv: Named) -> list[Promotion]:
     """Those that `line`, the history of the saltenv's branch, has; the oldest first."""
     mine = [t for t in told if t.target in (saltenv.name, saltenv.branch) and t.commit in line]
     found: dict[str, Promotion] = {}
@@ -134,7 +145,7 @@ def _arrival(item: Told, graph: Graph, line: Line) -> str | None:
     return merge if merge == item.commit or item.commit in graph.side(merge) else None
 
 
-def _promotion(item: Told, graph: Graph, merge: str, saltenv: Saltenv) -> Promotion:
+def _promotion(item: Told, graph: Graph, merge: str, saltenv: Named) -> Promotion:
     return Promotion(
         id=item.id,
         kind=item.kind,

@@ -10,6 +10,7 @@ from saltbranch import asking, events
 from saltbranch.actions import past
 from saltbranch.durations import iso
 from saltbranch.events import Event, Promotion
+from saltbranch.repository import tips
 from saltbranch.repository.workplace import Workplace
 
 PROMOTIONS = (events.PROMOTION, "release", "hotfix")
@@ -17,7 +18,8 @@ PROMOTIONS = (events.PROMOTION, "release", "hotfix")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that was done. what: promotion, release, hotfix, hold, unhold, rollback, tag, override, debt, sync.
+    """One thing that was done. what: promotion, release, hotfix, backmerge, push (by hand), accept, hold, unhold,
+    rollback, tag, override, debt, sync.
 
     time: seconds since 1970. by, asked_by, claimed_by: as in asking.py. old, new: commits, None where there are none.
     source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:
@@ -142,15 +144,20 @@ def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
         return [_of_promotion(promotion)] if promotion else []
     if event.kind == events.SYNC:
         return _of_sync(event)
+    if event.kind == events.PUSH:
+        return _of_push(event)
     entry = Entry(
         time=event.time,
         what=event.kind,
         saltenv=_saltenv(work, event),
         id=event.id,
         by=event.by,
-        source=event.text("gate") or event.text("branch") or event.text("origin"),
-        old=event.commit_of("from_commit"),
-        new=event.commit_of("commit"),
+        source=event.text("gate")
+        or event.text("source")
+        or event.text("branch")
+        or event.text("origin"),
+        old=event.commit_of("from_commit") or event.commit_of("old"),
+        new=event.commit_of("commit") or event.commit_of("new"),
         tag=event.text("tag"),
         reason=_reason(event),
         until=event.text("until"),
@@ -158,6 +165,22 @@ def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
         claimed_by=asking.name(event.details.get(asking.CLAIMED_BY)),
     )
     return [entry]
+
+
+def _of_push(event: Event) -> Iterable[Entry]:
+    push = tips.push_of(event)
+    if push:
+        yield Entry(
+            time=event.time,
+            what=events.PUSH,
+            saltenv=push.saltenv,
+            id=event.id,
+            by="",  # git does not say who pushed; the event is by whoever noticed
+            source=push.branch,
+            old=push.old,
+            new=push.new,
+            reason=push.told() + (", refused" if push.is_refused else ""),
+        )
 
 
 def _saltenv(work: Workplace, event: Event) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from saltbranch import asking, events, journal
 from saltbranch.actions import past
@@ -12,9 +12,10 @@ from saltbranch.actions.promote import named
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
-from saltbranch.events import HOLD, ROLLBACK, UNHOLD, Event, Promotion
+from saltbranch.events import ACCEPT, HOLD, ROLLBACK, UNHOLD, Event, Promotion
 from saltbranch.locate import FILE_NAME
 from saltbranch.repository.remote import PushRefused, RefUpdate
+from saltbranch.repository.tips import Moved
 from saltbranch.repository.workplace import Say, Workplace
 
 
@@ -61,15 +62,15 @@ def plan_hold(
 def plan_rollback(work: Workplace, saltenv: str, *, to: str | None, reason: str) -> HoldPlan:
     """Hold `saltenv` at what it served before its last promotion, or at what the promotion `to` brought.
 
-    Raises UsageError, RefusedError.
+    What was pushed by hand and served counts as a promotion does. Raises UsageError, RefusedError.
     """
     found = named(work, saltenv)
     if to:
         promotion = _promotion(work, found, to)
-        commit, about = promotion.new, promotion
+        commit = promotion.new
+        step = promotion.id
     else:
-        about = _last(work, found)
-        commit = about.served_before or about.old
+        commit, step = _last(work, found)
     return _plan(
         work,
         f"rollback {saltenv}",
@@ -78,7 +79,7 @@ def plan_rollback(work: Workplace, saltenv: str, *, to: str | None, reason: str)
         commit,
         _asked(reason, "rollback"),
         None,
-        about.id,
+        step,
     )
 
 
@@ -91,6 +92,39 @@ def plan_unhold(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     after, reason = _without_hold(work, found), asking.reason(reason)
     event = _event(work, UNHOLD, {"saltenv": found.name, "reason": reason, "held": hold.commit})
     return HoldPlan(f"unhold {saltenv}", saltenv, event, hold.commit, after, reason, None)
+
+
+def plan_accept(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
+    """Let what was pushed to the branch of `saltenv` by hand count as if it had been promoted.
+
+    Raises UsageError, RefusedError.
+    """
+    found = named(work, saltenv)
+    serves, head = work.wanted(found).commit, work.head(found)
+    push, tip = work.state.open_push(found.branch), work.state.tips.get(found.branch)
+    if push is None or tip is None or tip.head != head:
+        raise RefusedError(
+            f"nothing was pushed to {found.branch} by hand since the last promotion to {saltenv}",
+            hint=f"saltbranch history {saltenv} shows what came to it",
+        )
+    if work.repo.problem:
+        raise work.repo.problem
+    work.state.tips[found.branch] = replace(tip, good=head)
+    try:
+        after = work.wanted(found).commit
+    finally:
+        work.state.tips[found.branch] = tip
+    details = {
+        "saltenv": found.name,
+        "branch": found.branch,
+        "commit": head,
+        "from_commit": serves,
+        "reason": _asked(reason, "accept"),
+        "push": push.id,
+    }
+    event = _event(work, ACCEPT, details)
+    verb, note = f"accept {saltenv}", push.told()
+    return HoldPlan(verb, found.name, event, serves, after, reason.strip(), None, push.id, note)
 
 
 def _without_hold(work: Workplace, saltenv: Saltenv) -> str | None:
@@ -187,19 +221,36 @@ def _promotions(work: Workplace, saltenv: Saltenv) -> list[Promotion]:
     return [p for p in past.promotions(work) if p.saltenv == saltenv.name]
 
 
-def _last(work: Workplace, saltenv: Saltenv) -> Promotion:
-    """The last promotion whose result the saltenv serves; after a rollback that is an earlier one."""
+def _last(work: Workplace, saltenv: Saltenv) -> tuple[str, str]:
+    """What was served before the last step whose result the saltenv serves, and the id of that step.
+
+    A step is a promotion, or a push by hand that is served; after a rollback it is an earlier one.
+    """
     serves = work.wanted(saltenv).commit
-    for promotion in reversed(_promotions(work, saltenv)):
-        before = promotion.served_before or promotion.old
-        if serves is None or (
-            before != serves and _contains(work, serves, promotion.new, promotion)
-        ):
-            return promotion
+    for step in reversed(_steps(work, saltenv)):
+        if isinstance(step, Moved):
+            before, is_there = step.before, serves and work.git.is_ancestor(step.new, serves)
+        else:
+            before = step.served_before or step.old
+            is_there = serves and before != serves and _contains(work, serves, step.new, step)
+        if serves is None or (before != serves and is_there):
+            return before, step.id
     raise RefusedError(
         f"the journal knows no promotion of what {saltenv.name} serves now",
         hint=f"name the commit: saltbranch hold {saltenv.name} --at COMMIT --reason TEXT",
     )
+
+
+def _steps(work: Workplace, saltenv: Saltenv) -> list[Promotion | Moved]:
+    """What changed what the saltenv serves, the oldest first."""
+    order = {event.id: number for number, event in enumerate(work.state.events)}
+    found: list[Promotion | Moved] = list(_promotions(work, saltenv))
+    for moved in work.state.by_hand:
+        if moved.saltenv == saltenv.name:
+            place = order.get(moved.id, len(order))
+            later = (n for n, s in enumerate(found) if order.get(s.id, -1) > place)
+            found.insert(next(later, len(found)), moved)
+    return found
 
 
 def _contains(work: Workplace, serves: str, new: str, promotion: Promotion) -> bool:

@@ -19,11 +19,12 @@ REFUSED, MISSING, FAILED = "refused", "missing", "failed"
 class SaltenvResult:
     """What happened to one saltenv; `old` and `new` are full commit hashes or None.
 
-    why: what decides which commit it serves: branch, tag, hold or nothing. held: the reason of the hold.
+    why: what decides which commit it serves: branch, tag, hold or nothing. held: the reason of the hold. refused: the
+    head of its branch, where that is not served since it was pushed by hand.
     """
 
     __slots__ = (
-        "branch", "changed", "held", "message", "new", "old", "saltenv", "state", "tag", "why",
+        "branch", "changed", "held", "message", "new", "old", "refused", "saltenv", "state", "tag", "why",
     )  # fmt: skip
 
     def __init__(self, saltenv: str, branch: str, old: str | None, new: str | None) -> None:
@@ -37,6 +38,7 @@ class SaltenvResult:
         self.why = choices.BY_BRANCH
         self.tag = ""
         self.held = ""
+        self.refused = ""
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -51,6 +53,7 @@ class SaltenvResult:
             "why": self.why,
             "tag": self.tag or None,
             "held": self.held or None,
+            "refused": self.refused or None,
         }
 
 
@@ -97,7 +100,7 @@ class SyncResult:
         failed = sum(s.state in (FAILED, MISSING) for s in self.saltenvs)
         if failed:
             return EXIT_PARTIAL if failed < len(self.saltenvs) else 1
-        if self.problems or any(s.state == REFUSED for s in self.saltenvs):
+        if self.problems or any(s.state == REFUSED or s.refused for s in self.saltenvs):
             return RefusedError.exit_code
         if self.model_problem:
             return EXIT_PARTIAL

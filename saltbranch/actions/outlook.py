@@ -13,6 +13,7 @@ from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
 from saltbranch.events import Debt, Hold
 from saltbranch.history import CommitInfo
+from saltbranch.repository.tips import Push
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted
 
@@ -32,7 +33,7 @@ class Outlook:
 
     waiting: commits of the saltenv before it that it lacks; lacking: its own that the one before lacks; merges
     aside. next: the next promotion, None where nothing is promoted to it; trouble: why that cannot be told.
-    proposed: promotions that wait as branches.
+    proposed: promotions that wait as branches. pushed: what was pushed by hand since the last one.
     """
 
     saltenv: str
@@ -48,6 +49,7 @@ class Outlook:
     next: WhyNot | None
     trouble: str = ""
     proposed: tuple[Proposal, ...] = ()
+    pushed: Push | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -66,6 +68,7 @@ class Outlook:
                 {"master": s.master, "commit": s.commit, "since": iso(s.since)}
                 for s in self.served_by
             ],
+            "pushed": self.pushed.as_dict() if self.pushed else None,
             **self.promotion(),
         }
 
@@ -109,6 +112,7 @@ def _one(work: Workplace, saltenv: Saltenv, debts: list[Debt]) -> Outlook:
         next=following,
         trouble=trouble,
         proposed=proposed.waiting(work, saltenv.name, head),
+        pushed=work.state.open_push(saltenv.branch) if saltenv.promote_from else None,
     )
 
 

@@ -96,10 +96,16 @@ def promotions(work: Workplace) -> list[Promotion]:
 
 
 def unrecorded(work: Workplace) -> list[Event]:
-    """Events for promotions that only merge commits tell of: all where there is no journal, else pull requests.
+    """Events that the journal lacks: pushes by hand, and promotions that only merge commits tell of.
 
-    A rollback's hold ends with the promotion that came after it, by whatever road it came.
+    The latter are all where there is no journal, else pull requests. A rollback's hold ends with the promotion that
+    came after it, by whatever road it came.
     """
+    by_hand = [e for e in work.state.events if e.kind == events.PUSH and not e.commit]
+    return [*_promotions_by_trailers(work), *by_hand]
+
+
+def _promotions_by_trailers(work: Workplace) -> list[Event]:
     heads = trailers.persistent_heads(work.config, work.refs.heads)
     known = [p.new for p in work.state.made.values()]
     told = trailers.read(work.git, [*heads, *(f"^{c}" for c in known)]) if heads else []

@@ -271,6 +271,7 @@ def _overrides(request: Request) -> dict[str, str]:
 def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     notes = _about_model(work)
     saltenv, target = request.saltenv, found.target
+    notes += _about_pushes(work, request, target)
     if found.hold and found.is_empty:
         notes.append(
             f"{found.saltenv} is held at {found.hold.commit[:12]} ({found.hold.reason}):"
@@ -302,6 +303,14 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
         )
     notes += [f"not read of the remote: {ref} ({why})" for ref, why in work.repo.unread.items()]
     return notes
+
+
+def _about_pushes(work: Workplace, request: Request, target: Step) -> list[str]:
+    """What was pushed to the target's branch by hand counts as promoted from then on."""
+    push = work.state.open_push(target.branch)
+    if push is None or not target.moves or not request.saltenv or request.kind == "back-merge":
+        return []
+    return [f"this takes up: {push.told()}"]
 
 
 def _about_model(work: Workplace) -> list[str]:

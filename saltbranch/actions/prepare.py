@@ -91,7 +91,9 @@ def load_config(
     machine = read_machine_file(config_path)
     git, believed = mirror.git, None
     if mirror.exists():
-        believed = git.commit_or_none(KEPT_REF) or git.commit_or_none(JOURNAL_REF)
+        believed, told = git.commit_or_none(KEPT_REF), git.commit_or_none(JOURNAL_REF)
+        if told and (believed is None or git.is_ancestor(believed, told)):
+            believed = told  # the sync is about to accept it
     where = model.Place(git, branches, model.IN_MIRROR, believed, write=write)
     branch = configuration.model_branch(machine)
     found = model.load(where, machine, config_path, branch=branch, remote=machine.remote or "")
@@ -119,6 +121,8 @@ def prepare(
         raise os_error(err) from err
     ref = f"{model.IN_MIRROR}{ref_name(config.model_branch)}"
     accepted = mirror.git.commit_or_none(ref) or ""
+    if config.source.problem:  # what is refused may be accepted by what the journal says
+        accepted += f" {mirror.git.commit_or_none(JOURNAL_REF) or ''}"
     ready = _reduce(config, master, gid, branches, accepted)
     if config.source is not newest:
         ready.signatures.append((config.path, "look again: other minions may be accepted by then"))
@@ -392,6 +396,7 @@ def served_saltenvs(config: Config) -> list[ServedSaltenv]:
             protected=s.protected,
             follow=s.follow,
             verify_switch="" if nobody or s.verify_switch == VERIFY_OFF else s.verify_switch,
+            pushes=s.direct_pushes if s.promote_from else "",
         )
         for s in config.saltenvs
     ]

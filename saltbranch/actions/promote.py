@@ -93,6 +93,12 @@ def _source(work: Workplace, source: Saltenv, target: Saltenv, commit: str | Non
             f"{found[:12]} is not on {source.branch}, from which {target.name} is promoted; {where}",
             hint=f"promote it to {source.name} first",
         )
+    upto = work.counted_head(source)
+    if upto and not work.git.is_ancestor(found, upto):
+        raise RefusedError(
+            f"{found[:12]} was pushed to {source.branch} by hand, which is refused there (direct_pushes)",
+            hint=f"saltbranch accept {source.name} --reason TEXT, or promote it to {source.name}",
+        )
     return found
 
 

@@ -14,7 +14,7 @@ from saltbranch.actions import past, proposed
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
-from saltbranch.events import DEBT, OVERRIDE, PROMOTION, TAG, Event
+from saltbranch.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, RECORDED, Plan
 from saltbranch.repository.remote import PushRefused, RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
@@ -244,6 +244,8 @@ def _back_merge(
 def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Event]:
     made: list[tuple[str, str, dict[str, Any]]] = []
     target = plan.target
+    if plan.kind == BACK_MERGE and target.moves:
+        made.append((BACKMERGE, found.id, _back_merged(plan, found)))
     if plan.kind in RECORDED and (target.moves or plan.hold_moves_to):
         made.append((PROMOTION, found.id, _promotion(plan, found)))
     about = {"saltenv": plan.saltenv, "promotion": found.id}
@@ -285,8 +287,22 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
     ]
 
 
+def _back_merged(plan: Plan, found: _Prepared) -> dict[str, Any]:
+    target = plan.target
+    return {
+        "saltenv": plan.saltenv,
+        "branch": target.branch,
+        "source": target.source_name,
+        "kind": target.kind,
+        "source_commit": target.source,
+        "old": target.old,
+        "new": found.new,
+    }
+
+
 def _promotion(plan: Plan, found: _Prepared) -> dict[str, Any]:
     target = plan.target
+    moved = {u.ref: u.new for u in found.updates}
     return {
         "kind": plan.kind,
         "saltenv": plan.saltenv,
@@ -303,7 +319,12 @@ def _promotion(plan: Plan, found: _Prepared) -> dict[str, Any]:
         "lifts_hold": plan.lifts_hold,
         "hold_moves_to": plan.hold_moves_to,
         "merges": [
-            {"branch": s.branch, "old": s.old, "kind": s.kind}
+            {
+                "branch": s.branch,
+                "old": s.old,
+                "kind": s.kind,
+                "new": moved.get(f"refs/heads/{s.branch}"),
+            }
             for s in plan.steps[1:]
             if s.role == BACK_MERGE and s.kind != CONFLICT
         ],

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from saltbranch import events, files, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.actions.sync import os_error
+from saltbranch.choices import Choices
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
 from saltbranch.events import Event
@@ -73,17 +74,24 @@ def path(root: str) -> str:
     return f"{root}/state/unreported"
 
 
-def send(ready: Prepared, mirror: Mirror) -> list[str]:
-    """Publish pending holds and kept syncs; what is to be noted. It raises nothing that is expected."""
+def send(ready: Prepared, mirror: Mirror, found: Choices) -> list[str]:
+    """Publish pending holds, kept syncs and what `found` lacks in the journal; what is to be noted.
+
+    It raises nothing that is expected.
+    """
     root = ready.root
     try:
         tries, syncs = _load(root)
+        lacking = _parsed(json.loads(found.unrecorded or "[]"))
         if not ready.reporter:
-            syncs = []
+            syncs = lacking = []
         pending = pendingholds.load(root)
-        if pending or syncs:
+        if pending or syncs or lacking:
             try:
-                journalpush.push(mirror, ready.remote, [*pending, *syncs], patience=_PATIENCE)
+                journalpush.push(
+                    mirror, ready.remote, [*pending, *syncs],
+                    patience=_PATIENCE, found=lacking, found_at=found.journal,
+                )  # fmt: skip
             except SaltbranchError as err:
                 _save(root, syncs, tries + 1)
                 return [] if tries else [_complaint(err, pending)]
@@ -107,10 +115,14 @@ def _load(root: str) -> tuple[int, list[Event]]:
     """How often it was tried, and the events; nothing where the file is torn."""
     try:
         data = json.loads(files.read_or_none(path(root)) or b"{}")
-        found = [events.from_dict(item) for item in data.get("events", [])]
-        return int(data.get("tries", 0)), [event for event in found if event]
+        return int(data.get("tries", 0)), _parsed(data.get("events", []))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return 0, []
+
+
+def _parsed(items: Iterable[object]) -> list[Event]:
+    found = [events.from_dict(item) for item in items]
+    return [event for event in found if event]
 
 
 def _save(root: str, kept: Sequence[Event], tries: int) -> None:

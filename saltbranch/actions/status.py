@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from saltbranch import (
     choices,
     choosing,
+    events,
     history,
     masterprocess,
     pendingholds,
@@ -43,6 +44,7 @@ class SaltenvStatus:
     person must look at. debts: hotfixes that its branch lacks. next: whether the next promotion to it may go on, and
     what its gates say; trouble: why that cannot be told. proposed: promotions to it that wait as branches.
     verified: what came of rendering the top files of what it serves, or is to serve, as far as that was done.
+    pushed: what was pushed to its branch by hand since the last promotion, with a line that `told` it.
     """
 
     saltenv: str
@@ -69,6 +71,7 @@ class SaltenvStatus:
     trouble: str | None = None
     proposed: tuple[dict[str, object], ...] = ()
     verified: dict[str, object] | None = None
+    pushed: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +121,12 @@ def status(config_path: str) -> Status:
         for s in config.saltenvs
     }
     served = prepared.load_served(root)
-    found, holds, clock = _wanted(root, mirror, refs, config, served)
+    found, holds, pushed, clock = _wanted(root, mirror, refs, config, served)
     rows = tuple(
         _saltenv(config, mirror, refs.branches, served, s, numbers[s.name], found, holds)
         for s in config.saltenvs
     )
+    rows = tuple(replace(row, pushed=pushed.get(row.saltenv)) for row in rows)
     outlooks = {o.saltenv: o for o in _outlook(config_path)}
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
     rows = tuple(_with_verdict(root, row) for row in rows)
@@ -188,13 +192,15 @@ def _wanted(
     refs: Refs,
     config: Config,
     served: dict[str, prepared.Served],
-) -> tuple[Choices, dict[str, dict[str, object]], str]:
-    """What each saltenv is to serve, the holds that count now, and what is wrong with a clock."""
+) -> tuple[Choices, dict[str, dict[str, object]], dict[str, dict[str, object]], str]:
+    """What each saltenv is to serve, the holds that count now, what was pushed by hand, what is wrong with a clock."""
     saltenvs = prepare.served_saltenvs(config)
-    if not choices.sources(root, refs, saltenvs):
-        return Choices(), {}, ""
+    if not choices.sources(root, refs, saltenvs) or not mirror.exists():
+        return Choices(), {}, {}, ""
     found = choosing.choose(root, mirror, refs, saltenvs, served, now=now(), write=False)
     state = choosing.state_of(root, mirror.git, refs)
+    events.replay(choosing.pushes_of(found), state)
+    pushed = choosing.open_pushes(root, mirror.git, refs, saltenvs, found)
     pending = [event.id for event in pendingholds.load(root)]
     holds = {}
     for saltenv in saltenvs:
@@ -202,7 +208,10 @@ def _wanted(
         if hold:
             texts = {"reason": printable(hold.reason), "by": printable(hold.by)}
             holds[saltenv.name] = hold.as_dict() | texts | {"pending": hold.event in pending}
-    return found, holds, state.clock_problem(now())
+    said = {
+        name: push.as_dict() | {"told": printable(push.told())} for name, push in pushed.items()
+    }
+    return found, holds, said, state.clock_problem(now())
 
 
 def _saltenv(
@@ -224,7 +233,7 @@ def _saltenv(
     record = served.get(saltenv.dirname)
     choice = found.by_saltenv.get(saltenv.name)
     by_branch = choice is None or choice.why == choices.BY_BRANCH
-    wanted = head if by_branch else choice.commit if choice else None
+    wanted = choice.commit if choice and choice.commit else head if by_branch else None
     return SaltenvStatus(
         saltenv=saltenv.name,
         branch=saltenv.branch,

@@ -180,7 +180,9 @@ _PROBLEMS = (FAILED, MISSING, REFUSED)
 
 
 def _problems(result: SyncResult) -> str:
-    of_saltenvs = [f"{s.saltenv}: {s.message}" for s in result.saltenvs if s.state in _PROBLEMS]
+    of_saltenvs = [
+        f"{s.saltenv}: {s.message}" for s in result.saltenvs if s.state in _PROBLEMS or s.refused
+    ]
     model = [result.model_problem] if result.model_problem else []
     return "\n".join([*of_saltenvs, *result.problems, *model])
 
@@ -353,8 +355,8 @@ def _is_model_current(run: Run, ready: Prepared, *, write: bool) -> bool:
     branch, judged, blob = ready.model
     head = run.refs.branches.get(branch)
     accepted = run.refs.accepted.get(ref_name(branch), "")
-    if ready.problem and accepted != ready.accepted:
-        return False  # a person has accepted what was refused
+    if ready.problem and f"{accepted} {run.refs.journal}" != ready.accepted:
+        return False  # a person may have accepted what was refused
     if head is None or head == judged:
         return True
     git = run.mirror.git
@@ -397,6 +399,7 @@ def _reconcile(
     ready = run.ready
     run.served = prepared.load_served(ready.root)
     run.choices = _choose(run, write=not plan)
+    run.notes += run.choices.news
     wanted = select(ready.saltenvs, only)
     jobs: list[Job] = []
     results = []
@@ -447,8 +450,9 @@ _OF_BRANCH = choices.Choice(choices.BY_BRANCH)
 def _choose(run: Run, *, write: bool) -> Choices:
     """What each saltenv is to serve: what was found before, if nothing changed that it follows from."""
     ready, now = run.ready, time.time()
-    expected = choices.sources(ready.root, run.refs, ready.saltenvs)
-    if not expected:
+    journal_read = JOURNAL_REF not in run.unread
+    expected = choices.sources(ready.root, run.refs, ready.saltenvs, journal_read=journal_read)
+    if choices.needs_no_choice(expected, run.refs, ready.saltenvs, run.served):
         return choices.Choices()  # the head of the branch, everywhere
     found = choices.load(ready.root, expected, now)
     if found:
@@ -456,17 +460,39 @@ def _choose(run: Run, *, write: bool) -> Choices:
     from saltbranch import choosing
 
     run.news = True
-    arguments = ready.root, run.mirror, run.refs, ready.saltenvs, run.served
+
+    def choose() -> Choices:
+        arguments = ready.root, run.mirror, run.refs, ready.saltenvs, run.served
+        confirm = None if run.offline else lambda: _look_again(run)
+        return choosing.choose(
+            *arguments,
+            now=now,
+            write=write,
+            journal_read=JOURNAL_REF not in run.unread,
+            confirm=confirm,
+        )
+
     try:
-        return choosing.choose(*arguments, now=now, write=write)
+        return choose()
+    except RemoteError:
+        raise
     except GitError:
-        if run.offline or not write or run.mirror.has_history(run.refs.journal):
+        head = run.refs.journal
+        is_whole = (not head or run.mirror.has_history(head)) and not _is_damaged(run)
+        if run.offline or not write or is_whole:
             raise
     from saltbranch.actions import switching
 
     switching.rebuild(run)
-    arguments = ready.root, run.mirror, run.refs, ready.saltenvs, run.served
-    return choosing.choose(*arguments, now=now, write=write)
+    return choose()
+
+
+def _look_again(run: Run) -> Refs:
+    """The remote as it is now. Raises RemoteError, GitError."""
+    ready = run.ready
+    tags = ready.follows_tags()
+    _fetch(run, ready.remote, ready.fetch_timeout, ready.branches(), tags=tags)
+    return run.refs
 
 
 def _tell_journal(run: Run) -> None:
@@ -475,23 +501,25 @@ def _tell_journal(run: Run) -> None:
     if run.choices.problem or JOURNAL_REF in run.unread:
         return  # nothing is added to a journal that is not believed, or not known
     pending = os.path.exists(choices.pending_path(root))
-    if not pending and not _is_report_due(root):
+    lacking = bool(run.choices.unrecorded and run.ready.reporter)
+    if not pending and not _is_report_due(root, lacking=lacking):
         return
     from saltbranch.actions import reporting
 
-    run.notes += reporting.send(run.ready, run.mirror)
+    run.notes += reporting.send(run.ready, run.mirror, run.choices)
     run.refs = run.mirror.refs(tags=run.ready.follows_tags())
     run.choices = _choose(run, write=True)  # so that the next sync has nothing to find out
 
 
-def _is_report_due(root: str) -> bool:
+def _is_report_due(root: str, *, lacking: bool) -> bool:
+    """lacking: the journal lacks something; where it could not be told, the file says when to try again."""
     try:
         left = os.stat(f"{root}/state/unreported").st_mtime - time.time()
         return (
             not 0 < left <= 600
         )  # as reporting.py has it: more is left only where the clock went back
     except OSError:
-        return False
+        return lacking
 
 
 def _restart_reason(ready: Prepared) -> str | None:
@@ -515,7 +543,7 @@ def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None
     """The result for a saltenv, with a job when it is not already what it should be."""
     choice = run.choices.by_saltenv.get(saltenv.name, _OF_BRANCH)
     new = run.refs.branches.get(saltenv.branch)
-    if choice.why != choices.BY_BRANCH:
+    if choice.why != choices.BY_BRANCH or choice.commit:
         new = choice.commit
     recorded = run.served.get(saltenv.dirname)
     slots = Slots(run.ready.root, saltenv.dirname, run.mirror)
@@ -526,6 +554,7 @@ def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None
     old = known.commit if known else head
     result = SaltenvResult(saltenv.name, saltenv.branch, old, new)
     result.why, result.tag, result.held = choice.why, choice.tag, choice.held
+    result.refused = _refused_head(run, saltenv, choice)
     still = f"; still serving {old[:12]}" if old else "; nothing is served"
     if choice.level in _PROBLEMS:
         result.state = choice.level
@@ -554,6 +583,8 @@ def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None
         if known.why != choice.why:
             known.why, run.restated = choice.why, True
         result.message = choice.message if choice.level == choices.KEPT else ""
+        if result.refused:
+            result.state, result.message = REFUSED, choice.message + still
         return result, None
     job = Job(saltenv, slots, result, choice)
     job.was = known.why if known else ""
@@ -565,6 +596,11 @@ def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None
     result.state = REPAIRED if spoilt and old == new else SWITCHED if slot else FIRST
     result.changed = True
     return result, job
+
+
+def _refused_head(run: Run, saltenv: ServedSaltenv, choice: Choice) -> str:
+    is_refused = choice.level == choices.HELD_BACK
+    return run.refs.branches.get(saltenv.branch, "") if is_refused else ""
 
 
 def _similar(branch: str, branches: dict[str, str]) -> str:

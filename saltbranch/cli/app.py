@@ -15,7 +15,8 @@ from saltbranch.errors import Interrupted
 # Verb to the module that has it, in the order of the help text.
 _MODULES = {
     "init": "init", "sync": "sync", "status": "status", "promote": "promote", "why-not": "hold",
-    "hold": "hold", "unhold": "hold", "rollback": "hold", "feature": "flow", "release": "flow", "hotfix": "flow",
+    "hold": "hold", "unhold": "hold", "rollback": "hold", "accept": "hold",
+    "feature": "flow", "release": "flow", "hotfix": "flow",
     "backmerge": "flow", "flow": "flow", "history": "history", "where": "where", "changelog": "changelog",
     "explain": "explain", "doctor": "doctor", "check": "check", "diff": "diff", "fleet": "fleet",
     "install": "install", "uninstall": "install",

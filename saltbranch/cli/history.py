@@ -20,6 +20,8 @@ _STYLES = {
     "release": "green",
     "hotfix": "magenta",
     "hold": "yellow",
+    "push": "red",
+    "accept": "yellow",
     "rollback": "red",
     "override": "red",
     "debt": "red",
@@ -59,7 +61,7 @@ def _history(
     ] = False,
     fetch: FetchOption = True,
 ) -> int:
-    """List what was done with the saltenvs: promotions, hotfixes, holds, rollbacks, overrides; the newest first.
+    """List what was done with the saltenvs: promotions, hotfixes, holds, rollbacks, pushes by hand; the newest first.
 
     It is read from the journal, and from the merge commits where the journal lacks something.
 

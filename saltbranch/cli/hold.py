@@ -1,4 +1,4 @@
-"""``saltbranch hold``, ``unhold``, ``rollback`` and ``why-not``."""
+"""``saltbranch hold``, ``unhold``, ``rollback``, ``accept`` and ``why-not``."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command("hold")(_hold)
     app.command("unhold")(_unhold)
     app.command("rollback")(_rollback)
+    app.command("accept")(_accept)
     app.command("why-not")(_why_not)
 
 
@@ -139,6 +140,31 @@ def _rollback(
     return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
 
+def _accept(
+    saltenv: SaltenvArgument,
+    config: ConfigOption = None,
+    reason: ReasonOption = None,
+    plan: PlanOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Let what was pushed to the branch of SALTENV by hand count as if it had been promoted.
+
+    With `direct_pushes: refuse` it is not served before that; every master follows at its next sync. Otherwise it
+    says that somebody has looked at it. A promotion does both, too.
+
+    \b
+    Examples:
+      saltbranch accept prod --plan --reason "KEY-123, agreed with Ann on the phone"
+      saltbranch accept prod --reason "KEY-123, agreed with Ann on the phone" --yes
+    """
+
+    def build(work: Workplace) -> HoldPlan:
+        return action.plan_accept(work, saltenv, reason=reason or "")
+
+    return _run(build, config, local=False, plan=plan, yes=yes, as_json=as_json)
+
+
 def _run(
     build: Callable[[Workplace], HoldPlan],
     config: str | None,
@@ -195,7 +221,8 @@ def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
     if found.note:
         echo(f"  note: {printable(found.note)}")
     if found.promotion:
-        echo(f"  promotion: {printable(found.promotion)}")
+        what = "push by hand" if found.promotion.startswith("push-") else "promotion"
+        echo(f"  {what}: {printable(found.promotion)}")
 
 
 def _tell(work: Workplace, done: Recorded, *, local: bool) -> None:

@@ -125,6 +125,10 @@ def _outlook(root: Tree, row: Outlook) -> None:
         node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
         node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+    if row.pushed:
+        node.add(
+            _pushed(row.saltenv, row.pushed.told() + (", refused" if row.pushed.is_refused else ""))
+        )
     _proposed(node, row.branch, [p.branch for p in row.proposed])
     if row.trouble:
         node.add(f"[yellow]{shown(row.trouble)}[/]")
@@ -209,10 +213,17 @@ def _trouble(node: Tree, row: SaltenvStatus) -> None:
     """What is wrong with what it serves, or is to serve."""
     if row.problem:
         node.add(f"[red]{shown(row.problem)}[/]")
-    elif row.verified and row.verified["told"]:
-        node.add(f"[yellow]{shown(str(row.verified['told']))}[/]")
+    else:
+        if row.pushed:
+            node.add(_pushed(row.saltenv, str(row.pushed["told"])))
+        if row.verified and row.verified["told"]:
+            node.add(f"[yellow]{shown(str(row.verified['told']))}[/]")
     if row.drift and row.wanted and not (row.verified and row.verified["refused"]):
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
+
+
+def _pushed(saltenv: str, told: str) -> str:
+    return f"[yellow]{shown(told)}: saltbranch accept {saltenv}, or promote[/]"
 
 
 def _proposed(node: Tree, branch: str, waiting: list[str]) -> None:

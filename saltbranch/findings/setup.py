@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from saltbranch.findings import Finding, some
 from saltbranch.git import GIT_MINIMUM
+from saltbranch.repository.tips import Push
 
 _OVERDUE = 24 * 3600
 
@@ -202,6 +203,20 @@ def unread(refs: Mapping[str, str]) -> Iterator[Finding]:
             "What they hold is not known here; each sync asks for them anew, and takes longer.",
             "mend or delete them on the remote: git push REMOTE --delete NAME",
             tuple(refs),
+        )
+
+
+def pushed_by_hand(pushes: Mapping[str, Push]) -> Iterator[Finding]:
+    """pushes: saltenv to what was pushed to its branch by hand and neither accepted nor promoted since."""
+    for saltenv, push in pushes.items():
+        refused = push.is_refused
+        yield Finding(
+            "pushed-by-hand",
+            "warning",
+            f"{saltenv}: {push.told()}",
+            "It went past the gates, and is not served." if refused else "It went past the gates.",
+            f"look at it, then: saltbranch accept {saltenv} --reason TEXT (a promotion takes it up, too)",
+            push.commits,
         )
 
 

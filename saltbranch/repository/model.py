@@ -3,7 +3,8 @@
 It stands in `saltbranch.yaml` on the production branch, so nobody loosens a gate in the change that it should stop.
 What counts is the file of the last *accepted* commit of that branch, and where that is broken the newest valid one
 before it on its first parents. Accepted is what a master would serve: a rewritten protected branch, a link out of the
-tree, a commit without states change no gate anywhere. Only git is asked, so all machines get one answer.
+tree, a commit without states, a push by hand that is refused change no gate anywhere. Only git is asked, so all
+machines get one answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from saltbranch.errors import ConfigError, NoSaltenvsError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import PRODUCTION, ref_name
+from saltbranch.repository import pushes, tips
 
 # Below it, in a mirror and in a clone, the last accepted commit of production, by the name of the branch.
 IN_MIRROR, IN_CLONE = PRODUCTION, "refs/saltbranch-kept/production/"
@@ -30,7 +32,7 @@ _FAR = 200
 # So many of the journal's newest events are looked at for it.
 _RECENT = 500
 _COMPARED = ("branch", "minions", "promote_from", "protected", "verify_switch", "follow", "mode", "owned",
-             "back_merge", "gates", "overridable")  # fmt: skip
+             "back_merge", "gates", "overridable", "direct_pushes")  # fmt: skip
 _ALSO_COMPARED = (
     "states_dir",
     "pillar_dir",
@@ -158,8 +160,11 @@ def _accepted(place: Place, branch: str) -> tuple[str | None, str]:
     git, head, last = place.git, place.heads.get(branch), _last(place, branch)
     if head is None:
         return last, "the remote does not have the branch any more" if last else ""
-    if head == last:
-        return last, ""
+    counted = _counted_head(place, branch, head, last)
+    refusal = "" if counted == head else "it was pushed by hand, which is refused (direct_pushes)"
+    if counted == last or (refusal and last and git.is_ancestor(counted, last)):
+        return last, refusal
+    head = counted
     if last and git.is_ancestor(last, head):
         chain = _first_parents(git, head, last)
     elif last and _is_protected(git, branch, last):
@@ -170,13 +175,30 @@ def _accepted(place: Place, branch: str) -> tuple[str | None, str]:
         )
     else:
         chain, last = _first_parents(git, head, None), None
-    refusal = ""
     for commit, parent in zip(chain, [*chain[1:], last], strict=True):
         problem = _refused(git, commit, last, parent)
         if problem is None:
             return commit, refusal
         refusal = refusal or problem
     return last, refusal
+
+
+def _counted_head(place: Place, branch: str, head: str, last: str | None) -> str:
+    """The commit up to which the branch counts, by the model of `last`, which was accepted before, and the journal."""
+    found = newest_valid(place.git, last, branch) if last and place.journal else Nothing("")
+    if isinstance(found, Nothing):
+        return head
+    saltenvs = found.model.saltenvs or {}
+    name = next((n for n, s in saltenvs.items() if s.branch == branch), "")
+    if not name or saltenvs[name].direct_pushes != tips.REFUSE:
+        return head
+    told = journal.read(place.git, place.journal, limit=_RECENT)
+    tip = events.replay(told).tips.get(branch)
+    if tip is None or not tip.head:
+        return head
+    watched = pushes.Watched(name, branch, tips.REFUSE)
+    now, _ = pushes.Finder(place.git, lambda: told, 0).look(watched, tip, head)
+    return pushes.served_head(place.git, now, head)
 
 
 def _last(place: Place, branch: str) -> str | None:
@@ -187,25 +209,30 @@ def _last(place: Place, branch: str) -> str | None:
     """
     git = place.git
     kept = git.commit_or_none(f"{place.memory}{ref_name(branch)}")
-    told = _told(git, place.journal, branch) if place.journal else None
+    head = place.heads.get(branch)
+    told = _told(git, place.journal, branch, head, kept) if place.journal else None
     if kept and told and told != kept:
         return told if git.is_ancestor(kept, told) else kept
     return kept or told
 
 
-def _told(git: Git, head: str, branch: str) -> str | None:
+def _told(git: Git, head: str, branch: str, now_at: str | None, kept: str | None) -> str | None:
     names: set[str] = set()
-    for event in reversed(journal.read(git, head, limit=_RECENT)):
+    found = journal.read(git, head, limit=_RECENT)
+    served = {_switched(event, branch) for event in found if event.kind == events.SYNC}
+    for event in reversed(found):
         if event.kind == events.PROMOTION and event.text("branch") == branch:
             new = event.commit_of("new")
+            if new != kept and new not in served and now_at and now_at == event.commit_of("old"):
+                continue  # the server put the branch back: no master has ever served it
         elif event.kind == events.SYNC:
             new = _switched(event, branch)
         else:
             continue
         if new and new not in names:
             names.add(new)
-            if found := git.commit_or_none(new):
-                return found
+            if commit := git.commit_or_none(new):
+                return commit
     return None
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from saltbranch import choosing, journalcache, serving, tickets
+from saltbranch import choosing, events, journalcache, serving, tickets
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
@@ -15,8 +15,10 @@ from saltbranch.events import Debt, Hold, State
 from saltbranch.git import Git
 from saltbranch.mirror import Mirror
 from saltbranch.repository import place as places
+from saltbranch.repository import pushes
 from saltbranch.repository.place import Place
 from saltbranch.repository.programs import Programs
+from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import Refs, Repository
 from saltbranch.serving import Wanted
 
@@ -28,6 +30,7 @@ class Workplace:
     """Where a verb works. programs: which of the model's may run here. now: seconds since 1970.
 
     asked: who asked this machine for it, where that is somebody else.
+    state: what follows from the journal and from what it lacks, see `pushes.unrecorded`.
     """
 
     repo: Repository
@@ -82,9 +85,16 @@ class Workplace:
         """The hold on `saltenv` that counts now."""
         return self.state.hold(saltenv.name, self.now)
 
+    def counted_head(self, saltenv: Saltenv) -> str | None:
+        """The commit up to which the branch of `saltenv` counts: not what was pushed by hand and is refused."""
+        head = self.refs.heads.get(saltenv.branch)
+        if head is None or saltenv.promote_from is None:
+            return head
+        return pushes.served_head(self.git, self.state.tips.get(saltenv.branch), head)
+
     def wanted(self, saltenv: Saltenv) -> Wanted:
         """What `saltenv` is to serve by the remote and the journal."""
-        head = self.refs.heads.get(saltenv.branch)
+        head = self.counted_head(saltenv)
         tags = tags_on(self.repo, head) if saltenv.follow and head else {}
         return serving.wanted(head, saltenv.follow, tags, self.hold(saltenv))
 
@@ -104,7 +114,7 @@ class Workplace:
         journal_head = self.repo.refs.journal
         self.config = self.place.config(_heads(self.repo), journal=journal_head, write=True)
         self.pattern = tickets.compile_pattern(self.config.tickets, self.config_path)
-        self.state = _state(self.repo)
+        self.state = _state(self.repo, self.config, self.now, say, fetched=True)
 
 
 def open_workplace(config: str | None, say: Say | None = None, *, fetch: bool = True) -> Workplace:
@@ -141,8 +151,9 @@ def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
     if serves and not fetch:
         refs = Mirror(loaded.root).refs()
         state = choosing.state_of(loaded.root, repo.git, refs)  # pending holds count, too
+        events.replay(_unrecorded(repo, loaded, state, time.time()), state)
     else:
-        state = _state(repo)
+        state = _state(repo, loaded, time.time(), say, fetched=fetch)
     where = place.path if place.is_machines else ""
     programs = Programs(
         loaded.programs, where=where, git_dir="" if repo.is_foreign else repo.git.directory
@@ -150,7 +161,35 @@ def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
     return Workplace(repo, place, loaded, state, pattern, time.time(), programs)
 
 
-def _state(repo: Repository) -> State:
+def _state(
+    repo: Repository, config: Config, now: float, say: Say | None, *, fetched: bool
+) -> State:
+    """What follows from the journal and from what it lacks. Raises RemoteError, GitError.
+
+    fetched: the remote was read just now. A fetch does not see all refs at one moment, so before a branch is said to
+    have moved by hand it is read once more.
+    """
+    state = _kept(repo)
+    lacking = _unrecorded(repo, config, state, now)
+    if lacking and fetched:
+        before = repo.refs
+        repo.fetch(say)
+        if repo.refs != before:
+            state = _kept(repo)
+            lacking = _unrecorded(repo, config, state, now)
+    return events.replay(lacking, state)
+
+
+def _unrecorded(
+    repo: Repository, config: Config, state: State, now: float
+) -> Sequence[events.Event]:
+    if repo.problem:
+        return ()  # the journal is not believed, or not known
+    judged = [Watched(s.name, s.branch, s.direct_pushes) for s in config.saltenvs if s.promote_from]
+    return pushes.unrecorded(repo.git, state, judged, repo.refs.heads, now)
+
+
+def _kept(repo: Repository) -> State:
     return journalcache.state(repo.git, repo.refs.journal, write=not repo.is_foreign)
 
 

@@ -16,7 +16,7 @@ from tests.git.site import Journal, Site
 
 FUNCTIONS = {
     "check", "sync", "status", "explain", "doctor",
-    "promote", "hold", "unhold", "rollback", "why_not", "history", "where", "diff",
+    "promote", "hold", "unhold", "rollback", "accept", "why_not", "history", "where", "diff",
 }  # fmt: skip
 
 
@@ -215,6 +215,41 @@ def test_a_hold_stops_promotions_and_why_not_says_so(site: Site, call: Call) -> 
     site.sync_well()  # it publishes what was done without the remote
     assert [e.kind for e in Journal(site.remote).events()] == ["hold", "unhold"]
     assert codes(call("why_not", "prod")) == [0]
+
+
+def test_a_push_by_hand_is_rolled_back_and_accepted(call: Call, site: Site) -> None:
+    call("sync")
+    promoted = call("promote", "stage"), call("promote", "prod")
+    head = site.remote.head("master")
+    hand = site.remote.commit("master", {"salt/hand.sls": "hand: {test.nop: []}\n"})
+    synced = call("sync")
+    site.assert_serves("master", hand)
+    plan = call("rollback", "prod", "reason=it breaks", "plan=True")
+    rolled = call("rollback", "prod", "reason=it breaks")
+    site.assert_serves("master", head)
+    shown = call("accept", "prod", "reason=agreed", "plan=True")
+    accepted = call("accept", "prod", "reason=agreed")
+    again = call("accept", "prod", "reason=agreed")
+
+    assert codes(*promoted, synced, plan, rolled, shown, accepted, again) == [
+        0,
+        0,
+        0,
+        3,
+        0,
+        3,
+        0,
+        4,
+    ]
+    assert any("pushed to 'master' by hand" in note for note in synced["notes"])
+    assert (plan["serves"], plan["will_serve"]) == (hand, head)
+    kinds = [e.kind for e in Journal(site.remote).events()]
+    assert [k for k in kinds if k in ("push", "rollback", "accept")] == [
+        "push",
+        "rollback",
+        "accept",
+    ]
+    site.assert_serves("master", head)  # a hold counts before what was accepted
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import pytest
 from saltbranch import entry, journal
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync as sync_action
-from saltbranch.events import Event
+from saltbranch.events import Event, State
 from saltbranch.git import Git
 from tests.git.remote import Link, Remote, Script, Tree
 
@@ -245,6 +245,10 @@ class Journal:
         """Hold `saltenv` at `commit`."""
         details.setdefault("reason", "it breaks the app")
         return self.add("hold", saltenv=saltenv, commit=commit, **details)
+
+    def state(self) -> State:
+        """What follows from it."""
+        return journal.state(self.git, self.head())
 
     def events(self, kind: str = "") -> list[Event]:
         """All of it, or those of one kind."""

@@ -138,6 +138,7 @@ def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> Non
                 "why": "branch",
                 "tag": None,
                 "held": None,
+                "refused": None,
             }
             for saltenv, branch in BRANCHES.items()
         ],

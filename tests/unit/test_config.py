@@ -313,3 +313,34 @@ def test_an_owned_path_may_be_spelt_at_length() -> None:
     data["saltenvs"]["prod"]["saltenv_owned"] = ["./pillar//prod/", "pillar/./new", "pillar/a (b)"]
     config = build(parse(yaml.safe_dump(data), "f"), "f")
     assert config.saltenv("prod").owned == ("pillar/prod", "pillar/new", "pillar/a (b)")
+
+
+# Pushes by hand
+
+
+def test_direct_pushes_are_reported_unless_the_model_says_otherwise() -> None:
+    text = """
+        saltenvs:
+          test: {branch: develop, minions: [t]}
+          stage: {branch: stage, minions: [s], promote_from: test}
+          prod: {branch: master, minions: [p], promote_from: stage, direct_pushes: refuse}
+    """
+    found = build(parse("remote: /r\n", "machine"), "machine", parse(text, "model"))
+    assert [s.direct_pushes for s in found.saltenvs] == ["allow", "report", "refuse"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("promote_from: a, direct_pushes: Refuse", "'Refuse' is unknown"),
+        ("direct_pushes: report", "nothing is promoted to it"),
+    ],
+)
+def test_direct_pushes_without_effect_are_an_error(keys: str, message: str) -> None:
+    text = f"""
+        saltenvs:
+          a: {{branch: a, minions: [a]}}
+          b: {{branch: b, minions: [b], {keys}}}
+    """
+    with pytest.raises(ConfigError, match="saltenvs.b.direct_pushes: " + message):
+        build(parse("remote: /r\n", "machine"), "machine", parse(text, "model"))

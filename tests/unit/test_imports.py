@@ -70,7 +70,8 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
          "compiler.ciphertext", "compiler.functions", "compiler.masteroptions", "compiler.inside.debversion",
          "compiler.inside.settling", "fleetgates", "promote.gates_asked", "preview.leftovers", "preview.origins",
-         "preview.causes", "preview.gaps", "base.patterns", "base.limit")  # fmt: skip
+         "preview.causes", "preview.gaps", "base.patterns", "base.limit",
+         "repository.tips")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
     "locate": {"errors"},
@@ -200,7 +201,10 @@ def modules_of(*argv: str) -> set[str]:
 def test_sync_without_news_imports_next_to_nothing(tmp_path: Path) -> None:
     remote = build_template(tmp_path / "remote.git")
     site = Site(tmp_path, remote)
+    site.settings["saltenvs"]["stage"]["promote_from"] = "test"
+    site.configure()
     site.sync_well()
+    (site.root / "state" / "choices").unlink()  # nothing is asked of it
     program = "from saltbranch.entry import main; main()"
     for options in ([], ["--quiet"], ["test", "prod"]):
         bare = modules_of("-c", "pass")
@@ -215,6 +219,7 @@ def test_sync_without_news_imports_no_more_for_holds_tags_and_the_journal(tmp_pa
     remote = build_template(tmp_path / "remote.git")
     site = Site(tmp_path, remote)
     site.settings["saltenvs"]["stage"]["follow"] = {"tags": "^v"}
+    site.settings["saltenvs"]["stage"]["promote_from"] = "test"
     remote.git("tag", "v1", remote.head("stage"))
     Journal(remote).hold("prod", remote.head("master"), until="2999-01-01T00:00:00Z")
     site.configure(record_syncs=True)

@@ -18,6 +18,7 @@ from saltbranch.findings import Finding, disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
 from saltbranch.mirror import Mirror
+from saltbranch.repository.tips import Push
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.slots import NAMES, Slots
 
@@ -45,6 +46,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
     )
     yield from setup.unread(prepared.load_unread(root))
     yield from setup.clock(_clock(root))
+    yield from setup.pushed_by_hand(_pushed(config))
 
 
 def _clock(root: str) -> str:
@@ -55,6 +57,17 @@ def _clock(root: str) -> str:
     except SaltbranchError:
         return ""
     return state.clock_problem(time.time()) if state else ""
+
+
+def _pushed(config: Config) -> dict[str, Push]:
+    """Saltenv to what was pushed to its branch by hand, as the last sync saw it."""
+    root, mirror = config.root, Mirror(config.root)
+    if not mirror.exists():
+        return {}
+    refs, saltenvs = mirror.refs(tags=True), prepare.served_saltenvs(config)
+    served = prepared.load_served(root)
+    found = choosing.choose(root, mirror, refs, saltenvs, served, now=time.time(), write=False)
+    return choosing.open_pushes(root, mirror.git, refs, saltenvs, found)
 
 
 def look_outside(root: str, master: MasterOptions) -> Iterator[Finding]:

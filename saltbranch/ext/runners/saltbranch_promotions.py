@@ -1,5 +1,5 @@
 """
-Move state code from saltenv to saltenv: promote, hold, unhold and rollback, with the same
+Move state code from saltenv to saltenv: promote, hold, unhold, rollback and accept, with the same
 results and exit codes as the command ``saltbranch``.
 
 They are functions of the runner ``saltbranch``, too: Salt puts all modules of one virtual name together
@@ -257,6 +257,39 @@ def rollback(
         )
 
     return _record(build, local=local, plan=plan, asked=contract.asked(claimed_by))
+
+
+@contract.plain
+def accept(
+    saltenv: str,
+    reason: str = "",
+    plan: bool = False,  # noqa: FBT001, FBT002
+    claimed_by: str = "",
+) -> contract.Result:
+    """
+    Let what was pushed to the branch of ``saltenv`` by hand count as if it had been promoted.
+
+    saltenv
+        The saltenv whose branch was pushed to.
+    reason
+        Why; it is recorded and has to be given.
+    plan
+        Only say what would be recorded; retcode 3.
+
+    With ``direct_pushes: refuse`` it is not served before that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.accept prod reason='KEY-123, agreed with Ann on the phone'
+    """
+    from saltbranch.actions.hold import plan_accept
+
+    def build(work: Workplace) -> HoldPlan:
+        return plan_accept(work, contract.word(saltenv), reason=contract.word(reason))
+
+    return _record(build, local=False, plan=plan, asked=contract.asked(claimed_by))
 
 
 def _record(

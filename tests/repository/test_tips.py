@@ -1,0 +1,114 @@
+"""What the journal says of a branch, event by event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from saltbranch import events
+from saltbranch.events import Event, State
+from saltbranch.repository.tips import Tip, tip_from_list
+
+A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
+
+
+def event(kind: str, name: str, /, **details: Any) -> Event:
+    return Event(kind, name, 0.0, "Ann", {"saltenv": "prod", "branch": "master", **details})
+
+
+def promotion(old: str, new: str, name: str = "p", **details: Any) -> Event:
+    return event("promotion", name, old=old, new=new, source_commit=new, **details)
+
+
+def push(old: str, new: str, good: str, name: str = "push-1", **details: Any) -> Event:
+    return event("push", name, old=old, new=new, good=good, **{"number": 1, **details})
+
+
+def told(*found: Event) -> State:
+    return events.replay(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "tip"),
+    [
+        ([promotion(A, B)], Tip(B, B, "p")),
+        ([promotion(A, A)], None),
+        ([push(A, B, B)], Tip(B, B, "push-1", "push-1")),
+        ([push(A, B, A)], Tip(B, A, "push-1", "push-1")),
+        ([push(A, B, A), promotion(B, C)], Tip(C, C, "p")),
+        # A hotfix on top of a hold moves no branch, so it takes up nothing.
+        ([push(A, B, A), promotion(B, B)], Tip(B, A, "push-1", "push-1")),
+        ([push(A, B, A), event("accept", "a", commit=B)], Tip(B, B, "a")),
+        # Accepted was what was looked at, not what came after it.
+        ([push(A, B, A), push(B, C, A, "push-2"), event("accept", "a", commit=B)], Tip(C, B, "a", "push-2")),
+        ([promotion(A, B), event("backmerge", "m", kind="merge", new=C)], Tip(C, C, "m")),
+        ([push(A, B, A), event("backmerge", "m", kind="merge", new=C)], Tip(C, A, "m", "push-1")),
+        # A fast-forward to a promotion above means that all of it was promoted.
+        ([push(A, B, A), event("backmerge", "m", kind="fast-forward", new=C)], Tip(C, C, "m")),
+        # Found late, by its merge: a newer promotion is known.
+        ([promotion(A, C), promotion(A, B, "late", rebuilt=True)], Tip(C, C, "p")),
+    ],
+)  # fmt: skip
+def test_tip_follows_the_events(found: list[Event], tip: Tip | None) -> None:
+    assert told(*found).tips.get("master") == tip
+
+
+@pytest.mark.parametrize(
+    ("row", "tip"),
+    [
+        ({"kind": "fast-forward"}, Tip(B, B, "p")),
+        ({"kind": "merge", "new": D}, Tip(D, D, "p")),
+        ({"kind": "merge"}, Tip("", "", "p")),  # an older version did not say it
+        ({"kind": "merge", "new": "--evil"}, Tip("", "", "p")),
+    ],
+)
+def test_back_merges_of_a_promotion_move_the_branches_below(row: dict[str, Any], tip: Tip) -> None:
+    found = told(promotion(A, B, merges=[{"branch": "stage", "old": C, **row}, None, 3]))
+    assert found.tips == {"master": Tip(B, B, "p"), "stage": tip}
+
+
+def test_steps_of_a_rollback_are_what_was_served() -> None:
+    served, refused = push(A, B, B), push(B, C, B, "push-2")
+    accepted = event("accept", "a", commit=C, from_commit=B, push="push-2")
+    moved = told(served, refused, accepted).by_hand
+    assert [(m.id, m.before, m.new) for m in moved] == [("push-1", A, B), ("push-2", B, C)]
+
+
+def test_a_promotion_that_was_undone_counts_no_longer_and_its_hold_is_back() -> None:
+    hold = event("rollback", "r", commit=A, reason="it breaks")
+    begin = told(hold).holds["prod"].as_dict()
+    undone = push(B, A, A, number=0, lost=["p"], restores_hold=begin)
+    found = told(hold, promotion(A, B, lifts_hold=True), undone)
+    assert found.promotions == [] and found.by_hand == []
+    assert (found.holds["prod"].commit, found.holds["prod"].reason) == (A, "it breaks")
+    assert found.holds["prod"].kind == "rollback"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"good": "x"},
+        {"good": A, "number": "9" * 99, "commits": {}, "committers": 1, "lost": [None, 3]},
+        {"good": A, "restores_hold": {"saltenv": "prod", "commit": "no"}},
+        {"good": A, "restores_hold": {"saltenv": "prod", "commit": A, "since": "\0"}},
+        {"good": A, "restores_hold": {"saltenv": "other", "commit": A}},
+        {"good": A, "restores_hold": "x", "branch": 7},
+    ],
+)
+def test_nothing_in_an_event_is_trusted_to_have_the_right_shape(details: dict[str, Any]) -> None:
+    found = told(event("push", "push-1", **{"old": A, "new": B, **details}))
+    assert found.holds == {} and found.promotions == []
+    assert all(isinstance(p.told(), str) for p in found.pushes.values())
+
+
+def test_an_event_counts_once() -> None:
+    found = told(push(A, B, B), push(A, B, B))
+    assert len(found.by_hand) == len(found.pushes) == 1
+
+
+@pytest.mark.parametrize("data", [None, [], ["a"], [1, 2, 3, 4], {}])
+def test_a_torn_tip_is_an_error(data: object) -> None:
+    with pytest.raises(ValueError, match="not a tip"):
+        tip_from_list(data)
+    assert tip_from_list(Tip(A, B, "e", "p").as_list()) == Tip(A, B, "e", "p")
