@@ -55,7 +55,8 @@ def env_order(saltenvs: Iterable[str], beside: Mapping[str, Any]) -> list[str]:
     With it, the top file of a saltenv that is not in the list is not read (_get_envs). So the list holds all that
     others have, `base` too, and nothing is written where their saltenvs come and go without being configured.
 
-    saltenvs: ours. beside: the master's options without those of this file. A list in there says what its author wants to be read.
+    saltenvs: ours. beside: the master's options without those of this file. A list in there says what its author
+    wants to be read.
     """
     theirs = _names(beside.get("env_order"))
     roots = beside.get("file_roots")
