@@ -193,7 +193,12 @@ def test_killed_at_every_step_of_init(site: Site, remote: Remote, server: KillSe
     crash = Crash(site, server, *words)
     site.config.unlink()
     crash.run()
-    steps = crash.telling_steps()
+    first = crash.telling_steps()
+    shutil.rmtree(site.root)
+    site.config.unlink()
+    crash.run()
+    # The folder that the remote is first read into has another name each time.
+    steps = [step for step in crash.telling_steps() if step in first]
     written = steps.index("os.rename saltbranch.yaml~.saltbranch-new saltbranch.yaml")
     assert written > 8
     for step in steps[: written + 2]:
