@@ -386,6 +386,19 @@ def test_loosening_the_rule_by_hand_does_not_let_the_push_through(
     assert strict.sync().code == 4 and serves(strict) == old
 
 
+def test_nor_does_it_where_there_is_no_journal(flow: FlowSite, tmp_path: Path) -> None:
+    flow.configure(prod={"direct_pushes": "refuse"})
+    master = new_master(tmp_path, flow, "m1", record=False)
+    master.sync_here()
+    old = flow.head("master")
+    text = (flow.show(old, "saltbranch.yaml") or "").replace("refuse", "allow")
+    flow.push("master", {"saltbranch.yaml": text})
+    for _ in range(2):
+        assert result_of(master.sync_here(), "prod").old == old
+    flow.push("stage")
+    assert result_of(master.sync_here(), "prod").old == old
+
+
 def test_turning_refuse_on_takes_nothing_back(flow: FlowSite, tmp_path: Path) -> None:
     flow.configure(prod={"direct_pushes": "allow"})
     master = new_master(tmp_path, flow, "m1")
@@ -667,11 +680,17 @@ def test_a_protected_production_that_was_put_back_can_be_promoted_to_again(
     old = promote(flow)
     master.sync_here()
     flow.hook("post-receive", _PUT_BACK)
-    flow.push("develop")
+    text = (flow.show(old, "saltbranch.yaml") or "").replace(
+        '"promote_from": "stage"', '"promote_from": "stage", "gates": ["ticket"]'
+    )
+    flow.push("develop", {"saltbranch.yaml": text})
     flow.promoted("stage")
     flow.well("promote", "prod", "--yes")
     result = master.sync_here()
     assert (result.exit_code, result.model_problem) == (0, "") and serves(master) == old
+    assert "ticket" not in flow.gates("promote", "prod"), (
+        "the model of what never was counts nowhere"
+    )
     assert new_master(tmp_path, flow, "m2").sync_here().exit_code == 0
     flow.hook("post-receive", "exit 0")
     flow.well("promote", "prod", "--yes")
