@@ -274,6 +274,11 @@ def _show(result: InitResult) -> None:
     echo(f"{'wrote' if result.wrote_config else 'kept'} {result.config_path}")
     if result.sync:
         sync_text.show(result.sync, quiet=False)
+    if result.replacing.lines():
+        echo()
+        echo("What the salt-master had:")
+        for line in result.replacing.lines():
+            echo(f"  - {line}")
     echo()
     echo("Left to do:")
     for sentence in result.left:

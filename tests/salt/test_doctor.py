@@ -133,7 +133,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "top-merging-strategy": {"top_file_merging_strategy": "merge_all"},
     "state-top-saltenv": {"state_top_saltenv": "prod"},
     "default-top": {"default_top": "prod", "top_file_merging_strategy": "same"},
-    "env-order": {"env_order": ["prod", "stage"]},
     "pillarenv": {"pillarenv": "prod"},
     "pillarenv-from-saltenv": {"pillarenv_from_saltenv": False},
     "dashed-option": {"pillarenv-from-saltenv": True},
@@ -205,7 +204,6 @@ class Gets:
     ("found", "states"),
     [
         ("state-top-saltenv", True),
-        ("env-order", True),
         ("symlinks", True),
         ("files-ignored", True),
         ("renderers", True),
@@ -225,6 +223,21 @@ def test_what_is_called_an_error_takes_everything_from_a_minion(
     got = broken.states("test1") if states else broken.pillar("test1")
     assert not got
     assert any(f.id == found and f.severity == "error" for f in machine.doctor().findings)
+
+
+def test_a_list_of_somebody_elses_leaves_no_saltenv_of_ours_out(machine: Machine) -> None:
+    machine.also(env_order=["prod", "stage"])
+
+    assert Gets(machine).states("test1") == ["app"]
+    assert "env-order" not in machine.problems()
+
+
+def test_a_saltenv_that_came_later_is_missed_until_the_next_sync(machine: Machine) -> None:
+    machine.also(file_roots={"other": ["/srv/other"]})
+    assert "env-order" in machine.problems()
+
+    machine.site.sync_well()
+    assert "env-order" not in machine.problems()
 
 
 def test_a_pillarenv_for_all_takes_the_pillar_from_the_others(machine: Machine) -> None:
