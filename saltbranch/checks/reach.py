@@ -88,7 +88,8 @@ class _Walk:
         else:
             dotted = sls.replace("/", ".")
             known = self.project.sls[self.area]
-            self._add(source for name, source in known.items() if matches(dotted, name))
+            fitting = (source for name, source in known.items() if matches(dotted, name))
+            self._add(source for source in fitting if not _is_reaction(source))
 
     def _follow(self, source: Source) -> None:
         for include in source.declared.includes:
