@@ -81,11 +81,11 @@ def test_a_mistake_is_told_with_its_place(site: Site) -> None:
 
 
 def test_since_leaves_out_what_was_there(site: Site) -> None:
-    push(site, "stage", {"salt/app/init.sls": BAD, "salt/other.sls": "o: {test.nop: []}"})
+    push(site, "stage", {"salt/app/init.sls": f"include: [other]\n{BAD}", "salt/other.sls": "o: {test.nop: []}"})
     head = push(
         site,
         "stage",
-        {"salt/app/init.sls": f"# more\n{BAD}", "salt/other.sls": "o: {test.nix: []}"},
+        {"salt/app/init.sls": f"# more\ninclude: [other]\n{BAD}", "salt/other.sls": "o: {test.nix: []}"},
     )
     code, (ref,) = json_of(site, "stage", "--since", f"{head}~1")
     assert code == 3 and rules_of(ref) == {("salt/other.sls", 1, "unknown-state-function")}
