@@ -85,6 +85,8 @@ class _Walk:
     def _name(self, sls: str) -> None:
         if literal(sls):
             self._add(self.project.named(self.area, sls))
+            known = self.project.sls[self.area]
+            self._add(known[n] for n in self.project.sls_like(self.area, sls) if n in known)
         else:
             dotted = sls.replace("/", ".")
             known = self.project.sls[self.area]

@@ -59,6 +59,7 @@ def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
     ("files", "place"),
     [
         ({TOP: TOP_A, SLS: "include: [b]", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
+        ({TOP: "base:\n  '*': ['b*']", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
         ({TOP: "base:\n  '*': ['{{ r }}']", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
         ({TOP: "base:\n  '*':\n{% include 'more' %}\n", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
         ({TOP: TOP_A, SLS: "{% from d ~ '/m.jinja' import y %}", "salt/x/m.jinja": "{% if"}, "salt/x/m.jinja:1 jinja-syntax"),
