@@ -131,7 +131,7 @@ def test_names_and_links_that_bite(site: Site) -> None:
         site,
         "develop",
         {
-            "salt/top.sls": "base:\n  '*': ['*']\n",
+            "salt/top.sls": "base:\n  '*': [app, user, '*red*']\n",
             "salt/\x1b[31mred\n.sls": BAD,
             b"salt/\xff.sls".decode("utf-8", "surrogateescape"): "{{",
             "salt/shadow.sls": Link("/etc/shadow"),
