@@ -85,10 +85,13 @@ class _Walk:
     def _name(self, sls: str) -> None:
         if literal(sls):
             self._add(self.project.named(self.area, sls))
+            known = self.project.sls[self.area]
+            self._add(known[n] for n in self.project.sls_like(self.area, sls) if n in known)
         else:
             dotted = sls.replace("/", ".")
             known = self.project.sls[self.area]
-            self._add(source for name, source in known.items() if matches(dotted, name))
+            fitting = (source for name, source in known.items() if matches(dotted, name))
+            self._add(source for source in fitting if not _is_reaction(source))
 
     def _follow(self, source: Source) -> None:
         for include in source.declared.includes:

@@ -17,8 +17,8 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
         folder = project.folders["states"]
         yield rules.NO_STATES.at(folder, 0, f"there is no file below {folder}/")
     for source in project.sources.values():
-        if _judged(project, source):
-            yield from source.problems
+        judged = _judged(project, source)
+        yield from (p for p in source.problems if judged or p.rule == rules.TOO_LARGE.id)
         if source.area and not source.path.isprintable():
             yield rules.ODD_NAME.at(source.path, 0, "its name holds control characters or no UTF-8")
         if source.path not in project.reached:

@@ -81,11 +81,18 @@ def test_a_mistake_is_told_with_its_place(site: Site) -> None:
 
 
 def test_since_leaves_out_what_was_there(site: Site) -> None:
-    push(site, "stage", {"salt/app/init.sls": BAD, "salt/other.sls": "o: {test.nop: []}"})
+    push(
+        site,
+        "stage",
+        {"salt/app/init.sls": f"include: [other]\n{BAD}", "salt/other.sls": "o: {test.nop: []}"},
+    )
     head = push(
         site,
         "stage",
-        {"salt/app/init.sls": f"# more\n{BAD}", "salt/other.sls": "o: {test.nix: []}"},
+        {
+            "salt/app/init.sls": f"# more\ninclude: [other]\n{BAD}",
+            "salt/other.sls": "o: {test.nix: []}",
+        },
     )
     code, (ref,) = json_of(site, "stage", "--since", f"{head}~1")
     assert code == 3 and rules_of(ref) == {("salt/other.sls", 1, "unknown-state-function")}
@@ -124,6 +131,7 @@ def test_names_and_links_that_bite(site: Site) -> None:
         site,
         "develop",
         {
+            "salt/top.sls": "base:\n  '*': [app, user, '*red*']\n",
             "salt/\x1b[31mred\n.sls": BAD,
             b"salt/\xff.sls".decode("utf-8", "surrogateescape"): "{{",
             "salt/shadow.sls": Link("/etc/shadow"),
@@ -194,7 +202,7 @@ def test_in_a_clone_the_work_tree_is_checked_unless_a_ref_is_named(
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(template.path), clone], check=True)
     monkeypatch.chdir(clone / "salt")
-    (clone / "salt" / "app" / "init.sls").write_text(BAD)
+    (clone / "salt" / "app" / "init.sls").write_text(f"include: [new]\n{BAD}")
     (clone / "salt" / "new.sls").write_text("{{ a")
     (clone / ".gitignore").write_text("ignored.sls\n")
     (clone / "salt" / "ignored.sls").write_text("{{ a")

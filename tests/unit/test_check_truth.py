@@ -32,6 +32,7 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({TOP: TOP_A, SLS: "", "salt/other.sls": "{% if"}, id="not reached, no Jinja"),
         pytest.param({TOP: TOP_A, SLS: "", "salt/x.j2": "{% if"}, id="another program's template"),
         pytest.param({"salt/r.sls": "x:\n  local.state.apply: [{tgt: a}]\n  cmd.state.apply: [{tgt: a}]"}, id="reactor"),
+        pytest.param({TOP: "base:\n  '*': ['{{ r }}']", "salt/r.sls": "x:\n  cmd.state.apply: [{tgt: a}]"}, id="reactor beside a computed top"),
         pytest.param({TOP: "base:\n  '*': [d/a]\n", "salt/d/a.sls": "include: [d/b]", "salt/d/b.sls": ""}, id="slashes"),
         pytest.param({SLS: "include: [d.init]", "salt/d/init.sls": ""}, id="init by name"),
         pytest.param({SLS: LOOSE_ANCHOR, "salt/anchors.jinja": ""}, id="anchor of an include"),
@@ -58,6 +59,7 @@ def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
     ("files", "place"),
     [
         ({TOP: TOP_A, SLS: "include: [b]", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
+        ({TOP: "base:\n  '*': ['b*']", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
         ({TOP: "base:\n  '*': ['{{ r }}']", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
         ({TOP: "base:\n  '*':\n{% include 'more' %}\n", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
         ({TOP: TOP_A, SLS: "{% from d ~ '/m.jinja' import y %}", "salt/x/m.jinja": "{% if"}, "salt/x/m.jinja:1 jinja-syntax"),
