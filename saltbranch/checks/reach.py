@@ -111,12 +111,17 @@ class _Walk:
         self._files(name)
 
     def _files(self, name: str) -> None:
+        """What is read by its path; an sls file is none of a minion's for that."""
         name = name.lstrip("/").partition("?")[0]
         if literal(name):
-            if (found := self.files.get(name)) is not None:
-                self._add([found])
+            found = self.files.get(name)
+            self._add([found] if found is not None and not found.is_sls else [])
         elif name.strip(ANY):
-            self._add(f for n, f in self.files.items() if f.text is not None and matches(name, n))
+            self._add(
+                f
+                for n, f in self.files.items()
+                if f.text is not None and not f.is_sls and matches(name, n)
+            )
 
 
 def _is_reaction(source: Source) -> bool:

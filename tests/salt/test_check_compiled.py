@@ -143,7 +143,9 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
     "empty-top": (
         {"salt/top.sls": "{}\n"},
         {("salt/top.sls", 0, "empty-top",
-          "test-web1: the top file names no states for any minion of this saltenv")},
+          "test-web1: the top file names no states for any minion of this saltenv"),
+         ("salt", 0, "not-reached",
+          "no top file or include names salt/app.sls: not judged as what a minion gets")},
     ),
     "empty": (
         {"salt/app.sls": "{% if grains.nope is defined %}\na: {test.nop: []}\n{% endif %}\n"},

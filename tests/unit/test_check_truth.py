@@ -30,6 +30,7 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
     [
         pytest.param({TOP: TOP_A, SLS: "", "salt/other.sls": BAD}, id="not reached"),
         pytest.param({TOP: TOP_A, SLS: "", "salt/other.sls": "{% if"}, id="not reached, no Jinja"),
+        pytest.param({TOP: TOP_A, SLS: "x: {file.managed: [{name: /x}, {source: 'salt://r.sls'}]}", "salt/r.sls": BAD}, id="an sls file as a source"),
         pytest.param({TOP: TOP_A, SLS: "", "salt/x.j2": "{% if"}, id="another program's template"),
         pytest.param({"salt/r.sls": "x:\n  local.state.apply: [{tgt: a}]\n  cmd.state.apply: [{tgt: a}]"}, id="reactor"),
         pytest.param({TOP: "base:\n  '*': ['{{ r }}']", "salt/r.sls": "x:\n  cmd.state.apply: [{tgt: a}]"}, id="reactor beside a computed top"),
