@@ -204,7 +204,9 @@ def _upto(
     if head is None or not saltenv.pushes:
         return None
     tip = state.tips.get(saltenv.branch)
-    upto = pushes.served_head(git, tip, head, record.commit if record else None)
+    # What a hold chose is not what was let through.
+    seen = record.commit if record and record.why != choices.BY_HOLD else None
+    upto = pushes.served_head(git, tip, head, seen)
     return None if upto == head else upto
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bisect
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-# Links that lead to folders with links, and names in all: a few links can make any number of names.
+# Links that lead to folders with links, links that are followed, and names in all: a few links can make any number.
 _DEPTH = 8
+_FOLLOWED = 20_000
 _MOST = 200_000
 
 
@@ -20,9 +21,10 @@ def names(files: Iterable[str], links: Mapping[str, str], below: Iterable[str]) 
     known = sorted({*files, *links})
     found: dict[str, str] = {}
     folders = tuple(f"{folder}/" for folder in below)
+    budget = iter(range(_FOLLOWED))
     for link in links:
         if link.startswith(folders):
-            _add(found, known, links, link, link, _DEPTH)
+            _add(found, known, links, link, link, (), budget)
     return found
 
 
@@ -38,9 +40,10 @@ def _add(
     links: Mapping[str, str],
     name: str,
     link: str,
-    depth: int,
+    way: tuple[str, ...],
+    budget: Iterator[int],
 ) -> None:
-    """Note what stands below the link at `link`, which is seen as `name`."""
+    """Note what stands below the link at `link`, which is seen as `name`. way: the folders that it was come by."""
     end = target(link, links[link])
     for _ in range(_DEPTH):
         # A folder on the way may be a link, too.
@@ -49,7 +52,7 @@ def _add(
             break
         inner = target(over, links[over])
         end = posixpath.normpath(f"{inner}{end[len(over) :]}") if inner is not None else None
-    if end is None or end == "." or depth == 0:
+    if end is None or end == "." or end in way or len(way) == _DEPTH or next(budget, None) is None:
         return
     at = bisect.bisect_left(known, end)
     if at < len(known) and known[at] == end:
@@ -60,7 +63,7 @@ def _add(
         path = known[at]
         below = name + path[len(end) :]
         if path in links:
-            _add(found, known, links, below, path, depth - 1)
+            _add(found, known, links, below, path, (*way, end), budget)
         else:
             found.setdefault(below, path)
         at += 1

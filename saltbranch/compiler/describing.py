@@ -75,7 +75,9 @@ class Describer:
             "path": path,
             "line": self._lines(sls).of(identity),
             "arguments": {
-                name: self.mask.argument(value, source, self.secrets, self.shown)
+                self._name(name, source): self.mask.argument(
+                    value, source, self.secrets, self.shown
+                )
                 for name, value in (values if order is None else {**values, "order": order}).items()
             },
             "sources": sorted(self._sources(values, str(chunk.get("fun")), source)),
@@ -93,6 +95,10 @@ class Describer:
         elif "\0" in called:
             digest = f" ~{own[:8]}"
         return f"{shown}{digest} | {called}"
+
+    def _name(self, name: str, source: str) -> str:
+        """An argument's name, which a template may have made of a pillar value."""
+        return name if self.hider.is_public(name, source) else f"*** ~{self.mask.digest(name)[:8]}"
 
     def _function(self, function: str, source: str) -> str:
         """`module.function`: as `file.managed`, or as two words that Salt puts together."""

@@ -51,6 +51,8 @@ _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", r
 _ASKED_FOR_OTHERS = re.compile(r"pillar|config|environ|^cmd|data\.", re.IGNORECASE)
 # Which files Salt looks for by itself; file_tree (salt/pillar/file_tree.py) is an external pillar.
 _SALTS_NAMES = "init.sls top.sls jinja hosts nodegroups"
+# Python's own copy of a module (PEP 3147): its name says no more than the module's.
+_CACHED = re.compile(r"__pycache__/([^/]*)\.[^./]+\.pyc(?:\.[0-9]+)?$")
 # Folders that every system has.
 _SYSTEMS_NAMES = "etc gshadow home opt pki private proc root salt shadow srv ssh ssl tmp usr var"
 _MOST_ERRORS = 100
@@ -321,12 +323,12 @@ class Shop:
         unknown = [
             name
             for kind, name in tracker.told
-            if name not in self.paths and not hider.is_public(name)
+            if name not in self.paths and not hider.is_public(_CACHED.sub(r"\1", name))
         ]
         if not unknown:
             return True
         named = "\n".join(self._named(tracker))
-        return all(hider.is_public(name, named) for name in unknown)
+        return all(hider.is_public(_CACHED.sub(r"\1", name), named) for name in unknown)
 
     def _named(self, tracker: Tracker) -> set[str]:
         """The sls files that the pillar files which were read name in so many words."""
@@ -401,8 +403,12 @@ def _text_or_none(path: str) -> str | None:
 
 def _of_states(errors: list[str], hider: Hider) -> list[str]:
     """What is told of errors: of very many the first."""
-    texts = (settled(manageable(error), HOST.asked) for error in errors[:_MOST_ERRORS])
-    found = [shortened(hider.hide(text), _LONGEST_ERROR) for text in texts]
+    asked = {
+        (call if hider.is_public(call) else function, rendered): function
+        for (call, rendered), function in HOST.asked.items()
+    }
+    texts = (hider.hide(manageable(error)) for error in errors[:_MOST_ERRORS])
+    found = [shortened(settled(text, asked), _LONGEST_ERROR) for text in texts]
     if len(errors) > _MOST_ERRORS:
         found.append(f"and {len(errors) - _MOST_ERRORS} more errors")
     return found

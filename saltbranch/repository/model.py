@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from saltbranch import admission, events, journal
+from saltbranch import admission, events, journal, journalcache
 from saltbranch import config as configuration
 from saltbranch.config import MACHINE_KEYS, Config, FileModel, Saltenv, Source
 from saltbranch.errors import ConfigError, NoSaltenvsError
@@ -192,12 +192,12 @@ def _counted_head(place: Place, branch: str, head: str, last: str | None) -> str
     name = next((n for n, s in saltenvs.items() if s.branch == branch), "")
     if not name or saltenvs[name].direct_pushes != tips.REFUSE:
         return head
-    told = journal.read(place.git, place.journal, limit=_RECENT)
-    tip = events.replay(told).tips.get(branch)
+    state = journalcache.state(place.git, place.journal, write=False)
+    tip = state.tips.get(branch)
     if tip is None or not tip.head:
         return head
     watched = pushes.Watched(name, branch, tips.REFUSE)
-    now, _ = pushes.Finder(place.git, lambda: told, 0).look(watched, tip, head)
+    now, _ = pushes.Finder(place.git, lambda: state.events, 0).look(watched, tip, head)
     return pushes.served_head(place.git, now, head)
 
 

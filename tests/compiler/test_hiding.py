@@ -13,7 +13,7 @@ from urllib.parse import quote
 import salt.loader  # noqa: F401 - its messages are looked for
 import salt.pillar  # noqa: F401
 import salt.state  # noqa: F401
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from saltbranch.compiler import hiding, wording
@@ -98,6 +98,7 @@ def test_nor_is_one_with_signs_in_it_as_messages_have_it(
 ) -> None:
     shown = FORMS[form](secret)
     whole = shown[1:-1] if form in ("json", "repr") else shown
+    assume(whole.rstrip("0123456789") not in SALTS)  # Salt's own word is public
     said = told(place.format(shown), hider(secret))
     assert whole not in said
 

@@ -55,6 +55,7 @@ def test_sync_switches_and_returns_plain_data(master: Master, tmp_path: Path) ->
         "why": "branch",
         "tag": None,
         "held": None,
+        "refused": None,
     }
     assert states(second) == {"test": "switched", "stage": "unchanged", "prod": "unchanged"}
     site.assert_serves("develop", new)

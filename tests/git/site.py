@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch import entry, journal
+from saltbranch import entry, journal, journalcache
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync as sync_action
 from saltbranch.events import Event, State
@@ -248,7 +248,7 @@ class Journal:
 
     def state(self) -> State:
         """What follows from it."""
-        return journal.state(self.git, self.head())
+        return journalcache.state(self.git, self.head(), write=False)
 
     def events(self, kind: str = "") -> list[Event]:
         """All of it, or those of one kind."""

@@ -403,7 +403,8 @@ def test_why_not_when_nothing_stands_in_the_way_and_when_there_is_nothing(flow: 
 
 def feature(flow: FlowSite, text: str) -> None:
     flow.well("feature", "start", "ntp")
-    flow.commit({"salt/ntp.sls": text}, "KEY-7 Time")
+    top = "base:\n  '*': [app, ntp]\n"
+    flow.commit({"salt/top.sls": top, "salt/ntp.sls": text}, "KEY-7 Time")
 
 
 def test_feature_finish_asks_check_and_may_be_overridden_as_a_promotion(flow: FlowSite) -> None:

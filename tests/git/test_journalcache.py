@@ -36,7 +36,7 @@ def told(number: int) -> Event:
     return Event(kind, f"20260101T000000Z-{number:08x}", BEGIN + number, "Ann <a@b>", details)
 
 
-def fill(git: Git, head: str | None, numbers: range) -> str:
+def fill(git: Git, head: str | None, numbers: Sequence[int]) -> str:
     """Append `told(n)` for each number to the journal, as fast as git can; its new head."""
     parts = []
     for place, number in enumerate(numbers):
@@ -223,7 +223,8 @@ def test_a_verb_that_looks_at_a_long_journal_again_parses_what_is_new(
     flow: FlowSite, parsed: list[str]
 ) -> None:
     remote = Git(str(flow.remote.path))
-    fill(remote, None, range(3000))
+    # Without promotions, which the branch would have to have.
+    fill(remote, None, [n for n in range(3750) if n % 5])
     flow.push("develop")
     flow.run("promote", "stage", "--plan")
     assert len(parsed) >= 3000

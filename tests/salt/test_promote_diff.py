@@ -445,11 +445,12 @@ def test_a_race_in_which_the_fleet_changes_is_another_plan(flow: Fleet) -> None:
 def test_check_static_stops_new_errors_and_no_old_ones(flow: Fleet) -> None:
     flow.configure(stage={"gates": [{"check": "static"}]})
     missing = "x:\n  test.nop:\n    - require:\n      - test: nosuch\n"
-    flow.push("stage", {"salt/old.sls": "a: b: c\n"}, "KEY-5 Old")
+    top = "base:\n  '*': [app, old, 'bad*']\n"
+    flow.push("stage", {"salt/old.sls": "a: b: c\n", "salt/top.sls": top}, "KEY-5 Old")
     flow.change()
     assert flow.gate(name="check") == ("pass", "no new errors")
     bad = {f"salt/bad{n}.sls": f"{missing}a: b: c\n" for n in range(4)}
-    flow.push("develop", {**bad}, "KEY-6 Bad")
+    flow.push("develop", {**bad, "salt/top.sls": top}, "KEY-6 Bad")
     verdict, reason = flow.gate(name="check")
     assert verdict == "fail"
     assert reason.startswith("4 new errors: salt/bad0.sls:5 ")
