@@ -1,9 +1,8 @@
 """What follows from the journal is kept: only new events are read, and nothing wrong in the file is believed."""
 
-from __future__ import annotations
-
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any

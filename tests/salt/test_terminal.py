@@ -55,7 +55,7 @@ def project(tmp_path: Path) -> Project:
     found = Project(tmp_path, keys)
     minion = json.dumps({"grains": {"id": "x", "os": "Debian", "kernel": "Linux"}})
     files: dict[str, Content] = {
-        "salt/top.sls": "base:\n  '*':\n    - app\n    - '*'\n",
+        "salt/top.sls": "base:\n  '*':\n    - app\n    - long\n",
         "pillar/top.sls": "base:\n  '*':\n    - app\n",
         "salt/app/init.sls": "app:\n  test.nop: []\n",
         **{
