@@ -48,7 +48,10 @@ _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
 )  # fmt: skip
 _CUSTOM = tuple(kind for kind, _, _ in _LOADERS)
 _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
-_ASKED_FOR_OTHERS = re.compile(r"pillar|config|environ|^cmd|data\.", re.IGNORECASE)
+_ASKED_FOR_OTHERS = re.compile(
+    r"pillar|config|environ|^cmd|data\.|shadow|ssh\.|consul|etcd|redis|nacl|gpg|mine\.|http\.|publish|runner",
+    re.IGNORECASE,
+)
 # Which files Salt looks for by itself; file_tree (salt/pillar/file_tree.py) is an external pillar.
 _SALTS_NAMES = "init.sls top.sls jinja hosts nodegroups"
 # Python's own copy of a module (PEP 3147): its name says no more than the module's.
