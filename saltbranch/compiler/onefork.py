@@ -234,7 +234,7 @@ class Shop:
             outcome = highstate.compile_minion(opts, minion["pillar"])
         tried = list(tracker.tried)
         result, hider = self._described(minion, outcome, masks, tracker, tried)
-        result["cpu"] = time.process_time() - begin
+        result["cpu"] = round(time.process_time() - begin, 6)
         made = {
             "keep": not tried and not HOST.untracked and self._may_keep(tracker, hider),
             "modules": [name for name in memory.LOADED if name not in known],

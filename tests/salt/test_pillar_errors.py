@@ -221,7 +221,7 @@ def test_what_a_pillar_file_tries_is_named_by_what_is_public(tmp_path: Path) -> 
     for text in (
         f"#!py\ndef run():\n    open('/root/{WORD}').read()\n",
         f"{{% import_yaml '/srv/{WORD}' as x %}}\nx: {{{{ x }}}}\n",
-        f"#!py\nimport os\ndef run():\n    os.listdir('/root')\n    open('/root/{WORD}', 'w')\n",
+        f"#!py\ndef run():\n    open('/root/{WORD}', 'w')\n",
     ):
         result = Lab(tmp_path / str(abs(hash(text))), files(text)).one(minion("m1"), plain=False)
         said = "\n".join([*result.errors, *result.notes])
