@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
@@ -17,6 +18,7 @@ from saltbranch.locate import FILE_NAME
 from saltbranch.repository.remote import PushRefused, RefUpdate
 from saltbranch.repository.tips import Moved
 from saltbranch.repository.workplace import Say, Workplace
+from saltbranch.serve import refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,21 +226,32 @@ def _promotions(work: Workplace, saltenv: Saltenv) -> list[Promotion]:
 def _last(work: Workplace, saltenv: Saltenv) -> tuple[str, str]:
     """What was served before the last step whose result the saltenv serves, and the id of that step.
 
-    A step is a promotion, or a push by hand that is served; after a rollback it is an earlier one.
+    A step is a promotion, or a push by hand that is served; after a rollback it is an earlier one. What this machine
+    refused is passed over: it was on the branch, and no minion has had it.
     """
     serves = work.wanted(saltenv).commit
+    never = _refused_here(work, saltenv)
     for step in reversed(_steps(work, saltenv)):
         if isinstance(step, Moved):
             before, is_there = step.before, serves and work.git.is_ancestor(step.new, serves)
         else:
             before = step.served_before or step.old
             is_there = serves and before != serves and _contains(work, serves, step.new, step)
-        if serves is None or (before != serves and is_there):
+        if (serves is None or (before != serves and is_there)) and before not in never:
             return before, step.id
     raise RefusedError(
         f"the journal knows no promotion of what {saltenv.name} serves now",
         hint=f"name the commit: saltbranch hold {saltenv.name} --at COMMIT --reason TEXT",
     )
+
+
+def _refused_here(work: Workplace, saltenv: Saltenv) -> frozenset[str]:
+    """What a sync of this machine refused to serve. That a master merely passed it over says nothing of a commit."""
+    if not work.place.is_machines:
+        return frozenset()
+    with contextlib.suppress(OSError):
+        return refused.load(work.config.root, saltenv.name)
+    return frozenset()
 
 
 def _steps(work: Workplace, saltenv: Saltenv) -> list[Promotion | Moved]:

@@ -153,6 +153,7 @@ def apply(
         rebuild(run)
         _in_parallel([lambda job=job: _switch(run, job) for job in damaged])  # type: ignore[misc]
     done = [job for job in jobs if job.result.changed]
+    _note_refused(run, jobs, done)
     if run.ready.reporter and (done or run.fresh):
         _record(run, [job.result for job in done])
     if not done:
@@ -169,6 +170,20 @@ def apply(
     prepared.save_served(run.ready.root, run.served)
     _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
     run.mirror.tidy()
+
+
+def _note_refused(run: Run, jobs: list[Job], done: list[Job]) -> None:
+    from saltbranch.serve import refused
+
+    said_no = [job for job in jobs if job.result.state == REFUSED]
+    try:
+        refused.note(
+            run.ready.root,
+            [(job.saltenv.name, _commit(job.result)) for job in said_no],
+            [(job.saltenv.name, _commit(job.result)) for job in done],
+        )
+    except OSError as err:
+        run.notes.append(f"not remembered what was refused: {os_error(err).message}")
 
 
 def _record(run: Run, done: list[SaltenvResult]) -> None:

@@ -12,7 +12,9 @@ import pytest
 from saltbranch import events, journal
 from saltbranch.git import Git
 from saltbranch.repository.pushes import stricter
+from saltbranch.serve import refused
 from tests.git.flow_site import FlowSite
+from tests.git.remote import Link
 from tests.git.site import Ran, Site, result_of
 
 
@@ -697,3 +699,43 @@ def test_a_protected_production_that_was_put_back_can_be_promoted_to_again(
     result = master.sync_here()
     assert (result.exit_code, result.model_problem) == (0, "")
     assert serves(master) == flow.head("master") != old
+
+
+# What was refused
+
+
+def test_rollback_passes_over_what_was_refused_here(master: Site, flow: FlowSite) -> None:
+    good = promote(flow)
+    assert result_of(master.sync_here(), "prod").new == good
+    flow.push("develop", {"salt/out": Link("/etc/shadow")}, "KEY-9 Out of the tree")
+    bad = flow.to_prod()
+    assert result_of(master.sync_here(), "prod").state == "refused"
+    flow.push("develop", {"salt/out": None}, "KEY-9 Back")
+    fixed = flow.to_prod()
+    assert result_of(master.sync_here(), "prod").new == fixed
+
+    words = ("rollback", "prod", "--reason", "x", "--plan", "--json")
+    found = json.loads(verb(master, *words).out)
+
+    assert (found["serves"], found["will_serve"]) == (fixed, good)
+    assert bad not in (good, fixed)
+
+
+def test_what_was_refused_and_then_held_is_no_longer_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    root, one, other = str(tmp_path), ("prod", "a" * 40), ("test", "b" * 40)
+
+    refused.note(root, [one, other, one], [])
+    assert refused.load(root, "prod") == {"a" * 40}
+    refused.note(root, [], [one])
+
+    assert refused.load(root, "prod") == frozenset()
+    assert refused.load(root, "test") == {"b" * 40}
+
+
+def test_a_torn_list_of_what_was_refused_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    Path(refused.path(str(tmp_path))).write_bytes(b"prod\nprod\t\n\xff\ntest\t" + b"c" * 40)
+
+    assert refused.load(str(tmp_path), "prod") == frozenset()
+    assert refused.load(str(tmp_path), "test") == {"c" * 40}
