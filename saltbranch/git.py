@@ -31,8 +31,8 @@ _KEEP = frozenset(
 _SSH = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15 -oServerAliveCountMax=3"
 
 # On every call, because the administrator's global configuration must not weaken it: no hook and no
-# file system monitor named by somebody else runs, submodules are left alone, and link counts (which
-# change ctime) do not make git read every file again.
+# file system monitor named by somebody else runs, submodules are left alone, link counts (which
+# change ctime) do not make git read every file again, and what is read of commits is as we asked for it.
 _ALWAYS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -43,6 +43,11 @@ _ALWAYS = (
     "submodule.recurse=false",
     "gc.auto=0",
     "maintenance.auto=false",
+    "log.showSignature=false",
+    "log.follow=false",
+    "log.mailmap=false",
+    "i18n.logOutputEncoding=UTF-8",
+    "trailer.separators=:",
 )
 
 

@@ -20,6 +20,7 @@ FAMILIES = (
     "saltbranch-scratch-compile-",
     "saltbranch-scratch-tree-",
     "saltbranch-scratch-explain-",
+    "saltbranch-scratch-init-",
     "sb-keys-",
 )
 # What versions made that locked nothing: it may be in use, but not for a day.

@@ -150,13 +150,22 @@ def look_ahead(
 def _kept(machine: FileModel, config_path: str, first: FirstLook) -> Config | None:
     """The configuration by the file that is there; None where there is no model yet, which the sync will say."""
     here = Mirror(os.path.normpath(machine.root))
-    mirror = here if here.exists() else first.mirror(machine.remote or "")
     try:
         branch = configuration.model_branch(machine)
+        is_read = here.exists() and (
+            machine.saltenvs is not None or _is_current(here, machine, branch)
+        )
+        mirror = here if is_read else first.mirror(machine.remote or "")
         found = init_ahead.config_ahead(machine, config_path, branch, mirror)
         return model.serving(found, machine, config_path)
     except ConfigError:
         return None
+
+
+def _is_current(mirror: Mirror, machine: FileModel, branch: str) -> bool:
+    """Whether the sync that follows will find the model that `mirror` has. Raises RemoteError."""
+    heads = prepare.remote_heads(machine.remote or "", FIRST_FETCH)
+    return mirror.branches().get(branch) == heads.get(branch)
 
 
 def _fresh(

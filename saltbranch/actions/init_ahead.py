@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 
 import yaml
 
-from saltbranch import files, locate, masterconf, saltconf, saltmaster
+from saltbranch import files, locate, masterconf, saltconf, saltmaster, scratch
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.findings import master as rules
@@ -36,7 +36,7 @@ class FirstLook:
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
         """say: told what takes time."""
         self._say = say
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folders = contextlib.ExitStack()
         self._mirror: Mirror | None = None
 
     def __enter__(self) -> FirstLook:
@@ -45,14 +45,13 @@ class FirstLook:
 
     def __exit__(self, *_: object) -> None:
         """Remove the folder."""
-        if self._folder:
-            self._folder.cleanup()
+        self._folders.close()
 
     def mirror(self, remote: str) -> Mirror:
         """All that `remote` has; it is read once. Raises RemoteError, GitError."""
         if self._mirror is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="saltbranch-init-")
-            self._mirror = Mirror(self._folder.name)
+            made = self._folders.enter_context(scratch.folder("saltbranch-scratch-init-"))
+            self._mirror = Mirror(made.path)
             self._mirror.fetch(remote, timeout=FIRST_FETCH, progress=self._say)
         return self._mirror
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,3 +215,33 @@ def test_a_file_that_cannot_be_read_is_no_guess(fresh: Site) -> None:
     ran = fresh.run_here(*words(fresh, "--replace-roots"))
     assert ran.code in (1, 4) and "not valid YAML" in ran.err, ran
     assert not fresh.config.exists() and not fresh.root.exists()
+
+
+def test_a_model_that_came_after_the_last_sync_is_looked_at_too(
+    fresh: Site, remote: Remote
+) -> None:
+    living(fresh)
+    keys = {"remote": str(remote.path), "root": str(fresh.root), "salt_config": str(fresh.salt_config),
+            "master_config": str(fresh.master_config)}  # fmt: skip
+    fresh.config.write_text(yaml.safe_dump(keys))
+    assert fresh.run_here("sync", "--config", str(fresh.config)).code == 1, "no model yet"
+    with_model(remote)
+
+    ran = fresh.run_here("init", "--config", str(fresh.config))
+
+    assert ran.code == 4 and "file_roots of saltenv base: /srv/states" in ran.err, ran
+    assert not fresh.master_config.exists()
+
+
+def test_a_killed_first_look_is_swept_by_the_next(fresh: Site, remote: Remote) -> None:
+    """It holds all that the remote has, pillar too."""
+    place = Path(tempfile.gettempdir())
+    left = place / "saltbranch-scratch-init-left"
+    left.mkdir(exist_ok=True)
+    (left / "pillar.sls").write_text("password: x\n")
+    with_model(remote)
+
+    assert fresh.run_here(*words(fresh, "--plan")).code in (3, 4)
+
+    assert not left.exists()
+    assert not list(place.glob("saltbranch-init-*"))

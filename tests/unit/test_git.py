@@ -211,3 +211,21 @@ def _is_running(pid: int) -> bool:
 )
 def test_what_a_hint_shows_is_one_word_for_a_shell(word: str) -> None:
     assert shlex.split(git.quoted(word)) == [word]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("log.showSignature", "true"),
+        ("i18n.logOutputEncoding", "latin1"),
+        ("trailer.separators", "="),
+    ],
+)
+def test_what_is_read_of_commits_is_as_it_was_asked_for(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    """With log.showSignature, for one, a signed commit's time came with what gpg says of it."""
+    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "r"], check=True)
+    subprocess.run(["git", f"--git-dir={tmp_path}/r", "config", key, value], check=True)
+
+    assert git.Git(str(tmp_path / "r")).out("config", "--get", key).strip() != value
