@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from saltbranch import asking, events, journal
+from saltbranch import asking, events, journal, prepared
 from saltbranch.actions import past
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
@@ -153,7 +153,7 @@ def _plan(
     until: float | None,
     promotion: str = "",
 ) -> HoldPlan:
-    serves = work.wanted(saltenv).commit
+    serves = _served(work, saltenv)
     details = {
         "saltenv": saltenv.name,
         "branch": saltenv.branch,
@@ -167,6 +167,15 @@ def _plan(
     clock = work.state.clock_problem(work.now) if until is not None else ""
     note = "; ".join(filter(None, (_about_model(work, saltenv, commit), clock)))
     return HoldPlan(verb, saltenv.name, event, serves, commit, reason, until, promotion, note)
+
+
+def _served(work: Workplace, saltenv: Saltenv) -> str | None:
+    """What the saltenv serves: what it is to serve or, where this machine refused that, what it still has."""
+    wanted = work.wanted(saltenv).commit
+    if wanted not in _refused_here(work, saltenv):
+        return wanted
+    record = prepared.load_served(work.config.root).get(saltenv.dirname)
+    return record.commit if record else None
 
 
 def _about_model(work: Workplace, saltenv: Saltenv, commit: str) -> str:

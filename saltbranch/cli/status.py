@@ -223,7 +223,7 @@ def _trouble(node: Tree, row: SaltenvStatus) -> None:
 
 
 def _pushed(saltenv: str, told: str) -> str:
-    return f"[yellow]{shown(told)}: saltbranch accept {saltenv}, or promote[/]"
+    return f"[yellow]{shown(told)}: saltbranch accept {saltenv} --reason TEXT, or promote to it[/]"
 
 
 def _proposed(node: Tree, branch: str, waiting: list[str]) -> None:

@@ -46,7 +46,7 @@ def check(rendered: Rendered) -> Iterator[Finding]:
             "error",
             failing,
             _NOTHING,
-            f"push a commit that mends it, or go back: saltbranch rollback {saltenv}",
+            f"push a commit that fixes it, or serve an earlier one: saltbranch hold {saltenv} --at COMMIT --reason TEXT",
         )
     elif rendered.unsure:
         yield Finding(

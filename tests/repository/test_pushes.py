@@ -710,6 +710,9 @@ def test_rollback_passes_over_what_was_refused_here(master: Site, flow: FlowSite
     flow.push("develop", {"salt/out": Link("/etc/shadow")}, "KEY-9 Out of the tree")
     bad = flow.to_prod()
     assert result_of(master.sync_here(), "prod").state == "refused"
+    held = ("hold", "prod", f"--at={bad}", "--reason", "x", "--plan", "--json")
+    planned = json.loads(verb(master, *held).out)
+    assert (planned["serves"], planned["will_serve"]) == (good, bad)
     flow.push("develop", {"salt/out": None}, "KEY-9 Back")
     fixed = flow.to_prod()
     assert result_of(master.sync_here(), "prod").new == fixed
