@@ -46,7 +46,8 @@ def check(rendered: Rendered) -> Iterator[Finding]:
             "error",
             failing,
             _NOTHING,
-            f"push a commit that fixes it, or serve an earlier one: saltbranch hold {saltenv} --at COMMIT --reason TEXT",
+            "push a commit that fixes it, or serve an earlier one:"
+            f" saltbranch hold {saltenv} --at COMMIT --reason TEXT",
         )
     elif rendered.unsure:
         yield Finding(
