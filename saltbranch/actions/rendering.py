@@ -196,6 +196,7 @@ def _row(result: Compiled, config: Config, *, foreign: bool) -> dict[str, Any]:
         "id": result.minion,
         "errors": [_placed(error, config) for error in result.errors],
         "doubt": doubt,
+        "matched": result.states_matched,
     }
 
 

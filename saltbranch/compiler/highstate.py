@@ -164,24 +164,27 @@ def compile_tops(
     else:
         outcome.broken_pillar += map(_broken, errors)
     # One that is not empty, or Salt would compile it.
-    problems = _state_top_problems(opts, {_NOBODYS_KEY: None})
+    found = _state_top(opts, {_NOBODYS_KEY: None})
     if asks_pillar():
         compiled = Outcome()
         _compile_pillar(opts, stand_in, compiled)
         outcome.pillar, outcome.needs_pillar = compiled.pillar, True
-        problems = _state_top_problems(opts, compiled.pillar or {_NOBODYS_KEY: None})
-    outcome.errors += problems
+        found = _state_top(opts, compiled.pillar or {_NOBODYS_KEY: None})
+    outcome.errors += found.errors
+    outcome.states_matched = found.states_matched
     return outcome
 
 
-def _state_top_problems(opts: Mapping[str, Any], pillar: dict[str, Any]) -> list[str]:
+def _state_top(opts: Mapping[str, Any], pillar: dict[str, Any]) -> Outcome:
     outcome = Outcome()
     try:
         with salt.state.HighState({**opts, "pillar": pillar}, initial_pillar=pillar) as highstate:
-            _matches_of(highstate, outcome)
+            found = _matches_of(highstate, outcome)
     except Exception as err:
         outcome.errors.append(f"states: {reason(err)}")
-    return outcome.errors
+    else:
+        outcome.states_matched = found is None or any(found[1].values())
+    return outcome
 
 
 def _broken(error: object) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from saltbranch.errors import SaltbranchError
 from saltbranch.history import printable
 
 RENDERS, PARTLY, FAILS, REFUSED, UNKNOWN = "renders", "partly", "fails", "refused", "unknown"
+UNMATCHED = "unmatched"
 _LIMIT = 120  # seconds for all of it: the lock of the root is held meanwhile
 _AGAIN = 600  # seconds that a verdict holds at least while only the grains of minions change
 _MOST = 10  # failures that are kept
@@ -63,7 +64,7 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What came of a question. outcome: RENDERS, PARTLY (for some minions it fails), FAILS (for all, and so does what
-    is served, or nothing is), REFUSED, or UNKNOWN.
+    is served, or nothing is), REFUSED, UNMATCHED (it renders, and nothing in it is for any minion), or UNKNOWN.
 
     why: with UNKNOWN, the reason. minions: asked about; failing: of these, those that fail because of the commit.
     sandbox: whether there is one. time: seconds since 1970. key, watch: what it follows from.
@@ -107,6 +108,11 @@ class Verdict:
             return ""
         if self.outcome == UNKNOWN:
             return f"not verified: {self.why}"
+        if self.outcome == UNMATCHED:
+            whom = (
+                f"none of the {self.minions} minions" if self.minions > 1 else "not the only minion"
+            )
+            return f"the top file of {self.commit[:12]} gives states to {whom} of {self.saltenv} known here"
         whom = _many(self.minions, "minion")
         whom = f"all {whom}" if self.failing == self.minions > 1 else f"{self.failing} of {whom}"
         shown = "; ".join(failure.shown() for failure in self.failures[:3])
@@ -184,8 +190,9 @@ def decide(
     """The verdict that follows from an answer.
 
     answer: `why` nothing is known; else `new` and `served`, each a list of ``{"id", "errors": [{"file", "error"}],
-    "doubt"}``, of which `served` may be empty where it does not matter; `watch`; `sandbox`. doubt: why the errors may
-    have another cause than the commit.
+    "doubt", "matched"}``, of which `served` may be empty where it does not matter; `watch`; `sandbox`. doubt: why
+    the errors may have another cause than the commit. matched: whether the top file of the states has something for
+    the minion.
     """
     known = Verdict(
         saltenv=question.saltenv,
@@ -214,7 +221,8 @@ def decide(
     if failed:
         first = _failures(failed)[0].shown()
         return replace(counted, why=f"{first} ({_clean(failed[0]['doubt'])})")
-    return replace(counted, outcome=RENDERS)
+    matched = any(row.get("matched", True) for row in rows)
+    return replace(counted, outcome=RENDERS if matched else UNMATCHED)
 
 
 def _failures(rows: Sequence[Mapping[str, Any]]) -> tuple[Failure, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from saltbranch.serve import verify
-from saltbranch.serve.verify import FAILS, PARTLY, REFUSED, RENDERS, UNKNOWN, Question
+from saltbranch.serve.verify import FAILS, PARTLY, REFUSED, RENDERS, UNKNOWN, UNMATCHED, Question
 from tests.git.remote import Content
 from tests.git.site import Journal, Site, result_of
 from tests.serve.machine import BROKEN, TOP, Machine
@@ -83,7 +83,36 @@ def test_a_torn_file_is_no_verdict(tmp_path: Path, text: str) -> None:
     assert verify.load(str(tmp_path), "prod") is None
 
 
+@pytest.mark.parametrize(
+    ("matched", "outcome", "said"),
+    [
+        ([True, False], RENDERS, ""),
+        ([False, False], UNMATCHED, "none of the 2 minions of prod"),
+        ([False], UNMATCHED, "not the only minion of prod"),
+    ],
+)
+def test_a_top_file_that_has_nothing_for_anybody_is_told(
+    matched: list[bool], outcome: str, said: str
+) -> None:
+    rows = [{**row(f"m{n}"), "matched": found} for n, found in enumerate(matched)]
+
+    found = verify.decide(QUESTION, {"why": "", "new": rows, "served": []})
+
+    assert found.outcome == outcome
+    assert said in found.told() and bool(found.told()) == bool(said)
+
+
 # On a master
+
+
+def test_a_target_that_is_misspelt_is_switched_to_and_told(machine: Machine) -> None:
+    """It may be meant, so it is not refused; but state.apply fails with it."""
+    bad = machine.commit({"salt/top.sls": "base:\n  'prd*':\n    - app\n"})
+
+    result = machine.sync()
+
+    assert (result.state, result.new) == ("switched", bad)
+    assert f"the top file of {bad[:12]} gives states to none of the 2 minions" in result.message
 
 
 def test_a_broken_top_stops_at_the_protected_saltenv(
