@@ -106,5 +106,7 @@ def _record(
         console.print(f"{shown(name)} answered {shown(', '.join(calls))}", soft_wrap=True)
     for call, why in result.left.items():
         console.print(f"[yellow]not recorded: {shown(call)}: {shown(why)}[/]", soft_wrap=True)
-    console.print(f"{len(result.written)} written, {result.unchanged} as they were")
+    answered = len(set(result.returns) - set(result.written))
+    written, unchanged = len(result.written) + answered, result.unchanged - answered
+    console.print(f"{written} written, {unchanged} as they were")
     return 0
