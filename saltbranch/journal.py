@@ -69,11 +69,13 @@ def read_on(git: Git, head: str, since: str) -> list[Event] | None:
 
 
 def _goes_on(git: Git, old: str, new: str) -> bool:
-    """Whether `new` contains `old`, which is seldom far behind it."""
-    near = git.out(
-        "rev-list", "--first-parent", f"--max-count={_FEW}", "--end-of-options", new, "--"
-    )
-    return old in near.split("\n") or git.is_ancestor(old, new)
+    """Whether the journal `new` goes on from `old`: along its first parents, for further ones are what events name."""
+    for limit in (_FEW, None):
+        args = ["rev-list", "--first-parent", "--end-of-options", new, "--"]
+        args[1:1] = [f"--max-count={limit}"] if limit else []
+        if old in git.out(*args).split("\n"):
+            return True
+    return False
 
 
 def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[Event]]:

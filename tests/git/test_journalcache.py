@@ -11,6 +11,7 @@ import pytest
 
 from saltbranch import events, journal, journalcache
 from saltbranch.durations import iso
+from saltbranch.errors import GitError
 from saltbranch.events import Event, State
 from saltbranch.git import Git
 from tests.git.flow_site import FlowSite
@@ -232,3 +233,14 @@ def test_a_verb_that_looks_at_a_long_journal_again_parses_what_is_new(
     flow.run("promote", "stage", "--plan")
     # The model looks at the newest ones, however many there are (repository/model.py).
     assert len(parsed) <= 1000
+
+
+def test_a_journal_that_has_the_old_one_aside_only_does_not_go_on_from_it(git: Git) -> None:
+    """What it told would be gone: events are read along the first parents."""
+    old = fill(git, None, range(400))
+    new = git.out("commit-tree", "-p", fill(git, None, range(3)), "-p", old, "-m", "x",
+                  f"{old}^{{tree}}", config=("user.name=A", "user.email=a@b")).strip()  # fmt: skip
+
+    with pytest.raises(GitError, match="rewritten"):
+        journal.check_chain(git, old, new)
+    journal.check_chain(git, old, fill(git, old, range(400, 700)))
