@@ -345,6 +345,46 @@ def test_a_new_master_serves_the_last_promotion(
         assert other.sync_here().exit_code == 4 and serves(other) == new
 
 
+def test_a_hold_at_what_is_refused_lets_nothing_through(strict: Site, flow: FlowSite) -> None:
+    """That it was served by a hold is no reason to go on with it."""
+    good = promote(flow)
+    strict.sync_here()
+    hand = flow.push("master")
+    strict.sync_here()
+    flow.well("hold", "prod", f"--at={hand}", "--reason", "x", "--yes")
+    assert result_of(strict.sync_here(), "prod").new == hand
+    assert hold_plan(flow, "unhold", "prod")["will_serve"] == good
+    flow.well("unhold", "prod", "--yes")
+
+    result = result_of(strict.sync_here(), "prod")
+
+    assert (result.new, result.refused) == (good, hand)
+    assert strict.sync().code == 4 and serves(strict) == good
+
+
+def test_the_rule_holds_however_much_the_journal_has_told_since(
+    strict: Site, flow: FlowSite
+) -> None:
+    good = promote(flow)
+    strict.sync_here()
+    git, ref = Git(str(flow.remote.path)), journal.REF
+    rows = [{"saltenv": "test", "branch": "develop", "new": flow.head("develop")}]
+    made = [
+        events.Event("sync", journal.new_id(n), n, "m9", {"master": "m9", "saltenvs": rows})
+        for n in range(600)
+    ]
+    flow.remote.git("update-ref", ref, journal.append(git, flow.refs()[ref], made)[0])
+    text = (flow.show(good, "saltbranch.yaml") or "").replace(', "direct_pushes": "refuse"', "")
+    assert "direct_pushes" not in text
+    flow.push("master", {"saltbranch.yaml": text})
+
+    for _ in range(2):
+        assert strict.sync().code == 4 and serves(strict) == good
+    assert json.loads(verb(strict, "status", "--json").out)["model"]["commit"] != flow.head(
+        "master"
+    )
+
+
 def test_refused_is_not_what_a_rollback_goes_back_from(strict: Site, flow: FlowSite) -> None:
     first, second = promote(flow), promote(flow)
     strict.sync_here()
