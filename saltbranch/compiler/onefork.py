@@ -101,7 +101,13 @@ class Shop:
         HOST.forget()
         HOST.kinds = job["inside"]
         self.words = wording.salts_words() | words_of(self.names)
-        own = (*tracking.TRIED.values(), tracking.UNHEARD, *_CUSTOM, *job["inside"].values(), topfile.BRANCH_TOP)
+        own = (
+            *tracking.TRIED.values(),
+            tracking.UNHEARD,
+            *_CUSTOM,
+            *job["inside"].values(),
+            topfile.BRANCH_TOP,
+        )
         own = (
             *own,
             job["saltenv"],
