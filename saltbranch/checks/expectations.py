@@ -155,7 +155,7 @@ def _expands(root: yaml.Node | None, most: int = 100_000) -> bool:
 def _test(path: str, title: str, line: int, node: yaml.Node, data: object) -> StateTest:
     if not isinstance(data, dict):
         raise ValueError("it is no mapping")
-    if unknown := [key for key in data if key not in _KEYS]:
+    if any(key not in _KEYS for key in data):
         raise ValueError(
             f"an unknown key; known: {', '.join(_KEYS)} (is one below them not indented?)"
         )

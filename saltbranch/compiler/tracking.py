@@ -115,7 +115,7 @@ class Tracker:
             self._looked_for(path, kwargs.get("dir_fd"))
             return not self._is_refused(path) and real_access(path, *args, **kwargs)
 
-        os.stat, os.lstat, os.readlink = map(telling, (os.stat, os.lstat, os.readlink))
+        os.stat, os.lstat, os.readlink = telling(os.stat), telling(os.lstat), telling(os.readlink)
         os.access = access
         self._replace_c()
         sys.addaudithook(self._heard)
@@ -128,7 +128,8 @@ class Tracker:
             for name in ("load_verify_locations", "load_cert_chain", "load_dh_params"):
                 setattr(context, name, self._unheard(getattr(context, name)))
         # multiprocessing starts its programs by it (Lib/multiprocessing/util.py).
-        if (process := sys.modules.get("_posixsubprocess")) is not None:
+        process: Any = sys.modules.get("_posixsubprocess")
+        if process is not None:
             process.fork_exec = self._unheard(process.fork_exec)
 
     def _unheard(self, real: Callable[..., Any]) -> Callable[..., Any]:
