@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import yaml
 
 from saltbranch import targets, tree
+from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.model import Minion
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.fleetcache import FleetCache, signature
@@ -134,19 +135,42 @@ def read_folder(
     return minions, unclaimed
 
 
+_UNREADABLE = (
+    yaml.YAMLError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+
+
+def _place_of(key: object, text: bytes) -> str:
+    """Where a key of the whole file stands, as far as that shows; it may be a secret that lost its indentation."""
+    for number, line in enumerate(text.decode().splitlines(), 1):
+        if line.partition(":")[0].strip(" '\"") == str(key):
+            return f":{number}"
+    return ""
+
+
 def _parsed(path: str, text: bytes) -> dict[str, Any]:
     try:
         data = yaml.load(text.decode(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8", hint="mend that file of the fleet") from None
+    except _UNREADABLE as err:
+        # A fleet file holds pillar, and a message may hold any of it. Nor may the cause get into a log.
         mark = getattr(err, "problem_mark", None)
-        why = getattr(err, "problem", None) or "not UTF-8"
         place = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{place}: {why}", hint="mend that file of the fleet") from err
+        why = f"{path}{place}: {pillarerrors.kind_of_yaml(err)}"
+        raise ConfigError(why, hint="mend that file of the fleet") from None
     if not isinstance(data, dict) or not isinstance(data.get("grains"), dict):
         raise ConfigError(f"{path}: no grains", hint="start with `grains:` and a mapping below it")
     for key in data:
         if key not in _KEYS:
-            raise ConfigError(f"{path}: unknown key {key}", hint=f"known ones: {', '.join(_KEYS)}")
+            hint = f"known ones: {', '.join(_KEYS)}; is one below them not indented?"
+            raise ConfigError(f"{path}{_place_of(key, text)}: unknown key", hint=hint)
     for key in ("pillar", "returns"):
         if not isinstance(data.get(key, {}) or {}, dict):
             raise ConfigError(f"{path}: {key} is no mapping")

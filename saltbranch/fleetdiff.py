@@ -209,11 +209,7 @@ def compare_trees(
     # What only the rest of the repository changed, no minion reads.
     new = old if trees[0].digest == trees[1].digest else compiled(trees[1])
     cache.tidy()
-    public = Public(trees, cache.key())
-
-    def telling(minion: Minion) -> Telling:
-        return Telling(public.key, Mask(bytes.fromhex(values_key(cache.key(), minion))).digest)
-
+    telling = tellings(trees, cache.key())
     old, new = _declared(frame, trees, (old, new), missing)
     diffs = tuple(
         _noted(
@@ -255,6 +251,16 @@ def _declared(
         if sides[1][name] is result and found[0][name].errors == found[1][name].errors:
             found[1][name] = found[0][name]
     return tuple(found)
+
+
+def tellings(trees: Sequence[Tree], key: str) -> Callable[[Minion], Telling]:
+    """How values of a minion are told that are hidden. trees: what stands in them is public. key: the cache's."""
+    public = Public(trees, key)
+
+    def telling(minion: Minion) -> Telling:
+        return Telling(public.key, Mask(bytes.fromhex(values_key(key, minion))).digest)
+
+    return telling
 
 
 def looked_up(frame: Frame, tree: Tree) -> gaps.Look:

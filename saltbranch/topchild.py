@@ -11,13 +11,24 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from saltbranch import saltmaster
+from saltbranch.compiler import pillarerrors
 from saltbranch.errors import SaltbranchError
-from saltbranch.topmatch import Entry, Nodegroups, Question, TopView, needs, needs_of_words
+from saltbranch.topfile import BRANCH_TOP
+from saltbranch.topmatch import (
+    MATCHERS,
+    Entry,
+    Nodegroups,
+    Question,
+    TopView,
+    needs,
+    needs_of_words,
+)
 
 _CPU_SECONDS = 20
 _MEMORY = 2 << 30
@@ -44,7 +55,11 @@ _FILTERS = frozenset(_FILTER_NAMES.split())
 
 
 class NotEvaluated(SaltbranchError):
-    """The top file asks for something that is not given to it here."""
+    """The top file asks for something that is not given to it here. plainly: that without its words."""
+
+    def __init__(self, message: str, plainly: str) -> None:
+        super().__init__(message)
+        self.plainly = plainly
 
 
 class _Evaluation:
@@ -84,10 +99,32 @@ class _Evaluation:
             targets = (page or {}).get(self.question.saltenv) or {}
             if self.kind == "pillar":  # states are taken as they stand (state.py, top_matches)
                 targets = dict(sorted(targets.items(), key=lambda pair: _order(pair[1])))
+                targets = {t: v if isinstance(v, list) else [] for t, v in targets.items()}
             entries = tuple(self._entry(str(t), items) for t, items in targets.items())
         except Exception as err:
-            return TopView(path, problem=_reason(err))
+            why = _reason(err) if self.kind == "states" else self._plainly(err)
+            return TopView(path, problem=why)
         return TopView(path, entries)
+
+    def _plainly(self, err: BaseException) -> str:
+        """What is wrong with a pillar's top file: nothing of it but kind and place."""
+        ours = _ours(err)
+        if isinstance(ours, NotEvaluated):
+            return f"it cannot be evaluated here: {ours.plainly}"
+        whole = "".join(traceback.format_exception(err))
+        text = self._text()
+        kind = pillarerrors.kind_of(ours.message if ours else str(err))
+        place = pillarerrors.place(whole, len(text.splitlines()) or None, is_top=True)
+        begin = "it cannot be evaluated here" if ours else "Salt cannot render it"
+        return f"{begin}: {kind}{place}"
+
+    def _text(self) -> str:
+        """The branch's own top file."""
+        try:
+            with open(f"{self.roots[0]}/{BRANCH_TOP}", encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
 
     def _context(self) -> dict[str, object]:
         functions = {
@@ -121,7 +158,8 @@ class _Evaluation:
                 words = target if isinstance(target, (list, tuple)) else str(target).split()
                 wanted = needs_of_words(map(str, words), self.nodegroups)
             if missing := wanted - (self.known - {"pillar"}):
-                raise NotEvaluated(f"its Jinja asks for {' and '.join(sorted(missing))}")
+                asked = f"its Jinja asks for {' and '.join(sorted(missing))}"
+                raise NotEvaluated(asked, asked)
             return function(*args, **kwargs)
 
         return call
@@ -130,15 +168,17 @@ class _Evaluation:
         kinds = [str(i["match"]) for i in items if isinstance(i, dict) and "match" in i]
         kind = kinds[-1] if kinds else "compound"
         sls = tuple(item for item in items if isinstance(item, str))
+        told = kind if self.kind == "states" or kind in MATCHERS else "***"
         unknown = needs(target, kind, self.nodegroups) - self.known
         if unknown:
             why = f"depends on {' and '.join(sorted(unknown))}, not known here"
-            return Entry(target, kind, sls, None, why)
+            return Entry(target, told, sls, None, why)
         try:
             matches = self.evaluator.matches(target, items)
         except Exception as err:
-            raise NotEvaluated(f"Salt fails on the target {target!r} ({kind}): {err}") from err
-        return Entry(target, kind, sls, matches)
+            begin = f"Salt fails on the target {target!r} ({told})"
+            raise NotEvaluated(f"{begin}: {err}", begin) from err
+        return Entry(target, told, sls, matches)
 
 
 # Options of Salt that a template may read here, and those that Salt's renderer itself reads.
@@ -156,7 +196,8 @@ class _Options(dict[str, Any]):
         self._names = frozenset(str(name) for name in withheld)
 
     def __missing__(self, key: str) -> Any:
-        raise NotEvaluated(f"its Jinja reads opts[{key!r}]")
+        asked = f"its Jinja reads opts[{key!r}]"
+        raise NotEvaluated(asked, asked if key in self._names else "its Jinja reads an option")
 
     def get(self, key: str, default: Any = None) -> Any:
         if key not in self and key in self._names:
@@ -172,7 +213,7 @@ class _Functions:
         self._module = module
 
     def __getitem__(self, name: str) -> Any:
-        return self._functions.get(name) or _refusal(f"salt['{name}']")
+        return self._functions.get(name) or _refusal(f"salt['{name}']", "a function")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -182,7 +223,9 @@ class _Functions:
         return _Functions(self._functions, name)
 
     def __contains__(self, name: object) -> bool:
-        raise NotEvaluated(f"its Jinja asks whether salt has {name!r}")
+        raise NotEvaluated(
+            f"its Jinja asks whether salt has {name!r}", "its Jinja asks which functions there are"
+        )
 
 
 class _Refusing:
@@ -192,7 +235,8 @@ class _Refusing:
         self._what = what
 
     def _refuse(self, *_args: object) -> Any:
-        raise NotEvaluated(f"its Jinja reads {self._what}, which is not known here")
+        asked = f"its Jinja reads {self._what}, which is not known here"
+        raise NotEvaluated(asked, asked)
 
     __getitem__ = __iter__ = __len__ = __contains__ = __bool__ = __str__ = __eq__ = _refuse
 
@@ -202,9 +246,12 @@ class _Refusing:
         return self._refuse()
 
 
-def _refusal(what: str) -> Callable[..., Any]:
+def _refusal(what: str, plainly: str = "") -> Callable[..., Any]:
+    """Refuses `what`. plainly: how that is called where its name is not told."""
+
     def refuse(*_args: object, **_kwargs: object) -> Any:
-        raise NotEvaluated(f"its Jinja calls {what}, which is not run here")
+        asked = "its Jinja calls {}, which is not run here"
+        raise NotEvaluated(asked.format(what), asked.format(plainly or what))
 
     return refuse
 
@@ -224,13 +271,19 @@ def _order(items: list[Any]) -> int:
 
 def _reason(err: BaseException) -> str:
     """Our own word for it where one of ours lies at the bottom, else the first line of Salt's."""
+    if ours := _ours(err):
+        return f"it cannot be evaluated here: {ours.message}"
+    text = str(err).strip().splitlines() or [type(err).__name__]
+    return f"Salt cannot render it: {text[0][:300]}"
+
+
+def _ours(err: BaseException) -> SaltbranchError | None:
     link: BaseException | None = err
     while link is not None:
         if isinstance(link, SaltbranchError):
-            return f"it cannot be evaluated here: {link.message}"
+            return link
         link = link.__cause__ or link.__context__
-    text = str(err).strip().splitlines() or [type(err).__name__]
-    return f"Salt cannot render it: {text[0][:300]}"
+    return None
 
 
 def main() -> None:

@@ -42,6 +42,7 @@ _ENGINES = {
     "G": "grain", "P": "grain_pcre", "S": "ipcidr", "I": "pillar", "J": "pillar_pcre", "R": "range",
     "T": "resource", "M": "managing_minion",
 }  # fmt: skip
+MATCHERS = frozenset((*_NEEDS, "nodegroup", "compound"))
 # salt/utils/minions.py, TARGET_REX.
 _WORD = re.compile(r"([GPIJ].?|[LNSERTM])@(.+)", re.DOTALL)
 

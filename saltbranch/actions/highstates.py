@@ -24,7 +24,7 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
-from saltbranch.fleetdiff import looked_up
+from saltbranch.fleetdiff import looked_up, tellings
 from saltbranch.git import branch_of_remote
 from saltbranch.preview import gaps
 from saltbranch.targets import Matcher
@@ -140,10 +140,10 @@ class Highstates:
         sandbox.check_other(other)
         frame = _with(self.frame, other)
         pairs = list(zip(results, self._compile(frame, files, minions, self.cache), strict=True))
+        telling = tellings((files,), self.cache.key())
+        ignore = self.place.config.ignore
         diffs = [
-            lowdiff.compare(
-                m.saltenv, a, b, (files, files), frame.states_dir, self.place.config.ignore
-            )
+            lowdiff.compare(m.saltenv, a, b, (files, files), frame.states_dir, ignore, telling(m))
             for m, (a, b) in zip(minions, pairs, strict=True)
             # What is missing for want of a file that does not render, its error tells.
             if "failed" not in (a.result, b.result) and set(b.errors) <= set(a.errors)

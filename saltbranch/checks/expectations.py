@@ -31,6 +31,7 @@ import yaml
 from saltbranch.checks import Finding, nodes, rules
 from saltbranch.checks.blame import without_line
 from saltbranch.checks.nodes import line_of, pairs
+from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.masking import redact, surely_secret
 from saltbranch.compiler.model import Compiled
 
@@ -91,6 +92,17 @@ class StateTest:
     fails: str | None = None
 
 
+_UNREADABLE = (
+    yaml.YAMLError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+
+
 def parse(path: str, text: str) -> tuple[list[StateTest], list[Finding]]:
     """The tests of one file, and what is wrong with it."""
     try:
@@ -101,9 +113,13 @@ def parse(path: str, text: str) -> tuple[list[StateTest], list[Finding]]:
             ]
         data = yaml.safe_load(text)
     except nodes.YamlProblem as err:
-        return [], [rules.TEST_FILE.at(path, err.line, f"YAML: {err.message[:200]}")]
-    except (yaml.YAMLError, ValueError, RecursionError) as err:
-        return [], [rules.TEST_FILE.at(path, 0, f"YAML: {str(err).splitlines()[0][:200]}")]
+        return [], [
+            rules.TEST_FILE.at(path, err.line, pillarerrors.kind_of(f"YAML: {err.message}"))
+        ]
+    except _UNREADABLE as err:  # it holds pillar, and a message may hold any of it
+        mark = getattr(err, "problem_mark", None)
+        line = mark.line + 1 if mark else 0
+        return [], [rules.TEST_FILE.at(path, line, pillarerrors.kind_of_yaml(err))]
     if data is None:
         return [], []
     if not isinstance(data, dict):
@@ -139,8 +155,10 @@ def _expands(root: yaml.Node | None, most: int = 100_000) -> bool:
 def _test(path: str, title: str, line: int, node: yaml.Node, data: object) -> StateTest:
     if not isinstance(data, dict):
         raise ValueError("it is no mapping")
-    if unknown := [key for key in data if key not in _KEYS]:
-        raise ValueError(f"unknown key {str(unknown[0])[:60]!r}; known: {', '.join(_KEYS)}")
+    if any(key not in _KEYS for key in data):
+        raise ValueError(
+            f"an unknown key; known: {', '.join(_KEYS)} (is one below them not indented?)"
+        )
     lists = {key: value for key, _, value in pairs(node)}
     must = _expectations(lists.get("must"), data.get("must"))
     must_not = _expectations(lists.get("must_not"), data.get("must_not"))

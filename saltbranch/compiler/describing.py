@@ -49,6 +49,10 @@ class Describer:
     def chunks(self, chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """All of them, under keys of their own: ``names:`` makes several with one ID."""
         found = [self._chunk(chunk) for chunk in chunks]
+        # Of the places only their order is told: an `order:` from the pillar may be among them.
+        ranks = {p: float(n) for n, p in enumerate(sorted({c["place"] for c in found} - {None}))}
+        for chunk in found:
+            chunk["place"] = ranks.get(chunk["place"])
         count = Counter(chunk["identity"] for chunk in found)
         for chunk in found:
             name = chunk.pop("name")

@@ -85,6 +85,7 @@ class Shop:
         self.job = job
         self.folders: dict[str, str] = job["folders"]
         self.writable: list[str] = job["writable"]
+        self.harmless = _harmless(self.folders)
         self.salt_version = str(salt.version.__version__)
         salt._logging.shutdown_temp_handler()
         logging.disable(logging.CRITICAL)
@@ -100,7 +101,13 @@ class Shop:
         HOST.forget()
         HOST.kinds = job["inside"]
         self.words = wording.salts_words() | words_of(self.names)
-        own = (*tracking.TRIED.values(), *_CUSTOM, *job["inside"].values(), topfile.BRANCH_TOP)
+        own = (
+            *tracking.TRIED.values(),
+            tracking.UNHEARD,
+            *_CUSTOM,
+            *job["inside"].values(),
+            topfile.BRANCH_TOP,
+        )
         own = (
             *own,
             job["saltenv"],
@@ -202,7 +209,7 @@ class Shop:
             roots[link] = f"{inside[kind]}/top.sls"
         link = f"{self.folders['cache']}/files/{saltenv}/{topfile.BRANCH_TOP}"
         roots[link] = f"{inside['states']}/top.sls"
-        return Tracker(roots, self._harmless(), self.job["refused"], wire.tell)
+        return Tracker(roots, self.harmless, self.job["refused"], wire.tell)
 
     def compile(
         self,
@@ -389,11 +396,15 @@ class Shop:
         text = self._text(path) if path else None
         return len(text.splitlines()) if text else None
 
-    def _harmless(self) -> list[str]:
-        prefixes = [sys.prefix, sys.base_prefix, BASE, self.folders["cache"], self.folders["tops"],
-                    "/usr/", "/lib", "/dev/null", "/dev/urandom", "/proc/self", _TEMPORARY, "/opt/saltbranch",
-                    "/etc/localtime", "/etc/ld.so.cache"]  # fmt: skip
-        return [*prefixes, *(p for p in sys.path if p.startswith("/"))]
+
+def _harmless(folders: Mapping[str, str]) -> list[str]:
+    """Where opening a file means nothing: the beginnings of names, with links in them and without."""
+    names = [sys.prefix, sys.base_prefix, BASE, folders["cache"], folders["tops"], "/usr/", "/lib", "/dev/null",
+             "/dev/urandom", "/proc/self", _TEMPORARY, "/opt/saltbranch", "/etc/localtime",
+             "/etc/ld.so.cache"]  # fmt: skip
+    names += [path for path in sys.path if path.startswith("/")]
+    own = (sys.prefix, sys.base_prefix, BASE, *names[14:])
+    return [*dict.fromkeys((*names, *map(os.path.realpath, own)))]
 
 
 def _text_or_none(path: str) -> str | None:

@@ -11,6 +11,8 @@ import builtins
 import re
 from collections.abc import Callable
 
+import yaml
+
 from saltbranch.topfile import BRANCH_TOP
 
 _KINDS: tuple[tuple[str, str], ...] = (
@@ -18,6 +20,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"^.*?(?:Jinja error: )?the top file of saltenv \S+ is not a mapping of sections",
      "it is not a mapping of sections"),
     (r"the top file of saltenv \S+ must be jinja\|yaml", "it must be jinja|yaml"),
+    (r"outside of its saltenv", "it includes a file outside of its saltenv"),
     (r"undefined alias", "YAML: an alias (`*`) of nothing; quote a text that begins with `*`"),
     (r"could not determine a constructor|knows no YAML tag|undefined tag handle|expected the URI",
      "YAML: a tag (`!`) that Salt does not know; quote a text that begins with `!`"),
@@ -89,6 +92,13 @@ def kind_of(message: str) -> str:
     return "it cannot be rendered"
 
 
+def kind_of_yaml(err: Exception) -> str:
+    """Which kind of error a text of YAML has for which PyYAML raised `err`."""
+    if isinstance(err, yaml.YAMLError):
+        return kind_of(str(err))
+    return "YAML: a value that is not what its tag or its form says; quote it"
+
+
 def named(text: str, *, is_top: bool = False) -> set[str]:
     """The sls files that `text`, a pillar file, names in so many words: to be included, or in a top file."""
     parts = [text] if is_top else _INCLUDE.findall(text)
@@ -106,18 +116,18 @@ def told(
     if found := _MISSING.fullmatch(error):
         return error if is_public(found["sls"]) else error.replace(found["sls"], "***", 1)
     if error.startswith(_PRIMARY):
-        place = _place(whole, length("top"), is_top=True)
-        return f"{_PRIMARY}, render error: {kind_of(error[len(_PRIMARY) :])}{place}"
+        line = place(whole, length("top"), is_top=True)
+        return f"{_PRIMARY}, render error: {kind_of(error[len(_PRIMARY) :])}{line}"
     found = _RENDER.match(error)
     if found is None:
-        return f"{kind_of(error)}{_place(whole, None)}"
+        return f"{kind_of(error)}{place(whole, None)}"
     name = next(group for group in found.groups() if group is not None)
     kind = kind_of(error.replace(found[0], found[0].split(" SLS")[0], 1))
     shown = name if is_public(name) else "***"
-    return f"Rendering SLS '{shown}' failed: {kind}{_place(whole, length(name))}"
+    return f"Rendering SLS '{shown}' failed: {kind}{place(whole, length(name))}"
 
 
-def _place(whole: str, lines: int | None, *, is_top: bool = False) -> str:
+def place(whole: str, lines: int | None, *, is_top: bool = False) -> str:
     """The line that an error names, of a file of so many lines; nothing where it names none of that file."""
     others = set(_OF_OURS.findall(whole)) if is_top else set()
     for pattern in _PLACES:

@@ -2,7 +2,9 @@
 
 Python tells of every open() and scandir() by audit events (PEP 578) before it does it; a file that is only
 looked for shows as os.stat(), which has no event and is replaced. Code of a branch can get round both. But it
-has to be read first, and that was told by then to somebody who forgets nothing (`Wire`).
+has to be read first, and that was told by then to somebody who forgets nothing (`Wire`). What opens files and
+tells nobody which ones (by a descriptor of their folder, in C, in another program) is told as such before it is
+done, and makes the result one that is not kept.
 """
 
 from __future__ import annotations
@@ -28,8 +30,18 @@ TRIED = {
     "socket.getaddrinfo": "look up a host name",
     "os.kill": "signal a process",
     "ctypes.dlopen": "load a library",
+    "ctypes.dlsym": "load a library",
+    "sqlite3.connect": "open a database",
+    "os.symlink": "make a link",
+    "os.link": "make a link",
 }
+UNHEARD = "read files in a way that cannot be followed"
+# Modules in C, or on top of one, that open files and have no audit event for it.
+_UNHEARD_MODULES = frozenset(("_dbm", "_gdbm", "readline", "cffi", "_ssl"))
 _WRITING = os.O_WRONLY | os.O_RDWR
+# These have no audit events, and are replaced: what follows a path must not be heard itself.
+_readlink, _getcwd = os.readlink, os.getcwd
+_MOST_LINKS = 40
 
 
 class Wire:
@@ -89,25 +101,44 @@ class Tracker:
 
     def install(self) -> None:
         """Begin to look, for the rest of this process's life."""
-        real_stat, real_lstat, real_access = os.stat, os.lstat, os.access
+        real_access = os.access
 
-        def stat(path: Any, *args: Any, **kwargs: Any) -> Any:
-            self._refuse(path)
-            self._looked_for(path)
-            return real_stat(path, *args, **kwargs)
+        def telling(real: Callable[..., Any]) -> Callable[..., Any]:
+            def looked(path: Any, *args: Any, **kwargs: Any) -> Any:
+                self._refuse(path)
+                self._looked_for(path, kwargs.get("dir_fd"))
+                return real(path, *args, **kwargs)
 
-        def lstat(path: Any, *args: Any, **kwargs: Any) -> Any:
-            self._refuse(path)
-            self._looked_for(path)
-            return real_lstat(path, *args, **kwargs)
+            return looked
 
         def access(path: Any, *args: Any, **kwargs: Any) -> Any:
-            self._looked_for(path)
+            self._looked_for(path, kwargs.get("dir_fd"))
             return not self._is_refused(path) and real_access(path, *args, **kwargs)
 
-        os.stat, os.lstat, os.access = stat, lstat, access
+        os.stat, os.lstat, os.readlink = telling(os.stat), telling(os.lstat), telling(os.readlink)
+        os.access = access
+        self._replace_c()
         sys.addaudithook(self._heard)
         self.active = True
+
+    def _replace_c(self) -> None:
+        """Hear of what is done in C without an event."""
+        if (ssl := sys.modules.get("ssl")) is not None:
+            context = ssl.SSLContext
+            for name in ("load_verify_locations", "load_cert_chain", "load_dh_params"):
+                setattr(context, name, self._unheard(getattr(context, name)))
+        # multiprocessing starts its programs by it (Lib/multiprocessing/util.py).
+        process: Any = sys.modules.get("_posixsubprocess")
+        if process is not None:
+            process.fork_exec = self._unheard(process.fork_exec)
+
+    def _unheard(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any, **kwargs: Any) -> Any:
+            if self.active and not self._paused:
+                self.try_(UNHEARD)
+            return real(*args, **kwargs)
+
+        return called
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -127,7 +158,8 @@ class Tracker:
         self._tells("l", kind)
 
     def try_(self, what: str) -> None:
-        """Note that the branch's code tried `what`."""
+        """Note that the branch's code tried `what`. It is told, too: what is done next may make it forget."""
+        self._tells("x", "")
         if len(self.tried) < 50:
             self.tried[what] = None
 
@@ -156,19 +188,24 @@ class Tracker:
         if isinstance(path, str) and path in self._known:
             return self._known[path]
         name = _absolute(path)
-        if name is None:
-            return None
-        found = None
-        for folder, inside in self._roots:
-            if name == folder or name.startswith(f"{folder}/"):
-                found = f"{inside}{name[len(folder) :]}"
-                break
-        if isinstance(path, str) and path.startswith("/"):
+        found = None if name is None else self._mapped(name)
+        if isinstance(path, str) and path.startswith("/") and name == path:
             self._known[path] = found
         return found
 
-    def _looked_for(self, path: Any) -> None:
-        if self.active and not self._paused and (inside := self.inside(path)) is not None:
+    def _mapped(self, name: str) -> str | None:
+        for folder, inside in self._roots:
+            if name == folder or name.startswith(f"{folder}/"):
+                return f"{inside}{name[len(folder) :]}"
+        return None
+
+    def _looked_for(self, path: Any, folder: int | None = None) -> None:
+        """folder: a descriptor that a relative path starts from."""
+        if not self.active or self._paused:
+            return
+        if folder is not None and not _is_absolute(path):
+            self.try_(UNHEARD)
+        elif (inside := self.inside(path)) is not None:
             self._tells("f", inside)
 
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
@@ -179,32 +216,87 @@ class Tracker:
         if event == "open":
             self._opened(args)
         elif event in ("os.listdir", "os.scandir"):
-            if args and (inside := self.inside(args[0])) is not None:
-                self._tells("l", inside)
+            self._listed(args[0] if args else None)
+        elif event == "import":
+            if args[0] in _UNHEARD_MODULES:
+                self.try_(UNHEARD)
+            elif isinstance(args[1], str):  # a module in C, which Python does not open
+                self._opened((args[1],))
         elif event in TRIED:
             self.try_(TRIED[event])
 
+    def _listed(self, path: Any) -> None:
+        """path: None for the working directory, or a descriptor."""
+        if isinstance(path, int):
+            name = _followed(f"/proc/self/fd/{path}")
+            if not name.startswith(self._harmless):
+                self.try_(UNHEARD)
+        elif (inside := self.inside(_getcwd() if path is None else path)) is not None:
+            self._tells("l", inside)
+
     def _opened(self, args: tuple[Any, ...]) -> None:
+        """args: path, mode and flags. os.open() has no mode, and does not say what a path starts from."""
         path, flags = args[0], args[2] if len(args) > 2 else 0
+        if len(args) > 1 and args[1] is None and not _is_absolute(path):
+            self.try_(UNHEARD)
+            return
         inside = self.inside(path)
         if inside is not None:
             self._tells("f", inside)
             if isinstance(flags, int) and flags & _WRITING:
                 self.try_(f"write {inside}")
             return
-        if isinstance(path, bytes):
-            path = os.fsdecode(path)
-        if isinstance(path, str) and path.startswith("/"):
-            path = os.path.normpath(path)
-            if not path.startswith(self._harmless):
-                how = "write" if isinstance(flags, int) and flags & _WRITING else "read"
-                self.try_(f"{how} {path[:200]}")
+        name = _absolute(path) if _is_absolute(path) else None
+        if name is not None and not name.startswith(self._harmless):
+            how = "write" if isinstance(flags, int) and flags & _WRITING else "read"
+            self.try_(f"{how} {name[:200]}")
+
+
+def _is_absolute(path: Any) -> bool:
+    """Whether a path starts from the root, or is none at all but a descriptor."""
+    if isinstance(path, (bytes, os.PathLike)):
+        path = os.fsdecode(path)
+    return not isinstance(path, str) or path.startswith("/")
 
 
 def _absolute(path: Any) -> str | None:
-    """`path` in full; None for what is no path."""
+    """The one name of what is at `path`; None for what is no path.
+
+    Links in /proc (root, cwd, fd) and what `..` leads to behind a link are followed. Other links are in the
+    tree, whose content says so (`Tree.content`).
+    """
     if isinstance(path, (bytes, os.PathLike)):
         path = os.fsdecode(path)
     if not isinstance(path, str):
         return None
-    return os.path.normpath(path if path.startswith("/") else os.path.join(os.getcwd(), path))
+    name = path if path.startswith("/") else os.path.join(_getcwd(), path)
+    if "/.." in name or name.startswith(_ALIASES):
+        return _followed(name)
+    return os.path.normpath(name)
+
+
+_ALIASES = ("/proc/", "/dev/", "//")
+
+
+def _followed(path: str) -> str:
+    """`path` with all links followed, as far as they can be read (path_resolution(7)); /proc/self stays."""
+    done, rest, left = "", path.split("/")[::-1], _MOST_LINKS
+    while rest:
+        part = rest.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            done = done.rpartition("/")[0]
+            continue
+        name = f"{done}/{part}"
+        try:
+            end = "" if name == "/proc/self" or left <= 0 else _readlink(name)
+        except (OSError, ValueError):
+            end = ""
+        if not end:
+            done = name
+            continue
+        left -= 1
+        done = "" if end.startswith("/") else done
+        rest += end.split("/")[::-1]
+    return done or "/"

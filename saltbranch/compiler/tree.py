@@ -7,7 +7,7 @@ import functools
 import os
 import posixpath
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from saltbranch.checks.links import target
 from saltbranch.compiler import ciphertext
@@ -17,11 +17,14 @@ from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import Git, failed
 from saltbranch.tree import contents
 
-_LINK = "120000"
+_LINK, _SUBMODULE = "120000", "160000"
 # Links that lead to links.
 _LINKS_DEEP = 8
 # A few links to large folders could fill a disk with folders.
 _MOST_LINKED = 100_000
+_ATTRIBUTES = ".gitattributes"
+# What says on this machine what attributes mean (git-config(1)).
+_MEANING = r"^(filter\..*|core\.(autocrlf|eol|attributesfile))$"
 
 
 class Tree:
@@ -36,6 +39,8 @@ class Tree:
         self.name = name
         self.folders = folders
         self.entries: dict[str, tuple[str, str]] = {}
+        # .gitattributes above the folders: they say how the files below them are written.
+        self.outer: dict[str, tuple[str, str]] = {}
         # What links lead to elsewhere in the repository: formulas beside the states, for example.
         self.linked: tuple[str, ...] = ()
         wanted = list(folders)
@@ -47,12 +52,19 @@ class Tree:
             self.linked += tuple(wanted)
 
     def _list(self, paths: Sequence[str]) -> None:
-        text = self.git.out("ls-tree", "-r", "-z", "--full-tree", self.name, "--", *paths)
+        above = dict.fromkeys(
+            posixpath.join(folder, _ATTRIBUTES) for path in paths for folder in _above(path)
+        )
+        text = self.git.out("ls-tree", "-r", "-z", "--full-tree", self.name, "--", *paths, *above)
+        inner = tuple(f"{path}/" for path in paths)
         for item in text.split("\0"):
             if item:
                 meta, _, path = item.partition("\t")
                 mode, _, oid = meta.split(" ")
-                self.entries[path] = (mode, oid)
+                if path in paths or path.startswith(inner):
+                    self.entries[path] = (mode, oid)
+                elif path in above and mode != _SUBMODULE:  # no folder of that name
+                    self.outer[path] = (mode, oid)
 
     def _led_to(self) -> set[str]:
         """The paths outside of all that is listed to which links lead."""
@@ -83,7 +95,30 @@ class Tree:
     @functools.cached_property
     def digest(self) -> str:
         """Stands for all of it."""
-        return digest(sorted(self.entries.items()))
+        return digest([sorted(self.entries.items()), sorted(self.attributes.items()), self.meaning])
+
+    @functools.cached_property
+    def attributes(self) -> dict[str, str]:
+        """The folders with a .gitattributes, the repository's own being "", and its content each."""
+        found = {**self.outer, **self.entries}
+        return {
+            posixpath.dirname(path): " ".join(entry)
+            for path, entry in found.items()
+            if posixpath.basename(path) == _ATTRIBUTES
+        }
+
+    @functools.cached_property
+    def meaning(self) -> str:
+        """What the machine's configuration makes of attributes; not asked for where there are none."""
+        if not self.attributes:
+            return ""
+        return digest(self.git.run("config", "-z", "--get-regexp", _MEANING).text)
+
+    @functools.cache  # noqa: B019 - a tree lives as long as one run
+    def _written_by(self, folder: str) -> str:
+        """Stands for all that git minds, beside the blob, as it writes a file of `folder`."""
+        own = [self.attributes.get(above) for above in (*_above(folder), folder)]
+        return f" {digest([own, self.meaning])}" if any(own) else ""
 
     @functools.cached_property
     def deciphered(self) -> dict[str, bytes]:
@@ -127,11 +162,16 @@ class Tree:
         return frozenset(words_of(text))
 
     def content(self, path: str) -> str | None:
-        """What is at `path`, as a token that changes when it does; None when there is nothing."""
+        """What is at `path`, as a token that changes when it does; None when there is nothing.
+
+        It is what git writes there: of the blob, and of each .gitattributes from the root to the file's folder
+        (gitattributes(5)).
+        """
         if self.links and f"{path}/".startswith(self.links):
             return f"link {self.digest}"  # where it leads may depend on any other link
         if path in self.entries:
-            return " ".join(self.entries[path])
+            written = self._written_by(posixpath.dirname(path)) if self.attributes else ""
+            return f"{' '.join(self.entries[path])}{written}"
         return "folder" if path in self.directories else None
 
     def below(self, folder: str) -> list[str]:
@@ -144,7 +184,7 @@ class Tree:
         """Stands for the content of a file, or of a folder when `path` ends with a slash."""
         if not path.endswith("/"):
             return self.content(path)
-        inner = sorted((p, self.entries[p]) for p in self.below(path))
+        inner = sorted((p, self.content(p)) for p in self.below(path))
         return digest(inner) if inner else None
 
     @functools.cache  # noqa: B019
@@ -216,18 +256,25 @@ class Tree:
     def write(self, folder: str) -> None:
         """Check the files out into `folder`, an empty one. Raises GitError.
 
-        By git itself, which honours .gitattributes; the index is one of our own.
+        By git itself, which honours .gitattributes, as it does for what a master serves; the index is one of
+        our own, where those above the folders have to be, too.
         """
         git = Git(self.git.directory)
         git._prefix = [*self.git._prefix]
-        git.env = {**self.git.env, "GIT_INDEX_FILE": f"{folder}.index"}
+        git.env = {
+            **self.git.env,
+            "GIT_INDEX_FILE": f"{folder}.index",
+            "GIT_LITERAL_PATHSPECS": "1",
+        }
         tops = [f for f in self.folders if f in self.directories]
         tops += [p for p in self.linked if p in self.directories or p in self.entries]
         if tops:
             git.out(
                 f"--work-tree={folder}", "-c", "core.bare=false",
-                "checkout", "--force", "--quiet", self.name, "--", *tops,
+                "checkout", "--force", "--quiet", self.name, "--", *tops, *self.outer,
             )  # fmt: skip
+        for path in {*self.outer} - {*self.entries} if tops else ():
+            os.unlink(f"{folder}/{path}")
         for wanted in self.folders:
             os.makedirs(f"{folder}/{wanted}", exist_ok=True)
         if self.linked:
@@ -259,12 +306,20 @@ class Tree:
                 os.link(real, path)
 
 
+def _above(path: str) -> Iterator[str]:
+    """The folders that `path` is in, from the repository's own, which is ""."""
+    yield ""
+    for at, sign in enumerate(path):
+        if sign == "/":
+            yield path[:at]
+
+
 def custom_code(tree: Tree, states_dir: str) -> dict[str, str]:
     """Path to content of what Salt syncs to minions: ``_modules/x.py`` and the like."""
     prefix = f"{states_dir}/_"
     return {
-        path: oid
-        for path, (_, oid) in tree.entries.items()
+        path: tree.content(path) or ""
+        for path in tree.entries
         if path.startswith(prefix) and "/" in path[len(prefix) :]
     }
 

@@ -104,7 +104,7 @@ def test_a_test_says_who_the_minion_is() -> None:
         ("a: {}", "'a': it expects nothing"),
         ("a: {must: [x]}", "'a': 'x' is not of the form"),
         ("a: {must: {}}", "'a': must: and must_not: hold lists"),
-        ("a: {musst: [pkg.installed]}", "'a': unknown key 'musst'"),
+        ("a: {musst: [pkg.installed]}", "'a': an unknown key; known: "),
         ("a: {must: [{stat: pkg.installed}]}", "'a': unknown part 'stat'"),
         ("a: {must: [3]}", "'a': an expectation is a text or a mapping"),
         ("a: {grains: 3, must: [pkg.installed]}", "'a': grains: is no mapping"),
@@ -115,7 +115,7 @@ def test_a_test_says_who_the_minion_is() -> None:
         ("a: !!python/object:os.system {}", "YAML: "),
         ("a: 2026-99-99", "YAML: "),
         ("b: &b [*b]", "a key stands twice, or aliases repeat too much"),
-        ("[" * 5000, "YAML: "),
+        ("[" * 5000, "it is nested too deeply"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_a_finding(text: str, message: str) -> None:
@@ -133,3 +133,24 @@ def test_billion_laughs_are_refused() -> None:
 
 def test_an_empty_file_holds_no_tests() -> None:
     assert parse("tests/x.yaml", "# nothing\n") == ([], [])
+
+
+BROKEN_PILLARS = (
+    "!SS", "!!SS x", "*SS", "[SS", "'SS", "!!int SS", "!!timestamp SS", "!!float SS", "!!bool SS", "!!binary SS\u00e9",
+    "!!timestamp 2024-99-99SS", "{SS: {a}: b}", "!!set SS", "!!python/object:SS x", "&SS *SS",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", BROKEN_PILLARS)
+def test_nothing_of_a_broken_pillar_is_told(value: str) -> None:
+    word = "hunter2Secret9Zq"
+    text = f"a:\n  pillar:\n    pw: {value.replace('SS', word)}\n  must: [pkg.installed]\n"
+    for text_ in (text, text.replace("    pw: ", "  ").replace("\n  must", ": 1\n  must")):
+        _, wrong = parse("tests/x.yaml", text_)
+        assert all("hunter" not in f"{found}" for found in wrong)
+    assert parse("tests/x.yaml", text)[1]
+
+
+def test_an_unknown_key_may_be_a_secret_that_lost_its_indentation() -> None:
+    _, [wrong] = parse("tests/x.yaml", "a:\n  pillar:\n  hunter2: x\n  must: [pkg.installed]\n")
+    assert "hunter" not in str(wrong) and "unknown key" in wrong.message
