@@ -66,7 +66,7 @@ def test_a_mistake_is_told_with_branch_and_line(flow: FlowSite) -> None:
     flow.push("master", {"fleet/prod1.yaml": "grains:\n  a: b: c\n"}, "KEY-5 A fleet")
     flow.git("fetch", "--quiet")
     said = flow.refused("fleet", "list", code=1)
-    assert "master:fleet/prod1.yaml:2: mapping values are not allowed in this context" in said
+    assert "master:fleet/prod1.yaml:2: YAML: mapping values are not allowed here" in said
 
 
 def test_without_any_folder_all_places_are_named(flow: FlowSite) -> None:
