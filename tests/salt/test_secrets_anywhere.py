@@ -81,6 +81,7 @@ USES = (
     "#!jinja|py\ndef run():\n    open('/root/' + {{ (RR) | string | json }})\n",
     "#!jinja|py\ndef run():\n    return {{{ (RR) | string | json }}: {'test.nop': [{'name': 'x'}]}}\n",
     "x:\n  test.nop:\n    - name: !!binary {{ RR }}\n",
+    "x:\n  test.nop:\n    - EE: y\n    - text: z\n",
 )  # fmt: skip
 # How a pillar file itself goes wrong with a value SS in it.
 BROKEN = (
@@ -225,6 +226,22 @@ def test_no_secret_comes_out_anywhere(
             if window in text
         ]
         assert found == []
+
+
+def test_no_secret_comes_out_as_the_name_of_an_argument() -> None:
+    before: dict[str, Content] = {
+        "pillar/common.sls": "pw: qhzkwvA8rt\n",
+        "pillar/top.sls": "base:\n  '*':\n    - common\n",
+        "salt/top.sls": "base:\n  'prod-use*':\n    - use0\n",
+        "salt/use0.sls": "x:\n  test.nop:\n    - text: a\n",
+    }
+    after: dict[str, Content] = {
+        "salt/use0.sls": "x:\n  test.nop:\n    - text: a\n    - {{ pillar.pw }}: fine\n"
+    }
+    with place(before, after) as clone:
+        for how in ([], ["--json"], ["--markdown"], ["--html"]):
+            text = said("diff", "side-master", "side-develop", *how, "--config", clone.path)
+            assert "qhzkwv" not in text and "***" in text
 
 
 # What is public is told.
