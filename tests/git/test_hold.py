@@ -111,8 +111,8 @@ def test_until_ends_the_hold(flow: FlowSite) -> None:
 
 @pytest.mark.parametrize(
     ("until", "said"),
-    [("2020-01-01", "that has passed"), ("tomorrow", "is no length of time"), ("0s", "that has passed"),
-     ("-2h", "is no length of time")],
+    [("2020-01-01", "that has passed"), ("someday", "is not a time"), ("0s", "that has passed"),
+     ("-2h", "is not a time")],
 )  # fmt: skip
 def test_until_has_to_be_a_time_to_come(flow: FlowSite, until: str, said: str) -> None:
     words = ("hold", "prod", "--reason", "r", f"--until={until}", "--yes")
