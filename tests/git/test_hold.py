@@ -68,7 +68,7 @@ def test_hold_refuses_what_the_saltenv_cannot_have_been_proven_with(flow: FlowSi
     said = flow.refused("hold", "prod", "--at", ahead, "--reason", "r", "--yes")
     assert f"{ahead[:12]} was never on master" in said
     said = flow.refused("hold", "prod", "--at", "nosuch", "--reason", "r", "--yes", code=2)
-    assert "no such commit, branch or tag, nor the journal such a promotion" in said
+    assert "there is no such saltenv, branch, tag, promotion or commit here" in said
 
 
 @pytest.mark.parametrize("verb", ["hold", "rollback"])
