@@ -5,21 +5,21 @@ A name may be a saltenv, a branch, a tag or the beginning of a commit's hash.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from saltbranch import events, journal, journalcache, serving
+from saltbranch import commits, events, journal, journalcache, serving, trailers
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import UsageError
+from saltbranch.events import Promotion, State
 from saltbranch.git import Git, branch_of_remote
-from saltbranch.repository import pushes
+from saltbranch.repository import pushes, revision
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import ask_for_tag
+from saltbranch.repository.revision import Meaning
 from saltbranch.serving import Wanted
 
 _SEEN = "refs/saltbranch-remote"  # what promotions saw of the remote (repository.py)
-_HASH = re.compile(r"[0-9a-f]{7,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,58 +65,42 @@ class CommitSource:
 
     def branch_or_none(self, branch: str) -> str | None:
         """The head of `branch` as the remote has it, as far as is known here."""
-        own = f"refs/heads/{branch}"
-        first = f"refs/remotes/{self.remote}/{branch}" if self.remote else own
-        return self._newest([first, f"{_SEEN}/heads/{branch}"]) or self.git.commit_or_none(own)
+        return self.fetched_or_none(branch) or self.git.commit_or_none(f"refs/heads/{branch}")
 
-    def written_or_none(self, word: str) -> str | None:
-        """The head of the branch that `word` means as people write those of the remote, origin/develop."""
-        branch = branch_of_remote(word, self.remote)
-        if branch is None:
-            return None
+    def fetched_or_none(self, branch: str) -> str | None:
+        """The same, never a branch of one's own in a clone."""
         own = f"refs/remotes/{self.remote}/{branch}" if self.remote else f"refs/heads/{branch}"
         return self._newest([own, f"{_SEEN}/heads/{branch}"])
 
+    def state(self) -> State:
+        """What follows from the journal as far as it is known here. Raises GitError."""
+        known = self._newest([journal.REF, f"{_SEEN}{journal.REF.removeprefix('refs')}"])
+        return journalcache.state(self.git, known, write=False)
+
     def side(self, config: Config, name: str) -> Side:
         """What `name` stands for. Raises UsageError."""
-        for saltenv in config.saltenvs:
-            if name == saltenv.name:
-                head = self.branch_or_none(saltenv.branch)
-                if head is None:
-                    raise UsageError(
-                        f"saltenv {name}: there is no branch {saltenv.branch} in {self.git.directory}",
-                        hint="fetch it first: saltbranch sync, or git fetch in a clone",
-                    )
-                return Side(name, head, name)
-        commit = self._commit_or_none(name) or self._asked_for(config, name)
-        if commit is None:
-            known = ", ".join(s.name for s in config.saltenvs)
-            raise UsageError(
-                f"{name!r} is no saltenv, branch, tag or commit in {self.git.directory}",
-                hint=f"the saltenvs are {known}; a commit needs 7 digits of its hash or more",
-            )
+        found = self.find(config, name)
         branch = branch_of_remote(name, self.remote) or name
-        of = next((s.name for s in config.saltenvs if s.branch in (name, branch)), None)
-        return Side(name, commit, of)
+        of = next((s.name for s in config.saltenvs if name == s.name), None)
+        of = of or next((s.name for s in config.saltenvs if s.branch in (name, branch)), None)
+        return Side(name, found.commit, of)
 
-    def _commit_or_none(self, name: str) -> str | None:
-        fetched = [f"refs/remotes/{self.remote}/{name}"] if self.remote else []
-        refs = [f"refs/heads/{name}", *fetched, f"{_SEEN}/heads/{name}", f"refs/tags/{name}"]
-        refs += [] if self.is_mirror else [f"{_SEEN}/tags/{name}"]
-        for ref in refs:
-            if found := self.git.commit_or_none(ref):
-                return found
-        if found := self.written_or_none(name):
-            return found
-        if name == "HEAD" or _HASH.fullmatch(name):
-            return self.git.commit_or_none(name)
-        return None
+    def find(self, config: Config | None, name: str) -> Meaning:
+        """The commit that `name` names (repository/revision.py) by what is known here; config: the model, if any.
 
-    def _asked_for(self, config: Config, name: str) -> str | None:
-        """The commit of a tag that a master's mirror does not have."""
-        if not self.is_mirror:
-            return None
-        return ask_for_tag(self.git, config.remote, name, timeout=config.fetch_timeout)
+        The branches are one's own first: a check judges what is about to be pushed. Raises UsageError.
+        """
+        saltenvs = config.saltenvs if config else ()
+        for saltenv in saltenvs:
+            if name == saltenv.name and self.branch_or_none(saltenv.branch) is None:
+                raise UsageError(
+                    f"saltenv {name}: there is no branch {saltenv.branch} in {self.git.directory}",
+                    hint="fetch it first: saltbranch sync, or git fetch in a clone",
+                )
+        names = _Names(self, config)
+        # A mirror keeps no tags that nobody follows.
+        names.asks = self.is_mirror and not revision.meanings(names, name)
+        return revision.find(names, name)
 
     def wanted(self, saltenv: Saltenv, now: float) -> Wanted:
         """What `saltenv` is to serve at `now` (seconds since 1970), as far as is known here: a hold, a tag, its branch.
@@ -124,8 +108,7 @@ class CommitSource:
         Raises GitError.
         """
         head = self.branch_or_none(saltenv.branch)
-        known = self._newest([journal.REF, f"{_SEEN}{journal.REF.removeprefix('refs')}"])
-        state = journalcache.state(self.git, known, write=False)
+        state = self.state()
         hold = state.hold(saltenv.name, now)
         if head and saltenv.promote_from and not hold:
             watched = Watched(saltenv.name, saltenv.branch, saltenv.direct_pushes)
@@ -154,3 +137,55 @@ class CommitSource:
             if newest is None or self.git.is_ancestor(newest, commit):
                 newest = commit
         return newest
+
+
+class _Names:
+    """The names that are known here: one's own before those of the remote."""
+
+    def __init__(self, source: CommitSource, config: Config | None) -> None:
+        self.source = source
+        self.config = config
+        self.git = source.git
+        self.remote = source.remote
+        self.asks = False  # the remote, for a tag
+
+    def saltenv(self, name: str) -> str | None:
+        saltenvs = self.config.saltenvs if self.config else ()
+        branches = (s.branch for s in saltenvs if s.name == name)
+        return next((self.source.branch_or_none(branch) for branch in branches), None)
+
+    def branch(self, name: str, *, fetched: bool = False) -> str | None:
+        own = None if fetched and self.remote else self.git.commit_or_none(f"refs/heads/{name}")
+        return own or self.source.fetched_or_none(name)
+
+    def tag(self, name: str) -> str | None:
+        refs = [f"refs/tags/{name}"]
+        refs += [] if self.source.is_mirror else [f"{_SEEN}/tags/{name}"]
+        found = next(filter(None, map(self.git.commit_or_none, refs)), None)
+        if found is None and self.asks and self.config is not None:
+            config = self.config
+            return ask_for_tag(self.git, config.remote, name, timeout=config.fetch_timeout)
+        return found
+
+    def promotions(self, beginning: str) -> list[Promotion]:
+        if not revision.is_beginning(beginning) and not trailers.is_id(beginning):
+            return []
+        made = self.source.state().made.values()
+        found = [p for p in made if p.id.startswith(beginning)] or self._told(beginning)
+        return [p for p in found if p.id == beginning] or found
+
+    def _told(self, beginning: str) -> list[Promotion]:
+        """Those that only merge commits tell of."""
+        if self.config is None:
+            return []
+        branches = {s.branch: self.source.branch_or_none(s.branch) for s in self.config.saltenvs}
+        heads = {branch: head for branch, head in branches.items() if head}
+        told = trailers.read(self.git, heads.values()) if heads else []
+        if not told:
+            return []
+        graph = commits.read_graph(self.git, list(heads.values()))
+        found = trailers.all_promotions(told, graph, self.config, heads)
+        return [p for p in found if p.id.startswith(beginning)]
+
+    def head(self) -> str | None:
+        return None if self.source.is_mirror else self.git.commit_or_none("HEAD")

@@ -376,15 +376,15 @@ def parse(text: str, path: str) -> FileModel:
             hint="start with `remote:` and `saltenvs:`; saltbranch init writes an example",
         )
     _check_requires(data.get("requires"), text, path)
-    _refuse_unknown(data, FileModel, path, text, "")
-    _refuse_unknown(data.get("flow"), FlowModel, path, text, "flow.")
-    _refuse_unknown(data.get("hooks"), HooksModel, path, text, "hooks.")
+    _refuse_unknown(data, FileModel, path, text, ())
+    _refuse_unknown(data.get("flow"), FlowModel, path, text, ("flow",))
+    _refuse_unknown(data.get("hooks"), HooksModel, path, text, ("hooks",))
     saltenvs = data.get("saltenvs")
     if isinstance(saltenvs, dict):
         for name, entry in saltenvs.items():
-            _refuse_unknown(entry, SaltenvModel, path, text, f"saltenvs.{name}.")
+            _refuse_unknown(entry, SaltenvModel, path, text, ("saltenvs", str(name)))
             if isinstance(entry, dict):
-                where = f"saltenvs.{name}.follow."
+                where = ("saltenvs", str(name), "follow")
                 _refuse_unknown(entry.get("follow"), FollowModel, path, text, where)
     try:
         return msgspec.convert(data, FileModel)
@@ -429,7 +429,7 @@ def _first_misfit(saltenvs: object) -> str:
 
 
 def _refuse_unknown(
-    data: object, model: type[msgspec.Struct], path: str, text: str, prefix: str
+    data: object, model: type[msgspec.Struct], path: str, text: str, above: tuple[str, ...]
 ) -> None:
     if not isinstance(data, Mapping):
         return  # msgspec says what it should be
@@ -437,11 +437,10 @@ def _refuse_unknown(
     for key in data:
         if key in known:
             continue
-        last = re.escape(str(key))
-        found = re.search(rf"^[ ]*[{{ ]*['\"]?{last}['\"]?[ ]*:", text, re.MULTILINE)
-        line = f":{text.count(chr(10), 0, found.start()) + 1}" if found else ""
+        place = (*above, str(key))
+        line = strictyaml.line_of(text, place)
         raise ConfigError(
-            f"{path}{line}: unknown key {prefix}{key}",
+            f"{path}{f':{line}' if line else ''}: unknown key {'.'.join(place)}",
             hint=_nearest(str(key), known) or f"known ones: {', '.join(known)}",
         )
 

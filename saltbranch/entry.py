@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-    from saltbranch.actions.outcome import SaltenvResult
+    from saltbranch.actions.outcome import SaltenvResult, SyncResult
     from saltbranch.prepared import Prepared
 
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code."""
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] = in_order(sys.argv[1:])
     _signal.signal(_signal.SIGTERM, _interrupt)
     quick = _quick_sync(arguments)
     code = guarded(quick or _ordinary)
@@ -31,6 +31,31 @@ def main() -> NoReturn:
         sys.stderr.flush()
         os._exit(code)  # without taking the interpreter apart first
     sys.exit(code)
+
+
+_GROUPS = ("feature", "release", "hotfix", "flow", "fleet")  # their verbs are two words
+
+
+def in_order(words: list[str]) -> list[str]:
+    """`words` of a command line with the options that stand before the verb after it, as the verbs take them.
+
+    ``--config FILE`` and ``--json`` may stand in both places; ``version`` and ``help VERB`` are what habit types.
+    """
+    if words[:1] == ["version"]:
+        return ["--version", *words[1:]]
+    if words[:1] == ["help"]:
+        return [*words[1:], "--help"]
+    first = 0
+    while first < len(words) and (words[first] == "--json" or _is_config(words[first])):
+        first += 2 if words[first] in ("-c", "--config") else 1
+    verb = 2 if words[first : first + 1] and words[first] in _GROUPS else 1
+    if first >= len(words) or any(word.startswith("-") for word in words[first : first + verb]):
+        return words
+    return [*words[first : first + verb], *words[:first], *words[first + verb :]]
+
+
+def _is_config(word: str) -> bool:
+    return word == "--config" or word.startswith("--config=") or word.startswith("-c")
 
 
 def _interrupt(_signum: int, _frame: object) -> None:
@@ -54,14 +79,18 @@ def guarded(work: Callable[[], int]) -> int:
         sys.stderr.write(f"saltbranch: {what}\n")
         _tell_program(what, "", Interrupted.exit_code)
         return Interrupted.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # stderr; stdout takes care of itself
+        _write_to_nowhere()
         return 1
     except Exception as err:
         what = f"this is a bug: {type(err).__name__}, see {_bug_report()}"
         sys.stderr.write(f"saltbranch: {what}\n")
         _tell_program(what, "", EXIT_BUG)
         return EXIT_BUG
+
+
+def _write_to_nowhere() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell_program(message: str, hint: str, exit_code: int) -> None:
@@ -84,7 +113,9 @@ def tell(err: SaltbranchError) -> None:
 
 def _ordinary() -> int:
     from saltbranch.cli.app import run
+    from saltbranch.cli.pipe import unread
 
+    sys.stdout = unread(sys.stdout)
     return run()
 
 
@@ -115,12 +146,20 @@ def _quick_sync(arguments: list[str]) -> Callable[[], int] | None:
         path = locate.machine_file(config, os.environ)
         result = sync(path, only=only, notify=_notify)
         if not quiet or result.changed or result.exit_code or result.unread_news:
-            from saltbranch.cli import sync_text
-
-            sync_text.show(result, quiet=quiet)
+            _show(result, quiet=quiet)
         return result.exit_code
 
     return work
+
+
+def _show(result: SyncResult, *, quiet: bool) -> None:
+    from saltbranch.cli import sync_text
+
+    try:
+        sync_text.show(result, quiet=quiet)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it may leave; what was done stays what it was
+        _write_to_nowhere()
 
 
 def _notify(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:

@@ -118,8 +118,8 @@ class Slots:
             odd = self.differences(name)
         if odd:
             raise GitError(
-                f"{self.path(name)} does not come out as {commit[:12]}: {len(odd)} files differ, first"
-                f" {odd[0]!r}",
+                f"{self.path(name)} does not come out as {commit[:12]}: {odd[0]!r} differs"
+                + (f" and {len(odd) - 1} more" if len(odd) > 1 else ""),
                 hint="does another program write there, or does a git filter change files?",
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import yaml
 
@@ -35,6 +35,21 @@ class Loader(yaml.SafeLoader):
             problem = f"{str(err)[:100]} (does it want quotes?)"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
         return value
+
+
+def line_of(text: str, keys: Sequence[str]) -> int | None:
+    """The line, from 1, of the last of `keys`, each below the one before; None where it is not found.
+
+    A key that a merge (``<<``) brings stands nowhere of its own. Raises yaml.YAMLError for what is not YAML.
+    """
+    node, line = yaml.compose(text, Loader=Loader), None
+    for key in keys:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next((pair for pair in pairs if pair[0].value == key), None)
+        if found is None:
+            return None
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
 
 
 def _count(node: yaml.Node, known: dict[int, int]) -> int:

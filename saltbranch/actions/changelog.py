@@ -11,6 +11,7 @@ from saltbranch.durations import iso
 from saltbranch.errors import UsageError
 from saltbranch.events import Promotion
 from saltbranch.markdown import escape
+from saltbranch.repository.revision import PROMOTION
 from saltbranch.repository.workplace import Workplace
 from saltbranch.tickets import CommitLine, Group
 
@@ -76,12 +77,13 @@ def changelog(
     """
     found = work.config.saltenv(saltenv)
     if old:
-        begin = past.commit_of(work, old)
-        end = past.commit_of(work, new or f"heads/{found.branch}")
-        names = (_name(old, begin.value), _name(new or found.branch, end.value))
-        return _between(work, found, begin.value, end.value, names, None)
+        begin = past.commit_of(work, old, option="--from").commit
+        head = f"heads/{found.branch}"
+        end = past.commit_of(work, new or head, option="--to" if new else "").commit
+        names = (_name(old, begin), _name(new or found.branch, end))
+        return _between(work, found, begin, end, names, None)
     promotion = _promotion(work, found, new)
-    commit = past.commit_of(work, new).value if new else promotion.new
+    commit = past.commit_of(work, new, option="--to").commit if new else promotion.new
     names = (promotion.old[:_SHORT], _name(new or promotion.id, commit))
     whole = promotion if commit == promotion.new else None
     return _between(work, found, promotion.old, commit, names, whole)
@@ -94,9 +96,11 @@ def _name(word: str, commit: str) -> str:
 def _promotion(work: Workplace, saltenv: Saltenv, new: str | None) -> Promotion:
     """The last one to `saltenv`, or the one that brought `new`. Raises UsageError."""
     if new:
+        meant = past.commit_of(work, new, option="--to")
         looked = past.Past(work)
-        named = next((p for p in looked.promotions() if p.id == new), None)
-        found = named or looked.through(saltenv, past.commit_of(work, new).value)
+        named = [p for p in looked.promotions() if p.id == new or p.id.startswith(new)]
+        exact = next((p for p in named if p.id == new), named[0] if named else None)
+        found = exact if meant.kind == PROMOTION else looked.through(saltenv, meant.commit)
     else:
         mine = [p for p in past.promotions(work) if p.saltenv == saltenv.name]
         found = mine[-1] if mine else None

@@ -13,7 +13,7 @@ from jinja2 import nodes as jinja
 
 from saltbranch import locate, saltsyntax, scanners, tree
 from saltbranch.actions import highstates
-from saltbranch.actions.checkplace import Place, open_place, resolve
+from saltbranch.actions.checkplace import Place, open_place
 from saltbranch.actions.highstates import Compiling, Highstates
 from saltbranch.admission import link_problem
 from saltbranch.checks import Finding, Severity, allow, expectations, in_order, links, new_since
@@ -63,10 +63,10 @@ def check(
     if every_branch or (not wanted and place.clone is None):
         wanted = _branches(place)
     checker = _Checker(place, compiling, cache, style=style)
-    base = resolve(place, since) if since is not None else None
+    base = place.commit(since) if since is not None else None
     if not wanted:
         return CheckResult((checker.result(WORK_TREE, None, base),), fail_on)
-    commits = [(name, resolve(place, name)) for name in wanted]
+    commits = [(name, place.commit(name)) for name in wanted]
     return CheckResult(tuple(checker.result(n, c, base) for n, c in commits), fail_on)
 
 

@@ -10,11 +10,10 @@ from saltbranch import files, locate
 from saltbranch.actions import fleet
 from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, FileModel, Source
-from saltbranch.errors import ConfigError, UsageError
+from saltbranch.errors import ConfigError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
-from saltbranch.repository.remote import ask_for_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,10 @@ class Place:
     def git(self) -> Git:
         """git that knows them."""
         return self.source.git
+
+    def commit(self, name: str) -> str:
+        """What `name` names, a full hash. Raises UsageError, GitError."""
+        return self.source.find(self.config, name).commit
 
 
 def open_place(config: places.Given) -> Place:
@@ -111,33 +114,3 @@ def _branches(place: places.Place) -> frozenset[str]:
         return frozenset(place.known_heads())
     except ConfigError:
         return frozenset()
-
-
-def resolve(place: Place, name: str) -> str:
-    """The commit that `name` stands for: a saltenv's branch, a branch, a tag, whatever git knows.
-
-    Raises UsageError.
-    """
-    branches = [s.branch for s in place.config.saltenvs if s.name == name] if place.config else []
-    # A saltenv serves what the remote has; the name of a branch means one's own.
-    for branch in branches:
-        if (commit := place.source.branch_or_none(branch)) is not None:
-            return commit
-    fetched = [f"refs/remotes/{place.source.remote}/{name}"] if place.source.remote else []
-    for ref in (f"refs/heads/{name}", *fetched, f"refs/tags/{name}"):
-        if (commit := place.git.commit_or_none(ref)) is not None:
-            return commit
-    if (commit := place.source.written_or_none(name)) is not None:
-        return commit
-    # `:/text` and the like are git's searches; a name is no search.
-    if not name.startswith((":", "-")) and (commit := place.git.commit_or_none(name)) is not None:
-        return commit
-    if place.source.is_mirror and place.config is not None:
-        config = place.config
-        tag = ask_for_tag(place.git, config.remote, name, timeout=config.fetch_timeout)
-        if tag is not None:
-            return tag
-    raise UsageError(
-        f"{name!r} is no saltenv, branch, tag or commit in {place.git.directory}",
-        hint="git branch --all and git tag show what there is",
-    )

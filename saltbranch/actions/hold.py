@@ -196,16 +196,8 @@ def _event(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:
 
 def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:
     """What `at` names, which must be of the saltenv's history. Raises UsageError, RefusedError."""
+    commit = past.commit_of(work, at, option="--at").commit
     promotions = _promotions(work, saltenv)
-    for promotion in promotions:
-        if at in (promotion.id, promotion.id.partition("-")[0]):
-            return promotion.new
-    commit = work.repo.resolve(at)
-    if commit is None:
-        raise UsageError(
-            f"--at {at}: the remote has no such commit, branch or tag, nor the journal such a promotion",
-            hint=f"saltbranch history {saltenv.name} lists its promotions",
-        )
     head = work.head(saltenv)
     known = [p.new for p in promotions] + [p.served_before for p in promotions]
     if not work.git.is_ancestor(commit, head) and commit not in known:

@@ -11,8 +11,9 @@ from saltbranch.config import Saltenv
 from saltbranch.errors import UsageError
 from saltbranch.events import Event, Hold, Promotion
 from saltbranch.fates import Fate, Links
-from saltbranch.git import branch_of_remote
 from saltbranch.lineage import Graph, Line
+from saltbranch.repository import revision
+from saltbranch.repository.revision import Meaning
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted
 from saltbranch.trailers import Told
@@ -141,6 +142,47 @@ class Reading:
     said: str
 
 
+class _Names:
+    """The names that the remote has, and the journal."""
+
+    def __init__(self, work: Workplace) -> None:
+        self.work = work
+        self.git = work.git
+        self.remote = work.repo.remote
+        self.tags = work.refs.tag_commits()
+
+    def saltenv(self, name: str) -> str | None:
+        branches = (s.branch for s in self.work.config.saltenvs if s.name == name)
+        return next((self.work.refs.heads.get(branch) for branch in branches), None)
+
+    def branch(self, name: str, *, fetched: bool = False) -> str | None:  # noqa: ARG002
+        return self.work.refs.heads.get(name)
+
+    def tag(self, name: str) -> str | None:
+        return self.tags.get(name)
+
+    def promotions(self, beginning: str) -> list[Promotion]:
+        made = self.work.state.made
+        if beginning in made:
+            return [made[beginning]]
+        if not revision.is_beginning(beginning) and not trailers.is_id(beginning):
+            return []
+        found = [p for p in promotions(self.work) if p.id.startswith(beginning)]
+        return [p for p in found if p.id == beginning] or found
+
+    def head(self) -> str | None:
+        clone = self.work.place.clone
+        return clone.reading.commit_or_none("HEAD") if clone else None
+
+
+def commit_of(work: Workplace, word: str, *, option: str = "") -> Meaning:
+    """The commit that `word` names (repository/revision.py) by what the remote has. Raises UsageError.
+
+    option: how messages introduce it, `--at`.
+    """
+    return revision.find(_Names(work), word, option=option)
+
+
 def read_word(work: Workplace, word: str, *, only: str | None = None) -> Reading:
     """What `word` stands for. only: commit, ticket or path. Raises UsageError where it is nothing, or several."""
     found = [r for r in readings(work, word) if only in (None, r.kind)]
@@ -148,12 +190,12 @@ def read_word(work: Workplace, word: str, *, only: str | None = None) -> Reading
     if len(values) == 1:
         return found[0]
     if not found:
-        what = {COMMIT: "commit, branch, tag or promotion", TICKET: "ticket", PATH: "path"}
-        wanted = what[only] if only else f"{what[COMMIT]}, no {what[TICKET]} and no {what[PATH]}"
-        hint = "saltbranch history lists promotions; a hash wants 4 digits or more"
+        what = {COMMIT: revision.WAYS, TICKET: "a ticket", PATH: "a path"}
+        wanted = what[only] if only else f"{what[COMMIT]}, and not {what[TICKET]} or {what[PATH]}"
+        hint = "saltbranch history lists promotions; a hash needs 4 digits or more"
         if only != COMMIT:
             hint = "paths are those of the repository, as its branches have them now"
-        raise UsageError(f"{word!r} is no {wanted} known here", hint=hint)
+        raise UsageError(f"{word!r} is not {wanted} known here", hint=hint)
     said = "; ".join(r.said for r in found)
     kinds = [f"--{k}" for k in (COMMIT, TICKET, PATH) if k in {r.kind for r in found}]
     hint = " or ".join(kinds) if len(kinds) > 1 else "write tags/NAME, heads/NAME or the full hash"
@@ -162,54 +204,14 @@ def read_word(work: Workplace, word: str, *, only: str | None = None) -> Reading
 
 def readings(work: Workplace, word: str) -> list[Reading]:
     """Everything that `word` may stand for."""
-    found = _commits(work, word)
+    named = revision.meanings(_Names(work), word)
+    found = [Reading(COMMIT, meaning.commit, meaning.said) for meaning in named]
     if tickets.find(word, work.pattern) == (word.upper(),):
         found.append(Reading(TICKET, word.upper(), f"the ticket {word.upper()}"))
     path = _path(work, word)
     if path:
         found.append(Reading(PATH, path, f"the path {path}"))
     return found
-
-
-def commit_of(work: Workplace, word: str) -> Reading:
-    """The commit that `word` stands for: a branch, tag, promotion or hash. Raises UsageError."""
-    return read_word(work, word, only=COMMIT)
-
-
-def _commits(work: Workplace, word: str) -> list[Reading]:
-    found = []
-    name = word.removeprefix("refs/")
-    for kind, known in (("heads", work.refs.heads), ("tags", work.refs.tag_commits())):
-        called = "branch" if kind == "heads" else "tag"
-        commit = known.get(word) or known.get(name.removeprefix(f"{kind}/"))
-        if commit and (word in known or name.startswith(f"{kind}/")):
-            found.append(Reading(COMMIT, commit, f"the {called} {word} ({commit[:12]})"))
-    branch = branch_of_remote(word, work.repo.remote)
-    if not found and branch and (commit := work.refs.heads.get(branch)):
-        found.append(Reading(COMMIT, commit, f"the branch {branch} ({commit[:12]})"))
-    promotion = work.state.made.get(word)
-    if promotion is None and not found and trailers.is_id(word):
-        promotion = next((p for p in promotions(work) if p.id == word), None)
-    if promotion:
-        found.append(Reading(COMMIT, promotion.new, f"the promotion {word}"))
-    return found + _hashes(work, word)
-
-
-def _hashes(work: Workplace, word: str) -> list[Reading]:
-    """The commits whose hash begins with `word`."""
-    text = word.lower()
-    if not 4 <= len(text) <= 40 or text.strip("0123456789abcdef"):
-        return []
-    listed = work.git.run("rev-parse", f"--disambiguate={text}").text.split()
-    if not listed:
-        return []
-    kinds = work.git.out(
-        "cat-file", "--batch-check=%(objectname) %(objecttype)",
-        stdin="\n".join([*listed, ""]).encode(),
-    )  # fmt: skip
-    rows = (row.split() for row in kinds.splitlines())
-    found = [row[0] for row in rows if row[1:] == [COMMIT]]
-    return [Reading(COMMIT, c, f"the commit {c[:12]}") for c in found[:10]]
 
 
 def _path(work: Workplace, word: str) -> str | None:

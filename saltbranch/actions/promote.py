@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saltbranch import versions
+from saltbranch.actions import past
 from saltbranch.actions.request import Request
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
@@ -76,12 +77,7 @@ def _source(work: Workplace, source: Saltenv, target: Saltenv, commit: str | Non
                 hint=f"tag it (saltbranch promote {source.name} --tag auto), or name a commit with --commit",
             )
         return wanted.commit
-    found = work.repo.resolve(commit)
-    if found is None:
-        raise UsageError(
-            f"--commit {commit}: the remote has no such commit, branch or tag",
-            hint=f"{work.repo.log_command(source.branch)} lists those of {source.name}",
-        )
+    found = past.commit_of(work, commit, option="--commit").commit
     if not work.git.is_ancestor(found, head):
         elsewhere = [s.name for s in work.config.saltenvs if _has(work, s, found)]
         where = (

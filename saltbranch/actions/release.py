@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saltbranch import versions
-from saltbranch.actions import clonework, promote
+from saltbranch.actions import clonework, past, promote
 from saltbranch.actions.feature import Started, first_saltenv
 from saltbranch.actions.request import Request
 from saltbranch.config import Saltenv
@@ -29,8 +29,8 @@ def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
         )
     develop = first_saltenv(work)
     head = work.head(develop)
-    base = work.repo.resolve(commit) if commit else head
-    if base is None or not work.git.is_ancestor(base, head):
+    base = past.commit_of(work, commit, option="--commit").commit if commit else head
+    if not work.git.is_ancestor(base, head):
         raise UsageError(
             f"--commit {commit}: not a commit of {develop.branch}",
             hint=work.repo.log_command(develop.branch),

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.models import CommandInfo
 
 from saltbranch import __version__
-from saltbranch.cli.options import print_error, wants_json
+from saltbranch.cli.options import ConfigOption, JsonOption, print_error, wants_json
 from saltbranch.errors import Interrupted
 
-# Verb to the module that has it, in the order of the help text.
-_MODULES = {
-    "init": "init", "sync": "sync", "status": "status", "promote": "promote", "why-not": "hold",
-    "hold": "hold", "unhold": "hold", "rollback": "hold", "accept": "hold",
-    "feature": "flow", "release": "flow", "hotfix": "flow",
-    "backmerge": "flow", "flow": "flow", "history": "history", "where": "where", "changelog": "changelog",
-    "explain": "explain", "doctor": "doctor", "check": "check", "diff": "diff", "fleet": "fleet",
-    "install": "install", "uninstall": "install",
-    "prune": "prune", "demo": "demo", "schema": "schema",
+# The help text's groups of verbs, in their order: verb to the module that has it.
+_PANELS = {
+    "Set up": {
+        "init": "init", "install": "install", "uninstall": "install", "flow": "flow", "doctor": "doctor",
+        "prune": "prune", "schema": "schema", "demo": "demo",
+    },
+    "Serve": {"sync": "sync", "status": "status", "explain": "explain"},
+    "Develop and promote": {
+        "feature": "flow", "check": "check", "diff": "diff", "fleet": "fleet", "promote": "promote",
+        "why-not": "hold", "release": "flow", "hotfix": "flow", "backmerge": "flow", "accept": "hold",
+    },
+    "Emergency": {"rollback": "hold", "hold": "hold", "unhold": "hold"},
+    "Look back": {"history": "history", "where": "where", "changelog": "changelog"},
 }  # fmt: skip
+_MODULES = {verb: module for verbs in _PANELS.values() for verb, module in verbs.items()}
 
 # click's base class of wrong usage; newer typers bring a click of their own.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 _HELP = "Serve the branches of one Salt repository as Salt environments, and keep them apart."
+_EPILOG = "saltbranch help VERB tells more of a verb."
+
+
+class _Verbs(TyperGroup):
+    """The verbs in the order of their groups, not commands before groups of commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        known = super().list_commands(ctx)
+        order = list(_MODULES)
+        return sorted(known, key=lambda verb: order.index(verb) if verb in order else len(order))
 
 
 def build(verb: str | None = None) -> typer.Typer:
@@ -36,7 +54,9 @@ def build(verb: str | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name="saltbranch",
+        cls=_Verbs,
         help=_HELP,
+        epilog=_EPILOG,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,7 +65,28 @@ def build(verb: str | None = None) -> typer.Typer:
     names = [_MODULES[verb]] if verb in _MODULES else dict.fromkeys(_MODULES.values())
     for name in names:
         importlib.import_module(f"saltbranch.cli.{name}").register(app)
+    _arrange(app)
     return app
+
+
+def _arrange(app: typer.Typer) -> None:
+    """Put each verb into its group of the help text, and let the terminal wrap what it says."""
+    panels = {verb: panel for panel, verbs in _PANELS.items() for verb in verbs}
+    for command in app.registered_commands:
+        command.rich_help_panel = panels[command.name or ""]
+        command.help = _unwrapped(command)
+    for group in app.registered_groups:
+        group.rich_help_panel = panels[group.name or ""]
+        for command in group.typer_instance.registered_commands if group.typer_instance else []:
+            command.help = _unwrapped(command)
+
+
+def _unwrapped(command: CommandInfo) -> str:
+    """The docstring of a verb with each paragraph in one line; typer keeps the line ends of the source."""
+    text = inspect.cleandoc((command.callback and command.callback.__doc__) or "")
+    parts = text.split("\n\n")
+    kept = [part if part.startswith("\b") else " ".join(part.split("\n")) for part in parts]
+    return "\n\n".join(kept)
 
 
 def _version(wanted: bool) -> None:
@@ -57,8 +98,10 @@ def _version(wanted: bool) -> None:
 def _main(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+        typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
+    _config: ConfigOption = None,
+    _json: JsonOption = False,
 ) -> None:
     """Serve the branches of one Salt repository as Salt environments, and keep them apart."""
 

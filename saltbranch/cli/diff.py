@@ -74,7 +74,7 @@ def _diff(
 
     \b
     Examples:
-      saltbranch diff prod                      what promoting into prod would change
+      saltbranch diff prod                 what would promoting to prod change?
       saltbranch diff prod stage --minions 'web*'
       saltbranch diff v1.4 develop --json | jq '.groups[].minions'
       saltbranch diff prod --markdown -o diff.md

@@ -42,7 +42,7 @@ def _doctor(
     Examples:
       saltbranch doctor
       saltbranch doctor --minion-config /etc/salt/minion
-      saltbranch doctor --json | jq -r '.findings[] | select(.severity != "note") | .id'
+      saltbranch doctor --json | jq -r '.findings[].id'
     """
     result = doctor_action(config, minion_config=minion_config)
     if as_json:

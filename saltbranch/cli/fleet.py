@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("list")(_list)
     group.command("record")(_record)
-    app.add_typer(group)
+    app.add_typer(group, name="fleet")
 
 
 def _list(

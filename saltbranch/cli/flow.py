@@ -120,7 +120,13 @@ def _feature_start(
 def _feature_publish(
     name: SomeName = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> int:
-    """Push a feature branch, so that others see it; never over what others pushed to it."""
+    """Push a feature branch, so that others see it; never over what others pushed to it.
+
+    \b
+    Examples:
+      saltbranch feature publish               the branch you are on
+      saltbranch feature publish key-123-ntp
+    """
     work = flow_run.workplace(config, quiet=as_json)
     prefix = work.config.flow.feature
     started = feature.publish_topic(work, prefix, name, "feature publish")
@@ -150,7 +156,13 @@ def _feature_finish(
 
 
 def _feature_list(config: ConfigOption = None, as_json: JsonOption = False) -> int:
-    """Show the feature branches, here and on the remote, and how far they are from develop."""
+    """Show the feature branches, here and on the remote, and how far they are from develop.
+
+    \b
+    Examples:
+      saltbranch feature list
+      saltbranch feature list --json | jq '.features[].branch'
+    """
     rows = feature.listed(flow_run.workplace(config, quiet=True))
     if as_json:
         from dataclasses import asdict
@@ -201,7 +213,12 @@ def _release_start(
 def _release_publish(
     name: SomeName = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> int:
-    """Push what was fixed on a release branch."""
+    """Push what was fixed on a release branch.
+
+    \b
+    Example:
+      saltbranch release publish 1.4
+    """
     work = flow_run.workplace(config, quiet=as_json)
     started = feature.publish_topic(work, work.config.flow.release, name, "release publish")
     return _said(started, as_json=as_json, what="on the remote")
@@ -272,7 +289,12 @@ def _hotfix_start(
 def _hotfix_publish(
     name: SomeName = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> int:
-    """Push a hotfix branch, so that others see it."""
+    """Push a hotfix branch, so that others see it.
+
+    \b
+    Example:
+      saltbranch hotfix publish 1.3.1
+    """
     work = flow_run.workplace(config, quiet=as_json)
     started = feature.publish_topic(work, work.config.flow.hotfix, name, "hotfix publish")
     return _said(started, as_json=as_json, what="on the remote")
@@ -330,7 +352,7 @@ def _backmerge(
     \b
     Examples:
       saltbranch backmerge stage --plan
-      saltbranch backmerge stage --resolve /tmp/conflict    then git add, --continue
+      saltbranch backmerge stage --resolve /tmp/c   then git add, --continue
     """
 
     def build(work: Workplace, resolved: str | None) -> Request:
@@ -346,6 +368,10 @@ def _flow_init(
     """Take over the prefixes that git-flow AVH or git-flow-next were told in this clone.
 
     They are written as flow: into saltbranch.yaml at the root of the clone.
+
+    \b
+    Example:
+      saltbranch flow init --plan
     """
     found = flow_init.plan(os.getcwd())
     if as_json:

@@ -97,7 +97,13 @@ def _unhold(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Let SALTENV follow its branch (or tags) again."""
+    """Let SALTENV follow its branch (or tags) again.
+
+    \b
+    Examples:
+      saltbranch unhold prod --plan         what would it serve then?
+      saltbranch unhold prod --reason "KEY-131 is fixed"
+    """
 
     def build(work: Workplace) -> HoldPlan:
         return action.plan_unhold(work, saltenv, reason=reason or "")
@@ -131,7 +137,7 @@ def _rollback(
     \b
     Examples:
       saltbranch rollback prod --reason "KEY-123 breaks sshd" --plan
-      saltbranch rollback prod --to 20261121T044002Z --reason "the last two were bad"
+      saltbranch rollback prod --to 20261121T044002Z --reason "two bad ones"
     """
 
     def build(work: Workplace) -> HoldPlan:
@@ -155,8 +161,8 @@ def _accept(
 
     \b
     Examples:
-      saltbranch accept prod --plan --reason "KEY-123, agreed with Ann on the phone"
-      saltbranch accept prod --reason "KEY-123, agreed with Ann on the phone" --yes
+      saltbranch accept prod --plan --reason "KEY-123, agreed with Ann"
+      saltbranch accept prod --reason "KEY-123, agreed with Ann" --yes
     """
 
     def build(work: Workplace) -> HoldPlan:

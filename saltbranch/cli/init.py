@@ -142,12 +142,11 @@ def _init(
     \b
     Examples:
       saltbranch init --remote git@git.example.com:ops/salt.git
-      saltbranch init --remote URL --branch test=develop --branch stage=stage --branch prod=main \\
-                      --minions 'test=*.test.example.com' --minions 'prod=web*' --minions 'prod=db*'
-      saltbranch init --remote URL --in-repository   the saltenvs as a commit for review
+      saltbranch init --remote URL --branch prod=main --minions 'prod=web*'
+      saltbranch init --remote URL --in-repository   the saltenvs, for review
+      saltbranch init --remote URL --plan            what is written, what ends?
+      saltbranch init --remote URL --replace-roots   former roots may end
       saltbranch init --move-root --config /etc/salt/saltbranch.yaml
-      saltbranch init --remote URL --plan            what would be written, and what would end?
-      saltbranch init --remote URL --replace-roots   the master's former roots may end
     """
     path = os.path.abspath(
         config or os.environ.get(locate.ENVIRONMENT_VARIABLE) or locate.SYSTEM_FILE

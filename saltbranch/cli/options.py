@@ -25,7 +25,13 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 PlanOption = Annotated[
-    bool, typer.Option("--plan", help="Only show what would be done; exit 3 if that is anything.")
+    bool,
+    typer.Option(
+        "--plan",
+        "--dry-run",
+        "-n",
+        help="Only show what would be done; exit 3 if that is anything.",
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 

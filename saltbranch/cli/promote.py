@@ -54,9 +54,9 @@ def _promote(
       saltbranch promote stage --plan            what would go, and may it?
       saltbranch promote stage                   shows it and asks
       saltbranch promote prod --yes --expect 5f3c2a81b0d94e67
-      saltbranch promote prod --reviewed a0a37a46   the diff that `saltbranch diff prod` showed
+      saltbranch promote prod --reviewed a0a37a46   the diff that was looked at
       saltbranch promote prod --tag auto         with the next version as tag
-      saltbranch promote stage --resolve /tmp/c  a conflict: resolve it there, then --continue
+      saltbranch promote stage --resolve /tmp/c  resolve, then --continue
     """
 
     def build(work: Workplace, resolved: str | None) -> Request:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from saltbranch.base.text import many
 from saltbranch.findings import Finding, some
 from saltbranch.git import quoted
 
@@ -105,9 +106,8 @@ def owners(entries: Sequence[Entry], uid: int) -> Iterator[Finding]:
         yield Finding(
             "wrong-owner",
             "warning",
-            f"{len(strange)} files below {root.path} do not belong to its owner (user id"
-            f" {root.uid}), for"
-            f" example {some(strange, 2)}",
+            f"{many(len(strange), 'file')} below {root.path} not owned by the root's owner (user id"
+            f" {root.uid}): {some(strange, 2)}",
             "A sync may be unable to replace them.",
             f"chown -R --no-dereference {root.uid} {quoted(root.path)}",
             strange,

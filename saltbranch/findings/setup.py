@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from saltbranch.base.text import many
 from saltbranch.findings import Finding, some
 from saltbranch.git import GIT_MINIMUM
 from saltbranch.repository.tips import Push
@@ -48,9 +49,8 @@ def served(slots: Sequence[ServedSlot]) -> Iterator[Finding]:
             yield Finding(
                 "slot-edited",
                 "warning",
-                f"{len(slot.differences)} files that {slot.saltenv} serves are not those of its"
-                " commit:"
-                f" {some(map(repr, slot.differences))} in {slot.slot}",
+                f"{slot.saltenv} serves {many(len(slot.differences), 'file')} that its commit does not"
+                f" hold so: {some(map(repr, slot.differences))} in {slot.slot}",
                 "What the minions get was never committed, and the next sync of that branch"
                 " undoes it.",
                 f"commit to {slot.branch} what should stay, then run saltbranch sync --verify",

@@ -18,7 +18,6 @@ from saltbranch.git import (
     HINTS,
     Git,
     branch_name_problem,
-    branch_of_remote,
     hint_for,
     indent,
     mask,
@@ -248,18 +247,6 @@ class Repository:
             if commit := self.git.commit_or_none(peeled or name):
                 tags[tag] = Tag(name, commit)
         return Refs(heads, tags, None)
-
-    def resolve(self, word: str) -> str | None:
-        """The commit that `word` stands for: a branch or tag of the remote, or a hash; None when none does.
-
-        A branch may be written as origin/develop.
-        """
-        heads, branch = self.refs.heads, branch_of_remote(word, self.remote) or word
-        for found in (heads.get(word), self.refs.tag_commits().get(word), heads.get(branch)):
-            if found:
-                return found
-        is_hash = 4 <= len(word) <= 40 and not word.strip("0123456789abcdefABCDEF")
-        return self.git.commit_or_none(word) if is_hash else None
 
     def log_command(self, branch: str) -> str:
         """What a person types here to see the commits of a branch of the remote."""

@@ -125,7 +125,7 @@ def test_without_a_promotion_one_says_where_to_begin(clone: Clone) -> None:
     assert "--from" in err.value.hint
     with pytest.raises(UsageError, match="no promotion brought develop to prod"):
         of(clone, "prod", None, "develop")
-    with pytest.raises(UsageError, match="'v9' is no commit"):
+    with pytest.raises(UsageError, match="--from v9: there is no such"):
         of(clone, "prod", "v9")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from saltbranch import tree
 from saltbranch.actions.check import check
-from saltbranch.actions.checkplace import open_place, resolve
+from saltbranch.actions.checkplace import open_place
 from saltbranch.errors import GitError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Link, Remote, Submodule
@@ -222,9 +222,9 @@ def test_what_is_no_ref_is_refused(site: Site) -> None:
     place = open_place(str(site.config))
     for name in ("nope", "--all", "-h", ":/change", "", "develop:salt", "develop..stage"):
         with pytest.raises(UsageError):
-            resolve(place, name)
+            place.commit(name)
     ran = site.run_here("check", "-c", str(site.config), "nope")
-    assert ran.code == 2 and "'nope' is no saltenv, branch, tag or commit" in ran.err
+    assert ran.code == 2 and "'nope' is not a saltenv, branch, tag, promotion or commit" in ran.err
     ran = site.run_here("check", "-c", str(site.config), "--all", "develop")
     assert ran.code == 2
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +200,21 @@ def test_a_branch_of_the_remote_is_a_ref_on_a_master(served: Site, remote: Remot
     for words in (("where", "origin/develop"), ("changelog", "test", "--from", "origin/master")):
         assert served.run(*words).code == 0
     assert served.run("check", "origin/nosuch", "--static").code == 2
+
+
+def piped_to_nobody(site: Site, *words: str) -> int:
+    """The exit code of a verb whose output nobody reads any more, as after `| head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as out:
+        command = [sys.executable, "-m", "saltbranch", words[0], "-c", str(site.config), *words[1:]]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.run(command, stdout=out, check=False, env=env).returncode
+
+
+def test_a_reader_that_leaves_changes_no_exit_code(served: Site, remote: Remote) -> None:
+    assert piped_to_nobody(served, "status") == 0
+    remote.commit("develop", WEB)
+    assert piped_to_nobody(served, "sync", "--plan") == 3
+    assert piped_to_nobody(served, "sync") == 0
+    assert piped_to_nobody(served, "schema-of-nothing") == 2

@@ -68,7 +68,7 @@ def test_hold_refuses_what_the_saltenv_cannot_have_been_proven_with(flow: FlowSi
     said = flow.refused("hold", "prod", "--at", ahead, "--reason", "r", "--yes")
     assert f"{ahead[:12]} was never on master" in said
     said = flow.refused("hold", "prod", "--at", "nosuch", "--reason", "r", "--yes", code=2)
-    assert "no such commit, branch or tag, nor the journal such a promotion" in said
+    assert "there is no such saltenv, branch, tag, promotion or commit here" in said
 
 
 @pytest.mark.parametrize("verb", ["hold", "rollback"])
@@ -111,8 +111,8 @@ def test_until_ends_the_hold(flow: FlowSite) -> None:
 
 @pytest.mark.parametrize(
     ("until", "said"),
-    [("2020-01-01", "that has passed"), ("tomorrow", "is no length of time"), ("0s", "that has passed"),
-     ("-2h", "is no length of time")],
+    [("2020-01-01", "that has passed"), ("someday", "is not a time"), ("0s", "that has passed"),
+     ("-2h", "is not a time")],
 )  # fmt: skip
 def test_until_has_to_be_a_time_to_come(flow: FlowSite, until: str, said: str) -> None:
     words = ("hold", "prod", "--reason", "r", f"--until={until}", "--yes")

@@ -283,12 +283,14 @@ def test_commit_may_be_a_tag_of_the_remote(flow: FlowSite) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["nosuch", "HEAD", "develop~1", "-x", "", "--all", "abc", "origin/nosuch"]
+    "word", ["nosuch", "develop@{0}", "develop~99", "-x", "", "--all", "abc", "origin/nosuch"]
 )
 def test_commit_that_the_remote_does_not_know_is_wrong_usage(flow: FlowSite, word: str) -> None:
     flow.push("develop")
     said = flow.refused("promote", "stage", f"--commit={word}", "--yes", code=2)
-    assert f"--commit {word}: the remote has no such commit, branch or tag" in said
+    assert (
+        f"--commit {word}: there is no such saltenv, branch, tag, promotion or commit here" in said
+    )
 
 
 def test_commit_that_is_not_on_the_source_is_refused(flow: FlowSite) -> None:

@@ -552,7 +552,7 @@ def test_a_tag_and_a_branch_of_one_name(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["", "-x", "--all", "0000", "nothing", "../x", "a\0b", "HEAD~1", "@{-1}"]
+    "word", ["", "-x", "--all", "0000", "nothing", "../x", "a\0b", "HEAD~99", "@{-1}"]
 )
 def test_words_that_stand_for_nothing(clone: Clone, word: str) -> None:
     with pytest.raises(UsageError, match="known here"):

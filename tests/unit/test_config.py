@@ -344,3 +344,19 @@ def test_direct_pushes_without_effect_are_an_error(keys: str, message: str) -> N
     """
     with pytest.raises(ConfigError, match="saltenvs.b.direct_pushes: " + message):
         build(parse("remote: /r\n", "machine"), "machine", parse(text, "model"))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("saltenvs:\n  test:\n    branch: develop\nbranch: x\n", "4: unknown key branch"),
+        ("saltenvs:\n  test: {branch: a}\n  prod:\n    root: b\nroot: /x\n", "4: unknown key saltenvs.prod.root"),
+        ("# flow:\n'flow':\n  ? \"branch\"\n  : 1\n", "3: unknown key flow.branch"),
+        ("saltenvs: {test: {branch: a, follow: {\n tag: b}}}\n", "2: unknown key saltenvs.test.follow.tag"),
+        ("x: &x {nope: 1}\nflow: {<<: *x}\n", "1: unknown key x"),
+        ("flow: {<<: {nope: 1}}\n", "unknown key flow.nope"),
+    ],
+)  # fmt: skip
+def test_an_unknown_key_is_named_with_its_own_line(text: str, place: str) -> None:
+    with pytest.raises(ConfigError, match=f"^f.yaml:?.?{re.escape(place)}$"):
+        parse(text, "f.yaml")

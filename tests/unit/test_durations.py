@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +70,36 @@ def test_date_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         monkeypatch.delenv("TZ")
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),  # after the midnight before NOW, a Friday, 08:00
+    [
+        ("17:30", 17.5), ("5:30pm", 17.5), ("8am", 32), ("noon", 12), ("midnight", 24), ("12am", 24),
+        ("tomorrow", 24), ("Tomorrow 8am", 32), ("tomorrow at 18:00", 42), ("today 18:00", 18),
+        ("fri 18:00", 18), ("friday", 168), ("fri 8:00", 176), ("sat", 24), ("Thursday 9 pm", 165),
+    ],
+)  # fmt: skip
+def test_days_and_times_of_day(text: str, hours: float) -> None:
+    import time
+
+    zone = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        assert parse_until(text, NOW) == NOW - 8 * 3600 + hours * 3600
+    finally:
+        os.environ.pop("TZ") if zone is None else os.environ.update(TZ=zone)
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8", "tomorrow 8", "25:00", "13pm", "0am", "8:60", "someday", "montag", "friyay"]
+)
+def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a time") as caught:
+        parse_until(text, NOW)
+    assert "tomorrow 8am" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("text", ["0s", "2001-01-01", "1970-01-01T00:00:00Z"])
