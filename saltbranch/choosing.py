@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from saltbranch import choices, events, journal, pendingholds, serving, versions
 from saltbranch.choices import FAILED, HELD_BACK, KEPT, MISSING, NEW, REFUSED, Choice, Choices
@@ -18,153 +19,142 @@ from saltbranch.events import Event, Hold, State
 from saltbranch.git import Git, quoted
 from saltbranch.history import printable
 from saltbranch.journal import NoJournalError
-from saltbranch.mirror import KEPT_REF, Mirror, Refs
+from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
+from saltbranch.repository import lacking as lacking_
 from saltbranch.repository import pushes, tips
-from saltbranch.repository.pushes import Finder, Watched
-from saltbranch.repository.tips import Push, Tip
+from saltbranch.repository.lacking import Begins, Lacking
+from saltbranch.repository.pushes import Watched
+from saltbranch.repository.tips import Push
 
 _LONGEST = 1000  # characters of a reason or a name, written by strangers
 
 
-def choose(
-    root: str,
-    mirror: Mirror,
-    refs: Refs,
-    saltenvs: Sequence[ServedSaltenv],
-    served: Mapping[str, Served],
-    *,
-    now: float,
-    write: bool,
-    journal_read: bool = True,
-    confirm: Callable[[], Refs] | None = None,
-) -> Choices:
-    """What each of `saltenvs` is to serve at `now` (seconds since 1970).
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one choosing works on.
 
-    served: what was recorded, by folder name. write: accept the fetched journal and keep the result for the syncs
-    that follow. journal_read: the journal of the remote could be read. confirm: reads the remote once more; asked
-    before a branch is said to have moved by hand, since a fetch does not see branch and journal at one moment.
-    Raises GitError, SaltbranchError.
+    refs: of the mirror. served: what was recorded, by folder name. now: seconds since 1970. production: the branch
+    that the model stands on, where it has one. unread: full refs of the remote that could not be read.
     """
-    git = mirror.git
+
+    root: str
+    mirror: Mirror
+    refs: Refs
+    saltenvs: Sequence[ServedSaltenv]
+    served: Mapping[str, Served]
+    now: float
+    production: str | None = None
+    unread: Collection[str] = ()
+
+    @property
+    def git(self) -> Git:
+        """The mirror's git."""
+        return self.mirror.git
+
+    def is_unread(self, saltenv: ServedSaltenv) -> bool:
+        """Whether the branch could not be read: nothing is said of what it was before."""
+        return f"refs/heads/{saltenv.branch}" in self.unread
+
+    def record(self, saltenv: ServedSaltenv) -> Served | None:
+        """What was recorded of it."""
+        return self.served.get(saltenv.dirname)
+
+
+def choose(facts: Facts) -> Choices:
+    """What each saltenv is to serve. Nothing is kept of it. Raises GitError, SaltbranchError."""
+    root, git, refs = facts.root, facts.git, facts.refs
     found = Choices()
-    last = choices.load(root, None, now) or Choices()
-    head, found.problem = _accept_journal(root, git, refs, last.journal, write=write)
-    state = _holds(root, git, head, last, found)
-    sure = journal_read and not found.problem
-    lacking = _lacking(git, head, refs, saltenvs, served, state, last, found, now)
-    if sure and found.news and confirm is not None:
-        seen = confirm()
-        again = choices.sources(root, seen, saltenvs)
-        if again != choices.sources(root, refs, saltenvs):
-            return choose(
-                root,
-                mirror,
-                seen,
-                saltenvs,
-                served,
-                now=now,
-                write=write,
-                journal_read=journal_read,
-            )
-    if sure:
-        found.unrecorded = json.dumps([event.as_dict() for event in lacking]) if lacking else ""
-        events.replay(lacking, state)
-    else:
-        found.news = []
-    _choose_each(git, refs, saltenvs, served, state, last, found, now)
-    if write:
-        expected = choices.sources(root, refs, saltenvs, journal_read=journal_read)
-        choices.save(root, found, expected)
+    last = choices.load(root, None, facts.now)
+    before = last or Choices()
+    head, found.problem = _believed(root, git, refs, before.journal)
+    state = _holds(root, git, head, before, found)
+    lacking = _lacking(facts, head, state, last, found)
+    found.bases = lacking_.dumps(lacking.begins)
+    if _is_sure(facts, found):
+        known = {event.id for event in pushes_of(before)}
+        told = lacking.events
+        found.unrecorded = json.dumps([event.as_dict() for event in told]) if told else ""
+        found.news = [_news_of(event) for event in told if event.id not in known]
+    _choose_each(facts, state, before, found)
     return found
 
 
-def _choose_each(
-    git: Git,
-    refs: Refs,
-    saltenvs: Sequence[ServedSaltenv],
-    served: Mapping[str, Served],
-    state: State,
-    last: Choices,
-    found: Choices,
-    now: float,
-) -> None:
-    for saltenv in saltenvs:
-        hold = state.hold(saltenv.name, now)
-        upto = None if hold else _upto(git, refs, saltenv, state, served)
+def keep(facts: Facts, found: Choices) -> None:
+    """Accept the fetched journal, and keep what was found for the syncs that follow. Raises GitError."""
+    refs = facts.refs
+    if not found.problem and refs.kept != refs.journal:
+        facts.git.out("update-ref", KEPT_REF, refs.journal)
+        refs.kept = refs.journal
+    expected = choices.sources(facts.root, refs, facts.saltenvs, unread=facts.unread)
+    if found.loosened:
+        expected += "\nfound anew each time"
+    choices.save(facts.root, found, expected)
+
+
+def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> None:
+    git = facts.git
+    for saltenv in facts.saltenvs:
+        name, accepted = saltenv.name, last.accepted.get(saltenv.name)
+        hold = state.hold(name, facts.now)
+        lost = facts.is_unread(saltenv)
+        if accepted and (hold or lost):
+            found.accepted[name] = accepted
         if hold:
-            found.by_saltenv[saltenv.name] = _held(git, hold)
+            found.by_saltenv[name] = _held(git, hold)
             ends = [t for t in (found.until, hold.until) if t is not None]
             found.until = min(ends, default=None)
-        elif saltenv.follow:
-            record = served.get(saltenv.dirname)
-            accepted = last.accepted.get(saltenv.name)
+        if hold or lost:
+            continue
+        upto = _upto(facts, saltenv, state)
+        if saltenv.follow:
+            record = facts.record(saltenv)
             known = accepted if record and accepted and record.commit == accepted[1] else None
-            found.by_saltenv[saltenv.name] = _followed(git, refs, saltenv, known, found, upto)
+            found.by_saltenv[name] = _followed(git, facts.refs, saltenv, known, found, upto)
         elif upto:
-            found.by_saltenv[saltenv.name] = Choice(choices.BY_BRANCH, upto)
+            found.by_saltenv[name] = Choice(choices.BY_BRANCH, upto)
         if upto:
-            push = state.open_push(saltenv.branch) or _open_push(git, saltenv, found)
-            _hold_back(found.by_saltenv[saltenv.name], saltenv, push)
-        if hold and saltenv.name in last.accepted:
-            found.accepted[saltenv.name] = last.accepted[saltenv.name]
+            push = _open_push(git, saltenv, state, found)
+            _hold_back(found.by_saltenv[name], saltenv, push)
 
 
 def _lacking(
-    git: Git,
-    head: str,
-    refs: Refs,
-    saltenvs: Sequence[ServedSaltenv],
-    served: Mapping[str, Served],
-    state: State,
-    last: Choices,
-    found: Choices,
-    now: float,
-) -> list[Event]:
-    """What the journal should tell of the branches and does not; `state` gets the tips that follow from it.
+    facts: Facts, head: str, state: State, last: Choices | None, found: Choices
+) -> Lacking:
+    """What the journal should tell of the branches and does not; `state` gets what follows from it."""
+    git, refs = facts.git, facts.refs
+    saltenvs = [Watched(s.name, s.branch, s.pushes) for s in facts.saltenvs if s.pushes]
+    production = facts.production
+    begins = begins_of(facts.saltenvs, facts.served, last)
+    tip = state.tips.get(production or "") or begins.kept.get(production or "")
+    if tip and tip.promoted != refs.branches.get(production or ""):
+        from saltbranch.repository import (
+            rules,
+        )  # reads the model, which only a push by hand may have changed
 
-    Where the journal knows nothing of a branch, what was served when it was first looked at is the beginning.
-    """
-    known = {event.id for event in pushes_of(last)}
-    bases = _tips(last.bases)
-    lacking = []
-    for saltenv in saltenvs:
-        branch, new = saltenv.branch, refs.branches.get(saltenv.branch)
-        if not saltenv.pushes or new is None:
-            continue
-        # The very push that is judged may loosen the rule.
-        policy = pushes.stricter(saltenv.pushes, last.policies.get(saltenv.name, ""))
-        record = served.get(saltenv.dirname)
-        tip = state.tips.get(branch)
-        is_base = tip is None or not tip.head
-        if tip is None or not tip.head:
-            tip = _base(git, bases.get(branch), tip, record, new)
-        seen = [record.commit] if record else []
-        finder = Finder(git, lambda: journal.read(git, head or None), now, seen=seen)
-        after, event = finder.look(Watched(saltenv.name, branch, policy), tip, new)
-        state.tips[branch] = after
-        found.policies[saltenv.name] = policy if event and after.is_refused else saltenv.pushes
-        if event:
-            lacking.append(event)
-            if event.id not in known:
-                found.news.append(_news_of(event))
-        if is_base:
-            bases[branch] = tip if event else after
-    found.bases = _dumped({s.branch: bases[s.branch] for s in saltenvs if s.branch in bases})
-    return lacking
+        mine = {s.branch for s in facts.saltenvs}
+        judged = rules.judged(git, saltenvs, production, tip, refs.branches.get(production or ""))
+        found.loosened = len(judged) > len(saltenvs)
+        saltenvs = [s for s in judged if s.branch in mine]
+    look = lacking_.Look(git, refs.branches, facts.unread, begins, facts.now)
+    return look.judge(
+        state, saltenvs, lambda: journal.read(git, head or None), believed=_is_sure(facts, found)
+    )
 
 
-def _base(git: Git, last: Tip | None, tip: Tip | None, record: Served | None, head: str) -> Tip:
-    """What a branch begins with of which the journal does not say where it is. last: with what it began before."""
-    event = tip.event if tip else ""
-    if last and last.event == event:
-        return last
-    if tip:
-        return Tip(head, head, event)
-    by_branch = record is not None and record.why == choices.BY_BRANCH
-    if record and by_branch and git.commit_or_none(record.commit):
-        return Tip(record.commit, record.commit)
-    return Tip(head, head)
+def _is_sure(facts: Facts, found: Choices) -> bool:
+    """Whether the journal is known and believed, so that something may be said to be missing there."""
+    return JOURNAL_REF not in facts.unread and not found.problem
+
+
+def begins_of(
+    saltenvs: Sequence[ServedSaltenv], served: Mapping[str, Served], last: Choices | None
+) -> Begins:
+    """With what the branches begin on this machine. served: by folder name. last: what was chosen before."""
+    records = {s.branch: record for s in saltenvs if (record := served.get(s.dirname))}
+    by_branch = {b: r.commit for b, r in records.items() if r.why == choices.BY_BRANCH}
+    kept = lacking_.loads(last.bases) if last else {}
+    return Begins(kept, by_branch, is_new=last is None)
 
 
 def _news_of(event: Event) -> str:
@@ -181,40 +171,26 @@ def pushes_of(found: Choices) -> list[Event]:
     return [event for event in parsed if event]
 
 
-def _tips(text: str) -> dict[str, Tip]:
-    try:
-        return {branch: tips.tip_from_list(data) for branch, data in json.loads(text).items()}
-    except (ValueError, AttributeError, RecursionError):
-        return {}
-
-
-def _dumped(known: Mapping[str, Tip]) -> str:
-    return json.dumps({branch: tip.as_list() for branch, tip in known.items()})
-
-
-def _upto(
-    git: Git,
-    refs: Refs,
-    saltenv: ServedSaltenv,
-    state: State,
-    served: Mapping[str, Served],
-) -> str | None:
+def _upto(facts: Facts, saltenv: ServedSaltenv, state: State) -> str | None:
     """The commit up to which the branch of `saltenv` counts; None for all of it."""
-    head, record = refs.branches.get(saltenv.branch), served.get(saltenv.dirname)
-    if head is None or not saltenv.pushes:
-        return None
+    head, record = facts.refs.branches.get(saltenv.branch), facts.record(saltenv)
     tip = state.tips.get(saltenv.branch)
+    if head is None or tip is None or not (saltenv.pushes or tip.is_refused):
+        return None
     # What a hold chose is not what was let through.
     seen = record.commit if record and record.why != choices.BY_HOLD else None
-    upto = pushes.served_head(git, tip, head, seen)
+    upto = pushes.served_head(facts.git, tip, head, seen, policy=saltenv.pushes)
     return None if upto == head else upto
 
 
-def _open_push(git: Git, saltenv: ServedSaltenv, found: Choices) -> Push | None:
-    """The push as the journal tells of it, of which only the commits are kept."""
-    from saltbranch import journalcache  # not for a sync in which nothing is refused
+def _open_push(git: Git, saltenv: ServedSaltenv, state: State, found: Choices) -> Push | None:
+    """All that was pushed by hand since the last promotion; of the journal only the ids are kept."""
+    tip = state.tips.get(saltenv.branch)
+    if not tip or any(name not in state.pushes for name in tip.pushes):
+        from saltbranch import journalcache  # not for a sync in which nothing is refused
 
-    state = journalcache.state(git, found.journal or None, write=False)
+        told = journalcache.state(git, found.journal or None, write=False)
+        state.pushes = {**told.pushes, **state.pushes}
     return state.open_push(saltenv.branch)
 
 
@@ -230,13 +206,12 @@ def _hold_back(choice: Choice, saltenv: ServedSaltenv, push: Push | None) -> Non
     )
 
 
-def open_pushes(
-    root: str, git: Git, refs: Refs, saltenvs: Sequence[ServedSaltenv], found: Choices
-) -> dict[str, Push]:
+def open_pushes(facts: Facts, found: Choices) -> dict[str, Push]:
     """Saltenv to what was pushed to its branch by hand since the last promotion. Raises GitError, SaltbranchError."""
-    state = events.replay(pushes_of(found), state_of(root, git, refs))
-    judged = [s for s in saltenvs if s.pushes]
-    return {s.name: push for s in judged if (push := state.open_push(s.branch))}
+    state = state_of(facts.root, facts.git, facts.refs)
+    state.tips |= {b: t for b, t in lacking_.loads(found.bases).items() if b not in state.tips}
+    events.replay(pushes_of(found), state)
+    return {s.name: push for s in facts.saltenvs if (push := state.open_push(s.branch))}
 
 
 def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
@@ -255,7 +230,7 @@ def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
 
 def state_of(root: str, git: Git, refs: Refs) -> State:
     """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
-    head, _ = _accept_journal(root, git, refs, "", write=False)
+    head, _ = _believed(root, git, refs, "")
     from saltbranch import journalcache  # not for a sync, which reads on from what it kept itself
 
     state = journalcache.state(git, head or None)
@@ -263,7 +238,7 @@ def state_of(root: str, git: Git, refs: Refs) -> State:
     return events.replay(_news(pending, state.events), state) if pending else state
 
 
-def _accept_journal(root: str, git: Git, refs: Refs, last: str, *, write: bool) -> tuple[str, str]:
+def _believed(root: str, git: Git, refs: Refs, last: str) -> tuple[str, str]:
     """The head of the journal to believe, and what is wrong with the fetched one.
 
     last: the head that was believed before, for a mirror that was rebuilt since.
@@ -280,9 +255,6 @@ def _accept_journal(root: str, git: Git, refs: Refs, last: str, *, write: bool) 
             )
             holds = "; the holds that stood in the last good one stay in force" if kept else ""
             return kept, _clean(f"{err.message}{holds} ({err.hint}{accept})")
-    if write and refs.kept != refs.journal:
-        git.out("update-ref", KEPT_REF, refs.journal)
-        refs.kept = refs.journal
     return refs.journal, ""
 
 
@@ -293,7 +265,7 @@ def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> Sta
     state = events.replay(told, start)
     found.journal = head
     found.holds = json.dumps([hold.as_dict() for hold in state.holds.values()])
-    found.tips = _dumped(state.tips)
+    found.tips = lacking_.dumps(state.tips)
     pending = pendingholds.load(root)
     if pending:
         told = journal.read(git, head) if head and git.commit_or_none(head) else []

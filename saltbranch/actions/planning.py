@@ -63,7 +63,7 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         )
         for s in backs
         if s.kind == CONFLICT
-    )
+    ) + _debts_unread(work, request, target, needed=needed)
     saltenv = request.saltenv
     hold = work.hold(saltenv) if saltenv else None
     hotfix = request.kind == "hotfix"
@@ -172,6 +172,16 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
             )
         )  # fmt: skip
     return [s for s in found if s.kind != UP_TO_DATE]
+
+
+def _debts_unread(
+    work: Workplace, request: Request, target: Step, *, needed: bool
+) -> tuple[Debt, ...]:
+    """Branches below that could not be read, so that they cannot get the result now."""
+    if target.kind == CONFLICT or not target.moves or (request.only_if_needed and not needed):
+        return ()
+    lost = [branch for branch in request.back_to if work.is_unread(branch)]
+    return tuple(Debt("", b, target.source, request.source_name, (), work.now) for b in lost)
 
 
 def _changes(
@@ -307,10 +317,18 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
 
 def _about_pushes(work: Workplace, request: Request, target: Step) -> list[str]:
     """What was pushed to the target's branch by hand counts as promoted from then on."""
-    push = work.state.open_push(target.branch)
-    if push is None or not target.moves or not request.saltenv or request.kind == "back-merge":
+    if not target.moves or not request.saltenv or request.kind == "back-merge":
         return []
-    return [f"this takes up: {push.told()}"]
+    push = work.state.open_push(target.branch)
+    found = [f"this takes up: {push.told()}"] if push else []
+    source = request.source_saltenv.branch if request.source_saltenv else ""
+    for branch in (source, target.branch):
+        if branch in work.unknown:
+            found.append(
+                f"the journal does not say up to where {branch!r} was promoted, and it is seen here for the first time:"
+                " what was pushed to it by hand before now counts as promoted"
+            )
+    return found
 
 
 def _about_model(work: Workplace) -> list[str]:

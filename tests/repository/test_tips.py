@@ -34,16 +34,20 @@ def told(*found: Event) -> State:
     [
         ([promotion(A, B)], Tip(B, B, "p")),
         ([promotion(A, A)], None),
-        ([push(A, B, B)], Tip(B, B, "push-1", "push-1")),
-        ([push(A, B, A)], Tip(B, A, "push-1", "push-1")),
+        ([push(A, B, B)], Tip(B, B, "push-1", ("push-1",), A)),
+        ([push(A, B, A)], Tip(B, A, "push-1", ("push-1",), A)),
         ([push(A, B, A), promotion(B, C)], Tip(C, C, "p")),
         # A hotfix on top of a hold moves no branch, so it takes up nothing.
-        ([push(A, B, A), promotion(B, B)], Tip(B, A, "push-1", "push-1")),
+        ([push(A, B, A), promotion(B, B)], Tip(B, A, "push-1", ("push-1",), A)),
         ([push(A, B, A), event("accept", "a", commit=B)], Tip(B, B, "a")),
         # Accepted was what was looked at, not what came after it.
-        ([push(A, B, A), push(B, C, A, "push-2"), event("accept", "a", commit=B)], Tip(C, B, "a", "push-2")),
+        ([push(A, B, A), push(B, C, A, "push-2"), event("accept", "a", commit=B)], Tip(C, B, "a", ("push-2",), B)),
         ([promotion(A, B), event("backmerge", "m", kind="merge", new=C)], Tip(C, C, "m")),
-        ([push(A, B, A), event("backmerge", "m", kind="merge", new=C)], Tip(C, A, "m", "push-1")),
+        # On what nothing is promoted to it begins nothing, and ends what was known from another time.
+        ([event("backmerge", "m", kind="merge", new=C)], None),
+        ([event("backmerge", "m", kind="merge", new=C, promoted_to=True)], Tip(C, C, "m")),
+        ([promotion(A, B), event("backmerge", "m", kind="merge", new=C, promoted_to=False)], None),
+        ([push(A, B, A), event("backmerge", "m", kind="merge", new=C)], Tip(C, A, "m", ("push-1",), A)),
         # A fast-forward to a promotion above means that all of it was promoted.
         ([push(A, B, A), event("backmerge", "m", kind="fast-forward", new=C)], Tip(C, C, "m")),
         # Found late, by its merge: a newer promotion is known.
@@ -64,7 +68,8 @@ def test_tip_follows_the_events(found: list[Event], tip: Tip | None) -> None:
     ],
 )
 def test_back_merges_of_a_promotion_move_the_branches_below(row: dict[str, Any], tip: Tip) -> None:
-    found = told(promotion(A, B, merges=[{"branch": "stage", "old": C, **row}, None, 3]))
+    merged = {"branch": "stage", "old": C, "promoted_to": True, **row}
+    found = told(promotion(A, B, merges=[merged, None, 3]))
     assert found.tips == {"master": Tip(B, B, "p"), "stage": tip}
 
 
@@ -111,4 +116,4 @@ def test_an_event_counts_once() -> None:
 def test_a_torn_tip_is_an_error(data: object) -> None:
     with pytest.raises(ValueError, match="not a tip"):
         tip_from_list(data)
-    assert tip_from_list(Tip(A, B, "e", "p").as_list()) == Tip(A, B, "e", "p")
+    assert tip_from_list(Tip(A, B, "e", ("p", "q"), C).as_list()) == Tip(A, B, "e", ("p", "q"), C)
