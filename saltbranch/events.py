@@ -368,7 +368,7 @@ def _nothing(_state: State, _event: Event) -> None:
 
 
 def _promotion(state: State, event: Event) -> None:
-    tips.follow(state.tips, event)
+    _follow(state, event)
     promotion = promotion_of(event)
     if promotion is None:
         return
@@ -485,12 +485,15 @@ def _push(state: State, event: Event) -> None:
     state.pushes[push.id] = push
     tips.follow(state.tips, event)
     _note_move(state, event)
-    state.undone |= {name for name in push.lost if name in state.made}
+    if (
+        not push.is_refused
+    ):  # otherwise what was promoted counts until somebody accepts that it is gone
+        state.undone |= {name for name in push.lost if name in state.made}
     state.undone -= {*push.restored}
     if event.details.get("lifts_hold") is True:
         state.holds.pop(push.saltenv, None)
     hold = event.details.get("restores_hold")
-    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv:
+    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv and not push.is_refused:
         try:
             state.holds[push.saltenv] = replace(hold_from_dict(hold), event=push.id)
         except (ValueError, OverflowError):
@@ -498,8 +501,21 @@ def _push(state: State, event: Event) -> None:
 
 
 def _accept(state: State, event: Event) -> None:
-    tips.follow(state.tips, event)
+    _follow(state, event)
     _note_move(state, event)
+
+
+def _follow(state: State, event: Event) -> None:
+    """Bring the tips on; what the pushes that were open until now have lost is gone for good."""
+    branch = event.text("branch")
+    before = state.tips.get(branch)
+    tips.follow(state.tips, event)
+    after = state.tips.get(branch)
+    left = after.pushes if after else ()
+    closed = [state.pushes[n] for n in (before.pushes if before else ()) if n in state.pushes]
+    for push in closed:
+        if push.id not in left:
+            state.undone |= {name for name in push.lost if name in state.made}
 
 
 def _note_move(state: State, event: Event) -> None:
