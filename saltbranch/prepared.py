@@ -219,9 +219,11 @@ def save_unread(root: str, unread: dict[str, str]) -> bool:
 
 
 def keep_unread(path: str, unread: dict[str, str]) -> bool:
-    """Keep what could not be read in the file `path`; whether it is not what was kept before."""
+    """Keep what could not be read in the file `path`; whether these are not the refs that were kept before."""
     text = "".join(f"{ref}\t{why}\n" for ref, why in sorted(unread.items()))
-    if text:
-        return files.write_atomic(path, text, durable=False)
-    files.unlink(path)
-    return False
+    if not text:
+        files.unlink(path)
+        return False
+    before = read_unread(path)
+    files.write_atomic(path, text, durable=False)
+    return before.keys() != unread.keys()

@@ -109,6 +109,8 @@ class Repository:
         self.in_the_way: list[str] = []  # refs of the remote that exclude its journal's
         self.unread: dict[str, str] = {}  # what could not be read of it: full ref to reason
         self.outdated: dict[str, str] = {}  # such branches, as they were when they were last read
+        # The branches that come first where not everything can be read.
+        self.first: Callable[[], Sequence[str]] = tuple
 
     @property
     def clone(self) -> str | None:
@@ -177,7 +179,7 @@ class Repository:
             kinds=("heads", "tags", "saltbranch"),
             seconds=self.timeout,
         )
-        unread = None if hint_for(done.complaint, HINTS) else parts.run(())
+        unread = None if hint_for(done.complaint, HINTS) else parts.run(self.first())
         partfetch.remove_cut_off(self.git.directory, since=begun)
         if unread is None:
             raise remote_error(self.remote, done, self.timeout)
