@@ -307,6 +307,11 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
         notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
     notes += _local_tag(work, found)
     notes += [] if found.is_empty else gates_asked.unasked(request.kind, request.gates)
+    notes += [
+        f"{d.branch} gets no back-merge now, since it cannot be read: recorded as a debt"
+        for d in found.debts
+        if work.is_unread(d.branch)
+    ]
     for path in _owned_in_vain(work, request, target):
         notes.append(
             f"saltenv_owned of {found.saltenv}: {target.branch} has no {path!r}, and gets none"
