@@ -8,16 +8,15 @@ as far as it was promoted, where pushes by hand are refused (repository/pushes.p
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import choices, events, journal, pendingholds, serving, versions
-from saltbranch.choices import FAILED, HELD_BACK, KEPT, MISSING, NEW, REFUSED, Choice, Choices
+from saltbranch import choices, events, journal, pendingholds
+from saltbranch.base.text import one_line
+from saltbranch.choices import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
 from saltbranch.errors import GitError
 from saltbranch.events import Event, Hold, State
 from saltbranch.git import Git, quoted
-from saltbranch.history import printable
 from saltbranch.journal import NoJournalError
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
@@ -26,8 +25,7 @@ from saltbranch.repository import pushes, tips
 from saltbranch.repository.lacking import Begins, Lacking
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.tips import Push
-
-_LONGEST = 1000  # characters of a reason or a name, written by strangers
+from saltbranch.serve import followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +102,30 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
             found.by_saltenv[name] = _held(git, hold)
             ends = [t for t in (found.until, hold.until) if t is not None]
             found.until = min(ends, default=None)
-        if hold or lost:
+        if hold:
+            continue
+        if lost:
+            if (record := facts.record(saltenv)) is not None:
+                found.by_saltenv[name] = _as_served(record, accepted)
             continue
         upto = _upto(facts, saltenv, state)
         if saltenv.follow:
             record = facts.record(saltenv)
             known = accepted if record and accepted and record.commit == accepted[1] else None
-            found.by_saltenv[name] = _followed(git, facts.refs, saltenv, known, found, upto)
+            head = upto or facts.refs.branches.get(saltenv.branch)
+            found.by_saltenv[name] = followed.choose(git, head, saltenv, known, found)
         elif upto:
             found.by_saltenv[name] = Choice(choices.BY_BRANCH, upto)
         if upto:
             push = _open_push(git, saltenv, state, found)
             _hold_back(found.by_saltenv[name], saltenv, push)
+
+
+def _as_served(record: Served, accepted: tuple[str, str] | None) -> Choice:
+    """The choice where nobody knows what the branch holds now."""
+    if accepted and accepted[1] == record.commit:
+        return Choice(choices.BY_TAG, record.commit, tag=accepted[0])
+    return Choice(choices.BY_BRANCH, record.commit)
 
 
 def _lacking(
@@ -152,14 +162,15 @@ def begins_of(
 ) -> Begins:
     """With what the branches begin on this machine. served: by folder name. last: what was chosen before."""
     records = {s.branch: record for s in saltenvs if (record := served.get(s.dirname))}
-    by_branch = {b: r.commit for b, r in records.items() if r.why == choices.BY_BRANCH}
+    commits = {branch: record.commit for branch, record in records.items()}
+    by_branch = [b for b, record in records.items() if record.why == choices.BY_BRANCH]
     kept = lacking_.loads(last.bases) if last else {}
-    return Begins(kept, by_branch, is_new=last is None)
+    return Begins(kept, commits, by_branch, is_new=last is None)
 
 
 def _news_of(event: Event) -> str:
     push = tips.push_of(event)
-    return _clean(f"{push.saltenv}: {push.told()}") if push else ""
+    return one_line(f"{push.saltenv}: {push.told()}") if push else ""
 
 
 def pushes_of(found: Choices) -> list[Event]:
@@ -201,7 +212,7 @@ def _hold_back(choice: Choice, saltenv: ServedSaltenv, push: Push | None) -> Non
     what = push.told() if push else f"branch {saltenv.branch!r} was pushed to by hand"
     choice.level = HELD_BACK
     name = saltenv.name
-    choice.message = _clean(
+    choice.message = one_line(
         f"{what}; refused by direct_pushes (saltbranch accept {name} --reason TEXT, or promote to {name})"
     )
 
@@ -254,7 +265,7 @@ def _believed(root: str, git: Git, refs: Refs, last: str) -> tuple[str, str]:
                 "" if isinstance(err, NoJournalError) else f"; to accept what the remote has: {how}"
             )
             holds = "; the holds that stood in the last good one stay in force" if kept else ""
-            return kept, _clean(f"{err.message}{holds} ({err.hint}{accept})")
+            return kept, one_line(f"{err.message}{holds} ({err.hint}{accept})")
     return refs.journal, ""
 
 
@@ -292,105 +303,10 @@ def _news(pending: Sequence[events.Event], told: Sequence[events.Event]) -> list
 
 
 def _held(git: Git, hold: Hold) -> Choice:
-    reason = _clean(hold.reason) or "no reason was given"
+    reason = one_line(hold.reason) or "no reason was given"
     if git.commit_or_none(hold.commit):
         return Choice(choices.BY_HOLD, hold.commit, held=reason)
     message = (
         f"it is held at {hold.commit[:12]} ({reason}), which is in no branch and not in the journal"
     )
     return Choice(choices.BY_HOLD, hold.commit, held=reason, level=FAILED, message=message)
-
-
-def _followed(
-    git: Git,
-    refs: Refs,
-    saltenv: ServedSaltenv,
-    known: tuple[str, str] | None,
-    found: Choices,
-    upto: str | None,
-) -> Choice:
-    """The choice for a saltenv that follows tags. known: the tag that it serves, and the tag's commit then.
-
-    upto: the commit up to which the branch counts, None for all of it.
-    """
-    head = upto or refs.branches.get(saltenv.branch)
-    if head is None:
-        if known:
-            found.accepted[saltenv.name] = known
-        return Choice(choices.BY_NOTHING)
-    tags = _tags_on(git, head)
-    wanted = serving.wanted(head, saltenv.follow, tags, None)
-    if known and (lost := _lost(git, saltenv, known, tags, wanted)):
-        found.accepted[saltenv.name] = known
-        return lost
-    if wanted.commit is None:
-        what = f"no tag on branch {saltenv.branch!r} matches {saltenv.follow}"
-        return Choice(choices.BY_NOTHING, level=MISSING, message=_clean(what))
-    commit = wanted.commit
-    found.accepted[saltenv.name] = (wanted.tag, commit)
-    moved = known and known[0] == wanted.tag and known[1] != commit
-    message = f"tag {wanted.tag} was moved from {known[1][:12]}" if known and moved else ""
-    return Choice(
-        choices.BY_TAG, commit, tag=wanted.tag, level=NEW if moved else "", message=_clean(message)
-    )
-
-
-def _lost(
-    git: Git,
-    saltenv: ServedSaltenv,
-    known: tuple[str, str],
-    tags: Mapping[str, str],
-    wanted: serving.Wanted,
-) -> Choice | None:
-    """The choice where the tag that is served is not where it was and nothing higher takes its place.
-
-    None where all is well, or where the change is to be followed: the branch of an unprotected saltenv moved it.
-    """
-    tag, commit = known
-    if tags.get(tag) == commit or not re.search(saltenv.follow or "", tag):
-        return None
-    if wanted.tag and wanted.tag != tag and versions.highest([tag, wanted.tag]) == wanted.tag:
-        return None
-    if wanted.tag == tag and not saltenv.protected:
-        return None
-    now_at = git.commit_or_none(f"refs/tags/{tag}")
-    if now_at is None:
-        what = f"tag {tag}, which {saltenv.name} serves, was deleted"
-    elif now_at == commit:
-        what = (
-            f"tag {tag}, which {saltenv.name} serves, is not on branch {saltenv.branch!r} any more"
-        )
-    else:
-        what = f"tag {tag}, which {saltenv.name} serves, was moved to {now_at[:12]}"
-    if wanted.tag == tag:
-        what += f", and {saltenv.name} is protected"
-    hint = f"push it back (git push --force REMOTE {quoted(f'{commit}:refs/tags/{tag}')}), or push a higher version"
-    if wanted.tag and wanted.tag != tag:
-        hint += f"; to go back to {wanted.tag}: saltbranch hold {saltenv.name} --at {wanted.tag}"
-    level = REFUSED if saltenv.protected else KEPT
-    at = now_at if now_at and level == REFUSED else commit
-    message = _clean(f"{what} ({hint})")
-    return Choice(choices.BY_TAG, at, tag=tag, level=level, message=message)
-
-
-def _tags_on(git: Git, head: str) -> dict[str, str]:
-    """The tags that `head` contains: name to commit."""
-    form = "%(objectname) %(*objectname) %(*objecttype) %(refname:lstrip=2)"
-    found = {}
-    for line in git.out("for-each-ref", f"--format={form}", f"--merged={head}", "refs/tags").split(
-        "\n"
-    ):
-        oid, _, rest = line.partition(" ")
-        peeled, _, rest = rest.partition(" ")
-        kind, _, name = rest.partition(" ")
-        if kind == "tag":  # a tag of a tag
-            peeled = git.commit_or_none(f"refs/tags/{name}") or oid
-        if name:
-            found[name] = peeled or oid
-    return found
-
-
-def _clean(text: str) -> str:
-    """`text` on one line, without what would steer a terminal."""
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    return printable(" ".join(short.split()))

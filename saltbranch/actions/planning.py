@@ -328,12 +328,21 @@ def _about_pushes(work: Workplace, request: Request, target: Step) -> list[str]:
     found = [f"this takes up: {push.told()}"] if push else []
     source = request.source_saltenv.branch if request.source_saltenv else ""
     for branch in (source, target.branch):
-        if branch in work.unknown:
+        if branch in work.unknown and _has_own(work, branch):
             found.append(
                 f"the journal does not say up to where {branch!r} was promoted, and it is seen here for the first time:"
                 " what was pushed to it by hand before now counts as promoted"
             )
     return found
+
+
+def _has_own(work: Workplace, branch: str) -> bool:
+    """Whether the branch has commits that the one before it lacks, so that some may have been pushed to it by hand."""
+    saltenv = work.config.of_branch(branch)
+    before = work.config.saltenv(saltenv.promote_from) if saltenv and saltenv.promote_from else None
+    head = work.refs.heads.get(before.branch) if before else None
+    args = ("rev-list", "-n1", "--no-merges", "--end-of-options", work.branch_head(branch))
+    return head is None or bool(work.git.out(*args, f"^{head}"))
 
 
 def _about_model(work: Workplace) -> list[str]:

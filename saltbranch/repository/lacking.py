@@ -21,13 +21,14 @@ from saltbranch.repository.tips import Tip, tip_from_list
 class Begins:
     """With what the branches begin of which the journal does not say up to where they were promoted.
 
-    kept: branch to what it began with here before. served: branch to the commit that this machine serves of it.
-    is_new: nothing is kept here; otherwise a branch that is not in `kept` has just come into the chain of promotions,
-    and what was pushed to it before that is nobody's business.
+    kept: branch to what it began with here before. served: branch to the commit that this machine serves of it;
+    by_branch: those that it serves because the branch says so. is_new: nothing is kept here; otherwise a branch that
+    is not in `kept` has just come into the chain of promotions, and what was pushed to it before is nobody's business.
     """
 
     kept: Mapping[str, Tip] = field(default_factory=dict)
     served: Mapping[str, str] = field(default_factory=dict)
+    by_branch: Collection[str] = ()
     is_new: bool = True
 
 
@@ -118,8 +119,8 @@ class Look:
     def _told(self, saltenv: Watched, head: str, state: State) -> str | None:
         if not self.begins.is_new:
             return None
-        served = self.begins.served.get(saltenv.branch)
-        if served and self.git.commit_or_none(served):
+        served = self.begins.served.get(saltenv.branch, "")
+        if saltenv.branch in self.begins.by_branch and self.git.commit_or_none(served):
             return served
         for row in reversed(state.residences):
             if (row.saltenv, row.why) == (saltenv.name, "branch"):
