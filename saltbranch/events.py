@@ -485,15 +485,15 @@ def _push(state: State, event: Event) -> None:
     state.pushes[push.id] = push
     tips.follow(state.tips, event)
     _note_move(state, event)
-    if (
-        not push.is_refused
-    ):  # otherwise what was promoted counts until somebody accepts that it is gone
+    # What was promoted, and was there, counts until somebody accepts that it is gone.
+    is_gone = not push.is_refused or event.details.get("undone") is True
+    if is_gone:
         state.undone |= {name for name in push.lost if name in state.made}
     state.undone -= {*push.restored}
     if event.details.get("lifts_hold") is True:
         state.holds.pop(push.saltenv, None)
     hold = event.details.get("restores_hold")
-    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv and not push.is_refused:
+    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv and is_gone:
         try:
             state.holds[push.saltenv] = replace(hold_from_dict(hold), event=push.id)
         except (ValueError, OverflowError):

@@ -167,12 +167,14 @@ class Finder:
         # The server took a promotion and put the branch back: it never was.
         undone = not seen and len(lost) == 1 and (lost[0].id, lost[0].old) == (tip.event, head)
         good = head
-        if (saltenv.policy == REFUSE and not (undone and head in goods)) or tip.is_refused:
-            known = (c for c in reversed((*goods, tip.good)) if self.git.commit_or_none(c))
-            good = next((c for c in known if c in inside or not undone), head)
+        if saltenv.policy == REFUSE or tip.is_refused:
+            never = lost[0].new if undone else ""
+            known = (c for c in reversed((*goods, tip.good)) if c != never)
+            good = next((c for c in known if self.git.commit_or_none(c)), head)
         more = {
             "lost": [p.id for p in lost][-_NAMED:],
             "seen": seen,
+            "undone": undone,
             "restores_hold": _hold_before(told, saltenv, lost, holds),
         }
         return self._told(saltenv, tip, head, good, more, goods)

@@ -117,3 +117,46 @@ def test_a_torn_tip_is_an_error(data: object) -> None:
     with pytest.raises(ValueError, match="not a tip"):
         tip_from_list(data)
     assert tip_from_list(Tip(A, B, "e", ("p", "q"), C).as_list()) == Tip(A, B, "e", ("p", "q"), C)
+
+
+def test_what_was_promoted_counts_until_it_is_accepted_that_it_is_gone() -> None:
+    begin = [promotion(A, B, "p1"), promotion(B, C, "p2")]
+    refused = push(C, B, C, number=0, lost=["p2"])
+    assert [p.id for p in told(*begin, refused).promotions] == ["p1", "p2"]
+    undone = push(C, B, A, number=0, lost=["p2"], undone=True)
+    assert [p.id for p in told(*begin, undone).promotions] == ["p1"], "it never was"
+    accepted = event("accept", "a", commit=B, from_commit=C, push="push-1")
+    assert [p.id for p in told(*begin, refused, accepted).promotions] == ["p1"]
+    taken_up = promotion(B, D, "p3")
+    assert [p.id for p in told(*begin, refused, taken_up).promotions] == ["p1", "p3"]
+
+
+def test_what_was_put_right_is_as_before() -> None:
+    hold = event("rollback", "r", commit=A, reason="it breaks")
+    begin = [hold, promotion(A, B, "p1", lifts_hold=True)]
+    saved = told(hold).holds["prod"].as_dict()
+    undone = push(B, A, A, number=0, lost=["p1"], restores_hold=saved)
+    debt = event("debt", "d", commit=B, promotion="p1")
+    right = push(A, B, B, "push-2", number=0, put_right=True, restored=["p1"], lifts_hold=True)
+
+    open_one = told(*begin, debt, undone)
+    assert open_one.undone == {"p1"} and open_one.open_push("master") and open_one.holds
+    assert [d.promotion for d in open_one.debts] == ["p1"]
+    found = told(*begin, debt, undone, right)
+
+    assert found.tips["master"] == Tip(B, B, "push-2")
+    assert (found.open_push("master"), found.holds, found.undone) == (None, {}, set())
+    assert [p.id for p in found.promotions] == ["p1"] and found.by_hand == []
+
+
+def test_open_pushes_follow_one_another_or_begin_anew() -> None:
+    first, second = push(A, B, B, since=A), push(B, C, C, "push-2", since=A)
+    assert told(first, second).tips["master"] == Tip(C, C, "push-2", ("push-1", "push-2"), A)
+    # Something that only a merge tells of came in between, and took up the first.
+    assert told(first, push(C, D, D, "push-2", since=C)).tips["master"].pushes == ("push-2",)
+
+
+def test_a_promotion_keeps_what_its_back_merges_made() -> None:
+    rows = [{"branch": "stage", "new": C}, {"branch": "develop", "new": "--evil"}, None]
+    assert C in promotion(A, B, merges=rows).names()
+    assert "--evil" not in promotion(A, B, merges=rows).names()
