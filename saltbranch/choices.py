@@ -11,12 +11,12 @@ from saltbranch import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from saltbranch.mirror import Refs
     from saltbranch.prepared import Served, ServedSaltenv
 
-FORMAT = "saltbranch choices 2"
+FORMAT = "saltbranch choices 3"
 BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING = "hold", "tag", "branch", "nothing"  # as in serving.py
 
 # What a choice's `level` can be. Beside FINE, NEW and HELD_BACK the served commit stays: KEPT is only said.
@@ -57,12 +57,13 @@ class Choices:
 
     accepted: saltenv to the tag that it follows and its commit. journal: the head that `holds`, JSON of the
     holds that stand in it, follows from. problem: of the journal itself. tips: JSON of what the journal knows of the
-    branches; bases: of those that it does not know. policies: saltenv to what became of pushes by hand. unrecorded:
-    JSON of the events that the journal lacks, empty for none; news: what is to be said of those that are new.
+    branches; bases: of those that it does not know. unrecorded: JSON of the events that the journal lacks, empty for
+    none; news: what is to be said of those that are new. loosened: a branch is judged of which the model in force does
+    not say so.
     """
 
     __slots__ = (
-        "accepted", "bases", "by_saltenv", "holds", "journal", "news", "policies", "problem", "tips", "unrecorded",
+        "accepted", "bases", "by_saltenv", "holds", "journal", "loosened", "news", "problem", "tips", "unrecorded",
         "until",
     )  # fmt: skip
 
@@ -75,9 +76,9 @@ class Choices:
         self.problem = ""
         self.tips = "{}"
         self.bases = "{}"
-        self.policies: dict[str, str] = {}
         self.unrecorded = ""
         self.news: list[str] = []
+        self.loosened = False
 
 
 def path(root: str) -> str:
@@ -91,11 +92,11 @@ def pending_path(root: str) -> str:
 
 
 def sources(
-    root: str, refs: Refs, saltenvs: Sequence[ServedSaltenv], *, journal_read: bool = True
+    root: str, refs: Refs, saltenvs: Sequence[ServedSaltenv], *, unread: Collection[str] = ()
 ) -> str:
     """All that the choices follow from, the clock aside; empty where they follow from the branches alone.
 
-    journal_read: the journal of the remote could be read.
+    unread: full refs of the remote that could not be read.
     """
     pending = files.signature(pending_path(root))
     following = [s for s in saltenvs if s.follow]
@@ -103,8 +104,10 @@ def sources(
     alone = not (refs.journal or refs.kept or following or pending != "-" or refs.in_the_way)
     if alone and not judged:
         return ""
-    lines = [f"journal {refs.journal} kept {refs.kept} pending {pending} {journal_read}"]
+    lines = [f"journal {refs.journal} kept {refs.kept} pending {pending}"]
     lines += refs.in_the_way
+    if unread:
+        lines += sorted(f"unread {ref}" for ref in unread)
     lines += [
         f"{s.name}\t{s.branch}\t{s.follow or ''}\t{s.protected}\t{s.pushes}" for s in saltenvs
     ]
@@ -170,8 +173,6 @@ def _parse(lines: list[str]) -> Choices:
             found.problem = words[0]
         elif key == "branches":
             found.tips, found.bases, found.unrecorded = words
-        elif key == "policy":
-            found.policies[words[0]] = words[1]
     return found
 
 
@@ -180,7 +181,6 @@ def save(root: str, found: Choices, expected: str) -> None:
     lines = [FORMAT, f"until\t{found.until or ''}", f"journal\t{found.journal}\t{found.holds}"]
     lines.append(f"problem\t{found.problem}")
     lines.append(f"branches\t{found.tips}\t{found.bases}\t{found.unrecorded}")
-    lines += [f"policy\t{name}\t{policy}" for name, policy in found.policies.items()]
     lines += [f"accepted\t{name}\t{tag}\t{c}" for name, (tag, c) in found.accepted.items()]
     lines += [
         f"choice\t{name}\t{c.why}\t{c.commit or ''}\t{c.tag}\t{c.held}\t{c.level}\t{c.message}"

@@ -112,9 +112,11 @@ class CommitSource:
         hold = state.hold(saltenv.name, now)
         if head and saltenv.promote_from and not hold:
             watched = Watched(saltenv.name, saltenv.branch, saltenv.direct_pushes)
-            heads = {saltenv.branch: head}
-            events.replay(pushes.unrecorded(self.git, state, [watched], heads, now), state)
-            head = pushes.served_head(self.git, state.tips.get(saltenv.branch), head)
+            if tip := state.tips.get(saltenv.branch):
+                told, read = state.events, lambda: list(told)
+                after, new = pushes.Finder(self.git, read, now).look(watched, tip, head)
+                events.replay(new, state)
+                head = pushes.served_head(self.git, after, head)
             hold = state.hold(saltenv.name, now)
         refs = self._tags(head) if saltenv.follow and head and not hold else {}
         found = serving.wanted(head, saltenv.follow, refs, hold)

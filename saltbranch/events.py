@@ -58,11 +58,11 @@ class Event:
     def names(self) -> list[str]:
         """The commits that the event speaks of and that must not be lost while it counts."""
         keys = ["commit", "hold_moves_to", "new", "served_before"]
-        keys += ["good", "old"] if self.kind == PUSH else []
+        keys += ["good", "old", "since"] if self.kind == PUSH else []
         found = [self.commit_of(k) for k in keys]
-        told = self.details.get("saltenvs") if self.kind == SYNC else None
+        # What masters served, and what back-merges made, is the measure for a branch that is rewritten later.
+        told = self.details.get({SYNC: "saltenvs", PROMOTION: "merges"}.get(self.kind, ""))
         rows = told if isinstance(told, list) else []
-        # What masters served is the measure for a branch that is rewritten later.
         found += [str(row.get("new")) for row in rows if isinstance(row, Mapping)]
         found = [c for c in found if c and is_hash(c)]
         return list(dict.fromkeys(c for c in found if c))
@@ -219,7 +219,10 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """`branch` lacks `commit`, which `origin` has: merging it there conflicted in `files`."""
+    """`branch` lacks `commit`, which `origin` has: merging it there conflicted in `files`, or the branch was not read.
+
+    promotion: the id of the one that brought `commit`.
+    """
 
     id: str
     branch: str
@@ -227,6 +230,7 @@ class Debt:
     origin: str
     files: tuple[str, ...]
     time: float
+    promotion: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -242,13 +246,17 @@ class Debt:
 
 @dataclass(frozen=True, slots=True)
 class Residence:
-    """From `since` to `until` (None: still) `master` served `commit` as `saltenv`; seconds since 1970."""
+    """From `since` to `until` (None: still) `master` served `commit` as `saltenv`; seconds since 1970.
+
+    why: as in serving.py; empty where an older version told it.
+    """
 
     master: str
     saltenv: str
     commit: str
     since: float
     until: float | None
+    why: str = ""
 
 
 class Told(Sequence[Event]):
@@ -287,6 +295,7 @@ class State:
 
     made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
     it said last. newest: the time of the last event. tips: branch to what is known of it. by_hand: see tips.Moved.
+    undone: the ids of promotions that their branches do not contain any more.
     """
 
     events: Told = field(default_factory=Told)
@@ -297,6 +306,7 @@ class State:
     tips: dict[str, Tip] = field(default_factory=dict)
     pushes: dict[str, Push] = field(default_factory=dict)
     by_hand: list[Moved] = field(default_factory=list)
+    undone: set[str] = field(default_factory=set)
     latest: dict[str, dict[str, int]] = field(default_factory=dict)
     newest: float = 0
 
@@ -312,8 +322,8 @@ class State:
 
     @property
     def promotions(self) -> list[Promotion]:
-        """All of them, the oldest first."""
-        return list(self.made.values())
+        """All that count, the oldest first."""
+        return [p for p in self.made.values() if p.id not in self.undone]
 
     def hold(self, saltenv: str, now: float) -> Hold | None:
         """The hold that counts for `saltenv` at `now`."""
@@ -327,14 +337,15 @@ class State:
     def promotion(self, id_: str) -> Promotion | None:
         """The one with this id, or whose id begins so and is the only one."""
         if id_ in self.made:
-            return self.made[id_]
-        found = [p for p in self.made.values() if id_ and p.id.startswith(id_)]
+            return None if id_ in self.undone else self.made[id_]
+        found = [p for p in self.promotions if id_ and p.id.startswith(id_)]
         return found[0] if len(found) == 1 else None
 
     def open_push(self, branch: str) -> Push | None:
-        """What was pushed to `branch` by hand, and neither accepted nor taken up by a promotion since."""
+        """All that was pushed to `branch` by hand, and neither accepted nor taken up by a promotion since."""
         tip = self.tips.get(branch)
-        return self.pushes.get(tip.push) if tip and tip.push else None
+        found = [self.pushes[name] for name in (tip.pushes if tip else ()) if name in self.pushes]
+        return tips.together(found, tip) if tip and found else None
 
     def serving(self, saltenv: str) -> dict[str, Residence]:
         """Master to what it said last that it serves as `saltenv`."""
@@ -357,11 +368,12 @@ def _nothing(_state: State, _event: Event) -> None:
 
 
 def _promotion(state: State, event: Event) -> None:
-    tips.follow(state.tips, event)
+    _follow(state, event)
     promotion = promotion_of(event)
     if promotion is None:
         return
     state.made.pop(promotion.id, None)
+    state.undone.discard(promotion.id)
     state.made[promotion.id] = promotion
     hold = state.holds.get(promotion.saltenv)
     if hold is None:
@@ -434,7 +446,8 @@ def _debt(state: State, event: Event) -> None:
     files = event.details.get("files")
     if commit and branch:
         paths = tuple(f for f in files if isinstance(f, str)) if isinstance(files, list) else ()
-        state.debts.append(Debt(event.id, branch, commit, event.text("origin"), paths, event.time))
+        origin, promotion = event.text("origin"), event.text("promotion")
+        state.debts.append(Debt(event.id, branch, commit, origin, paths, event.time, promotion))
 
 
 def _sync(state: State, event: Event) -> None:
@@ -442,14 +455,15 @@ def _sync(state: State, event: Event) -> None:
     for row in rows if isinstance(rows, list) else ():
         if not isinstance(row, dict):
             continue
-        saltenv, new, when = row.get("saltenv"), row.get("new"), row.get("time")
+        saltenv, new, when, why = (row.get(k) for k in ("saltenv", "new", "time", "why"))
         if not (isinstance(saltenv, str) and isinstance(new, str) and is_hash(new) and master):
             continue
         try:
             since = from_iso(when) if isinstance(when, str) else event.time
         except (ValueError, OverflowError):
             since = event.time
-        _serve(state, Residence(master, saltenv, new, since, None))
+        said = why if isinstance(why, str) else ""
+        _serve(state, Residence(master, saltenv, new, since, None, said))
 
 
 def _serve(state: State, new: Residence) -> None:
@@ -471,10 +485,15 @@ def _push(state: State, event: Event) -> None:
     state.pushes[push.id] = push
     tips.follow(state.tips, event)
     _note_move(state, event)
-    for lost in push.lost:
-        state.made.pop(lost, None)
+    # What was promoted, and was there, counts until somebody accepts that it is gone.
+    is_gone = not push.is_refused or event.details.get("undone") is True
+    if is_gone:
+        state.undone |= {name for name in push.lost if name in state.made}
+    state.undone -= {*push.restored}
+    if event.details.get("lifts_hold") is True:
+        state.holds.pop(push.saltenv, None)
     hold = event.details.get("restores_hold")
-    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv:
+    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv and is_gone:
         try:
             state.holds[push.saltenv] = replace(hold_from_dict(hold), event=push.id)
         except (ValueError, OverflowError):
@@ -482,8 +501,21 @@ def _push(state: State, event: Event) -> None:
 
 
 def _accept(state: State, event: Event) -> None:
-    tips.follow(state.tips, event)
+    _follow(state, event)
     _note_move(state, event)
+
+
+def _follow(state: State, event: Event) -> None:
+    """Bring the tips on; what the pushes that were open until now have lost is gone for good."""
+    branch = event.text("branch")
+    before = state.tips.get(branch)
+    tips.follow(state.tips, event)
+    after = state.tips.get(branch)
+    left = after.pushes if after else ()
+    closed = [state.pushes[n] for n in (before.pushes if before else ()) if n in state.pushes]
+    for push in closed:
+        if push.id not in left:
+            state.undone |= {name for name in push.lost if name in state.made}
 
 
 def _note_move(state: State, event: Event) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from saltbranch.base.text import many
 from saltbranch.errors import UsageError
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, DiffRule, GateResult
 
@@ -80,7 +81,7 @@ def diff_gate(
     if problems:
         return GateResult("diff", FAIL, "; ".join(problems))
     changed = (
-        f"{_many(facts.changed, 'minion')} changed, {_many(facts.removed_states, 'state')} removed"
+        f"{many(facts.changed, 'minion')} changed, {many(facts.removed_states, 'state')} removed"
     )
     same = f"; {len(facts.as_bad)} compiled in part, as before" if facts.as_bad else ""
     code = f"; besides, synced code differs: {some(facts.code)}" if facts.code else ""
@@ -98,7 +99,7 @@ def _beyond(rule: DiffRule, facts: DiffFacts) -> list[str]:
         ("state", "removed", facts.removed_states, rule.removed_states),
     )
     return [
-        f"{_many(number, noun)} {done}, {most} may be"
+        f"{many(number, noun)} {done}, {most} may be"
         for noun, done, number, most in rows
         if most is not None and number > most
     ]
@@ -110,14 +111,10 @@ def check_gate(errors: Sequence[Finding]) -> GateResult:
         return GateResult("check", PASS, "no new errors")
     first = "; ".join(f"{e.file}:{e.line} {e.message[:200]}" for e in errors[:3])
     more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return GateResult("check", FAIL, f"{_many(len(errors), 'new error')}: {first}{more}")
+    return GateResult("check", FAIL, f"{many(len(errors), 'new error')}: {first}{more}")
 
 
 def some(names: Sequence[str]) -> str:
     """The first names, and how many more."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
+from saltbranch.base.text import printable
 from saltbranch.errors import GitError
 from saltbranch.git import Git
 
@@ -44,11 +45,6 @@ def describe(repository: str, commit: str) -> CommitInfo:
     except (git.GitError, gitdb.exc.ODBError, OSError, ValueError) as err:
         raise GitError(f"cannot read commit {commit[:12]} in {repository}: {err}") from err
     return CommitInfo(commit, printable(subject), printable(author), when.isoformat())
-
-
-def printable(text: str) -> str:
-    """`text`, written by strangers, without what would steer a terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def count(git: Git, since: str, until: str) -> int:

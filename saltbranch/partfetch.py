@@ -1,13 +1,15 @@
 """Fetch what can be fetched where one fetch for everything failed, so that a bad ref stops only itself.
 
 Loaded only then. What is still to come is fetched at once, halved where that fails, until what is bad stands
-alone. The journal comes first, so that no branch is read before the hold on it is: a hold that was lifted
-while this goes on counts until it is known that it was.
+alone. Each try is a connection, so for refs that nobody serves there are only so many of them: where a remote has
+hundreds of bad refs the next run goes on. The journal comes first, so that no branch is read before the hold on it
+is: a hold that was lifted while this goes on counts until it is known that it was.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,6 +17,10 @@ from saltbranch import proc
 from saltbranch.git import Git, failed, mask
 
 JOURNAL = "refs/saltbranch/journal"
+_MOST_TRIES = 40  # fetches for what no saltenv serves
+_GIVEN_UP = (
+    "not fetched: too much of the remote cannot be read to single it out; the next run goes on"
+)
 _LONGEST = 300  # characters of a reason: git repeats names that may be as long as a path
 
 
@@ -60,31 +66,50 @@ class PartFetch:
                 self.there[ref] = oid
         self._forget_gone()
         branches = {f"refs/heads/{name}" for name in first}
-        early = [r for r in self.there if r in branches or not r.startswith("refs/heads/")]
-        early.sort(key=lambda ref: (ref != JOURNAL, ref not in branches))
+        early = [r for r in self.there if r in branches or r == JOURNAL]
+        early.sort(key=lambda ref: ref != JOURNAL)
         self._take(self._missing(early))
         chosen = set(early)
-        self._take(self._missing([ref for ref in self.there if ref not in chosen]))
+        self._take_some(self._missing([ref for ref in self.there if ref not in chosen]))
         return self.unread
 
     def _take(self, refs: list[str]) -> None:
+        """Fetch `refs`, the first ones before the others."""
+        for part in self._try(refs):
+            self._take(part)
+
+    def _take_some(self, refs: list[str]) -> None:
+        """Fetch `refs` as far as _MOST_TRIES goes: first many at once, then one by one.
+
+        In another order each time, so that what is good among hundreds of bad ones comes in the end.
+        """
+        random.shuffle(refs)
+        waiting = [refs] if refs else []
+        for number in range(_MOST_TRIES):
+            if not waiting:
+                return
+            waiting.sort(key=len)
+            waiting += self._try(waiting.pop(-1 if number < _MOST_TRIES // 2 else 0))
+        self.unread.update(dict.fromkeys((ref for part in waiting for ref in part), _GIVEN_UP))
+
+    def _try(self, refs: list[str]) -> list[list[str]]:
+        """Fetch `refs`; in which parts to go on."""
         if not refs:
-            return
+            return []
         seconds = self.deadline - time.monotonic()
         if seconds <= 0:
             self.unread.update(dict.fromkeys(refs, "there was no time left to fetch it"))
-            return
+            return []
         done = self.fetch([f"+{ref}:{self._place(ref)}" for ref in refs], seconds)
         if done.code == 0:
-            return
+            return []
         if len(refs) == 1:
             self.unread[refs[0]] = _reason(done)
-            return
+            return []
         # A ref that cannot be written here stops no other, an object that is refused stops them all.
         refs = self._missing(refs)
         half = (len(refs) + 1) // 2
-        self._take(refs[:half])
-        self._take(refs[half:])
+        return [part for part in (refs[:half], refs[half:]) if part]
 
     def _place(self, ref: str) -> str:
         return f"{self.below}/{ref[5:]}"

@@ -203,16 +203,27 @@ def save_served(root: str, served: dict[str, Served]) -> None:
 
 def load_unread(root: str) -> dict[str, str]:
     """What of the remote the last sync could not read: full ref to reason."""
-    data = files.read_or_none(f"{root}/state/unread") or b""
+    return read_unread(f"{root}/state/unread")
+
+
+def read_unread(path: str) -> dict[str, str]:
+    """What `keep_unread` kept at `path`."""
+    data = files.read_or_none(path) or b""
     pairs = (line.partition("\t") for line in os.fsdecode(data).split("\n") if line)
     return {ref: why for ref, _, why in pairs}
 
 
 def save_unread(root: str, unread: dict[str, str]) -> bool:
     """Keep it; whether it is not what was kept before."""
-    path = f"{root}/state/unread"
+    return keep_unread(f"{root}/state/unread", unread)
+
+
+def keep_unread(path: str, unread: dict[str, str]) -> bool:
+    """Keep what could not be read in the file `path`; whether these are not the refs that were kept before."""
     text = "".join(f"{ref}\t{why}\n" for ref, why in sorted(unread.items()))
-    if text:
-        return files.write_atomic(path, text, durable=False)
-    files.unlink(path)
-    return False
+    if not text:
+        files.unlink(path)
+        return False
+    before = read_unread(path)
+    files.write_atomic(path, text, durable=False)
+    return before.keys() != unread.keys()

@@ -43,22 +43,42 @@ def _source(
     work: Workplace, owner: Saltenv | None, branch: str, commit: str | None
 ) -> tuple[str, str]:
     debts = [d for d in work.open_debts() if d.branch == branch]
+    after = [s for s in work.config.saltenvs if owner and s.promote_from == owner.name]
     if commit:
         known = next((d.origin for d in debts if d.commit == commit), "")
+        _refuse_refused(work, commit)
         return commit, known or commit[:12]
     if debts:
         return debts[0].commit, debts[0].origin
-    after = [s for s in work.config.saltenvs if owner and s.promote_from == owner.name]
     for saltenv in after:
-        head = work.refs.heads.get(saltenv.branch)
-        if head and owner and _is_lacking(work, owner, saltenv):
+        head = work.counted_head(saltenv)
+        if head and owner and _is_lacking(work, owner, saltenv, head):
             return head, saltenv.branch
     raise RefusedError(f"{branch} lacks nothing", hint="saltbranch status shows debts")
 
 
-def _is_lacking(work: Workplace, owner: Saltenv, after: Saltenv) -> bool:
+def _refuse_refused(work: Workplace, commit: str) -> None:
+    """Carry nothing further that was pushed by hand and is refused. Raises RefusedError."""
+    for saltenv in work.config.saltenvs:
+        head, upto = work.refs.heads.get(saltenv.branch), work.counted_head(saltenv)
+        if head is None or upto is None or head == upto or not work.git.is_ancestor(commit, head):
+            continue
+        if any(_has(work, s, commit) for s in work.config.saltenvs):
+            return
+        raise RefusedError(
+            f"{commit[:12]} was pushed to {saltenv.branch} by hand, which is refused there (direct_pushes)",
+            hint=f"saltbranch accept {saltenv.name} --reason TEXT, or promote it to {saltenv.name}",
+        )
+
+
+def _has(work: Workplace, saltenv: Saltenv, commit: str) -> bool:
+    upto = work.counted_head(saltenv)
+    return upto is not None and work.git.is_ancestor(commit, upto)
+
+
+def _is_lacking(work: Workplace, owner: Saltenv, after: Saltenv, there: str) -> bool:
     """Whether `after` has something beyond `owner`; a merge alone is nothing, except where only commits count."""
-    here, there = work.head(owner), work.head(after)
+    here = work.head(owner)
     if after.mode == "fast-forward":
         return not work.git.is_ancestor(there, here)
     owned = (*owner.owned, *after.owned)

@@ -97,7 +97,9 @@ def _model_facts(work: Workplace, request: Request, found: Plan) -> ModelFacts:
     except ConfigError as err:
         return ModelFacts(changed=new != old, problem=str(err), broken=broken)
     lost = [
-        (n, s.branch) for n, s in (merged.saltenvs or {}).items() if s.branch not in work.refs.heads
+        (n, s.branch)
+        for n, s in (merged.saltenvs or {}).items()
+        if s.branch not in work.refs.heads and not work.is_unread(s.branch)
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
     return ModelFacts(changed=new != old, problem=what, broken=broken)

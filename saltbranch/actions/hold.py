@@ -107,7 +107,7 @@ def plan_accept(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     if push is None or tip is None or tip.head != head:
         raise RefusedError(
             f"nothing was pushed to {found.branch} by hand since the last promotion to {saltenv}",
-            hint=f"saltbranch history {saltenv} shows what came to it",
+            hint=_where_known(work, found),
         )
     if work.repo.problem:
         raise work.repo.problem
@@ -127,6 +127,15 @@ def plan_accept(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     event = _event(work, ACCEPT, details)
     verb, note = f"accept {saltenv}", push.told()
     return HoldPlan(verb, found.name, event, serves, after, reason.strip(), None, push.id, note)
+
+
+def _where_known(work: Workplace, saltenv: Saltenv) -> str:
+    if saltenv.branch in work.unknown:
+        return (
+            f"the journal does not say up to where {saltenv.branch!r} was promoted, and it is seen here for the first"
+            " time: accept it where it was said, on a master or in another clone"
+        )
+    return f"saltbranch history {saltenv.name} shows what came to it"
 
 
 def _without_hold(work: Workplace, saltenv: Saltenv) -> str | None:

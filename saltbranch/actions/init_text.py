@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import yaml
 
+from saltbranch.base.text import printable
 from saltbranch.config import FileModel
-from saltbranch.history import printable
 
 DEFAULT_BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
 ROOT, MASTER_CONFIG, SALT_CONFIG = (

@@ -112,7 +112,7 @@ def _one(work: Workplace, saltenv: Saltenv, debts: list[Debt]) -> Outlook:
         next=following,
         trouble=trouble,
         proposed=proposed.waiting(work, saltenv.name, head),
-        pushed=work.state.open_push(saltenv.branch) if saltenv.promote_from else None,
+        pushed=None if work.is_unread(saltenv.branch) else work.state.open_push(saltenv.branch),
     )
 
 

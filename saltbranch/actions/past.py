@@ -102,8 +102,22 @@ def unrecorded(work: Workplace) -> list[Event]:
     The latter are all where there is no journal, else pull requests. A rollback's hold ends with the promotion that
     came after it, by whatever road it came.
     """
-    by_hand = [e for e in work.state.events if e.kind == events.PUSH and not e.commit]
-    return [*_promotions_by_trailers(work), *by_hand]
+    found = [e for e in work.state.events if e.kind == events.PUSH and not e.commit]
+    for promotion in _promotions_by_trailers(work):
+        found.insert(_place(work, promotion, found), promotion)
+    return found
+
+
+def _place(work: Workplace, promotion: Event, found: list[Event]) -> int:
+    """Where a promotion stands among pushes by hand: before what came on top of it."""
+    new, branch = promotion.commit_of("new"), promotion.text("branch")
+    for number, event in enumerate(found):
+        if event.kind != events.PUSH:
+            continue  # those of trailers have their order
+        old = event.commit_of("old") if event.text("branch") == branch else None
+        if new and old and work.git.commit_or_none(old) and work.git.is_ancestor(new, old):
+            return number
+    return len(found)
 
 
 def _promotions_by_trailers(work: Workplace) -> list[Event]:

@@ -63,7 +63,7 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         )
         for s in backs
         if s.kind == CONFLICT
-    )
+    ) + _debts_unread(work, request, target, needed=needed)
     saltenv = request.saltenv
     hold = work.hold(saltenv) if saltenv else None
     hotfix = request.kind == "hotfix"
@@ -172,6 +172,16 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
             )
         )  # fmt: skip
     return [s for s in found if s.kind != UP_TO_DATE]
+
+
+def _debts_unread(
+    work: Workplace, request: Request, target: Step, *, needed: bool
+) -> tuple[Debt, ...]:
+    """Branches below that could not be read, so that they cannot get the result now."""
+    if target.kind == CONFLICT or not target.moves or (request.only_if_needed and not needed):
+        return ()
+    lost = [branch for branch in request.back_to if work.is_unread(branch)]
+    return tuple(Debt("", b, target.source, request.source_name, (), work.now) for b in lost)
 
 
 def _changes(
@@ -297,6 +307,11 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
         notes.append(f"kept as {target.branch} has them: {', '.join(kept)}")
     notes += _local_tag(work, found)
     notes += [] if found.is_empty else gates_asked.unasked(request.kind, request.gates)
+    notes += [
+        f"{d.branch} gets no back-merge now, since it cannot be read: recorded as a debt"
+        for d in found.debts
+        if work.is_unread(d.branch)
+    ]
     for path in _owned_in_vain(work, request, target):
         notes.append(
             f"saltenv_owned of {found.saltenv}: {target.branch} has no {path!r}, and gets none"
@@ -307,10 +322,27 @@ def _notes(work: Workplace, request: Request, found: Plan) -> list[str]:
 
 def _about_pushes(work: Workplace, request: Request, target: Step) -> list[str]:
     """What was pushed to the target's branch by hand counts as promoted from then on."""
-    push = work.state.open_push(target.branch)
-    if push is None or not target.moves or not request.saltenv or request.kind == "back-merge":
+    if not target.moves or not request.saltenv or request.kind == "back-merge":
         return []
-    return [f"this takes up: {push.told()}"]
+    push = work.state.open_push(target.branch)
+    found = [f"this takes up: {push.told()}"] if push else []
+    source = request.source_saltenv.branch if request.source_saltenv else ""
+    for branch in (source, target.branch):
+        if branch in work.unknown and _has_own(work, branch):
+            found.append(
+                f"the journal does not say up to where {branch!r} was promoted, and it is seen here for the first time:"
+                " what was pushed to it by hand before now counts as promoted"
+            )
+    return found
+
+
+def _has_own(work: Workplace, branch: str) -> bool:
+    """Whether the branch has commits that the one before it lacks, so that some may have been pushed to it by hand."""
+    saltenv = work.config.of_branch(branch)
+    before = work.config.saltenv(saltenv.promote_from) if saltenv and saltenv.promote_from else None
+    head = work.refs.heads.get(before.branch) if before else None
+    args = ("rev-list", "-n1", "--no-merges", "--end-of-options", work.branch_head(branch))
+    return head is None or bool(work.git.out(*args, f"^{head}"))
 
 
 def _about_model(work: Workplace) -> list[str]:

@@ -205,7 +205,9 @@ def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:
     from saltbranch import choosing
 
     refs, saltenvs = mirror.refs(tags=True), served_saltenvs(config)
-    return choosing.choose(folder, mirror, refs, saltenvs, {}, now=time.time(), write=False)
+    return choosing.choose(
+        choosing.Facts(folder, mirror, refs, saltenvs, {}, time.time(), config.source.branch)
+    )
 
 
 def _first_result(

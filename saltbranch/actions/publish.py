@@ -245,9 +245,9 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
     made: list[tuple[str, str, dict[str, Any]]] = []
     target = plan.target
     if plan.kind == BACK_MERGE and target.moves:
-        made.append((BACKMERGE, found.id, _back_merged(plan, found)))
+        made.append((BACKMERGE, found.id, _back_merged(work, plan, found)))
     if plan.kind in RECORDED and (target.moves or plan.hold_moves_to):
-        made.append((PROMOTION, found.id, _promotion(plan, found)))
+        made.append((PROMOTION, found.id, _promotion(work, plan, found)))
     about = {"saltenv": plan.saltenv, "promotion": found.id}
     if plan.tag:
         commit = target.source if plan.tag_source else found.new
@@ -287,7 +287,7 @@ def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Even
     ]
 
 
-def _back_merged(plan: Plan, found: _Prepared) -> dict[str, Any]:
+def _back_merged(work: Workplace, plan: Plan, found: _Prepared) -> dict[str, Any]:
     target = plan.target
     return {
         "saltenv": plan.saltenv,
@@ -297,10 +297,11 @@ def _back_merged(plan: Plan, found: _Prepared) -> dict[str, Any]:
         "source_commit": target.source,
         "old": target.old,
         "new": found.new,
+        "promoted_to": _is_promoted_to(work, target.branch),
     }
 
 
-def _promotion(plan: Plan, found: _Prepared) -> dict[str, Any]:
+def _promotion(work: Workplace, plan: Plan, found: _Prepared) -> dict[str, Any]:
     target = plan.target
     moved = {u.ref: u.new for u in found.updates}
     return {
@@ -324,11 +325,17 @@ def _promotion(plan: Plan, found: _Prepared) -> dict[str, Any]:
                 "old": s.old,
                 "kind": s.kind,
                 "new": moved.get(f"refs/heads/{s.branch}"),
+                "promoted_to": _is_promoted_to(work, s.branch),
             }
             for s in plan.steps[1:]
             if s.role == BACK_MERGE and s.kind != CONFLICT
         ],
     }
+
+
+def _is_promoted_to(work: Workplace, branch: str) -> bool:
+    saltenv = work.config.of_branch(branch)
+    return saltenv is not None and saltenv.promote_from is not None
 
 
 # Hooks: told once for each promotion

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from saltbranch import events, files, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.actions.sync import os_error
+from saltbranch.base.text import printable
 from saltbranch.choices import Choices
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
 from saltbranch.events import Event
-from saltbranch.history import printable
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared, Served
 
@@ -42,15 +42,15 @@ def record(
     first time then says all that it serves.
     """
     now = time.time()
-    rows = [_row(r.saltenv, r.branch, r.old, r.new, now) for r in done]
+    rows = [_row(r.saltenv, r.branch, r.old, r.new, now, r.why) for r in done]
     try:
         name = f"{ready.root}/state/reporter"
         if fresh and files.read_or_none(name) != ready.reporter.encode():
             told = [r.saltenv for r in done]
             rows += [
-                _row(s.name, s.branch, None, served[s.dirname].commit, served[s.dirname].since)
+                _row(s.name, s.branch, None, known.commit, known.since, known.why)
                 for s in ready.saltenvs
-                if s.name not in told and s.dirname in served
+                if s.name not in told and (known := served.get(s.dirname))
             ]
             files.write_atomic(name, ready.reporter, durable=False)
         if rows:
@@ -64,9 +64,10 @@ def record(
 
 
 def _row(
-    saltenv: str, branch: str, old: str | None, new: str | None, at: float
+    saltenv: str, branch: str, old: str | None, new: str | None, at: float, why: str
 ) -> dict[str, object]:
-    return {"saltenv": saltenv, "branch": branch, "old": old, "new": new, "time": iso(at)}
+    row = {"saltenv": saltenv, "branch": branch, "old": old, "new": new, "time": iso(at)}
+    return {**row, "why": why}
 
 
 def path(root: str) -> str:
@@ -83,9 +84,9 @@ def send(ready: Prepared, mirror: Mirror, found: Choices) -> list[str]:
     try:
         tries, syncs = _load(root)
         lacking = _parsed(json.loads(found.unrecorded or "[]"))
-        if not ready.reporter:
-            syncs = lacking = []
         pending = pendingholds.load(root)
+        if not ready.reporter:
+            syncs, lacking = [], lacking if pending else []
         if pending or syncs or lacking:
             try:
                 journalpush.push(

@@ -20,10 +20,11 @@ from saltbranch import (
 )
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
+from saltbranch.base.text import printable
 from saltbranch.choices import Choice, Choices
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import GitError, SaltbranchError
-from saltbranch.history import CommitInfo, printable
+from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror, Refs
 from saltbranch.repository import workplace
 from saltbranch.serve import verify
@@ -197,10 +198,13 @@ def _wanted(
     saltenvs = prepare.served_saltenvs(config)
     if not choices.sources(root, refs, saltenvs) or not mirror.exists():
         return Choices(), {}, {}, ""
-    found = choosing.choose(root, mirror, refs, saltenvs, served, now=now(), write=False)
+    unread = prepared.load_unread(root)
+    production = config.source.branch
+    facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread)
+    found = choosing.choose(facts)
     state = choosing.state_of(root, mirror.git, refs)
     events.replay(choosing.pushes_of(found), state)
-    pushed = choosing.open_pushes(root, mirror.git, refs, saltenvs, found)
+    pushed = choosing.open_pushes(facts, found)
     pending = [event.id for event in pendingholds.load(root)]
     holds = {}
     for saltenv in saltenvs:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from saltbranch.choices import Choice, Choices
+    from saltbranch.choosing import Facts
     from saltbranch.mirror import Refs
     from saltbranch.prepared import Prepared, Served, ServedSaltenv
 
@@ -396,9 +397,9 @@ def _reconcile(
     plan: bool,
     notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
 ) -> SyncResult:
-    ready = run.ready
-    run.served = prepared.load_served(ready.root)
+    run.served = prepared.load_served(run.ready.root)
     run.choices = _choose(run, write=not plan)
+    ready = run.ready  # of the look at the remote that was chosen from
     run.notes += run.choices.news
     wanted = select(ready.saltenvs, only)
     jobs: list[Job] = []
@@ -450,9 +451,9 @@ _OF_BRANCH = choices.Choice(choices.BY_BRANCH)
 def _choose(run: Run, *, write: bool) -> Choices:
     """What each saltenv is to serve: what was found before, if nothing changed that it follows from."""
     ready, now = run.ready, time.time()
-    journal_read = JOURNAL_REF not in run.unread
-    expected = choices.sources(ready.root, run.refs, ready.saltenvs, journal_read=journal_read)
-    if choices.needs_no_choice(expected, run.refs, ready.saltenvs, run.served):
+    expected = choices.sources(ready.root, run.refs, ready.saltenvs, unread=run.unread)
+    plain = choices.needs_no_choice(expected, run.refs, ready.saltenvs, run.served)
+    if plain and not (expected and run.fresh):  # a new model may be less strict than the one before
         return choices.Choices()  # the head of the branch, everywhere
     found = choices.load(ready.root, expected, now)
     if found:
@@ -460,20 +461,8 @@ def _choose(run: Run, *, write: bool) -> Choices:
     from saltbranch import choosing
 
     run.news = True
-
-    def choose() -> Choices:
-        arguments = ready.root, run.mirror, run.refs, ready.saltenvs, run.served
-        confirm = None if run.offline else lambda: _look_again(run)
-        return choosing.choose(
-            *arguments,
-            now=now,
-            write=write,
-            journal_read=JOURNAL_REF not in run.unread,
-            confirm=confirm,
-        )
-
     try:
-        return choose()
+        facts, found = _chosen(run, now, write=write)
     except RemoteError:
         raise
     except GitError:
@@ -481,18 +470,59 @@ def _choose(run: Run, *, write: bool) -> Choices:
         is_whole = (not head or run.mirror.has_history(head)) and not _is_damaged(run)
         if run.offline or not write or is_whole:
             raise
-    from saltbranch.actions import switching
+        from saltbranch.actions import switching
 
-    switching.rebuild(run)
-    return choose()
+        switching.rebuild(run)
+        facts, found = _chosen(run, now, write=write)
+    if write:
+        choosing.keep(facts, found)
+    return found
 
 
-def _look_again(run: Run) -> Refs:
-    """The remote as it is now. Raises RemoteError, GitError."""
+def _chosen(run: Run, now: float, *, write: bool) -> tuple[Facts, Choices]:
+    """The answer, and from what it follows.
+
+    A fetch does not see all refs at one moment, so before a branch is said to have moved by hand the remote is read
+    once more: branches, journal and model of one look decide.
+    """
+    from saltbranch import choosing
+
+    def facts() -> Facts:
+        ready = run.ready
+        production = ready.model[0] if ready.model else None
+        return choosing.Facts(
+            ready.root,
+            run.mirror,
+            run.refs,
+            ready.saltenvs,
+            run.served,
+            now,
+            production,
+            run.unread,
+        )
+
+    first = facts()
+    found = choosing.choose(first)
+    if run.offline or not found.news:
+        return first, found
+    before = choices.sources(first.root, first.refs, first.saltenvs, unread=first.unread)
+    _look_again(run, write=write)
+    second = facts()
+    if before == choices.sources(second.root, second.refs, second.saltenvs, unread=run.unread):
+        return second, found
+    return second, choosing.choose(second)
+
+
+def _look_again(run: Run, *, write: bool) -> None:
+    """Read the remote as it is now, and the model with it. Raises RemoteError, GitError, ConfigError."""
     ready = run.ready
-    tags = ready.follows_tags()
-    _fetch(run, ready.remote, ready.fetch_timeout, ready.branches(), tags=tags)
-    return run.refs
+    remote, timeout, tags = ready.remote, ready.fetch_timeout, ready.follows_tags()
+    _fetch(run, remote, timeout, ready.branches(), tags=tags)
+    if not _is_model_current(run, ready, write=write):
+        path, first = ready.config_path, ready.branches()
+        run.ready, done = _prepare(run, path, remote, timeout, first, tags=tags, write=write)
+        run.notes += done
+        run.fresh = True
 
 
 def _tell_journal(run: Run) -> None:

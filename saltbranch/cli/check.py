@@ -11,8 +11,9 @@ import typer
 from saltbranch.actions.check import cache_folder
 from saltbranch.actions.check import check as check_action
 from saltbranch.actions.highstates import NO_SALTENVS, Compiling
+from saltbranch.base.text import many
 from saltbranch.checkreport import FORMATS
-from saltbranch.checks import SEVERITIES, Finding, Severity
+from saltbranch.checks import SEVERITIES, Finding
 from saltbranch.checks.result import LEFT_OUT, CheckResult, RefResult
 from saltbranch.cli import progress
 from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
@@ -173,7 +174,7 @@ def _show_finding(console: Terminal, finding: Finding) -> None:
 
 def _summary(ref: RefResult) -> str:
     severities = [finding.severity for finding in ref.findings]
-    parts = [_many(severities.count(s), s) for s in SEVERITIES if s in severities]
+    parts = [many(severities.count(s), s) for s in SEVERITIES if s in severities]
     nothing = "[green]nothing found[/]"
     if ref.compiled is not LEFT_OUT and not ref.compiled.minions and not ref.tests:
         nothing = "[yellow]nothing compiled[/], and nothing found by reading"
@@ -181,12 +182,12 @@ def _summary(ref: RefResult) -> str:
     where = f" at {ref.commit[:12]}" if ref.commit else ""
     new = " new" if ref.since else ""
     allowed = f", {ref.allowed} allowed" if ref.allowed else ""
-    looked_at = [_many(ref.files, "file")]
+    looked_at = [many(ref.files, "file")]
     if ref.compiled is not LEFT_OUT:
         if ref.compiled.minions:
-            looked_at.append(_many(ref.compiled.minions, "minion"))
+            looked_at.append(many(ref.compiled.minions, "minion"))
         if ref.tests and ref.compiled.missing != NO_SALTENVS:
-            looked_at.append(_many(ref.tests, "state test"))
+            looked_at.append(many(ref.tests, "state test"))
     return f"{shown(ref.name)}{where}: {what}{new} in {', '.join(looked_at)}{allowed}"
 
 
@@ -197,7 +198,3 @@ def _remarks(ref: RefResult) -> Iterator[str]:
     if ref.compiled.other:
         yield f"also compiled with {ref.compiled.other}"
     yield from ref.compiled.warnings
-
-
-def _many(number: int, noun: str | Severity) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

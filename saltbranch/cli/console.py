@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from saltbranch.base.text import printable
 from saltbranch.cli.terminal import clean
-from saltbranch.history import printable
 
 
 def shown(text: str) -> str:

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from saltbranch.base.text import many, printable
 from saltbranch.fleetdiff import FleetDiff
-from saltbranch.history import printable
 from saltbranch.lowdiff import Difference, Group, MinionDiff
 from saltbranch.preview import gaps, origins
 from saltbranch.preview.causes import Cause, causes
@@ -98,11 +98,6 @@ def summary(result: FleetDiff) -> str:
     if result.ignored:
         parts.append(f"{many(result.ignored, 'difference')} ignored by configuration")
     return ", ".join(parts)
-
-
-def many(number: int, noun: str) -> str:
-    """``1 minion``, ``2 minions``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def names(group: Group) -> str:

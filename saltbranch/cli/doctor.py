@@ -9,6 +9,7 @@ from rich.padding import Padding
 
 from saltbranch.actions.doctor import DoctorResult
 from saltbranch.actions.doctor import doctor as doctor_action
+from saltbranch.base.text import many
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.findings import SEVERITIES, Finding
@@ -75,10 +76,6 @@ def show_finding(console: Terminal, finding: Finding) -> None:
 
 def _summary(result: DoctorResult) -> str:
     severities = [finding.severity for finding in result.findings]
-    parts = [_many(severities.count(s), s) for s in SEVERITIES if s in severities]
+    parts = [many(severities.count(s), s) for s in SEVERITIES if s in severities]
     found = ", ".join(parts) or "nothing found"
     return f"[green]healthy[/]: {found}" if result.exit_code == 0 else found
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -11,6 +11,7 @@ from saltbranch.actions import backmerge, clonework, feature, flow_init, hotfix,
 from saltbranch.actions.flowverb import Build, FlowVerb
 from saltbranch.actions.publish import Published
 from saltbranch.actions.request import Request
+from saltbranch.base.text import printable
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import branches
 from saltbranch.cli.flow_options import gated, merging, pushing
@@ -24,7 +25,6 @@ from saltbranch.cli.options import (
 )
 from saltbranch.cli.terminal import block, echo
 from saltbranch.errors import EXIT_PENDING, UsageError
-from saltbranch.history import printable
 from saltbranch.repository.workplace import Workplace
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="With or without the prefix.")]

@@ -15,13 +15,13 @@ from saltbranch.actions import gatekeeping
 from saltbranch.actions.flowverb import FlowVerb
 from saltbranch.actions.publish import Published, check, check_expected
 from saltbranch.actions.request import DiffOptions
+from saltbranch.base.text import printable
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
 from saltbranch.cli.terminal import block, echo
 from saltbranch.errors import RefusedError, UnknownProductionError, UsageError
 from saltbranch.fleetgates import check_reviewed
 from saltbranch.git import quoted
-from saltbranch.history import printable
 from saltbranch.promotion import Plan
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places

@@ -10,6 +10,7 @@ import typer
 from saltbranch import notify
 from saltbranch.actions import hold as action
 from saltbranch.actions.hold import HoldPlan, Recorded
+from saltbranch.base.text import printable
 from saltbranch.cli import flow_run, plan_text, progress, sync_text
 from saltbranch.cli.completion import points, promotions
 from saltbranch.cli.flow_options import ReasonOption, RunCommandsOption
@@ -25,7 +26,6 @@ from saltbranch.cli.options import (
 from saltbranch.cli.terminal import echo
 from saltbranch.durations import parse_until, shown_duration
 from saltbranch.errors import EXIT_PENDING, RemoteError
-from saltbranch.history import printable
 from saltbranch.repository.workplace import Workplace, open_mirror
 
 LocalOption = Annotated[

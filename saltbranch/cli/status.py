@@ -14,12 +14,12 @@ from saltbranch import asking
 from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
+from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.looking_back import FetchOption, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.cli.sync_text import unread_lines
 from saltbranch.git import mask
-from saltbranch.history import printable
 from saltbranch.repository import place as places
 
 _STATES = {
@@ -122,9 +122,9 @@ def _outlook(root: Tree, row: Outlook) -> None:
         text = f"{master.master} serves {master.commit[:12]} since {ago(now() - master.since)}"
         node.add(shown(text))
     if row.waiting:
-        node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
+        node.add(f"{many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
-        node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+        node.add(f"[red]{row.promote_from} lacks {many(row.lacking, 'commit')} of it[/]")
     if row.pushed:
         node.add(
             _pushed(row.saltenv, row.pushed.told() + (", refused" if row.pushed.is_refused else ""))
@@ -184,7 +184,7 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
     mark = " protected" if row.protected else ""
     node = root.add(
         f"[bold]{row.saltenv}[/] <- {shown(row.branch)}  {_STATES[row.state]}"
-        f"  [dim]{_many(row.minions, 'minion')}{mark}[/]"
+        f"  [dim]{many(row.minions, 'minion')}{mark}[/]"
     )
     if row.served:
         age = ago(row.served.age(now()))
@@ -197,13 +197,13 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
         node.add(_hold(row.hold))
     _trouble(node, row)
     if row.remote_ahead and row.why == "branch":
-        node.add(f"[yellow]{_many(row.remote_ahead, 'commit')} on the remote not served yet[/]")
+        node.add(f"[yellow]{many(row.remote_ahead, 'commit')} on the remote not served yet[/]")
     elif row.remote_ahead:
-        node.add(f"{_many(row.remote_ahead, 'commit')} of {shown(row.branch)} beyond it")
+        node.add(f"{many(row.remote_ahead, 'commit')} of {shown(row.branch)} beyond it")
     if row.waiting:
-        node.add(f"{_many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
+        node.add(f"{many(row.waiting, 'commit')} of {row.promote_from} not promoted yet")
     if row.lacking:
-        node.add(f"[red]{row.promote_from} lacks {_many(row.lacking, 'commit')} of it[/]")
+        node.add(f"[red]{row.promote_from} lacks {many(row.lacking, 'commit')} of it[/]")
     _proposed(node, row.branch, [str(p["branch"]) for p in row.proposed])
     if row.next is not None:
         promotion_lines(node, row.saltenv, row.debts, row.next)
@@ -264,10 +264,6 @@ def _hold(hold: dict[str, object]) -> str:
 
 def _tag(row: SaltenvStatus) -> str:
     return f" (tag {shown(row.tag)})" if row.tag else ""
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 
-from saltbranch.history import printable
+from saltbranch.base.text import printable
 
 # How messages of ours that have several lines go on (saltbranch.git.indent).
 _OWN_BREAK = re.compile(r"\n {2,}")

@@ -9,6 +9,7 @@ import typer
 
 from saltbranch import whereabouts as words
 from saltbranch.actions.where import where as where_action
+from saltbranch.base.text import many
 from saltbranch.cli.completion import points
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.looking_back import FetchOption, local_time, workplace
@@ -171,7 +172,7 @@ def _masters(row: Presence) -> Iterator[str]:
 
 def _ticket(result: TicketWhereabouts) -> Iterator[str]:
     number = len(result.changes)
-    yield f"[bold]{shown(result.ticket)}[/]: {_many(number, 'commit')}"
+    yield f"[bold]{shown(result.ticket)}[/]: {many(number, 'commit')}"
     for change in result.changes[:_MOST]:
         yield f"  {_commit(change)}"
     if number > _MOST:
@@ -185,7 +186,7 @@ def _ticket_presence(row: TicketPresence, number: int, width: int) -> Iterator[s
     indent = " " * (width + 2)
     text = f"[bold]{row.saltenv:<{width}}[/]  {_STATES[row.state]}"
     if row.state == words.PARTLY:
-        text += f" ({row.there} of {_many(number, 'commit')})"
+        text += f" ({row.there} of {many(number, 'commit')})"
     if row.since is not None:
         text += f" since {local_time(row.since)}"
     if row.promotions:
@@ -221,7 +222,3 @@ def _path(result: PathWhereabouts) -> Iterator[str]:
 def _commit(told: CommitTold) -> str:
     line = told.line
     return f"[cyan]{line.commit[:12]}[/] {shown(line.subject)} [dim]({shown(line.author)})[/]"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

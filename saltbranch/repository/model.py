@@ -185,19 +185,28 @@ def _accepted(place: Place, branch: str) -> tuple[str | None, str]:
 
 def _counted_head(place: Place, branch: str, head: str, last: str | None) -> str:
     """The commit up to which the branch counts, by the model of `last`, which was accepted before, and the journal."""
-    found = newest_valid(place.git, last, branch) if last and place.journal else Nothing("")
-    if isinstance(found, Nothing):
-        return head
-    saltenvs = found.model.saltenvs or {}
-    name = next((n for n, s in saltenvs.items() if s.branch == branch), "")
-    if not name or saltenvs[name].direct_pushes != tips.REFUSE:
+    if last is None or last == head:
         return head
     state = journalcache.state(place.git, place.journal, write=False)
     tip = state.tips.get(branch)
     if tip is None or not tip.head:
+        # Nobody says up to where it was promoted: what was accepted here is the beginning.
+        tip = tips.Tip(last, last)
+    if tip.head == head:
+        return tip.good
+    before = tip.promoted if place.git.commit_or_none(tip.promoted) else last
+    name, policy = "", tips.ALLOW
+    for commit in dict.fromkeys((before, last, head)):
+        found = newest_valid(place.git, commit, branch)
+        saltenvs = {} if isinstance(found, Nothing) else found.model.saltenvs or {}
+        for mine, saltenv in saltenvs.items():
+            if saltenv.branch == branch and saltenv.promote_from:
+                name = name or mine
+                policy = pushes.stricter(policy, saltenv.direct_pushes or tips.REPORT)
+    if policy != tips.REFUSE and not tip.is_refused:
         return head
-    watched = pushes.Watched(name, branch, tips.REFUSE)
-    now, _ = pushes.Finder(place.git, lambda: state.events, 0).look(watched, tip, head)
+    watched = pushes.Watched(name, branch, policy)
+    now, _ = pushes.Finder(place.git, lambda: list(state.events), 0).look(watched, tip, head)
     return pushes.served_head(place.git, now, head)
 
 

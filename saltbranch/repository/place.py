@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from saltbranch import config as configuration
 from saltbranch import files, locate
 from saltbranch.config import Config, FileModel
-from saltbranch.errors import ConfigError, RefusedError
+from saltbranch.errors import ConfigError, RefusedError, SaltbranchError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import KEPT_REF, Mirror
@@ -67,8 +67,20 @@ class Place:
         self.require()
         timeout = self.machine.fetch_timeout
         if self.clone:
-            return remote.open_clone(self.clone, timeout=timeout, remote=self.remote)
-        return Repository(self.mirror.path, self.machine.remote or "origin", timeout=timeout)
+            found = remote.open_clone(self.clone, timeout=timeout, remote=self.remote)
+        else:
+            found = Repository(self.mirror.path, self.machine.remote or "origin", timeout=timeout)
+        found.first = self._branches
+        return found
+
+    def _branches(self) -> list[str]:
+        """Those of the saltenvs, by what was last read."""
+        try:
+            config = self.last_config()
+        except SaltbranchError:
+            return []
+        model = [config.source.branch] if config.source.branch else []
+        return [*(s.branch for s in config.saltenvs), *model]
 
     def known_heads(self) -> dict[str, str]:
         """Branch to commit of the remote as last read. Raises GitError, ConfigError."""

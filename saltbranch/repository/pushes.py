@@ -8,12 +8,13 @@ mistakes: who may push can also write what looks like a promotion (see `direct_p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from saltbranch import commits, events, journal, trailers
 from saltbranch.events import Event, Promotion, State
 from saltbranch.git import Git
+from saltbranch.repository import tips
 from saltbranch.repository.tips import ALLOW, REFUSE, STRICTNESS, Tip
 
 _NAMED = 20  # commits and committers that an event names
@@ -39,8 +40,8 @@ def stricter(one: str, other: str) -> str:
 class Finder:
     """``Finder(git, read, now).look(saltenv, tip, head)``. Raises GitError.
 
-    read: the whole journal, asked for only where a promotion is missing from its branch. seen: commits that are known
-    to have been served.
+    read: the whole journal, asked for only where the branch lacks something. seen: commits that are known to have
+    been served.
     """
 
     def __init__(
@@ -56,44 +57,93 @@ class Finder:
         self.now = now
         self.seen = seen
 
-    def look(self, saltenv: Watched, tip: Tip, head: str) -> tuple[Tip, Event | None]:
-        """The tip of a branch whose head is `head`, and the event that the journal lacks."""
+    def look(self, saltenv: Watched, tip: Tip, head: str) -> tuple[Tip, list[Event]]:
+        """The tip of a branch whose head is `head`, and the events that the journal lacks, the oldest first."""
+        found: list[Event] = []
+        if head != tip.head and self._is_put_right(tip, head):
+            tip, event = self._put_right(saltenv, tip)
+            found.append(event)
         if head == tip.head:
-            return tip, None
+            return tip, found
         if not self._contains(head, tip.head):
-            return self._rewritten(saltenv, tip, head)
-        if saltenv.policy == ALLOW and not tip.is_refused:
-            return Tip(head, head, tip.event), None
-        begin = self._explained(saltenv, tip, head)
-        if begin.head == head:
-            return begin, None
-        good = begin.good if saltenv.policy == REFUSE or begin.is_refused else head
-        return self._told(saltenv, begin, head, good)
+            tip, events_ = self._rewritten(saltenv, tip, head)
+        else:
+            tip, events_ = self._grown(saltenv, tip, head)
+        return tip, found + events_
 
     def _contains(self, head: str, commit: str) -> bool:
         return self.git.commit_or_none(commit) is not None and self.git.is_ancestor(commit, head)
 
-    def _explained(self, saltenv: Watched, tip: Tip, head: str) -> Tip:
-        """How far the first parents of `head` are promotions and back-merges that only their merges tell of.
+    def _is_put_right(self, tip: Tip, head: str) -> bool:
+        """Whether what was pushed by hand is gone again, and what was promoted before it is there."""
+        if not tip.pushes or not self._contains(head, tip.promoted):
+            return False
+        return not self._contains(head, tip.head) or not self._contains(tip.head, tip.promoted)
 
-        That is a pull request that the server merged, and what versions wrote that did not record back-merges.
+    def _put_right(self, saltenv: Watched, tip: Tip) -> tuple[Tip, Event]:
+        state = events.replay(self.read())
+        open_ones = [state.pushes[name] for name in tip.pushes if name in state.pushes]
+        hold = state.holds.get(saltenv.name)
+        more = {
+            "put_right": True,
+            "restored": sorted({name for push in open_ones for name in push.lost}),
+            "lifts_hold": hold is not None and hold.event in tip.pushes,
+        }
+        old, new = tip.head, tip.promoted
+        name, event = self._event(saltenv, tip, new, new, more, (old, new))
+        return Tip(tip.promoted, tip.promoted, name), event
+
+    def _grown(self, saltenv: Watched, tip: Tip, head: str) -> tuple[Tip, list[Event]]:
+        """The branch contains what the journal says, and more.
+
+        Merges among the first parents may tell what they are: a pull request of a promotion that the server merged, or
+        a back-merge of a version that did not record them. What is below them came by hand all the same.
         """
-        args = ("log", "-z", "--first-parent", "--format=%H%n%P%n" + _TRAILERS, "--stdin")
+        found: list[Event] = []
+        for commit, below, is_promotion in self._explained(saltenv, tip, head):
+            if below != tip.head and self._contains(below, tip.head):
+                tip, told = self._by_hand(saltenv, tip, below)
+                found += told
+            if is_promotion:
+                tip = Tip(commit, commit, tip.event)
+            else:
+                good = tip.good if tip.is_refused else commit
+                tip = Tip(commit, good, tip.event, tip.pushes, tip.since)
+        if tip.head != head:
+            tip, told = self._by_hand(saltenv, tip, head)
+            found += told
+        return tip, found
+
+    def _by_hand(self, saltenv: Watched, tip: Tip, head: str) -> tuple[Tip, list[Event]]:
+        if saltenv.policy == ALLOW and not tip.is_refused:
+            return Tip(head, head, tip.event), []
+        good = tip.good if saltenv.policy == REFUSE or tip.is_refused else head
+        return self._told(saltenv, tip, head, good)
+
+    def _explained(self, saltenv: Watched, tip: Tip, head: str) -> Iterator[tuple[str, str, bool]]:
+        """Merges that say what they are, the oldest first: commit, first parent, and whether it is a promotion."""
+        args = (
+            "log",
+            "-z",
+            "--first-parent",
+            "--reverse",
+            "--format=%H%n%P%n" + _TRAILERS,
+            "--stdin",
+        )
         text = self.git.out(*args, config=commits.CONFIG, stdin=f"{head}\n^{tip.head}\n".encode())
         rows = [row.split("\n", 2) for row in text.split("\0") if row]
         arrivals: Collection[str] | None = None
         for commit, parents, told in rows:
             if " " not in parents:
                 continue
-            said = told.lower()
+            said, below = told.lower(), parents.partition(" ")[0]
             if "back-merge-of: " in said or "promotion-kind: back-merge" in said:
-                good = tip.good if tip.is_refused else commit
-                return Tip(commit, good, tip.event, tip.push)
+                yield commit, below, False
+                continue
             if arrivals is None:
                 arrivals = self._arrivals(saltenv, tip, head)
             if commit in arrivals:
-                return Tip(commit, commit, tip.event)
-        return tip
+                yield commit, below, True
 
     def _arrivals(self, saltenv: Watched, tip: Tip, head: str) -> Collection[str]:
         told = trailers.read(self.git, [head, f"^{tip.head}"])
@@ -103,23 +153,31 @@ class Finder:
         found = trailers.promotions(told, graph, graph.line(head, {}), saltenv)
         return {promotion.new for promotion in found}
 
-    def _rewritten(self, saltenv: Watched, tip: Tip, head: str) -> tuple[Tip, Event | None]:
+    def _rewritten(self, saltenv: Watched, tip: Tip, head: str) -> tuple[Tip, list[Event]]:
         """The branch lacks what the journal says that it has."""
         inside = set(self.git.out("rev-list", "--end-of-options", head).split())
         told = self.read()
         state, goods, holds = _replayed(told, saltenv)
-        lost = [p for p in state.promotions_to(saltenv.name) if p.new not in inside]
+        mine = [p for p in state.promotions if saltenv.branch in (p.branch, "")]
+        lost = [p for p in mine if p.new not in inside]
         if saltenv.policy == ALLOW and not lost:
-            return Tip(head, head, tip.event), None
-        last = next((good for good in reversed(goods) if good in inside), tip.good)
-        good = head if head in goods or saltenv.policy != REFUSE else last
+            return Tip(head, head, tip.event), []
         served = {*self.seen, *(r.commit for r in state.residences if r.saltenv == saltenv.name)}
+        seen = any(p.new in served for p in lost)
+        # The server took a promotion and put the branch back: it never was.
+        undone = not seen and len(lost) == 1 and (lost[0].id, lost[0].old) == (tip.event, head)
+        good = head
+        if saltenv.policy == REFUSE or tip.is_refused:
+            never = lost[0].new if undone else ""
+            known = (c for c in reversed((*goods, tip.good)) if c != never)
+            good = next((c for c in known if self.git.commit_or_none(c)), head)
         more = {
             "lost": [p.id for p in lost][-_NAMED:],
-            "seen": any(p.new in served for p in lost),
+            "seen": seen,
+            "undone": undone,
             "restores_hold": _hold_before(told, saltenv, lost, holds),
         }
-        return self._told(saltenv, tip, head, good, more)
+        return self._told(saltenv, tip, head, good, more, goods)
 
     def _told(
         self,
@@ -128,8 +186,24 @@ class Finder:
         head: str,
         good: str,
         more: Mapping[str, object] | None = None,
-    ) -> tuple[Tip, Event]:
-        number, named, committers = self._commits(tip.head, head)
+        known: Sequence[str] = (),
+    ) -> tuple[Tip, list[Event]]:
+        said = {"since": tip.promoted, **(more or {})}
+        name, event = self._event(saltenv, tip, head, good, said, (tip.head, *known))
+        after = tips.follow_one(tip, event)
+        return after, [event]
+
+    def _event(
+        self,
+        saltenv: Watched,
+        tip: Tip,
+        head: str,
+        good: str,
+        more: Mapping[str, object],
+        known: Sequence[str],
+    ) -> tuple[str, Event]:
+        """A push from `tip` to `head`. known: commits whose history did not come with it."""
+        number, named, committers = self._commits(head, known)
         words = (saltenv.name, tip.head, head, tip.event)
         name = "push-" + hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
         details: dict[str, object] = {
@@ -143,16 +217,16 @@ class Finder:
             "commits": named,
             "committers": committers,
         }
-        details |= {key: value for key, value in (more or {}).items() if value}
-        event = Event(events.PUSH, name, self.now, journal.who(self.git), details)
-        return Tip(head, good, name, name), event
+        details |= {key: value for key, value in more.items() if value}
+        return name, Event(events.PUSH, name, self.now, journal.who(self.git), details)
 
-    def _commits(self, old: str, new: str) -> tuple[int, list[str], list[str]]:
-        here = self.git.commit_or_none(old)
-        among = f"{new}\n" + (f"^{old}\n" if here else "")
-        number = int(self.git.out("rev-list", "--count", "--stdin", stdin=among.encode()))
-        form = ("log", "-z", f"--max-count={_READ}", "--format=%H%n%cn <%ce>", "--stdin")
-        text = self.git.out(*form, config=commits.CONFIG, stdin=among.encode())
+    def _commits(self, new: str, known: Sequence[str]) -> tuple[int, list[str], list[str]]:
+        among = "".join([f"{new}\n", *(f"^{c}\n" for c in dict.fromkeys(known))]).encode()
+        count = ("rev-list", "--ignore-missing", "--count", "--stdin")
+        number = int(self.git.out(*count, stdin=among))
+        form = "--format=%H%n%cn <%ce>"
+        args = ("log", "-z", "--ignore-missing", f"--max-count={_READ}", form, "--stdin")
+        text = self.git.out(*args, config=commits.CONFIG, stdin=among) if number else ""
         rows = [row.split("\n", 1) for row in text.split("\0") if row]
         people = dict.fromkeys(person[:_LONGEST] for _, person in rows)
         return number, [commit for commit, _ in rows[:_NAMED]], list(people)[:_NAMED]
@@ -196,31 +270,20 @@ def _hold_before(
     return holds.get(lost[0].id) if changed else None
 
 
-def unrecorded(
-    git: Git,
-    state: State,
-    saltenvs: Sequence[Watched],
-    heads: Mapping[str, str],
-    now: float,
-) -> list[Event]:
-    """What the journal, from which `state` follows, should tell of the branches and does not. Raises GitError."""
-    finder = Finder(git, lambda: state.events, now)
-    found = []
-    for saltenv in saltenvs:
-        tip, head = state.tips.get(saltenv.branch), heads.get(saltenv.branch)
-        if tip and tip.head and head:
-            found.append(finder.look(saltenv, tip, head)[1])
-    return [event for event in found if event]
-
-
-def served_head(git: Git, tip: Tip | None, head: str, served: str | None = None) -> str:
+def served_head(
+    git: Git, tip: Tip | None, head: str, served: str | None = None, *, policy: str = ""
+) -> str:
     """Up to where the branch with the head `head` is served. Raises GitError.
 
-    served: what is served now, which is never left for something older where that was not refused.
+    served: what is served now, which is never left for something older because of a push by hand that is refused; not
+    even where whoever recorded it did not know that it was served.
     """
-    if tip is None or not tip.is_refused or tip.head != head:
+    if tip is None or tip.head != head or not (tip.is_refused or tip.pushes):
         return head
-    known = served is not None and served != tip.good and git.commit_or_none(served)
+    known = served if served and served != tip.good and git.commit_or_none(served) else None
+    if not tip.is_refused:
+        back = known and policy == REFUSE and known != head and git.is_ancestor(head, known)
+        return known if known and back else head
     if known and git.is_ancestor(tip.good, known) and git.is_ancestor(known, head):
         return known
     return tip.good

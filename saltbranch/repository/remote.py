@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from saltbranch import journal, proc
+from saltbranch import journal, prepared, proc
 from saltbranch.errors import GitError, RefusedError, RemoteError
 from saltbranch.files import Lock
 from saltbranch.git import (
@@ -108,6 +108,8 @@ class Repository:
         self.in_the_way: list[str] = []  # refs of the remote that exclude its journal's
         self.unread: dict[str, str] = {}  # what could not be read of it: full ref to reason
         self.outdated: dict[str, str] = {}  # such branches, as they were when they were last read
+        # The branches that come first where not everything can be read.
+        self.first: Callable[[], Sequence[str]] = tuple
 
     @property
     def clone(self) -> str | None:
@@ -125,16 +127,27 @@ class Repository:
         In somebody else's clone, and in one without a remote, what is there already counts.
         """
         if self.is_foreign or not self.remote:
-            self.refs = self.last_seen()
+            self.refs = self.read_last()
             self.judge_journal(keep=True)
             return self.refs
         with Lock(f"{self.git.directory}/saltbranch.lock", wait=wait, waiting=progress):
             begun = time.time()
             done = self._fetch(_REFSPECS, self.timeout, progress)
             self.unread = {} if done.code == 0 else self._fetch_parts(done, begun, progress)
-            self.refs = self._without_unread(self.last_seen())
+            prepared.keep_unread(self._unread_path, self.unread)
+            self.refs = self.read_last()
             self.judge_journal(keep=True)
         return self.refs
+
+    @property
+    def _unread_path(self) -> str:
+        return f"{self.git.directory}/saltbranch-unread"
+
+    def read_last(self) -> Refs:
+        """What the remote had when it was last read, without what could not be read then. Raises GitError."""
+        if self.seen == _SEEN:
+            self.unread = prepared.read_unread(self._unread_path)
+        return self._without_unread(self.last_seen())
 
     def _without_unread(self, refs: Refs) -> Refs:
         """`refs` without the branches that could not be read: what they were is no answer."""
@@ -165,7 +178,7 @@ class Repository:
             kinds=("heads", "tags", "saltbranch"),
             seconds=self.timeout,
         )
-        unread = None if hint_for(done.complaint, HINTS) else parts.run(())
+        unread = None if hint_for(done.complaint, HINTS) else parts.run(self.first())
         partfetch.remove_cut_off(self.git.directory, since=begun)
         if unread is None:
             raise remote_error(self.remote, done, self.timeout)

@@ -7,8 +7,8 @@ gets an event of its own for that, `push`, from whoever notices first (repositor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ STRICTNESS = (ALLOW, REPORT, REFUSE)
 
 PROMOTION, PUSH, ACCEPT, BACKMERGE = "promotion", "push", "accept", "backmerge"
 _NAMED = 5  # commits and people that a line names
+_MANY = 20  # commits and people of several pushes together
+_KEPT = 200  # open pushes of a branch; the first and the latest ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +30,37 @@ class Tip:
 
     head: where the last event about it left it. good: the last commit that was promoted, accepted, or not refused;
     where it is not the head, what lies between is refused. Both are empty where the journal does not say. event: the
-    id of that last event. push: the id of a push by hand that nobody has accepted and no promotion has taken up yet.
+    id of that last event. pushes: the ids of those by hand that nobody has accepted and no promotion has taken up yet,
+    the oldest first. since: the commit before them; empty where there are none.
     """
 
     head: str
     good: str
     event: str = ""
-    push: str = ""
+    pushes: tuple[str, ...] = ()
+    since: str = ""
 
     @property
     def is_refused(self) -> bool:
         """Whether the head is not to be served."""
         return self.head != self.good
 
+    @property
+    def promoted(self) -> str:
+        """The last commit that was promoted or accepted, as far as the journal says."""
+        return self.since or self.good
+
     def as_list(self) -> list[str]:
         """Plain data."""
-        return [self.head, self.good, self.event, self.push]
+        return [self.head, self.good, self.event, self.since, *self.pushes]
 
 
 def tip_from_list(data: object) -> Tip:
     """What Tip.as_list() gave. Raises ValueError."""
-    if not isinstance(data, list) or len(data) != 4 or not all(isinstance(w, str) for w in data):
+    if not isinstance(data, list) or len(data) < 4 or not all(isinstance(w, str) for w in data):
         raise ValueError(f"not a tip: {data!r}")
-    return Tip(*data)
+    head, good, event, since, *pushes = data
+    return Tip(head, good, event, tuple(pushes), since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,8 @@ class Push:
 
     commits: those that came, `number` of them, the newest first and not all. committers: as git has them. lost:
     promotions that the journal has and the branch has not. seen: a master has served one of these. good: as in Tip.
+    since: the commit that was promoted or accepted before it and other open ones. put_right: it took back such pushes,
+    so that the branch is again as it was promoted; restored: the promotions that count again.
     """
 
     id: str
@@ -73,6 +85,9 @@ class Push:
     committers: tuple[str, ...]
     lost: tuple[str, ...]
     seen: bool
+    since: str = ""
+    put_right: bool = False
+    restored: tuple[str, ...] = ()
 
     @property
     def is_refused(self) -> bool:
@@ -96,6 +111,8 @@ class Push:
 
     def told(self) -> str:
         """What happened, in one line."""
+        if self.put_right:
+            return f"branch {self.branch!r} was put right by hand: it is at {self.new[:12]} again, as promoted"
         said = []
         if self.number:
             many = f"{self.number} commit{'' if self.number == 1 else 's'}"
@@ -148,6 +165,26 @@ def push_of(event: Event) -> Push | None:
         committers=_texts(event, "committers"),
         lost=_texts(event, "lost"),
         seen=event.details.get("seen") is True,
+        since=event.commit_of("since") or "",
+        put_right=event.details.get("put_right") is True,
+        restored=_texts(event, "restored"),
+    )
+
+
+def together(pushes: Sequence[Push], tip: Tip) -> Push:
+    """Several pushes to the branch of `tip`, the oldest first, as one: what came by hand since the last promotion."""
+    first, last = pushes[0], pushes[-1]
+    commits = dict.fromkeys(c for push in reversed(pushes) for c in push.commits)
+    people = dict.fromkeys(name for push in reversed(pushes) for name in push.committers)
+    return replace(
+        last,
+        old=first.old,
+        good=tip.good if tip.is_refused else last.new,
+        number=sum(push.number for push in pushes),
+        commits=tuple(commits)[:_MANY],
+        committers=tuple(people)[:_MANY],
+        lost=tuple(dict.fromkeys(name for push in pushes for name in push.lost)),
+        seen=any(push.seen for push in pushes),
     )
 
 
@@ -164,7 +201,7 @@ def moved_by(event: Event) -> Moved | None:
         name = event.text("push") or event.id
     else:
         push = push_of(event)
-        if push is None or push.is_refused or push.lost or not push.number:
+        if push is None or push.is_refused or push.lost or push.put_right or not push.number:
             return None
         before, new, name = push.old, push.new, push.id
     return Moved(name, saltenv, before, new) if saltenv and before and new else None
@@ -180,13 +217,37 @@ def follow(tips: dict[str, Tip], event: Event) -> None:
     elif event.kind == PUSH:
         push = push_of(event)
         if push:
-            tips[branch] = Tip(push.new, push.good, event.id, event.id)
-    elif event.kind == ACCEPT:
-        commit, tip = event.commit_of("commit"), tips.get(branch)
-        if commit and branch:
-            head = tip.head if tip and tip.head else commit
-            left = tip.push if tip and head != commit else ""
-            tips[branch] = Tip(head, commit, event.id, left)
+            tips[branch] = _pushed(tips.get(branch), push)
+    elif event.kind == ACCEPT and branch and (commit := event.commit_of("commit")):
+        tips[branch] = _accepted(tips.get(branch), commit, event)
+
+
+def follow_one(tip: Tip, event: Event) -> Tip:
+    """The tip after a push by hand to its branch."""
+    push = push_of(event)
+    return _pushed(tip, push) if push else tip
+
+
+def _pushed(tip: Tip | None, push: Push) -> Tip:
+    if push.put_right:
+        return Tip(push.new, push.good, push.id)
+    before = tip.promoted if tip else ""
+    since = push.since or before or push.old
+    # One that begins elsewhere comes after what only a merge tells of, which took up those before it.
+    earlier = tip.pushes if tip and since == before else ()
+    if len(earlier) >= _KEPT:
+        earlier = (earlier[0], *earlier[2 - _KEPT :])
+    return Tip(push.new, push.good, push.id, (*earlier, push.id), since)
+
+
+def _accepted(tip: Tip | None, commit: str, event: Event) -> Tip:
+    if tip is None or not tip.head or tip.head == commit:
+        return Tip(commit, commit, event.id)
+    # Accepted was what was looked at, not what came after it.
+    name = event.text("push")
+    number = tip.pushes.index(name) + 1 if name in tip.pushes else max(len(tip.pushes) - 1, 0)
+    good = commit if tip.is_refused else tip.good
+    return Tip(tip.head, good, event.id, tip.pushes[number:], commit)
 
 
 def _promoted(tips: dict[str, Tip], branch: str, event: Event) -> None:
@@ -204,18 +265,23 @@ def _promoted(tips: dict[str, Tip], branch: str, event: Event) -> None:
 
 
 def _merged(tips: dict[str, Tip], row: Mapping[str, Any], source: str | None, event: str) -> None:
-    """A back-merge into a branch. source: what a fast-forward makes of it; `new` tells of a merge."""
-    branch, new = row.get("branch"), row.get("new")
+    """A back-merge into a branch. source: what a fast-forward makes of it; `new` tells of a merge.
+
+    It begins nothing on a branch that nothing is promoted to (`promoted_to`): what is pushed there is no business of
+    ours, also when the branch is put into the chain later. Older versions did not say which it was.
+    """
+    branch, new, watched = row.get("branch"), row.get("new"), row.get("promoted_to")
     if row.get("kind") == "fast-forward":
         new = source
     if not isinstance(branch, str):
         return
-    if not isinstance(new, str) or len(new) != 40 or new.strip("0123456789abcdef"):
-        tips[branch] = Tip("", "", event)  # written by a version that did not say it
-        return
     tip = tips.get(branch)
-    if tip is None or not tip.head or row.get("kind") == "fast-forward":
+    if watched is False or (tip is None and watched is not True):
+        tips.pop(branch, None)
+    elif not isinstance(new, str) or len(new) != 40 or new.strip("0123456789abcdef"):
+        tips[branch] = Tip("", "", event)  # written by a version that did not say it
+    elif tip is None or not tip.head or row.get("kind") == "fast-forward":
         tips[branch] = Tip(new, new, event)
     else:
         good = tip.good if tip.is_refused else new
-        tips[branch] = Tip(new, good, event, tip.push)
+        tips[branch] = Tip(new, good, event, tip.pushes, tip.since)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import choosing, events, journalcache, serving, tickets
+from saltbranch import choices, choosing, journalcache, prepared, serving, tickets
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
 from saltbranch.events import Debt, Hold, State
 from saltbranch.git import Git
 from saltbranch.mirror import Mirror
+from saltbranch.repository import lacking, pushes, rules
 from saltbranch.repository import place as places
-from saltbranch.repository import pushes
+from saltbranch.repository.lacking import Begins, Lacking
 from saltbranch.repository.place import Place
 from saltbranch.repository.programs import Programs
 from saltbranch.repository.pushes import Watched
@@ -30,7 +32,8 @@ class Workplace:
     """Where a verb works. programs: which of the model's may run here. now: seconds since 1970.
 
     asked: who asked this machine for it, where that is somebody else.
-    state: what follows from the journal and from what it lacks, see `pushes.unrecorded`.
+    state: what follows from the journal and from what it lacks. unknown: branches of which nobody says up to where
+    they were promoted (repository/lacking.py).
     """
 
     repo: Repository
@@ -41,6 +44,7 @@ class Workplace:
     now: float
     programs: Programs = field(default_factory=Programs)
     asked: Asked = NOBODY
+    unknown: frozenset[str] = frozenset()
 
     @property
     def config_path(self) -> str:
@@ -81,6 +85,10 @@ class Workplace:
             )
         return head
 
+    def is_unread(self, branch: str) -> bool:
+        """Whether the remote has the branch, and it could not be read."""
+        return f"refs/heads/{branch}" in self.repo.unread
+
     def hold(self, saltenv: Saltenv) -> Hold | None:
         """The hold on `saltenv` that counts now."""
         return self.state.hold(saltenv.name, self.now)
@@ -88,7 +96,7 @@ class Workplace:
     def counted_head(self, saltenv: Saltenv) -> str | None:
         """The commit up to which the branch of `saltenv` counts: not what was pushed by hand and is refused."""
         head = self.refs.heads.get(saltenv.branch)
-        if head is None or saltenv.promote_from is None:
+        if head is None:
             return head
         return pushes.served_head(self.git, self.state.tips.get(saltenv.branch), head)
 
@@ -103,6 +111,10 @@ class Workplace:
         return [d for d in self.state.debts if self._is_open(d)]
 
     def _is_open(self, debt: Debt) -> bool:
+        if debt.promotion in self.state.undone:
+            return False  # what the branch lacks is nowhere any more
+        if self.is_unread(debt.branch):
+            return True
         head = self.refs.heads.get(debt.branch)
         if head is None or self.git.commit_or_none(debt.commit) is None:
             return False
@@ -111,10 +123,9 @@ class Workplace:
     def refresh(self, say: Say | None = None) -> None:
         """Read the remote again. Raises RemoteError, ConfigError."""
         self.repo.fetch(say)
-        journal_head = self.repo.refs.journal
-        self.config = self.place.config(_heads(self.repo), journal=journal_head, write=True)
+        seen = _look(self.repo, self.place, self.now, say, fetched=True)
+        self.config, self.state, self.unknown = seen.config, seen.state, seen.unknown
         self.pattern = tickets.compile_pattern(self.config.tickets, self.config_path)
-        self.state = _state(self.repo, self.config, self.now, say, fetched=True)
 
 
 def open_workplace(config: str | None, say: Say | None = None, *, fetch: bool = True) -> Workplace:
@@ -137,56 +148,87 @@ def open_mirror(path: str) -> Workplace:
 
 
 def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
-    repo = place.open()
-    serves = places.serves(place)
+    repo, now = place.open(), time.time()
     if fetch:
         repo.fetch(say)
     else:
-        if serves:
+        if places.serves(place):
             repo.seen = "refs"  # what the last sync read
-        repo.refs = repo.last_seen()
+            repo.unread = prepared.load_unread(_root(place))
+        repo.refs = repo.read_last()
         repo.judge_journal(keep=False)
-    loaded = place.config(_heads(repo), journal=repo.refs.journal, write=fetch)
-    pattern = tickets.compile_pattern(loaded.tickets, place.path)
-    if serves and not fetch:
-        refs = Mirror(loaded.root).refs()
-        state = choosing.state_of(loaded.root, repo.git, refs)  # pending holds count, too
-        events.replay(_unrecorded(repo, loaded, state, time.time()), state)
-    else:
-        state = _state(repo, loaded, time.time(), say, fetched=fetch)
+    seen = _look(repo, place, now, say, fetched=fetch)
+    pattern = tickets.compile_pattern(seen.config.tickets, place.path)
     where = place.path if place.is_machines else ""
     programs = Programs(
-        loaded.programs, where=where, git_dir="" if repo.is_foreign else repo.git.directory
+        seen.config.programs, where=where, git_dir="" if repo.is_foreign else repo.git.directory
     )
-    return Workplace(repo, place, loaded, state, pattern, time.time(), programs)
+    return Workplace(
+        repo, place, seen.config, seen.state, pattern, now, programs, unknown=seen.unknown
+    )
 
 
-def _state(
-    repo: Repository, config: Config, now: float, say: Say | None, *, fetched: bool
-) -> State:
-    """What follows from the journal and from what it lacks. Raises RemoteError, GitError.
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one look at the remote says: the model, and the state of the journal with what that lacks."""
 
-    fetched: the remote was read just now. A fetch does not see all refs at one moment, so before a branch is said to
-    have moved by hand it is read once more.
+    config: Config
+    state: State
+    unknown: frozenset[str]
+
+
+def _look(repo: Repository, place: Place, now: float, say: Say | None, *, fetched: bool) -> _Seen:
+    """What the remote as it was read says. Raises RemoteError, GitError, ConfigError.
+
+    fetched: it was read just now. A fetch does not see all refs at one moment, so before a branch is said to have
+    moved by hand it is read once more; model, journal and branches of one look count together.
     """
-    state = _kept(repo)
-    lacking = _unrecorded(repo, config, state, now)
-    if lacking and fetched:
+    config, state, found = _judged(repo, place, now, fetched=fetched)
+    if found.events and fetched:
         before = repo.refs
         repo.fetch(say)
         if repo.refs != before:
-            state = _kept(repo)
-            lacking = _unrecorded(repo, config, state, now)
-    return events.replay(lacking, state)
+            config, state, found = _judged(repo, place, now, fetched=fetched)
+    if fetched and not places.serves(place) and not repo.is_foreign and not repo.problem:
+        lacking.save(repo.git, found.begins)
+    return _Seen(config, state, frozenset(found.unknown))
 
 
-def _unrecorded(
-    repo: Repository, config: Config, state: State, now: float
-) -> Sequence[events.Event]:
-    if repo.problem:
-        return ()  # the journal is not believed, or not known
-    judged = [Watched(s.name, s.branch, s.direct_pushes) for s in config.saltenvs if s.promote_from]
-    return pushes.unrecorded(repo.git, state, judged, repo.refs.heads, now)
+def _judged(
+    repo: Repository, place: Place, now: float, *, fetched: bool
+) -> tuple[Config, State, Lacking]:
+    config = place.config(_heads(repo), journal=repo.refs.journal, write=fetched)
+    if places.serves(place) and not fetched:
+        refs = Mirror(config.root).refs()
+        state = choosing.state_of(config.root, repo.git, refs)  # pending holds count, too
+    else:
+        state = _kept(repo)
+    in_force = [
+        Watched(s.name, s.branch, s.direct_pushes) for s in config.saltenvs if s.promote_from
+    ]
+    begins, production = _begins(repo, place), config.source.branch
+    tip = state.tips.get(production or "") or begins.kept.get(production or "")
+    head = repo.refs.heads.get(production or "")
+    watched = rules.judged(repo.git, in_force, production, tip, head)
+    look = lacking.Look(repo.git, repo.refs.heads, repo.unread, begins, now)
+    told = state.events
+    found = look.judge(state, watched, lambda: list(told), believed=repo.problem is None)
+    return config, state, found
+
+
+def _begins(repo: Repository, place: Place) -> Begins:
+    """With what branches begin: as the syncs of this master have it, or as this clone remembers."""
+    if not places.serves(place):
+        return Begins(lacking.load(repo.git))
+    root = _root(place)
+    ready = prepared.load(root, place.path)
+    served = prepared.load_served(root)
+    last = choices.load(root, None, time.time())
+    return choosing.begins_of(ready.saltenvs if ready else (), served, last)
+
+
+def _root(place: Place) -> str:
+    return os.path.normpath(place.machine.root)
 
 
 def _kept(repo: Repository) -> State:

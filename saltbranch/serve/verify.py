@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from saltbranch import files, proc
+from saltbranch.base.text import many, printable
 from saltbranch.errors import SaltbranchError
-from saltbranch.history import printable
 
 RENDERS, PARTLY, FAILS, REFUSED, UNKNOWN = "renders", "partly", "fails", "refused", "unknown"
 UNMATCHED = "unmatched"
@@ -113,7 +113,7 @@ class Verdict:
                 f"none of the {self.minions} minions" if self.minions > 1 else "not the only minion"
             )
             return f"the top file of {self.commit[:12]} gives states to {whom} of {self.saltenv} known here"
-        whom = _many(self.minions, "minion")
+        whom = many(self.minions, "minion")
         whom = f"all {whom}" if self.failing == self.minions > 1 else f"{self.failing} of {whom}"
         shown = "; ".join(failure.shown() for failure in self.failures[:3])
         more = f"; and {len(self.failures) - 3} more" if len(self.failures) > 3 else ""
@@ -271,7 +271,3 @@ def about(root: str, saltenv: str, *commits: str | None) -> Verdict | None:
     """The kept verdict where it is on one of `commits`: what is served, or what is to be."""
     found = load(root, saltenv)
     return found if found and found.commit in commits else None
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

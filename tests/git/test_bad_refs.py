@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from saltbranch import journal
+from saltbranch import journal, proc
 from saltbranch.actions.outcome import FAILED
 from saltbranch.mirror import Mirror
 from tests.git.clone import Clone
@@ -253,3 +254,50 @@ def test_promotion_without_the_journal_is_refused(project: Project) -> None:
     assert ran.code == 4, ran
     assert "the journal of the remote cannot be read" in ran.err
     assert project.refs() == before
+
+
+def spoil_many(remote: Remote, number: int) -> None:
+    """So many branches that nobody can fetch."""
+    bad = bad_commit(remote, remote.head("master"))
+    for n in range(number):
+        remote.set_branch(f"bad/{n:03}", bad)
+
+
+def test_hundreds_of_bad_branches_cost_a_bounded_number_of_connections(
+    served: Site, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_many(remote, 201)
+    new = remote.commit("master", {"salt/fix.sls": "fix: {test.nop: []}\n"})
+    fetches: list[int] = []
+    original = Mirror._fetch
+
+    def fetch(*args: Any, **options: Any) -> proc.Finished:
+        fetches.append(1)
+        return original(*args, **options)
+
+    monkeypatch.setattr(Mirror, "_fetch", fetch)
+    result = served.sync_here()
+    assert result.exit_code == 0 and len(fetches) < 60
+    served.assert_serves("master", new)
+    assert len(result.unread) == 201
+    assert any("the next run goes on" in why for why in result.unread.values())
+    assert result.unread_news
+    assert not served.sync_here().unread_news, "in whatever order it was tried"
+
+
+def test_good_branches_among_many_bad_ones_come_in_the_end(served: Site, remote: Remote) -> None:
+    spoil_many(remote, 40)
+    good = remote.commit("feature/fine", {"salt/fine.sls": "{}\n"})
+    for _ in range(20):
+        served.sync_here()
+        if Mirror(str(served.root)).branches().get("feature/fine") == good:
+            return
+    raise AssertionError("it never came")
+
+
+def test_hundreds_of_bad_branches_stop_no_promotion(project: Project) -> None:
+    ann = project.clone("ann")
+    project.remote.commit("develop", {"salt/new.sls": "{}\n"}, message="KEY-2 new")
+    spoil_many(project.remote, 201)
+    ann.well("promote", "stage")
+    assert project.text("stage", "salt/new.sls") == "{}\n"

@@ -138,7 +138,7 @@ def test_a_promotion_takes_up_what_was_pushed_by_hand(master: Site, flow: FlowSi
     assert plan["served_before"] == new
     promoted = flow.promoted("prod")
     master.sync_here()
-    assert len(pushes(flow)) == 1 and flow.state().tips["master"].push == ""
+    assert len(pushes(flow)) == 1 and flow.state().tips["master"].pushes == ()
     assert "by hand" not in verb(master, "status").out
     assert hold_plan(flow, "rollback", "prod", "--reason", "x")["will_serve"] == new
     assert flow.contains("master", new) and serves(master) == promoted
@@ -638,8 +638,8 @@ def test_a_rewritten_branch_with_new_commits_names_both(flow: FlowSite, tmp_path
     result = master.sync_here()
     assert result.exit_code == 4 and result_of(result, "prod").refused == hand
     (push,) = pushes(flow)
-    assert push.details["commits"] == [hand] and push.text("good") == old
-    assert not flow.contains("master", new) and serves(master) == old
+    assert push.details["commits"] == [hand] and push.text("good") == new
+    assert not flow.contains("master", new) and serves(master) == new, "what was served stays"
     flow.well("accept", "prod", "--reason", "x", "--yes")
     master.sync_here()
     assert serves(master) == hand

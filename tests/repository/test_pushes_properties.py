@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.git.remote import Remote
 from tests.git.site import Journal, Site, build_template, read_tree, result_of
 
-VERBS = ("promote", "push", "accept", "undone", "hold", "unhold", "forget", "nothing")
+VERBS = ("promote", "push", "accept", "undone", "reset", "hold", "unhold", "forget", "nothing")
 steps = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 20)), min_size=1, max_size=12)
 
 
@@ -28,6 +28,8 @@ class Model:
         self.pushes = 0
         self.promotions = 0
         self.number = 0
+        self.promoted: str | None = None  # or accepted, as far as that was there
+        self.resets = 0
 
     @property
     def head(self) -> str:
@@ -52,13 +54,22 @@ class Model:
             old=self.head, new=new,
         )  # fmt: skip
 
+    def _reset(self, commit: str) -> None:
+        """Somebody moves the branch to where it was once, or puts it right."""
+        if commit != self.head:
+            self.remote.set_branch("stage", commit)
+            self.pushes += 1
+            self.resets += 1
+            if not self.refuse or commit == self.promoted:
+                self.good = commit
+
     def do(self, verb: str, number: int) -> None:
         """One change of the remote, here and there."""
         if verb == "promote":
             new = self._commit("made", self.head)
             self._promotion(new)
             self.remote.set_branch("stage", new)
-            self.good = new
+            self.good = self.promoted = new
             self.goods.append(new)
             self.promotions += 1
         elif verb == "push":
@@ -69,10 +80,13 @@ class Model:
             self.journal.add(
                 "accept", saltenv="stage", branch="stage", commit=self.head, from_commit=self.good
             )
-            self.good = self.head
+            self.good = self.promoted = self.head
         elif verb == "undone":
             self._promotion(self._commit("made", self.head))
             self.pushes += 1
+            self.promoted = None
+        elif verb == "reset" and not self.held:
+            self._reset(self.goods[number % len(self.goods)])
         elif verb == "hold":
             self.held = self.goods[number % len(self.goods)]
             self.journal.hold("stage", self.held)
@@ -106,5 +120,6 @@ def test_what_is_served_is_what_the_rules_say(refuse: bool, script: list[tuple[s
             assert not result_of(result, "stage").changed
             assert len(model.journal.events("push")) == model.pushes
         state = model.journal.state()
-        assert len(state.promotions) == model.promotions
+        assert model.resets or len(state.promotions) == model.promotions
         assert state.tips["stage"].good == model.good
+        assert (state.open_push("stage") is None) == (model.head == model.promoted)

@@ -34,16 +34,20 @@ def told(*found: Event) -> State:
     [
         ([promotion(A, B)], Tip(B, B, "p")),
         ([promotion(A, A)], None),
-        ([push(A, B, B)], Tip(B, B, "push-1", "push-1")),
-        ([push(A, B, A)], Tip(B, A, "push-1", "push-1")),
+        ([push(A, B, B)], Tip(B, B, "push-1", ("push-1",), A)),
+        ([push(A, B, A)], Tip(B, A, "push-1", ("push-1",), A)),
         ([push(A, B, A), promotion(B, C)], Tip(C, C, "p")),
         # A hotfix on top of a hold moves no branch, so it takes up nothing.
-        ([push(A, B, A), promotion(B, B)], Tip(B, A, "push-1", "push-1")),
+        ([push(A, B, A), promotion(B, B)], Tip(B, A, "push-1", ("push-1",), A)),
         ([push(A, B, A), event("accept", "a", commit=B)], Tip(B, B, "a")),
         # Accepted was what was looked at, not what came after it.
-        ([push(A, B, A), push(B, C, A, "push-2"), event("accept", "a", commit=B)], Tip(C, B, "a", "push-2")),
+        ([push(A, B, A), push(B, C, A, "push-2"), event("accept", "a", commit=B)], Tip(C, B, "a", ("push-2",), B)),
         ([promotion(A, B), event("backmerge", "m", kind="merge", new=C)], Tip(C, C, "m")),
-        ([push(A, B, A), event("backmerge", "m", kind="merge", new=C)], Tip(C, A, "m", "push-1")),
+        # On what nothing is promoted to it begins nothing, and ends what was known from another time.
+        ([event("backmerge", "m", kind="merge", new=C)], None),
+        ([event("backmerge", "m", kind="merge", new=C, promoted_to=True)], Tip(C, C, "m")),
+        ([promotion(A, B), event("backmerge", "m", kind="merge", new=C, promoted_to=False)], None),
+        ([push(A, B, A), event("backmerge", "m", kind="merge", new=C)], Tip(C, A, "m", ("push-1",), A)),
         # A fast-forward to a promotion above means that all of it was promoted.
         ([push(A, B, A), event("backmerge", "m", kind="fast-forward", new=C)], Tip(C, C, "m")),
         # Found late, by its merge: a newer promotion is known.
@@ -64,7 +68,8 @@ def test_tip_follows_the_events(found: list[Event], tip: Tip | None) -> None:
     ],
 )
 def test_back_merges_of_a_promotion_move_the_branches_below(row: dict[str, Any], tip: Tip) -> None:
-    found = told(promotion(A, B, merges=[{"branch": "stage", "old": C, **row}, None, 3]))
+    merged = {"branch": "stage", "old": C, "promoted_to": True, **row}
+    found = told(promotion(A, B, merges=[merged, None, 3]))
     assert found.tips == {"master": Tip(B, B, "p"), "stage": tip}
 
 
@@ -111,4 +116,47 @@ def test_an_event_counts_once() -> None:
 def test_a_torn_tip_is_an_error(data: object) -> None:
     with pytest.raises(ValueError, match="not a tip"):
         tip_from_list(data)
-    assert tip_from_list(Tip(A, B, "e", "p").as_list()) == Tip(A, B, "e", "p")
+    assert tip_from_list(Tip(A, B, "e", ("p", "q"), C).as_list()) == Tip(A, B, "e", ("p", "q"), C)
+
+
+def test_what_was_promoted_counts_until_it_is_accepted_that_it_is_gone() -> None:
+    begin = [promotion(A, B, "p1"), promotion(B, C, "p2")]
+    refused = push(C, B, C, number=0, lost=["p2"])
+    assert [p.id for p in told(*begin, refused).promotions] == ["p1", "p2"]
+    undone = push(C, B, A, number=0, lost=["p2"], undone=True)
+    assert [p.id for p in told(*begin, undone).promotions] == ["p1"], "it never was"
+    accepted = event("accept", "a", commit=B, from_commit=C, push="push-1")
+    assert [p.id for p in told(*begin, refused, accepted).promotions] == ["p1"]
+    taken_up = promotion(B, D, "p3")
+    assert [p.id for p in told(*begin, refused, taken_up).promotions] == ["p1", "p3"]
+
+
+def test_what_was_put_right_is_as_before() -> None:
+    hold = event("rollback", "r", commit=A, reason="it breaks")
+    begin = [hold, promotion(A, B, "p1", lifts_hold=True)]
+    saved = told(hold).holds["prod"].as_dict()
+    undone = push(B, A, A, number=0, lost=["p1"], restores_hold=saved)
+    debt = event("debt", "d", commit=B, promotion="p1")
+    right = push(A, B, B, "push-2", number=0, put_right=True, restored=["p1"], lifts_hold=True)
+
+    open_one = told(*begin, debt, undone)
+    assert open_one.undone == {"p1"} and open_one.open_push("master") and open_one.holds
+    assert [d.promotion for d in open_one.debts] == ["p1"]
+    found = told(*begin, debt, undone, right)
+
+    assert found.tips["master"] == Tip(B, B, "push-2")
+    assert (found.open_push("master"), found.holds, found.undone) == (None, {}, set())
+    assert [p.id for p in found.promotions] == ["p1"] and found.by_hand == []
+
+
+def test_open_pushes_follow_one_another_or_begin_anew() -> None:
+    first, second = push(A, B, B, since=A), push(B, C, C, "push-2", since=A)
+    assert told(first, second).tips["master"] == Tip(C, C, "push-2", ("push-1", "push-2"), A)
+    # Something that only a merge tells of came in between, and took up the first.
+    assert told(first, push(C, D, D, "push-2", since=C)).tips["master"].pushes == ("push-2",)
+
+
+def test_a_promotion_keeps_what_its_back_merges_made() -> None:
+    rows = [{"branch": "stage", "new": C}, {"branch": "develop", "new": "--evil"}, None]
+    assert C in promotion(A, B, merges=rows).names()
+    assert "--evil" not in promotion(A, B, merges=rows).names()

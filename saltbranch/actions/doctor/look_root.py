@@ -65,9 +65,10 @@ def _pushed(config: Config) -> dict[str, Push]:
     if not mirror.exists():
         return {}
     refs, saltenvs = mirror.refs(tags=True), prepare.served_saltenvs(config)
-    served = prepared.load_served(root)
-    found = choosing.choose(root, mirror, refs, saltenvs, served, now=time.time(), write=False)
-    return choosing.open_pushes(root, mirror.git, refs, saltenvs, found)
+    served, unread = prepared.load_served(root), prepared.load_unread(root)
+    production = config.source.branch
+    facts = choosing.Facts(root, mirror, refs, saltenvs, served, time.time(), production, unread)
+    return choosing.open_pushes(facts, choosing.choose(facts))
 
 
 def look_outside(root: str, master: MasterOptions) -> Iterator[Finding]:

@@ -9,10 +9,10 @@ import os
 from typing import Any
 
 from saltbranch import __version__
+from saltbranch.base.text import many, printable
 from saltbranch.cli import diff_text
 from saltbranch.cli.show import diff_view
 from saltbranch.fleetdiff import FleetDiff
-from saltbranch.history import printable
 
 _TEMPLATE = "diff.html.jinja"
 # Groups beyond these, and the states of more than so many files in one, are folded to begin with.
@@ -42,7 +42,7 @@ def page(result: FleetDiff) -> str:
         hint=diff_text.hint(result.groups),
         holds=diff_text.holds,
         side_of=diff_text.side,
-        many=diff_text.many,
+        many=many,
         version=__version__,
         open_groups=_OPEN_GROUPS,
         open_files=_OPEN_FILES,

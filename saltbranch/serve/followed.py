@@ -1,0 +1,108 @@
+"""What a saltenv that follows tags is to serve: the highest matching one, unless the one that it serves was moved.
+
+A tag has no history, so the one that is served is remembered with its commit. What happens to it is believed only where
+the saltenv is not protected, or a higher version takes its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from saltbranch import choices, serving, versions
+from saltbranch.base.text import one_line
+from saltbranch.choices import KEPT, MISSING, NEW, REFUSED, Choice, Choices
+from saltbranch.git import Git, quoted
+from saltbranch.prepared import ServedSaltenv
+
+
+def choose(
+    git: Git,
+    head: str | None,
+    saltenv: ServedSaltenv,
+    known: tuple[str, str] | None,
+    found: Choices,
+) -> Choice:
+    """The choice; `found` gets the tag that is accepted. Raises GitError.
+
+    head: up to where the branch counts, None where there is none. known: the tag that it serves, and the tag's commit
+    then.
+    """
+    if head is None:
+        if known:
+            found.accepted[saltenv.name] = known
+        return Choice(choices.BY_NOTHING)
+    tags = _tags_on(git, head)
+    wanted = serving.wanted(head, saltenv.follow, tags, None)
+    if known and (lost := _lost(git, saltenv, known, tags, wanted)):
+        found.accepted[saltenv.name] = known
+        return lost
+    if wanted.commit is None:
+        what = f"no tag on branch {saltenv.branch!r} matches {saltenv.follow}"
+        return Choice(choices.BY_NOTHING, level=MISSING, message=one_line(what))
+    commit = wanted.commit
+    found.accepted[saltenv.name] = (wanted.tag, commit)
+    moved = known and known[0] == wanted.tag and known[1] != commit
+    message = f"tag {wanted.tag} was moved from {known[1][:12]}" if known and moved else ""
+    return Choice(
+        choices.BY_TAG,
+        commit,
+        tag=wanted.tag,
+        level=NEW if moved else "",
+        message=one_line(message),
+    )
+
+
+def _lost(
+    git: Git,
+    saltenv: ServedSaltenv,
+    known: tuple[str, str],
+    tags: Mapping[str, str],
+    wanted: serving.Wanted,
+) -> Choice | None:
+    """The choice where the tag that is served is not where it was and nothing higher takes its place.
+
+    None where all is well, or where the change is to be followed: the branch of an unprotected saltenv moved it.
+    """
+    tag, commit = known
+    if tags.get(tag) == commit or not re.search(saltenv.follow or "", tag):
+        return None
+    if wanted.tag and wanted.tag != tag and versions.highest([tag, wanted.tag]) == wanted.tag:
+        return None
+    if wanted.tag == tag and not saltenv.protected:
+        return None
+    now_at = git.commit_or_none(f"refs/tags/{tag}")
+    if now_at is None:
+        what = f"tag {tag}, which {saltenv.name} serves, was deleted"
+    elif now_at == commit:
+        what = (
+            f"tag {tag}, which {saltenv.name} serves, is not on branch {saltenv.branch!r} any more"
+        )
+    else:
+        what = f"tag {tag}, which {saltenv.name} serves, was moved to {now_at[:12]}"
+    if wanted.tag == tag:
+        what += f", and {saltenv.name} is protected"
+    hint = f"push it back (git push --force REMOTE {quoted(f'{commit}:refs/tags/{tag}')}), or push a higher version"
+    if wanted.tag and wanted.tag != tag:
+        hint += f"; to go back to {wanted.tag}: saltbranch hold {saltenv.name} --at {wanted.tag}"
+    level = REFUSED if saltenv.protected else KEPT
+    at = now_at if now_at and level == REFUSED else commit
+    message = one_line(f"{what} ({hint})")
+    return Choice(choices.BY_TAG, at, tag=tag, level=level, message=message)
+
+
+def _tags_on(git: Git, head: str) -> dict[str, str]:
+    """The tags that `head` contains: name to commit."""
+    form = "%(objectname) %(*objectname) %(*objecttype) %(refname:lstrip=2)"
+    found = {}
+    for line in git.out("for-each-ref", f"--format={form}", f"--merged={head}", "refs/tags").split(
+        "\n"
+    ):
+        oid, _, rest = line.partition(" ")
+        peeled, _, rest = rest.partition(" ")
+        kind, _, name = rest.partition(" ")
+        if kind == "tag":  # a tag of a tag
+            peeled = git.commit_or_none(f"refs/tags/{name}") or oid
+        if name:
+            found[name] = peeled or oid
+    return found
