@@ -10,13 +10,13 @@ from saltbranch import asking, events, journal, prepared
 from saltbranch.actions import past
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
+from saltbranch.actions.steps import Step, steps
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import ACCEPT, HOLD, ROLLBACK, UNHOLD, Event, Promotion
 from saltbranch.locate import FILE_NAME
 from saltbranch.repository.remote import PushRefused, RefUpdate
-from saltbranch.repository.tips import Moved
 from saltbranch.repository.workplace import Say, Workplace
 from saltbranch.serve import refused
 
@@ -240,14 +240,11 @@ def _last(work: Workplace, saltenv: Saltenv) -> tuple[str, str]:
     """
     serves = work.wanted(saltenv).commit
     never = _refused_here(work, saltenv)
-    for step in reversed(_steps(work, saltenv)):
-        if isinstance(step, Moved):
-            before, is_there = step.before, serves and work.git.is_ancestor(step.new, serves)
-        else:
-            before = step.served_before or step.old
-            is_there = serves and before != serves and _contains(work, serves, step.new, step)
-        if (serves is None or (before != serves and is_there)) and before not in never:
-            return before, step.id
+    for step in reversed(steps(work, saltenv)):
+        if step.before is None or step.before == serves or step.before in never:
+            continue
+        if serves is None or _contains(work, serves, step):
+            return step.before, step.id
     raise RefusedError(
         f"the journal knows no promotion of what {saltenv.name} serves now",
         hint=f"name the commit: saltbranch hold {saltenv.name} --at COMMIT --reason TEXT",
@@ -263,23 +260,10 @@ def _refused_here(work: Workplace, saltenv: Saltenv) -> frozenset[str]:
     return frozenset()
 
 
-def _steps(work: Workplace, saltenv: Saltenv) -> list[Promotion | Moved]:
-    """What changed what the saltenv serves, the oldest first."""
-    order = {event.id: number for number, event in enumerate(work.state.events)}
-    found: list[Promotion | Moved] = list(_promotions(work, saltenv))
-    for moved in work.state.by_hand:
-        if moved.saltenv == saltenv.name:
-            place = order.get(moved.id, len(order))
-            later = (n for n, s in enumerate(found) if order.get(s.id, -1) > place)
-            found.insert(next(later, len(found)), moved)
-    return found
-
-
-def _contains(work: Workplace, serves: str, new: str, promotion: Promotion) -> bool:
-    """Whether what is served has come by `promotion`; of a hotfix on top of a hold only its source is served."""
-    return work.git.is_ancestor(new, serves) or (
-        promotion.kind == "hotfix" and work.git.is_ancestor(promotion.source_commit, serves)
-    )
+def _contains(work: Workplace, serves: str, step: Step) -> bool:
+    """Whether what is served has come by `step`; of a hotfix on top of a hold only its source is served."""
+    named = [step.new, step.source] if step.source else [step.new]
+    return any(work.git.commit_or_none(c) and work.git.is_ancestor(c, serves) for c in named)
 
 
 def record(

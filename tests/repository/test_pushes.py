@@ -782,3 +782,124 @@ def test_a_torn_list_of_what_was_refused_is_passed_over(tmp_path: Path) -> None:
 
     assert refused.load(str(tmp_path), "prod") == frozenset()
     assert refused.load(str(tmp_path), "test") == {"c" * 40}
+
+
+# rollback after pull requests that the server merged
+
+
+def request(flow: FlowSite) -> str:
+    """A pull request for prod of something new; its branch."""
+    flow.push("develop")
+    flow.promoted("stage")
+    flow.well("promote", "prod", "--via", "branch", "--yes")
+    (ref,) = [r for r in flow.refs() if r.startswith("refs/heads/promote/prod/")]
+    return ref.removeprefix("refs/heads/")
+
+
+def rolled_back(flow: FlowSite) -> str:
+    """What prod would serve after one rollback."""
+    found: str = hold_plan(flow, "rollback", "prod", "--reason", "x")["will_serve"]
+    return found
+
+
+@pytest.mark.parametrize("when", ["before the request", "before the merge"])
+def test_rollback_of_a_pull_request_goes_to_the_push_by_hand_before_it(
+    master: Site, flow: FlowSite, when: str
+) -> None:
+    promoted = promote(flow)
+    master.sync_here()
+    if when == "before the merge":
+        branch = request(flow)
+    hand = flow.push("master")
+    assert result_of(master.sync_here(), "prod").new == hand
+    if when == "before the request":
+        branch = request(flow)
+    merged = flow.remote.merge(branch, "master")
+    assert result_of(master.sync_here(), "prod").new == merged
+
+    assert rolled_back(flow) == hand, "one step"
+    flow.well("rollback", "prod", "--reason", "x", "--yes")
+    assert result_of(master.sync_here(), "prod").new == hand
+    # The rollback has written the pull request into the journal, behind the push.
+    assert rolled_back(flow) == promoted
+
+
+def test_rollback_of_a_push_by_hand_goes_to_the_pull_request_before_it(
+    master: Site, flow: FlowSite
+) -> None:
+    promote(flow)
+    merged = flow.remote.merge(request(flow), "master")
+    master.sync_here()
+    hand = flow.push("master")
+    master.sync_here()
+    assert rolled_back(flow) == merged
+    flow.well("hold", "stage", "--reason", "writes what the journal lacks", "--yes")
+    assert flow.kinds()[-3:-1] == ["sync", "promotion"] and flow.contains("master", hand)
+    assert rolled_back(flow) == merged
+
+
+def test_rollback_of_a_pull_request_goes_to_the_promotion_that_came_while_it_waited(
+    master: Site, flow: FlowSite
+) -> None:
+    promote(flow)
+    branch = request(flow)
+    between = promote(flow)
+    master.sync_here()
+    flow.push("stage", subject="more for the request")
+    head = flow.remote.commit(branch, {"salt/more.sls": "more:\n  test.nop: []\n"}, message="More")
+    merged = flow.remote.merge(branch, "master")
+    assert flow.contains("master", head) and result_of(master.sync_here(), "prod").new == merged
+    assert rolled_back(flow) == between
+
+
+def test_rollback_under_allow_goes_to_what_the_branch_was(flow: FlowSite, tmp_path: Path) -> None:
+    flow.configure(prod={"direct_pushes": "allow"})
+    master = new_master(tmp_path, flow, "m1")
+    promote(flow)
+    branch = request(flow)
+    hand = flow.push("master")
+    master.sync_here()
+    merged = flow.remote.merge(branch, "master")
+    assert result_of(master.sync_here(), "prod").new == merged
+    assert rolled_back(flow) == hand
+
+
+def test_rollback_of_a_pull_request_past_a_refused_push_goes_to_what_was_served(
+    strict: Site, flow: FlowSite
+) -> None:
+    promoted = promote(flow)
+    strict.sync_here()
+    branch = request(flow)
+    flow.push("master")
+    assert strict.sync().code == 4
+    merged = flow.remote.merge(branch, "master")
+    assert result_of(strict.sync_here(), "prod").new == merged
+    assert rolled_back(flow) == promoted
+
+
+def test_rollback_of_what_was_pushed_under_a_rollback_goes_to_what_was_held(
+    master: Site, flow: FlowSite
+) -> None:
+    good, bad = promote(flow), promote(flow)
+    flow.well("rollback", "prod", "--reason", "bad", "--yes")
+    master.sync_here()
+    assert serves(master) == good
+    fix = flow.push("master")
+    master.sync_here()
+    flow.well("unhold", "prod", "--reason", "fixed by hand", "--yes")
+    assert result_of(master.sync_here(), "prod").new == fix
+    assert rolled_back(flow) == good != bad
+
+
+def test_rollback_of_a_pull_request_that_ended_a_rollback_goes_to_what_was_held(
+    master: Site, flow: FlowSite
+) -> None:
+    good = promote(flow)
+    promote(flow)
+    branch = request(flow)
+    flow.well("rollback", "prod", "--reason", "bad", "--yes")
+    master.sync_here()
+    flow.remote.merge(branch, "master")
+    flow.well("hold", "stage", "--reason", "writes what the journal lacks", "--yes")
+    master.sync_here()
+    assert serves(master) == flow.head("master") and rolled_back(flow) == good
