@@ -85,11 +85,19 @@ def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
 
 def _model_facts(work: Workplace, request: Request, found: Plan) -> ModelFacts:
     """Of exactly the tree that is made: whatever any verb would stumble over is found before anything moves."""
-    git, target = work.git, found.target
+    target = found.target
     tree = target.tree if target.kind == MERGE else target.source
-    old, new = model.file_of(git, target.old), model.file_of(git, tree)
+    return model_facts(work, target.old, tree, is_back_merge=request.kind == "back-merge")
+
+
+def model_facts(
+    work: Workplace, before: str, tree: str, *, is_back_merge: bool = False
+) -> ModelFacts:
+    """What the model of `tree` is, a tree or a commit that comes after the commit `before`. Raises GitError."""
+    git = work.git
+    old, new = model.file_of(git, before), model.file_of(git, tree)
     broken = work.config.source.problem
-    if new is None or (new == old and request.kind == "back-merge"):
+    if new is None or (new == old and is_back_merge):
         return ModelFacts(changed=False, removed=new is None and old is not None, broken=broken)
     try:
         merged = model.read_at(git, tree, work.config.source.branch or "")

@@ -303,6 +303,8 @@ def test_refuse_keeps_the_last_promoted_commit_until_it_is_accepted(
     (push,) = pushes(flow)
     assert push.text("good") == old
     assert "refused by direct_pushes" in verb(strict, "status").out
+    found = json.loads(verb(strict, "doctor", "--json").out)["findings"]
+    assert [f["id"] for f in found if new[:12] in f["message"]] == ["pushed-by-hand"]
     plan = hold_plan(flow, "accept", "prod", "--reason", "KEY-1, agreed")
     assert (plan["serves"], plan["will_serve"], plan["reason"]) == (old, new, "KEY-1, agreed")
     flow.well("accept", "prod", "--reason", "KEY-1, agreed", "--yes")
@@ -768,8 +770,9 @@ def test_what_was_refused_and_then_held_is_no_longer_refused(tmp_path: Path) -> 
     (tmp_path / "state").mkdir()
     root, one, other = str(tmp_path), ("prod", "a" * 40), ("test", "b" * 40)
 
-    refused.note(root, [one, other, one], [])
+    refused.note(root, [(*one, "why\tso\n"), (*other, ""), (*one, "why\tso\n")], [])
     assert refused.load(root, "prod") == {"a" * 40}
+    assert refused.why(root, *one) == "why so" and refused.why(root, "prod", "b" * 40) is None
     refused.note(root, [], [one])
 
     assert refused.load(root, "prod") == frozenset()
@@ -903,3 +906,62 @@ def test_rollback_of_a_pull_request_that_ended_a_rollback_goes_to_what_was_held(
     flow.well("hold", "stage", "--reason", "writes what the journal lacks", "--yes")
     master.sync_here()
     assert serves(master) == flow.head("master") and rolled_back(flow) == good
+
+
+# hold and accept where a push by hand is refused
+
+
+def refusing_by_hand(flow: FlowSite, tmp_path: Path, *, record: bool) -> tuple[Site, str]:
+    """Pushes were allowed, one is served, and the next one turns `refuse` on; the master and what it serves."""
+    flow.configure(prod={"direct_pushes": "allow"})
+    master = new_master(tmp_path, flow, "m1", record=record)
+    promote(flow)
+    hand = flow.push("master")
+    master.sync_here()
+    text = (flow.show(hand, "saltbranch.yaml") or "").replace("allow", "refuse")
+    flow.push("master", {"saltbranch.yaml": text})
+    flow.push("master")
+    master.sync_here()
+    master.sync_here()
+    return master, hand
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_a_freeze_holds_what_is_served_or_says_that_it_is_not_known(
+    flow: FlowSite, tmp_path: Path, record: bool
+) -> None:
+    master, _ = refusing_by_hand(flow, tmp_path, record=record)
+    now = serves(master)
+    assert now not in (None, flow.head("master"))
+    here = json.loads(verb(master, "hold", "prod", "--reason", "x", "--plan", "--json").out)
+    assert here["will_serve"] == now
+    if record:
+        assert hold_plan(flow, "hold", "prod", "--reason", "x")["will_serve"] == now
+        return
+    said = flow.refused("hold", "prod", "--reason", "x", "--yes")
+    assert "what prod serves is not known here" in said and "--at " in said
+    plan = hold_plan(flow, "hold", "prod", "--at", str(now), "--reason", "x")
+    assert plan["will_serve"] == now
+
+
+@pytest.mark.parametrize("what", ["changed", "broken", "gone"])
+def test_accept_says_which_model_comes_into_force(strict: Site, flow: FlowSite, what: str) -> None:
+    old = promote(flow)
+    strict.sync_here()
+    text = flow.show(old, "saltbranch.yaml") or ""
+    model = {
+        "changed": text.replace("prod*", "web*").replace('"refuse"', '"report"'),
+        "broken": "saltenvs: [",
+        "gone": None,
+    }
+    flow.push("master", {"saltbranch.yaml": model[what]})
+    assert strict.sync_here().exit_code == 4
+    note = str(hold_plan(flow, "accept", "prod", "--reason", "x")["note"])
+    said = {
+        "changed": "saltbranch.yaml changes, and comes into force with it: prod.minions, prod.direct_pushes",
+        "broken": "saltbranch.yaml of it is not valid, so that of",
+        "gone": "it takes saltbranch.yaml away: that of",
+    }
+    assert said[what] in note and "by hand" in note
+    flow.push("master", {"saltbranch.yaml": text})
+    assert "saltbranch.yaml" not in hold_plan(flow, "accept", "prod", "--reason", "x")["note"]

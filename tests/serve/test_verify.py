@@ -156,6 +156,8 @@ def test_a_broken_top_stops_at_the_protected_saltenv(
     ]
     assert refused.severity == fails.severity == "error"
     assert bad[:12] in refused.message and "test1: salt/top.sls" in fails.message
+    assert machine.findings("sync-failed") == [], "it is told once"
+    assert shown.count("salt/top.sls") == 1, shown
 
     mended = machine.commit({"salt/top.sls": TOP, "salt/app/init.sls": "more:\n  test.nop: []\n"})
     assert machine.sync().state == "switched"
