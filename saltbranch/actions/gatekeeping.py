@@ -71,7 +71,9 @@ def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResu
 
 def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
     if problem := work.repo.problem:
-        return GateResult("hold", CANNOT_TELL, f"what is held is not known: {problem.message}")
+        return GateResult(
+            "hold", CANNOT_TELL, f"what is held is not known: {problem.message} ({problem.hint})"
+        )
     source = work.hold(request.source_saltenv) if request.source_saltenv else None
     beyond = source is not None and not work.git.is_ancestor(request.source, source.commit)
     return gates.hold_gate(

@@ -105,13 +105,13 @@ def plan_accept(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     found = named(work, saltenv)
     serves, head = work.wanted(found).commit, work.head(found)
     push, tip = work.state.open_push(found.branch), work.state.tips.get(found.branch)
+    if work.repo.problem:
+        raise work.repo.problem
     if push is None or tip is None or tip.head != head:
         raise RefusedError(
             f"nothing was pushed to {found.branch} by hand since the last promotion to {saltenv}",
             hint=f"saltbranch history {saltenv} shows what came to it",
         )
-    if work.repo.problem:
-        raise work.repo.problem
     work.state.tips[found.branch] = replace(tip, good=head)
     try:
         after = work.wanted(found).commit
@@ -302,6 +302,8 @@ def _last(work: Workplace, saltenv: Saltenv) -> tuple[str, str]:
             continue
         if serves is None or _contains(work, serves, step):
             return step.before, step.id
+    if work.repo.problem:
+        raise work.repo.problem
     raise RefusedError(
         f"the journal knows no promotion of what {saltenv.name} serves now",
         hint=f"name the commit: saltbranch hold {saltenv.name} --at COMMIT --reason TEXT",
@@ -323,6 +325,13 @@ def _contains(work: Workplace, serves: str, step: Step) -> bool:
     return any(work.git.commit_or_none(c) and work.git.is_ancestor(c, serves) for c in named)
 
 
+def refuse_unrecordable(work: Workplace) -> None:
+    """Refuse what cannot be recorded, since what the remote has as journal is not one. Raises RefusedError."""
+    if found := work.repo.problem:
+        here = "; --local does it at once on this master" if work.serves else ""
+        raise RefusedError(found.message, hint=f"{found.hint}{here}")
+
+
 def record(
     work: Workplace, replan: Callable[[], HoldPlan], plan: HoldPlan, say: Say | None = None
 ) -> HoldPlan:
@@ -331,6 +340,7 @@ def record(
     When somebody else wrote meanwhile it is planned anew, and goes on if it says the same.
     Raises RefusedError, RemoteError.
     """
+    refuse_unrecordable(work)
     journal.check_person(work.git)
     for _ in range(8):
         new_events = [*past.unrecorded(work), plan.event]

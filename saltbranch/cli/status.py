@@ -85,7 +85,8 @@ def _status_of_clone(config: str | None, *, as_json: bool, fetch: bool) -> int:
     rows = outlook(work)
     if as_json:
         what = {"model": work.config.source.as_dict(), "saltenvs": [row.as_dict() for row in rows]}
-        print_json({"version": 1, **what, "unread": work.repo.unread})
+        more = {"unread": work.repo.unread, "problems": work.problems}
+        print_json({"version": 1, **what, **more})
         return 0
     console = Terminal()
     if not console.is_terminal:

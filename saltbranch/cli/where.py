@@ -78,7 +78,7 @@ def _where(
     work = workplace(config, fetch=fetch, quiet=as_json)
     result = where_action(work, what, only=chosen[0] if chosen else None)
     if as_json:
-        print_json(result.as_dict())
+        print_json({**result.as_dict(), "problems": work.problems})
         return 0
     console = Terminal()
     for line in lines(result):
