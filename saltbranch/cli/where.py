@@ -137,6 +137,9 @@ def _since(arrival: Arrival) -> str:
     if promotion:
         by = f" by {shown(promotion.who)}" if promotion.who else ""
         return f"{when} through {promotion.kind} {shown(promotion.id)}{by}"
+    if arrival.push:
+        accepted = f", accepted by {shown(arrival.accepted)}" if arrival.accepted else ""
+        return f"{when} by a push by hand{accepted}"
     return when if arrival.by == arrival.commit else f"{when} through [cyan]{arrival.by[:12]}[/]"
 
 

@@ -303,6 +303,8 @@ def test_refuse_keeps_the_last_promoted_commit_until_it_is_accepted(
     (push,) = pushes(flow)
     assert push.text("good") == old
     assert "refused by direct_pushes" in verb(strict, "status").out
+    said = flow.well("where", new).out
+    assert "by a push by hand" in said and "accepted" not in said
     found = json.loads(verb(strict, "doctor", "--json").out)["findings"]
     assert [f["id"] for f in found if new[:12] in f["message"]] == ["pushed-by-hand"]
     plan = hold_plan(flow, "accept", "prod", "--reason", "KEY-1, agreed")
@@ -311,6 +313,8 @@ def test_refuse_keeps_the_last_promoted_commit_until_it_is_accepted(
     assert strict.sync().code == 0 and serves(strict) == new
     assert flow.kinds()[-2:] == ["accept", "sync"]
     assert "(KEY-1, agreed)" in flow.well("history", "prod").out
+    came = f"by a push by hand, accepted by {push.by}: KEY-1, agreed"
+    assert came in flow.well("where", new).out
     assert hold_plan(flow, "rollback", "prod", "--reason", "x")["will_serve"] == old
     assert "nothing was pushed to master by hand" in flow.refused(
         "accept", "prod", "--reason", "x", "--yes"
