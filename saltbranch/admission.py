@@ -68,6 +68,12 @@ def has_files(top: str, folder: str) -> bool:
     return any(names for _, _, names in os.walk(path))
 
 
+def list_has_files(paths: Iterable[str], folder: str) -> bool:
+    """The same of a list of files and links, submodules left out."""
+    begin = "".join(f"{part}/" for part in folder.split("/") if part not in ("", "."))
+    return any(path.startswith(begin) for path in paths)
+
+
 def commit_has_files(git: Git, commit: str, folder: str) -> bool:
     """The same of a commit that is not checked out. Raises GitError."""
     path = "/".join(part for part in folder.split("/") if part not in ("", "."))

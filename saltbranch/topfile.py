@@ -175,6 +175,7 @@ def foreign_syntax(opts: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]
 _TAGS = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 # Through functions and options a template may come to anything.
 _ANYTHING = r"\b(?:salt|opts)\b|__"
+_OPTIONS = re.compile(r"\bopts\b")
 
 
 def may_ask(text: str, words: str) -> bool:
@@ -184,6 +185,12 @@ def may_ask(text: str, words: str) -> bool:
     """
     asks = re.compile(rf"{words}|{_ANYTHING}")
     return text.startswith("#!py") or any(map(asks.search, _TAGS.findall(text)))
+
+
+def asks_options(text: str) -> bool:
+    """Whether the template `text` reads the options of whoever renders it; code may have them as ``__opts__``."""
+    tags = _TAGS.findall(text)
+    return "__opts__" in text or any(_OPTIONS.search(tag) for tag in tags)
 
 
 def render_top(saltenv: str, groups: Mapping[str, Sequence[Matcher]]) -> str:

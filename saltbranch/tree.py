@@ -36,7 +36,7 @@ class Blob:
 
 
 def read_commit(git: Git, commit: str, wanted: Callable[[str], bool]) -> dict[str, Blob]:
-    """All files of `commit` by path; the content of those below LARGEST that are `wanted`.
+    """All files of `commit` by path; the content of links, and of those below LARGEST that are `wanted`.
 
     Raises GitError.
     """
@@ -44,7 +44,7 @@ def read_commit(git: Git, commit: str, wanted: Callable[[str], bool]) -> dict[st
     chosen = {
         oid: size
         for kind, oid, size, path in entries
-        if kind != "submodule" and size <= LARGEST and wanted(path)
+        if kind != "submodule" and size <= LARGEST and (kind == "link" or wanted(path))
     }
     if sum(chosen.values()) > _LARGEST_SUM:
         raise GitError(
@@ -53,7 +53,7 @@ def read_commit(git: Git, commit: str, wanted: Callable[[str], bool]) -> dict[st
         )
     found = contents(git, chosen)
     return {
-        path: Blob(path, kind, size, found.get(oid) if wanted(path) else None)
+        path: Blob(path, kind, size, found.get(oid) if kind == "link" or wanted(path) else None)
         for kind, oid, size, path in entries
     }
 
@@ -129,7 +129,7 @@ def _from_index(git: Git, paths: set[str], wanted: Callable[[str], bool]) -> dic
         if path in paths:
             kind = {"160000": "submodule", "120000": "link"}.get(mode, "file")
             found[path] = Blob(path, kind, 0, None)
-            if kind != "submodule" and wanted(path):
+            if kind == "link" or (kind == "file" and wanted(path)):
                 oids[path] = oid
     data = contents(git, oids.values())
     for path, oid in oids.items():

@@ -17,12 +17,17 @@ BY_ANCESTRY, BY_PICK, BY_PATCH = "ancestor", "cherry-pick", "same patch"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How a commit came to a branch. by: the commit of the branch's own line. time: seconds since 1970."""
+    """How a commit came to a branch. by: the commit of the branch's own line. time: seconds since 1970.
+
+    push: the id of the push by hand that brought it. accepted: who accepted that and why, empty where nobody did.
+    """
 
     commit: str
     by: str
     time: float
     promotion: Promotion | None
+    push: str = ""
+    accepted: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -31,6 +36,8 @@ class Arrival:
             "by": self.by,
             "since": iso(self.time),
             "promotion": self.promotion.as_dict() if self.promotion else None,
+            "push": self.push or None,
+            "accepted": self.accepted or None,
         }
 
 

@@ -11,11 +11,10 @@ from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch import locate, saltsyntax, scanners, tree
+from saltbranch import admission, locate, saltsyntax, scanners, tree
 from saltbranch.actions import highstates
 from saltbranch.actions.checkplace import Place, open_place
 from saltbranch.actions.highstates import Compiling, Highstates
-from saltbranch.admission import link_problem
 from saltbranch.checks import Finding, Severity, allow, expectations, in_order, links, new_since
 from saltbranch.checks import model as check_model
 from saltbranch.checks import rules as check_rules
@@ -120,6 +119,7 @@ class _Checker:
         elif compiling is not None and place.config is not None:
             self.highstates = Highstates(place.config, place.source, place.clone, compiling)
         self._known: dict[tuple[str | None, str | None], RefResult] = {}
+        self._with_pillar: set[str | None] = set()
 
     def result(self, name: str, commit: str | None, base: str | None) -> RefResult:
         """The findings of one ref that `base` lacks."""
@@ -128,6 +128,8 @@ class _Checker:
         findings = found.findings
         if base is not None:
             findings = tuple(new_since(findings, self._all(base, saltenv).findings))
+            if base in self._with_pillar and commit not in self._with_pillar:
+                findings = in_order([*findings, *_pillar_gone(self.place, findings)])
         return replace(found, name=name, since=base, findings=tuple(told_once(findings)))
 
     def _all(self, commit: str | None, saltenv: str | None) -> RefResult:
@@ -152,9 +154,12 @@ class _Checker:
         tests, wrong = _tests(project)
         findings += [
             *wrong,
-            *_links(place, project),
+            *_refused(place, blobs, project),
+            *_dangling(place, project),
             *check_run.check(project, tools, style=self.style),
         ]
+        if admission.list_has_files(_files(blobs), place.pillar_dir):
+            self._with_pillar.add(commit)
         model = blobs.get(locate.FILE_NAME)
         if model is not None:
             findings += check_model.check(
@@ -276,20 +281,56 @@ def _leads(link: Blob, blobs: dict[str, Blob]) -> bool:
     return bool(inside) and all(b.kind == "file" for b in inside)
 
 
-def _links(place: Place, project: Project) -> list[Finding]:
-    """What a sync would refuse (admission.py), and links that lead to nothing."""
+def _files(blobs: dict[str, Blob]) -> list[str]:
+    return [path for path, blob in blobs.items() if blob.kind != "submodule"]
+
+
+def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Finding]:
+    """What a sync refuses whatever it serves (admission.py): links that lead out, folders that are none."""
+    found = []
+    for path, blob in blobs.items():
+        if blob.kind == "link":
+            target = os.fsdecode(blob.data or b"")
+            if problem := admission.link_problem(path, target, place.pillar_dir):
+                message = f"the symlink to {target[:120]!r} {problem}"
+                found.append(check_rules.BAD_LINK.at(path, 0, message))
+    files = _files(blobs)
+    if any(project.of("states")) and not admission.list_has_files(files, place.states_dir):
+        what = f"there is no file below {place.states_dir}/: a submodule stays empty on masters"
+        found.append(check_rules.NO_STATES.at(place.states_dir, 0, what))
+    above = {place.pillar_dir, *_parents(place.pillar_dir)}
+    odd = [b for path, b in blobs.items() if b.kind != "file" and path in above]
+    odd += [b for b in blobs.values() if b.kind == "submodule" and _area(place, b.path) == "pillar"]
+    if odd and not admission.list_has_files(files, place.pillar_dir):
+        kind = "symlink" if odd[0].kind == "link" else "submodule"
+        what = f"{odd[0].path} is a {kind}: a master that serves pillar refuses to lose all of it"
+        found.append(check_rules.NO_PILLAR.at(place.pillar_dir, 0, what))
+    return found
+
+
+def _pillar_gone(place: Place, findings: Sequence[Finding]) -> list[Finding]:
+    """A commit without pillar after one that has it, which no master switches to."""
+    if any(f.rule == check_rules.NO_PILLAR.id for f in findings):
+        return []
+    what = f"there is no file below {place.pillar_dir}/ any more: masters refuse to lose all pillar"
+    return [check_rules.NO_PILLAR.at(place.pillar_dir, 0, what)]
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _dangling(place: Place, project: Project) -> list[Finding]:
+    """Links that lead to nothing, where nothing worse is wrong with them."""
     found = []
     for source in project.sources.values():
         if source.link is None or not source.area or source.real is not None:
             continue
-        problem = link_problem(source.path, source.link, place.pillar_dir)
-        if problem is None:
-            end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
-            there = end in project.sources or end in project.dirs or source.path in project.dirs
-            if not there:
-                problem = "leads to nothing"
-        if problem:
-            message = f"the symlink to {source.link[:120]!r} {problem}"
-            severity: Severity = "warning" if problem == "leads to nothing" else "error"
-            found.append(check_rules.BAD_LINK.at(source.path, 0, message, severity=severity))
+        if admission.link_problem(source.path, source.link, place.pillar_dir):
+            continue
+        end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
+        if not (end in project.sources or end in project.dirs or source.path in project.dirs):
+            message = f"the symlink to {source.link[:120]!r} leads to nothing"
+            found.append(check_rules.BAD_LINK.at(source.path, 0, message, severity="warning"))
     return found

@@ -1,7 +1,7 @@
 """fleet record --returns: ask minions for what their own highstates call and nobody recorded.
 
-Asked is what the commit calls that a minion's saltenv serves anyway, and of that only what looks and does
-not act (`compiler.functions`): the minion itself runs the rest at its next highstate, but not for our sake.
+Asked is what the commit calls that a minion's saltenv serves anyway, and of that only what is known to look and not
+to act (`compiler.askable`): the minion itself runs the rest at its next highstate, but not for our sake.
 """
 
 from __future__ import annotations
@@ -18,32 +18,21 @@ import yaml
 from saltbranch import files, fleet, saltmaster
 from saltbranch.actions import diff
 from saltbranch.actions.fleet import Place, plain
-from saltbranch.compiler import neutral, pool
-from saltbranch.compiler.functions import TABLE
+from saltbranch.compiler import askable, neutral, pool
+from saltbranch.compiler.askable import ACTING
 from saltbranch.compiler.model import Minion
 from saltbranch.errors import SaltError
 
 _SECONDS = 20
 _ROUNDS = 5
 """An answer may lead a template to the next question."""
+# Of a command, words that tell of a secret in its output.
 _SECRET = re.compile(
-    r"vault|sdb\.|secret|passwor|passphrase|token|api_?key|credential|private|^(?:shadow|environ|ssh)\.",
+    r"vault|sdb|secret|passwor|passwd|shadow|passphrase|token|api_?key|credential|private|printenv",
     re.IGNORECASE,
 )
-# They ask, as they are usually called; their arguments can have them delete, run, or ask others to.
-_CAN_ACT = frozenset(
-    (
-        "file.find",
-        "http.query",
-        "publish.full_data",
-        "publish.publish",
-        "publish.runner",
-        "saltutil.runner",
-    )
-)
-ACTS = "it may change something (--acting asks it, too)"
 HIDDEN = "an argument is a value of the pillar"
-SECRET = "by its name it answers with a secret"
+SECRET = "by its words it answers with a secret"
 SILENT = "no answer"
 
 
@@ -109,18 +98,30 @@ def _reason(call: str, *, acting: bool) -> str | None:
     found = neutral.parsed(call)
     if found is None:
         return HIDDEN
-    if _SECRET.search(call):
+    function, args, kwargs = found
+    if function in ACTING and _SECRET.search(call):
         return SECRET
-    entry = TABLE.get(found[0])
-    harmless = entry is not None and entry.kind != "acts" and found[0] not in _CAN_ACT
-    return None if acting or harmless else ACTS
+    return askable.reason(function, args, kwargs, acting=acting)
 
 
 def _answers(place: Place, call: str, minions: Sequence[str]) -> dict[str, Any]:
     found = neutral.parsed(call)
     if found is None:
         return {}
-    return saltmaster.ask(place.master, minions, *found, seconds=_SECONDS)
+    answers = saltmaster.ask(place.master, minions, *found, seconds=_SECONDS)
+    accounts = found[0].startswith(("user.", "group."))
+    return (
+        {name: _without_password(value) for name, value in answers.items()} if accounts else answers
+    )
+
+
+def _without_password(value: Any) -> Any:
+    """What is known of accounts, without what some systems tell root there."""
+    if isinstance(value, list):
+        return [_without_password(one) for one in value]
+    if isinstance(value, dict):
+        return {k: "x" if k == "passwd" else _without_password(v) for k, v in value.items()}
+    return value
 
 
 def _returns(path: str) -> dict[str, Any]:

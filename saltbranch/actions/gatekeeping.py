@@ -71,7 +71,9 @@ def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResu
 
 def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
     if problem := work.repo.problem:
-        return GateResult("hold", CANNOT_TELL, f"what is held is not known: {problem.message}")
+        return GateResult(
+            "hold", CANNOT_TELL, f"what is held is not known: {problem.message} ({problem.hint})"
+        )
     source = work.hold(request.source_saltenv) if request.source_saltenv else None
     beyond = source is not None and not work.git.is_ancestor(request.source, source.commit)
     return gates.hold_gate(
@@ -85,11 +87,19 @@ def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
 
 def _model_facts(work: Workplace, request: Request, found: Plan) -> ModelFacts:
     """Of exactly the tree that is made: whatever any verb would stumble over is found before anything moves."""
-    git, target = work.git, found.target
+    target = found.target
     tree = target.tree if target.kind == MERGE else target.source
-    old, new = model.file_of(git, target.old), model.file_of(git, tree)
+    return model_facts(work, target.old, tree, is_back_merge=request.kind == "back-merge")
+
+
+def model_facts(
+    work: Workplace, before: str, tree: str, *, is_back_merge: bool = False
+) -> ModelFacts:
+    """What the model of `tree` is, a tree or a commit that comes after the commit `before`. Raises GitError."""
+    git = work.git
+    old, new = model.file_of(git, before), model.file_of(git, tree)
     broken = work.config.source.problem
-    if new is None or (new == old and request.kind == "back-merge"):
+    if new is None or (new == old and is_back_merge):
         return ModelFacts(changed=False, removed=new is None and old is not None, broken=broken)
     try:
         merged = model.read_at(git, tree, work.config.source.branch or "")

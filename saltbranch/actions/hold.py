@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from saltbranch import asking, events, journal, prepared
-from saltbranch.actions import past
+from saltbranch import config as configuration
+from saltbranch.actions import gatekeeping, past
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
+from saltbranch.actions.steps import Step, steps
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import ACCEPT, HOLD, ROLLBACK, UNHOLD, Event, Promotion
 from saltbranch.locate import FILE_NAME
+from saltbranch.repository import model
 from saltbranch.repository.remote import PushRefused, RefUpdate
-from saltbranch.repository.tips import Moved
 from saltbranch.repository.workplace import Say, Workplace
 from saltbranch.serve import refused
 
@@ -52,8 +54,7 @@ def plan_hold(
     until: seconds since 1970. Raises UsageError, RefusedError.
     """
     found = named(work, saltenv)
-    serves = work.wanted(found).commit
-    commit = _commit(work, found, at) if at else serves
+    commit = _commit(work, found, at) if at else _served_now(work, found)
     if commit is None:
         raise RefusedError(
             f"{saltenv} serves nothing that it could be held at", hint="name a commit with --at"
@@ -104,13 +105,13 @@ def plan_accept(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     found = named(work, saltenv)
     serves, head = work.wanted(found).commit, work.head(found)
     push, tip = work.state.open_push(found.branch), work.state.tips.get(found.branch)
+    if work.repo.problem:
+        raise work.repo.problem
     if push is None or tip is None or tip.head != head:
         raise RefusedError(
             f"nothing was pushed to {found.branch} by hand since the last promotion to {saltenv}",
             hint=_where_known(work, found),
         )
-    if work.repo.problem:
-        raise work.repo.problem
     work.state.tips[found.branch] = replace(tip, good=head)
     try:
         after = work.wanted(found).commit
@@ -125,7 +126,8 @@ def plan_accept(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
         "push": push.id,
     }
     event = _event(work, ACCEPT, details)
-    verb, note = f"accept {saltenv}", push.told()
+    verb = f"accept {saltenv}"
+    note = "; ".join(filter(None, (push.told(), _model_of(work, found, head))))
     return HoldPlan(verb, found.name, event, serves, after, reason.strip(), None, push.id, note)
 
 
@@ -187,6 +189,61 @@ def _served(work: Workplace, saltenv: Saltenv) -> str | None:
     return record.commit if record else None
 
 
+def _served_now(work: Workplace, saltenv: Saltenv) -> str | None:
+    """What a freeze holds: what is really served, where what was pushed by hand is refused, too.
+
+    What a master served before that was refused it goes on serving. So a master looks at what it serves, and others
+    at what masters told. Raises RefusedError where that is not known.
+    """
+    wanted, tip = work.wanted(saltenv), work.state.tips.get(saltenv.branch)
+    head = work.refs.heads.get(saltenv.branch)
+    if wanted.hold or not saltenv.promote_from or tip is None or tip.head != head:
+        return _served(work, saltenv)
+    if not tip.is_refused:
+        return _served(work, saltenv)
+    told = _told_served(work, saltenv)
+    if len(told) == 1:
+        return told.pop()
+    known = f"{saltenv.branch} was pushed to by hand, which is refused"
+    if told:
+        known += f", and masters serve {', '.join(sorted(c[:12] for c in told))}"
+    else:
+        known += ", and no master has told the journal what it serves since (record_syncs)"
+    raise RefusedError(
+        f"what {saltenv.name} serves is not known here: {known}",
+        hint=f"name it: --at {(wanted.commit or tip.good)[:12]} is the last that was promoted or accepted;"
+        " saltbranch status on a master says what it serves",
+    )
+
+
+def _told_served(work: Workplace, saltenv: Saltenv) -> set[str]:
+    """The commits that this master serves, or that masters told."""
+    if work.serves:
+        record = prepared.load_served(work.config.root).get(saltenv.dirname)
+        return {record.commit} if record else set()
+    return {r.commit for r in work.state.serving(saltenv.name).values()}
+
+
+def _model_of(work: Workplace, saltenv: Saltenv, commit: str) -> str:
+    """What is to be said of the model that comes into force when `commit` is accepted."""
+    source = work.config.source
+    if source.branch != saltenv.branch or model.file_of(work.git, commit) == source.blob:
+        return ""
+    facts = gatekeeping.model_facts(work, source.commit or commit, commit)
+    goes_on = f"that of {source.shown()} goes on counting"
+    if facts.removed:
+        return f"it takes {FILE_NAME} away: {goes_on}"
+    if facts.problem:
+        return f"{FILE_NAME} of it is not valid, so {goes_on}: {facts.problem}"
+    new = model.read_at(work.git, commit, source.branch)
+    built = configuration.build(
+        work.place.machine, work.config_path, new, origin=work.config.remote
+    )
+    changed = ", ".join(model.differences(built, work.config)[:20])
+    what = f": {changed} {'is' if ',' not in changed else 'are'} not as before" if changed else ""
+    return f"{FILE_NAME} changes, and comes into force with it{what}"
+
+
 def _about_model(work: Workplace, saltenv: Saltenv, commit: str) -> str:
     """What is held is the states and the pillar; gates and minions go on as the branch has them."""
     source = work.config.source
@@ -241,14 +298,13 @@ def _last(work: Workplace, saltenv: Saltenv) -> tuple[str, str]:
     """
     serves = work.wanted(saltenv).commit
     never = _refused_here(work, saltenv)
-    for step in reversed(_steps(work, saltenv)):
-        if isinstance(step, Moved):
-            before, is_there = step.before, serves and work.git.is_ancestor(step.new, serves)
-        else:
-            before = step.served_before or step.old
-            is_there = serves and before != serves and _contains(work, serves, step.new, step)
-        if (serves is None or (before != serves and is_there)) and before not in never:
-            return before, step.id
+    for step in reversed(steps(work, saltenv)):
+        if step.before is None or step.before == serves or step.before in never:
+            continue
+        if serves is None or _contains(work, serves, step):
+            return step.before, step.id
+    if work.repo.problem:
+        raise work.repo.problem
     raise RefusedError(
         f"the journal knows no promotion of what {saltenv.name} serves now",
         hint=f"name the commit: saltbranch hold {saltenv.name} --at COMMIT --reason TEXT",
@@ -264,23 +320,17 @@ def _refused_here(work: Workplace, saltenv: Saltenv) -> frozenset[str]:
     return frozenset()
 
 
-def _steps(work: Workplace, saltenv: Saltenv) -> list[Promotion | Moved]:
-    """What changed what the saltenv serves, the oldest first."""
-    order = {event.id: number for number, event in enumerate(work.state.events)}
-    found: list[Promotion | Moved] = list(_promotions(work, saltenv))
-    for moved in work.state.by_hand:
-        if moved.saltenv == saltenv.name:
-            place = order.get(moved.id, len(order))
-            later = (n for n, s in enumerate(found) if order.get(s.id, -1) > place)
-            found.insert(next(later, len(found)), moved)
-    return found
+def _contains(work: Workplace, serves: str, step: Step) -> bool:
+    """Whether what is served has come by `step`; of a hotfix on top of a hold only its source is served."""
+    named = [step.new, step.source] if step.source else [step.new]
+    return any(work.git.commit_or_none(c) and work.git.is_ancestor(c, serves) for c in named)
 
 
-def _contains(work: Workplace, serves: str, new: str, promotion: Promotion) -> bool:
-    """Whether what is served has come by `promotion`; of a hotfix on top of a hold only its source is served."""
-    return work.git.is_ancestor(new, serves) or (
-        promotion.kind == "hotfix" and work.git.is_ancestor(promotion.source_commit, serves)
-    )
+def refuse_unrecordable(work: Workplace) -> None:
+    """Refuse what cannot be recorded, since what the remote has as journal is not one. Raises RefusedError."""
+    if found := work.repo.problem:
+        here = "; --local does it at once on this master" if work.serves else ""
+        raise RefusedError(found.message, hint=f"{found.hint}{here}")
 
 
 def record(
@@ -291,6 +341,7 @@ def record(
     When somebody else wrote meanwhile it is planned anew, and goes on if it says the same.
     Raises RefusedError, RemoteError.
     """
+    refuse_unrecordable(work)
     journal.check_person(work.git)
     for _ in range(8):
         new_events = [*past.unrecorded(work), plan.event]

@@ -33,13 +33,14 @@ class Ahead:
     """What init would come to. text: of the configuration file that would be written; None where it is there.
 
     config: with the model that counts; None where there is none yet. replacing: what of the salt-master's present
-    configuration would end.
+    configuration would end. proposes: the saltbranch.yaml that would be pushed for review; None where none would.
     """
 
     config_path: str
     text: str | None
     config: Config | None
     replacing: Replacing
+    proposes: str | None = None
 
     def check(self) -> None:
         """Refuse to end what is served now. Raises RefusedError."""
@@ -53,6 +54,9 @@ class Ahead:
             "plan": True,
             "config": self.config_path,
             "text": self.text,
+            "proposes": {"branch": propose.BRANCH, "text": self.proposes}
+            if self.proposes
+            else None,
             "replaces": self.replacing.as_dict(),
         }
 
@@ -144,7 +148,11 @@ def look_ahead(
         text, machine, config = _fresh(config_path, answers, first, in_repository=in_repository)
     init_ahead.refuse_without_effect(given, machine, config, config_path)
     found = init_ahead.look_at_master(config) if config else Replacing()
-    return Ahead(config_path, text, config, found)
+    proposes = None
+    if in_repository and config and config.source.branch is None:  # the repository has no model yet
+        own = machine.saltenvs is not None or answers is None
+        proposes = own_model(config_path) if own else model_text(answers) if answers else None
+    return Ahead(config_path, text, config, found, proposes)
 
 
 def _kept(machine: FileModel, config_path: str, first: FirstLook) -> Config | None:

@@ -27,7 +27,7 @@ from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror, Refs
 from saltbranch.repository import workplace
-from saltbranch.serve import verify
+from saltbranch.serve import refused, verify
 from saltbranch.slots import Slots
 
 
@@ -46,6 +46,7 @@ class SaltenvStatus:
     what its gates say; trouble: why that cannot be told. proposed: promotions to it that wait as branches.
     verified: what came of rendering the top files of what it serves, or is to serve, as far as that was done.
     pushed: what was pushed to its branch by hand since the last promotion, with a line that `told` it.
+    refused: why the last sync did not serve `wanted`, as it said it; None where it did, or none has seen it yet.
     """
 
     saltenv: str
@@ -73,6 +74,7 @@ class SaltenvStatus:
     proposed: tuple[dict[str, object], ...] = ()
     verified: dict[str, object] | None = None
     pushed: dict[str, object] | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def status(config_path: str) -> Status:
     rows = tuple(replace(row, pushed=pushed.get(row.saltenv)) for row in rows)
     outlooks = {o.saltenv: o for o in _outlook(config_path)}
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
-    rows = tuple(_with_verdict(root, row) for row in rows)
+    rows = tuple(_with_refusal(root, _with_verdict(root, row)) for row in rows)
     unread = prepared.load_unread(root)
     rows = tuple(_unread(row, unread.get(f"refs/heads/{row.branch}")) for row in rows)
     return Status(
@@ -173,10 +175,23 @@ def _with_verdict(root: str, row: SaltenvStatus) -> SaltenvStatus:
     found = verify.about(root, row.saltenv, served, row.wanted)
     if found is None or (found.commit != served and found.outcome != verify.REFUSED):
         return row
-    told, refused = found.told(), found.commit != served
-    if refused and row.problem is None:
+    told, is_refused = found.told(), found.commit != served
+    if is_refused and row.problem is None:
         row = replace(row, problem=f"refused: {told} ({found.hint()})")
-    return replace(row, verified=found.as_dict() | {"told": told or None, "refused": refused})
+    return replace(row, verified=found.as_dict() | {"told": told or None, "refused": is_refused})
+
+
+def _with_refusal(root: str, row: SaltenvStatus) -> SaltenvStatus:
+    """`row` with why a sync did not serve the commit that it is to serve: one more sync would say the same."""
+    if not row.drift or not row.wanted:
+        return row
+    try:
+        why = refused.why(root, row.saltenv, row.wanted)
+    except OSError:
+        return row
+    if why is None:
+        return row
+    return replace(row, refused=why, problem=row.problem or f"refused: {why}")
 
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:

@@ -179,7 +179,7 @@ def _note_refused(run: Run, jobs: list[Job], done: list[Job]) -> None:
     try:
         refused.note(
             run.ready.root,
-            [(job.saltenv.name, _commit(job.result)) for job in said_no],
+            [(job.saltenv.name, _commit(job.result), job.result.message) for job in said_no],
             [(job.saltenv.name, _commit(job.result)) for job in done],
         )
     except OSError as err:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from saltbranch import commits, tickets, trailers
+from saltbranch import commits, events, tickets, trailers
 from saltbranch.actions.past import Past, Reading, read_word
 from saltbranch.commits import CommitTold
 from saltbranch.config import Saltenv
@@ -119,7 +119,21 @@ def _how(past: Past, turns: Sequence[Turn], commit: str) -> str:
 def _arrival(past: Past, saltenv: Saltenv, commit: str, by: str) -> Arrival:
     promotion = past.through(saltenv, by) or past.through(saltenv, commit)
     time = promotion.time if promotion else past.graph.times[by]
-    return Arrival(commit, by, time, promotion)
+    push, accepted = ("", "") if promotion else _by_hand(past, saltenv, by)
+    return Arrival(commit, by, time, promotion, push, accepted)
+
+
+def _by_hand(past: Past, saltenv: Saltenv, by: str) -> tuple[str, str]:
+    """The push by hand that brought the commit `by` of the saltenv's line, and who accepted it why."""
+    line, state = past.line(saltenv), past.work.state
+    mine = [p for p in state.pushes.values() if p.saltenv == saltenv.name]
+    for push in mine if line else ():
+        if line and line.has(push.new, by) and not line.has(push.old, by):
+            for event in state.events:
+                if event.kind == events.ACCEPT and event.text("push") == push.id:
+                    return push.id, f"{event.by}: {event.text('reason')}"
+            return push.id, ""
+    return "", ""
 
 
 def _is_there(past: Past, fate: Fate, commit: str | None) -> bool | None:

@@ -36,6 +36,10 @@ NO_STATES = _rule(
     "no-states", "error", "The commit has no folder of states",
     "mend states_dir: in saltbranch.yaml, or check another ref",
 )  # fmt: skip
+NO_PILLAR = _rule(
+    "no-pillar", "error", "The folder of the pillar is a link, a submodule, or without files",
+    "commit the files themselves in the folder that pillar_dir names",
+)  # fmt: skip
 
 # saltbranch.yaml
 MODEL = _rule(

@@ -74,7 +74,7 @@ _PARSING = frozenset(
 # What these say of a pillar file is made of names and not of what stands there as values.
 _NAMES_ONLY = frozenset(
     rule.id for rule in (rules.NOT_TEXT, rules.TOO_LARGE, rules.ODD_NAME, rules.BAD_LINK,
-                         rules.NO_STATES, rules.TOP, rules.INCLUDE, rules.PATH, rules.DANGER,
+                         rules.NO_STATES, rules.NO_PILLAR, rules.TOP, rules.INCLUDE, rules.PATH, rules.DANGER,
                          rules.INDIRECT, rules.SECRET)
 )  # fmt: skip
 

@@ -57,7 +57,7 @@ def _changelog(
     work = workplace(config, fetch=fetch, quiet=as_json)
     result = changelog(work, saltenv, old=old, new=new)
     if as_json:
-        print_json(result.as_dict())
+        print_json({**result.as_dict(), "problems": work.problems})
     else:
         block(result.markdown())
     return 0

@@ -76,7 +76,7 @@ def _history(
     work = workplace(config, fetch=fetch, quiet=as_json)
     result = history(work, saltenv, limit=limit, since=begin, syncs=everything)
     if as_json:
-        print_json(result.as_dict())
+        print_json({**result.as_dict(), "problems": work.problems})
         return 0
     console = Terminal()
     for entry in result.entries:

@@ -181,6 +181,8 @@ def _run(
     as_json: bool,
 ) -> int:
     work = _workplace(config, local=local, quiet=as_json)
+    if not local:
+        action.refuse_unrecordable(work)
     found = build(work)
     if plan or not as_json:
         _show(found, work, as_json=as_json)

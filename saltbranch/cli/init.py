@@ -22,6 +22,7 @@ from saltbranch.actions.init_text import (
     Answers,
     production_branch,
 )
+from saltbranch.actions.propose import BRANCH
 from saltbranch.actions.sync import sync
 from saltbranch.cli import progress, sync_text
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, print_json
@@ -255,6 +256,11 @@ def _plan(ahead: Ahead, path: str, *, replace_roots: bool, as_json: bool) -> int
             echo(f"would have written {path}:")
             echo()
             block(ahead.text)
+        if ahead.proposes:
+            echo()
+            echo(f"would push this saltbranch.yaml for review, as the branch {BRANCH}:")
+            echo()
+            block(ahead.proposes)
         if ahead.replacing.lines():
             echo()
             echo("What the salt-master has now:")

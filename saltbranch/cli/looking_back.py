@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from saltbranch.cli import progress
-from saltbranch.cli.sync_text import unread_lines
 from saltbranch.cli.terminal import echo
 from saltbranch.errors import RefusedError, RemoteError
 from saltbranch.git import mask
+from saltbranch.history import printable
 from saltbranch.repository.workplace import Workplace, open_workplace
 
 FetchOption = Annotated[
@@ -38,10 +38,8 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
             f"nothing is known of the remote {mask(work.repo.remote)}: it has no branches",
             hint="" if fetch else "it was not read here yet: leave --no-fetch out",
         )
-    if work.repo.problem and not quiet:
-        echo(f"saltbranch: {work.repo.problem.message}; shown is the one known here", err=True)
-    for line in () if quiet else unread_lines(work.repo.unread):
-        echo(f"saltbranch: {line}", err=True)
+    for line in () if quiet else work.problems:
+        echo(f"saltbranch: {printable(line)}", err=True)
     return work
 
 

@@ -85,7 +85,8 @@ def _status_of_clone(config: str | None, *, as_json: bool, fetch: bool) -> int:
     rows = outlook(work)
     if as_json:
         what = {"model": work.config.source.as_dict(), "saltenvs": [row.as_dict() for row in rows]}
-        print_json({"version": 1, **what, "unread": work.repo.unread})
+        more = {"unread": work.repo.unread, "problems": work.problems}
+        print_json({"version": 1, **what, **more})
         return 0
     console = Terminal()
     if not console.is_terminal:
@@ -176,7 +177,14 @@ def _last_sync(status: Status) -> str:
     when = f"last good sync {ago(now() - good)} ago" if good else "never synced"
     if not status.failure:
         return when
-    failure = "; ".join(line.strip() for line in status.failure.splitlines())
+    # What a saltenv's own line tells is not told here, too.
+    below = {row.saltenv for row in status.saltenvs if row.refused is not None and row.problem}
+    lines = [line.strip() for line in status.failure.splitlines()]
+    named = [line.partition(": ")[0] for line in lines]
+    failure = "; ".join(
+        f"{name}: refused, see below" if name in below else line
+        for name, line in zip(named, lines, strict=True)
+    )
     return f"{when}; [red]failed since: {shown(failure)}[/]"
 
 
@@ -218,7 +226,8 @@ def _trouble(node: Tree, row: SaltenvStatus) -> None:
             node.add(_pushed(row.saltenv, str(row.pushed["told"])))
         if row.verified and row.verified["told"]:
             node.add(f"[yellow]{shown(str(row.verified['told']))}[/]")
-    if row.drift and row.wanted and not (row.verified and row.verified["refused"]):
+    refused = row.refused is not None or (row.verified and row.verified["refused"])
+    if row.drift and row.wanted and not refused:
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
 
 

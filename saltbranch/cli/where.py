@@ -79,7 +79,7 @@ def _where(
     work = workplace(config, fetch=fetch, quiet=as_json)
     result = where_action(work, what, only=chosen[0] if chosen else None)
     if as_json:
-        print_json(result.as_dict())
+        print_json({**result.as_dict(), "problems": work.problems})
         return 0
     console = Terminal()
     for line in lines(result):
@@ -138,6 +138,9 @@ def _since(arrival: Arrival) -> str:
     if promotion:
         by = f" by {shown(promotion.who)}" if promotion.who else ""
         return f"{when} through {promotion.kind} {shown(promotion.id)}{by}"
+    if arrival.push:
+        accepted = f", accepted by {shown(arrival.accepted)}" if arrival.accepted else ""
+        return f"{when} by a push by hand{accepted}"
     return when if arrival.by == arrival.commit else f"{when} through [cyan]{arrival.by[:12]}[/]"
 
 

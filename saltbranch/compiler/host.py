@@ -20,6 +20,8 @@ class Host:
     the branch that do not load, and why. guarding: whether a template asks if a function is there. programs:
     those that a module looks for to see whether it fits. optional: Salt's modules that fit only where a
     program is installed.
+    guessed: functions that spoke of the minion's options, which are not known here. absent: functions of modules
+    that neither Salt nor the branch has, and that the minion may have from elsewhere.
     ciphers: what the messages held that were to be deciphered.
 
     is_plain: the tree has no symlinks and no file server of its own, and no file in it is to be ignored.
@@ -35,6 +37,8 @@ class Host:
         self.tracker: Tracker | None = None
         self.neutral: dict[str, None] = {}
         self.custom: dict[str, None] = {}
+        self.guessed: dict[str, None] = {}
+        self.absent: dict[str, None] = {}
         self.asked: dict[tuple[str, str], str] = {}
         self.broken: dict[str, str] = {}
         self.rendering = ""

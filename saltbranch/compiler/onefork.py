@@ -277,17 +277,19 @@ class Shop:
         )
         chunks = describer.chunks(outcome.chunks or ())
         tracker.active = False
+        errors = [*self._of_pillar(outcome, tracker), *_of_states(outcome.errors, hider)]
+        unknown = self._unknown(errors, tracker, hider)
         result = {
             "minion": minion["id"],
             "result": _result(outcome),
-            "errors": [*self._of_pillar(outcome, tracker), *_of_states(outcome.errors, hider)],
-            "notes": [*outcome.notes, *self._notes(tried, hider)],
+            "errors": errors,
+            "notes": [*outcome.notes, *self._notes(tried, hider), *unknown],
             "chunks": chunks,
             "pillar": told,
             "states_matched": outcome.states_matched,
             "needs_pillar": outcome.needs_pillar,
             "unsure": bool(
-                HOST.neutral or tried or HOST.untracked or None in HOST.ciphers.values()
+                HOST.neutral or tried or HOST.untracked or None in HOST.ciphers.values() or unknown
             ),
             "functions": sorted(HOST.custom),
             "asked": sorted(
@@ -299,12 +301,38 @@ class Shop:
             result["plain_pillar"] = pillar
         return result, hider
 
+    def _unknown(self, errors: list[str], tracker: Tracker, hider: Hider) -> list[str]:
+        """What is not known here of the minion and may be why it fails; nothing where it does not."""
+        if not errors:
+            return []
+        found = [f"{name}()" for name in HOST.guessed]
+        names = [n for kind, n in tracker.told if kind == "f" and n in self.paths]
+        # A syntax error is one whatever the options are.
+        if any("syntax error" not in error for error in errors) and any(
+            topfile.asks_options(self._text(name) or "") for name in names
+        ):
+            found.append("opts")
+        notes = (
+            [f"the minion's own options are not known here: {', '.join(found)}"] if found else []
+        )
+        if HOST.absent:
+            names = [hider.hide(name) for name in HOST.absent]
+            notes.append(
+                "a module that is neither Salt's nor the branch's, and that the minion may have:"
+                f" {', '.join(names[:5])}"
+            )
+        return notes
+
     def _asks(self, tracker: Tracker) -> bool:
         """Whether a file of the states that was read by now may ask for pillar."""
         begin = f"{self.job['inside']['states']}/"
         names = [n for kind, n in tracker.told if kind == "f" and n.startswith(begin)]
         texts = [self._text(n) for n in names if n in self.paths]
-        return any(text is None or topfile.may_ask(text, "pillar") for text in texts)
+        asks = any(text is None or topfile.may_ask(text, "pillar") for text in texts)
+        if asks:  # all of it is rendered once more, with pillar
+            HOST.guessed.clear()
+            HOST.absent.clear()
+        return asks
 
     def _known(self, minion: Mapping[str, Any], more: list[str], tracker: Tracker) -> Known:
         """What is public about a minion. more: keys of its pillar, and values that may be shown."""

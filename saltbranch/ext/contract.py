@@ -27,6 +27,7 @@ Notify = Callable[["Prepared", "list[SaltenvResult]"], "str | None"]
 _Function = TypeVar("_Function", bound=Callable[..., Result])
 
 _LONGEST_WORD = 10_000
+_LONGEST_MESSAGE = 2_000
 _LONGEST = 3600  # seconds that a caller may ask to wait
 _NOT_TAKEN = "no event: the master did not take it"
 
@@ -43,7 +44,8 @@ def plain(function: _Function) -> _Function:
         try:
             result = function(*args, **kwargs)
         except SaltbranchError as err:
-            result = {"retcode": err.exit_code, "error": err.message, "hint": err.hint}
+            said = _cut(err.message)
+            result = {"retcode": err.exit_code, "error": said, "hint": _cut(err.hint)}
         function.__globals__["__context__"]["retcode"] = result["retcode"]
         return result
 
@@ -81,9 +83,22 @@ def text(value: object) -> str | None:
         found = str(value)
     except (ValueError, RecursionError) as err:  # a number of thousands of digits
         raise UsageError(f"a {type(value).__name__} is not a word") from err
-    if len(found) > _LONGEST_WORD or "\0" in found:
-        raise UsageError(f"{found[:40]!r}... is not a word: it is too long, or holds a NUL")
+    if "\0" in found:
+        raise UsageError(f"{found[:40]!r}... is not a word: it holds a NUL")
+    if len(found) > _LONGEST_WORD:
+        most = f"it has {len(found):,} characters, and {_LONGEST_WORD:,} is the most"
+        raise UsageError(f"{found[:40]!r}... is not a word: {most}")
     return found
+
+
+def reason(value: object) -> str:
+    """Why the caller wants it; empty where none is given. Raises UsageError, also where it is too long."""
+    return asking.reason(value, "reason") if isinstance(value, str) else word(value)
+
+
+def _cut(said: str) -> str:
+    """A message with the caller's words in it, short enough to be read."""
+    return said if len(said) <= _LONGEST_MESSAGE else f"{said[:_LONGEST_MESSAGE]}..."
 
 
 def word(value: object) -> str:

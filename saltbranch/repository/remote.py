@@ -192,11 +192,14 @@ class Repository:
         kept, head = self.kept, self.refs.journal
         self.problem = None
         if why := self.unread.get(journal.REF):
+            back = f": git push --force REMOTE {kept}:{journal.REF}" if kept else ""
             self.problem = RefusedError(
                 f"the journal of the remote cannot be read: {why}",
-                hint=f"mend {journal.REF} there: it says what was promoted and what is held",
+                hint=f"fix {journal.REF} there, which says what was promoted and what is held{back}",
             )
-            self.refs = replace(self.refs, journal=kept or head)
+            self.refs = replace(
+                self.refs, journal=kept
+            )  # what was read before it broke may be no journal
             return
         if kept == head and not self.in_the_way:
             return

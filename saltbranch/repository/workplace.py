@@ -14,6 +14,7 @@ from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
 from saltbranch.events import Debt, Hold, State
 from saltbranch.git import Git
+from saltbranch.journal import REF as JOURNAL
 from saltbranch.mirror import Mirror
 from saltbranch.repository import lacking, pushes, rules
 from saltbranch.repository import place as places
@@ -65,6 +66,13 @@ class Workplace:
     def refs(self) -> Refs:
         """The remote as last read."""
         return self.repo.refs
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the journal and other refs of the remote from being believed or read, for `--json`."""
+        found, unread = self.repo.problem, self.repo.unread
+        told = [f"{found.message} ({found.hint}); shown is the one known here"] if found else []
+        return told + [f"not read: {ref}: {why}" for ref, why in unread.items() if ref != JOURNAL]
 
     def head(self, saltenv: Saltenv) -> str:
         """The head of a saltenv's branch. Raises RefusedError when the remote has no such branch."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from saltbranch import files
+from saltbranch.history import printable
 
 _MOST = 1000  # lines that are kept, the newest
+_LONGEST = 1000  # characters of a reason
 
 
 def path(root: str) -> str:
-    """A cache of the root: saltenv and commit, a line each."""
+    """A cache of the root: saltenv, commit and why, a line each."""
     return f"{root}/state/refused"
 
 
@@ -19,18 +21,31 @@ def load(root: str, saltenv: str) -> frozenset[str]:
     return frozenset(commit for name, commit in _read(root) if name == saltenv)
 
 
-def note(root: str, refused: Iterable[tuple[str, str]], served: Iterable[tuple[str, str]]) -> None:
-    """Remember pairs of saltenv and commit; what is served after all is no longer refused. Raises OSError."""
+def why(root: str, saltenv: str, commit: str) -> str | None:
+    """Why the last sync that was to serve `commit` refused it, in one line; None where none did. Raises OSError."""
+    return _read(root).get((saltenv, commit))
+
+
+def note(
+    root: str, refused: Iterable[tuple[str, str, str]], served: Iterable[tuple[str, str]]
+) -> None:
+    """Remember saltenv, commit and why; what is served after all is no longer refused. Raises OSError."""
     before = _read(root)
-    gone = set(served)
-    after = list(dict.fromkeys(row for row in (*before, *refused) if row not in gone))[-_MOST:]
+    after = {**before, **{(name, commit): _clean(reason) for name, commit, reason in refused}}
+    for row in served:
+        after.pop(row, None)
     if after != before:
-        files.write_atomic(
-            path(root), "".join(f"{name}\t{commit}\n" for name, commit in after), durable=False
-        )
+        rows = list(after.items())[-_MOST:]
+        text = "".join(f"{name}\t{commit}\t{reason}\n" for (name, commit), reason in rows)
+        files.write_atomic(path(root), text, durable=False)
 
 
-def _read(root: str) -> list[tuple[str, str]]:
+def _clean(reason: str) -> str:
+    short = " ".join(reason.split())
+    return printable(short if len(short) <= _LONGEST else f"{short[:_LONGEST]}...")
+
+
+def _read(root: str) -> dict[tuple[str, str], str]:
     data = (files.read_or_none(path(root)) or b"").decode("utf-8", "surrogateescape")
-    rows = (line.partition("\t") for line in data.splitlines())
-    return [(name, commit) for name, tab, commit in rows if tab and commit]
+    rows = (line.split("\t", 2) for line in data.split("\n"))
+    return {(row[0], row[1]): "".join(row[2:]) for row in rows if len(row) > 1 and row[1]}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import salt.loader
 
-from saltbranch.compiler import functions, neutral
+from saltbranch.compiler import askable, functions, neutral
 from saltbranch.compiler.inside import answer_types, settling
 
 MODULES = Path(salt.loader.SALT_BASE_PATH) / "modules"
@@ -108,9 +108,15 @@ def test_the_reference_has_the_whole_table() -> None:
         section = re.search(rf"^\| {kind} \| {re.escape(why)} \| (.*) \|$", text, re.MULTILINE)
         assert section, f"{README.name} does not have: {kind}, {why}"
         assert section[1].split(", ") == [f"`{word}`" for word in words]
-    assert len(re.findall(r"^\| (?:computes|reads|asks|acts) ", text, re.MULTILINE)) == len(
+    assert len(re.findall(r"^\| (?:computes|reads|asks|acts) \|", text, re.MULTILINE)) == len(
         list(functions.groups())
     )
+
+
+def test_the_reference_has_what_minions_are_asked_for() -> None:
+    rows = [line for line in README.read_text().splitlines() if line.startswith("| ")]
+    for why, words in askable.groups():
+        assert f"| {why} | {', '.join(f'`{word}`' for word in words)} |" in rows
 
 
 def test_an_error_after_a_neutral_answer_says_how_to_settle_it() -> None:

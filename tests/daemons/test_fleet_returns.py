@@ -8,9 +8,10 @@ import yaml
 
 from saltbranch.actions import diff as diff_action
 from saltbranch.actions import fleet as fleet_action
-from saltbranch.actions.fleet_returns import ACTS, HIDDEN, SECRET
+from saltbranch.actions.fleet_returns import HIDDEN
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
+from saltbranch.compiler.askable import ACTS, NOT_LISTED
 from tests.daemons.running import Master
 
 STATES = """\
@@ -42,7 +43,7 @@ def test_a_minion_is_asked_for_exactly_what_was_answered_neutrally(
     }  # fmt: skip
     assert done.left == {
         'cmd.run("echo from the minion")': ACTS,
-        'environ.get("API_TOKEN")': SECRET,
+        'environ.get("API_TOKEN")': NOT_LISTED,
         "file.file_exists": HIDDEN,
     }
     kept = yaml.safe_load((folder / "test1.yaml").read_text())["returns"]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import tree
+from saltbranch import admission, tree
 from saltbranch.actions.check import check
 from saltbranch.compiler.tree import Tree
 from saltbranch.git import Git
+from tests.git.remote import Content, Link, Remote, Submodule
 
 
 @pytest.fixture
@@ -80,3 +81,54 @@ def test_safecrlf_does_not_stop_the_work_tree(clone: Path) -> None:
     (clone / "salt" / "new.sls").write_text("q:\n  test.nop: []\n")
     with tree.of_work_tree(Git(str(clone), work_tree=True), str(clone)) as (git, oid):
         assert "salt/new.sls" in git.out("ls-tree", "-r", "--name-only", oid)
+
+
+# What a sync refuses
+
+
+def made_of(remote: Remote, tree: dict[str, Content], folder: Path) -> tuple[Path, str]:
+    """A commit of `tree` on top of one with states and pillar, checked out in a clone of `folder`."""
+    first = {"salt/top.sls": "base: {}\n", "salt/a.sls": "", "pillar/top.sls": "base: {}\n"}
+    base = remote.commit("master", {**first, "other/x.sls": "", "formulas/f.sls": ""})
+    remote.commit("master", tree, message="change")
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "-q", "-b", "master", remote.path, clone], check=True)
+    return clone, base
+
+
+REFUSED: dict[str, dict[str, Content]] = {
+    "states, a link": {"salt/top.sls": None, "salt/a.sls": None, "salt": Link("other")},
+    "states, a submodule": {"salt/top.sls": None, "salt/a.sls": None, "salt": Submodule()},
+    "states, submodules only": {"salt/top.sls": None, "salt/a.sls": None, "salt/f": Submodule()},
+    "pillar, a link": {"pillar/top.sls": None, "pillar": Link("other")},
+    "pillar, a submodule": {"pillar/top.sls": None, "pillar": Submodule()},
+    "pillar, submodules only": {"pillar/top.sls": None, "pillar/f": Submodule()},
+    "pillar, gone": {"pillar/top.sls": None},
+    "a link out": {"salt/out": Link("/etc/shadow")},
+    "a link out, beside the states": {"docs/out": Link("../../etc/shadow")},
+    "a link to the pillar": {"salt/p.sls": Link("../pillar/top.sls")},
+    "a link to the pillar, beside the states": {"docs/p": Link("../pillar")},
+}
+SERVED: dict[str, dict[str, Content]] = {
+    "a link inside": {"salt/f.sls": Link("../formulas/f.sls")},
+    "a submodule beside states": {"salt/f": Submodule()},
+    "a link from the pillar": {"pillar/o.sls": Link("../other/x.sls")},
+    "a link to nothing": {"salt/n": Link("nothing")},
+}
+
+
+@pytest.mark.parametrize("where", ["work tree", "commit"])
+@pytest.mark.parametrize("name", [*REFUSED, *SERVED])
+def test_check_and_sync_refuse_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    clone, base = made_of(Remote(tmp_path / "r.git"), {**REFUSED, **SERVED}[name], tmp_path)
+    git, head = Git(str(clone / ".git")), "refs/heads/master"
+    refusal = admission.refusal(git, head, None, "salt", "pillar", had_pillar=True)
+    monkeypatch.chdir(clone)
+    (ref,) = check(None, ["master"] if where == "commit" else [], since=base).refs
+    rules = {"symlink", "no-states", "no-pillar"}
+    found = [f for f in ref.findings if f.severity == "error" and f.rule in rules]
+    assert (refusal is not None) == bool(found) == (name in REFUSED), (refusal, found)
+    assert len(found) == len({f.rule for f in found}), "each is told once"

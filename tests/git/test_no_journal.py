@@ -107,10 +107,45 @@ def test_where_there_never_was_a_journal_it_is_said_too_and_mended_by_removing_i
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_clone_refuses_to_promote_and_does_not_remember_it(flow: FlowSite, kind: str) -> None:
     flow.push("develop")
+    flow.to_prod()
+    flow.push("develop")
+    said = spoil(flow.remote, kind)
+    fix = f":{journal.REF}"
+    for words in (
+        ("promote", "stage", "--yes"), ("hold", "prod", "--reason", "x", "--plan"),
+        ("rollback", "prod", "--reason", "x", "--plan"), ("accept", "prod", "--reason", "x", "--yes"),
+    ):  # fmt: skip
+        refused = flow.refused(*words)
+        assert said in refused and fix in refused, words
+    for words in (("history",), ("where", "develop"), ("changelog", "prod"), ("status",)):
+        ran = flow.run(*words)
+        assert said in ran.err and fix in ran.err, words
+        (problem,) = json.loads(flow.run(*words, "--json").out)["problems"]
+        assert said in problem and fix in problem, words
+    kept = flow.git("for-each-ref", "--format=%(objecttype)", "refs/saltbranch-kept/journal")
+    assert kept == "commit", "the last good one"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clone_that_never_saw_a_journal_does_not_remember_it(flow: FlowSite, kind: str) -> None:
+    flow.push("develop")
     said = spoil(flow.remote, kind)
     assert said in flow.refused("promote", "stage", "--yes")
-    assert said in flow.run("history").err
     assert flow.git("for-each-ref", "refs/saltbranch-kept/journal") == ""
+
+
+@pytest.mark.parametrize("content", ["", "1" * 40 + "\n"])
+def test_a_journal_whose_file_is_broken_after_it_was_a_blob_is_named(
+    flow: FlowSite, content: str
+) -> None:
+    flow.push("develop")
+    spoil(flow.remote, "blob")
+    flow.run("history")
+    (flow.remote.path / journal.REF).write_text(content)
+    for words in (("hold", "prod", "--reason", "x", "--yes"), ("promote", "stage", "--yes")):
+        ran = flow.run(*words)
+        assert ran.code == 4 and "the journal of the remote cannot be read" in ran.err, ran
+    assert "the journal of the remote cannot be read" in flow.run("where", "develop").err
 
 
 def test_a_promotion_on_a_master_knows_the_journal_that_its_syncs_believed(

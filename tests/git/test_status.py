@@ -10,7 +10,7 @@ import pytest
 
 from saltbranch import pendingholds
 from saltbranch.durations import iso
-from tests.git.remote import Remote
+from tests.git.remote import Link, Remote
 from tests.git.site import BRANCHES, Journal, Site, event
 
 FINAL = r"^v[0-9]+(\.[0-9]+)*$"
@@ -69,6 +69,39 @@ def test_failed_sync_is_told_until_one_is_good(served: Site, remote: Remote) -> 
     away.rename(remote.path)
     served.sync_well()
     assert status(served)["failure"] is None
+
+
+@pytest.mark.parametrize("what", ["link", "rewritten", "no states"])
+def test_what_a_sync_refuses_is_said_with_why_and_no_sync_is_advised(
+    served: Site, remote: Remote, what: str
+) -> None:
+    served.settings["saltenvs"]["prod"]["protected"] = True
+    served.configure()
+    served.sync_well()
+    old = remote.head("master")
+    if what == "link":
+        new = remote.commit("master", {"salt/out": Link("/etc/shadow")})
+    elif what == "rewritten":
+        new = remote.rewrite("master", {"salt/other.sls": ""})
+    else:
+        gone = dict.fromkeys(p for p in remote.tree(old) if p.startswith("salt/"))
+        new = remote.commit("master", gone)
+    assert "to serve" not in text(served)
+    assert served.sync().code == 4
+    said = {
+        "link": "holds the symlink 'salt/out'",
+        "rewritten": "does not contain",
+        "no states": "has no folder salt/",
+    }
+    found = row(served)
+    assert found["wanted"] == new and found["served"]["commit"] == old
+    assert said[what] in found["refused"] and found["problem"] == f"refused: {found['refused']}"
+    shown = text(served)
+    assert shown.count(said[what]) == 1 and "prod: refused, see below" in shown
+    assert "saltbranch sync" not in shown
+    remote.set_branch("master", old)
+    served.sync_well()
+    assert row(served)["refused"] is row(served)["problem"] is None
 
 
 def test_hold_is_shown_with_all_that_is_known(

@@ -155,6 +155,9 @@ def init(site: Site, *words: str) -> list[str]:
 def test_init_prepares_the_model_as_a_commit_for_review(site: Site, remote: Remote) -> None:
     site.config.unlink()
     before = remote.head("master")
+    planned = site.run_here(*init(site, "--in-repository", "--plan"))
+    assert planned.code == 3 and "would push this saltbranch.yaml for review" in planned.out
+    assert "saltenvs:" in planned.out, planned
     ran = site.run_here(*init(site, "--in-repository"))
     assert ran.code == 0, ran
     assert "Review the branch saltbranch/model" in ran.out

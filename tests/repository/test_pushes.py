@@ -303,12 +303,18 @@ def test_refuse_keeps_the_last_promoted_commit_until_it_is_accepted(
     (push,) = pushes(flow)
     assert push.text("good") == old
     assert "refused by direct_pushes" in verb(strict, "status").out
+    said = flow.well("where", new).out
+    assert "by a push by hand" in said and "accepted" not in said
+    found = json.loads(verb(strict, "doctor", "--json").out)["findings"]
+    assert [f["id"] for f in found if new[:12] in f["message"]] == ["pushed-by-hand"]
     plan = hold_plan(flow, "accept", "prod", "--reason", "KEY-1, agreed")
     assert (plan["serves"], plan["will_serve"], plan["reason"]) == (old, new, "KEY-1, agreed")
     flow.well("accept", "prod", "--reason", "KEY-1, agreed", "--yes")
     assert strict.sync().code == 0 and serves(strict) == new
     assert flow.kinds()[-2:] == ["accept", "sync"]
     assert "(KEY-1, agreed)" in flow.well("history", "prod").out
+    came = f"by a push by hand, accepted by {push.by}: KEY-1, agreed"
+    assert came in flow.well("where", new).out
     assert hold_plan(flow, "rollback", "prod", "--reason", "x")["will_serve"] == old
     assert "nothing was pushed to master by hand" in flow.refused(
         "accept", "prod", "--reason", "x", "--yes"
@@ -768,8 +774,9 @@ def test_what_was_refused_and_then_held_is_no_longer_refused(tmp_path: Path) -> 
     (tmp_path / "state").mkdir()
     root, one, other = str(tmp_path), ("prod", "a" * 40), ("test", "b" * 40)
 
-    refused.note(root, [one, other, one], [])
+    refused.note(root, [(*one, "why\tso\n"), (*other, ""), (*one, "why\tso\n")], [])
     assert refused.load(root, "prod") == {"a" * 40}
+    assert refused.why(root, *one) == "why so" and refused.why(root, "prod", "b" * 40) is None
     refused.note(root, [], [one])
 
     assert refused.load(root, "prod") == frozenset()
@@ -782,3 +789,183 @@ def test_a_torn_list_of_what_was_refused_is_passed_over(tmp_path: Path) -> None:
 
     assert refused.load(str(tmp_path), "prod") == frozenset()
     assert refused.load(str(tmp_path), "test") == {"c" * 40}
+
+
+# rollback after pull requests that the server merged
+
+
+def request(flow: FlowSite) -> str:
+    """A pull request for prod of something new; its branch."""
+    flow.push("develop")
+    flow.promoted("stage")
+    flow.well("promote", "prod", "--via", "branch", "--yes")
+    (ref,) = [r for r in flow.refs() if r.startswith("refs/heads/promote/prod/")]
+    return ref.removeprefix("refs/heads/")
+
+
+def rolled_back(flow: FlowSite) -> str:
+    """What prod would serve after one rollback."""
+    found: str = hold_plan(flow, "rollback", "prod", "--reason", "x")["will_serve"]
+    return found
+
+
+@pytest.mark.parametrize("when", ["before the request", "before the merge"])
+def test_rollback_of_a_pull_request_goes_to_the_push_by_hand_before_it(
+    master: Site, flow: FlowSite, when: str
+) -> None:
+    promoted = promote(flow)
+    master.sync_here()
+    if when == "before the merge":
+        branch = request(flow)
+    hand = flow.push("master")
+    assert result_of(master.sync_here(), "prod").new == hand
+    if when == "before the request":
+        branch = request(flow)
+    merged = flow.remote.merge(branch, "master")
+    assert result_of(master.sync_here(), "prod").new == merged
+
+    assert rolled_back(flow) == hand, "one step"
+    flow.well("rollback", "prod", "--reason", "x", "--yes")
+    assert result_of(master.sync_here(), "prod").new == hand
+    # The rollback has written the pull request into the journal, behind the push.
+    assert rolled_back(flow) == promoted
+
+
+def test_rollback_of_a_push_by_hand_goes_to_the_pull_request_before_it(
+    master: Site, flow: FlowSite
+) -> None:
+    promote(flow)
+    merged = flow.remote.merge(request(flow), "master")
+    master.sync_here()
+    hand = flow.push("master")
+    master.sync_here()
+    assert rolled_back(flow) == merged
+    flow.well("hold", "stage", "--reason", "writes what the journal lacks", "--yes")
+    assert flow.kinds()[-3:-1] == ["sync", "promotion"] and flow.contains("master", hand)
+    assert rolled_back(flow) == merged
+
+
+def test_rollback_of_a_pull_request_goes_to_the_promotion_that_came_while_it_waited(
+    master: Site, flow: FlowSite
+) -> None:
+    promote(flow)
+    branch = request(flow)
+    between = promote(flow)
+    master.sync_here()
+    flow.push("stage", subject="more for the request")
+    head = flow.remote.commit(branch, {"salt/more.sls": "more:\n  test.nop: []\n"}, message="More")
+    merged = flow.remote.merge(branch, "master")
+    assert flow.contains("master", head) and result_of(master.sync_here(), "prod").new == merged
+    assert rolled_back(flow) == between
+
+
+def test_rollback_under_allow_goes_to_what_the_branch_was(flow: FlowSite, tmp_path: Path) -> None:
+    flow.configure(prod={"direct_pushes": "allow"})
+    master = new_master(tmp_path, flow, "m1")
+    promote(flow)
+    branch = request(flow)
+    hand = flow.push("master")
+    master.sync_here()
+    merged = flow.remote.merge(branch, "master")
+    assert result_of(master.sync_here(), "prod").new == merged
+    assert rolled_back(flow) == hand
+
+
+def test_rollback_of_a_pull_request_past_a_refused_push_goes_to_what_was_served(
+    strict: Site, flow: FlowSite
+) -> None:
+    promoted = promote(flow)
+    strict.sync_here()
+    branch = request(flow)
+    flow.push("master")
+    assert strict.sync().code == 4
+    merged = flow.remote.merge(branch, "master")
+    assert result_of(strict.sync_here(), "prod").new == merged
+    assert rolled_back(flow) == promoted
+
+
+def test_rollback_of_what_was_pushed_under_a_rollback_goes_to_what_was_held(
+    master: Site, flow: FlowSite
+) -> None:
+    good, bad = promote(flow), promote(flow)
+    flow.well("rollback", "prod", "--reason", "bad", "--yes")
+    master.sync_here()
+    assert serves(master) == good
+    fix = flow.push("master")
+    master.sync_here()
+    flow.well("unhold", "prod", "--reason", "fixed by hand", "--yes")
+    assert result_of(master.sync_here(), "prod").new == fix
+    assert rolled_back(flow) == good != bad
+
+
+def test_rollback_of_a_pull_request_that_ended_a_rollback_goes_to_what_was_held(
+    master: Site, flow: FlowSite
+) -> None:
+    good = promote(flow)
+    promote(flow)
+    branch = request(flow)
+    flow.well("rollback", "prod", "--reason", "bad", "--yes")
+    master.sync_here()
+    flow.remote.merge(branch, "master")
+    flow.well("hold", "stage", "--reason", "writes what the journal lacks", "--yes")
+    master.sync_here()
+    assert serves(master) == flow.head("master") and rolled_back(flow) == good
+
+
+# hold and accept where a push by hand is refused
+
+
+def refusing_by_hand(flow: FlowSite, tmp_path: Path, *, record: bool) -> tuple[Site, str]:
+    """Pushes were allowed, one is served, and the next one turns `refuse` on; the master and what it serves."""
+    flow.configure(prod={"direct_pushes": "allow"})
+    master = new_master(tmp_path, flow, "m1", record=record)
+    promote(flow)
+    hand = flow.push("master")
+    master.sync_here()
+    text = (flow.show(hand, "saltbranch.yaml") or "").replace("allow", "refuse")
+    flow.push("master", {"saltbranch.yaml": text})
+    flow.push("master")
+    master.sync_here()
+    master.sync_here()
+    return master, hand
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_a_freeze_holds_what_is_served_or_says_that_it_is_not_known(
+    flow: FlowSite, tmp_path: Path, record: bool
+) -> None:
+    master, _ = refusing_by_hand(flow, tmp_path, record=record)
+    now = serves(master)
+    assert now not in (None, flow.head("master"))
+    here = json.loads(verb(master, "hold", "prod", "--reason", "x", "--plan", "--json").out)
+    assert here["will_serve"] == now
+    if record:
+        assert hold_plan(flow, "hold", "prod", "--reason", "x")["will_serve"] == now
+        return
+    said = flow.refused("hold", "prod", "--reason", "x", "--yes")
+    assert "what prod serves is not known here" in said and "--at " in said
+    plan = hold_plan(flow, "hold", "prod", "--at", str(now), "--reason", "x")
+    assert plan["will_serve"] == now
+
+
+@pytest.mark.parametrize("what", ["changed", "broken", "gone"])
+def test_accept_says_which_model_comes_into_force(strict: Site, flow: FlowSite, what: str) -> None:
+    old = promote(flow)
+    strict.sync_here()
+    text = flow.show(old, "saltbranch.yaml") or ""
+    model = {
+        "changed": text.replace("prod*", "web*").replace('"refuse"', '"report"'),
+        "broken": "saltenvs: [",
+        "gone": None,
+    }
+    flow.push("master", {"saltbranch.yaml": model[what]})
+    assert strict.sync_here().exit_code == 4
+    note = str(hold_plan(flow, "accept", "prod", "--reason", "x")["note"])
+    said = {
+        "changed": "saltbranch.yaml changes, and comes into force with it: prod.minions, prod.direct_pushes",
+        "broken": "saltbranch.yaml of it is not valid, so that of",
+        "gone": "it takes saltbranch.yaml away: that of",
+    }
+    assert said[what] in note and "by hand" in note
+    flow.push("master", {"saltbranch.yaml": text})
+    assert "saltbranch.yaml" not in hold_plan(flow, "accept", "prod", "--reason", "x")["note"]

@@ -156,6 +156,8 @@ def test_a_broken_top_stops_at_the_protected_saltenv(
     ]
     assert refused.severity == fails.severity == "error"
     assert bad[:12] in refused.message and "test1: salt/top.sls" in fails.message
+    assert machine.findings("sync-failed") == [], "it is told once"
+    assert shown.count("salt/top.sls") == 1, shown
 
     mended = machine.commit({"salt/top.sls": TOP, "salt/app/init.sls": "more:\n  test.nop: []\n"})
     assert machine.sync().state == "switched"
@@ -250,6 +252,12 @@ def test_hold_and_rollback_are_never_refused(machine: Machine, asked: list[Quest
     [
         TOP + "{% set x = salt['network.ip_addrs']('eth7')[0].upper() %}\n",  # nobody recorded that
         TOP + "{% set x = salt['cmd.run']('lsb_release -a').split(':')[3].strip() %}\n",
+        TOP
+        + "{% set x = salt['config.get']('datacenter:name').split('-')[3].strip() %}\n",  # of the minion's own file
+        TOP + "{% set x = salt['config.option']('my.dict')['x']['y'] %}\n",
+        TOP + "{% set x = opts['datacenter'].upper() %}\n",
+        TOP + "{% set x = salt['of_a_package.roles']()[0] %}\n",  # synced from elsewhere
+        TOP + "{% if 'of_a_package.roles' not in salt %}{{ nothing.at.all }}{% endif %}\n",
     ],
 )
 def test_an_answer_that_was_made_up_refuses_nothing(machine: Machine, top: str) -> None:
@@ -263,6 +271,27 @@ def test_an_answer_that_was_made_up_refuses_nothing(machine: Machine, top: str) 
     machine.site.assert_serves("master", commit)
     (finding,) = machine.findings("not-verified", "tops-fail")
     assert finding.id == "not-verified"
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        TOP + "{% set x = salt['network.ip_adrs']() %}\n",  # misspelt, in a module that is here
+        TOP + "{% set x = salt['own.gone']() %}\n",  # the branch's own module lacks it
+        TOP
+        + "{% set x = salt['config.get']('role') %}{{ nothing.at.all }}\n",  # its pillar says that
+        TOP + "{% set x = opts.id %}{% if %}\n",
+        TOP + "{% set x = salt['config.get']('a', omit_opts=True) %}{{ nothing.at.all }}\n",
+    ],
+)
+def test_what_is_surely_the_commits_fault_is_refused(machine: Machine, top: str) -> None:
+    own = {"salt/_modules/own.py": "def there():\n    return 1\n"}
+    pillar = {"pillar/top.sls": TOP, "pillar/app.sls": "role: web\n"}
+    machine.commit({**own, **pillar})
+    machine.site.sync_well()
+    machine.commit({"salt/top.sls": top})
+    result = machine.sync()
+    assert result.state == "refused", result.message
 
 
 def test_external_pillar_refuses_nothing_but_hides_no_mistake(machine: Machine) -> None:

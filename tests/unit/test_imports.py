@@ -69,6 +69,7 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
          "compiler.ciphertext", "compiler.functions", "compiler.masteroptions", "compiler.inside.debversion",
+         "compiler.askable",
          "compiler.inside.settling", "fleetgates", "promote.gates_asked", "preview.leftovers", "preview.origins",
          "preview.causes", "preview.gaps", "base.patterns", "base.limit", "base.text",
          "repository.tips")  # fmt: skip

@@ -17,12 +17,15 @@ from saltbranch.errors import SaltbranchError, SaltError
 from saltbranch.findings import Finding, disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
+from saltbranch.history import printable
 from saltbranch.mirror import Mirror
 from saltbranch.repository.tips import Push
 from saltbranch.saltmaster import MasterOptions
+from saltbranch.serve import verify
 from saltbranch.slots import NAMES, Slots
 
 _MOST_ENTRIES = 3000  # of each slot: a mistake in modes or times is hardly ever made in one file
+_TELLING = 200  # characters by which a line of ours is known again
 _READ_BY_MASTER = ("tops", "checkouts", "slots")
 
 
@@ -38,15 +41,28 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
     yield from setup.lfs_pointers([path for s in config.saltenvs for path in _pointers(config, s)])
     yield from setup.orphans(sorted(_orphans(config)))
     yield from setup.damaged_mirrors(sorted(glob.glob(f"{glob.escape(root)}/mirror.git.damaged-*")))
+    pushed = _pushed(config)
     yield from setup.syncs(
-        failure=prepare.last_failure(config),
+        failure=_failure(config, pushed),
         last_good=_mtime_or_none(f"{root}/state/seen"),
         now=time.time(),
         timers=timers.find(master.opts),
     )
     yield from setup.unread(prepared.load_unread(root))
     yield from setup.clock(_clock(root))
-    yield from setup.pushed_by_hand(_pushed(config))
+    yield from setup.pushed_by_hand(pushed)
+
+
+def _failure(config: Config, pushed: dict[str, Push]) -> str | None:
+    """Why the last sync failed, without what other findings tell: pushes by hand, top files that do not render."""
+    told = [printable(push.told()) for push in pushed.values() if push.is_refused]
+    for saltenv in config.saltenvs:
+        verdict = verify.load(config.root, saltenv.name)
+        if verdict and verdict.outcome == verify.REFUSED:
+            told.append(verdict.told())
+    lines = (prepare.last_failure(config) or "").split("\n")
+    left = [line for line in lines if not any(text[:_TELLING] in line for text in told)]
+    return "\n".join(left) or None
 
 
 def _clock(root: str) -> str:

@@ -27,6 +27,11 @@ _OF_PLATFORM = re.compile(
     r"__grains__|platform|is_(windows|linux|darwin|sunos|[a-z]+bsd|aix|proxy)|os_family"
 )
 
+# What these answer is in the minion's own configuration, beside grains and pillar.
+_OF_OPTIONS = frozenset(
+    ("config.get", "config.option", "config.merge", "config.items", "test.get_opts")
+)
+
 
 def install() -> None:
     """Change Salt's loader in this process, once."""
@@ -42,6 +47,7 @@ def install() -> None:
         except KeyError:
             _note_broken(self, item)
             if HOST.guarding or not _may_be_there(self, item):
+                _note_absent(self, item)
                 raise
             return _answer(item, None)
         if not _is_salts_own(found):
@@ -134,8 +140,39 @@ def _defines(path: str, function: str) -> bool:
     return bool(re.search(pattern, text, re.MULTILINE))
 
 
+def _note_absent(loader: Any, item: str) -> None:
+    """Remember a function whose module is nowhere: a minion may have it from a package, or from another saltenv."""
+    name, dot, _ = item.partition(".")
+    places = (loader.loaded_modules, loader.missing_modules, loader.file_mapping)
+    if not dot or any(name in known for known in places):
+        return
+    modules = (sys.modules.get(f"salt.loaded.int.module.{file}") for file in loader.missing_modules)
+    if not any(getattr(module, "__virtualname__", "") == name for module in modules):
+        HOST.absent.setdefault(item, None)
+
+
+def _of_options(item: str, found: Any) -> Callable[..., Any]:
+    """`found`, which answers from the minion's options; noted unless a grain or the pillar says the same."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        value = found(*args, **kwargs)
+        if item != "config.get":
+            HOST.guessed.setdefault(item, None)
+            return value
+        given = _bound(found, args, kwargs) or {}
+        nothing = object()
+        known = {**given, "default": nothing, "omit_opts": True, "omit_master": True}
+        if not given.get("omit_opts") and found(**known) != value:
+            HOST.guessed.setdefault(item, None)
+        return value
+
+    return functools.update_wrapper(call, getattr(found, "func", found))
+
+
 def _salts_own(item: str, found: Any) -> Any:
     """One of Salt's functions, as far as it is called, or what answers for it."""
+    if item in _OF_OPTIONS:
+        return _of_options(item, found)
     entry = functions.TABLE.get(item)
     if entry is None or not entry.runs:
         return _answer(item, found)

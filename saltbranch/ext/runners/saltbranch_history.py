@@ -142,7 +142,7 @@ def history(
     most = contract.count("limit", limit)
     work = _workplace(fetch=fetch)
     found = action(work, contract.text(saltenv), limit=most, since=begin, syncs=syncs)
-    return {**found.as_dict(), "retcode": 0}
+    return {**found.as_dict(), "problems": work.problems, "retcode": 0}
 
 
 @contract.plain
@@ -172,6 +172,7 @@ def where(
 
     kinds = (COMMIT, TICKET, PATH)
     if kind is not None and kind not in kinds:
-        raise UsageError(f"kind={kind}: unknown", hint=f"known: {', '.join(kinds)}")
-    found = action(_workplace(fetch=fetch), contract.word(what), only=kind)
-    return {**found.as_dict(), "retcode": 0}
+        raise UsageError(f"kind={contract.word(kind)}: unknown", hint=f"known: {', '.join(kinds)}")
+    work = _workplace(fetch=fetch)
+    found = action(work, contract.word(what), only=kind)
+    return {**found.as_dict(), "problems": work.problems, "retcode": 0}

@@ -96,7 +96,7 @@ def promote(
         reviewed=check_reviewed(contract.text(reviewed)),
         expected=expect is not None,
     )
-    given = overrides(contract.words(override), contract.text(reason))
+    given = overrides(contract.words(override), contract.reason(reason) or None)
     via_branch = is_via_branch(contract.word(via))
 
     def build(work: Workplace, _resolved: str | None) -> Request:
@@ -172,7 +172,7 @@ def hold(
             work,
             contract.word(saltenv),
             at=contract.text(at),
-            reason=contract.word(reason),
+            reason=contract.reason(reason),
             until=ends,
         )
 
@@ -209,7 +209,7 @@ def unhold(
     from saltbranch.actions.hold import plan_unhold
 
     def build(work: Workplace) -> HoldPlan:
-        return plan_unhold(work, contract.word(saltenv), reason=contract.word(reason))
+        return plan_unhold(work, contract.word(saltenv), reason=contract.reason(reason))
 
     return _record(build, local=local, plan=plan, asked=contract.asked(claimed_by))
 
@@ -253,7 +253,7 @@ def rollback(
             work,
             contract.word(saltenv),
             to=contract.text(to),
-            reason=contract.word(reason),
+            reason=contract.reason(reason),
         )
 
     return _record(build, local=local, plan=plan, asked=contract.asked(claimed_by))
@@ -287,7 +287,7 @@ def accept(
     from saltbranch.actions.hold import plan_accept
 
     def build(work: Workplace) -> HoldPlan:
-        return plan_accept(work, contract.word(saltenv), reason=contract.word(reason))
+        return plan_accept(work, contract.word(saltenv), reason=contract.reason(reason))
 
     return _record(build, local=False, plan=plan, asked=contract.asked(claimed_by))
 
@@ -301,6 +301,8 @@ def _record(
     path = contract.config_path(__opts__)
     work = open_mirror(path) if local else open_machine(path)
     work.asked = asked
+    if not local:
+        action.refuse_unrecordable(work)
     found = build(work)
     if plan:
         return {**found.as_dict(), "retcode": EXIT_PENDING}
