@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from saltbranch.checks import Severity
@@ -60,6 +60,25 @@ def lint(path: str, text: str) -> Iterator[tuple[int, str, str, str]]:
             )
 
 
+@functools.lru_cache(maxsize=1)
+def _detectors() -> list[Any]:
+    """The detectors alone: with its settings the library would read files, and might ask a network."""
+    from detect_secrets.core.plugins.initialize import from_plugin_classname
+
+    return [from_plugin_classname(name) for name in _DETECTORS]
+
+
+def _may_find(plugin: Any, text: str) -> bool:
+    """Whether some line of `text` may match, told by a look at the whole of it."""
+    return any(_is_anchored(rule.pattern) or rule.search(text) for rule in plugin.denylist)
+
+
+@functools.lru_cache(maxsize=1000)
+def _is_anchored(pattern: str) -> bool:
+    """Whether `pattern` speaks of the begin or the end of a line, which a longer text has in other places."""
+    return "$" in pattern or re.search(r"(?<!\[)\^|\\[AZ]", pattern) is not None
+
+
 class SecretScanner:
     """detect-secrets with fixed detectors, and what a baseline of it allows."""
 
@@ -69,37 +88,21 @@ class SecretScanner:
 
     def scan(self, path: str, text: str) -> Iterator[tuple[int, str, Severity]]:
         """What looks like a secret: line, what it is, severity. Never the value."""
-        from detect_secrets.settings import transient_settings
-
-        names: list[dict[str, Any]] = [{"name": name} for name in _DETECTORS]
-        with transient_settings({"plugins_used": names, "filters_used": []}):
-            yield from self._scan(path, text)
-
-    def _scan(self, path: str, text: str) -> Iterator[tuple[int, str, Severity]]:
-        from detect_secrets.settings import get_plugins
-
-        plugins = list(get_plugins())
         lines = text.split("\n")
-        for number, line in enumerate(lines, 1):
-            if _MAYBE.search(line) is None:
-                continue
+        wanted = [(n, line) for n, line in enumerate(lines, 1) if _MAYBE.search(line)]
+        some = "\n".join(line for _, line in wanted)
+        plugins = [plugin for plugin in _detectors() if _may_find(plugin, some)] if some else []
+        for number, line in wanted if plugins else ():
             following = lines[number] if number < len(lines) else ""
             for plugin in plugins:
                 kind = type(plugin).__name__
-                for value in self._values(plugin, path, line, number):
+                for value in sorted(set(plugin.analyze_string(line))):
                     if kind in _DOUBTFUL and _unlikely(kind, value, path, line, following):
                         continue
                     if "EXAMPLE" in value or self._is_allowed(path, value):
                         continue
                     what = f"this looks like a secret ({plugin.secret_type})"
                     yield number, what, "warning" if kind == "BasicAuthDetector" else "error"
-
-    def _values(self, plugin: Any, path: str, line: str, number: int) -> Iterable[str]:
-        from detect_secrets.util.code_snippet import CodeSnippet
-
-        context = CodeSnippet([line], 0, 0)
-        found = plugin.analyze_line(filename=path, line=line, line_number=number, context=context)
-        return sorted(str(secret.secret_value) for secret in found)
 
     def _is_allowed(self, path: str, value: str) -> bool:
         digest = hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()

@@ -26,10 +26,7 @@ def check_file(source: Source, tools: Tools) -> Iterator[Finding]:
     """The secrets of one file, at most one for a line."""
     text = without_ciphertext(source.text or "")
     lines = text.split("\n")
-    allowed = {n for n, line in enumerate(lines, 1) if "pragma: allowlist secret" in line}
-    allowed |= {
-        n + 1 for n, line in enumerate(lines, 1) if "pragma: allowlist nextline secret" in line
-    }
+    allowed = set(_allowed(lines)) if "pragma: allowlist" in text else set()
     found: dict[int, tuple[Severity, str]] = {}
     for line, what, severity in _named(source):
         found.setdefault(line, (severity, what))
@@ -45,8 +42,18 @@ def check_file(source: Source, tools: Tools) -> Iterator[Finding]:
             yield rules.SECRET.at(source.path, line, what, severity=severity, content=content)
 
 
+def _allowed(lines: list[str]) -> Iterator[int]:
+    for number, line in enumerate(lines, 1):
+        if "pragma: allowlist secret" in line:
+            yield number
+        if "pragma: allowlist nextline secret" in line:
+            yield number + 1
+
+
 def without_ciphertext(text: str) -> str:
-    """`text` with PGP messages and over-long lines emptied; lines keep their numbers."""
+    """`text` with PGP messages emptied and long lines cut; lines keep their numbers."""
+    if "-----BEGIN" not in text and all(len(line) <= _LONGEST_LINE for line in text.split("\n")):
+        return text
     out, inside = [], False
     for line in text.split("\n"):
         begins = _CIPHER_BEGIN.search(line) is not None

@@ -6,8 +6,11 @@ from __future__ import annotations
 import time
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from saltbranch.checks import Finding, new_since
+from saltbranch.checks import Finding, new_since, nodes
 from saltbranch.checks.rules import RULES
 from tests.unit.checking import TOOLS, findings, project, told
 
@@ -221,3 +224,29 @@ def test_a_missing_requisite_is_an_error_only_where_nothing_else_may_make_it() -
     assert [f.severity for f in findings({SLS: wanted})] == ["error"]
     (found,) = findings({SLS: wanted, "salt/b.sls": "{{ macro('b') }}"})
     assert (found.rule, found.severity) == ("requisite-missing", "note")
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([
+    "AKCp5abcdefghijkl", '"AP3abcdefghij"', "AKIAIOSFODNN7ABCDEFG", "sl_key = " + "a1" * 32, "x", "",
+    "cloudant_password: '" + "0f" * 32 + "'", "ibm_cloud_iam_key=" + "Zx-_" * 11, "SK" + "0a" * 16, "# words",
+]), max_size=8))  # fmt: skip
+def test_a_file_is_scanned_as_its_lines_are(lines: list[str]) -> None:
+    from saltbranch.scanners import SecretScanner
+
+    scanner = SecretScanner()
+    alone = [(n, w, s) for n, line in enumerate(lines, 1) for _, w, s in scanner.scan("x", line)]
+    assert list(scanner.scan("x", "\n".join(lines))) == alone
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "- " * 200_000, "a: " * 50_000, "{a: " * 9_000])
+def test_deep_nesting_ends_no_process(text: str) -> None:
+    with pytest.raises(nodes.YamlProblem):
+        nodes.compose(text)
+
+
+def test_what_is_composed_has_the_lines_of_both_parsers() -> None:
+    text = "a: &x [1, 'b']\nc:\n  - *x\n  - {d: e}\n"
+    root, pure = nodes.compose(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    found = [(path, node.tag, nodes.line_of(node)) for path, node in nodes.walk(root)]
+    assert found == [(path, node.tag, nodes.line_of(node)) for path, node in nodes.walk(pure)]
