@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from saltbranch.base.text import printable
 from saltbranch.cli import progress
 from saltbranch.cli.terminal import echo
 from saltbranch.errors import RefusedError, RemoteError
 from saltbranch.git import mask
-from saltbranch.history import printable
 from saltbranch.repository.workplace import Workplace, open_workplace
 
 FetchOption = Annotated[

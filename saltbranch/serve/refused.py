@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from saltbranch import files
-from saltbranch.history import printable
+from saltbranch.base.text import printable
 
 _MOST = 1000  # lines that are kept, the newest
 _LONGEST = 1000  # characters of a reason

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from saltbranch import admission, choosing, files, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
+from saltbranch.base.text import printable
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import SaltbranchError, SaltError
 from saltbranch.findings import Finding, disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
-from saltbranch.history import printable
 from saltbranch.mirror import Mirror
 from saltbranch.repository.tips import Push
 from saltbranch.saltmaster import MasterOptions
