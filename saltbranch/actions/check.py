@@ -12,7 +12,8 @@ from dataclasses import replace
 from jinja2 import nodes as jinja
 
 from saltbranch import locate, saltsyntax, scanners, tree
-from saltbranch.actions import highstates
+from saltbranch.actions import checkfiles, highstates
+from saltbranch.actions.checkfiles import Files
 from saltbranch.actions.checkplace import Place, open_place, resolve
 from saltbranch.actions.highstates import Compiling, Highstates
 from saltbranch.admission import link_problem
@@ -140,15 +141,16 @@ class _Checker:
         place = self.place
         if commit is None and place.clone is not None:
             clone = place.clone
-            blobs, aliases = _read(
+            files = checkfiles.read(
                 place, lambda wanted: tree.read_work_tree(place.git, clone, wanted)
             )
         else:
-            blobs, aliases = _read(
+            files = checkfiles.read(
                 place, lambda wanted: tree.read_commit(place.git, commit or "HEAD", wanted)
             )
+        blobs = files.blobs
         tools, entries, findings = self._tools(blobs)
-        project = _project(place, blobs, aliases, tools)
+        project = _project(place, files, tools)
         tests, wrong = _tests(project)
         findings += [
             *wrong,
@@ -165,10 +167,14 @@ class _Checker:
             looked = self.highstates.look(commit, saltenv, project, tests)
             findings += looked.findings
             count = looked.count
+        findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]
         kept, allowed, idle = allow.apply(findings, entries)
-        files = sum(1 for source in project.sources.values() if source.area)
-        ordered = in_order([*kept, *idle])
-        return RefResult("", commit, None, files, len(tests), allowed, ordered, count)
+        number = sum(1 for source in project.sources.values() if source.area)
+        placed = [replace(f, file=files.stand_ins.get(f.file, f.file)) for f in (*kept, *idle)]
+        used = tuple(sorted(files.stand_ins))
+        return RefResult(
+            "", commit, None, number, len(tests), allowed, in_order(placed), count, used
+        )
 
     def _tools(self, blobs: dict[str, Blob]) -> tuple[Tools, list[allow.Entry], list[Finding]]:
         entries: list[allow.Entry] = []
@@ -184,22 +190,9 @@ class _Checker:
         return Tools(self.catalogue, self.parse, scanners.lint, scanner.scan), entries, findings
 
 
-def _wanted(place: Place, path: str) -> bool:
-    return path in (allow.FILE, allow.BASELINE, locate.FILE_NAME) or _area(place, path) != ""
-
-
-def _read(
-    place: Place, read_all: Callable[[Callable[[str], bool]], dict[str, Blob]]
-) -> tuple[dict[str, Blob], dict[str, str]]:
-    """All files, and the names that links add to them: name to path."""
-    blobs = read_all(lambda path: _wanted(place, path))
-    linked = {b.path: os.fsdecode(b.data or b"") for b in blobs.values() if b.kind == "link"}
-    files = [b.path for b in blobs.values() if b.kind == "file"]
-    aliases = links.names(files, linked, (place.states_dir, place.pillar_dir))
-    away = {path for path in aliases.values() if not _wanted(place, path)}
-    if away:  # formulas beside the states, for example
-        blobs = read_all(lambda path: path in away or _wanted(place, path))
-    return blobs, {name: path for name, path in aliases.items() if path in blobs}
+def _is_of_both(finding: Finding) -> bool:
+    """Whether a finding about what stands in is one: it is made up, so nothing in it is a secret."""
+    return finding.rule != check_rules.SECRET.id
 
 
 def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
@@ -213,19 +206,8 @@ def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
     return tests, findings
 
 
-def _area(place: Place, path: str) -> str:
-    if path.startswith(f"{place.states_dir}/"):
-        return "states"
-    if path.startswith(f"{place.pillar_dir}/"):
-        return "pillar"
-    # The repository may keep other tests there, too.
-    is_test = path.startswith(f"{TESTS}/") and path.endswith((".yaml", ".yml"))
-    return TESTS if is_test else ""
-
-
-def _project(
-    place: Place, blobs: dict[str, Blob], aliases: dict[str, str], tools: Tools
-) -> Project:
+def _project(place: Place, files: Files, tools: Tools) -> Project:
+    blobs, aliases = files.blobs, files.aliases
     shown = {**{path: path for path in blobs}, **aliases}
     own = {
         path[len(place.states_dir) + 1 :]: blobs[real].data or b""
@@ -249,11 +231,12 @@ def _project(
         pillar_dir=place.pillar_dir,
         opaque=opaque,
         roots=roots,
+        missing=place.config.missing if place.config else (),
     )
 
 
 def _source(place: Place, blob: Blob, tools: Tools) -> Source:
-    area = _area(place, blob.path)
+    area = checkfiles.area(place, blob.path)
     folder = {"states": place.states_dir, "pillar": place.pillar_dir, TESTS: TESTS}.get(area)
     name = blob.path[len(folder) + 1 :] if folder else blob.path
     link = os.fsdecode(blob.data or b"") if blob.kind == "link" else None

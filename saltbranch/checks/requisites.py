@@ -11,6 +11,7 @@ from saltbranch.checks.nodes import items, line_of, pairs, text_of
 from saltbranch.checks.project import Project, Source, Tools, absolute
 from saltbranch.checks.sls import Argument, State
 from saltbranch.checks.template import literal, matches, shown
+from saltbranch.checks.tops import entries, roots
 
 
 class _Names:
@@ -19,7 +20,7 @@ class _Names:
     def __init__(self, project: Project) -> None:
         files = [s for s in project.of("states") if s.is_sls and s.name != "top.sls"]
         # A state that only rendering shows may be the one that is looked for.
-        self.all_known = all(
+        self.all_known = not _lacks_any(project) and all(
             s.readable and s.plain and s.plain.complete for s in files if s.path in project.reached
         )
         self.exact: set[tuple[str, str]] = set()
@@ -39,6 +40,14 @@ class _Names:
         if (module, name) in self.exact:
             return True
         return any(m == module and matches(p, name) for m, p in self.patterns)
+
+
+def _lacks_any(project: Project) -> bool:
+    """Whether minions get an sls that is kept somewhere else."""
+    named = [sls for root in roots(project, "states") for _, _, sls, _ in entries(root, every=True)]
+    for source in project.judged("states"):
+        named += [absolute(source, include.sls) for include in source.declared.includes]
+    return any(map(project.lacks, named))
 
 
 def check(project: Project, tools: Tools) -> Iterator[Finding]:

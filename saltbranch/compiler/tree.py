@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from saltbranch.checks.links import target
-from saltbranch.compiler import ciphertext
+from saltbranch.compiler import ciphertext, standins
 from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.hiding import words_of
 from saltbranch.compiler.model import Reads, digest
@@ -31,9 +31,14 @@ class Tree:
     """States and pillar of `name`, a commit's or tree's full hash, in the repository of `git`."""
 
     def __init__(
-        self, git: Git, name: str, folders: tuple[str, ...], keys: Keys | None = None
+        self,
+        git: Git,
+        name: str,
+        folders: tuple[str, ...],
+        keys: Keys | None = None,
+        offer: standins.Offer | None = None,
     ) -> None:
-        """Read the names. folders: states_dir and pillar_dir. Raises GitError."""
+        """Read the names. folders: states_dir and pillar_dir. offer: what may stand in. Raises GitError."""
         self.git = git
         self.keys = keys
         self.name = name
@@ -43,9 +48,16 @@ class Tree:
         self.outer: dict[str, tuple[str, str]] = {}
         # What links lead to elsewhere in the repository: formulas beside the states, for example.
         self.linked: tuple[str, ...] = ()
+        # Path to blob of what is not the tree's own.
+        self.stand_ins: dict[str, str] = {}
+        offered = offer.files(git, name) if offer else {}
+        # What they stand for that the tree has encrypted.
+        self.sealed: dict[str, str] = {}
         wanted = list(folders)
         for _ in range(_LINKS_DEEP):
             self._list(wanted)
+            if offered:
+                self._let_in(offered, wanted)
             wanted = sorted(self._led_to() - {*folders, *self.linked})
             if not wanted:
                 break
@@ -65,6 +77,19 @@ class Tree:
                     self.entries[path] = (mode, oid)
                 elif path in above and mode != _SUBMODULE:  # no folder of that name
                     self.outer[path] = (mode, oid)
+
+    def _let_in(self, offered: Mapping[str, str], paths: Sequence[str]) -> None:
+        inner = tuple(f"{path}/" for path in paths)
+        fitting = {
+            path: oid
+            for path, oid in offered.items()
+            if (path in paths or path.startswith(inner))
+            and not posixpath.basename(path).startswith(".git")
+        }
+        sealed = {p: self.entries[p][1] for p in fitting if p in self.entries}
+        used = standins.let_in(self.git, fitting, self.entries)
+        self.stand_ins.update(used)
+        self.sealed.update({p: oid for p, oid in sealed.items() if p in used})
 
     def _led_to(self) -> set[str]:
         """The paths outside of all that is listed to which links lead."""
@@ -266,8 +291,8 @@ class Tree:
             "GIT_INDEX_FILE": f"{folder}.index",
             "GIT_LITERAL_PATHSPECS": "1",
         }
-        tops = [f for f in self.folders if f in self.directories]
-        tops += [p for p in self.linked if p in self.directories or p in self.entries]
+        own = {*self.entries} - {*self.stand_ins} | {*self.sealed}
+        tops = [p for p in (*self.folders, *self.linked) if _has(own, p)]
         if tops:
             git.out(
                 f"--work-tree={folder}", "-c", "core.bare=false",
@@ -277,10 +302,19 @@ class Tree:
             os.unlink(f"{folder}/{path}")
         for wanted in self.folders:
             os.makedirs(f"{folder}/{wanted}", exist_ok=True)
+        self._write_stand_ins(folder)
         if self.linked:
             self._bring_in(folder)
         if os.path.exists(f"{folder}.index"):
             os.unlink(f"{folder}.index")
+
+    def _write_stand_ins(self, folder: str) -> None:
+        """In the place of what git wrote there. No link is on the way to one (`standins.let_in`)."""
+        held = contents(self.git, self.stand_ins.values()) if self.stand_ins else {}
+        for path, oid in self.stand_ins.items():
+            os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
+            with open(f"{folder}/{path}", "wb") as file:
+                file.write(held[oid])
 
     def _bring_in(self, folder: str) -> None:
         """Put what links lead to elsewhere in the repository in the place of these links.
@@ -304,6 +338,12 @@ class Tree:
                 shutil.copytree(real, path, symlinks=True, copy_function=os.link)
             else:
                 os.link(real, path)
+
+
+def _has(paths: Iterable[str], path: str) -> bool:
+    """Whether `path` is one of `paths`, or a folder above one."""
+    begin = f"{path}/"
+    return any(p == path or p.startswith(begin) for p in paths)
 
 
 def _above(path: str) -> Iterator[str]:

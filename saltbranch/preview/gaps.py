@@ -9,7 +9,6 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from saltbranch.compiler.model import Compiled
 
@@ -26,10 +25,11 @@ SCHEME = "salt://"
 # Whichever of them names the sls file that lacks something.
 _OF = re.compile(r"Rendering SLS '?(?:[^\s:']+:)?([^\s']+)'? failed")
 
-Presence = Literal["there", "absent", "encrypted"]
-Look = Callable[[str, bool], Presence]
-"""Whether a tree has an sls or a ``salt://`` file; of the pillar where the second argument says so. Encrypted is what
-git-crypt wrote, which neither Salt nor anybody can read in a commit.
+THERE, ABSENT = "there", "absent"
+Look = Callable[[str, bool], str]
+"""Whether a tree has an sls or a ``salt://`` file; of the pillar where the second argument says so.
+
+THERE, ABSENT, or the program that encrypted it: neither Salt nor anybody can read that in a commit.
 """
 
 
@@ -66,9 +66,9 @@ def declared(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled
         return compiled
     known = {}
     for error in compiled.errors:
-        name, presence = _lacks(error)
+        name, fits = _lacks(error)
         is_declared = name and any(fnmatch.fnmatchcase(name, p) for p in missing)
-        if name and is_declared and look(name, error.startswith("pillar: ")) == presence:
+        if name and is_declared and fits(look(name, error.startswith("pillar: "))):
             known[error] = name
     if not known:
         return compiled
@@ -82,9 +82,36 @@ def declared(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled
     )
 
 
-def _lacks(error: str) -> tuple[str | None, Presence]:
-    """What an error would be about if that were absent, or encrypted."""
+def told(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled:
+    """`declared`, with errors about encrypted files that say so. It asks about files in errors only."""
+    found = declared(compiled, missing, look)
+    if not found.errors:
+        return found
+    errors = tuple(_explained(error, look) for error in found.errors)
+    return found if errors == found.errors else replace(found, errors=errors)
+
+
+def _explained(error: str, look: Look) -> str:
+    about = _OF.search(error)
+    if about is None or gap(error) is not None:
+        return error
+    program = look(about[1], error.startswith("pillar: "))
+    if not is_sealed(program):
+        return error
+    return (
+        f"{error[: about.end()]}: the file is encrypted with {program} and cannot be read here; let a file"
+        " stand in for it (stand_in:), or declare it (missing:)"
+    )
+
+
+def is_sealed(presence: str) -> bool:
+    """Whether a `Look` found something that nobody can read."""
+    return presence not in (THERE, ABSENT)
+
+
+def _lacks(error: str) -> tuple[str | None, Callable[[str], bool]]:
+    """What an error would be about, and what would have to be true of that for it to be a gap."""
     name = gap(error)
     if name is None and (about := _OF.search(error)):
-        return about[1], "encrypted"
-    return name, "absent"
+        return about[1], is_sealed
+    return name, lambda presence: presence == ABSENT

@@ -20,7 +20,7 @@ ERRORS = (PILLAR, INCLUDE, TOP, TEMPLATE)
 NAMES = ("secrets.db", "secrets.gone", "lib.thing", "salt://keys/id.pub")
 
 
-def nothing(name: str, in_pillar: bool) -> gaps.Presence:
+def nothing(name: str, in_pillar: bool) -> str:
     return "absent"
 
 
@@ -58,7 +58,7 @@ def test_other_errors_about_it_are_no_gaps(error: str) -> None:
 def test_whether_it_is_there_is_asked_on_the_side_of_the_error() -> None:
     asked = []
 
-    def look(name: str, in_pillar: bool) -> gaps.Presence:
+    def look(name: str, in_pillar: bool) -> str:
         asked.append((name, in_pillar))
         return "there"
 
@@ -85,7 +85,7 @@ def test_what_git_crypt_wrote_can_be_declared_and_what_is_plain_and_broken_canno
     partial = Compiled(
         "m", "partial", (f"{prefix} failed: YAML: a character that YAML does not allow",)
     )
-    found = gaps.declared(partial, ["secrets.*"], lambda name, in_pillar: "encrypted")
+    found = gaps.declared(partial, ["secrets.*"], lambda name, in_pillar: "git-crypt")
     assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
     for presence in ("there", "absent"):
         assert (
