@@ -30,6 +30,8 @@ _DETECTORS = (
 _DOUBTFUL = frozenset({"BasicAuthDetector", "PrivateKeyDetector"})
 # No detector takes a line without one of these: a long run of such letters, a name in an address, a key's head.
 _MAYBE = re.compile(r"[A-Za-z0-9_-]{12}|://[^\s]*@|BEGIN|PuTTY|xox")
+# A public key of SSH's: in base64 the length of its kind comes first (RFC 4253, 6.6).
+_PUBLIC_KEY = re.compile(r"AAAA[A-Z][A-Za-z0-9+/]{40,}={0,3}")
 _SAMPLE_ADDRESS = re.compile(
     r"@(?:[\w-]+\.)*(?:example|invalid|test|host(?:name)?|domain)\b", re.IGNORECASE
 )
@@ -83,6 +85,7 @@ class SecretScanner:
         for number, line in enumerate(lines, 1):
             if _MAYBE.search(line) is None:
                 continue
+            line = _PUBLIC_KEY.sub("", line)
             following = lines[number] if number < len(lines) else ""
             for plugin in plugins:
                 kind = type(plugin).__name__

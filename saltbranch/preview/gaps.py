@@ -36,10 +36,15 @@ THERE, ABSENT, or the program that encrypted it: neither Salt nor anybody can re
 def gap(error: str) -> str | None:
     """The sls or, as ``salt://PATH``, the file that is not there by an error of one side; None for other errors."""
     if found := _SLS.match(error):
-        return found[1] or found[2]
+        return _dotted(found[1] or found[2])
     if found := _TEMPLATE.fullmatch(error):
         return f"{SCHEME}{found[1]}"
     return None
+
+
+def _dotted(sls: str) -> str:
+    """An sls name as Salt means it: slashes are taken for dots."""
+    return sls.replace("/", ".")
 
 
 def lacking(errors: Iterable[str]) -> tuple[str, ...]:
@@ -113,5 +118,5 @@ def _lacks(error: str) -> tuple[str | None, Callable[[str], bool]]:
     """What an error would be about, and what would have to be true of that for it to be a gap."""
     name = gap(error)
     if name is None and (about := _OF.search(error)):
-        return about[1], is_sealed
+        return _dotted(about[1]), is_sealed
     return name, lambda presence: presence == ABSENT

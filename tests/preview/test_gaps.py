@@ -35,6 +35,12 @@ def test_what_is_missing_is_named(error: str, name: str) -> None:
     assert gaps.declared(partial, [name], lambda name, in_pillar: "there") is partial
 
 
+def test_slashes_are_dots() -> None:
+    error = "pillar: Specified SLS 'secrets/db' in environment 'prod' is not available"
+    found = gaps.declared(Compiled("m", "partial", (error,)), ["secrets.*"], nothing)
+    assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
+
+
 def test_a_new_gap_is_news() -> None:
     found = gaps.declared(Compiled("m", "partial", ERRORS), ["secrets.*", "salt://keys/*"], nothing)
     assert (found.result, found.errors) == ("partial", (TOP,))
