@@ -125,14 +125,18 @@ class _Walk:
             )
 
 
+# Salt's own folders for winrepo (salt/config: winrepo_dir, winrepo_dir_ng), below the states.
+_WINREPO = ("win/repo/", "win/repo-ng/")
+
+
 def _has_name(source: Source) -> bool:
     """Whether Salt has a name for it: a dot in one stands for a slash, so ``pillar.example.sls`` has none."""
     return "." not in source.name.removesuffix(".sls")
 
 
 def _is_reaction(source: Source) -> bool:
-    """Whether an sls file is one for the reactor (salt/utils/reactor.py, REACTION_CLASSES)."""
-    return any(
+    """Whether an sls file is one for the reactor (salt/utils/reactor.py, REACTION_CLASSES), or winrepo's."""
+    return source.name.startswith(_WINREPO) or any(
         state.module in ("local", "runner", "wheel", "caller")
         or (state.module == "cmd" and "." in state.function)
         for state in source.declared.states

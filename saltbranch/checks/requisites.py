@@ -25,12 +25,14 @@ class _Names:
         )
         self.exact: set[tuple[str, str]] = set()
         self.patterns: set[tuple[str, str]] = set()
+        self.ids: set[str] = set()
         for source in files:
             for state in source.declared.states:
                 if not state.extends:
                     self._add(state)
 
     def _add(self, state: State) -> None:
+        self.ids.add(state.id)
         for name in (state.id, *(text for n in ("name", "names") for text, _ in state.texts(n))):
             for module in (state.module, ""):
                 (self.exact if literal(name) else self.patterns).add((module, name))
@@ -40,6 +42,15 @@ class _Names:
         if (module, name) in self.exact:
             return True
         return any(m == module and matches(p, name) for m, p in self.patterns)
+
+    def declares(self, name: str) -> bool:
+        """Whether a state has this id, or this name as far as that is written out: extend finds both."""
+        return ("", name) in self.exact or any(
+            matches(p, name) for _, p in self.patterns if p in self.ids or shown(p) != _BARE
+        )
+
+
+_BARE = "{{...}}"
 
 
 def _lacks_any(project: Project) -> bool:
@@ -55,7 +66,7 @@ def check(project: Project, tools: Tools) -> Iterator[Finding]:
     names = _Names(project)
     for source in project.judged("states"):
         for state in source.declared.states:
-            if state.extends and literal(state.id) and not names.has("", state.id):
+            if state.extends and literal(state.id) and not names.declares(state.id):
                 message = f"extend names the id {state.id[:100]!r}, which no sls declares"
                 yield rules.EXTEND.at(
                     source.path, state.id_line, message, severity=_severity(names)
