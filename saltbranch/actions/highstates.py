@@ -184,7 +184,9 @@ class Highstates:
             progress=step,
         )
         look, missing = looked_up(frame, files), self.place.config.missing
-        return [gaps.told(result, missing, look) for result in results]
+        # A state test speaks of one minion, and has to hear why nothing came out of it.
+        tell = gaps.told if cache is None else gaps.news
+        return [tell(result, missing, look) for result in results]
 
     def _chosen(
         self, tests: Sequence[StateTest], saltenv: str | None

@@ -22,6 +22,8 @@ _TEMPLATE = re.compile(
     r"(?:pillar: )?Rendering SLS '?[^\s']+'? failed: Jinja error: ([^\s;]+)(?:; line [0-9]+)?"
 )
 SCHEME = "salt://"
+# What Salt says of states that name others which are not there (salt/state.py).
+_FOLLOWS = re.compile(r"Referenced state does not exist|Cannot extend ID|The following requisite")
 # Whichever of them names the sls file that lacks something.
 _OF = re.compile(r"Rendering SLS '?(?:[^\s:']+:)?([^\s']+)'? failed")
 
@@ -78,11 +80,15 @@ def declared(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled
     if not known:
         return compiled
     rest = tuple(error for error in compiled.errors if error not in known)
-    note = f"missing, as declared: {', '.join(dict.fromkeys(known.values()))}"
+    notes = [f"missing, as declared: {', '.join(dict.fromkeys(known.values()))}"]
+    if any(not error.startswith("pillar: ") for error in known):
+        # A state that is named may be one of those that are missing.
+        notes += [f"not judged without what is missing: {e}" for e in rest if _FOLLOWS.match(e)]
+        rest = tuple(error for error in rest if not _FOLLOWS.match(error))
     return replace(
         compiled,
         errors=rest,
-        notes=(*compiled.notes, note),
+        notes=(*compiled.notes, *notes),
         result="partial" if rest else "ok",
     )
 
@@ -94,6 +100,13 @@ def told(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled:
         return found
     errors = tuple(_explained(error, look) for error in found.errors)
     return found if errors == found.errors else replace(found, errors=errors)
+
+
+def news(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled:
+    """`told` for whoever lists errors: those that are declared are gone where nothing came out, too; it stays failed."""
+    if compiled.result != "failed":
+        return told(compiled, missing, look)
+    return replace(told(replace(compiled, result="partial"), missing, look), result="failed")
 
 
 def _explained(error: str, look: Look) -> str:

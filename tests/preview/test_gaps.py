@@ -41,6 +41,26 @@ def test_slashes_are_dots() -> None:
     assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
 
 
+EXTEND = "Cannot extend ID 'x' in 'prod:web'. It is not part of the high state."
+REQUIRE = (
+    "Referenced state does not exist for requisite [require: (pkg: x)] in state [y] in SLS [web]"
+)
+
+
+def test_what_names_a_missing_state_cannot_be_judged_and_is_told() -> None:
+    found = gaps.declared(
+        Compiled("m", "partial", (INCLUDE, EXTEND, REQUIRE)), ["secrets.*"], nothing
+    )
+    assert (found.result, found.errors) == ("ok", ())
+    assert found.notes[1:] == (
+        f"not judged without what is missing: {EXTEND}",
+        f"not judged without what is missing: {REQUIRE}",
+    )
+    for gap in (PILLAR, TOP):  # of the pillar only, or not declared
+        partial = Compiled("m", "partial", (gap, EXTEND))
+        assert EXTEND in gaps.declared(partial, ["secrets.*"], nothing).errors
+
+
 def test_a_new_gap_is_news() -> None:
     found = gaps.declared(Compiled("m", "partial", ERRORS), ["secrets.*", "salt://keys/*"], nothing)
     assert (found.result, found.errors) == ("partial", (TOP,))
@@ -75,6 +95,12 @@ def test_whether_it_is_there_is_asked_on_the_side_of_the_error() -> None:
 def test_a_minion_of_which_nothing_came_out_stays_failed() -> None:
     failed = Compiled("m", "failed", (PILLAR,))
     assert gaps.declared(failed, ["*"], nothing) is failed
+
+
+def test_who_lists_errors_does_not_hear_of_a_declared_one_again() -> None:
+    failed = Compiled("m", "failed", (TOP, PILLAR))
+    found = gaps.news(failed, ["lib.*"], nothing)
+    assert (found.result, found.errors) == ("failed", (PILLAR,))
 
 
 def test_what_did_not_come_out_is_named_on_both_sides_once() -> None:
