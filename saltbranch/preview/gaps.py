@@ -103,7 +103,7 @@ def told(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled:
 
 
 def news(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled:
-    """`told` for whoever lists errors: those that are declared are gone where nothing came out, too; it stays failed."""
+    """`told` for whoever lists errors: declared ones are gone where nothing came out, too; it stays failed."""
     if compiled.result != "failed":
         return told(compiled, missing, look)
     return replace(told(replace(compiled, result="partial"), missing, look), result="failed")

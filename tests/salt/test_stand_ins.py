@@ -187,6 +187,15 @@ def test_where_git_deciphers_the_file_it_counts_itself(private: Clone) -> None:
     assert any("1 file stands in" in w and "formula" in w for w in found.warnings), found.warnings
 
 
+def test_the_rules_that_read_know_what_is_declared(private: Clone) -> None:
+    whole(private)
+    private.commit({"pillar/top.sls": f"{TOP}    - secrets.db\n    - secrets.gone\n"})
+    told = [f.rule for f in looked(private, compiled=False).findings if f.severity == "error"]
+    assert told == ["top-missing-sls"]
+    private.configure(missing=["secrets.*"])
+    assert not [f for f in looked(private).findings if f.severity == "error"]
+
+
 @pytest.mark.parametrize(
     ("data", "program"),
     [
