@@ -182,6 +182,7 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ignore: list[IgnoreModel] = []
     shown_pillar: list[str] = []
     missing: list[str] = []
+    stand_in: str | None = None
     saltenvs: dict[str, SaltenvModel] | None = None
 
 
@@ -274,6 +275,7 @@ class Config(msgspec.Struct, frozen=True):
     ignore: tuple[IgnoreModel, ...] = ()
     shown_pillar: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    stand_in: str | None = None
 
     def saltenv(self, name: str) -> Saltenv:
         """The saltenv called `name`. Raises ConfigError naming the nearest match."""
@@ -510,6 +512,7 @@ def build(
         ignore=tuple(file.ignore),
         shown_pillar=tuple(file.shown_pillar),
         missing=tuple(file.missing),
+        stand_in=_stand_in(file.stand_in, states_dir, pillar_dir, place),
     )
 
 
@@ -823,6 +826,24 @@ def _inside(key: str, value: str, path: str) -> str:
             hint=f"for example {key}: {'pillar' if key == 'pillar_dir' else 'salt'}",
         )
     return "/".join(parts)
+
+
+def _stand_in(value: str | None, states_dir: str, pillar_dir: str, place: str) -> str | None:
+    """A folder inside the repository, apart from what Salt serves."""
+    if value is None:
+        return None
+    try:
+        folder = _inside("stand_in", value.rstrip("/") or "/", place)
+    except ConfigError as err:
+        raise ConfigError(err.message, hint="for example stand_in: fleet/stand-in") from err
+    for served in (states_dir, pillar_dir):
+        if f"{folder}/".startswith(f"{served}/") or f"{served}/".startswith(f"{folder}/"):
+            raise ConfigError(
+                f"{place}: stand_in: {folder!r} and {served!r} contain one another, so minions would be served"
+                " what stands in",
+                hint="keep it beside the states and the pillar: stand_in: fleet/stand-in",
+            )
+    return folder
 
 
 def _owned(value: str, where: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from saltbranch import lowdiff
 from saltbranch.compilecache import CompileCache
+from saltbranch.compiler import ciphertext, standins
 from saltbranch.compiler.desk import values_key
 from saltbranch.compiler.masking import Mask
 from saltbranch.compiler.model import Compiled, Minion
@@ -30,8 +31,6 @@ from saltbranch.tree import contents
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
-# How a file that git-crypt encrypted begins (its commands.cpp).
-_GIT_CRYPT = b"\0GITCRYPT\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class CustomCode:
 @dataclass(frozen=True, slots=True)
 class FleetDiff:
     """What `after` changes for every minion. warnings: what holds for all of it. origin: where both sides come
-    from; None where a plan tells it already.
+    from; None where a plan tells it already. sealed: encrypted files that differ and for which others stand in.
     """
 
     before: Mapping[str, Any]
@@ -67,6 +66,7 @@ class FleetDiff:
     ignored: int = 0
     spent: Mapping[str, float] = field(default_factory=dict)
     origin: Provenance | None = None
+    sealed: tuple[str, ...] = ()
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -86,7 +86,7 @@ class FleetDiff:
     @property
     def differs(self) -> bool:
         """Whether anything does."""
-        return bool(self.groups or self.code)
+        return bool(self.groups or self.code or self.sealed)
 
     @property
     def exit_code(self) -> int:
@@ -115,6 +115,7 @@ class FleetDiff:
                 m.minion: [m.result, _steady(m.error), _signature(m)] for m in self.minions
             },
             "code": [[c.as_dict(), c.content] for c in self.code],
+            **({"sealed": self.sealed} if self.sealed else {}),
         }
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
@@ -130,6 +131,7 @@ class FleetDiff:
             "code": [c.as_dict() for c in self.code],
             "causes": [c.as_dict() for c in self.causes],
             "origin": self.origin.as_dict() if self.origin else None,
+            "sealed": list(self.sealed),
             "warnings": list(self.warnings),
             "ignored": self.ignored,
             "cached": self.cached,
@@ -227,11 +229,41 @@ def compare_trees(
         minions=diffs,
         groups=lowdiff.group(diffs),
         code=_code(frame, trees, (old, new)),
-        warnings=(*warnings, *([frame.keys.trouble] if frame.keys.trouble else [])),
+        warnings=(
+            *warnings,
+            *([frame.keys.trouble] if frame.keys.trouble else []),
+            *stand_in_warnings(frame, trees),
+        ),
         cached=sum(r.cached for side in (old, new) for r in side.values()),
         spent=asdict(spent),
         ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),
+        sealed=_sealed(trees),
     )
+
+
+def _sealed(trees: tuple[Tree, Tree]) -> tuple[str, ...]:
+    """The files that both sides have encrypted, and not the same."""
+    old, new = (tree.sealed for tree in trees)
+    return tuple(sorted(path for path in {*old} & {*new} if old[path] != new[path]))
+
+
+def stand_in_warnings(frame: Frame, trees: Sequence[Tree]) -> list[str]:
+    """What stands in on a side, and what that keeps from being seen. The old side comes first, if there are two."""
+    if frame.offer is None:
+        return []
+    line = standins.told({p for tree in trees for p in tree.stand_ins}, frame.offer.folder)
+    found = [line] if line else []
+    for one, other, name in zip(trees, reversed(trees), ("before", "after"), strict=False):
+        for path in sorted({*one.stand_ins} - {*other.stand_ins}):
+            if path in other.entries:
+                found.append(
+                    f"{name}: {path} cannot be read, and what stands in for it is compared"
+                )
+    if len(trees) == 2 and (paths := _sealed((trees[0], trees[1]))):
+        found.append(
+            f"encrypted, and not the same on both sides: {', '.join(paths)}; what stands in does not show how"
+        )
+    return found
 
 
 def _declared(
@@ -241,12 +273,10 @@ def _declared(
     missing: Sequence[str],
 ) -> tuple[dict[str, Compiled], ...]:
     """Both sides without the errors about what is known to be missing; what was one result stays one."""
-    if not missing:
-        return sides
     found = []
     for tree, side in zip(trees, sides, strict=True):
         look = looked_up(frame, tree)
-        found.append({name: gaps.declared(c, missing, look) for name, c in side.items()})
+        found.append({name: gaps.told(c, missing, look) for name, c in side.items()})
     for name, result in sides[0].items():
         if sides[1][name] is result and found[0][name].errors == found[1][name].errors:
             found[1][name] = found[0][name]
@@ -267,7 +297,7 @@ def looked_up(frame: Frame, tree: Tree) -> gaps.Look:
     """What `tree` has of what may be missing; asked for errors only. It raises GitError."""
 
     @functools.cache
-    def look(name: str, in_pillar: bool) -> gaps.Presence:  # noqa: FBT001
+    def look(name: str, in_pillar: bool) -> str:  # noqa: FBT001
         folder = frame.pillar_dir if in_pillar else frame.states_dir
         if name.startswith(gaps.SCHEME):
             paths = [f"{folder}/{name[len(gaps.SCHEME) :]}"]
@@ -279,7 +309,9 @@ def looked_up(frame: Frame, tree: Tree) -> gaps.Look:
             return "absent"
         mode, oid = tree.entries[path]
         text = contents(tree.git, [oid])[oid] if mode.startswith("100") else b""
-        return "encrypted" if text.startswith(_GIT_CRYPT) else "there"
+        program = ciphertext.sealed_by(text)
+        # What sops wrote is YAML that Salt reads.
+        return "there" if program in (None, "sops") else program
 
     return look
 

@@ -30,6 +30,8 @@ _DETECTORS = (
 _DOUBTFUL = frozenset({"BasicAuthDetector", "PrivateKeyDetector"})
 # No detector takes a line without one of these: a long run of such letters, a name in an address, a key's head.
 _MAYBE = re.compile(r"[A-Za-z0-9_-]{12}|://[^\s]*@|BEGIN|PuTTY|xox")
+# A public key of SSH's: in base64 the length of its kind comes first (RFC 4253, 6.6).
+_PUBLIC_KEY = re.compile(r"AAAA[A-Z][A-Za-z0-9+/]{40,}={0,3}")
 _SAMPLE_ADDRESS = re.compile(
     r"@(?:[\w-]+\.)*(?:example|invalid|test|host(?:name)?|domain)\b", re.IGNORECASE
 )
@@ -89,7 +91,11 @@ class SecretScanner:
     def scan(self, path: str, text: str) -> Iterator[tuple[int, str, Severity]]:
         """What looks like a secret: line, what it is, severity. Never the value."""
         lines = text.split("\n")
-        wanted = [(n, line) for n, line in enumerate(lines, 1) if _MAYBE.search(line)]
+        wanted = [
+            (number, _PUBLIC_KEY.sub("", line))
+            for number, line in enumerate(lines, 1)
+            if _MAYBE.search(line)
+        ]
         some = "\n".join(line for _, line in wanted)
         plugins = [plugin for plugin in _detectors() if _may_find(plugin, some)] if some else []
         for number, line in wanted if plugins else ():

@@ -120,7 +120,7 @@ _BODY = """\
     {%- endif %}
     {%- for target, items in page[section].items() %}
       {%- set where = 'target ' ~ target ~ ' in the top file of saltenv ' ~ own %}
-      {%- if items is string or items is mapping or items is not sequence %}
+      {%- if items is string or (items is mapping and items) or items is not sequence %}
         {{- raise(where ~ ' has no list') }}
       {%- endif %}
       {%- set kept = roles.setdefault(target, []) %}

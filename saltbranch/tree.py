@@ -5,6 +5,7 @@ Or the files of a clone's work tree, where the caller asks for what is not commi
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import stat
@@ -79,6 +80,22 @@ def files_in(git: Git, commit: str, folder: str, wanted: Callable[[str], bool]) 
         path.rpartition("/")[2]: oid
         for kind, oid, size, path in _entries(text)
         if kind == "file" and size <= LARGEST and wanted(path.rpartition("/")[2])
+    }
+
+
+def files_below(git: Git, name: str, folder: str) -> dict[str, str]:
+    """Path below `folder` to blob of all files in there, of the commit or tree `name`; no links, none above LARGEST.
+
+    Raises GitError.
+    """
+    literal = copy.copy(git)
+    literal.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
+    begin = f"{folder}/"
+    text = literal.out("ls-tree", "-r", "-z", "-l", "--full-tree", name, "--", begin)
+    return {
+        path[len(begin) :]: oid
+        for kind, oid, size, path in _entries(text)
+        if kind == "file" and size <= LARGEST and path.startswith(begin)
     }
 
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from jinja2 import nodes as jinja
 
 from saltbranch import admission, locate, saltsyntax, scanners, tree
-from saltbranch.actions import highstates
+from saltbranch.actions import checkfiles, highstates
+from saltbranch.actions.checkfiles import Files
 from saltbranch.actions.checkplace import Place, open_place
 from saltbranch.actions.highstates import Compiling, Highstates
 from saltbranch.checks import Finding, Severity, allow, expectations, in_order, links, new_since
@@ -142,23 +143,25 @@ class _Checker:
         place = self.place
         if commit is None and place.clone is not None:
             clone = place.clone
-            blobs, aliases = _read(
+            files = checkfiles.read(
                 place, lambda wanted: tree.read_work_tree(place.git, clone, wanted)
             )
         else:
-            blobs, aliases = _read(
+            files = checkfiles.read(
                 place, lambda wanted: tree.read_commit(place.git, commit or "HEAD", wanted)
             )
+        blobs = files.blobs
+        own = {path: blob for path, blob in blobs.items() if path not in files.stand_ins}
         tools, entries, findings = self._tools(blobs)
-        project = _project(place, blobs, aliases, tools)
+        project = _project(place, files, tools)
         tests, wrong = _tests(project)
         findings += [
             *wrong,
-            *_refused(place, blobs, project),
+            *_refused(place, own, project),
             *_dangling(place, project),
             *check_run.check(project, tools, style=self.style),
         ]
-        if admission.list_has_files(_files(blobs), place.pillar_dir):
+        if admission.list_has_files(_files(own), place.pillar_dir):
             self._with_pillar.add(commit)
         model = blobs.get(locate.FILE_NAME)
         if model is not None:
@@ -170,10 +173,14 @@ class _Checker:
             looked = self.highstates.look(commit, saltenv, project, tests)
             findings += looked.findings
             count = looked.count
+        findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]
         kept, allowed, idle = allow.apply(findings, entries)
-        files = sum(1 for source in project.sources.values() if source.area)
-        ordered = in_order([*kept, *idle])
-        return RefResult("", commit, None, files, len(tests), allowed, ordered, count)
+        number = sum(1 for source in project.sources.values() if source.area)
+        placed = [replace(f, file=files.stand_ins.get(f.file, f.file)) for f in (*kept, *idle)]
+        used = tuple(sorted(files.stand_ins))
+        return RefResult(
+            "", commit, None, number, len(tests), allowed, in_order(placed), count, used
+        )
 
     def _tools(self, blobs: dict[str, Blob]) -> tuple[Tools, list[allow.Entry], list[Finding]]:
         entries: list[allow.Entry] = []
@@ -189,22 +196,9 @@ class _Checker:
         return Tools(self.catalogue, self.parse, scanners.lint, scanner.scan), entries, findings
 
 
-def _wanted(place: Place, path: str) -> bool:
-    return path in (allow.FILE, allow.BASELINE, locate.FILE_NAME) or _area(place, path) != ""
-
-
-def _read(
-    place: Place, read_all: Callable[[Callable[[str], bool]], dict[str, Blob]]
-) -> tuple[dict[str, Blob], dict[str, str]]:
-    """All files, and the names that links add to them: name to path."""
-    blobs = read_all(lambda path: _wanted(place, path))
-    linked = {b.path: os.fsdecode(b.data or b"") for b in blobs.values() if b.kind == "link"}
-    files = [b.path for b in blobs.values() if b.kind == "file"]
-    aliases = links.names(files, linked, (place.states_dir, place.pillar_dir))
-    away = {path for path in aliases.values() if not _wanted(place, path)}
-    if away:  # formulas beside the states, for example
-        blobs = read_all(lambda path: path in away or _wanted(place, path))
-    return blobs, {name: path for name, path in aliases.items() if path in blobs}
+def _is_of_both(finding: Finding) -> bool:
+    """Whether a finding about what stands in is one: it is made up, so nothing in it is a secret."""
+    return finding.rule != check_rules.SECRET.id
 
 
 def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
@@ -218,19 +212,8 @@ def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
     return tests, findings
 
 
-def _area(place: Place, path: str) -> str:
-    if path.startswith(f"{place.states_dir}/"):
-        return "states"
-    if path.startswith(f"{place.pillar_dir}/"):
-        return "pillar"
-    # The repository may keep other tests there, too.
-    is_test = path.startswith(f"{TESTS}/") and path.endswith((".yaml", ".yml"))
-    return TESTS if is_test else ""
-
-
-def _project(
-    place: Place, blobs: dict[str, Blob], aliases: dict[str, str], tools: Tools
-) -> Project:
+def _project(place: Place, files: Files, tools: Tools) -> Project:
+    blobs, aliases = files.blobs, files.aliases
     shown = {**{path: path for path in blobs}, **aliases}
     own = {
         path[len(place.states_dir) + 1 :]: blobs[real].data or b""
@@ -254,11 +237,12 @@ def _project(
         pillar_dir=place.pillar_dir,
         opaque=opaque,
         roots=roots,
+        missing=place.config.missing if place.config else (),
     )
 
 
 def _source(place: Place, blob: Blob, tools: Tools) -> Source:
-    area = _area(place, blob.path)
+    area = checkfiles.area(place, blob.path)
     folder = {"states": place.states_dir, "pillar": place.pillar_dir, TESTS: TESTS}.get(area)
     name = blob.path[len(folder) + 1 :] if folder else blob.path
     link = os.fsdecode(blob.data or b"") if blob.kind == "link" else None
@@ -298,9 +282,13 @@ def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Fin
     if any(project.of("states")) and not admission.list_has_files(files, place.states_dir):
         what = f"there is no file below {place.states_dir}/: a submodule stays empty on masters"
         found.append(check_rules.NO_STATES.at(place.states_dir, 0, what))
-    above = {place.pillar_dir, *_parents(place.pillar_dir)}
+    above = {place.pillar_dir, *checkfiles.parents(place.pillar_dir)}
     odd = [b for path, b in blobs.items() if b.kind != "file" and path in above]
-    odd += [b for b in blobs.values() if b.kind == "submodule" and _area(place, b.path) == "pillar"]
+    odd += [
+        b
+        for b in blobs.values()
+        if b.kind == "submodule" and checkfiles.area(place, b.path) == "pillar"
+    ]
     if odd and not admission.list_has_files(files, place.pillar_dir):
         kind = "symlink" if odd[0].kind == "link" else "submodule"
         what = f"{odd[0].path} is a {kind}: a master that serves pillar refuses to lose all of it"
@@ -314,11 +302,6 @@ def _pillar_gone(place: Place, findings: Sequence[Finding]) -> list[Finding]:
         return []
     what = f"there is no file below {place.pillar_dir}/ any more: masters refuse to lose all pillar"
     return [check_rules.NO_PILLAR.at(place.pillar_dir, 0, what)]
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:n]) for n in range(1, len(parts))]
 
 
 def _dangling(place: Place, project: Project) -> list[Finding]:

@@ -31,6 +31,16 @@ class Place:
     branches: frozenset[str] = frozenset()
 
     @property
+    def stand_in(self) -> str | None:
+        """The folder of what stands in for encrypted and missing files."""
+        return self.config.stand_in if self.config else None
+
+    @property
+    def production(self) -> str | None:
+        """The head of the production branch, as far as it is known here."""
+        return self.source.branch_or_none(self.config.model_branch) if self.config else None
+
+    @property
     def git(self) -> Git:
         """git that knows them."""
         return self.source.git

@@ -19,6 +19,7 @@ from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.masteroptions import TAKEN_OVER, not_taken_over
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
+from saltbranch.compiler.standins import Offer
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff, compare_trees
@@ -145,7 +146,15 @@ def frame_of(place: Place) -> Frame:
         salt_version=saltmaster.version(),
         shown=config.shown_pillar,
         keys=Keys(config.gpg_keys),
+        offer=offer_of(config, place.repository),
     )
+
+
+def offer_of(config: Config, repository: CommitSource) -> Offer | None:
+    """Where what stands in is kept; the production branch's counts for trees that have none of their own."""
+    if config.stand_in is None:
+        return None
+    return Offer(config.stand_in, repository.branch_or_none(config.model_branch))
 
 
 def cache_of(config: Config, *, enabled: bool) -> CompileCache:

@@ -24,7 +24,7 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
-from saltbranch.fleetdiff import looked_up, tellings
+from saltbranch.fleetdiff import looked_up, stand_in_warnings, tellings
 from saltbranch.git import branch_of_remote
 from saltbranch.preview import gaps
 from saltbranch.targets import Matcher
@@ -126,7 +126,8 @@ class Highstates:
             except SandboxError as err:
                 raise SandboxError(err.message, hint=f"{err.hint}; {_HINT}") from err
         self.cache.tidy()
-        return Looked(tuple(found), self._count(results, tested, saltenv))
+        warnings = stand_in_warnings(self.frame, [files])
+        return Looked(tuple(found), self._count(results, tested, saltenv, warnings))
 
     def _newer(
         self,
@@ -183,7 +184,9 @@ class Highstates:
             progress=step,
         )
         look, missing = looked_up(frame, files), self.place.config.missing
-        return [gaps.declared(result, missing, look) for result in results]
+        # A state test speaks of one minion, and has to hear why nothing came out of it.
+        tell = gaps.told if cache is None else gaps.news
+        return [tell(result, missing, look) for result in results]
 
     def _chosen(
         self, tests: Sequence[StateTest], saltenv: str | None
@@ -220,7 +223,11 @@ class Highstates:
         return found
 
     def _count(
-        self, results: Sequence[Compiled], tested: Sequence[object], saltenv: str | None
+        self,
+        results: Sequence[Compiled],
+        tested: Sequence[object],
+        saltenv: str | None,
+        warnings: Sequence[str],
     ) -> CompiledCount:
         missing = self.missing
         if not results and missing is None:
@@ -230,7 +237,7 @@ class Highstates:
             len(results),
             sum(result.cached for result in results),
             missing,
-            (warning,) if warning else (),
+            (*([warning] if warning else []), *warnings),
             _name(self.other) if self.other else None,
         )
 

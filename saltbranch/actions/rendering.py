@@ -134,7 +134,8 @@ class _Renderer:
     def __init__(self, place: Place, question: Question) -> None:
         self.place, self.question = place, question
         self.git = place.repository.git
-        self.frame = replace(diff.frame_of(place), seconds=_SECONDS)
+        # What is served has no stand-ins.
+        self.frame = replace(diff.frame_of(place), seconds=_SECONDS, offer=None)
         folder = compilecache.folder_of(place.config.root)
         self.cache = CompileCache(folder, write=not question.sample)  # doctor changes nothing
         self.trees: dict[str, Tree] = {}

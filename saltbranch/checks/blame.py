@@ -49,8 +49,7 @@ def blame(error: str, project: Project) -> Blame:
         file, line = next(_naming(project, area, missing["sls"]), (top, 0))
         return Blame(file, line, f"there is no {area} file for {missing['sls']!r}")
     if (found := _RENDER.match(error)) is not None:
-        source = project.sls[area].get(found["sls"])
-        if source is not None:
+        for source in project.named(area, found["sls"]):
             return _in_file(source.path, source, found["rest"])
     if (found := _PRIMARY_TOP.match(error)) is not None:
         rest = f"the pillar top file does not render: {found['rest']}"
@@ -81,11 +80,11 @@ def _naming(project: Project, area: str, sls: str) -> Iterator[tuple[str, int]]:
     """The places that name `sls`: entries of the top file, then includes."""
     top = project.names[area].get("top.sls")
     for _, _, name, line in tops.entries(top.root if top else None):
-        if name == sls and top is not None:
+        if top is not None and name.replace("/", ".") == sls.replace("/", "."):
             yield top.path, line
     for source in project.of(area):
         for include in source.declared.includes:
-            if absolute(source, include.sls) == sls:
+            if absolute(source, include.sls).replace("/", ".") == sls.replace("/", "."):
                 yield source.path, include.line
 
 
@@ -93,8 +92,7 @@ def _declared(error: str, project: Project, area: str, top: str) -> Blame:
     """An error about high data: the sls file that it names, and the line of the state's ID there."""
     error = _SALTENV.sub("", error)
     for named in _NAMED.finditer(error):
-        source = project.sls[area].get(named["sls"])
-        if source is not None:
+        for source in project.named(area, named["sls"]):
             ids = {match["id"] for match in _ID.finditer(error)}
             lines = [s.id_line for s in source.declared.states if s.id in ids]
             return Blame(source.path, lines[0] if lines else 0, error)

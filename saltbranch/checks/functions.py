@@ -85,7 +85,7 @@ def _arguments(source: Source, state: State, function: Function, tools: Tools) -
         yield rules.ARGUMENT.at(source.path, argument.line, message, fix=fix)
     given = {argument.name for argument in state.arguments}
     complete = source.whole and source.plain is not None and source.plain.complete
-    if complete and all(map(literal, given)) and not given & {"use", "names"}:
+    if complete and not state.open and all(map(literal, given)) and not given & {"use", "names"}:
         for name in function.required:
             if name not in given and name not in _GIVEN:
                 message = f"{full} needs the argument {name!r}"

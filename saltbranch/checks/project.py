@@ -11,7 +11,7 @@ from jinja2 import nodes as jinja
 
 from saltbranch.checks import Finding, Severity
 from saltbranch.checks.sls import Declared
-from saltbranch.checks.template import Plain
+from saltbranch.checks.template import Plain, literal
 
 JINJA_NAMES = (".jinja", ".jinja2", ".j2")
 TESTS = "tests"
@@ -113,15 +113,18 @@ class Project:
         pillar_dir: str,
         opaque: Iterable[str] = (),
         roots: tuple[str, ...] = (),
+        missing: tuple[str, ...] = (),
     ) -> None:
         """Take the parsed files; opaque: folders whose content is elsewhere (submodules, links).
 
-        roots: absolute folders that the checkouts are served from.
+        roots: absolute folders that the checkouts are served from. missing: globs of what is kept out on
+        purpose, names of sls and ``salt://`` paths.
         """
         self.sources = {source.path: source for source in sources}
         self.folders = {"states": states_dir, "pillar": pillar_dir, "tests": TESTS}
         self.opaque = frozenset(opaque)
         self.roots = roots
+        self.missing = missing
         self.names: dict[str, dict[str, Source]] = {"states": {}, "pillar": {}, "tests": {}, "": {}}
         self.dirs: set[str] = set()
         for source in self.sources.values():
@@ -144,17 +147,35 @@ class Project:
 
     def has_file(self, area: str, name: str) -> bool:
         """Whether Salt finds the file `name` below the area's root; true where it cannot be told."""
-        return name in self.names[area] or self._hidden(f"{self.folders[area]}/{name}")
+        return (
+            name in self.names[area]
+            or self._hidden(f"{self.folders[area]}/{name}")
+            or self.is_declared(f"salt://{name}")
+        )
 
     def has_dir(self, area: str, name: str) -> bool:
         """The same for a folder."""
         path = f"{self.folders[area]}/{name}".rstrip("/")
-        return path in self.dirs or self._hidden(path)
+        return path in self.dirs or self._hidden(path) or self.is_declared(f"salt://{name}/")
 
     def has_sls(self, area: str, sls: str) -> bool:
         """Whether there is the sls file `sls`; true where it cannot be told."""
         path = sls.replace(".", "/")
-        return bool(self.named(area, sls)) or self._hidden(f"{self.folders[area]}/{path}.sls")
+        return (
+            bool(self.named(area, sls))
+            or self._hidden(f"{self.folders[area]}/{path}.sls")
+            or self.is_declared(path.replace("/", "."))
+        )
+
+    def is_declared(self, name: str) -> bool:
+        """Whether `name`, of an sls or as ``salt://PATH``, is known to be kept somewhere else."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.missing)
+
+    def lacks(self, sls: str) -> bool:
+        """Whether the states sls `sls` is kept somewhere else, so that what it declares is not known."""
+        if not literal(sls):
+            return False
+        return not self.sls_like("states", sls) and self.is_declared(sls.replace("/", "."))
 
     def named(self, area: str, sls: str) -> list[Source]:
         """The file of the sls `sls`, which may be written with slashes (salt/fileclient.py, get_state)."""

@@ -60,7 +60,7 @@ class _Walk:
         whole = {
             s.path
             for s in self.files.values()
-            if (s.is_sls and not _is_reaction(s)) or s.name.endswith(JINJA_NAMES)
+            if (s.is_sls and not _is_reaction(s) and _has_name(s)) or s.name.endswith(JINJA_NAMES)
         }
         top = self.files.get("top.sls")
         if top is None:
@@ -91,14 +91,15 @@ class _Walk:
             dotted = sls.replace("/", ".")
             known = self.project.sls[self.area]
             fitting = (source for name, source in known.items() if matches(dotted, name))
-            self._add(source for source in fitting if not _is_reaction(source))
+            self._add(s for s in fitting if not _is_reaction(s) and _has_name(s))
 
     def _follow(self, source: Source) -> None:
         for include in source.declared.includes:
             self._name(absolute(source, include.sls))
         if source.is_sls and source.name != "top.sls" and _is_computed(source):
             # What only rendering shows may include anything.
-            self._add(s for s in self.files.values() if s.is_sls and not _is_reaction(s))
+            everything = (s for s in self.files.values() if s.is_sls and _has_name(s))
+            self._add(s for s in everything if not _is_reaction(s))
         for pattern in _imports(source):
             self._template(source, pattern)
         for url in _urls(source):
@@ -124,9 +125,18 @@ class _Walk:
             )
 
 
+# Salt's own folders for winrepo (salt/config: winrepo_dir, winrepo_dir_ng), below the states.
+_WINREPO = ("win/repo/", "win/repo-ng/")
+
+
+def _has_name(source: Source) -> bool:
+    """Whether Salt has a name for it: a dot in one stands for a slash, so ``pillar.example.sls`` has none."""
+    return "." not in source.name.removesuffix(".sls")
+
+
 def _is_reaction(source: Source) -> bool:
-    """Whether an sls file is one for the reactor (salt/utils/reactor.py, REACTION_CLASSES)."""
-    return any(
+    """Whether an sls file is one for the reactor (salt/utils/reactor.py, REACTION_CLASSES), or winrepo's."""
+    return source.name.startswith(_WINREPO) or any(
         state.module in ("local", "runner", "wheel", "caller")
         or (state.module == "cmd" and "." in state.function)
         for state in source.declared.states

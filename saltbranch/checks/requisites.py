@@ -11,6 +11,7 @@ from saltbranch.checks.nodes import items, line_of, pairs, text_of
 from saltbranch.checks.project import Project, Source, Tools, absolute
 from saltbranch.checks.sls import Argument, State
 from saltbranch.checks.template import literal, matches, shown
+from saltbranch.checks.tops import entries, roots
 
 
 class _Names:
@@ -19,17 +20,19 @@ class _Names:
     def __init__(self, project: Project) -> None:
         files = [s for s in project.of("states") if s.is_sls and s.name != "top.sls"]
         # A state that only rendering shows may be the one that is looked for.
-        self.all_known = all(
+        self.all_known = not _lacks_any(project) and all(
             s.readable and s.plain and s.plain.complete for s in files if s.path in project.reached
         )
         self.exact: set[tuple[str, str]] = set()
         self.patterns: set[tuple[str, str]] = set()
+        self.ids: set[str] = set()
         for source in files:
             for state in source.declared.states:
                 if not state.extends:
                     self._add(state)
 
     def _add(self, state: State) -> None:
+        self.ids.add(state.id)
         for name in (state.id, *(text for n in ("name", "names") for text, _ in state.texts(n))):
             for module in (state.module, ""):
                 (self.exact if literal(name) else self.patterns).add((module, name))
@@ -40,13 +43,30 @@ class _Names:
             return True
         return any(m == module and matches(p, name) for m, p in self.patterns)
 
+    def declares(self, name: str) -> bool:
+        """Whether a state has this id, or this name as far as that is written out: extend finds both."""
+        return ("", name) in self.exact or any(
+            matches(p, name) for _, p in self.patterns if p in self.ids or shown(p) != _BARE
+        )
+
+
+_BARE = "{{...}}"
+
+
+def _lacks_any(project: Project) -> bool:
+    """Whether minions get an sls that is kept somewhere else."""
+    named = [sls for root in roots(project, "states") for _, _, sls, _ in entries(root, every=True)]
+    for source in project.judged("states"):
+        named += [absolute(source, include.sls) for include in source.declared.includes]
+    return any(map(project.lacks, named))
+
 
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every target that is written out."""
     names = _Names(project)
     for source in project.judged("states"):
         for state in source.declared.states:
-            if state.extends and literal(state.id) and not names.has("", state.id):
+            if state.extends and literal(state.id) and not names.declares(state.id):
                 message = f"extend names the id {state.id[:100]!r}, which no sls declares"
                 yield rules.EXTEND.at(
                     source.path, state.id_line, message, severity=_severity(names)

@@ -39,7 +39,7 @@ LEFT_OUT = CompiledCount(missing="--static leaves it out")
 class RefResult:
     """What was found in one ref. tests: how many state tests it has; allowed: findings let pass.
 
-    since: the commit whose findings are left out.
+    since: the commit whose findings are left out. stand_ins: the files that others stand in for.
     """
 
     name: str
@@ -50,6 +50,7 @@ class RefResult:
     allowed: int
     findings: tuple[Finding, ...]
     compiled: CompiledCount = LEFT_OUT
+    stand_ins: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -61,6 +62,7 @@ class RefResult:
             "tests": self.tests,
             "allowed": self.allowed,
             "compiled": self.compiled.as_dict(),
+            "stand_ins": list(self.stand_ins),
             "findings": [finding.as_dict() for finding in self.findings],
         }
 

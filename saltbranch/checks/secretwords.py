@@ -19,7 +19,7 @@ _NO_NAME = re.compile(
     re.IGNORECASE,
 )
 _NO_SECRET = re.compile(
-    r"""(?:true|false|yes|no|on|off|none|null|nil|absent|present|locked|required|optional|[!*x.#-]+|\d{1,4})?$
+    r"""(?:true|false|yes|no|on|off|none|null|nil|undef(?:ined)?|unset|absent|present|locked|required|optional|[!*x.#-]+|\d{1,4})?$
       | (?:vault|sdb|aws|env|_env|file|https?|salt|pillar|gpg|hash|rule|redis|unix)://?|vault:|hash:|rule:|_env:
       | \$ANSIBLE_VAULT | NACL\[ | ENC\[ | ENC\( | \$\( | \$\{ | %\( | < | __slot__: | / | ~/ | \$[A-Za-z_] | \.\.?/
       | ssh-(?:rsa|ed25519|dss)\s | ecdsa-sha2

@@ -25,7 +25,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One function of one id."""
+    """One function of one id. open: it has items that only rendering tells, which may be any arguments."""
 
     id: str
     id_line: int
@@ -34,6 +34,7 @@ class State:
     function: str
     arguments: tuple[Argument, ...]
     extends: bool = False
+    open: bool = False
 
     def texts(self, name: str) -> Iterator[tuple[str, int]]:
         """The texts that the argument `name` holds, alone or in a list, with their lines."""
@@ -132,9 +133,10 @@ def _read_state(
     name: str, id_line: int, key: str, line: int, body: yaml.Node, *, extends: bool
 ) -> State:
     module, _, function = key.partition(".")
-    arguments = []
+    arguments, is_open = [], False
     for node in items(body):
         text = text_of(node)
+        is_open = is_open or (text is not None and not literal(text))
         if text is not None and not function:
             function = text
         for argument, argument_node, value in pairs(node):
@@ -142,4 +144,4 @@ def _read_state(
     short = text_of(body)
     if short is not None and not function:
         function = short
-    return State(name, id_line, line, module, function, tuple(arguments), extends)
+    return State(name, id_line, line, module, function, tuple(arguments), extends, is_open)

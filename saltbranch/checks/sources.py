@@ -57,4 +57,4 @@ def _found(project: Project, state: State, url: str) -> bool:
         return any(matches(name, known) for known in (*project.names["states"], *folders))
     if project.has_file("states", name):
         return True
-    return state.function in ("recurse", "cached") and project.has_dir("states", name)
+    return state.function != "managed" and project.has_dir("states", name)

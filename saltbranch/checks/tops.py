@@ -8,9 +8,9 @@ import yaml
 from jinja2 import nodes as jinja
 
 from saltbranch.checks import Finding, rules
-from saltbranch.checks.nodes import items, line_of, pairs, text_of
+from saltbranch.checks.nodes import YamlProblem, compose, items, line_of, pairs, text_of
 from saltbranch.checks.project import Project, Tools
-from saltbranch.checks.template import literal
+from saltbranch.checks.template import literal, plain
 
 
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:
@@ -38,12 +38,25 @@ def roots(project: Project, area: str) -> Iterator[yaml.Node | None]:
     if top.plain is None or (not top.plain.complete and not included):
         yield None
         return
-    yield top.root
+    if top.plain.text.strip() or not included:
+        yield top.root
     for node in included:
         name = node.template.value if isinstance(node.template, jinja.Const) else None
         source = project.names[area].get(name) if isinstance(name, str) else None
-        # Text in the middle of a mapping has a root of its own where it is written as one.
-        yield source.root if source is not None and pairs(source.root) else None
+        text = plain(source.text) if source is not None and source.text is not None else None
+        if text is None or not text.complete:
+            yield None
+        elif text.text.strip():
+            # Text in the middle of a mapping has a root of its own where it is written as one.
+            root = _composed(text.text)
+            yield root if pairs(root) else None
+
+
+def _composed(text: str) -> yaml.Node | None:
+    try:
+        return compose(text)
+    except YamlProblem:
+        return None
 
 
 def entries(root: yaml.Node | None, *, every: bool = False) -> Iterator[tuple[str, str, str, int]]:

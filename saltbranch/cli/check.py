@@ -188,6 +188,8 @@ def _summary(ref: RefResult) -> str:
             looked_at.append(many(ref.compiled.minions, "minion"))
         if ref.tests and ref.compiled.missing != NO_SALTENVS:
             looked_at.append(many(ref.tests, "state test"))
+    if ref.stand_ins:
+        looked_at.append(f"{many(len(ref.stand_ins), 'stand-in')}")
     return f"{shown(ref.name)}{where}: {what}{new} in {', '.join(looked_at)}{allowed}"
 
 

@@ -13,8 +13,8 @@ from typing import Any
 TAKEN_OVER = (
     "allow_undefined", "decrypt_pillar", "decrypt_pillar_default", "decrypt_pillar_delimiter",
     "decrypt_pillar_renderers", "disabled_requisites", "ext_pillar_first", "failhard", "features",
-    "file_ignore_glob", "file_ignore_regex", "fileserver_followsymlinks", "fileserver_ignoresymlinks",
-    "hash_type", "jinja_env", "jinja_lstrip_blocks", "jinja_sls_env", "jinja_trim_blocks", "nodegroups",
+    "file_ignore_glob", "file_ignore_regex", "hash_type",
+    "jinja_env", "jinja_lstrip_blocks", "jinja_sls_env", "jinja_trim_blocks", "nodegroups",
     "pillar_includes_override_sls", "pillar_merge_lists", "pillar_raise_on_missing",
     "pillar_source_merging_strategy", "renderer", "renderer_blacklist", "renderer_whitelist",
     "state_aggregate", "state_auto_order", "stateconf_end_marker", "stateconf_goal_state",
@@ -52,6 +52,8 @@ IRRELEVANT: tuple[tuple[str, str], ...] = (
         local_state lock_saltenv master_roots pidfile pillar_roots pillarenv pillarenv_from_saltenv pki_dir
         queue_dirs root_dir saltenv sock_dir sqlite_queue_dir user use_master_when_local id minion_id grains
         pillar __role _caller_cachedir autoload_dynamic_modules saltversion resource_type"""),
+    ("as our own option file sets them: links are followed", """
+        fileserver_followsymlinks fileserver_ignoresymlinks"""),
     ("how fast something is found again", """
         con_cache fileserver_list_cache_time gpg_cache gpg_cache_backend gpg_cache_ttl memcache_*
         minion_data_cache* pillar.cache_driver pillar_cache* preserve_minion_cache cache

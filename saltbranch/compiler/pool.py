@@ -24,6 +24,7 @@ from saltbranch.compiler.interpreter import Interpreter
 from saltbranch.compiler.masking import Mask
 from saltbranch.compiler.model import Compiled, Minion, digest, failed, without_digest
 from saltbranch.compiler.sandbox import Sandbox
+from saltbranch.compiler.standins import Offer
 from saltbranch.compiler.tree import Tree
 from saltbranch.targets import Matcher
 
@@ -42,7 +43,7 @@ class Frame:
     the folder inside the repository that this is. master: the master's options that count (see
     `masteroptions`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
     one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
-    may be shown. tops_only: only whether the top files render.
+    may be shown. tops_only: only whether the top files render. offer: what may stand in for files.
     """
 
     states_dir: str
@@ -57,6 +58,7 @@ class Frame:
     python: Interpreter | None = None
     shown: tuple[str, ...] = ()
     tops_only: bool = False
+    offer: Offer | None = None
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -65,7 +67,7 @@ class Frame:
 
     def tree(self, git: Any, name: str) -> Tree:
         """The files of the commit or tree `name` that count."""
-        return Tree(git, name, (self.states_dir, self.pillar_dir), self.keys)
+        return Tree(git, name, (self.states_dir, self.pillar_dir), self.keys, self.offer)
 
     def served_as(self, saltenv: str) -> list[tuple[str, str]]:
         """The folders that are this tree for a minion of `saltenv`."""

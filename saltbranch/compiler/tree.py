@@ -6,11 +6,11 @@ import fnmatch
 import functools
 import os
 import posixpath
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from saltbranch.checks import links as symlinks
 from saltbranch.checks.links import target
-from saltbranch.compiler import ciphertext
+from saltbranch.compiler import ciphertext, standins
 from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.hiding import words_of
 from saltbranch.compiler.model import Reads, digest
@@ -31,9 +31,14 @@ class Tree:
     """States and pillar of `name`, a commit's or tree's full hash, in the repository of `git`."""
 
     def __init__(
-        self, git: Git, name: str, folders: tuple[str, ...], keys: Keys | None = None
+        self,
+        git: Git,
+        name: str,
+        folders: tuple[str, ...],
+        keys: Keys | None = None,
+        offer: standins.Offer | None = None,
     ) -> None:
-        """Read the names. folders: states_dir and pillar_dir. Raises GitError."""
+        """Read the names. folders: states_dir and pillar_dir. offer: what may stand in. Raises GitError."""
         self.git = git
         self.keys = keys
         self.name = name
@@ -43,9 +48,16 @@ class Tree:
         self.outer: dict[str, tuple[str, str]] = {}
         # What links lead to elsewhere in the repository: formulas beside the states, for example.
         self.linked: tuple[str, ...] = ()
+        # Path to blob of what is not the tree's own.
+        self.stand_ins: dict[str, str] = {}
+        offered = offer.files(git, name) if offer else {}
+        # What they stand for that the tree has encrypted.
+        self.sealed: dict[str, str] = {}
         wanted = list(folders)
         for _ in range(_LINKS_DEEP):
             self._list(wanted)
+            if offered:
+                self._let_in(offered, wanted)
             wanted = sorted(self._led_to() - {*folders, *self.linked})
             if not wanted:
                 break
@@ -65,6 +77,19 @@ class Tree:
                     self.entries[path] = (mode, oid)
                 elif path in above and mode != _SUBMODULE:  # no folder of that name
                     self.outer[path] = (mode, oid)
+
+    def _let_in(self, offered: Mapping[str, str], paths: Sequence[str]) -> None:
+        inner = tuple(f"{path}/" for path in paths)
+        fitting = {
+            path: oid
+            for path, oid in offered.items()
+            if (path in paths or path.startswith(inner))
+            and not posixpath.basename(path).startswith(".git")
+        }
+        sealed = {p: self.entries[p][1] for p in fitting if p in self.entries}
+        used = standins.let_in(self.git, fitting, self.entries)
+        self.stand_ins.update(used)
+        self.sealed.update({p: oid for p, oid in sealed.items() if p in used})
 
     def _led_to(self) -> set[str]:
         """The paths outside of all that is listed to which links lead."""
@@ -91,6 +116,15 @@ class Tree:
     def links(self) -> tuple[str, ...]:
         """Every symlink, with a slash at the end."""
         return tuple(f"{p}/" for p, (mode, _) in self.entries.items() if mode == _LINK)
+
+    @functools.cached_property
+    def shown(self) -> dict[str, str]:
+        """Path of each file as links show it, and where it really is; not by links in circles."""
+        links = {path: oid for path, (mode, oid) in self.entries.items() if mode == _LINK}
+        held = contents(self.git, links.values()) if links else {}
+        files = [p for p, (mode, _) in self.entries.items() if mode not in (_LINK, _SUBMODULE)]
+        led = {path: os.fsdecode(held[oid]) for path, oid in links.items()}
+        return symlinks.names(files, led, self.folders)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -168,24 +202,32 @@ class Tree:
         (gitattributes(5)).
         """
         if self.links and f"{path}/".startswith(self.links):
-            return f"link {self.digest}"  # where it leads may depend on any other link
+            if path not in self.shown:
+                return f"link {self.digest}"  # a folder, or nothing; any other link may decide it
+            path = self.shown[path]
         if path in self.entries:
             written = self._written_by(posixpath.dirname(path)) if self.attributes else ""
             return f"{' '.join(self.entries[path])}{written}"
         return "folder" if path in self.directories else None
 
     def below(self, folder: str) -> list[str]:
-        """The paths of all files below `folder`."""
+        """The paths of all files below `folder`, as links show them, too."""
         prefix = f"{folder.rstrip('/')}/"
-        return [path for path in self.entries if path.startswith(prefix)]
+        shown = self.shown if self.links else {}
+        return [path for path in {**self.entries, **shown} if path.startswith(prefix)]
 
     @functools.cache  # noqa: B019 - a tree lives as long as one run
     def source(self, path: str) -> str | None:
         """Stands for the content of a file, or of a folder when `path` ends with a slash."""
         if not path.endswith("/"):
             return self.content(path)
-        inner = sorted((p, self.content(p)) for p in self.below(path))
+        inner = sorted((p, self._content_or_link(p)) for p in self.below(path))
         return digest(inner) if inner else None
+
+    def _content_or_link(self, path: str) -> str | None:
+        """`content`; of a link to a folder, whose files count for themselves, the link."""
+        mode, oid = self.entries.get(path, ("", ""))
+        return f"{mode} {oid}" if mode == _LINK and path not in self.shown else self.content(path)
 
     @functools.cache  # noqa: B019
     def listing(self, folder: str) -> str:
@@ -266,8 +308,8 @@ class Tree:
             "GIT_INDEX_FILE": f"{folder}.index",
             "GIT_LITERAL_PATHSPECS": "1",
         }
-        tops = [f for f in self.folders if f in self.directories]
-        tops += [p for p in self.linked if p in self.directories or p in self.entries]
+        own = {*self.entries} - {*self.stand_ins} | {*self.sealed}
+        tops = [p for p in (*self.folders, *self.linked) if _has(own, p)]
         if tops:
             git.out(
                 f"--work-tree={folder}", "-c", "core.bare=false",
@@ -277,33 +319,88 @@ class Tree:
             os.unlink(f"{folder}/{path}")
         for wanted in self.folders:
             os.makedirs(f"{folder}/{wanted}", exist_ok=True)
-        if self.linked:
+        self._write_stand_ins(folder)
+        if self.links:
             self._bring_in(folder)
         if os.path.exists(f"{folder}.index"):
             os.unlink(f"{folder}.index")
 
-    def _bring_in(self, folder: str) -> None:
-        """Put what links lead to elsewhere in the repository in the place of these links.
+    def _write_stand_ins(self, folder: str) -> None:
+        """In the place of what git wrote there. No link is on the way to one (`standins.let_in`)."""
+        held = contents(self.git, self.stand_ins.values()) if self.stand_ins else {}
+        for path, oid in self.stand_ins.items():
+            os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
+            with open(f"{folder}/{path}", "wb") as file:
+                file.write(held[oid])
 
-        In the sandbox the folders stand where their own links lead astray. Nothing outside of `folder`
+    def _bring_in(self, folder: str) -> None:
+        """Put what links lead to beyond their own folder (states or pillar) in the place of these links.
+
+        In the sandbox the folders stand where such links lead astray. Nothing outside of `folder`
         is followed, and a file is the same on disk wherever it is seen.
         """
-        top, left = os.path.realpath(folder), _MOST_LINKED
-        elsewhere = tuple(f"{path}/" for path in self.linked)
+        bringing = _Bringing(os.path.realpath(folder))
         for link in self.links:
-            path = f"{folder}/{link[:-1]}"
-            end = target(link[:-1], os.readlink(path)) if os.path.islink(path) else None
-            if end is None or not f"{end}/".startswith(elsewhere):
+            path = link[:-1]
+            own = next((f for f in self.folders if path.startswith(f"{f}/")), None)
+            on_disk = f"{folder}/{path}"
+            if own is None or not os.path.islink(on_disk) or _stays(own, path, on_disk):
                 continue
-            real = os.path.realpath(f"{folder}/{end}")
-            left -= len(self.below(end)) + 1
-            if left < 0 or not real.startswith(f"{top}/") or not os.path.exists(real):
-                continue
-            os.unlink(path)
-            if os.path.isdir(real):
-                shutil.copytree(real, path, symlinks=True, copy_function=os.link)
-            else:
-                os.link(real, path)
+            real = os.path.realpath(on_disk)
+            if bringing.is_inside(real):
+                os.unlink(on_disk)
+                bringing.copy(real, on_disk, ())
+
+
+class _Bringing:
+    """Copies by hard links, with what links lead to in their place."""
+
+    def __init__(self, top: str) -> None:
+        self.top, self.left = top, _MOST_LINKED
+
+    def is_inside(self, real: str) -> bool:
+        return real.startswith(f"{self.top}/") and os.path.exists(real)
+
+    def copy(self, real: str, place: str, way: tuple[str, ...]) -> None:
+        """way: the folders that it was come by; one of them again is a circle."""
+        self.left -= 1
+        if self.left < 0 or real in way or len(way) > _FOLDERS_DEEP:
+            return
+        if not os.path.isdir(real):
+            os.link(real, place)
+            return
+        os.mkdir(place)
+        for entry in sorted(os.listdir(real)):
+            inner = f"{real}/{entry}"
+            end = os.path.realpath(inner) if os.path.islink(inner) else inner
+            if self.is_inside(end):
+                self.copy(end, f"{place}/{entry}", (*way, real))
+            elif os.path.islink(inner):
+                # Salt lists what leads nowhere, too.
+                os.symlink(_NOWHERE, f"{place}/{entry}")
+
+
+_NOWHERE = "nothing-is-here"
+_FOLDERS_DEEP = 100
+
+
+def _stays(own: str, path: str, on_disk: str) -> bool:
+    """Whether a link is the same where its folder `own` stands alone: it leads nowhere else, nor over elsewhere."""
+    at = path.split("/")[:-1]
+    for part in os.readlink(on_disk).split("/"):
+        if part == "..":
+            at = at[:-1]
+        elif part not in ("", "."):
+            at.append(part)
+        if not f"{'/'.join(at)}/".startswith(f"{own}/"):
+            return False
+    return True
+
+
+def _has(paths: Iterable[str], path: str) -> bool:
+    """Whether `path` is one of `paths`, or a folder above one."""
+    begin = f"{path}/"
+    return any(p == path or p.startswith(begin) for p in paths)
 
 
 def _above(path: str) -> Iterator[str]:

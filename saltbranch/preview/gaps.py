@@ -9,7 +9,6 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from saltbranch.compiler.model import Compiled
 
@@ -23,23 +22,31 @@ _TEMPLATE = re.compile(
     r"(?:pillar: )?Rendering SLS '?[^\s']+'? failed: Jinja error: ([^\s;]+)(?:; line [0-9]+)?"
 )
 SCHEME = "salt://"
+# What Salt says of states that name others which are not there (salt/state.py).
+_FOLLOWS = re.compile(r"Referenced state does not exist|Cannot extend ID|The following requisite")
 # Whichever of them names the sls file that lacks something.
 _OF = re.compile(r"Rendering SLS '?(?:[^\s:']+:)?([^\s']+)'? failed")
 
-Presence = Literal["there", "absent", "encrypted"]
-Look = Callable[[str, bool], Presence]
-"""Whether a tree has an sls or a ``salt://`` file; of the pillar where the second argument says so. Encrypted is what
-git-crypt wrote, which neither Salt nor anybody can read in a commit.
+THERE, ABSENT = "there", "absent"
+Look = Callable[[str, bool], str]
+"""Whether a tree has an sls or a ``salt://`` file; of the pillar where the second argument says so.
+
+THERE, ABSENT, or the program that encrypted it: neither Salt nor anybody can read that in a commit.
 """
 
 
 def gap(error: str) -> str | None:
     """The sls or, as ``salt://PATH``, the file that is not there by an error of one side; None for other errors."""
     if found := _SLS.match(error):
-        return found[1] or found[2]
+        return _dotted(found[1] or found[2])
     if found := _TEMPLATE.fullmatch(error):
         return f"{SCHEME}{found[1]}"
     return None
+
+
+def _dotted(sls: str) -> str:
+    """An sls name as Salt means it: slashes are taken for dots."""
+    return sls.replace("/", ".")
 
 
 def lacking(errors: Iterable[str]) -> tuple[str, ...]:
@@ -66,25 +73,63 @@ def declared(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled
         return compiled
     known = {}
     for error in compiled.errors:
-        name, presence = _lacks(error)
+        name, fits = _lacks(error)
         is_declared = name and any(fnmatch.fnmatchcase(name, p) for p in missing)
-        if name and is_declared and look(name, error.startswith("pillar: ")) == presence:
+        if name and is_declared and fits(look(name, error.startswith("pillar: "))):
             known[error] = name
     if not known:
         return compiled
     rest = tuple(error for error in compiled.errors if error not in known)
-    note = f"missing, as declared: {', '.join(dict.fromkeys(known.values()))}"
+    notes = [f"missing, as declared: {', '.join(dict.fromkeys(known.values()))}"]
+    if any(not error.startswith("pillar: ") for error in known):
+        # A state that is named may be one of those that are missing.
+        notes += [f"not judged without what is missing: {e}" for e in rest if _FOLLOWS.match(e)]
+        rest = tuple(error for error in rest if not _FOLLOWS.match(error))
     return replace(
         compiled,
         errors=rest,
-        notes=(*compiled.notes, note),
+        notes=(*compiled.notes, *notes),
         result="partial" if rest else "ok",
     )
 
 
-def _lacks(error: str) -> tuple[str | None, Presence]:
-    """What an error would be about if that were absent, or encrypted."""
+def told(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled:
+    """`declared`, with errors about encrypted files that say so. It asks about files in errors only."""
+    found = declared(compiled, missing, look)
+    if not found.errors:
+        return found
+    errors = tuple(_explained(error, look) for error in found.errors)
+    return found if errors == found.errors else replace(found, errors=errors)
+
+
+def news(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled:
+    """`told` for whoever lists errors: declared ones are gone where nothing came out, too; it stays failed."""
+    if compiled.result != "failed":
+        return told(compiled, missing, look)
+    return replace(told(replace(compiled, result="partial"), missing, look), result="failed")
+
+
+def _explained(error: str, look: Look) -> str:
+    about = _OF.search(error)
+    if about is None or gap(error) is not None:
+        return error
+    program = look(about[1], error.startswith("pillar: "))
+    if not is_sealed(program):
+        return error
+    return (
+        f"{error[: about.end()]}: the file is encrypted with {program} and cannot be read here; let a file"
+        " stand in for it (stand_in:), or declare it (missing:)"
+    )
+
+
+def is_sealed(presence: str) -> bool:
+    """Whether a `Look` found something that nobody can read."""
+    return presence not in (THERE, ABSENT)
+
+
+def _lacks(error: str) -> tuple[str | None, Callable[[str], bool]]:
+    """What an error would be about, and what would have to be true of that for it to be a gap."""
     name = gap(error)
     if name is None and (about := _OF.search(error)):
-        return about[1], "encrypted"
-    return name, "absent"
+        return _dotted(about[1]), is_sealed
+    return name, lambda presence: presence == ABSENT

@@ -43,6 +43,7 @@ _ALSO_COMPARED = (
     "ignore",
     "shown_pillar",
     "missing",
+    "stand_in",
 )
 
 

@@ -97,3 +97,37 @@ def test_attributes_above_a_deep_folder_and_of_odd_kinds(remote: Remote, tmp_pat
     assert found["x/[s]/salt/a.sls"] == b"a\r\n" and found["x/pillar/link"] == b"* -text\n"
     remote.commit("module", {**FILES, ".gitattributes": Submodule()})
     assert written(tree_of(remote, "module"), tmp_path / "module")["salt/a.sls"]
+
+
+LINKED: dict[str, Content] = {
+    **FILES,
+    "formulas/f/files/a.txt": "a\n",
+    "formulas/f/b.txt": "b\n",
+    "salt/f": Link("../formulas/f"),
+    "salt/b.txt": Link("../formulas/f/b.txt"),
+    "salt/more/g": Link("../f"),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "sources"),
+    [
+        ({"salt/a.sls": "other\n"}, set()),
+        ({"formulas/f/files/a.txt": "c\n"}, {"salt/f/files/a.txt", "salt/f/files/", "salt/more/"}),
+        ({"formulas/f/files/new": "c\n"}, {"salt/f/files/", "salt/more/"}),
+        ({"formulas/f/b.txt": "c\n"}, {"salt/b.txt", "salt/more/"}),
+        ({"salt/more/g": Link("nowhere")}, {"salt/more/"}),
+    ],
+)
+def test_what_a_link_shows_changes_with_what_is_there_and_nothing_else(
+    remote: Remote, change: dict[str, Content], sources: set[str]
+) -> None:
+    remote.commit("linked", LINKED)
+    before = tree_of(remote, "linked")
+    remote.commit("linked", change)
+    after = tree_of(remote, "linked")
+    looked = ("salt/f/files/a.txt", "salt/f/files/", "salt/b.txt", "salt/more/")
+    assert all(before.source(path) for path in looked)
+    assert {path for path in looked if before.source(path) != after.source(path)} == sources
+    state = before.state_of(Reads(files=("salt/f/files/a.txt",)))
+    assert before.holds(state) and after.holds(state) == ("salt/f/files/a.txt" not in sources)

@@ -20,7 +20,7 @@ ERRORS = (PILLAR, INCLUDE, TOP, TEMPLATE)
 NAMES = ("secrets.db", "secrets.gone", "lib.thing", "salt://keys/id.pub")
 
 
-def nothing(name: str, in_pillar: bool) -> gaps.Presence:
+def nothing(name: str, in_pillar: bool) -> str:
     return "absent"
 
 
@@ -33,6 +33,32 @@ def test_what_is_missing_is_named(error: str, name: str) -> None:
     assert whole.notes == (f"missing, as declared: {name}",)
     assert gaps.declared(partial, ["other"], nothing) is partial
     assert gaps.declared(partial, [name], lambda name, in_pillar: "there") is partial
+
+
+def test_slashes_are_dots() -> None:
+    error = "pillar: Specified SLS 'secrets/db' in environment 'prod' is not available"
+    found = gaps.declared(Compiled("m", "partial", (error,)), ["secrets.*"], nothing)
+    assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
+
+
+EXTEND = "Cannot extend ID 'x' in 'prod:web'. It is not part of the high state."
+REQUIRE = (
+    "Referenced state does not exist for requisite [require: (pkg: x)] in state [y] in SLS [web]"
+)
+
+
+def test_what_names_a_missing_state_cannot_be_judged_and_is_told() -> None:
+    found = gaps.declared(
+        Compiled("m", "partial", (INCLUDE, EXTEND, REQUIRE)), ["secrets.*"], nothing
+    )
+    assert (found.result, found.errors) == ("ok", ())
+    assert found.notes[1:] == (
+        f"not judged without what is missing: {EXTEND}",
+        f"not judged without what is missing: {REQUIRE}",
+    )
+    for gap in (PILLAR, TOP):  # of the pillar only, or not declared
+        partial = Compiled("m", "partial", (gap, EXTEND))
+        assert EXTEND in gaps.declared(partial, ["secrets.*"], nothing).errors
 
 
 def test_a_new_gap_is_news() -> None:
@@ -58,7 +84,7 @@ def test_other_errors_about_it_are_no_gaps(error: str) -> None:
 def test_whether_it_is_there_is_asked_on_the_side_of_the_error() -> None:
     asked = []
 
-    def look(name: str, in_pillar: bool) -> gaps.Presence:
+    def look(name: str, in_pillar: bool) -> str:
         asked.append((name, in_pillar))
         return "there"
 
@@ -69,6 +95,12 @@ def test_whether_it_is_there_is_asked_on_the_side_of_the_error() -> None:
 def test_a_minion_of_which_nothing_came_out_stays_failed() -> None:
     failed = Compiled("m", "failed", (PILLAR,))
     assert gaps.declared(failed, ["*"], nothing) is failed
+
+
+def test_who_lists_errors_does_not_hear_of_a_declared_one_again() -> None:
+    failed = Compiled("m", "failed", (TOP, PILLAR))
+    found = gaps.news(failed, ["lib.*"], nothing)
+    assert (found.result, found.errors) == ("failed", (PILLAR,))
 
 
 def test_what_did_not_come_out_is_named_on_both_sides_once() -> None:
@@ -85,7 +117,7 @@ def test_what_git_crypt_wrote_can_be_declared_and_what_is_plain_and_broken_canno
     partial = Compiled(
         "m", "partial", (f"{prefix} failed: YAML: a character that YAML does not allow",)
     )
-    found = gaps.declared(partial, ["secrets.*"], lambda name, in_pillar: "encrypted")
+    found = gaps.declared(partial, ["secrets.*"], lambda name, in_pillar: "git-crypt")
     assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
     for presence in ("there", "absent"):
         assert (

@@ -397,7 +397,10 @@ def test_a_branch_without_a_top_file_gives_nothing_and_no_error(site: Site, kind
     assert site.roles(kind, "prod1") == ["prod:common"]
 
 
-@pytest.mark.parametrize("top", ["", "\n", "# nothing yet\n", "{}\n", "prod:\n  '*': [secret]\n"])
+@pytest.mark.parametrize(
+    "top",
+    ["", "\n", "# nothing yet\n", "{}\n", "prod:\n  '*': [secret]\n", "base:\n  '*': {}\n"],
+)
 def test_a_top_file_without_roles_gives_nothing_and_no_error(site: Site, top: str) -> None:
     site.top(top, "test")
 

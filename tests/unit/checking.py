@@ -44,7 +44,9 @@ CATALOGUE = Catalogue(
 TOOLS = Tools(CATALOGUE, _ENVIRONMENT.parse, scanners.lint, scanners.SecretScanner().scan)
 
 
-def project(files: Mapping[str, str | bytes], *, tools: Tools = TOOLS) -> Project:
+def project(
+    files: Mapping[str, str | bytes], *, tools: Tools = TOOLS, missing: tuple[str, ...] = ()
+) -> Project:
     """A project with salt/ and pillar/; what is not among `files` is not there."""
     own = {
         path.removeprefix("salt/"): content.encode() if isinstance(content, str) else content
@@ -52,7 +54,8 @@ def project(files: Mapping[str, str | bytes], *, tools: Tools = TOOLS) -> Projec
         if path.startswith("salt/_renderers/")
     }
     tools = with_renderers(tools, own)
-    return Project(_sources(files, tools), states_dir="salt", pillar_dir="pillar")
+    sources = _sources(files, tools)
+    return Project(sources, states_dir="salt", pillar_dir="pillar", missing=missing)
 
 
 def _sources(files: Mapping[str, str | bytes], tools: Tools) -> Iterable[Source]:
@@ -63,9 +66,11 @@ def _sources(files: Mapping[str, str | bytes], tools: Tools) -> Iterable[Source]
         yield read(Source(path, area, name, len(data)), data, tools)
 
 
-def findings(files: Mapping[str, str | bytes], *, tools: Tools = TOOLS) -> tuple[Finding, ...]:
+def findings(
+    files: Mapping[str, str | bytes], *, tools: Tools = TOOLS, missing: tuple[str, ...] = ()
+) -> tuple[Finding, ...]:
     """All findings but those of salt-lint, which has an opinion on every file."""
-    found = check(project(files, tools=tools), tools)
+    found = check(project(files, tools=tools, missing=missing), tools)
     return tuple(f for f in found if not f.rule.startswith("salt-lint"))
 
 

@@ -18,6 +18,7 @@ TOP_A = "base:\n  '*': [a]\n"
 BAD = "x:\n  file.manage: []\n"
 NEWER = 'print(f"{x["y"]}")\n'
 LOOSE_ANCHOR = "{% include 'anchors.jinja' %}\nx:\n  test.nop:\n    - name: *there\n"
+PUBLIC_KEY = "AAAAB3NzaC1yc2EAAAADAQAB" + "AAABAQDTPilqWfeYXAz3Mt" * 12 + "=="
 TWICE = "{% set name = 1 %}\n{{ name }}: {test.nop: []}\n{% set name = 2 %}\n{{ name }}: {test.nop: []}\n"
 
 
@@ -31,6 +32,9 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({TOP: TOP_A, SLS: "", "salt/other.sls": BAD}, id="not reached"),
         pytest.param({TOP: TOP_A, SLS: "", "salt/other.sls": "{% if"}, id="not reached, no Jinja"),
         pytest.param({TOP: TOP_A, SLS: "x: {file.managed: [{name: /x}, {source: 'salt://r.sls'}]}", "salt/r.sls": BAD}, id="an sls file as a source"),
+        pytest.param({TOP: "{% include 'm.jinja' %}\n" + TOP_A, SLS: "", "salt/m.jinja": "{# no text #}", "salt/other.sls": BAD}, id="a top that includes nothing"),
+        pytest.param({TOP: "{% include 'm.jinja' %}\n", SLS: "", "salt/m.jinja": TOP_A, "salt/other.sls": BAD}, id="a top that is included"),
+        pytest.param({TOP: "base:\n  '*': ['{{ r }}']", "salt/win/repo-ng/v/init.sls": "v:\n  '9.1':\n    installer: x\n"}, id="winrepo beside a computed top"),
         pytest.param({TOP: TOP_A, SLS: "", "salt/x.j2": "{% if"}, id="another program's template"),
         pytest.param({"salt/r.sls": "x:\n  local.state.apply: [{tgt: a}]\n  cmd.state.apply: [{tgt: a}]"}, id="reactor"),
         pytest.param({TOP: "base:\n  '*': ['{{ r }}']", "salt/r.sls": "x:\n  cmd.state.apply: [{tgt: a}]"}, id="reactor beside a computed top"),
@@ -50,6 +54,12 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({SLS: "include:\n{% if x %}\n- b\n{% else %}\n- c\n{% endif %}\n", "salt/b.sls": "y: {test.nop: []}", "salt/c.sls": "y: {test.nop: []}"}, id="one include or the other"),
         pytest.param({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('mine.get', tgt='*') }}: 1"}, id="a runner that reads"),
         pytest.param({SLS: "", "pillar/a.sls": "roots: [/srv/salt]"}, id="a master's folders as data"),
+        pytest.param({SLS: "", "pillar/a.sls": f"ssh: {{key: {PUBLIC_KEY}}}"}, id="a public key of SSH's"),
+        pytest.param({SLS: "{{ n }}:\n  test.nop: []\nextend:\n  y:\n    test.nop: []\n"}, id="an id that may be extended"),
+        pytest.param({SLS: "", "pillar/a.sls": "ssl: {private_key: undef}"}, id="a key that is not set"),
+        pytest.param({SLS: "{% for p in v %}\nx:\n  file.symlink:\n  {% for q in p %}\n    - {{ q }}\n  {% endfor %}\n{% endfor %}\n"}, id="arguments of a loop"),
+        pytest.param({SLS: "x: {unreadable.x: [{source: 'salt://d/'}]}", "salt/d/t": ""}, id="a folder as a source"),
+        pytest.param({TOP: "base:\n  '*': ['{{ r }}']", "salt/x.example.sls": BAD}, id="a file that Salt has no name for"),
     ],
 )  # fmt: skip
 def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
@@ -74,6 +84,8 @@ def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
         ({SLS: "{% if y %}\nz: {test.nop: []}\n{% endif %}\nx: {file.symlink: []}"}, f"{SLS}:4 missing-argument"),
         ({SLS: "x: {pkg.installed: [{pgks: [a]}]}"}, f"{SLS}:1 unknown-argument"),
         ({SLS: "x: {test.nop: [{require: [{sls: d.b}]}]}", "salt/d/c.sls": ""}, f"{SLS}:1 requisite-missing"),
+        ({SLS: "x:\n  test.nop:\n    - name: {{ n }}\nextend:\n  y:\n    test.nop: []\n"}, f"{SLS}:5 extend-missing"),
+        ({SLS: "x: {file.managed: [{source: 'salt://d'}]}", "salt/d/t": ""}, f"{SLS}:1 source-missing"),
     ],
 )  # fmt: skip
 def test_wrong_is_found_where_it_stands(files: dict[str, str | bytes], place: str) -> None:
@@ -165,6 +177,15 @@ def test_loop_of_requisites_stands_in_its_own_file() -> None:
     made = project({TOP: TOP_A, SLS: "\nb: {test.nop: []}"})
     text = "Recursive requisites were found: ({'SLS': 'a', 'ID': 'b'}, 'require', {'SLS': 'a', 'ID': 'b'})"
     assert (blame(text, made).file, blame(text, made).line) == (SLS, 2)
+
+
+def test_names_with_slashes_have_a_place() -> None:
+    top = "base:\n  '*': [d/a, d/gone]\n"
+    made = project({TOP: top, "salt/d/a.sls": "\n\nx"})
+    broken = blame("Rendering SLS 'base:d/a' failed: Jinja error; line 3", made)
+    assert (broken.file, broken.line) == ("salt/d/a.sls", 3)
+    gone = blame("No matching sls found for 'd.gone' in env 'base'", made)
+    assert (gone.file, gone.line) == (TOP, 2)
 
 
 def test_one_broken_sls_is_not_told_with_all_that_follows() -> None:

@@ -1,0 +1,128 @@
+"""The files that `check` reads: those of a commit or of a work tree, with the names that links add, and what stands
+in for files that are encrypted or missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from saltbranch import locate
+from saltbranch.actions.checkplace import Place
+from saltbranch.checks import allow, links
+from saltbranch.checks.project import TESTS
+from saltbranch.compiler import ciphertext
+from saltbranch.tree import Blob, contents, files_below
+
+ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """blobs: by path. aliases: names that links add, and where the file is. stand_ins: path to where what stands in
+    for it is.
+    """
+
+    blobs: dict[str, Blob]
+    aliases: dict[str, str]
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(place: Place, read_all: ReadAll) -> Files:
+    """All files. Raises GitError."""
+    blobs = read_all(lambda path: _wanted(place, path))
+    stand_ins = _let_in(place, blobs)
+    aliases = _aliases(place, blobs)
+    away = {path for path in aliases.values() if not _wanted(place, path)}
+    if away:  # formulas beside the states, for example
+        whole = read_all(lambda path: path in away or _wanted(place, path))
+        blobs = {**whole, **{path: blobs[path] for path in stand_ins}}
+    return Files(blobs, {name: path for name, path in aliases.items() if path in blobs}, stand_ins)
+
+
+def _aliases(place: Place, blobs: Mapping[str, Blob]) -> dict[str, str]:
+    linked = {b.path: os.fsdecode(b.data or b"") for b in blobs.values() if b.kind == "link"}
+    files = [b.path for b in blobs.values() if b.kind == "file"]
+    return links.names(files, linked, (place.states_dir, place.pillar_dir))
+
+
+def _wanted(place: Place, path: str) -> bool:
+    if path in (allow.FILE, allow.BASELINE, locate.FILE_NAME) or area(place, path) != "":
+        return True
+    return place.stand_in is not None and path.startswith(f"{place.stand_in}/")
+
+
+def area(place: Place, path: str) -> str:
+    """What a file is by its path: of the states, of the pillar, a state test, or ""."""
+    if path.startswith(f"{place.states_dir}/"):
+        return "states"
+    if path.startswith(f"{place.pillar_dir}/"):
+        return "pillar"
+    # The repository may keep other tests there, too.
+    is_test = path.startswith(f"{TESTS}/") and path.endswith((".yaml", ".yml"))
+    return TESTS if is_test else ""
+
+
+def _let_in(place: Place, blobs: dict[str, Blob]) -> dict[str, str]:
+    """Put what stands in into `blobs`, as `standins.let_in` does for what is compiled."""
+    if place.stand_in is None:
+        return {}
+    begin, found = f"{place.stand_in}/", {}
+    folders = {parent for path in blobs for parent in parents(path)}
+    served = _served(place, blobs)
+    for blob in _offered(place, blobs):
+        path = blob.path.removeprefix(begin)
+        if not f"{path}/".startswith(served) or path.rpartition("/")[2].startswith(".git"):
+            continue
+        there = blobs.get(path)
+        if path in folders or (there is not None and not _is_sealed(there)):
+            continue
+        above = next((p for p in parents(path) if p in blobs), None)
+        if above is not None:
+            if blobs[above].kind != "submodule":
+                continue
+            del blobs[above]
+        blobs[path] = Blob(path, "file", blob.size, blob.data)
+        found[path] = blob.path
+    return found
+
+
+def _served(place: Place, blobs: Mapping[str, Blob]) -> tuple[str, ...]:
+    """The folders and files that Salt comes to, each with a slash: links lead out of states and pillar."""
+    known = {place.states_dir, place.pillar_dir}
+    for _ in range(_LINKS_DEEP):
+        inside = tuple(f"{path}/" for path in known)
+        led = [b for b in blobs.values() if b.kind == "link" and b.path.startswith(inside)]
+        ends = {links.target(b.path, os.fsdecode(b.data or b"")) for b in led} - {None, "."}
+        if ends <= known:
+            break
+        known |= {end for end in ends if end is not None}
+    return tuple(f"{path}/" for path in known)
+
+
+# Links that lead to links, as in compiler/tree.py.
+_LINKS_DEEP = 8
+
+
+def _offered(place: Place, blobs: Mapping[str, Blob]) -> list[Blob]:
+    """The files of the folder of stand-ins, first those of the production branch that the tree itself lacks."""
+    begin = f"{place.stand_in}/"
+    own = [b for b in blobs.values() if b.kind == "file" and b.path.startswith(begin)]
+    if place.production is None or place.stand_in is None:
+        return own
+    oids = files_below(place.git, place.production, place.stand_in)
+    more = {path: oid for path, oid in oids.items() if f"{begin}{path}" not in blobs}
+    held = contents(place.git, more.values()) if more else {}
+    beyond = [Blob(f"{begin}{p}", "file", len(held[oid]), held[oid]) for p, oid in more.items()]
+    return [*own, *beyond]
+
+
+def _is_sealed(blob: Blob) -> bool:
+    return blob.kind == "file" and ciphertext.sealed_by(blob.data or b"") is not None
+
+
+def parents(path: str) -> Iterator[str]:
+    """The folders above `path`, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path
