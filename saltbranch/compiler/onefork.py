@@ -32,10 +32,13 @@ from saltbranch.compiler import (
     tracking,
     wording,
 )
-from saltbranch.compiler.describing import Describer
+from saltbranch.compiler.describing import Describer, uses
 from saltbranch.compiler.hiding import Hider, Known, manageable, shortened, words_of
 from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.inside.contents import Teller
+from saltbranch.compiler.inside.rendered import File, Renderer
 from saltbranch.compiler.inside.settling import settled
+from saltbranch.compiler.inside.sources import Sources
 from saltbranch.compiler.masking import Mask, keys, plain, secrets_of, shown_of, texts
 from saltbranch.compiler.model import NEUTRALLY
 from saltbranch.compiler.tracking import Tracker, Wire
@@ -235,12 +238,25 @@ class Shop:
         for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
             tracker.listing(f"{inside['states']}/_{kind}")
         patches.show_pillar()
+        self.sources = self._sources(opts, tracker)
+        files: list[list[File]] = []
+        spent = [0.0]
+
+        def render(made: Any, chunks: list[dict[str, Any]]) -> None:
+            start = time.process_time()
+            renderer = Renderer(made.state, made.client, self.sources.below, self.job["seconds"])
+            flags = [uses(self.sources, chunk).flags for chunk in chunks]
+            files.extend(renderer.all(chunks, flags))
+            spent[0] = time.process_time() - start
+
         if self.job["tops_only"]:
             outcome = highstate.compile_tops(opts, minion["pillar"], lambda: self._asks(tracker))
         else:
-            outcome = highstate.compile_minion(opts, minion["pillar"])
+            after = render if self.job["content"] else None
+            outcome = highstate.compile_minion(opts, minion["pillar"], after)
         tried = list(tracker.tried)
-        result, hider = self._described(minion, outcome, masks, tracker, tried)
+        result, hider = self._described(minion, outcome, masks, tracker, tried, files)
+        result["rendering"] = round(spent[0], 6)
         result["cpu"] = round(time.process_time() - begin, 6)
         made = {
             "keep": not tried and not HOST.untracked and self._may_keep(tracker, hider),
@@ -261,8 +277,9 @@ class Shop:
         masks: Mapping[str, str],
         tracker: Tracker,
         tried: list[str],
+        files: list[list[File]],
     ) -> tuple[dict[str, Any], Hider]:
-        """The result as plain data, and what hides in it."""
+        """The result as plain data, and what hides in it. files: of each chunk, where they were rendered."""
         mask, pillar = Mask(bytes.fromhex(masks["values"])), plain(outcome.pillar)
         shown = shown_of(pillar, self.job["shown"])
         secrets = secrets_of(
@@ -273,9 +290,15 @@ class Shop:
         known = self._known(minion, [*told, *shown], tracker)
         hider = Hider(Mask(bytes.fromhex(masks["words"])), known, secrets)
         describer = Describer(
-            self.folders, self.job["inside"], mask, hider, secrets, shown, self.paths
+            self.folders, self.job["inside"], mask, hider, secrets, shown, self.paths, self.sources
         )
         chunks = describer.chunks(outcome.chunks or ())
+        if files:
+            secret = [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
+            own = [minion["id"], *texts(plain(minion["grains"]))]
+            teller = Teller(mask, hider, secret, shown, known.texts(), own)
+            for chunk, held in zip(chunks, files, strict=True):
+                chunk["content"] = [teller.told(file) for file in held]
         tracker.active = False
         result = {
             "minion": minion["id"],
@@ -298,6 +321,24 @@ class Shop:
             result["low"] = plain(outcome.chunks)
             result["plain_pillar"] = pillar
         return result, hider
+
+    def _sources(self, opts: Mapping[str, Any], tracker: Tracker) -> Sources:
+        """What says which files states use; whatever it looks at is told."""
+        states = self.folders["states"]
+        inside = self.job["inside"]["states"]
+        known: dict[str, str | None] = {}
+
+        def text(path: str) -> str | None:
+            if path not in known:
+                known[path] = _text_or_none(f"{states}/{path}")
+            return known[path]
+
+        def below(folder: str) -> list[str]:
+            tracker.listing(f"{inside}/{folder}")
+            begin = f"{inside}/{folder}/"
+            return sorted(p[len(inside) + 1 :] for p in self.paths if p.startswith(begin))
+
+        return Sources(states, text, below, opts)
 
     def _asks(self, tracker: Tracker) -> bool:
         """Whether a file of the states that was read by now may ask for pillar."""

@@ -70,7 +70,7 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
          "compiler.ciphertext", "compiler.functions", "compiler.masteroptions", "compiler.inside.debversion",
          "compiler.inside.settling", "fleetgates", "promote.gates_asked", "preview.leftovers", "preview.origins",
-         "preview.causes", "preview.gaps", "base.patterns", "base.limit",
+         "preview.causes", "preview.gaps", "preview.contents", "compiler.inside.told", "base.patterns", "base.limit",
          "repository.tips")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),
