@@ -83,12 +83,13 @@ def _group(number: int, group: Group) -> GroupView:
         *(("add", path) for path in found.pillar_added),
         *(("change", path) for path in found.pillar_changed),
     ]
+    files = {f.source for f in found.files} | {c.source for c in found.contents}
     return GroupView(
         number=number,
         minions=group.minions,
         counts=Counts(
             len(found.added), len(found.removed), len(found.changed),
-            len(found.reordered), len({f.source for f in found.files} | {c.source for c in found.contents}), len(pillar),
+            len(found.reordered), len(files), len(pillar),
         ),
         sls=tuple(_by_sls(found)),
         reordered=found.reordered,

@@ -1,8 +1,8 @@
 """Rendered files as they leave the sandbox: a digest of all of it, and the lines that hold nothing of the pillar.
 
 A line is told if it stands in a state file that the minion reads, as a line of it. Any other is told only if each
-of its words is public (`hiding`), the short ones too, and no value of the pillar stands in it. What is not told is a
-keyed digest, so that changed lines can be counted.
+of its words is public (`hiding`), the short ones too, one of them is a long one, and no value of the pillar stands in
+it, however short. What is not told is a keyed digest, so that changed lines can be counted.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Teller:
         if any(w in self.single for w in words) or any(not w.isdecimal() for w in short):
             return False
         # A number or two beside a word, as loops and sums make them; not what may be a longer one, taken apart.
-        if sum(map(len, short)) >= SHORTEST_SECRET or (short and not _LONG.search(line)):
+        if sum(map(len, short)) >= SHORTEST_SECRET or not _LONG.search(line):
             return False
         return not any(value in line and stands_in(value, line) for value in self.several)
 
