@@ -191,3 +191,53 @@ def test_other_states_that_render(tmp_path: Path) -> None:
     assert "folder t/folder/c.skip" not in contents
     assert contents["added conf/part"].digest == ours.digest("m1", b"part ann\n")
     assert contents["added t/accumulated"].digest == ours.digest("m1", b"\n")
+
+
+def test_limits_are_said(tmp_path: Path) -> None:
+    files: dict[str, Content] = {
+        **BASE,
+        "salt/files.sls": yaml.safe_dump(
+            {
+                "large": {"file.managed": [{"source": "salt://t/large"}, {"template": "jinja"}]},
+                "many": {"file.recurse": [{"source": "salt://t/many"}, {"template": "jinja"}]},
+            }
+        ),
+        "salt/t/large": "{% for n in range(100000) %}0123456789abcdef{% endfor %}\n",
+        **{f"salt/t/many/f{n:04}": "{{ grains.id }}\n" for n in range(1005)},
+    }
+    lab = Lab(tmp_path, files)
+    who = out_minion(lab)
+    contents = Ours(lab, [who]).contents("m1")
+    assert contents["large"].problem == "it is larger than 1 MiB"
+    many = [c for name, c in contents.items() if name.startswith("many ")]
+    assert [bool(c.digest) for c in many] == [True] * 999 + [False] * 6
+    assert {c.problem for c in many[999:]} == {"only the first 1000 files of a minion are rendered"}
+
+
+def test_what_is_rendered_in_one_state_reaches_no_other(tmp_path: Path) -> None:
+    """A template may change the arguments that it is given: the state is described as it was."""
+    files: dict[str, Content] = {
+        **BASE,
+        "salt/files.sls": yaml.safe_dump(
+            {
+                n: {
+                    "file.managed": [
+                        {"name": f"/x/{n}"},
+                        {"source": "salt://t/f"},
+                        {"template": "jinja"},
+                        {"context": {"items": ["a"]}},
+                    ]
+                }
+                for n in ("one", "two")
+            }
+        ),
+        "salt/t/f": "{% do items.append('b') %}{{ items }}\n",
+    }
+    lab = Lab(tmp_path, files)
+    who = out_minion(lab)
+    ours = Ours(lab, [who])
+    for n in ("one", "two"):
+        assert ours.contents("m1")[n].digest == ours.digest("m1", b"['a', 'b']\n")
+    plain = lab.compile([who], cache=ours.cache, plain=False)["m1"]
+    assert [c.arguments for c in plain.chunks] == [c.arguments for c in ours.results["m1"].chunks]
+    assert {str(c.arguments["context"]) for c in plain.chunks} == {"{'items': ['a']}"}
