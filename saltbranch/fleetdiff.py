@@ -26,7 +26,7 @@ from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
 from saltbranch.preview import gaps
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import Contents
-from saltbranch.preview.rendering import rendering
+from saltbranch.preview.rendering import new_side, rendering
 from saltbranch.preview.sides import Provenance
 from saltbranch.tree import contents
 
@@ -196,21 +196,22 @@ def compare_trees(
 
     spent = Spent()
 
-    def compiled(tree: Tree) -> dict[str, Compiled]:
-        return compile_fleet(
-            frame,
-            tree,
-            minions,
-            jobs=jobs,
-            cache=cache,
-            progress=step,
-            spent=spent,
-            beside=trees,
-        )
-
-    old = compiled(trees[0])
+    old = compile_fleet(
+        frame,
+        trees[0],
+        minions,
+        jobs=jobs,
+        cache=cache,
+        progress=step,
+        spent=spent,
+        beside=trees,
+    )
     # What only the rest of the repository changed, no minion reads.
-    new = old if trees[0].digest == trees[1].digest else compiled(trees[1])
+    new = old
+    if trees[0].digest != trees[1].digest:
+        new = new_side(
+            frame, trees, old, minions, jobs=jobs, cache=cache, spent=spent, progress=step
+        )
     telling = tellings(trees, cache.key())
     rendered = rendering(
         frame,

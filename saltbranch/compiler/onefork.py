@@ -36,7 +36,7 @@ from saltbranch.compiler.describing import Describer, uses
 from saltbranch.compiler.hiding import Hider, Known, manageable, shortened, words_of
 from saltbranch.compiler.host import BASE, HOST
 from saltbranch.compiler.inside.contents import Teller
-from saltbranch.compiler.inside.rendered import File, Renderer
+from saltbranch.compiler.inside.rendered import File, Renderer, aside
 from saltbranch.compiler.inside.settling import settled
 from saltbranch.compiler.inside.sources import Sources
 from saltbranch.compiler.masking import Mask, keys, plain, secrets_of, shown_of, texts
@@ -240,26 +240,30 @@ class Shop:
         patches.show_pillar()
         self.sources = self._sources(opts, tracker)
         files: list[list[File]] = []
-        spent = [0.0]
+        tried: list[str] | None = None
+        spent = 0.0
 
-        def render(made: Any, chunks: list[dict[str, Any]]) -> None:
-            start = time.process_time()
+        def render(made: Any, outcome: highstate.Outcome) -> None:
+            nonlocal tried, spent
+            start, tried = time.process_time(), list(tracker.tried)
+            outcome.pillar = copy.deepcopy(outcome.pillar)  # a template may change what it is given
             renderer = Renderer(made.state, made.client, self.sources.below, self.job["seconds"])
-            flags = [uses(self.sources, chunk).flags for chunk in chunks]
-            files.extend(renderer.all(chunks, flags))
-            spent[0] = time.process_time() - start
+            chunks = outcome.chunks or []
+            with aside():
+                files.extend(renderer.all(chunks, [uses(self.sources, c).flags for c in chunks]))
+            spent = time.process_time() - start
 
         if self.job["tops_only"]:
             outcome = highstate.compile_tops(opts, minion["pillar"], lambda: self._asks(tracker))
         else:
             after = render if self.job["content"] else None
             outcome = highstate.compile_minion(opts, minion["pillar"], after)
-        tried = list(tracker.tried)
+        tried = list(tracker.tried) if tried is None else tried
         result, hider = self._described(minion, outcome, masks, tracker, tried, files)
-        result["rendering"] = round(spent[0], 6)
+        result["rendering"] = round(spent, 6)
         result["cpu"] = round(time.process_time() - begin, 6)
         made = {
-            "keep": not tried and not HOST.untracked and self._may_keep(tracker, hider),
+            "keep": not tracker.tried and not HOST.untracked and self._may_keep(tracker, hider),
             "modules": [name for name in memory.LOADED if name not in known],
             "patterns": memory.PATTERNS[patterns:],
             "templates": templates.missed(

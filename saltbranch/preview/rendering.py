@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler.inside.told import OPEN, PILLAR, split
 from saltbranch.compiler.model import Chunk, Compiled, Minion
 from saltbranch.compiler.pool import Frame, Public, Spent, compile_fleet
@@ -65,20 +65,23 @@ def rendering(
     found.minions = len(wanted)
     if not wanted:
         return found
-    step(2 * len(wanted), 0)
-    results = [
-        compile_fleet(
+    known = {m.id: sides[1][m.id] for m in wanted if sides[1][m.id].rendering}
+    rest = [m for m in wanted if m.id not in known]
+    step(len(wanted) + len(rest), 0)
+
+    def compiled(tree: Tree, some: Sequence[Minion]) -> dict[str, Compiled]:
+        return compile_fleet(
             replace(frame, content=True),
             tree,
-            wanted,
+            some,
             jobs=jobs,
             cache=cache,
             progress=lambda number: step(0, number),
             spent=spent,
             beside=trees,
         )
-        for tree in trees
-    ]
+
+    results = (compiled(trees[0], wanted), {**known, **compiled(trees[1], rest)})
     public = Public(trees, cache.key())
     for minion in wanted:
         one, other = (result[minion.id] for result in results)
@@ -88,6 +91,58 @@ def rendering(
         compared = _compared(minion.id, sides, (one, other), own or (lambda _text: ""), public.text)
         found.by_minion[minion.id] = Contents(compared, plain, held)
     return found
+
+
+def new_side(
+    frame: Frame,
+    trees: tuple[Tree, Tree],
+    old: Mapping[str, Compiled],
+    minions: Sequence[Minion],
+    *,
+    jobs: int,
+    cache: CompileCache,
+    spent: Spent,
+    progress: Callable[[int], None],
+) -> dict[str, Compiled]:
+    """Compile the second tree. A minion for which something changed, and that has templates, is rendered at once: its
+    content will be asked for. Raises SandboxError, GitError.
+    """
+    tree, public = trees[1], Public(trees, cache.key())
+    prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
+    found, plain, rendered = {}, [], []
+    for minion in minions:
+        kept = cache.get(base_of(minion, prints[minion.saltenv]), tree)
+        if kept is not None:
+            found[minion.id] = public.shown(kept)
+        elif any(chunk.template for chunk in old[minion.id].chunks):
+            rendered.append(minion)
+        else:
+            plain.append(minion)
+    progress(len(found))
+
+    def compiled(how: Frame, some: Sequence[Minion]) -> dict[str, Compiled]:
+        return compile_fleet(
+            how,
+            tree,
+            some,
+            jobs=jobs,
+            cache=cache,
+            progress=progress,
+            spent=spent,
+            beside=trees,
+        )
+
+    how = replace(frame, content=True)
+    with_content = compiled(how, rendered) if rendered else {}
+    for minion in rendered:  # the same without content, for whoever asks for that
+        kept = cache.get(base_of(minion, how.fingerprint(minion.saltenv, cache.key())), tree)
+        if kept is not None:
+            chunks = tuple(replace(c, content=()) if c.content else c for c in kept.chunks)
+            bare = replace(kept, chunks=chunks, rendering=0.0)
+            cache.put(base_of(minion, prints[minion.saltenv]), tree, bare)
+    # What a template does must not cost a minion its highstate.
+    plain += [m for m in rendered if with_content[m.id].result == "failed"]
+    return {**found, **with_content, **(compiled(frame, plain) if plain else {})}
 
 
 def _pairs(old: Compiled, new: Compiled) -> list[tuple[Chunk, Chunk]]:

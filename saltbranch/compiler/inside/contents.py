@@ -1,7 +1,7 @@
 """Rendered files as they leave the sandbox: a digest of all of it, and the lines that hold nothing of the pillar.
 
 A line is told if it stands in a state file that the minion reads, as a line of it. Any other is told only if each
-of its words is public (`hiding`), the short ones too, one of them is a long one, and no value of the pillar stands in
+of its words is public (`hiding`), the short ones too, one of them has three letters, and no value of the pillar stands in
 it, however short. What is not told is a keyed digest, so that changed lines can be counted.
 """
 
@@ -19,7 +19,7 @@ from saltbranch.compiler.masking import SHORTEST_SECRET, Mask, leaves, texts
 _MOST_TOLD, _MOST_LINES = 1 << 20, 3000
 """Characters of lines of one minion, and lines of one file."""
 _WORD = re.compile(r"[^\W_]+")
-_LONG = re.compile(r"[^\W\d_]{4}")
+_LONG = re.compile(r"[^\W\d_]{3}")
 _LONGEST_LINE = 2000
 
 

@@ -12,6 +12,7 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,18 @@ _TOO_LARGE = "it is larger than 1 MiB"
 
 class NotRendered(Exception):
     """Why a file is not. Its text is ours."""
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What is called in here is told of the files alone, not of the highstate."""
+    before = HOST.neutral, HOST.custom, HOST.asked, HOST.broken
+    HOST.neutral, HOST.custom = dict(HOST.neutral), dict(HOST.custom)
+    HOST.asked, HOST.broken = dict(HOST.asked), dict(HOST.broken)
+    try:
+        yield
+    finally:
+        HOST.neutral, HOST.custom, HOST.asked, HOST.broken = before
 
 
 @dataclass(slots=True)
@@ -107,7 +120,7 @@ class Renderer:
             )
         if time.process_time() > self.deadline:
             return File(source, problem="rendering the files before it took too long")
-        before, HOST.neutral = HOST.neutral, {}
+        HOST.neutral = {}
         rendering, HOST.rendering = HOST.rendering, f"file {source}"
         result = File(source)
         try:
@@ -120,7 +133,7 @@ class Renderer:
             result.problem, result.error = BROKEN, _first_line(err)
         finally:
             result.asked = list(HOST.neutral)
-            HOST.neutral, HOST.rendering = {**before, **HOST.neutral}, rendering
+            HOST.rendering = rendering
         if result.data is not None:
             self.size += len(result.data)
             if len(result.data) > _LARGEST:
