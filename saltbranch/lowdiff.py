@@ -471,9 +471,17 @@ class _Layer:
         for path in sorted(self.users):
             keys = tuple(dict.fromkeys(self.users[path]))
             files.append(ChangedFile(f"salt://{path}", keys, self.token(path)[1] or ""))
-            plain = self.contents.plain(path) if path not in self.rendered else None
-            if plain is not None and plain[0]:
-                self.parts.append(ChangedContent(f"salt://{path}", keys, *plain))
+            if path in self.rendered:
+                continue
+            inner = (
+                [p for p in self.contents.moved if p.startswith(path)]
+                if path[-1] == "/"
+                else [path]
+            )
+            for name in inner:
+                plain = self.contents.plain(name)
+                if plain is not None and plain[0]:
+                    self.parts.append(ChangedContent(f"salt://{name}", keys, *plain))
         notes = tuple(dict.fromkeys(self.notes))
         return _Files(tuple(files), content.merged(self.parts), notes)
 

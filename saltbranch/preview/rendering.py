@@ -8,13 +8,12 @@ everything that was read meanwhile, so the same question costs nothing a second 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from saltbranch.compilecache import CompileCache, base_of
-from saltbranch.compiler.inside.told import OPEN, PILLAR, split
+from saltbranch.compiler.inside.told import OPEN, PILLAR, PRIVATE_KEY, split
 from saltbranch.compiler.model import Chunk, Compiled, Minion
 from saltbranch.compiler.pool import Frame, Public, Spent, compile_fleet
 from saltbranch.compiler.tree import Tree, changed
@@ -24,7 +23,6 @@ from saltbranch.tree import contents as blobs
 
 _LARGEST = 256 << 10
 _MOST_LINES = 3000
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")
 
 
 @dataclass(slots=True)
@@ -209,7 +207,14 @@ def _compared(
 def _moved(frame: Frame, trees: tuple[Tree, Tree]) -> tuple[str, ...]:
     """The files of the states that differ, below states_dir."""
     begin = f"{frame.states_dir}/"
-    differ = changed(*({p: t.content(p) or "" for p in t.below(frame.states_dir)} for t in trees))
+    if any(tree.links or tree.attributes for tree in trees):
+        names = (t.below(frame.states_dir) for t in trees)
+        sides = [{p: t.content(p) or "" for p in own} for t, own in zip(trees, names, strict=True)]
+        differ = changed(*sides)
+    else:  # the same, and quicker: there may be very many files
+        one, other = (tree.entries for tree in trees)
+        pairs = dict(one.items() ^ other.items())
+        differ = sorted(path for path in pairs if path.startswith(begin))
     return tuple(path[len(begin) :] for path in differ)
 
 
@@ -231,7 +236,7 @@ def _plain(
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             return None
-        if len(data) > _LARGEST or "\0" in text or _PRIVATE_KEY.search(text):
+        if len(data) > _LARGEST or "\0" in text or PRIVATE_KEY.search(text):
             return None
         lines = split(text)
         if len(lines) > _MOST_LINES:

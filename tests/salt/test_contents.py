@@ -81,7 +81,7 @@ HIDDEN: dict[str, tuple[str, dict[str, Content], dict[str, Content], str]] = {
     "one named after pillar": (
         state(source=["salt://conf/{{ pillar.name }}", "salt://conf/t"]), {}, {"salt/conf/conf9": "new\n"}, "",
     ),
-    "recurse": (state("file.recurse", source="salt://conf"), {}, {"salt/conf/t": "new\n"}, ""),
+    "recurse": (state("file.recurse", source="salt://conf"), {}, {"salt/conf/t": "new\n"}, "+new"),
     "recurse, and templates that import": (
         state("file.recurse", source="salt://dir", template="jinja"),
         {"salt/dir/a/b": "{% from 'conf/lib.jinja' import x %}{{ x }}\n"}, LIB2, "",
@@ -275,3 +275,13 @@ def test_a_private_key_in_the_states_is_not_printed(clone: Clone) -> None:
     before = {"salt/c.sls": state(source="salt://conf/t"), "salt/conf/t": key.format("one")}
     result = compared(clone, before, {"salt/conf/t": key.format("two")})
     assert sources(result) == {"conf/t"} and not shown(result)
+    before = {"salt/c.sls": jinja(), "salt/conf/main.j2": "{# one #}" + key.format("three")}
+    result = compared(clone, before, {"salt/conf/main.j2": "{# two #}" + key.format("four")})
+    assert sources(result) == {"conf/main.j2"} and not shown(result)
+
+
+def test_a_grain_called_uuid_is_no_chance(clone: Clone) -> None:
+    before = {"salt/c.sls": jinja(), "salt/conf/main.j2": "{{ grains.uuid | default('x') }}\n"}
+    result = compared(clone, before, {"salt/conf/main.j2": "{{ grains['uuid'] | default('x') }}\n"})
+    assert (result.exit_code, sources(result)) == (0, set())
+    assert not any("compared by its sources" in n for m in result.minions for n in m.notes)

@@ -1,8 +1,8 @@
 """Rendered files as they leave the sandbox: a digest of all of it, and the lines that hold nothing of the pillar.
 
 A line is told if it stands in a state file that the minion reads, as a line of it. Any other is told only if each
-of its words is public (`hiding`), the short ones too, one of them has three letters, and no value of the pillar stands in
-it, however short. What is not told is a keyed digest, so that changed lines can be counted.
+of its words is public (`hiding`), the short ones too, one of them has three letters, and no value of the pillar stands
+in it, however short. What is not told is a keyed digest, so that changed lines can be counted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from saltbranch.compiler.hiding import Hider, manageable, stands_in
 from saltbranch.compiler.inside.rendered import File
-from saltbranch.compiler.inside.told import HALF, HIDDEN, NO_END, TOLD, split
+from saltbranch.compiler.inside.told import HALF, HIDDEN, NO_END, PRIVATE_KEY, TOLD, split
 from saltbranch.compiler.masking import SHORTEST_SECRET, Mask, leaves, texts
 
 _MOST_TOLD, _MOST_LINES = 1 << 20, 3000
@@ -69,6 +69,8 @@ class Teller:
         except UnicodeDecodeError:
             return []
         lines = split(text)
+        if PRIVATE_KEY.search(text):
+            return []
         if "\0" in text or len(lines) > _MOST_LINES or len(text) > self.room:
             return []
         self.room -= len(text)

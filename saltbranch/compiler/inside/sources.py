@@ -35,7 +35,8 @@ _SALT = re.compile(r"\bsalt\b(?!://)")
 _CALL = re.compile(r"""salt\s*(?:\[\s*(['"])([\w.]+)\1\s*\]|\.(\w+)\.(\w+))\s*\(""")
 _PILLAR = re.compile(r"\b(?:pillar|opts|show_full_context|self|context)\b")
 _CHANCE = re.compile(
-    r"\b(?:strftime|now|utcnow|today|uuid\w*|random\w*|rand_\w+|shuffle|get_uuid)\b"
+    r"""(?<!grains\.)(?<!grains\[['"])(?<!pillar\.)\b"""
+    r"(?:strftime|now|utcnow|today|uuid\w*|random\w*|rand_\w+|shuffle|get_uuid)\b"
 )
 _READS_FILES = re.compile(r"\|\s*file_hashsum\b")
 _HEADER = "#jinja2:"
