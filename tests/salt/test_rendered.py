@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,11 @@ LINES = (
 )  # fmt: skip
 
 
-def managed(number: int, choice: random.Random) -> tuple[str, dict[str, Content]]:
+def managed(
+    number: int, choice: random.Random, known: Sequence[str] = LINES
+) -> tuple[str, dict[str, Content]]:
     """A state and its files."""
-    lines = [choice.choice(LINES) for _ in range(choice.randint(1, 6))]
+    lines = [choice.choice(known) for _ in range(choice.randint(1, 6))]
     text = "\n".join(lines) + choice.choice(("", "\n", "\n\n"))
     source = choice.choice(
         (f"salt://t/f{number}", f"salt:///t/f{number}", f"salt://t/f{number}?saltenv=test")
