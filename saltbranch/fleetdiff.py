@@ -26,6 +26,8 @@ from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
 from saltbranch.preview import gaps
 from saltbranch.preview.causes import Cause, causes
+from saltbranch.preview.contents import Contents
+from saltbranch.preview.rendering import new_side, rendering
 from saltbranch.preview.sides import Provenance
 from saltbranch.tree import contents
 
@@ -186,39 +188,59 @@ def compare_trees(
     progress: Progress | None = None,
 ) -> FleetDiff:
     """Compile `minions` on both trees and compare. missing: see `gaps`. Raises SandboxError, GitError."""
-    done = [0]
+    done = [0, 2 * len(minions)]
 
-    def step(number: int) -> None:
+    def step(number: int, more: int = 0) -> None:
         done[0] += number
+        done[1] += more
         if progress:
-            progress(done[0], 2 * len(minions))
+            progress(*done)
 
     spent = Spent()
 
-    def compiled(tree: Tree) -> dict[str, Compiled]:
-        return compile_fleet(
-            frame,
-            tree,
-            minions,
-            jobs=jobs,
-            cache=cache,
-            progress=step,
-            spent=spent,
-            beside=trees,
-        )
-
-    old = compiled(trees[0])
+    old = compile_fleet(
+        frame,
+        trees[0],
+        minions,
+        jobs=jobs,
+        cache=cache,
+        progress=step,
+        spent=spent,
+        beside=trees,
+    )
     # What only the rest of the repository changed, no minion reads.
-    new = old if trees[0].digest == trees[1].digest else compiled(trees[1])
-    cache.tidy()
+    new = old
+    if trees[0].digest != trees[1].digest:
+        new = new_side(
+            frame, trees, old, minions, jobs=jobs, cache=cache, spent=spent, progress=step
+        )
     telling = tellings(trees, cache.key())
+    rendered = rendering(
+        frame,
+        trees,
+        (old, new),
+        minions,
+        lambda m: telling(m).digest,
+        jobs=jobs,
+        cache=cache,
+        spent=spent,
+        step=lambda more, number: step(number, more),
+    )
+    cache.tidy()
     old, new = _declared(frame, trees, (old, new), missing)
     diffs = tuple(
         _noted(
             m,
             old[m.id],
             lowdiff.compare(
-                m.saltenv, old[m.id], new[m.id], trees, frame.states_dir, ignore, telling(m)
+                m.saltenv,
+                old[m.id],
+                new[m.id],
+                trees,
+                frame.states_dir,
+                ignore,
+                telling(m),
+                rendered.by_minion.get(m.id, Contents()),
             ),
         )
         for m in sorted(minions, key=lambda m: m.id)
@@ -235,7 +257,12 @@ def compare_trees(
             *stand_in_warnings(frame, trees),
         ),
         cached=sum(r.cached for side in (old, new) for r in side.values()),
-        spent=asdict(spent),
+        spent={
+            **asdict(spent),
+            "rendered_minions": rendered.minions,
+            "rendered_files": rendered.files,
+            "rendering_cpu": round(rendered.cpu, 3),
+        },
         ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),
         sealed=_sealed(trees),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import fnmatch
+import functools
 import hashlib
 import json
 import re
@@ -17,8 +18,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from saltbranch.compiler.inside.told import OPEN
 from saltbranch.compiler.model import Chunk, Compiled, without_digest
+from saltbranch.preview import contents as content
 from saltbranch.preview import origins
+from saltbranch.preview.contents import NOTHING, ChangedContent, Compared, Contents
 from saltbranch.preview.leftovers import Leftovers
 from saltbranch.preview.origins import Origins, Pillars
 
@@ -87,13 +91,16 @@ class ChangedFile:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """All that one minion's two sides differ in. origins: where hidden values come from."""
+    """All that one minion's two sides differ in. contents: of files, as far as that is known. origins: where hidden
+    values come from.
+    """
 
     added: tuple[OneState, ...] = ()
     removed: tuple[OneState, ...] = ()
     changed: tuple[ChangedState, ...] = ()
     reordered: tuple[str, ...] = ()
     files: tuple[ChangedFile, ...] = ()
+    contents: tuple[ChangedContent, ...] = ()
     pillar_added: tuple[str, ...] = ()
     pillar_removed: tuple[str, ...] = ()
     pillar_changed: tuple[str, ...] = ()
@@ -132,6 +139,16 @@ class Difference:
                 },
             },
             "files": [{"source": f.source, "keys": list(f.keys)} for f in self.files],
+            "contents": [
+                {
+                    "source": c.source,
+                    "keys": list(c.keys),
+                    "lines": list(c.lines),
+                    "more": c.more,
+                    **({"of": c.of} if c.of else {}),
+                }
+                for c in self.contents
+            ],
             "pillar": {
                 "added": list(self.pillar_added),
                 "removed": list(self.pillar_removed),
@@ -222,6 +239,7 @@ def compare(
     states_dir: str,
     ignore: Sequence[Ignore] = (),
     telling: Telling = Telling(),
+    contents: Contents = NOTHING,
 ) -> MinionDiff:
     """What `new` differs from `old` in, for one minion."""
     notes = tuple(dict.fromkeys((*_sided(old, new, "notes"),)))
@@ -230,10 +248,12 @@ def compare(
     if vanished or "failed" in (old.result, new.result):
         error = "\n".join([*errors, *vanished]) or "no result"
         return MinionDiff(old.minion, saltenv, "failed", error, notes, None)
+    found = _files(old, new, sources, states_dir, telling, contents)
+    notes = (*notes, *found.notes)
     if old is new:  # one entry of the cache holds for both sides: nothing else can differ
-        difference = Difference(files=_files(old, new, sources, states_dir, telling))
+        difference = Difference(files=found.files, contents=found.contents)
     else:
-        difference = _difference(old, new, sources, states_dir, ignore, telling)
+        difference = _difference(old, new, found, ignore, telling)
     result: Result = "partial" if errors else "ok"
     compared = len({c.key for side in (old, new) for c in side.chunks})
     told = "\n".join(errors) or None
@@ -267,8 +287,7 @@ def _which(chunk: Chunk) -> str:
 def _difference(
     old: Compiled,
     new: Compiled,
-    sources: tuple[Sources, Sources],
-    states_dir: str,
+    files: _Files,
     ignore: Sequence[Ignore],
     telling: Telling,
 ) -> Difference:
@@ -303,7 +322,8 @@ def _difference(
         removed=tuple(_one(c, stays=bool(left and left.stay(c))) for c in shown_removed),
         changed=tuple(changed),
         reordered=tuple(telling.key(after[which].key) for which in moved),
-        files=_files(old, new, sources, states_dir, telling),
+        files=files.files,
+        contents=files.contents,
         pillar_added=come,
         pillar_removed=gone,
         pillar_changed=other,
@@ -381,26 +401,103 @@ def _longest_rising(numbers: Sequence[float]) -> list[int]:
     return found[::-1]
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The layer of files. notes: what has to be said of how they were compared."""
+
+    files: tuple[ChangedFile, ...]
+    contents: tuple[ChangedContent, ...]
+    notes: tuple[str, ...]
+
+
 def _files(
     old: Compiled,
     new: Compiled,
     sources: tuple[Sources, Sources],
     states_dir: str,
     telling: Telling,
-) -> tuple[ChangedFile, ...]:
-    before = {_which(c): set(c.sources) for c in old.chunks}
-    users: dict[str, list[str]] = {}
+    contents: Contents,
+) -> _Files:
+    """What the files of states that both sides have differ in: by what they hold where that is known, and else by all
+    that they may be made of.
+    """
+    before = {_which(c): c for c in old.chunks}
+    layer = _Layer(contents, lambda path: tuple(s.source(f"{states_dir}/{path}") for s in sources))
     for chunk in new.chunks:
-        for path in chunk.sources:
-            if path in before.get(_which(chunk), ()):
-                users.setdefault(path, []).append(chunk.key)
-    found = []
-    for path in sorted(users):
-        one, other = (side.source(f"{states_dir}/{path}") for side in sources)
-        if one != other:
-            keys = tuple(map(telling.key, users[path]))
-            found.append(ChangedFile(f"salt://{path}", keys, other or ""))
-    return tuple(found)
+        prior = before.get(_which(chunk))
+        if prior is not None:
+            layer.add(prior, chunk, _used(prior, chunk, telling), telling.key(chunk.key))
+    return layer.done()
+
+
+class _Layer:
+    """Takes in the states that both sides have. token: what stands for a file, on either side."""
+
+    def __init__(self, contents: Contents, token: Callable[[str], tuple[str | None, ...]]) -> None:
+        self.contents, self.token = contents, functools.cache(token)
+        self.users: dict[str, list[str]] = {}
+        self.parts: list[ChangedContent] = []
+        self.notes: list[str] = []
+        self.rendered: set[str] = set()
+
+    def add(self, old: Chunk, new: Chunk, used: Sequence[str], key: str) -> None:
+        moved = [path for path in used if len(set(self.token(path))) > 1]
+        compared = self.contents.compared.get(_which(new))
+        if compared is not None:
+            self.parts += [replace(part, keys=(key,)) for part in compared.parts]
+            if compared.reason:
+                moved = self._unsure(compared, old.template + new.template, moved, used)
+            elif not compared.parts:
+                self.notes += [_SAME.format(f"salt://{path}") for path in moved]
+                return
+            if compared.parts or not compared.reason:
+                self.rendered.update(moved)
+        for path in moved:
+            self.users.setdefault(path, []).append(key)
+
+    def _unsure(
+        self, compared: Compared, flags: str, moved: list[str], used: Sequence[str]
+    ) -> list[str]:
+        """The sources that count where the content does not settle it."""
+        name = f"salt://{compared.source or next(iter(used), '')}"
+        if not moved and OPEN in flags and self.contents.moved:
+            moved = [path for path in used if not path.endswith("/")][:1]
+        if moved or compared.parts:
+            self.notes.append(f"{name} is compared by its sources: {compared.reason}")
+        return moved
+
+    def done(self) -> _Files:
+        files = []
+        for path in sorted(self.users):
+            keys = tuple(dict.fromkeys(self.users[path]))
+            files.append(ChangedFile(f"salt://{path}", keys, self.token(path)[1] or ""))
+            if path in self.rendered:
+                continue
+            inner = (
+                [p for p in self.contents.moved if p.startswith(path)]
+                if path[-1] == "/"
+                else [path]
+            )
+            for name in inner:
+                plain = self.contents.plain(name)
+                if plain is not None and plain[0]:
+                    self.parts.append(ChangedContent(f"salt://{name}", keys, *plain))
+        notes = tuple(dict.fromkeys(self.notes))
+        return _Files(tuple(files), content.merged(self.parts), notes)
+
+
+_SAME = "{} changed, and nothing that is made of it"
+
+
+def _used(old: Chunk, new: Chunk, telling: Telling) -> list[str]:
+    """The sources that count for a state of both sides. One that only one side names counts where the state names the
+    same ones: there it may be a file that is new, whose name could not be told before.
+    """
+    if old.sources == new.sources:
+        return [*new.sources]
+    if any(name.startswith("source") for name in _arguments(old, new, telling)):
+        return sorted({*old.sources} & {*new.sources})
+    return sorted({*old.sources, *new.sources})
 
 
 def _pillar(
@@ -455,14 +552,19 @@ def group(diffs: Iterable[MinionDiff]) -> tuple[Group, ...]:
         if diff.difference:
             found.setdefault(_look(diff.difference), []).append((diff.minion, diff.difference))
     groups = [
-        Group(tuple(sorted(name for name, _ in members)), _shared([d for _, d in members]))
+        Group(
+            tuple(sorted(name for name, _ in members)),
+            _shared([d for _, d in members], members[0][0]),
+        )
         for members in found.values()
     ]
     return tuple(sorted(groups, key=lambda g: (-len(g.minions), g.minions)))
 
 
 def _look(difference: Difference) -> str:
-    """The signature of what is told of `difference`."""
+    """The signature of what is told of `difference`; of contents only whose, for each minion's own name may stand
+    in there.
+    """
 
     def pair(old: Any, new: Any) -> tuple[Any, Any]:
         return (_HIDDEN, _HIDDEN) if _is_masked(old) or _is_masked(new) else (old, new)
@@ -475,14 +577,19 @@ def _look(difference: Difference) -> str:
             replace(s, arguments={n: pair(*both) for n, both in s.arguments.items()})
             for s in difference.changed
         ),
+        contents=tuple(
+            dict.fromkeys(ChangedContent(c.source, c.keys) for c in difference.contents)
+        ),
     ).signature()
 
 
 _HIDDEN: Mapping[str, Any] = {"masked": ""}
 
 
-def _shared(members: Sequence[Difference]) -> Difference:
-    """The first of `members`, which look the same, with nothing that is not so on all of them."""
+def _shared(members: Sequence[Difference], minion: str) -> Difference:
+    """The first of `members`, which look the same, with nothing that is not so on all of them. minion: whose the
+    first one is.
+    """
     first = members[0]
     if len(members) == 1:
         return first
@@ -504,7 +611,16 @@ def _shared(members: Sequence[Difference]) -> Difference:
             )
             for states in zip(*(m.changed for m in members), strict=True)
         ),
+        contents=_same_contents(members, minion),
         origins=_same_origins(members),
+    )
+
+
+def _same_contents(members: Sequence[Difference], minion: str) -> tuple[ChangedContent, ...]:
+    """Those of the first of them, `minion`; under its name where others have others."""
+    return tuple(
+        c if all(c in m.contents for m in members) else replace(c, of=minion)
+        for c in members[0].contents
     )
 
 

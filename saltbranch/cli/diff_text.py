@@ -12,6 +12,7 @@ from saltbranch.fleetdiff import FleetDiff
 from saltbranch.lowdiff import Difference, Group, MinionDiff
 from saltbranch.preview import gaps, origins
 from saltbranch.preview.causes import Cause, causes
+from saltbranch.preview.contents import ChangedContent
 
 _NAMES = 6
 _WIDEST = 60
@@ -41,6 +42,8 @@ def report(result: FleetDiff) -> Iterator[Line]:
     for style, text in lines(result):
         for line in folded(text):
             yield style, line
+    if text := rendered(result):
+        yield "note", text
     yield "note", f"digest {result.digest[:16]}"
 
 
@@ -136,7 +139,57 @@ def difference(found: Difference) -> Iterator[Line]:
         users = ", ".join(printable(key) for key in file.keys[:3])
         more = f" and {len(file.keys) - 3} more" if len(file.keys) > 3 else ""
         yield "change", f"    ~ {printable(file.source)}  for {users}{more}"
+    yield from _contents(found)
     yield from _pillar(found)
+
+
+def _contents(found: Difference) -> Iterator[Line]:
+    """What files hold. A bar stands before each line, so that none is a command where a CI reads it."""
+    if found.contents:
+        yield "plain", "  contents"
+    for file in found.contents:
+        yield "change", f"    ~ {content_title(file)}"
+        for line in file.lines:
+            text = shortened(printable(line.replace("\t", "    ")), _WIDTH - 7)
+            yield _SIGNS.get(line[:1], "plain"), f"      {BAR}{text}"
+        if file.more:
+            yield "note", f"      and {many(file.more, 'line')} more"
+
+
+def content_title(file: ChangedContent) -> str:
+    """Which file, for which states, and whose."""
+    whose = f", as on {printable(file.of)}" if file.of else ""
+    source = f"{printable(file.source)}  " if file.source else ""
+    return f"{source}for {some(file.keys, 3)}{whose}{content_note(file)}"
+
+
+def content_note(file: ChangedContent) -> str:
+    """What is not shown of it."""
+    hidden = sum(line[1:] == "***" and line[:1] in _SIGNS for line in file.lines)
+    if not file.lines:
+        return " (its lines are not shown)"
+    return f" ({many(hidden, 'changed line')} hidden)" if hidden else ""
+
+
+_SIGNS = {"+": "add", "-": "remove"}
+BAR = "|"
+"""Stands before each line of a file."""
+
+
+def shortened(text: str, most: int) -> str:
+    """The first `most` signs of a line."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def rendered(result: FleetDiff) -> str:
+    """What it took to render files, where any were."""
+    spent = result.spent
+    if not spent.get("rendered_files"):
+        return ""
+    return (
+        f"{many(int(spent['rendered_files']), 'file')} of {many(int(spent['rendered_minions']), 'minion')} rendered:"
+        f" {spent['rendering_cpu']:.2f} s CPU of {spent['cpu']:.2f} s"
+    )
 
 
 def _id_of(found: Difference, key: str) -> Iterator[Line]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from saltbranch.compiler.hiding import Hider
-from saltbranch.compiler.masking import Mask, plain, texts
+from saltbranch.compiler.inside.sources import Sources, Used
+from saltbranch.compiler.masking import Mask, plain
 
 # What says where a chunk comes from, and what says nothing about the minion.
 _INTERNAL = ("state", "fun", "__id__", "__sls__", "__env__", "order", "__sls_included_from__",
              "name_order", "__orchestration_jid__")  # fmt: skip
-_REFERENCE = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
-_QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
 _DIGEST = 16
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 
@@ -32,8 +30,11 @@ class Describer:
         secrets: frozenset[str],
         shown: frozenset[str],
         names: frozenset[str],
+        used: Sources,
     ) -> None:
-        """mask: makes digests of values; hider: hides words. names: the path of every file of the tree."""
+        """mask: makes digests of values; hider: hides words. names: the path of every file of the tree. used: says
+        what states use.
+        """
         self.states = folders["states"]
         self.inside = inside["states"]
         self.mask = mask
@@ -41,10 +42,10 @@ class Describer:
         self.secrets = secrets
         self.shown = shown
         self.names = names
+        self.used = used
         self.texts: dict[str, tuple[str, str]] = {}
         self.functions: dict[tuple[str, str], str] = {}
         self.lines: dict[str, _Lines] = {}
-        self.closures: dict[str, tuple[str, ...]] = {}
 
     def chunks(self, chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """All of them, under keys of their own: ``names:`` makes several with one ID."""
@@ -68,6 +69,7 @@ class Describer:
         path, source = self._source(sls)
         values = {str(k): plain(v) for k, v in chunk.items() if k not in _INTERNAL}
         place, order = _place(chunk.get("order"))
+        used = uses(self.used, chunk, values)
         identity = str(chunk.get("__id__"))
         function = f"{chunk.get('state')}.{chunk.get('fun')}"
         own = self.mask.digest([identity, function])
@@ -84,7 +86,8 @@ class Describer:
                 )
                 for name, value in (values if order is None else {**values, "order": order}).items()
             },
-            "sources": sorted(self._sources(values, str(chunk.get("fun")), source)),
+            "sources": sorted(filter(lambda path: self._is_told(path, source), used.files)),
+            "template": used.flags,
             "place": place,
         }
 
@@ -135,44 +138,17 @@ class Describer:
             self.lines[sls] = _Lines(self._source(sls)[1])
         return self.lines[sls]
 
-    def _sources(self, values: Mapping[str, Any], function: str, source: str) -> set[str]:
-        found: set[str] = set()
-        is_template = values.get("template") == "jinja"
-        for text in texts(values):
-            if not text.startswith("salt://"):
-                continue
-            path = os.path.normpath(text[len("salt://") :].partition("?")[0].lstrip("|"))
-            if path.startswith(".."):
-                continue
-            if function == "recurse" or os.path.isdir(f"{self.states}/{path}"):
-                found.add(f"{path}/")
-            else:
-                found.update(self._closure(path) if is_template else (path,))
-        # One that is not there may be named after a value of the pillar.
-        return {
-            path
-            for path in found
-            if f"{self.inside}/{path}" in self.names or self.hider.is_public(path, source)
-        }
+    def _is_told(self, path: str, source: str) -> bool:
+        """Whether the name of a source is: one that is not there may be named after a value of the pillar."""
+        return f"{self.inside}/{path}" in self.names or self.hider.is_public(path, source)
 
-    def _closure(self, path: str, depth: int = 0) -> tuple[str, ...]:
-        """`path` and the templates that it imports or includes, as far as they are named."""
-        if path in self.closures or depth > 20:
-            return self.closures.get(path, (path,))
-        self.closures[path] = (path,)
-        named = [
-            name
-            for tag in _REFERENCE.findall(self._text(path) or "")
-            for name in _QUOTED.findall(tag)
-        ]
-        found = {path}
-        for name in named:
-            base = os.path.dirname(path) if name.startswith(".") else ""
-            inner = os.path.normpath(os.path.join(base, name))
-            if not inner.startswith(("..", "/")):
-                found.update(self._closure(inner, depth + 1))
-        self.closures[path] = tuple(sorted(found))
-        return self.closures[path]
+
+def uses(used: Sources, chunk: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> Used:
+    """What files a chunk uses. values: its arguments as plain data, where they are at hand."""
+    if values is None:
+        values = {str(k): plain(v) for k, v in chunk.items() if k not in _INTERNAL}
+    function = f"{chunk.get('state')}.{chunk.get('fun')}"
+    return used.of(function, values, str(chunk.get("__env__", "")))
 
 
 # Salt numbers states from here on as they are written down, and adds the other to what is to be last

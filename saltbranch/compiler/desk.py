@@ -317,9 +317,15 @@ class Desk:
         """`chunk` with no places but those inside the tree."""
         path = chunk.path if chunk.path in self.work.files else ""
         sources = tuple(filter(_is_inner, chunk.sources))
-        if path == chunk.path and len(sources) == len(chunk.sources):
+        content = tuple(c for c in chunk.content if not c.source or _is_inner(c.source))
+        kept = (
+            path == chunk.path,
+            len(sources) == len(chunk.sources),
+            len(content) == len(chunk.content),
+        )
+        if all(kept):
             return chunk
-        return replace(chunk, path=path, sources=sources)
+        return replace(chunk, path=path, sources=sources, content=content)
 
 
 def reads_of(told: bytes, folders: Sequence[str], ciphers: set[str]) -> Reads | None:

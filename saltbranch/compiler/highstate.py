@@ -132,8 +132,14 @@ class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
         return pillar, errors or []
 
 
-def compile_minion(opts: dict[str, Any], stand_in: Mapping[str, Any]) -> Outcome:
-    """Pillar and low chunks of the minion that `opts` are about. Raises nothing of Salt's."""
+def compile_minion(
+    opts: dict[str, Any],
+    stand_in: Mapping[str, Any],
+    after: Callable[[Any, Outcome], None] | None = None,
+) -> Outcome:
+    """Pillar and low chunks of the minion that `opts` are about. after: called with Salt's highstate, while it can
+    still be used, and what came out. Raises nothing of Salt's.
+    """
     outcome = Outcome()
     _compile_pillar(opts, stand_in, outcome)
     if opts.get("pillar") is None:
@@ -141,6 +147,8 @@ def compile_minion(opts: dict[str, Any], stand_in: Mapping[str, Any]) -> Outcome
     try:
         with salt.state.HighState(opts, initial_pillar=outcome.pillar) as highstate:
             _compile_states(highstate, outcome)
+            if after is not None and outcome.chunks:
+                after(highstate, outcome)
     except Exception as err:
         outcome.errors.append(f"states: {reason(err)}")
     return outcome

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 13
+FORMAT = 14
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 NEUTRALLY = "answered neutrally, for want of recorded returns: "
@@ -64,6 +64,20 @@ class Reads:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """A file of a state as it was rendered. source: below states_dir, or empty. digest: a keyed one of all of it,
+    empty where it is not known; then `problem` says why. lines: see `compiler.inside.contents`; empty where they are
+    not told. asked: functions that were answered neutrally meanwhile.
+    """
+
+    source: str
+    digest: str = ""
+    lines: tuple[str, ...] = ()
+    problem: str = ""
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """One low chunk. key: ``ID | module.function``, made unique by the name where it must be, with stand-ins for
     words that may not be public (see `hiding`). identity: a keyed digest of the same, equal for the same chunk
@@ -72,7 +86,8 @@ class Chunk:
     arguments: name to a value that may be shown or to ``{"masked": digest}``. sources: files and
     folders (with a slash at the end) below states_dir that it names as ``salt://``, with the
     templates that these include. place: its number among the states as they are written down; None
-    where an `order:` decides instead.
+    where an `order:` decides instead. template: what can be said of its files without rendering them, empty where
+    nothing is rendered (see `inside.sources`). content: its files, where they were rendered.
     """
 
     key: str
@@ -83,6 +98,8 @@ class Chunk:
     sources: tuple[str, ...] = ()
     place: float | None = None
     identity: str = ""
+    template: str = ""
+    content: tuple[Content, ...] = ()
 
     @property
     def module(self) -> str:
@@ -108,7 +125,8 @@ class Compiled:
     custom execution functions that were called. needs_pillar: what the states are may depend on the pillar.
     unsure: whether an error may have another cause than the commit: an answer was made up, something was not
     deciphered or was forbidden, or the compile was stopped. asked: calls in states that were answered neutrally, as
-    keys of `returns`; without their arguments where these hold something that is not public. low: the chunks as
+    keys of `returns`; without their arguments where these hold something that is not public. cpu: seconds that it
+    took; rendering: those of them that the files of states took. low: the chunks as
     Salt has them, only where plain output was asked for.
     """
 
@@ -126,6 +144,7 @@ class Compiled:
     reads: Reads = Reads()
     cached: bool = False
     cpu: float = 0.0
+    rendering: float = 0.0
     low: Any = None
     plain_pillar: Any = None
 

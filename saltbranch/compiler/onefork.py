@@ -32,10 +32,13 @@ from saltbranch.compiler import (
     tracking,
     wording,
 )
-from saltbranch.compiler.describing import Describer
+from saltbranch.compiler.describing import Describer, uses
 from saltbranch.compiler.hiding import Hider, Known, manageable, shortened, words_of
 from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.inside.contents import Teller
+from saltbranch.compiler.inside.rendered import File, Renderer, aside
 from saltbranch.compiler.inside.settling import settled
+from saltbranch.compiler.inside.sources import Sources
 from saltbranch.compiler.masking import Mask, keys, plain, secrets_of, shown_of, texts
 from saltbranch.compiler.model import NEUTRALLY
 from saltbranch.compiler.tracking import Tracker, Wire
@@ -235,15 +238,32 @@ class Shop:
         for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
             tracker.listing(f"{inside['states']}/_{kind}")
         patches.show_pillar()
+        self.sources = self._sources(opts, tracker)
+        files: list[list[File]] = []
+        tried: list[str] | None = None
+        spent = 0.0
+
+        def render(made: Any, outcome: highstate.Outcome) -> None:
+            nonlocal tried, spent
+            start, tried = time.process_time(), list(tracker.tried)
+            outcome.pillar = copy.deepcopy(outcome.pillar)  # a template may change what it is given
+            renderer = Renderer(made.state, made.client, self.sources.below, self.job["seconds"])
+            chunks = outcome.chunks or []
+            with aside():
+                files.extend(renderer.all(chunks, [uses(self.sources, c).flags for c in chunks]))
+            spent = time.process_time() - start
+
         if self.job["tops_only"]:
             outcome = highstate.compile_tops(opts, minion["pillar"], lambda: self._asks(tracker))
         else:
-            outcome = highstate.compile_minion(opts, minion["pillar"])
-        tried = list(tracker.tried)
-        result, hider = self._described(minion, outcome, masks, tracker, tried)
+            after = render if self.job["content"] else None
+            outcome = highstate.compile_minion(opts, minion["pillar"], after)
+        tried = list(tracker.tried) if tried is None else tried
+        result, hider = self._described(minion, outcome, masks, tracker, tried, files)
+        result["rendering"] = round(spent, 6)
         result["cpu"] = round(time.process_time() - begin, 6)
         made = {
-            "keep": not tried and not HOST.untracked and self._may_keep(tracker, hider),
+            "keep": not tracker.tried and not HOST.untracked and self._may_keep(tracker, hider),
             "modules": [name for name in memory.LOADED if name not in known],
             "patterns": memory.PATTERNS[patterns:],
             "templates": templates.missed(
@@ -261,8 +281,9 @@ class Shop:
         masks: Mapping[str, str],
         tracker: Tracker,
         tried: list[str],
+        files: list[list[File]],
     ) -> tuple[dict[str, Any], Hider]:
-        """The result as plain data, and what hides in it."""
+        """The result as plain data, and what hides in it. files: of each chunk, where they were rendered."""
         mask, pillar = Mask(bytes.fromhex(masks["values"])), plain(outcome.pillar)
         shown = shown_of(pillar, self.job["shown"])
         secrets = secrets_of(
@@ -273,9 +294,15 @@ class Shop:
         known = self._known(minion, [*told, *shown], tracker)
         hider = Hider(Mask(bytes.fromhex(masks["words"])), known, secrets)
         describer = Describer(
-            self.folders, self.job["inside"], mask, hider, secrets, shown, self.paths
+            self.folders, self.job["inside"], mask, hider, secrets, shown, self.paths, self.sources
         )
         chunks = describer.chunks(outcome.chunks or ())
+        if files:
+            secret = [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
+            own = [minion["id"], *texts(plain(minion["grains"]))]
+            teller = Teller(mask, hider, secret, shown, known.texts(), own)
+            for chunk, held in zip(chunks, files, strict=True):
+                chunk["content"] = [teller.told(file) for file in held]
         tracker.active = False
         errors = [*self._of_pillar(outcome, tracker), *_of_states(outcome.errors, hider)]
         unknown = self._unknown(errors, tracker, hider)
@@ -322,6 +349,24 @@ class Shop:
                 f" {', '.join(names[:5])}"
             )
         return notes
+
+    def _sources(self, opts: Mapping[str, Any], tracker: Tracker) -> Sources:
+        """What says which files states use; whatever it looks at is told."""
+        states = self.folders["states"]
+        inside = self.job["inside"]["states"]
+        known: dict[str, str | None] = {}
+
+        def text(path: str) -> str | None:
+            if path not in known:
+                known[path] = _text_or_none(f"{states}/{path}")
+            return known[path]
+
+        def below(folder: str) -> list[str]:
+            tracker.listing(f"{inside}/{folder}")
+            begin = f"{inside}/{folder}/"
+            return sorted(p[len(inside) + 1 :] for p in self.paths if p.startswith(begin))
+
+        return Sources(states, text, below, opts)
 
     def _asks(self, tracker: Tracker) -> bool:
         """Whether a file of the states that was read by now may ask for pillar."""

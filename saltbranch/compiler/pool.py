@@ -43,7 +43,8 @@ class Frame:
     the folder inside the repository that this is. master: the master's options that count (see
     `masteroptions`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
     one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
-    may be shown. tops_only: only whether the top files render. offer: what may stand in for files.
+    may be shown. tops_only: only whether the top files render. offer: what may stand in for files. content: what the
+    files of states hold, too.
     """
 
     states_dir: str
@@ -59,6 +60,7 @@ class Frame:
     shown: tuple[str, ...] = ()
     tops_only: bool = False
     offer: Offer | None = None
+    content: bool = False
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -85,6 +87,7 @@ class Frame:
             "shown": self.shown,
             **({"python": dataclasses.astuple(self.python)} if self.python else {}),
             **({"tops_only": True} if self.tops_only else {}),
+            **({"content": True} if self.content else {}),
         }
         return digest(shared)
 
@@ -207,6 +210,10 @@ class Public:
         calls = (unhidden(text, self._word) for text in result.asked)
         asked = tuple(call.partition("(")[0] if "***" in call else call for call in calls)
         return dataclasses.replace(result, errors=errors, notes=notes, asked=asked)
+
+    def text(self, text: str) -> str:
+        """A text of a result as it may be told."""
+        return unhidden(text, self._word) if is_hiding((text,)) else text
 
     def _word(self, name: str) -> str | None:
         if self.words is None:
@@ -370,6 +377,7 @@ class _Share:
             "plain": self.plain,
             "shown": list(frame.shown),
             "tops_only": frame.tops_only,
+            "content": frame.content,
             "jobs": forks,
             "apart": self.sandbox.are_forks_apart,
         }

@@ -8,6 +8,7 @@ from typing import Any
 from saltbranch import lowdiff
 from saltbranch.compiler.model import Chunk, Compiled
 from saltbranch.fleetdiff import CustomCode, FleetDiff
+from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.sides import Provenance, SideCommit
 from saltbranch.tickets import CommitLine, Group
 
@@ -55,6 +56,23 @@ def fleet(*diffs: lowdiff.MinionDiff, **more: Any) -> FleetDiff:
     )  # fmt: skip
 
 
+def contents(text: str) -> tuple[ChangedContent, ...]:
+    """A rendered file with hostile lines, and one whose lines are not told."""
+    lines = (
+        "@@ -1,3 +1,12 @@",
+        " ***",
+        f"-{text}",
+        *(f"+{t}" for t in HOSTILE),
+        " \tsame",
+        "-***",
+        "+***",
+    )
+    return (
+        ChangedContent(f"salt://app/{text}", (f"{text} | file.managed",), lines, 7),
+        ChangedContent("", ("/etc/x | file.managed",)),
+    )
+
+
 def hostile() -> FleetDiff:
     """A fleet of several dozen minions, with a hostile name wherever there can be one."""
     same = chunk("same", 1, mode="0600", user="a")
@@ -80,6 +98,12 @@ def hostile() -> FleetDiff:
         SideCommit("c" * 40, "2026-01-02T00:00:00Z", HOSTILE[0], HOSTILE[5]),
         (Group(HOSTILE[3], (line,)),), (replace(line, commit="d" * 40),), 1, 1,
     )  # fmt: skip
+    diffs = [
+        replace(d, difference=replace(d.difference, contents=contents(HOSTILE[n % len(HOSTILE)])))
+        if d.difference
+        else d
+        for n, d in enumerate(diffs)
+    ]
     code = (CustomCode(f"salt/_modules/{HOSTILE[0]}", "changed", ("m01",)),)
     found = fleet(*diffs, origin=origin, code=code, warnings=(HOSTILE[2],))
     return replace(

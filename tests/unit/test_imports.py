@@ -71,7 +71,8 @@ PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "er
          "compiler.ciphertext", "compiler.functions", "compiler.masteroptions", "compiler.inside.debversion",
          "compiler.askable",
          "compiler.inside.settling", "fleetgates", "promote.gates_asked", "preview.leftovers", "preview.origins",
-         "preview.causes", "preview.gaps", "base.patterns", "base.limit", "base.text",
+         "preview.causes", "preview.gaps", "preview.contents", "compiler.inside.told", "base.patterns", "base.limit",
+         "base.text",
          "repository.tips")  # fmt: skip
 FOUNDATIONS = {
     "errors": set(),

@@ -40,6 +40,7 @@ def page(result: FleetDiff) -> str:
         partial=[m for m in result.incomplete if m.result != "failed"],
         notes=diff_text.notes(result),
         hint=diff_text.hint(result.groups),
+        rendered=diff_text.rendered(result),
         holds=diff_text.holds,
         side_of=diff_text.side,
         many=many,

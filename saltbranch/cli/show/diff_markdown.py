@@ -159,6 +159,8 @@ def _backticks(text: str) -> list[str]:
 
 def _line(style: str, text: str) -> str:
     words = text.strip()
+    if words.startswith(diff_text.BAR):  # a line of a file, with its sign
+        return words[len(diff_text.BAR) :] or " "
     if style in ("add", "remove", "change") and words[:1] in "+-~^":
         words = words[1:].strip()
     return f"{_SIGNS[style]} {words}" if style in _SIGNS else f"  {text}"

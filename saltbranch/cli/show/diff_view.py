@@ -9,6 +9,7 @@ from typing import Any
 from saltbranch.cli import diff_text
 from saltbranch.fleetdiff import FleetDiff
 from saltbranch.lowdiff import ChangedState, Difference, Group, OneState
+from saltbranch.preview.contents import ChangedContent
 
 STAYS = "what it made stays on the minion"
 WIDEST = 300
@@ -48,6 +49,15 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentView:
+    """A file whose content differs. lines: kind (add, remove, context or hunk) and text, without its sign."""
+
+    title: str
+    lines: tuple[tuple[str, str], ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class GroupView:
     """One group. number: from 1. pillar: kind and path."""
 
@@ -57,6 +67,7 @@ class GroupView:
     sls: tuple[Sls, ...]
     reordered: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
+    contents: tuple[ContentView, ...]
     pillar: tuple[tuple[str, str], ...]
 
 
@@ -72,18 +83,30 @@ def _group(number: int, group: Group) -> GroupView:
         *(("add", path) for path in found.pillar_added),
         *(("change", path) for path in found.pillar_changed),
     ]
+    files = {f.source for f in found.files} | {c.source for c in found.contents}
     return GroupView(
         number=number,
         minions=group.minions,
         counts=Counts(
             len(found.added), len(found.removed), len(found.changed),
-            len(found.reordered), len(found.files), len(pillar),
+            len(found.reordered), len(files), len(pillar),
         ),
         sls=tuple(_by_sls(found)),
         reordered=found.reordered,
         files=tuple((f.source, diff_text.some(f.keys, 3)) for f in found.files),
+        contents=tuple(map(_content, found.contents)),
         pillar=tuple(pillar),
     )  # fmt: skip
+
+
+_KINDS = {"+": "add", "-": "remove", "@": "hunk"}
+
+
+def _content(file: ChangedContent) -> ContentView:
+    lines = ((_KINDS.get(line[:1], "context"), line) for line in file.lines)
+    told = ((k, line if k == "hunk" else line[1:]) for k, line in lines)
+    tidy = tuple((k, diff_text.shortened(text.replace("\t", "    "), WIDEST)) for k, text in told)
+    return ContentView(diff_text.content_title(file), tidy, file.more)
 
 
 def _by_sls(found: Difference) -> Iterable[Sls]:

@@ -1,0 +1,245 @@
+"""Compares what managed files hold for each minion that may get another content, by rendering them on both sides.
+
+Rendering is asked for only where something differs that a template may use: its arguments, the pillar, a file that
+it names, or any file at all where it does not tell which ones it reads. Results are kept like those of compiling, under
+everything that was read meanwhile, so the same question costs nothing a second time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from saltbranch.compilecache import CompileCache, base_of
+from saltbranch.compiler.inside.told import OPEN, PILLAR, PRIVATE_KEY, split
+from saltbranch.compiler.model import Chunk, Compiled, Minion
+from saltbranch.compiler.pool import Frame, Public, Spent, compile_fleet
+from saltbranch.compiler.tree import Tree, changed
+from saltbranch.preview import contents
+from saltbranch.preview.contents import Compared, Contents
+from saltbranch.tree import contents as blobs
+
+_LARGEST = 256 << 10
+_MOST_LINES = 3000
+
+
+@dataclass(slots=True)
+class Rendering:
+    """What was rendered. cpu: seconds that it took now, beside compiling; files, minions: how many in all."""
+
+    by_minion: dict[str, Contents] = field(default_factory=dict)
+    minions: int = 0
+    files: int = 0
+    cpu: float = 0.0
+
+
+def rendering(
+    frame: Frame,
+    trees: tuple[Tree, Tree],
+    sides: tuple[Mapping[str, Compiled], Mapping[str, Compiled]],
+    minions: Sequence[Minion],
+    digest: Callable[[Minion], Callable[[Any], str] | None],
+    *,
+    jobs: int,
+    cache: CompileCache,
+    spent: Spent,
+    step: Callable[[int, int], None],
+) -> Rendering:
+    """Render and compare. digest: of a value of a minion. step: told how many compiles more are wanted and done.
+
+    Raises SandboxError, GitError.
+    """
+    found = Rendering()
+    if trees[0].digest == trees[1].digest:
+        return found
+    plain = functools.cache(functools.partial(_plain, frame.states_dir, trees))
+    moved = _moved(frame, trees)
+    wanted = [m for m in minions if _may_differ(frame, trees, sides, m.id, moved)]
+    # Those that Salt takes for states, or for code, show themselves.
+    held = tuple(p for p in moved if not p.endswith(".sls") and not p.startswith("_"))
+    found.by_minion = {m.id: Contents(plain=plain, moved=held) for m in minions}
+    found.minions = len(wanted)
+    if not wanted:
+        return found
+    known = {m.id: sides[1][m.id] for m in wanted if sides[1][m.id].rendering}
+    rest = [m for m in wanted if m.id not in known]
+    step(len(wanted) + len(rest), 0)
+
+    def compiled(tree: Tree, some: Sequence[Minion]) -> dict[str, Compiled]:
+        return compile_fleet(
+            replace(frame, content=True),
+            tree,
+            some,
+            jobs=jobs,
+            cache=cache,
+            progress=lambda number: step(0, number),
+            spent=spent,
+            beside=trees,
+        )
+
+    results = (compiled(trees[0], wanted), {**known, **compiled(trees[1], rest)})
+    public = Public(trees, cache.key())
+    for minion in wanted:
+        one, other = (result[minion.id] for result in results)
+        found.cpu += sum(r.rendering for r in (one, other) if not r.cached)
+        found.files += sum(len(c.content) for r in (one, other) for c in r.chunks)
+        own = digest(minion)
+        compared = _compared(minion.id, sides, (one, other), own or (lambda _text: ""), public.text)
+        found.by_minion[minion.id] = Contents(compared, plain, held)
+    return found
+
+
+def new_side(
+    frame: Frame,
+    trees: tuple[Tree, Tree],
+    old: Mapping[str, Compiled],
+    minions: Sequence[Minion],
+    *,
+    jobs: int,
+    cache: CompileCache,
+    spent: Spent,
+    progress: Callable[[int], None],
+) -> dict[str, Compiled]:
+    """Compile the second tree. A minion for which something changed, and that has templates, is rendered at once: its
+    content will be asked for. Raises SandboxError, GitError.
+    """
+    tree, public = trees[1], Public(trees, cache.key())
+    prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
+    found, plain, rendered = {}, [], []
+    for minion in minions:
+        kept = cache.get(base_of(minion, prints[minion.saltenv]), tree)
+        if kept is not None:
+            found[minion.id] = public.shown(kept)
+        elif any(chunk.template for chunk in old[minion.id].chunks):
+            rendered.append(minion)
+        else:
+            plain.append(minion)
+    progress(len(found))
+
+    def compiled(how: Frame, some: Sequence[Minion]) -> dict[str, Compiled]:
+        return compile_fleet(
+            how,
+            tree,
+            some,
+            jobs=jobs,
+            cache=cache,
+            progress=progress,
+            spent=spent,
+            beside=trees,
+        )
+
+    how = replace(frame, content=True)
+    with_content = compiled(how, rendered) if rendered else {}
+    for minion in rendered:  # the same without content, for whoever asks for that
+        kept = cache.get(base_of(minion, how.fingerprint(minion.saltenv, cache.key())), tree)
+        if kept is not None:
+            chunks = tuple(replace(c, content=()) if c.content else c for c in kept.chunks)
+            bare = replace(kept, chunks=chunks, rendering=0.0)
+            cache.put(base_of(minion, prints[minion.saltenv]), tree, bare)
+    # What a template does must not cost a minion its highstate.
+    plain += [m for m in rendered if with_content[m.id].result == "failed"]
+    return {**found, **with_content, **(compiled(frame, plain) if plain else {})}
+
+
+def _pairs(old: Compiled, new: Compiled) -> list[tuple[Chunk, Chunk]]:
+    """The states with rendered files that both sides have."""
+    before = {c.identity or c.key: c for c in old.chunks}
+    after = {c.identity or c.key: c for c in new.chunks}
+    return [
+        (before[w], c)
+        for w, c in after.items()
+        if w in before and (c.template or before[w].template)
+    ]
+
+
+def _may_differ(
+    frame: Frame,
+    trees: tuple[Tree, Tree],
+    sides: tuple[Mapping[str, Compiled], Mapping[str, Compiled]],
+    minion: str,
+    moved: tuple[str, ...],
+) -> bool:
+    """Whether some file of a state may hold something else on the other side."""
+    old, new = (side[minion] for side in sides)
+    if "failed" in (old.result, new.result):
+        return False
+    pairs = _pairs(old, new)
+    if not pairs:
+        return False
+    has_pillar_changed = old is not new and dict(old.pillar) != dict(new.pillar)
+
+    def tokens(chunk: Chunk, tree: Tree) -> list[Any]:
+        return [(path, tree.source(f"{frame.states_dir}/{path}")) for path in chunk.sources]
+
+    for one, other in pairs:
+        flags = one.template + other.template
+        if (has_pillar_changed and PILLAR in flags) or (moved and OPEN in flags):
+            return True
+        if dict(one.arguments) != dict(other.arguments) or one.template != other.template:
+            return True
+        if tokens(one, trees[0]) != tokens(other, trees[1]):
+            return True
+    return False
+
+
+def _compared(
+    minion: str,
+    sides: tuple[Mapping[str, Compiled], Mapping[str, Compiled]],
+    results: tuple[Compiled, Compiled],
+    digest: Callable[[Any], str],
+    told: Callable[[str], str],
+) -> dict[str, Compared]:
+    found = {}
+    broken = next((r.error for r in results if r.result == "failed"), None)
+    held = {c.identity or c.key: (o, c) for o, c in _pairs(*results)}
+    for _, chunk in _pairs(sides[0][minion], sides[1][minion]):
+        which = chunk.identity or chunk.key
+        if broken is not None or which not in held:
+            why = (broken or "its state did not come out again").splitlines()[0]
+            found[which] = Compared(is_same=True, reason=told(why))
+        else:
+            found[which] = contents.compare(*held[which], digest, told)
+    return found
+
+
+def _moved(frame: Frame, trees: tuple[Tree, Tree]) -> tuple[str, ...]:
+    """The files of the states that differ, below states_dir."""
+    begin = f"{frame.states_dir}/"
+    if any(tree.links or tree.attributes for tree in trees):
+        names = (t.below(frame.states_dir) for t in trees)
+        sides = [{p: t.content(p) or "" for p in own} for t, own in zip(trees, names, strict=True)]
+        differ = changed(*sides)
+    else:  # the same, and quicker: there may be very many files
+        one, other = (tree.entries for tree in trees)
+        pairs = dict(one.items() ^ other.items())
+        differ = sorted(path for path in pairs if path.startswith(begin))
+    return tuple(path[len(begin) :] for path in differ)
+
+
+def _plain(
+    states_dir: str, trees: tuple[Tree, Tree], path: str
+) -> tuple[tuple[str, ...], int] | None:
+    """The difference of a file of the tree itself, as far as git writes it there as it is."""
+    sides = []
+    for tree in trees:
+        name = f"{states_dir}/{path}"
+        mode, oid = tree.entries.get(name, ("", ""))
+        if not mode.startswith("100") or tree.content(name) != f"{mode} {oid}":
+            return None
+        sides.append(oid)
+    texts = []
+    for tree, oid in zip(trees, sides, strict=True):
+        data = blobs(tree.git, [oid])[oid]
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        if len(data) > _LARGEST or "\0" in text or PRIVATE_KEY.search(text):
+            return None
+        lines = split(text)
+        if len(lines) > _MOST_LINES:
+            return None
+        texts.append([(line, line) for line in lines])
+    return contents.hunks(*texts)
