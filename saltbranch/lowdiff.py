@@ -13,11 +13,12 @@ import fnmatch
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from saltbranch.compiler.model import Chunk, Compiled, without_digest
+from saltbranch.compiler.model import OF_STATE, Chunk, Compiled, without_digest
 from saltbranch.preview import origins
 from saltbranch.preview.leftovers import Leftovers
 from saltbranch.preview.origins import Origins, Pillars
@@ -259,9 +260,18 @@ def _vanished(old: Compiled, new: Compiled) -> list[str]:
     return []
 
 
-def _which(chunk: Chunk) -> str:
-    """What tells a chunk from others of its minion, on either side."""
-    return chunk.identity or chunk.key
+class _Which:
+    """Tells a chunk from others of its minion, on both sides alike: by ID and function, and by the name as well
+    where either side has several of these (``names:``), so that one name more is one state more.
+    """
+
+    def __init__(self, old: Sequence[Chunk], new: Sequence[Chunk]) -> None:
+        counts = (Counter(c.identity[:OF_STATE] for c in side) for side in (old, new))
+        self.several = {short for side in counts for short, n in side.items() if n > 1}
+
+    def __call__(self, chunk: Chunk) -> str:
+        short = chunk.identity[:OF_STATE]
+        return (chunk.identity if short in self.several else short) or chunk.key
 
 
 def _difference(
@@ -272,8 +282,9 @@ def _difference(
     ignore: Sequence[Ignore],
     telling: Telling,
 ) -> Difference:
-    before = {_which(c): c for c in old.chunks}
-    after = {_which(c): c for c in new.chunks}
+    which_of = _Which(old.chunks, new.chunks)
+    before = {which_of(c): c for c in old.chunks}
+    after = {which_of(c): c for c in new.chunks}
     ignored = 0
     changed, differ = [], set()
     for which in (w for w in after if w in before):
@@ -292,7 +303,7 @@ def _difference(
     shown_removed = [c for c in removed if not _is_ignored(ignore, c, None)]
     ignored += len(added) + len(removed) - len(shown_added) - len(shown_removed)
     gone, come, other = _pillar(old.pillar, new.pillar)
-    moved = _reordered(old.chunks, new.chunks, differ)
+    moved = _reordered(old.chunks, new.chunks, differ, which_of)
     # What an error of the new side keeps out is not known to be removed.
     sure = set(new.errors) <= set(old.errors)
     left = Leftovers(new.chunks) if shown_removed and sure else None
@@ -337,19 +348,23 @@ def _is_ignored(ignore: Sequence[Ignore], chunk: Chunk, argument: str | None) ->
     return False
 
 
-def _reordered(old: Sequence[Chunk], new: Sequence[Chunk], changed: set[str]) -> tuple[str, ...]:
+def _reordered(
+    old: Sequence[Chunk], new: Sequence[Chunk], changed: set[str], which_of: _Which
+) -> tuple[str, ...]:
     """Which are the fewest states whose moving explains that the others stand in another order, as far as they
     also run in another one; those aside that changed anyway.
     """
-    before = {_which(c): c.place for c in old if c.place is not None and _which(c) not in changed}
-    written = [c for c in new if c.place is not None and _which(c) in before]
+    before = {
+        which_of(c): c.place for c in old if c.place is not None and which_of(c) not in changed
+    }
+    written = [c for c in new if c.place is not None and which_of(c) in before]
     written.sort(key=lambda c: c.place or 0)
-    kept = set(_longest_rising([before[_which(c)] or 0 for c in written]))
-    moved = {_which(c) for n, c in enumerate(written) if n not in kept}
+    kept = set(_longest_rising([before[which_of(c)] or 0 for c in written]))
+    moved = {which_of(c) for n, c in enumerate(written) if n not in kept}
     if not moved:
         return ()
-    ran = {w: n for n, w in enumerate(_which(c) for c in old if _which(c) in before)}
-    runs = [w for w in map(_which, new) if w in ran]
+    ran = {w: n for n, w in enumerate(which_of(c) for c in old if which_of(c) in before)}
+    runs = [w for w in map(which_of, new) if w in ran]
     return tuple(w for n, w in enumerate(runs) if w in moved and _overtook(n, runs, ran))
 
 
@@ -388,11 +403,12 @@ def _files(
     states_dir: str,
     telling: Telling,
 ) -> tuple[ChangedFile, ...]:
-    before = {_which(c): set(c.sources) for c in old.chunks}
+    which_of = _Which(old.chunks, new.chunks)
+    before = {which_of(c): set(c.sources) for c in old.chunks}
     users: dict[str, list[str]] = {}
     for chunk in new.chunks:
         for path in chunk.sources:
-            if path in before.get(_which(chunk), ()):
+            if path in before.get(which_of(chunk), ()):
                 users.setdefault(path, []).append(chunk.key)
     found = []
     for path in sorted(users):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 13
+FORMAT = 14
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 NEUTRALLY = "answered neutrally, for want of recorded returns: "
@@ -63,11 +63,15 @@ class Reads:
     ciphers: tuple[str, ...] = ()
 
 
+OF_STATE = 16
+"""How much of `Chunk.identity` stands for ID and function."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One low chunk. key: ``ID | module.function``, made unique by the name where it must be, with stand-ins for
-    words that may not be public (see `hiding`). identity: a keyed digest of the same, equal for the same chunk
-    whatever of it is hidden; empty where nothing is.
+    words that may not be public (see `hiding`). identity: a keyed digest of ID and function, `OF_STATE` characters,
+    followed by one of the name; equal for the same chunk whatever of it is hidden.
 
     arguments: name to a value that may be shown or to ``{"masked": digest}``. sources: files and
     folders (with a slash at the end) below states_dir that it names as ``salt://``, with the
