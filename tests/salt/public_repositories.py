@@ -24,7 +24,7 @@ SALTENV = "base"
 _TARGET = re.compile(r"^  ['\"]?([\w.*-]+)['\"]?:\s*$", re.MULTILINE)
 _MOST_MINIONS, _APART, _ROUNDS = 4, 6, 5
 _NAMED = re.compile(
-    r"Specified SLS '?([\w./-]+)'? in|(?:Rendering|Render) SLS '?(?:base:)?([\w./-]+)'? failed"
+    r"No matching sls found for '([\w./-]+)'|Specified SLS '?([\w./-]+)'? in|(?:Rendering|Render) SLS '?(?:base:)?([\w./-]+)'? failed"
     r"|SLS '?(?:base:)?([\w./-]+?)'?(?: does not|, render| is not|,|\.| failed|\n)|in SLS \[([\w./-]+)\]"
     r"|in 'base:([\w./-]+)'|and SLS '?(?:base:)?([\w./-]+)'?|SLS '?(?:base:)?([\w./-]+)'?"
 )
@@ -188,5 +188,6 @@ def _guessed(remote: Remote, top: str) -> dict[str, Any]:
 def _pairs(remote: Remote, folders: tuple[str, str]) -> list[tuple[str, str]]:
     """Three pairs, one after the other, some changes apart, from the last one on."""
     log = remote.git("log", "--first-parent", "--format=%H", "-n", "60", "--", *folders)
-    commits = log.split()[::_APART][:4]
+    found = log.split()
+    commits = found[:: max(1, min(_APART, (len(found) - 1) // 3))][:4]
     return list(zip(commits[1:], commits[:-1], strict=True))[::-1]

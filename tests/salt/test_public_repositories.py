@@ -72,10 +72,8 @@ class Compared:
         side = self.sides[name] = Side(commit, self._ours(commit), whole)
         if left:
             self._compare(name, side.ours, whole)
-        good = sum(not plainly.has_failed(r) for r in whole.values())
-        self.lines.append(
-            f"  {name[:9]}: {good} of {len(whole)} minions whole, left out: {sorted(left)}"
-        )
+        why = {n: str(r["low"])[:200] for n, r in whole.items() if plainly.has_failed(r)}
+        self.lines.append(f"  {name[:9]}: left out: {sorted(left)}, not whole: {why or 'none'}")
         return side
 
     def _ours(self, commit: str) -> dict[str, Compiled]:
