@@ -24,7 +24,8 @@ SALTENV = "base"
 _TARGET = re.compile(r"^  ['\"]?([\w.*-]+)['\"]?:\s*$", re.MULTILINE)
 _MOST_MINIONS, _APART, _ROUNDS = 4, 6, 5
 _NAMED = re.compile(
-    r"No matching sls found for '([\w./-]+)'|Specified SLS '?([\w./-]+)'? in|(?:Rendering|Render) SLS '?(?:base:)?([\w./-]+)'? failed"
+    r"No matching sls found for '([\w./-]+)'|"
+    r"Specified SLS '?([\w./-]+)'? in|(?:Rendering|Render) SLS '?(?:base:)?([\w./-]+)'? failed"
     r"|SLS '?(?:base:)?([\w./-]+?)'?(?: does not|, render| is not|,|\.| failed|\n)|in SLS \[([\w./-]+)\]"
     r"|in 'base:([\w./-]+)'|and SLS '?(?:base:)?([\w./-]+)'?|SLS '?(?:base:)?([\w./-]+)'?"
 )
@@ -93,13 +94,14 @@ class Repository:
             "enable_fqdns_grains": False,
             "saltenv": SALTENV,
             "pillarenv": SALTENV,
-            "extension_modules": str(folder / "extmods"),
             "file_roots": {SALTENV: [str(tree / self.states_dir)]},
             "pillar_roots": {SALTENV: [str(tree / self.pillar_dir)]},
             **self.master,
         }
+        # As one of its own options it would be taken for a folder below root_dir.
+        own = {"options": {"extension_modules": str(folder / "extmods")}}
         jobs = [
-            {"id": m.id, "grains": dict(m.grains), "states": True, "contents": True}
+            {"id": m.id, "grains": dict(m.grains), "states": True, "contents": True, **own}
             for m in self.minions
         ]
         seen = {"/srv/salt": tree / self.states_dir, "/srv/pillar": tree / self.pillar_dir}
