@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from saltbranch.compiler.inside.told import OPEN
-from saltbranch.compiler.model import Chunk, Compiled, without_digest
+from saltbranch.compiler.model import Chunk, Compiled, Which, without_digest
 from saltbranch.preview import contents as content
 from saltbranch.preview import origins
 from saltbranch.preview.contents import NOTHING, ChangedContent, Compared, Contents
@@ -279,11 +279,6 @@ def _vanished(old: Compiled, new: Compiled) -> list[str]:
     return []
 
 
-def _which(chunk: Chunk) -> str:
-    """What tells a chunk from others of its minion, on either side."""
-    return chunk.identity or chunk.key
-
-
 def _difference(
     old: Compiled,
     new: Compiled,
@@ -291,8 +286,9 @@ def _difference(
     ignore: Sequence[Ignore],
     telling: Telling,
 ) -> Difference:
-    before = {_which(c): c for c in old.chunks}
-    after = {_which(c): c for c in new.chunks}
+    which_of = Which(old.chunks, new.chunks)
+    before = {which_of(c): c for c in old.chunks}
+    after = {which_of(c): c for c in new.chunks}
     ignored = 0
     changed, differ = [], set()
     for which in (w for w in after if w in before):
@@ -311,7 +307,7 @@ def _difference(
     shown_removed = [c for c in removed if not _is_ignored(ignore, c, None)]
     ignored += len(added) + len(removed) - len(shown_added) - len(shown_removed)
     gone, come, other = _pillar(old.pillar, new.pillar)
-    moved = _reordered(old.chunks, new.chunks, differ)
+    moved = _reordered(old.chunks, new.chunks, differ, which_of)
     # What an error of the new side keeps out is not known to be removed.
     sure = set(new.errors) <= set(old.errors)
     left = Leftovers(new.chunks) if shown_removed and sure else None
@@ -357,19 +353,23 @@ def _is_ignored(ignore: Sequence[Ignore], chunk: Chunk, argument: str | None) ->
     return False
 
 
-def _reordered(old: Sequence[Chunk], new: Sequence[Chunk], changed: set[str]) -> tuple[str, ...]:
+def _reordered(
+    old: Sequence[Chunk], new: Sequence[Chunk], changed: set[str], which_of: Which
+) -> tuple[str, ...]:
     """Which are the fewest states whose moving explains that the others stand in another order, as far as they
     also run in another one; those aside that changed anyway.
     """
-    before = {_which(c): c.place for c in old if c.place is not None and _which(c) not in changed}
-    written = [c for c in new if c.place is not None and _which(c) in before]
+    before = {
+        which_of(c): c.place for c in old if c.place is not None and which_of(c) not in changed
+    }
+    written = [c for c in new if c.place is not None and which_of(c) in before]
     written.sort(key=lambda c: c.place or 0)
-    kept = set(_longest_rising([before[_which(c)] or 0 for c in written]))
-    moved = {_which(c) for n, c in enumerate(written) if n not in kept}
+    kept = set(_longest_rising([before[which_of(c)] or 0 for c in written]))
+    moved = {which_of(c) for n, c in enumerate(written) if n not in kept}
     if not moved:
         return ()
-    ran = {w: n for n, w in enumerate(_which(c) for c in old if _which(c) in before)}
-    runs = [w for w in map(_which, new) if w in ran]
+    ran = {w: n for n, w in enumerate(which_of(c) for c in old if which_of(c) in before)}
+    runs = [w for w in map(which_of, new) if w in ran]
     return tuple(w for n, w in enumerate(runs) if w in moved and _overtook(n, runs, ran))
 
 
@@ -421,12 +421,14 @@ def _files(
     """What the files of states that both sides have differ in: by what they hold where that is known, and else by all
     that they may be made of.
     """
-    before = {_which(c): c for c in old.chunks}
+    which_of = Which(old.chunks, new.chunks)
+    before = {which_of(c): c for c in old.chunks}
     layer = _Layer(contents, lambda path: tuple(s.source(f"{states_dir}/{path}") for s in sources))
     for chunk in new.chunks:
-        prior = before.get(_which(chunk))
+        which = which_of(chunk)
+        prior = before.get(which)
         if prior is not None:
-            layer.add(prior, chunk, _used(prior, chunk, telling), telling.key(chunk.key))
+            layer.add(which, prior, chunk, _used(prior, chunk, telling), telling.key(chunk.key))
     return layer.done()
 
 
@@ -440,9 +442,9 @@ class _Layer:
         self.notes: list[str] = []
         self.rendered: set[str] = set()
 
-    def add(self, old: Chunk, new: Chunk, used: Sequence[str], key: str) -> None:
+    def add(self, which: str, old: Chunk, new: Chunk, used: Sequence[str], key: str) -> None:
         moved = [path for path in used if len(set(self.token(path))) > 1]
-        compared = self.contents.compared.get(_which(new))
+        compared = self.contents.compared.get(which)
         if compared is not None:
             self.parts += [replace(part, keys=(key,)) for part in compared.parts]
             if compared.reason:

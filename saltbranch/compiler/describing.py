@@ -10,11 +10,11 @@ from typing import Any
 from saltbranch.compiler.hiding import Hider
 from saltbranch.compiler.inside.sources import Sources, Used
 from saltbranch.compiler.masking import Mask, plain
+from saltbranch.compiler.model import OF_STATE
 
 # What says where a chunk comes from, and what says nothing about the minion.
 _INTERNAL = ("state", "fun", "__id__", "__sls__", "__env__", "order", "__sls_included_from__",
              "name_order", "__orchestration_jid__")  # fmt: skip
-_DIGEST = 16
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 
 
@@ -60,7 +60,7 @@ class Describer:
             if count[chunk["identity"]] > 1:
                 shown = chunk["arguments"].get("name")
                 chunk["key"] += f" #{shown}" if isinstance(shown, str) else f" #~{name[:8]}"
-                chunk["identity"] += name[:_DIGEST]
+            chunk["identity"] += name[:OF_STATE]
         return found
 
     def _chunk(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Describer:
         own = self.mask.digest([identity, function])
         return {
             "key": self._key(identity, function, source, own),
-            "identity": own[:_DIGEST],
+            "identity": own[:OF_STATE],
             "name": self.mask.digest(values.get("name")),
             "sls": sls,
             "path": path,

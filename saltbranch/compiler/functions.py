@@ -49,6 +49,7 @@ _GROUPS: tuple[tuple[Class, str, str], ...] = (
         baredoc.list_modules baredoc.list_states baredoc.module_docs baredoc.state_docs
         sys.argspec sys.doc sys.list_functions sys.list_modules sys.list_renderers
         sys.list_state_functions sys.list_state_modules sys.renderer_doc sys.state_argspec sys.state_doc
+        salt_version.equal salt_version.get_release_number salt_version.greater_than salt_version.less_than
         test.version"""),
     ("computes", "no job runs while compiling", "saltutil.is_running"),
     ("computes", "writes to a log that nobody reads", """

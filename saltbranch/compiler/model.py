@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -63,6 +64,10 @@ class Reads:
     ciphers: tuple[str, ...] = ()
 
 
+OF_STATE = 16
+"""How much of `Chunk.identity` stands for ID and function."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """A file of a state as it was rendered. source: below states_dir, or empty. digest: a keyed one of all of it,
@@ -80,8 +85,8 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One low chunk. key: ``ID | module.function``, made unique by the name where it must be, with stand-ins for
-    words that may not be public (see `hiding`). identity: a keyed digest of the same, equal for the same chunk
-    whatever of it is hidden; empty where nothing is.
+    words that may not be public (see `hiding`). identity: a keyed digest of ID and function, `OF_STATE` characters,
+    followed by one of the name; equal for the same chunk whatever of it is hidden.
 
     arguments: name to a value that may be shown or to ``{"masked": digest}``. sources: files and
     folders (with a slash at the end) below states_dir that it names as ``salt://``, with the
@@ -187,3 +192,18 @@ def digest(value: Any) -> str:
     """A SHA-256 over plain data; the same for the same content."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Which:
+    """Tells a chunk from others of its minion, on both sides alike: by ID and function, and by the name as well
+    where either side has several of these (``names:``), so that one name more is one state more.
+    """
+
+    def __init__(self, old: Sequence[Chunk], new: Sequence[Chunk]) -> None:
+        counts = (Counter(c.identity[:OF_STATE] for c in side) for side in (old, new))
+        self.several = {short for side in counts for short, n in side.items() if n > 1}
+
+    def __call__(self, chunk: Chunk) -> str:
+        """The same text for a state of either side; others have another."""
+        short = chunk.identity[:OF_STATE]
+        return (chunk.identity if short in self.several else short) or chunk.key

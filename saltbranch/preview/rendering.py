@@ -14,7 +14,7 @@ from typing import Any
 
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler.inside.told import OPEN, PILLAR, PRIVATE_KEY, split
-from saltbranch.compiler.model import Chunk, Compiled, Minion
+from saltbranch.compiler.model import Chunk, Compiled, Minion, Which
 from saltbranch.compiler.pool import Frame, Public, Spent, compile_fleet
 from saltbranch.compiler.tree import Tree, changed
 from saltbranch.preview import contents
@@ -143,15 +143,16 @@ def new_side(
     return {**found, **with_content, **(compiled(frame, plain) if plain else {})}
 
 
-def _pairs(old: Compiled, new: Compiled) -> list[tuple[Chunk, Chunk]]:
-    """The states with rendered files that both sides have."""
-    before = {c.identity or c.key: c for c in old.chunks}
-    after = {c.identity or c.key: c for c in new.chunks}
-    return [
-        (before[w], c)
+def _pairs(old: Compiled, new: Compiled) -> dict[str, tuple[Chunk, Chunk]]:
+    """The states with rendered files that both sides have, by what tells them apart."""
+    which_of = Which(old.chunks, new.chunks)
+    before = {which_of(c): c for c in old.chunks}
+    after = {which_of(c): c for c in new.chunks}
+    return {
+        w: (before[w], c)
         for w, c in after.items()
         if w in before and (c.template or before[w].template)
-    ]
+    }
 
 
 def _may_differ(
@@ -173,7 +174,7 @@ def _may_differ(
     def tokens(chunk: Chunk, tree: Tree) -> list[Any]:
         return [(path, tree.source(f"{frame.states_dir}/{path}")) for path in chunk.sources]
 
-    for one, other in pairs:
+    for one, other in pairs.values():
         flags = one.template + other.template
         if (has_pillar_changed and PILLAR in flags) or (moved and OPEN in flags):
             return True
@@ -193,9 +194,8 @@ def _compared(
 ) -> dict[str, Compared]:
     found = {}
     broken = next((r.error for r in results if r.result == "failed"), None)
-    held = {c.identity or c.key: (o, c) for o, c in _pairs(*results)}
-    for _, chunk in _pairs(sides[0][minion], sides[1][minion]):
-        which = chunk.identity or chunk.key
+    held = _pairs(*results)
+    for which in _pairs(sides[0][minion], sides[1][minion]):
         if broken is not None or which not in held:
             why = (broken or "its state did not come out again").splitlines()[0]
             found[which] = Compared(is_same=True, reason=told(why))

@@ -173,13 +173,19 @@ def _salts_own(item: str, found: Any) -> Any:
     """One of Salt's functions, as far as it is called, or what answers for it."""
     if item in _OF_OPTIONS:
         return _of_options(item, found)
-    entry = functions.TABLE.get(item)
+    entry = functions.TABLE.get(item) or functions.TABLE.get(_as_defined(item, found))
     if entry is None or not entry.runs:
         return _answer(item, found)
     if entry.why == functions.LISTS and HOST.tracker:
         for kind in HOST.kinds.values():
             HOST.tracker.listing(kind)
     return _on_condition(item, entry, found) if entry.needs else found
+
+
+def _as_defined(item: str, found: Any) -> str:
+    """The name under which `item` stands in its module: ``grains.fetch`` is ``grains.get`` there."""
+    code = getattr(getattr(found, "func", found), "__code__", None)
+    return f"{item.partition('.')[0]}.{code.co_name}" if code else item
 
 
 def _on_condition(item: str, entry: Function, found: Any) -> Callable[..., Any]:
@@ -231,6 +237,8 @@ def _answer(function: str, found: Any) -> Callable[..., Any]:
         if "default" in given and (found is None or "default" in _parameters(found)):
             return given["default"]
         known, value = functions.value_of(function)
+        if not known:
+            known, value = functions.value_of(_as_defined(function, found))
         if known:
             return value
         return neutral_of(function.rpartition(".")[2], getattr(found, "func", found))
