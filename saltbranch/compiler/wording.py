@@ -21,6 +21,7 @@ _MODULES = (
     "salt.utils.templates", "salt.utils.yaml", "jinja2", "json", "markupsafe", "yaml",
     "saltbranch.compiler", "saltbranch.topfile",
 )  # fmt: skip
+_PACKAGES = tuple(f"{name}." for name in _MODULES)
 # What is written in C says these (CPython's Objects and Parser, libyaml's scanner.c and parser.c).
 _OTHER = """
     object has no attribute is not callable iterable subscriptable an iterator mapping sequence index out of range list
@@ -57,7 +58,7 @@ def salts_words() -> frozenset[str]:
     for name, module in [*sys.modules.items()]:
         if name.startswith(("salt.", "jinja2", "yaml")):
             found.update(re.findall(r"[^\W_]{2,}", name))
-        if isinstance(module, ModuleType) and name.startswith(_MODULES):
+        if isinstance(module, ModuleType) and f"{name}.".startswith(_PACKAGES):
             found.update(_words(_said_by(module)))
     return frozenset(found)
 
@@ -96,4 +97,5 @@ def _constants(code: CodeType, documentation: Any = None) -> Iterator[str]:
         elif isinstance(constant, (tuple, frozenset)):
             todo += constant
         elif isinstance(constant, CodeType):
-            yield from _constants(constant)
+            # A function's first constant is its docstring (inspect.getdoc reads it there).
+            yield from _constants(constant, next(iter(constant.co_consts), None))

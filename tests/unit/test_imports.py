@@ -86,7 +86,7 @@ FOUNDATIONS = {
     "prepared": {"files"},
     "choices": {"files"},
     "masterprocess": {"files"},
-    "history": {"errors", "git"},
+    "history": {"errors", "git", "base.text"},
     "mirror": {"errors", "files", "git", "partfetch", "proc"},
     "partfetch": {"errors", "git", "proc"},
     "slots": {"errors", "files", "git", "mirror"},
