@@ -192,7 +192,8 @@ def _short(chunk: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _leaves(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(data, Mapping) and data:
+    # A mapping with keys that are no texts was written down by `plain`, and is one value.
+    if isinstance(data, Mapping) and data and not any(str(key)[:1] == "\0" for key in data):
         for key, value in data.items():
             yield from _leaves(value, f"{path}:{key}" if path else str(key))
     elif path:
