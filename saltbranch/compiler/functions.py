@@ -146,6 +146,7 @@ _VALUES: Mapping[str, Any] = {
     "cmd.which": None, "cmd.which_bin": None, "cp.list_minion": [], "data.get": None,
     "dnsutil.MX": [], "dnsutil.NS": [], "dnsutil.SPF": [], "environ.get": "",
     "etcd.get": "", "etcd.ls": {}, "etcd.tree": {}, "file.is_hardlink": False,
+    "http.query": {"body": "", "dict": {}, "headers": {}, "status": 0, "text": ""},
     "lowpkg.list_pkgs": {}, "mine.get": {}, "network.hw_addr": "", "network.interface": [],
     "network.interface_ip": "", "network.interfaces": {}, "network.subnets": [], "network.subnets6": [],
     "pkg.file_dict": {}, "pkg.file_list": {}, "pkg.latest_version": "", "pkg.list_pkgs": {},

@@ -8,6 +8,7 @@ here for want of a library may well do so on the minion, so a call that nothing 
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import re
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import salt.loader.lazy as lazy
+from salt.utils.decorators.jinja import JinjaFilter
 
 from saltbranch.compiler import functions, neutral
 from saltbranch.compiler.functions import Function
@@ -65,6 +67,35 @@ def install() -> None:
     lazy.LazyLoader.__getitem__ = getitem
     lazy.LazyLoader.__contains__ = contains
     lazy.LazyLoader.get = get
+    _answer_for_filters()
+
+
+# Filters of Salt's that ask chance or the host: the module below salt.utils, what they give, and the argument
+# that makes them compute.
+_FILTERS: dict[str, tuple[str, type, str]] = {
+    "gen_mac": ("network", str, ""), "random_hash": ("hashutils", str, ""), "rand_str": ("hashutils", str, ""),
+    "random_str": ("stringutils", str, ""), "random_sample": ("data", list, "seed"),
+    "random_shuffle": ("data", list, "seed"), "get_uid": ("user", int, ""), "which": ("path", str, ""),
+}  # fmt: skip
+
+
+def _answer_for_filters() -> None:
+    """Change those of Salt's filters that do not compute; they are registered as their modules are imported."""
+    for name, (module, kind, seed) in _FILTERS.items():
+        importlib.import_module(f"salt.utils.{module}")
+        own = JinjaFilter.salt_jinja_filters[name]
+        JinjaFilter.salt_jinja_filters[name] = _filter(name, own, kind, seed)
+
+
+def _filter(name: str, own: Callable[..., Any], kind: type, seed: str) -> Callable[..., Any]:
+    """What answers for a filter: two compiles of one commit would differ, or it is the host that they show."""
+    answer = _answer(name, None, kind)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = _bound(own, args, kwargs) or {}
+        return (own if seed and given.get(seed) is not None else answer)(*args, **kwargs)
+
+    return functools.update_wrapper(call, own)
 
 
 def _guarded(loader: Any, item: Any) -> Any:
@@ -222,8 +253,10 @@ def _bound(found: Any, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any] |
         return None
 
 
-def _answer(function: str, found: Any) -> Callable[..., Any]:
-    """What answers for `function`. found: Salt's own, None where it did not load here."""
+def _answer(function: str, found: Any, kind: type | None = None) -> Callable[..., Any]:
+    """What answers for `function`. found: Salt's own, None where it did not load here. kind: of what it answers,
+    where that is known.
+    """
 
     def answer(*args: Any, **kwargs: Any) -> Any:
         known, value = neutral.recorded(HOST.returns, function, args, kwargs)
@@ -236,6 +269,8 @@ def _answer(function: str, found: Any) -> Callable[..., Any]:
         given = (_bound(found, args, kwargs) if found else None) or kwargs
         if "default" in given and (found is None or "default" in _parameters(found)):
             return given["default"]
+        if kind is not None:
+            return kind()
         known, value = functions.value_of(function)
         if not known:
             known, value = functions.value_of(_as_defined(function, found))
