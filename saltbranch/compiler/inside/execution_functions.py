@@ -182,11 +182,17 @@ def _note_absent(loader: Any, item: str) -> None:
         HOST.absent.setdefault(item, None)
 
 
+# What Salt itself asks of the options while it orders states (salt/state.py); no template depends on it.
+_ENGINE = ("state_aggregate", "global_state_conditions")
+
+
 def _of_options(item: str, found: Any) -> Callable[..., Any]:
     """`found`, which answers from the minion's options; noted unless a grain or the pillar says the same."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         value = found(*args, **kwargs)
+        if args[:1] and args[0] in _ENGINE:
+            return value
         if item != "config.get":
             HOST.guessed.setdefault(item, None)
             return value
