@@ -583,6 +583,18 @@ def test_another_salt_is_told_of_where_it_differs(clone: Clone, other_python: Pa
     assert look(clone, "test", since="test", **how).findings == ()
 
 
+def test_what_another_salt_makes_of_a_secret_is_hidden(clone: Clone, other_python: Path) -> None:
+    clone.commit(
+        {
+            "pillar/app.sls": "name: kuhlmann\n",
+            "salt/app.sls": "new {{ pillar['name'] | upper }}:\n  test.nop: []\n",
+        }
+    )
+    (told,) = messages(look(clone, "test", python=str(other_python)), "newer-salt")
+    assert "kuhlmann" not in told.lower() and told.isprintable()
+    assert told.count("new *** ~") == 2 and "| test.nop" in told  # one goes, one comes
+
+
 def test_what_is_kept_of_another_salt_is_its_own(clone: Clone, other_python: Path) -> None:
     clone.commit({"salt/app.sls": "app:\n  test.nop:\n    - name: {{ 'xyz' | upper }}\n"})
     for _ in range(2):
