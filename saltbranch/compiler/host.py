@@ -20,7 +20,8 @@ class Host:
     the branch that do not load, and why. guarding: whether a template asks if a function is there. programs:
     those that a module looks for to see whether it fits. optional: Salt's modules that fit only where a
     program is installed.
-    ciphers: what the messages held that were to be deciphered.
+    ciphers: what the messages held that were to be deciphered. raised: what rendering a pillar file ended with, by
+    the text that Salt tells of it.
 
     is_plain: the tree has no symlinks and no file server of its own, and no file in it is to be ignored.
     """
@@ -43,6 +44,7 @@ class Host:
         self.optional: set[str] = set()
         self.decipher: Callable[[str], bytes | None] = lambda _name: None
         self.ciphers: dict[str, bytes | None] = {}
+        self.raised: dict[str, BaseException] = {}
         self.is_plain = False
         self.loading = 0
         self.external = False

@@ -27,6 +27,7 @@ from saltbranch.compiler import (
     highstate,
     memory,
     patches,
+    pillarcauses,
     pillarerrors,
     templates,
     tracking,
@@ -351,6 +352,12 @@ class Shop:
                 found |= pillarerrors.named(self._text(name) or "", is_top=is_top)
         return found
 
+    def _imported(self, tracker: Tracker) -> set[str]:
+        """The templates that the pillar files which were read import in so many words."""
+        begin = f"{self.job['inside']['pillar']}/"
+        read = [n for kind, n in tracker.told if kind == "f" and n.startswith(begin)]
+        return set().union(*(pillarerrors.imported(self._text(n) or "") for n in read))
+
     def _of_pillar(self, outcome: highstate.Outcome, tracker: Tracker) -> list[str]:
         """What is told of errors in pillar files."""
         if not outcome.broken_pillar:
@@ -360,10 +367,17 @@ class Shop:
         def is_public(sls: str) -> bool:
             return sls in names or self._is_sls(sls)
 
-        told = [
-            pillarerrors.told(error, whole, is_public, self._lines)
-            for error, whole in outcome.broken_pillar
-        ]
+        def file_of(path: str) -> str | None:
+            name = tracker.inside(path)
+            return name if name in self.paths else None
+
+        told = []
+        for error, whole in outcome.broken_pillar:
+            err = HOST.raised.get(whole.partition("render error:\n")[2])
+            cause = None
+            if err is not None:
+                cause = pillarcauses.cause_of(err, file_of, lambda: self._imported(tracker))
+            told.append(pillarerrors.told(error, whole, is_public, self._lines, cause))
         return [settled(f"pillar: {text}", HOST.asked) for text in dict.fromkeys(told)]
 
     def _notes(self, tried: list[str], hider: Hider) -> list[str]:

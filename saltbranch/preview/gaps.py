@@ -22,6 +22,10 @@ _SLS = re.compile(
 _TEMPLATE = re.compile(
     r"(?:pillar: )?Rendering SLS '?[^\s']+'? failed: Jinja error: ([^\s;]+)(?:; line [0-9]+)?"
 )
+# And how it is told of a pillar file (compiler/pillarcauses.py).
+_OF_PILLAR = re.compile(
+    r"pillar: Rendering SLS '[^\s']+' failed: Jinja: salt://(\S+), which it imports, is not there.*"
+)
 SCHEME = "salt://"
 # Whichever of them names the sls file that lacks something.
 _OF = re.compile(r"Rendering SLS '?(?:[^\s:']+:)?([^\s']+)'? failed")
@@ -37,7 +41,7 @@ def gap(error: str) -> str | None:
     """The sls or, as ``salt://PATH``, the file that is not there by an error of one side; None for other errors."""
     if found := _SLS.match(error):
         return found[1] or found[2]
-    if found := _TEMPLATE.fullmatch(error):
+    if found := _TEMPLATE.fullmatch(error) or _OF_PILLAR.fullmatch(error):
         return f"{SCHEME}{found[1]}"
     return None
 
