@@ -271,7 +271,7 @@ class Shop:
         )
         secrets -= shown
         told = mask.pillar(pillar)
-        known = self._known(minion, [*told, *shown], tracker)
+        known = self._known(minion, [*told, *shown], tracker, secrets)
         hider = Hider(Mask(bytes.fromhex(masks["words"])), known, secrets)
         describer = Describer(
             self.folders, self.job["inside"], mask, hider, secrets, shown, self.paths
@@ -307,8 +307,16 @@ class Shop:
         texts = [self._text(n) for n in names if n in self.paths]
         return any(text is None or topfile.may_ask(text, "pillar") for text in texts)
 
-    def _known(self, minion: Mapping[str, Any], more: list[str], tracker: Tracker) -> Known:
-        """What is public about a minion. more: keys of its pillar, and values that may be shown."""
+    def _known(
+        self,
+        minion: Mapping[str, Any],
+        more: list[str],
+        tracker: Tracker,
+        secrets: frozenset[str],
+    ) -> Known:
+        """What is public about a minion. more: keys of its pillar, and values that may be shown. secrets: no
+        recorded answer makes them public.
+        """
 
         def own() -> str:
             grains = plain(minion["grains"])
@@ -318,7 +326,8 @@ class Shop:
                 if not _ASKED_FOR_SECRETS.search(function) and not _ASKED_FOR_OTHERS.search(
                     function
                 ):
-                    parts += texts(plain(answer))
+                    answers = texts(plain(answer))
+                    parts += [t for t in answers if not any(value in t for value in secrets)]
             return "\n".join(parts)
 
         def read() -> str:
