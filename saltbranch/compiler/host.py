@@ -22,7 +22,8 @@ class Host:
     program is installed.
     guessed: functions that spoke of the minion's options, which are not known here. absent: functions of modules
     that neither Salt nor the branch has, and that the minion may have from elsewhere.
-    ciphers: what the messages held that were to be deciphered.
+    ciphers: what the messages held that were to be deciphered. raised: what rendering a pillar file ended with, by
+    the text that Salt tells of it.
 
     is_plain: the tree has no symlinks and no file server of its own, and no file in it is to be ignored.
     """
@@ -47,6 +48,7 @@ class Host:
         self.optional: set[str] = set()
         self.decipher: Callable[[str], bytes | None] = lambda _name: None
         self.ciphers: dict[str, bytes | None] = {}
+        self.raised: dict[str, BaseException] = {}
         self.is_plain = False
         self.loading = 0
         self.external = False

@@ -125,15 +125,26 @@ def surely_secret(pillar: Any) -> frozenset[str]:
 
 
 def shown_of(pillar: Any, paths: Sequence[str]) -> frozenset[str]:
-    """The texts below those paths of the pillar, globs, whose values may be shown."""
+    """The texts at those paths of the pillar whose values may be shown. paths: globs, of which `*` stands for signs of
+    one key and the key `**` for any number of keys.
+    """
     if not paths:
         return frozenset()
     return frozenset(
         text
         for path, value in leaves(pillar)
-        if any(fnmatch.fnmatchcase(path, pattern) for pattern in paths)
+        if any(is_at(path.split(":"), pattern.split(":")) for pattern in paths)
         for text in texts(value)
     )
+
+
+def is_at(keys_: Sequence[str], globs: Sequence[str]) -> bool:
+    """Whether a path of the pillar is one that `globs` stand for, key by key."""
+    if not globs:
+        return not keys_
+    if globs[0] == "**":
+        return any(is_at(keys_[n:], globs[1:]) for n in range(len(keys_) + 1))
+    return bool(keys_) and fnmatch.fnmatchcase(keys_[0], globs[0]) and is_at(keys_[1:], globs[1:])
 
 
 def may_show(

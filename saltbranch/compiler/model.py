@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 15
+FORMAT = 16
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 NEUTRALLY = "answered neutrally, for want of recorded returns: "

@@ -27,6 +27,7 @@ from saltbranch.compiler import (
     highstate,
     memory,
     patches,
+    pillarcauses,
     pillarerrors,
     templates,
     tracking,
@@ -291,7 +292,7 @@ class Shop:
         )
         secrets -= shown
         told = mask.pillar(pillar)
-        known = self._known(minion, [*told, *shown], tracker)
+        known = self._known(minion, [*told, *shown], tracker, secrets)
         hider = Hider(Mask(bytes.fromhex(masks["words"])), known, secrets)
         describer = Describer(
             self.folders, self.job["inside"], mask, hider, secrets, shown, self.paths, self.sources
@@ -379,8 +380,16 @@ class Shop:
             HOST.absent.clear()
         return asks
 
-    def _known(self, minion: Mapping[str, Any], more: list[str], tracker: Tracker) -> Known:
-        """What is public about a minion. more: keys of its pillar, and values that may be shown."""
+    def _known(
+        self,
+        minion: Mapping[str, Any],
+        more: list[str],
+        tracker: Tracker,
+        secrets: frozenset[str],
+    ) -> Known:
+        """What is public about a minion. more: keys of its pillar, and values that may be shown. secrets: no
+        recorded answer makes them public.
+        """
 
         def own() -> str:
             grains = plain(minion["grains"])
@@ -390,7 +399,8 @@ class Shop:
                 if not _ASKED_FOR_SECRETS.search(function) and not _ASKED_FOR_OTHERS.search(
                     function
                 ):
-                    parts += texts(plain(answer))
+                    answers = texts(plain(answer))
+                    parts += [t for t in answers if not any(value in t for value in secrets)]
             return "\n".join(parts)
 
         def read() -> str:
@@ -424,6 +434,12 @@ class Shop:
                 found |= pillarerrors.named(self._text(name) or "", is_top=is_top)
         return found
 
+    def _imported(self, tracker: Tracker) -> set[str]:
+        """The templates that the pillar files which were read import in so many words."""
+        begin = f"{self.job['inside']['pillar']}/"
+        read = [n for kind, n in tracker.told if kind == "f" and n.startswith(begin)]
+        return set().union(*(pillarerrors.imported(self._text(n) or "") for n in read))
+
     def _of_pillar(self, outcome: highstate.Outcome, tracker: Tracker) -> list[str]:
         """What is told of errors in pillar files."""
         if not outcome.broken_pillar:
@@ -433,10 +449,17 @@ class Shop:
         def is_public(sls: str) -> bool:
             return sls in names or self._is_sls(sls)
 
-        told = [
-            pillarerrors.told(error, whole, is_public, self._lines)
-            for error, whole in outcome.broken_pillar
-        ]
+        def file_of(path: str) -> str | None:
+            name = tracker.inside(path)
+            return name if name in self.paths else None
+
+        told = []
+        for error, whole in outcome.broken_pillar:
+            err = HOST.raised.get(whole.partition("render error:\n")[2])
+            cause = None
+            if err is not None:
+                cause = pillarcauses.cause_of(err, file_of, lambda: self._imported(tracker))
+            told.append(pillarerrors.told(error, whole, is_public, self._lines, cause))
         return [settled(f"pillar: {text}", HOST.asked) for text in dict.fromkeys(told)]
 
     def _notes(self, tried: list[str], hider: Hider) -> list[str]:

@@ -44,6 +44,7 @@ def install() -> None:
     _let_grains_decide()
     _watch_patterns()
     _refuse_unknown_renderers()
+    _remember_why()
     memory.CHANGES["/renderers/gpg.py"] = _without_keys
     memory.CHANGES["/modules/alternatives.py"] = _with_alternatives
     memory.CHANGES["/modules/file.py"] = _on_windows_too
@@ -209,6 +210,20 @@ def _refuse_unknown_renderers() -> None:
         return found
 
     salt.template.template_shebang = template_shebang
+
+
+def _remember_why() -> None:
+    """Salt keeps only the text of what rendering a pillar file ended with."""
+    compile_template = salt.pillar.compile_template
+
+    def remembering(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return compile_template(*args, **kwargs)
+        except Exception as err:
+            HOST.raised[str(err)] = err
+            raise
+
+    salt.pillar.compile_template = remembering
 
 
 # What the names of files decide

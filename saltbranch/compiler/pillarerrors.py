@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import yaml
 
@@ -40,6 +41,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"special characters are not allowed|character that YAML does not allow|unacceptable character",
      "YAML: a character that YAML does not allow"),
     (r"nested too deeply|maximum recursion", "it is nested too deeply"),
+    (r"for merging", "YAML: `<<` of what is no mapping"),
     (r"Unknown yaml render error|\bYAML\b|\byaml\b|expected the node content|while (?:parsing|scanning)",
      "YAML that cannot be read"),
     (r"[Jj]inja variable|is undefined|has no attribute", "Jinja: something is undefined"),
@@ -76,9 +78,20 @@ _MISSING = re.compile(
     r"Specified SLS '(?P<sls>[^']*)' in environment '[^']*' is not available on the salt master"
 )
 _INCLUDE = re.compile(r"^include:[ \t]*(\[.*\]|(?:\n[ \t]*(?:-.*|#.*)?)+)", re.MULTILINE)
+_IMPORT = re.compile(r"\{%[-+]?\s*(?:from|import|include|extends|import_\w+)\s+([^%]*)%\}")
+_QUOTED = re.compile(r"""(['"])([\w.-][\w./-]*)\1""")
 _ENTRY = re.compile(
     r"""(?<=[-\[,])[ \t]*(['"]?)([\w./*-]+)\1[ \t]*:?[ \t]*(?=[\],#\n]|$)""", re.MULTILINE
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What an exception says. line: of the file that was rendered. inner: the place in one that it imports."""
+
+    kind: str
+    line: int | None = None
+    inner: str = ""
 
 
 def kind_of(message: str) -> str:
@@ -105,13 +118,23 @@ def named(text: str, *, is_top: bool = False) -> set[str]:
     return {entry for part in parts for _, entry in _ENTRY.findall(part)}
 
 
+def imported(text: str) -> set[str]:
+    """The templates that `text`, a pillar file, imports or includes in so many words."""
+    return {name for tag in _IMPORT.findall(text) for _, name in _QUOTED.findall(tag)}
+
+
 def told(
-    error: str, whole: str, is_public: Callable[[str], bool], length: Callable[[str], int | None]
+    error: str,
+    whole: str,
+    is_public: Callable[[str], bool],
+    length: Callable[[str], int | None],
+    cause: Cause | None = None,
 ) -> str:
     """`error`, of a pillar file, as Salt words it, with nothing but kind and place.
 
     whole: the same with its traceback. is_public: whether the name of an sls file may be told. length: how many
-    lines the sls file of a name has ("top" is the top file), None where that is not known.
+    lines the sls file of a name has ("top" is the top file), None where that is not known. cause: what the exception
+    says that the error tells of.
     """
     if found := _MISSING.fullmatch(error):
         return error if is_public(found["sls"]) else error.replace(found["sls"], "***", 1)
@@ -122,9 +145,16 @@ def told(
     if found is None:
         return f"{kind_of(error)}{place(whole, None)}"
     name = next(group for group in found.groups() if group is not None)
-    kind = kind_of(error.replace(found[0], found[0].split(" SLS")[0], 1))
     shown = name if is_public(name) else "***"
-    return f"Rendering SLS '{shown}' failed: {kind}{place(whole, length(name))}"
+    if cause is None:
+        kind = kind_of(error.replace(found[0], found[0].split(" SLS")[0], 1))
+        return f"Rendering SLS '{shown}' failed: {kind}{place(whole, length(name))}"
+    lines = length(name)
+    line = place(whole, lines)
+    if cause.line is not None and (not lines or cause.line <= lines + 1):
+        line = f"; line {min(cause.line, lines) if lines else cause.line}"
+    inner = f", in {cause.inner}" if cause.inner else ""
+    return f"Rendering SLS '{shown}' failed: {cause.kind}{inner}{line}"
 
 
 def place(whole: str, lines: int | None, *, is_top: bool = False) -> str:

@@ -21,6 +21,10 @@ _SLS = re.compile(
 _TEMPLATE = re.compile(
     r"(?:pillar: )?Rendering SLS '?[^\s']+'? failed: Jinja error: ([^\s;]+)(?:; line [0-9]+)?"
 )
+# And how it is told of a pillar file (compiler/pillarcauses.py).
+_OF_PILLAR = re.compile(
+    r"pillar: Rendering SLS '[^\s']+' failed: Jinja: salt://(\S+), which it imports, is not there.*"
+)
 SCHEME = "salt://"
 # What Salt says of states that name others which are not there (salt/state.py).
 _FOLLOWS = re.compile(r"Referenced state does not exist|Cannot extend ID|The following requisite")
@@ -39,7 +43,7 @@ def gap(error: str) -> str | None:
     """The sls or, as ``salt://PATH``, the file that is not there by an error of one side; None for other errors."""
     if found := _SLS.match(error):
         return _dotted(found[1] or found[2])
-    if found := _TEMPLATE.fullmatch(error):
+    if found := _TEMPLATE.fullmatch(error) or _OF_PILLAR.fullmatch(error):
         return f"{SCHEME}{found[1]}"
     return None
 

@@ -10,6 +10,7 @@ import string
 from collections.abc import Callable
 from urllib.parse import quote
 
+import pytest
 import salt.loader  # noqa: F401 - its messages are looked for
 import salt.pillar  # noqa: F401
 import salt.state  # noqa: F401
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from saltbranch.compiler import hiding, wording
 from saltbranch.compiler.hiding import Hider, Known, stands_in, unhidden, words_of
-from saltbranch.compiler.masking import Mask, secrets_of
+from saltbranch.compiler.masking import Mask, secrets_of, shown_of
 
 MASK = Mask(b"k" * 32)
 STATES = "nginx:\n  service.running:\n    - name: {{ pillar.db.pw }}\n    - worker: 12.04.1 consul.agent\n"
@@ -184,3 +185,19 @@ def test_salts_words_are_those_of_messages() -> None:
     )
     assert [w for text in said for w in text.split() if w not in SALTS] == []
     assert not SALTS & {"postgres", "hunter2", "password", "Debian", "nginx", "admin", "1234"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shown"),
+    [
+        ("web:*", {"name9"}), ("web:**", {"name9", "hunter2", "deep9"}), ("*", {"other9"}),
+        ("**", {"name9", "hunter2", "deep9", "other9"}), ("web:auth:password", {"hunter2"}),
+        ("web:*:password", {"hunter2"}), ("**:d", {"deep9"}), ("web", set()), ("w*", set()),
+    ],
+)  # fmt: skip
+def test_a_star_of_shown_pillar_stays_within_a_key(pattern: str, shown: set[str]) -> None:
+    pillar = {
+        "web": {"name": "name9", "auth": {"password": "hunter2", "c": {"d": "deep9"}}},
+        "o": "other9",
+    }
+    assert shown_of(pillar, [pattern]) == shown

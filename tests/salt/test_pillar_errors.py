@@ -264,3 +264,14 @@ def test_an_id_with_an_expression_is_shown_as_one(clone: Clone) -> None:  # noqa
     clone.commit({"salt/app.sls": "app-{{ grains.os }}: [1]\nb-{{ grains.os }}: text\n"})
     out = run_check(clone, "test", "--static").out
     assert "'app-{{...}}' holds no state" in out and "\\ue0" not in out
+
+
+def test_a_recorded_answer_does_not_make_a_pillar_value_public(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, {
+        **PUBLIC, "salt/top.sls": TOP,
+        "salt/app.sls": "{{ raise(pillar.secret ~ ' ' ~ salt['status.version']().free) }}\n",
+    })  # fmt: skip
+    answer = {"one": f"at {WORD}", "free": "recordedword7x"}
+    who = minion("m1", returns={"status.version": answer})
+    said = lab.one(who, plain=False).error or ""
+    assert WORD not in said and "*** recordedword7x" in said

@@ -33,6 +33,7 @@ RESERVED = {
         "compiler.external",
         "compiler.onefork",
         "compiler.patches",
+        "compiler.pillarcauses",
         "compiler.templates",
         "compiler.inside.",
         "ext.",
