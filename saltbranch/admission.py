@@ -45,7 +45,7 @@ def refuse_empty(
     if not has(states_dir):
         raise RefusedError(
             f"commit {commit[:12]} has no folder {states_dir}/ with files in it (a submodule or a link is none)",
-            hint="push a commit that has it, or mend states_dir: in saltbranch.yaml",
+            hint="push a commit that has it, or fix states_dir: in saltbranch.yaml",
         )
     if had_pillar and not has(pillar_dir):
         raise RefusedError(

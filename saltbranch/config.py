@@ -358,7 +358,7 @@ def parse(text: str, path: str) -> FileModel:
     """`text`, the content of `path`, as a FileModel. Raises ConfigError; TooOldError where it asks for a newer us."""
     if len(text) > _LARGEST:
         raise ConfigError(
-            f"{path} has {len(text)} characters, which is no configuration",
+            f"{path} has {len(text)} characters, which is not a configuration",
             hint=f"at most {_LARGEST}",
         )
     try:
@@ -367,9 +367,9 @@ def parse(text: str, path: str) -> FileModel:
         mark = getattr(err, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
         problem = getattr(err, "problem", None) or str(err).splitlines()[0]
-        raise ConfigError(f"{place}: not valid YAML: {problem}", hint="mend that line") from err
+        raise ConfigError(f"{place}: not valid YAML: {problem}", hint="fix that line") from err
     except RecursionError as err:
-        raise ConfigError(f"{path}: nested too deeply", hint="this is no configuration") from err
+        raise ConfigError(f"{path}: nested too deeply", hint="this is not a configuration") from err
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -578,7 +578,7 @@ def check_machine(machine: FileModel, path: str) -> None:
     for name in machine.ext_pillar:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise ConfigError(
-                f"{path}: ext_pillar: {name!r} is no name of an external pillar",
+                f"{path}: ext_pillar: {name!r} is not a name of an external pillar",
                 hint="the names only, for example ext_pillar: [nodegroups]; their settings are the master's",
             )
     if not 1 <= machine.fetch_timeout <= 86400:
@@ -599,7 +599,7 @@ def check_machine(machine: FileModel, path: str) -> None:
 def _no_branch(key: str, branch: str, problem: str, path: str) -> ConfigError:
     shown = branch if len(branch) <= 300 else f"{branch[:300]}..."
     return ConfigError(
-        f"{path}: {key}: {shown!r} is no branch: {problem}",
+        f"{path}: {key}: {shown!r} is not a branch: {problem}",
         hint="write it as `git branch` shows it in a clone",
     )
 
@@ -659,7 +659,7 @@ def _follow(follow: FollowModel | None, where: str) -> str | None:
         re.compile(follow.tags)
     except (re.error, OverflowError, RecursionError) as err:
         raise ConfigError(
-            f"{where}: {follow.tags!r} is no regular expression: {err}",
+            f"{where}: {follow.tags!r} is not a regular expression: {err}",
             hint=r"for example '^v[0-9]+(\.[0-9]+)*$'",
         ) from err
     return follow.tags

@@ -179,7 +179,7 @@ def check_root(root: str) -> bool:
         return False
     except NotADirectoryError as err:
         raise RootError(
-            f"root {root} is not a folder", hint="mend root: in saltbranch.yaml"
+            f"root {root} is not a folder", hint="fix root: in saltbranch.yaml"
         ) from err
     except PermissionError as err:
         raise RootError(
@@ -188,7 +188,7 @@ def check_root(root: str) -> bool:
         ) from err
     except OSError as err:
         raise RootError(
-            f"root {root} cannot be used: {err.strerror}", hint="mend root: in saltbranch.yaml"
+            f"root {root} cannot be used: {err.strerror}", hint="fix root: in saltbranch.yaml"
         ) from err
     if st.st_uid != os.geteuid():
         raise RootError(

@@ -74,7 +74,7 @@ class DiskFolder:
                     yield name, file.read()
             except OSError as err:
                 raise ConfigError(
-                    f"{self.place}/{name}: {err.strerror}", hint="mend that file of the fleet"
+                    f"{self.place}/{name}: {err.strerror}", hint="fix that file of the fleet"
                 ) from err
 
 
@@ -158,13 +158,13 @@ def _parsed(path: str, text: bytes) -> dict[str, Any]:
     try:
         data = yaml.load(text.decode(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8", hint="mend that file of the fleet") from None
+        raise ConfigError(f"{path}: not UTF-8", hint="fix that file of the fleet") from None
     except _UNREADABLE as err:
         # A fleet file holds pillar, and a message may hold any of it. Nor may the cause get into a log.
         mark = getattr(err, "problem_mark", None)
         place = f":{mark.line + 1}" if mark else ""
         why = f"{path}{place}: {pillarerrors.kind_of_yaml(err)}"
-        raise ConfigError(why, hint="mend that file of the fleet") from None
+        raise ConfigError(why, hint="fix that file of the fleet") from None
     if not isinstance(data, dict) or not isinstance(data.get("grains"), dict):
         raise ConfigError(f"{path}: no grains", hint="start with `grains:` and a mapping below it")
     for key in data:
@@ -173,7 +173,7 @@ def _parsed(path: str, text: bytes) -> dict[str, Any]:
             raise ConfigError(f"{path}{_place_of(key, text)}: unknown key", hint=hint)
     for key in ("pillar", "returns"):
         if not isinstance(data.get(key, {}) or {}, dict):
-            raise ConfigError(f"{path}: {key} is no mapping")
+            raise ConfigError(f"{path}: {key} is not a mapping")
     return data
 
 

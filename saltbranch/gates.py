@@ -108,7 +108,7 @@ def _parse(entry: Any, where: str) -> Gate:
         if entry == {"check": "static"}:
             return Gate("check", "check", static=True)
     raise ConfigError(
-        f"{where}: {entry!r} is no gate",
+        f"{where}: {entry!r} is not a gate",
         hint="known ones: ticket, identical, diff, check, {diff: {minions: 50, removed_states: 10, reviewed: true,"
         " expect: true}}, {check: static}, {soak: 2h}, {command: PROGRAM, name: WORD, timeout: 10m}"
         " (hold and debts are always there)",
@@ -117,7 +117,7 @@ def _parse(entry: Any, where: str) -> Gate:
 
 def _diff_rule(value: Any, where: str) -> DiffRule:
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: {value!r} is no mapping", hint="{diff: {minions: 50}}")
+        raise ConfigError(f"{where}: {value!r} is not a mapping", hint="{diff: {minions: 50}}")
     known = [f.name for f in fields(DiffRule)]
     for key, given in value.items():
         if key not in known:
@@ -125,7 +125,7 @@ def _diff_rule(value: Any, where: str) -> DiffRule:
         is_flag = key in ("reviewed", "expect")
         if isinstance(given, bool) != is_flag or not isinstance(given, int) or given < 0:
             wanted = "true or false" if is_flag else "a number, from 0 on"
-            raise ConfigError(f"{where}: {key}: {given!r} is not {wanted}", hint="mend it")
+            raise ConfigError(f"{where}: {key}: {given!r} is not {wanted}", hint="fix it")
     return DiffRule(**value)
 
 
@@ -162,7 +162,7 @@ def split_command(value: Any, where: str) -> tuple[str, ...]:
     except (ValueError, TypeError) as err:
         raise ConfigError(f"{where}: {value!r}: {err}", hint="write a list of words") from err
     if not words or not all(isinstance(w, str) and "\0" not in w for w in words) or not words[0]:
-        raise ConfigError(f"{where}: {value!r} is no command", hint="write a list of words")
+        raise ConfigError(f"{where}: {value!r} is not a command", hint="write a list of words")
     if "/" in words[0] and not words[0].startswith("/"):
         raise ConfigError(
             f"{where}: {words[0]!r} is a relative path, which would depend on where one stands",
@@ -175,7 +175,7 @@ def check_overridable(names: Sequence[str], where: str) -> tuple[str, ...]:
     """The gates that `--override` may pass over: names, of which none may be misspelt. Raises ConfigError."""
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
-            raise ConfigError(f"{where}: {name!r} is no gate", hint=f"known: {', '.join(KINDS)}")
+            raise ConfigError(f"{where}: {name!r} is not a gate", hint=f"known: {', '.join(KINDS)}")
         if name == "model":
             raise ConfigError(
                 f"{where}: the gate 'model' is never passed over: with a broken model nobody could promote the repair",

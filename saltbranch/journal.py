@@ -177,7 +177,7 @@ def check_chain(git: Git, old: str | None, new: str | None, in_the_way: Sequence
     if kind != "commit":
         raise NoJournalError(
             f"the journal of the remote is a {kind or 'missing object'} and not a commit: {REF} is {new}",
-            hint=f"find out who did it; to mend it: {back or f'git push REMOTE --delete {REF}'}",
+            hint=f"find out who did it; to fix it: {back or f'git push REMOTE --delete {REF}'}",
         )
     if old and (new is None or not _goes_on(git, old, new)):
         raise GitError(

@@ -28,7 +28,7 @@ def load(root: str) -> list[Event]:
     if len(known) < len(found):
         raise SaltbranchError(
             f"{path} cannot be read: it holds the pending holds of this master",
-            hint="mend it, or remove it and hold again what has to be held",
+            hint="fix it, or remove it and hold again what has to be held",
         )
     return known
 

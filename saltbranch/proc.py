@@ -87,7 +87,7 @@ def run(
         os.close(out_r)
         os.close(err_r)
         raise SaltbranchError(
-            f"cannot start {argv[0]!r}: {err.strerror}", hint=f"install {argv[0]} or mend PATH"
+            f"cannot start {argv[0]!r}: {err.strerror}", hint=f"install {argv[0]} or fix PATH"
         ) from err
     finally:
         for fd in (given, out_w, err_w):

@@ -1,7 +1,7 @@
 """Salt's configuration files as they stand on disk: which file sets which option.
 
 Salt merges them all into one set of options (salt/config/__init__.py, master_config,
-include_config) and forgets where each came from. A person who has to mend one wants to know.
+include_config) and forgets where each came from. A person who has to fix one wants to know.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _read_one(path: str) -> ConfFile:
     if data is None:
         return ConfFile(path, {})
     if not isinstance(data, dict):
-        return ConfFile(path, {}, "it is no mapping of options")
+        return ConfFile(path, {}, "it is not a mapping of options")
     return ConfFile(path, data)
 
 

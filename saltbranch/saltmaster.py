@@ -57,7 +57,7 @@ def read(path: str) -> MasterOptions:
     try:
         opts = salt.config.master_config(path, exit_on_config_errors=True)
     except (salt.exceptions.SaltException, SystemExit, OSError) as err:
-        raise SaltError(f"Salt cannot read {path}: {err}", hint="mend that file") from err
+        raise SaltError(f"Salt cannot read {path}: {err}", hint="fix that file") from err
     return MasterOptions(
         path=path,
         exists=True,

@@ -139,4 +139,4 @@ def _hashes(baseline: bytes) -> frozenset[tuple[str, str]]:
             if not (isinstance(entry, Mapping) and entry.get("is_secret") is True)
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
-        raise ValueError(f"it is no baseline of detect-secrets: {type(err).__name__}") from err
+        raise ValueError(f"it is not a baseline of detect-secrets: {type(err).__name__}") from err

@@ -185,7 +185,8 @@ class Slots:
             files.replace_symlink(self._target(name), self.checkout)
         except IsADirectoryError as err:
             raise RootError(
-                f"{self.checkout} is no symlink, so saltbranch did not make it", hint="move it away"
+                f"{self.checkout} is not a symlink, so saltbranch did not make it",
+                hint="move it away",
             ) from err
 
     def make_sibling(self, name: str, commit: str) -> None:

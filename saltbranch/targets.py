@@ -115,7 +115,7 @@ def _check_expression(pattern: str, where: str) -> None:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as err:
         raise ConfigError(
-            f"{where}: {pattern!r} is not a regular expression: {err}", hint="mend the pattern"
+            f"{where}: {pattern!r} is not a regular expression: {err}", hint="fix the pattern"
         ) from err
 
 
@@ -222,7 +222,7 @@ def _check_nodegroup(
             hint=f"known ones: {', '.join(sorted(nodegroups)) or 'none'}",
         )
     if name in inside:
-        raise ConfigError(f"{where}: nodegroup {name!r} contains itself", hint="mend nodegroups:")
+        raise ConfigError(f"{where}: nodegroup {name!r} contains itself", hint="fix nodegroups:")
     words = nodegroup_words(nodegroups[name])
     if words is None:
         raise ConfigError(f"{where}: nodegroup {name!r} is neither a text nor a list")

@@ -61,7 +61,7 @@ def compile_pattern(text: str | None, where: str) -> re.Pattern[str]:
         return re.compile(text or DEFAULT_PATTERN)
     except (re.error, OverflowError, RecursionError) as err:
         raise ConfigError(
-            f"{where}: tickets: {text!r} is no regular expression: {err}",
+            f"{where}: tickets: {text!r} is not a regular expression: {err}",
             hint="for example tickets: 'KEY-[0-9]+'",
         ) from err
 

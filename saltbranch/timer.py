@@ -100,7 +100,7 @@ def parse_interval(text: str) -> int:
     minutes = int(found[1]) * _UNITS[found[2]] if found else 0
     if not minutes:
         raise UsageError(
-            f"--every {text!r} is no interval", hint="minutes, or 5m, 2h, 1d: --every 5"
+            f"--every {text!r} is not an interval", hint="minutes, or 5m, 2h, 1d: --every 5"
         )
     hour = 60
     if hour % minutes and (minutes % hour or _DAY % minutes):

@@ -128,7 +128,7 @@ _BODY = """\
         {%- if item is string %}
           {%- do kept.append(item) %}
         {%- elif item is not mapping %}
-          {{- raise(where ~ ' has an item that is no sls name: ' ~ item) }}
+          {{- raise(where ~ ' has an item that is not an sls name: ' ~ item) }}
         {%- endif %}
         {%- for key, value in (item.items() if item is mapping else []) %}
           {%- if key in ('match', 'order', 'ignore_missing') %}

@@ -84,7 +84,7 @@ def is_plain(name: str, prefix: str) -> bool:
 def _version(tag: str) -> Version:
     version = parse_or_none(tag)
     if version is None:
-        raise AssertionError(f"{tag} is no version")
+        raise AssertionError(f"{tag} is not a version")
     return version
 
 
@@ -106,7 +106,7 @@ def _bumped(tag: str, place: int) -> str:
     """`tag` with the number at `place` (from 0) one higher and those after it zero."""
     found = _PARTS.fullmatch(tag)
     if found is None:
-        raise AssertionError(f"{tag} is no version")
+        raise AssertionError(f"{tag} is not a version")
     numbers = [int(n) for n in found["number"].split(".")]
     numbers += [0] * (max(3, place + 1) - len(numbers))
     numbers = [*numbers[:place], numbers[place] + 1, *[0] * (len(numbers) - place - 1)]

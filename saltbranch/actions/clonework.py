@@ -56,7 +56,7 @@ def topic_name(prefix: str, name: str) -> str:
     branch = name if name.startswith(prefix) else f"{prefix}{name}"
     if problem := branch_name_problem(branch):
         raise UsageError(
-            f"{branch!r} is no branch: {problem}", hint=f"for example {prefix}key-123-ntp"
+            f"{branch!r} is not a branch: {problem}", hint=f"for example {prefix}key-123-ntp"
         )
     return branch
 

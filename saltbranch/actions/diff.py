@@ -97,7 +97,7 @@ def sides(place: Place, refs: Sequence[str]) -> tuple[Side, Side]:
     saltenv = config.saltenv(target.saltenv) if target.saltenv else None
     if saltenv is None or saltenv.promote_from is None:
         raise UsageError(
-            f"{refs[0]} is no saltenv with a promote_from:",
+            f"{refs[0]} is not a saltenv with a promote_from:",
             hint="name both sides: saltbranch diff A B",
         )
     source = config.saltenv(saltenv.promote_from)

@@ -192,7 +192,9 @@ def _on_master(
 def _check_id(minion: str) -> None:
     """Salt's own measure for an id (salt/utils/verify.py, valid_id)."""
     if not minion or "/" in minion or "\\" in minion or "\0" in minion or minion in (".", ".."):
-        raise UsageError(f"{minion!r} is no minion id", hint="saltbranch explain web1.example.com")
+        raise UsageError(
+            f"{minion!r} is not a minion id", hint="saltbranch explain web1.example.com"
+        )
 
 
 def _place(config: Config, mirror: Mirror, saltenv: Saltenv) -> Place:

@@ -246,7 +246,7 @@ def record(
 
 def _write(folder: str, minion: Minion) -> bool:
     if "/" in minion.id or minion.id.startswith("."):
-        raise UsageError(f"{minion.id!r} is no minion id")
+        raise UsageError(f"{minion.id!r} is not a minion id")
     path = f"{folder}/{minion.id}.yaml"
     before: dict[str, Any] = {}
     if os.path.exists(path):

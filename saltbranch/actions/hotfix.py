@@ -56,7 +56,7 @@ def served(work: Workplace) -> str:
     wanted = work.wanted(production)
     if wanted.commit is None:
         raise RefusedError(
-            f"{production.name} serves nothing yet, so there is nothing to mend",
+            f"{production.name} serves nothing yet, so there is nothing to fix",
             hint=f"saltbranch promote {production.name} comes first",
         )
     return wanted.commit

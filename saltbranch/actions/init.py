@@ -237,7 +237,7 @@ def _move_root(config_path: str) -> None:
     if not files.check_root(root):
         raise RefusedError(
             f"there is nothing at the root {root} that could be taken over",
-            hint="mend root: in that file, or leave --move-root out",
+            hint="fix root: in that file, or leave --move-root out",
         )
     try:
         take_over(root, config_path)

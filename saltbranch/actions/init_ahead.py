@@ -87,7 +87,7 @@ def config_ahead(machine: FileModel, config_path: str, branch: str, mirror: Mirr
     if found.source.branch is None and there:
         raise ConfigError(
             found.source.problem or f"{locate.FILE_NAME} on branch {branch!r} cannot be used",
-            hint="mend that file; no earlier version of it is valid",
+            hint="fix that file; no earlier version of it is valid",
         )
     return found
 
@@ -158,7 +158,7 @@ def look_at_master(config: Config) -> Replacing:
         if file.problem:
             raise RefusedError(
                 f"{file.path}: {file.problem}: so it cannot be told what of the salt-master's roots would end",
-                hint="mend that file, and see that this user can read it",
+                hint="fix that file, and see that this user can read it",
             )
     master = saltmaster.read(config.salt_config)
     text = (files.read_or_none(config.master_config) or b"").decode("utf-8", "replace")

@@ -239,7 +239,7 @@ def _user(
         owner = None
     name = master.user if kind is Kind.SCHEDULE else wanted or _name(owner)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", name):
-        raise UsageError(f"{name!r} is no name of a user")
+        raise UsageError(f"{name!r} is not a name of a user")
     if elsewhere:
         return name
     try:
@@ -309,7 +309,7 @@ def _refuse_lost_jobs(salt_config: str, master: MasterOptions) -> None:
     try:
         main = yaml.safe_load(files.read_or_none(salt_config) or b"")
     except yaml.YAMLError as err:
-        raise SaltError(f"{salt_config} is not valid YAML", hint="mend that file") from err
+        raise SaltError(f"{salt_config} is not valid YAML", hint="fix that file") from err
     jobs = main.get("schedule") if isinstance(main, dict) else None
     if isinstance(jobs, dict) and jobs and set(jobs) == set(master.opts["schedule"]):
         raise RefusedError(

@@ -225,7 +225,7 @@ def _tag(work: Workplace, request: Request, target: Step) -> str:
             hint=f"afterwards: saltbranch {request.verb} --tag {name}",
         )
     if problem := branch_name_problem(name):
-        raise UsageError(f"{name!r} is no tag: {problem}", hint="for example --tag v1.2.0")
+        raise UsageError(f"{name!r} is not a tag: {problem}", hint="for example --tag v1.2.0")
     if name in work.refs.heads:
         raise RefusedError(
             f"there is a branch {name!r}: a tag of that name would be ambiguous",
@@ -382,7 +382,7 @@ def _about_tags(work: Workplace, saltenv: Saltenv, found: Plan) -> list[str]:
 
 
 def _local_tag(work: Workplace, found: Plan) -> list[str]:
-    """A tag of that name which only this clone has: no ordinary fetch would ever mend it (git-fetch(1))."""
+    """A tag of that name which only this clone has: no ordinary fetch would ever fix it (git-fetch(1))."""
     here = (
         work.git.commit_or_none(f"refs/tags/{found.tag}") if found.tag and work.repo.clone else None
     )

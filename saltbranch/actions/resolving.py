@@ -116,7 +116,7 @@ def _check_folder(work: Workplace, path: str) -> None:
 
 
 def _git_dir(path: str) -> str:
-    """What the file `.git` of a worktree names; empty for all that is no worktree."""
+    """What the file `.git` of a worktree names; empty for all that is not a worktree."""
     try:
         data = files.read_or_none(f"{path}/.git") or b""
     except (IsADirectoryError, NotADirectoryError):
@@ -187,7 +187,7 @@ def _refuse_markers(tree: Git, resolution: Resolution, again: str) -> None:
     if marked:
         raise RefusedError(
             f"{resolution.folder} has conflict markers left: {'; '.join(marked[:5])}",
-            hint=f"mend and git add them, {again}",
+            hint=f"fix and git add them, {again}",
         )
 
 

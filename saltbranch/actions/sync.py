@@ -321,7 +321,7 @@ def _check_journal(unread: dict[str, str], refs: Refs) -> None:
     if why and not (refs.journal or refs.kept):
         raise RemoteError(
             f"the journal of the remote, which says what is held, cannot be read: {why}",
-            hint=f"mend {JOURNAL_REF} there",
+            hint=f"fix {JOURNAL_REF} there",
         )
 
 
@@ -596,7 +596,7 @@ def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None
         result.state = FAILED
         result.new = old
         what = f"the branch {saltenv.branch!r} of the remote cannot be read"
-        result.message = f"{what}: {lost} (mend it there){still}"
+        result.message = f"{what}: {lost} (fix it there){still}"
         return result, None
     if new is None:
         result.why = choices.BY_NOTHING

@@ -125,7 +125,7 @@ def _tried(note: str, project: Project) -> _Key:
 
 def _fix(rule: Rule, text: str) -> str:
     missing = rule is rules.COMPILE and text.startswith("there is no ")
-    return "add the file, or mend the name" if missing and " file for " in text else ""
+    return "add the file, or fix the name" if missing and " file for " in text else ""
 
 
 def some(names: Sequence[str]) -> str:

@@ -154,7 +154,7 @@ def _expands(root: yaml.Node | None, most: int = 100_000) -> bool:
 
 def _test(path: str, title: str, line: int, node: yaml.Node, data: object) -> StateTest:
     if not isinstance(data, dict):
-        raise ValueError("it is no mapping")
+        raise ValueError("it is not a mapping")
     if any(key not in _KEYS for key in data):
         raise ValueError(
             f"an unknown key; known: {', '.join(_KEYS)} (is one below them not indented?)"
@@ -187,7 +187,7 @@ def _test(path: str, title: str, line: int, node: yaml.Node, data: object) -> St
 def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = data.get(key) or {}
     if not isinstance(value, dict):
-        raise ValueError(f"{key}: is no mapping")
+        raise ValueError(f"{key}: is not a mapping")
     return value
 
 

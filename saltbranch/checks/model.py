@@ -17,7 +17,7 @@ _PLACE = re.compile(rf"{re.escape(FILE_NAME)}(?::(\d+))?(?::\d+)?: (.*)", re.DOT
 def check(data: bytes | None, branches: Collection[str]) -> Iterator[Finding]:
     """What is wrong with the file: a promotion with it is refused.
 
-    data: None where it is no file. branches: of the remote; none known when empty.
+    data: None where it is not a file. branches: of the remote; none known when empty.
     """
     if data is None:
         yield rules.MODEL.at(
@@ -44,7 +44,7 @@ def check(data: bytes | None, branches: Collection[str]) -> Iterator[Finding]:
         if branches and saltenv.branch not in branches:
             message = f"saltenvs.{name}.branch: the remote has no branch {saltenv.branch!r}"
             yield rules.MODEL.at(
-                FILE_NAME, _line_of(text, name), message, fix="push it first, or mend the name"
+                FILE_NAME, _line_of(text, name), message, fix="push it first, or fix the name"
             )
     plain = FileModel()
     for key in MACHINE_KEYS:

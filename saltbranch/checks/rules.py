@@ -1,4 +1,4 @@
-"""The rules by name, for reports: severity, what they look for, and what usually mends it."""
+"""The rules by name, for reports: severity, what they look for, and what usually fixes it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LFS = _rule(
 )  # fmt: skip
 NO_STATES = _rule(
     "no-states", "error", "The commit has no folder of states",
-    "mend states_dir: in saltbranch.yaml, or check another ref",
+    "fix states_dir: in saltbranch.yaml, or check another ref",
 )  # fmt: skip
 NO_PILLAR = _rule(
     "no-pillar", "error", "The folder of the pillar is a link, a submodule, or without files",
@@ -46,7 +46,7 @@ MODEL = _rule(
     "model",
     "error",
     "saltbranch.yaml cannot be used as a model",
-    "mend it: no promotion takes it so",
+    "fix it: no promotion takes it so",
 )
 MACHINE_KEY = _rule(
     "machine-key",
@@ -61,19 +61,19 @@ NOT_REACHED = _rule(
 )  # fmt: skip
 
 # Syntax
-JINJA = _rule("jinja-syntax", "error", "Jinja cannot be parsed", "mend the template there")
+JINJA = _rule("jinja-syntax", "error", "Jinja cannot be parsed", "fix the template there")
 JINJA_FILTER = _rule(
     "jinja-unknown-filter", "error", "A template uses a filter or test that Salt does not have",
-    "mend its name",
+    "fix its name",
 )  # fmt: skip
-YAML = _rule("yaml-syntax", "error", "YAML cannot be parsed", "mend the YAML there")
+YAML = _rule("yaml-syntax", "error", "YAML cannot be parsed", "fix the YAML there")
 YAML_KEY = _rule(
     "yaml-duplicate-key", "error", "A key stands twice in one mapping", "remove or rename one"
 )
-PYTHON = _rule("python-syntax", "error", "Python cannot be parsed", "mend the Python there")
+PYTHON = _rule("python-syntax", "error", "Python cannot be parsed", "fix the Python there")
 RENDERER = _rule(
     "unknown-renderer", "error", "The first line names a renderer that Salt does not have",
-    "mend the first line",
+    "fix the first line",
 )  # fmt: skip
 SHAPE = _rule(
     "sls-shape", "error", "An sls file, a state or a requisite has not the shape that Salt wants",
@@ -83,26 +83,26 @@ SHAPE = _rule(
 # What names something
 TOP = _rule(
     "top-missing-sls", "error", "A top file names an sls that does not exist",
-    "add the file, or mend the name",
+    "add the file, or fix the name",
 )  # fmt: skip
 INCLUDE = _rule(
     "include-missing", "error", "An include names an sls that does not exist",
-    "add the file, or mend the name",
+    "add the file, or fix the name",
 )  # fmt: skip
 TEMPLATE = _rule(
     "template-missing", "error", "A template imports or includes a file that does not exist",
-    "add the file, or mend the path; it counts from the root, not from the folder of the template",
+    "add the file, or fix the path; it counts from the root, not from the folder of the template",
 )  # fmt: skip
 REQUISITE = _rule(
     "requisite-missing", "error", "A requisite names a state that is nowhere declared",
-    "mend the name, or declare the state",
+    "fix the name, or declare the state",
 )  # fmt: skip
 EXTEND = _rule(
     "extend-missing", "error", "extend names a state id that is nowhere declared",
-    "mend the id, or include the sls that declares it",
+    "fix the id, or include the sls that declares it",
 )  # fmt: skip
 SOURCE = _rule(
-    "source-missing", "error", "A salt:// source does not exist", "add the file, or mend the path"
+    "source-missing", "error", "A salt:// source does not exist", "add the file, or fix the path"
 )
 DUPLICATE = _rule(
     "duplicate-id", "error", "Two sls files that one minion gets declare the same id",
@@ -112,13 +112,13 @@ DUPLICATE = _rule(
 # State functions
 STATE_MODULE = _rule(
     "unknown-state-module", "warning", "A state module is neither in Salt nor in the branch",
-    "mend its name; if an extension brings it, install that beside saltbranch, too",
+    "fix its name; if an extension brings it, install that beside saltbranch, too",
 )  # fmt: skip
 STATE_FUNCTION = _rule(
-    "unknown-state-function", "error", "A state module has no such function", "mend its name"
+    "unknown-state-function", "error", "A state module has no such function", "fix its name"
 )
 ARGUMENT = _rule(
-    "unknown-argument", "warning", "A state function has no such argument", "mend its name"
+    "unknown-argument", "warning", "A state function has no such argument", "fix its name"
 )
 NO_ARGUMENT = _rule(
     "missing-argument", "error", "A state function misses an argument that it needs", "add it"
@@ -150,19 +150,19 @@ SECRET = _rule(
 )  # fmt: skip
 ALLOW = _rule(
     "allow-list", "warning", "The file of allowed findings cannot be used as it is",
-    "mend or remove that entry",
+    "fix or remove that entry",
 )  # fmt: skip
 
 # Module tests
-TEST_FILE = _rule("test-file", "error", "A file of state tests cannot be used as it is", "mend it")
+TEST_FILE = _rule("test-file", "error", "A file of state tests cannot be used as it is", "fix it")
 TEST = _rule(
-    "state-test", "error", "A state test does not hold", "mend the states, or the expectation"
+    "state-test", "error", "A state test does not hold", "fix the states, or the expectation"
 )
 
 # Highstates
 COMPILE = _rule(
     "compile", "error", "The highstate of a minion cannot be compiled",
-    "mend what the message names",
+    "fix what the message names",
 )  # fmt: skip
 ESCAPE = _rule(
     "escape-attempt", "error", "Code of the branch reached for what compiling has no need of",

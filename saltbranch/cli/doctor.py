@@ -34,7 +34,7 @@ def _doctor(
         ),
     ] = None,
 ) -> int:
-    """Find the settings that break saltenvs, and say how to mend each.
+    """Find the settings that break saltenvs, and say how to fix each.
 
     Looks at the master's configuration, at what is served, at the minions and at the branches' top
     files. Changes nothing. Ends with 1 when there is an error or a warning; notes do not count.

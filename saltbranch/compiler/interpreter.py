@@ -51,11 +51,11 @@ def own() -> Interpreter:
 def ask(path: str) -> Interpreter:
     """The interpreter `path`, which is run to tell of itself: a person has to have named it.
 
-    Raises UsageError when it is no absolute path of a program, SaltError when it has no Salt.
+    Raises UsageError when it is not an absolute path of a program, SaltError when it has no Salt.
     """
     if not path.startswith("/") or not os.path.isfile(path) or not os.access(path, os.X_OK):
         raise UsageError(
-            f"--python {path!r} is no absolute path of a program",
+            f"--python {path!r} is not an absolute path of a program",
             hint="name the python of a virtualenv: --python /opt/next-salt/bin/python",
         )
     done = proc.run([path, "-I", "-B", "-c", _ASK], {"PATH": _PATH, "LC_ALL": "C"}, timeout=120)

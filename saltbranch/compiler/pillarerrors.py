@@ -41,7 +41,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"special characters are not allowed|character that YAML does not allow|unacceptable character",
      "YAML: a character that YAML does not allow"),
     (r"nested too deeply|maximum recursion", "it is nested too deeply"),
-    (r"for merging", "YAML: `<<` of what is no mapping"),
+    (r"for merging", "YAML: `<<` of what is not a mapping"),
     (r"Unknown yaml render error|\bYAML\b|\byaml\b|expected the node content|while (?:parsing|scanning)",
      "YAML that cannot be read"),
     (r"[Jj]inja variable|is undefined|has no attribute", "Jinja: something is undefined"),
@@ -55,7 +55,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"[Gg][Pp][Gg]|decrypt", "a value that cannot be deciphered"),
     (r"^Python: |\.sls, line [0-9]+\)$", "Python that cannot be parsed"),
     (r"does not render to a dictionary|holds a list and no mapping", "it does not come out as a mapping"),
-    (r"Include Declaration", "its include: is no list"),
+    (r"Include Declaration", "its include: is not a list"),
 )  # fmt: skip
 _EXCEPTION = re.compile(
     r"\b([A-Z]\w*(?:Error|Exception|Interrupt|Exit|Iteration|Warning)|KeyError)\b"

@@ -91,7 +91,7 @@ def stop(folder: Path) -> int:
     place = Place(folder.resolve())
     if not (place.folder / MARKER).is_file():
         raise RefusedError(
-            f"{folder} is no folder of a demo: there is no {MARKER} in it",
+            f"{folder} is not a folder of a demo: there is no {MARKER} in it",
             hint="saltbranch demo --keep says which one it is",
         )
     ended = 0

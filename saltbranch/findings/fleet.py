@@ -39,7 +39,7 @@ def check(
                 "error",
                 f"minion {minion_id} is claimed by {who}",
                 "It gets nothing from either, and no changed configuration is served until that"
-                " is mended.",
+                " is fixed.",
                 f"narrow one of the two minions: in {config}",
                 (minion_id,),
             )

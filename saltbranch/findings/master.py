@@ -512,7 +512,7 @@ def dashed(places: Mapping[str, Sequence[str]], known: frozenset[str]) -> Iterat
             yield Finding(
                 "dashed-option",
                 "warning",
-                f"{key} in {some(files)} is no option of Salt",
+                f"{key} in {some(files)} is not an option of Salt",
                 f"Salt ignores it without a word; its name is {right}.",
                 f"rename it to {right}, if it is what you want",
                 (key,),

@@ -17,7 +17,7 @@ def check(source: Source, path: str) -> Iterator[Finding]:
             source.problem,
             "Gates, hooks and minions are those of the last valid model, on all machines; the newest one counts"
             " nowhere.",
-            f"mend saltbranch.yaml on branch {source.branch or 'of production'}: saltbranch hotfix start does it"
+            f"fix saltbranch.yaml on branch {source.branch or 'of production'}: saltbranch hotfix start does it"
             " through the gates",
         )
     if source.branch is None:

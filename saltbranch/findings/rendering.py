@@ -16,7 +16,7 @@ class Rendered:
 
     failing: of what is served, found now for one minion. known: the same, found before it was switched to. unsure: it
     fails now, perhaps for another reason. unknown: why nothing is known now. unverified: why nothing was known before
-    the switch. refused: a commit that was not switched to; mend: what to do about that.
+    the switch. refused: a commit that was not switched to; fix: what to do about that.
     """
 
     saltenv: str
@@ -26,7 +26,7 @@ class Rendered:
     unknown: str = ""
     unverified: str = ""
     refused: str = ""
-    mend: str = ""
+    fix: str = ""
 
 
 def check(rendered: Rendered) -> Iterator[Finding]:
@@ -38,7 +38,7 @@ def check(rendered: Rendered) -> Iterator[Finding]:
             "error",
             rendered.refused,
             f"{saltenv} serves what it served before.",
-            rendered.mend,
+            rendered.fix,
         )
     if failing := rendered.known or rendered.failing:
         yield Finding(

@@ -170,7 +170,7 @@ def syncs(
             "warning",
             f"the last sync failed: {'; '.join(line.strip() for line in failure.splitlines())}",
             "What is served is older than what the remote has, or a saltenv lacks a branch.",
-            "mend that, then run saltbranch sync",
+            "fix that, then run saltbranch sync",
         )
     if last_good is None:
         return
@@ -201,7 +201,7 @@ def unread(refs: Mapping[str, str]) -> Iterator[Finding]:
             "warning",
             f"the last sync could not read all of the remote: {some(names, 3)}",
             "What they hold is not known here; each sync asks for them anew, and takes longer.",
-            "mend or delete them on the remote: git push REMOTE --delete NAME",
+            "fix or delete them on the remote: git push REMOTE --delete NAME",
             tuple(refs),
         )
 

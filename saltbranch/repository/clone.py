@@ -79,7 +79,7 @@ class Clone:
             if chosen in names:
                 return chosen
             raise ConfigError(
-                f"{self.folder}: git config {REMOTE} names {chosen!r}, which is no remote of it",
+                f"{self.folder}: git config {REMOTE} names {chosen!r}, which is not a remote of it",
                 hint=f"its remotes: {', '.join(names) or 'none'}",
             )
         if not names:

@@ -116,7 +116,7 @@ def _without(
         source = Source(path, problem=problem)
         return configuration.build(machine, path, origin=remote, source=source)
     if problem:
-        raise ConfigError(problem, hint="mend that file; no earlier version of it is valid")
+        raise ConfigError(problem, hint="fix that file; no earlier version of it is valid")
     raise ConfigError(
         f"no model: {path} names no saltenvs, and there is no {name} of the remote",
         hint=f"commit a {FILE_NAME} with saltenvs: to {branch!r} (model_branch: in a machine's file, and"
@@ -358,7 +358,7 @@ def file_of(git: Git, tree: str) -> str | None:
 def read_at(git: Git, tree: str, branch: str = "") -> FileModel:
     """The valid model of a commit or tree. branch: the end of its promotions.
 
-    Raises ConfigError, also for what is no file, and for folders that are not there; GitError.
+    Raises ConfigError, also for what is not a file, and for folders that are not there; GitError.
     """
     listed = git.out("ls-tree", "-z", "--end-of-options", tree, FILE_NAME).rstrip("\0")
     mode, _, rest = listed.partition(" ")
@@ -384,7 +384,7 @@ def _check_folders(git: Git, tree: str, model: FileModel) -> None:
         if folder != getattr(plain, key) and not admission.commit_has_files(git, tree, folder):
             raise ConfigError(
                 f"{FILE_NAME}: {key}: there is no folder {folder!r} with files in that tree",
-                hint="mend the name",
+                hint="fix the name",
             )
 
 

@@ -84,7 +84,7 @@ class Workplace:
         if why := self.repo.unread.get(f"refs/heads/{branch}"):
             raise RefusedError(
                 f"the branch {branch!r} of the remote cannot be read: {why}",
-                hint="mend it there, so that what it holds is known here",
+                hint="fix it there, so that what it holds is known here",
             )
         if head is None:
             raise RefusedError(

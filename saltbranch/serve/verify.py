@@ -123,7 +123,7 @@ class Verdict:
     def hint(self) -> str:
         """What to do about a refusal."""
         return (
-            "push a commit that mends it, which is served then; to serve this one all the same:"
+            "push a commit that fixes it, which is served then; to serve this one all the same:"
             f" saltbranch hold {self.saltenv} --at {self.commit[:12]} --reason TEXT,"
             f" then saltbranch unhold {self.saltenv}"
         )

@@ -258,7 +258,7 @@ def test_a_push_by_hand_is_rolled_back_and_accepted(call: Call, site: Site) -> N
         (("promote", "nowhere"), 2, "there is no saltenv 'nowhere'"),
         (("promote", "prod", "override=ticket"), 2, "wants --reason"),
         (("promote", "prod", "via=mail"), 2, "--via mail"),
-        (("history", "prod", "limit=many"), 2, "limit='many' is no number"),
+        (("history", "prod", "limit=many"), 2, "limit='many' is not a number"),
         (("history", "prod", "since=whenever"), 2, "whenever"),
         (("where", "KEY-1", "kind=thing"), 2, "kind=thing"),
         (("where", "1234567"), 2, "1234567"),

@@ -1,4 +1,4 @@
-"""Broken disks, networks and surroundings: a clear error, nothing lost, and fine again once it is mended."""
+"""Broken disks, networks and surroundings: a clear error, nothing lost, and fine again once it is fixed."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_deploy_12_folder_in_place_of_a_checkout_is_not_removed(
     new = remote.commit("stage", {"salt/new.sls": ""})
     ran = served.sync()
     assert ran.code == 20
-    assert f"{checkout} is no symlink" in ran.err and "move it away" in ran.err
+    assert f"{checkout} is not a symlink" in ran.err and "move it away" in ran.err
     assert (checkout / "precious").read_text() == "mine\n"
     served.assert_serves("stage", new)
     shutil.rmtree(checkout)
@@ -341,7 +341,7 @@ def test_salt_configuration_that_salt_cannot_read(served: Site, remote: Remote) 
     old = remote.head("develop")
     remote.commit("develop", {"salt/new.sls": ""})
     served.salt_config.write_text("interface: [\n")
-    check_refusal(served.sync(), f"Salt cannot read {served.salt_config}", "mend that file")
+    check_refusal(served.sync(), f"Salt cannot read {served.salt_config}", "fix that file")
     served.assert_serves("develop", old)
     served.salt_config.unlink()
     served.sync_well()

@@ -34,7 +34,7 @@ def test_names_go_with_and_without_the_prefix(flow: FlowSite, name: str) -> None
 
 @pytest.mark.parametrize("name", ["", "a b", "a..b", "x.lock", "~", "a:b", "feature/"])
 def test_bad_names_are_wrong_usage(flow: FlowSite, name: str) -> None:
-    assert "is no branch" in flow.refused("feature", "start", name, code=2)
+    assert "is not a branch" in flow.refused("feature", "start", name, code=2)
     assert flow.branch_here() == "develop"
 
 

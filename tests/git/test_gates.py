@@ -416,11 +416,11 @@ def test_feature_finish_asks_check_and_may_be_overridden_as_a_promotion(flow: Fl
     assert "check: fail" in flow.refused("feature", "finish", "--yes")
     words = ("feature", "finish", "--yes", "--override", "check")
     assert "--reason" in flow.refused(*words, code=2)
-    flow.well(*words, "--reason", "it is mended next")
+    flow.well(*words, "--reason", "it is fixed next")
 
     made = flow.state().events
     assert [(e.kind, e.text("saltenv"), e.text("gate"), e.text("reason")) for e in made] == [
-        ("override", "test", "check", "it is mended next")
+        ("override", "test", "check", "it is fixed next")
     ]
     assert flow.show(flow.head("develop"), "salt/ntp.sls") is not None
 

@@ -220,7 +220,7 @@ def test_promote_10_the_next_promotion_brings_everything_back_and_lifts_the_hold
     assert plan["empty"]
     assert "saltbranch unhold prod lets it follow again" in plan["notes"][0]
 
-    flow.push("develop", {"salt/bad.sls": "mended\n"}, "KEY-67 Mend")
+    flow.push("develop", {"salt/bad.sls": "fixed\n"}, "KEY-67 Fix")
     flow.promoted("stage")
     plan = flow.plan("promote", "prod")
     assert plan["lifts_hold"] is True
@@ -229,7 +229,7 @@ def test_promote_10_the_next_promotion_brings_everything_back_and_lifts_the_hold
 
     assert held_at(flow) is None
     assert flow.contains("master", bad)
-    assert flow.show("master", "salt/bad.sls") == "mended\n"
+    assert flow.show("master", "salt/bad.sls") == "fixed\n"
     assert flow.show("master", "salt/good.sls") == "good\n"
     assert flow.plan("promote", "prod", code=0)["empty"]
 

@@ -513,7 +513,7 @@ BAD_CONFIGURATIONS = {
         "saltenvs.test: object missing",
         "`branch`",
     ),
-    "saltenv is no mapping": (
+    "saltenv is not a mapping": (
         "saltenvs: {test: develop}",
         "saltenvs.test: expected `object`",
         "an example",
@@ -595,7 +595,7 @@ BAD_CONFIGURATIONS = {
         )
         + "saltenvs: {t: {branch: x, minions: *j}}",
         "aliases make more than 100000 values of it",
-        "mend that line",
+        "fix that line",
     ),
     "alias bomb as minions": (
         "saltenvs: {t: {branch: x, minions: [&a [x,x,x,x,x,x,x,x,x], "
@@ -604,7 +604,7 @@ BAD_CONFIGURATIONS = {
         )
         + "]}}",
         "aliases make more than 100000 values of it",
-        "mend that line",
+        "fix that line",
     ),
     "python object": (
         "root: !!python/object/apply:os.system ['touch canary']",

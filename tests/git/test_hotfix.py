@@ -295,7 +295,7 @@ def test_promote_10_a_hotfix_while_held_goes_on_top_of_what_is_served(flow: Flow
     assert {"salt/fix.sls", "salt/second.sls"} <= flow.files(second)
     assert "salt/bad.sls" not in flow.files(second)
 
-    flow.push("develop", {"salt/bad.sls": None}, "KEY-67 Mend")
+    flow.push("develop", {"salt/bad.sls": None}, "KEY-67 Fix")
     flow.promoted("stage")
     flow.promoted("prod")
     assert flow.state().holds == {}

@@ -124,8 +124,8 @@ def with_hotfix(project: Project, clone: Clone) -> None:
     with_news(project, clone)
     project.remote.commit("develop", {"salt/app/init.sls": "other\n"}, message="KEY-4 rewrite")
     project.remote.set_branch("release/1.4", project.remote.head("stage"))
-    files = {"salt/app/init.sls": "mended\n"}
-    clone.branch("hotfix/key-5-sshd", project.remote.head("master"), dict(files), "KEY-5 mend")
+    files = {"salt/app/init.sls": "fixed\n"}
+    clone.branch("hotfix/key-5-sshd", project.remote.head("master"), dict(files), "KEY-5 fix")
     clone.git("switch", "--quiet", "hotfix/key-5-sshd")
     assert clone.run("hotfix", "publish").code == 0
 

@@ -93,7 +93,7 @@ def test_commit_is_a_name_or_a_hash_and_no_expression(
     "tag", ["-d", "--force", "a b", "v1..2", "v1.lock", "x\ny", "v\033[31m", "@"]
 )
 def test_tag_that_git_would_not_take(project: Project, ann: Clone, tag: str) -> None:
-    refused(project, ann, ["promote", "stage", f"--tag={tag}", "--yes"], 2, "is no tag")
+    refused(project, ann, ["promote", "stage", f"--tag={tag}", "--yes"], 2, "is not a tag")
 
 
 def test_tag_that_exists_elsewhere(project: Project, ann: Clone) -> None:
@@ -109,7 +109,7 @@ def test_tag_named_as_a_branch(project: Project, ann: Clone) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "a..b", "x.lock", "a\nb", "\033[31m", "", "é\x7f", "@{x}"])
 def test_feature_that_git_would_not_take(project: Project, ann: Clone, name: str) -> None:
-    refused(project, ann, ["feature", "start", f"feature/{name}"], 2, "is no branch")
+    refused(project, ann, ["feature", "start", f"feature/{name}"], 2, "is not a branch")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def option_as_branch() -> dict[str, Any]:
         (two_on_one_branch, "test and stage both name the branch develop"),
         (loop, "promote_from runs in a circle"),
         (squash, "squash is refused: the branches would share no history"),
-        (option_as_branch, "is no branch"),
+        (option_as_branch, "is not a branch"),
     ],
 )
 def test_model_that_makes_no_sense(

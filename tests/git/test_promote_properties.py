@@ -284,7 +284,7 @@ def hotfix(world: World, number: int) -> None:
     if start is None:
         return
     name = f"hotfix/key-{world.number}-{number}"
-    world.clones[number % 2].branch(name, start, world.change(number), "mend")
+    world.clones[number % 2].branch(name, start, world.change(number), "fix")
     words = ("hotfix", "finish", name)
     held = world.held.get("prod")
     fix = world.clones[number % 2].objects.head(name)

@@ -423,7 +423,7 @@ def test_commit_without_states_is_refused(served: Site, remote: Remote) -> None:
     assert served.sync("--plan").code == 4
     ran = served.sync()
     assert ran.code == 4
-    assert "has no folder salt/" in ran.err and "mend states_dir:" in ran.err
+    assert "has no folder salt/" in ran.err and "fix states_dir:" in ran.err
     served.assert_serves("develop", old)
 
 
@@ -707,11 +707,11 @@ def test_with_a_model_that_broke_on_production_the_last_good_one_goes_on(
         modelled.assert_serves("develop", develop)
         modelled.assert_serves("master", broken)
     assert json.loads(modelled.sync("--json").out)["model_problem"].startswith(why[12:])
-    mended = remote.commit(
+    fixed = remote.commit(
         "master", {"saltbranch.yaml": remote.git("show", f"{good}:saltbranch.yaml")}
     )
     assert modelled.sync().code == 0
-    modelled.assert_serves("master", mended)
+    modelled.assert_serves("master", fixed)
 
 
 def test_model_is_kept_while_its_branch_is_missing(modelled: Site, remote: Remote) -> None:
@@ -962,7 +962,7 @@ GONE = {
 def test_folder_that_would_be_served_empty_is_refused(
     served: Site, remote: Remote, folder: str, kind: str
 ) -> None:
-    """What is no folder with files gives the minions nothing, whatever git calls it."""
+    """What is not a folder with files gives the minions nothing, whatever git calls it."""
     old = remote.head("master")
     names = [path for path in remote.tree(old) if path.startswith(f"{folder}/")]
     changes: dict[str, Content] = dict.fromkeys(names)

@@ -252,7 +252,7 @@ def test_the_remote_is_origin_or_the_only_one_and_never_that_of_a_branch(flow: F
         here(flow).remote()
     assert "git config saltbranch.remote NAME" in caught.value.hint
     flow.git("config", "saltbranch.remote", "nothere")
-    with pytest.raises(ConfigError, match="names 'nothere', which is no remote"):
+    with pytest.raises(ConfigError, match="names 'nothere', which is not a remote"):
         here(flow).remote()
     flow.git("config", "saltbranch.remote", "upstream")
     assert here(flow).remote() == "upstream"

@@ -253,8 +253,8 @@ def test_a_broken_model_is_repaired_through_the_tool_alone(machines: Machines) -
     flow.remote.commit("master", {"saltbranch.yaml": BROKEN}, message="KEY-4 break it")
     flow.push("develop", subject="KEY-5 Nothing to do with it")
     assert "model: fail" in flow.refused("promote", "stage", "--yes")
-    flow.well("hotfix", "start", "mend")
-    flow.commit({"saltbranch.yaml": good}, "KEY-6 Mend the model")
+    flow.well("hotfix", "start", "fix")
+    flow.commit({"saltbranch.yaml": good}, "KEY-6 Fix the model")
     flow.well("hotfix", "finish", "--yes", "--no-tag")
     for ran in machines.sync().values():
         assert ran.code == 0, ran
@@ -596,8 +596,8 @@ def test_pushed_by_hand_it_leaves_production_where_it_is_and_can_be_repaired(
         assert ran.code in (0, 20), (name, ran)
         machines.masters[name].assert_serves("master", head)
     assert flow.run("status").code == 0
-    flow.well("hotfix", "start", "mend")
-    flow.commit({"saltbranch.yaml": f"{good}# mended\n"}, "KEY-6 Mend the model")
+    flow.well("hotfix", "start", "fix")
+    flow.commit({"saltbranch.yaml": f"{good}# fixed\n"}, "KEY-6 Fix the model")
     flow.well("hotfix", "finish", "--yes", "--no-tag")
     assert {ran.code for ran in machines.sync().values()} == {0}
     flow.push("develop")

@@ -338,7 +338,7 @@ def test_a_state_test_finds_its_saltenv(clone: Clone) -> None:
     assert told(look(clone, "test")) == {
         ("tests/a.yaml", 11, "test-file", "'no such': there is no saltenv 'lost' (prod, test)")
     }
-    # Of a commit that is no saltenv's, a minion that nobody claims is in the first one.
+    # Of a commit that is not a saltenv's, a minion that nobody claims is in the first one.
     head = clone.remote.head("develop")
     assert messages(look(clone, head), "state-test") == []
 

@@ -52,7 +52,7 @@ MISTAKES: Mapping[str, tuple[str, str, int | None]] = {
     "raise": (f"a: 1\nb: {{{{ raise('No filter named {WORD}') }}}}\n", "Jinja: it raises an error of its own", 2),
     "undefined": ("a: 1\nb: {{ nosuch.x }}\n", "Jinja: something is undefined", 2),
     "int": (f"a: 1\nb: !!int {WORD}\n", "YAML: a value that is not what its tag or its form says", None),
-    "merge": ("a: 1\n<<: 5\n", "YAML: `<<` of what is no mapping", 2),
+    "merge": ("a: 1\n<<: 5\n", "YAML: `<<` of what is not a mapping", 2),
     "tab": ("a:\n\tb: 1\n", "YAML: a character that no text without quotes begins with", 2),
 }  # fmt: skip
 

@@ -245,9 +245,9 @@ def test_a_result_counts_for_trees_with_the_file_that_lied(tmp_path: Path, name:
     for path, text in ways.items():
         harmless = text.replace("LIE", "return {}" if "def " in text else "pass")
         if harmless != text:
-            lab.remote.set_branch("mended", beside)
-            mended = lab.remote.commit("mended", {path: harmless})
-            assert not lab.compile(fleet(), mended, **how)["bad"].cached
+            lab.remote.set_branch("fixed", beside)
+            fixed = lab.remote.commit("fixed", {path: harmless})
+            assert not lab.compile(fleet(), fixed, **how)["bad"].cached
 
 
 LOOKS = (

@@ -1,4 +1,4 @@
-"""Commits whose top files fail: refused, told, kept, and mended; by real syncs, real Salt and the sandbox."""
+"""Commits whose top files fail: refused, told, kept, and fixed; by real syncs, real Salt and the sandbox."""
 
 from __future__ import annotations
 
@@ -159,9 +159,9 @@ def test_a_broken_top_stops_at_the_protected_saltenv(
     assert machine.findings("sync-failed") == [], "it is told once"
     assert shown.count("salt/top.sls") == 1, shown
 
-    mended = machine.commit({"salt/top.sls": TOP, "salt/app/init.sls": "more:\n  test.nop: []\n"})
+    fixed = machine.commit({"salt/top.sls": TOP, "salt/app/init.sls": "more:\n  test.nop: []\n"})
     assert machine.sync().state == "switched"
-    machine.site.assert_serves("master", mended)
+    machine.site.assert_serves("master", fixed)
     assert machine.findings("switch-refused") == []
     assert machine.status().problem is None
 
@@ -309,7 +309,7 @@ def test_external_pillar_refuses_nothing_but_hides_no_mistake(machine: Machine) 
 def test_grains_that_come_with_the_commit_refuse_nothing(machine: Machine) -> None:
     grains = "def f():\n    return {'tier': 'x'}\n"
     machine.commit({"salt/_grains/tier.py": grains, "salt/top.sls": BROKEN})
-    assert machine.sync().state == "refused"  # no grain would mend that
+    assert machine.sync().state == "refused"  # no grain would fix that
 
     machine.commit({"salt/top.sls": TOP + "# {{ grains.tier.upper() }}\n"})
     result = machine.sync()

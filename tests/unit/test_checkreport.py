@@ -17,7 +17,7 @@ ODD = Finding(
     "symlink",
     "warning",
     "one\n::error::two <&>\x07",
-    "mend",
+    "fix",
     "hidden-line",
 )
 RESULT = CheckResult(
@@ -26,7 +26,7 @@ RESULT = CheckResult(
             ODD,
             Finding("salt/b.sls", 0, "salt-lint-204", "note", "long", "shorten"),
             Finding("salt/b.sls", 0, "salt-lint-204", "note", "long", "shorten"),
-            Finding("salt/\udcff.sls", 1, "not-utf-8", "error", "bad", "mend"),
+            Finding("salt/\udcff.sls", 1, "not-utf-8", "error", "bad", "fix"),
         )),
         RefResult("master", "2" * 40, None, 2, 0, 0, ()),
     ),

@@ -99,7 +99,7 @@ def test_keys_and_external_pillars_are_the_machines_own() -> None:
         ("gpg_keys: gpgkeys", "gpg_keys: 'gpgkeys' is not an absolute path"),
         ("gpg_keys: /a/../b", "gpg_keys: '/a/../b' is not an absolute path"),
         ("gpg_keys: /", "gpg_keys cannot be /"),
-        ("ext_pillar: ['../x']", "'../x' is no name of an external pillar"),
+        ("ext_pillar: ['../x']", "'../x' is not a name of an external pillar"),
     ],
 )
 def test_keys_and_names_that_cannot_be_used_are_refused(line: str, word: str) -> None:

@@ -202,7 +202,7 @@ def test_what_is_no_digest_of_a_diff_is_refused(word: str) -> None:
 
 
 def test_check_names_the_first_three_errors() -> None:
-    errors = [Finding(f"salt/{n}.sls", n, "r", "error", f"wrong {n}", "mend") for n in range(5)]
+    errors = [Finding(f"salt/{n}.sls", n, "r", "error", f"wrong {n}", "fix") for n in range(5)]
     assert fleetgates.check_gate([]).verdict == PASS
     one = fleetgates.check_gate(errors[:1])
     assert (one.verdict, one.reason) == (FAIL, "1 new error: salt/0.sls:0 wrong 0")
@@ -337,8 +337,8 @@ def test_a_start_that_lies_ahead_is_no_soak_yet_and_ends_when_the_clock_is_right
     ahead = soaked(("a", MID, NOW + 1000 * HOUR))
     assert (ahead.verdict, ahead.passes_at) == (FAIL, NOW + 2 * HOUR)
     assert ahead.reason == "served by stage for 0 s of 2 h"
-    mended = soaked(("a", MID, NOW + 1000 * HOUR), ("a", NEW, NOW - 3 * HOUR))
-    assert mended.verdict == PASS
+    fixed = soaked(("a", MID, NOW + 1000 * HOUR), ("a", NEW, NOW - 3 * HOUR))
+    assert fixed.verdict == PASS
 
 
 def test_a_master_without_a_clock_has_not_served_a_commit_before_it_was_made() -> None:

@@ -25,7 +25,7 @@ TAGS = {"v1.9": OLD, "v1.10": HEAD, "v1.11-rc.2": OLD, "v1.11-rc.10": HEAD, "nig
         (HEAD, CANDIDATE, TAGS, None, (HEAD, "tag", "v1.11-rc.10")),
         (HEAD, FINAL, {"v1": OLD}, None, (OLD, "tag", "v1")),
         (HEAD, FINAL, {"nightly": OLD}, None, (None, "nothing", "")),
-        (HEAD, "nightly", TAGS, None, (None, "nothing", "")),  # it matches, and is no version
+        (HEAD, "nightly", TAGS, None, (None, "nothing", "")),  # it matches, and is not a version
         (HEAD, FINAL, {}, None, (None, "nothing", "")),
         (None, FINAL, TAGS, None, (None, "nothing", "")),
         (HEAD, None, TAGS, HOLD, (HELD, "hold", "")),

@@ -38,7 +38,7 @@ def test_a_pattern_of_ones_own_means_what_it_says() -> None:
 
 
 def test_a_bad_pattern_is_refused_with_its_place() -> None:
-    with pytest.raises(ConfigError, match=r"saltbranch.yaml: tickets: '\(' is no regular"):
+    with pytest.raises(ConfigError, match=r"saltbranch.yaml: tickets: '\(' is not a regular"):
         tickets.compile_pattern("(", "saltbranch.yaml")
 
 

@@ -1,4 +1,4 @@
-"""doctor: look for the settings that break saltenvs, and say how to mend each.
+"""doctor: look for the settings that break saltenvs, and say how to fix each.
 
 Gathers what is on this machine and hands it to the rules in ``saltbranch/findings``. Changes
 nothing, and goes on where something cannot be read: each part that had to be left out is a finding
@@ -160,7 +160,7 @@ def _broken(err: SaltbranchError) -> Finding:
         "error",
         mask(err.message),
         "No sync works with it; only what does not depend on it was looked at.",
-        err.hint or "mend it",
+        err.hint or "fix it",
     )
 
 

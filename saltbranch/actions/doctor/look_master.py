@@ -99,7 +99,7 @@ def unreadable(found: Iterable[ConfFile]) -> Iterator[Finding]:
                 "error",
                 f"{file.path}: {file.problem}",
                 "The salt-master does not start with it, or runs without what it says.",
-                "mend that file, and see that the salt-master's user can read it",
+                "fix that file, and see that the salt-master's user can read it",
             )
 
 

@@ -37,7 +37,7 @@ def described(
     found = saltconf.read(path, "minion.d/*.conf")
     for file in found:
         if file.problem:
-            raise SaltError(f"{file.path}: {file.problem}", hint="mend that file")
+            raise SaltError(f"{file.path}: {file.problem}", hint="fix that file")
     options = saltconf.merged(found)
     minion_id = _id_or_none(path, options.get("id"))
     groups = {s.name: s.minions for s in config.saltenvs} if config else {}

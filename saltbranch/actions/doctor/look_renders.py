@@ -49,7 +49,7 @@ def _rendered(place: Place, saltenv: Saltenv, commit: str) -> Rendered:
     if last.commit != commit:
         refused = last.outcome == REFUSED
         told = f"refused: {last.told()}" if refused else ""
-        return Rendered(name, **why, refused=told, mend=last.hint() if refused else "")
+        return Rendered(name, **why, refused=told, fix=last.hint() if refused else "")
     if last.outcome == UNKNOWN:
         return Rendered(name, **why, unverified=last.told())
     return Rendered(name, **why, known=last.told())

@@ -118,7 +118,7 @@ def _account(master: MasterOptions) -> Account:
     except KeyError as err:
         raise SaltError(
             f"{master.path}: user: there is no user {master.user!r} on this machine",
-            hint="mend user: in the master's configuration",
+            hint="fix user: in the master's configuration",
         ) from err
     return Account(master.user, user.pw_uid, frozenset(os.getgrouplist(master.user, user.pw_gid)))
 

@@ -20,7 +20,7 @@ def is_question(argv: object) -> bool:
 
 
 def status(argv: Sequence[str]) -> int:
-    """The exit status of the command: 0 when it is so, 1 when it is not, 2 for what is no version."""
+    """The exit status of the command: 0 when it is so, 1 when it is not, 2 for what is not a version."""
     one, operator, other = (str(word) for word in argv[2:])
     if one.startswith("-"):
         return 2  # dpkg takes it for an option

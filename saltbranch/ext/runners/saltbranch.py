@@ -117,7 +117,7 @@ def explain(minion: str) -> contract.Result:
 @contract.plain
 def doctor() -> contract.Result:
     """
-    Look for the settings that let saltenvs reach into one another, and say how to mend each.
+    Look for the settings that let saltenvs reach into one another, and say how to fix each.
 
     CLI Example:
 

@@ -238,7 +238,7 @@ def rollback(
         Only say what would be recorded; retcode 3.
     claimed_by
         For whom, as in ``promote``.
-    The next promotion brings everything back, with what was mended, and lifts the hold.
+    The next promotion brings everything back, with what was fixed, and lifts the hold.
 
     CLI Example:
 
