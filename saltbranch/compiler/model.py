@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 14
+FORMAT = 15
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 NEUTRALLY = "answered neutrally, for want of recorded returns: "
@@ -54,13 +54,14 @@ class Reads:
 
     files: read or looked for, whether they exist or not. globs: patterns that were matched with
     the names of all sls files below a folder. listings: folders whose whole content was looked at.
-    ciphers: names of the PGP messages that were to be deciphered.
+    ciphers: names of the PGP messages that were to be deciphered. whole: any file may have been read.
     """
 
     files: tuple[str, ...] = ()
     globs: tuple[tuple[str, str], ...] = ()
     listings: tuple[str, ...] = ()
     ciphers: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

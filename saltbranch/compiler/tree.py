@@ -222,6 +222,8 @@ class Tree:
         found.update({f"g {k}\0{p}": self.matching(k, p) for k, p in reads.globs})
         found.update({f"l {folder}": self.listing(folder) for folder in reads.listings})
         found.update({f"c {name}": self._opens(name) for name in reads.ciphers})
+        if reads.whole:
+            found["w "] = self.digest
         return found
 
     def _opens(self, message: str) -> str | None:
@@ -239,6 +241,8 @@ class Tree:
                 now = self.matching(folder, pattern)
             elif kind == "c":
                 now = self._opens(rest)
+            elif kind == "w":
+                now = self.digest
             else:
                 now = self.listing(rest)
             if now != value:
