@@ -139,7 +139,7 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 def plainly(results: Mapping[str, Compiled], but: str = "") -> dict[str, Any]:
     """What the results say, less what differs from run to run."""
     return {
-        name: dataclasses.replace(result, cpu=0.0, cached=False)
+        name: dataclasses.replace(result, cpu=0.0, rendering=0.0, cached=False)
         for name, result in results.items()
         if name != but
     }

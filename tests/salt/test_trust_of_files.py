@@ -19,7 +19,8 @@ STATES: dict[str, Content] = {
     "    - template: py\n",
     "salt/own.txt": "def run():\n    return 'fine'\n",
     "salt/uses.sls": "shared:\n  file.managed:\n    - name: /etc/x\n    - source: salt://x\n    - template: jinja\n",
-    "salt/x": "{% import_yaml 'data.yaml' as d %}{% from 'map.jinja' import word %}{{ d.word }} {{ word }} {{ grains.id }}\n",
+    "salt/x": "{% import_yaml 'data.yaml' as d %}"
+    "{% from 'map.jinja' import word %}{{ d.word }} {{ word }} {{ grains.id }}\n",
 }
 # Limits of the worker and of the forks beside: they can be stopped, but never made to say something.
 LIMITS = """    import resource
