@@ -42,7 +42,12 @@ UNHEARD = "read files in a way that cannot be followed"
 # Modules in C, or on top of one, that open files and have no audit event for it.
 _UNHEARD_MODULES = frozenset(("_dbm", "_gdbm", "readline", "cffi", "_ssl"))
 # Libraries that write Python themselves, of which a branch decides no more than names or a sandboxed template.
-_WRITERS = ("/jinja2/environment.py", "/collections/__init__.py", "/dataclasses.py")
+_WRITERS = (
+    "/jinja2/environment.py",
+    "/jinja2/debug.py",
+    "/collections/__init__.py",
+    "/dataclasses.py",
+)
 _WRITING = os.O_WRONLY | os.O_RDWR
 # These have no audit events, and are replaced: what follows a path must not be heard itself.
 _readlink, _getcwd = os.readlink, os.getcwd
