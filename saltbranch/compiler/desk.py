@@ -336,6 +336,7 @@ def reads_of(told: bytes, folders: Sequence[str], ciphers: set[str]) -> Reads | 
     files: set[str] = set()
     globs: set[tuple[str, str]] = set()
     listings: set[str] = set()
+    whole = False
     if told and not told.endswith(b"\0"):
         return None
     for item in told[:-1].split(b"\0") if told else ():
@@ -349,10 +350,16 @@ def reads_of(told: bytes, folders: Sequence[str], ciphers: set[str]) -> Reads | 
             listings.add(name)
         elif kind == b"g":
             globs.add((folder, pattern))
+        elif kind == b"w":
+            whole = True
         else:
             return None
     return Reads(
-        tuple(sorted(files)), tuple(sorted(globs)), tuple(sorted(listings)), tuple(sorted(ciphers))
+        tuple(sorted(files)),
+        tuple(sorted(globs)),
+        tuple(sorted(listings)),
+        tuple(sorted(ciphers)),
+        whole,
     )
 
 

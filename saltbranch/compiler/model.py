@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 16
+FORMAT = 17
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 NEUTRALLY = "answered neutrally, for want of recorded returns: "
@@ -55,13 +55,14 @@ class Reads:
 
     files: read or looked for, whether they exist or not. globs: patterns that were matched with
     the names of all sls files below a folder. listings: folders whose whole content was looked at.
-    ciphers: names of the PGP messages that were to be deciphered.
+    ciphers: names of the PGP messages that were to be deciphered. whole: any file may have been read.
     """
 
     files: tuple[str, ...] = ()
     globs: tuple[tuple[str, str], ...] = ()
     listings: tuple[str, ...] = ()
     ciphers: tuple[str, ...] = ()
+    whole: bool = False
 
 
 OF_STATE = 16

@@ -90,6 +90,7 @@ class Shop:
         self.folders: dict[str, str] = job["folders"]
         self.writable: list[str] = job["writable"]
         self.harmless = _harmless(self.folders)
+        self.libraries = _libraries()
         self.salt_version = str(salt.version.__version__)
         salt._logging.shutdown_temp_handler()
         logging.disable(logging.CRITICAL)
@@ -213,7 +214,7 @@ class Shop:
             roots[link] = f"{inside[kind]}/top.sls"
         link = f"{self.folders['cache']}/files/{saltenv}/{topfile.BRANCH_TOP}"
         roots[link] = f"{inside['states']}/top.sls"
-        return Tracker(roots, self.harmless, self.job["refused"], wire.tell)
+        return Tracker(roots, self.harmless, self.job["refused"], self.libraries, wire.tell)
 
     def compile(
         self,
@@ -501,6 +502,12 @@ def _harmless(folders: Mapping[str, str]) -> list[str]:
     names += [path for path in sys.path if path.startswith("/")]
     own = (sys.prefix, sys.base_prefix, BASE, *names[14:])
     return [*dict.fromkeys((*names, *map(os.path.realpath, own)))]
+
+
+def _libraries() -> list[str]:
+    """Where Python's, Salt's and our own modules are: the beginnings of their names."""
+    names = [sys.prefix, sys.base_prefix, BASE, "/usr/lib", "/opt/saltbranch", *sys.path]
+    return [f"{name.rstrip('/')}/" for name in dict.fromkeys(names) if name.count("/") > 1]
 
 
 def _text_or_none(path: str) -> str | None:

@@ -4,7 +4,8 @@ Python tells of every open() and scandir() by audit events (PEP 578) before it d
 looked for shows as os.stat(), which has no event and is replaced. Code of a branch can get round both. But it
 has to be read first, and that was told by then to somebody who forgets nothing (`Wire`). What opens files and
 tells nobody which ones (by a descriptor of their folder, in C, in another program) is told as such before it is
-done, and makes the result one that is not kept.
+done, and makes the result one that is not kept. No list of such ways is complete, so Python of a branch that is
+not `plainpython` may have read all of the tree; that is told before it runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from saltbranch.compiler.inside import plainpython
 
 # What no template has a need for; saying so tells a reviewer where to look.
 TRIED = {
@@ -38,6 +41,13 @@ TRIED = {
 UNHEARD = "read files in a way that cannot be followed"
 # Modules in C, or on top of one, that open files and have no audit event for it.
 _UNHEARD_MODULES = frozenset(("_dbm", "_gdbm", "readline", "cffi", "_ssl"))
+# Libraries that write Python themselves, of which a branch decides no more than names or a sandboxed template.
+_WRITERS = (
+    "/jinja2/environment.py",
+    "/jinja2/debug.py",
+    "/collections/__init__.py",
+    "/dataclasses.py",
+)
 _WRITING = os.O_WRONLY | os.O_RDWR
 # These have no audit events, and are replaced: what follows a path must not be heard itself.
 _readlink, _getcwd = os.readlink, os.getcwd
@@ -84,15 +94,19 @@ class Tracker:
         roots: dict[str, str],
         harmless: Sequence[str],
         refused: Sequence[str],
+        libraries: Sequence[str],
         tell: Callable[[str, str], None],
     ) -> None:
         """Take the folders to look at. harmless: where opening a file means nothing. refused: other trees
-        that would be taken for the one that is compiled; there is nothing in them. tell: see `Wire`.
+        that would be taken for the one that is compiled; there is nothing in them. libraries: where Python is
+        that is no branch's. tell: see `Wire`.
         """
         self._tell = tell
         self._refused = tuple(refused)
+        self._libraries = tuple(libraries)
         self._roots = sorted(roots.items(), key=lambda pair: -len(pair[0]))
         self._harmless = tuple(harmless)
+        self._whole = next(iter(roots.values()))
         self._known: dict[str, str | None] = {}
         self.told: dict[tuple[str, str], None] = {}
         self.tried: dict[str, None] = {}
@@ -211,19 +225,46 @@ class Tracker:
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
         if args and event in ("open", "os.listdir", "os.scandir", "os.chdir"):
             self._refuse(args[0])
-        if not self.active or self._paused:
+        if not self.active:
             return
-        if event == "open":
+        if event in ("exec", "marshal.loads"):
+            self._runs(event, args)
+        elif self._paused:
+            return
+        elif event == "open":
             self._opened(args)
         elif event in ("os.listdir", "os.scandir"):
             self._listed(args[0] if args else None)
         elif event == "import":
-            if args[0] in _UNHEARD_MODULES:
-                self.try_(UNHEARD)
-            elif isinstance(args[1], str):  # a module in C, which Python does not open
-                self._opened((args[1],))
+            self._imported(*args[:2])
         elif event in TRIED:
             self.try_(TRIED[event])
+
+    def _imported(self, name: Any, path: Any) -> None:
+        """path: of a module in C, which Python does not open."""
+        if name in _UNHEARD_MODULES:
+            self.try_(UNHEARD)
+        elif isinstance(path, str):
+            self._opened((path,))
+            if self.inside(path) is not None:
+                self._tells("w", self._whole)
+
+    def _runs(self, event: str, args: tuple[Any, ...]) -> None:
+        """Code that is no library's own and not `plainpython` may read all of the tree, and nobody hears it.
+
+        What a code object says of its file is not asked: in compiled Python that may be anything.
+        """
+        frame = sys._getframe(2)
+        caller = frame.f_code.co_filename
+        if caller.startswith("<frozen importlib"):
+            origin = _origin(event, frame)
+            is_ours = origin == "frozen" or (
+                origin.startswith(self._libraries) and self.inside(origin) is None
+            )
+        else:
+            is_ours = caller.endswith(_WRITERS) and caller.startswith(self._libraries)
+        if not is_ours and (event != "exec" or not plainpython.is_plain(args[0])):
+            self._tells("w", self._whole)
 
     def _listed(self, path: Any) -> None:
         """path: None for the working directory, or a descriptor."""
@@ -250,6 +291,16 @@ class Tracker:
         if name is not None and not name.startswith(self._harmless):
             how = "write" if isinstance(flags, int) and flags & _WRITING else "read"
             self.try_(f"{how} {name[:200]}")
+
+
+def _origin(event: str, frame: Any) -> str:
+    """The file that importlib, whose `frame` it is, takes code from; empty when that cannot be said."""
+    if event == "exec":
+        args: Sequence[Any] = frame.f_locals.get("args") or ({},)
+        path = getattr(args[-1].get("__spec__"), "origin", None)
+    else:
+        path = frame.f_locals.get("bytecode_path")
+    return os.path.normpath(path) if isinstance(path, str) else ""
 
 
 def _is_absolute(path: Any) -> bool:

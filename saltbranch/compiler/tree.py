@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import hashlib
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from saltbranch import scratch
 from saltbranch.checks import links as symlinks
 from saltbranch.checks.links import target
 from saltbranch.compiler import ciphertext, standins
+from saltbranch.compiler.checkout import Machine, machine_of
 from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.hiding import words_of
 from saltbranch.compiler.model import Reads, digest
@@ -23,8 +26,6 @@ _LINKS_DEEP = 8
 # A few links to large folders could fill a disk with folders.
 _MOST_LINKED = 100_000
 _ATTRIBUTES = ".gitattributes"
-# What says on this machine what attributes mean (git-config(1)).
-_MEANING = r"^(filter\..*|core\.(autocrlf|eol|attributesfile))$"
 
 
 class Tree:
@@ -129,7 +130,14 @@ class Tree:
     @functools.cached_property
     def digest(self) -> str:
         """Stands for all of it."""
-        return digest([sorted(self.entries.items()), sorted(self.attributes.items()), self.meaning])
+        return digest(
+            [
+                sorted(self.entries.items()),
+                sorted(self.attributes.items()),
+                self.machine.meaning if self.attributes or self.machine.always else "",
+                sorted(self.filtered.items()),
+            ]
+        )
 
     @functools.cached_property
     def attributes(self) -> dict[str, str]:
@@ -142,17 +150,56 @@ class Tree:
         }
 
     @functools.cached_property
-    def meaning(self) -> str:
-        """What the machine's configuration makes of attributes; not asked for where there are none."""
-        if not self.attributes:
-            return ""
-        return digest(self.git.run("config", "-z", "--get-regexp", _MEANING).text)
+    def machine(self) -> Machine:
+        """What this machine adds to all that."""
+        return machine_of(self.git)
+
+    @functools.cached_property
+    def filtered(self) -> dict[str, str]:
+        """Path to a digest of what a filter program of this machine makes of the file.
+
+        The bytes count, for they depend on more than can be looked at: the program, its own settings, its keys.
+        """
+        if not self.machine.has_filters or not (self.attributes or self.machine.always):
+            return {}
+        with scratch.folder("saltbranch-scratch-tree-", scratch.in_memory(self.size())) as made:
+            with made.lent():
+                paths = self._filtered_into(made.path)
+            return {path: _digest_of(f"{made.path}/tree/{path}") for path in paths}
+
+    def _filtered_into(self, folder: str) -> list[str]:
+        """Write the files that have a filter to `folder`/tree; their paths. Raises GitError."""
+        git = self._with_index(f"{folder}/index")
+        git.out("read-tree", self.name)
+        files = (p for p, (mode, _) in self.entries.items() if mode[:3] == "100")
+        known = "".join(f"{path}\0" for path in files if path not in self.stand_ins)
+        told = git.out(
+            "check-attr", "--cached", "--stdin", "-z", "filter", stdin=os.fsencode(known)
+        )
+        parts = told.split("\0")
+        named = zip(parts[::3], parts[2::3], strict=False)
+        paths = [path for path, value in named if value not in ("unspecified", "unset", "")]
+        if paths:
+            listed = os.fsencode("".join(f"{path}\0" for path in paths))
+            os.mkdir(f"{folder}/tree")
+            argv = [f"--work-tree={folder}/tree", "-c", "core.bare=false", "checkout-index"]
+            git.out(*argv, "--force", "--quiet", "-z", "--stdin", stdin=listed)
+        return paths
+
+    def _with_index(self, index: str) -> Git:
+        """The repository with an index of our own."""
+        git = Git(self.git.directory)
+        git._prefix = [*self.git._prefix]
+        git.env = {**self.git.env, "GIT_INDEX_FILE": index, "GIT_LITERAL_PATHSPECS": "1"}
+        return git
 
     @functools.cache  # noqa: B019 - a tree lives as long as one run
     def _written_by(self, folder: str) -> str:
         """Stands for all that git minds, beside the blob, as it writes a file of `folder`."""
         own = [self.attributes.get(above) for above in (*_above(folder), folder)]
-        return f" {digest([own, self.meaning])}" if any(own) else ""
+        if not any(own) and not self.machine.always:
+            return ""
+        return f" {digest([own, self.machine.meaning])}"
 
     @functools.cached_property
     def deciphered(self) -> dict[str, bytes]:
@@ -206,7 +253,9 @@ class Tree:
                 return f"link {self.digest}"  # a folder, or nothing; any other link may decide it
             path = self.shown[path]
         if path in self.entries:
-            written = self._written_by(posixpath.dirname(path)) if self.attributes else ""
+            written = self._written_by(posixpath.dirname(path))
+            if path in self.filtered:
+                written += f" {self.filtered[path]}"
             return f"{' '.join(self.entries[path])}{written}"
         return "folder" if path in self.directories else None
 
@@ -264,6 +313,8 @@ class Tree:
         found.update({f"g {k}\0{p}": self.matching(k, p) for k, p in reads.globs})
         found.update({f"l {folder}": self.listing(folder) for folder in reads.listings})
         found.update({f"c {name}": self._opens(name) for name in reads.ciphers})
+        if reads.whole:
+            found["w "] = self.digest
         return found
 
     def _opens(self, message: str) -> str | None:
@@ -281,6 +332,8 @@ class Tree:
                 now = self.matching(folder, pattern)
             elif kind == "c":
                 now = self._opens(rest)
+            elif kind == "w":
+                now = self.digest
             else:
                 now = self.listing(rest)
             if now != value:
@@ -301,13 +354,7 @@ class Tree:
         By git itself, which honours .gitattributes, as it does for what a master serves; the index is one of
         our own, where those above the folders have to be, too.
         """
-        git = Git(self.git.directory)
-        git._prefix = [*self.git._prefix]
-        git.env = {
-            **self.git.env,
-            "GIT_INDEX_FILE": f"{folder}.index",
-            "GIT_LITERAL_PATHSPECS": "1",
-        }
+        git = self._with_index(f"{folder}.index")
         own = {*self.entries} - {*self.stand_ins} | {*self.sealed}
         tops = [p for p in (*self.folders, *self.linked) if _has(own, p)]
         if tops:
@@ -401,6 +448,14 @@ def _has(paths: Iterable[str], path: str) -> bool:
     """Whether `path` is one of `paths`, or a folder above one."""
     begin = f"{path}/"
     return any(p == path or p.startswith(begin) for p in paths)
+
+
+def _digest_of(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return "missing"
 
 
 def _above(path: str) -> Iterator[str]:

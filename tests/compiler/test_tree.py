@@ -131,3 +131,43 @@ def test_what_a_link_shows_changes_with_what_is_there_and_nothing_else(
     assert {path for path in looked if before.source(path) != after.source(path)} == sources
     state = before.state_of(Reads(files=("salt/f/files/a.txt",)))
     assert before.holds(state) and after.holds(state) == ("salt/f/files/a.txt" not in sources)
+
+
+def test_a_filter_program_that_changed_counts_and_its_files_only(
+    remote: Remote, tmp_path: Path
+) -> None:
+    program = tmp_path / "smudge"
+    program.write_text("#!/bin/sh\ntr a-z n-za-m\n")
+    program.chmod(0o755)
+    remote.git("config", "filter.rot13.smudge", str(program))
+    remote.commit("master", {"salt/.gitattributes": "a.sls filter=rot13\n"})
+    before = tree_of(remote, "master")
+    state = before.state_of(Reads(files=("salt/a.sls",)))
+    other = before.state_of(Reads(files=("pillar/a.sls", "salt/web/init.sls")))
+    whole = before.state_of(Reads(whole=True))
+    assert tree_of(remote, "master").holds({**state, **other, **whole})
+    program.write_text("#!/bin/sh\ncat\n")  # of another length, but no setting differs
+    after = tree_of(remote, "master")
+    assert after.holds(other) and not after.holds(state) and not after.holds(whole)
+    assert before.source("salt/") != after.source("salt/")
+
+
+@pytest.mark.parametrize("kind", ["autocrlf", "info/attributes", "core.attributesFile"])
+def test_what_the_machine_does_without_attributes_of_the_tree_counts(
+    remote: Remote, tmp_path: Path, kind: str
+) -> None:
+    before = tree_of(remote, "master")
+    plain = written(before, tmp_path / "before")
+    states = [before.state_of(r) for r in (Reads(files=("salt/a.sls",)), Reads(whole=True))]
+    text = "*.sls text eol=crlf\n"
+    if kind == "autocrlf":
+        remote.git("config", "core.autocrlf", "true")
+    elif kind == "info/attributes":
+        (remote.path / "info").mkdir(exist_ok=True)
+        (remote.path / "info/attributes").write_text(text)
+    else:
+        (tmp_path / "own").write_text(text)
+        remote.git("config", "core.attributesFile", str(tmp_path / "own"))
+    after = tree_of(remote, "master")
+    assert written(after, tmp_path / "after")["salt/a.sls"] != plain["salt/a.sls"]
+    assert not any(map(after.holds, states))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import marshal
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,45 @@ WAYS = {
     "u.spawnv_passfds(sys.executable.encode(), [b'python', b'-c', "
     "b'import os,sys;os.write(%d, open(sys.argv[1]).read().encode())' % w, states.encode() + b'/x.txt'], [w])\n"
     "os.close(w)\ntext = os.read(r, 99).decode()",
+}  # fmt: skip
+# The same where no name of a file differs, and Python says nothing of it.
+SILENT_WAYS = {
+    "size of an entry": "text = [str(e.stat().st_size) for e in os.scandir(states) if e.name == 'x.txt'][0]",
+    "posix": "import posix\ntext = str(posix.stat(states + '/x.txt').st_size)",
+    "what the functions hide": "real = os.stat.__closure__[0].cell_contents\n"
+    "real = [c.cell_contents for c in os.stat.__closure__ if type(c.cell_contents) is type(len)][0]\n"
+    "text = str(real(states + '/x.txt').st_size)",
+    "by names put together": "text = str(getattr(__import__('po' 'six'), 'st' + 'at')(states + '/x.txt').st_size)",
+    "path's": "import pathlib\ntext = str([e for e in next(iter([os.scandir(states)])) if e.name == 'x.txt'][0]"
+    ".stat().st_size)",
+}
+MODULES = {
+    "a module": {
+        "salt/_modules/mine.py": "import os\ndef f(d):\n"
+        "    return [e.stat().st_size for e in os.scandir(d) if e.name == 'x.txt'][0]\n",
+        "salt/a.sls": "says:\n  test.nop:\n    - text: {{ salt['mine.f'](opts.file_roots.test[1]) }}\n",
+    },
+    "a module given away": {
+        "salt/_modules/mine.py": "import os\ndef f():\n    return os\n",
+        "salt/a.sls": "{% for e in salt['mine.f']().scandir(opts.file_roots.test[1]) if e.name == 'x.txt' %}\n"
+        "says:\n  test.nop:\n    - text: {{ e.stat().st_size }}\n{% endfor %}\n",
+    },
+    "a mistake that holds a module": {
+        "salt/_modules/mine.py": "import os\ndef f():\n    try:\n        os.nothing\n"
+        "    except AttributeError as err:\n        return err\n",
+        "salt/a.sls": "{% for e in salt['mine.f']().obj.scandir(opts.file_roots.test[1]) if e.name == 'x.txt' %}\n"
+        "says:\n  test.nop:\n    - text: {{ e.stat().st_size }}\n{% endfor %}\n",
+    },
+    "a renderer": {
+        "salt/_renderers/mine.py": "import posix\ndef render(data, saltenv='', sls='', **kw):\n"
+        "    return {'says': {'test.nop': [{'text': posix.stat(__opts__['file_roots']['test'][1]"
+        " + '/x.txt').st_size}]}}\n",
+        "salt/a.sls": "#!mine\nx: y\n",
+    },
+    "objects": {
+        "salt/a.sls": "#!pyobjects\nimport posix\n"
+        "Test.nop('says', text=posix.stat(__opts__['file_roots']['test'][1] + '/x.txt').st_size)\n",
+    },
 }  # fmt: skip
 SLS = """#!py
 import os
@@ -115,6 +156,42 @@ def test_a_file_that_is_read_unheard(tmp_path: Path, way: str) -> None:
     first, kept, fresh = changed(Lab(tmp_path, {}), one, other)
     assert said(kept) == said(fresh)
     assert said(first) != said(fresh)
+
+
+def kinds() -> dict[str, dict[str, Content]]:
+    ways = {
+        name: {"salt/a.sls": SLS.replace("DO", way.replace("\n", "\n        "))}
+        for name, way in SILENT_WAYS.items()
+    }
+    return {**ways, **MODULES}
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_python_that_can_do_more_than_is_heard_counts_for_its_tree_alone(
+    tmp_path: Path, kind: str
+) -> None:
+    trees = [{**files("", text, "x"), **kinds()[kind]} for text in ("one\n", "other text\n")]
+    first, kept, fresh = changed(Lab(tmp_path, {}), trees[0], trees[1])
+    assert said(kept) == said(fresh)
+    assert said(first) != said(fresh)
+    assert first.reads.whole
+
+
+def test_compiled_python_is_what_it_is_not_what_it_says(tmp_path: Path) -> None:
+    text = "import posix\ndef f(d):\n    return posix.stat(d + '/x.txt').st_size\n"
+    # As if it were a library's.
+    code = compile(text, f"{Path(pytest.__file__).parent}/x.py", "exec")
+    # Whose source is not compared with it (PEP 552).
+    data = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(code)
+    kept_by_python = importlib.util.cache_from_source("salt/_modules/mine.py")
+    compiled: dict[str, Content] = {
+        "salt/_modules/mine.py": "def f(d):\n    return 1\n",
+        kept_by_python: data,
+        "salt/a.sls": MODULES["a module"]["salt/a.sls"],
+    }
+    trees = [{**files("", text, "x"), **compiled} for text in ("one\n", "other text\n")]
+    first, kept, fresh = changed(Lab(tmp_path, {}), trees[0], trees[1])
+    assert said(kept) == said(fresh) and said(first) != said(fresh)
 
 
 @pytest.mark.parametrize("sls", [OBJECTS, CODE])
