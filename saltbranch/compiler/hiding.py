@@ -158,16 +158,22 @@ class Hider:
             if len(word) < SHORTEST_SECRET:
                 run.append((found.start(), word, is_told))
                 continue
-            yield from self._short(run)
+            yield from self._short(run, text)
             run = []
             yield found.start(), word, word if is_told else self._long(word, source)
-        yield from self._short(run)
+        yield from self._short(run, text)
 
-    def _short(self, run: list[tuple[int, str, bool]]) -> Iterator[tuple[int, str, str]]:
+    def _short(self, run: list[tuple[int, str, bool]], text: str) -> Iterator[tuple[int, str, str]]:
         """Short words in a row: they may be one longer word that was taken apart."""
         unknown = sum(len(word) for _, word, is_told in run if not is_told)
+        starts = {start for start, _, _ in run}
+        ends = {start + len(word) for start, word, _ in run}
         for start, word, _ in run:
-            hidden = unknown >= SHORTEST_SECRET and word not in self.known.words
+            # One of Salt's words stands apart in a message; joined to the others by a sign it is a part of them.
+            joined = (start - 1 in ends and not text[start - 1].isspace()) or (
+                start + len(word) + 1 in starts and not text[start + len(word)].isspace()
+            )
+            hidden = unknown >= SHORTEST_SECRET and (joined or word not in self.known.words)
             yield start, word, self._stand_in(f"one of {word}") if hidden else word
 
     def _long(self, word: str, source: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 import salt.loader  # noqa: F401 - its messages are looked for
 import salt.pillar  # noqa: F401
 import salt.state  # noqa: F401
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from saltbranch.compiler import hiding, wording
@@ -88,6 +88,7 @@ def parts_told(secret: str, form: str, place: str) -> list[str]:
     return [p for p in pieces(shown) if p.strip() and any(map(str.isalnum, p)) and p in said]
 
 
+@example("0000000000000000NoBy", "in pairs", "no {}; line 3")
 @given(passwords | phrases, st.sampled_from([*FORMS]), places)
 def test_no_form_of_a_secret_is_told(secret: str, form: str, place: str) -> None:
     assert parts_told(secret, form, place) == []
