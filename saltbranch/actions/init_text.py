@@ -49,7 +49,7 @@ def render(answers: Answers, *, with_model: bool, refusal: str | None = None) ->
     """
     machine = f"""\
 # saltbranch: which branch of the control repository is which saltenv, and whose.
-# Every key is explained in the README; after a change: saltbranch sync --plan
+# Every key is explained in docs/reference/configuration.md; after a change: saltbranch sync --plan
 
 # The control repository. This user must be able to read it without a question asked.
 remote: {_scalar(answers.remote)}

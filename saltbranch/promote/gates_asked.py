@@ -1,4 +1,4 @@
-"""Which verb asks which gate, and why it does not ask the others. The README's table is made from this."""
+"""Which verb asks which gate, and why it does not ask the others. The reference's table is made from this."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 It is found from the branch and the journal alone, so every machine comes to the same answer; whoever writes to the
 journal next records it, and the journal's compare-and-swap sees to it that it stands there once. It is a guard against
-mistakes: who may push can also write what looks like a promotion (see `direct_pushes` in README.md).
+mistakes: who may push can also write what looks like a promotion (see `direct_pushes` in docs/reference/hold.md).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from saltbranch.compiler import askable, functions, neutral
 from saltbranch.compiler.inside import answer_types, settling
 
 MODULES = Path(salt.loader.SALT_BASE_PATH) / "modules"
-README = Path(__file__).parents[2] / "docs" / "functions.md"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "functions.md"
 
 
 def _salts() -> dict[str, list[ast.arguments]]:
@@ -103,10 +103,10 @@ def test_a_name_tells_the_type_where_there_is_no_source() -> None:
 
 
 def test_the_reference_has_the_whole_table() -> None:
-    text = README.read_text()
+    text = REFERENCE.read_text()
     for kind, why, words in functions.groups():
         section = re.search(rf"^\| {kind} \| {re.escape(why)} \| (.*) \|$", text, re.MULTILINE)
-        assert section, f"{README.name} does not have: {kind}, {why}"
+        assert section, f"{REFERENCE.name} does not have: {kind}, {why}"
         assert section[1].split(", ") == [f"`{word}`" for word in words]
     assert len(re.findall(r"^\| (?:computes|reads|asks|acts) \|", text, re.MULTILINE)) == len(
         list(functions.groups())
@@ -114,7 +114,7 @@ def test_the_reference_has_the_whole_table() -> None:
 
 
 def test_the_reference_has_what_minions_are_asked_for() -> None:
-    rows = [line for line in README.read_text().splitlines() if line.startswith("| ")]
+    rows = [line for line in REFERENCE.read_text().splitlines() if line.startswith("| ")]
     for why, words in askable.groups():
         assert f"| {why} | {', '.join(f'`{word}`' for word in words)} |" in rows
 

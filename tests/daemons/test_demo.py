@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -285,6 +286,41 @@ def test_what_a_kept_demo_proposes_works(kept: Kept) -> None:
     assert re.search(r"^test: develop switched", shell(sync), re.MULTILINE)
     assert re.search(r"^stage: stage switched", shell(promote), re.MULTILINE)
     assert len(re.findall(r"^Failed: +0$", shell(apply), re.MULTILINE)) == len(minions.MINIONS)
+
+
+def test_the_tutorial_works_as_written(kept: Kept) -> None:
+    """Every command of it but the first two, which made this cluster, and the last, which stops it."""
+    page = Path(__file__).parents[2] / "docs" / "tutorial.md"
+    parts = re.findall(r"^## ([^\n]+)$|^```bash\n(.*?)^```$", page.read_text(), re.DOTALL | re.M)
+    lines = [f"echo '## {t}'" if t else c.strip() for t, c in parts]
+    script = "\n".join(["set -euo pipefail", *lines])
+    for done_by_others in (
+        "./dev demo --keep --folder /tmp/saltbranch-tutorial",
+        "./dev run bash",
+        "saltbranch demo --stop /tmp/saltbranch-tutorial",
+    ):
+        assert f"\n{done_by_others}" in script
+        script = script.replace(f"\n{done_by_others}", "")
+    script = script.replace("/tmp/saltbranch-tutorial", shlex.quote(str(kept.place.folder)))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env={**os.environ, "PATH": path},
+    )  # fmt: skip
+
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    said = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", done.stdout, re.DOTALL | re.M))
+    assert "KEY-43 is too slow" in said["Start a cluster"]
+    assert said["Change something in test"].count("\nWelcome.\n") == 1  # test1 has it, not prod1
+    assert "test: develop switched" in said["Change something in test"]
+    assert "stage: stage switched" in said["Promote it to stage"]
+    assert "+Welcome." in said["Promote it to stage"]
+    assert "prod: master switched" in said["Promote it to production"]
+    assert "\nWelcome.\n" in said["Promote it to production"]
+    assert "KEY-50 is too friendly" in said["Take it back"] and "-Welcome." in said["Take it back"]
+    assert "0 of 1 served" in said["See what went where"]
+    assert "prod1 belongs to prod" in said["See what went where"]
 
 
 def test_a_real_leak_is_noticed(kept: Kept) -> None:

@@ -11,7 +11,7 @@ from saltbranch.errors import ConfigError
 from saltbranch.gates import BUILT_IN, KINDS, Gate
 from saltbranch.promote import gates_asked
 
-README = Path(__file__).parents[2] / "README.md"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "gates.md"
 
 
 def model(gates: str, *, first: bool) -> str:
@@ -24,7 +24,8 @@ def model(gates: str, *, first: bool) -> str:
 
 
 def test_the_reference_has_the_table_of_the_code() -> None:
-    assert gates_asked.table() in README.read_text()
+    """Its prose is wrapped."""
+    assert " ".join(gates_asked.table().split()) in " ".join(REFERENCE.read_text().split())
 
 
 def test_every_verb_answers_for_every_gate_and_gives_a_reason() -> None:

@@ -1,0 +1,122 @@
+"""Write the pages of the reference that the code knows better than anybody: verbs and check rules.
+
+``./dev run python docs/generate.py`` writes them; a test fails when they are stale.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from saltbranch.checks.rules import RULES
+from saltbranch.cli import app as command_line
+
+REFERENCE = Path(__file__).parent / "reference"
+_NOTE = "<!-- Made by docs/generate.py: edit the code, not this page. -->"
+_VERBS = """\
+Every verb has `--help` with examples, `--config FILE` and `--json`. Shell completion:
+`saltbranch --install-completion`. `--config` and `--json` may stand before the verb, too, and
+`saltbranch help VERB` is the same as `saltbranch VERB --help`."""
+_RULES = """\
+What `check` finds. An error breaks the highstate or shows a secret; a warning is wrong more often
+than not; a note never changes the exit code. What is meant to be so stands in
+[`.saltbranch-check.yaml`](check.md#what-counts-and-what-is-allowed)."""
+_WIDTH = 100
+
+
+def pages() -> dict[Path, str]:
+    """Path of each generated page, and what it has to say."""
+    return {REFERENCE / "verbs.md": _verbs(), REFERENCE / "rules.md": _rules()}
+
+
+def _rules() -> str:
+    rows = [
+        f"| `{r.id}` | {r.severity} | {_cell(r.title)} | {_cell(r.fix)} |"
+        for r in sorted(RULES.values(), key=lambda r: r.id)
+    ]
+    head = ["| rule | severity | what it finds | what usually fixes it |", "|---|---|---|---|"]
+    return "\n".join(["# Check rules", "", _NOTE, "", _RULES, "", *head, *rows, ""])
+
+
+def _verbs() -> str:
+    lines = ["# All verbs and options", "", _NOTE, "", _VERBS]
+    root: Any = typer.main.get_command(command_line.build())
+    panel = ""
+    for name in root.list_commands(None):
+        command = root.commands[name]
+        if command.rich_help_panel != panel:
+            panel = command.rich_help_panel
+            lines += ["", f"## {panel}"]
+        parts = getattr(command, "commands", None)
+        for words, one in (
+            [(f"{name} {n}", c) for n, c in parts.items()] if parts else [(name, command)]
+        ):
+            lines += ["", f"### {words}", "", *_verb(words, one)]
+    return "\n".join([*lines, ""])
+
+
+def _verb(words: str, command: Any) -> list[str]:
+    lines: list[str] = []
+    for part in inspect.cleandoc(command.callback.__doc__ or "").split("\n\n"):
+        if part.startswith("\b"):
+            _, title, *examples = part.split("\n")
+            text = textwrap.dedent("\n".join(examples))
+            lines += [title, "", "```text", *text.split("\n"), "```", ""]
+        else:
+            lines += [*_wrapped(part), ""]
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
+    usage = " ".join([*(f"{_metavar(p)}" for p in arguments), "[OPTIONS]"])
+    lines += ["```text", f"saltbranch {words} {usage}", "```", "", "| | |", "|---|---|"]
+    lines += [f"| `{_metavar(p)}` | {_help(p)} |" for p in arguments if p.help]
+    for option in options:
+        names = ", ".join(
+            f"`{name}`" for name in sorted([*option.opts, *option.secondary_opts], key=_order)
+        )
+        value = "" if option.is_flag or option.count else f" `{_metavar(option)}`"
+        lines.append(f"| {names}{value} | {_help(option)} |")
+    return lines
+
+
+def _order(name: str) -> tuple[bool, int]:
+    """Long names first, as they are written in the documents."""
+    return not name.startswith("--"), 0
+
+
+def _metavar(parameter: Any) -> str:
+    return str(parameter.metavar or (parameter.name or "").upper())
+
+
+def _help(parameter: Any) -> str:
+    default = parameter.default
+    shown = getattr(parameter, "show_default", False) and isinstance(default, str | int | float)
+    if shown and not isinstance(default, bool):
+        return f"{_cell(parameter.help)} Default: `{default}`."
+    return _cell(parameter.help or "")
+
+
+def _cell(text: str) -> str:
+    """`text` as one cell of a table; what stands in capitals or has options' form stays plain."""
+    one = " ".join(text.split())
+    return re.sub(r"([|*_<])", r"\\\1", one)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        " ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, text in pages().items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
