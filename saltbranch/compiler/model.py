@@ -11,6 +11,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 FORMAT = 15
+UNKEPT = {
+    "external": "a program of an external pillar ran, and what it reads is not known",
+    "unfollowed": "code of the branch read files in a way that cannot be followed",
+    "tried": "code of the branch started a program or left the tree",
+    "outside": "a file outside of states and pillar was looked for",
+    "name": "a file was looked for whose name may be a secret",
+    "ended": "compiling ended without a result",
+}
+"""Why a result is never kept, by the word for it."""
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 NEUTRALLY = "answered neutrally, for want of recorded returns: "
@@ -55,13 +64,14 @@ class Reads:
 
     files: read or looked for, whether they exist or not. globs: patterns that were matched with
     the names of all sls files below a folder. listings: folders whose whole content was looked at.
-    ciphers: names of the PGP messages that were to be deciphered.
+    ciphers: names of the PGP messages that were to be deciphered. unkept: why it is not known, see `UNKEPT`.
     """
 
     files: tuple[str, ...] = ()
     globs: tuple[tuple[str, str], ...] = ()
     listings: tuple[str, ...] = ()
     ciphers: tuple[str, ...] = ()
+    unkept: str = ""
 
 
 OF_STATE = 16
