@@ -67,7 +67,7 @@ class FleetDiff:
     warnings: tuple[str, ...] = ()
     cached: int = 0
     ignored: int = 0
-    spent: Mapping[str, float] = field(default_factory=dict)
+    spent: Mapping[str, Any] = field(default_factory=dict)
     origin: Provenance | None = None
     sealed: tuple[str, ...] = ()
 
