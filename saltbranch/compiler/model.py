@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 FORMAT = 15
 UNKEPT = {
-    "external": "a program of an external pillar ran, and what it reads is not known",
+    "external": "an external pillar ran a program or asked the network, and what it read is not known",
     "unfollowed": "code of the branch read files in a way that cannot be followed",
     "tried": "code of the branch started a program or left the tree",
     "outside": "a file outside of states and pillar was looked for",

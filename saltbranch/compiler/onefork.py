@@ -407,7 +407,7 @@ class Shop:
         """Why the result is not one to keep, see `model.UNKEPT`; empty if it is."""
         if HOST.untracked:
             return "external"
-        if tracker.tried:
+        if tracker.has_tried:
             return "unfollowed" if tracking.UNHEARD in tracker.tried else "tried"
         return "" if self._may_keep(tracker, hider) else "name"
 

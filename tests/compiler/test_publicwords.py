@@ -69,7 +69,13 @@ def test_what_is_new_only_is_searched(tmp_path: Path) -> None:
 def test_what_others_keep_there_is_not_believed(tmp_path: Path) -> None:
     lab = Lab(tmp_path, {"salt/a.sls": "# zebrafish\n"})
     folder = tmp_path / "cache"
-    for text in ("[]", "{", '{"blobs": 1, "words": {}}', '{"blobs": [], "words": {"a": [1]}}', "{}"):
+    for text in (
+        "[]",
+        "{",
+        '{"blobs": 1, "words": {}}',
+        '{"blobs": [], "words": {"a": [1]}}',
+        "{}",
+    ):
         told([lab.tree()], CompileCache(str(folder)), WORDS[:1])
         (place,) = folder.glob("words-*")
         place.write_text(text)
