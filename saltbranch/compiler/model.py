@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 FORMAT = 15
+"""Changes whenever a result would look different for the same input: old cache entries miss."""
+
 UNKEPT = {
     "external": "an external pillar ran a program or asked the network, and what it read is not known",
     "unfollowed": "code of the branch read files in a way that cannot be followed",
@@ -20,8 +22,6 @@ UNKEPT = {
     "ended": "compiling ended without a result",
 }
 """Why a result is never kept, by the word for it."""
-"""Changes whenever a result would look different for the same input: old cache entries miss."""
-
 NEUTRALLY = "answered neutrally, for want of recorded returns: "
 """How a note begins that names the functions which nobody answered for."""
 _SURROGATE = re.compile(rb"\\ud[89a-f]")
