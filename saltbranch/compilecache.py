@@ -42,6 +42,7 @@ class CompileCache:
         self._write = write
         self._key: str | None = None
         self._known: dict[str, _Kept] = {}
+        self._notes: dict[str, dict[str, object]] = {}
         self._written = False
 
     def key(self) -> str:
@@ -112,6 +113,35 @@ class CompileCache:
                 os.unlink(old)
         except OSError:
             pass  # a cache that cannot be written is no reason to fail
+
+    def notes(self, name: str) -> dict[str, object]:
+        """What `note` kept under `name`; empty when it cannot be read, or was kept under another key."""
+        if name not in self._notes and self.path is not None:
+            try:
+                with open(f"{self.path}/{name}-{self._of_key()}", "rb") as file:
+                    found = json.loads(file.read())
+                self._notes[name] = found if isinstance(found, dict) else {}
+            except (OSError, ValueError, RecursionError):
+                pass
+        return self._notes.get(name, {})
+
+    def note(self, name: str, data: dict[str, object]) -> None:
+        """Keep `data`, plain data that holds no secret, as it stands for this run and the next ones."""
+        self._notes[name] = data
+        if self.path is None or not self._write:
+            return
+        place = f"{self.path}/{name}-{self._of_key()}"
+        try:
+            self._make()
+            fresh = f"{place}.{os.getpid()}.new"
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(json.dumps(data).encode())
+            os.rename(fresh, place)
+        except OSError:
+            pass  # as in `put`
+
+    def _of_key(self) -> str:
+        return digest(["notes", FORMAT, self.key()])[:16]
 
     def tidy(self) -> None:
         """After something was written, remove what was not used for a month, and the oldest while all of it

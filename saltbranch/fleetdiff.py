@@ -20,7 +20,8 @@ from saltbranch.compiler import ciphertext, standins
 from saltbranch.compiler.desk import values_key
 from saltbranch.compiler.masking import Mask
 from saltbranch.compiler.model import Compiled, Minion
-from saltbranch.compiler.pool import Frame, Public, Spent, compile_fleet
+from saltbranch.compiler.pool import Frame, Spent, compile_fleet
+from saltbranch.compiler.publicwords import Public
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
@@ -66,7 +67,7 @@ class FleetDiff:
     warnings: tuple[str, ...] = ()
     cached: int = 0
     ignored: int = 0
-    spent: Mapping[str, float] = field(default_factory=dict)
+    spent: Mapping[str, Any] = field(default_factory=dict)
     origin: Provenance | None = None
     sealed: tuple[str, ...] = ()
 
@@ -214,7 +215,7 @@ def compare_trees(
         new = new_side(
             frame, trees, old, minions, jobs=jobs, cache=cache, spent=spent, progress=step
         )
-    telling = tellings(trees, cache.key())
+    telling = Tellings(trees, cache)
     rendered = rendering(
         frame,
         trees,
@@ -245,6 +246,7 @@ def compare_trees(
         )
         for m in sorted(minions, key=lambda m: m.id)
     )
+    telling.keep()
     return FleetDiff(
         before=names[0],
         after=names[1],
@@ -310,14 +312,20 @@ def _declared(
     return tuple(found)
 
 
-def tellings(trees: Sequence[Tree], key: str) -> Callable[[Minion], Telling]:
-    """How values of a minion are told that are hidden. trees: what stands in them is public. key: the cache's."""
-    public = Public(trees, key)
+class Tellings:
+    """How values of minions are told that are hidden. trees: what stands in them is public."""
 
-    def telling(minion: Minion) -> Telling:
-        return Telling(public.key, Mask(bytes.fromhex(values_key(key, minion))).digest)
+    def __init__(self, trees: Sequence[Tree], cache: CompileCache) -> None:
+        self._public, self._key = Public(trees, cache), cache.key()
 
-    return telling
+    def __call__(self, minion: Minion) -> Telling:
+        """Those of one."""
+        mask = Mask(bytes.fromhex(values_key(self._key, minion)))
+        return Telling(self._public.key, mask.digest)
+
+    def keep(self) -> None:
+        """Keep which words are public for the next run."""
+        self._public.keep()
 
 
 def looked_up(frame: Frame, tree: Tree) -> gaps.Look:

@@ -24,7 +24,7 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
-from saltbranch.fleetdiff import looked_up, stand_in_warnings, tellings
+from saltbranch.fleetdiff import Tellings, looked_up, stand_in_warnings
 from saltbranch.git import branch_of_remote
 from saltbranch.preview import gaps
 from saltbranch.targets import Matcher
@@ -141,7 +141,7 @@ class Highstates:
         sandbox.check_other(other)
         frame = _with(self.frame, other)
         pairs = list(zip(results, self._compile(frame, files, minions, self.cache), strict=True))
-        telling = tellings((files,), self.cache.key())
+        telling = Tellings((files,), self.cache)
         ignore = self.place.config.ignore
         diffs = [
             lowdiff.compare(m.saltenv, a, b, (files, files), frame.states_dir, ignore, telling(m))

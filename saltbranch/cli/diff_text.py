@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from saltbranch.base.text import many, printable
+from saltbranch.compiler.model import UNKEPT
 from saltbranch.fleetdiff import FleetDiff
 from saltbranch.lowdiff import Difference, Group, MinionDiff
 from saltbranch.preview import gaps, origins
@@ -44,6 +45,8 @@ def report(result: FleetDiff) -> Iterator[Line]:
             yield style, line
     if text := rendered(result):
         yield "note", text
+    for line in folded(unkept(result)) if unkept(result) else ():
+        yield "note", line
     yield "note", f"digest {result.digest[:16]}"
 
 
@@ -190,6 +193,19 @@ def rendered(result: FleetDiff) -> str:
         f"{many(int(spent['rendered_files']), 'file')} of {many(int(spent['rendered_minions']), 'minion')} rendered:"
         f" {spent['rendering_cpu']:.2f} s CPU of {spent['cpu']:.2f} s"
     )
+
+
+def unkept(result: FleetDiff) -> str:
+    """Why the next run will be no quicker, where that holds for a large part of it."""
+    counts: Mapping[str, int] = result.spent.get("not_kept") or {}
+    if sum(counts.values()) * _LARGE < 2 * len(result.minions) or not counts:
+        return ""
+    reasons = ", ".join(f"{UNKEPT[why]} ({number})" for why, number in sorted(counts.items()))
+    return f"{many(sum(counts.values()), 'result')} cannot be kept for the next run: {reasons}"
+
+
+_LARGE = 4
+"""One in so many is worth a line."""
 
 
 def _id_of(found: Difference, key: str) -> Iterator[Line]:

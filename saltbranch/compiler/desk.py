@@ -26,7 +26,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saltbranch.compiler.model import Chunk, Compiled, Minion, Reads, compiled_from_json, failed
+from saltbranch.compiler.model import (
+    UNKEPT,
+    Chunk,
+    Compiled,
+    Minion,
+    Reads,
+    compiled_from_json,
+    failed,
+)
 
 _MIB = 1 << 20
 _LARGEST = 64 * _MIB
@@ -306,11 +314,14 @@ class Desk:
             made = {}
         self._teach(made)
         reads = reads_of(bytes(fork.told), self.work.folders, fork.ciphers)
+        if reads is None or made.get("keep") is not True:
+            why = made.get("unkept")
+            reads = Reads(unkept=why if isinstance(why, str) and why in UNKEPT else "outside")
         return replace(
             result,
             chunks=tuple(map(self._placed, result.chunks)),
             cached=False,
-            reads=reads if reads and made.get("keep") is True else Reads(),
+            reads=reads,
         )
 
     def _placed(self, chunk: Chunk) -> Chunk:

@@ -32,7 +32,9 @@ def asked(pillar: Any) -> Iterator[list[str]]:
         yield problems
         return
     tried = dict(HOST.tracker.tried) if HOST.tracker else {}
-    HOST.external = True
+    HOST.external, before = True, False
+    if HOST.tracker:
+        before, HOST.tracker.has_tried, HOST.tracker.may_call = HOST.tracker.has_tried, False, True
     check = salt.utils.minions.CkMinions.check_minions
     salt.utils.minions.CkMinions.check_minions = _only(pillar)
     try:
@@ -43,8 +45,9 @@ def asked(pillar: Any) -> Iterator[list[str]]:
         salt.utils.minions.CkMinions.check_minions = check
         if HOST.tracker:
             # A program reads what nobody notes, and the master's administrator wanted it to run.
-            HOST.untracked = "start a program" in HOST.tracker.tried
-            HOST.tracker.tried = tried
+            HOST.untracked = HOST.tracker.has_tried
+            HOST.tracker.tried, HOST.tracker.has_tried = tried, before
+            HOST.tracker.may_call = False
 
 
 def _only(pillar: Any) -> Any:

@@ -39,18 +39,23 @@ def plain(value: Any) -> Any:
     return {"\0" + type(value).__name__: _ADDRESS.sub("", str(value))}
 
 
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii
+
+
 class Mask:
     """Digests that tell equal from different and nothing else; `key` is secret."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_empty",)
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._empty = hashlib.blake2b(key=key, digest_size=16)
 
     def digest(self, value: Any) -> str:
         """The keyed digest of plain data."""
-        text = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-        return hashlib.blake2b(text, key=self._key, digest_size=16).hexdigest()
+        made = self._empty.copy()
+        made.update((_quoted(value) if type(value) is str else _encoded(value)).encode())
+        return made.hexdigest()
 
     def pillar(self, data: Mapping[str, Any]) -> dict[str, str]:
         """Path of every leaf, joined by ``:``, to the digest of its value."""

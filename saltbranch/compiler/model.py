@@ -10,8 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 17
+FORMAT = 18
 """Changes whenever a result would look different for the same input: old cache entries miss."""
+
+UNKEPT = {
+    "external": "an external pillar ran a program or asked the network, and what it read is not known",
+    "unfollowed": "code of the branch read files in a way that cannot be followed",
+    "tried": "code of the branch started a program or left the tree",
+    "outside": "a file outside of states and pillar was looked for",
+    "name": "a file was looked for whose name may be a secret",
+    "ended": "compiling ended without a result",
+}
+"""Why a result is never kept, by the word for it."""
 
 NEUTRALLY = "answered neutrally, for want of recorded returns: "
 """How a note begins that names the functions which nobody answered for."""
@@ -55,7 +65,8 @@ class Reads:
 
     files: read or looked for, whether they exist or not. globs: patterns that were matched with
     the names of all sls files below a folder. listings: folders whose whole content was looked at.
-    ciphers: names of the PGP messages that were to be deciphered. whole: any file may have been read.
+    ciphers: names of the PGP messages that were to be deciphered. whole: any file may have been read. unkept: why it
+    is not known, see `UNKEPT`.
     """
 
     files: tuple[str, ...] = ()
@@ -63,6 +74,7 @@ class Reads:
     listings: tuple[str, ...] = ()
     ciphers: tuple[str, ...] = ()
     whole: bool = False
+    unkept: str = ""
 
 
 OF_STATE = 16

@@ -264,8 +264,10 @@ class Shop:
         result, hider = self._described(minion, outcome, masks, tracker, tried, files)
         result["rendering"] = round(spent, 6)
         result["cpu"] = round(time.process_time() - begin, 6)
+        unkept = self._why_unkept(tracker, hider)
         made = {
-            "keep": not tracker.tried and not HOST.untracked and self._may_keep(tracker, hider),
+            "keep": not unkept,
+            "unkept": unkept,
             "modules": [name for name in memory.LOADED if name not in known],
             "patterns": memory.PATTERNS[patterns:],
             "templates": templates.missed(
@@ -411,6 +413,14 @@ class Shop:
             return "\n".join(self._text(n) or "" for n in read if not n.startswith(inner))
 
         return Known(self.words, own, self.names, read)
+
+    def _why_unkept(self, tracker: Tracker, hider: Hider) -> str:
+        """Why the result is not one to keep, see `model.UNKEPT`; empty if it is."""
+        if HOST.untracked:
+            return "external"
+        if tracker.has_tried:
+            return "unfollowed" if tracking.UNHEARD in tracker.tried else "tried"
+        return "" if self._may_keep(tracker, hider) else "name"
 
     def _may_keep(self, tracker: Tracker, hider: Hider) -> bool:
         """Whether every name of what was read is public, for whoever keeps the result has it."""

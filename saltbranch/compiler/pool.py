@@ -18,11 +18,10 @@ from saltbranch import scratch, topfile
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.desk import Desk, Work, derived
-from saltbranch.compiler.hiding import is_hiding, unhidden
+from saltbranch.compiler.desk import Desk, Work
 from saltbranch.compiler.interpreter import Interpreter
-from saltbranch.compiler.masking import Mask
-from saltbranch.compiler.model import Compiled, Minion, digest, failed, without_digest
+from saltbranch.compiler.model import Compiled, Minion, digest, failed
+from saltbranch.compiler.publicwords import Public
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.standins import Offer
 from saltbranch.compiler.tree import Tree
@@ -97,11 +96,14 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class Spent:
-    """What compiling took: processes, their CPU seconds, and the most memory of one of them (MiB)."""
+    """What compiling took: processes, their CPU seconds, and the most memory of one of them (MiB). not_kept: how
+    many results will be made anew the next time, by the reason (`model.UNKEPT`).
+    """
 
     workers: int = 0
     cpu: float = 0.0
     memory: float = 0.0
+    not_kept: dict[str, int] = field(default_factory=dict)
 
     def add(self, data: Mapping[str, Any]) -> None:
         """Take in what a worker said of itself last."""
@@ -169,57 +171,19 @@ def compile_each(
         with _scratch(frame, tree, {m.saltenv for m in rest.values()}) as folder:
             files = frozenset(path for path, (mode, _) in tree.entries.items() if mode[:3] == "100")
             work = Work(files, tree.folders, cache.key(), tree.deciphered, frame.seconds)
-            share = _Share(frame, confinement.find(), folder, work, plain, spent or Spent(), tell)
+            spent = spent if spent is not None else Spent()
+            share = _Share(frame, confinement.find(), folder, work, plain, spent, tell)
             for number, result in share.all(rest, jobs):
                 done[number] = result
                 if result.reads.files:
                     cache.put(bases[number], tree, result)
-    public = Public((tree, *beside), cache.key())
-    return [public.shown(done[number]) for number in range(len(minions))]
-
-
-class Public:
-    """Puts words that are public anyway back into what results tell (see `hiding`)."""
-
-    def __init__(self, trees: Sequence[Tree], key: str) -> None:
-        """trees: their states, and the names of their files, are public. key: the cache's."""
-        self.trees, self.mask = trees, Mask(bytes.fromhex(derived(key, "words")))
-        self.words: dict[str, str] | None = None
-
-    def key(self, key: str) -> str:
-        """The `Chunk.key` as it may be told; without its digest where nothing of it is hidden any more."""
-        if not is_hiding((key,)):
-            return key
-        is_whole = True
-
-        def word(name: str) -> str | None:
-            nonlocal is_whole
-            found = self._word(name)
-            is_whole = is_whole and found is not None
-            return found
-
-        text = unhidden(key, word)
-        return without_digest(text) if is_whole else text
-
-    def shown(self, result: Compiled) -> Compiled:
-        """`result` with errors, notes and calls as they may be told."""
-        if not is_hiding((*result.errors, *result.notes, *result.asked)):
-            return result
-        errors = tuple(unhidden(text, self._word) for text in result.errors)
-        notes = tuple(unhidden(text, self._word) for text in result.notes)
-        calls = (unhidden(text, self._word) for text in result.asked)
-        asked = tuple(call.partition("(")[0] if "***" in call else call for call in calls)
-        return dataclasses.replace(result, errors=errors, notes=notes, asked=asked)
-
-    def text(self, text: str) -> str:
-        """A text of a result as it may be told."""
-        return unhidden(text, self._word) if is_hiding((text,)) else text
-
-    def _word(self, name: str) -> str | None:
-        if self.words is None:
-            words = frozenset().union(*(tree.public_words for tree in self.trees))
-            self.words = {self.mask.digest(word): word for word in words}
-        return self.words.get(name)
+                else:
+                    why = result.reads.unkept or "ended"
+                    spent.not_kept[why] = spent.not_kept.get(why, 0) + 1
+    public = Public((tree, *beside), cache)
+    shown = [public.shown(done[number]) for number in range(len(minions))]
+    public.keep()
+    return shown
 
 
 class _Progress:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,9 @@ TRIED = {
     "os.symlink": "make a link",
     "os.link": "make a link",
 }
+# These are refused before anything is done, so what comes of them is the same on every tree and machine.
+_NETWORK = ("socket.connect", "socket.getaddrinfo")
+_NEEDS_NONE = re.compile(r"[0-9a-fxA-FX.]+|localhost.*|", re.DOTALL)  # an address (inet_aton(3))
 UNHEARD = "read files in a way that cannot be followed"
 # Modules in C, or on top of one, that open files and have no audit event for it.
 _UNHEARD_MODULES = frozenset(("_dbm", "_gdbm", "readline", "cffi", "_ssl"))
@@ -110,6 +114,8 @@ class Tracker:
         self._known: dict[str, str | None] = {}
         self.told: dict[tuple[str, str], None] = {}
         self.tried: dict[str, None] = {}
+        self.has_tried = False  # more than what is refused
+        self.may_call = False  # over the network, where there is one
         self._paused = 0
         self.active = False
 
@@ -174,6 +180,10 @@ class Tracker:
     def try_(self, what: str) -> None:
         """Note that the branch's code tried `what`. It is told, too: what is done next may make it forget."""
         self._tells("x", "")
+        self.has_tried = True
+        self._note(what)
+
+    def _note(self, what: str) -> None:
         if len(self.tried) < 50:
             self.tried[what] = None
 
@@ -237,6 +247,9 @@ class Tracker:
             self._listed(args[0] if args else None)
         elif event == "import":
             self._imported(*args[:2])
+        elif event in _NETWORK and not self.may_call and (error := _unreachable(event, args)):
+            self._note(TRIED[event])
+            raise error
         elif event in TRIED:
             self.try_(TRIED[event])
 
@@ -301,6 +314,17 @@ def _origin(event: str, frame: Any) -> str:
     else:
         path = frame.f_locals.get("bytecode_path")
     return os.path.normpath(path) if isinstance(path, str) else ""
+
+
+def _unreachable(event: str, args: tuple[Any, ...]) -> OSError | None:
+    """What is raised where there is no network; None for what needs none."""
+    if event == "socket.getaddrinfo":
+        if not isinstance(args[0], str) or ":" in args[0] or _NEEDS_NONE.fullmatch(args[0]):
+            return None
+        return socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    if args[0].family in (socket.AF_INET, socket.AF_INET6):
+        return OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+    return None
 
 
 def _is_absolute(path: Any) -> bool:

@@ -15,7 +15,6 @@ from saltbranch.checks.links import target
 from saltbranch.compiler import ciphertext, standins
 from saltbranch.compiler.checkout import Machine, machine_of
 from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.hiding import words_of
 from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import Git, failed
 from saltbranch.tree import contents
@@ -223,24 +222,16 @@ class Tree:
         return set(ciphertext.messages(text))
 
     @functools.cached_property
-    def public_words(self) -> frozenset[str]:
-        """The words that stand in its states, and in the names of all its files: nobody has to hide them.
-
-        What stands in the pillar only is not among them.
-        """
-        states, pillar = self.folders
-        prefixes = (f"{states}/", f"{pillar}/")
-        oids = {
+    def public_blobs(self) -> frozenset[str]:
+        """The blobs of its states: what stands in them, and not in the pillar only, nobody has to hide."""
+        states, pillar = (f"{folder}/" for folder in self.folders)
+        return frozenset(
             oid
             for path, (mode, oid) in self.entries.items()
-            if path.startswith(prefixes[0])
+            if path.startswith(states)
             and mode[:3] == "100"
-            and (states.startswith(prefixes[1]) or not path.startswith(prefixes[1]))
-        }
-        text = "\n".join(self.entries)
-        if oids:
-            text += self.git.out("cat-file", "--batch", stdin="\n".join(sorted(oids)).encode())
-        return frozenset(words_of(text))
+            and (states.startswith(pillar) or not path.startswith(pillar))
+        )
 
     def content(self, path: str) -> str | None:
         """What is at `path`, as a token that changes when it does; None when there is nothing.

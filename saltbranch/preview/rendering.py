@@ -15,7 +15,8 @@ from typing import Any
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler.inside.told import OPEN, PILLAR, PRIVATE_KEY, split
 from saltbranch.compiler.model import Chunk, Compiled, Minion, Which
-from saltbranch.compiler.pool import Frame, Public, Spent, compile_fleet
+from saltbranch.compiler.pool import Frame, Spent, compile_fleet
+from saltbranch.compiler.publicwords import Public
 from saltbranch.compiler.tree import Tree, changed
 from saltbranch.preview import contents
 from saltbranch.preview.contents import Compared, Contents
@@ -80,7 +81,7 @@ def rendering(
         )
 
     results = (compiled(trees[0], wanted), {**known, **compiled(trees[1], rest)})
-    public = Public(trees, cache.key())
+    public = Public(trees, cache)
     for minion in wanted:
         one, other = (result[minion.id] for result in results)
         found.cpu += sum(r.rendering for r in (one, other) if not r.cached)
@@ -88,6 +89,7 @@ def rendering(
         own = digest(minion)
         compared = _compared(minion.id, sides, (one, other), own or (lambda _text: ""), public.text)
         found.by_minion[minion.id] = Contents(compared, plain, held)
+    public.keep()
     return found
 
 
@@ -105,7 +107,7 @@ def new_side(
     """Compile the second tree. A minion for which something changed, and that has templates, is rendered at once: its
     content will be asked for. Raises SandboxError, GitError.
     """
-    tree, public = trees[1], Public(trees, cache.key())
+    tree, public = trees[1], Public(trees, cache)
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
     found, plain, rendered = {}, [], []
     for minion in minions:
@@ -116,6 +118,7 @@ def new_side(
             rendered.append(minion)
         else:
             plain.append(minion)
+    public.keep()
     progress(len(found))
 
     def compiled(how: Frame, some: Sequence[Minion]) -> dict[str, Compiled]:

@@ -21,7 +21,7 @@ from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.compiler.tree import Tree
-from saltbranch.fleetdiff import tellings
+from saltbranch.fleetdiff import Tellings
 from saltbranch.git import Git
 from saltbranch.targets import Matcher
 from tests.salt import plainly, public_repositories
@@ -95,7 +95,7 @@ class Compared:
     def _difference(self, old: Side, new: Side) -> None:
         """What `diff` says has to be what Salt's two answers differ in."""
         trees = (self._tree(old.commit), self._tree(new.commit))
-        telling = tellings(trees, self.cache.key())
+        telling = Tellings(trees, self.cache)
         for minion in self.repository.minions:
             one, other = old.ours[minion.id], new.ours[minion.id]
             said = lowdiff.compare(

@@ -15,7 +15,7 @@ from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.compiler.tree import Tree
-from saltbranch.fleetdiff import tellings
+from saltbranch.fleetdiff import Tellings
 from saltbranch.git import Git
 from saltbranch.targets import Matcher
 from tests.git.remote import Remote
@@ -88,7 +88,7 @@ class Case:
         trees = [FRAME.tree(git, commit) for commit in self.commits]
         ours = [_compiled(tree, self.minion, cache) for tree in trees]
         found = [what for pair in zip(ours, salts, strict=True) for what in plainly.unequal(*pair)]
-        telling = tellings(trees, cache.key())(self.minion)
+        telling = Tellings(trees, cache)(self.minion)
         sides = (trees[0], trees[1])
         said = lowdiff.compare(SALTENV, ours[0], ours[1], sides, "salt", (), telling)
         found += plainly.untrue(said, salts[0], salts[1])
