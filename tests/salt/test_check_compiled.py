@@ -604,7 +604,7 @@ def test_what_is_kept_of_another_salt_is_its_own(clone: Clone, other_python: Pat
 
 def test_what_is_no_python_with_salt_is_refused(clone: Clone, tmp_path: Path) -> None:
     for name in ("python3", "/nonexistent/python3", "/etc/passwd"):
-        with pytest.raises(UsageError, match="no absolute path of a program"):
+        with pytest.raises(UsageError, match="not an absolute path of a program"):
             look(clone, "test", python=name)
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
@@ -630,7 +630,7 @@ def test_the_runner_checks_all_saltenvs(clone: Clone) -> None:
     assert [f["rule"] for f in said["refs"][1]["findings"]] == ["compile"]
     assert runner["saltbranch.check"]("prod")["retcode"] == 0
     assert runner["saltbranch.check"](static=True)["retcode"] == 0
-    assert "no saltenv" in runner["saltbranch.check"]("nope")["error"]
+    assert "not a saltenv" in runner["saltbranch.check"]("nope")["error"]
     assert runner["saltbranch.check"](fail_on="most")["retcode"] == 2
     assert "CLI Example:" in runner["saltbranch.check"].__doc__
 
