@@ -221,11 +221,11 @@ def _trouble(node: Tree, row: SaltenvStatus) -> None:
     """What is wrong with what it serves, or is to serve."""
     if row.problem:
         node.add(f"[red]{shown(row.problem)}[/]")
-    else:
-        if row.pushed:
-            node.add(_pushed(row.saltenv, str(row.pushed["told"])))
-        if row.verified and row.verified["told"]:
-            node.add(f"[yellow]{shown(str(row.verified['told']))}[/]")
+    elif row.verified and row.verified["told"]:
+        node.add(f"[yellow]{shown(str(row.verified['told']))}[/]")
+    # Where the push itself is what is refused, the problem has told it.
+    if row.pushed and str(row.pushed["told"]) not in (row.problem or ""):
+        node.add(_pushed(row.saltenv, str(row.pushed["told"])))
     refused = row.refused is not None or (row.verified and row.verified["refused"])
     if row.drift and row.wanted and not refused:
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")

@@ -103,6 +103,18 @@ def test_a_push_by_hand_is_said_everywhere_and_recorded_once(master: Site, flow:
     assert told in flow.well("history", "prod").out and told in flow.well("status").out
 
 
+def test_a_push_by_hand_is_said_beside_what_else_is_wrong_with_it(
+    master: Site, flow: FlowSite
+) -> None:
+    promote(flow)
+    assert master.sync().code == 0
+    out = {"salt/out": Link("../../../etc/passwd")}
+    new = flow.push("master", out, subject="a link out of the tree")
+    assert master.sync().code in (4, 20) and serves(master) != new
+    said = verb(master, "status").out
+    assert "1 commit pushed to 'master' by hand" in said and "salt/out" in said
+
+
 def test_rollback_counts_a_push_by_hand_as_what_was_served(master: Site, flow: FlowSite) -> None:
     first, second = promote(flow), promote(flow)
     new = flow.push("master")
