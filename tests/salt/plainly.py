@@ -177,7 +177,11 @@ def _untrue_contents(
     }
     # Of these a note says that nobody knows what they hold.
     sources = {n.partition(_BY_SOURCES)[0] for n in said.notes if _BY_SOURCES in n}
-    unsure = {f"{c['__id__']} {c['name']}" for c in new["low"] if c.get("source") in sources}
+    unsure = {
+        f"{c['__id__']} {c['name']}"
+        for c in new["low"]
+        if any(str(source) in sources for source in _listed(c.get("source")))
+    }
     found = []
     for which in compared(old, new):
         one, other = (side["contents"][which] for side in (old, new))
@@ -186,6 +190,10 @@ def _untrue_contents(
         if one == other and which in shown - unsure:
             found.append(f"content of {which} is told, and Salt's is the same")
     return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 _BY_SOURCES = " is compared by its sources: "
