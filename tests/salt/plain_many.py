@@ -103,14 +103,13 @@ def _contents(opts: dict[str, Any], low: list[Any]) -> Iterator[tuple[str, str]]
             if isinstance(source, list):
                 source, _ = functions["file.source_list"](source, "", opts["saltenv"])
             own = [chunk.get(name) for name in ("user", "group", "mode", "attrs")]
-            path, _, why = functions["file.get_managed"](
+            path, hashed, why = functions["file.get_managed"](
                 chunk["name"], chunk.get("template"), source, "", "", *own, opts["saltenv"],
                 chunk.get("context"), chunk.get("defaults"),
             )  # fmt: skip
-            yield (
-                key,
-                hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else f"none: {why}",
-            )
+            # A file that is no template is not fetched before it is written.
+            held = hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
+            yield key, held or hashed.get("hsum") or f"none: {why}"
         except Exception as err:
             yield key, f"none: {err}"
 
