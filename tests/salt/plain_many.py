@@ -96,18 +96,20 @@ def _contents(opts: dict[str, Any], low: list[Any]) -> Iterator[tuple[str, str]]
     functions = salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
     for chunk in low:
         source = chunk.get("source") if isinstance(chunk, dict) else None
-        if not isinstance(source, str) or f"{chunk['state']}.{chunk['fun']}" != "file.managed":
+        if not source or f"{chunk['state']}.{chunk['fun']}" != "file.managed":
             continue
         key = f"{chunk['__id__']} {chunk['name']}"
         try:
-            path, _, why = functions["file.get_managed"](
-                chunk["name"], chunk.get("template"), source, "", "", None, None, None, None,
-                opts["saltenv"], chunk.get("context"), chunk.get("defaults"), skip_verify=True,
+            if isinstance(source, list):
+                source, _ = functions["file.source_list"](source, "", opts["saltenv"])
+            own = [chunk.get(name) for name in ("user", "group", "mode", "attrs")]
+            path, hashed, why = functions["file.get_managed"](
+                chunk["name"], chunk.get("template"), source, "", "", *own, opts["saltenv"],
+                chunk.get("context"), chunk.get("defaults"),
             )  # fmt: skip
-            yield (
-                key,
-                hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else f"none: {why}",
-            )
+            # A file that is no template is not fetched before it is written.
+            held = hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
+            yield key, held or hashed.get("hsum") or f"none: {why}"
         except Exception as err:
             yield key, f"none: {err}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from saltbranch.compiler.model import NEUTRALLY, Compiled
-from saltbranch.lowdiff import Difference, MinionDiff
+from saltbranch.lowdiff import Difference, MinionDiff, Telling
 from tests.salt.compiling import PROJECT, environment
 
 _PROGRAM = Path(__file__).with_name("plain_many.py")
@@ -111,8 +111,12 @@ def explained(ours: Compiled) -> str | None:
 _BESIDE = {"__sls__", "__env__", "order", "__sls_included_from__", "name_order"}
 
 
-def untrue(said: MinionDiff, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What `said` hides or invents of the difference between Salt's own two answers: states and pillar."""
+def untrue(
+    said: MinionDiff, old: Mapping[str, Any], new: Mapping[str, Any], told_as: Mapping[str, str]
+) -> list[str]:
+    """What `said` hides or invents of the difference between Salt's own two answers: states, pillar, and what
+    managed files hold. told_as: see there, of the new side.
+    """
     if has_failed(old) or has_failed(new):
         return [] if said.result != "ok" else ["Salt has an error, the difference none"]
     if said.difference is None or said.result != "ok":
@@ -140,27 +144,59 @@ def untrue(said: MinionDiff, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
             is_same = len(names) == len(shown) and all(_fits(names, key) for key in shown)
         if not is_same:
             found.append(f"{what}: {names} is told as {sorted(shown)}")
-    return [*found, *_hidden_content(told, old["contents"], new["contents"])]
+    return [*found, *_untrue_contents(said, told, old, new, told_as)]
 
 
-def _hidden_content(told: Difference, old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """The managed files that hold something else now, of which nothing is told: not the pillar either that
-    their templates ask for. Here a digest of what is rendered would be compared with Salt's.
-    """
-    if told.pillar_added or told.pillar_removed or told.pillar_changed:
-        return []
-    keys = [s.key for s in (*told.changed, *told.added, *told.removed)]
-    keys += [key for file in told.files for key in file.keys]
-    names = {key.partition(" | ")[0] for key in keys}
-    return [
-        f"content of {which}: {old[which]} is {new[which]}, which is not told"
-        for which in old
-        if which in new and old[which] != new[which]
-        # What both sides cannot render, Salt says in other words each time.
-        if not (old[which].startswith("none: ") and new[which].startswith("none: "))
-        if which.partition(" ")[0] not in {name.partition(" ")[0] for name in names}
-        if not any("***" in name for name in names)
-    ]
+def told_as(ours: Compiled, telling: Telling) -> dict[str, str]:
+    """The name of each state's file in Salt's `contents`, by the key that is told. ours: compiled plainly."""
+    if ours.result != "ok":
+        return {}
+    pairs = zip(ours.chunks, ours.low, strict=True)
+    return {telling.key(chunk.key): f"{low['__id__']} {low['name']}" for chunk, low in pairs}
+
+
+def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The managed files that Salt renders on both sides, or on one of them only for an error on the other."""
+    sides = (old["contents"], new["contents"])
+    both = [which for which in sides[0] if which in sides[1]]
+    # What both sides cannot render, Salt says in other words each time.
+    return [w for w in both if not all(side[w].startswith("none: ") for side in sides)]
+
+
+def _untrue_contents(
+    said: MinionDiff, told: Difference, old: Mapping[str, Any], new: Mapping[str, Any],
+    told_as: Mapping[str, str],
+) -> list[str]:  # fmt: skip
+    """The managed files that hold something else now and are not told, and those that hold the same and are."""
+    files = [key for file in told.files for key in file.keys]
+    files += [key for content in told.contents for key in content.keys]
+    shown = {told_as[key] for key in files}
+    # A file that is no template and comes from elsewhere now is told by its `source`.
+    moved = {
+        told_as[s.key] for s in told.changed if any(a.startswith("source") for a in s.arguments)
+    }
+    # Of these a note says that nobody knows what they hold.
+    sources = {n.partition(_BY_SOURCES)[0] for n in said.notes if _BY_SOURCES in n}
+    unsure = {
+        f"{c['__id__']} {c['name']}"
+        for c in new["low"]
+        if any(str(source) in sources for source in _listed(c.get("source")))
+    }
+    found = []
+    for which in compared(old, new):
+        one, other = (side["contents"][which] for side in (old, new))
+        if one != other and which not in shown | moved:
+            found.append(f"content of {which}: {one} is {other}, which is not told")
+        if one == other and which in shown - unsure:
+            found.append(f"content of {which} is told, and Salt's is the same")
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+_BY_SOURCES = " is compared by its sources: "
 
 
 def _fits(names: Sequence[str], key: str) -> bool:

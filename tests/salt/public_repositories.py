@@ -76,7 +76,9 @@ class Repository:
     def salts(self, folder: Path, commit: str) -> dict[str, Any]:
         """What Salt makes of every minion: with the repository's own top file, as a minion has its roots."""
         tree = folder / "tree"
-        subprocess.run(["rm", "-rf", "--", str(tree)], check=True)
+        # Salt's own cache, too: a minion asks it for lists of files some seconds long.
+        gone = [str(tree), *map(str, folder.glob("plain*"))]
+        subprocess.run(["rm", "-rf", "--", *gone], check=True)
         for made in (tree / self.states_dir, tree / self.pillar_dir, folder / "extmods"):
             made.mkdir(parents=True, exist_ok=True)
         subprocess.run(

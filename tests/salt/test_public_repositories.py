@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 
-from saltbranch import lowdiff
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.compiler.tree import Tree
-from saltbranch.fleetdiff import Tellings
+from saltbranch.fleetdiff import Tellings, compare_trees
 from saltbranch.git import Git
 from saltbranch.targets import Matcher
 from tests.salt import plainly, public_repositories
@@ -44,7 +43,7 @@ class Compared:
             served=tuple((SALTENV, outside, inner) for outside, inner in dirs.items()),
             master=repository.master,
         )
-        self.cache = CompileCache(None)
+        self.cache = CompileCache(str(folder / "kept"))
         self.sides: dict[str, Side] = {}
         self.lines: list[str] = []
         self.open: list[str] = []
@@ -53,11 +52,11 @@ class Compared:
     def pair(self, old: str, new: str) -> None:
         """Both commits, and the difference of the two."""
         one, other = self._side(old), self._side(new)
-        self._difference(one, other)
+        files = self._difference(one, other)
         name, count = self.repository.name, len(self.repository.minions)
         chunks, keys = one.chunks + other.chunks, one.keys + other.keys
         self.lines.append(
-            f"{name} {old[:9]}..{new[:9]}: {count} minions, {chunks} chunks, {keys} pillar keys"
+            f"{name} {old[:9]}..{new[:9]}: {count} minions, {chunks} chunks, {keys} pillar keys, {files}"
         )
 
     def _side(self, name: str) -> Side:
@@ -92,18 +91,25 @@ class Compared:
     def _tell(self, what: str, why: str | None) -> None:
         (self.explained if why else self.open).append(f"{what} ({why})" if why else what)
 
-    def _difference(self, old: Side, new: Side) -> None:
-        """What `diff` says has to be what Salt's two answers differ in."""
-        trees = (self._tree(old.commit), self._tree(new.commit))
+    def _difference(self, old: Side, new: Side) -> str:
+        """What `diff` says has to be what Salt's two answers differ in. How many files were compared by it."""
+        trees, minions = (self._tree(old.commit), self._tree(new.commit)), self.repository.minions
         telling = Tellings(trees, self.cache)
-        for minion in self.repository.minions:
+        sought = ({"name": old.commit}, {"name": new.commit})
+        result = compare_trees(self.frame, trees, sought, minions, jobs=2, cache=self.cache)
+        said, files, differ = {m.minion: m for m in result.minions}, 0, 0
+        for minion in minions:
             one, other = old.ours[minion.id], new.ours[minion.id]
-            said = lowdiff.compare(
-                SALTENV, one, other, trees, self.frame.states_dir, (), telling(minion)
-            )
-            for what in plainly.untrue(said, old.salts[minion.id], new.salts[minion.id]):
+            salts = (old.salts[minion.id], new.salts[minion.id])
+            told_as = plainly.told_as(other, telling(minion))
+            for what in plainly.untrue(said[minion.id], *salts, told_as):
                 why = plainly.explained(one) or plainly.explained(other)
                 self._tell(f"diff {old.commit[:9]}..{new.commit[:9]} {minion.id}: {what}", why)
+            if not any(map(plainly.has_failed, salts)):
+                both = plainly.compared(*salts)
+                files += len(both)
+                differ += sum(salts[0]["contents"][w] != salts[1]["contents"][w] for w in both)
+        return f"{files} files, {differ} of them with another content"
 
 
 @dataclass(frozen=True)

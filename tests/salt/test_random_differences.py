@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from saltbranch import lowdiff
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.compiler.tree import Tree
-from saltbranch.fleetdiff import Tellings
+from saltbranch.fleetdiff import Tellings, compare_trees
 from saltbranch.git import Git
 from saltbranch.targets import Matcher
 from tests.git.remote import Remote
@@ -84,14 +83,15 @@ class Case:
 
     def untrue(self, salts: Sequence[dict[str, Any]]) -> list[str]:
         """What is unequal to Salt's answers to the two commits, and to what they differ in."""
-        cache, git = CompileCache(None), Git(str(self.remote.path))
+        cache, git = CompileCache(str(self.folder / "cache")), Git(str(self.remote.path))
         trees = [FRAME.tree(git, commit) for commit in self.commits]
         ours = [_compiled(tree, self.minion, cache) for tree in trees]
         found = [what for pair in zip(ours, salts, strict=True) for what in plainly.unequal(*pair)]
-        telling = Tellings(trees, cache)(self.minion)
         sides = (trees[0], trees[1])
-        said = lowdiff.compare(SALTENV, ours[0], ours[1], sides, "salt", (), telling)
-        found += plainly.untrue(said, salts[0], salts[1])
+        sought = ({"name": "old"}, {"name": "new"})
+        said = compare_trees(FRAME, sides, sought, [self.minion], jobs=1, cache=cache).minions[0]
+        told_as = plainly.told_as(ours[1], Tellings(trees, cache)(self.minion))
+        found += plainly.untrue(said, salts[0], salts[1], told_as)
         return [f"seed {self.seed}, {self.done}: {what}" for what in found]
 
 
