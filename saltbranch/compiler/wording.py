@@ -85,7 +85,24 @@ def _said_by(module: ModuleType) -> Iterator[str]:
 
 
 def _texts_of(function: FunctionType) -> Iterator[str]:
-    yield from _constants(function.__code__, function.__doc__)
+    """Its texts, and those of what it stands for: the compiler's detours go round functions of Salt's."""
+    todo, seen = [function], set()
+    while todo:
+        function = todo.pop()
+        if function in seen:
+            continue
+        seen.add(function)
+        yield from _constants(function.__code__, function.__doc__)
+        held = [getattr(function, "__wrapped__", None), *_in_cells(function)]
+        todo += [inner for inner in held if isinstance(inner, FunctionType)]
+
+
+def _in_cells(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            pass  # empty yet
 
 
 def _constants(code: CodeType, documentation: Any = None) -> Iterator[str]:
