@@ -83,9 +83,10 @@ def pieces(text: str, size: int = 6) -> set[str]:
 
 
 def parts_told(secret: str, form: str, place: str) -> list[str]:
+    """What of a secret is told beyond the three signs in a row that always may be."""
     shown = FORMS[form](secret)
     said = told(place.format(shown), hider(secret)).replace("***", "\0")
-    return [p for p in pieces(shown) if p.strip() and any(map(str.isalnum, p)) and p in said]
+    return [p for p in pieces(shown) if sum(map(str.isalnum, p)) > 3 and p in said]
 
 
 @example("0000000000000000NoBy", "in pairs", "no {}; line 3")
