@@ -586,7 +586,7 @@ BAD_CONFIGURATIONS = {
     "root is /": ("root: /", "root cannot be /", "a folder below"),
     "root with ..": ("root: /srv/../etc", "root: '/srv/../etc' is not", "in full"),
     "time-out": ("fetch_timeout: 0", "fetch_timeout: 0 is not", "seconds"),
-    "nested deeply": ("saltenvs: " + "[" * 20_000, "nested too deeply", "no configuration"),
+    "nested deeply": ("saltenvs: " + "[" * 20_000, "nested too deeply", "not a configuration"),
     "alias bomb": (
         "a: &a [x,x,x,x,x,x,x,x,x]\n"
         + "".join(

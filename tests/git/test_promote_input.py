@@ -80,13 +80,13 @@ def test_nothing_is_promoted_to_the_first(project: Project, ann: Clone) -> None:
 
 
 @pytest.mark.parametrize(
-    "commit", ["--all", "HEAD", "@{u}", ":/KEY", "develop~1", "develop^{tree}", "-", "0" * 40, "*"]
+    "commit", ["--all", "@{u}", ":/KEY", "develop~99", "develop^{tree}", "-", "0" * 40, "*"]
 )
-def test_commit_is_a_name_or_a_hash_and_no_expression(
+def test_commit_is_a_name_or_a_hash_and_no_search(
     project: Project, ann: Clone, commit: str
 ) -> None:
     words = ["promote", "stage", f"--commit={commit}", "--yes"]
-    refused(project, ann, words, 2, "no such commit, branch or tag")
+    refused(project, ann, words, 2, "no such saltenv, branch, tag, promotion or commit")
 
 
 @pytest.mark.parametrize(
