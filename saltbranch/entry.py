@@ -115,7 +115,8 @@ def _ordinary() -> int:
     from saltbranch.cli.app import run
     from saltbranch.cli.pipe import unread
 
-    sys.stdout = unread(sys.stdout)
+    if sys.argv[1:2] != ["demo"]:  # nobody has to see that to its end
+        sys.stdout = unread(sys.stdout)
     return run()
 
 

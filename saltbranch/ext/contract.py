@@ -149,7 +149,7 @@ def _number(name: str, value: object, what: str) -> float:
     except ValueError:
         number = -1
     if not 0 <= number < float("inf"):
-        raise UsageError(f"{name}={text(value)!r} is no {what}")
+        raise UsageError(f"{name}={text(value)!r} is not a {what}")
     return number
 
 

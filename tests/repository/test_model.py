@@ -292,7 +292,7 @@ def test_a_repair_may_come_by_promotions_and_passes_the_gates_on_its_way(
             "saltenvs: {prod: {branch: master, minions: [p], promote_from: x}, x: {branch: gone, minions: [x]}}",
             "the remote has no branch 'gone'",
         ),
-        ("saltenvs: {prod: {branch: master, minions: [p], follow: {tags: '('}}}", "no regular"),
+        ("saltenvs: {prod: {branch: master, minions: [p], follow: {tags: '('}}}", "not a regular"),
         ("tickets: '('\nsaltenvs: {prod: {branch: master, minions: [p]}}", "ticket"),
         (
             "hooks: {after_promote: ./x}\nsaltenvs: {prod: {branch: master, minions: [p]}}",

@@ -424,7 +424,7 @@ def test_a_minion_of_no_saltenv_ends_with_1_and_one_of_two_with_4(place: Place) 
 
 @pytest.mark.parametrize("minion", ["", "../test1", "a/b", "..", "x\0y"])
 def test_what_is_no_minion_id_is_refused(place: Place, minion: str) -> None:
-    with pytest.raises(UsageError, match="no minion id"):
+    with pytest.raises(UsageError, match="not a minion id"):
         place.explain(minion)
 
 

@@ -65,5 +65,5 @@ def test_baseline_of_detect_secrets_is_honoured() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"results": 3}', '{"results": {"a": [{}]}}'])
 def test_a_damaged_baseline_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no baseline"):
+    with pytest.raises(ValueError, match="not a baseline"):
         scanners.SecretScanner(text.encode())
