@@ -21,6 +21,7 @@ _MODULES = (
     "salt.utils.templates", "salt.utils.yaml", "jinja2", "json", "markupsafe", "yaml",
     "saltbranch.compiler", "saltbranch.topfile",
 )  # fmt: skip
+_OWN = os.path.dirname(__file__)
 _PACKAGES = tuple(f"{name}." for name in _MODULES)
 # What is written in C says these (CPython's Objects and Parser, libyaml's scanner.c and parser.c).
 _OTHER = """
@@ -58,7 +59,7 @@ def salts_words() -> frozenset[str]:
     for name, module in [*sys.modules.items()]:
         if name.startswith(("salt.", "jinja2", "yaml")):
             found.update(re.findall(r"[^\W_]{2,}", name))
-        if isinstance(module, ModuleType) and f"{name}.".startswith(_PACKAGES):
+        if isinstance(module, ModuleType) and _is_ours(name):
             found.update(_words(_said_by(module)))
     return frozenset(found)
 
@@ -93,8 +94,13 @@ def _texts_of(function: FunctionType) -> Iterator[str]:
             continue
         seen.add(function)
         yield from _constants(function.__code__, function.__doc__)
-        held = [getattr(function, "__wrapped__", None), *_in_cells(function)]
-        todo += [inner for inner in held if isinstance(inner, FunctionType)]
+        detour = str(function.__code__.co_filename).startswith(_OWN)
+        held = _in_cells(function) if detour else ()
+        todo += [f for f in held if isinstance(f, FunctionType) and _is_ours(f.__module__)]
+
+
+def _is_ours(module: str | None) -> bool:
+    return f"{module}.".startswith(_PACKAGES)
 
 
 def _in_cells(function: FunctionType) -> Iterator[Any]:
