@@ -233,6 +233,7 @@ class Tree:
             and (states.startswith(pillar) or not path.startswith(pillar))
         )
 
+    @functools.cache  # noqa: B019 - asked for by each minion's entry
     def content(self, path: str) -> str | None:
         """What is at `path`, as a token that changes when it does; None when there is nothing.
 
