@@ -248,3 +248,12 @@ def as_text(data: Mapping[str, Any]) -> str:
     """What the file of a minion holds."""
     text: str = yaml.safe_dump(dict(data), sort_keys=True, default_flow_style=False, width=1000)
     return text
+
+
+def plain(value: Any) -> Any:
+    """`value` of nothing but what YAML has."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(v) for v in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

@@ -1,36 +1,17 @@
-"""check: what is wrong with a ref, before anything is promoted or served.
-
-The static rules look at files alone; what needs compiled highstates is in highstates.py.
-"""
+"""check: what is wrong with a ref, before anything is promoted or served."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from jinja2 import nodes as jinja
-
-from saltbranch import admission, locate, saltsyntax, scanners, tree
-from saltbranch.actions import checkfiles, highstates
-from saltbranch.actions.checkfiles import Files
-from saltbranch.actions.checkplace import Place, open_place
-from saltbranch.actions.highstates import Compiling, Highstates
-from saltbranch.checks import Finding, Severity, allow, expectations, in_order, links, new_since
-from saltbranch.checks import model as check_model
-from saltbranch.checks import rules as check_rules
-from saltbranch.checks import run as check_run
-from saltbranch.checks.compiled import told_once
-from saltbranch.checks.expectations import StateTest
-from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
-from saltbranch.checks.reading import read, with_renderers
-from saltbranch.checks.result import LEFT_OUT, CheckResult, CompiledCount, RefResult
-from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config
+from saltbranch import locate
+from saltbranch.check.commit import Checker
+from saltbranch.check.highstates import Compiling
+from saltbranch.check.place import Place, open_place
+from saltbranch.checks import Severity
+from saltbranch.checks.result import CheckResult
 from saltbranch.errors import ConfigError, UsageError
-from saltbranch.git import Git
 from saltbranch.repository.place import Given
-from saltbranch.tree import Blob
 
 WORK_TREE = "work tree"
 
@@ -62,36 +43,12 @@ def check(
     wanted = list(refs)
     if every_branch or (not wanted and place.clone is None):
         wanted = _branches(place)
-    checker = _Checker(place, compiling, cache, style=style)
+    checker = Checker(place, compiling, cache, style=style)
     base = place.commit(since) if since is not None else None
     if not wanted:
         return CheckResult((checker.result(WORK_TREE, None, base),), fail_on)
     commits = [(name, place.commit(name)) for name in wanted]
     return CheckResult(tuple(checker.result(n, c, base) for n, c in commits), fail_on)
-
-
-def check_commit(
-    git: Git, config: Config, commit: str, *, since: str, compiled: bool, saltenv: str | None = None
-) -> RefResult:
-    """The findings of `commit` that `since` lacks, both full hashes: what a gate asks for.
-
-    compiled: also compile the fleet and the state tests. saltenv: only its minions. Raises
-    ConfigError, SaltError or SandboxError where that is not possible here, GitError.
-    """
-    place = Place(CommitSource(git), None, config, config.states_dir, config.pillar_dir)
-    how = Compiling(saltenv=saltenv, strict=True) if compiled else None
-    return _Checker(place, how, cache_folder()).result(commit, commit, since)
-
-
-def cache_folder() -> str | None:
-    """Where this user's caches are (XDG base directory specification)."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not base.startswith("/"):
-        home = os.path.expanduser("~")
-        if not home.startswith("/") or home == "/":
-            return None
-        base = f"{home}/.cache"
-    return f"{base}/saltbranch"
 
 
 def _branches(place: Place) -> list[str]:
@@ -101,219 +58,3 @@ def _branches(place: Place) -> list[str]:
             hint=f"name refs, or write {locate.FILE_NAME} with saltenvs",
         )
     return [saltenv.name for saltenv in place.config.saltenvs]
-
-
-class _Checker:
-    """Checks commits with the same tools, each commit once."""
-
-    def __init__(
-        self, place: Place, compiling: Compiling | None, cache: str | None, *, style: bool = False
-    ) -> None:
-        """Read what Salt knows, and the fleet. cache: a folder of ours for the former."""
-        self.place, self.style = place, style
-        self.catalogue: Catalogue = saltsyntax.catalogue(cache)
-        self.parse: Callable[[str], jinja.Template] = saltsyntax.parser()
-        self.count = LEFT_OUT
-        self.highstates: Highstates | None = None
-        if compiling is not None and place.config is None:
-            self.count = CompiledCount(missing=highstates.NO_SALTENVS)
-        elif compiling is not None and place.config is not None:
-            self.highstates = Highstates(place.config, place.source, place.clone, compiling)
-        self._known: dict[tuple[str | None, str | None], RefResult] = {}
-        self._with_pillar: set[str | None] = set()
-
-    def result(self, name: str, commit: str | None, base: str | None) -> RefResult:
-        """The findings of one ref that `base` lacks."""
-        saltenv = self.highstates.scope(name) if self.highstates else None
-        found = self._all(commit, saltenv)
-        findings = found.findings
-        if base is not None:
-            findings = tuple(new_since(findings, self._all(base, saltenv).findings))
-            if base in self._with_pillar and commit not in self._with_pillar:
-                findings = in_order([*findings, *_pillar_gone(self.place, findings)])
-        return replace(found, name=name, since=base, findings=tuple(told_once(findings)))
-
-    def _all(self, commit: str | None, saltenv: str | None) -> RefResult:
-        """All findings, for the minions of `saltenv`."""
-        if (commit, saltenv) not in self._known:
-            self._known[commit, saltenv] = self._look(commit, saltenv)
-        return self._known[commit, saltenv]
-
-    def _look(self, commit: str | None, saltenv: str | None) -> RefResult:
-        place = self.place
-        if commit is None and place.clone is not None:
-            clone = place.clone
-            files = checkfiles.read(
-                place, lambda wanted: tree.read_work_tree(place.git, clone, wanted)
-            )
-        else:
-            files = checkfiles.read(
-                place, lambda wanted: tree.read_commit(place.git, commit or "HEAD", wanted)
-            )
-        blobs = files.blobs
-        own = {path: blob for path, blob in blobs.items() if path not in files.stand_ins}
-        tools, entries, findings = self._tools(blobs)
-        project = _project(place, files, tools)
-        tests, wrong = _tests(project)
-        findings += [
-            *wrong,
-            *_refused(place, own, project),
-            *_dangling(place, project),
-            *check_run.check(project, tools, style=self.style),
-        ]
-        if admission.list_has_files(_files(own), place.pillar_dir):
-            self._with_pillar.add(commit)
-        model = blobs.get(locate.FILE_NAME)
-        if model is not None:
-            findings += check_model.check(
-                model.data if model.kind == "file" else None, place.branches
-            )
-        count = self.count
-        if self.highstates is not None:
-            looked = self.highstates.look(commit, saltenv, project, tests)
-            findings += looked.findings
-            count = looked.count
-        findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]
-        kept, allowed, idle = allow.apply(findings, entries)
-        number = sum(1 for source in project.sources.values() if source.area)
-        placed = [replace(f, file=files.stand_ins.get(f.file, f.file)) for f in (*kept, *idle)]
-        used = tuple(sorted(files.stand_ins))
-        return RefResult(
-            "", commit, None, number, len(tests), allowed, in_order(placed), count, used
-        )
-
-    def _tools(self, blobs: dict[str, Blob]) -> tuple[Tools, list[allow.Entry], list[Finding]]:
-        entries: list[allow.Entry] = []
-        findings: list[Finding] = []
-        if (blob := blobs.get(allow.FILE)) and blob.kind == "file" and blob.data is not None:
-            entries, findings = allow.parse(blob.data.decode("utf-8", "replace"))
-        scanner = scanners.SecretScanner()
-        if (blob := blobs.get(allow.BASELINE)) and blob.kind == "file":
-            try:
-                scanner = scanners.SecretScanner(blob.data)
-            except ValueError as err:
-                findings.append(check_rules.ALLOW.at(allow.BASELINE, 0, str(err)))
-        return Tools(self.catalogue, self.parse, scanners.lint, scanner.scan), entries, findings
-
-
-def _is_of_both(finding: Finding) -> bool:
-    """Whether a finding about what stands in is one: it is made up, so nothing in it is a secret."""
-    return finding.rule != check_rules.SECRET.id
-
-
-def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
-    tests: list[StateTest] = []
-    findings: list[Finding] = []
-    for source in project.of(TESTS):
-        if source.text is not None and source.name.endswith((".yaml", ".yml")):
-            parsed, wrong = expectations.parse(source.path, source.text)
-            tests += parsed
-            findings += wrong
-    return tests, findings
-
-
-def _project(place: Place, files: Files, tools: Tools) -> Project:
-    blobs, aliases = files.blobs, files.aliases
-    shown = {**{path: path for path in blobs}, **aliases}
-    own = {
-        path[len(place.states_dir) + 1 :]: blobs[real].data or b""
-        for path, real in shown.items()
-        if path.startswith(f"{place.states_dir}/_renderers/") and blobs[real].kind == "file"
-    }
-    tools = with_renderers(tools, own)
-    sources = [_source(place, blob, tools) for blob in blobs.values() if blob.path not in aliases]
-    sources += [_linked(place, name, blobs[path], tools) for name, path in aliases.items()]
-    opaque = [
-        b.path
-        for b in blobs.values()
-        if b.kind == "submodule" or (b.kind == "link" and not _leads(b, blobs))
-    ]
-    roots: tuple[str, ...] = ()
-    if place.config is not None:
-        roots = tuple(f"{place.config.root}/{part}" for part in ("checkouts", "slots", "tops"))
-    return Project(
-        sources,
-        states_dir=place.states_dir,
-        pillar_dir=place.pillar_dir,
-        opaque=opaque,
-        roots=roots,
-        missing=place.config.missing if place.config else (),
-    )
-
-
-def _source(place: Place, blob: Blob, tools: Tools) -> Source:
-    area = checkfiles.area(place, blob.path)
-    folder = {"states": place.states_dir, "pillar": place.pillar_dir, TESTS: TESTS}.get(area)
-    name = blob.path[len(folder) + 1 :] if folder else blob.path
-    link = os.fsdecode(blob.data or b"") if blob.kind == "link" else None
-    source = Source(blob.path, area, name, blob.size, link)
-    return read(source, blob.data, tools) if area and blob.kind == "file" else source
-
-
-def _linked(place: Place, name: str, blob: Blob, tools: Tools) -> Source:
-    """The file that a link shows as `name`."""
-    source = _source(place, replace(blob, path=name), tools)
-    return replace(source, real=blob.path)
-
-
-def _leads(link: Blob, blobs: dict[str, Blob]) -> bool:
-    """Whether a link leads to what the repository holds as files, so that all below it is known."""
-    end = links.target(link.path, os.fsdecode(link.data or b""))
-    if end is None:
-        return False
-    inside = [b for path, b in blobs.items() if path == end or path.startswith(f"{end}/")]
-    return bool(inside) and all(b.kind == "file" for b in inside)
-
-
-def _files(blobs: dict[str, Blob]) -> list[str]:
-    return [path for path, blob in blobs.items() if blob.kind != "submodule"]
-
-
-def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Finding]:
-    """What a sync refuses whatever it serves (admission.py): links that lead out, folders that are none."""
-    found = []
-    for path, blob in blobs.items():
-        if blob.kind == "link":
-            target = os.fsdecode(blob.data or b"")
-            if problem := admission.link_problem(path, target, place.pillar_dir):
-                message = f"the symlink to {target[:120]!r} {problem}"
-                found.append(check_rules.BAD_LINK.at(path, 0, message))
-    files = _files(blobs)
-    if any(project.of("states")) and not admission.list_has_files(files, place.states_dir):
-        what = f"there is no file below {place.states_dir}/: a submodule stays empty on masters"
-        found.append(check_rules.NO_STATES.at(place.states_dir, 0, what))
-    above = {place.pillar_dir, *checkfiles.parents(place.pillar_dir)}
-    odd = [b for path, b in blobs.items() if b.kind != "file" and path in above]
-    odd += [
-        b
-        for b in blobs.values()
-        if b.kind == "submodule" and checkfiles.area(place, b.path) == "pillar"
-    ]
-    if odd and not admission.list_has_files(files, place.pillar_dir):
-        kind = "symlink" if odd[0].kind == "link" else "submodule"
-        what = f"{odd[0].path} is a {kind}: a master that serves pillar refuses to lose all of it"
-        found.append(check_rules.NO_PILLAR.at(place.pillar_dir, 0, what))
-    return found
-
-
-def _pillar_gone(place: Place, findings: Sequence[Finding]) -> list[Finding]:
-    """A commit without pillar after one that has it, which no master switches to."""
-    if any(f.rule == check_rules.NO_PILLAR.id for f in findings):
-        return []
-    what = f"there is no file below {place.pillar_dir}/ any more: masters refuse to lose all pillar"
-    return [check_rules.NO_PILLAR.at(place.pillar_dir, 0, what)]
-
-
-def _dangling(place: Place, project: Project) -> list[Finding]:
-    """Links that lead to nothing, where nothing worse is wrong with them."""
-    found = []
-    for source in project.sources.values():
-        if source.link is None or not source.area or source.real is not None:
-            continue
-        if admission.link_problem(source.path, source.link, place.pillar_dir):
-            continue
-        end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
-        if not (end in project.sources or end in project.dirs or source.path in project.dirs):
-            message = f"the symlink to {source.link[:120]!r} leads to nothing"
-            found.append(check_rules.BAD_LINK.at(source.path, 0, message, severity="warning"))
-    return found

@@ -16,12 +16,13 @@ from typing import Any
 import yaml
 
 from saltbranch import files, fleet, saltmaster
-from saltbranch.actions import diff
-from saltbranch.actions.fleet import Place, plain
 from saltbranch.compiler import askable, neutral, pool
 from saltbranch.compiler.askable import ACTING
 from saltbranch.compiler.model import Minion
 from saltbranch.errors import SaltError
+from saltbranch.fleet import plain
+from saltbranch.preview import frame as frames
+from saltbranch.preview.place import Place
 
 _SECONDS = 20
 _ROUNDS = 5
@@ -77,7 +78,7 @@ def ask(place: Place, folder: str, minions: Sequence[Minion], *, acting: bool) -
 
 def _calls(place: Place, minions: Sequence[Minion]) -> Iterator[tuple[str, str]]:
     """What the highstates of `minions`, as they are served now, call without an answer."""
-    frame, now = diff.frame_of(place), time.time()
+    frame, now = frames.frame_of(place), time.time()
     for saltenv in place.config.saltenvs:
         own = [m for m in minions if m.saltenv == saltenv.name]
         commit = place.repository.wanted(saltenv, now).commit if own else None
@@ -88,7 +89,7 @@ def _calls(place: Place, minions: Sequence[Minion]) -> Iterator[tuple[str, str]]
             frame.tree(place.repository.git, commit),
             own,
             jobs=os.cpu_count() or 1,
-            cache=diff.cache_of(place.config, enabled=True),
+            cache=frames.cache_of(place.config, enabled=True),
         )
         yield from ((call, result.minion) for result in results for call in result.asked)
 

@@ -175,7 +175,7 @@ def _diff_gate(request: Request, found: Plan, gate: Gate) -> GateResult:
 
 def _check_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
     """New errors of the merged files. It imports what parses states only where somebody wants that."""
-    from saltbranch.actions.check import check_commit
+    from saltbranch.check.commit import check_commit
 
     static = "check: static in gates would look at the files alone"
     config = work.config

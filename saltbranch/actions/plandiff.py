@@ -17,8 +17,8 @@ from saltbranch.repository.workplace import Workplace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.actions.fleet import Place
     from saltbranch.fleetdiff import FleetDiff
+    from saltbranch.preview.place import Place
 
 KINDS = ("promotion", "release", "hotfix")
 
@@ -55,7 +55,7 @@ def _is_compiled(request: Request) -> bool:
 
 def place_of(work: Workplace) -> Place:
     """Where to compile what `work` plans. Raises SaltError."""
-    from saltbranch.actions.fleet import Place, source_of
+    from saltbranch.preview.place import Place, source_of
 
     repository = source_of(work.place)
     return Place(work.config, repository, saltmaster.read(work.config.salt_config))
@@ -63,13 +63,13 @@ def place_of(work: Workplace) -> Place:
 
 def _compare(work: Workplace, request: Request, saltenv: Saltenv, target: Step) -> FleetDiff:
     """The head of the target's branch, and exactly the tree of the plan. Raises SaltbranchError."""
-    from saltbranch.actions import diff, fleet
     from saltbranch.commitsource import Side
+    from saltbranch.preview import frame, known_fleet
 
     place = place_of(work)
-    minions = fleet.choose(place, (), saltenv.name)
+    minions = known_fleet.choose(place, (), saltenv.name)
     after = f"{saltenv.name} with {target.source_name} merged in"
-    return diff.compare(
+    return frame.compare(
         place,
         Side(saltenv.name, target.old, saltenv.name),
         Side(after, target.tree, saltenv.name),

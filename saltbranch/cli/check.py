@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions.check import cache_folder
 from saltbranch.actions.check import check as check_action
-from saltbranch.actions.highstates import NO_SALTENVS, Compiling
 from saltbranch.base.text import many
+from saltbranch.check.commit import cache_folder
+from saltbranch.check.highstates import NO_SALTENVS, Compiling
 from saltbranch.checkreport import FORMATS
 from saltbranch.checks import SEVERITIES, Finding
 from saltbranch.checks.result import LEFT_OUT, CheckResult, RefResult

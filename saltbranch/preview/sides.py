@@ -1,17 +1,23 @@
-"""Where the two sides of a diff come from: repository, commits, dates, and the tickets in between."""
+"""The two sides of a diff, and where they come from: repository, commits, dates, the tickets in between."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import commits, history, tickets
+from saltbranch import commits, history, merging, tickets
+from saltbranch.actions.request import owned_paths
 from saltbranch.commits import CommitTold
-from saltbranch.commitsource import Side
+from saltbranch.commitsource import CommitSource, Side
+from saltbranch.config import Saltenv
 from saltbranch.durations import iso
+from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import Git, mask
+from saltbranch.preview.place import Place
+from saltbranch.promotion import CONFLICT
 from saltbranch.tickets import CommitLine, Group
 
 MOST = 200
@@ -105,3 +111,45 @@ def _between(
 
 def _commit(commit: str, told: CommitTold) -> SideCommit:
     return SideCommit(commit, iso(told.time), told.line.subject, told.line.author)
+
+
+def sides(place: Place, refs: Sequence[str]) -> tuple[Side, Side]:
+    """What is compared with what. Raises UsageError, RefusedError, GitError."""
+    config, repository = place.config, place.repository
+    if len(refs) == 2:
+        return repository.side(config, refs[0]), repository.side(config, refs[1])
+    if len(refs) != 1:
+        raise UsageError("diff takes one saltenv or two refs", hint="saltbranch diff prod")
+    target = repository.side(config, refs[0])
+    saltenv = config.saltenv(target.saltenv) if target.saltenv else None
+    if saltenv is None or saltenv.promote_from is None:
+        raise UsageError(
+            f"{refs[0]} is not a saltenv with a promote_from:",
+            hint="name both sides: saltbranch diff A B",
+        )
+    source = config.saltenv(saltenv.promote_from)
+    commit, tree = promoted(repository, target.tree, saltenv, source)
+    return target, Side(f"{target.name} with {source.name} merged in", tree, target.saltenv, commit)
+
+
+def promoted(
+    repository: CommitSource, old: str, target: Saltenv, source: Saltenv
+) -> tuple[str, str]:
+    """The commit that a promotion from `source` merges, and the tree that it makes of the commit `old` of `target`.
+
+    Raises RefusedError, GitError.
+    """
+    wanted = repository.wanted(source, time.time())
+    if wanted.commit is None:
+        what = f"tags {source.follow} on " if source.follow else "branch "
+        raise RefusedError(
+            f"{source.name} serves nothing that could be promoted: no {what}{source.branch} here",
+            hint="fetch it first: saltbranch sync, or git fetch in a clone",
+        )
+    merged = merging.merge(repository.objects, old, wanted.commit, owned_paths(target, source))
+    if merged.kind == CONFLICT:
+        raise RefusedError(
+            f"{source.name} cannot be merged into {target.name}: both changed {', '.join(map(repr, merged.conflicts))}",
+            hint=f"saltbranch promote {target.name} --resolve DIR opens a worktree to resolve it in",
+        )
+    return wanted.commit, merged.tree

@@ -1,7 +1,7 @@
 """Whether the top files of a commit render for the minions of its saltenv, asked before it is served.
 
 A commit whose top files fail leaves every `state.apply` without states, and nothing else would say so. So they are
-rendered beforehand, by the compiler's sandbox in a process of its own (``actions/rendering.py``), once for a commit and
+rendered beforehand, by the compiler's sandbox in a process of its own (preview/render_tops.py), once for a commit and
 a fleet: the verdict is kept below ``state/verified``, one file for each saltenv.
 
 A commit is refused only where it is known to be at fault: no minion renders, each because of the commit, and what is
@@ -165,7 +165,7 @@ def ask(config_path: str, questions: Sequence[Question]) -> list[dict[str, Any]]
     code = (
         "import os; from saltbranch.compiler import launch; launch.end_with_parent();"
         " os.getppid() == int(sys.argv[1]) or sys.exit(1);"
-        " from saltbranch.actions import rendering; rendering.main()"
+        " from saltbranch.preview import render_tops; render_tops.main()"
     )
     argv = proc.python(code, str(os.getpid()))
     try:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import yaml
 
-from saltbranch.actions import diff as diff_action
 from saltbranch.actions import fleet as fleet_action
 from saltbranch.actions.fleet_returns import HIDDEN
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
 from saltbranch.compiler.askable import ACTS, NOT_LISTED
+from saltbranch.preview import frame as frames
+from saltbranch.preview import known_fleet
+from saltbranch.preview.place import open_place
 from tests.daemons.running import Master
 
 STATES = """\
@@ -65,9 +67,9 @@ def test_a_minion_is_asked_for_exactly_what_was_answered_neutrally(
     assert returns['cmd.run("echo from the minion")'] == "from the minion"
 
     site.configure(fleet=str(folder))
-    place = fleet_action.open_place(str(site.config))
-    minions = fleet_action.load(place).minions
-    frame = diff_action.frame_of(place)
+    place = open_place(str(site.config))
+    minions = known_fleet.load(place).minions
+    frame = frames.frame_of(place)
     tree = frame.tree(place.repository.git, site.remote.head("develop"))
     [result] = pool.compile_each(frame, tree, minions, jobs=1, cache=CompileCache(None), plain=True)
     assert (

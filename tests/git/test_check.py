@@ -13,7 +13,7 @@ import pytest
 
 from saltbranch import tree
 from saltbranch.actions.check import check
-from saltbranch.actions.checkplace import open_place
+from saltbranch.check.place import open_place
 from saltbranch.errors import GitError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Link, Remote, Submodule

@@ -19,9 +19,10 @@ import salt.loader
 import yaml
 
 from saltbranch import config as configuration
-from saltbranch.actions.check import check, check_commit
-from saltbranch.actions.highstates import NO_MASTER, NO_SALTENVS, Compiling
+from saltbranch.actions.check import check
 from saltbranch.actions.sync import sync
+from saltbranch.check.commit import check_commit
+from saltbranch.check.highstates import NO_MASTER, NO_SALTENVS, Compiling
 from saltbranch.checks import Finding
 from saltbranch.checks.result import RefResult
 from saltbranch.compiler import sandbox

@@ -19,6 +19,8 @@ from saltbranch.actions import fleet as fleet_action
 from saltbranch.cli.app import build
 from saltbranch.errors import ConfigError, RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff
+from saltbranch.preview import frame
+from saltbranch.preview.place import open_place
 from tests.git.remote import Content, Remote
 
 TOP = "base:\n  '*':\n    - common\n  'prod-web*':\n    - web\n"
@@ -339,19 +341,19 @@ def test_changed_ciphertext_is_a_changed_pillar_key(clone: Clone) -> None:
 
 def test_keys_named_by_a_branch_do_not_count(clone: Clone) -> None:
     keys = {"gpg_keys": "/etc/salt/gpgkeys", "ext_pillar": ["cmd_yaml"]}
-    place = fleet_action.open_place(clone.path)
+    place = open_place(clone.path)
     model = {k: v for k, v in clone.config.items() if k in ("saltenvs", "fleet")} | keys
     clone.commit({"saltbranch.yaml": yaml.safe_dump(model)}, "master")
-    place = fleet_action.open_place(clone.path)
-    assert action.frame_of(place).keys.folder is None and place.config.ext_pillar == ()
-    assert "they are a machine's own" in action.warnings(place)[0]
+    place = open_place(clone.path)
+    assert frame.frame_of(place).keys.folder is None and place.config.ext_pillar == ()
+    assert "they are a machine's own" in frame.warnings(place)[0]
     clone.commit(
         {"saltbranch.yaml": yaml.safe_dump({**model, "gpg_keys": None, "ext_pillar": []})}, "master"
     )
     clone.configure(**keys)
-    place = fleet_action.open_place(clone.path)
-    assert action.frame_of(place).keys.folder == "/etc/salt/gpgkeys"
-    assert action.warnings(place) == []
+    place = open_place(clone.path)
+    assert frame.frame_of(place).keys.folder == "/etc/salt/gpgkeys"
+    assert frame.warnings(place) == []
 
 
 def test_a_folder_of_keys_that_is_not_there_is_a_warning(clone: Clone, tmp_path: Path) -> None:

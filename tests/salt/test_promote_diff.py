@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from saltbranch.actions import diff as diff_action
 from saltbranch.actions import planning, promote
 from saltbranch.compiler import sandbox
+from saltbranch.preview.place import open_place
+from saltbranch.preview.sides import sides
 from saltbranch.repository.workplace import open_workplace
 from tests.git.flow_site import RC_TAGS, FlowSite, FlowTemplate, build_flow_template, shown
 from tests.git.site import Journal, Ran, Site, build_template
@@ -559,8 +560,8 @@ def _texts(ran: Ran) -> list[str]:
 def both_trees(flow: Fleet) -> tuple[str, str]:
     """The tree that `diff stage` compares with, and the tree of the plan."""
     flow.git("fetch", "--quiet", "--tags")
-    place = diff_action.fleet.open_place(str(flow.clone / "saltbranch.yaml"))
-    after = diff_action.sides(place, ["stage"])[1].tree
+    place = open_place(str(flow.clone / "saltbranch.yaml"))
+    after = sides(place, ["stage"])[1].tree
     tree = flow.git("rev-parse", f"{after}^{{tree}}")
     return tree, flow.plan("promote", "stage", "--no-diff")["steps"][0]["tree"]
 
@@ -607,8 +608,8 @@ def test_the_mirror_of_a_master_gives_the_tree_of_its_plan(tmp_path: Path, sourc
     remote.commit("stage", {"salt/b": "b\n"})
     site.configure()
     assert site.sync_here().exit_code == 0
-    place = diff_action.fleet.open_place(str(site.config))
-    tree = diff_action.sides(place, ["prod"])[1].tree
+    place = open_place(str(site.config))
+    tree = sides(place, ["prod"])[1].tree
     work = open_workplace(str(site.config))
     plan = planning.plan(work, promote.request(work, "prod"), commands=False)
     assert tree == plan.target.tree

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from saltbranch.actions.check import check
-from saltbranch.actions.highstates import Compiling
+from saltbranch.check.highstates import Compiling
 from saltbranch.checks.result import RefResult
 from saltbranch.cli.app import build
 from saltbranch.compiler.ciphertext import sealed_by

@@ -53,7 +53,7 @@ def test_a_sync_that_is_killed_meanwhile_leaves_nothing_and_the_next_one_ends_it
 ) -> None:
     machine.commit({"salt/top.sls": LOOP})
     running = machine.site.start()
-    child = wait_for(lambda: children(running.pid, "rendering.main"))
+    child = wait_for(lambda: children(running.pid, "render_tops.main"))
     time.sleep(1)
     running.send_signal(signal.SIGKILL)
     running.communicate()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from saltbranch.actions import rendering
-from saltbranch.actions.fleet import Place
 from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, Saltenv
 from saltbranch.findings import Finding
 from saltbranch.findings.rendering import Rendered, check
 from saltbranch.mirror import Mirror
+from saltbranch.preview import render_tops
+from saltbranch.preview.place import Place
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.serve import verify
 from saltbranch.serve.verify import FAILS, PARTLY, REFUSED, UNKNOWN, Question
@@ -35,7 +35,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
 def _rendered(place: Place, saltenv: Saltenv, commit: str) -> Rendered:
     name, why = saltenv.name, {"failing": "", "unsure": "", "unknown": ""}
     question = Question(name, commit, sample=True)
-    now = verify.decide(question, rendering.answered(place, question))
+    now = verify.decide(question, render_tops.answered(place, question))
     if now.outcome in (FAILS, PARTLY):
         why["failing"] = now.told()
     elif now.outcome == UNKNOWN and now.minions:

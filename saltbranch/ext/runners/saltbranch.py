@@ -166,9 +166,9 @@ def check(
         salt-run saltbranch.check
         salt-run saltbranch.check stage since=prod
     """
-    from saltbranch.actions.check import cache_folder
     from saltbranch.actions.check import check as action
-    from saltbranch.actions.highstates import Compiling
+    from saltbranch.check.commit import cache_folder
+    from saltbranch.check.highstates import Compiling
     from saltbranch.checks import SEVERITIES
     from saltbranch.errors import UsageError
     from saltbranch.nightly import PYTHON_OPTION

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from saltbranch import lowdiff, saltmaster, targets, tree
-from saltbranch.actions import diff, fleet
 from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import Project
@@ -26,7 +25,9 @@ from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
 from saltbranch.fleetdiff import Tellings, looked_up, stand_in_warnings
 from saltbranch.git import branch_of_remote
-from saltbranch.preview import gaps
+from saltbranch.preview import gaps, known_fleet
+from saltbranch.preview.frame import cache_of, frame_of
+from saltbranch.preview.place import Place
 from saltbranch.targets import Matcher
 
 Progress = Callable[[int, int], None]
@@ -71,9 +72,9 @@ class Highstates:
         Raises ConfigError, SaltError, UsageError.
         """
         self.git, self.clone, self.how = source.git, clone, how
-        self.place = fleet.Place(config, source, saltmaster.read(config.salt_config))
-        self.frame = diff.frame_of(self.place)
-        self.cache = diff.cache_of(config, enabled=how.cache)
+        self.place = Place(config, source, saltmaster.read(config.salt_config))
+        self.frame = frame_of(self.place)
+        self.cache = cache_of(config, enabled=how.cache)
         self.other = interpreter.ask(how.python) if how.python else None
         self.missing: str | None = None
         self.minions = self._fleet()
@@ -86,7 +87,7 @@ class Highstates:
             self.missing = NO_MASTER
             return ()
         try:
-            known = fleet.load(self.place).minions
+            known = known_fleet.load(self.place).minions
         except ConfigError as err:
             raise ConfigError(err.message, hint=f"{err.hint}; {_HINT}") from err
         # Whoever names minions means some; a saltenv without any is no mistake.

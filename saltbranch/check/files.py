@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from saltbranch import locate
-from saltbranch.actions.checkplace import Place
+from saltbranch.check.place import Place
 from saltbranch.checks import allow, links
 from saltbranch.checks.project import TESTS
 from saltbranch.compiler import ciphertext

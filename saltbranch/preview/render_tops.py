@@ -15,8 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from saltbranch import compilecache, files, saltmaster, targets, topfile
-from saltbranch.actions import diff, fleet, prepare
-from saltbranch.actions.fleet import Place
+from saltbranch.actions import prepare
 from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
@@ -27,6 +26,9 @@ from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.config import VERIFY_FLEET, Config
 from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.mirror import Mirror
+from saltbranch.preview import known_fleet
+from saltbranch.preview.frame import external_pillar, frame_of
+from saltbranch.preview.place import Place
 from saltbranch.serve.verify import Question
 from saltbranch.targets import Matcher
 
@@ -92,7 +94,7 @@ def _minions(place: Place, question: Question) -> tuple[list[Minion], bool]:
     """For whom it is rendered, and whether their grains are known."""
     saltenv = question.saltenv
     try:
-        known = [m for m in fleet.load(place, [saltenv]).minions if m.saltenv == saltenv]
+        known = [m for m in known_fleet.load(place, [saltenv]).minions if m.saltenv == saltenv]
     except ConfigError:
         if not question.sample:
             raise
@@ -135,7 +137,7 @@ class _Renderer:
         self.place, self.question = place, question
         self.git = place.repository.git
         # What is served has no stand-ins.
-        self.frame = replace(diff.frame_of(place), seconds=_SECONDS, offer=None)
+        self.frame = replace(frame_of(place), seconds=_SECONDS, offer=None)
         folder = compilecache.folder_of(place.config.root)
         self.cache = CompileCache(folder, write=not question.sample)  # doctor changes nothing
         self.trees: dict[str, Tree] = {}
@@ -155,7 +157,7 @@ class _Renderer:
 
     def render(self, commit: str, minions: Sequence[Minion]) -> list[dict[str, Any]]:
         """Every minion with its errors, and why these may not be the commit's. Raises SandboxError, GitError."""
-        foreign = bool(diff.external_pillar(self.place))
+        foreign = bool(external_pillar(self.place))
         rows = self._compiled(replace(self.frame, tops_only=True), commit, minions, foreign=foreign)
         if self.question.mode == VERIFY_FLEET and any(not row["errors"] for row in rows):
             whole = self._compiled(self.frame, commit, minions, foreign=foreign)

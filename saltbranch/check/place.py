@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from saltbranch import config as configuration
 from saltbranch import files, locate
-from saltbranch.actions import fleet
 from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, FileModel, Source
 from saltbranch.errors import ConfigError
 from saltbranch.git import Git
+from saltbranch.preview.place import source_of
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
 
@@ -113,7 +113,7 @@ def _known(place: places.Place) -> Place:
     config = place.last_config()
     clone = place.clone.folder if place.clone else None
     dirs = (config.states_dir, config.pillar_dir)
-    return Place(fleet.source_of(place), clone, config, *dirs, _branches(place))
+    return Place(source_of(place), clone, config, *dirs, _branches(place))
 
 
 def _branches(place: places.Place) -> frozenset[str]:

@@ -1,0 +1,121 @@
+"""What all minions of a comparison share: the master's options, the cache, what is known to be left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from saltbranch import compilecache, saltmaster
+from saltbranch.commitsource import CommitSource, Side
+from saltbranch.compilecache import CompileCache
+from saltbranch.compiler import sandbox
+from saltbranch.compiler.deciphering import Keys
+from saltbranch.compiler.masteroptions import TAKEN_OVER, not_taken_over
+from saltbranch.compiler.model import Minion
+from saltbranch.compiler.pool import Frame
+from saltbranch.compiler.standins import Offer
+from saltbranch.config import Config
+from saltbranch.fleetdiff import FleetDiff, compare_trees
+from saltbranch.preview.place import Place
+
+Progress = Callable[[int, int], None]
+
+
+def compare(
+    place: Place,
+    before: Side,
+    after: Side,
+    minions: Sequence[Minion],
+    *,
+    jobs: int | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> FleetDiff:
+    """Compare two sides for `minions`: what `diff` and the gates of a promotion share."""
+    frame = frame_of(place)
+    git = place.repository.git
+    found = compare_trees(
+        frame,
+        (frame.tree(git, before.tree), frame.tree(git, after.tree)),
+        (before.as_dict(), after.as_dict()),
+        minions,
+        jobs=jobs or os.cpu_count() or 1,
+        cache=cache_of(place.config, enabled=cache),
+        ignore=place.config.ignore,
+        missing=place.config.missing,
+        warnings=warnings(place),
+        progress=progress,
+    )
+    # Nothing ran where all came from the cache.
+    warning = sandbox.find().warning if found.spent["workers"] else None
+    return replace(found, warnings=(warning, *found.warnings)) if warning else found
+
+
+def frame_of(place: Place) -> Frame:
+    """What all minions share."""
+    config, opts = place.config, place.master.opts
+    asked = [{name: value} for name, value, compiled in external_pillar(place) if compiled]
+    served = [
+        (s.name, f"{config.checkout(s)}/{folder}", folder)
+        for s in config.saltenvs
+        for folder in (config.states_dir, config.pillar_dir)
+    ]
+    return Frame(
+        states_dir=config.states_dir,
+        pillar_dir=config.pillar_dir,
+        groups={s.name: s.minions for s in config.saltenvs},
+        served=tuple(served),
+        master=_plain({**{k: opts[k] for k in TAKEN_OVER if k in opts}, "ext_pillar": asked}),
+        salt_version=saltmaster.version(),
+        shown=config.shown_pillar,
+        keys=Keys(config.gpg_keys),
+        offer=offer_of(config, place.repository),
+    )
+
+
+def offer_of(config: Config, repository: CommitSource) -> Offer | None:
+    """Where what stands in is kept; the production branch's counts for trees that have none of their own."""
+    if config.stand_in is None:
+        return None
+    return Offer(config.stand_in, repository.branch_or_none(config.model_branch))
+
+
+def cache_of(config: Config, *, enabled: bool) -> CompileCache:
+    """The cache of compiled minions."""
+    return CompileCache(compilecache.folder_of(config.root) if enabled else None)
+
+
+def warnings(place: Place) -> list[str]:
+    """What is true of every result."""
+    found = []
+    source = place.config.source
+    if {"gpg_keys", "ext_pillar"} & {*source.ignored}:
+        found.append(
+            f"gpg_keys: and ext_pillar: do not count in {source.place}: they are a machine's own"
+        )
+    names = [name for name, _, compiled in external_pillar(place) if not compiled]
+    if names:
+        found.append(
+            f"external pillar is not asked ({', '.join(names)}); `pillar:` in a file of the"
+            " fleet may stand in for it"
+        )
+    return [*found, *not_taken_over(place.master.opts)]
+
+
+def external_pillar(place: Place) -> list[tuple[str, Any, bool]]:
+    """Name, settings, and whether it is compiled, of each of the master's external pillars."""
+    allowed = place.config.ext_pillar
+    return [
+        (str(name), value, name in allowed)
+        for entry in place.master.opts.get("ext_pillar") or ()
+        if isinstance(entry, Mapping)
+        for name, value in entry.items()
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,48 @@
+"""Where a preview works: the configuration, the repository, and the master where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from saltbranch import saltmaster
+from saltbranch.commitsource import CommitSource
+from saltbranch.config import Config
+from saltbranch.repository import place as places
+from saltbranch.saltmaster import MasterOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a verb works: the configuration, the repository and the master, if there is one here."""
+
+    config: Config
+    repository: CommitSource
+    master: MasterOptions
+
+    @property
+    def groups(self) -> Mapping[str, Any]:
+        """The minions of every saltenv."""
+        return self.config.groups
+
+
+def open_place(config: places.Given) -> Place:
+    """The mirror where a master was set up, else the clone one stands in. config: --config.
+
+    Raises ConfigError, RefusedError, SaltError, GitError.
+    """
+    return place_of(places.find(config))
+
+
+def place_of(place: places.Place) -> Place:
+    """The same where it is known already."""
+    config = place.last_config()
+    return Place(config, source_of(place), saltmaster.read(config.salt_config))
+
+
+def source_of(place: places.Place) -> CommitSource:
+    """Where its commits are looked up. Raises ConfigError."""
+    if place.clone is None:
+        return CommitSource(place.git)
+    return CommitSource(place.clone.reading, place.remote, place.git)
