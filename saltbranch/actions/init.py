@@ -15,9 +15,9 @@ from saltbranch.actions import init_ahead, prepare, propose
 from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
 from saltbranch.actions.init_text import Answers, model_text, production_branch, render
 from saltbranch.actions.outcome import SyncResult
-from saltbranch.actions.sync import os_error, sync
+from saltbranch.actions.sync import sync
 from saltbranch.config import Config, FileModel
-from saltbranch.errors import ConfigError, RefusedError
+from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import mask, require_version
 from saltbranch.mirror import Mirror
 from saltbranch.repository import model

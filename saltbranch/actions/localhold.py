@@ -32,7 +32,7 @@ def hold_locally(
     mirror does not have, and what a sync raises but RemoteError.
     """
     root = prepare.root_of(config_path)
-    with syncing.private_umask(), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
+    with files.private_umask(), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
         run = syncing.Run(Mirror(root), say)
         ready = prepared.load(root, config_path)
         if ready is None:

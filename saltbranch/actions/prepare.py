@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from saltbranch import config as configuration
 from saltbranch import files, masterconf, prepared, proc, saltmaster, targets, topfile
 from saltbranch.actions.outcome import FIRST, MISSING, SaltenvResult, SyncResult
-from saltbranch.actions.sync import os_error, select
+from saltbranch.actions.sync import select
 from saltbranch.choices import BY_NOTHING, Choice, Choices
 from saltbranch.config import VERIFY_OFF, Config, Source
-from saltbranch.errors import ConfigError, RefusedError
+from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import environment, mask, require_version
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs, ref_name, remote_error
 from saltbranch.prepared import Prepared, ServedSaltenv

@@ -12,13 +12,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from saltbranch import files, masterprocess, prepared, saltmaster, topfile
+from saltbranch import files, prepared, saltmaster, topfile
 from saltbranch.actions import prepare
-from saltbranch.actions.sync import os_error
 from saltbranch.config import Config
-from saltbranch.errors import EXIT_PENDING, RefusedError
+from saltbranch.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.mirror import Mirror, remove_tree
-from saltbranch.salt_master import option_file
+from saltbranch.salt_master import option_file, process
 from saltbranch.slots import NAMES
 
 GONE = ".saltbranch-gone"
@@ -343,7 +342,7 @@ def _doubts(look: _Look) -> list[str]:
     if written is not None and written != option_file.wanted(config).encode():
         doubts.append(f"{config.master_config} is out of date; do this first: saltbranch sync")
     master = saltmaster.read(config.salt_config)
-    if reason := masterprocess.restart_reason(master.pidfile, config.master_config):
+    if reason := process.restart_reason(master.pidfile, config.master_config):
         doubts.append(f"the salt-master may still serve it, restart it first: {reason}")
     return doubts
 

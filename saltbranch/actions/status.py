@@ -12,7 +12,6 @@ from saltbranch import (
     choosing,
     events,
     history,
-    masterprocess,
     pendingholds,
     prepared,
     saltmaster,
@@ -27,6 +26,7 @@ from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror, Refs
 from saltbranch.repository import workplace
+from saltbranch.salt_master import process
 from saltbranch.serve import refused, verify
 from saltbranch.slots import Slots
 
@@ -142,7 +142,7 @@ def status(config_path: str) -> Status:
         saltenvs=rows,
         last_good_sync=_mtime_or_none(f"{root}/state/seen"),
         failure=prepare.last_failure(config),
-        restart_needed=masterprocess.restart_reason(master.pidfile, config.master_config),
+        restart_needed=process.restart_reason(master.pidfile, config.master_config),
         unclaimed=tuple(m for m, c in claims.items() if not c),
         claimed_twice=tuple(m for m, c in claims.items() if len(c) > 1),
         problems=tuple(text for text in (found.problem, clock) if text),

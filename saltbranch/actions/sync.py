@@ -26,6 +26,7 @@ from saltbranch.errors import (
     RemoteError,
     SaltbranchError,
     UsageError,
+    os_error,
 )
 from saltbranch.mirror import JOURNAL_REF, PRODUCTION, Mirror, ref_name
 from saltbranch.slots import Slots
@@ -108,7 +109,7 @@ def sync(
     """
     expect = _hash_or_none(expect)
     try:
-        with private_umask():
+        with files.private_umask():
             root = _find_root(config_path, write=not plan)
             if root is None:
                 from saltbranch.actions import prepare
@@ -165,16 +166,6 @@ def _find_root(config_path: str, *, write: bool) -> str | None:
     from saltbranch.actions import prepare
 
     return prepare.open_root(config_path, write=write)
-
-
-class private_umask:  # noqa: N801 - reads like the function it wraps
-    """Make files for owner and group only, while it lasts: they hold pillar."""
-
-    def __enter__(self) -> None:
-        self.mask = os.umask(0o027)
-
-    def __exit__(self, *_exc: object) -> None:
-        os.umask(self.mask)
 
 
 _PROBLEMS = (FAILED, MISSING, REFUSED)
@@ -555,9 +546,9 @@ def _is_report_due(root: str, *, lacking: bool) -> bool:
 def _restart_reason(ready: Prepared) -> str | None:
     if not os.path.exists(ready.pidfile):
         return None  # no master runs
-    from saltbranch import masterprocess
+    from saltbranch.salt_master import process
 
-    return masterprocess.restart_reason(ready.pidfile, ready.master_config)
+    return process.restart_reason(ready.pidfile, ready.master_config)
 
 
 def select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSaltenv]:
@@ -645,18 +636,3 @@ def _is_edited(slots: Slots, slot: str) -> bool:
         return bool(slots.differences(slot))
     except GitError:
         return True
-
-
-def os_error(err: OSError) -> SaltbranchError:
-    """What the system refused, as one of our errors."""
-    import errno
-
-    hints = {
-        errno.EACCES: "run saltbranch as the owner of the root",
-        errno.EEXIST: "something else stands where a folder should be: move it away",
-        errno.ENOTDIR: "something else stands where a folder should be: move it away",
-        errno.ENOSPC: "free some space below the root",
-        errno.EROFS: "mount it for writing",
-    }
-    what = f"{err.filename}: " if err.filename else ""
-    return SaltbranchError(f"{what}{err.strerror}", hint=hints.get(err.errno or 0, ""))

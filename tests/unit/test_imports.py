@@ -86,7 +86,7 @@ FOUNDATIONS = {
     "topfile": {"targets"},
     "prepared": {"files"},
     "choices": {"files"},
-    "masterprocess": {"files"},
+    "salt_master.process": {"errors", "files", "git", "proc"},
     "history": {"errors", "git", "base.text"},
     "mirror": {"errors", "files", "git", "partfetch", "proc"},
     "partfetch": {"errors", "git", "proc"},
