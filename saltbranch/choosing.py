@@ -11,9 +11,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import choices, events, journal, pendingholds
+from saltbranch import events, files, journal, pendingholds
 from saltbranch.base.text import one_line
-from saltbranch.choices import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
 from saltbranch.errors import GitError
 from saltbranch.events import Event, Hold, State
 from saltbranch.git import Git, quoted
@@ -25,7 +24,8 @@ from saltbranch.repository import pushes, tips
 from saltbranch.repository.lacking import Begins, Lacking
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.tips import Push
-from saltbranch.serve import followed
+from saltbranch.serve import decision, followed
+from saltbranch.serve.decision import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Facts:
     """What one choosing works on.
 
     refs: of the mirror. served: what was recorded, by folder name. now: seconds since 1970. production: the branch
-    that the model stands on, where it has one. unread: full refs of the remote that could not be read.
+    that the model stands on, where it has one. unread: full refs of the remote that could not be read. last: what was
+    found before, whatever it followed from.
     """
 
     root: str
@@ -44,6 +45,7 @@ class Facts:
     now: float
     production: str | None = None
     unread: Collection[str] = ()
+    last: Choices | None = None
 
     @property
     def git(self) -> Git:
@@ -63,7 +65,7 @@ def choose(facts: Facts) -> Choices:
     """What each saltenv is to serve. Nothing is kept of it. Raises GitError, SaltbranchError."""
     root, git, refs = facts.root, facts.git, facts.refs
     found = Choices()
-    last = choices.load(root, None, facts.now)
+    last = facts.last
     before = last or Choices()
     head, found.problem = _believed(root, git, refs, before.journal)
     state = _holds(root, git, head, before, found)
@@ -76,18 +78,6 @@ def choose(facts: Facts) -> Choices:
         found.news = [_news_of(event) for event in told if event.id not in known]
     _choose_each(facts, state, before, found)
     return found
-
-
-def keep(facts: Facts, found: Choices) -> None:
-    """Accept the fetched journal, and keep what was found for the syncs that follow. Raises GitError."""
-    refs = facts.refs
-    if not found.problem and refs.kept != refs.journal:
-        facts.git.out("update-ref", KEPT_REF, refs.journal)
-        refs.kept = refs.journal
-    expected = choices.sources(facts.root, refs, facts.saltenvs, unread=facts.unread)
-    if found.loosened:
-        expected += "\nfound anew each time"
-    choices.save(facts.root, found, expected)
 
 
 def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> None:
@@ -115,7 +105,7 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
             head = upto or facts.refs.branches.get(saltenv.branch)
             found.by_saltenv[name] = followed.choose(git, head, saltenv, known, found)
         elif upto:
-            found.by_saltenv[name] = Choice(choices.BY_BRANCH, upto)
+            found.by_saltenv[name] = Choice(decision.BY_BRANCH, upto)
         if upto:
             push = _open_push(git, saltenv, state, found)
             _hold_back(found.by_saltenv[name], saltenv, push)
@@ -124,8 +114,8 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
 def _as_served(record: Served, accepted: tuple[str, str] | None) -> Choice:
     """The choice where nobody knows what the branch holds now."""
     if accepted and accepted[1] == record.commit:
-        return Choice(choices.BY_TAG, record.commit, tag=accepted[0])
-    return Choice(choices.BY_BRANCH, record.commit)
+        return Choice(decision.BY_TAG, record.commit, tag=accepted[0])
+    return Choice(decision.BY_BRANCH, record.commit)
 
 
 def _lacking(
@@ -163,7 +153,7 @@ def begins_of(
     """With what the branches begin on this machine. served: by folder name. last: what was chosen before."""
     records = {s.branch: record for s in saltenvs if (record := served.get(s.dirname))}
     commits = {branch: record.commit for branch, record in records.items()}
-    by_branch = [b for b, record in records.items() if record.why == choices.BY_BRANCH]
+    by_branch = [b for b, record in records.items() if record.why == decision.BY_BRANCH]
     kept = lacking_.loads(last.bases) if last else {}
     return Begins(kept, commits, by_branch, is_new=last is None)
 
@@ -189,7 +179,7 @@ def _upto(facts: Facts, saltenv: ServedSaltenv, state: State) -> str | None:
     if head is None or tip is None or not (saltenv.pushes or tip.is_refused):
         return None
     # What a hold chose is not what was let through.
-    seen = record.commit if record and record.why != choices.BY_HOLD else None
+    seen = record.commit if record and record.why != decision.BY_HOLD else None
     upto = pushes.served_head(facts.git, tip, head, seen, policy=saltenv.pushes)
     return None if upto == head else upto
 
@@ -207,7 +197,7 @@ def _open_push(git: Git, saltenv: ServedSaltenv, state: State, found: Choices) -
 
 def _hold_back(choice: Choice, saltenv: ServedSaltenv, push: Push | None) -> None:
     """Say in `choice` that the head of the branch is refused, where nothing worse is said."""
-    if choice.level not in (choices.FINE, NEW, KEPT):
+    if choice.level not in (decision.FINE, NEW, KEPT):
         return
     what = push.told() if push else f"branch {saltenv.branch!r} was pushed to by hand"
     choice.level = HELD_BACK
@@ -259,8 +249,8 @@ def _believed(root: str, git: Git, refs: Refs, last: str) -> tuple[str, str]:
         try:
             journal.check_chain(git, kept or None, refs.journal or None, refs.in_the_way)
         except GitError as err:
-            files_of = quoted(choices.path(root)), quoted(git.directory)
-            how = "rm {}; git --git-dir={} update-ref -d {}".format(*files_of, KEPT_REF)
+            named = quoted(files.choices_path(root)), quoted(git.directory)
+            how = "rm {}; git --git-dir={} update-ref -d {}".format(*named, KEPT_REF)
             accept = (
                 "" if isinstance(err, NoJournalError) else f"; to accept what the remote has: {how}"
             )
@@ -305,8 +295,8 @@ def _news(pending: Sequence[events.Event], told: Sequence[events.Event]) -> list
 def _held(git: Git, hold: Hold) -> Choice:
     reason = one_line(hold.reason) or "no reason was given"
     if git.commit_or_none(hold.commit):
-        return Choice(choices.BY_HOLD, hold.commit, held=reason)
+        return Choice(decision.BY_HOLD, hold.commit, held=reason)
     message = (
         f"it is held at {hold.commit[:12]} ({reason}), which is in no branch and not in the journal"
     )
-    return Choice(choices.BY_HOLD, hold.commit, held=reason, level=FAILED, message=message)
+    return Choice(decision.BY_HOLD, hold.commit, held=reason, level=FAILED, message=message)

@@ -14,6 +14,7 @@ from saltbranch.errors import ConfigError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
+from saltbranch.repository.machine import read_machine_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def open_place(config: places.Given) -> Place:
     place = places.of_clone(clone)
     named = locate.named_file(config, os.environ)
     if named and os.path.realpath(named) != os.path.realpath(place.path):
-        place = places.Place(named, places.read_machine_file(named), clone)
+        place = places.Place(named, read_machine_file(named), clone)
         if place.mirror.exists() and not os.path.lexists(f"{clone.folder}/{locate.FILE_NAME}"):
             return _known(places.find(named))  # a clone of something else
     return _of_clone(place, clone)

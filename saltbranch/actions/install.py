@@ -29,7 +29,7 @@ from saltbranch.errors import (
     os_error,
 )
 from saltbranch.git import indent
-from saltbranch.repository.place import read_machine_file
+from saltbranch.repository.machine import read_machine_file
 from saltbranch.salt_master import process
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.timer import Job, Kind, Names

@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 from saltbranch import events, files, pendingholds, prepared
 from saltbranch.actions import prepare
-from saltbranch.actions import sync as syncing
-from saltbranch.actions.outcome import SaltenvResult, SyncResult
+from saltbranch.actions.outcome import SyncResult
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Event
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared
+from saltbranch.repository.root import root_of
+from saltbranch.serve.reconcile import serve_from_mirror
+from saltbranch.serve.run import Notify, Run
 
 
 def hold_locally(
@@ -24,16 +26,16 @@ def hold_locally(
     *,
     wait: float = 0,
     say: Callable[[str], None] | None = None,
-    notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None = None,
+    notify: Notify | None = None,
 ) -> SyncResult:
     """Record `event`, a hold, rollback or unhold of one saltenv, and serve what it asks for.
 
     wait: seconds to wait for the lock. Raises UsageError for an unknown saltenv, RefusedError for a commit that the
     mirror does not have, and what a sync raises but RemoteError.
     """
-    root = prepare.root_of(config_path)
+    root = root_of(config_path)
     with files.private_umask(), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
-        run = syncing.Run(Mirror(root), say)
+        run = Run(Mirror(root), say)
         ready = prepared.load(root, config_path)
         if ready is None:
             branches = run.mirror.branches()
@@ -44,7 +46,7 @@ def hold_locally(
         os.makedirs(f"{root}/state", exist_ok=True)
         pendingholds.add(root, event)
         lock.keep_with_children()
-        return syncing.serve_from_mirror(run, ready, [event.text("saltenv")], notify)
+        return serve_from_mirror(run, ready, [event.text("saltenv")], notify)
 
 
 def _check(event: Event, ready: Prepared, mirror: Mirror) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from saltbranch import choices
 from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING, RefusedError
+from saltbranch.serve import decision
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class SaltenvResult:
         self.changed = False
         self.state = UNCHANGED
         self.message = ""
-        self.why = choices.BY_BRANCH
+        self.why = decision.BY_BRANCH
         self.tag = ""
         self.held = ""
         self.refused = ""

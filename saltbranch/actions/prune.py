@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from saltbranch import files, prepared, saltmaster, topfile
-from saltbranch.actions import prepare
 from saltbranch.config import Config
 from saltbranch.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.mirror import Mirror, remove_tree
+from saltbranch.repository.machine import load_config
+from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process
 from saltbranch.slots import NAMES
 
@@ -106,7 +107,7 @@ def plan_prune(
     wait: seconds to wait for the lock.
     Raises ConfigError, RootError, GitError, SaltError, LockedError.
     """
-    root = prepare.root_of(config_path)
+    root = root_of(config_path)
     with files.Lock(f"{root}/lock", wait=wait, waiting=waiting):
         return _plan(config_path, root)
 
@@ -123,7 +124,7 @@ def apply_prune(
 
     force: also where the plan has doubts. Raises what plan_prune raises, and RefusedError.
     """
-    root = prepare.root_of(config_path)
+    root = root_of(config_path)
     with files.Lock(f"{root}/lock", wait=wait, waiting=waiting):
         now = _plan(config_path, root)
         if now != plan:
@@ -164,7 +165,7 @@ class _Look:
 
 def _plan(config_path: str, root: str) -> PrunePlan:
     mirror = Mirror(root)
-    config = prepare.load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
+    config = load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
     look = _Look(config)
     try:
         _look_at_root(look)

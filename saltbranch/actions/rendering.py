@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from saltbranch import compilecache, files, saltmaster, targets, topfile
-from saltbranch.actions import diff, fleet, prepare
+from saltbranch.actions import diff, fleet
 from saltbranch.actions.fleet import Place
 from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
@@ -27,6 +27,8 @@ from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.config import VERIFY_FLEET, Config
 from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.mirror import Mirror
+from saltbranch.repository.machine import load_config
+from saltbranch.repository.root import root_of
 from saltbranch.serve.verify import Question
 from saltbranch.targets import Matcher
 
@@ -53,8 +55,8 @@ def main() -> None:
 
 
 def _place(config_path: str) -> Place:
-    mirror = Mirror(prepare.root_of(config_path))
-    config = prepare.load_config(config_path, mirror, mirror.branches())
+    mirror = Mirror(root_of(config_path))
+    config = load_config(config_path, mirror, mirror.branches())
     return Place(config, CommitSource(mirror.git), saltmaster.read(config.salt_config))
 
 

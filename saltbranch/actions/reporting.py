@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from saltbranch import events, files, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.base.text import printable
-from saltbranch.choices import Choices
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError, os_error
 from saltbranch.events import Event
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared, Served
+from saltbranch.serve.decision import Choices
 
 _PATIENCE = 20  # seconds for all tries of a run
 _MOST = 200  # events that are kept; older ones are dropped

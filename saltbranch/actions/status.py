@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from saltbranch import (
-    choices,
     choosing,
     events,
     history,
@@ -20,14 +19,16 @@ from saltbranch import (
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
 from saltbranch.base.text import printable
-from saltbranch.choices import Choice, Choices
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror, Refs
 from saltbranch.repository import workplace
+from saltbranch.repository.machine import load_config
+from saltbranch.repository.root import root_of
 from saltbranch.salt_master import process
-from saltbranch.serve import refused, verify
+from saltbranch.serve import decision, decision_cache, refused, verify
+from saltbranch.serve.decision import Choice, Choices
 from saltbranch.slots import Slots
 
 
@@ -111,10 +112,10 @@ def status(config_path: str) -> Status:
 
     Raises ConfigError, SaltError, GitError.
     """
-    root = prepare.root_of(config_path)
+    root = root_of(config_path)
     mirror = Mirror(root)
     refs = mirror.refs(tags=True) if mirror.exists() else Refs("")
-    config = prepare.load_config(config_path, mirror, refs.branches)
+    config = load_config(config_path, mirror, refs.branches)
     master = saltmaster.read(config.salt_config)
     groups = config.groups
     minions = master.accepted_minions()
@@ -196,7 +197,7 @@ def _with_refusal(root: str, row: SaltenvStatus) -> SaltenvStatus:
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:
     """`row`, where its branch could not be read: what it has now is not known."""
-    if why is None or row.why == choices.BY_HOLD:
+    if why is None or row.why == decision.BY_HOLD:
         return row
     state = row.state if row.state == "absent" else "unread"
     return replace(row, state=state, problem=row.problem or why, next=None)
@@ -211,11 +212,12 @@ def _wanted(
 ) -> tuple[Choices, dict[str, dict[str, object]], dict[str, dict[str, object]], str]:
     """What each saltenv is to serve, the holds that count now, what was pushed by hand, what is wrong with a clock."""
     saltenvs = prepare.served_saltenvs(config)
-    if not choices.sources(root, refs, saltenvs) or not mirror.exists():
+    if not decision_cache.sources(root, refs, saltenvs) or not mirror.exists():
         return Choices(), {}, {}, ""
     unread = prepared.load_unread(root)
     production = config.source.branch
-    facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread)
+    last = decision_cache.load(root, None, now())
+    facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
     found = choosing.choose(facts)
     state = choosing.state_of(root, mirror.git, refs)
     events.replay(choosing.pushes_of(found), state)
@@ -251,7 +253,7 @@ def _saltenv(
     source = branches.get(before.branch) if before else None
     record = served.get(saltenv.dirname)
     choice = found.by_saltenv.get(saltenv.name)
-    by_branch = choice is None or choice.why == choices.BY_BRANCH
+    by_branch = choice is None or choice.why == decision.BY_BRANCH
     wanted = choice.commit if choice and choice.commit else head if by_branch else None
     return SaltenvStatus(
         saltenv=saltenv.name,
@@ -267,7 +269,7 @@ def _saltenv(
         lacking=_count_or_none(mirror, source, head),
         minions=minions,
         checkout=config.checkout(saltenv),
-        why=choices.BY_NOTHING if wanted is None else choice.why if choice else choices.BY_BRANCH,
+        why=decision.BY_NOTHING if wanted is None else choice.why if choice else decision.BY_BRANCH,
         wanted=wanted,
         tag=choice.tag or None if choice else None,
         hold=holds.get(saltenv.name),
@@ -283,7 +285,7 @@ def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice 
         return "missing"
     if commit == head:
         return "in_sync"
-    if choice and choice.why == choices.BY_HOLD:
+    if choice and choice.why == decision.BY_HOLD:
         return "drift"
     try:
         return "behind" if mirror.git.is_ancestor(commit, head) else "diverged"

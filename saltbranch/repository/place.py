@@ -1,8 +1,8 @@
 """The one way in: whose configuration counts, which repository is read, and which model decides.
 
-A verb that is about a machine asks `machine_file` and `read_machine_file`: --config, $SALTBRANCH_CONFIG, /etc/salt,
-wherever one stands. All others ask `find`: the same files, else the clone around the current folder, of which only
-git's own configuration and what the remote has count: what happens to be checked out there may be anybody's.
+A verb that is about a machine asks locate.machine_file and machine.read_machine_file: --config, $SALTBRANCH_CONFIG,
+/etc/salt, wherever one stands. All others ask `find`: the same files, else the clone around the current folder, of
+which only git's own configuration and what the remote has count: what happens to be checked out there may be anybody's.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from saltbranch import config as configuration
 from saltbranch import files, locate
 from saltbranch.config import Config, FileModel
-from saltbranch.errors import ConfigError, RefusedError, SaltbranchError
+from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import KEPT_REF, Mirror
 from saltbranch.repository import clone as clones
 from saltbranch.repository import model, production, remote
 from saltbranch.repository.clone import Clone
+from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.remote import Repository
 from saltbranch.repository.root import check_owner
 
@@ -117,24 +118,6 @@ class Place:
         self.require()
         kept = KEPT_REF if self.clone is None else remote.KEPT
         return self.config(self.known_heads(), journal=self.git.commit_or_none(kept))
-
-
-def machine_file(explicit: str | None) -> str:
-    """The machine's own file: --config, $SALTBRANCH_CONFIG or /etc/salt, never one of a clone. Raises ConfigError."""
-    return locate.machine_file(explicit, os.environ)
-
-
-def read_machine_file(path: str) -> FileModel:
-    """The keys of the machine's file `path`. Raises ConfigError, RefusedError."""
-    real = os.path.realpath(path)
-    in_clone = os.path.lexists(f"{os.path.dirname(real)}/.git") and real != locate.SYSTEM_FILE
-    if os.path.basename(real) == FILE_NAME and in_clone:
-        raise RefusedError(
-            f"{path} is the file of a clone{'' if real == path else f', {real}'}: what is checked out there must not"
-            " decide about this machine",
-            hint=f"name the machine's own: saltbranch init --config {locate.SYSTEM_FILE} --remote URL writes one",
-        )
-    return configuration.read_file(path)
 
 
 Given = str | Place | None

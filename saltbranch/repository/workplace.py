@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import choices, choosing, journalcache, prepared, serving, tickets
+from saltbranch import choosing, journalcache, prepared, serving, tickets
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
@@ -23,6 +23,7 @@ from saltbranch.repository.place import Place
 from saltbranch.repository.programs import Programs
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import Refs, Repository
+from saltbranch.serve import decision_cache
 from saltbranch.serving import Wanted
 
 Say = Callable[[str], None]
@@ -231,7 +232,7 @@ def _begins(repo: Repository, place: Place) -> Begins:
     root = _root(place)
     ready = prepared.load(root, place.path)
     served = prepared.load_served(root)
-    last = choices.load(root, None, time.time())
+    last = decision_cache.load(root, None, time.time())
     return choosing.begins_of(ready.saltenvs if ready else (), served, last)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from saltbranch import choices, serving, versions
+from saltbranch import serving, versions
 from saltbranch.base.text import one_line
-from saltbranch.choices import KEPT, MISSING, NEW, REFUSED, Choice, Choices
 from saltbranch.git import Git, quoted
 from saltbranch.prepared import ServedSaltenv
+from saltbranch.serve import decision
+from saltbranch.serve.decision import KEPT, MISSING, NEW, REFUSED, Choice, Choices
 
 
 def choose(
@@ -31,7 +32,7 @@ def choose(
     if head is None:
         if known:
             found.accepted[saltenv.name] = known
-        return Choice(choices.BY_NOTHING)
+        return Choice(decision.BY_NOTHING)
     tags = _tags_on(git, head)
     wanted = serving.wanted(head, saltenv.follow, tags, None)
     if known and (lost := _lost(git, saltenv, known, tags, wanted)):
@@ -39,13 +40,13 @@ def choose(
         return lost
     if wanted.commit is None:
         what = f"no tag on branch {saltenv.branch!r} matches {saltenv.follow}"
-        return Choice(choices.BY_NOTHING, level=MISSING, message=one_line(what))
+        return Choice(decision.BY_NOTHING, level=MISSING, message=one_line(what))
     commit = wanted.commit
     found.accepted[saltenv.name] = (wanted.tag, commit)
     moved = known and known[0] == wanted.tag and known[1] != commit
     message = f"tag {wanted.tag} was moved from {known[1][:12]}" if known and moved else ""
     return Choice(
-        choices.BY_TAG,
+        decision.BY_TAG,
         commit,
         tag=wanted.tag,
         level=NEW if moved else "",
@@ -88,7 +89,7 @@ def _lost(
     level = REFUSED if saltenv.protected else KEPT
     at = now_at if now_at and level == REFUSED else commit
     message = one_line(f"{what} ({hint})")
-    return Choice(choices.BY_TAG, at, tag=tag, level=level, message=message)
+    return Choice(decision.BY_TAG, at, tag=tag, level=level, message=message)
 
 
 def _tags_on(git: Git, head: str) -> dict[str, str]:

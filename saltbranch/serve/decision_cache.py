@@ -1,4 +1,4 @@
-"""What each saltenv is to serve and why, as choosing.py found it, kept for the syncs that follow.
+"""What each saltenv is to serve and why, as choosing.py found it out, kept for the syncs that follow.
 
 Used only while everything that it follows from is the same: the journal, the tags that are
 followed and the branches they stand on, the branches that are promoted to, the pending holds, and the
@@ -7,88 +7,25 @@ clock until the next hold ends. A saltenv that just serves the head of its branc
 
 from __future__ import annotations
 
+import time
+
 from saltbranch import files
+from saltbranch.errors import GitError, RemoteError
+from saltbranch.mirror import KEPT_REF
+from saltbranch.serve import fetch
+from saltbranch.serve.decision import Choice, Choices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from saltbranch.choosing import Facts
     from saltbranch.mirror import Refs
     from saltbranch.prepared import Served, ServedSaltenv
+    from saltbranch.serve.run import Run
 
 FORMAT = "saltbranch choices 3"
-BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING = "hold", "tag", "branch", "nothing"  # as in serving.py
-
-# What a choice's `level` can be. Beside FINE, NEW and HELD_BACK the served commit stays: KEPT is only said.
-# HELD_BACK: the commit is served, and not the head of the branch, which is refused.
-FINE, NEW, KEPT, REFUSED, MISSING, FAILED = "", "new", "kept", "refused", "missing", "failed"
-HELD_BACK = "held back"
 _BRANCHES_ALONE = "branches alone\n"
-
-
-class Choice:
-    """The commit for one saltenv; None where it is the head of its branch, or nothing.
-
-    held: the reason of the hold. level, message: what a person has to be told; NEW: only when it is switched to.
-    """
-
-    __slots__ = ("commit", "held", "level", "message", "tag", "why")
-
-    def __init__(
-        self,
-        why: str,
-        commit: str | None = None,
-        *,
-        tag: str = "",
-        held: str = "",
-        level: str = FINE,
-        message: str = "",
-    ) -> None:
-        self.why = why
-        self.commit = commit
-        self.tag = tag
-        self.held = held
-        self.level = level
-        self.message = message
-
-
-class Choices:
-    """All of them. until: seconds since 1970, when the next hold ends, None for never.
-
-    accepted: saltenv to the tag that it follows and its commit. journal: the head that `holds`, JSON of the
-    holds that stand in it, follows from. problem: of the journal itself. tips: JSON of what the journal knows of the
-    branches; bases: of those that it does not know. unrecorded: JSON of the events that the journal lacks, empty for
-    none; news: what is to be said of those that are new. loosened: a branch is judged of which the model in force does
-    not say so.
-    """
-
-    __slots__ = (
-        "accepted", "bases", "by_saltenv", "holds", "journal", "loosened", "news", "problem", "tips", "unrecorded",
-        "until",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.by_saltenv: dict[str, Choice] = {}
-        self.accepted: dict[str, tuple[str, str]] = {}
-        self.until: float | None = None
-        self.journal = ""
-        self.holds = "[]"
-        self.problem = ""
-        self.tips = "{}"
-        self.bases = "{}"
-        self.unrecorded = ""
-        self.news: list[str] = []
-        self.loosened = False
-
-
-def path(root: str) -> str:
-    """The file that holds them; a cache."""
-    return f"{root}/state/choices"
-
-
-def pending_path(root: str) -> str:
-    """The holds of this master alone, until the journal has them (pendingholds.py)."""
-    return f"{root}/state/pending-holds"
 
 
 def sources(
@@ -98,7 +35,7 @@ def sources(
 
     unread: full refs of the remote that could not be read.
     """
-    pending = files.signature(pending_path(root))
+    pending = files.signature(files.pending_path(root))
     following = [s for s in saltenvs if s.follow]
     judged = [s for s in saltenvs if s.follow or s.pushes]
     alone = not (refs.journal or refs.kept or following or pending != "-" or refs.in_the_way)
@@ -137,7 +74,7 @@ def needs_no_choice(
 
 def load(root: str, expected: str | None, now: float) -> Choices | None:
     """Those that were kept; None unless they follow from `expected`, which None leaves unchecked."""
-    data = files.read_or_none(path(root)) or b""
+    data = files.read_or_none(files.choices_path(root)) or b""
     text = data.decode("utf-8", "surrogateescape")
     head, mark, rest = text.partition("\nsources\n")
     if not mark or not rest.endswith("\nend"):
@@ -187,4 +124,81 @@ def save(root: str, found: Choices, expected: str) -> None:
         for name, c in found.by_saltenv.items()
     ]
     text = "\n".join([*lines, "sources", expected, "end"])
-    files.write_atomic(path(root), text, durable=False)
+    files.write_atomic(files.choices_path(root), text, durable=False)
+
+
+def current(run: Run, *, write: bool) -> Choices:
+    """What each saltenv is to serve: what was found before, if nothing changed that it follows from.
+
+    write: keep what is found anew. Raises RemoteError, GitError, SaltbranchError.
+    """
+    ready, now = run.ready, time.time()
+    expected = sources(ready.root, run.refs, ready.saltenvs, unread=run.unread)
+    plain = needs_no_choice(expected, run.refs, ready.saltenvs, run.served)
+    if plain and not (expected and run.fresh):  # a new model may be less strict than the one before
+        return Choices()  # the head of the branch, everywhere
+    found = load(ready.root, expected, now)
+    if found:
+        return found
+    run.news = True
+    try:
+        facts, found = _chosen(run, now, write=write)
+    except RemoteError:
+        raise
+    except GitError:
+        head = run.refs.journal
+        is_whole = (not head or run.mirror.has_history(head)) and not fetch.is_damaged(run)
+        if run.offline or not write or is_whole:
+            raise
+        fetch.rebuild(run)
+        facts, found = _chosen(run, now, write=write)
+    if write:
+        _keep(facts, found)
+    return found
+
+
+def _chosen(run: Run, now: float, *, write: bool) -> tuple[Facts, Choices]:
+    """The answer, and from what it follows.
+
+    A fetch does not see all refs at one moment, so before a branch is said to have moved by hand the remote is read
+    once more: branches, journal and model of one look decide.
+    """
+    from saltbranch import choosing
+
+    def facts() -> Facts:
+        ready = run.ready
+        production = ready.model[0] if ready.model else None
+        return choosing.Facts(
+            ready.root,
+            run.mirror,
+            run.refs,
+            ready.saltenvs,
+            run.served,
+            now,
+            production,
+            run.unread,
+            last=load(ready.root, None, now),
+        )
+
+    first = facts()
+    found = choosing.choose(first)
+    if run.offline or not found.news:
+        return first, found
+    before = sources(first.root, first.refs, first.saltenvs, unread=first.unread)
+    fetch.look_again(run, write=write)
+    second = facts()
+    if before == sources(second.root, second.refs, second.saltenvs, unread=run.unread):
+        return second, found
+    return second, choosing.choose(second)
+
+
+def _keep(facts: Facts, found: Choices) -> None:
+    """Accept the fetched journal, and keep what was found for the syncs that follow. Raises GitError."""
+    refs = facts.refs
+    if not found.problem and refs.kept != refs.journal:
+        facts.git.out("update-ref", KEPT_REF, refs.journal)
+        refs.kept = refs.journal
+    expected = sources(facts.root, refs, facts.saltenvs, unread=facts.unread)
+    if found.loosened:
+        expected += "\nfound anew each time"
+    save(facts.root, found, expected)
