@@ -13,7 +13,8 @@ from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import mask
 from saltbranch.mirror import JOURNAL_REF, Mirror, ref_name
 from saltbranch.prepared import Prepared, ServedSaltenv
-from saltbranch.repository import model
+from saltbranch.repository import model, model_file
+from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.serve import salt_files
@@ -38,7 +39,7 @@ def prepare(
         notes = salt_files.write_all(config, gid) if write else salt_files.outdated(config)
     except OSError as err:
         raise os_error(err) from err
-    ref = f"{model.IN_MIRROR}{ref_name(config.model_branch)}"
+    ref = f"{IN_MIRROR}{ref_name(config.model_branch)}"
     accepted = mirror.git.commit_or_none(ref) or ""
     if config.source.problem:  # what is refused may be accepted by what the journal says
         accepted += f" {mirror.git.commit_or_none(JOURNAL_REF) or ''}"
@@ -59,7 +60,7 @@ def _servable(config: Config, master: MasterOptions, mirror: Mirror) -> Config:
         check_minions(config, master)
     except ConfigError as err:
         machine = read_machine_file(config.path)
-        found = model.older(mirror.git, config.source) if config.source.commit else None
+        found = model_file.older(mirror.git, config.source) if config.source.commit else None
         if found is None or machine.saltenvs is not None:
             raise
         place = config.source.place

@@ -10,7 +10,7 @@ from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
-from saltbranch.repository import model
+from saltbranch.repository import accepted, model
 
 
 def read_machine_file(path: str) -> FileModel:
@@ -56,7 +56,7 @@ def load_config(
         believed, told = git.commit_or_none(KEPT_REF), git.commit_or_none(JOURNAL_REF)
         if told and (believed is None or git.is_ancestor(believed, told)):
             believed = told  # the sync is about to accept it
-    where = model.Place(git, branches, model.IN_MIRROR, believed, write=write)
+    where = accepted.ModelRefs(git, branches, accepted.IN_MIRROR, believed, write=write)
     branch = configuration.model_branch(machine)
     found = model.load(where, machine, config_path, branch=branch, remote=machine.remote or "")
     return model.serving(found, machine, config_path)

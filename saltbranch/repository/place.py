@@ -18,8 +18,8 @@ from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import KEPT_REF, Mirror
+from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
-from saltbranch.repository import model, production, remote
 from saltbranch.repository.clone import Clone
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.remote import Repository
@@ -104,13 +104,13 @@ class Place:
 
         heads: of the remote. journal: the head of the journal that is believed. write: remember what was accepted.
         """
-        memory = model.IN_CLONE if self.clone else model.IN_MIRROR
+        memory = accepted.IN_CLONE if self.clone else accepted.IN_MIRROR
         if self.clone and not self.is_machines:
             branch = production.branch_of(self.clone, heads)
         else:
             branch = configuration.model_branch(self.machine)
         write = write and not (self.clone and self.clone.foreign)
-        where = model.Place(self.git, heads, memory, journal, write=write)
+        where = accepted.ModelRefs(self.git, heads, memory, journal, write=write)
         return model.load(where, self.machine, self.path, branch=branch, remote=self.remote or ".")
 
     def last_config(self) -> Config:
