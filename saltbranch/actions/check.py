@@ -14,7 +14,6 @@ from jinja2 import nodes as jinja
 from saltbranch import admission, locate, saltsyntax, scanners, tree
 from saltbranch.actions import checkfiles, highstates
 from saltbranch.actions.checkfiles import Files
-from saltbranch.actions.checkplace import Place, open_place
 from saltbranch.actions.highstates import Compiling, Highstates
 from saltbranch.checks import Finding, Severity, allow, expectations, in_order, links, new_since
 from saltbranch.checks import model as check_model
@@ -25,10 +24,12 @@ from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.result import LEFT_OUT, CheckResult, CompiledCount, RefResult
-from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
+from saltbranch.repository.check_place import CheckPlace as Place
+from saltbranch.repository.check_place import open_place
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.place import Given
 from saltbranch.tree import Blob
 

@@ -21,6 +21,7 @@ from saltbranch.mirror import KEPT_REF, Mirror
 from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
 from saltbranch.repository.clone import Clone
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.remote import Repository
 from saltbranch.repository.root import check_owner
@@ -82,6 +83,12 @@ class Place:
             return []
         model = [config.source.branch] if config.source.branch else []
         return [*(s.branch for s in config.saltenvs), *model]
+
+    def source(self) -> CommitSource:
+        """Where its commits are looked up. Raises ConfigError."""
+        if self.clone is None:
+            return CommitSource(self.git)
+        return CommitSource(self.clone.reading, self.remote, self.git)
 
     def known_heads(self) -> dict[str, str]:
         """Branch to commit of the remote as last read. Raises GitError, ConfigError."""

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 from saltbranch import config as configuration
 from saltbranch import files, locate
-from saltbranch.actions import fleet
-from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, FileModel, Source
 from saltbranch.errors import ConfigError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import read_machine_file
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CheckPlace:
     """Where the commits are. clone: the folder of a work tree; config: None where there is none.
 
     branches: those of the remote, none where they are not known.
@@ -51,7 +50,7 @@ class Place:
         return self.source.find(self.config, name).commit
 
 
-def open_place(config: places.Given) -> Place:
+def open_place(config: places.Given) -> CheckPlace:
     """The clone one stands in, with the model of a promotion, so that a check finds what the gate would; else the
     mirror of the configuration that was named or found. Raises ConfigError, RefusedError, GitError.
     """
@@ -69,7 +68,7 @@ def open_place(config: places.Given) -> Place:
     return _of_clone(place, clone)
 
 
-def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
+def _of_clone(place: places.Place, clone: clones.Clone) -> CheckPlace:
     try:
         return _known(place)
     except ConfigError:
@@ -82,7 +81,7 @@ def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
         dirs = (
             (config.states_dir, config.pillar_dir) if config else (own.states_dir, own.pillar_dir)
         )
-        return Place(source, clone.folder, config, *dirs, _branches(place))
+        return CheckPlace(source, clone.folder, config, *dirs, _branches(place))
 
 
 def _parsed(text: bytes) -> FileModel:
@@ -110,11 +109,11 @@ def _remote(place: places.Place) -> str:
         return ""
 
 
-def _known(place: places.Place) -> Place:
+def _known(place: places.Place) -> CheckPlace:
     config = place.last_config()
     clone = place.clone.folder if place.clone else None
     dirs = (config.states_dir, config.pillar_dir)
-    return Place(fleet.source_of(place), clone, config, *dirs, _branches(place))
+    return CheckPlace(place.source(), clone, config, *dirs, _branches(place))
 
 
 def _branches(place: places.Place) -> frozenset[str]:
