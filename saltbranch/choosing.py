@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import events, files, journal, pendingholds
+from saltbranch import events, files, journal, pendingholds, serving
 from saltbranch.base.text import one_line
 from saltbranch.errors import GitError
 from saltbranch.events import Event, Hold, State
@@ -23,6 +23,7 @@ from saltbranch.repository import lacking as lacking_
 from saltbranch.repository import pushes, tips
 from saltbranch.repository.lacking import Begins, Lacking
 from saltbranch.repository.pushes import Watched
+from saltbranch.repository.tags import tags_on
 from saltbranch.repository.tips import Push
 from saltbranch.serve import decision, followed
 from saltbranch.serve.decision import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
@@ -88,22 +89,24 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
         lost = facts.is_unread(saltenv)
         if accepted and (hold or lost):
             found.accepted[name] = accepted
-        if hold:
-            found.by_saltenv[name] = _held(git, hold)
-            ends = [t for t in (found.until, hold.until) if t is not None]
-            found.until = min(ends, default=None)
-        if hold:
-            continue
-        if lost:
+        if lost and not hold:
             if (record := facts.record(saltenv)) is not None:
                 found.by_saltenv[name] = _as_served(record, accepted)
             continue
-        upto = _upto(facts, saltenv, state)
-        if saltenv.follow:
+        upto = None if hold else _upto(facts, saltenv, state)
+        head = upto or facts.refs.branches.get(saltenv.branch)
+        tags = None
+        if saltenv.follow and head and not hold:
+            tags = tags_on(git, head, "refs/tags/")
+        wanted = serving.wanted(head, saltenv.follow, tags or {}, hold)
+        if wanted.hold:
+            found.by_saltenv[name] = _held(git, wanted.hold)
+            ends = [t for t in (found.until, wanted.hold.until) if t is not None]
+            found.until = min(ends, default=None)
+        elif saltenv.follow:
             record = facts.record(saltenv)
             known = accepted if record and accepted and record.commit == accepted[1] else None
-            head = upto or facts.refs.branches.get(saltenv.branch)
-            found.by_saltenv[name] = followed.choose(git, head, saltenv, known, found)
+            found.by_saltenv[name] = followed.choose(git, wanted, saltenv, known, tags, found)
         elif upto:
             found.by_saltenv[name] = Choice(decision.BY_BRANCH, upto)
         if upto:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from saltbranch import events, files, pendingholds, prepared
 from saltbranch.actions import prepare
@@ -17,7 +18,10 @@ from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared
 from saltbranch.repository.root import root_of
 from saltbranch.serve.reconcile import serve_from_mirror
-from saltbranch.serve.run import Notify, Run
+from saltbranch.serve.run import Run
+
+if TYPE_CHECKING:
+    from saltbranch.serve.run import Notify
 
 
 def hold_locally(

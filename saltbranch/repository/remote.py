@@ -212,8 +212,12 @@ class Repository:
             short = ref[len(self.seen) + 1 :]
             if short.startswith("heads/"):
                 heads[short[6:]] = name
-            elif short.startswith("tags/") and "commit" in (kind, peeled_kind):
-                tags[short[5:]] = Tag(name, peeled or name)
+            elif short.startswith("tags/"):
+                if peeled_kind == "tag":  # a tag of a tag: git before 2.45 peels it once
+                    peeled = self.git.commit_or_none(ref) or ""
+                    peeled_kind = "commit" if peeled else ""
+                if "commit" in (kind, peeled_kind):
+                    tags[short[5:]] = Tag(name, peeled or name)
             elif f"refs/{short}" == journal.REF:
                 head = name
             elif f"refs/{short}".startswith(f"{journal.REF}/"):

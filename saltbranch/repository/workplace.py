@@ -16,7 +16,7 @@ from saltbranch.events import Debt, Hold, State
 from saltbranch.git import Git
 from saltbranch.journal import REF as JOURNAL
 from saltbranch.mirror import Mirror
-from saltbranch.repository import lacking, pushes, rules
+from saltbranch.repository import lacking, pushes, rules, tags
 from saltbranch.repository import place as places
 from saltbranch.repository.lacking import Begins, Lacking
 from saltbranch.repository.place import Place
@@ -112,8 +112,8 @@ class Workplace:
     def wanted(self, saltenv: Saltenv) -> Wanted:
         """What `saltenv` is to serve by the remote and the journal."""
         head = self.counted_head(saltenv)
-        tags = tags_on(self.repo, head) if saltenv.follow and head else {}
-        return serving.wanted(head, saltenv.follow, tags, self.hold(saltenv))
+        found = tags_on(self.repo, head) if saltenv.follow and head else {}
+        return serving.wanted(head, saltenv.follow, found, self.hold(saltenv))
 
     def open_debts(self) -> list[Debt]:
         """Debts that nobody has paid: the branch is there and still lacks the commit."""
@@ -250,8 +250,5 @@ def _heads(repo: Repository) -> dict[str, str]:
 
 
 def tags_on(repo: Repository, head: str) -> dict[str, str]:
-    """The tags that name `head` or a commit before it, with their commits."""
-    prefix = f"{repo.seen}/tags/"
-    found = repo.git.out("for-each-ref", f"--merged={head}", "--format=%(refname)", prefix)
-    names = [line[len(prefix) :] for line in found.splitlines()]
-    return {n: repo.refs.tags[n].commit for n in names if n in repo.refs.tags}
+    """The tags of the remote that name `head` or a commit before it, with their commits. Raises GitError."""
+    return tags.tags_on(repo.git, head, f"{repo.seen}/tags/")

@@ -34,6 +34,10 @@ class Choice:
         self.level = level
         self.message = message
 
+    def commit_at(self, head: str | None) -> str | None:
+        """The commit to serve where the branch is at `head`, None where there is nothing to serve."""
+        return self.commit or (head if self.why == BY_BRANCH else None)
+
 
 class Choices:
     """All of them. until: seconds since 1970, when the next hold ends, None for never.

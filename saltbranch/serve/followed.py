@@ -19,22 +19,21 @@ from saltbranch.serve.decision import KEPT, MISSING, NEW, REFUSED, Choice, Choic
 
 def choose(
     git: Git,
-    head: str | None,
+    wanted: serving.Wanted,
     saltenv: ServedSaltenv,
     known: tuple[str, str] | None,
+    tags: Mapping[str, str] | None,
     found: Choices,
 ) -> Choice:
     """The choice; `found` gets the tag that is accepted. Raises GitError.
 
-    head: up to where the branch counts, None where there is none. known: the tag that it serves, and the tag's commit
-    then.
+    wanted: by the rule alone. known: the tag that it serves, and the tag's commit then. tags: name to commit of those
+    on the branch as far as it counts, None where there is no branch.
     """
-    if head is None:
+    if tags is None:
         if known:
             found.accepted[saltenv.name] = known
         return Choice(decision.BY_NOTHING)
-    tags = _tags_on(git, head)
-    wanted = serving.wanted(head, saltenv.follow, tags, None)
     if known and (lost := _lost(git, saltenv, known, tags, wanted)):
         found.accepted[saltenv.name] = known
         return lost
@@ -90,20 +89,3 @@ def _lost(
     at = now_at if now_at and level == REFUSED else commit
     message = one_line(f"{what} ({hint})")
     return Choice(decision.BY_TAG, at, tag=tag, level=level, message=message)
-
-
-def _tags_on(git: Git, head: str) -> dict[str, str]:
-    """The tags that `head` contains: name to commit."""
-    form = "%(objectname) %(*objectname) %(*objecttype) %(refname:lstrip=2)"
-    found = {}
-    for line in git.out("for-each-ref", f"--format={form}", f"--merged={head}", "refs/tags").split(
-        "\n"
-    ):
-        oid, _, rest = line.partition(" ")
-        peeled, _, rest = rest.partition(" ")
-        kind, _, name = rest.partition(" ")
-        if kind == "tag":  # a tag of a tag
-            peeled = git.commit_or_none(f"refs/tags/{name}") or oid
-        if name:
-            found[name] = peeled or oid
-    return found

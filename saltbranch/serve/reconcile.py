@@ -155,9 +155,7 @@ def select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSal
 def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None]:
     """The result for a saltenv, with a job when it is not already what it should be."""
     choice = run.choices.by_saltenv.get(saltenv.name, _OF_BRANCH)
-    new = run.refs.branches.get(saltenv.branch)
-    if choice.why != decision.BY_BRANCH or choice.commit:
-        new = choice.commit
+    new = choice.commit_at(run.refs.branches.get(saltenv.branch))
     recorded = run.served.get(saltenv.dirname)
     slots = Slots(run.ready.root, saltenv.dirname, run.mirror)
     slot = slots.served()
