@@ -47,6 +47,10 @@ class GitError(SaltbranchError):
     """git failed on our own repository."""
 
 
+class DamagedMirrorError(GitError):
+    """The copy of the remote lacks what it should have; a new one can take its place."""
+
+
 class RemoteError(GitError):
     """The remote could not be read; nothing was changed because of it."""
 

@@ -17,8 +17,7 @@ from saltbranch.events import Event
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared
 from saltbranch.repository.root import root_of
-from saltbranch.serve.reconcile import serve_from_mirror
-from saltbranch.serve.run import Run
+from saltbranch.serve.reconcile import look_at_mirror, serve_from_mirror
 
 if TYPE_CHECKING:
     from saltbranch.serve.run import Notify
@@ -39,18 +38,19 @@ def hold_locally(
     """
     root = root_of(config_path)
     with files.private_umask(), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
-        run = Run(Mirror(root), say)
+        mirror, fresh = Mirror(root), False
         ready = prepared.load(root, config_path)
+        notes: list[str] = []
         if ready is None:
-            branches = run.mirror.branches()
-            ready, notes = prepare.prepare(config_path, run.mirror, branches, write=True)
-            run.notes += notes
-            run.fresh = True
-        _check(event, ready, run.mirror)
+            ready, notes = prepare.prepare(config_path, mirror, mirror.branches(), write=True)
+            fresh = True
+        _check(event, ready, mirror)
         os.makedirs(f"{root}/state", exist_ok=True)
         pendingholds.add(root, event)
         lock.keep_with_children()
-        return serve_from_mirror(run, ready, [event.text("saltenv")], notify)
+        look = look_at_mirror(mirror, ready, say, fresh=fresh)
+        look.notes += notes
+        return serve_from_mirror(look, [event.text("saltenv")], notify)
 
 
 def _check(event: Event, ready: Prepared, mirror: Mirror) -> None:

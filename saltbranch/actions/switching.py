@@ -153,7 +153,7 @@ def apply(
     _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
     damaged = [job for job in jobs if job.damaged]
     if damaged and not run.offline:
-        fetch.rebuild(run)
+        run.see(fetch.rebuild(run.mirror, fetch.remote_of(run.ready), run.say))
         _in_parallel([lambda job=job: _switch(run, job) for job in damaged])  # type: ignore[misc]
     done = [job for job in jobs if job.result.changed]
     _note_refused(run, jobs, done)

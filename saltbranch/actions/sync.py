@@ -13,7 +13,6 @@ from saltbranch import files, locate, prepared
 from saltbranch.errors import RemoteError, SaltbranchError, UsageError, os_error
 from saltbranch.mirror import Mirror
 from saltbranch.serve import fetch, reconcile
-from saltbranch.serve.run import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,11 +52,20 @@ def sync(
 
                 return first_sync.plan_first(config_path, only)
             with files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
-                run = Run(Mirror(root), say)
-                run.verify = verify
+                mirror = Mirror(root)
                 try:
-                    fetch.look(run, config_path, root, expect, expect_timeout, write=not plan)
+                    look = fetch.look(
+                        mirror,
+                        root,
+                        config_path,
+                        expect=expect,
+                        patience=expect_timeout,
+                        verify=verify,
+                        write=not plan,
+                        say=say,
+                    )
                     lock.keep_with_children()
+                    run = reconcile.decided(look, write=not plan)
                     result = reconcile.reconcile(run, only, plan=plan, notify=notify)
                     if not plan:
                         lock.keep_from_children()
@@ -65,7 +73,7 @@ def sync(
                 except RemoteError as err:
                     if not plan:
                         _remember_failure(root, str(err))
-                        _serve_pending(run, config_path, root, lock, notify)
+                        _serve_pending(mirror, config_path, root, lock, say, notify)
                     raise
                 except UsageError:
                     raise  # a misspelt name says nothing of what is served
@@ -74,7 +82,7 @@ def sync(
                         _remember_failure(root, str(err))
                     raise
                 if not plan:
-                    result.unread_news = prepared.save_unread(root, run.unread)
+                    result.unread_news = prepared.save_unread(root, result.unread)
                     _remember_failure(root, _problems(result))
                 return result
     except OSError as err:
@@ -132,21 +140,23 @@ def _remember_failure(root: str, text: str) -> None:
 
 
 def _serve_pending(
-    run: Run,
+    mirror: Mirror,
     config_path: str,
     root: str,
     lock: files.Lock,
+    say: Say | None,
     notify: Notify | None,
 ) -> None:
     """A hold that was made here counts also while the remote cannot be read."""
     if not os.path.exists(files.pending_path(root)):
         return
     ready = prepared.load(root, config_path)
-    if ready and run.mirror.exists():
+    if ready and mirror.exists():
         from saltbranch import pendingholds
 
         names = [event.text("saltenv") for event in pendingholds.load(root)]
         held = [s.name for s in ready.saltenvs if s.name in names]
         if held:
             lock.keep_with_children()
-            reconcile.serve_from_mirror(run, ready, held, notify)
+            look = reconcile.look_at_mirror(mirror, ready, say)
+            reconcile.serve_from_mirror(look, held, notify)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from saltbranch.choosing import Facts
     from saltbranch.mirror import Refs
     from saltbranch.prepared import Served, ServedSaltenv
-    from saltbranch.serve.run import Run
+    from saltbranch.serve.run import Look
 
 FORMAT = "saltbranch choices 3"
 _BRANCHES_ALONE = "branches alone\n"
@@ -127,37 +127,43 @@ def save(root: str, found: Choices, expected: str) -> None:
     files.write_atomic(files.choices_path(root), text, durable=False)
 
 
-def current(run: Run, *, write: bool) -> Choices:
+def current(look: Look, served: dict[str, Served], *, write: bool) -> tuple[Choices, bool]:
     """What each saltenv is to serve: what was found before, if nothing changed that it follows from.
 
-    write: keep what is found anew. Raises RemoteError, GitError, SaltbranchError.
+    served: what was recorded, by folder name. write: keep what is found anew. Also whether it was found anew, for
+    which `look` may have read the remote again. Raises RemoteError, GitError, SaltbranchError.
     """
-    ready, now = run.ready, time.time()
-    expected = sources(ready.root, run.refs, ready.saltenvs, unread=run.unread)
-    plain = needs_no_choice(expected, run.refs, ready.saltenvs, run.served)
-    if plain and not (expected and run.fresh):  # a new model may be less strict than the one before
-        return Choices()  # the head of the branch, everywhere
+    ready, now = look.ready, time.time()
+    expected = sources(ready.root, look.refs, ready.saltenvs, unread=look.unread)
+    plain = needs_no_choice(expected, look.refs, ready.saltenvs, served)
+    if plain and not (
+        expected and look.fresh
+    ):  # a new model may be less strict than the one before
+        return Choices(), False  # the head of the branch, everywhere
     found = load(ready.root, expected, now)
     if found:
-        return found
-    run.news = True
+        return found, False
     try:
-        facts, found = _chosen(run, now, write=write)
+        facts, found = _chosen(look, served, now, write=write)
     except RemoteError:
         raise
     except GitError:
-        head = run.refs.journal
-        is_whole = (not head or run.mirror.has_history(head)) and not fetch.is_damaged(run)
-        if run.offline or not write or is_whole:
+        head, mirror = look.refs.journal, look.mirror
+        is_whole = (not head or mirror.has_history(head)) and not fetch.is_damaged(
+            mirror, look.refs
+        )
+        if look.offline or not write or is_whole:
             raise
-        fetch.rebuild(run)
-        facts, found = _chosen(run, now, write=write)
+        look.see(fetch.rebuild(mirror, fetch.remote_of(look.ready), look.say))
+        facts, found = _chosen(look, served, now, write=write)
     if write:
         _keep(facts, found)
-    return found
+    return found, True
 
 
-def _chosen(run: Run, now: float, *, write: bool) -> tuple[Facts, Choices]:
+def _chosen(
+    look: Look, served: dict[str, Served], now: float, *, write: bool
+) -> tuple[Facts, Choices]:
     """The answer, and from what it follows.
 
     A fetch does not see all refs at one moment, so before a branch is said to have moved by hand the remote is read
@@ -166,28 +172,27 @@ def _chosen(run: Run, now: float, *, write: bool) -> tuple[Facts, Choices]:
     from saltbranch import choosing
 
     def facts() -> Facts:
-        ready = run.ready
-        production = ready.model[0] if ready.model else None
+        ready = look.ready
         return choosing.Facts(
             ready.root,
-            run.mirror,
-            run.refs,
+            look.mirror,
+            look.refs,
             ready.saltenvs,
-            run.served,
+            served,
             now,
-            production,
-            run.unread,
+            ready.model[0] if ready.model else None,
+            look.unread,
             last=load(ready.root, None, now),
         )
 
     first = facts()
     found = choosing.choose(first)
-    if run.offline or not found.news:
+    if look.offline or not found.news:
         return first, found
     before = sources(first.root, first.refs, first.saltenvs, unread=first.unread)
-    fetch.look_again(run, write=write)
+    fetch.look_again(look, write=write)
     second = facts()
-    if before == sources(second.root, second.refs, second.saltenvs, unread=run.unread):
+    if before == sources(second.root, second.refs, second.saltenvs, unread=second.unread):
         return second, found
     return second, choosing.choose(second)
 

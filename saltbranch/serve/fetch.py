@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 
 from saltbranch import files, locate, prepared
-from saltbranch.errors import GitError, RemoteError
+from saltbranch.errors import DamagedMirrorError, GitError, RemoteError
 from saltbranch.mirror import JOURNAL_REF, PRODUCTION, ref_name
+from saltbranch.serve.run import Look, Seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saltbranch.mirror import Refs
+    from saltbranch.mirror import Mirror, Refs
     from saltbranch.prepared import Prepared
-    from saltbranch.serve.run import Run
+    from saltbranch.serve.run import Say
 
 
 class Remote:
@@ -29,106 +30,132 @@ class Remote:
         self.tags = tags
 
 
-def _remote_of(ready: Prepared) -> Remote:
+def remote_of(ready: Prepared) -> Remote:
+    """What the model in force needs of its remote."""
     tags = ready.follows_tags()
     return Remote(ready.remote, ready.fetch_timeout, ready.branches(), tags=tags)
 
 
 def look(
-    run: Run, config_path: str, root: str, expect: str | None, patience: float, *, write: bool
-) -> None:
-    """Read the remote and the configuration into `run`.
+    mirror: Mirror,
+    root: str,
+    config_path: str,
+    *,
+    expect: str | None,
+    patience: float,
+    verify: bool,
+    write: bool,
+    say: Say | None,
+) -> Look:
+    """Read the remote and the configuration.
 
     expect: a commit that a branch has to contain, for which the remote is asked again for `patience` seconds.
     write: what is found may be kept. Raises RemoteError, GitError, ConfigError, RefusedError.
     """
-    ready = prepared.load(root, config_path)
+    ready = before = prepared.load(root, config_path)
     if ready is None:
         from saltbranch.repository import machine
 
         url, timeout, tags = machine.remote_of(config_path)
         remote = Remote(url, timeout, [], tags=tags)
     else:
-        remote = _remote_of(ready)
-    read(run, remote)
+        remote = remote_of(ready)
+    seen = read(mirror, remote, say)
     deadline = time.monotonic() + patience
-    while expect and not _is_seen(run, expect):
+    while expect and not _is_seen(mirror, seen.refs, expect):
         if time.monotonic() >= deadline:
             raise RemoteError(
                 f"no branch of the remote contains {expect} after {patience:g} s",
                 hint="was it pushed, and to this remote? --expect-timeout SECONDS waits longer",
             )
         time.sleep(1)
-        read(run, remote)
-    before = ready
-    if ready is not None and (run.verify or not _is_model_current(run, ready, write=write)):
-        ready = None
-    if ready is None:
-        if before:
-            run.unprotected = {s.name for s in before.saltenvs if not s.protected}
-        ready, done = _prepare(run, config_path, remote, write=write)
-        run.notes += done
-        run.fresh = True
-        if (
-            ready.follows_tags() and not remote.tags
-        ):  # the model, which says so, came with the fetch
-            read(run, _remote_of(ready))
-    run.ready = ready
-    run.verify = run.verify or ready.boot != files.boot_id()
+        seen = read(mirror, remote, say, seen)
+    verify = verify or seen.rebuilt
+    done: list[str] = []
+    fresh = ready is None or verify or not _is_model_current(mirror, seen.refs, ready, write=write)
+    if ready is None or fresh:
+        ready, seen, done = _prepare(mirror, seen, config_path, remote, say, write=write)
+        if ready.follows_tags() and not remote.tags:  # the model, which says so, came with it
+            seen = read(mirror, remote_of(ready), say, seen)
+    return Look(
+        mirror,
+        ready,
+        seen,
+        say=say,
+        done=done,
+        fresh=fresh,
+        verify=verify or seen.rebuilt or ready.boot != files.boot_id(),
+        unprotected=[s.name for s in before.saltenvs if not s.protected]
+        if fresh and before
+        else [],
+    )
 
 
 def _prepare(
-    run: Run,
-    config_path: str,
-    remote: Remote,
-    *,
-    write: bool,
-) -> tuple[Prepared, list[str]]:
+    mirror: Mirror, seen: Seen, config_path: str, remote: Remote, say: Say | None, *, write: bool
+) -> tuple[Prepared, Seen, list[str]]:
     """The slow road; a mirror that lacks what the model needs is made anew first."""
     from saltbranch.actions import prepare
 
     try:
-        return prepare.prepare(config_path, run.mirror, run.refs.branches, write=write)
+        ready, done = prepare.prepare(config_path, mirror, seen.refs.branches, write=write)
     except RemoteError:
         raise
     except GitError:
-        if not write or not is_damaged(run):
+        if not write or not is_damaged(mirror, seen.refs):
             raise
-    _start_anew(run, remote)
-    return prepare.prepare(config_path, run.mirror, run.refs.branches, write=write)
+        seen = rebuild(mirror, remote, say, seen)
+        ready, done = prepare.prepare(config_path, mirror, seen.refs.branches, write=write)
+    return ready, seen, done
 
 
-def look_again(run: Run, *, write: bool) -> None:
+def look_again(look: Look, *, write: bool) -> None:
     """Read the remote as it is now, and the model with it. Raises RemoteError, GitError, ConfigError."""
-    ready = run.ready
-    remote = _remote_of(ready)
-    read(run, remote)
-    if not _is_model_current(run, ready, write=write):
-        run.ready, done = _prepare(run, ready.config_path, remote, write=write)
-        run.notes += done
-        run.fresh = True
+    remote = remote_of(look.ready)
+    seen = read(look.mirror, remote, look.say)
+    done: list[str] = []
+    if not _is_model_current(look.mirror, seen.refs, look.ready, write=write):
+        path = look.ready.config_path
+        look.ready, seen, done = _prepare(look.mirror, seen, path, remote, look.say, write=write)
+        look.fresh = True
+    look.see(seen)
+    look.notes += done
+    look.verify = look.verify or seen.rebuilt
 
 
-def read(run: Run, remote: Remote) -> None:
-    """Fetch into the mirror, which is made anew where it is damaged. Raises RemoteError, GitError."""
+def read(mirror: Mirror, remote: Remote, say: Say | None, before: Seen | None = None) -> Seen:
+    """Fetch into the mirror, which is made anew where it is damaged. Raises RemoteError, GitError.
+
+    before: what this sync read already.
+    """
     try:
-        run.unread = _fetch(run, remote)
-    except RemoteError:
-        raise
-    except GitError as err:
-        if "is damaged" not in err.message:
-            raise
-        _start_anew(run, remote)
+        unread = _fetch(mirror, remote, say)
+    except DamagedMirrorError:
+        seen = rebuild(mirror, remote, say, before)
     else:
-        run.refs = run.mirror.refs(tags=remote.tags)
-    if run.unread:
-        _check_journal(run.unread, run.refs)
+        notes, rebuilt = (before.notes, before.rebuilt) if before else ((), False)
+        seen = Seen(mirror.refs(tags=remote.tags), unread, notes=notes, rebuilt=rebuilt)
+    if seen.unread:
+        _check_journal(seen.unread, seen.refs)
+    return seen
 
 
-def _fetch(run: Run, remote: Remote) -> dict[str, str]:
-    return run.mirror.fetch(
-        remote.url, timeout=remote.timeout, tags=remote.tags, first=remote.first, progress=run.say
+def _fetch(mirror: Mirror, remote: Remote, say: Say | None) -> dict[str, str]:
+    return mirror.fetch(
+        remote.url, timeout=remote.timeout, tags=remote.tags, first=remote.first, progress=say
     )
+
+
+def rebuild(mirror: Mirror, remote: Remote, say: Say | None, before: Seen | None = None) -> Seen:
+    """Put a damaged mirror aside and fetch a new one; git has forgotten the slots then.
+
+    before: what this sync read already. Raises RemoteError, GitError.
+    """
+    aside = mirror.rebuild()
+    note = f"the mirror was damaged: rebuilt from the remote, the old one is {aside}"
+    unread = _fetch(mirror, remote, say)
+    notes = [*(before.notes if before else ()), note]
+    return Seen(mirror.refs(tags=remote.tags), unread, notes=notes, rebuilt=True)
 
 
 def _check_journal(unread: dict[str, str], refs: Refs) -> None:
@@ -141,37 +168,19 @@ def _check_journal(unread: dict[str, str], refs: Refs) -> None:
         )
 
 
-def _start_anew(run: Run, remote: Remote) -> None:
-    rebuild(run, remote)
-    run.verify = True  # git has forgotten the slots, so each is made anew
-
-
-def rebuild(run: Run, remote: Remote | None = None) -> None:
-    """Put a damaged mirror aside and fetch a new one. Raises RemoteError, GitError.
-
-    remote: that of the model in force where it is not said.
-    """
-    remote = remote or _remote_of(run.ready)
-    aside = run.mirror.rebuild()
-    run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
-    run.unread = _fetch(run, remote)
-    run.refs = run.mirror.refs(tags=remote.tags)
-
-
-def is_damaged(run: Run) -> bool:
+def is_damaged(mirror: Mirror, refs: Refs) -> bool:
     """Whether the mirror lacks something of its branches; reads all of it."""
-    return not all(map(run.mirror.is_whole, run.refs.branches.values()))
+    return not all(map(mirror.is_whole, refs.branches.values()))
 
 
-def _is_seen(run: Run, expect: str) -> bool:
-    commit = run.mirror.git.commit_or_none(expect)
+def _is_seen(mirror: Mirror, refs: Refs, expect: str) -> bool:
+    commit = mirror.git.commit_or_none(expect)
     return commit is not None and any(
-        commit == head or run.mirror.git.is_ancestor(commit, head)
-        for head in run.refs.branches.values()
+        commit == head or mirror.git.is_ancestor(commit, head) for head in refs.branches.values()
     )
 
 
-def _is_model_current(run: Run, ready: Prepared, *, write: bool) -> bool:
+def _is_model_current(mirror: Mirror, refs: Refs, ready: Prepared, *, write: bool) -> bool:
     """Whether the model is that of `ready` still; a branch that vanished takes no saltenv away.
 
     Where production has moved on with the same file, it is only asked whether a master would serve the new
@@ -180,16 +189,16 @@ def _is_model_current(run: Run, ready: Prepared, *, write: bool) -> bool:
     if ready.model is None:
         return False
     branch, judged, blob = ready.model
-    head = run.refs.branches.get(branch)
-    accepted = run.refs.accepted.get(ref_name(branch), "")
-    if ready.problem and f"{accepted} {run.refs.journal}" != ready.accepted:
+    head = refs.branches.get(branch)
+    accepted = refs.accepted.get(ref_name(branch), "")
+    if ready.problem and f"{accepted} {refs.journal}" != ready.accepted:
         return False  # a person may have accepted what was refused
     if head is None or head == judged:
         return True
-    git = run.mirror.git
+    git = mirror.git
     if ready.problem or (git.blob_or_none(head, locate.FILE_NAME) or "") != blob:
         return False
-    if blob and not _accept(run, ready, branch, head, write=write):
+    if blob and not _accept(mirror, ready, branch, head, write=write):
         return False
     ready.model = branch, head, blob
     if write:
@@ -197,10 +206,10 @@ def _is_model_current(run: Run, ready: Prepared, *, write: bool) -> bool:
     return True
 
 
-def _accept(run: Run, ready: Prepared, branch: str, head: str, *, write: bool) -> bool:
+def _accept(mirror: Mirror, ready: Prepared, branch: str, head: str, *, write: bool) -> bool:
     from saltbranch import admission
 
-    git, ref = run.mirror.git, f"{PRODUCTION}{ref_name(branch)}"
+    git, ref = mirror.git, f"{PRODUCTION}{ref_name(branch)}"
     states_dir, pillar_dir = ready.states_dir, ready.pillar_dir
     try:
         last = git.commit_or_none(ref)

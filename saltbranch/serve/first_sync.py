@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from saltbranch import choosing, proc, saltmaster
 from saltbranch import config as configuration
 from saltbranch.actions import prepare
-from saltbranch.actions.outcome import FIRST, MISSING, SaltenvResult, SyncResult
+from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.config import Config
 from saltbranch.git import environment
 from saltbranch.mirror import JOURNAL_REF, Mirror, Refs, remote_error
 from saltbranch.prepared import ServedSaltenv
 from saltbranch.repository.machine import load_config, read_machine_file, remote_of
 from saltbranch.serve import salt_files
-from saltbranch.serve.decision import BY_NOTHING, Choice, Choices
-from saltbranch.serve.reconcile import select
+from saltbranch.serve.decision import Choice, Choices
+from saltbranch.serve.reconcile import OF_BRANCH, Now, decide, select
 
 
 def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
@@ -43,7 +43,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     prepare.check_jinja(master)
     salt_files.refuse_foreign(config.master_config)
     results = [
-        _first_result(saltenv, refs, found.by_saltenv.get(saltenv.name), unread)
+        _result(saltenv, found.by_saltenv.get(saltenv.name, OF_BRANCH), refs, unread)
         for saltenv in select(prepare.served_saltenvs(config), only)
     ]
     problems = [found.problem] if found.problem else []
@@ -71,26 +71,13 @@ def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:
     )
 
 
-def _first_result(
-    saltenv: ServedSaltenv, refs: Refs, choice: Choice | None, unread: dict[str, str]
+def _result(
+    saltenv: ServedSaltenv, choice: Choice, refs: Refs, unread: dict[str, str]
 ) -> SaltenvResult:
-    head = refs.branches.get(saltenv.branch)
-    result = SaltenvResult(saltenv.name, saltenv.branch, None, head)
-    if choice and choice.why != result.why:
-        result.why, result.tag, result.held = choice.why, choice.tag, choice.held
-        result.new = choice.commit
-    result.changed = result.new is not None and not (choice and choice.level)
+    """What the sync decides, with what it would say of a commit that it switches to."""
+    result = decide(saltenv, choice, refs.branches, unread, Now())
     if result.changed:
-        result.state = FIRST
-    elif choice and choice.level:
-        result.state, result.message = choice.level, choice.message
-    else:
-        result.state, result.why = MISSING, BY_NOTHING
-        why = unread.get(f"refs/heads/{saltenv.branch}")
-        what = f"the remote has no branch {saltenv.branch!r}"
-        result.message = (
-            f"branch {saltenv.branch!r} of the remote cannot be read: {why}" if why else what
-        )
+        result.message = choice.message
     return result
 
 

@@ -13,63 +13,75 @@ from saltbranch.actions.outcome import (
     REFUSED,
     REPAIRED,
     SWITCHED,
+    UNCHANGED,
     SaltenvResult,
     SyncResult,
 )
 from saltbranch.errors import GitError, UsageError
 from saltbranch.mirror import JOURNAL_REF
 from saltbranch.serve import decision, decision_cache
-from saltbranch.serve.run import Job
+from saltbranch.serve.run import Job, Look, Run, Seen
 from saltbranch.slots import Slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saltbranch.prepared import Prepared, ServedSaltenv
+    from saltbranch.mirror import Mirror
+    from saltbranch.prepared import Prepared, Served, ServedSaltenv
     from saltbranch.serve.decision import Choice
-    from saltbranch.serve.run import Notify, Run
+    from saltbranch.serve.run import Notify, Say
 
 PROBLEMS = (FAILED, MISSING, REFUSED)
-_OF_BRANCH = decision.Choice(decision.BY_BRANCH)
+OF_BRANCH = decision.Choice(decision.BY_BRANCH)
 
 
-def serve_from_mirror(
-    run: Run,
-    ready: Prepared,
-    only: Sequence[str],
-    notify: Notify | None,
-) -> SyncResult:
-    """Serve what the saltenvs `only` are to serve by what is in the mirror; the caller holds the lock."""
-    run.offline = True
-    run.ready = ready
-    run.refs = run.mirror.refs(tags=ready.follows_tags())
-    return reconcile(run, only, plan=False, notify=notify)
+def serve_from_mirror(look: Look, only: Sequence[str], notify: Notify | None) -> SyncResult:
+    """Serve what the saltenvs `only` are to serve by what is in the mirror; the caller holds the lock.
+
+    look: an offline one. Raises what `reconcile` raises.
+    """
+    return reconcile(decided(look, write=True), only, plan=False, notify=notify)
 
 
-def reconcile(
-    run: Run,
-    only: Sequence[str],
-    *,
-    plan: bool,
-    notify: Notify | None,
-) -> SyncResult:
-    """Serve what is to be served by the look that `run` has; with `plan` only say so.
+def look_at_mirror(
+    mirror: Mirror, ready: Prepared, say: Say | None, *, fresh: bool = False
+) -> Look:
+    """What was last fetched, as a look that does not ask the remote. Raises GitError."""
+    seen = Seen(mirror.refs(tags=ready.follows_tags()), {})
+    return Look(mirror, ready, seen, say=say, offline=True, fresh=fresh)
+
+
+def decided(look: Look, *, write: bool) -> Run:
+    """What each saltenv is to serve by `look`. write: keep it for the next sync. Raises RemoteError, GitError,
+    SaltbranchError.
+    """
+    served = prepared.load_served(look.ready.root)
+    found, news = decision_cache.current(look, served, write=write)
+    run = Run(look, found, served, news=news)
+    run.notes += found.news
+    return run
+
+
+def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | None) -> SyncResult:
+    """Serve what was decided; with `plan` only say what would be.
 
     only: names of saltenvs, all when empty. Raises RemoteError, GitError, UsageError, SaltbranchError.
     """
-    run.served = prepared.load_served(run.ready.root)
-    run.choices = decision_cache.current(run, write=not plan)
-    ready = run.ready  # of the look at the remote that was chosen from
-    run.notes += run.choices.news
-    wanted = select(ready.saltenvs, only)
+    ready = run.ready
     jobs: list[Job] = []
     results = []
-    for saltenv in wanted:
-        result, job = _decide(run, saltenv)
+    restated = False
+    for saltenv in select(ready.saltenvs, only):
+        choice = run.choices.by_saltenv.get(saltenv.name, OF_BRANCH)
+        slots = Slots(ready.root, saltenv.dirname, run.mirror)
+        now = _look_at(run, saltenv, slots)
+        result = decide(saltenv, choice, run.refs.branches, run.unread, now)
         results.append(result)
-        if job:
-            jobs.append(job)
+        if result.changed:
+            jobs.append(_job(run, saltenv, slots, now, choice, result))
+        elif now.record and now.record.why != choice.why and _is_as_chosen(result):
+            now.record.why, restated = choice.why, True
     if jobs or run.fresh:
         from saltbranch.actions import switching
 
@@ -78,7 +90,7 @@ def reconcile(
         else:
             switching.apply(run, jobs, notify)
     if not plan:
-        if run.restated:
+        if restated:
             prepared.save_served(ready.root, run.served)
         if run.news:
             run.mirror.tidy()
@@ -119,9 +131,8 @@ def tell_journal(run: Run) -> None:
 
     run.notes += reporting.send(run.ready, run.mirror, run.choices)
     run.refs = run.mirror.refs(tags=run.ready.follows_tags())
-    run.choices = decision_cache.current(
-        run, write=True
-    )  # so that the next sync has nothing to find out
+    # So that the next sync has nothing to find out.
+    decision_cache.current(run, run.served, write=True)
 
 
 def _is_report_due(root: str, *, lacking: bool) -> bool:
@@ -152,66 +163,107 @@ def select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSal
     return [s for s in saltenvs if not only or s.name in only]
 
 
-def _decide(run: Run, saltenv: ServedSaltenv) -> tuple[SaltenvResult, Job | None]:
-    """The result for a saltenv, with a job when it is not already what it should be."""
-    choice = run.choices.by_saltenv.get(saltenv.name, _OF_BRANCH)
-    new = choice.commit_at(run.refs.branches.get(saltenv.branch))
+class Now:
+    """What a saltenv serves as it was found: a commit, why where that was recorded, and whether its files are right.
+
+    record: of that slot. is_empty: nothing is served.
+    """
+
+    __slots__ = ("commit", "is_empty", "is_spoilt", "record")
+
+    def __init__(
+        self,
+        commit: str | None = None,
+        record: Served | None = None,
+        *,
+        is_empty: bool = True,
+        is_spoilt: bool = False,
+    ) -> None:
+        self.commit = commit
+        self.record = record
+        self.is_empty = is_empty
+        self.is_spoilt = is_spoilt
+
+
+def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
     recorded = run.served.get(saltenv.dirname)
-    slots = Slots(run.ready.root, saltenv.dirname, run.mirror)
     slot = slots.served()
-    head = slots.head(slot) if slot else None
+    if slot is None:
+        return Now()
+    head = slots.head(slot)
     # Not the recorded slot: a run was killed between the rename and the record, so git knows what is served.
-    known = recorded if recorded and recorded.slot == slot else None
-    old = known.commit if known else head
+    record = recorded if recorded and recorded.slot == slot else None
+    commit = record.commit if record else head
+    spoilt = head is None or head != commit or (run.verify and _is_edited(slots, slot))
+    return Now(commit, record, is_empty=False, is_spoilt=spoilt)
+
+
+def decide(
+    saltenv: ServedSaltenv,
+    choice: Choice,
+    branches: dict[str, str],
+    unread: dict[str, str],
+    now: Now,
+) -> SaltenvResult:
+    """What is to be done for a saltenv, as the result that it has where all goes well; nothing is done here.
+
+    branches, unread: of the remote. now: what is served.
+    """
+    old, head = now.commit, branches.get(saltenv.branch)
+    new = choice.commit_at(head)
     result = SaltenvResult(saltenv.name, saltenv.branch, old, new)
     result.why, result.tag, result.held = choice.why, choice.tag, choice.held
-    result.refused = _refused_head(run, saltenv, choice)
+    result.refused = (head or "") if choice.level == decision.HELD_BACK else ""
     still = f"; still serving {old[:12]}" if old else "; nothing is served"
     if choice.level in PROBLEMS:
         result.state = choice.level
         result.new = new or old
         result.message = choice.message + still
-        return result, None
-    lost = run.unread.get(f"refs/heads/{saltenv.branch}") if run.unread else None
+        return result
+    lost = unread.get(f"refs/heads/{saltenv.branch}") if unread else None
     if lost and choice.why != decision.BY_HOLD:
         result.state = FAILED
         result.new = old
         what = f"the branch {saltenv.branch!r} of the remote cannot be read"
         result.message = f"{what}: {lost} (fix it there){still}"
-        return result, None
+        return result
     if new is None:
         result.why = decision.BY_NOTHING
         result.state = MISSING
         result.new = old
-        result.message = f"the remote has no branch {saltenv.branch!r}{still}" + _similar(
-            saltenv.branch, run.refs.branches
-        )
-        return result, None
-    spoilt = slot is not None and (
-        head is None or head != old or (run.verify and _is_edited(slots, slot))
-    )
-    if old == new and not spoilt and known:
-        if known.why != choice.why:
-            known.why, run.restated = choice.why, True
+        what = f"the remote has no branch {saltenv.branch!r}{still}"
+        result.message = what + _similar(saltenv.branch, branches)
+        return result
+    if old == new and not now.is_spoilt and now.record:
         result.message = choice.message if choice.level == decision.KEPT else ""
         if result.refused:
             result.state, result.message = REFUSED, choice.message + still
-        return result, None
-    job = Job(saltenv, slots, result, choice)
-    job.was = known.why if known else ""
-    job.switched = old == new and not spoilt
-    if job.switched:
-        result.old = recorded.commit if recorded else None
-    elif known and not run.fresh:
-        job.proven = old
-    result.state = REPAIRED if spoilt and old == new else SWITCHED if slot else FIRST
+        return result
+    repaired = now.is_spoilt and old == new
+    result.state = REPAIRED if repaired else FIRST if now.is_empty else SWITCHED
     result.changed = True
-    return result, job
+    return result
 
 
-def _refused_head(run: Run, saltenv: ServedSaltenv, choice: Choice) -> str:
-    is_refused = choice.level == decision.HELD_BACK
-    return run.refs.branches.get(saltenv.branch, "") if is_refused else ""
+def _is_as_chosen(result: SaltenvResult) -> bool:
+    return result.state == UNCHANGED or (result.state == REFUSED and bool(result.refused))
+
+
+def _job(
+    run: Run,
+    saltenv: ServedSaltenv,
+    slots: Slots,
+    now: Now,
+    choice: Choice,
+    result: SaltenvResult,
+) -> Job:
+    switched = result.old == result.new and not now.is_spoilt
+    if switched:
+        recorded = run.served.get(saltenv.dirname)
+        result.old = recorded.commit if recorded else None
+    proven = now.commit if now.record and not run.fresh and not switched else None
+    was = now.record.why if now.record else ""
+    return Job(saltenv, slots, result, choice, was=was, proven=proven, switched=switched)
 
 
 def _similar(branch: str, branches: dict[str, str]) -> str:
