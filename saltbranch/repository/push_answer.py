@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from saltbranch import proc
 from saltbranch.errors import RefusedError
 from saltbranch.git import indent, mask
 
+Kind = Literal["race", "protected", "declined", "rights"]
 # How servers say no. The first sign found in the reason of a ref decides.
-_REASONS = (
+_REASONS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("protected", ("GH006", "GH013", "protected branch", "protected ref", "is protected", "repository rule",
                    "not allowed to push code to protected", "TF402455")),
     ("declined", ("exists; cannot create",)),  # `v1` is in the way of `v1/x`
@@ -23,11 +26,11 @@ _NO_RIGHTS = (
 
 
 class PushRefused(RefusedError):
-    """The remote took none of the refs. `kind`: race, protected, declined or rights."""
+    """The remote took none of the refs. `kind`: why."""
 
-    def __init__(self, message: str, *, kind: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, kind: Kind, hint: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.kind = kind
+        self.kind: Kind = kind
 
 
 def refused(remote: str, done: proc.Finished) -> PushRefused | None:
@@ -63,7 +66,7 @@ def refused(remote: str, done: proc.Finished) -> PushRefused | None:
     return _error("declined", remote, text) if reasons else None
 
 
-def _error(kind: str, remote: str, text: str) -> PushRefused:
+def _error(kind: Kind, remote: str, text: str) -> PushRefused:
     what, hint = {
         "race": ("somebody else was faster", "run it again"),
         "protected": ("the branch is protected there", "--via branch pushes a branch for a pull request"),

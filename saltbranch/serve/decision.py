@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING = "hold", "tag", "branch", "nothing"  # as in serving.py
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Literal
+
+    from saltbranch.serving import Why
+
+    Level = Literal["", "new", "kept", "refused", "missing", "failed", "held back"]
+
+BY_HOLD: Final = "hold"
+BY_TAG: Final = "tag"
+BY_BRANCH: Final = "branch"
+BY_NOTHING: Final = "nothing"
+WHYS: tuple[Why, ...] = (BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING)
+
 # What a choice's `level` can be. Beside FINE, NEW and HELD_BACK the served commit stays: KEPT is only said.
 # HELD_BACK: the commit is served, and not the head of the branch, which is refused.
-FINE, NEW, KEPT, REFUSED, MISSING, FAILED = "", "new", "kept", "refused", "missing", "failed"
-HELD_BACK = "held back"
+FINE: Final = ""
+NEW: Final = "new"
+KEPT: Final = "kept"
+REFUSED: Final = "refused"
+MISSING: Final = "missing"
+FAILED: Final = "failed"
+HELD_BACK: Final = "held back"
+LEVELS: tuple[Level, ...] = (FINE, NEW, KEPT, REFUSED, MISSING, FAILED, HELD_BACK)
 
 
 class Choice:
@@ -19,19 +38,19 @@ class Choice:
 
     def __init__(
         self,
-        why: str,
+        why: Why,
         commit: str | None = None,
         *,
         tag: str = "",
         held: str = "",
-        level: str = FINE,
+        level: Level = FINE,
         message: str = "",
     ) -> None:
         self.why = why
         self.commit = commit
         self.tag = tag
         self.held = held
-        self.level = level
+        self.level: Level = level
         self.message = message
 
     def commit_at(self, head: str | None) -> str | None:

@@ -12,7 +12,7 @@ import time
 from saltbranch import files
 from saltbranch.errors import GitError, RemoteError
 from saltbranch.mirror import KEPT_REF
-from saltbranch.serve import fetch
+from saltbranch.serve import decision, fetch
 from saltbranch.serve.decision import Choice, Choices
 
 TYPE_CHECKING = False
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from saltbranch.choosing import Facts
     from saltbranch.mirror import Refs
     from saltbranch.prepared import Served, ServedSaltenv
+    from saltbranch.serve.decision import Level
     from saltbranch.serve.run import Look
+    from saltbranch.serving import Why
 
 FORMAT = "saltbranch choices 3"
 _BRANCHES_ALONE = "branches alone\n"
+# What the file may say of a kind; anything else makes it stale.
+_WHYS: dict[str, Why] = {why: why for why in decision.WHYS}
+_LEVELS: dict[str, Level] = {level: level for level in decision.LEVELS}
 
 
 def sources(
@@ -86,7 +91,7 @@ def load(root: str, expected: str | None, now: float) -> Choices | None:
         return None
     try:
         found = _parse(lines[1:])
-    except (IndexError, ValueError):
+    except (LookupError, ValueError):
         return None
     return None if expected is not None and found.until and found.until <= now else found
 
@@ -98,7 +103,12 @@ def _parse(lines: list[str]) -> Choices:
         if key == "choice":
             name, why, commit, tag, held, level, message = words
             found.by_saltenv[name] = Choice(
-                why, commit or None, tag=tag, held=held, level=level, message=message
+                _WHYS[why],
+                commit or None,
+                tag=tag,
+                held=held,
+                level=_LEVELS[level],
+                message=message,
             )
         elif key == "accepted":
             found.accepted[words[0]] = (words[1], words[2])

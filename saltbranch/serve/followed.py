@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from saltbranch import serving, versions
 from saltbranch.base.text import one_line
@@ -15,6 +16,9 @@ from saltbranch.git import Git, quoted
 from saltbranch.prepared import ServedSaltenv
 from saltbranch.serve import decision
 from saltbranch.serve.decision import KEPT, MISSING, NEW, REFUSED, Choice, Choices
+
+if TYPE_CHECKING:
+    from saltbranch.serve.decision import Level
 
 
 def choose(
@@ -85,7 +89,7 @@ def _lost(
     hint = f"push it back (git push --force REMOTE {quoted(f'{commit}:refs/tags/{tag}')}), or push a higher version"
     if wanted.tag and wanted.tag != tag:
         hint += f"; to go back to {wanted.tag}: saltbranch hold {saltenv.name} --at {wanted.tag}"
-    level = REFUSED if saltenv.protected else KEPT
+    level: Level = REFUSED if saltenv.protected else KEPT
     at = now_at if now_at and level == REFUSED else commit
     message = one_line(f"{what} ({hint})")
     return Choice(decision.BY_TAG, at, tag=tag, level=level, message=message)

@@ -215,8 +215,9 @@ def decide(
     result.why, result.tag, result.held = choice.why, choice.tag, choice.held
     result.refused = (head or "") if choice.level == decision.HELD_BACK else ""
     still = f"; still serving {old[:12]}" if old else "; nothing is served"
-    if choice.level in PROBLEMS:
-        result.state = choice.level
+    level = choice.level
+    if level == REFUSED or level == MISSING or level == FAILED:  # noqa: SIM109 - mypy follows this
+        result.state = level
         result.new = new or old
         result.message = choice.message + still
         return result
