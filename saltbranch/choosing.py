@@ -11,13 +11,12 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import events, files, journal, pendingholds, serving
+from saltbranch import events, journal, journalaccepted, pendingholds, serving
 from saltbranch.base.text import one_line
 from saltbranch.errors import GitError
 from saltbranch.events import Event, Hold, State
-from saltbranch.git import Git, quoted
-from saltbranch.journal import NoJournalError
-from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs
+from saltbranch.git import Git
+from saltbranch.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository import lacking as lacking_
 from saltbranch.repository import pushes, tips
@@ -68,7 +67,7 @@ def choose(facts: Facts) -> Choices:
     found = Choices()
     last = facts.last
     before = last or Choices()
-    head, found.problem = _believed(root, git, refs, before.journal)
+    head, found.problem = journalaccepted.believed(root, git, refs, before.journal)
     state = _holds(root, git, head, before, found)
     lacking = _lacking(facts, head, state, last, found)
     found.bases = lacking_.dumps(lacking.begins)
@@ -106,7 +105,9 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
         elif saltenv.follow:
             record = facts.record(saltenv)
             known = accepted if record and accepted and record.commit == accepted[1] else None
-            found.by_saltenv[name] = followed.choose(git, wanted, saltenv, known, tags, found)
+            found.by_saltenv[name] = followed.choose(
+                git, wanted, saltenv, known=known, tags=tags, found=found
+            )
         elif upto:
             found.by_saltenv[name] = Choice(decision.BY_BRANCH, upto)
         if upto:
@@ -212,54 +213,10 @@ def _hold_back(choice: Choice, saltenv: ServedSaltenv, push: Push | None) -> Non
 
 def open_pushes(facts: Facts, found: Choices) -> dict[str, Push]:
     """Saltenv to what was pushed to its branch by hand since the last promotion. Raises GitError, SaltbranchError."""
-    state = state_of(facts.root, facts.git, facts.refs)
+    state = journalaccepted.state_of(facts.root, facts.git, facts.refs)
     state.tips |= {b: t for b, t in lacking_.loads(found.bases).items() if b not in state.tips}
     events.replay(pushes_of(found), state)
     return {s.name: push for s in facts.saltenvs if (push := state.open_push(s.branch))}
-
-
-def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
-    """Whether the journal, or a pending hold, ever held `saltenv` at `commit`. Raises GitError."""
-    told = journal.read(git, git.commit_or_none(KEPT_REF)) + pendingholds.load(root)
-    return any(
-        event.text("saltenv") == saltenv
-        and commit
-        in (
-            event.commit_of("hold_moves_to"),
-            event.commit_of("commit") if event.kind in (events.HOLD, events.ROLLBACK) else None,
-        )
-        for event in told
-    )
-
-
-def state_of(root: str, git: Git, refs: Refs) -> State:
-    """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
-    head, _ = _believed(root, git, refs, "")
-    from saltbranch import journalcache  # not for a sync, which reads on from what it kept itself
-
-    state = journalcache.state(git, head or None)
-    pending = pendingholds.load(root)
-    return events.replay(_news(pending, state.events), state) if pending else state
-
-
-def _believed(root: str, git: Git, refs: Refs, last: str) -> tuple[str, str]:
-    """The head of the journal to believe, and what is wrong with the fetched one.
-
-    last: the head that was believed before, for a mirror that was rebuilt since.
-    """
-    kept = refs.kept or last
-    if kept != refs.journal or refs.in_the_way:
-        try:
-            journal.check_chain(git, kept or None, refs.journal or None, refs.in_the_way)
-        except GitError as err:
-            named = quoted(files.choices_path(root)), quoted(git.directory)
-            how = "rm {}; git --git-dir={} update-ref -d {}".format(*named, KEPT_REF)
-            accept = (
-                "" if isinstance(err, NoJournalError) else f"; to accept what the remote has: {how}"
-            )
-            holds = "; the holds that stood in the last good one stay in force" if kept else ""
-            return kept, one_line(f"{err.message}{holds} ({err.hint}{accept})")
-    return refs.journal, ""
 
 
 def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> State:
@@ -273,7 +230,7 @@ def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> Sta
     pending = pendingholds.load(root)
     if pending:
         told = journal.read(git, head) if head and git.commit_or_none(head) else []
-        state = events.replay(_news(pending, told), state)
+        state = events.replay(journalaccepted.not_told(pending, told), state)
     return state
 
 
@@ -287,12 +244,6 @@ def _start(git: Git, head: str, last: Choices) -> tuple[State | None, str | None
     except (GitError, ValueError, AttributeError, TypeError):
         return None, None
     return State(holds={hold.saltenv: hold for hold in kept}, tips=known), last.journal
-
-
-def _news(pending: Sequence[events.Event], told: Sequence[events.Event]) -> list[events.Event]:
-    """Those of `pending` that the journal does not have."""
-    known = {event.id for event in told}
-    return [event for event in pending if event.id not in known]
 
 
 def _held(git: Git, hold: Hold) -> Choice:

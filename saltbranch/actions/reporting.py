@@ -41,13 +41,13 @@ def record(
     first time then says all that it serves.
     """
     now = time.time()
-    rows = [_row(r.saltenv, r.branch, r.old, r.new, now, r.why) for r in done]
+    rows = [_row(r.saltenv, r.branch, r.old, r.new, at=now, why=r.why) for r in done]
     try:
         name = f"{ready.root}/state/reporter"
         if fresh and files.read_or_none(name) != ready.reporter.encode():
             told = [r.saltenv for r in done]
             rows += [
-                _row(s.name, s.branch, None, known.commit, known.since, known.why)
+                _row(s.name, s.branch, None, known.commit, at=known.since, why=known.why)
                 for s in ready.saltenvs
                 if s.name not in told and (known := served.get(s.dirname))
             ]
@@ -63,7 +63,7 @@ def record(
 
 
 def _row(
-    saltenv: str, branch: str, old: str | None, new: str | None, at: float, why: str
+    saltenv: str, branch: str, old: str | None, new: str | None, *, at: float, why: str
 ) -> dict[str, object]:
     row = {"saltenv": saltenv, "branch": branch, "old": old, "new": new, "time": iso(at)}
     return {**row, "why": why}

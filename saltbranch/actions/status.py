@@ -11,6 +11,7 @@ from saltbranch import (
     choosing,
     events,
     history,
+    journalaccepted,
     pendingholds,
     prepared,
     saltmaster,
@@ -219,7 +220,7 @@ def _wanted(
     last = decision_cache.load(root, None, now())
     facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
     found = choosing.choose(facts)
-    state = choosing.state_of(root, mirror.git, refs)
+    state = journalaccepted.state_of(root, mirror.git, refs)
     events.replay(choosing.pushes_of(found), state)
     pushed = choosing.open_pushes(facts, found)
     pending = [event.id for event in pendingholds.load(root)]

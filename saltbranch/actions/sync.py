@@ -73,7 +73,7 @@ def sync(
                 except RemoteError as err:
                     if not plan:
                         _remember_failure(root, str(err))
-                        _serve_pending(mirror, config_path, root, lock, say, notify)
+                        _serve_pending(mirror, root, config_path, lock, say=say, notify=notify)
                     raise
                 except UsageError:
                     raise  # a misspelt name says nothing of what is served
@@ -141,9 +141,10 @@ def _remember_failure(root: str, text: str) -> None:
 
 def _serve_pending(
     mirror: Mirror,
-    config_path: str,
     root: str,
+    config_path: str,
     lock: files.Lock,
+    *,
     say: Say | None,
     notify: Notify | None,
 ) -> None:

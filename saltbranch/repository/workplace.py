@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import choosing, journalcache, prepared, serving, tickets
+from saltbranch import choosing, journalaccepted, journalcache, prepared, serving, tickets
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
@@ -209,7 +209,7 @@ def _judged(
     config = place.config(_heads(repo), journal=repo.refs.journal, write=fetched)
     if places.serves(place) and not fetched:
         refs = Mirror(config.root).refs()
-        state = choosing.state_of(config.root, repo.git, refs)  # pending holds count, too
+        state = journalaccepted.state_of(config.root, repo.git, refs)  # pending holds count, too
     else:
         state = _kept(repo)
     in_force = [

@@ -25,6 +25,7 @@ def choose(
     git: Git,
     wanted: serving.Wanted,
     saltenv: ServedSaltenv,
+    *,
     known: tuple[str, str] | None,
     tags: Mapping[str, str] | None,
     found: Choices,

@@ -79,7 +79,7 @@ def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | Non
         result = decide(saltenv, choice, run.refs.branches, run.unread, now)
         results.append(result)
         if result.changed:
-            jobs.append(_job(run, saltenv, slots, now, choice, result))
+            jobs.append(_job(run, saltenv, slots, now=now, choice=choice, result=result))
         elif now.record and now.record.why != choice.why and _is_as_chosen(result):
             now.record.why, restated = choice.why, True
     if jobs or run.fresh:
@@ -254,6 +254,7 @@ def _job(
     run: Run,
     saltenv: ServedSaltenv,
     slots: Slots,
+    *,
     now: Now,
     choice: Choice,
     result: SaltenvResult,

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import admission, choosing, files, prepared
+from saltbranch import admission, choosing, files, journalaccepted, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.base.text import printable
@@ -69,7 +69,9 @@ def _clock(root: str) -> str:
     """What the journal says against this machine's clock; nothing where it cannot be read, which others tell."""
     mirror = Mirror(root)
     try:
-        state = choosing.state_of(root, mirror.git, mirror.refs()) if mirror.exists() else None
+        state = (
+            journalaccepted.state_of(root, mirror.git, mirror.refs()) if mirror.exists() else None
+        )
     except SaltbranchError:
         return ""
     return state.clock_problem(time.time()) if state else ""
