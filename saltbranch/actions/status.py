@@ -128,7 +128,16 @@ def status(config_path: str) -> Status:
     served = prepared.load_served(root)
     found, holds, pushed, clock = _wanted(root, mirror, refs, config, served)
     rows = tuple(
-        _saltenv(config, mirror, refs.branches, served, s, numbers[s.name], found, holds)
+        _saltenv(
+            config,
+            mirror,
+            refs.branches,
+            served,
+            s,
+            minions=numbers[s.name],
+            found=found,
+            holds=holds,
+        )
         for s in config.saltenvs
     )
     rows = tuple(replace(row, pushed=pushed.get(row.saltenv)) for row in rows)
@@ -242,6 +251,7 @@ def _saltenv(
     branches: dict[str, str],
     served: dict[str, prepared.Served],
     saltenv: Saltenv,
+    *,
     minions: int,
     found: Choices,
     holds: dict[str, dict[str, object]],
@@ -253,9 +263,8 @@ def _saltenv(
     before = config.saltenv(saltenv.promote_from) if saltenv.promote_from else None
     source = branches.get(before.branch) if before else None
     record = served.get(saltenv.dirname)
-    choice = found.by_saltenv.get(saltenv.name)
-    by_branch = choice is None or choice.why == decision.BY_BRANCH
-    wanted = choice.commit if choice and choice.commit else head if by_branch else None
+    choice = found.by_saltenv.get(saltenv.name, decision.OF_BRANCH)
+    wanted = choice.commit_at(head)
     return SaltenvStatus(
         saltenv=saltenv.name,
         branch=saltenv.branch,
@@ -270,23 +279,23 @@ def _saltenv(
         lacking=_count_or_none(mirror, source, head),
         minions=minions,
         checkout=config.checkout(saltenv),
-        why=decision.BY_NOTHING if wanted is None else choice.why if choice else decision.BY_BRANCH,
+        why=decision.BY_NOTHING if wanted is None else choice.why,
         wanted=wanted,
-        tag=choice.tag or None if choice else None,
+        tag=choice.tag or None,
         hold=holds.get(saltenv.name),
         drift=wanted is not None and commit != wanted,
-        problem=choice.message or None if choice else None,
+        problem=choice.message or None,
     )
 
 
-def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice | None) -> str:
+def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice) -> str:
     if commit is None:
         return "absent"
     if head is None:
         return "missing"
     if commit == head:
         return "in_sync"
-    if choice and choice.why == decision.BY_HOLD:
+    if choice.why == decision.BY_HOLD:
         return "drift"
     try:
         return "behind" if mirror.git.is_ancestor(commit, head) else "diverged"

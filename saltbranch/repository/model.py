@@ -46,7 +46,7 @@ def load(refs: ModelRefs, machine: FileModel, path: str, *, branch: str, remote:
     found = newest_valid(refs.git, commit, branch) if commit else Nothing("")
     name = f"{FILE_NAME} on branch {branch!r}"
     if isinstance(found, Nothing):
-        return _without(machine, path, name, branch, remote, found)
+        return _without(machine, path, name, branch=branch, remote=remote, nothing=found)
     problem = _about_refused(refs, branch, found, refusal) or found.problem
     source = Source(
         name,
@@ -67,7 +67,7 @@ def load(refs: ModelRefs, machine: FileModel, path: str, *, branch: str, remote:
 
 
 def _without(
-    machine: FileModel, path: str, name: str, branch: str, remote: str, nothing: Nothing
+    machine: FileModel, path: str, name: str, *, branch: str, remote: str, nothing: Nothing
 ) -> Config:
     problem = f"{name}: {nothing.problem}" if nothing.problem else ""
     if machine.saltenvs is not None:

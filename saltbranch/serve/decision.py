@@ -58,6 +58,10 @@ class Choice:
         return self.commit or (head if self.why == BY_BRANCH else None)
 
 
+OF_BRANCH = Choice(BY_BRANCH)
+"""That of a saltenv of which nothing else is said."""
+
+
 class Choices:
     """All of them. until: seconds since 1970, when the next hold ends, None for never.
 

@@ -17,8 +17,8 @@ from saltbranch.mirror import JOURNAL_REF, Mirror, Refs, remote_error
 from saltbranch.prepared import ServedSaltenv
 from saltbranch.repository.machine import load_config, read_machine_file, remote_of
 from saltbranch.serve import salt_files
-from saltbranch.serve.decision import Choice, Choices
-from saltbranch.serve.reconcile import OF_BRANCH, Now, decide, select
+from saltbranch.serve.decision import OF_BRANCH, Choice, Choices
+from saltbranch.serve.reconcile import Now, decide, select
 
 
 def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from saltbranch.serve.run import Notify, Say
 
 PROBLEMS = (FAILED, MISSING, REFUSED)
-OF_BRANCH = decision.Choice(decision.BY_BRANCH)
 
 
 def serve_from_mirror(look: Look, only: Sequence[str], notify: Notify | None) -> SyncResult:
@@ -73,7 +72,7 @@ def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | Non
     results = []
     restated = False
     for saltenv in select(ready.saltenvs, only):
-        choice = run.choices.by_saltenv.get(saltenv.name, OF_BRANCH)
+        choice = run.choices.by_saltenv.get(saltenv.name, decision.OF_BRANCH)
         slots = Slots(ready.root, saltenv.dirname, run.mirror)
         now = _look_at(run, saltenv, slots)
         result = decide(saltenv, choice, run.refs.branches, run.unread, now)
