@@ -20,7 +20,7 @@ from saltbranch.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository import lacking as lacking_
 from saltbranch.repository import pushes, tips
-from saltbranch.repository.lacking import Begins, Lacking
+from saltbranch.repository.lacking import Lacking
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.tags import tags_on
 from saltbranch.repository.tips import Push
@@ -129,7 +129,7 @@ def _lacking(
     git, refs = facts.git, facts.refs
     saltenvs = [Watched(s.name, s.branch, s.pushes) for s in facts.saltenvs if s.pushes]
     production = facts.production
-    begins = begins_of(facts.saltenvs, facts.served, last)
+    begins = lacking_.begins_of(facts.saltenvs, facts.served, last)
     tip = state.tips.get(production or "") or begins.kept.get(production or "")
     if tip and tip.promoted != refs.branches.get(production or ""):
         from saltbranch.repository import (
@@ -149,17 +149,6 @@ def _lacking(
 def _is_sure(facts: Facts, found: Choices) -> bool:
     """Whether the journal is known and believed, so that something may be said to be missing there."""
     return JOURNAL_REF not in facts.unread and not found.problem
-
-
-def begins_of(
-    saltenvs: Sequence[ServedSaltenv], served: Mapping[str, Served], last: Choices | None
-) -> Begins:
-    """With what the branches begin on this machine. served: by folder name. last: what was chosen before."""
-    records = {s.branch: record for s in saltenvs if (record := served.get(s.dirname))}
-    commits = {branch: record.commit for branch, record in records.items()}
-    by_branch = [b for b, record in records.items() if record.why == decision.BY_BRANCH]
-    kept = lacking_.loads(last.bases) if last else {}
-    return Begins(kept, commits, by_branch, is_new=last is None)
 
 
 def _news_of(event: Event) -> str:

@@ -28,7 +28,7 @@ from saltbranch.repository import workplace
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import process
-from saltbranch.serve import decision, decision_cache, refused, verify
+from saltbranch.serve import decision, refused, verify
 from saltbranch.serve.decision import Choice, Choices
 from saltbranch.slots import Slots
 
@@ -222,11 +222,11 @@ def _wanted(
 ) -> tuple[Choices, dict[str, dict[str, object]], dict[str, dict[str, object]], str]:
     """What each saltenv is to serve, the holds that count now, what was pushed by hand, what is wrong with a clock."""
     saltenvs = prepare.served_saltenvs(config)
-    if not decision_cache.sources(root, refs, saltenvs) or not mirror.exists():
+    if not decision.sources(root, refs, saltenvs) or not mirror.exists():
         return Choices(), {}, {}, ""
     unread = prepared.load_unread(root)
     production = config.source.branch
-    last = decision_cache.load(root, None, now())
+    last = decision.load(root, None, now())
     facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
     found = choosing.choose(facts)
     state = journalaccepted.state_of(root, mirror.git, refs)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import choosing, journalaccepted, journalcache, prepared, serving, tickets
+from saltbranch import journalaccepted, journalcache, prepared, serving, tickets
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
@@ -23,7 +23,7 @@ from saltbranch.repository.place import Place
 from saltbranch.repository.programs import Programs
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import Refs, Repository
-from saltbranch.serve import decision_cache
+from saltbranch.serve import decision
 from saltbranch.serving import Wanted
 
 Say = Callable[[str], None]
@@ -232,8 +232,8 @@ def _begins(repo: Repository, place: Place) -> Begins:
     root = _root(place)
     ready = prepared.load(root, place.path)
     served = prepared.load_served(root)
-    last = decision_cache.load(root, None, time.time())
-    return choosing.begins_of(ready.saltenvs if ready else (), served, last)
+    last = decision.load(root, None, time.time())
+    return lacking.begins_of(ready.saltenvs if ready else (), served, last)
 
 
 def _root(place: Place) -> str:

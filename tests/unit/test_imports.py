@@ -93,6 +93,8 @@ FOUNDATIONS = {
     "git": {"errors", "proc"},
     "topfile": {"targets"},
     "prepared": {"files"},
+    "serve.decision": {"files"},
+    "serve.run": set(),
     "salt_master.process": {"errors", "files", "git", "proc"},
     "history": {"errors", "git", "base.text"},
     "mirror": {"errors", "files", "git", "partfetch", "proc"},

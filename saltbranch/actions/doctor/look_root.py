@@ -21,7 +21,7 @@ from saltbranch.findings.setup import ServedSlot
 from saltbranch.mirror import Mirror
 from saltbranch.repository.tips import Push
 from saltbranch.saltmaster import MasterOptions
-from saltbranch.serve import decision_cache, verify
+from saltbranch.serve import decision, verify
 from saltbranch.slots import NAMES, Slots
 
 _MOST_ENTRIES = 3000  # of each slot: a mistake in modes or times is hardly ever made in one file
@@ -85,7 +85,7 @@ def _pushed(config: Config) -> dict[str, Push]:
     refs, saltenvs = mirror.refs(tags=True), prepare.served_saltenvs(config)
     served, unread = prepared.load_served(root), prepared.load_unread(root)
     production, now = config.source.branch, time.time()
-    last = decision_cache.load(root, None, now)
+    last = decision.load(root, None, now)
     facts = choosing.Facts(root, mirror, refs, saltenvs, served, now, production, unread, last)
     return choosing.open_pushes(facts, choosing.choose(facts))
 
