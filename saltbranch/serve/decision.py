@@ -8,6 +8,8 @@ Imported by every sync, so it imports next to nothing.
 
 from __future__ import annotations
 
+import time
+
 from saltbranch import files
 
 TYPE_CHECKING = False
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from saltbranch.mirror import Refs
     from saltbranch.prepared import Served, ServedSaltenv
+    from saltbranch.serve.run import Look
     from saltbranch.serving import Why
 
     Level = Literal["", "new", "kept", "refused", "missing", "failed", "held back"]
@@ -106,6 +109,20 @@ class Choices:
         self.unrecorded = ""
         self.news: list[str] = []
         self.loosened = False
+
+
+def kept(look: Look, served: Mapping[str, Served]) -> Choices | None:
+    """What was found out before, where nothing has changed that it follows from.
+
+    served: what was recorded, by folder name.
+    """
+    ready = look.ready
+    expected = sources(ready.root, look.refs, ready.saltenvs, unread=look.unread)
+    plain = needs_no_choice(expected, look.refs, ready.saltenvs, served)
+    # A new model may be less strict than the one before.
+    if plain and not (expected and look.fresh):
+        return Choices()  # the head of the branch, everywhere
+    return load(ready.root, expected, time.time())
 
 
 def sources(

@@ -1,4 +1,7 @@
-"""What each saltenv is to serve: as it was found out last or, where something has changed, by choosing.py."""
+"""What each saltenv is to serve, found out anew and kept for the syncs that follow.
+
+Loaded by a sync only where something has changed of what the decisions follow from.
+"""
 
 from __future__ import annotations
 
@@ -16,37 +19,29 @@ if TYPE_CHECKING:
     from saltbranch.serve.run import Look
 
 
-def current(look: Look, served: dict[str, Served], *, write: bool) -> tuple[Choices, bool]:
-    """What each saltenv is to serve: what was found before, if nothing changed that it follows from.
+def renew(look: Look, served: dict[str, Served], *, write: bool) -> Choices:
+    """What each saltenv is to serve, found out anew, for which `look` may read the remote again.
 
-    served: what was recorded, by folder name. write: keep what is found anew. Also whether it was found anew, for
-    which `look` may have read the remote again. Raises RemoteError, GitError, SaltbranchError.
+    served: what was recorded, by folder name. write: keep it. Raises RemoteError, GitError, SaltbranchError.
     """
-    ready, now = look.ready, time.time()
-    expected = decision.sources(ready.root, look.refs, ready.saltenvs, unread=look.unread)
-    plain = decision.needs_no_choice(expected, look.refs, ready.saltenvs, served)
-    # A new model may be less strict than the one before.
-    if plain and not (expected and look.fresh):
-        return Choices(), False  # the head of the branch, everywhere
-    found = decision.load(ready.root, expected, now)
-    if found:
-        return found, False
+    now = time.time()
     try:
         facts, found = _chosen(look, served, now, write=write)
     except RemoteError:
         raise
     except GitError:
-        head, mirror = look.refs.journal, look.mirror
-        is_whole = (not head or mirror.has_history(head)) and not fetch.is_damaged(
-            mirror, look.refs
-        )
-        if look.offline or not write or is_whole:
+        if look.offline or not write or _is_whole(look):
             raise
-        look.see(fetch.rebuild(mirror, fetch.remote_of(look.ready), look.say))
+        look.see(fetch.rebuild(look.mirror, fetch.remote_of(look.ready), look.say))
         facts, found = _chosen(look, served, now, write=write)
     if write:
         _keep(facts, found)
-    return found, True
+    return found
+
+
+def _is_whole(look: Look) -> bool:
+    head, mirror = look.refs.journal, look.mirror
+    return (not head or mirror.has_history(head)) and not fetch.is_damaged(mirror, look.refs)
 
 
 def _chosen(

@@ -19,7 +19,7 @@ from saltbranch.actions.outcome import (
 )
 from saltbranch.errors import GitError, UsageError
 from saltbranch.mirror import JOURNAL_REF
-from saltbranch.serve import decision, decision_cache
+from saltbranch.serve import decision
 from saltbranch.serve.run import Job, Look, Run, Seen
 from saltbranch.slots import Slots
 
@@ -56,8 +56,13 @@ def decided(look: Look, *, write: bool) -> Run:
     SaltbranchError.
     """
     served = prepared.load_served(look.ready.root)
-    found, news = decision_cache.current(look, served, write=write)
-    run = Run(look, found, served, news=news)
+    found = decision.kept(look, served)
+    if found:
+        return Run(look, found, served, news=False)
+    from saltbranch.serve import decision_cache
+
+    found = decision_cache.renew(look, served, write=write)
+    run = Run(look, found, served, news=True)
     run.notes += found.news
     return run
 
@@ -130,8 +135,10 @@ def tell_journal(run: Run) -> None:
 
     run.notes += reporting.send(run.ready, run.mirror, run.choices)
     run.refs = run.mirror.refs(tags=run.ready.follows_tags())
-    # So that the next sync has nothing to find out.
-    decision_cache.current(run, run.served, write=True)
+    if not decision.kept(run, run.served):  # so that the next sync has nothing to find out
+        from saltbranch.serve import decision_cache
+
+        decision_cache.renew(run, run.served, write=True)
 
 
 def _is_report_due(root: str, *, lacking: bool) -> bool:

@@ -247,7 +247,7 @@ def test_sync_without_news_imports_no_more_for_holds_tags_and_the_journal(tmp_pa
     assert mine <= {
         "saltbranch", "actions", "actions.outcome", "actions.sync", "cli", "cli.sync_text", "entry",
         "errors", "files", "git", "locate", "mirror", "prepared", "proc", "serve", "serve.decision",
-        "serve.decision_cache", "serve.fetch", "serve.reconcile", "serve.run", "slots",
+        "serve.fetch", "serve.reconcile", "serve.run", "slots",
     }  # fmt: skip
 
 
