@@ -40,7 +40,6 @@ def sync(
     for the lock. expect: a commit that one of the branches must contain; the remote is asked again
     until it does, for expect_timeout seconds. verify: look at every served file, too. say: told what
     takes time. notify: called after the switches; what it returns is noted.
-
     Raises RemoteError, GitError, ConfigError, RootError, LockedError, UsageError, RefusedError.
     """
     expect = _hash_or_none(expect)
@@ -53,37 +52,33 @@ def sync(
                 return first_sync.plan_first(config_path, only)
             with files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
                 mirror = Mirror(root)
-                try:
+
+                def serve() -> SyncResult:
                     look = fetch.look(
-                        mirror,
-                        root,
-                        config_path,
-                        expect=expect,
-                        patience=expect_timeout,
-                        verify=verify,
-                        write=not plan,
-                        say=say,
-                    )
+                        mirror, root, config_path,
+                        expect=expect, patience=expect_timeout, verify=verify, write=not plan, say=say,
+                    )  # fmt: skip
                     lock.keep_with_children()
                     run = reconcile.decided(look, write=not plan)
                     result = reconcile.reconcile(run, only, plan=plan, notify=notify)
                     if not plan:
                         lock.keep_from_children()
                         reconcile.tell_journal(run)
-                except RemoteError as err:
-                    if not plan:
-                        _remember_failure(root, str(err))
-                        _serve_pending(mirror, root, config_path, lock, say=say, notify=notify)
-                    raise
+                    return result
+
+                if plan:
+                    return serve()
+                try:
+                    result = serve()
                 except UsageError:
                     raise  # a misspelt name says nothing of what is served
                 except (SaltbranchError, OSError) as err:
-                    if not plan:
-                        _remember_failure(root, str(err))
+                    _remember_failure(root, str(err))
+                    if isinstance(err, RemoteError):
+                        _serve_pending(mirror, root, config_path, lock, say=say, notify=notify)
                     raise
-                if not plan:
-                    result.unread_news = prepared.save_unread(root, result.unread)
-                    _remember_failure(root, _problems(result))
+                result.unread_news = prepared.save_unread(root, result.unread)
+                _remember_failure(root, _problems(result))
                 return result
     except OSError as err:
         raise os_error(err) from err
