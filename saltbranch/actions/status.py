@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 from saltbranch import (
     choosing,
@@ -30,7 +31,10 @@ from saltbranch.repository.root import root_of
 from saltbranch.salt_master import process
 from saltbranch.serve import decision, refused, verify
 from saltbranch.serve.decision import Choice, Choices
+from saltbranch.serving import Why
 from saltbranch.slots import Slots
+
+State = Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class SaltenvStatus:
     branch: str
     promote_from: str | None
     protected: bool
-    state: str
+    state: State
     served: CommitInfo | None
     served_since: int | None
     head: str | None
@@ -64,7 +68,7 @@ class SaltenvStatus:
     lacking: int | None
     minions: int
     checkout: str
-    why: str
+    why: Why
     wanted: str | None
     tag: str | None
     hold: dict[str, object] | None
@@ -288,7 +292,7 @@ def _saltenv(
     )
 
 
-def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice) -> str:
+def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice) -> State:
     if commit is None:
         return "absent"
     if head is None:
