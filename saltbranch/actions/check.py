@@ -15,6 +15,7 @@ from saltbranch import admission, locate, saltsyntax, scanners, tree
 from saltbranch.actions import checkfiles, highstates
 from saltbranch.actions.checkfiles import Files
 from saltbranch.actions.highstates import Compiling, Highstates
+from saltbranch.check.place import Place, open_place
 from saltbranch.checks import Finding, Severity, allow, expectations, in_order, links, new_since
 from saltbranch.checks import model as check_model
 from saltbranch.checks import rules as check_rules
@@ -27,8 +28,6 @@ from saltbranch.checks.result import LEFT_OUT, CheckResult, CompiledCount, RefRe
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
-from saltbranch.repository.check_place import CheckPlace as Place
-from saltbranch.repository.check_place import open_place
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.place import Given
 from saltbranch.tree import Blob

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from saltbranch import locate
+from saltbranch.check.place import Place
 from saltbranch.checks import allow, links
 from saltbranch.checks.project import TESTS
 from saltbranch.compiler import ciphertext
-from saltbranch.repository.check_place import CheckPlace as Place
 from saltbranch.tree import Blob, contents, files_below
 
 ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]

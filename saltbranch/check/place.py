@@ -17,7 +17,7 @@ from saltbranch.repository.machine import read_machine_file
 
 
 @dataclass(frozen=True, slots=True)
-class CheckPlace:
+class Place:
     """Where the commits are. clone: the folder of a work tree; config: None where there is none.
 
     branches: those of the remote, none where they are not known.
@@ -50,7 +50,7 @@ class CheckPlace:
         return self.source.find(self.config, name).commit
 
 
-def open_place(config: places.Given) -> CheckPlace:
+def open_place(config: places.Given) -> Place:
     """The clone one stands in, with the model of a promotion, so that a check finds what the gate would; else the
     mirror of the configuration that was named or found. Raises ConfigError, RefusedError, GitError.
     """
@@ -68,7 +68,7 @@ def open_place(config: places.Given) -> CheckPlace:
     return _of_clone(place, clone)
 
 
-def _of_clone(place: places.Place, clone: clones.Clone) -> CheckPlace:
+def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
     try:
         return _known(place)
     except ConfigError:
@@ -81,7 +81,7 @@ def _of_clone(place: places.Place, clone: clones.Clone) -> CheckPlace:
         dirs = (
             (config.states_dir, config.pillar_dir) if config else (own.states_dir, own.pillar_dir)
         )
-        return CheckPlace(source, clone.folder, config, *dirs, _branches(place))
+        return Place(source, clone.folder, config, *dirs, _branches(place))
 
 
 def _parsed(text: bytes) -> FileModel:
@@ -109,11 +109,11 @@ def _remote(place: places.Place) -> str:
         return ""
 
 
-def _known(place: places.Place) -> CheckPlace:
+def _known(place: places.Place) -> Place:
     config = place.last_config()
     clone = place.clone.folder if place.clone else None
     dirs = (config.states_dir, config.pillar_dir)
-    return CheckPlace(place.source(), clone, config, *dirs, _branches(place))
+    return Place(place.source(), clone, config, *dirs, _branches(place))
 
 
 def _branches(place: places.Place) -> frozenset[str]:
