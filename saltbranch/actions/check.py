@@ -25,10 +25,10 @@ from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.result import LEFT_OUT, CheckResult, CompiledCount, RefResult
+from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
-from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.place import Given
 from saltbranch.tree import Blob
 

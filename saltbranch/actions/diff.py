@@ -12,6 +12,7 @@ from saltbranch import compilecache, merging, saltmaster, tickets
 from saltbranch.actions import fleet
 from saltbranch.actions.fleet import Place
 from saltbranch.actions.request import owned_paths
+from saltbranch.commitsource import CommitSource, Side
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.deciphering import Keys
@@ -24,7 +25,6 @@ from saltbranch.errors import RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff, compare_trees
 from saltbranch.preview.sides import provenance
 from saltbranch.promotion import CONFLICT
-from saltbranch.repository.commit_source import CommitSource, Side
 from saltbranch.repository.place import Given
 
 Progress = Callable[[int, int], None]

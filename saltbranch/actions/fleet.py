@@ -12,12 +12,12 @@ from typing import Any
 import yaml
 
 from saltbranch import compilecache, files, fleet, saltmaster, targets
+from saltbranch.commitsource import CommitSource
 from saltbranch.compiler.model import Minion
 from saltbranch.config import Config
 from saltbranch.errors import ConfigError, SaltError, UsageError
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
-from saltbranch.repository.commit_source import CommitSource
 from saltbranch.saltmaster import MasterOptions
 
 
@@ -46,7 +46,14 @@ def open_place(config: places.Given) -> Place:
 def place_of(place: places.Place) -> Place:
     """The same where it is known already."""
     config = place.last_config()
-    return Place(config, place.source(), saltmaster.read(config.salt_config))
+    return Place(config, source_of(place), saltmaster.read(config.salt_config))
+
+
+def source_of(place: places.Place) -> CommitSource:
+    """Where its commits are looked up. Raises ConfigError."""
+    if place.clone is None:
+        return CommitSource(place.git)
+    return CommitSource(place.clone.reading, place.remote, place.git)
 
 
 @dataclass(frozen=True, slots=True)

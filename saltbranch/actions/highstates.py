@@ -13,6 +13,7 @@ from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import Project
 from saltbranch.checks.result import CompiledCount
+from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import interpreter, pool, sandbox
 from saltbranch.compiler.interpreter import Interpreter
@@ -26,7 +27,6 @@ from saltbranch.fleet import choose
 from saltbranch.fleetdiff import Tellings, looked_up, stand_in_warnings
 from saltbranch.git import branch_of_remote
 from saltbranch.preview import gaps
-from saltbranch.repository.commit_source import CommitSource
 from saltbranch.targets import Matcher
 
 Progress = Callable[[int, int], None]

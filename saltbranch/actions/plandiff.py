@@ -55,16 +55,16 @@ def _is_compiled(request: Request) -> bool:
 
 def place_of(work: Workplace) -> Place:
     """Where to compile what `work` plans. Raises SaltError."""
-    from saltbranch.actions.fleet import Place
+    from saltbranch.actions.fleet import Place, source_of
 
-    repository = work.place.source()
+    repository = source_of(work.place)
     return Place(work.config, repository, saltmaster.read(work.config.salt_config))
 
 
 def _compare(work: Workplace, request: Request, saltenv: Saltenv, target: Step) -> FleetDiff:
     """The head of the target's branch, and exactly the tree of the plan. Raises SaltbranchError."""
     from saltbranch.actions import diff, fleet
-    from saltbranch.repository.commit_source import Side
+    from saltbranch.commitsource import Side
 
     place = place_of(work)
     minions = fleet.choose(place, (), saltenv.name)

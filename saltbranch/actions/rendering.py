@@ -17,6 +17,7 @@ from typing import Any
 from saltbranch import compilecache, files, saltmaster, targets, topfile
 from saltbranch.actions import diff, fleet
 from saltbranch.actions.fleet import Place
+from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
 from saltbranch.compiler.model import Compiled, Minion
@@ -26,7 +27,6 @@ from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.config import VERIFY_FLEET, Config
 from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.mirror import Mirror
-from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.serve.verify import Question

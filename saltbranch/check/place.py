@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from saltbranch import config as configuration
 from saltbranch import files, locate
+from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, FileModel, Source
 from saltbranch.errors import ConfigError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
-from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import read_machine_file
 
 

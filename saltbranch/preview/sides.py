@@ -9,9 +9,9 @@ from typing import Any
 
 from saltbranch import commits, history, tickets
 from saltbranch.commits import CommitTold
+from saltbranch.commitsource import Side
 from saltbranch.durations import iso
 from saltbranch.git import Git, mask
-from saltbranch.repository.commit_source import Side
 from saltbranch.tickets import CommitLine, Group
 
 MOST = 200

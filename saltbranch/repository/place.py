@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from saltbranch import config as configuration
 from saltbranch import files, locate
+from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, FileModel
 from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.git import Git
@@ -21,7 +22,6 @@ from saltbranch.mirror import KEPT_REF, Mirror
 from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
 from saltbranch.repository.clone import Clone
-from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.remote import Repository
 from saltbranch.repository.root import check_owner

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from saltbranch.actions import past
+from saltbranch.commitsource import CommitSource
 from saltbranch.errors import UsageError
 from saltbranch.git import Git
-from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.workplace import Workplace, open_workplace
 from tests.git.flow_site import FlowSite
 from tests.git.remote import Remote

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from saltbranch.actions import rendering
 from saltbranch.actions.fleet import Place
+from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, Saltenv
 from saltbranch.findings import Finding
 from saltbranch.findings.rendering import Rendered, check
 from saltbranch.mirror import Mirror
-from saltbranch.repository.commit_source import CommitSource
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.serve import verify
 from saltbranch.serve.verify import FAILS, PARTLY, REFUSED, UNKNOWN, Question
