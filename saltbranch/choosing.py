@@ -11,21 +11,21 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import choices, events, journal, pendingholds
+from saltbranch import events, journal, journalaccepted, pendingholds, serving
 from saltbranch.base.text import one_line
-from saltbranch.choices import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
 from saltbranch.errors import GitError
 from saltbranch.events import Event, Hold, State
-from saltbranch.git import Git, quoted
-from saltbranch.journal import NoJournalError
-from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs
+from saltbranch.git import Git
+from saltbranch.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository import lacking as lacking_
 from saltbranch.repository import pushes, tips
-from saltbranch.repository.lacking import Begins, Lacking
+from saltbranch.repository.lacking import Lacking
 from saltbranch.repository.pushes import Watched
+from saltbranch.repository.tags import tags_on
 from saltbranch.repository.tips import Push
-from saltbranch.serve import followed
+from saltbranch.serve import decision, followed
+from saltbranch.serve.decision import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Facts:
     """What one choosing works on.
 
     refs: of the mirror. served: what was recorded, by folder name. now: seconds since 1970. production: the branch
-    that the model stands on, where it has one. unread: full refs of the remote that could not be read.
+    that the model stands on, where it has one. unread: full refs of the remote that could not be read. last: what was
+    found before, whatever it followed from.
     """
 
     root: str
@@ -44,6 +45,7 @@ class Facts:
     now: float
     production: str | None = None
     unread: Collection[str] = ()
+    last: Choices | None = None
 
     @property
     def git(self) -> Git:
@@ -63,9 +65,9 @@ def choose(facts: Facts) -> Choices:
     """What each saltenv is to serve. Nothing is kept of it. Raises GitError, SaltbranchError."""
     root, git, refs = facts.root, facts.git, facts.refs
     found = Choices()
-    last = choices.load(root, None, facts.now)
+    last = facts.last
     before = last or Choices()
-    head, found.problem = _believed(root, git, refs, before.journal)
+    head, found.problem = journalaccepted.believed(root, git, refs, before.journal)
     state = _holds(root, git, head, before, found)
     lacking = _lacking(facts, head, state, last, found)
     found.bases = lacking_.dumps(lacking.begins)
@@ -78,18 +80,6 @@ def choose(facts: Facts) -> Choices:
     return found
 
 
-def keep(facts: Facts, found: Choices) -> None:
-    """Accept the fetched journal, and keep what was found for the syncs that follow. Raises GitError."""
-    refs = facts.refs
-    if not found.problem and refs.kept != refs.journal:
-        facts.git.out("update-ref", KEPT_REF, refs.journal)
-        refs.kept = refs.journal
-    expected = choices.sources(facts.root, refs, facts.saltenvs, unread=facts.unread)
-    if found.loosened:
-        expected += "\nfound anew each time"
-    choices.save(facts.root, found, expected)
-
-
 def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> None:
     git = facts.git
     for saltenv in facts.saltenvs:
@@ -98,24 +88,28 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
         lost = facts.is_unread(saltenv)
         if accepted and (hold or lost):
             found.accepted[name] = accepted
-        if hold:
-            found.by_saltenv[name] = _held(git, hold)
-            ends = [t for t in (found.until, hold.until) if t is not None]
-            found.until = min(ends, default=None)
-        if hold:
-            continue
-        if lost:
+        if lost and not hold:
             if (record := facts.record(saltenv)) is not None:
                 found.by_saltenv[name] = _as_served(record, accepted)
             continue
-        upto = _upto(facts, saltenv, state)
-        if saltenv.follow:
+        upto = None if hold else _upto(facts, saltenv, state)
+        head = upto or facts.refs.branches.get(saltenv.branch)
+        tags = None
+        if saltenv.follow and head and not hold:
+            tags = tags_on(git, head, "refs/tags/")
+        wanted = serving.wanted(head, saltenv.follow, tags or {}, hold)
+        if wanted.hold:
+            found.by_saltenv[name] = _held(git, wanted.hold)
+            ends = [t for t in (found.until, wanted.hold.until) if t is not None]
+            found.until = min(ends, default=None)
+        elif saltenv.follow:
             record = facts.record(saltenv)
             known = accepted if record and accepted and record.commit == accepted[1] else None
-            head = upto or facts.refs.branches.get(saltenv.branch)
-            found.by_saltenv[name] = followed.choose(git, head, saltenv, known, found)
+            found.by_saltenv[name] = followed.choose(
+                git, wanted, saltenv, known=known, tags=tags, found=found
+            )
         elif upto:
-            found.by_saltenv[name] = Choice(choices.BY_BRANCH, upto)
+            found.by_saltenv[name] = Choice(decision.BY_BRANCH, upto)
         if upto:
             push = _open_push(git, saltenv, state, found)
             _hold_back(found.by_saltenv[name], saltenv, push)
@@ -124,8 +118,8 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
 def _as_served(record: Served, accepted: tuple[str, str] | None) -> Choice:
     """The choice where nobody knows what the branch holds now."""
     if accepted and accepted[1] == record.commit:
-        return Choice(choices.BY_TAG, record.commit, tag=accepted[0])
-    return Choice(choices.BY_BRANCH, record.commit)
+        return Choice(decision.BY_TAG, record.commit, tag=accepted[0])
+    return Choice(decision.BY_BRANCH, record.commit)
 
 
 def _lacking(
@@ -135,7 +129,7 @@ def _lacking(
     git, refs = facts.git, facts.refs
     saltenvs = [Watched(s.name, s.branch, s.pushes) for s in facts.saltenvs if s.pushes]
     production = facts.production
-    begins = begins_of(facts.saltenvs, facts.served, last)
+    begins = lacking_.begins_of(facts.saltenvs, facts.served, last)
     tip = state.tips.get(production or "") or begins.kept.get(production or "")
     if tip and tip.promoted != refs.branches.get(production or ""):
         from saltbranch.repository import (
@@ -155,17 +149,6 @@ def _lacking(
 def _is_sure(facts: Facts, found: Choices) -> bool:
     """Whether the journal is known and believed, so that something may be said to be missing there."""
     return JOURNAL_REF not in facts.unread and not found.problem
-
-
-def begins_of(
-    saltenvs: Sequence[ServedSaltenv], served: Mapping[str, Served], last: Choices | None
-) -> Begins:
-    """With what the branches begin on this machine. served: by folder name. last: what was chosen before."""
-    records = {s.branch: record for s in saltenvs if (record := served.get(s.dirname))}
-    commits = {branch: record.commit for branch, record in records.items()}
-    by_branch = [b for b, record in records.items() if record.why == choices.BY_BRANCH]
-    kept = lacking_.loads(last.bases) if last else {}
-    return Begins(kept, commits, by_branch, is_new=last is None)
 
 
 def _news_of(event: Event) -> str:
@@ -189,7 +172,7 @@ def _upto(facts: Facts, saltenv: ServedSaltenv, state: State) -> str | None:
     if head is None or tip is None or not (saltenv.pushes or tip.is_refused):
         return None
     # What a hold chose is not what was let through.
-    seen = record.commit if record and record.why != choices.BY_HOLD else None
+    seen = record.commit if record and record.why != decision.BY_HOLD else None
     upto = pushes.served_head(facts.git, tip, head, seen, policy=saltenv.pushes)
     return None if upto == head else upto
 
@@ -207,7 +190,7 @@ def _open_push(git: Git, saltenv: ServedSaltenv, state: State, found: Choices) -
 
 def _hold_back(choice: Choice, saltenv: ServedSaltenv, push: Push | None) -> None:
     """Say in `choice` that the head of the branch is refused, where nothing worse is said."""
-    if choice.level not in (choices.FINE, NEW, KEPT):
+    if choice.level not in (decision.FINE, NEW, KEPT):
         return
     what = push.told() if push else f"branch {saltenv.branch!r} was pushed to by hand"
     choice.level = HELD_BACK
@@ -219,54 +202,10 @@ def _hold_back(choice: Choice, saltenv: ServedSaltenv, push: Push | None) -> Non
 
 def open_pushes(facts: Facts, found: Choices) -> dict[str, Push]:
     """Saltenv to what was pushed to its branch by hand since the last promotion. Raises GitError, SaltbranchError."""
-    state = state_of(facts.root, facts.git, facts.refs)
+    state = journalaccepted.state_of(facts.root, facts.git, facts.refs)
     state.tips |= {b: t for b, t in lacking_.loads(found.bases).items() if b not in state.tips}
     events.replay(pushes_of(found), state)
     return {s.name: push for s in facts.saltenvs if (push := state.open_push(s.branch))}
-
-
-def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
-    """Whether the journal, or a pending hold, ever held `saltenv` at `commit`. Raises GitError."""
-    told = journal.read(git, git.commit_or_none(KEPT_REF)) + pendingholds.load(root)
-    return any(
-        event.text("saltenv") == saltenv
-        and commit
-        in (
-            event.commit_of("hold_moves_to"),
-            event.commit_of("commit") if event.kind in (events.HOLD, events.ROLLBACK) else None,
-        )
-        for event in told
-    )
-
-
-def state_of(root: str, git: Git, refs: Refs) -> State:
-    """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
-    head, _ = _believed(root, git, refs, "")
-    from saltbranch import journalcache  # not for a sync, which reads on from what it kept itself
-
-    state = journalcache.state(git, head or None)
-    pending = pendingholds.load(root)
-    return events.replay(_news(pending, state.events), state) if pending else state
-
-
-def _believed(root: str, git: Git, refs: Refs, last: str) -> tuple[str, str]:
-    """The head of the journal to believe, and what is wrong with the fetched one.
-
-    last: the head that was believed before, for a mirror that was rebuilt since.
-    """
-    kept = refs.kept or last
-    if kept != refs.journal or refs.in_the_way:
-        try:
-            journal.check_chain(git, kept or None, refs.journal or None, refs.in_the_way)
-        except GitError as err:
-            files_of = quoted(choices.path(root)), quoted(git.directory)
-            how = "rm {}; git --git-dir={} update-ref -d {}".format(*files_of, KEPT_REF)
-            accept = (
-                "" if isinstance(err, NoJournalError) else f"; to accept what the remote has: {how}"
-            )
-            holds = "; the holds that stood in the last good one stay in force" if kept else ""
-            return kept, one_line(f"{err.message}{holds} ({err.hint}{accept})")
-    return refs.journal, ""
 
 
 def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> State:
@@ -280,7 +219,7 @@ def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> Sta
     pending = pendingholds.load(root)
     if pending:
         told = journal.read(git, head) if head and git.commit_or_none(head) else []
-        state = events.replay(_news(pending, told), state)
+        state = events.replay(journalaccepted.not_told(pending, told), state)
     return state
 
 
@@ -296,17 +235,11 @@ def _start(git: Git, head: str, last: Choices) -> tuple[State | None, str | None
     return State(holds={hold.saltenv: hold for hold in kept}, tips=known), last.journal
 
 
-def _news(pending: Sequence[events.Event], told: Sequence[events.Event]) -> list[events.Event]:
-    """Those of `pending` that the journal does not have."""
-    known = {event.id for event in told}
-    return [event for event in pending if event.id not in known]
-
-
 def _held(git: Git, hold: Hold) -> Choice:
     reason = one_line(hold.reason) or "no reason was given"
     if git.commit_or_none(hold.commit):
-        return Choice(choices.BY_HOLD, hold.commit, held=reason)
+        return Choice(decision.BY_HOLD, hold.commit, held=reason)
     message = (
         f"it is held at {hold.commit[:12]} ({reason}), which is in no branch and not in the journal"
     )
-    return Choice(choices.BY_HOLD, hold.commit, held=reason, level=FAILED, message=message)
+    return Choice(decision.BY_HOLD, hold.commit, held=reason, level=FAILED, message=message)

@@ -6,7 +6,7 @@ A name may be a saltenv, a branch, a tag or the beginning of a commit's hash.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from saltbranch import commits, events, journal, journalcache, serving, trailers
 from saltbranch.config import Config, Saltenv
@@ -17,6 +17,7 @@ from saltbranch.repository import pushes, revision
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import ask_for_tag
 from saltbranch.repository.revision import Meaning
+from saltbranch.repository.tags import tags_on
 from saltbranch.serving import Wanted
 
 _SEEN = "refs/saltbranch-remote"  # what promotions saw of the remote (repository.py)
@@ -118,19 +119,10 @@ class CommitSource:
                 events.replay(new, state)
                 head = pushes.served_head(self.git, after, head)
             hold = state.hold(saltenv.name, now)
-        refs = self._tags(head) if saltenv.follow and head and not hold else {}
-        found = serving.wanted(head, saltenv.follow, refs, hold)
-        if found.tag:
-            return replace(found, commit=self.git.commit_or_none(refs[found.tag]))
-        return found
-
-    def _tags(self, head: str) -> dict[str, str]:
-        """The tags that name `head` or a commit before it, each with its ref; the remote's own win."""
-        found = {}
-        for prefix in ("refs/tags/", f"{_SEEN}/tags/"):
-            text = self.git.out("for-each-ref", f"--merged={head}", "--format=%(refname)", prefix)
-            found.update({ref[len(prefix) :]: ref for ref in text.splitlines()})
-        return found
+        tags = {}
+        if saltenv.follow and head and not hold:  # the remote's own tags win
+            tags = tags_on(self.git, head, "refs/tags/", f"{_SEEN}/tags/")
+        return serving.wanted(head, saltenv.follow, tags, hold)
 
     def _newest(self, refs: Sequence[str]) -> str | None:
         """The commit that one of `refs` names and that contains the others' as far as they have a common line."""

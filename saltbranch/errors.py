@@ -47,6 +47,10 @@ class GitError(SaltbranchError):
     """git failed on our own repository."""
 
 
+class DamagedMirrorError(GitError):
+    """The copy of the remote lacks what it should have; a new one can take its place."""
+
+
 class RemoteError(GitError):
     """The remote could not be read; nothing was changed because of it."""
 
@@ -80,6 +84,21 @@ class Interrupted(SaltbranchError):
 EXIT_PENDING = 3
 EXIT_PARTIAL = 20
 EXIT_BUG = 70
+
+
+def os_error(err: OSError) -> SaltbranchError:
+    """What the system refused, as one of our errors."""
+    import errno
+
+    hints = {
+        errno.EACCES: "run saltbranch as the owner of the root",
+        errno.EEXIST: "something else stands where a folder should be: move it away",
+        errno.ENOTDIR: "something else stands where a folder should be: move it away",
+        errno.ENOSPC: "free some space below the root",
+        errno.EROFS: "mount it for writing",
+    }
+    what = f"{err.filename}: " if err.filename else ""
+    return SaltbranchError(f"{what}{err.strerror}", hint=hints.get(err.errno or 0, ""))
 
 
 def lines_of_ours(text: str) -> str:

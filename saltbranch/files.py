@@ -19,6 +19,26 @@ MARKER = ".saltbranch"
 _NEW = "~.saltbranch-new"
 
 
+class private_umask:  # noqa: N801 - reads like the function it wraps
+    """Make files for owner and group only, while it lasts: they hold pillar."""
+
+    def __enter__(self) -> None:
+        self.mask = os.umask(0o027)
+
+    def __exit__(self, *_exc: object) -> None:
+        os.umask(self.mask)
+
+
+def choices_path(root: str) -> str:
+    """What each saltenv is to serve, as it was found out last (serve/decision_cache.py); a cache."""
+    return f"{root}/state/choices"
+
+
+def pending_path(root: str) -> str:
+    """The holds of this master alone, until the journal has them (pendingholds.py)."""
+    return f"{root}/state/pending-holds"
+
+
 def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = True) -> bool:
     """Replace `path` by `text` in one rename unless it holds just that; True when it was written.
 

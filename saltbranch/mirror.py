@@ -10,7 +10,7 @@ import os
 import time
 
 from saltbranch import proc
-from saltbranch.errors import GitError, LockedError, RemoteError
+from saltbranch.errors import DamagedMirrorError, GitError, LockedError, RemoteError
 from saltbranch.git import HINTS, Git, failed, hint_for, indent, mask, quoted
 
 TYPE_CHECKING = False
@@ -151,7 +151,9 @@ class Mirror:
         """
         if not self.exists():
             if os.path.lexists(self.path):
-                raise GitError(f"the mirror {self.path} is damaged:\n  it has no config file")
+                raise DamagedMirrorError(
+                    f"the mirror {self.path} is damaged:\n  it has no config file"
+                )
             self.create()
         self._remove_cut_off()
         refspecs = [_BRANCHES, _JOURNAL, *([_TAGS] if tags else [])]
@@ -165,7 +167,9 @@ class Mirror:
             return {}
         self._remove_cut_off()
         if not self.is_healthy() or self._lacks_objects(done.complaint):
-            raise GitError(f"the mirror {self.path} is damaged:\n{indent(mask(done.complaint))}")
+            raise DamagedMirrorError(
+                f"the mirror {self.path} is damaged:\n{indent(mask(done.complaint))}"
+            )
         if not hint_for(done.complaint, HINTS):  # on a full disk nothing can be read
             unread = self._fetch_parts(remote, timeout, first, progress, tags=tags)
             if unread is not None:

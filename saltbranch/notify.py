@@ -1,7 +1,6 @@
 """Tell the running master what was done, by events on its bus.
 
-``saltbranch/sync/<saltenv>`` for each saltenv that a sync switched, ``saltbranch/promote/<saltenv>`` for a promotion
-through the runner.
+``saltbranch/sync/<saltenv>`` for each saltenv that a sync switched (promote/notice.py has that of a promotion).
 
 Salt takes a second to import, so a process of its own does it, and only where a master listens.
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from saltbranch import asking, proc
+from saltbranch import proc
 from saltbranch.errors import SaltbranchError
 
 TYPE_CHECKING = False
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saltbranch.actions.outcome import SaltenvResult
-    from saltbranch.actions.publish import Published
     from saltbranch.prepared import Prepared
 
 _PATIENCE = 20  # seconds for importing Salt and handing over; a healthy master needs about one
@@ -33,29 +31,6 @@ def tag(saltenv: str) -> str:
 def data(saltenv: str, branch: str, old: str, new: str) -> dict[str, object]:
     """The data of the event; `old` is None at the first sync."""
     return {"saltenv": saltenv, "branch": branch, "old": old or None, "new": new}
-
-
-def promotion_tag(saltenv: str) -> str:
-    """The tag of the event for a promotion to `saltenv`."""
-    return f"saltbranch/promote/{saltenv}"
-
-
-def promotion_data(done: Published) -> dict[str, object]:
-    """The data of that event; `old` and `new` are heads of the branch, `id` is that of the journal."""
-    plan = done.plan
-    return {
-        "saltenv": plan.saltenv,
-        "branch": plan.target.branch,
-        "id": done.id,
-        "source": plan.source,
-        "source_commit": plan.target.source,
-        "old": plan.target.old,
-        "new": done.new,
-        "tag": plan.tag or None,
-        "tickets": list(plan.changes.tickets),
-        "digest": plan.digest,
-        **asking.told(done.by, done.asked.details()),
-    }
 
 
 def tell(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:

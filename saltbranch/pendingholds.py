@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 
-from saltbranch import choices, events, files
+from saltbranch import events, files
 from saltbranch.errors import SaltbranchError
 from saltbranch.events import Event
 
 
 def load(root: str) -> list[Event]:
     """The recorded events, the oldest first. Raises SaltbranchError."""
-    path = choices.pending_path(root)
+    path = files.pending_path(root)
     data = files.read_or_none(path)
     if data is None:
         return []
@@ -49,7 +49,7 @@ def drop(root: str, ids: Collection[str]) -> None:
 
 
 def _save(root: str, kept: Sequence[Event]) -> None:
-    path = choices.pending_path(root)
+    path = files.pending_path(root)
     if kept:
         files.write_atomic(path, json.dumps([e.as_dict() for e in kept], indent=1))
     else:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from saltbranch import versions
 from saltbranch.events import Hold
 
-BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING = "hold", "tag", "branch", "nothing"
+Why = Literal["hold", "tag", "branch", "nothing"]
+"""What decides which commit a saltenv serves."""
+
+BY_HOLD: Final = "hold"
+BY_TAG: Final = "tag"
+BY_BRANCH: Final = "branch"
+BY_NOTHING: Final = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +24,7 @@ class Wanted:
     """The commit to serve and why. `commit` is None where the branch, or a matching tag, is missing."""
 
     commit: str | None
-    why: str
+    why: Why
     tag: str = ""
     hold: Hold | None = None
 

@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from saltbranch import history, masterconf, saltmaster, targets, topmatch
-from saltbranch.actions import prepare
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import (
@@ -28,6 +27,8 @@ from saltbranch.findings import minion as minion_rules
 from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror
 from saltbranch.repository import place as places
+from saltbranch.repository.machine import load_config
+from saltbranch.repository.root import root_of
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.slots import Slots
 from saltbranch.topmatch import Question, TopView
@@ -163,9 +164,9 @@ def _in_clone(place: places.Place, minion: str) -> Explanation:
 def _on_master(
     config_path: str, minion: str, grains: str | None, minion_config: str | None
 ) -> Explanation:
-    root = prepare.root_of(config_path)
+    root = root_of(config_path)
     mirror = Mirror(root)
-    config = prepare.load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
+    config = load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
     master = saltmaster.read(config.salt_config)
     groups = config.groups
     found = targets.claimed_by(minion, groups, master.nodegroups)

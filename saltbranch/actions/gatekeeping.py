@@ -9,7 +9,7 @@ from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchErro
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult, ModelFacts
 from saltbranch.promote import gates_asked
 from saltbranch.promotion import MERGE, RECORDED, UP_TO_DATE, Plan
-from saltbranch.repository import model
+from saltbranch.repository import model_file
 from saltbranch.repository.workplace import Workplace
 
 # They take a while, or run a program: only somebody who wants to promote asks them.
@@ -97,12 +97,12 @@ def model_facts(
 ) -> ModelFacts:
     """What the model of `tree` is, a tree or a commit that comes after the commit `before`. Raises GitError."""
     git = work.git
-    old, new = model.file_of(git, before), model.file_of(git, tree)
+    old, new = model_file.file_of(git, before), model_file.file_of(git, tree)
     broken = work.config.source.problem
     if new is None or (new == old and is_back_merge):
         return ModelFacts(changed=False, removed=new is None and old is not None, broken=broken)
     try:
-        merged = model.read_at(git, tree, work.config.source.branch or "")
+        merged = model_file.read_at(git, tree, work.config.source.branch or "")
         _check_production(work.config, merged)
     except ConfigError as err:
         return ModelFacts(changed=new != old, problem=str(err), broken=broken)

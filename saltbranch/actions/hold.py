@@ -17,8 +17,9 @@ from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import ACCEPT, HOLD, ROLLBACK, UNHOLD, Event, Promotion
 from saltbranch.locate import FILE_NAME
-from saltbranch.repository import model
-from saltbranch.repository.remote import PushRefused, RefUpdate
+from saltbranch.repository import model, model_file
+from saltbranch.repository.push_answer import PushRefused
+from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
 from saltbranch.serve import refused
 
@@ -227,7 +228,7 @@ def _told_served(work: Workplace, saltenv: Saltenv) -> set[str]:
 def _model_of(work: Workplace, saltenv: Saltenv, commit: str) -> str:
     """What is to be said of the model that comes into force when `commit` is accepted."""
     source = work.config.source
-    if source.branch != saltenv.branch or model.file_of(work.git, commit) == source.blob:
+    if source.branch != saltenv.branch or model_file.file_of(work.git, commit) == source.blob:
         return ""
     facts = gatekeeping.model_facts(work, source.commit or commit, commit)
     goes_on = f"that of {source.shown()} goes on counting"
@@ -235,7 +236,7 @@ def _model_of(work: Workplace, saltenv: Saltenv, commit: str) -> str:
         return f"it takes {FILE_NAME} away: {goes_on}"
     if facts.problem:
         return f"{FILE_NAME} of it is not valid, so {goes_on}: {facts.problem}"
-    new = model.read_at(work.git, commit, source.branch)
+    new = model_file.read_at(work.git, commit, source.branch)
     built = configuration.build(
         work.place.machine, work.config_path, new, origin=work.config.remote
     )

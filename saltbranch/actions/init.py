@@ -11,19 +11,20 @@ import yaml
 
 from saltbranch import config as configuration
 from saltbranch import files, journalpush, locate, notify, saltmaster
-from saltbranch.actions import init_ahead, prepare, propose
+from saltbranch.actions import init_ahead, propose
 from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
 from saltbranch.actions.init_text import Answers, model_text, production_branch, render
 from saltbranch.actions.outcome import SyncResult
-from saltbranch.actions.sync import os_error, sync
+from saltbranch.actions.sync import sync
 from saltbranch.config import Config, FileModel
-from saltbranch.errors import ConfigError, RefusedError
+from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import mask, require_version
 from saltbranch.mirror import Mirror
 from saltbranch.repository import model
-from saltbranch.repository.place import read_machine_file
-from saltbranch.repository.root import take_over
+from saltbranch.repository.machine import read_machine_file
+from saltbranch.repository.root import make_root, open_root, take_over
 from saltbranch.salt_master.replacing import Replacing
+from saltbranch.serve.first_sync import remote_heads
 
 _PROBE = 60  # seconds for asking the remote whether it takes what this master tells
 
@@ -172,7 +173,7 @@ def _kept(machine: FileModel, config_path: str, first: FirstLook) -> Config | No
 
 def _is_current(mirror: Mirror, machine: FileModel, branch: str) -> bool:
     """Whether the sync that follows will find the model that `mirror` has. Raises RemoteError."""
-    heads = prepare.remote_heads(machine.remote or "", FIRST_FETCH)
+    heads = remote_heads(machine.remote or "", FIRST_FETCH)
     return mirror.branches().get(branch) == heads.get(branch)
 
 
@@ -182,7 +183,7 @@ def _fresh(
     """The file that would be written, as text and as read, and the configuration that would count then."""
     configuration.check_remote(answers.remote, config_path)
     branch = production_branch(answers)
-    if branch not in prepare.remote_heads(answers.remote, FIRST_FETCH):
+    if branch not in remote_heads(answers.remote, FIRST_FETCH):
         check_branches(answers, first.mirror(answers.remote).branches())
     has_model = first.has_model(answers.remote, branch)
     if not has_model:
@@ -253,7 +254,7 @@ def _proposed(
     Raises RemoteError, GitError, ConfigError.
     """
     machine = read_machine_file(config_path)
-    root = prepare.open_root(config_path, write=True) or machine.root
+    root = open_root(config_path, write=True) or machine.root
     with files.Lock(f"{root}/lock"):
         mirror = Mirror(root)
         mirror.fetch(machine.remote or "", timeout=FIRST_FETCH, progress=say)
@@ -287,7 +288,7 @@ def new_config(
     """The text of the configuration file, checked against the remote. Raises ConfigError, RemoteError."""
     text = render(answers, with_model=True)
     configuration.build(configuration.parse(text, config_path), config_path)
-    prepare.make_root(answers.root)
+    make_root(answers.root)
     with files.Lock(f"{answers.root}/lock"):
         first.hand_over(answers.root)
         mirror = Mirror(answers.root)

@@ -14,7 +14,7 @@ from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.findings import master as rules
 from saltbranch.git import indent, mask, quoted
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
-from saltbranch.repository import model
+from saltbranch.repository import accepted, model
 from saltbranch.salt_master import option_file, replacing
 from saltbranch.salt_master.replacing import Replacing
 
@@ -80,7 +80,7 @@ def config_ahead(machine: FileModel, config_path: str, branch: str, mirror: Mirr
     """
     git, heads = mirror.git, mirror.branches()
     believed = git.commit_or_none(KEPT_REF) or git.commit_or_none(JOURNAL_REF)
-    place = model.Place(git, heads, model.IN_MIRROR, believed)
+    place = accepted.ModelRefs(git, heads, accepted.IN_MIRROR, believed)
     found = model.load(place, machine, config_path, branch=branch, remote=machine.remote or "")
     head = heads.get(branch)
     there = head is not None and git.blob_or_none(head, locate.FILE_NAME) is not None

@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 
 import yaml
 
-from saltbranch import files, masterprocess, nightly, proc, saltmaster, timer
-from saltbranch.actions.sync import os_error
+from saltbranch import files, nightly, proc, saltmaster, timer
 from saltbranch.compiler import interpreter
 from saltbranch.config import FileModel
 from saltbranch.errors import (
@@ -27,9 +26,11 @@ from saltbranch.errors import (
     SaltbranchError,
     SaltError,
     UsageError,
+    os_error,
 )
 from saltbranch.git import indent
-from saltbranch.repository.place import read_machine_file
+from saltbranch.repository.machine import read_machine_file
+from saltbranch.salt_master import process
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.timer import Job, Kind, Names
 
@@ -447,7 +448,7 @@ def _left_in_master(result: InstallResult, master: MasterOptions) -> list[str]:
     left = []
     if result.files[0].state == REMOVED and not result.plan and _has_job(master, timer.SYNC):
         left.append(f"Another file has the job {timer.SYNC.job}, too (master.d/_schedule.conf?)")
-    begun = masterprocess.started(master.pidfile)
+    begun = process.started(master.pidfile)
     written = os.stat(path).st_mtime if os.path.exists(path) else None
     stale = result.changed or (begun is not None and written is not None and written >= begun)
     if begun is not None and stale:

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from saltbranch import events, files, pendingholds, prepared
 from saltbranch.actions import prepare
-from saltbranch.actions import sync as syncing
-from saltbranch.actions.outcome import SaltenvResult, SyncResult
+from saltbranch.actions.outcome import SyncResult
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Event
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared
+from saltbranch.repository.root import root_of
+from saltbranch.serve.reconcile import look_at_mirror, serve_from_mirror
+
+if TYPE_CHECKING:
+    from saltbranch.serve.run import Notify
 
 
 def hold_locally(
@@ -24,27 +29,28 @@ def hold_locally(
     *,
     wait: float = 0,
     say: Callable[[str], None] | None = None,
-    notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None = None,
+    notify: Notify | None = None,
 ) -> SyncResult:
     """Record `event`, a hold, rollback or unhold of one saltenv, and serve what it asks for.
 
     wait: seconds to wait for the lock. Raises UsageError for an unknown saltenv, RefusedError for a commit that the
     mirror does not have, and what a sync raises but RemoteError.
     """
-    root = prepare.root_of(config_path)
-    with syncing.private_umask(), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
-        run = syncing.Run(Mirror(root), say)
+    root = root_of(config_path)
+    with files.private_umask(), files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
+        mirror, fresh = Mirror(root), False
         ready = prepared.load(root, config_path)
+        notes: list[str] = []
         if ready is None:
-            branches = run.mirror.branches()
-            ready, notes = prepare.prepare(config_path, run.mirror, branches, write=True)
-            run.notes += notes
-            run.fresh = True
-        _check(event, ready, run.mirror)
+            ready, notes = prepare.prepare(config_path, mirror, mirror.branches(), write=True)
+            fresh = True
+        _check(event, ready, mirror)
         os.makedirs(f"{root}/state", exist_ok=True)
         pendingholds.add(root, event)
         lock.keep_with_children()
-        return syncing.serve_from_mirror(run, ready, [event.text("saltenv")], notify)
+        look = look_at_mirror(mirror, ready, say, fresh=fresh)
+        look.notes += notes
+        return serve_from_mirror(look, [event.text("saltenv")], notify)
 
 
 def _check(event: Event, ready: Prepared, mirror: Mirror) -> None:

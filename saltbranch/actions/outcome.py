@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from saltbranch import choices
 from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING, RefusedError
+from saltbranch.serve import decision
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final, Literal
+
+    from saltbranch.serving import Why
+
+    State = Literal[
+        "unchanged", "first", "switched", "rewritten", "repaired", "refused", "missing", "failed"
+    ]
 
 # What a saltenv's `state` can be in the result.
-UNCHANGED, FIRST, SWITCHED, REWRITTEN, REPAIRED = (
-    "unchanged", "first", "switched", "rewritten", "repaired",
-)  # fmt: skip
-REFUSED, MISSING, FAILED = "refused", "missing", "failed"
+UNCHANGED: Final = "unchanged"
+FIRST: Final = "first"
+SWITCHED: Final = "switched"
+REWRITTEN: Final = "rewritten"
+REPAIRED: Final = "repaired"
+REFUSED: Final = "refused"
+MISSING: Final = "missing"
+FAILED: Final = "failed"
 
 
 class SaltenvResult:
@@ -33,9 +44,9 @@ class SaltenvResult:
         self.old = old
         self.new = new
         self.changed = False
-        self.state = UNCHANGED
+        self.state: State = UNCHANGED
         self.message = ""
-        self.why = choices.BY_BRANCH
+        self.why: Why = decision.BY_BRANCH
         self.tag = ""
         self.held = ""
         self.refused = ""

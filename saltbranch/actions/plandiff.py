@@ -55,9 +55,9 @@ def _is_compiled(request: Request) -> bool:
 
 def place_of(work: Workplace) -> Place:
     """Where to compile what `work` plans. Raises SaltError."""
-    from saltbranch.preview.place import Place, source_of
+    from saltbranch.preview.place import Place
 
-    repository = source_of(work.place)
+    repository = work.place.source()
     return Place(work.config, repository, saltmaster.read(work.config.salt_config))
 
 

@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from saltbranch import files, masterprocess, prepared, saltmaster, topfile
-from saltbranch.actions import prepare
-from saltbranch.actions.sync import os_error
+from saltbranch import files, prepared, saltmaster, topfile
 from saltbranch.config import Config
-from saltbranch.errors import EXIT_PENDING, RefusedError
+from saltbranch.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.mirror import Mirror, remove_tree
-from saltbranch.salt_master import option_file
+from saltbranch.repository.machine import load_config
+from saltbranch.repository.root import root_of
+from saltbranch.salt_master import option_file, process
 from saltbranch.slots import NAMES
 
 GONE = ".saltbranch-gone"
@@ -107,7 +107,7 @@ def plan_prune(
     wait: seconds to wait for the lock.
     Raises ConfigError, RootError, GitError, SaltError, LockedError.
     """
-    root = prepare.root_of(config_path)
+    root = root_of(config_path)
     with files.Lock(f"{root}/lock", wait=wait, waiting=waiting):
         return _plan(config_path, root)
 
@@ -124,7 +124,7 @@ def apply_prune(
 
     force: also where the plan has doubts. Raises what plan_prune raises, and RefusedError.
     """
-    root = prepare.root_of(config_path)
+    root = root_of(config_path)
     with files.Lock(f"{root}/lock", wait=wait, waiting=waiting):
         now = _plan(config_path, root)
         if now != plan:
@@ -165,7 +165,7 @@ class _Look:
 
 def _plan(config_path: str, root: str) -> PrunePlan:
     mirror = Mirror(root)
-    config = prepare.load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
+    config = load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
     look = _Look(config)
     try:
         _look_at_root(look)
@@ -343,7 +343,7 @@ def _doubts(look: _Look) -> list[str]:
     if written is not None and written != option_file.wanted(config).encode():
         doubts.append(f"{config.master_config} is out of date; do this first: saltbranch sync")
     master = saltmaster.read(config.salt_config)
-    if reason := masterprocess.restart_reason(master.pidfile, config.master_config):
+    if reason := process.restart_reason(master.pidfile, config.master_config):
         doubts.append(f"the salt-master may still serve it, restart it first: {reason}")
     return doubts
 

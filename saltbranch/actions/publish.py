@@ -16,7 +16,8 @@ from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, RECORDED, Plan
-from saltbranch.repository.remote import PushRefused, RefUpdate
+from saltbranch.repository.push_answer import PushRefused
+from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
 from saltbranch.signing import Signer
 

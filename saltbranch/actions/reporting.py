@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from saltbranch import events, files, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
-from saltbranch.actions.sync import os_error
 from saltbranch.base.text import printable
-from saltbranch.choices import Choices
 from saltbranch.durations import iso
-from saltbranch.errors import SaltbranchError
+from saltbranch.errors import SaltbranchError, os_error
 from saltbranch.events import Event
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared, Served
+from saltbranch.serve.decision import Choices
 
 _PATIENCE = 20  # seconds for all tries of a run
 _MOST = 200  # events that are kept; older ones are dropped
@@ -42,13 +41,13 @@ def record(
     first time then says all that it serves.
     """
     now = time.time()
-    rows = [_row(r.saltenv, r.branch, r.old, r.new, now, r.why) for r in done]
+    rows = [_row(r.saltenv, r.branch, r.old, r.new, at=now, why=r.why) for r in done]
     try:
         name = f"{ready.root}/state/reporter"
         if fresh and files.read_or_none(name) != ready.reporter.encode():
             told = [r.saltenv for r in done]
             rows += [
-                _row(s.name, s.branch, None, known.commit, known.since, known.why)
+                _row(s.name, s.branch, None, known.commit, at=known.since, why=known.why)
                 for s in ready.saltenvs
                 if s.name not in told and (known := served.get(s.dirname))
             ]
@@ -64,7 +63,7 @@ def record(
 
 
 def _row(
-    saltenv: str, branch: str, old: str | None, new: str | None, at: float, why: str
+    saltenv: str, branch: str, old: str | None, new: str | None, *, at: float, why: str
 ) -> dict[str, object]:
     row = {"saltenv": saltenv, "branch": branch, "old": old, "new": new, "time": iso(at)}
     return {**row, "why": why}

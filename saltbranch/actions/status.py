@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 from saltbranch import (
-    choices,
     choosing,
     events,
     history,
-    masterprocess,
+    journalaccepted,
     pendingholds,
     prepared,
     saltmaster,
@@ -21,14 +21,20 @@ from saltbranch import (
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
 from saltbranch.base.text import printable
-from saltbranch.choices import Choice, Choices
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror, Refs
 from saltbranch.repository import workplace
-from saltbranch.serve import refused, verify
+from saltbranch.repository.machine import load_config
+from saltbranch.repository.root import root_of
+from saltbranch.salt_master import process
+from saltbranch.serve import decision, refused, verify
+from saltbranch.serve.decision import Choice, Choices
+from saltbranch.serving import Why
 from saltbranch.slots import Slots
+
+State = Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class SaltenvStatus:
     branch: str
     promote_from: str | None
     protected: bool
-    state: str
+    state: State
     served: CommitInfo | None
     served_since: int | None
     head: str | None
@@ -62,7 +68,7 @@ class SaltenvStatus:
     lacking: int | None
     minions: int
     checkout: str
-    why: str
+    why: Why
     wanted: str | None
     tag: str | None
     hold: dict[str, object] | None
@@ -111,10 +117,10 @@ def status(config_path: str) -> Status:
 
     Raises ConfigError, SaltError, GitError.
     """
-    root = prepare.root_of(config_path)
+    root = root_of(config_path)
     mirror = Mirror(root)
     refs = mirror.refs(tags=True) if mirror.exists() else Refs("")
-    config = prepare.load_config(config_path, mirror, refs.branches)
+    config = load_config(config_path, mirror, refs.branches)
     master = saltmaster.read(config.salt_config)
     groups = config.groups
     minions = master.accepted_minions()
@@ -126,7 +132,16 @@ def status(config_path: str) -> Status:
     served = prepared.load_served(root)
     found, holds, pushed, clock = _wanted(root, mirror, refs, config, served)
     rows = tuple(
-        _saltenv(config, mirror, refs.branches, served, s, numbers[s.name], found, holds)
+        _saltenv(
+            config,
+            mirror,
+            refs.branches,
+            served,
+            s,
+            minions=numbers[s.name],
+            found=found,
+            holds=holds,
+        )
         for s in config.saltenvs
     )
     rows = tuple(replace(row, pushed=pushed.get(row.saltenv)) for row in rows)
@@ -142,7 +157,7 @@ def status(config_path: str) -> Status:
         saltenvs=rows,
         last_good_sync=_mtime_or_none(f"{root}/state/seen"),
         failure=prepare.last_failure(config),
-        restart_needed=masterprocess.restart_reason(master.pidfile, config.master_config),
+        restart_needed=process.restart_reason(master.pidfile, config.master_config),
         unclaimed=tuple(m for m, c in claims.items() if not c),
         claimed_twice=tuple(m for m, c in claims.items() if len(c) > 1),
         problems=tuple(text for text in (found.problem, clock) if text),
@@ -196,7 +211,7 @@ def _with_refusal(root: str, row: SaltenvStatus) -> SaltenvStatus:
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:
     """`row`, where its branch could not be read: what it has now is not known."""
-    if why is None or row.why == choices.BY_HOLD:
+    if why is None or row.why == decision.BY_HOLD:
         return row
     state = row.state if row.state == "absent" else "unread"
     return replace(row, state=state, problem=row.problem or why, next=None)
@@ -211,13 +226,14 @@ def _wanted(
 ) -> tuple[Choices, dict[str, dict[str, object]], dict[str, dict[str, object]], str]:
     """What each saltenv is to serve, the holds that count now, what was pushed by hand, what is wrong with a clock."""
     saltenvs = prepare.served_saltenvs(config)
-    if not choices.sources(root, refs, saltenvs) or not mirror.exists():
+    if not decision.sources(root, refs, saltenvs) or not mirror.exists():
         return Choices(), {}, {}, ""
     unread = prepared.load_unread(root)
     production = config.source.branch
-    facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread)
+    last = decision.load(root, None, now())
+    facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
     found = choosing.choose(facts)
-    state = choosing.state_of(root, mirror.git, refs)
+    state = journalaccepted.state_of(root, mirror.git, refs)
     events.replay(choosing.pushes_of(found), state)
     pushed = choosing.open_pushes(facts, found)
     pending = [event.id for event in pendingholds.load(root)]
@@ -239,6 +255,7 @@ def _saltenv(
     branches: dict[str, str],
     served: dict[str, prepared.Served],
     saltenv: Saltenv,
+    *,
     minions: int,
     found: Choices,
     holds: dict[str, dict[str, object]],
@@ -250,9 +267,8 @@ def _saltenv(
     before = config.saltenv(saltenv.promote_from) if saltenv.promote_from else None
     source = branches.get(before.branch) if before else None
     record = served.get(saltenv.dirname)
-    choice = found.by_saltenv.get(saltenv.name)
-    by_branch = choice is None or choice.why == choices.BY_BRANCH
-    wanted = choice.commit if choice and choice.commit else head if by_branch else None
+    choice = found.by_saltenv.get(saltenv.name, decision.OF_BRANCH)
+    wanted = choice.commit_at(head)
     return SaltenvStatus(
         saltenv=saltenv.name,
         branch=saltenv.branch,
@@ -267,23 +283,23 @@ def _saltenv(
         lacking=_count_or_none(mirror, source, head),
         minions=minions,
         checkout=config.checkout(saltenv),
-        why=choices.BY_NOTHING if wanted is None else choice.why if choice else choices.BY_BRANCH,
+        why=decision.BY_NOTHING if wanted is None else choice.why,
         wanted=wanted,
-        tag=choice.tag or None if choice else None,
+        tag=choice.tag or None,
         hold=holds.get(saltenv.name),
         drift=wanted is not None and commit != wanted,
-        problem=choice.message or None if choice else None,
+        problem=choice.message or None,
     )
 
 
-def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice | None) -> str:
+def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice) -> State:
     if commit is None:
         return "absent"
     if head is None:
         return "missing"
     if commit == head:
         return "in_sync"
-    if choice and choice.why == choices.BY_HOLD:
+    if choice.why == decision.BY_HOLD:
         return "drift"
     try:
         return "behind" if mirror.git.is_ancestor(commit, head) else "diverged"

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import admission, choices, files, prepared, proc
+from saltbranch import admission, files, prepared, proc
 from saltbranch.actions.outcome import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
-from saltbranch.actions.sync import os_error
-from saltbranch.errors import GitError, RefusedError, SaltbranchError
+from saltbranch.errors import GitError, RefusedError, SaltbranchError, os_error
+from saltbranch.serve import decision, fetch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from saltbranch.actions.sync import Job, Run
     from saltbranch.prepared import Prepared
+    from saltbranch.serve.run import Job, Run
 
 
 def judge(run: Run, jobs: list[Job]) -> None:
@@ -34,7 +34,7 @@ def _judge(run: Run, job: Job) -> list[str]:
     result = job.result
     old, new = result.old, _commit(result)
     odd = [job.choice.message] if job.choice.message else []
-    if job.choice.level == choices.NEW:
+    if job.choice.level == decision.NEW:
         result.state = REWRITTEN
     elif old and old != new and admission.is_rewritten(run.mirror, old, new):
         odd += _judge_rewritten(run, job, old, new)
@@ -84,13 +84,16 @@ def _may_leave(run: Run, job: Job, old: str) -> bool:
     or from the head of a branch to one of its tags.
     """
     why = job.result.why
-    if choices.BY_HOLD in (why, job.was) or (job.was, why) == (choices.BY_BRANCH, choices.BY_TAG):
+    if decision.BY_HOLD in (why, job.was) or (job.was, why) == (
+        decision.BY_BRANCH,
+        decision.BY_TAG,
+    ):
         return True
     if job.was or not run.refs.kept:
         return False
-    from saltbranch import choosing  # a killed run has not recorded why
+    from saltbranch import journalaccepted  # a killed run has not recorded why
 
-    return choosing.was_held(run.ready.root, run.mirror.git, job.saltenv.name, old)
+    return journalaccepted.was_held(run.ready.root, run.mirror.git, job.saltenv.name, old)
 
 
 def _verify(run: Run, job: Job, *, keep: bool) -> None:
@@ -99,7 +102,7 @@ def _verify(run: Run, job: Job, *, keep: bool) -> None:
     Never for a hold, which may be an emergency. keep: remember the verdict. Raises RefusedError.
     """
     result, ready = job.result, run.ready
-    if not job.saltenv.verify_switch or result.why == choices.BY_HOLD or result.old == result.new:
+    if not job.saltenv.verify_switch or result.why == decision.BY_HOLD or result.old == result.new:
         return
     from saltbranch.serve import verify
 
@@ -150,7 +153,7 @@ def apply(
     _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
     damaged = [job for job in jobs if job.damaged]
     if damaged and not run.offline:
-        rebuild(run)
+        run.see(fetch.rebuild(run.mirror, fetch.remote_of(run.ready), run.say))
         _in_parallel([lambda job=job: _switch(run, job) for job in damaged])  # type: ignore[misc]
     done = [job for job in jobs if job.result.changed]
     _note_refused(run, jobs, done)
@@ -190,22 +193,6 @@ def _record(run: Run, done: list[SaltenvResult]) -> None:
     from saltbranch.actions import reporting
 
     reporting.record(run.ready, run.mirror, done, run.served, fresh=run.fresh)
-
-
-def rebuild(run: Run) -> None:
-    """Put a damaged mirror aside and fetch a new one. Raises RemoteError, GitError."""
-    aside = run.mirror.rebuild()
-    run.notes.append(f"the mirror was damaged: rebuilt from the remote, the old one is {aside}")
-    ready = run.ready
-    tags = ready.follows_tags()
-    run.unread = run.mirror.fetch(
-        ready.remote,
-        timeout=ready.fetch_timeout,
-        tags=tags,
-        first=ready.branches(),
-        progress=run.say,
-    )
-    run.refs = run.mirror.refs(tags=tags)
 
 
 def _switch(run: Run, job: Job) -> None:

@@ -11,9 +11,9 @@ from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, FileModel, Source
 from saltbranch.errors import ConfigError
 from saltbranch.git import Git
-from saltbranch.preview.place import source_of
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
+from saltbranch.repository.machine import read_machine_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def open_place(config: places.Given) -> Place:
     place = places.of_clone(clone)
     named = locate.named_file(config, os.environ)
     if named and os.path.realpath(named) != os.path.realpath(place.path):
-        place = places.Place(named, places.read_machine_file(named), clone)
+        place = places.Place(named, read_machine_file(named), clone)
         if place.mirror.exists() and not os.path.lexists(f"{clone.folder}/{locate.FILE_NAME}"):
             return _known(places.find(named))  # a clone of something else
     return _of_clone(place, clone)
@@ -113,7 +113,7 @@ def _known(place: places.Place) -> Place:
     config = place.last_config()
     clone = place.clone.folder if place.clone else None
     dirs = (config.states_dir, config.pillar_dir)
-    return Place(source_of(place), clone, config, *dirs, _branches(place))
+    return Place(place.source(), clone, config, *dirs, _branches(place))
 
 
 def _branches(place: places.Place) -> frozenset[str]:

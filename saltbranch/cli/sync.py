@@ -82,7 +82,7 @@ def _sync(
             notify=notify.tell,
         )
     if restart and result.restart_needed and not plan:
-        from saltbranch.actions.restart import restart_master
+        from saltbranch.salt_master.process import restart_master
 
         restart_master()
         result.restart_needed = None

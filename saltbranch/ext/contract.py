@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from saltbranch import asking, locate, notify, saltmaster
 from saltbranch.asking import Asked
 from saltbranch.errors import SaltbranchError, UsageError
+from saltbranch.promote import notice
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place
 from saltbranch.timer import CONFIG_OPTION
@@ -168,5 +169,5 @@ def notifier(opts: Mapping[str, Any]) -> Notify:
 
 def tell_promotion(opts: Mapping[str, Any], done: Published) -> str | None:
     """Fire the event of a promotion; why that failed."""
-    tag = notify.promotion_tag(done.plan.saltenv)
-    return None if saltmaster.fire(opts, tag, notify.promotion_data(done)) else _NOT_TAKEN
+    tag = notice.promotion_tag(done.plan.saltenv)
+    return None if saltmaster.fire(opts, tag, notice.promotion_data(done)) else _NOT_TAKEN

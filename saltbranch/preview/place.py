@@ -38,11 +38,4 @@ def open_place(config: places.Given) -> Place:
 def place_of(place: places.Place) -> Place:
     """The same where it is known already."""
     config = place.last_config()
-    return Place(config, source_of(place), saltmaster.read(config.salt_config))
-
-
-def source_of(place: places.Place) -> CommitSource:
-    """Where its commits are looked up. Raises ConfigError."""
-    if place.clone is None:
-        return CommitSource(place.git)
-    return CommitSource(place.clone.reading, place.remote, place.git)
+    return Place(config, place.source(), saltmaster.read(config.salt_config))

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Any
 
 from saltbranch import compilecache, files, saltmaster, targets, topfile
-from saltbranch.actions import prepare
 from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
@@ -29,6 +28,8 @@ from saltbranch.mirror import Mirror
 from saltbranch.preview import known_fleet
 from saltbranch.preview.frame import external_pillar, frame_of
 from saltbranch.preview.place import Place
+from saltbranch.repository.machine import load_config
+from saltbranch.repository.root import root_of
 from saltbranch.serve.verify import Question
 from saltbranch.targets import Matcher
 
@@ -55,8 +56,8 @@ def main() -> None:
 
 
 def _place(config_path: str) -> Place:
-    mirror = Mirror(prepare.root_of(config_path))
-    config = prepare.load_config(config_path, mirror, mirror.branches())
+    mirror = Mirror(root_of(config_path))
+    config = load_config(config_path, mirror, mirror.branches())
     return Place(config, CommitSource(mirror.git), saltmaster.read(config.salt_config))
 
 

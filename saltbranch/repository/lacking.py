@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from saltbranch import events, files
 from saltbranch.events import Event, State
 from saltbranch.git import Git
+from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository.pushes import Finder, Watched
 from saltbranch.repository.tips import Tip, tip_from_list
+from saltbranch.serve import decision
+from saltbranch.serve.decision import Choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +168,14 @@ def save(git: Git, begins: Mapping[str, Tip]) -> None:
             files.unlink(path(git))
     except OSError:
         pass
+
+
+def begins_of(
+    saltenvs: Sequence[ServedSaltenv], served: Mapping[str, Served], last: Choices | None
+) -> Begins:
+    """With what the branches begin on this machine. served: by folder name. last: what was chosen before."""
+    records = {s.branch: record for s in saltenvs if (record := served.get(s.dirname))}
+    commits = {branch: record.commit for branch, record in records.items()}
+    by_branch = [b for b, record in records.items() if record.why == decision.BY_BRANCH]
+    kept = loads(last.bases) if last else {}
+    return Begins(kept, commits, by_branch, is_new=last is None)

@@ -1,8 +1,8 @@
 """The one way in: whose configuration counts, which repository is read, and which model decides.
 
-A verb that is about a machine asks `machine_file` and `read_machine_file`: --config, $SALTBRANCH_CONFIG, /etc/salt,
-wherever one stands. All others ask `find`: the same files, else the clone around the current folder, of which only
-git's own configuration and what the remote has count: what happens to be checked out there may be anybody's.
+A verb that is about a machine asks locate.machine_file and machine.read_machine_file: --config, $SALTBRANCH_CONFIG,
+/etc/salt, wherever one stands. All others ask `find`: the same files, else the clone around the current folder, of
+which only git's own configuration and what the remote has count: what happens to be checked out there may be anybody's.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from dataclasses import dataclass
 
 from saltbranch import config as configuration
 from saltbranch import files, locate
+from saltbranch.commitsource import CommitSource
 from saltbranch.config import Config, FileModel
-from saltbranch.errors import ConfigError, RefusedError, SaltbranchError
+from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import KEPT_REF, Mirror
+from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
-from saltbranch.repository import model, production, remote
 from saltbranch.repository.clone import Clone
+from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.remote import Repository
 from saltbranch.repository.root import check_owner
 
@@ -82,6 +84,12 @@ class Place:
         model = [config.source.branch] if config.source.branch else []
         return [*(s.branch for s in config.saltenvs), *model]
 
+    def source(self) -> CommitSource:
+        """Where its commits are looked up. Raises ConfigError."""
+        if self.clone is None:
+            return CommitSource(self.git)
+        return CommitSource(self.clone.reading, self.remote, self.git)
+
     def known_heads(self) -> dict[str, str]:
         """Branch to commit of the remote as last read. Raises GitError, ConfigError."""
         if self.clone is None:
@@ -103,13 +111,13 @@ class Place:
 
         heads: of the remote. journal: the head of the journal that is believed. write: remember what was accepted.
         """
-        memory = model.IN_CLONE if self.clone else model.IN_MIRROR
+        memory = accepted.IN_CLONE if self.clone else accepted.IN_MIRROR
         if self.clone and not self.is_machines:
             branch = production.branch_of(self.clone, heads)
         else:
             branch = configuration.model_branch(self.machine)
         write = write and not (self.clone and self.clone.foreign)
-        where = model.Place(self.git, heads, memory, journal, write=write)
+        where = accepted.ModelRefs(self.git, heads, memory, journal, write=write)
         return model.load(where, self.machine, self.path, branch=branch, remote=self.remote or ".")
 
     def last_config(self) -> Config:
@@ -117,24 +125,6 @@ class Place:
         self.require()
         kept = KEPT_REF if self.clone is None else remote.KEPT
         return self.config(self.known_heads(), journal=self.git.commit_or_none(kept))
-
-
-def machine_file(explicit: str | None) -> str:
-    """The machine's own file: --config, $SALTBRANCH_CONFIG or /etc/salt, never one of a clone. Raises ConfigError."""
-    return locate.machine_file(explicit, os.environ)
-
-
-def read_machine_file(path: str) -> FileModel:
-    """The keys of the machine's file `path`. Raises ConfigError, RefusedError."""
-    real = os.path.realpath(path)
-    in_clone = os.path.lexists(f"{os.path.dirname(real)}/.git") and real != locate.SYSTEM_FILE
-    if os.path.basename(real) == FILE_NAME and in_clone:
-        raise RefusedError(
-            f"{path} is the file of a clone{'' if real == path else f', {real}'}: what is checked out there must not"
-            " decide about this machine",
-            hint=f"name the machine's own: saltbranch init --config {locate.SYSTEM_FILE} --remote URL writes one",
-        )
-    return configuration.read_file(path)
 
 
 Given = str | Place | None

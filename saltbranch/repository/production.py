@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from saltbranch.errors import ConfigError, UnknownProductionError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
-from saltbranch.repository import model
+from saltbranch.repository import model_file
+from saltbranch.repository.accepted import IN_CLONE
 from saltbranch.repository.clone import MODEL_BRANCH, Clone
-from saltbranch.repository.model import IN_CLONE
 
 # Of so many branches the history is looked at where none has a valid file; more would take too long.
 _MANY = 100
@@ -56,8 +56,10 @@ def _candidates(git: Git, heads: Mapping[str, str]) -> list[str]:
         is_named = branch in named and branch not in (of_head or ())
         if is_named or (of_head is None and not named and number < _MANY):
             # Broken or removed there, or of another mind: what was there before counts.
-            found = model.newest_valid(git, head, branch)
-            of_head = model.ends_of(found.model) if isinstance(found, model.Found) else None
+            found = model_file.newest_valid(git, head, branch)
+            of_head = (
+                model_file.ends_of(found.model) if isinstance(found, model_file.Found) else None
+            )
         if of_head and branch in of_head:
             result.append(branch)
     return sorted(result)
@@ -68,7 +70,7 @@ def _mistakes(git: Git, heads: Mapping[str, str]) -> str:
     found: dict[str, str] = {}
     for branch, blob in _blobs(git, heads).items():
         try:
-            model.read(git, blob)
+            model_file.read(git, blob)
         except ConfigError as err:
             found.setdefault(err.message, f"{branch}: {err.message}")
     return "".join(f"; {text}" for text in list(found.values())[:3])
@@ -88,7 +90,7 @@ def _blobs(git: Git, heads: Mapping[str, str]) -> dict[str, str]:
 
 def _ends_or_none(git: Git, blob: str) -> set[str] | None:
     try:
-        return model.ends_of(model.read(git, blob))
+        return model_file.ends_of(model_file.read(git, blob))
     except ConfigError:
         return None
 

@@ -90,7 +90,7 @@ class Finder:
             "lifts_hold": hold is not None and hold.event in tip.pushes,
         }
         old, new = tip.head, tip.promoted
-        name, event = self._event(saltenv, tip, new, new, more, (old, new))
+        name, event = self._event(saltenv, tip, new, good=new, more=more, known=(old, new))
         return Tip(tip.promoted, tip.promoted, name), event
 
     def _grown(self, saltenv: Watched, tip: Tip, head: str) -> tuple[Tip, list[Event]]:
@@ -177,7 +177,7 @@ class Finder:
             "undone": undone,
             "restores_hold": _hold_before(told, saltenv, lost, holds),
         }
-        return self._told(saltenv, tip, head, good, more, goods)
+        return self._told(saltenv, tip, head, good, more=more, known=goods)
 
     def _told(
         self,
@@ -185,11 +185,14 @@ class Finder:
         tip: Tip,
         head: str,
         good: str,
+        *,
         more: Mapping[str, object] | None = None,
         known: Sequence[str] = (),
     ) -> tuple[Tip, list[Event]]:
         said = {"since": tip.promoted, **(more or {})}
-        name, event = self._event(saltenv, tip, head, good, said, (tip.head, *known))
+        name, event = self._event(
+            saltenv, tip, head, good=good, more=said, known=(tip.head, *known)
+        )
         after = tips.follow_one(tip, event)
         return after, [event]
 
@@ -198,6 +201,7 @@ class Finder:
         saltenv: Watched,
         tip: Tip,
         head: str,
+        *,
         good: str,
         more: Mapping[str, object],
         known: Sequence[str],

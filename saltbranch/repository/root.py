@@ -1,12 +1,13 @@
-"""The root on disk, and which configuration file it belongs to: its mark says so."""
+"""The root on disk: made, found, and which configuration file it belongs to, as its mark says."""
 
 from __future__ import annotations
 
 import os
 
 from saltbranch import files
-from saltbranch.errors import RefusedError
-from saltbranch.git import quoted
+from saltbranch.errors import ConfigError, RefusedError, os_error
+from saltbranch.git import quoted, require_version
+from saltbranch.repository.machine import read_machine_file
 
 
 def owner_of(root: str) -> str:
@@ -28,3 +29,50 @@ def check_owner(root: str, config_path: str) -> None:
 def take_over(root: str, config_path: str) -> None:
     """Record that `root` belongs to the configuration file `config_path`. Raises OSError."""
     files.write_atomic(f"{root}/{files.MARKER}", f"{os.path.abspath(config_path)}\n", mode=0o600)
+
+
+def open_root(config_path: str, *, write: bool) -> str | None:
+    """The root that the configuration names, made ready to be locked; None when it is not there
+    and `write` forbids to make it.
+
+    Raises ConfigError, RootError.
+    """
+    require_version()
+    machine = read_machine_file(config_path)
+    root = os.path.normpath(machine.root)
+    if not files.check_root(root):
+        if not write:
+            return None
+        make_root(root)
+    check_owner(root, config_path)
+    if write and not owner_of(root):
+        try:
+            take_over(root, config_path)
+        except OSError as err:
+            raise os_error(err) from err
+    return root
+
+
+def make_root(root: str) -> None:
+    """Make the folder `root`, with our mark in it, for its owner only. Raises RootError."""
+    if files.check_root(root):
+        return
+    try:
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        os.chmod(root, 0o700)
+        # Before anything else and in one call: whoever is killed here leaves an empty folder or a marked one.
+        os.close(os.open(f"{root}/{files.MARKER}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.makedirs(f"{root}/state", mode=0o750, exist_ok=True)
+    except OSError as err:
+        raise os_error(err) from err
+
+
+def root_of(config_path: str) -> str:
+    """The root that the configuration names, which an earlier sync must have made. Raises ConfigError."""
+    root = open_root(config_path, write=False)
+    if root is None:
+        raise ConfigError(
+            f"there is nothing at the root that {config_path} names yet",
+            hint="make it with: saltbranch sync",
+        )
+    return root

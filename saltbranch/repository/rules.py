@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from saltbranch.git import Git
-from saltbranch.repository import model
+from saltbranch.repository import model_file
 from saltbranch.repository.pushes import Watched, stricter
 from saltbranch.repository.tips import REPORT, Tip
 
@@ -32,7 +32,7 @@ def judged(
     if not (production and tip and head) or not tip.promoted or tip.promoted == head:
         return list(found.values())
     before = tip.promoted if git.commit_or_none(tip.promoted) else None
-    if before is None or model.file_of(git, before) == model.file_of(git, head):
+    if before is None or model_file.file_of(git, before) == model_file.file_of(git, head):
         return list(found.values())
     for saltenv in _of(git, before, production):
         known = found.get(saltenv.branch, saltenv)
@@ -45,8 +45,8 @@ def judged(
 
 def _of(git: Git, commit: str, production: str) -> list[Watched]:
     """Those of the newest valid model of `commit`."""
-    found = model.newest_valid(git, commit, production)
-    if isinstance(found, model.Nothing):
+    found = model_file.newest_valid(git, commit, production)
+    if isinstance(found, model_file.Nothing):
         return []
     return [
         Watched(name, saltenv.branch, saltenv.direct_pushes or REPORT)

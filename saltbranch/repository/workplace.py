@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import choices, choosing, journalcache, prepared, serving, tickets
+from saltbranch import journalaccepted, journalcache, prepared, serving, tickets
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.config import Config, Saltenv
 from saltbranch.errors import RefusedError
@@ -16,13 +16,14 @@ from saltbranch.events import Debt, Hold, State
 from saltbranch.git import Git
 from saltbranch.journal import REF as JOURNAL
 from saltbranch.mirror import Mirror
-from saltbranch.repository import lacking, pushes, rules
+from saltbranch.repository import lacking, pushes, rules, tags
 from saltbranch.repository import place as places
 from saltbranch.repository.lacking import Begins, Lacking
 from saltbranch.repository.place import Place
 from saltbranch.repository.programs import Programs
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import Refs, Repository
+from saltbranch.serve import decision
 from saltbranch.serving import Wanted
 
 Say = Callable[[str], None]
@@ -111,8 +112,8 @@ class Workplace:
     def wanted(self, saltenv: Saltenv) -> Wanted:
         """What `saltenv` is to serve by the remote and the journal."""
         head = self.counted_head(saltenv)
-        tags = tags_on(self.repo, head) if saltenv.follow and head else {}
-        return serving.wanted(head, saltenv.follow, tags, self.hold(saltenv))
+        found = tags_on(self.repo, head) if saltenv.follow and head else {}
+        return serving.wanted(head, saltenv.follow, found, self.hold(saltenv))
 
     def open_debts(self) -> list[Debt]:
         """Debts that nobody has paid: the branch is there and still lacks the commit."""
@@ -208,7 +209,7 @@ def _judged(
     config = place.config(_heads(repo), journal=repo.refs.journal, write=fetched)
     if places.serves(place) and not fetched:
         refs = Mirror(config.root).refs()
-        state = choosing.state_of(config.root, repo.git, refs)  # pending holds count, too
+        state = journalaccepted.state_of(config.root, repo.git, refs)  # pending holds count, too
     else:
         state = _kept(repo)
     in_force = [
@@ -231,8 +232,8 @@ def _begins(repo: Repository, place: Place) -> Begins:
     root = _root(place)
     ready = prepared.load(root, place.path)
     served = prepared.load_served(root)
-    last = choices.load(root, None, time.time())
-    return choosing.begins_of(ready.saltenvs if ready else (), served, last)
+    last = decision.load(root, None, time.time())
+    return lacking.begins_of(ready.saltenvs if ready else (), served, last)
 
 
 def _root(place: Place) -> str:
@@ -249,8 +250,5 @@ def _heads(repo: Repository) -> dict[str, str]:
 
 
 def tags_on(repo: Repository, head: str) -> dict[str, str]:
-    """The tags that name `head` or a commit before it, with their commits."""
-    prefix = f"{repo.seen}/tags/"
-    found = repo.git.out("for-each-ref", f"--merged={head}", "--format=%(refname)", prefix)
-    names = [line[len(prefix) :] for line in found.splitlines()]
-    return {n: repo.refs.tags[n].commit for n in names if n in repo.refs.tags}
+    """The tags of the remote that name `head` or a commit before it, with their commits. Raises GitError."""
+    return tags.tags_on(repo.git, head, f"{repo.seen}/tags/")

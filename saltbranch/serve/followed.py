@@ -8,44 +8,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from saltbranch import choices, serving, versions
+from saltbranch import serving, versions
 from saltbranch.base.text import one_line
-from saltbranch.choices import KEPT, MISSING, NEW, REFUSED, Choice, Choices
 from saltbranch.git import Git, quoted
 from saltbranch.prepared import ServedSaltenv
+from saltbranch.serve import decision
+from saltbranch.serve.decision import KEPT, MISSING, NEW, REFUSED, Choice, Choices
+
+if TYPE_CHECKING:
+    from saltbranch.serve.decision import Level
 
 
 def choose(
     git: Git,
-    head: str | None,
+    wanted: serving.Wanted,
     saltenv: ServedSaltenv,
+    *,
     known: tuple[str, str] | None,
+    tags: Mapping[str, str] | None,
     found: Choices,
 ) -> Choice:
     """The choice; `found` gets the tag that is accepted. Raises GitError.
 
-    head: up to where the branch counts, None where there is none. known: the tag that it serves, and the tag's commit
-    then.
+    wanted: by the rule alone. known: the tag that it serves, and the tag's commit then. tags: name to commit of those
+    on the branch as far as it counts, None where there is no branch.
     """
-    if head is None:
+    if tags is None:
         if known:
             found.accepted[saltenv.name] = known
-        return Choice(choices.BY_NOTHING)
-    tags = _tags_on(git, head)
-    wanted = serving.wanted(head, saltenv.follow, tags, None)
+        return Choice(decision.BY_NOTHING)
     if known and (lost := _lost(git, saltenv, known, tags, wanted)):
         found.accepted[saltenv.name] = known
         return lost
     if wanted.commit is None:
         what = f"no tag on branch {saltenv.branch!r} matches {saltenv.follow}"
-        return Choice(choices.BY_NOTHING, level=MISSING, message=one_line(what))
+        return Choice(decision.BY_NOTHING, level=MISSING, message=one_line(what))
     commit = wanted.commit
     found.accepted[saltenv.name] = (wanted.tag, commit)
     moved = known and known[0] == wanted.tag and known[1] != commit
     message = f"tag {wanted.tag} was moved from {known[1][:12]}" if known and moved else ""
     return Choice(
-        choices.BY_TAG,
+        decision.BY_TAG,
         commit,
         tag=wanted.tag,
         level=NEW if moved else "",
@@ -85,24 +90,7 @@ def _lost(
     hint = f"push it back (git push --force REMOTE {quoted(f'{commit}:refs/tags/{tag}')}), or push a higher version"
     if wanted.tag and wanted.tag != tag:
         hint += f"; to go back to {wanted.tag}: saltbranch hold {saltenv.name} --at {wanted.tag}"
-    level = REFUSED if saltenv.protected else KEPT
+    level: Level = REFUSED if saltenv.protected else KEPT
     at = now_at if now_at and level == REFUSED else commit
     message = one_line(f"{what} ({hint})")
-    return Choice(choices.BY_TAG, at, tag=tag, level=level, message=message)
-
-
-def _tags_on(git: Git, head: str) -> dict[str, str]:
-    """The tags that `head` contains: name to commit."""
-    form = "%(objectname) %(*objectname) %(*objecttype) %(refname:lstrip=2)"
-    found = {}
-    for line in git.out("for-each-ref", f"--format={form}", f"--merged={head}", "refs/tags").split(
-        "\n"
-    ):
-        oid, _, rest = line.partition(" ")
-        peeled, _, rest = rest.partition(" ")
-        kind, _, name = rest.partition(" ")
-        if kind == "tag":  # a tag of a tag
-            peeled = git.commit_or_none(f"refs/tags/{name}") or oid
-        if name:
-            found[name] = peeled or oid
-    return found
+    return Choice(decision.BY_TAG, at, tag=tag, level=level, message=message)

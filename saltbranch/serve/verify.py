@@ -18,14 +18,19 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 from saltbranch import files, proc
 from saltbranch.base.text import many, printable
 from saltbranch.errors import SaltbranchError
 
-RENDERS, PARTLY, FAILS, REFUSED, UNKNOWN = "renders", "partly", "fails", "refused", "unknown"
-UNMATCHED = "unmatched"
+Outcome = Literal["renders", "partly", "fails", "refused", "unknown", "unmatched"]
+RENDERS: Final = "renders"
+PARTLY: Final = "partly"
+FAILS: Final = "fails"
+REFUSED: Final = "refused"
+UNKNOWN: Final = "unknown"
+UNMATCHED: Final = "unmatched"
 _LIMIT = 120  # seconds for all of it: the lock of the root is held meanwhile
 _AGAIN = 600  # seconds that a verdict holds at least while only the grains of minions change
 _MOST = 10  # failures that are kept
@@ -74,7 +79,7 @@ class Verdict:
     commit: str
     served: str
     mode: str
-    outcome: str
+    outcome: Outcome
     why: str = ""
     minions: int = 0
     failing: int = 0
@@ -251,6 +256,8 @@ def load(root: str, saltenv: str) -> Verdict | None:
     """The kept verdict; None where there is none, or the file is torn."""
     try:
         data = json.loads(files.read_or_none(path(root, saltenv)) or b"null")
+        if data["outcome"] not in get_args(Outcome):
+            return None
         data["failures"] = tuple(Failure(**item) for item in data["failures"])
         data["watch"] = tuple((name, seen) for name, seen in data["watch"])
         return Verdict(**data)

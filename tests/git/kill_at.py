@@ -25,6 +25,7 @@ import saltbranch.actions.publish
 import saltbranch.actions.reporting
 import saltbranch.choosing
 import saltbranch.cli.app
+import saltbranch.serve.first_sync
 from saltbranch import entry
 from saltbranch.actions.localhold import hold_locally
 from tests.git.site import event

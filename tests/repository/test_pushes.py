@@ -521,17 +521,17 @@ def test_a_promotion_whose_event_is_seen_later_is_one(
     record_promotion(flow, kind="promotion", source_commit=new, old=new, new=plain)
     after = flow.refs()["refs/saltbranch/journal"]
     flow.remote.git("update-ref", "refs/saltbranch/journal", before)
-    from saltbranch.actions import sync as syncing
+    from saltbranch.serve import fetch as fetching
 
-    original, calls = syncing._fetch, []
+    original, calls = fetching.read, []
 
-    def fetch(*args: object, **options: object) -> None:
+    def fetch(*args: Any, **options: Any) -> object:
         calls.append(1)
         if len(calls) == 2:
             flow.remote.git("update-ref", "refs/saltbranch/journal", after)
-        original(*args, **options)  # type: ignore[arg-type]
+        return original(*args, **options)
 
-    monkeypatch.setattr(syncing, "_fetch", fetch)
+    monkeypatch.setattr(fetching, "read", fetch)
     result = master.sync_here()
     assert [n for n in result.notes if "by hand" in n] == [] and len(calls) == 2
     assert pushes(flow) == [] and serves(master) == plain

@@ -521,13 +521,13 @@ def test_model_and_branches_are_of_one_look(
 def test_a_sync_serves_by_the_model_of_the_look_that_it_serves(
     master: Site, flow: FlowSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saltbranch.actions import sync as syncing
+    from saltbranch.serve import fetch as fetching
 
     promote(flow)
     master.sync_here()
     flow.push("stage")
     change = ('"minions": ["prod*"]', '"minions": ["prod*", "web*"]')
-    original, calls = syncing._fetch, []
+    original, calls = fetching.read, []
 
     def fetch(*args: Any, **options: Any) -> None:
         calls.append(1)
@@ -535,7 +535,7 @@ def test_a_sync_serves_by_the_model_of_the_look_that_it_serves(
             flow.push("master", changed_model(flow, change), "KEY-9 Model")
         original(*args, **options)
 
-    monkeypatch.setattr(syncing, "_fetch", fetch)
+    monkeypatch.setattr(fetching, "read", fetch)
     result = master.sync_here()
     assert result_of(result, "prod").new == flow.head("master") and len(calls) == 2
     generated = (master.root / "tops" / "prod" / "pillar" / "top.sls").read_text()

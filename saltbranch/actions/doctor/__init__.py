@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from saltbranch import git, locate, saltmaster
-from saltbranch.actions import prepare
 from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
 from saltbranch.compiler import sandbox
 from saltbranch.config import Config, FileModel
@@ -20,7 +19,7 @@ from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.findings import SEVERITIES, Finding, compiling, fleet, in_order, models, setup
 from saltbranch.git import mask
 from saltbranch.mirror import Mirror
-from saltbranch.repository.place import read_machine_file
+from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.saltmaster import MasterOptions
 
 
@@ -136,7 +135,7 @@ def _load(explicit: str | None, found: list[Finding]) -> _Known:
         machine = read_machine_file(path)
         root = os.path.normpath(machine.root)
         mirror = Mirror(root)
-        config = prepare.load_config(path, mirror, mirror.branches() if mirror.exists() else {})
+        config = load_config(path, mirror, mirror.branches() if mirror.exists() else {})
     except SaltbranchError as err:
         no_master = path is None and not os.path.exists(machine.salt_config)
         found.append(_NOTHING_HERE if no_master else _broken(err))

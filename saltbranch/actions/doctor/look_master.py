@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from saltbranch import files, masterconf, masterprocess, saltconf, saltmaster, topfile
+from saltbranch import files, masterconf, saltconf, saltmaster, topfile
 from saltbranch.config import Config
 from saltbranch.findings import Finding, setup
 from saltbranch.findings import master as rules
-from saltbranch.salt_master import option_file
+from saltbranch.salt_master import option_file, process
 from saltbranch.saltconf import ConfFile
 from saltbranch.saltmaster import MasterOptions
 
@@ -87,7 +87,7 @@ def own_file(config: Config, master: MasterOptions, salt: Salt) -> Iterator[Find
         master=config.salt_config,
     )
     if master.exists:
-        yield from setup.restart(masterprocess.restart_reason(master.pidfile, config.master_config))
+        yield from setup.restart(process.restart_reason(master.pidfile, config.master_config))
 
 
 def unreadable(found: Iterable[ConfFile]) -> Iterator[Finding]:

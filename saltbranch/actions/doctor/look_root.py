@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import admission, choosing, files, prepared
+from saltbranch import admission, choosing, files, journalaccepted, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.base.text import printable
@@ -21,7 +21,7 @@ from saltbranch.findings.setup import ServedSlot
 from saltbranch.mirror import Mirror
 from saltbranch.repository.tips import Push
 from saltbranch.saltmaster import MasterOptions
-from saltbranch.serve import verify
+from saltbranch.serve import decision, verify
 from saltbranch.slots import NAMES, Slots
 
 _MOST_ENTRIES = 3000  # of each slot: a mistake in modes or times is hardly ever made in one file
@@ -69,7 +69,9 @@ def _clock(root: str) -> str:
     """What the journal says against this machine's clock; nothing where it cannot be read, which others tell."""
     mirror = Mirror(root)
     try:
-        state = choosing.state_of(root, mirror.git, mirror.refs()) if mirror.exists() else None
+        state = (
+            journalaccepted.state_of(root, mirror.git, mirror.refs()) if mirror.exists() else None
+        )
     except SaltbranchError:
         return ""
     return state.clock_problem(time.time()) if state else ""
@@ -82,8 +84,9 @@ def _pushed(config: Config) -> dict[str, Push]:
         return {}
     refs, saltenvs = mirror.refs(tags=True), prepare.served_saltenvs(config)
     served, unread = prepared.load_served(root), prepared.load_unread(root)
-    production = config.source.branch
-    facts = choosing.Facts(root, mirror, refs, saltenvs, served, time.time(), production, unread)
+    production, now = config.source.branch, time.time()
+    last = decision.load(root, None, now)
+    facts = choosing.Facts(root, mirror, refs, saltenvs, served, now, production, unread, last)
     return choosing.open_pushes(facts, choosing.choose(facts))
 
 

@@ -1,29 +1,51 @@
-"""What each saltenv is to serve and why, as choosing.py found it, kept for the syncs that follow.
+"""What each saltenv is to serve and why, as data, and the file that keeps it for the syncs that follow.
 
-Used only while everything that it follows from is the same: the journal, the tags that are
+It counts only while everything that it follows from is the same: the journal, the tags that are
 followed and the branches they stand on, the branches that are promoted to, the pending holds, and the
 clock until the next hold ends. A saltenv that just serves the head of its branch needs none of that.
+Imported by every sync, so it imports next to nothing.
 """
 
 from __future__ import annotations
+
+import time
 
 from saltbranch import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from typing import Final, Literal
 
     from saltbranch.mirror import Refs
     from saltbranch.prepared import Served, ServedSaltenv
+    from saltbranch.serve.run import Look
+    from saltbranch.serving import Why
 
-FORMAT = "saltbranch choices 3"
-BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING = "hold", "tag", "branch", "nothing"  # as in serving.py
+    Level = Literal["", "new", "kept", "refused", "missing", "failed", "held back"]
+
+BY_HOLD: Final = "hold"
+BY_TAG: Final = "tag"
+BY_BRANCH: Final = "branch"
+BY_NOTHING: Final = "nothing"
+WHYS: tuple[Why, ...] = (BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING)
 
 # What a choice's `level` can be. Beside FINE, NEW and HELD_BACK the served commit stays: KEPT is only said.
 # HELD_BACK: the commit is served, and not the head of the branch, which is refused.
-FINE, NEW, KEPT, REFUSED, MISSING, FAILED = "", "new", "kept", "refused", "missing", "failed"
-HELD_BACK = "held back"
+FINE: Final = ""
+NEW: Final = "new"
+KEPT: Final = "kept"
+REFUSED: Final = "refused"
+MISSING: Final = "missing"
+FAILED: Final = "failed"
+HELD_BACK: Final = "held back"
+LEVELS: tuple[Level, ...] = (FINE, NEW, KEPT, REFUSED, MISSING, FAILED, HELD_BACK)
+
+FORMAT = "saltbranch choices 3"
 _BRANCHES_ALONE = "branches alone\n"
+# What the file may say of a kind; anything else makes it stale.
+_WHYS: dict[str, Why] = {why: why for why in WHYS}
+_LEVELS: dict[str, Level] = {level: level for level in LEVELS}
 
 
 class Choice:
@@ -36,20 +58,28 @@ class Choice:
 
     def __init__(
         self,
-        why: str,
+        why: Why,
         commit: str | None = None,
         *,
         tag: str = "",
         held: str = "",
-        level: str = FINE,
+        level: Level = FINE,
         message: str = "",
     ) -> None:
         self.why = why
         self.commit = commit
         self.tag = tag
         self.held = held
-        self.level = level
+        self.level: Level = level
         self.message = message
+
+    def commit_at(self, head: str | None) -> str | None:
+        """The commit to serve where the branch is at `head`, None where there is nothing to serve."""
+        return self.commit or (head if self.why == BY_BRANCH else None)
+
+
+OF_BRANCH = Choice(BY_BRANCH)
+"""That of a saltenv of which nothing else is said."""
 
 
 class Choices:
@@ -81,14 +111,18 @@ class Choices:
         self.loosened = False
 
 
-def path(root: str) -> str:
-    """The file that holds them; a cache."""
-    return f"{root}/state/choices"
+def kept(look: Look, served: Mapping[str, Served]) -> Choices | None:
+    """What was found out before, where nothing has changed that it follows from.
 
-
-def pending_path(root: str) -> str:
-    """The holds of this master alone, until the journal has them (pendingholds.py)."""
-    return f"{root}/state/pending-holds"
+    served: what was recorded, by folder name.
+    """
+    ready = look.ready
+    expected = sources(ready.root, look.refs, ready.saltenvs, unread=look.unread)
+    plain = needs_no_choice(expected, look.refs, ready.saltenvs, served)
+    # A new model may be less strict than the one before.
+    if plain and not (expected and look.fresh):
+        return Choices()  # the head of the branch, everywhere
+    return load(ready.root, expected, time.time())
 
 
 def sources(
@@ -98,7 +132,7 @@ def sources(
 
     unread: full refs of the remote that could not be read.
     """
-    pending = files.signature(pending_path(root))
+    pending = files.signature(files.pending_path(root))
     following = [s for s in saltenvs if s.follow]
     judged = [s for s in saltenvs if s.follow or s.pushes]
     alone = not (refs.journal or refs.kept or following or pending != "-" or refs.in_the_way)
@@ -137,7 +171,7 @@ def needs_no_choice(
 
 def load(root: str, expected: str | None, now: float) -> Choices | None:
     """Those that were kept; None unless they follow from `expected`, which None leaves unchecked."""
-    data = files.read_or_none(path(root)) or b""
+    data = files.read_or_none(files.choices_path(root)) or b""
     text = data.decode("utf-8", "surrogateescape")
     head, mark, rest = text.partition("\nsources\n")
     if not mark or not rest.endswith("\nend"):
@@ -149,7 +183,7 @@ def load(root: str, expected: str | None, now: float) -> Choices | None:
         return None
     try:
         found = _parse(lines[1:])
-    except (IndexError, ValueError):
+    except (LookupError, ValueError):
         return None
     return None if expected is not None and found.until and found.until <= now else found
 
@@ -161,7 +195,12 @@ def _parse(lines: list[str]) -> Choices:
         if key == "choice":
             name, why, commit, tag, held, level, message = words
             found.by_saltenv[name] = Choice(
-                why, commit or None, tag=tag, held=held, level=level, message=message
+                _WHYS[why],
+                commit or None,
+                tag=tag,
+                held=held,
+                level=_LEVELS[level],
+                message=message,
             )
         elif key == "accepted":
             found.accepted[words[0]] = (words[1], words[2])
@@ -187,4 +226,4 @@ def save(root: str, found: Choices, expected: str) -> None:
         for name, c in found.by_saltenv.items()
     ]
     text = "\n".join([*lines, "sources", expected, "end"])
-    files.write_atomic(path(root), text, durable=False)
+    files.write_atomic(files.choices_path(root), text, durable=False)

@@ -1,0 +1,138 @@
+"""The file of the model as it stands in commits, and the newest valid one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from saltbranch import admission
+from saltbranch import config as configuration
+from saltbranch.config import FileModel, Source
+from saltbranch.errors import ConfigError, NoSaltenvsError
+from saltbranch.git import Git
+from saltbranch.locate import FILE_NAME
+
+# How far back on the first parents an acceptable commit, or a version of the file, is looked for.
+FAR = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A valid file. commit: where it was looked up. problem: why newer ones do not count."""
+
+    commit: str
+    blob: str
+    model: FileModel
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """There is no valid file. problem: what is wrong with the one that there is."""
+
+    problem: str
+
+
+def newest_valid(git: Git, commit: str, branch: str = "") -> Found | Nothing:
+    """The file of `commit`, or the newest valid one before it on its first parents. Raises GitError.
+
+    branch: it has to be the end of the promotions there, for it is the one that the model stands on.
+    """
+    problem, removed = "", ""
+    seen: set[str] = set()
+    for number, at in enumerate(_versions(git, commit)):
+        blob = file_of(git, at)
+        if blob is None:
+            removed = removed if number else f"{at[:12]} does not have it"
+        if blob is None or blob in seen:
+            continue
+        seen.add(blob)
+        try:
+            model = read_at(git, at, branch)
+        except NoSaltenvsError:
+            removed = removed or f"that of {at[:12]} names no saltenvs"
+        except ConfigError as err:
+            hint = f" ({err.hint})" if err.hint else ""
+            problem = problem or f"that of {at[:12]} does not count: {err.message}{hint}"
+        else:
+            why = problem or removed
+            return Found(at, blob, model, f"{why}; that of {at[:12]} does" if why else "")
+    return Nothing(problem)
+
+
+def older(git: Git, source: Source) -> Found | None:
+    """The newest valid file before the one of `source`, that is another one. Raises GitError."""
+    for at in _versions(git, source.commit or ""):
+        blob = file_of(git, at)
+        if blob is None or blob == source.blob:
+            continue
+        try:
+            return Found(at, blob, read_at(git, at, source.branch or ""))
+        except ConfigError:
+            continue
+    return None
+
+
+def _versions(git: Git, commit: str) -> Iterator[str]:
+    """`commit`, then those on its first parents that changed the file; git is asked only when one is needed."""
+    yield commit
+    args = ("rev-list", "--first-parent", f"--max-count={FAR}", "--end-of-options", commit)
+    yield from git.out(*args, "--", FILE_NAME).split()
+
+
+def file_of(git: Git, tree: str) -> str | None:
+    """The object at saltbranch.yaml of a commit or tree, whatever it is; None where there is none. Raises GitError."""
+    return git.blob_or_none(tree, FILE_NAME)
+
+
+def read_at(git: Git, tree: str, branch: str = "") -> FileModel:
+    """The valid model of a commit or tree. branch: the end of its promotions.
+
+    Raises ConfigError, also for what is not a file, and for folders that are not there; GitError.
+    """
+    listed = git.out("ls-tree", "-z", "--end-of-options", tree, FILE_NAME).rstrip("\0")
+    mode, _, rest = listed.partition(" ")
+    if mode not in ("100644", "100755"):
+        what = {"120000": "a symlink", "160000": "a submodule"}.get(mode, "a folder")
+        raise ConfigError(f"{FILE_NAME} is {what} and no file", hint="write it as a plain file")
+    model = read(git, rest.split("\t")[0].split(" ")[1])
+    _check_folders(git, tree, model)
+    if branch and branch not in ends_of(model):
+        ends = " or ".join(sorted(ends_of(model)))
+        raise ConfigError(
+            f"{FILE_NAME}: {branch} is not the end of its promotions, that is {ends}",
+            hint="the model stands on the branch of production, so it has to name that",
+        )
+    return model
+
+
+def _check_folders(git: Git, tree: str, model: FileModel) -> None:
+    """A folder that is not there would take all states, or all pillar, from everybody. Raises ConfigError."""
+    plain = FileModel()
+    for key in ("states_dir", "pillar_dir"):
+        folder = getattr(model, key)
+        if folder != getattr(plain, key) and not admission.commit_has_files(git, tree, folder):
+            raise ConfigError(
+                f"{FILE_NAME}: {key}: there is no folder {folder!r} with files in that tree",
+                hint="fix the name",
+            )
+
+
+def ends_of(model: FileModel) -> set[str]:
+    """The branches at the end of its promotions. Raises ConfigError."""
+    return configuration.ends(configuration.build(FileModel(remote="/"), FILE_NAME, model))
+
+
+def read(git: Git, blob: str) -> FileModel:
+    """The valid model that the object `blob` holds. Raises ConfigError, GitError."""
+    return _read(git.out("cat-file", "blob", blob))
+
+
+@functools.lru_cache(maxsize=64)
+def _read(text: str) -> FileModel:
+    try:
+        text.encode()
+    except UnicodeEncodeError as err:
+        raise ConfigError(f"{FILE_NAME} is not UTF-8 text", hint="save it as UTF-8") from err
+    return configuration.check_model(text, FILE_NAME)[0]

@@ -1,0 +1,94 @@
+"""What the first sync of a machine would do, told without making anything that stays."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+
+from saltbranch import choosing, proc, saltmaster
+from saltbranch import config as configuration
+from saltbranch.actions import prepare
+from saltbranch.actions.outcome import SaltenvResult, SyncResult
+from saltbranch.config import Config
+from saltbranch.git import environment
+from saltbranch.mirror import JOURNAL_REF, Mirror, Refs, remote_error
+from saltbranch.prepared import ServedSaltenv
+from saltbranch.repository.machine import load_config, read_machine_file, remote_of
+from saltbranch.serve import salt_files
+from saltbranch.serve.decision import OF_BRANCH, Choice, Choices
+from saltbranch.serve.reconcile import Now, decide, select
+
+
+def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
+    """What the first sync would do, without making anything that stays.
+
+    The remote is only asked for its refs where these tell; else it is fetched into a temporary folder.
+    """
+    remote, timeout, tags = remote_of(config_path)
+    refs, unread = _remote_refs(remote, timeout), {}
+    if not _is_known(refs, config_path) or tags or refs.journal:
+        with tempfile.TemporaryDirectory(prefix="saltbranch-plan-") as folder:
+            mirror = Mirror(folder)
+            unread = mirror.fetch(remote, timeout=timeout, tags=True)
+            config = load_config(config_path, mirror, mirror.branches())
+            found = _first_choices(folder, mirror, config)
+            refs = mirror.refs(tags=True)
+    else:
+        config = configuration.build(read_machine_file(config_path), config_path)
+        found = Choices()
+    master = saltmaster.read(config.salt_config)
+    prepare.check_minions(config, master)
+    prepare.check_jinja(master)
+    salt_files.refuse_foreign(config.master_config)
+    results = [
+        _result(saltenv, found.by_saltenv.get(saltenv.name, OF_BRANCH), refs, unread)
+        for saltenv in select(prepare.served_saltenvs(config), only)
+    ]
+    problems = [found.problem] if found.problem else []
+    return SyncResult(
+        results,
+        plan=True,
+        restart_needed=None,
+        notes=salt_files.outdated(config),
+        problems=problems,
+        model_problem=config.source.problem,
+        unread=unread,
+    )
+
+
+def _is_known(refs: Refs, config_path: str) -> bool:
+    """Whether the model can be told without fetching: the machine's own, and no branch that could have one."""
+    machine = read_machine_file(config_path)
+    return machine.saltenvs is not None and configuration.model_branch(machine) not in refs.branches
+
+
+def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:
+    refs, saltenvs = mirror.refs(tags=True), prepare.served_saltenvs(config)
+    return choosing.choose(
+        choosing.Facts(folder, mirror, refs, saltenvs, {}, time.time(), config.source.branch)
+    )
+
+
+def _result(
+    saltenv: ServedSaltenv, choice: Choice, refs: Refs, unread: dict[str, str]
+) -> SaltenvResult:
+    """What the sync decides, with what it would say of a commit that it switches to."""
+    result = decide(saltenv, choice, refs.branches, unread, Now())
+    if result.changed:
+        result.message = choice.message
+    return result
+
+
+def remote_heads(remote: str, timeout: float) -> dict[str, str]:
+    """Branch to commit, asked from the remote without keeping anything. Raises RemoteError."""
+    return _remote_refs(remote, timeout).branches
+
+
+def _remote_refs(remote: str, timeout: float) -> Refs:
+    argv = ["git", "ls-remote", "--", remote, "refs/heads/*", JOURNAL_REF]
+    done = proc.run(argv, environment(os.environ), timeout=timeout)
+    if done.code != 0:
+        raise remote_error(remote, done, timeout)
+    return Refs(done.text.replace("\t", " "))

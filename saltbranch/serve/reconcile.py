@@ -1,0 +1,288 @@
+"""Make what every saltenv serves equal to what it is to serve. Imported by every sync, as actions/sync.py says."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from saltbranch import files, prepared
+from saltbranch.actions.outcome import (
+    FAILED,
+    FIRST,
+    MISSING,
+    REFUSED,
+    REPAIRED,
+    SWITCHED,
+    UNCHANGED,
+    SaltenvResult,
+    SyncResult,
+)
+from saltbranch.errors import GitError, UsageError
+from saltbranch.mirror import JOURNAL_REF
+from saltbranch.serve import decision
+from saltbranch.serve.run import Job, Look, Run, Seen
+from saltbranch.slots import Slots
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from saltbranch.mirror import Mirror
+    from saltbranch.prepared import Prepared, Served, ServedSaltenv
+    from saltbranch.serve.decision import Choice
+    from saltbranch.serve.run import Notify, Say
+
+PROBLEMS = (FAILED, MISSING, REFUSED)
+
+
+def serve_from_mirror(look: Look, only: Sequence[str], notify: Notify | None) -> SyncResult:
+    """Serve what the saltenvs `only` are to serve by what is in the mirror; the caller holds the lock.
+
+    look: an offline one. Raises what `reconcile` raises.
+    """
+    return reconcile(decided(look, write=True), only, plan=False, notify=notify)
+
+
+def look_at_mirror(
+    mirror: Mirror, ready: Prepared, say: Say | None, *, fresh: bool = False
+) -> Look:
+    """What was last fetched, as a look that does not ask the remote. Raises GitError."""
+    seen = Seen(mirror.refs(tags=ready.follows_tags()), {})
+    return Look(mirror, ready, seen, say=say, offline=True, fresh=fresh)
+
+
+def decided(look: Look, *, write: bool) -> Run:
+    """What each saltenv is to serve by `look`. write: keep it for the next sync. Raises RemoteError, GitError,
+    SaltbranchError.
+    """
+    served = prepared.load_served(look.ready.root)
+    found = decision.kept(look, served)
+    if found:
+        return Run(look, found, served, news=False)
+    from saltbranch.serve import decision_cache
+
+    found = decision_cache.renew(look, served, write=write)
+    run = Run(look, found, served, news=True)
+    run.notes += found.news
+    return run
+
+
+def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | None) -> SyncResult:
+    """Serve what was decided; with `plan` only say what would be.
+
+    only: names of saltenvs, all when empty. Raises RemoteError, GitError, UsageError, SaltbranchError.
+    """
+    ready = run.ready
+    jobs: list[Job] = []
+    results = []
+    restated = False
+    for saltenv in select(ready.saltenvs, only):
+        choice = run.choices.by_saltenv.get(saltenv.name, decision.OF_BRANCH)
+        slots = Slots(ready.root, saltenv.dirname, run.mirror)
+        now = _look_at(run, saltenv, slots)
+        result = decide(saltenv, choice, run.refs.branches, run.unread, now)
+        results.append(result)
+        if result.changed:
+            jobs.append(_job(run, saltenv, slots, now=now, choice=choice, result=result))
+        elif now.record and now.record.why != choice.why and _is_as_chosen(result):
+            now.record.why, restated = choice.why, True
+    if jobs or run.fresh:
+        from saltbranch.actions import switching
+
+        if plan:
+            switching.judge(run, jobs)
+        else:
+            switching.apply(run, jobs, notify)
+    if not plan:
+        if restated:
+            prepared.save_served(ready.root, run.served)
+        if run.news:
+            run.mirror.tidy()
+        if run.verify and not only:
+            ready.boot = files.boot_id()
+            prepared.save(ready)
+    return SyncResult(
+        results,
+        plan=plan,
+        restart_needed=_restart_reason(ready),
+        notes=run.notes,
+        problems=_journal_problems(run),
+        model_problem=ready.problem,
+        unread=run.unread,
+    )
+
+
+def _journal_problems(run: Run) -> list[str]:
+    found = [run.choices.problem] if run.choices.problem else []
+    if run.unread and (why := run.unread.get(JOURNAL_REF)):
+        what = (
+            "the journal of the remote cannot be read, so the holds that stood in it stay in force"
+        )
+        found.append(f"{what}: {why}")
+    return found
+
+
+def tell_journal(run: Run) -> None:
+    """Publish what this master has to tell; a sync without news looks at the time of one file."""
+    root = run.ready.root
+    if run.choices.problem or JOURNAL_REF in run.unread:
+        return  # nothing is added to a journal that is not believed, or not known
+    pending = os.path.exists(files.pending_path(root))
+    lacking = bool(run.choices.unrecorded and run.ready.reporter)
+    if not pending and not _is_report_due(root, lacking=lacking):
+        return
+    from saltbranch.actions import reporting
+
+    run.notes += reporting.send(run.ready, run.mirror, run.choices)
+    run.refs = run.mirror.refs(tags=run.ready.follows_tags())
+    if not decision.kept(run, run.served):  # so that the next sync has nothing to find out
+        from saltbranch.serve import decision_cache
+
+        decision_cache.renew(run, run.served, write=True)
+
+
+def _is_report_due(root: str, *, lacking: bool) -> bool:
+    """lacking: the journal lacks something; where it could not be told, the file says when to try again."""
+    try:
+        left = os.stat(f"{root}/state/unreported").st_mtime - time.time()
+        return (
+            not 0 < left <= 600
+        )  # as reporting.py has it: more is left only where the clock went back
+    except OSError:
+        return lacking
+
+
+def _restart_reason(ready: Prepared) -> str | None:
+    if not os.path.exists(ready.pidfile):
+        return None  # no master runs
+    from saltbranch.salt_master import process
+
+    return process.restart_reason(ready.pidfile, ready.master_config)
+
+
+def select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSaltenv]:
+    """Those named in `only`, all when it is empty. Raises UsageError."""
+    known = [s.name for s in saltenvs]
+    for name in only:
+        if name not in known:
+            raise UsageError(f"there is no saltenv {name!r}", hint=f"known: {', '.join(known)}")
+    return [s for s in saltenvs if not only or s.name in only]
+
+
+class Now:
+    """What a saltenv serves as it was found: a commit, why where that was recorded, and whether its files are right.
+
+    record: of that slot. is_empty: nothing is served.
+    """
+
+    __slots__ = ("commit", "is_empty", "is_spoilt", "record")
+
+    def __init__(
+        self,
+        commit: str | None = None,
+        record: Served | None = None,
+        *,
+        is_empty: bool = True,
+        is_spoilt: bool = False,
+    ) -> None:
+        self.commit = commit
+        self.record = record
+        self.is_empty = is_empty
+        self.is_spoilt = is_spoilt
+
+
+def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
+    recorded = run.served.get(saltenv.dirname)
+    slot = slots.served()
+    if slot is None:
+        return Now()
+    head = slots.head(slot)
+    # Not the recorded slot: a run was killed between the rename and the record, so git knows what is served.
+    record = recorded if recorded and recorded.slot == slot else None
+    commit = record.commit if record else head
+    spoilt = head is None or head != commit or (run.verify and _is_edited(slots, slot))
+    return Now(commit, record, is_empty=False, is_spoilt=spoilt)
+
+
+def decide(
+    saltenv: ServedSaltenv,
+    choice: Choice,
+    branches: dict[str, str],
+    unread: dict[str, str],
+    now: Now,
+) -> SaltenvResult:
+    """What is to be done for a saltenv, as the result that it has where all goes well; nothing is done here.
+
+    branches, unread: of the remote. now: what is served.
+    """
+    old, head = now.commit, branches.get(saltenv.branch)
+    new = choice.commit_at(head)
+    result = SaltenvResult(saltenv.name, saltenv.branch, old, new)
+    result.why, result.tag, result.held = choice.why, choice.tag, choice.held
+    result.refused = (head or "") if choice.level == decision.HELD_BACK else ""
+    still = f"; still serving {old[:12]}" if old else "; nothing is served"
+    level = choice.level
+    if level == REFUSED or level == MISSING or level == FAILED:  # noqa: SIM109 - mypy follows this
+        result.state = level
+        result.new = new or old
+        result.message = choice.message + still
+        return result
+    lost = unread.get(f"refs/heads/{saltenv.branch}") if unread else None
+    if lost and choice.why != decision.BY_HOLD:
+        result.state = FAILED
+        result.new = old
+        what = f"the branch {saltenv.branch!r} of the remote cannot be read"
+        result.message = f"{what}: {lost} (fix it there){still}"
+        return result
+    if new is None:
+        result.why = decision.BY_NOTHING
+        result.state = MISSING
+        result.new = old
+        what = f"the remote has no branch {saltenv.branch!r}{still}"
+        result.message = what + _similar(saltenv.branch, branches)
+        return result
+    if old == new and not now.is_spoilt and now.record:
+        result.message = choice.message if choice.level == decision.KEPT else ""
+        if result.refused:
+            result.state, result.message = REFUSED, choice.message + still
+        return result
+    repaired = now.is_spoilt and old == new
+    result.state = REPAIRED if repaired else FIRST if now.is_empty else SWITCHED
+    result.changed = True
+    return result
+
+
+def _is_as_chosen(result: SaltenvResult) -> bool:
+    return result.state == UNCHANGED or (result.state == REFUSED and bool(result.refused))
+
+
+def _job(
+    run: Run,
+    saltenv: ServedSaltenv,
+    slots: Slots,
+    *,
+    now: Now,
+    choice: Choice,
+    result: SaltenvResult,
+) -> Job:
+    switched = result.old == result.new and not now.is_spoilt
+    if switched:
+        recorded = run.served.get(saltenv.dirname)
+        result.old = recorded.commit if recorded else None
+    proven = now.commit if now.record and not run.fresh and not switched else None
+    was = now.record.why if now.record else ""
+    return Job(saltenv, slots, result, choice, was=was, proven=proven, switched=switched)
+
+
+def _similar(branch: str, branches: dict[str, str]) -> str:
+    if not branches:
+        return ". It has no branch at all: is it the right repository?"
+    same = [name for name in branches if name.lower() == branch.lower()]
+    return f". It has {same[0]!r}: branch names are case-sensitive" if same else ""
+
+
+def _is_edited(slots: Slots, slot: str) -> bool:
+    try:
+        return bool(slots.differences(slot))
+    except GitError:
+        return True
