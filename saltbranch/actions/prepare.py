@@ -24,6 +24,7 @@ from saltbranch.repository.place import read_machine_file
 from saltbranch.repository.root import check_owner, owner_of, take_over
 from saltbranch.salt_master import option_file
 from saltbranch.saltmaster import MasterOptions
+from saltbranch.serve import relayout
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")
 
@@ -117,6 +118,7 @@ def prepare(
     gid = _group(config, master)
     try:
         notes = _write_all(config, gid) if write else _outdated(config)
+        notes += relayout.move_over(config.root, mirror) if write else []
     except OSError as err:
         raise os_error(err) from err
     ref = f"{model.IN_MIRROR}{ref_name(config.model_branch)}"
