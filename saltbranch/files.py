@@ -11,7 +11,7 @@ from saltbranch.errors import LockedError, RootError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 # Our mark on a root: its name says how the root is laid out, so whoever lists the folder knows. A saltbranch that
 # knows only older layouts finds no mark of its own and touches nothing.
@@ -171,6 +171,17 @@ def _command() -> str:
     return " ".join(sys.argv)[:300]
 
 
+def refuse_newer(root: str, names: Iterable[str]) -> None:
+    """Refuse a root whose mark, among the `names` in it, is of a later layout. Raises RootError."""
+    for name in names:
+        if name.startswith(_MARKS) and name != MARKER:
+            raise RootError(
+                f"root {root} was laid out by a newer saltbranch ({name}), and this one knows layout {LAYOUT}",
+                hint="install the newer release again; to go back, name an empty or new folder as root:"
+                " in saltbranch.yaml",
+            )
+
+
 def mark_of(root: str) -> str:
     """The file that is our mark on `root`, also where that is of the layout before, or not there yet."""
     first = f"{root}/{FIRST_MARKER}"
@@ -208,13 +219,7 @@ def check_root(root: str) -> bool:
         )
     if MARKER in names or FIRST_MARKER in names:
         return True
-    for name in names:
-        if name.startswith(_MARKS):
-            raise RootError(
-                f"root {root} was laid out by a newer saltbranch ({name}), and this one knows layout {LAYOUT}",
-                hint="install the newer release again; to go back, name an empty or new folder as root:"
-                " in saltbranch.yaml",
-            )
+    refuse_newer(root, names)
     if names:
         raise RootError(
             f"root {root} is not empty and was not made by saltbranch (no {MARKER} in it)",
