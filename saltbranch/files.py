@@ -11,9 +11,14 @@ from saltbranch.errors import LockedError, RootError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-MARKER = ".saltbranch"
+# Our mark on a root: its name says how the root is laid out, so whoever lists the folder knows. A saltbranch that
+# knows only older layouts finds no mark of its own and touches nothing.
+_MARKS = ".saltbranch-layout-"
+LAYOUT = 2
+MARKER = f"{_MARKS}{LAYOUT}"
+FIRST_MARKER = ".saltbranch"  # of layout 1, which serve/relayout.py moves over
 
 # What is to be renamed into place. No name that saltbranch gives to a folder or file holds a '~'.
 _NEW = "~.saltbranch-new"
@@ -186,6 +191,23 @@ def _command() -> str:
     return " ".join(sys.argv)[:300]
 
 
+def refuse_newer(root: str, names: Iterable[str]) -> None:
+    """Refuse a root whose mark, among the `names` in it, is of a later layout. Raises RootError."""
+    for name in names:
+        if name.startswith(_MARKS) and name != MARKER:
+            raise RootError(
+                f"root {root} was laid out by a newer saltbranch ({name}), and this one knows layout {LAYOUT}",
+                hint="install the newer release again; to go back, name an empty or new folder as root:"
+                " in saltbranch.yaml",
+            )
+
+
+def mark_of(root: str) -> str:
+    """The file that is our mark on `root`, also where that is of the layout before, or not there yet."""
+    first = f"{root}/{FIRST_MARKER}"
+    return first if os.path.exists(first) else f"{root}/{MARKER}"
+
+
 def check_root(root: str) -> bool:
     """True when `root` carries our mark and is ours to write; False when it does not exist or is empty.
 
@@ -215,8 +237,9 @@ def check_root(root: str) -> bool:
             f"root {root} belongs to user id {st.st_uid}, this process runs as {os.geteuid()}",
             hint=f"run as the owner (sudo -u '#{st.st_uid}' saltbranch ...), or chown -R the root",
         )
-    if MARKER in names:
+    if MARKER in names or FIRST_MARKER in names:
         return True
+    refuse_newer(root, names)
     if names:
         raise RootError(
             f"root {root} is not empty and was not made by saltbranch (no {MARKER} in it)",

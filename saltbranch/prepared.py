@@ -11,7 +11,7 @@ import os
 
 from saltbranch import __version__, files
 
-FORMAT = f"saltbranch {__version__} prepared 4"
+FORMAT = f"saltbranch {__version__} prepared 5"
 
 
 class ServedSaltenv:

@@ -1,7 +1,16 @@
-"""The two worktrees of a branch, and the symlink that Salt follows.
+"""The two slots of a branch, and the symlinks that Salt follows.
+
+    checkouts/<dirname>     -> ../slots/<dirname>/served/tree    what Salt is told; made once
+    slots/<dirname>/served  -> a                                 renamed by every switch
+    slots/<dirname>/a, b    tree: the branch's files, a linked git worktree
+                            commit: the full hash of what is in `tree`, for whoever looks
+                            roots: for what is composed beside the branch's files
 
 Only the idle slot is ever changed; it becomes the served one by renaming a symlink. Files keep the
 time at which git wrote them: Salt's hash cache trusts equal mtimes (salt/fileserver/roots.py).
+
+In the layout before (files.FIRST_MARKER) a slot was the worktree itself and `checkouts/<dirname>` led
+to it. It is read here as long as it is served; serve/relayout.py moves it over.
 """
 
 from __future__ import annotations
@@ -19,13 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMES = ("a", "b")
+# What a slot holds. `roots` is made by whoever composes something: an empty folder would say nothing.
+TREE, COMMIT, ROOTS = PARTS = ("tree", "commit", "roots")
+SERVED = "served"  # the symlink beside the slots
 _STAMP = "saltbranch-finished"
 
 
 class Slots:
     """The slots of one branch: ``root/slots/<dirname>/a`` and ``b``."""
 
-    __slots__ = ("checkout", "dirname", "folder", "mirror", "root")
+    __slots__ = ("_flat", "checkout", "dirname", "folder", "mirror", "root")
 
     def __init__(self, root: str, dirname: str, mirror: Mirror) -> None:
         self.root = root
@@ -33,41 +45,64 @@ class Slots:
         self.mirror = mirror
         self.folder = f"{root}/slots/{dirname}"
         self.checkout = f"{root}/checkouts/{dirname}"
+        self._flat: str | None = None
 
     def served(self) -> str | None:
-        """The name of the served slot; None before the first sync, or when the symlink is not ours."""
+        """The name of the served slot; None before the first sync, or when a symlink is not ours."""
         target = files.readlink_or_none(self.checkout)
+        self._flat = None
+        if target == self._target():
+            name = self._linked()
+            return name if name and os.path.isdir(self.path(name)) else None
         for name in NAMES:
-            if target == self._target(name) and os.path.isdir(f"{self.folder}/{name}"):
+            if target == f"../slots/{self.dirname}/{name}" and os.path.isdir(self.folder_of(name)):
+                self._flat = name
                 return name
         return None
 
+    def flat(self) -> str | None:
+        """The name of the slot that is served in the layout before, and has to be moved over."""
+        self.served()
+        return self._flat
+
     def idle(self) -> str:
         """The name of the slot that may be changed."""
-        return "b" if self.served() == "a" else "a"
+        return "b" if (self.served() or self._linked()) == "a" else "a"
 
-    def path(self, name: str) -> str:
+    def folder_of(self, name: str) -> str:
         """The folder of the slot `name`."""
         return f"{self.folder}/{name}"
 
+    def path(self, name: str) -> str:
+        """The folder of the branch's files in the slot `name`."""
+        folder = f"{self.folder}/{name}"
+        return folder if name == self._flat else f"{folder}/{TREE}"
+
     def head(self, name: str) -> str | None:
         """The commit that the slot `name` was moved to; None when git does not know the slot."""
-        gitdir = self._gitdir(name)
-        head = gitdir and files.read_or_none(f"{gitdir}/HEAD")
+        gitdir = self.gitdir_path(name)
+        head = self._leads_to(gitdir, name) and files.read_or_none(f"{gitdir}/HEAD")
         text = head.decode("ascii", "replace").strip() if head else ""
         return text if len(text) in (40, 64) else None
 
-    def _target(self, name: str) -> str:
-        return f"../slots/{self.dirname}/{name}"
+    def _target(self) -> str:
+        return f"../slots/{self.dirname}/{SERVED}/{TREE}"
+
+    def _linked(self) -> str | None:
+        name = files.readlink_or_none(f"{self.folder}/{SERVED}")
+        return name if name in NAMES else None
 
     def _gitdir(self, name: str) -> str | None:
         """Where git keeps index and HEAD of the slot; None when the slot is not registered there."""
-        gitdir = self._gitdir_path(name)
-        if files.read_or_none(f"{self.path(name)}/.git") != os.fsencode(f"gitdir: {gitdir}\n"):
-            return None
-        return gitdir if os.path.exists(f"{gitdir}/gitdir") else None
+        gitdir = self.gitdir_path(name)
+        is_known = self._leads_to(gitdir, name) and os.path.exists(f"{gitdir}/gitdir")
+        return gitdir if is_known else None
 
-    def _gitdir_path(self, name: str) -> str:
+    def _leads_to(self, gitdir: str, name: str) -> bool:
+        return files.read_or_none(f"{self.path(name)}/.git") == os.fsencode(f"gitdir: {gitdir}\n")
+
+    def gitdir_path(self, name: str) -> str:
+        """Where git keeps index and HEAD of the slot `name`, if it is registered."""
         return f"{self.mirror.path}/worktrees/{self.dirname}-{name}"
 
     def bring(self, name: str, commit: str, progress: Callable[[str], None] | None = None) -> None:
@@ -75,7 +110,7 @@ class Slots:
 
         Whatever a killed run or a person left in it is overwritten. Raises GitError.
         """
-        if self.served() == name:
+        if self.idle() != name:
             raise AssertionError(f"slot {name} of {self.dirname} is served")
         known = self._gitdir(name)
         gitdir = known or self._register(name, commit)
@@ -83,11 +118,17 @@ class Slots:
             files.unlink(f"{gitdir}/{lock}")
         untouched = known is None or self._is_untouched(name, gitdir)
         files.unlink(f"{gitdir}/{_STAMP}")
+        files.unlink(f"{self.folder_of(name)}/{COMMIT}")
         git = Git(self.path(name), work_tree=True)
         self._checkout(git, gitdir, commit, progress)
         if not untouched:
             self._clean(git, name, gitdir, commit)
+        self.tell_commit(name, commit)
         _mark_finished(gitdir, commit)
+
+    def tell_commit(self, name: str, commit: str) -> None:
+        """Leave the full hash beside the files of the slot `name`, whose files are those of `commit`."""
+        files.write_atomic(f"{self.folder_of(name)}/{COMMIT}", f"{commit}\n", durable=False)
 
     def _is_untouched(self, name: str, gitdir: str) -> bool:
         """Whether nothing was created or removed in any folder of the slot since `bring` finished it.
@@ -109,13 +150,13 @@ class Slots:
 
     def _clean(self, git: Git, name: str, gitdir: str, commit: str) -> None:
         """Remove what is not of `commit`, ignored files too. Raises GitError when something stays."""
-        odd = self.differences(name)
+        odd = self._odd_files(name)
         if odd:
             cleaned = git.run("clean", "-ffdxq")
             if cleaned.code != 0:
                 raise failed(cleaned, self.path(name))
             self._checkout(git, gitdir, commit, None)
-            odd = self.differences(name)
+            odd = self._odd_files(name)
         if odd:
             raise GitError(
                 f"{self.path(name)} does not come out as {commit[:12]}: {odd[0]!r} differs"
@@ -136,7 +177,18 @@ class Slots:
             raise failed(done, git.directory)
 
     def differences(self, name: str) -> list[str]:
-        """Files of the slot that are changed, missing or not of its commit, ignored ones included."""
+        """Files of the slot that are changed, missing or not of its commit, ignored ones included.
+
+        Paths below that of the branch's files, so that the file beside them is ``../commit``.
+        """
+        odd = self._odd_files(name)
+        if name != self._flat:
+            told = files.read_or_none(f"{self.folder_of(name)}/{COMMIT}")
+            if told != f"{self.head(name)}\n".encode():
+                odd.append(f"../{COMMIT}")
+        return odd
+
+    def _odd_files(self, name: str) -> list[str]:
         git = Git(self.path(name), work_tree=True)
         out = git.out("ls-files", "-z", "--modified", "--others")
         odd = [path for path in out.split("\0") if path]
@@ -147,7 +199,7 @@ class Slots:
 
         A file whose line ends .gitattributes wants otherwise counts as modified right after its checkout.
         """
-        scratch = f"{self._gitdir_path(name)}/as-git-writes"
+        scratch = f"{self.gitdir_path(name)}/as-git-writes"
         found = []
         for start in range(0, len(odd), 500):
             some = odd[start : start + 500]
@@ -158,14 +210,14 @@ class Slots:
         return found
 
     def _register(self, name: str, commit: str) -> str:
-        """Make an empty worktree in place of whatever lies there; its git folder.
+        """Make a slot with an empty worktree in place of whatever lies there; its git folder.
 
         By hand and not by `git worktree add`, which takes several processes, picks a name of its own
         and leaves a locked registration behind when it is killed. The files are those of
         gitrepository-layout(5); the slot counts as registered once its `.git` is there, written last.
         """
-        slot, gitdir = self.path(name), self._gitdir_path(name)
-        remove_tree(slot)
+        slot, gitdir = self.path(name), self.gitdir_path(name)
+        remove_tree(self.folder_of(name))
         remove_tree(gitdir)
         os.makedirs(gitdir)
         os.makedirs(slot)
@@ -179,36 +231,60 @@ class Slots:
         return gitdir
 
     def switch(self, name: str) -> None:
-        """Serve the slot `name` from now on: one rename(2)."""
-        os.makedirs(os.path.dirname(self.checkout), exist_ok=True)
-        try:
-            files.replace_symlink(self._target(name), self.checkout)
-        except IsADirectoryError as err:
+        """Serve the slot `name` from now on: one rename(2).
+
+        Where Salt's link does not lead here yet, that link is the last to be renamed.
+        """
+        is_linked = files.readlink_or_none(self.checkout) == self._target()
+        if not is_linked and os.path.isdir(self.checkout) and not os.path.islink(self.checkout):
             raise RootError(
                 f"{self.checkout} is not a symlink, so saltbranch did not make it",
                 hint="move it away",
-            ) from err
+            )
+        files.replace_symlink(name, f"{self.folder}/{SERVED}")
+        if not is_linked:
+            os.makedirs(os.path.dirname(self.checkout), exist_ok=True)
+            files.replace_symlink(self._target(), self.checkout)
 
     def make_sibling(self, name: str, commit: str) -> None:
         """Make the other slot, of the same files as `name` by hard links, if it is not there yet.
 
-        It costs folders but no file content, and makes the next switch as cheap as any later one. git
-        replaces files and never writes into them, so links of one branch's slots are safe.
+        It costs folders but no file content, and makes the next switch as cheap as any later one.
         """
         other = "b" if name == "a" else "a"
-        if self._gitdir(other) is not None:
-            return
-        source = self._gitdir_path(name)
+        if self._gitdir(other) is None and self._link_files(name, other, commit):
+            self.tell_commit(other, commit)
+            _mark_finished(self.gitdir_path(other), commit)
+
+    def copy(self, name: str, other: str) -> None:
+        """Make the slot `other` anew, of what lies in `name`: hard links, with what somebody edited there.
+
+        It is not marked as finished, so the next `bring` looks at every file of it.
+        """
+        commit = self.head(name)
+        self._link_files(name, other, commit or "0" * 40)
+        if commit:
+            self.tell_commit(other, commit)
+        else:  # nobody can tell of which commit these files are
+            files.unlink(f"{self.path(other)}/.git")
+
+    def _link_files(self, name: str, other: str, commit: str) -> bool:
+        """Whether git knows the files of the new slot `other`, which are those of `name`.
+
+        git replaces files and never writes into them, so links of one branch's slots are safe.
+        """
+        source = self.gitdir_path(name)
         target = self._register(other, commit)
         with os.scandir(self.path(name)) as entries:
             for entry in entries:
                 if entry.name != ".git":
                     _link(entry, f"{self.path(other)}/{entry.name}")
         index = files.read_or_none(f"{source}/index")
-        if index is not None:
-            with open(f"{target}/index", "wb") as file:
-                file.write(index)
-            _mark_finished(target, commit)
+        if index is None:
+            return False
+        with open(f"{target}/index", "wb") as file:
+            file.write(index)
+        return True
 
 
 def _are_equal(one: str, other: str) -> bool:

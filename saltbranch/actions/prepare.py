@@ -17,7 +17,7 @@ from saltbranch.repository import model, model_file
 from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.saltmaster import MasterOptions
-from saltbranch.serve import salt_files
+from saltbranch.serve import relayout, salt_files
 
 
 def prepare(
@@ -37,6 +37,7 @@ def prepare(
     gid = _group(config, master)
     try:
         notes = salt_files.write_all(config, gid) if write else salt_files.outdated(config)
+        notes += relayout.move_over(config.root, mirror) if write else []
     except OSError as err:
         raise os_error(err) from err
     ref = f"{IN_MIRROR}{ref_name(config.model_branch)}"

@@ -19,7 +19,7 @@ from saltbranch.mirror import Mirror, remove_tree
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process
-from saltbranch.slots import NAMES
+from saltbranch.slots import NAMES, PARTS, SERVED, TREE
 
 GONE = ".saltbranch-gone"
 
@@ -29,7 +29,9 @@ TOPS, CHECKOUT, SLOTS, WORKTREE, MIRROR, LEFTOVER = KINDS = (
     "tops", "checkout", "slots", "worktree", "mirror", "leftover",
 )  # fmt: skip
 
-_KNOWN = {files.MARKER, "lock", "state", "journal", "mirror.git", "checkouts", "slots", "tops"}
+_KNOWN = {
+    files.MARKER, files.FIRST_MARKER, "lock", "state", "journal", "mirror.git", "checkouts", "slots", "tops",
+}  # fmt: skip
 _ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
 _UNFINISHED = ".saltbranch-new"
 _TOP_MARK = b"Written by saltbranch"
@@ -248,7 +250,7 @@ def _checkout(look: _Look, entry: os.DirEntry[str]) -> None:
     if entry.name in look.branch_folders:
         return
     target = files.readlink_or_none(entry.path) or ""
-    found = re.fullmatch(r"\.\./slots/([^/]+)/[ab]", target)
+    found = re.fullmatch(rf"\.\./slots/([^/]+)/(?:{SERVED}/{TREE}|[ab])", target)
     if found and found[1] == entry.name:
         look.goes(CHECKOUT, entry.path, _no_branch(look, entry.name))
     elif found and entry.name == found[1] + _UNFINISHED:
@@ -264,15 +266,19 @@ def _no_branch(look: _Look, dirname: str) -> str:
 def _slots(look: _Look, entry: os.DirEntry[str]) -> None:
     if entry.name in look.branch_folders:
         if entry.is_dir(follow_symlinks=False):
-            look.foreign += [child.path for child in _entries(entry.path) if not _is_slot(child)]
+            look.foreign += [child.path for child in _entries(entry.path) if not _is_own(child)]
     elif _are_slots(look, entry):
         look.goes(SLOTS, entry.path, _no_branch(look, entry.name))
     else:
         look.foreign.append(entry.path)
 
 
-def _is_slot(entry: os.DirEntry[str]) -> bool:
-    return entry.name in NAMES and entry.is_dir(follow_symlinks=False)
+def _is_own(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a slot, the link to the served one, or either of them unfinished."""
+    name = entry.name.removesuffix(f"~{_UNFINISHED}")
+    if name == SERVED:
+        return files.readlink_or_none(entry.path) in NAMES
+    return name in NAMES and entry.is_dir(follow_symlinks=False)
 
 
 def _are_slots(look: _Look, entry: os.DirEntry[str]) -> bool:
@@ -283,10 +289,19 @@ def _are_slots(look: _Look, entry: os.DirEntry[str]) -> bool:
     if not entry.is_dir(follow_symlinks=False):
         return False
     children = _entries(entry.path)
-    if not all(map(_is_slot, children)):
+    if not all(map(_is_own, children)):
         return False
-    empty = not any(_entries(child.path) for child in children)
-    return empty or any(_points_to_mirror(look, f"{child.path}/.git") for child in children)
+    folders = [child.path for child in children if not child.is_symlink()]
+    empty = not any(map(_entries, folders))
+    return empty or any(_is_worktree(look, folder) for folder in folders)
+
+
+def _is_worktree(look: _Look, slot: str) -> bool:
+    """Whether it is a slot as slots.py lays it out, or a worktree itself as the layout before had it."""
+    if _points_to_mirror(look, f"{slot}/.git"):
+        return True
+    parts = {entry.name for entry in _entries(slot)}
+    return parts <= set(PARTS) and _points_to_mirror(look, f"{slot}/{TREE}/.git")
 
 
 def _points_to_mirror(look: _Look, path: str) -> bool:
@@ -302,7 +317,10 @@ def _worktree(look: _Look, entry: os.DirEntry[str]) -> None:
         look.foreign.append(entry.path)
         return
     link = _content(f"{entry.path}/gitdir")
-    branch = os.path.dirname(os.path.dirname(os.path.join(entry.path, link)))
+    slot = os.path.dirname(os.path.join(entry.path, link))
+    if os.path.basename(slot) == TREE:
+        slot = os.path.dirname(slot)
+    branch = os.path.dirname(slot)
     if link and os.path.realpath(os.path.dirname(branch)) != os.path.realpath(f"{look.root}/slots"):
         look.foreign.append(entry.path)
     elif link and os.path.basename(branch) in look.gone(SLOTS):

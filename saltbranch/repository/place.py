@@ -183,7 +183,7 @@ def _of_file(path: str) -> Place:
     machine = read_machine_file(path)
     place = Place(path, machine, None)
     root = os.path.normpath(machine.root)
-    mine = os.path.exists(f"{root}/{files.MARKER}") and place.mirror.exists() and machine.remote
+    mine = os.path.exists(files.mark_of(root)) and place.mirror.exists() and machine.remote
     if mine and os.access(place.mirror.path, os.W_OK):
         return place
     clone = clones.find(current_folder())

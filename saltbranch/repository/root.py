@@ -12,7 +12,7 @@ from saltbranch.repository.machine import read_machine_file
 
 def owner_of(root: str) -> str:
     """The configuration file that `root` belongs to; empty where none is recorded yet."""
-    return os.fsdecode(files.read_or_none(f"{root}/{files.MARKER}") or b"").strip("\n")
+    return os.fsdecode(files.read_or_none(files.mark_of(root)) or b"").strip("\n")
 
 
 def check_owner(root: str, config_path: str) -> None:
@@ -28,7 +28,7 @@ def check_owner(root: str, config_path: str) -> None:
 
 def take_over(root: str, config_path: str) -> None:
     """Record that `root` belongs to the configuration file `config_path`. Raises OSError."""
-    files.write_atomic(f"{root}/{files.MARKER}", f"{os.path.abspath(config_path)}\n", mode=0o600)
+    files.write_atomic(files.mark_of(root), f"{os.path.abspath(config_path)}\n", mode=0o600)
 
 
 def open_root(config_path: str, *, write: bool) -> str | None:

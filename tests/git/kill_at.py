@@ -58,7 +58,7 @@ def _place(path: str) -> str:
     path = re.sub(r".*/root(?=/|$)", "root", path) if "/root" in path else os.path.basename(path)
     path = re.sub(r"\b(develop|stage|master)\b", "BRANCH", path)
     path = re.sub(r"/tops/\w+/\w+", "/tops/SALTENV", path)
-    return re.sub(r"/(slots/BRANCH/.)/.+", r"/\1/FILE", path)
+    return re.sub(r"/(slots/BRANCH/./tree)/.+", r"/\1/FILE", path)
 
 
 def _run(log: str, fatal: str, let_through: int, *arguments: str) -> NoReturn:

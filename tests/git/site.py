@@ -144,8 +144,13 @@ class Site:
         return self.root / "checkouts" / branch
 
     def slot(self, branch: str) -> Path:
-        """The folder that is served."""
+        """The folder of the files that are served."""
         return self.checkout(branch).resolve(strict=True)
+
+    def idle(self, branch: str) -> Path:
+        """The folder of the files that are not served."""
+        served = self.slot(branch).parent
+        return served.with_name("b" if served.name == "a" else "a") / "tree"
 
     def shown(self, branch: str) -> Tree | None:
         """What a reader of the checkout sees; None before there is one."""

@@ -139,7 +139,8 @@ def lose_state(world: World, branch: str, number: int) -> None:
     """Somebody tidied up."""
     root = world.site.root
     victims = [root / "state" / "served", root / "state" / "prepared", root / "mirror.git" / "worktrees",
-               root / "mirror.git" / "HEAD", root / "tops", root / "slots" / branch / "b" / ".git"]  # fmt: skip
+               root / "mirror.git" / "HEAD", root / "tops", root / "slots" / branch / "b" / "tree" / ".git",
+               root / "slots" / branch / "served", root / "slots" / branch / "a" / "commit"]  # fmt: skip
     victim = victims[number % len(victims)]
     if victim.is_dir():
         shutil.rmtree(victim)

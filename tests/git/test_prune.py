@@ -70,7 +70,8 @@ def registrations(site: Site) -> list[Path]:
 
 
 def slots(site: Site, *branches: str) -> list[Path]:
-    return [site.root / "slots" / branch / name for branch in branches for name in "ab"]
+    """The worktrees of branches."""
+    return [site.root / "slots" / branch / name / "tree" for branch in branches for name in "ab"]
 
 
 def test_nothing_to_remove(served: Site) -> None:
@@ -87,7 +88,7 @@ def test_plan_shows_what_goes_and_changes_nothing(retired: Site) -> None:
     no_saltenv = f"({config} names no saltenv 'stage')"
     no_branch = f"({config} names no branch with the folder 'stage')"
     kept = {path.name for path in (root / "mirror.git" / "worktrees").iterdir()}
-    gone = [path for path in sorted(kept) if _slot_of(retired, path).parent.name == "stage"]
+    gone = [path for path in sorted(kept) if _slot_of(retired, path).parents[1].name == "stage"]
     assert ran == Ran(
         3,
         f"tops      {root}/tops/stage  {no_saltenv}\n"
@@ -330,6 +331,8 @@ FOREIGN: dict[str, Callable[[Path], None]] = {
     "slots/empty/c": _folder,
     "slots/files/a/precious.txt": _file,
     "slots/more/a/.git": _file,
+    "slots/unlike/a/tree/.git": _file,
+    "slots/stranger/served": _file,
     "slots/develop/c": _folder,
     "checkouts/somewhere": _link,
     "checkouts/stage2": lambda path: path.symlink_to("../slots/stage/a"),

@@ -104,7 +104,7 @@ def test_group_of_the_masters_user_may_read_and_nobody_else(site: Site) -> None:
 
 
 def test_only_the_moved_branch_is_switched(served: Site, remote: Remote) -> None:
-    links = {b: os.readlink(served.checkout(b)) for b in BRANCHES.values()}
+    slots = {b: served.slot(b) for b in BRANCHES.values()}
     old = remote.head("develop")
     new = remote.commit(
         "develop", {"salt/new.sls": "new: {test.nop: []}\n", "pillar/app.sls": None}
@@ -113,9 +113,9 @@ def test_only_the_moved_branch_is_switched(served: Site, remote: Remote) -> None
     assert (ran.code, ran.err) == (0, "")
     assert f"test: develop switched, {old[:12]} -> {new[:12]}" in ran.out
     served.assert_serves("develop", new)
-    assert os.readlink(served.checkout("develop")) != links["develop"]
+    assert served.slot("develop") != slots["develop"]
     for branch in ("stage", "master"):
-        assert os.readlink(served.checkout(branch)) == links[branch]
+        assert served.slot(branch) == slots[branch]
 
 
 def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> None:
@@ -499,7 +499,7 @@ def test_files_folders_and_links_in_place_of_each_other(
     outside.mkdir()
     slot = served.slot("develop")
     if idle:
-        slot = slot.with_name("b" if slot.name == "a" else "a")
+        slot = served.idle("develop")
     (slot / "salt" / "top.sls").unlink()
     (slot / "salt" / "top.sls" / "deep").mkdir(parents=True)
     (slot / "salt" / "top.sls" / "deep" / "x").write_text("x\n")

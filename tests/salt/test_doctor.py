@@ -411,7 +411,7 @@ def test_a_file_with_a_time_of_long_ago_is_found(machine: Machine) -> None:
 
 def test_two_slots_with_one_time_and_two_contents_are_found(machine: Machine) -> None:
     served = machine.site.slot("develop") / "pillar" / "app.sls"
-    idle = Path(str(served).replace("/develop/a/", "/develop/b/"))
+    idle = machine.site.idle("develop") / "pillar" / "app.sls"
     assert idle.exists() and idle != served
     idle.unlink()
     idle.write_text("branch: another\n")

@@ -35,6 +35,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
     yield from look_outside(root, master)
     if not os.path.isdir(root):
         return
+    files.refuse_newer(root, os.listdir(root))
     mine = os.stat(root).st_uid == os.geteuid()
     yield from setup.served([_slot(config, saltenv, mine=mine) for saltenv in config.saltenvs])
     yield from disk.times([dated for s in config.saltenvs for dated in _dates(config, s)])
