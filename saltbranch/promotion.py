@@ -16,7 +16,7 @@ from saltbranch.tickets import CommitLine, Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.config import Source
+    from saltbranch.config.model import Source
     from saltbranch.fleetdiff import FleetDiff
 
 TARGET, BACK_MERGE, DELETE = "target", "back-merge", "delete"

@@ -26,7 +26,7 @@ from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.result import LEFT_OUT, CheckResult, CompiledCount, RefResult
 from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.git import Git
 from saltbranch.repository.place import Given

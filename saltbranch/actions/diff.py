@@ -20,7 +20,7 @@ from saltbranch.compiler.masteroptions import TAKEN_OVER, not_taken_over
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.standins import Offer
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff, compare_trees
 from saltbranch.preview.sides import provenance

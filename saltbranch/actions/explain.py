@@ -14,7 +14,7 @@ import yaml
 from saltbranch import history, masterconf, saltmaster, targets, topmatch
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.errors import (
     ConfigError,
     RefusedError,

@@ -14,7 +14,7 @@ import yaml
 from saltbranch import compilecache, files, fleet, saltmaster, targets
 from saltbranch.commitsource import CommitSource
 from saltbranch.compiler.model import Minion
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError, SaltError, UsageError
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from saltbranch import fleetgates, gates, hooks, merging, saltmaster
 from saltbranch.actions.request import Request, owned_paths, provisional
-from saltbranch.config import Config, FileModel
+from saltbranch.config.keys import FileModel
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult, ModelFacts
 from saltbranch.promote import gates_asked

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 import yaml
 
 from saltbranch import files, locate, masterconf, saltconf, saltmaster, scratch
-from saltbranch.config import Config, FileModel
+from saltbranch.config.keys import FileModel
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.findings import master as rules
 from saltbranch.git import indent, mask, quoted

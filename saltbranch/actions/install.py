@@ -19,7 +19,7 @@ import yaml
 from saltbranch import files, masterprocess, nightly, proc, saltmaster, timer
 from saltbranch.actions.sync import os_error
 from saltbranch.compiler import interpreter
-from saltbranch.config import FileModel
+from saltbranch.config.keys import FileModel
 from saltbranch.errors import (
     EXIT_PENDING,
     ConfigError,

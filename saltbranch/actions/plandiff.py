@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from saltbranch import saltmaster
 from saltbranch.actions.request import Request
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import Interrupted, SaltbranchError
 from saltbranch.promote import gates_asked
 from saltbranch.promotion import UP_TO_DATE, Plan, Step

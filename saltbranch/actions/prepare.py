@@ -9,12 +9,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from saltbranch import config as configuration
 from saltbranch import files, masterconf, prepared, proc, saltmaster, targets, topfile
 from saltbranch.actions.outcome import FIRST, MISSING, SaltenvResult, SyncResult
 from saltbranch.actions.sync import os_error, select
 from saltbranch.choices import BY_NOTHING, Choice, Choices
-from saltbranch.config import VERIFY_OFF, Config, Source
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import VERIFY_OFF, model_branch
+from saltbranch.config.model import Config, Source
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import environment, mask, require_version
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs, ref_name, remote_error
@@ -95,7 +96,7 @@ def load_config(
         if told and (believed is None or git.is_ancestor(believed, told)):
             believed = told  # the sync is about to accept it
     where = model.Place(git, branches, model.IN_MIRROR, believed, write=write)
-    branch = configuration.model_branch(machine)
+    branch = model_branch(machine)
     found = model.load(where, machine, config_path, branch=branch, remote=machine.remote or "")
     return model.serving(found, machine, config_path)
 
@@ -151,7 +152,7 @@ def _servable(config: Config, master: MasterOptions, mirror: Mirror) -> Config:
         source = Source(
             place, config.source.branch, config.source.commit, config.source.blob, problem
         )
-        old = configuration.build(machine, config.path, found.model, source=source)
+        old = build_config(machine, config.path, found.model, source=source)
         served = model.serving(old, machine, config.path)
         check_minions(served, master)
         return served
@@ -173,7 +174,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
             found = _first_choices(folder, mirror, config)
             refs = mirror.refs(tags=True)
     else:
-        config = configuration.build(read_machine_file(config_path), config_path)
+        config = build_config(read_machine_file(config_path), config_path)
         found = Choices()
     master = saltmaster.read(config.salt_config)
     check_minions(config, master)
@@ -198,7 +199,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
 def _is_known(refs: Refs, config_path: str) -> bool:
     """Whether the model can be told without fetching: the machine's own, and no branch that could have one."""
     machine = read_machine_file(config_path)
-    return machine.saltenvs is not None and configuration.model_branch(machine) not in refs.branches
+    return machine.saltenvs is not None and model_branch(machine) not in refs.branches
 
 
 def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:

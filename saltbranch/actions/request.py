@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from saltbranch import merging
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.gates import Gate
 from saltbranch.promotion import FAST_FORWARD, MERGE, Step
 from saltbranch.repository.workplace import Workplace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from saltbranch.config import Source
+from saltbranch.config.model import Source
 from saltbranch.findings import Finding, some
 
 

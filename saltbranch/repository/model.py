@@ -17,8 +17,11 @@ from dataclasses import dataclass
 import msgspec
 
 from saltbranch import admission, events, journal, journalcache
-from saltbranch import config as configuration
-from saltbranch.config import MACHINE_KEYS, Config, FileModel, Saltenv, Source
+from saltbranch.config.check import build_config
+from saltbranch.config.direct_pushes import ALLOW, REFUSE, REPORT
+from saltbranch.config.keys import MACHINE_KEYS, FileModel
+from saltbranch.config.model import Config, Saltenv, Source, end_branches
+from saltbranch.config.read import check_model
 from saltbranch.errors import ConfigError, NoSaltenvsError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
@@ -92,10 +95,10 @@ def load(place: Place, machine: FileModel, path: str, *, branch: str, remote: st
         _ignored(found.model),
     )
     if machine.saltenvs is not None:
-        own = configuration.build(machine, path, origin=remote)
-        model = configuration.build(machine, path, found.model, origin=remote, source=source)
+        own = build_config(machine, path, origin=remote)
+        model = build_config(machine, path, found.model, origin=remote, source=source)
         source = msgspec.structs.replace(source, differs=differences(own, model))
-    built = configuration.build(machine, path, found.model, origin=remote, source=source)
+    built = build_config(machine, path, found.model, origin=remote, source=source)
     if place.write and commit:
         _remember(place, branch, commit)
     return built
@@ -114,7 +117,7 @@ def _without(
     problem = f"{name}: {nothing.problem}" if nothing.problem else ""
     if machine.saltenvs is not None:
         source = Source(path, problem=problem)
-        return configuration.build(machine, path, origin=remote, source=source)
+        return build_config(machine, path, origin=remote, source=source)
     if problem:
         raise ConfigError(problem, hint="fix that file; no earlier version of it is valid")
     raise ConfigError(
@@ -130,7 +133,7 @@ def serving(config: Config, machine: FileModel, path: str) -> Config:
     What tags a saltenv follows is always the model's. Raises ConfigError.
     """
     if config.source.branch is not None and machine.saltenvs is not None:
-        own = configuration.build(machine, path, origin=config.remote)
+        own = build_config(machine, path, origin=config.remote)
         follow = {s.name: s.follow for s in config.saltenvs}
         saltenvs = tuple(
             msgspec.structs.replace(s, follow=follow[s.name]) if s.name in follow else s
@@ -196,15 +199,15 @@ def _counted_head(place: Place, branch: str, head: str, last: str | None) -> str
     if tip.head == head:
         return tip.good
     before = tip.promoted if place.git.commit_or_none(tip.promoted) else last
-    name, policy = "", tips.ALLOW
+    name, policy = "", ALLOW
     for commit in dict.fromkeys((before, last, head)):
         found = newest_valid(place.git, commit, branch)
         saltenvs = {} if isinstance(found, Nothing) else found.model.saltenvs or {}
         for mine, saltenv in saltenvs.items():
             if saltenv.branch == branch and saltenv.promote_from:
                 name = name or mine
-                policy = pushes.stricter(policy, saltenv.direct_pushes or tips.REPORT)
-    if policy != tips.REFUSE and not tip.is_refused:
+                policy = pushes.stricter(policy, saltenv.direct_pushes or REPORT)
+    if policy != REFUSE and not tip.is_refused:
         return head
     watched = pushes.Watched(name, branch, policy)
     now, _ = pushes.Finder(place.git, lambda: list(state.events), 0).look(watched, tip, head)
@@ -390,7 +393,7 @@ def _check_folders(git: Git, tree: str, model: FileModel) -> None:
 
 def ends_of(model: FileModel) -> set[str]:
     """The branches at the end of its promotions. Raises ConfigError."""
-    return configuration.ends(configuration.build(FileModel(remote="/"), FILE_NAME, model))
+    return end_branches(build_config(FileModel(remote="/"), FILE_NAME, model))
 
 
 def read(git: Git, blob: str) -> FileModel:
@@ -404,7 +407,7 @@ def _read(text: str) -> FileModel:
         text.encode()
     except UnicodeEncodeError as err:
         raise ConfigError(f"{FILE_NAME} is not UTF-8 text", hint="save it as UTF-8") from err
-    return configuration.check_model(text, FILE_NAME)[0]
+    return check_model(text, FILE_NAME)[0]
 
 
 def _ignored(model: FileModel) -> tuple[str, ...]:

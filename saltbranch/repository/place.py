@@ -11,9 +11,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saltbranch import config as configuration
 from saltbranch import files, locate
-from saltbranch.config import Config, FileModel
+from saltbranch.config.keys import FileModel, model_branch
+from saltbranch.config.model import Config
+from saltbranch.config.read import read_file
 from saltbranch.errors import ConfigError, RefusedError, SaltbranchError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
@@ -107,7 +108,7 @@ class Place:
         if self.clone and not self.is_machines:
             branch = production.branch_of(self.clone, heads)
         else:
-            branch = configuration.model_branch(self.machine)
+            branch = model_branch(self.machine)
         write = write and not (self.clone and self.clone.foreign)
         where = model.Place(self.git, heads, memory, journal, write=write)
         return model.load(where, self.machine, self.path, branch=branch, remote=self.remote or ".")
@@ -134,7 +135,7 @@ def read_machine_file(path: str) -> FileModel:
             " decide about this machine",
             hint=f"name the machine's own: saltbranch init --config {locate.SYSTEM_FILE} --remote URL writes one",
         )
-    return configuration.read_file(path)
+    return read_file(path)
 
 
 Given = str | Place | None

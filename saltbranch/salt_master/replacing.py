@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltbranch import masterconf, targets
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.findings import some
 
 Options = Mapping[str, Any]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from docs import generate
-from saltbranch import config
+from saltbranch.config.keys import json_schema
 
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs"
@@ -86,7 +86,7 @@ def test_the_reference_has_every_key_of_the_configuration() -> None:
     text = (DOCS / "reference" / "configuration.md").read_text()
     rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
     named = set(re.findall(r"`(?:saltenvs\.<name>\.|\.)?([\w<>]+)`", " ".join(rows)))
-    structs: Any = config.json_schema()["$defs"]
+    structs: Any = json_schema()["$defs"]
     machine_and_model = set(structs["FileModel"]["properties"]) - {"saltenvs"}
     assert machine_and_model | set(structs["SaltenvModel"]["properties"]) == named
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import config
+from saltbranch.config.read import check_model
 from saltbranch.errors import ConfigError
 from saltbranch.gates import BUILT_IN, KINDS, Gate
 from saltbranch.promote import gates_asked
@@ -43,8 +43,8 @@ def test_a_gate_that_compares_with_the_saltenv_before_is_refused_where_there_is_
     name = entry.strip("{}").partition(":")[0]
 
     with pytest.raises(ConfigError, match=rf"saltenvs\.test\.gates: {name} cannot be asked") as err:
-        config.check_model(model(f"[ticket, {entry}]", first=True), "x.yaml")
-    config.check_model(model(f"[ticket, {entry}]", first=False), "x.yaml")
+        check_model(model(f"[ticket, {entry}]", first=True), "x.yaml")
+    check_model(model(f"[ticket, {entry}]", first=False), "x.yaml")
 
     assert "feature finish into develop" in err.value.hint
 
@@ -52,7 +52,7 @@ def test_a_gate_that_compares_with_the_saltenv_before_is_refused_where_there_is_
 def test_no_gate_of_the_first_saltenv_is_left_out_by_a_feature() -> None:
     """What the configuration takes there is asked; the built-in ones have their reasons in the table."""
     gates = "[ticket, diff, {check: static}, {command: [/bin/true]}]"
-    _, built = config.check_model(model(gates, first=True), "x.yaml")
+    _, built = check_model(model(gates, first=True), "x.yaml")
 
     allowed = [g for g in built.saltenv("test").gates if g.kind not in BUILT_IN]
     assert [g.kind for g in allowed] == ["ticket", "diff", "check", "command"]

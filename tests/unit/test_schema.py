@@ -7,7 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from saltbranch import config
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import json_schema
+from saltbranch.config.read import parse_file
 from saltbranch.errors import ConfigError
 
 GOOD: dict[str, Any] = {
@@ -41,9 +43,9 @@ GOOD: dict[str, Any] = {
 
 def both_accept(data: dict[str, Any]) -> tuple[bool, bool]:
     """Whether the schema and whether the check accept `data`."""
-    validator = jsonschema.Draft202012Validator(config.json_schema())
+    validator = jsonschema.Draft202012Validator(json_schema())
     try:
-        config.build(config.parse(repr(data), "saltbranch.yaml"), "/x/saltbranch.yaml")
+        build_config(parse_file(repr(data), "saltbranch.yaml"), "/x/saltbranch.yaml")
     except ConfigError:
         checked = False
     else:

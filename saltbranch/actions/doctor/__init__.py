@@ -15,7 +15,8 @@ from saltbranch import git, locate, saltmaster
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
 from saltbranch.compiler import sandbox
-from saltbranch.config import Config, FileModel
+from saltbranch.config.keys import FileModel
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.findings import SEVERITIES, Finding, compiling, fleet, in_order, models, setup
 from saltbranch.git import mask

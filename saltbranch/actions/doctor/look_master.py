@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from saltbranch import files, masterconf, masterprocess, saltconf, saltmaster, topfile
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.findings import Finding, setup
 from saltbranch.findings import master as rules
 from saltbranch.salt_master import option_file

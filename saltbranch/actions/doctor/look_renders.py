@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from saltbranch.actions import rendering
 from saltbranch.actions.fleet import Place
 from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.findings import Finding
 from saltbranch.findings.rendering import Rendered, check
 from saltbranch.mirror import Mirror

@@ -13,7 +13,7 @@ from saltbranch import admission, choosing, files, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.base.text import printable
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.errors import SaltbranchError, SaltError
 from saltbranch.findings import Finding, disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry

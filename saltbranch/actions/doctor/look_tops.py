@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from saltbranch import files, topfile
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.findings import Finding, setup, tops
 
 
