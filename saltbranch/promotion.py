@@ -11,7 +11,7 @@ from saltbranch import asking
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PENDING, RefusedError
 from saltbranch.events import Debt, Hold
-from saltbranch.gates import GateResult
+from saltbranch.promote.gates import GateResult
 from saltbranch.tickets import CommitLine, Group
 
 TYPE_CHECKING = False

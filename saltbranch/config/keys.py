@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from saltbranch.config.direct_pushes import POLICIES
+from saltbranch.config.gates import MODELS, SCHEMA
 from saltbranch.targets import KINDS
 
 _TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -25,38 +26,7 @@ _MINIONS = {
 }
 
 
-# The same for parse_gates.
-_LIMIT, _FLAG = {"type": "integer", "minimum": 0}, {"type": "boolean"}
-
-
-def _mapping(keys: dict[str, object], *required: str) -> dict[str, object]:
-    return {
-        "type": "object",
-        "properties": keys,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-_RULES: dict[str, object] = {
-    "minions": _LIMIT,
-    "removed_states": _LIMIT,
-    "reviewed": _FLAG,
-    "expect": _FLAG,
-}
-_TEXT = {"type": "string"}
-_GATES = {
-    "type": "array",
-    "items": {
-        "anyOf": [
-            {"enum": ["hold", "debts", "model", "ticket", "identical", "diff", "check"]},
-            _mapping({"soak": _TEXT}, "soak"),
-            _mapping({"diff": _mapping(_RULES)}, "diff"),
-            _mapping({"check": {"const": "static"}}, "check"),
-            _mapping({"command": _TARGETS, "name": _TEXT, "timeout": _TEXT}, "command"),
-        ]
-    },
-}
+_GATES = {"type": "array", "items": SCHEMA}
 
 
 _PROGRAMS = {"type": "array", "items": _TARGETS}
@@ -164,4 +134,6 @@ def model_branch(machine: FileModel) -> str:
 
 def json_schema() -> dict[str, object]:
     """A JSON schema of saltbranch.yaml, for editors."""
-    return msgspec.json.schema(FileModel)
+    models = (FileModel, *MODELS)
+    (file, *_), all_of_them = msgspec.json.schema_components(models, ref_template="#/$defs/{name}")
+    return {**file, "$defs": all_of_them}

@@ -8,9 +8,9 @@ import msgspec
 
 from saltbranch.base.text import nearest
 from saltbranch.config.direct_pushes import ALLOW
+from saltbranch.config.gates import Gate
 from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
 from saltbranch.errors import ConfigError
-from saltbranch.gates import Gate
 from saltbranch.targets import Matcher
 
 

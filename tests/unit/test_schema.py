@@ -93,3 +93,10 @@ def test_both_accept_a_good_file() -> None:
 )
 def test_both_refuse(change: dict[str, Any]) -> None:
     assert both_accept({**GOOD, **change}) == (False, False)
+
+
+def test_both_refuse_a_gate_that_says_nothing_where_a_number_or_flag_belongs() -> None:
+    for rule in ({"minions": None}, {"minions": 1.5}, {"expect": None}, {"reviewed": "yes"}):
+        prod = {**GOOD["saltenvs"]["prod"], "gates": [{"diff": rule}]}
+        saltenvs = {**GOOD["saltenvs"], "prod": prod}
+        assert both_accept({**GOOD, "saltenvs": saltenvs}) == (False, False), rule
