@@ -15,6 +15,7 @@ from saltbranch import history, masterconf, saltmaster, targets, topmatch
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
 from saltbranch.config.model import Config, Saltenv
+from saltbranch.doctor.finding import Finding, in_order
 from saltbranch.errors import (
     ConfigError,
     RefusedError,
@@ -22,7 +23,6 @@ from saltbranch.errors import (
     SaltError,
     UsageError,
 )
-from saltbranch.findings import Finding, in_order
 from saltbranch.findings import master as master_rules
 from saltbranch.findings import minion as minion_rules
 from saltbranch.history import CommitInfo

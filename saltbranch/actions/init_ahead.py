@@ -11,8 +11,9 @@ import yaml
 from saltbranch import files, locate, masterconf, saltconf, saltmaster, scratch
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
+from saltbranch.doctor.rules import master_pillar, master_roots, master_tops
+from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.errors import ConfigError, RefusedError
-from saltbranch.findings import master as rules
 from saltbranch.git import indent, mask, quoted
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.repository import model
@@ -22,12 +23,12 @@ from saltbranch.salt_master.replacing import Replacing
 FIRST_FETCH = 3600  # seconds
 # Of what doctor looks for, what an administrator has to know before the master is somebody else's.
 _BESIDE = (
-    rules.roots,
-    rules.other_saltenvs,
-    rules.literal_env,
-    rules.file_server_backend,
-    rules.ext_pillar,
-    rules.master_tops,
+    master_roots.roots,
+    master_roots.other_saltenvs,
+    master_roots.literal_env,
+    master_roots.file_server_backend,
+    master_pillar.ext_pillar,
+    master_tops.master_tops,
 )
 
 
@@ -190,7 +191,7 @@ def _beside(
         for listed in (found.values() if isinstance(found, Mapping) else ())
         for folder in listed or ()
     ]
-    judged = rules.Master(
+    judged = Master(
         opts=opts,
         places=places,
         file_roots=masterconf.file_roots(config),

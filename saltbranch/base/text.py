@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _LONGEST = 1000  # characters of a reason or a name
 
@@ -29,3 +29,10 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
     near = get_close_matches(word, known, 1, 0.6)
     return f"did you mean {near[0]!r}?" if near else ""
+
+
+def some(names: Iterable[str], most: int = 5) -> str:
+    """The first of `names`, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more

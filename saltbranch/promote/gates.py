@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from saltbranch import tickets
-from saltbranch.base.text import many
+from saltbranch.base.text import many, some
 from saltbranch.config.gates import DiffGate, SoakGate
 from saltbranch.durations import iso, shown_duration
 from saltbranch.errors import UsageError
@@ -313,13 +313,13 @@ def diff_gate(
         f"{many(facts.changed, 'minion')} changed, {many(facts.removed_states, 'state')} removed"
     )
     same = f"; {len(facts.as_bad)} compiled in part, as before" if facts.as_bad else ""
-    code = f"; besides, synced code differs: {some(facts.code)}" if facts.code else ""
+    code = f"; besides, synced code differs: {some(facts.code, 3)}" if facts.code else ""
     return GateResult("diff", PASS, changed + same + code)
 
 
 def _unknown(facts: DiffFacts) -> list[str]:
     rows = (("not compiled", facts.failed), ("compiled in part only", facts.worse))
-    return [f"{what}: {some(names)}" for what, names in rows if names]
+    return [f"{what}: {some(names, 3)}" for what, names in rows if names]
 
 
 def _beyond(gate: DiffGate, facts: DiffFacts) -> list[str]:
@@ -341,9 +341,3 @@ def check_gate(errors: Sequence[Finding]) -> GateResult:
     first = "; ".join(f"{e.file}:{e.line} {e.message[:200]}" for e in errors[:3])
     more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
     return GateResult("check", FAIL, f"{many(len(errors), 'new error')}: {first}{more}")
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many more."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltbranch import masterconf, targets
+from saltbranch.base.text import some
 from saltbranch.config.model import Config
-from saltbranch.findings import some
 
 Options = Mapping[str, Any]
 Roots = Mapping[str, tuple[str, ...]]

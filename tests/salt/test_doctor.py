@@ -18,7 +18,7 @@ import yaml
 
 from saltbranch.actions.doctor import DoctorResult, look_renders
 from saltbranch.actions.doctor import doctor as doctor_action
-from saltbranch.findings import Finding
+from saltbranch.doctor.finding import Finding
 from tests.git.remote import Remote
 from tests.git.site import Site, build_template
 

@@ -65,7 +65,7 @@ LAYERS = (
     ("",),
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
-PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "errors", "locate", "config.",
+PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "doctor.", "errors", "locate", "config.",
         "asking", "events", "promote.gates", "serving", "tickets", "versions", "durations", "lineage", "fates",
         "markdown", "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",

@@ -17,8 +17,9 @@ from saltbranch.actions.doctor import look_master, look_minion, look_renders, lo
 from saltbranch.compiler import sandbox
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
+from saltbranch.doctor.finding import SEVERITIES, Finding, in_order
 from saltbranch.errors import ConfigError, SaltbranchError
-from saltbranch.findings import SEVERITIES, Finding, compiling, fleet, in_order, models, setup
+from saltbranch.findings import compiling, fleet, models, setup
 from saltbranch.git import mask
 from saltbranch.mirror import Mirror
 from saltbranch.repository.place import read_machine_file

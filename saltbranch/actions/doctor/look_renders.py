@@ -9,7 +9,7 @@ from saltbranch.actions import rendering
 from saltbranch.actions.fleet import Place
 from saltbranch.commitsource import CommitSource
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.findings import Finding
+from saltbranch.doctor.finding import Finding
 from saltbranch.findings.rendering import Rendered, check
 from saltbranch.mirror import Mirror
 from saltbranch.saltmaster import MasterOptions

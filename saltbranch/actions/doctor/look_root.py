@@ -14,8 +14,9 @@ from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.base.text import printable
 from saltbranch.config.model import Config, Saltenv
+from saltbranch.doctor.finding import Finding
 from saltbranch.errors import SaltbranchError, SaltError
-from saltbranch.findings import Finding, disk, setup
+from saltbranch.findings import disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
 from saltbranch.mirror import Mirror

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from saltbranch import files, topfile
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.findings import Finding, setup, tops
+from saltbranch.doctor.finding import Finding
+from saltbranch.findings import setup, tops
 
 
 def look(config: Config) -> Iterator[Finding]:
