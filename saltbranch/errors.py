@@ -82,6 +82,21 @@ EXIT_PARTIAL = 20
 EXIT_BUG = 70
 
 
+def os_error(err: OSError) -> SaltbranchError:
+    """What the system refused, as one of our errors."""
+    import errno
+
+    hints = {
+        errno.EACCES: "run saltbranch as the owner of the root",
+        errno.EEXIST: "something else stands where a folder should be: move it away",
+        errno.ENOTDIR: "something else stands where a folder should be: move it away",
+        errno.ENOSPC: "free some space below the root",
+        errno.EROFS: "mount it for writing",
+    }
+    what = f"{err.filename}: " if err.filename else ""
+    return SaltbranchError(f"{what}{err.strerror}", hint=hints.get(err.errno or 0, ""))
+
+
 def lines_of_ours(text: str) -> str:
     """A message for the terminal: what strangers wrote in it does not steer that, and makes no line of its own.
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from saltbranch import files, masterconf, prepared, proc, saltmaster, targets, topfile
 from saltbranch.actions.outcome import FIRST, MISSING, SaltenvResult, SyncResult
-from saltbranch.actions.sync import os_error, select
+from saltbranch.actions.sync import select
 from saltbranch.choices import BY_NOTHING, Choice, Choices
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import VERIFY_OFF, model_branch
 from saltbranch.config.model import Config, Source
-from saltbranch.errors import ConfigError, RefusedError
+from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import environment, mask, require_version
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror, Refs, ref_name, remote_error
 from saltbranch.prepared import Prepared, ServedSaltenv

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from saltbranch import files, journal, locate
-from saltbranch.actions.sync import os_error
+from saltbranch.errors import os_error
 from saltbranch.git import failed, mask
 from saltbranch.mirror import Mirror
 

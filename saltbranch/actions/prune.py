@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from saltbranch import files, masterprocess, prepared, saltmaster, topfile
 from saltbranch.actions import prepare
-from saltbranch.actions.sync import os_error
 from saltbranch.config.model import Config
-from saltbranch.errors import EXIT_PENDING, RefusedError
+from saltbranch.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.mirror import Mirror, remove_tree
 from saltbranch.salt_master import option_file
 from saltbranch.slots import NAMES

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from saltbranch import events, files, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
-from saltbranch.actions.sync import os_error
 from saltbranch.base.text import printable
 from saltbranch.choices import Choices
 from saltbranch.durations import iso
-from saltbranch.errors import SaltbranchError
+from saltbranch.errors import SaltbranchError, os_error
 from saltbranch.events import Event
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared, Served

@@ -10,8 +10,7 @@ import time
 
 from saltbranch import admission, choices, files, prepared, proc
 from saltbranch.actions.outcome import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
-from saltbranch.actions.sync import os_error
-from saltbranch.errors import GitError, RefusedError, SaltbranchError
+from saltbranch.errors import GitError, RefusedError, SaltbranchError, os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,12 +21,7 @@ from saltbranch.actions.outcome import (
 )
 from saltbranch.actions.outcome import SaltenvResult as SaltenvResult
 from saltbranch.actions.outcome import SyncResult as SyncResult
-from saltbranch.errors import (
-    GitError,
-    RemoteError,
-    SaltbranchError,
-    UsageError,
-)
+from saltbranch.errors import GitError, RemoteError, SaltbranchError, UsageError, os_error
 from saltbranch.mirror import JOURNAL_REF, PRODUCTION, Mirror, ref_name
 from saltbranch.slots import Slots
 
@@ -645,18 +640,3 @@ def _is_edited(slots: Slots, slot: str) -> bool:
         return bool(slots.differences(slot))
     except GitError:
         return True
-
-
-def os_error(err: OSError) -> SaltbranchError:
-    """What the system refused, as one of our errors."""
-    import errno
-
-    hints = {
-        errno.EACCES: "run saltbranch as the owner of the root",
-        errno.EEXIST: "something else stands where a folder should be: move it away",
-        errno.ENOTDIR: "something else stands where a folder should be: move it away",
-        errno.ENOSPC: "free some space below the root",
-        errno.EROFS: "mount it for writing",
-    }
-    what = f"{err.filename}: " if err.filename else ""
-    return SaltbranchError(f"{what}{err.strerror}", hint=hints.get(err.errno or 0, ""))
