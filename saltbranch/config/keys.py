@@ -44,10 +44,19 @@ VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF = "top", "fleet", "off"
 _VERIFY: dict[str, object] = {"enum": [VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF, False, None]}
 
 
+def _key(text: str, *, default: str = "", schema: dict[str, object] | None = None) -> msgspec.Meta:
+    """What a key is for; it stands in the JSON schema and in docs/reference/configuration.md.
+
+    default: in words, where the value says little. schema: of a value whose type does not say what is taken.
+    """
+    extra = {"default": default} if default else None
+    return msgspec.Meta(description=text, extra=extra, extra_json_schema=schema)
+
+
 class FollowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a saltenv serves instead of the head of its branch."""
 
-    tags: str
+    tags: Annotated[str, _key("a regular expression that the whole name of a version tag matches")]
 
 
 class FlowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,18 +78,51 @@ class HooksModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry below `saltenvs:` as it stands in the file."""
 
-    branch: str
-    minions: Annotated[Any, msgspec.Meta(extra_json_schema=_MINIONS)]
-    promote_from: str | None = None
-    protected: bool = False
-    verify_switch: Annotated[Any, msgspec.Meta(extra_json_schema=_VERIFY)] = None
-    follow: FollowModel | None = None
-    mode: str = "merge"
-    saltenv_owned: list[str] = []
-    back_merge: bool = True
-    gates: Annotated[list[Any], msgspec.Meta(extra_json_schema=_GATES)] = []
-    overridable: list[str] = []
-    direct_pushes: Annotated[str | None, msgspec.Meta(extra_json_schema=_DIRECT)] = None
+    branch: Annotated[str, _key("the branch that it serves")]
+    minions: Annotated[
+        Any,
+        _key(
+            "ids: globs, `{list: [...]}`, `{pcre: ...}`, `{nodegroup: ...}`, or a list of these",
+            schema=_MINIONS,
+        ),
+    ]
+    promote_from: Annotated[str | None, _key("the saltenv before it")] = None
+    protected: Annotated[bool, _key("a rewritten branch is not followed")] = False
+    verify_switch: Annotated[
+        Any,
+        _key(
+            "what is compiled before a master switches: `top` (the top files), `fleet` (whole highstates) or `off`",
+            default="`top` if protected, else `off`",
+            schema=_VERIFY,
+        ),
+    ] = None
+    direct_pushes: Annotated[
+        Any,
+        _key(
+            "what becomes of commits that were pushed to the branch by hand, not promoted: `report`, `refuse` or"
+            " `allow`; only with `promote_from`",
+            default="`report`",
+            schema=_DIRECT,
+        ),
+    ] = None
+    follow: Annotated[
+        FollowModel | None,
+        _key("`{tags: REGEX}`: serve the highest matching version tag of the branch, not its head"),
+    ] = None
+    gates: Annotated[
+        list[Any],
+        _key(
+            "conditions that a promotion to it has to meet",
+            default="`hold`, `debts`, `model`",
+            schema=_GATES,
+        ),
+    ] = []
+    overridable: Annotated[list[str], _key("gates that `--override` may pass over")] = []
+    mode: Annotated[str, _key("or `fast-forward`")] = "merge"
+    saltenv_owned: Annotated[list[str], _key("paths that no promotion changes")] = []
+    back_merge: Annotated[
+        bool, _key("bring commits that only this branch has to those below it")
+    ] = True
 
 
 class IgnoreModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,35 +134,114 @@ class IgnoreModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The keys of saltbranch.yaml; also the source of its JSON schema.
+    """The keys of saltbranch.yaml; also the source of its JSON schema."""
 
-    requires: the oldest saltbranch that understands the file.
-    """
-
-    requires: Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["string", "number"]})] = None
-    remote: str | None = None
-    root: str = "/srv/saltbranch"
-    states_dir: str = "salt"
-    pillar_dir: str = "pillar"
-    master_config: str = "/etc/salt/master.d/saltbranch.conf"
-    salt_config: str = "/etc/salt/master"
-    group: str | None = None
-    fetch_timeout: int = 300
-    model_branch: str | None = None
-    record_syncs: bool = False
-    serves: list[str] | None = None
-    programs: Annotated[list[Any], msgspec.Meta(extra_json_schema=_PROGRAMS)] = []
-    tickets: str | None = None
-    flow: FlowModel = FlowModel()
-    hooks: HooksModel = HooksModel()
-    fleet: str = "cache"
-    gpg_keys: str | None = None
-    ext_pillar: list[str] = []
-    ignore: list[IgnoreModel] = []
-    shown_pillar: list[str] = []
-    missing: list[str] = []
-    stand_in: str | None = None
-    saltenvs: dict[str, SaltenvModel] | None = None
+    remote: Annotated[str | None, _key("URL of the control repository")] = None
+    root: Annotated[str, _key("folder of mirror, slots and checkouts")] = "/srv/saltbranch"
+    master_config: Annotated[str, _key("the file saltbranch writes for the master")] = (
+        "/etc/salt/master.d/saltbranch.conf"
+    )
+    salt_config: Annotated[str, _key("the master's own file, only read")] = "/etc/salt/master"
+    group: Annotated[
+        str | None,
+        _key(
+            "may read the checkouts; nobody else but the owner can",
+            default="that of the master's user",
+        ),
+    ] = None
+    fetch_timeout: Annotated[int, _key("seconds")] = 300
+    model_branch: Annotated[
+        str | None,
+        _key("the production branch, on which the model stands", default=f"`{_MODEL_BRANCH}`"),
+    ] = None
+    serves: Annotated[
+        list[str] | None,
+        _key(
+            "names of the saltenvs that this machine serves, where it serves fewer", default="all"
+        ),
+    ] = None
+    programs: Annotated[
+        list[Any],
+        _key(
+            "gate commands and hooks that run here unasked, each as a list of words or one line, to the letter",
+            schema=_PROGRAMS,
+        ),
+    ] = []
+    record_syncs: Annotated[
+        bool,
+        _key(
+            "after each switch this master tells the journal what it serves now; needs the right to push refs below"
+            " `refs/saltbranch/`. `init` sets it where the remote allows that"
+        ),
+    ] = False
+    gpg_keys: Annotated[
+        str | None, _key("GnuPG's folder with the keys of encrypted pillar, for compiling")
+    ] = None
+    ext_pillar: Annotated[
+        list[str], _key("names of the master's external pillars that are compiled, too")
+    ] = []
+    requires: Annotated[
+        Any,
+        _key(
+            "the oldest saltbranch that understands the file, such as `'0.3'`",
+            schema={"type": ["string", "number"]},
+        ),
+    ] = None
+    states_dir: Annotated[str, _key("folder of the states inside the repository")] = "salt"
+    pillar_dir: Annotated[str, _key("folder of the pillar inside the repository")] = "pillar"
+    saltenvs: Annotated[
+        dict[str, SaltenvModel] | None, _key("name to what is served under it; see below")
+    ] = None
+    tickets: Annotated[
+        str | None, _key("a regular expression", default="`KEY-123` and the like")
+    ] = None
+    flow: Annotated[
+        FlowModel,
+        _key(
+            "`{feature, release, hotfix, version_tag}`: prefixes",
+            default="`feature/`, `release/`, `hotfix/`, `v`",
+        ),
+    ] = FlowModel()
+    hooks: Annotated[
+        HooksModel,
+        _key(
+            "`{before_promote, after_promote}`: programs told of each promotion as JSON on stdin; the first may veto"
+        ),
+    ] = HooksModel()
+    fleet: Annotated[
+        str,
+        _key(
+            "the minions of `diff`, `check` and of a plan's diff: the master's cache, or a folder of files"
+        ),
+    ] = "cache"
+    shown_pillar: Annotated[
+        list[str],
+        _key(
+            "globs of pillar paths (`users:*`) whose values `diff` may show: names that states are made of. `*` stays"
+            " within one key, `users:**` is all below; everything else of the pillar is hidden"
+        ),
+    ] = []
+    missing: Annotated[
+        list[str],
+        _key(
+            "what is kept out of the repository on purpose: globs of sls names (`secrets.*`) and of files"
+            " (`salt://keys/*`) without which a minion of `diff` is whole"
+        ),
+    ] = []
+    stand_in: Annotated[
+        str | None,
+        _key(
+            "a folder of the repository that mirrors it, with files that stand in for encrypted and missing ones in"
+            " `diff` and `check`"
+        ),
+    ] = None
+    ignore: Annotated[
+        list[IgnoreModel],
+        _key(
+            "noise that `diff` leaves out: a list of `{state: ..., sls: ..., argument: ...}`, each a glob; `state`"
+            " means `ID | module.function` or `module.function`"
+        ),
+    ] = []
 
 
 def model_branch(machine: FileModel) -> str:

@@ -61,7 +61,7 @@ def _direct_pushes(entry: SaltenvModel, where: str) -> str:
             f"{where}: nothing is promoted to it, so every push to it is made by hand",
             hint="leave it out, or add promote_from:",
         )
-    return entry.direct_pushes
+    return str(entry.direct_pushes)
 
 
 def follow_pattern(follow: FollowModel | None, where: str) -> str | None:

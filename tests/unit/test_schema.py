@@ -39,6 +39,7 @@ GOOD: dict[str, Any] = {
         },
     },
 }
+STAGE = GOOD["saltenvs"]["stage"]
 
 
 def both_accept(data: dict[str, Any]) -> tuple[bool, bool]:
@@ -73,6 +74,8 @@ def test_both_accept_a_good_file() -> None:
             {"saltenvs": {"test": {"branch": "develop", "minions": "x", "verify_switch": value}}}
             for value in ("tops", True, "", 5, ["top"])
         ),
+        {"saltenvs": {**GOOD["saltenvs"], "stage": {**STAGE, "direct_pushes": "reprot"}}},
+        {"saltenvs": {**GOOD["saltenvs"], "stage": {**STAGE, "direct_pushes": 5}}},
         *(
             {"saltenvs": {"test": {"branch": "develop", "minions": "x", "gates": gates}}}
             for gates in (
