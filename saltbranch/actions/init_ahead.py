@@ -173,7 +173,9 @@ def look_at_master(config: Config) -> Replacing:
     places, defaults = saltconf.places(others), saltmaster.default_options()
     unclaimed, problem = _unclaimed(config, master)
     return Replacing(
-        replacing.find_roots(before, after, own, places, defaults, _holds_files),
+        replacing.find_roots(
+            before, after, own=own, places=places, defaults=defaults, is_used=_holds_files
+        ),
         replacing.find_options(before, after, places),
         unclaimed,
         (*problem, *_beside(config, {**defaults, **after}, saltconf.places(conf_files))),

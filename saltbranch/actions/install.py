@@ -89,11 +89,10 @@ def install(
         timer.check_path(python)
         if not directory:
             interpreter.ask(python)
-    if kind is Kind.SCHEDULE:
-        if user:
-            raise UsageError("--user does not go with schedule: the salt-master runs it itself")
-        if not directory:
-            timer_files.refuse_lost_jobs(machine.salt_config, master)
+    if kind is Kind.SCHEDULE and user:
+        raise UsageError("--user does not go with schedule: the salt-master runs it itself")
+    if kind is Kind.SCHEDULE and not directory:
+        timer_files.refuse_lost_jobs(machine.salt_config, master)
     job = Job(
         command=_checked(command or own_command()),
         config_path=timer.check_path(os.path.abspath(config_path)),
@@ -115,16 +114,28 @@ def install(
         timer_files.start_commands(done, names) if kind is Kind.SYSTEMD and not directory else []
     )
     if not plan:
-        if kind is not Kind.SCHEDULE and not directory:
-            timer_files.refuse_unstartable(job)
-        timer_files.write(done)
-        timer_files.run_all(commands)
-        if kind is Kind.SCHEDULE and not directory:
-            timer_files.refuse_unread(machine.salt_config, done[0].path, names)
+        _write(kind, job, done, commands, elsewhere=bool(directory))
+    if not plan and kind is Kind.SCHEDULE and not directory:
+        timer_files.refuse_unread(machine.salt_config, done[0].path, names)
     result = InstallResult(kind, plan, tuple(done), tuple(map(" ".join, commands)))
     return replace(
         result, left=tuple(_left(result, job, machine, master, directory=directory, names=names))
     )
+
+
+def _write(
+    kind: Kind,
+    job: Job,
+    wanted: Sequence[TimerFile],
+    commands: Sequence[Sequence[str]],
+    *,
+    elsewhere: bool,
+) -> None:
+    """Write the files, after a try of what they run, and tell systemd. elsewhere: for another machine."""
+    if kind is not Kind.SCHEDULE and not elsewhere:
+        timer_files.refuse_unstartable(job)
+    timer_files.write(wanted)
+    timer_files.run_all(commands)
 
 
 def uninstall(

@@ -11,7 +11,7 @@ from typing import Any
 from saltbranch import tickets
 from saltbranch.config.gates import split_command
 from saltbranch.config.keys import FileModel, FlowModel, HooksModel, model_branch
-from saltbranch.config.model import Config, Source
+from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.config.saltenvs import check_saltenvs, follow_pattern, saltenv_of
 from saltbranch.config.values import check_path, check_remote, inside, no_branch
 from saltbranch.errors import ConfigError, NoSaltenvsError
@@ -42,16 +42,8 @@ def build_config(
         )
     check_remote(remote, path)
     check_machine(machine, path)
-    states_dir = inside("states_dir", file.states_dir, place)
-    pillar_dir = inside("pillar_dir", file.pillar_dir, place)
-    _check_apart(states_dir, pillar_dir, place)
-    if not file.saltenvs:
-        raise NoSaltenvsError(
-            f"{place}: no saltenvs",
-            hint="add `saltenvs:` with a branch and minions for each; saltbranch init writes an example",
-        )
-    saltenvs = tuple(saltenv_of(name, entry, place) for name, entry in file.saltenvs.items())
-    check_saltenvs(saltenvs, place)
+    states_dir, pillar_dir = _folders(file, place)
+    saltenvs = _saltenvs(file, place)
     tickets.compile_pattern(file.tickets, place)
     check_flow(file.flow, place)
     _check_hooks(file.hooks, place)
@@ -81,6 +73,25 @@ def build_config(
         missing=tuple(file.missing),
         stand_in=_stand_in(file.stand_in, states_dir, pillar_dir, place),
     )
+
+
+def _folders(file: FileModel, place: str) -> tuple[str, str]:
+    """Those of states and pillar inside the repository."""
+    states_dir = inside("states_dir", file.states_dir, place)
+    pillar_dir = inside("pillar_dir", file.pillar_dir, place)
+    _check_apart(states_dir, pillar_dir, place)
+    return states_dir, pillar_dir
+
+
+def _saltenvs(file: FileModel, place: str) -> tuple[Saltenv, ...]:
+    if not file.saltenvs:
+        raise NoSaltenvsError(
+            f"{place}: no saltenvs",
+            hint="add `saltenvs:` with a branch and minions for each; saltbranch init writes an example",
+        )
+    saltenvs = tuple(saltenv_of(name, entry, place) for name, entry in file.saltenvs.items())
+    check_saltenvs(saltenvs, place)
+    return saltenvs
 
 
 def patterns_of(model: FileModel, place: str) -> Iterator[tuple[str, re.Pattern[str]]]:

@@ -93,6 +93,7 @@ class Replacing:
 def find_roots(
     before: Options,
     after: Options,
+    *,
     own: Options,
     places: Places,
     defaults: Options,
