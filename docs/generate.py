@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 import typer.main
 
+from saltbranch.actions.doctor import DoctorData
+from saltbranch.actions.install import InstallData
 from saltbranch.checks.rules import RULES
 from saltbranch.cli import app as command_line
 from saltbranch.config.keys import MACHINE_KEYS, FileModel, SaltenvModel
@@ -32,6 +34,8 @@ What `check` finds. An error breaks the highstate or shows a secret; a warning i
 than not; a note never changes the exit code. What is meant to be so stands in
 [`.saltbranch-check.yaml`](check.md#what-counts-and-what-is-allowed)."""
 _WIDTH = 100
+# Verb -> the shape of what its --json writes.
+SHAPES: dict[str, Any] = {"doctor": DoctorData, "install": InstallData}
 
 
 def pages() -> dict[Path, str]:
@@ -49,7 +53,16 @@ def pages() -> dict[Path, str]:
         REFERENCE / "rules.md": _rules(),
         configuration: text,
         codes: _filled(codes.read_text(), "codes", _exit_codes()),
+        **{
+            REFERENCE / "schemas" / f"{name}.json": _schema(shape) for name, shape in SHAPES.items()
+        },
     }
+
+
+def _schema(shape: Any) -> str:
+    """A JSON schema of what a verb writes. A later version may have more keys, so others are allowed."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**head, **msgspec.json.schema(shape)}, indent=2) + "\n"
 
 
 def _filled(page: str, name: str, lines: list[str]) -> str:
@@ -167,6 +180,7 @@ def _wrapped(text: str) -> list[str]:
 def main() -> None:
     """Write the pages."""
     for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
 

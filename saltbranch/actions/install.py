@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypedDict
 
 from saltbranch import masterprocess, nightly, saltmaster, timer
 from saltbranch.compiler import interpreter
@@ -22,8 +23,19 @@ from saltbranch.errors import (
 from saltbranch.repository.place import read_machine_file
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.schedule import files as timer_files
-from saltbranch.schedule.files import REMOVED, TimerFile
+from saltbranch.schedule.files import REMOVED, TimerFile, TimerFileData
 from saltbranch.timer import Job, Kind, Names
+
+
+class InstallData(TypedDict):
+    """What `install --json` and `uninstall --json` write."""
+
+    version: Literal[1]
+    kind: Literal["cron", "systemd", "schedule"]
+    plan: bool
+    files: list[TimerFileData]
+    commands: list[str]
+    left: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +61,13 @@ class InstallResult:
         """3 for a plan with something in it."""
         return EXIT_PENDING if self.plan and self.changed else 0
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> InstallData:
         """Plain data, the shape of `--json`."""
         return {
             "version": 1,
             "kind": self.kind.value,
             "plan": self.plan,
-            "files": [{"path": f.path, "state": f.state, "text": f.text} for f in self.files],
+            "files": [file.as_dict() for file in self.files],
             "commands": list(self.commands),
             "left": list(self.left),
         }

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+class FindingData(TypedDict):
+    """A finding as `--json` has it."""
+
+    id: str
+    severity: Severity
+    message: str
+    why: str
+    fix: str
+    items: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,7 @@ class Finding:
     fix: str
     items: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> FindingData:
         """Plain data, the shape of `--json`."""
         return {
             "id": self.id,

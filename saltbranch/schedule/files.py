@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal, TypedDict
 
 import yaml
 
@@ -23,21 +24,37 @@ from saltbranch.timer import Job, Names
 
 # There while systemd is the init of this machine (sd_booted(3)).
 SYSTEMD_RUNS = "/run/systemd/system"
-WRITTEN, UNCHANGED, REMOVED, ABSENT = "written", "unchanged", "removed", "absent"
+State = Literal["written", "unchanged", "removed", "absent"]
+WRITTEN: Final = "written"
+UNCHANGED: Final = "unchanged"
+REMOVED: Final = "removed"
+ABSENT: Final = "absent"
+
+
+class TimerFileData(TypedDict):
+    """A file of a timer as `--json` has it."""
+
+    path: str
+    state: State
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TimerFile:
-    """A file and what happened to it: `state` is written, unchanged, removed or absent."""
+    """A file and what happened to it."""
 
     path: str
-    state: str
+    state: State
     text: str = ""
 
     @property
     def changed(self) -> bool:
         """Whether it is another one now, or with `plan` would be."""
         return self.state in (WRITTEN, REMOVED)
+
+    def as_dict(self) -> TimerFileData:
+        """Plain data."""
+        return {"path": self.path, "state": self.state, "text": self.text}
 
 
 def written_folders(machine: FileModel, master: MasterOptions) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import salt._logging
 import salt.config
@@ -722,3 +723,7 @@ def test_json(site: Site, image: Path) -> None:
         "commands": [],
         "left": [],
     }
+    schema = json.loads((PROJECT / "docs" / "reference" / "schemas" / "install.json").read_text())
+    jsonschema.validate(json.loads(ran.out), schema)
+    with pytest.raises(jsonschema.ValidationError, match="'broken' is not one of"):
+        jsonschema.validate(json.loads(ran.out.replace('"written"', '"broken"')), schema)

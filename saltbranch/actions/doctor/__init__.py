@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal, TypedDict
 
 from saltbranch import git, locate, saltmaster
 from saltbranch.actions import prepare
@@ -17,13 +18,23 @@ from saltbranch.actions.doctor import look_master, look_minion, look_renders, lo
 from saltbranch.compiler import sandbox
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
-from saltbranch.doctor.finding import SEVERITIES, Finding, in_order
+from saltbranch.doctor.finding import SEVERITIES, Finding, FindingData, Severity, in_order
 from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.findings import compiling, fleet, models, setup
 from saltbranch.git import mask
 from saltbranch.mirror import Mirror
 from saltbranch.repository.place import read_machine_file
 from saltbranch.saltmaster import MasterOptions
+
+
+class DoctorData(TypedDict):
+    """What `doctor --json` writes. count: severity to how many findings."""
+
+    version: Literal[1]
+    config: str | None
+    model: str | None
+    findings: list[FindingData]
+    count: dict[Severity, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,7 @@ class DoctorResult:
         """1 when there is an error or a warning; notes do not count."""
         return int(any(finding.severity != "note" for finding in self.findings))
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> DoctorData:
         """Plain data, the shape of `--json`."""
         severities = [finding.severity for finding in self.findings]
         return {
