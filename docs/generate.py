@@ -1,4 +1,5 @@
-"""Write the pages of the reference that the code knows better than anybody: verbs and check rules.
+"""Write the parts of the reference that the code knows better than anybody: verbs, check rules, configuration keys,
+exit codes. Two pages are made whole; in the others it is what stands between two comments.
 
 ``./dev run python docs/generate.py`` writes them; a test fails when they are stale.
 """
@@ -6,18 +7,24 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer.main
 
+from saltbranch.actions.doctor import DoctorData
+from saltbranch.actions.install import InstallData
 from saltbranch.checks.rules import RULES
 from saltbranch.cli import app as command_line
+from saltbranch.config.keys import MACHINE_KEYS, FileModel, SaltenvModel
+from saltbranch.errors import EXIT_CODES
 
 REFERENCE = Path(__file__).parent / "reference"
-_NOTE = "<!-- Made by docs/generate.py: edit the code, not this page. -->"
+NOTE = "<!-- Made by docs/generate.py: edit the code, not this page. -->"
 _VERBS = """\
 Every verb has `--help` with examples, `--config FILE` and `--json`. Shell completion:
 `saltbranch --install-completion`. `--config` and `--json` may stand before the verb, too, and
@@ -27,11 +34,69 @@ What `check` finds. An error breaks the highstate or shows a secret; a warning i
 than not; a note never changes the exit code. What is meant to be so stands in
 [`.saltbranch-check.yaml`](check.md#what-counts-and-what-is-allowed)."""
 _WIDTH = 100
+# Verb -> the shape of what its --json writes.
+SHAPES: dict[str, Any] = {"doctor": DoctorData, "install": InstallData}
 
 
 def pages() -> dict[Path, str]:
     """Path of each generated page, and what it has to say."""
-    return {REFERENCE / "verbs.md": _verbs(), REFERENCE / "rules.md": _rules()}
+    configuration = REFERENCE / "configuration.md"
+    codes = REFERENCE / "exit-codes.md"
+    keys = {f.encode_name: _row(f) for f in msgspec.structs.fields(FileModel)}
+    model = [row for name, row in keys.items() if name not in (*MACHINE_KEYS, "saltenvs")]
+    saltenv = [_row(f, "saltenvs.<name>.") for f in msgspec.structs.fields(SaltenvModel)]
+    text = configuration.read_text()
+    text = _filled(text, "keys of the machine", _table("machine", [keys[k] for k in MACHINE_KEYS]))
+    text = _filled(text, "keys of the model", _table("model", [*saltenv, *model]))
+    return {
+        REFERENCE / "verbs.md": _verbs(),
+        REFERENCE / "rules.md": _rules(),
+        configuration: text,
+        codes: _filled(codes.read_text(), "codes", _exit_codes()),
+        **{
+            REFERENCE / "schemas" / f"{name}.json": _schema(shape) for name, shape in SHAPES.items()
+        },
+    }
+
+
+def _schema(shape: Any) -> str:
+    """A JSON schema of what a verb writes. A later version may have more keys, so others are allowed."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps({**head, **msgspec.json.schema(shape)}, indent=2) + "\n"
+
+
+def _filled(page: str, name: str, lines: list[str]) -> str:
+    """`page` with `lines` between the two comments called `name`. Raises ValueError where they are not there once."""
+    begin = f"<!-- {name}: made by docs/generate.py -->"
+    end = f"<!-- end of {name} -->"
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return "\n".join([before + begin, "", *lines, "", end + after])
+
+
+def _table(whose: str, rows: list[str]) -> list[str]:
+    return [f"| key of the {whose} | default | |", "|---|---|---|", *rows]
+
+
+def _row(field: Any, above: str = "") -> str:
+    """A key: its name, its default, and what it is for."""
+    meta = field.type.__metadata__[0]
+    default = (meta.extra or {}).get("default") or _default(field)
+    text = re.sub(r"`([^`]*)\|([^`]*)`", r"<code>\1&#124;\2</code>", meta.description)
+    cells = (f"`{above}{field.encode_name}`", default, text)
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+
+
+def _default(field: Any) -> str:
+    """A default as one writes it in YAML; empty where there is none."""
+    value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    if value is None or value is msgspec.NODEFAULT or isinstance(value, msgspec.Struct):
+        return ""
+    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
+
+
+def _exit_codes() -> list[str]:
+    return ["| code | |", "|--:|---|", *(f"| {n} | {text} |" for n, text in EXIT_CODES.items())]
 
 
 def _rules() -> str:
@@ -40,11 +105,11 @@ def _rules() -> str:
         for r in sorted(RULES.values(), key=lambda r: r.id)
     ]
     head = ["| rule | severity | what it finds | what usually fixes it |", "|---|---|---|---|"]
-    return "\n".join(["# Check rules", "", _NOTE, "", _RULES, "", *head, *rows, ""])
+    return "\n".join(["# Check rules", "", NOTE, "", _RULES, "", *head, *rows, ""])
 
 
 def _verbs() -> str:
-    lines = ["# All verbs and options", "", _NOTE, "", _VERBS]
+    lines = ["# All verbs and options", "", NOTE, "", _VERBS]
     root: Any = typer.main.get_command(command_line.build())
     panel = ""
     for name in root.list_commands(None):
@@ -115,6 +180,7 @@ def _wrapped(text: str) -> list[str]:
 def main() -> None:
     """Write the pages."""
     for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
 

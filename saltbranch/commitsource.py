@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from saltbranch import commits, events, journal, journalcache, serving, trailers
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.errors import UsageError
 from saltbranch.events import Promotion, State
 from saltbranch.git import Git, branch_of_remote

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from saltbranch import proc
-from saltbranch.config import Config
+from saltbranch.config.gates import split_command
+from saltbranch.config.model import Config
 from saltbranch.errors import SaltbranchError
-from saltbranch.gates import split_command
 from saltbranch.git import environment, indent, mask
 
 

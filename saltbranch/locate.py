@@ -1,6 +1,6 @@
 """Where the machine's configuration is and which root it names: all that a sync asks before its first step.
 
-Imports nothing beyond ``os``: the checked configuration (config.py) needs a YAML parser, which
+Imports nothing beyond ``os``: the checked configuration (config/) needs a YAML parser, which
 costs more than a whole sync that finds nothing new. A clone one stands in is never asked: what is about
 a machine is decided by that machine's own file.
 """

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 
 HEADER = "# Written by saltbranch"
 

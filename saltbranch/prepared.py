@@ -18,7 +18,7 @@ class ServedSaltenv:
     """One saltenv as a sync sees it. follow: a regular expression of tags, None for the branch's head.
 
     verify_switch: what is compiled before it is switched, ``top`` or ``fleet``; empty for nothing. pushes: what becomes
-    of a push by hand, one of repository/tips.POLICIES; empty where nothing is promoted to it.
+    of a push by hand, one of config/direct_pushes.POLICIES; empty where nothing is promoted to it.
     """
 
     __slots__ = ("branch", "dirname", "follow", "name", "protected", "pushes", "verify_switch")

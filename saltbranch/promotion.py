@@ -11,12 +11,12 @@ from saltbranch import asking
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PENDING, RefusedError
 from saltbranch.events import Debt, Hold
-from saltbranch.gates import GateResult
+from saltbranch.promote.gates import GateResult
 from saltbranch.tickets import CommitLine, Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.config import Source
+    from saltbranch.config.model import Source
     from saltbranch.fleetdiff import FleetDiff
 
 TARGET, BACK_MERGE, DELETE = "target", "back-merge", "delete"

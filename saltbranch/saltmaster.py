@@ -321,6 +321,7 @@ def ask(
     function: str,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
+    *,
     seconds: int,
 ) -> dict[str, Any]:
     """What `function` returns on each of `minions` that answers in time and without an error.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from saltbranch import asking, commits, events
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.events import Event, Promotion
 from saltbranch.git import Git
 from saltbranch.lineage import Graph, Line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saltbranch import merging
 from saltbranch.actions.request import Request
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.repository.workplace import Workplace
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from saltbranch import commits, tickets
 from saltbranch.actions import past
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import UsageError
 from saltbranch.events import Promotion

@@ -13,7 +13,8 @@ import yaml
 
 from saltbranch import history, masterconf, saltmaster, targets, topmatch
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
+from saltbranch.doctor.finding import Finding, in_order
 from saltbranch.errors import (
     ConfigError,
     RefusedError,
@@ -21,7 +22,6 @@ from saltbranch.errors import (
     SaltError,
     UsageError,
 )
-from saltbranch.findings import Finding, in_order
 from saltbranch.findings import master as master_rules
 from saltbranch.findings import minion as minion_rules
 from saltbranch.history import CommitInfo

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from saltbranch import merging
 from saltbranch.actions import clonework
 from saltbranch.actions.request import Request
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import RefusedError
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace

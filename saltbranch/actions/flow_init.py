@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 
 import yaml
 
-from saltbranch import config as configuration
 from saltbranch import files, locate
+from saltbranch.config.check import check_flow
+from saltbranch.config.keys import FileModel, FlowModel
+from saltbranch.config.read import parse_file
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
@@ -55,12 +57,10 @@ def plan(cwd: str) -> FlowInit:
     flow = {key: v for key, names in _PREFIXES.items() if (v := _first(known, names)) is not None}
     if "gitflow.branch.release.type" in known:
         flow.setdefault("version_tag", "")  # what git-flow-next tags with when it was told nothing
-    configuration.check_flow(
-        configuration.FlowModel(**flow), f"git's configuration of {clone.folder}"
-    )
+    check_flow(FlowModel(**flow), f"git's configuration of {clone.folder}")
     branches = _branches(known)
     text = (files.read_or_none(path) or b"").decode("utf-8", "replace")
-    there = configuration.parse(text, path)
+    there = parse_file(text, path)
     wanted = {**asdict_flow(there.flow), **flow}
     text = (
         ""
@@ -92,7 +92,7 @@ def _branches(known: dict[str, str]) -> dict[str, str]:
     return {role: branch for role, branch in found if branch}
 
 
-def asdict_flow(flow: configuration.FlowModel) -> dict[str, str]:
+def asdict_flow(flow: FlowModel) -> dict[str, str]:
     """The keys of `flow:`."""
     return {key: getattr(flow, key) for key in _PREFIXES}
 
@@ -107,9 +107,7 @@ def _first(known: dict[str, str], names: tuple[str, ...]) -> str | None:
     return next((known[n] for n in names if n in known), None)
 
 
-def _notes(
-    there: configuration.FileModel, branches: dict[str, str], known: dict[str, str]
-) -> list[str]:
+def _notes(there: FileModel, branches: dict[str, str], known: dict[str, str]) -> list[str]:
     if not known:
         return ["git's configuration has no gitflow.* settings here: the usual prefixes count"]
     served = [s.branch for s in (there.saltenvs or {}).values()]
@@ -137,7 +135,7 @@ def apply(found: FlowInit) -> None:
     joint = "" if not old or old.endswith("\n") else "\n"
     new = f"{old}{joint}{found.text}"
     try:
-        configuration.parse(new, found.path)
+        parse_file(new, found.path)
     except ConfigError as err:
         raise RefusedError(
             f"{found.path} is not written so that lines could be added to its end",

@@ -1,19 +1,34 @@
-"""Ask the gates of a saltenv about a plan: the facts are gathered here, the rules are in gates.py."""
+"""Ask the gates of a saltenv about a plan: the facts are gathered here, the rules are in promote/gates.py."""
 
 from __future__ import annotations
 
-from saltbranch import fleetgates, gates, hooks, merging, saltmaster
+from typing import NoReturn
+
+from saltbranch import hooks, merging, saltmaster
 from saltbranch.actions.request import Request, owned_paths, provisional
-from saltbranch.config import Config, FileModel
+from saltbranch.config.gates import (
+    CheckGate,
+    CommandGate,
+    DebtsGate,
+    DiffGate,
+    Gate,
+    HoldGate,
+    IdenticalGate,
+    ModelGate,
+    SoakGate,
+    TicketGate,
+)
+from saltbranch.config.keys import FileModel
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
-from saltbranch.gates import CANNOT_TELL, FAIL, PASS, Gate, GateResult, ModelFacts
-from saltbranch.promote import gates_asked
+from saltbranch.promote import gates, gates_asked
+from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promotion import MERGE, RECORDED, UP_TO_DATE, Plan
 from saltbranch.repository import model_file
 from saltbranch.repository.workplace import Workplace
 
 # They take a while, or run a program: only somebody who wants to promote asks them.
-_SLOW = ("diff", "check", "command")
+_SLOW = (DiffGate, CheckGate, CommandGate)
 
 
 def results(
@@ -23,8 +38,8 @@ def results(
     if request.saltenv is None or found.target.kind == UP_TO_DATE:
         return ()
     said = (
-        _ask(work, request, found, gate)
-        if commands or gate.kind not in _SLOW
+        ask(work, request, found, gate)
+        if commands or not isinstance(gate, _SLOW)
         else GateResult(gate.name, CANNOT_TELL, f"saltbranch why-not {found.saltenv} asks it")
         for gate in request.gates
         if not gates_asked.why_not(request.kind, gate.kind)
@@ -35,38 +50,58 @@ def results(
 def commands(work: Workplace, request: Request) -> list[tuple[str, ...]]:
     """The programs that promoting runs: those of the gates, and the hooks. Raises ConfigError."""
     asked = not gates_asked.why_not(request.kind, "command")
-    found = [g.argv for g in request.gates if g.kind == "command" and asked]
+    found = [g.argv for g in request.gates if isinstance(g, CommandGate) and asked]
     return found + (
         [argv for _, argv in hooks.configured(work.config)] if request.kind in RECORDED else []
     )
 
 
-def _ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResult | None:
-    match gate.kind:
-        case "hold":
+def ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResult | None:
+    """What one gate says; None where there is nothing to be said. Raises GitError."""
+    match gate:
+        case HoldGate():
             return _hold_gate(work, request, found)
-        case "debts":
+        case DebtsGate():
             source = request.source_saltenv
             names = [request.branch, source.branch if source else request.source_name]
             return gates.debts_gate(work.open_debts(), names)
-        case "soak":
+        case SoakGate():
             return _soak_gate(work, request, gate)
-        case "ticket":
+        case TicketGate():
             return gates.ticket_gate(found.changes.groups, work.pattern)
         case _ if found.is_conflict:
             return GateResult(
                 gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
             )
-        case "model":
-            return gates.model_gate(_model_facts(work, request, found))
-        case "identical":
-            return _identical_gate(work, request, provisional(work, found.target))
-        case "diff":
-            return _diff_gate(request, found, gate)
-        case "check":
-            return _check_gate(work, found, gate, provisional(work, found.target))
         case _:
+            return _ask_of_tree(work, request, found, gate)
+
+
+def _ask_of_tree(
+    work: Workplace,
+    request: Request,
+    found: Plan,
+    gate: ModelGate | IdenticalGate | DiffGate | CheckGate | CommandGate,
+) -> GateResult | None:
+    """The gates that look at what is made; the plan has no conflict."""
+    match gate:
+        case ModelGate():
+            return gates.model_gate(_model_facts(work, request, found))
+        case IdenticalGate():
+            return _identical_gate(work, request, provisional(work, found.target))
+        case DiffGate():
+            return _diff_gate(request, found, gate)
+        case CheckGate():
+            return _check_gate(work, found, gate, provisional(work, found.target))
+        case CommandGate():
             return _command_gate(work, found, gate, provisional(work, found.target))
+        case _:
+            raise _unknown(gate)
+
+
+def _unknown(gate: NoReturn) -> AssertionError:
+    """Of a kind that nobody judges. The type checker finds it; nothing is let through, and nothing run, by it."""
+    return AssertionError(f"a gate of an unknown kind: {gate!r}")
 
 
 def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
@@ -132,7 +167,7 @@ def _check_production(config: Config, merged: FileModel) -> None:
         )
 
 
-def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
+def _soak_gate(work: Workplace, request: Request, gate: SoakGate) -> GateResult:
     if request.source_saltenv is None:
         reason = f"{request.source_name} is served by no saltenv, so nobody has tried it"
         return GateResult(gate.name, CANNOT_TELL, reason)
@@ -147,7 +182,7 @@ def _soak_gate(work: Workplace, request: Request, gate: Gate) -> GateResult:
         work.git.out("log", "-1", "--format=%ct", "--end-of-options", request.source).strip()
     )
     return gates.soak_gate(
-        gate.seconds, request.source_saltenv.name, rows, contains, work.now, made
+        gate, request.source_saltenv.name, rows, contains, now=work.now, made=made
     )
 
 
@@ -162,18 +197,18 @@ def _identical_gate(work: Workplace, request: Request, result: str) -> GateResul
     return gates.identical_gate(tree, merging.tree_of(work.git, served), source.name)
 
 
-def _diff_gate(request: Request, found: Plan, gate: Gate) -> GateResult:
+def _diff_gate(request: Request, found: Plan, gate: DiffGate) -> GateResult:
     asked = request.diff
-    return fleetgates.diff_gate(
-        gate.diff,
-        fleetgates.facts_of(found.diff, found.diff_digest) if found.diff else None,
+    return gates.diff_gate(
+        gate,
+        gates.facts_of(found.diff, found.diff_digest) if found.diff else None,
         why_none=found.diff_missing,
         reviewed=asked.reviewed,
         expected=asked.expected,
     )
 
 
-def _check_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
+def _check_gate(work: Workplace, found: Plan, gate: CheckGate, result: str) -> GateResult:
     """New errors of the merged files. It imports what parses states only where somebody wants that."""
     from saltbranch.check.commit import check_commit
 
@@ -198,10 +233,10 @@ def _check_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateRe
     errors = [f for f in done.findings if f.severity == "error"]
     if not errors and not gate.static and done.compiled.missing:
         return GateResult("check", CANNOT_TELL, f"{done.compiled.missing}; {static}")
-    return fleetgates.check_gate(errors)
+    return gates.check_gate(errors)
 
 
-def _command_gate(work: Workplace, found: Plan, gate: Gate, result: str) -> GateResult:
+def _command_gate(work: Workplace, found: Plan, gate: CommandGate, result: str) -> GateResult:
     if not work.programs.may_run(gate.argv):
         return GateResult(gate.name, CANNOT_TELL, work.programs.why_not(gate.argv))
     payload = {

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from saltbranch import asking, events, journal, prepared
-from saltbranch import config as configuration
 from saltbranch.actions import gatekeeping, past
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.promote import named
 from saltbranch.actions.steps import Step, steps
-from saltbranch.config import Saltenv
+from saltbranch.config.check import build_config
+from saltbranch.config.model import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import ACCEPT, HOLD, ROLLBACK, UNHOLD, Event, Promotion
@@ -237,9 +237,7 @@ def _model_of(work: Workplace, saltenv: Saltenv, commit: str) -> str:
     if facts.problem:
         return f"{FILE_NAME} of it is not valid, so {goes_on}: {facts.problem}"
     new = model_file.read_at(work.git, commit, source.branch)
-    built = configuration.build(
-        work.place.machine, work.config_path, new, origin=work.config.remote
-    )
+    built = build_config(work.place.machine, work.config_path, new, origin=work.config.remote)
     changed = ", ".join(model.differences(built, work.config)[:20])
     what = f": {changed} {'is' if ',' not in changed else 'are'} not as before" if changed else ""
     return f"{FILE_NAME} changes, and comes into force with it{what}"

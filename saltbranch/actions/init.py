@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch import config as configuration
 from saltbranch import files, journalpush, locate, notify, saltmaster
 from saltbranch.actions import init_ahead, propose
 from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
 from saltbranch.actions.init_text import Answers, model_text, production_branch, render
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import sync
-from saltbranch.config import Config, FileModel
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import MACHINE_KEYS, FileModel, model_branch
+from saltbranch.config.model import Config
+from saltbranch.config.read import parse_file
+from saltbranch.config.values import check_remote
 from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import mask, require_version
 from saltbranch.mirror import Mirror
@@ -160,7 +163,7 @@ def _kept(machine: FileModel, config_path: str, first: FirstLook) -> Config | No
     """The configuration by the file that is there; None where there is no model yet, which the sync will say."""
     here = Mirror(os.path.normpath(machine.root))
     try:
-        branch = configuration.model_branch(machine)
+        branch = model_branch(machine)
         is_read = here.exists() and (
             machine.saltenvs is not None or _is_current(here, machine, branch)
         )
@@ -181,7 +184,7 @@ def _fresh(
     config_path: str, answers: Answers, first: FirstLook, *, in_repository: bool | None
 ) -> tuple[str, FileModel, Config]:
     """The file that would be written, as text and as read, and the configuration that would count then."""
-    configuration.check_remote(answers.remote, config_path)
+    check_remote(answers.remote, config_path)
     branch = production_branch(answers)
     if branch not in remote_heads(answers.remote, FIRST_FETCH):
         check_branches(answers, first.mirror(answers.remote).branches())
@@ -191,10 +194,10 @@ def _fresh(
     elif in_repository is False:
         why = f"has a {locate.FILE_NAME} on branch {branch!r}, which counts"
         _refuse_in_this_file("the repository", why)
-    whole = configuration.parse(render(answers, with_model=not has_model), config_path)
+    whole = parse_file(render(answers, with_model=not has_model), config_path)
     config = init_ahead.config_ahead(whole, config_path, branch, first.mirror(answers.remote))
     text = render(answers, with_model=not has_model and not in_repository)
-    return text, configuration.parse(text, config_path), config
+    return text, parse_file(text, config_path), config
 
 
 def _refuse_in_this_file(who: str, why: str) -> None:
@@ -258,7 +261,7 @@ def _proposed(
     with files.Lock(f"{root}/lock"):
         mirror = Mirror(root)
         mirror.fetch(machine.remote or "", timeout=FIRST_FETCH, progress=say)
-        branch = configuration.model_branch(machine)
+        branch = model_branch(machine)
         production = mirror.branches().get(branch)
         if production is None or mirror.git.blob_or_none(production, locate.FILE_NAME):
             return []
@@ -287,7 +290,7 @@ def new_config(
 ) -> str:
     """The text of the configuration file, checked against the remote. Raises ConfigError, RemoteError."""
     text = render(answers, with_model=True)
-    configuration.build(configuration.parse(text, config_path), config_path)
+    build_config(parse_file(text, config_path), config_path)
     make_root(answers.root)
     with files.Lock(f"{answers.root}/lock"):
         first.hand_over(answers.root)
@@ -315,7 +318,7 @@ def check_branches(answers: Answers, heads: Mapping[str, str]) -> None:
 def own_model(config_path: str) -> str:
     """The part of the file that is a model. Raises ConfigError."""
     data = yaml.safe_load((files.read_or_none(config_path) or b"").decode("utf-8")) or {}
-    kept = {key: value for key, value in data.items() if key not in configuration.MACHINE_KEYS}
+    kept = {key: value for key, value in data.items() if key not in MACHINE_KEYS}
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=False)
 
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 import yaml
 
 from saltbranch import files, locate, masterconf, saltconf, saltmaster, scratch
-from saltbranch.config import Config, FileModel
+from saltbranch.config.keys import FileModel
+from saltbranch.config.model import Config
+from saltbranch.doctor.rules import master_pillar, master_roots, master_tops
+from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.errors import ConfigError, RefusedError
-from saltbranch.findings import master as rules
 from saltbranch.git import indent, mask, quoted
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.repository import accepted, model
@@ -21,12 +23,12 @@ from saltbranch.salt_master.replacing import Replacing
 FIRST_FETCH = 3600  # seconds
 # Of what doctor looks for, what an administrator has to know before the master is somebody else's.
 _BESIDE = (
-    rules.roots,
-    rules.other_saltenvs,
-    rules.literal_env,
-    rules.file_server_backend,
-    rules.ext_pillar,
-    rules.master_tops,
+    master_roots.roots,
+    master_roots.other_saltenvs,
+    master_roots.literal_env,
+    master_roots.file_server_backend,
+    master_pillar.ext_pillar,
+    master_tops.master_tops,
 )
 
 
@@ -171,7 +173,9 @@ def look_at_master(config: Config) -> Replacing:
     places, defaults = saltconf.places(others), saltmaster.default_options()
     unclaimed, problem = _unclaimed(config, master)
     return Replacing(
-        replacing.find_roots(before, after, own, places, defaults, _holds_files),
+        replacing.find_roots(
+            before, after, own=own, places=places, defaults=defaults, is_used=_holds_files
+        ),
         replacing.find_options(before, after, places),
         unclaimed,
         (*problem, *_beside(config, {**defaults, **after}, saltconf.places(conf_files))),
@@ -189,7 +193,7 @@ def _beside(
         for listed in (found.values() if isinstance(found, Mapping) else ())
         for folder in listed or ()
     ]
-    judged = rules.Master(
+    judged = Master(
         opts=opts,
         places=places,
         file_roots=masterconf.file_roots(config),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import yaml
 
 from saltbranch.base.text import printable
-from saltbranch.config import FileModel
+from saltbranch.config.keys import FileModel
 
 DEFAULT_BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
 ROOT, MASTER_CONFIG, SALT_CONFIG = (

@@ -1,56 +1,42 @@
-"""install: let cron, systemd or the salt-master itself run the sync; uninstall: take that away.
-
-Only files that carry our header are ever replaced or removed.
-"""
+"""install: let cron, systemd or the salt-master itself run the sync; uninstall: take that away."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import re
-import shutil
 import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypedDict
 
-import yaml
-
-from saltbranch import files, nightly, proc, saltmaster, timer
+from saltbranch import nightly, saltmaster, timer
 from saltbranch.compiler import interpreter
-from saltbranch.config import FileModel
+from saltbranch.config.keys import FileModel
 from saltbranch.errors import (
     EXIT_PENDING,
     ConfigError,
     RefusedError,
-    SaltbranchError,
-    SaltError,
     UsageError,
-    os_error,
 )
-from saltbranch.git import indent
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.salt_master import process
 from saltbranch.saltmaster import MasterOptions
+from saltbranch.schedule import files as timer_files
+from saltbranch.schedule.files import REMOVED, TimerFile, TimerFileData
 from saltbranch.timer import Job, Kind, Names
 
-# There while systemd is the init of this machine (sd_booted(3)).
-SYSTEMD_RUNS = "/run/systemd/system"
-WRITTEN, UNCHANGED, REMOVED, ABSENT = "written", "unchanged", "removed", "absent"
 
+class InstallData(TypedDict):
+    """What `install --json` and `uninstall --json` write."""
 
-@dataclass(frozen=True, slots=True)
-class TimerFile:
-    """A file and what happened to it: `state` is written, unchanged, removed or absent."""
-
-    path: str
-    state: str
-    text: str = ""
-
-    @property
-    def changed(self) -> bool:
-        """Whether it is another one now, or with `plan` would be."""
-        return self.state in (WRITTEN, REMOVED)
+    version: Literal[1]
+    kind: Literal["cron", "systemd", "schedule"]
+    plan: bool
+    files: list[TimerFileData]
+    commands: list[str]
+    left: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +62,13 @@ class InstallResult:
         """3 for a plan with something in it."""
         return EXIT_PENDING if self.plan and self.changed else 0
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> InstallData:
         """Plain data, the shape of `--json`."""
         return {
             "version": 1,
             "kind": self.kind.value,
             "plan": self.plan,
-            "files": [{"path": f.path, "state": f.state, "text": f.text} for f in self.files],
+            "files": [file.as_dict() for file in self.files],
             "commands": list(self.commands),
             "left": list(self.left),
         }
@@ -116,34 +102,53 @@ def install(
         timer.check_path(python)
         if not directory:
             interpreter.ask(python)
-    if kind is Kind.SCHEDULE:
-        if user:
-            raise UsageError("--user does not go with schedule: the salt-master runs it itself")
-        if not directory:
-            _refuse_lost_jobs(machine.salt_config, master)
+    if kind is Kind.SCHEDULE and user:
+        raise UsageError("--user does not go with schedule: the salt-master runs it itself")
+    if kind is Kind.SCHEDULE and not directory:
+        timer_files.refuse_lost_jobs(machine.salt_config, master)
     job = Job(
         command=_checked(command or own_command()),
         config_path=timer.check_path(os.path.abspath(config_path)),
         minutes=minutes,
         user=_user(kind, machine.root, user, master, elsewhere=bool(directory)),
-        writes=(f"{machine.root}/state",) if night else _writes(machine, master),
+        writes=(f"{machine.root}/state",)
+        if night
+        else timer_files.written_folders(machine, master),
         patience=3600 + machine.fetch_timeout,
-        search=_search_path(),
+        search=timer_files.search_path(),
         offset=zlib.crc32(os.uname().nodename.encode()),
     )
     texts = _night_texts(kind, job, python) if night else _texts(kind, job)
     paths = _paths(kind, machine, names)
-    done = [_compare(directory + path, text) for path, text in zip(paths, texts, strict=True)]
-    commands = _start_commands(done, names) if kind is Kind.SYSTEMD and not directory else []
+    done = [
+        timer_files.compare(directory + path, text) for path, text in zip(paths, texts, strict=True)
+    ]
+    commands = (
+        timer_files.start_commands(done, names) if kind is Kind.SYSTEMD and not directory else []
+    )
     if not plan:
-        if kind is not Kind.SCHEDULE and not directory:
-            _try(job)
-        _write(done)
-        _run_all(commands)
-        if kind is Kind.SCHEDULE and not directory:
-            _refuse_unread(machine.salt_config, done[0].path, names)
+        _write(kind, job, done, commands, elsewhere=bool(directory))
+    if not plan and kind is Kind.SCHEDULE and not directory:
+        timer_files.refuse_unread(machine.salt_config, done[0].path, names)
     result = InstallResult(kind, plan, tuple(done), tuple(map(" ".join, commands)))
-    return replace(result, left=tuple(_left(result, job, machine, master, directory, names)))
+    return replace(
+        result, left=tuple(_left(result, job, machine, master, directory=directory, names=names))
+    )
+
+
+def _write(
+    kind: Kind,
+    job: Job,
+    wanted: Sequence[TimerFile],
+    commands: Sequence[Sequence[str]],
+    *,
+    elsewhere: bool,
+) -> None:
+    """Write the files, after a try of what they run, and tell systemd. elsewhere: for another machine."""
+    if kind is not Kind.SCHEDULE and not elsewhere:
+        timer_files.refuse_unstartable(job)
+    timer_files.write(wanted)
+    timer_files.run_all(commands)
 
 
 def uninstall(
@@ -155,10 +160,10 @@ def uninstall(
     Raises ConfigError, SaltbranchError; RefusedError for a file of others.
     """
     machine = _read(config_path) if config_path and kind is Kind.SCHEDULE else FileModel()
-    done = [_removal(directory + path) for path in _paths(kind, machine, timer.SYNC)]
-    checks = [_removal(directory + path) for path in _paths(kind, machine, timer.CHECK)]
+    done = [timer_files.removal(directory + path) for path in _paths(kind, machine, timer.SYNC)]
+    checks = [timer_files.removal(directory + path) for path in _paths(kind, machine, timer.CHECK)]
     stop, reload = [], []
-    if kind is Kind.SYSTEMD and not directory and _is_systemd():
+    if kind is Kind.SYSTEMD and not directory and timer_files.is_systemd():
         stop = [
             ["systemctl", "disable", "--now", f"{names.unit}.timer"]
             for names, found in ((timer.SYNC, done), (timer.CHECK, checks))
@@ -167,9 +172,9 @@ def uninstall(
         reload = [["systemctl", "daemon-reload"]] if stop else []
     done += [f for f in checks if f.changed]
     if not plan:
-        _run_all(stop)
-        _remove(done)
-        _run_all(reload)
+        timer_files.run_all(stop)
+        timer_files.remove(done)
+        timer_files.run_all(reload)
     commands = tuple(map(" ".join, stop + reload))
     result = InstallResult(kind, plan, tuple(done), commands)
     if kind is Kind.SCHEDULE and not directory:
@@ -264,154 +269,12 @@ def _name(uid: int | None) -> str:
         raise UsageError(f"user id {uid} has no name", hint="name one with --user") from err
 
 
-def _writes(machine: FileModel, master: MasterOptions) -> tuple[str, ...]:
-    """The folders that a sync writes to: root, master configuration, the master's file lists."""
-    folders = (
-        machine.root,
-        os.path.dirname(machine.master_config),
-        f"{master.cachedir}/file_lists",
-    )
-    return tuple(timer.check_path(os.path.normpath(folder)) for folder in folders)
-
-
-def _search_path() -> str:
-    """The usual PATH, and the folder of git where that is another one."""
-    git = shutil.which("git")
-    folder = os.path.dirname(os.path.abspath(git)) if git else ""
-    if not folder or folder in timer.PATH.split(":") or ":" in folder:
-        return timer.PATH
-    return f"{timer.check_path(folder)}:{timer.PATH}"
-
-
-def _try(job: Job) -> None:
-    """Refuse a command that only works here and now, by PYTHONPATH or this folder.
-
-    Raises SaltbranchError.
-    """
-    home = pwd.getpwuid(os.geteuid()).pw_dir
-    argv = ["sh", "-c", 'cd / && exec "$@"', "sh", *job.command, "--version"]
-    done = proc.run(argv, {"PATH": job.search, "HOME": home}, timeout=60)
-    if done.code != 0:
-        raise SaltbranchError(
-            f"{' '.join(job.command)} does not start in a plain environment:\n"
-            + indent(done.complaint),
-            hint=f"install saltbranch for {sys.executable}: pip install saltbranch",
-        )
-
-
-def _refuse_lost_jobs(salt_config: str, master: MasterOptions) -> None:
-    """Refuse to displace the `schedule:` of the master's main file.
-
-    Salt merges the files of master.d with one another, and then puts the result in the place of
-    what the main file says (salt/config/__init__.py, master_config and include_config).
-    """
-    if not master.exists:
-        return
-    try:
-        main = yaml.safe_load(files.read_or_none(salt_config) or b"")
-    except yaml.YAMLError as err:
-        raise SaltError(f"{salt_config} is not valid YAML", hint="fix that file") from err
-    jobs = main.get("schedule") if isinstance(main, dict) else None
-    if isinstance(jobs, dict) and jobs and set(jobs) == set(master.opts["schedule"]):
-        raise RefusedError(
-            f"{salt_config} has a `schedule:` ({', '.join(map(str, jobs))}), which Salt forgets as"
-            " soon as a file in master.d has one, too",
-            hint="move it into a file of its own in master.d, where they are merged, or use cron",
-        )
-
-
-def _refuse_unread(salt_config: str, path: str, names: Names) -> None:
-    """Say so when Salt does not find the job that was written. Raises SaltError."""
-    master = saltmaster.read(salt_config)
-    if master.exists and names.job not in master.opts["schedule"]:
-        raise SaltError(
-            f"{path} is written, but Salt does not see its job",
-            hint=f"does `default_include:` of {salt_config} reach that file, and has no file under"
-            " `include:` another `schedule:`?",
-        )
-
-
-def _refuse_foreign(path: str) -> bytes | None:
-    """What the file `path` of ours holds, None when there is none. Raises RefusedError."""
-    try:
-        data = files.read_or_none(path)
-    except OSError as err:
-        raise os_error(err) from err
-    ours = data is not None and timer.is_ours(data.decode("utf-8", "replace"))
-    if os.path.islink(path) or (data is not None and not ours):
-        raise RefusedError(
-            f"{path} was not written by saltbranch and is left alone",
-            hint="look at it; when it may go, remove it and try again",
-        )
-    return data
-
-
-def _compare(path: str, text: str) -> TimerFile:
-    same = _refuse_foreign(path) == text.encode()
-    return TimerFile(path, UNCHANGED if same else WRITTEN, text)
-
-
-def _removal(path: str) -> TimerFile:
-    data = _refuse_foreign(path)
-    return TimerFile(path, ABSENT if data is None else REMOVED)
-
-
-def _write(wanted: Sequence[TimerFile]) -> None:
-    try:
-        for file in wanted:
-            os.makedirs(os.path.dirname(file.path), exist_ok=True)
-            files.write_atomic(file.path, file.text, mode=0o644)
-    except OSError as err:
-        raise _needs_root(err) from err
-
-
-def _remove(ours: Sequence[TimerFile]) -> None:
-    try:
-        for file in ours:
-            files.unlink(file.path)
-    except OSError as err:
-        raise _needs_root(err) from err
-
-
-def _needs_root(err: OSError) -> SaltbranchError:
-    error = os_error(err)
-    if isinstance(err, PermissionError):
-        error.hint = "run it as root"
-    return error
-
-
-def _is_systemd() -> bool:
-    return os.path.isdir(SYSTEMD_RUNS)
-
-
-def _start_commands(wanted: Sequence[TimerFile], names: Names) -> list[list[str]]:
-    """What is needed so that the running systemd works by these files."""
-    name = f"{names.unit}.timer"
-    if not _is_systemd():
-        return []
-    if any(file.changed for file in wanted):
-        enable = ["systemctl", "enable", name]
-        return [["systemctl", "daemon-reload"], enable, ["systemctl", "restart", name]]
-    questions = ("is-enabled", "is-active")
-    asked = [proc.run(["systemctl", q, "--quiet", name], os.environ) for q in questions]
-    return [["systemctl", "enable", "--now", name]] if any(a.code for a in asked) else []
-
-
-def _run_all(commands: Sequence[Sequence[str]]) -> None:
-    for argv in commands:
-        done = proc.run(argv, os.environ, timeout=120)
-        if done.code != 0:
-            raise SaltbranchError(
-                f"{' '.join(argv)} failed:\n{indent(done.complaint)}",
-                hint="the files are as they should be; try that command by hand",
-            )
-
-
 def _left(
     result: InstallResult,
     job: Job,
     machine: FileModel,
     master: MasterOptions,
+    *,
     directory: str,
     names: Names,
 ) -> list[str]:
@@ -424,16 +287,18 @@ def _left(
         left.append(
             f"Do the first sync by hand, as {job.user}: saltbranch sync --config {job.config_path}"
         )
-    if result.kind is Kind.SYSTEMD and not _is_systemd():
+    if result.kind is Kind.SYSTEMD and not timer_files.is_systemd():
         start = f"systemctl daemon-reload && systemctl enable --now {names.unit}.timer"
         left.append(f"systemd does not run here. When it does: {start}")
-    if result.kind is Kind.CRON and not any(_which(name) for name in ("cron", "crond")):
+    if result.kind is Kind.CRON and not any(timer_files.which(name) for name in ("cron", "crond")):
         left.append("There is no cron on this machine yet: install one (cron, cronie)")
     if result.kind is Kind.SCHEDULE:
         left += _left_in_master(result, master)
     what = "nightly check" if names == timer.CHECK else "sync"
     for kind in Kind:
-        if kind is not result.kind and any(map(_is_installed, _paths(kind, machine, names))):
+        if kind is not result.kind and any(
+            map(timer_files.is_installed, _paths(kind, machine, names))
+        ):
             left.append(
                 f"{kind.value} runs the {what}, too; one is enough: saltbranch uninstall {kind.value}"
             )
@@ -446,7 +311,11 @@ def _left_in_master(result: InstallResult, master: MasterOptions) -> list[str]:
     if not master.exists:
         return [f"There is no {master.path} here: install the salt-master first"]
     left = []
-    if result.files[0].state == REMOVED and not result.plan and _has_job(master, timer.SYNC):
+    if (
+        result.files[0].state == REMOVED
+        and not result.plan
+        and timer_files.has_job(master, timer.SYNC)
+    ):
         left.append(f"Another file has the job {timer.SYNC.job}, too (master.d/_schedule.conf?)")
     begun = process.started(master.pidfile)
     written = os.stat(path).st_mtime if os.path.exists(path) else None
@@ -457,15 +326,3 @@ def _left_in_master(result: InstallResult, master: MasterOptions) -> list[str]:
             " systemctl restart salt-master"
         )
     return left
-
-
-def _has_job(master: MasterOptions, names: Names) -> bool:
-    return names.job in master.opts["schedule"]
-
-
-def _is_installed(path: str) -> bool:
-    return timer.is_ours((files.read_or_none(path) or b"").decode("utf-8", "replace"))
-
-
-def _which(program: str) -> str | None:
-    return shutil.which(program, path=timer.PATH)

@@ -8,7 +8,7 @@ from saltbranch import history
 from saltbranch.actions import planning, promote, proposed
 from saltbranch.actions.proposed import Proposal
 from saltbranch.actions.why_not import WhyNot
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
 from saltbranch.events import Debt, Hold

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from saltbranch import commits, events, tickets, trailers
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import UsageError
 from saltbranch.events import Event, Hold, Promotion
 from saltbranch.fates import Fate, Links

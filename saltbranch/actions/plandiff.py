@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from saltbranch import saltmaster
 from saltbranch.actions.request import Request
-from saltbranch.config import Saltenv
+from saltbranch.config.gates import DiffGate
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import Interrupted, SaltbranchError
 from saltbranch.promote import gates_asked
 from saltbranch.promotion import UP_TO_DATE, Plan, Step
@@ -49,7 +50,7 @@ def added(work: Workplace, request: Request, found: Plan) -> Plan:
 
 def _is_compiled(request: Request) -> bool:
     """A promotion shows its diff; a feature, of which there are many, where a gate or a person asks for it."""
-    asked = any(g.kind == "diff" for g in request.gates)
+    asked = any(isinstance(g, DiffGate) for g in request.gates)
     return request.kind in KINDS or (asked and not gates_asked.why_not(request.kind, "diff"))
 
 

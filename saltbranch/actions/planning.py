@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from saltbranch import gates, merging, tickets, versions
+from saltbranch import merging, tickets, versions
 from saltbranch.actions import gatekeeping, plandiff, resolving
 from saltbranch.actions.request import Request, owned_paths, provisional
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import Debt
 from saltbranch.git import branch_name_problem, mask, quoted
-from saltbranch.promote import gates_asked
+from saltbranch.promote import gates, gates_asked
 from saltbranch.promotion import (
     BACK_MERGE,
     CONFLICT,

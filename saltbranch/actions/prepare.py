@@ -6,9 +6,10 @@ import grp
 import os
 import pwd
 
-from saltbranch import config as configuration
 from saltbranch import files, prepared, saltmaster, targets, topfile
-from saltbranch.config import VERIFY_OFF, Config, Source
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import VERIFY_OFF
+from saltbranch.config.model import Config, Source
 from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import mask
 from saltbranch.mirror import JOURNAL_REF, Mirror, ref_name
@@ -72,7 +73,7 @@ def _servable(config: Config, master: MasterOptions, mirror: Mirror) -> Config:
         source = Source(
             place, config.source.branch, config.source.commit, config.source.blob, problem
         )
-        old = configuration.build(machine, config.path, found.model, source=source)
+        old = build_config(machine, config.path, found.model, source=source)
         served = model.serving(old, machine, config.path)
         check_minions(served, master)
         return served

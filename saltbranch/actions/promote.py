@@ -5,7 +5,7 @@ from __future__ import annotations
 from saltbranch import versions
 from saltbranch.actions import past
 from saltbranch.actions.request import Request
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.repository.workplace import Workplace
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from saltbranch import files, prepared, saltmaster, topfile
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.mirror import Mirror, remove_tree
 from saltbranch.repository.machine import load_config

@@ -6,7 +6,7 @@ from saltbranch import versions
 from saltbranch.actions import clonework, past, promote
 from saltbranch.actions.feature import Started, first_saltenv
 from saltbranch.actions.request import Request
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace

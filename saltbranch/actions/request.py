@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from saltbranch import merging
-from saltbranch.config import Saltenv
-from saltbranch.gates import Gate
+from saltbranch.config.gates import DiffGate, Gate
+from saltbranch.config.model import Saltenv
 from saltbranch.promotion import FAST_FORWARD, MERGE, Step
 from saltbranch.repository.workplace import Workplace
 
@@ -60,14 +60,13 @@ class Request:
         gates = self.saltenv.gates if self.saltenv else ()
         if not self.diff.reviewed:
             return gates
-        found = next((g for g in gates if g.kind == "diff"), Gate("diff", "diff"))
-        asking = replace(found, diff=replace(found.diff, reviewed=True))
-        return (*(g for g in gates if g.kind != "diff"), asking)
+        found = next((g for g in gates if isinstance(g, DiffGate)), DiffGate())
+        return (*(g for g in gates if not isinstance(g, DiffGate)), found.with_review())
 
     @property
     def asks_for_diff(self) -> bool:
         """Whether the gate `diff` is configured for it."""
-        return any(g.kind == "diff" for g in (self.saltenv.gates if self.saltenv else ()))
+        return any(isinstance(g, DiffGate) for g in (self.saltenv.gates if self.saltenv else ()))
 
 
 def owned_paths(*saltenvs: Saltenv | None) -> tuple[str, ...]:

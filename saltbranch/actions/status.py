@@ -21,7 +21,7 @@ from saltbranch import (
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
 from saltbranch.base.text import printable
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror, Refs

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from saltbranch import events, serving, trailers
 from saltbranch.actions.past import Past
-from saltbranch.config import Saltenv
+from saltbranch.config.direct_pushes import ALLOW
+from saltbranch.config.model import Saltenv
 from saltbranch.events import Promotion, State
 from saltbranch.repository import tips
 from saltbranch.repository.workplace import Workplace, tags_on
@@ -115,4 +116,4 @@ def _before_merge(
     if since:
         return since[-1]
     # Who allows pushes by hand has nobody write them down.
-    return old if saltenv.direct_pushes == tips.ALLOW else None
+    return old if saltenv.direct_pushes == ALLOW else None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from saltbranch import commits, events, tickets, trailers
 from saltbranch.actions.past import Past, Reading, read_word
 from saltbranch.commits import CommitTold
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.errors import GitError
 from saltbranch.fates import Fate, Turn
 from saltbranch.repository.workplace import Workplace

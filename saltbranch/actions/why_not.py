@@ -9,7 +9,7 @@ from saltbranch.actions import planning, promote
 from saltbranch.actions.request import DiffOptions
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError
-from saltbranch.gates import GateResult
+from saltbranch.promote.gates import GateResult
 from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
 

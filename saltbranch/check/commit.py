@@ -24,7 +24,7 @@ from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.result import LEFT_OUT, CompiledCount, RefResult
 from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.git import Git
 from saltbranch.tree import Blob
 

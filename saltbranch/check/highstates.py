@@ -20,7 +20,7 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
 from saltbranch.fleetdiff import Tellings, looked_up, stand_in_warnings

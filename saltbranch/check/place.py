@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from saltbranch import config as configuration
 from saltbranch import files, locate
 from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config, FileModel, Source
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import FileModel
+from saltbranch.config.model import Config, Source
+from saltbranch.config.read import parse_file
 from saltbranch.errors import ConfigError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
@@ -87,7 +89,7 @@ def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
 def _parsed(text: bytes) -> FileModel:
     """The file of the work tree as far as it is valid; what is wrong with it is a finding."""
     try:
-        return configuration.parse(text.decode("utf-8", "replace"), locate.FILE_NAME)
+        return parse_file(text.decode("utf-8", "replace"), locate.FILE_NAME)
     except ConfigError:
         return FileModel()
 
@@ -97,7 +99,7 @@ def _config(own: FileModel, place: places.Place) -> Config | None:
         return None
     source = Source(f"{locate.FILE_NAME} of the work tree")
     try:
-        return configuration.build(place.machine, place.path, own, origin=".", source=source)
+        return build_config(place.machine, place.path, own, origin=".", source=source)
     except ConfigError:
         return None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from saltbranch import config as configuration
 from saltbranch.checks import Finding, rules
-from saltbranch.config import MACHINE_KEYS, FileModel
+from saltbranch.config.keys import MACHINE_KEYS, FileModel
+from saltbranch.config.read import check_model
 from saltbranch.errors import ConfigError, NoSaltenvsError
 from saltbranch.locate import FILE_NAME
 
@@ -32,7 +32,7 @@ def check(data: bytes | None, branches: Collection[str]) -> Iterator[Finding]:
         )
         return
     try:
-        model, _ = configuration.check_model(text, FILE_NAME)
+        model, _ = check_model(text, FILE_NAME)
     except NoSaltenvsError:
         return  # nobody's model
     except ConfigError as err:

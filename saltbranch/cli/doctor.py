@@ -12,7 +12,7 @@ from saltbranch.actions.doctor import doctor as doctor_action
 from saltbranch.base.text import many
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
-from saltbranch.findings import SEVERITIES, Finding
+from saltbranch.doctor.finding import SEVERITIES, Finding
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 

@@ -19,9 +19,10 @@ from saltbranch.base.text import printable
 from saltbranch.cli import plan_text, progress, sync_text
 from saltbranch.cli.options import print_json
 from saltbranch.cli.terminal import block, echo
+from saltbranch.config.gates import CommandGate
 from saltbranch.errors import RefusedError, UnknownProductionError, UsageError
-from saltbranch.fleetgates import check_reviewed
 from saltbranch.git import quoted
+from saltbranch.promote.gates import check_reviewed
 from saltbranch.promotion import Plan
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
@@ -100,7 +101,7 @@ def settle(work: Workplace, wanted: Callable[[], Sequence[Argv]], *, run_command
             hint=f"on a master list what may run under programs: in {work.config_path}",
         )
     config = work.config
-    gates = any(g.kind == "command" for s in config.saltenvs for g in s.gates)
+    gates = any(isinstance(g, CommandGate) for s in config.saltenvs for g in s.gates)
     if gates or config.hooks.before_promote or config.hooks.after_promote:
         work.programs.run_all = run_commands
         work.programs.settle(wanted())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from saltbranch.base.text import printable
 from saltbranch.cli.terminal import echo
 from saltbranch.durations import shown_duration
-from saltbranch.gates import GateResult
+from saltbranch.promote.gates import GateResult
 from saltbranch.promotion import (
     BACK_MERGE,
     CONFLICT,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from saltbranch import config
 from saltbranch.cli.options import print_json
+from saltbranch.config.keys import json_schema
 
 
 def register(app: typer.Typer) -> None:
@@ -22,5 +22,5 @@ def _schema() -> int:
       # first line of saltbranch.yaml, for editors with the YAML language server:
       # yaml-language-server: $schema=saltbranch.schema.json
     """
-    print_json(config.json_schema())
+    print_json(json_schema())
     return 0

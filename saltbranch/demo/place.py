@@ -16,7 +16,7 @@ from typing import Final
 
 import yaml
 
-from saltbranch.demo.cluster import processes_of
+from saltbranch.demo.processes import processes_of
 from saltbranch.errors import RefusedError, SaltbranchError, os_error
 
 MARKER: Final = ".saltbranch-demo"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from saltbranch.findings import Finding
+from saltbranch.doctor.finding import Finding
 
 
 def check(problem: str | None, fix: str, *, fallback: bool) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from saltbranch.base.text import many
-from saltbranch.findings import Finding, some
+from saltbranch.base.text import many, some
+from saltbranch.doctor.finding import Finding
 from saltbranch.git import quoted
 
 _CLOCK_STEP = 60 * 10**9  # nanoseconds; a clock that was set in between is no sign of old files

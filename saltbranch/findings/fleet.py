@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from saltbranch import targets
-from saltbranch.findings import Finding, some
+from saltbranch.base.text import some
+from saltbranch.doctor.finding import Finding
 from saltbranch.targets import Matcher, Nodegroups
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch import topfile
-from saltbranch.findings import Finding, some
+from saltbranch.base.text import some
+from saltbranch.doctor.finding import Finding
 from saltbranch.findings.master import dashed
 
 # state.py, BaseHighState.__gen_opts: the master's values replace the minion's.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from saltbranch.config import Source
-from saltbranch.findings import Finding, some
+from saltbranch.base.text import some
+from saltbranch.config.model import Source
+from saltbranch.doctor.finding import Finding
 
 
 def check(source: Source, path: str) -> Iterator[Finding]:

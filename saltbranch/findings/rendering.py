@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from saltbranch.findings import Finding
+from saltbranch.doctor.finding import Finding
 
 _NOTHING = "A state.apply of such a minion fails, and nothing is applied."
 

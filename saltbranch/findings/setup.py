@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch.base.text import many
-from saltbranch.findings import Finding, some
+from saltbranch.base.text import many, some
+from saltbranch.doctor.finding import Finding
 from saltbranch.git import GIT_MINIMUM
 from saltbranch.repository.tips import Push
 

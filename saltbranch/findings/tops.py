@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from saltbranch.findings import Finding, some
+from saltbranch.base.text import some
+from saltbranch.doctor.finding import Finding
 
 # What the generated top file takes (topfile.py).
 _RENDERERS = ("#!jinja|yaml", "#!yaml", "#!yaml_jinja", "#!jinja|json", "#!json")

@@ -16,7 +16,7 @@ from saltbranch.compiler.masteroptions import TAKEN_OVER, not_taken_over
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.standins import Offer
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.fleetdiff import FleetDiff, compare_trees
 from saltbranch.preview.place import Place
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from saltbranch import saltmaster
 from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.repository import place as places
 from saltbranch.saltmaster import MasterOptions
 

@@ -22,7 +22,8 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree, changed, custom_code
-from saltbranch.config import VERIFY_FLEET, Config
+from saltbranch.config.keys import VERIFY_FLEET
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.mirror import Mirror
 from saltbranch.preview import known_fleet

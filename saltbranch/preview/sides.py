@@ -12,7 +12,7 @@ from saltbranch import commits, history, merging, tickets
 from saltbranch.actions.request import owned_paths
 from saltbranch.commits import CommitTold
 from saltbranch.commitsource import CommitSource, Side
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import Git, mask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from saltbranch.gates import BUILT_IN, KINDS, OF_THE_SALTENV_BEFORE, Gate
+from saltbranch.config.gates import BUILT_IN, KINDS, OF_THE_SALTENV_BEFORE, Gate
 
 # Kind of merge -> what its verb is called.
 VERBS = {

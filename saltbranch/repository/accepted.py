@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from saltbranch import admission, events, journal, journalcache
-from saltbranch.config import FileModel
+from saltbranch.config.direct_pushes import ALLOW, REFUSE, REPORT
+from saltbranch.config.keys import FileModel
 from saltbranch.git import Git
 from saltbranch.mirror import PRODUCTION, ref_name
 from saltbranch.repository import pushes, tips
@@ -76,15 +77,15 @@ def _counted_head(refs: ModelRefs, branch: str, head: str, last: str | None) -> 
     if tip.head == head:
         return tip.good
     before = tip.promoted if refs.git.commit_or_none(tip.promoted) else last
-    name, policy = "", tips.ALLOW
+    name, policy = "", ALLOW
     for commit in dict.fromkeys((before, last, head)):
         found = newest_valid(refs.git, commit, branch)
         saltenvs = {} if isinstance(found, Nothing) else found.model.saltenvs or {}
         for mine, saltenv in saltenvs.items():
             if saltenv.branch == branch and saltenv.promote_from:
                 name = name or mine
-                policy = pushes.stricter(policy, saltenv.direct_pushes or tips.REPORT)
-    if policy != tips.REFUSE and not tip.is_refused:
+                policy = pushes.stricter(policy, saltenv.direct_pushes or REPORT)
+    if policy != REFUSE and not tip.is_refused:
         return head
     watched = pushes.Watched(name, branch, policy)
     now, _ = pushes.Finder(refs.git, lambda: list(state.events), 0).look(watched, tip, head)

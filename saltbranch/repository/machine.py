@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import config as configuration
 from saltbranch import locate
-from saltbranch.config import Config, FileModel
+from saltbranch.config.keys import FileModel, model_branch
+from saltbranch.config.model import Config
+from saltbranch.config.read import read_file
 from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
@@ -23,7 +24,7 @@ def read_machine_file(path: str) -> FileModel:
             " decide about this machine",
             hint=f"name the machine's own: saltbranch init --config {locate.SYSTEM_FILE} --remote URL writes one",
         )
-    return configuration.read_file(path)
+    return read_file(path)
 
 
 def remote_of(config_path: str) -> tuple[str, int, bool]:
@@ -57,6 +58,6 @@ def load_config(
         if told and (believed is None or git.is_ancestor(believed, told)):
             believed = told  # the sync is about to accept it
     where = accepted.ModelRefs(git, branches, accepted.IN_MIRROR, believed, write=write)
-    branch = configuration.model_branch(machine)
+    branch = model_branch(machine)
     found = model.load(where, machine, config_path, branch=branch, remote=machine.remote or "")
     return model.serving(found, machine, config_path)

@@ -13,8 +13,9 @@ import os
 
 import msgspec
 
-from saltbranch import config as configuration
-from saltbranch.config import MACHINE_KEYS, Config, FileModel, Saltenv, Source
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import MACHINE_KEYS, FileModel
+from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.errors import ConfigError
 from saltbranch.locate import FILE_NAME
 from saltbranch.repository.accepted import ModelRefs, accepted, remember
@@ -57,10 +58,10 @@ def load(refs: ModelRefs, machine: FileModel, path: str, *, branch: str, remote:
         _ignored(found.model),
     )
     if machine.saltenvs is not None:
-        own = configuration.build(machine, path, origin=remote)
-        model = configuration.build(machine, path, found.model, origin=remote, source=source)
+        own = build_config(machine, path, origin=remote)
+        model = build_config(machine, path, found.model, origin=remote, source=source)
         source = msgspec.structs.replace(source, differs=differences(own, model))
-    built = configuration.build(machine, path, found.model, origin=remote, source=source)
+    built = build_config(machine, path, found.model, origin=remote, source=source)
     if refs.write and commit:
         remember(refs, branch, commit)
     return built
@@ -72,7 +73,7 @@ def _without(
     problem = f"{name}: {nothing.problem}" if nothing.problem else ""
     if machine.saltenvs is not None:
         source = Source(path, problem=problem)
-        return configuration.build(machine, path, origin=remote, source=source)
+        return build_config(machine, path, origin=remote, source=source)
     if problem:
         raise ConfigError(problem, hint="fix that file; no earlier version of it is valid")
     raise ConfigError(
@@ -88,7 +89,7 @@ def serving(config: Config, machine: FileModel, path: str) -> Config:
     What tags a saltenv follows is always the model's. Raises ConfigError.
     """
     if config.source.branch is not None and machine.saltenvs is not None:
-        own = configuration.build(machine, path, origin=config.remote)
+        own = build_config(machine, path, origin=config.remote)
         follow = {s.name: s.follow for s in config.saltenvs}
         saltenvs = tuple(
             msgspec.structs.replace(s, follow=follow[s.name]) if s.name in follow else s

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from saltbranch import admission
-from saltbranch import config as configuration
-from saltbranch.config import FileModel, Source
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import FileModel
+from saltbranch.config.model import Source, end_branches
+from saltbranch.config.read import check_model
 from saltbranch.errors import ConfigError, NoSaltenvsError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
@@ -121,7 +123,7 @@ def _check_folders(git: Git, tree: str, model: FileModel) -> None:
 
 def ends_of(model: FileModel) -> set[str]:
     """The branches at the end of its promotions. Raises ConfigError."""
-    return configuration.ends(configuration.build(FileModel(remote="/"), FILE_NAME, model))
+    return end_branches(build_config(FileModel(remote="/"), FILE_NAME, model))
 
 
 def read(git: Git, blob: str) -> FileModel:
@@ -135,4 +137,4 @@ def _read(text: str) -> FileModel:
         text.encode()
     except UnicodeEncodeError as err:
         raise ConfigError(f"{FILE_NAME} is not UTF-8 text", hint="save it as UTF-8") from err
-    return configuration.check_model(text, FILE_NAME)[0]
+    return check_model(text, FILE_NAME)[0]

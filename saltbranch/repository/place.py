@@ -11,10 +11,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saltbranch import config as configuration
 from saltbranch import files, locate
 from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config, FileModel
+from saltbranch.config.keys import FileModel, model_branch
+from saltbranch.config.model import Config
 from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
@@ -115,7 +115,7 @@ class Place:
         if self.clone and not self.is_machines:
             branch = production.branch_of(self.clone, heads)
         else:
-            branch = configuration.model_branch(self.machine)
+            branch = model_branch(self.machine)
         write = write and not (self.clone and self.clone.foreign)
         where = accepted.ModelRefs(self.git, heads, memory, journal, write=write)
         return model.load(where, self.machine, self.path, branch=branch, remote=self.remote or ".")

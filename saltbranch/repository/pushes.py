@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from saltbranch import commits, events, journal, trailers
+from saltbranch.config.direct_pushes import ALLOW, REFUSE, STRICTNESS
 from saltbranch.events import Event, Promotion, State
 from saltbranch.git import Git
 from saltbranch.repository import tips
-from saltbranch.repository.tips import ALLOW, REFUSE, STRICTNESS, Tip
+from saltbranch.repository.tips import Tip
 
 _NAMED = 20  # commits and committers that an event names
 _READ = 500  # commits whose committers are looked at
@@ -25,7 +26,7 @@ _TRAILERS = "%(trailers:only=true,unfold=true)"
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A saltenv that is promoted to; `policy`: one of tips.POLICIES."""
+    """A saltenv that is promoted to; `policy`: one of direct_pushes.POLICIES."""
 
     name: str
     branch: str

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from saltbranch.config.direct_pushes import REPORT
 from saltbranch.git import Git
 from saltbranch.repository import model_file
 from saltbranch.repository.pushes import Watched, stricter
-from saltbranch.repository.tips import REPORT, Tip
+from saltbranch.repository.tips import Tip
 
 
 def judged(

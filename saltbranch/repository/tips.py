@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from saltbranch.events import Event
 
-REPORT, REFUSE, ALLOW = "report", "refuse", "allow"
-POLICIES = (REPORT, REFUSE, ALLOW)
-STRICTNESS = (ALLOW, REPORT, REFUSE)
-
 PROMOTION, PUSH, ACCEPT, BACKMERGE = "promotion", "push", "accept", "backmerge"
 _NAMED = 5  # commits and people that a line names
 _MANY = 20  # commits and people of several pushes together

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from saltbranch import journalaccepted, journalcache, prepared, serving, tickets
 from saltbranch.asking import NOBODY, Asked
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.errors import RefusedError
 from saltbranch.events import Debt, Hold, State
 from saltbranch.git import Git

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from saltbranch import masterconf, saltconf
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 
 
 def wanted(config: Config) -> str:

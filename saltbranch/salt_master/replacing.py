@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltbranch import masterconf, targets
-from saltbranch.config import Config
-from saltbranch.findings import some
+from saltbranch.base.text import some
+from saltbranch.config.model import Config
 
 Options = Mapping[str, Any]
 Roots = Mapping[str, tuple[str, ...]]
@@ -93,6 +93,7 @@ class Replacing:
 def find_roots(
     before: Options,
     after: Options,
+    *,
     own: Options,
     places: Places,
     defaults: Options,

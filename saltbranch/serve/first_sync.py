@@ -8,10 +8,11 @@ import time
 from collections.abc import Sequence
 
 from saltbranch import choosing, proc, saltmaster
-from saltbranch import config as configuration
 from saltbranch.actions import prepare
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
-from saltbranch.config import Config
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import model_branch
+from saltbranch.config.model import Config
 from saltbranch.git import environment
 from saltbranch.mirror import JOURNAL_REF, Mirror, Refs, remote_error
 from saltbranch.prepared import ServedSaltenv
@@ -36,7 +37,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
             found = _first_choices(folder, mirror, config)
             refs = mirror.refs(tags=True)
     else:
-        config = configuration.build(read_machine_file(config_path), config_path)
+        config = build_config(read_machine_file(config_path), config_path)
         found = Choices()
     master = saltmaster.read(config.salt_config)
     prepare.check_minions(config, master)
@@ -61,7 +62,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
 def _is_known(refs: Refs, config_path: str) -> bool:
     """Whether the model can be told without fetching: the machine's own, and no branch that could have one."""
     machine = read_machine_file(config_path)
-    return machine.saltenvs is not None and configuration.model_branch(machine) not in refs.branches
+    return machine.saltenvs is not None and model_branch(machine) not in refs.branches
 
 
 def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from saltbranch import files, masterconf, topfile
-from saltbranch.config import Config
+from saltbranch.config.model import Config
 from saltbranch.errors import RefusedError
 from saltbranch.salt_master import option_file
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from saltbranch.demo.cluster import Cluster, processes_of
+from saltbranch.demo.cluster import Cluster
+from saltbranch.demo.processes import processes_of
 from saltbranch.errors import SaltError
 
 STARTER = """

@@ -19,8 +19,8 @@ import pytest
 from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.actions.switching import clear_file_list
 from saltbranch.demo import minions
-from saltbranch.demo.cluster import processes_of
 from saltbranch.demo.place import Place, stop
+from saltbranch.demo.processes import processes_of
 from saltbranch.demo.proof import Switch, find_problems
 from saltbranch.demo.repository import Change
 from saltbranch.demo.separation import TARGET

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from docs import generate
-from saltbranch import config
+from saltbranch import errors
+from saltbranch.config.keys import json_schema
 
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs"
@@ -82,13 +83,33 @@ def test_generated_pages_are_current(page: Path) -> None:
     assert page.read_text() == GENERATED[page]
 
 
-def test_the_reference_has_every_key_of_the_configuration() -> None:
+def test_the_reference_has_every_key_of_the_configuration_with_a_text() -> None:
     text = (DOCS / "reference" / "configuration.md").read_text()
-    rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
-    named = set(re.findall(r"`(?:saltenvs\.<name>\.|\.)?([\w<>]+)`", " ".join(rows)))
-    structs: Any = config.json_schema()["$defs"]
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    named = {re.sub(r"^\| `(?:saltenvs\.<name>\.)?(\w+)` \|.*", r"\1", row) for row in rows}
+    structs: Any = json_schema()["$defs"]
     machine_and_model = set(structs["FileModel"]["properties"]) - {"saltenvs"}
     assert machine_and_model | set(structs["SaltenvModel"]["properties"]) == named
+    assert [row for row in rows if row.endswith("| |")] == []
+
+
+def test_every_exit_code_of_an_error_has_its_meaning() -> None:
+    def below(error: type[errors.SaltbranchError]) -> Iterator[int]:
+        yield error.exit_code
+        for one in error.__subclasses__():
+            yield from below(one)
+
+    constants = {
+        value
+        for name, value in vars(errors).items()
+        if name.startswith("EXIT_") and isinstance(value, int)
+    }
+    assert {0, 2} | constants | set(below(errors.SaltbranchError)) == set(errors.EXIT_CODES)
+
+
+def test_a_page_whose_comments_are_gone_is_not_passed_over() -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        generate._filled("# Exit codes\n", "codes", [])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +117,7 @@ def test_the_reference_has_every_key_of_the_configuration() -> None:
 )
 def test_prose_is_wrapped(page: Path) -> None:
     """Tables and code are as wide as they are."""
-    if page in GENERATED:
+    if generate.NOTE in page.read_text():
         return
     text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     lines = [line for line in text.splitlines() if not line.startswith("|")]

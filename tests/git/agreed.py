@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saltbranch import config as configuration
 from saltbranch import hooks
+from saltbranch.config.read import check_model
 from saltbranch.errors import ConfigError
 from saltbranch.repository.programs import Programs
 
@@ -16,7 +16,7 @@ from saltbranch.repository.programs import Programs
 def agree(clone: Path, keys: Mapping[str, Any]) -> None:
     """Agree to all programs that the model `keys` names; a model that is not valid names none."""
     try:
-        _, config = configuration.check_model(json.dumps(keys), "saltbranch.yaml")
+        _, config = check_model(json.dumps(keys), "saltbranch.yaml")
     except ConfigError:
         return
     programs = Programs(git_dir=str(clone / ".git"))

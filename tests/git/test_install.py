@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import salt._logging
 import salt.config
@@ -28,6 +29,7 @@ from saltbranch import files, proc, timer
 from saltbranch.actions import install as installing
 from saltbranch.actions.install import install, uninstall
 from saltbranch.errors import ConfigError, RefusedError, SaltbranchError, SaltError, UsageError
+from saltbranch.schedule import files as schedule_files
 from saltbranch.timer import Kind
 from tests.git.site import Ran, Site
 
@@ -91,6 +93,12 @@ def nightly_paths(kind: Kind, site: Site) -> list[str]:
     }[kind]
 
 
+def unread(path: Path) -> tuple[int, ...]:
+    """What changes of a file when it is written, and not when it is read."""
+    found = path.lstat()
+    return found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 # What is written, and what is not
 
 
@@ -151,13 +159,13 @@ def test_file_of_somebody_else_is_refused(
         path.symlink_to(site.folder / "nowhere")
     else:
         path.write_text("# mine\n" if foreign == "text" else "")
-    before = path.lstat()
+    before = unread(path)
     with pytest.raises(RefusedError, match="not written by saltbranch") as refused:
         install(kind, str(site.config), directory=str(image))
     assert str(path) in refused.value.message
     with pytest.raises(RefusedError):
         uninstall(kind, str(site.config), directory=str(image))
-    assert path.lstat() == before
+    assert unread(path) == before
     assert [p for p in image.rglob("*") if not p.is_dir()] == [path]
     assert not (site.folder / "nowhere").exists()
 
@@ -485,7 +493,7 @@ class Systemd:
 def systemd(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
     """A systemd that reads its units below `image`, and is said to run here."""
     fake = Systemd(tmp_path)
-    monkeypatch.setattr(installing, "SYSTEMD_RUNS", str(fake.runs))
+    monkeypatch.setattr(schedule_files, "SYSTEMD_RUNS", str(fake.runs))
     monkeypatch.setenv("PATH", fake.path)
     monkeypatch.setattr(proc, "_paths", {})  # where programs were found with the other PATH
     for name in ("SYNC", "CHECK"):
@@ -715,3 +723,7 @@ def test_json(site: Site, image: Path) -> None:
         "commands": [],
         "left": [],
     }
+    schema = json.loads((PROJECT / "docs" / "reference" / "schemas" / "install.json").read_text())
+    jsonschema.validate(json.loads(ran.out), schema)
+    with pytest.raises(jsonschema.ValidationError, match="'broken' is not one of"):
+        jsonschema.validate(json.loads(ran.out.replace('"written"', '"broken"')), schema)

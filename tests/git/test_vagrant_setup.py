@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from saltbranch import config as configuration
 from saltbranch import targets
+from saltbranch.config.check import build_config
+from saltbranch.config.read import read_file
 from tests.git.remote import Remote
 from tests.git.site import BRANCHES, Ran, read_tree, run
 
@@ -113,8 +114,8 @@ def test_three_checkouts_serve_the_three_branches(provisioned: Machine) -> None:
 
 
 def test_every_minion_of_the_vagrantfile_has_its_saltenv(provisioned: Machine) -> None:
-    machine = configuration.read_file(str(provisioned.config))
-    config = configuration.build(machine, str(provisioned.config))
+    machine = read_file(str(provisioned.config))
+    config = build_config(machine, str(provisioned.config))
     groups = {saltenv.name: saltenv.minions for saltenv in config.saltenvs}
 
     for minion, saltenv in (("test1", "test"), ("stage1", "stage"), ("prod1", "prod")):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from saltbranch import config
+from saltbranch.actions import gatekeeping
+from saltbranch.config.gates import BUILT_IN, KINDS, CommandGate, HoldGate, SoakGate, TicketGate
+from saltbranch.config.read import check_model
 from saltbranch.errors import ConfigError
-from saltbranch.gates import BUILT_IN, KINDS, Gate
 from saltbranch.promote import gates_asked
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "gates.md"
@@ -43,8 +46,8 @@ def test_a_gate_that_compares_with_the_saltenv_before_is_refused_where_there_is_
     name = entry.strip("{}").partition(":")[0]
 
     with pytest.raises(ConfigError, match=rf"saltenvs\.test\.gates: {name} cannot be asked") as err:
-        config.check_model(model(f"[ticket, {entry}]", first=True), "x.yaml")
-    config.check_model(model(f"[ticket, {entry}]", first=False), "x.yaml")
+        check_model(model(f"[ticket, {entry}]", first=True), "x.yaml")
+    check_model(model(f"[ticket, {entry}]", first=False), "x.yaml")
 
     assert "feature finish into develop" in err.value.hint
 
@@ -52,7 +55,7 @@ def test_a_gate_that_compares_with_the_saltenv_before_is_refused_where_there_is_
 def test_no_gate_of_the_first_saltenv_is_left_out_by_a_feature() -> None:
     """What the configuration takes there is asked; the built-in ones have their reasons in the table."""
     gates = "[ticket, diff, {check: static}, {command: [/bin/true]}]"
-    _, built = config.check_model(model(gates, first=True), "x.yaml")
+    _, built = check_model(model(gates, first=True), "x.yaml")
 
     allowed = [g for g in built.saltenv("test").gates if g.kind not in BUILT_IN]
     assert [g.kind for g in allowed] == ["ticket", "diff", "check", "command"]
@@ -63,10 +66,10 @@ def test_no_gate_of_the_first_saltenv_is_left_out_by_a_feature() -> None:
 
 def test_a_gate_that_is_left_out_is_named_with_its_reason() -> None:
     gates = [
-        Gate("hold", "hold"),
-        Gate("soak", "soak"),
-        Gate("ticket", "ticket"),
-        Gate("w", "command"),
+        HoldGate(),
+        SoakGate(1),
+        TicketGate(),
+        CommandGate("w", ("/bin/true",)),
     ]
 
     assert gates_asked.unasked("promotion", gates) == []
@@ -76,3 +79,14 @@ def test_a_gate_that_is_left_out_is_named_with_its_reason() -> None:
     assert [line.partition(":")[0] for line in gates_asked.unasked("back-merge", gates)] == [
         "gate soak", "gate ticket", "gate w",
     ]  # fmt: skip
+
+
+def test_a_gate_of_a_kind_that_nobody_judges_is_an_error_and_runs_nothing() -> None:
+    """It used to be run as a command."""
+
+    plan: Any = SimpleNamespace(is_conflict=False)
+    gate: Any = SimpleNamespace(name="later", kind="later", argv=("/bin/false",), timeout=1.0)
+    nothing: Any = None
+
+    with pytest.raises(AssertionError, match="unknown kind"):
+        gatekeeping.ask(nothing, nothing, plan, gate)

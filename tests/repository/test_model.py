@@ -14,8 +14,10 @@ import salt.loader
 import yaml
 
 from saltbranch import __version__
-from saltbranch import config as configuration
 from saltbranch.base import patterns
+from saltbranch.config.check import build_config
+from saltbranch.config.model import Source
+from saltbranch.config.read import parse_file
 from saltbranch.git import Git
 from saltbranch.repository import model
 from tests.git.flow_site import FlowSite, as_yaml
@@ -345,7 +347,7 @@ def test_a_model_for_a_newer_saltbranch_is_no_mistake(machines: Machines) -> Non
         assert ran.code == 20
         assert f"requires saltbranch 99.0, and this is {__version__}" in ran.err
         assert "unknown key" not in ran.err
-    assert configuration.parse(f"requires: '{__version__}'\n", "f").requires == __version__
+    assert parse_file(f"requires: '{__version__}'\n", "f").requires == __version__
     flow.push("develop", subject="No ticket")
     assert machines.agreed("stage")["ticket"] == "fail"
 
@@ -482,13 +484,13 @@ def test_a_model_that_this_master_cannot_serve_leaves_the_one_before_in_force(
 
 
 def test_differences_are_named() -> None:
-    own = configuration.parse("remote: /r\nsaltenvs: {a: {branch: x, minions: [a]}}", "f")
-    other = configuration.parse(
+    own = parse_file("remote: /r\nsaltenvs: {a: {branch: x, minions: [a]}}", "f")
+    other = parse_file(
         "pillar_dir: p\nsaltenvs: {a: {branch: y, minions: [a]}, b: {branch: z, minions: [b]}}", "g"
     )
     one, two = (
-        configuration.build(own, "f"),
-        configuration.build(own, "f", other, source=configuration.Source("g")),
+        build_config(own, "f"),
+        build_config(own, "f", other, source=Source("g")),
     )
     assert model.differences(one, two) == ("b", "a.branch", "pillar_dir")
     assert model.differences(one, one) == ()

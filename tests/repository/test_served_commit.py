@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.config import Saltenv
+from saltbranch.config.model import Saltenv
 from saltbranch.repository import place as places
 from saltbranch.repository.workplace import Workplace, open_machine, open_mirror, open_workplace
 from tests.git.flow_site import FlowSite

@@ -18,7 +18,6 @@ import salt.config
 import salt.loader
 import yaml
 
-from saltbranch import config as configuration
 from saltbranch.actions.check import check
 from saltbranch.actions.sync import sync
 from saltbranch.check.commit import check_commit
@@ -27,6 +26,9 @@ from saltbranch.checks import Finding
 from saltbranch.checks.result import RefResult
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.sandbox import SandboxError
+from saltbranch.config.check import build_config
+from saltbranch.config.model import Config
+from saltbranch.config.read import read_file
 from saltbranch.errors import ConfigError, SaltError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Content
@@ -432,9 +434,9 @@ def run_check(clone: Clone, *words: str) -> Any:
 # For a gate
 
 
-def config_of(clone: Clone, **more: Any) -> configuration.Config:
+def config_of(clone: Clone, **more: Any) -> Config:
     clone.configure(remote=str(clone.remote.path), **more)
-    return configuration.build(configuration.read_file(clone.path), clone.path)
+    return build_config(read_file(clone.path), clone.path)
 
 
 def test_a_gate_asks_for_what_a_commit_brings(clone: Clone) -> None:

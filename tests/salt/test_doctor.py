@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import salt.config
 import salt.pillar
@@ -18,7 +19,7 @@ import yaml
 
 from saltbranch.actions.doctor import DoctorResult, look_renders
 from saltbranch.actions.doctor import doctor as doctor_action
-from saltbranch.findings import Finding
+from saltbranch.doctor.finding import Finding
 from tests.git.remote import Remote
 from tests.git.site import Site, build_template
 
@@ -601,6 +602,8 @@ def test_the_command_line_shows_each_finding_with_its_fix(machine: Machine) -> N
         f"  -> remove state_top_saltenv from {machine.zz} and restart the salt-master",
     ]
     parsed = json.loads(data.out)
+    schema = Path(__file__).parents[2] / "docs" / "reference" / "schemas" / "doctor.json"
+    jsonschema.validate(parsed, json.loads(schema.read_text()))
     assert parsed["version"] == 1
     assert parsed["config"] == str(machine.site.config)
     assert parsed["count"]["error"] == 1

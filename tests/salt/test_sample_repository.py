@@ -22,7 +22,8 @@ import salt.pillar
 import salt.state
 import yaml
 
-from saltbranch import config
+from saltbranch.config.check import build_config
+from saltbranch.config.read import read_file
 
 PROJECT = Path(__file__).parents[2]
 STATES = PROJECT / "salt"
@@ -382,7 +383,7 @@ def test_saltbranch_yaml_is_what_the_pillar_says(applied: Applied) -> None:
 
 def test_saltbranch_accepts_the_yaml_that_the_state_wrote(applied: Applied) -> None:
     path = str(applied.demo / "etc/salt/saltbranch.yaml")
-    read = config.build(config.read_file(path), path)
+    read = build_config(read_file(path), path)
     assert {it.name: (it.branch, it.promote_from) for it in read.saltenvs} == {
         "test": ("develop", None),
         "stage": ("stage", "test"),

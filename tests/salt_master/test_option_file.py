@@ -9,8 +9,10 @@ import pytest
 import salt.config
 import yaml
 
-from saltbranch import config as configuration
 from saltbranch import masterconf, saltconf
+from saltbranch.config.check import build_config
+from saltbranch.config.model import Config
+from saltbranch.config.read import parse_file
 from saltbranch.salt_master import option_file
 
 OURS = {"file_roots": {"prod": ["/ours"]}, "state_top": "top.sls", "env_order": ["base", "prod"]}
@@ -61,7 +63,7 @@ def test_files_are_merged_as_salt_merges_them(
     assert "old" not in without.get("file_roots", {})
 
 
-def config(folder: Path) -> configuration.Config:
+def config(folder: Path) -> Config:
     text = yaml.safe_dump(
         {
             "remote": "/srv/git/x.git",
@@ -74,7 +76,7 @@ def config(folder: Path) -> configuration.Config:
         },
         sort_keys=False,
     )
-    return configuration.build(configuration.parse(text, "x.yaml"), "x.yaml")
+    return build_config(parse_file(text, "x.yaml"), "x.yaml")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ def ending(
     before: dict[str, Any], own: dict[str, Any] | None = None, used: tuple[str, ...] = ()
 ) -> list[tuple[str, str, str]]:
     places = {key: ("/etc/salt/master",) for key in before}
-    found = find_roots(before, AFTER, own or {}, places, DEFAULTS, lambda f: f in used)
+    found = find_roots(
+        before, AFTER, own=own or {}, places=places, defaults=DEFAULTS, is_used=lambda f: f in used
+    )
     return [(r.option, r.saltenv, r.folder) for r in found]
 
 

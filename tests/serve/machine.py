@@ -11,7 +11,7 @@ import yaml
 from saltbranch.actions.doctor import doctor
 from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.actions.status import SaltenvStatus, status
-from saltbranch.findings import Finding
+from saltbranch.doctor.finding import Finding
 from saltbranch.serve import verify
 from tests.git.remote import Content
 from tests.git.site import Site, result_of

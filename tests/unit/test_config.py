@@ -11,8 +11,11 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import config, locate
-from saltbranch.config import Source, build, dirname, parse, read_file
+from saltbranch import locate
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import FileModel, SaltenvModel
+from saltbranch.config.model import Source, dirname
+from saltbranch.config.read import parse_file, read_file
 from saltbranch.errors import ConfigError
 from saltbranch.git import branch_name_problem
 from saltbranch.targets import Matcher
@@ -28,7 +31,7 @@ saltenvs:
 
 
 def test_every_key_is_read() -> None:
-    found = build(parse(WHOLE, "f"), "f")
+    found = build_config(parse_file(WHOLE, "f"), "f")
     assert (found.remote, found.root) == ("git@git.example.com:ops/salt.git", "/srv/sb")
     assert (found.states_dir, found.pillar_dir) == ("salt", "pillar")
     assert (found.fetch_timeout, found.source) == (300, Source("f"))
@@ -55,12 +58,14 @@ def test_protected_saltenvs_are_verified_unless_the_file_says_otherwise(
     written: str, protected: str, found: str
 ) -> None:
     entry = f"{{branch: b, minions: m, protected: {protected}{written}}}"
-    (saltenv,) = build(parse(f"remote: /r\nsaltenvs: {{t: {entry}}}", "f"), "f").saltenvs
+    (saltenv,) = build_config(
+        parse_file(f"remote: /r\nsaltenvs: {{t: {entry}}}", "f"), "f"
+    ).saltenvs
     assert saltenv.verify_switch == found
 
 
 def test_saltenv_by_name_and_the_nearest_one() -> None:
-    found = build(parse(WHOLE, "f"), "f")
+    found = build_config(parse_file(WHOLE, "f"), "f")
     assert found.saltenv("prod").branch == "release/prod"
     with pytest.raises(ConfigError, match="no saltenv 'prd'") as caught:
         found.saltenv("prd")
@@ -68,28 +73,28 @@ def test_saltenv_by_name_and_the_nearest_one() -> None:
 
 
 def test_machine_and_model_may_live_apart() -> None:
-    machine = parse("remote: /r\nroot: /a\nstates_dir: mine\n", "machine")
-    model = parse(
+    machine = parse_file("remote: /r\nroot: /a\nstates_dir: mine\n", "machine")
+    model = parse_file(
         "remote: /other\nroot: /other\nstates_dir: theirs\nsaltenvs: {t: {branch: b, minions: [m]}}",
         "model",
     )
     source = Source("theirs", "main", "c" * 40, "b" * 40)
-    found = build(machine, "machine", model, source=source)
+    found = build_config(machine, "machine", model, source=source)
     assert (found.remote, found.root, found.states_dir) == ("/r", "/a", "theirs")
     assert (found.source, found.model_branch) == (source, "main")
 
 
 def test_keys_and_external_pillars_are_the_machines_own() -> None:
-    machine = parse(
+    machine = parse_file(
         "remote: /r\ngpg_keys: /etc/salt/gpgkeys/\next_pillar: [nodegroups]\n", "machine"
     )
-    model = parse(
+    model = parse_file(
         "gpg_keys: /home/theirs\next_pillar: [cmd_yaml]\nsaltenvs: {t: {branch: b, minions: [m]}}",
         "model",
     )
-    found = build(machine, "machine", model)
+    found = build_config(machine, "machine", model)
     assert (found.gpg_keys, found.ext_pillar) == ("/etc/salt/gpgkeys", ("nodegroups",))
-    found = build(parse("remote: /r\n", "machine"), "machine", model)
+    found = build_config(parse_file("remote: /r\n", "machine"), "machine", model)
     assert (found.gpg_keys, found.ext_pillar) == (None, ())
 
 
@@ -104,22 +109,22 @@ def test_keys_and_external_pillars_are_the_machines_own() -> None:
 )
 def test_keys_and_names_that_cannot_be_used_are_refused(line: str, word: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(word)):
-        build(parse(f"{WHOLE}{line}\n", "f"), "f")
+        build_config(parse_file(f"{WHOLE}{line}\n", "f"), "f")
 
 
 def test_origin_counts_where_no_remote_is_named() -> None:
     text = "saltenvs: {t: {branch: b, minions: [m]}}"
-    assert build(parse(text, "f"), "f", origin="/o").remote == "/o"
-    assert build(parse(f"remote: /r\n{text}", "f"), "f", origin="/o").remote == "/r"
+    assert build_config(parse_file(text, "f"), "f", origin="/o").remote == "/o"
+    assert build_config(parse_file(f"remote: /r\n{text}", "f"), "f", origin="/o").remote == "/r"
     with pytest.raises(ConfigError, match="f: no remote"):
-        build(parse(text, "f"), "f")
+        build_config(parse_file(text, "f"), "f")
     with pytest.raises(ConfigError, match="remote helper"):
-        build(parse(text, "f"), "f", origin="ext::x")
+        build_config(parse_file(text, "f"), "f", origin="ext::x")
 
 
 def test_paths_are_normalised() -> None:
     text = WHOLE.replace("/srv/sb", "/srv//sb/./") + "states_dir: ./a//b/\npillar_dir: a/pillar\n"
-    found = build(parse(text, "f"), "f")
+    found = build_config(parse_file(text, "f"), "f")
     assert (found.root, found.states_dir, found.pillar_dir) == ("/srv/sb", "a/b", "a/pillar")
 
 
@@ -132,7 +137,7 @@ def test_changed_file_is_read_again(tmp_path: Path) -> None:
 
 def test_merged_keys_are_no_duplicates() -> None:
     text = "saltenvs:\n  a: &a {branch: x, minions: [x]}\n  b:\n    <<: *a\n    branch: y\n"
-    found = parse(text, "f")
+    found = parse_file(text, "f")
     assert found.saltenvs and (found.saltenvs["b"].branch, found.saltenvs["b"].minions) == (
         "y",
         ["x"],
@@ -164,7 +169,7 @@ _YAMLISH = st.lists(st.one_of(_WORDS, st.text(max_size=5)), max_size=30).map("".
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_a_configuration_or_a_configuration_error(text: str) -> None:
     try:
-        build(parse(text, "f"), "f", origin="/o")
+        build_config(parse_file(text, "f"), "f", origin="/o")
     except ConfigError as err:
         assert err.message.startswith("f")
         assert len(err.message) < 5000
@@ -184,8 +189,8 @@ _VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-_KEYS = st.sampled_from(list(config.FileModel.__struct_fields__))
-_ENTRY = st.dictionaries(st.sampled_from(list(config.SaltenvModel.__struct_fields__)), _VALUES)
+_KEYS = st.sampled_from(list(FileModel.__struct_fields__))
+_ENTRY = st.dictionaries(st.sampled_from(list(SaltenvModel.__struct_fields__)), _VALUES)
 _MODEL = st.dictionaries(_KEYS, _VALUES, max_size=4).flatmap(
     lambda data: st.dictionaries(st.text(max_size=5), _ENTRY, max_size=3).map(
         lambda saltenvs: {**data, "saltenvs": saltenvs}
@@ -197,7 +202,7 @@ _MODEL = st.dictionaries(_KEYS, _VALUES, max_size=4).flatmap(
 @settings(max_examples=80, deadline=None)
 def test_any_values_are_a_configuration_or_a_configuration_error(data: dict[str, object]) -> None:
     try:
-        found = build(parse(yaml.safe_dump(data), "f"), "f", origin="/o")
+        found = build_config(parse_file(yaml.safe_dump(data), "f"), "f", origin="/o")
     except ConfigError as err:
         assert err.message.startswith("f")
         return
@@ -289,10 +294,10 @@ def test_a_fast_forward_can_keep_no_path_of_the_target(
         data["saltenvs"][name].update(more)
     text = yaml.safe_dump(data)
     if not refused:
-        build(parse(text, "f"), "f")
+        build_config(parse_file(text, "f"), "f")
         return
     with pytest.raises(ConfigError, match="fast-forward does not go with saltenv_owned"):
-        build(parse(text, "f"), "f")
+        build_config(parse_file(text, "f"), "f")
 
 
 @pytest.mark.parametrize(
@@ -304,14 +309,14 @@ def test_an_owned_path_is_a_path(path: str) -> None:
     data = yaml.safe_load(WHOLE)
     data["saltenvs"]["prod"]["saltenv_owned"] = [path]
     with pytest.raises(ConfigError, match="saltenv_owned") as error:
-        build(parse(yaml.safe_dump(data), "f"), "f")
+        build_config(parse_file(yaml.safe_dump(data), "f"), "f")
     assert "pillar/prod" in error.value.hint
 
 
 def test_an_owned_path_may_be_spelt_at_length() -> None:
     data = yaml.safe_load(WHOLE)
     data["saltenvs"]["prod"]["saltenv_owned"] = ["./pillar//prod/", "pillar/./new", "pillar/a (b)"]
-    config = build(parse(yaml.safe_dump(data), "f"), "f")
+    config = build_config(parse_file(yaml.safe_dump(data), "f"), "f")
     assert config.saltenv("prod").owned == ("pillar/prod", "pillar/new", "pillar/a (b)")
 
 
@@ -325,7 +330,9 @@ def test_direct_pushes_are_reported_unless_the_model_says_otherwise() -> None:
           stage: {branch: stage, minions: [s], promote_from: test}
           prod: {branch: master, minions: [p], promote_from: stage, direct_pushes: refuse}
     """
-    found = build(parse("remote: /r\n", "machine"), "machine", parse(text, "model"))
+    found = build_config(
+        parse_file("remote: /r\n", "machine"), "machine", parse_file(text, "model")
+    )
     assert [s.direct_pushes for s in found.saltenvs] == ["allow", "report", "refuse"]
 
 
@@ -343,7 +350,7 @@ def test_direct_pushes_without_effect_are_an_error(keys: str, message: str) -> N
           b: {{branch: b, minions: [b], {keys}}}
     """
     with pytest.raises(ConfigError, match="saltenvs.b.direct_pushes: " + message):
-        build(parse("remote: /r\n", "machine"), "machine", parse(text, "model"))
+        build_config(parse_file("remote: /r\n", "machine"), "machine", parse_file(text, "model"))
 
 
 @pytest.mark.parametrize(
@@ -359,4 +366,4 @@ def test_direct_pushes_without_effect_are_an_error(keys: str, message: str) -> N
 )  # fmt: skip
 def test_an_unknown_key_is_named_with_its_own_line(text: str, place: str) -> None:
     with pytest.raises(ConfigError, match=f"^f.yaml:?.?{re.escape(place)}$"):
-        parse(text, "f.yaml")
+        parse_file(text, "f.yaml")

@@ -6,7 +6,8 @@ import stat
 
 import pytest
 
-from saltbranch.findings import Finding, disk
+from saltbranch.doctor.finding import Finding
+from saltbranch.findings import disk
 from saltbranch.findings.disk import Account, Dated, Entry
 
 SECOND = 10**9

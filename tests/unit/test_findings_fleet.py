@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from saltbranch.findings import Finding, fleet
+from saltbranch.doctor.finding import Finding
+from saltbranch.findings import fleet
 from saltbranch.targets import Matcher
 
 GROUPS = {

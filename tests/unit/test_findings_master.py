@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from saltbranch.findings import Finding
+from saltbranch.doctor.finding import Finding
+from saltbranch.doctor.rules import master_roots
+from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.findings import master as rules
-from saltbranch.findings.master import Master
 from saltbranch.targets import Matcher
 
 OURS = "/etc/salt/master.d/saltbranch.conf"
@@ -218,11 +219,11 @@ def test_without_our_configuration_the_options_alone_are_judged() -> None:
 def test_only_locks_of_dead_processes_are_stale(used: bool) -> None:
     locks = [("/c/gitfs/a/update.lk", True), ("/c/gitfs/b/update.lk", False)]
 
-    (finding,) = rules.gitfs_locks(locks, used=used)
+    (finding,) = master_roots.gitfs_locks(locks, used=used)
 
     assert finding.items == ("/c/gitfs/b/update.lk",)
     assert finding.severity == ("warning" if used else "note")
-    assert list(rules.gitfs_locks(locks[:1], used=used)) == []
+    assert list(master_roots.gitfs_locks(locks[:1], used=used)) == []
 
 
 def test_every_rule_has_a_case() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from saltbranch.findings import Finding, in_order, setup, some
+from saltbranch.base.text import some
+from saltbranch.doctor.finding import Finding, in_order
+from saltbranch.findings import setup
 from saltbranch.findings.setup import ServedSlot
 
 DAY = 24 * 3600

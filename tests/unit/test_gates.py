@@ -10,12 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch import fleetgates, gates
 from saltbranch.checks import Finding
+from saltbranch.config.gates import (
+    CheckGate,
+    CommandGate,
+    DiffGate,
+    Gate,
+    IdenticalGate,
+    SoakGate,
+    TicketGate,
+    parse_gates,
+)
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.events import Debt, Hold, Residence
-from saltbranch.fleetgates import DiffFacts
-from saltbranch.gates import CANNOT_TELL, FAIL, PASS, DiffRule, GateResult
+from saltbranch.promote import gates
+from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, DiffFacts, GateResult
 from saltbranch.tickets import DEFAULT_PATTERN, CommitLine, Group
 
 PATTERN = re.compile(DEFAULT_PATTERN)
@@ -31,19 +40,19 @@ def hold(saltenv: str = "prod", kind: str = "hold", until: float | None = None) 
 
 
 def test_hold_debts_and_model_are_always_there_and_first() -> None:
-    names = [g.name for g in gates.parse_gates(["ticket", "hold", {"soak": "2h"}], "x")]
+    names = [g.name for g in parse_gates(["ticket", "hold", {"soak": "2h"}], "x")]
     assert names == ["hold", "debts", "model", "ticket", "soak"]
 
 
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ("ticket", ("ticket", "ticket", 0, ())),
-        ("identical", ("identical", "identical", 0, ())),
-        ({"soak": "1d12h"}, ("soak", "soak", 36 * HOUR, ())),
+        ("ticket", TicketGate()),
+        ("identical", IdenticalGate()),
+        ({"soak": "1d12h"}, SoakGate(36 * HOUR)),
         ({"soak": 90}, None),
-        ({"command": "/usr/bin/lint --all"}, ("lint", "command", 0, ("/usr/bin/lint", "--all"))),
-        ({"command": ["lint", "a b"], "name": "x"}, ("x", "command", 0, ("lint", "a b"))),
+        ({"command": "/usr/bin/lint --all"}, CommandGate("lint", ("/usr/bin/lint", "--all"))),
+        ({"command": ["lint", "a b"], "name": "x"}, CommandGate("x", ("lint", "a b"))),
         ("soak", None),
         ("command", None),
         ("tickets", None),
@@ -61,12 +70,12 @@ def test_hold_debts_and_model_are_always_there_and_first() -> None:
         (None, None),
         (7, None),
         (["ticket"], None),
-        ("diff", ("diff", "diff", 0, ())),
-        ("check", ("check", "check", 0, ())),
-        ({"check": "static"}, ("check", "check", 0, ())),
+        ("diff", DiffGate()),
+        ("check", CheckGate()),
+        ({"check": "static"}, CheckGate(static=True)),
         ({"check": "compiled"}, None),
         ({"check": None}, None),
-        ({"diff": {}}, ("diff", "diff", 0, ())),
+        ({"diff": {}}, DiffGate()),
         ({"diff": None}, None),
         ({"diff": 5}, None),
         ({"diff": {"minion": 5}}, None),
@@ -79,25 +88,24 @@ def test_hold_debts_and_model_are_always_there_and_first() -> None:
         ({"diff": {}, "minions": 5}, None),
     ],
 )
-def test_entries(entry: Any, expected: tuple[Any, ...] | None) -> None:
+def test_entries(entry: Any, expected: Gate | None) -> None:
     if expected is None:
         with pytest.raises(ConfigError, match="somewhere"):
-            gates.parse_gates([entry], "somewhere")
+            parse_gates([entry], "somewhere")
         return
-    gate = gates.parse_gates([entry], "somewhere")[-1]
-    assert (gate.name, gate.kind, gate.seconds, gate.argv) == expected
+    assert parse_gates([entry], "somewhere")[-1] == expected
 
 
 def test_two_gates_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="two gates are called 'lint'"):
-        gates.parse_gates([{"command": "lint a"}, {"command": "/bin/lint b"}], "x")
+        parse_gates([{"command": "lint a"}, {"command": "/bin/lint b"}], "x")
 
 
 def test_the_rule_of_diff_and_what_check_looks_at() -> None:
     rule = {"minions": 0, "removed_states": 10, "reviewed": True, "expect": False}
-    diff, check = gates.parse_gates([{"diff": rule}, {"check": "static"}], "x")[-2:]
-    assert diff.diff == DiffRule(minions=0, removed_states=10, reviewed=True)
-    assert check.static and not gates.parse_gates(["check"], "x")[-1].static
+    diff, check = parse_gates([{"diff": rule}, {"check": "static"}], "x")[-2:]
+    assert diff == DiffGate(minions=0, removed_states=10, reviewed=True)
+    assert check == CheckGate(static=True) != parse_gates(["check"], "x")[-1]
 
 
 # hold
@@ -141,26 +149,26 @@ FACTS = DiffFacts(DIGEST, changed=3, removed_states=2)
 @pytest.mark.parametrize(
     ("rule", "facts", "reviewed", "expected", "reason"),
     [
-        (DiffRule(), FACTS, "", False, ""),
-        (DiffRule(minions=3, removed_states=2), FACTS, "", False, ""),
-        (DiffRule(minions=2), FACTS, "", False, "3 minions changed, 2 may be"),
-        (DiffRule(minions=0), FACTS, "", False, "3 minions changed, 0 may be"),
-        (DiffRule(removed_states=1), FACTS, "", False, "2 states removed, 1 may be"),
-        (DiffRule(), replace(FACTS, failed=("a",)), "", False, "not compiled: a"),
-        (DiffRule(), replace(FACTS, worse=tuple("abcde")), "", False,
+        (DiffGate(), FACTS, "", False, ""),
+        (DiffGate(minions=3, removed_states=2), FACTS, "", False, ""),
+        (DiffGate(minions=2), FACTS, "", False, "3 minions changed, 2 may be"),
+        (DiffGate(minions=0), FACTS, "", False, "3 minions changed, 0 may be"),
+        (DiffGate(removed_states=1), FACTS, "", False, "2 states removed, 1 may be"),
+        (DiffGate(), replace(FACTS, failed=("a",)), "", False, "not compiled: a"),
+        (DiffGate(), replace(FACTS, worse=tuple("abcde")), "", False,
          "compiled in part only: a, b, c and 2 more"),
-        (DiffRule(), replace(FACTS, as_bad=("a",)), "", False, ""),
-        (DiffRule(reviewed=True), FACTS, "", False, "nobody says that it was reviewed: --reviewed"),
-        (DiffRule(reviewed=True), FACTS, DIGEST[:6], False, ""),
-        (DiffRule(reviewed=True), FACTS, DIGEST, False, ""),
-        (DiffRule(reviewed=True), FACTS, DIGEST[1:], False, "what was reviewed is 123456789abcdef0"),
-        (DiffRule(expect=True), FACTS, "", False, "nobody names the plan: --expect"),
-        (DiffRule(expect=True), FACTS, "", True, ""),
-        (DiffRule(minions=1, expect=True), FACTS, "", False, "; nobody names"),
+        (DiffGate(), replace(FACTS, as_bad=("a",)), "", False, ""),
+        (DiffGate(reviewed=True), FACTS, "", False, "nobody says that it was reviewed: --reviewed"),
+        (DiffGate(reviewed=True), FACTS, DIGEST[:6], False, ""),
+        (DiffGate(reviewed=True), FACTS, DIGEST, False, ""),
+        (DiffGate(reviewed=True), FACTS, DIGEST[1:], False, "what was reviewed is 123456789abcdef0"),
+        (DiffGate(expect=True), FACTS, "", False, "nobody names the plan: --expect"),
+        (DiffGate(expect=True), FACTS, "", True, ""),
+        (DiffGate(minions=1, expect=True), FACTS, "", False, "; nobody names"),
     ],
 )  # fmt: skip
-def test_diff(rule: DiffRule, facts: DiffFacts, reviewed: str, expected: bool, reason: str) -> None:
-    result = fleetgates.diff_gate(rule, facts, why_none="", reviewed=reviewed, expected=expected)
+def test_diff(rule: DiffGate, facts: DiffFacts, reviewed: str, expected: bool, reason: str) -> None:
+    result = gates.diff_gate(rule, facts, why_none="", reviewed=reviewed, expected=expected)
     assert result.verdict == (FAIL if reason else PASS)
     assert reason in result.reason
 
@@ -175,22 +183,22 @@ def test_diff_passes_exactly_within_its_limits(
     changed: int, removed: int, minions: int | None, states: int | None
 ) -> None:
     facts = DiffFacts(DIGEST, changed, removed)
-    rule = DiffRule(minions, states)
-    result = fleetgates.diff_gate(rule, facts, why_none="", reviewed="", expected=False)
+    rule = DiffGate(minions, states)
+    result = gates.diff_gate(rule, facts, why_none="", reviewed="", expected=False)
     within = (minions is None or changed <= minions) and (states is None or removed <= states)
     assert (result.verdict == PASS) == within
 
 
 def test_code_that_nobody_can_count_is_named() -> None:
     facts = replace(FACTS, code=("salt/_states/own.py",))
-    result = fleetgates.diff_gate(DiffRule(3), facts, why_none="", reviewed="", expected=False)
+    result = gates.diff_gate(DiffGate(3), facts, why_none="", reviewed="", expected=False)
     assert result.verdict == PASS
     assert result.reason.endswith("; besides, synced code differs: salt/_states/own.py")
 
 
 def test_diff_cannot_tell_without_one_whatever_is_said() -> None:
-    result = fleetgates.diff_gate(
-        DiffRule(), None, why_none="no bubblewrap", reviewed=DIGEST, expected=True
+    result = gates.diff_gate(
+        DiffGate(), None, why_none="no bubblewrap", reviewed=DIGEST, expected=True
     )
     assert (result.verdict, result.reason) == (CANNOT_TELL, "no diff: no bubblewrap")
 
@@ -198,15 +206,15 @@ def test_diff_cannot_tell_without_one_whatever_is_said() -> None:
 @pytest.mark.parametrize("word", ["", "12345", "g" * 8, "ABCDEF", "1" * 65, "123 456", "--help"])
 def test_what_is_no_digest_of_a_diff_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match="is not the digest of a diff"):
-        fleetgates.check_reviewed(word)
+        gates.check_reviewed(word)
 
 
 def test_check_names_the_first_three_errors() -> None:
     errors = [Finding(f"salt/{n}.sls", n, "r", "error", f"wrong {n}", "fix") for n in range(5)]
-    assert fleetgates.check_gate([]).verdict == PASS
-    one = fleetgates.check_gate(errors[:1])
+    assert gates.check_gate([]).verdict == PASS
+    one = gates.check_gate(errors[:1])
     assert (one.verdict, one.reason) == (FAIL, "1 new error: salt/0.sls:0 wrong 0")
-    all_of_them = fleetgates.check_gate(errors).reason
+    all_of_them = gates.check_gate(errors).reason
     assert all_of_them.endswith("salt/1.sls:1 wrong 1; salt/2.sls:2 wrong 2 and 2 more")
 
 
@@ -281,7 +289,7 @@ def test_soak(rows: list[tuple[str, str, float]], verdict: str, hours_left: floa
     def contains(commit: str) -> bool:
         return ORDER[commit] >= ORDER[MID]
 
-    result = gates.soak_gate(2 * HOUR, "stage", served(*rows), contains, NOW)
+    result = gates.soak_gate(SoakGate(2 * HOUR), "stage", served(*rows), contains, now=NOW)
     assert result.verdict == verdict
     expected = None if hours_left is None else NOW + hours_left * HOUR
     assert result.passes_at == expected
@@ -289,7 +297,9 @@ def test_soak(rows: list[tuple[str, str, float]], verdict: str, hours_left: floa
 
 def test_soak_of_another_saltenv_does_not_count() -> None:
     rows = [Residence("a", "test", MID, NOW - 9 * HOUR, None)]
-    assert gates.soak_gate(1, "stage", rows, lambda _: True, NOW).verdict == CANNOT_TELL
+    assert (
+        gates.soak_gate(SoakGate(1), "stage", rows, lambda _: True, now=NOW).verdict == CANNOT_TELL
+    )
 
 
 @given(
@@ -308,7 +318,7 @@ def test_soak_never_passes_earlier_than_it_said(
         return ORDER[commit] >= ORDER[MID]
 
     def ask(now: float) -> GateResult:
-        return gates.soak_gate(wanted * HOUR, "stage", served(*rows), contains, now)
+        return gates.soak_gate(SoakGate(wanted * HOUR), "stage", served(*rows), contains, now=now)
 
     first = ask(NOW)
     if first.passes_at is not None:
@@ -322,7 +332,9 @@ def test_soak_never_passes_earlier_than_it_said(
 def soaked(*rows: tuple[str, str, float], now: float = NOW, made: float = 0) -> GateResult:
     """Two hours are asked for. rows: master, commit, since, in the journal's order."""
     told = [Residence(m, "stage", c, since, None) for m, c, since in rows]
-    return gates.soak_gate(2 * HOUR, "stage", told, lambda c: ORDER[c] >= ORDER[MID], now, made)
+    return gates.soak_gate(
+        SoakGate(2 * HOUR), "stage", told, lambda c: ORDER[c] >= ORDER[MID], now=now, made=made
+    )
 
 
 def test_soak_goes_by_the_order_of_the_journal_and_not_by_clocks() -> None:
@@ -360,7 +372,7 @@ def test_soak_looks_no_further_back_than_it_has_to() -> None:
     old = [Residence("a", "stage", f"{n:040x}", NOW - 5000 * HOUR + n, None) for n in range(1000)]
     rows = [*old, Residence("a", "stage", MID, NOW - 3 * HOUR, None)]
 
-    assert gates.soak_gate(HOUR, "stage", rows, contains, NOW).verdict == PASS
+    assert gates.soak_gate(SoakGate(HOUR), "stage", rows, contains, now=NOW).verdict == PASS
     assert len(asked) == 2
 
 

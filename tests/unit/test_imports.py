@@ -45,7 +45,7 @@ RESERVED = {
     "subprocess": ("demo.", "compiler.patches"),
     "multiprocessing": (),
     "msgspec": (
-        "config",
+        "config.",
         "journalcache",
         "compiler.model",
         "fleetcache",
@@ -73,13 +73,13 @@ SERVING = (
     "actions.switching",
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
-PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "errors", "locate", "config",
-        "asking", "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
-        "strictyaml", "checks.", "checkreport.",
+PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "doctor.", "errors", "locate", "config.",
+        "asking", "events", "promote.gates", "serving", "tickets", "versions", "durations", "lineage", "fates",
+        "markdown", "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
          "compiler.ciphertext", "compiler.functions", "compiler.masteroptions", "compiler.inside.debversion",
          "compiler.askable",
-         "compiler.inside.settling", "fleetgates", "promote.gates_asked", "preview.leftovers", "preview.origins",
+         "compiler.inside.settling", "promote.gates_asked", "preview.leftovers", "preview.origins",
          "preview.causes", "preview.gaps", "preview.contents", "compiler.inside.told", "base.patterns", "base.limit",
          "base.text",
          "repository.tips")  # fmt: skip

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from saltbranch import lowdiff
 from saltbranch.compiler import masking, neutral
 from saltbranch.compiler.model import Chunk, Compiled, compiled_from_json
-from saltbranch.config import IgnoreModel
+from saltbranch.config.keys import IgnoreModel
 from saltbranch.fleetdiff import CustomCode, FleetDiff
 from saltbranch.lowdiff import MinionDiff
 

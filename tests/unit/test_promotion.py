@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from saltbranch import promotion
 from saltbranch.events import Debt, Hold
-from saltbranch.gates import FAIL, PASS, GateResult
+from saltbranch.promote.gates import FAIL, PASS, GateResult
 from saltbranch.promotion import (
     BACK_MERGE,
     CONFLICT,

@@ -7,7 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from saltbranch import config
+from saltbranch.config.check import build_config
+from saltbranch.config.keys import json_schema
+from saltbranch.config.read import parse_file
 from saltbranch.errors import ConfigError
 
 GOOD: dict[str, Any] = {
@@ -37,13 +39,14 @@ GOOD: dict[str, Any] = {
         },
     },
 }
+STAGE = GOOD["saltenvs"]["stage"]
 
 
 def both_accept(data: dict[str, Any]) -> tuple[bool, bool]:
     """Whether the schema and whether the check accept `data`."""
-    validator = jsonschema.Draft202012Validator(config.json_schema())
+    validator = jsonschema.Draft202012Validator(json_schema())
     try:
-        config.build(config.parse(repr(data), "saltbranch.yaml"), "/x/saltbranch.yaml")
+        build_config(parse_file(repr(data), "saltbranch.yaml"), "/x/saltbranch.yaml")
     except ConfigError:
         checked = False
     else:
@@ -71,6 +74,8 @@ def test_both_accept_a_good_file() -> None:
             {"saltenvs": {"test": {"branch": "develop", "minions": "x", "verify_switch": value}}}
             for value in ("tops", True, "", 5, ["top"])
         ),
+        {"saltenvs": {**GOOD["saltenvs"], "stage": {**STAGE, "direct_pushes": "reprot"}}},
+        {"saltenvs": {**GOOD["saltenvs"], "stage": {**STAGE, "direct_pushes": 5}}},
         *(
             {"saltenvs": {"test": {"branch": "develop", "minions": "x", "gates": gates}}}
             for gates in (
@@ -91,3 +96,10 @@ def test_both_accept_a_good_file() -> None:
 )
 def test_both_refuse(change: dict[str, Any]) -> None:
     assert both_accept({**GOOD, **change}) == (False, False)
+
+
+def test_both_refuse_a_gate_that_says_nothing_where_a_number_or_flag_belongs() -> None:
+    for rule in ({"minions": None}, {"minions": 1.5}, {"expect": None}, {"reviewed": "yes"}):
+        prod = {**GOOD["saltenvs"]["prod"], "gates": [{"diff": rule}]}
+        saltenvs = {**GOOD["saltenvs"], "prod": prod}
+        assert both_accept({**GOOD, "saltenvs": saltenvs}) == (False, False), rule

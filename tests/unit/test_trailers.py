@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from saltbranch import config as configuration
 from saltbranch import events, trailers
-from saltbranch.config import Config
+from saltbranch.config.check import build_config
+from saltbranch.config.model import Config
+from saltbranch.config.read import parse_file
 from saltbranch.events import Promotion
 from saltbranch.lineage import Graph
 from saltbranch.trailers import Told
@@ -56,7 +57,7 @@ saltenvs:
   stage: {branch: stage, minions: stage*, promote_from: test}
   prod: {branch: master, minions: prod*, promote_from: stage}
 """
-    return configuration.build(configuration.parse(text, "x"), "x")
+    return build_config(parse_file(text, "x"), "x")
 
 
 # Reading

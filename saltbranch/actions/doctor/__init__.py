@@ -10,17 +10,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal, TypedDict
 
 from saltbranch import git, locate, saltmaster
 from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
 from saltbranch.compiler import sandbox
-from saltbranch.config import Config, FileModel
+from saltbranch.config.keys import FileModel
+from saltbranch.config.model import Config
+from saltbranch.doctor.finding import SEVERITIES, Finding, FindingData, Severity, in_order
 from saltbranch.errors import ConfigError, SaltbranchError
-from saltbranch.findings import SEVERITIES, Finding, compiling, fleet, in_order, models, setup
+from saltbranch.findings import compiling, fleet, models, setup
 from saltbranch.git import mask
 from saltbranch.mirror import Mirror
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.saltmaster import MasterOptions
+
+
+class DoctorData(TypedDict):
+    """What `doctor --json` writes. count: severity to how many findings."""
+
+    version: Literal[1]
+    config: str | None
+    model: str | None
+    findings: list[FindingData]
+    count: dict[Severity, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class DoctorResult:
         """1 when there is an error or a warning; notes do not count."""
         return int(any(finding.severity != "note" for finding in self.findings))
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> DoctorData:
         """Plain data, the shape of `--json`."""
         severities = [finding.severity for finding in self.findings]
         return {

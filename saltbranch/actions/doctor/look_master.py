@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from saltbranch import files, masterconf, saltconf, saltmaster, topfile
-from saltbranch.config import Config
-from saltbranch.findings import Finding, setup
+from saltbranch.config.model import Config
+from saltbranch.doctor.finding import Finding
+from saltbranch.doctor.rules import master_roots
+from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.findings import master as rules
+from saltbranch.findings import setup
 from saltbranch.salt_master import option_file, process
 from saltbranch.saltconf import ConfFile
 from saltbranch.saltmaster import MasterOptions
@@ -48,16 +51,16 @@ def look(config: Config | None, master: MasterOptions, salt: Salt) -> Iterator[F
     yield from rules.check(described(config, master, salt))
     backends = [str(name) for name in master.opts.get("fileserver_backend") or ()]
     git_pillar = any("git" in entry for entry in master.opts.get("ext_pillar") or ())
-    yield from rules.gitfs_locks(
+    yield from master_roots.gitfs_locks(
         _gitfs_locks(master.cachedir), used="gitfs" in backends or git_pillar
     )
 
 
-def described(config: Config | None, master: MasterOptions, salt: Salt) -> rules.Master:
+def described(config: Config | None, master: MasterOptions, salt: Salt) -> Master:
     """The options with all that the rules need to judge them."""
     file_roots = masterconf.file_roots(config) if config else {}
     pillar_roots = masterconf.pillar_roots(config) if config else {}
-    return rules.Master(
+    return Master(
         opts=master.opts,
         places=saltconf.places(salt.files),
         known=salt.known,

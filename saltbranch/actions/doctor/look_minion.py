@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 
 from saltbranch import files, saltconf, targets
-from saltbranch.config import Config
+from saltbranch.config.model import Config
+from saltbranch.doctor.finding import Finding
 from saltbranch.errors import SaltError
-from saltbranch.findings import Finding
 from saltbranch.findings import minion as rules
 from saltbranch.saltmaster import MasterOptions
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 
 from saltbranch.commitsource import CommitSource
-from saltbranch.config import Config, Saltenv
-from saltbranch.findings import Finding
+from saltbranch.config.model import Config, Saltenv
+from saltbranch.doctor.finding import Finding
 from saltbranch.findings.rendering import Rendered, check
 from saltbranch.mirror import Mirror
 from saltbranch.preview import render_tops

@@ -13,9 +13,10 @@ from saltbranch import admission, choosing, files, journalaccepted, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.base.text import printable
-from saltbranch.config import Config, Saltenv
+from saltbranch.config.model import Config, Saltenv
+from saltbranch.doctor.finding import Finding
 from saltbranch.errors import SaltbranchError, SaltError
-from saltbranch.findings import Finding, disk, setup
+from saltbranch.findings import disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
 from saltbranch.mirror import Mirror

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from saltbranch import files, topfile
-from saltbranch.config import Config, Saltenv
-from saltbranch.findings import Finding, setup, tops
+from saltbranch.config.model import Config, Saltenv
+from saltbranch.doctor.finding import Finding
+from saltbranch.findings import setup, tops
 
 
 def look(config: Config) -> Iterator[Finding]:

@@ -88,7 +88,7 @@ def promote(
     from saltbranch.actions import promote as action
     from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
     from saltbranch.actions.request import DiffOptions, Request
-    from saltbranch.fleetgates import check_reviewed
+    from saltbranch.promote.gates import check_reviewed
     from saltbranch.repository.workplace import open_machine
 
     asked = DiffOptions(

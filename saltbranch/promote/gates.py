@@ -1,56 +1,46 @@
-"""Gates: conditions that a promotion must meet. Each answers pass, fail or cannot-tell, with the reason."""
+"""What the gates say: conditions that a promotion must meet, each a function of values.
+
+Each answers pass, fail or cannot-tell, with the reason. What is configured is in config/gates.py;
+actions/gatekeeping.py gathers the facts.
+"""
 
 from __future__ import annotations
 
+import enum
 import functools
 import re
-import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from saltbranch import tickets
-from saltbranch.durations import iso, parse_duration, shown_duration
-from saltbranch.errors import ConfigError, UsageError
+from saltbranch.base.text import many, some
+from saltbranch.config.gates import DiffGate, SoakGate
+from saltbranch.durations import iso, shown_duration
+from saltbranch.errors import UsageError
 from saltbranch.events import Debt, Hold, Residence
 from saltbranch.tickets import Group
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.checks import Finding
+    from saltbranch.fleetdiff import FleetDiff
+
+SHORTEST_DIGEST = 6
 _SLACK = 86400  # seconds by which clocks may differ before it is plain that one is wrong
-PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot-tell"
-# Always there, first, whether the configuration names them or not.
-BUILT_IN = ("hold", "debts", "model")
-KINDS = (*BUILT_IN, "soak", "ticket", "identical", "diff", "check", "command")
-# They compare with the saltenv before: where there is none, saltbranch.yaml may not name them.
-OF_THE_SALTENV_BEFORE = ("soak", "identical")
 
 
-@dataclass(frozen=True, slots=True)
-class DiffRule:
-    """What the gate `diff` asks for. minions: how many may change at most; removed_states: how many states may go.
+class Verdict(str, enum.Enum):
+    """What a gate says, as it stands in JSON and in the journal."""
 
-    reviewed: somebody names the digest of the diff; expect: somebody names that of the plan.
-    """
+    PASS = "pass"
+    FAIL = "fail"
+    CANNOT_TELL = "cannot-tell"
 
-    minions: int | None = None
-    removed_states: int | None = None
-    reviewed: bool = False
-    expect: bool = False
+    def __str__(self) -> str:
+        return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """A gate as configured. seconds: of a soak. argv, timeout (seconds): of a command.
-
-    diff: of the gate `diff`. static: the gate `check` looks at the files alone.
-    """
-
-    name: str
-    kind: str
-    seconds: float = 0
-    argv: tuple[str, ...] = ()
-    timeout: float = 600
-    diff: DiffRule = DiffRule()
-    static: bool = False
+PASS, FAIL, CANNOT_TELL = Verdict.PASS, Verdict.FAIL, Verdict.CANNOT_TELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +48,7 @@ class GateResult:
     """What a gate says. passes_at: seconds since 1970, where it knows. overridden: the reason of the person."""
 
     name: str
-    verdict: str
+    verdict: Verdict
     reason: str
     passes_at: float | None = None
     overridden: str | None = None
@@ -72,116 +62,11 @@ class GateResult:
         """Plain data."""
         return {
             "gate": self.name,
-            "verdict": self.verdict,
+            "verdict": self.verdict.value,
             "reason": self.reason,
             "passes_at": iso(self.passes_at) if self.passes_at is not None else None,
             "overridden": self.overridden,
         }
-
-
-def parse_gates(entries: Sequence[Any], where: str) -> tuple[Gate, ...]:
-    """The gates that the list `gates:` names, the built-in ones first. Raises ConfigError naming `where`."""
-    gates = [Gate(name, name) for name in BUILT_IN]
-    for entry in entries:
-        gate = _parse(entry, where)
-        if gate.name in BUILT_IN:
-            continue
-        if gate.name in [g.name for g in gates]:
-            raise ConfigError(
-                f"{where}: two gates are called {gate.name!r}",
-                hint="name commands: {command: PROGRAM, name: WORD}",
-            )
-        gates.append(gate)
-    return tuple(gates)
-
-
-def _parse(entry: Any, where: str) -> Gate:
-    if isinstance(entry, str) and entry in KINDS and entry not in ("soak", "command"):
-        return Gate(entry, entry)
-    if isinstance(entry, dict):
-        if set(entry) == {"soak"}:
-            return _soak(entry["soak"], where)
-        if "command" in entry and set(entry) <= {"command", "name", "timeout"}:
-            return _command(entry, where)
-        if set(entry) == {"diff"}:
-            return Gate("diff", "diff", diff=_diff_rule(entry["diff"], f"{where}: diff"))
-        if entry == {"check": "static"}:
-            return Gate("check", "check", static=True)
-    raise ConfigError(
-        f"{where}: {entry!r} is not a gate",
-        hint="known ones: ticket, identical, diff, check, {diff: {minions: 50, removed_states: 10, reviewed: true,"
-        " expect: true}}, {check: static}, {soak: 2h}, {command: PROGRAM, name: WORD, timeout: 10m}"
-        " (hold and debts are always there)",
-    )
-
-
-def _diff_rule(value: Any, where: str) -> DiffRule:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where}: {value!r} is not a mapping", hint="{diff: {minions: 50}}")
-    known = [f.name for f in fields(DiffRule)]
-    for key, given in value.items():
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}", hint=f"known: {', '.join(known)}")
-        is_flag = key in ("reviewed", "expect")
-        if isinstance(given, bool) != is_flag or not isinstance(given, int) or given < 0:
-            wanted = "true or false" if is_flag else "a number, from 0 on"
-            raise ConfigError(f"{where}: {key}: {given!r} is not {wanted}", hint="fix it")
-    return DiffRule(**value)
-
-
-def _soak(value: Any, where: str) -> Gate:
-    try:
-        seconds = parse_duration(str(value), f"{where}: soak")
-    except UsageError as err:
-        raise ConfigError(err.message, hint=err.hint) from err
-    return Gate("soak", "soak", seconds=seconds)
-
-
-def _command(entry: dict[str, Any], where: str) -> Gate:
-    argv = split_command(entry["command"], f"{where}: command")
-    name = entry.get("name", argv[0].rpartition("/")[2])
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
-        raise ConfigError(
-            f"{where}: {name!r} cannot be the name of a gate", hint="letters, digits, '_', '.', '-'"
-        )
-    try:
-        timeout = parse_duration(str(entry.get("timeout", "10m")), f"{where}: timeout")
-    except UsageError as err:
-        raise ConfigError(err.message, hint=err.hint) from err
-    return Gate(name, "command", argv=argv, timeout=timeout)
-
-
-def split_command(value: Any, where: str) -> tuple[str, ...]:
-    """The words of a command, given as a list or as one line; no shell reads it.
-
-    The program is an absolute path or a bare name that PATH finds, so that no clone's content is run.
-    Raises ConfigError naming `where`.
-    """
-    try:
-        words = shlex.split(value) if isinstance(value, str) else list(value)
-    except (ValueError, TypeError) as err:
-        raise ConfigError(f"{where}: {value!r}: {err}", hint="write a list of words") from err
-    if not words or not all(isinstance(w, str) and "\0" not in w for w in words) or not words[0]:
-        raise ConfigError(f"{where}: {value!r} is not a command", hint="write a list of words")
-    if "/" in words[0] and not words[0].startswith("/"):
-        raise ConfigError(
-            f"{where}: {words[0]!r} is a relative path, which would depend on where one stands",
-            hint="write an absolute path, or the bare name of a program in PATH",
-        )
-    return tuple(words)
-
-
-def check_overridable(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """The gates that `--override` may pass over: names, of which none may be misspelt. Raises ConfigError."""
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
-            raise ConfigError(f"{where}: {name!r} is not a gate", hint=f"known: {', '.join(KINDS)}")
-        if name == "model":
-            raise ConfigError(
-                f"{where}: the gate 'model' is never passed over: with a broken model nobody could promote the repair",
-                hint="leave it out",
-            )
-    return tuple(names)
 
 
 def override(results: Iterable[GateResult], overrides: dict[str, str]) -> tuple[GateResult, ...]:
@@ -303,14 +188,15 @@ def identical_gate(merged_tree: str, served_tree: str, source: str) -> GateResul
 
 
 def soak_gate(
-    seconds: float,
+    gate: SoakGate,
     source: str,
     residences: Iterable[Residence],
     contains: Callable[[str], bool],
+    *,
     now: float,
     made: float = 0,
 ) -> GateResult:
-    """Whether `source` has served the commit for `seconds`, on the master that has served it longest.
+    """Whether `source` has served the commit for as long as `gate` asks, on the master that has served it longest.
 
     residences: of all masters and commits of `source`. contains: whether a served commit contains the
     promoted one, so a newer commit does not start the clock anew; one that lacks it (a rollback) does. made: when the
@@ -330,13 +216,17 @@ def soak_gate(
     begin = min(starts)
     if begin < made - _SLACK:
         begin = min(made, now)
-    if now - begin >= seconds:
+    if now - begin >= gate.seconds:
         since = shown_duration(now - begin)
         return GateResult(
-            "soak", PASS, f"served by {source} for {since}, asked are {shown_duration(seconds)}"
+            "soak",
+            PASS,
+            f"served by {source} for {since}, asked are {shown_duration(gate.seconds)}",
         )
-    reason = f"served by {source} for {shown_duration(now - begin)} of {shown_duration(seconds)}"
-    return GateResult("soak", FAIL, reason, begin + seconds)
+    reason = (
+        f"served by {source} for {shown_duration(now - begin)} of {shown_duration(gate.seconds)}"
+    )
+    return GateResult("soak", FAIL, reason, begin + gate.seconds)
 
 
 def _start(rows: Sequence[Residence], contains: Callable[[str], bool], now: float) -> float | None:
@@ -351,3 +241,103 @@ def _start(rows: Sequence[Residence], contains: Callable[[str], bool], now: floa
             break
         start = row.since if start is None else min(row.since, start)
     return min(start, now) if start is not None else None
+
+
+# diff and check: what the plan makes of the minions, and the files it is made from
+
+
+@dataclass(frozen=True, slots=True)
+class DiffFacts:
+    """What the gate `diff` has to know of a diff.
+
+    failed: minions that were not compiled. worse: compiled in part, with errors that the target does not have yet;
+    as_bad: compiled in part, with none of that kind. removed_states: summed over the minions. code: files that Salt
+    syncs to minions and that differ; whom they change nobody can count.
+    """
+
+    digest: str
+    changed: int
+    removed_states: int
+    failed: tuple[str, ...] = ()
+    worse: tuple[str, ...] = ()
+    as_bad: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+
+
+def facts_of(diff: FleetDiff, digest: str) -> DiffFacts:
+    """The facts of `diff`, whose digest is `digest`."""
+    partial = [m for m in diff.minions if m.result == "partial"]
+    return DiffFacts(
+        digest=digest,
+        changed=diff.changed,
+        removed_states=diff.removed_states,
+        failed=tuple(m.minion for m in diff.failed),
+        worse=tuple(m.minion for m in partial if m.has_new_errors),
+        as_bad=tuple(m.minion for m in partial if not m.has_new_errors),
+        code=tuple(c.path for c in diff.code),
+    )
+
+
+def check_reviewed(digest: str | None) -> str:
+    """The beginning of a diff's digest as a person gave it; empty for None. Raises UsageError."""
+    if digest is None:
+        return ""
+    if not SHORTEST_DIGEST <= len(digest) <= 64 or digest.strip("0123456789abcdef"):
+        raise UsageError(
+            f"{digest!r} is not the digest of a diff",
+            hint=f"saltbranch diff SALTENV and --plan show it; {SHORTEST_DIGEST} digits of it are enough",
+        )
+    return digest
+
+
+def diff_gate(
+    gate: DiffGate, facts: DiffFacts | None, *, why_none: str, reviewed: str, expected: bool
+) -> GateResult:
+    """Whether the diff of a plan is within `gate`.
+
+    facts: None where there is no diff, why_none says why. reviewed: how the digest begins that somebody
+    reviewed; expected: somebody named the digest of the plan.
+    """
+    if facts is None:
+        return GateResult("diff", CANNOT_TELL, f"no diff: {why_none}")
+    problems = [*_unknown(facts), *_beyond(gate, facts)]
+    if gate.reviewed and not reviewed:
+        problems.append("nobody says that it was reviewed: --reviewed with the digest of the diff")
+    elif gate.reviewed and not facts.digest.startswith(reviewed):
+        problems.append(f"what was reviewed is {reviewed}, and this is {facts.digest[:16]}")
+    if gate.expect and not expected:
+        problems.append("nobody names the plan: --expect with its digest")
+    if problems:
+        return GateResult("diff", FAIL, "; ".join(problems))
+    changed = (
+        f"{many(facts.changed, 'minion')} changed, {many(facts.removed_states, 'state')} removed"
+    )
+    same = f"; {len(facts.as_bad)} compiled in part, as before" if facts.as_bad else ""
+    code = f"; besides, synced code differs: {some(facts.code, 3)}" if facts.code else ""
+    return GateResult("diff", PASS, changed + same + code)
+
+
+def _unknown(facts: DiffFacts) -> list[str]:
+    rows = (("not compiled", facts.failed), ("compiled in part only", facts.worse))
+    return [f"{what}: {some(names, 3)}" for what, names in rows if names]
+
+
+def _beyond(gate: DiffGate, facts: DiffFacts) -> list[str]:
+    rows = (
+        ("minion", "changed", facts.changed, gate.minions),
+        ("state", "removed", facts.removed_states, gate.removed_states),
+    )
+    return [
+        f"{many(number, noun)} {done}, {most} may be"
+        for noun, done, number, most in rows
+        if most is not None and number > most
+    ]
+
+
+def check_gate(errors: Sequence[Finding]) -> GateResult:
+    """Whether the merged files have errors that the target's have not. errors: those."""
+    if not errors:
+        return GateResult("check", PASS, "no new errors")
+    first = "; ".join(f"{e.file}:{e.line} {e.message[:200]}" for e in errors[:3])
+    more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return GateResult("check", FAIL, f"{many(len(errors), 'new error')}: {first}{more}")

@@ -1,0 +1,197 @@
+"""The whole configuration checked: of what stands in the file, values that can be used."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from saltbranch import tickets
+from saltbranch.config.gates import split_command
+from saltbranch.config.keys import FileModel, FlowModel, HooksModel, model_branch
+from saltbranch.config.model import Config, Saltenv, Source
+from saltbranch.config.saltenvs import check_saltenvs, follow_pattern, saltenv_of
+from saltbranch.config.values import check_path, check_remote, inside, no_branch
+from saltbranch.errors import ConfigError, NoSaltenvsError
+from saltbranch.git import branch_name_problem
+from saltbranch.targets import parse_minions
+
+
+def build_config(
+    machine: FileModel,
+    path: str,
+    model: FileModel | None = None,
+    *,
+    origin: str = "",
+    source: Source | None = None,
+) -> Config:
+    """The configuration that `machine`, the file `path`, stands for.
+
+    model: the file of the production branch, which `source` describes; its machine keys do not count. Without
+    it the saltenvs are those of `machine`. origin: the remote to use where `machine` names none. Raises ConfigError.
+    """
+    told = source or Source(path)
+    place = told.place
+    file = model if model is not None else machine
+    remote = machine.remote or origin
+    if not remote:
+        raise ConfigError(
+            f"{path}: no remote", hint="add `remote: <URL of the control repository>`"
+        )
+    check_remote(remote, path)
+    check_machine(machine, path)
+    states_dir, pillar_dir = _folders(file, place)
+    saltenvs = _saltenvs(file, place)
+    tickets.compile_pattern(file.tickets, place)
+    check_flow(file.flow, place)
+    _check_hooks(file.hooks, place)
+    return Config(
+        path=path,
+        remote=remote,
+        root=os.path.normpath(machine.root),
+        states_dir=states_dir,
+        pillar_dir=pillar_dir,
+        master_config=os.path.normpath(machine.master_config),
+        salt_config=os.path.normpath(machine.salt_config),
+        group=machine.group,
+        fetch_timeout=machine.fetch_timeout,
+        model_branch=told.branch or model_branch(machine),
+        source=told,
+        saltenvs=saltenvs,
+        programs=_programs(machine.programs, path),
+        record_syncs=machine.record_syncs,
+        tickets=file.tickets,
+        flow=file.flow,
+        hooks=file.hooks,
+        fleet=file.fleet,
+        gpg_keys=os.path.normpath(machine.gpg_keys) if machine.gpg_keys else None,
+        ext_pillar=tuple(machine.ext_pillar),
+        ignore=tuple(file.ignore),
+        shown_pillar=tuple(file.shown_pillar),
+        missing=tuple(file.missing),
+        stand_in=_stand_in(file.stand_in, states_dir, pillar_dir, place),
+    )
+
+
+def _folders(file: FileModel, place: str) -> tuple[str, str]:
+    """Those of states and pillar inside the repository."""
+    states_dir = inside("states_dir", file.states_dir, place)
+    pillar_dir = inside("pillar_dir", file.pillar_dir, place)
+    _check_apart(states_dir, pillar_dir, place)
+    return states_dir, pillar_dir
+
+
+def _saltenvs(file: FileModel, place: str) -> tuple[Saltenv, ...]:
+    if not file.saltenvs:
+        raise NoSaltenvsError(
+            f"{place}: no saltenvs",
+            hint="add `saltenvs:` with a branch and minions for each; saltbranch init writes an example",
+        )
+    saltenvs = tuple(saltenv_of(name, entry, place) for name, entry in file.saltenvs.items())
+    check_saltenvs(saltenvs, place)
+    return saltenvs
+
+
+def patterns_of(model: FileModel, place: str) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """Every regular expression of a model, and where it stands. Raises ConfigError."""
+    yield f"{place}: tickets", tickets.compile_pattern(model.tickets, place)
+    for name, entry in (model.saltenvs or {}).items():
+        where = f"{place}: saltenvs.{name}"
+        if follow := follow_pattern(entry.follow, f"{where}.follow.tags"):
+            yield f"{where}.follow.tags", re.compile(follow)
+        for matcher in parse_minions(entry.minions, f"{where}.minions"):
+            if matcher.kind == "pcre":
+                yield f"{where}.minions", re.compile(matcher.target)
+
+
+def _check_hooks(hooks: HooksModel, place: str) -> None:
+    for name in ("before_promote", "after_promote"):
+        if command := getattr(hooks, name):
+            split_command(command, f"{place}: hooks.{name}")
+
+
+def _programs(entries: list[Any], path: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(split_command(entry, f"{path}: programs") for entry in entries)
+
+
+def check_machine(machine: FileModel, path: str) -> None:
+    """Refuse values of the machine's own keys that cannot be used. Raises ConfigError."""
+    if machine.remote:
+        check_remote(machine.remote, path)
+    for key in ("root", "master_config", "salt_config"):
+        check_path(key, getattr(machine, key), path)
+    if machine.gpg_keys is not None:
+        check_path("gpg_keys", machine.gpg_keys, path)
+    for name in machine.ext_pillar:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ConfigError(
+                f"{path}: ext_pillar: {name!r} is not a name of an external pillar",
+                hint="the names only, for example ext_pillar: [nodegroups]; their settings are the master's",
+            )
+    if not 1 <= machine.fetch_timeout <= 86400:
+        raise ConfigError(
+            f"{path}: fetch_timeout: {machine.fetch_timeout} is not from 1 to 86400",
+            hint="it is in seconds; the default is 300",
+        )
+    branch = machine.model_branch
+    if branch is not None and (problem := branch_name_problem(branch)):
+        raise no_branch("model_branch", branch, problem, path)
+    _programs(machine.programs, path)
+    if machine.serves == []:
+        raise ConfigError(
+            f"{path}: serves: names no saltenv", hint="leave the key out to serve all of them"
+        )
+
+
+def check_flow(flow: FlowModel, path: str) -> None:
+    """Refuse prefixes that cannot begin a branch or be told apart. Raises ConfigError."""
+    prefixes = [flow.feature, flow.release, flow.hotfix]
+    for prefix in prefixes:
+        if not prefix or branch_name_problem(f"{prefix}x"):
+            raise ConfigError(
+                f"{path}: flow: branch names cannot begin with {prefix!r}",
+                hint="for example flow: {feature: feature/}",
+            )
+    if (
+        any(a != b and a.startswith(b) for a in prefixes for b in prefixes)
+        or len(set(prefixes)) < 3
+    ):
+        raise ConfigError(
+            f"{path}: flow: the prefixes {', '.join(prefixes)} cannot be told apart",
+            hint="give features, releases and hotfixes prefixes of their own",
+        )
+    if flow.version_tag and branch_name_problem(f"{flow.version_tag}1"):
+        raise ConfigError(
+            f"{path}: flow.version_tag: tags cannot begin with {flow.version_tag!r}",
+            hint="for example version_tag: v",
+        )
+
+
+def _stand_in(value: str | None, states_dir: str, pillar_dir: str, place: str) -> str | None:
+    """A folder inside the repository, apart from what Salt serves."""
+    if value is None:
+        return None
+    try:
+        folder = inside("stand_in", value.rstrip("/") or "/", place)
+    except ConfigError as err:
+        raise ConfigError(err.message, hint="for example stand_in: fleet/stand-in") from err
+    for served in (states_dir, pillar_dir):
+        if f"{folder}/".startswith(f"{served}/") or f"{served}/".startswith(f"{folder}/"):
+            raise ConfigError(
+                f"{place}: stand_in: {folder!r} and {served!r} contain one another, so minions would be served"
+                " what stands in",
+                hint="keep it beside the states and the pillar: stand_in: fleet/stand-in",
+            )
+    return folder
+
+
+def _check_apart(states_dir: str, pillar_dir: str, path: str) -> None:
+    one, two = PurePosixPath(states_dir), PurePosixPath(pillar_dir)
+    if one == two or one in two.parents or two in one.parents:
+        raise ConfigError(
+            f"{path}: states_dir {states_dir!r} and pillar_dir {pillar_dir!r} contain one another, so"
+            " every minion could read the pillar of all as salt:// files",
+            hint="keep states and pillar in two folders side by side",
+        )

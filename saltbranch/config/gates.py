@@ -1,0 +1,275 @@
+"""Gates as configured: what may stand below `gates:`, and what it becomes. promote/gates.py judges by them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from saltbranch.durations import parse_duration
+from saltbranch.errors import ConfigError, UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_Limit = Annotated[int, msgspec.Meta(ge=0)]
+
+
+# As they stand in the file
+
+
+class SoakModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long the saltenv before has to have served what is promoted."""
+
+    soak: str
+
+
+class DiffRuleModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a plan's diff has to be, and who has to have seen it."""
+
+    minions: _Limit | UnsetType = UNSET
+    removed_states: _Limit | UnsetType = UNSET
+    reviewed: bool | UnsetType = UNSET
+    expect: bool | UnsetType = UNSET
+
+
+class DiffModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The gate `diff` with limits."""
+
+    diff: DiffRuleModel
+
+
+class CheckModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The gate `check` that looks at the files alone."""
+
+    check: Literal["static"]
+
+
+class CommandModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A program that ends with 0 where the promotion may go on."""
+
+    command: str | list[str]
+    name: str | UnsetType = UNSET
+    timeout: str | UnsetType = UNSET
+
+
+MODELS: tuple[type[msgspec.Struct], ...] = (SoakModel, DiffModel, CheckModel, CommandModel)
+
+
+# As they are asked
+
+
+class _Gate(msgspec.Struct, frozen=True, tag_field="kind"):
+    """The kind of a gate is the word that configures it."""
+
+    @property
+    def kind(self) -> str:
+        """The word for it in saltbranch.yaml."""
+        return str(type(self).__struct_config__.tag)
+
+    @property
+    def name(self) -> str:
+        """What results, `overridable:` and --override call it."""
+        return self.kind
+
+
+class HoldGate(_Gate, frozen=True, tag="hold"):
+    """No hold stands in the way."""
+
+
+class DebtsGate(_Gate, frozen=True, tag="debts"):
+    """No branch lacks a hotfix."""
+
+
+class ModelGate(_Gate, frozen=True, tag="model"):
+    """The merged saltbranch.yaml can be used."""
+
+
+class SoakGate(_Gate, frozen=True, tag="soak"):
+    """The saltenv before has served the commit for `seconds`."""
+
+    seconds: float
+
+
+class TicketGate(_Gate, frozen=True, tag="ticket"):
+    """Every commit names a ticket."""
+
+
+class IdenticalGate(_Gate, frozen=True, tag="identical"):
+    """The merged tree is the one that the saltenv before serves."""
+
+
+class DiffGate(_Gate, frozen=True, tag="diff"):
+    """The compiled diff is within limits.
+
+    minions: how many may change at most; removed_states: how many states may go; None: any number. reviewed: somebody
+    names the digest of the diff; expect: somebody names that of the plan.
+    """
+
+    minions: int | None = None
+    removed_states: int | None = None
+    reviewed: bool = False
+    expect: bool = False
+
+    def with_review(self) -> DiffGate:
+        """The same, asking also for somebody who reviewed the diff."""
+        return msgspec.structs.replace(self, reviewed=True)
+
+
+class CheckGate(_Gate, frozen=True, tag="check"):
+    """The merged files have no new errors. static: it looks at the files alone."""
+
+    static: bool = False
+
+
+class CommandGate(_Gate, frozen=True, tag="command"):
+    """A program agrees. argv: its words. timeout: in seconds."""
+
+    name: str
+    argv: tuple[str, ...]
+    timeout: float = 600
+
+
+Gate = (
+    HoldGate
+    | DebtsGate
+    | ModelGate
+    | SoakGate
+    | TicketGate
+    | IdenticalGate
+    | DiffGate
+    | CheckGate
+    | CommandGate
+)
+# Always there, first, whether the configuration names them or not.
+ALWAYS: tuple[Gate, ...] = (HoldGate(), DebtsGate(), ModelGate())
+BUILT_IN = tuple(gate.kind for gate in ALWAYS)
+# One word is enough for these.
+_PLAIN: Mapping[str, Gate] = {
+    gate.kind: gate for gate in (*ALWAYS, TicketGate(), IdenticalGate(), DiffGate(), CheckGate())
+}
+KINDS = (*BUILT_IN, "soak", "ticket", "identical", "diff", "check", "command")
+# They compare with the saltenv before: where there is none, saltbranch.yaml may not name them.
+OF_THE_SALTENV_BEFORE = ("soak", "identical")
+# An entry below `gates:`, in the words of a JSON schema that has the definitions of MODELS.
+SCHEMA: dict[str, object] = {
+    "anyOf": [{"enum": list(_PLAIN)}, *({"$ref": f"#/$defs/{m.__name__}"} for m in MODELS)]
+}
+
+
+def parse_gates(entries: Sequence[Any], where: str) -> tuple[Gate, ...]:
+    """The gates that the list `gates:` names, the built-in ones first. Raises ConfigError naming `where`."""
+    gates = list(ALWAYS)
+    for entry in entries:
+        gate = _parse(entry, where)
+        if gate.name in BUILT_IN:
+            continue
+        if gate.name in [g.name for g in gates]:
+            raise ConfigError(
+                f"{where}: two gates are called {gate.name!r}",
+                hint="name commands: {command: PROGRAM, name: WORD}",
+            )
+        gates.append(gate)
+    return tuple(gates)
+
+
+def _parse(entry: Any, where: str) -> Gate:
+    if isinstance(entry, str) and entry in _PLAIN:
+        return _PLAIN[entry]
+    if _has_keys_of(SoakModel, entry):
+        return SoakGate(_seconds(entry["soak"], f"{where}: soak"))
+    if _has_keys_of(DiffModel, entry):
+        return _diff(entry["diff"], f"{where}: diff")
+    if _has_keys_of(CommandModel, entry):
+        return _command(entry, where)
+    if _is(CheckModel, entry):
+        return CheckGate(static=True)
+    raise ConfigError(
+        f"{where}: {entry!r} is not a gate",
+        hint="known ones: ticket, identical, diff, check, {diff: {minions: 50, removed_states: 10, reviewed: true,"
+        " expect: true}}, {check: static}, {soak: 2h}, {command: PROGRAM, name: WORD, timeout: 10m}"
+        " (hold and debts are always there)",
+    )
+
+
+def _has_keys_of(model: type[msgspec.Struct], entry: Any) -> bool:
+    """Whether `entry` has the keys of `model`, whatever their values are."""
+    fields = msgspec.structs.fields(model)
+    required = {f.encode_name for f in fields if f.required}
+    return isinstance(entry, dict) and required <= set(entry) <= {f.encode_name for f in fields}
+
+
+def _is(kind: Any, value: Any) -> bool:
+    """Whether `value` is of the type `kind`, as msgspec has it."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _diff(value: Any, where: str) -> DiffGate:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: {value!r} is not a mapping", hint="{diff: {minions: 50}}")
+    known = {f.encode_name: f.type for f in msgspec.structs.fields(DiffRuleModel)}
+    for key, given in value.items():
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=f"known: {', '.join(known)}")
+        if not _is(known[key], given):
+            is_flag = _is(known[key], True)  # noqa: FBT003
+            wanted = "true or false" if is_flag else "a number, from 0 on"
+            raise ConfigError(f"{where}: {key}: {given!r} is not {wanted}", hint="fix it")
+    return DiffGate(**value)
+
+
+def _command(entry: Mapping[str, Any], where: str) -> CommandGate:
+    argv = split_command(entry["command"], f"{where}: command")
+    name = entry.get("name", argv[0].rpartition("/")[2])
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: {name!r} cannot be the name of a gate", hint="letters, digits, '_', '.', '-'"
+        )
+    timeout = _seconds(entry.get("timeout", "10m"), f"{where}: timeout")
+    return CommandGate(name, argv, timeout)
+
+
+def _seconds(value: Any, where: str) -> float:
+    try:
+        return parse_duration(str(value), where)
+    except UsageError as err:
+        raise ConfigError(err.message, hint=err.hint) from err
+
+
+def split_command(value: Any, where: str) -> tuple[str, ...]:
+    """The words of a command, given as a list or as one line; no shell reads it.
+
+    The program is an absolute path or a bare name that PATH finds, so that no clone's content is run.
+    Raises ConfigError naming `where`.
+    """
+    try:
+        words = shlex.split(value) if isinstance(value, str) else list(value)
+    except (ValueError, TypeError) as err:
+        raise ConfigError(f"{where}: {value!r}: {err}", hint="write a list of words") from err
+    if not words or not all(isinstance(w, str) and "\0" not in w for w in words) or not words[0]:
+        raise ConfigError(f"{where}: {value!r} is not a command", hint="write a list of words")
+    if "/" in words[0] and not words[0].startswith("/"):
+        raise ConfigError(
+            f"{where}: {words[0]!r} is a relative path, which would depend on where one stands",
+            hint="write an absolute path, or the bare name of a program in PATH",
+        )
+    return tuple(words)
+
+
+def check_overridable(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """The gates that `--override` may pass over: names, of which none may be misspelt. Raises ConfigError."""
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{where}: {name!r} is not a gate", hint=f"known: {', '.join(KINDS)}")
+        if name == "model":
+            raise ConfigError(
+                f"{where}: the gate 'model' is never passed over: with a broken model nobody could promote the repair",
+                hint="leave it out",
+            )
+    return tuple(names)

@@ -1,0 +1,260 @@
+"""The keys of saltbranch.yaml as they stand in the file; also the source of its JSON schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from saltbranch.config.direct_pushes import POLICIES
+from saltbranch.config.gates import MODELS, SCHEMA
+from saltbranch.targets import KINDS
+
+_TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_MATCHERS = {
+    "type": "object",
+    "properties": dict.fromkeys(KINDS, _TARGETS),
+    "additionalProperties": False,
+}
+# What parse_minions takes, in the words of a JSON schema; the precise messages are its own.
+_MINIONS = {
+    "anyOf": [
+        {"type": "string"},
+        _MATCHERS,
+        {"type": "array", "items": {"anyOf": [{"type": "string"}, _MATCHERS]}},
+    ]
+}
+
+
+_GATES = {"type": "array", "items": SCHEMA}
+
+
+_PROGRAMS = {"type": "array", "items": _TARGETS}
+_DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
+
+# What a machine says of itself: in the model, which stands in the repository, these have no effect.
+MACHINE_KEYS = (
+    "remote", "root", "master_config", "salt_config", "group", "fetch_timeout", "model_branch", "record_syncs",
+    "gpg_keys", "ext_pillar", "serves", "programs",
+)  # fmt: skip
+_MODEL_BRANCH = "master"
+# What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
+VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF = "top", "fleet", "off"
+# YAML reads an unquoted off as false.
+_VERIFY: dict[str, object] = {"enum": [VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF, False, None]}
+
+
+def _key(text: str, *, default: str = "", schema: dict[str, object] | None = None) -> msgspec.Meta:
+    """What a key is for; it stands in the JSON schema and in docs/reference/configuration.md.
+
+    default: in words, where the value says little. schema: of a value whose type does not say what is taken.
+    """
+    extra = {"default": default} if default else None
+    return msgspec.Meta(description=text, extra=extra, extra_json_schema=schema)
+
+
+class FollowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a saltenv serves instead of the head of its branch."""
+
+    tags: Annotated[str, _key("a regular expression that the whole name of a version tag matches")]
+
+
+class FlowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What git-flow's branches and tags begin with."""
+
+    feature: str = "feature/"
+    release: str = "release/"
+    hotfix: str = "hotfix/"
+    version_tag: str = "v"
+
+
+class HooksModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Programs that are told of each promotion, as a list of words or one line of them."""
+
+    before_promote: str | list[str] | None = None
+    after_promote: str | list[str] | None = None
+
+
+class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry below `saltenvs:` as it stands in the file."""
+
+    branch: Annotated[str, _key("the branch that it serves")]
+    minions: Annotated[
+        Any,
+        _key(
+            "ids: globs, `{list: [...]}`, `{pcre: ...}`, `{nodegroup: ...}`, or a list of these",
+            schema=_MINIONS,
+        ),
+    ]
+    promote_from: Annotated[str | None, _key("the saltenv before it")] = None
+    protected: Annotated[bool, _key("a rewritten branch is not followed")] = False
+    verify_switch: Annotated[
+        Any,
+        _key(
+            "what is compiled before a master switches: `top` (the top files), `fleet` (whole highstates) or `off`",
+            default="`top` if protected, else `off`",
+            schema=_VERIFY,
+        ),
+    ] = None
+    direct_pushes: Annotated[
+        Any,
+        _key(
+            "what becomes of commits that were pushed to the branch by hand, not promoted: `report`, `refuse` or"
+            " `allow`; only with `promote_from`",
+            default="`report`",
+            schema=_DIRECT,
+        ),
+    ] = None
+    follow: Annotated[
+        FollowModel | None,
+        _key("`{tags: REGEX}`: serve the highest matching version tag of the branch, not its head"),
+    ] = None
+    gates: Annotated[
+        list[Any],
+        _key(
+            "conditions that a promotion to it has to meet",
+            default="`hold`, `debts`, `model`",
+            schema=_GATES,
+        ),
+    ] = []
+    overridable: Annotated[list[str], _key("gates that `--override` may pass over")] = []
+    mode: Annotated[str, _key("or `fast-forward`")] = "merge"
+    saltenv_owned: Annotated[list[str], _key("paths that no promotion changes")] = []
+    back_merge: Annotated[
+        bool, _key("bring commits that only this branch has to those below it")
+    ] = True
+
+
+class IgnoreModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry below `ignore:`: differences that all of its globs match are not shown."""
+
+    state: str = "*"
+    sls: str = "*"
+    argument: str | None = None
+
+
+class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The keys of saltbranch.yaml; also the source of its JSON schema."""
+
+    remote: Annotated[str | None, _key("URL of the control repository")] = None
+    root: Annotated[str, _key("folder of mirror, slots and checkouts")] = "/srv/saltbranch"
+    master_config: Annotated[str, _key("the file saltbranch writes for the master")] = (
+        "/etc/salt/master.d/saltbranch.conf"
+    )
+    salt_config: Annotated[str, _key("the master's own file, only read")] = "/etc/salt/master"
+    group: Annotated[
+        str | None,
+        _key(
+            "may read the checkouts; nobody else but the owner can",
+            default="that of the master's user",
+        ),
+    ] = None
+    fetch_timeout: Annotated[int, _key("seconds")] = 300
+    model_branch: Annotated[
+        str | None,
+        _key("the production branch, on which the model stands", default=f"`{_MODEL_BRANCH}`"),
+    ] = None
+    serves: Annotated[
+        list[str] | None,
+        _key(
+            "names of the saltenvs that this machine serves, where it serves fewer", default="all"
+        ),
+    ] = None
+    programs: Annotated[
+        list[Any],
+        _key(
+            "gate commands and hooks that run here unasked, each as a list of words or one line, to the letter",
+            schema=_PROGRAMS,
+        ),
+    ] = []
+    record_syncs: Annotated[
+        bool,
+        _key(
+            "after each switch this master tells the journal what it serves now; needs the right to push refs below"
+            " `refs/saltbranch/`. `init` sets it where the remote allows that"
+        ),
+    ] = False
+    gpg_keys: Annotated[
+        str | None, _key("GnuPG's folder with the keys of encrypted pillar, for compiling")
+    ] = None
+    ext_pillar: Annotated[
+        list[str], _key("names of the master's external pillars that are compiled, too")
+    ] = []
+    requires: Annotated[
+        Any,
+        _key(
+            "the oldest saltbranch that understands the file, such as `'0.3'`",
+            schema={"type": ["string", "number"]},
+        ),
+    ] = None
+    states_dir: Annotated[str, _key("folder of the states inside the repository")] = "salt"
+    pillar_dir: Annotated[str, _key("folder of the pillar inside the repository")] = "pillar"
+    saltenvs: Annotated[
+        dict[str, SaltenvModel] | None, _key("name to what is served under it; see below")
+    ] = None
+    tickets: Annotated[
+        str | None, _key("a regular expression", default="`KEY-123` and the like")
+    ] = None
+    flow: Annotated[
+        FlowModel,
+        _key(
+            "`{feature, release, hotfix, version_tag}`: prefixes",
+            default="`feature/`, `release/`, `hotfix/`, `v`",
+        ),
+    ] = FlowModel()
+    hooks: Annotated[
+        HooksModel,
+        _key(
+            "`{before_promote, after_promote}`: programs told of each promotion as JSON on stdin; the first may veto"
+        ),
+    ] = HooksModel()
+    fleet: Annotated[
+        str,
+        _key(
+            "the minions of `diff`, `check` and of a plan's diff: the master's cache, or a folder of files"
+        ),
+    ] = "cache"
+    shown_pillar: Annotated[
+        list[str],
+        _key(
+            "globs of pillar paths (`users:*`) whose values `diff` may show: names that states are made of. `*` stays"
+            " within one key, `users:**` is all below; everything else of the pillar is hidden"
+        ),
+    ] = []
+    missing: Annotated[
+        list[str],
+        _key(
+            "what is kept out of the repository on purpose: globs of sls names (`secrets.*`) and of files"
+            " (`salt://keys/*`) without which a minion of `diff` is whole"
+        ),
+    ] = []
+    stand_in: Annotated[
+        str | None,
+        _key(
+            "a folder of the repository that mirrors it, with files that stand in for encrypted and missing ones in"
+            " `diff` and `check`"
+        ),
+    ] = None
+    ignore: Annotated[
+        list[IgnoreModel],
+        _key(
+            "noise that `diff` leaves out: a list of `{state: ..., sls: ..., argument: ...}`, each a glob; `state`"
+            " means `ID | module.function` or `module.function`"
+        ),
+    ] = []
+
+
+def model_branch(machine: FileModel) -> str:
+    """Which branch is production for this machine: `model_branch:`, else the end of its own saltenvs, else master."""
+    if machine.model_branch is not None or not machine.saltenvs:
+        return machine.model_branch or _MODEL_BRANCH
+    before = {s.promote_from for s in machine.saltenvs.values()}
+    last = [s.branch for n, s in machine.saltenvs.items() if s.promote_from and n not in before]
+    return last[0] if len(last) == 1 else _MODEL_BRANCH
+
+
+def json_schema() -> dict[str, object]:
+    """A JSON schema of saltbranch.yaml, for editors."""
+    models = (FileModel, *MODELS)
+    (file, *_), all_of_them = msgspec.json.schema_components(models, ref_template="#/$defs/{name}")
+    return {**file, "$defs": all_of_them}
