@@ -91,7 +91,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     verify_switch: Annotated[
         Any,
         _key(
-            "what is compiled before a master switches: `top` (the top files), `fleet` (whole highstates) or `off`",
+            "what is compiled before a master switches: `top` (the top files), `fleet` (complete highstates) or `off`",
             default="`top` if protected, else `off`",
             schema=_VERIFY,
         ),
@@ -99,7 +99,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     direct_pushes: Annotated[
         Any,
         _key(
-            "what becomes of commits that were pushed to the branch by hand, not promoted: `report`, `refuse` or"
+            "how to treat commits that were pushed to the branch by hand, not promoted: `report`, `refuse` or"
             " `allow`; only with `promote_from`",
             default="`report`",
             schema=_DIRECT,
@@ -112,7 +112,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     gates: Annotated[
         list[Any],
         _key(
-            "conditions that a promotion to it has to meet",
+            "conditions that a promotion to it must meet: [gates](gates.md)",
             default="`hold`, `debts`, `model`",
             schema=_GATES,
         ),
@@ -121,7 +121,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     mode: Annotated[str, _key("or `fast-forward`")] = "merge"
     saltenv_owned: Annotated[list[str], _key("paths that no promotion changes")] = []
     back_merge: Annotated[
-        bool, _key("bring commits that only this branch has to those below it")
+        bool, _key("merge commits that only this branch has into the branches below it")
     ] = True
 
 
@@ -145,40 +145,39 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     group: Annotated[
         str | None,
         _key(
-            "may read the checkouts; nobody else but the owner can",
+            "may read the checkouts; apart from the owner, nobody else can",
             default="that of the master's user",
         ),
     ] = None
     fetch_timeout: Annotated[int, _key("seconds")] = 300
     model_branch: Annotated[
         str | None,
-        _key("the production branch, on which the model stands", default=f"`{_MODEL_BRANCH}`"),
+        _key("the production branch, which contains the model", default=f"`{_MODEL_BRANCH}`"),
     ] = None
     serves: Annotated[
         list[str] | None,
-        _key(
-            "names of the saltenvs that this machine serves, where it serves fewer", default="all"
-        ),
+        _key("names of the saltenvs that this machine serves, if not all", default="all"),
     ] = None
     programs: Annotated[
         list[Any],
         _key(
-            "gate commands and hooks that run here unasked, each as a list of words or one line, to the letter",
+            "gate commands and hooks that run here without asking, each as a list of words or one line, exactly as the model"
+            " has it",
             schema=_PROGRAMS,
         ),
     ] = []
     record_syncs: Annotated[
         bool,
         _key(
-            "after each switch this master tells the journal what it serves now; needs the right to push refs below"
-            " `refs/saltbranch/`. `init` sets it where the remote allows that"
+            "after each switch, this master records in the journal what it now serves; needs push access to refs below"
+            " `refs/saltbranch/`. `init` sets it if the remote allows that"
         ),
     ] = False
     gpg_keys: Annotated[
-        str | None, _key("GnuPG's folder with the keys of encrypted pillar, for compiling")
+        str | None, _key("the GnuPG folder with the keys for encrypted pillar, for compiling")
     ] = None
     ext_pillar: Annotated[
-        list[str], _key("names of the master's external pillars that are compiled, too")
+        list[str], _key("names of the master's external pillars to include when compiling")
     ] = []
     requires: Annotated[
         Any,
@@ -205,7 +204,7 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     hooks: Annotated[
         HooksModel,
         _key(
-            "`{before_promote, after_promote}`: programs told of each promotion as JSON on stdin; the first may veto"
+            "`{before_promote, after_promote}`: programs that get each promotion as JSON on stdin; the first may veto it"
         ),
     ] = HooksModel()
     fleet: Annotated[
@@ -217,15 +216,15 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     shown_pillar: Annotated[
         list[str],
         _key(
-            "globs of pillar paths (`users:*`) whose values `diff` may show: names that states are made of. `*` stays"
-            " within one key, `users:**` is all below; everything else of the pillar is hidden"
+            "globs of pillar paths (`users:*`) whose values `diff` may show, such as names that states are"
+            " generated from. `*` matches within one key, `users:**` everything below it; all other values are hidden"
         ),
     ] = []
     missing: Annotated[
         list[str],
         _key(
             "what is kept out of the repository on purpose: globs of sls names (`secrets.*`) and of files"
-            " (`salt://keys/*`) without which a minion of `diff` is whole"
+            " (`salt://keys/*`); a minion that lacks only these counts as completely compiled"
         ),
     ] = []
     stand_in: Annotated[
