@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from saltbranch import history
-from saltbranch.actions import planning, promote, proposed
+from saltbranch.actions import planning, promotion, proposed
 from saltbranch.actions.proposed import Proposal
 from saltbranch.actions.why_not import WhyNot
 from saltbranch.config import Saltenv
@@ -120,7 +120,7 @@ def _next(work: Workplace, saltenv: Saltenv) -> tuple[WhyNot | None, str]:
     if saltenv.promote_from is None:
         return None, ""
     try:
-        request = promote.request(work, saltenv.name)
+        request = promotion.request(work, saltenv.name)
         return WhyNot.of(planning.plan(work, request, commands=False)), ""
     except SaltbranchError as err:
         return None, err.message

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from saltbranch.actions import diff as diff_action
-from saltbranch.actions import planning, promote
+from saltbranch.actions import planning, promotion
 from saltbranch.compiler import sandbox
 from saltbranch.repository.workplace import open_workplace
 from tests.git.flow_site import RC_TAGS, FlowSite, FlowTemplate, build_flow_template, shown
@@ -610,7 +610,7 @@ def test_the_mirror_of_a_master_gives_the_tree_of_its_plan(tmp_path: Path, sourc
     place = diff_action.fleet.open_place(str(site.config))
     tree = diff_action.sides(place, ["prod"])[1].tree
     work = open_workplace(str(site.config))
-    plan = planning.plan(work, promote.request(work, "prod"), commands=False)
+    plan = planning.plan(work, promotion.request(work, "prod"), commands=False)
     assert tree == plan.target.tree
     names = remote.git("ls-tree", "-r", "--name-only", proven).split()
     files = set(place.repository.git.out("ls-tree", "-r", "--name-only", tree).split())
