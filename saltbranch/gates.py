@@ -12,7 +12,7 @@ from typing import Any
 from saltbranch import tickets
 from saltbranch.durations import iso, parse_duration, shown_duration
 from saltbranch.errors import ConfigError, UsageError
-from saltbranch.events import Debt, Hold, Residence
+from saltbranch.journalfacts import Debt, Hold, Residence
 from saltbranch.tickets import Group
 
 _SLACK = 86400  # seconds by which clocks may differ before it is plain that one is wrong

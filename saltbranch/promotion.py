@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from saltbranch import asking
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PENDING, RefusedError
-from saltbranch.events import Debt, Hold
 from saltbranch.gates import GateResult
+from saltbranch.journalfacts import Debt, Hold
 from saltbranch.tickets import CommitLine, Group
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from saltbranch import versions
-from saltbranch.events import Hold
+from saltbranch.journalfacts import Hold
 
 BY_HOLD, BY_TAG, BY_BRANCH, BY_NOTHING = "hold", "tag", "branch", "nothing"
 

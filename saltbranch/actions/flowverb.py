@@ -17,6 +17,7 @@ from saltbranch.actions.request import DiffOptions, Request
 from saltbranch.actions.resolving import Resolution
 from saltbranch.errors import UsageError
 from saltbranch.fleetgates import check_reviewed
+from saltbranch.promote import tell_hooks
 from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Say, Workplace
 
@@ -160,13 +161,13 @@ class FlowVerb:
         self, plan: Plan, *, expect: str | None = None, say: Say | None = None, ask: bool = False
     ) -> Published:
         """Push it. ask: whether somebody may be asked for a passphrase. Raises RefusedError, RemoteError, GitError."""
-        problems = publish.finish_pending(self.work)
+        problems = tell_hooks.finish_pending(self.work)
         done = publish.publish(self.work, plan, self.plan, expect=expect, say=say, ask=ask)
         return self._tidied(replace(done, problems=(*problems, *done.problems)))
 
     def finish(self, plan: Plan) -> Published:
         """Nothing is left to push: what a run that was killed after its push left undone."""
-        problems = publish.finish_pending(self.work)
+        problems = tell_hooks.finish_pending(self.work)
         return self._tidied(Published(plan, "", plan.target.old, (), tuple(problems)))
 
     def _tidied(self, done: Published) -> Published:

@@ -11,7 +11,8 @@ from saltbranch.actions import past
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import UsageError
-from saltbranch.events import Event, Promotion
+from saltbranch.events import Event
+from saltbranch.journalfacts import Promotion
 from saltbranch.locate import FILE_NAME
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serve import refused

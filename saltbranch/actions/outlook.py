@@ -11,8 +11,8 @@ from saltbranch.actions.why_not import WhyNot
 from saltbranch.config import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
-from saltbranch.events import Debt, Hold
 from saltbranch.history import CommitInfo
+from saltbranch.journalfacts import Debt, Hold
 from saltbranch.repository.tips import Push
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted

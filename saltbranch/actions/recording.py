@@ -11,6 +11,7 @@ from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.holdplan import HoldPlan
 from saltbranch.errors import EXIT_PENDING, RefusedError
+from saltbranch.mirror import JOURNAL_REF
 from saltbranch.repository.remote import PushRefused, RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
 
@@ -97,7 +98,7 @@ def record(
         new_events = [*past.unrecorded(work), plan.event]
         head, _written = journal.append(work.git, work.refs.journal, new_events)
         try:
-            work.repo.push([RefUpdate(journal.REF, work.refs.journal, head)], say)
+            work.repo.push([RefUpdate(JOURNAL_REF, work.refs.journal, head)], say)
             return plan
         except PushRefused as err:
             if err.kind != "race":

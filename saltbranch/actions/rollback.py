@@ -7,7 +7,8 @@ from saltbranch.actions.promotion import named
 from saltbranch.actions.steps import Step, steps
 from saltbranch.config import Saltenv
 from saltbranch.errors import RefusedError, UsageError
-from saltbranch.events import ROLLBACK, Promotion
+from saltbranch.events import ROLLBACK
+from saltbranch.journalfacts import Promotion
 from saltbranch.repository.workplace import Workplace
 
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from saltbranch import (
     choices,
     choosing,
-    events,
     history,
+    journalstate,
     masterprocess,
     pendingholds,
     prepared,
@@ -218,7 +218,7 @@ def _wanted(
     facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread)
     found = choosing.choose(facts)
     state = choosing.state_of(root, mirror.git, refs)
-    events.replay(choosing.pushes_of(found), state)
+    journalstate.replay(choosing.pushes_of(found), state)
     pushed = choosing.open_pushes(facts, found)
     pending = [event.id for event in pendingholds.load(root)]
     holds = {}

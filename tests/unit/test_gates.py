@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from saltbranch import fleetgates, gates
 from saltbranch.checks import Finding
 from saltbranch.errors import ConfigError, UsageError
-from saltbranch.events import Debt, Hold, Residence
 from saltbranch.fleetgates import DiffFacts
 from saltbranch.gates import CANNOT_TELL, FAIL, PASS, DiffRule, GateResult
+from saltbranch.journalfacts import Debt, Hold, Residence
 from saltbranch.tickets import DEFAULT_PATTERN, CommitLine, Group
 
 PATTERN = re.compile(DEFAULT_PATTERN)

@@ -66,7 +66,8 @@ LAYERS = (
 )
 # The lowest layer in detail. What is pure uses no disk, no git and no Salt.
 PURE = ("targets", "topfile", "masterconf", "timer", "nightly", "findings.", "errors", "locate", "config",
-        "asking", "events", "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
+        "asking", "events", "journalfacts", "journalstate",
+        "gates", "serving", "tickets", "versions", "durations", "lineage", "fates", "markdown",
         "strictyaml", "checks.", "checkreport.",
         "lowdiff", "compiler.model", "compiler.masking", "compiler.pillarerrors", "compiler.neutral",
          "compiler.ciphertext", "compiler.functions", "compiler.masteroptions", "compiler.inside.debversion",

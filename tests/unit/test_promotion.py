@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import promotion
-from saltbranch.events import Debt, Hold
 from saltbranch.gates import FAIL, PASS, GateResult
+from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promotion import (
     BACK_MERGE,
     CONFLICT,
