@@ -11,11 +11,21 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import events, journal, journalaccepted, pendingholds, serving
+from saltbranch import (
+    events,
+    journal,
+    journalaccepted,
+    journalfacts,
+    journalstate,
+    pendingholds,
+    serving,
+)
 from saltbranch.base.text import one_line
 from saltbranch.errors import GitError
-from saltbranch.events import Event, Hold, State
+from saltbranch.events import Event
 from saltbranch.git import Git
+from saltbranch.journalfacts import Hold
+from saltbranch.journalstate import State
 from saltbranch.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository import lacking as lacking_
@@ -204,7 +214,7 @@ def open_pushes(facts: Facts, found: Choices) -> dict[str, Push]:
     """Saltenv to what was pushed to its branch by hand since the last promotion. Raises GitError, SaltbranchError."""
     state = journalaccepted.state_of(facts.root, facts.git, facts.refs)
     state.tips |= {b: t for b, t in lacking_.loads(found.bases).items() if b not in state.tips}
-    events.replay(pushes_of(found), state)
+    journalstate.replay(pushes_of(found), state)
     return {s.name: push for s in facts.saltenvs if (push := state.open_push(s.branch))}
 
 
@@ -212,14 +222,14 @@ def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> Sta
     """The holds; those of the journal alone are kept in `found`, so that it need not be read whole each time."""
     start, since = _start(git, head, last)
     told = journal.read(git, head or None, since=since) if since != head else []
-    state = events.replay(told, start)
+    state = journalstate.replay(told, start)
     found.journal = head
     found.holds = json.dumps([hold.as_dict() for hold in state.holds.values()])
     found.tips = lacking_.dumps(state.tips)
     pending = pendingholds.load(root)
     if pending:
         told = journal.read(git, head) if head and git.commit_or_none(head) else []
-        state = events.replay(journalaccepted.not_told(pending, told), state)
+        state = journalstate.replay(journalaccepted.not_told(pending, told), state)
     return state
 
 
@@ -228,7 +238,7 @@ def _start(git: Git, head: str, last: Choices) -> tuple[State | None, str | None
     try:
         if not last.journal or not (last.journal == head or git.is_ancestor(last.journal, head)):
             return None, None
-        kept = [events.hold_from_dict(item) for item in json.loads(last.holds)]
+        kept = [journalfacts.hold_from_dict(item) for item in json.loads(last.holds)]
         known = {b: tips.tip_from_list(data) for b, data in json.loads(last.tips).items()}
     except (GitError, ValueError, AttributeError, TypeError):
         return None, None

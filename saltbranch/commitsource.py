@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, events, journal, journalcache, serving, trailers
+from saltbranch import commits, journalcache, journalstate, serving, trailers
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.errors import UsageError
-from saltbranch.events import Promotion, State
 from saltbranch.git import Git, branch_of_remote
+from saltbranch.journalfacts import Promotion
+from saltbranch.journalstate import State
+from saltbranch.mirror import JOURNAL_REF
 from saltbranch.repository import pushes, revision
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import ask_for_tag
@@ -75,7 +77,7 @@ class CommitSource:
 
     def state(self) -> State:
         """What follows from the journal as far as it is known here. Raises GitError."""
-        known = self._newest([journal.REF, f"{_SEEN}{journal.REF.removeprefix('refs')}"])
+        known = self._newest([JOURNAL_REF, f"{_SEEN}{JOURNAL_REF.removeprefix('refs')}"])
         return journalcache.state(self.git, known, write=False)
 
     def side(self, config: Config, name: str) -> Side:
@@ -116,7 +118,7 @@ class CommitSource:
             if tip := state.tips.get(saltenv.branch):
                 told, read = state.events, lambda: list(told)
                 after, new = pushes.Finder(self.git, read, now).look(watched, tip, head)
-                events.replay(new, state)
+                journalstate.replay(new, state)
                 head = pushes.served_head(self.git, after, head)
             hold = state.hold(saltenv.name, now)
         tags = {}

@@ -17,8 +17,8 @@ from saltbranch import events
 from saltbranch.errors import GitError, RefusedError
 from saltbranch.events import Event
 from saltbranch.git import Git, indent, quoted
+from saltbranch.mirror import JOURNAL_REF
 
-REF = "refs/saltbranch/journal"
 _FEW = 256  # commits: about as many as come between two looks
 _ROOT = "The journal of saltbranch: one commit for each event\n"
 # git knows it without having it stored (object-file.c, cached objects); pushing it sends it along.
@@ -166,21 +166,21 @@ def check_chain(git: Git, old: str | None, new: str | None, in_the_way: Sequence
 
     in_the_way: refs below that of the journal, which exclude it (git keeps refs as files once were).
     """
-    back = f"git push --force REMOTE {old}:{REF}" if old else ""
+    back = f"git push --force REMOTE {old}:{JOURNAL_REF}" if old else ""
     if in_the_way:
         gone = f"git push REMOTE --delete {' '.join(quoted(ref) for ref in in_the_way[:20])}"
         raise NoJournalError(
-            f"the journal of the remote cannot be written: {in_the_way[0]} is in the way of {REF}",
+            f"the journal of the remote cannot be written: {in_the_way[0]} is in the way of {JOURNAL_REF}",
             hint=f"find out who did it; to make room: {' && '.join(filter(None, (gone, back)))}",
         )
     kind = git.run("cat-file", "-t", new).text.strip() if new else "commit"
     if kind != "commit":
         raise NoJournalError(
-            f"the journal of the remote is a {kind or 'missing object'} and not a commit: {REF} is {new}",
-            hint=f"find out who did it; to fix it: {back or f'git push REMOTE --delete {REF}'}",
+            f"the journal of the remote is a {kind or 'missing object'} and not a commit: {JOURNAL_REF} is {new}",
+            hint=f"find out who did it; to fix it: {back or f'git push REMOTE --delete {JOURNAL_REF}'}",
         )
     if old and (new is None or not _goes_on(git, old, new)):
         raise GitError(
             f"the journal of the remote was rewritten or removed: it does not contain {old[:12]}",
-            hint=f"find out who did it; to bring it back: git push REMOTE {old}:{REF} --force",
+            hint=f"find out who did it; to bring it back: git push REMOTE {old}:{JOURNAL_REF} --force",
         )

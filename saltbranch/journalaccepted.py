@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saltbranch import events, files, journal, pendingholds
+from saltbranch import events, files, journal, journalstate, pendingholds
 from saltbranch.base.text import one_line
 from saltbranch.errors import GitError
-from saltbranch.events import Event, State
+from saltbranch.events import Event
 from saltbranch.git import Git, quoted
 from saltbranch.journal import NoJournalError
+from saltbranch.journalstate import State
 from saltbranch.mirror import KEPT_REF, Refs
 
 
@@ -43,7 +44,7 @@ def state_of(root: str, git: Git, refs: Refs) -> State:
 
     state = journalcache.state(git, head or None)
     pending = pendingholds.load(root)
-    return events.replay(not_told(pending, state.events), state) if pending else state
+    return journalstate.replay(not_told(pending, state.events), state) if pending else state
 
 
 def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:

@@ -13,10 +13,11 @@ from dataclasses import fields
 
 import msgspec
 
-from saltbranch import asking, durations, events, files, journal
+from saltbranch import asking, durations, events, files, journal, journalstate
 from saltbranch.errors import GitError, SaltbranchError
-from saltbranch.events import Event, State, Told
+from saltbranch.events import Event
 from saltbranch.git import Git
+from saltbranch.journalstate import State, Told
 from saltbranch.repository import tips
 
 _NAME = "saltbranch-journal"
@@ -34,7 +35,7 @@ def state(git: Git, head: str | None, *, write: bool = True) -> State:
     told = _after(git, head, since) if start is not None else None
     if start is None or told is None:
         start, told = State(), journal.read(git, head)
-    found = events.replay(told, start)
+    found = journalstate.replay(told, start)
     if write and len(told) > _MANY:
         _save(git, head, found)
     return found

@@ -193,6 +193,7 @@ class Mirror:
             fetch=lambda specs, seconds: self._fetch(remote, specs, seconds, progress),
             below="refs",
             kinds=("heads", "saltbranch", *(("tags",) if tags else ())),
+            before_all=JOURNAL_REF,
             seconds=timeout,
         )
         try:

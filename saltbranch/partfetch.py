@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from saltbranch import proc
 from saltbranch.git import Git, failed, mask
 
-JOURNAL = "refs/saltbranch/journal"
 _MOST_TRIES = 40  # fetches for what no saltenv serves
 _GIVEN_UP = (
     "not fetched: too much of the remote cannot be read to single it out; the next run goes on"
@@ -27,7 +26,8 @@ _LONGEST = 300  # characters of a reason: git repeats names that may be as long 
 class PartFetch:
     """One remote, read in parts. below: where its `refs/` are kept here; kinds: which of them are.
 
-    fetch: runs `git fetch` with these refspecs, for so many seconds. seconds: for all of it.
+    before_all: the full name of the ref that comes before all others. seconds: for all of it.
+    fetch: runs `git fetch` with these refspecs, for so many seconds.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class PartFetch:
         fetch: Callable[[list[str], float], proc.Finished],
         below: str,
         kinds: Sequence[str],
+        before_all: str,
         seconds: float,
     ) -> None:
         self.git = git
@@ -45,6 +46,7 @@ class PartFetch:
         self.fetch = fetch
         self.below = below
         self.kinds = kinds
+        self.before_all = before_all
         self.deadline = time.monotonic() + seconds
         self.there: dict[str, str] = {}
         self.unread: dict[str, str] = {}
@@ -66,8 +68,8 @@ class PartFetch:
                 self.there[ref] = oid
         self._forget_gone()
         branches = {f"refs/heads/{name}" for name in first}
-        early = [r for r in self.there if r in branches or r == JOURNAL]
-        early.sort(key=lambda ref: ref != JOURNAL)
+        early = [r for r in self.there if r in branches or r == self.before_all]
+        early.sort(key=lambda ref: ref != self.before_all)
         self._take(self._missing(early))
         chosen = set(early)
         self._take_some(self._missing([ref for ref in self.there if ref not in chosen]))

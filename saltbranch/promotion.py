@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from saltbranch import asking
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PENDING, RefusedError
-from saltbranch.events import Debt, Hold
+from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.gates import GateResult
 from saltbranch.tickets import CommitLine, Group
 

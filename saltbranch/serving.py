@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from saltbranch import versions
-from saltbranch.events import Hold
+from saltbranch.journalfacts import Hold
 
 Why = Literal["hold", "tag", "branch", "nothing"]
 """What decides which commit a saltenv serves."""

@@ -16,8 +16,9 @@ from typing import Protocol
 
 from saltbranch import asking, commits, events
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.events import Event, Promotion
+from saltbranch.events import Event
 from saltbranch.git import Git
+from saltbranch.journalfacts import Promotion
 from saltbranch.lineage import Graph, Line
 
 VIA = "trailers"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from saltbranch.commits import CommitTold
 from saltbranch.durations import iso
-from saltbranch.events import Promotion
+from saltbranch.journalfacts import Promotion
 from saltbranch.serving import Wanted
 
 COMMIT, TICKET, PATH = "commit", "ticket", "path"

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from saltbranch import merging
+from saltbranch.actions import flowverb
+from saltbranch.actions.caller import Caller
+from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
 from saltbranch.actions.request import Request
 from saltbranch.config.model import Saltenv
 from saltbranch.errors import RefusedError, UsageError
+from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
+
+
+def backmerge(caller: Caller[Plan], options: MergeOptions, name: str) -> Outcome:
+    """Merge into the saltenv or branch `name` what it lacks of the one after it. Raises SaltbranchError."""
+    work = caller.open(fetch=not options.abort)
+
+    def build(work: Workplace, resolved: str | None) -> Request:
+        return request(work, name, commit=resolved)
+
+    return flowverb.run(caller, options, FlowVerb(work, build, verb(work, name)))
 
 
 def verb(work: Workplace, name: str) -> str:

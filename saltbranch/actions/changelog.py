@@ -9,7 +9,7 @@ from saltbranch.actions import past
 from saltbranch.config.model import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import UsageError
-from saltbranch.events import Promotion
+from saltbranch.journalfacts import Promotion
 from saltbranch.markdown import escape
 from saltbranch.repository.revision import PROMOTION
 from saltbranch.repository.workplace import Workplace

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from saltbranch import merging
 from saltbranch.actions import clonework
+from saltbranch.actions.caller import Caller
+from saltbranch.actions.flowverb import MergeOptions, Outcome
 from saltbranch.actions.request import Request
-from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError
-from saltbranch.repository.remote import RefUpdate
+from saltbranch.actions.topic import Started, finish_topic, first_saltenv, start_topic
+from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A topic branch that was made or pushed: `old` -> `commit`."""
-
-    branch: str
-    commit: str
-    base: str
-    old: str | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain data, the shape of `--json`."""
-        return {"version": 1, **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +27,28 @@ class FeatureRow:
     author: str
 
 
-def first_saltenv(work: Workplace) -> Saltenv:
-    """Where the chain to production begins: features come from its branch. Raises ConfigError."""
-    return work.config.chain(work.config.production())[-1]
-
-
 def start(work: Workplace, name: str) -> Started:
     """Make feature/NAME from the head of develop, and check it out. Raises RefusedError, UsageError."""
     return start_topic(work, work.config.flow.feature, name, work.head(first_saltenv(work)))
 
 
-def start_topic(work: Workplace, prefix: str, name: str, base: str) -> Started:
-    """Make the branch `prefix`NAME at `base` in the clone, and check it out. Raises RefusedError, UsageError."""
-    branch = clonework.topic_name(prefix, name)
-    if branch in work.refs.heads:
-        raise RefusedError(
-            f"the remote has a branch {branch} already",
-            hint=f"git switch {branch}, or choose another name",
-        )
-    clonework.create_and_switch(clonework.writable_clone(work), branch, base)
-    return Started(branch, base, base)
+def finish(caller: Caller[Plan], options: MergeOptions, name: str | None) -> Outcome:
+    """Merge a feature branch into develop and remove it; without `name` the one checked out.
 
+    Raises SaltbranchError.
+    """
 
-def publish_topic(work: Workplace, prefix: str, name: str | None, verb: str) -> Started:
-    """Push a topic branch, never over what somebody else pushed. Raises RefusedError, UsageError."""
-    clone = clonework.writable_clone(work)
-    branch = clonework.chosen(clone, prefix, name, verb)
-    topic = clonework.topic(work, branch)
-    if topic.tip == topic.remote:
-        clonework.follow_remote(work, clone, branch)
-        return Started(branch, topic.tip, topic.tip, topic.remote)
-    work.repo.push([RefUpdate(f"refs/heads/{branch}", topic.remote, topic.tip)])
-    clonework.follow_remote(work, clone, branch)
-    return Started(branch, topic.tip, topic.remote or "", topic.remote)
+    def request(work: Workplace, branch: str, resolved: str | None) -> Request:
+        return finish_request(work, branch, resolved, overrides=options.overrides)
+
+    return finish_topic(
+        caller,
+        options,
+        "feature finish",
+        prefix=lambda work: work.config.flow.feature,
+        name=name,
+        request=request,
+    )
 
 
 def finish_request(

@@ -1,4 +1,7 @@
-"""What all verbs that merge have in common: plan, resolve, continue, abort, apply, and the sync afterwards."""
+"""What all verbs that merge have in common: plan, resolve, continue, abort, apply, and the sync afterwards.
+
+Each verb's action makes a FlowVerb and runs it by `run`, for the command line and the runners alike.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from saltbranch import asking
-from saltbranch.actions import planning, publish, resolving
+from saltbranch.actions import gatekeeping, planning, publish, resolving
+from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import Notify, follow
 from saltbranch.actions.publish import Published
 from saltbranch.actions.request import DiffOptions, Request
 from saltbranch.actions.resolving import Resolution
 from saltbranch.errors import UsageError
+from saltbranch.promote import tell_hooks
+from saltbranch.promote.gates import check_reviewed
 from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Say, Workplace
 
@@ -33,6 +39,79 @@ def is_via_branch(via: str) -> bool:
     if via not in ("push", "branch"):
         raise UsageError(f"--via {via}: unknown", hint="known: push, branch")
     return via == "branch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeOptions:
+    """What is asked of every verb that merges.
+
+    plan: only say what would be done. expect: the digest of the only plan to do. resolve: the folder to resolve a
+    conflict in; go_on, abort: what becomes of the one that was resolved there. diff: compile what changes.
+    reviewed: the digest of the diff that somebody reviewed. overrides: gates to pass over, each with its reason.
+    """
+
+    plan: bool = False
+    expect: str | None = None
+    resolve: str | None = None
+    go_on: bool = False
+    abort: bool = False
+    diff: bool = True
+    reviewed: str | None = None
+    via_branch: bool = False
+    overrides: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if sum((bool(self.resolve), self.go_on, self.abort)) > 1:
+            raise UsageError("--resolve, --continue and --abort exclude each other")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Only the plan was asked for."""
+
+    plan: Plan
+
+    @property
+    def exit_code(self) -> int:
+        """3 when there is anything to do."""
+        return self.plan.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """There was nothing to push. left: what a run that was killed after its push had left undone."""
+
+    plan: Plan
+    left: Published
+
+    @property
+    def exit_code(self) -> int:
+        """20 when something of that failed."""
+        return self.left.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Resolving:
+    """A worktree is open to resolve the conflict in `paths`."""
+
+    resolution: Resolution
+    paths: list[str]
+
+    exit_code = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The conflict is forgotten. removed: its worktree is gone, too."""
+
+    resolution: Resolution
+    removed: bool
+
+    exit_code = 0
+
+
+Outcome = Planned | Finished | Published | Resolving | Forgotten
+"""What became of a verb that merges."""
 
 
 @dataclass(slots=True)
@@ -82,13 +161,13 @@ class FlowVerb:
         self, plan: Plan, *, expect: str | None = None, say: Say | None = None, ask: bool = False
     ) -> Published:
         """Push it. ask: whether somebody may be asked for a passphrase. Raises RefusedError, RemoteError, GitError."""
-        problems = publish.finish_pending(self.work)
+        problems = tell_hooks.finish_pending(self.work)
         done = publish.publish(self.work, plan, self.plan, expect=expect, say=say, ask=ask)
         return self._tidied(replace(done, problems=(*problems, *done.problems)))
 
     def finish(self, plan: Plan) -> Published:
         """Nothing is left to push: what a run that was killed after its push left undone."""
-        problems = publish.finish_pending(self.work)
+        problems = tell_hooks.finish_pending(self.work)
         return self._tidied(Published(plan, "", plan.target.old, (), tuple(problems)))
 
     def _tidied(self, done: Published) -> Published:
@@ -113,3 +192,40 @@ class FlowVerb:
             problem = f"pushed, but not synced: {followed.problem}"
             return replace(done, problems=(*done.problems, problem))
         return replace(done, sync=followed.sync)
+
+
+def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
+    """Run `verb` for `caller`: plan, show, ask, apply, sync. Raises SaltbranchError."""
+    if options.abort:
+        return Forgotten(*verb.abort())
+    if options.resolve:
+        return Resolving(*verb.resolve(options.resolve))
+    if options.go_on:
+        verb.go_on()
+    verb.diff = DiffOptions(
+        wanted=options.diff,
+        reviewed=check_reviewed(options.reviewed),
+        expected=options.expect is not None,
+    )
+    caller.settle(verb.work, lambda: gatekeeping.commands(verb.work, verb.request()))
+    with caller.watching() as watcher:
+        verb.diff = replace(verb.diff, progress=watcher.compiled)
+        plan = verb.plan()
+    is_result = options.plan or plan.is_empty
+    caller.show(verb.work, plan, is_result=is_result)
+    if plan.is_empty:
+        return Planned(plan) if options.plan else Finished(plan, verb.finish(plan))
+    if options.plan:
+        publish.check_expected(plan, options.expect)
+        return Planned(plan)
+    publish.check(plan, options.expect)
+    caller.agree(plan.verb)
+    with caller.watching() as watcher:
+        verb.diff = replace(verb.diff, progress=watcher.compiled)
+        return verb.carry_out(
+            plan,
+            expect=options.expect,
+            say=watcher.say,
+            notify=caller.notify,
+            ask=caller.has_person,
+        )

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import asking, events
+from saltbranch import asking, events, journalfacts
 from saltbranch.actions import past
 from saltbranch.durations import iso
-from saltbranch.events import Event, Promotion
+from saltbranch.events import Event
+from saltbranch.journalfacts import Promotion
 from saltbranch.repository import tips
 from saltbranch.repository.workplace import Workplace
 
@@ -140,7 +141,7 @@ def _with_told(work: Workplace, found: list[Entry], ends: dict[str, int]) -> lis
 
 def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
     if event.kind == events.PROMOTION:
-        promotion = events.promotion_of(event)
+        promotion = journalfacts.promotion_of(event)
         return [_of_promotion(promotion)] if promotion else []
     if event.kind == events.SYNC:
         return _of_sync(event)

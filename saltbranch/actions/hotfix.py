@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from saltbranch import versions
 from saltbranch.actions import clonework
-from saltbranch.actions.feature import Started, start_topic
+from saltbranch.actions.caller import Caller
+from saltbranch.actions.flowverb import MergeOptions, Outcome
 from saltbranch.actions.request import Request
+from saltbranch.actions.topic import Started, finish_topic, start_topic
 from saltbranch.errors import RefusedError
+from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
 
 
@@ -60,6 +63,34 @@ def served(work: Workplace) -> str:
             hint=f"saltbranch promote {production.name} comes first",
         )
     return wanted.commit
+
+
+def finish(
+    caller: Caller[Plan], options: MergeOptions, name: str | None, *, tag: str | None
+) -> Outcome:
+    """Merge a hotfix into production and all below, by one push; without `name` the one checked out.
+
+    tag: as in finish_request. Raises SaltbranchError.
+    """
+
+    def request(work: Workplace, branch: str, resolved: str | None) -> Request:
+        return finish_request(
+            work,
+            branch,
+            resolved,
+            tag=tag,
+            overrides=options.overrides,
+            via_branch=options.via_branch,
+        )
+
+    return finish_topic(
+        caller,
+        options,
+        "hotfix finish",
+        prefix=lambda work: work.config.flow.hotfix,
+        name=name,
+        request=request,
+    )
 
 
 def finish_request(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from saltbranch import history
-from saltbranch.actions import planning, promote, proposed
+from saltbranch.actions import planning, promotion, proposed
 from saltbranch.actions.proposed import Proposal
 from saltbranch.actions.why_not import WhyNot
 from saltbranch.config.model import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
-from saltbranch.events import Debt, Hold
 from saltbranch.history import CommitInfo
+from saltbranch.journalfacts import Debt, Hold
 from saltbranch.repository.tips import Push
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted
@@ -120,7 +120,7 @@ def _next(work: Workplace, saltenv: Saltenv) -> tuple[WhyNot | None, str]:
     if saltenv.promote_from is None:
         return None, ""
     try:
-        request = promote.request(work, saltenv.name)
+        request = promotion.request(work, saltenv.name)
         return WhyNot.of(planning.plan(work, request, commands=False)), ""
     except SaltbranchError as err:
         return None, err.message

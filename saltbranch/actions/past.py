@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from saltbranch import commits, events, tickets, trailers
 from saltbranch.config.model import Saltenv
 from saltbranch.errors import UsageError
-from saltbranch.events import Event, Hold, Promotion
+from saltbranch.events import Event
 from saltbranch.fates import Fate, Links
+from saltbranch.journalfacts import Hold, Promotion
 from saltbranch.lineage import Graph, Line
 from saltbranch.repository import revision
 from saltbranch.repository.revision import Meaning

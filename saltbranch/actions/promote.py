@@ -2,149 +2,36 @@
 
 from __future__ import annotations
 
-from saltbranch import versions
-from saltbranch.actions import past
+from saltbranch.actions import flowverb, promotion
+from saltbranch.actions.caller import Caller
+from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
 from saltbranch.actions.request import Request
-from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError, UsageError
+from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
 
 
-def request(
-    work: Workplace,
+def promote(
+    caller: Caller[Plan],
+    options: MergeOptions,
     saltenv: str,
     *,
     commit: str | None = None,
     tag: str | None = None,
-    overrides: dict[str, str] | None = None,
-    via_branch: bool = False,
-) -> Request:
-    """What ``promote SALTENV`` asks for.
+) -> Outcome:
+    """Merge what the saltenv before `saltenv` serves into its branch, by one atomic push, and sync.
 
-    commit: an earlier commit of the source. tag: a name, or `auto`. Raises RefusedError, UsageError.
+    commit: an earlier commit of the source. tag: a name, or `auto`. Raises SaltbranchError.
     """
-    target = named(work, saltenv)
-    if target.promote_from is None:
-        raise RefusedError(
-            f"nothing is promoted to {target.name}: it is the first of its chain",
-            hint="features come to it by saltbranch feature finish;"
-            " promote_from: in saltbranch.yaml names the saltenv before a saltenv",
+    work = caller.open(fetch=not options.abort)
+
+    def build(work: Workplace, resolved: str | None) -> Request:
+        return promotion.request(
+            work,
+            saltenv,
+            commit=resolved or commit,
+            tag=tag,
+            overrides=options.overrides,
+            via_branch=options.via_branch,
         )
-    source = work.config.saltenv(target.promote_from)
-    work.head(target)
-    chosen = _source(work, source, target, commit)
-    below = work.config.chain(source)
-    return Request(
-        verb=f"promote {target.name}",
-        kind="promotion",
-        branch=target.branch,
-        saltenv=target,
-        source=chosen,
-        source_name=source.branch,
-        source_saltenv=source,
-        back_to=tuple(s.branch for s in below) if target.back_merge and not via_branch else (),
-        only_if_needed=True,
-        tag=_tag(work, target, chosen, tag),
-        overrides=overrides or {},
-        via_branch=via_branch,
-    )
 
-
-def named(work: Workplace, saltenv: str) -> Saltenv:
-    """The saltenv called so. Raises UsageError."""
-    for found in work.config.saltenvs:
-        if found.name == saltenv:
-            return found
-    known = [s.name for s in work.config.saltenvs]
-    by_branch = work.config.of_branch(saltenv)
-    hint = (
-        f"{saltenv} is the branch of {by_branch.name}"
-        if by_branch
-        else f"known: {', '.join(known)}"
-    )
-    raise UsageError(f"there is no saltenv {saltenv!r}", hint=hint)
-
-
-def _source(work: Workplace, source: Saltenv, target: Saltenv, commit: str | None) -> str:
-    """The commit to promote: the given one, else what the source saltenv is to serve."""
-    head = work.head(source)
-    if commit is None:
-        wanted = work.wanted(source)
-        if wanted.commit is None:
-            raise RefusedError(
-                f"{source.name} follows the tags {source.follow}, and no such tag is on {source.branch}: nothing was"
-                " proven there",
-                hint=f"tag it (saltbranch promote {source.name} --tag auto), or name a commit with --commit",
-            )
-        return wanted.commit
-    found = past.commit_of(work, commit, option="--commit").commit
-    if not work.git.is_ancestor(found, head):
-        elsewhere = [s.name for s in work.config.saltenvs if _has(work, s, found)]
-        where = (
-            f"it is on the branch of {' and '.join(elsewhere)}"
-            if elsewhere
-            else "it is on no saltenv's branch"
-        )
-        raise RefusedError(
-            f"{found[:12]} is not on {source.branch}, from which {target.name} is promoted; {where}",
-            hint=f"promote it to {source.name} first",
-        )
-    upto = work.counted_head(source)
-    if upto and not work.git.is_ancestor(found, upto):
-        raise RefusedError(
-            f"{found[:12]} was pushed to {source.branch} by hand, which is refused there (direct_pushes)",
-            hint=f"saltbranch accept {source.name} --reason TEXT, or promote it to {source.name}",
-        )
-    return found
-
-
-def _has(work: Workplace, saltenv: Saltenv, commit: str) -> bool:
-    head = work.refs.heads.get(saltenv.branch)
-    return head is not None and work.git.is_ancestor(commit, head)
-
-
-def _tag(work: Workplace, target: Saltenv, commit: str, tag: str | None) -> str:
-    if tag != "auto":
-        return tag or ""
-    return "" if has_tag(work, target, commit) else auto_tag(work, target, commit)
-
-
-def has_tag(work: Workplace, target: Saltenv, commit: str) -> bool:
-    """Whether `commit` is on the branch already, and the head of that has a version tag: auto makes no second one."""
-    head = work.head(target)
-    if not work.git.is_ancestor(commit, head):
-        return False
-    here = [name for name, found in work.refs.tags.items() if found.commit == head]
-    return any(_fits(work, target, name) for name in here)
-
-
-def _fits(work: Workplace, target: Saltenv, name: str) -> bool:
-    import re
-
-    version = versions.parse_or_none(name)
-    if target.follow or version is None:
-        return version is not None and re.search(target.follow or "", name) is not None
-    return not (version.is_prerelease and target.name == work.config.production().name)
-
-
-def auto_tag(work: Workplace, target: Saltenv, commit: str) -> str:
-    """The next version: a final one for production and where finals are followed, else a candidate.
-
-    Raises UsageError when the saltenv follows tags of another kind.
-    """
-    import re
-
-    prefix = work.config.flow.version_tag
-    tags = work.refs.tags
-    here = [name for name, found in tags.items() if found.commit == commit]
-    candidate = versions.next_candidate(tags, prefix=prefix)
-    final = versions.next_final(tags, here, prefix=prefix)
-    if target.follow:
-        for name in (candidate, final):
-            if re.search(target.follow, name):
-                return name
-        raise UsageError(
-            f"--tag auto: neither {candidate} nor {final} is of the tags that {target.name} follows ({target.follow})",
-            hint="name the tag",
-        )
-    return final if target.name == work.config.production().name else candidate
+    return flowverb.run(caller, options, FlowVerb(work, build, f"promote {saltenv}"))

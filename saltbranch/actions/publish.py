@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from saltbranch import asking, files, hooks, journal, merging, promotion, signing
+from saltbranch import asking, files, journal, merging, promotion, signing
 from saltbranch.actions import past, proposed
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
-from saltbranch.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
-from saltbranch.promotion import BACK_MERGE, CONFLICT, DELETE, FAST_FORWARD, MERGE, RECORDED, Plan
+from saltbranch.mirror import JOURNAL_REF
+from saltbranch.promote import record, tell_hooks
+from saltbranch.promote.record import Prepared
+from saltbranch.promotion import BACK_MERGE, DELETE, FAST_FORWARD, MERGE, RECORDED, Plan
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
@@ -62,15 +60,6 @@ class Published:
             "sync": self.sync.as_dict() if self.sync is not None else None,
             **asking.told(self.by, self.asked.details()),
         }
-
-
-@dataclass(slots=True)
-class _Prepared:
-    """The objects of one attempt."""
-
-    id: str
-    new: str
-    updates: list[RefUpdate] = field(default_factory=list)
 
 
 def check(plan: Plan, expect: str | None) -> None:
@@ -129,10 +118,10 @@ def publish(
         return Published(plan, proposal.id, proposal.commit, (), notes=(note,))
     journal.check_person(work.git)
     id_ = journal.new_id(work.now)
-    _before(work, plan, id_)
+    tell_hooks.before(work, plan, id_)
     for _ in range(_ATTEMPTS):
         prepared = _prepare(work, plan, id_, ask=ask)
-        pending = _note_pending(work, plan, id_)
+        pending = tell_hooks.note_pending(work, plan, id_)
         try:
             work.repo.push(prepared.updates, say)
         except PushRefused as err:
@@ -141,7 +130,7 @@ def publish(
                 raise _with_way_out(err, plan) from err
             plan = _again(work, plan, replan, err, say)
             continue
-        problems = _after(work, plan, prepared)
+        problems = tell_hooks.after(work, plan, prepared)
         files.unlink(pending)
         return Published(
             plan, id_, prepared.new, tuple(prepared.updates), tuple(problems),
@@ -180,24 +169,24 @@ def _with_way_out(err: PushRefused, plan: Plan) -> PushRefused:
     )
 
 
-def _prepare(work: Workplace, plan: Plan, id_: str, *, ask: bool) -> _Prepared:
+def _prepare(work: Workplace, plan: Plan, id_: str, *, ask: bool) -> Prepared:
     """Write the commits, the tag and the journal's events; which refs are to move."""
     by = journal.who(work.git)
     with signing.signer(work.git, ask=ask) as signed:
         found = _written(work, plan, id_, by, signed)
     if plan.via_branch:
         return found
-    events = _events(work, plan, found, by)
+    events = record.events(work, plan, found, by)
     if events:
         head, _ = journal.append(work.git, work.refs.journal, [*past.unrecorded(work), *events])
-        found.updates.append(RefUpdate(journal.REF, work.refs.journal, head))
+        found.updates.append(RefUpdate(JOURNAL_REF, work.refs.journal, head))
     return found
 
 
-def _written(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> _Prepared:
+def _written(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> Prepared:
     """Write the commits and the tag."""
     new = _result(work, plan, id_, by, signed)
-    found = _Prepared(id_, new)
+    found = Prepared(id_, new)
     target = plan.target
     if plan.via_branch:
         ref = f"refs/heads/{proposed.prefix(plan.saltenv or target.branch)}{id_}"
@@ -240,178 +229,3 @@ def _back_merge(
         return new
     text = promotion.back_merge_message(plan.target.branch, step.branch, id_)
     return merging.write_commit(work.git, step.tree, [step.old, new], text, signed)
-
-
-def _events(work: Workplace, plan: Plan, found: _Prepared, by: str) -> list[Event]:
-    made: list[tuple[str, str, dict[str, Any]]] = []
-    target = plan.target
-    if plan.kind == BACK_MERGE and target.moves:
-        made.append((BACKMERGE, found.id, _back_merged(work, plan, found)))
-    if plan.kind in RECORDED and (target.moves or plan.hold_moves_to):
-        made.append((PROMOTION, found.id, _promotion(work, plan, found)))
-    about = {"saltenv": plan.saltenv, "promotion": found.id}
-    if plan.tag:
-        commit = target.source if plan.tag_source else found.new
-        made.append((TAG, "" if made else found.id, {"tag": plan.tag, "commit": commit, **about}))
-    made += [
-        (
-            OVERRIDE,
-            "",
-            {
-                "gate": g.name,
-                "reason": g.overridden,
-                "verdict": g.verdict,
-                "said": asking.shortened(g.reason),
-                **about,
-            },
-        )
-        for g in plan.gates
-        if g.overridden is not None
-    ]
-    made += [
-        (
-            DEBT,
-            "",
-            {
-                "branch": d.branch,
-                "commit": found.new,
-                "origin": d.origin,
-                "files": list(d.files)[:200],
-                **about,
-            },
-        )
-        for d in plan.debts
-    ]
-    return [
-        Event(kind, id_ or journal.new_id(work.now), work.now, by, {**what, **work.asked.details()})
-        for kind, id_, what in made
-    ]
-
-
-def _back_merged(work: Workplace, plan: Plan, found: _Prepared) -> dict[str, Any]:
-    target = plan.target
-    return {
-        "saltenv": plan.saltenv,
-        "branch": target.branch,
-        "source": target.source_name,
-        "kind": target.kind,
-        "source_commit": target.source,
-        "old": target.old,
-        "new": found.new,
-        "promoted_to": _is_promoted_to(work, target.branch),
-    }
-
-
-def _promotion(work: Workplace, plan: Plan, found: _Prepared) -> dict[str, Any]:
-    target = plan.target
-    moved = {u.ref: u.new for u in found.updates}
-    return {
-        "kind": plan.kind,
-        "saltenv": plan.saltenv,
-        "branch": target.branch,
-        "source": plan.source,
-        "source_commit": target.source,
-        "old": target.old,
-        "new": found.new,
-        "served_before": plan.served_before,
-        "tag": plan.tag,
-        "tickets": list(plan.changes.tickets)[:200],
-        "digest": plan.digest,
-        "diff_digest": plan.diff_digest,
-        "lifts_hold": plan.lifts_hold,
-        "hold_moves_to": plan.hold_moves_to,
-        "merges": [
-            {
-                "branch": s.branch,
-                "old": s.old,
-                "kind": s.kind,
-                "new": moved.get(f"refs/heads/{s.branch}"),
-                "promoted_to": _is_promoted_to(work, s.branch),
-            }
-            for s in plan.steps[1:]
-            if s.role == BACK_MERGE and s.kind != CONFLICT
-        ],
-    }
-
-
-def _is_promoted_to(work: Workplace, branch: str) -> bool:
-    saltenv = work.config.of_branch(branch)
-    return saltenv is not None and saltenv.promote_from is not None
-
-
-# Hooks: told once for each promotion
-
-
-def _before(work: Workplace, plan: Plan, id_: str) -> None:
-    """Ask the hook before_promote. Raises RefusedError when it says no, or may not be asked here."""
-    argv = dict(hooks.configured(work.config)).get("before_promote")
-    if argv is None or plan.kind not in RECORDED:
-        return
-    if not work.programs.may_run(argv):
-        raise RefusedError(
-            f"{plan.saltenv}: the hook before_promote cannot be asked: {work.programs.why_not(argv)}",
-            hint="nothing was changed",
-        )
-    agreed, said = hooks.run(argv, {**plan.as_dict(), "id": id_}, timeout=600)
-    if not agreed:
-        raise RefusedError(
-            f"{plan.saltenv}: the hook before_promote ({argv[0]}) said no: {said}; nothing was changed",
-            hint="what it wants is above",
-        )
-
-
-def _after(work: Workplace, plan: Plan, prepared: _Prepared) -> list[str]:
-    if plan.kind not in RECORDED or plan.via_branch:
-        return []
-    return _tell(work, {**plan.as_dict(), "id": prepared.id, "new": prepared.new})
-
-
-def _tell(work: Workplace, payload: dict[str, Any]) -> list[str]:
-    argv = dict(hooks.configured(work.config)).get("after_promote")
-    if argv is None:
-        return []
-    if not work.programs.may_run(argv):
-        return [f"the hook after_promote was not told: {work.programs.why_not(argv)}"]
-    done, said = hooks.run(argv, payload, timeout=600)
-    return [] if done else [f"the hook after_promote ({argv[0]}) failed: {said}"]
-
-
-def _pending_folder(work: Workplace) -> str:
-    return f"{work.git.directory}/saltbranch"
-
-
-def _note_pending(work: Workplace, plan: Plan, id_: str) -> str:
-    """Remember that the hook after_promote is still to be told; needed when we are killed after the push."""
-    path = f"{_pending_folder(work)}/{id_}.json"
-    if work.config.hooks.after_promote and plan.kind in RECORDED and not plan.via_branch:
-        os.makedirs(_pending_folder(work), mode=0o700, exist_ok=True)
-        files.write_atomic(path, json.dumps({**plan.as_dict(), "id": id_}))
-    return path
-
-
-def finish_pending(work: Workplace) -> list[str]:
-    """Tell the hook after_promote of promotions whose run was killed between push and hook; what went wrong."""
-    problems: list[str] = []
-    command = work.config.hooks.after_promote
-    for path in _pending(work):
-        id_ = os.path.basename(path).partition(".")[0]
-        event = next((e for e in work.state.events if e.id == id_), None)
-        data = files.read_or_none(path)
-        if event and data and command and path.endswith(".json"):
-            new = event.commit_of("new") or event.commit_of("commit")
-            problems += _tell(work, {**json.loads(data), "new": new})
-        if event or _is_old(path):  # a young one may be another run's, which is at work
-            files.unlink(path)
-    return problems
-
-
-def _pending(work: Workplace) -> list[str]:
-    folder = _pending_folder(work)
-    return [f"{folder}/{n}" for n in sorted(os.listdir(folder))] if os.path.isdir(folder) else []
-
-
-def _is_old(path: str) -> bool:
-    try:
-        return time.time() - os.stat(path).st_mtime > 86400
-    except FileNotFoundError:
-        return False

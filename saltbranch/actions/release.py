@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from saltbranch import versions
-from saltbranch.actions import clonework, past, promote
-from saltbranch.actions.feature import Started, first_saltenv
+from saltbranch.actions import clonework, past
+from saltbranch.actions.caller import Caller
+from saltbranch.actions.flowverb import MergeOptions, Outcome
 from saltbranch.actions.request import Request
+from saltbranch.actions.topic import Started, finish_topic, first_saltenv
 from saltbranch.config.model import Saltenv
 from saltbranch.errors import RefusedError, UsageError
+from saltbranch.promote import tags
+from saltbranch.promotion import Plan
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace
 
@@ -49,6 +53,34 @@ def start(work: Workplace, plan: Started) -> Started:
     return plan
 
 
+def finish(
+    caller: Caller[Plan], options: MergeOptions, name: str | None, *, tag: str | None
+) -> Outcome:
+    """Merge a release branch into stage and back into develop, and remove it; without `name` the one checked out.
+
+    tag: as in finish_request. Raises SaltbranchError.
+    """
+
+    def request(work: Workplace, branch: str, resolved: str | None) -> Request:
+        return finish_request(
+            work,
+            branch,
+            resolved,
+            tag=tag,
+            overrides=options.overrides,
+            via_branch=options.via_branch,
+        )
+
+    return finish_topic(
+        caller,
+        options,
+        "release finish",
+        prefix=lambda work: work.config.flow.release,
+        name=name,
+        request=request,
+    )
+
+
 def finish_request(
     work: Workplace,
     branch: str,
@@ -87,7 +119,7 @@ def _tag(work: Workplace, target: Saltenv, branch: str, commit: str, tag: str | 
     version = branch.removeprefix(work.config.flow.release)
     prefix = work.config.flow.version_tag
     if versions.parse_or_none(version) is None:
-        return promote.auto_tag(work, target, commit)
+        return tags.auto_tag(work, target, commit)
     name = version if version.startswith(prefix) else f"{prefix}{version}"
     if target.name == work.config.production().name:
         return name

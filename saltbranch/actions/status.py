@@ -10,9 +10,9 @@ from typing import Literal
 
 from saltbranch import (
     choosing,
-    events,
     history,
     journalaccepted,
+    journalstate,
     pendingholds,
     prepared,
     saltmaster,
@@ -234,7 +234,7 @@ def _wanted(
     facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
     found = choosing.choose(facts)
     state = journalaccepted.state_of(root, mirror.git, refs)
-    events.replay(choosing.pushes_of(found), state)
+    journalstate.replay(choosing.pushes_of(found), state)
     pushed = choosing.open_pushes(facts, found)
     pending = [event.id for event in pendingholds.load(root)]
     holds = {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from saltbranch import events, serving, trailers
+from saltbranch import journalstate, serving, trailers
 from saltbranch.actions.past import Past
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.model import Saltenv
-from saltbranch.events import Promotion, State
+from saltbranch.journalfacts import Promotion
+from saltbranch.journalstate import State
 from saltbranch.repository import tips
 from saltbranch.repository.workplace import Workplace, tags_on
 
@@ -69,7 +70,7 @@ def _journal(work: Workplace, saltenv: Saltenv) -> _Told:
                 told.lifted[event.id] = hold.commit
         if event.details.get("rebuilt") is True:
             told.late.add(event.id)
-        events.replay([event], state)
+        journalstate.replay([event], state)
     return told
 
 

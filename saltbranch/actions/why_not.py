@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from saltbranch.actions import planning, promote
+from saltbranch.actions import gatekeeping, planning, promotion
+from saltbranch.actions.caller import Caller
 from saltbranch.actions.request import DiffOptions
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError
@@ -57,16 +57,18 @@ class WhyNot:
 
 
 def why_not(
-    work: Workplace,
-    saltenv: str,
-    *,
-    commit: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> WhyNot:
+    caller: Caller[Plan], saltenv: str, *, commit: str | None = None
+) -> tuple[Workplace, WhyNot]:
     """What the gates of `saltenv` say of its next promotion; compiled is only where one of them asks for that.
 
-    progress: told how many compiles of how many are done. Raises RefusedError, UsageError, GitError.
+    Raises RefusedError, UsageError, GitError.
     """
-    request = promote.request(work, saltenv, commit=commit)
-    options = DiffOptions(wanted=request.asks_for_diff, progress=progress)
-    return WhyNot.of(planning.plan(work, replace(request, diff=options)))
+    work = caller.open()
+    caller.settle(
+        work,
+        lambda: gatekeeping.commands(work, promotion.request(work, saltenv, commit=commit)),
+    )
+    with caller.watching() as watcher:
+        request = promotion.request(work, saltenv, commit=commit)
+        options = DiffOptions(wanted=request.asks_for_diff, progress=watcher.compiled)
+        return work, WhyNot.of(planning.plan(work, replace(request, diff=options)))

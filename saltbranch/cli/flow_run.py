@@ -1,4 +1,4 @@
-"""How every verb that merges is run: plan, show, ask, apply, say what became of it."""
+"""How every verb that merges is called from the command line: opened, shown, agreed to, and what it says."""
 
 from __future__ import annotations
 
@@ -6,56 +6,155 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import TypeVar
 
 import typer
 
 from saltbranch import notify
-from saltbranch.actions import gatekeeping
-from saltbranch.actions.flowverb import FlowVerb
-from saltbranch.actions.publish import Published, check, check_expected
-from saltbranch.actions.request import DiffOptions
+from saltbranch.actions import caller
+from saltbranch.actions.caller import Watcher
+from saltbranch.actions.flowverb import (
+    Finished,
+    Forgotten,
+    MergeOptions,
+    Outcome,
+    Planned,
+    Resolving,
+)
+from saltbranch.actions.follow import Notify
 from saltbranch.base.text import printable
-from saltbranch.cli import plan_text, progress, sync_text
-from saltbranch.cli.options import print_json
-from saltbranch.cli.terminal import block, echo
+from saltbranch.cli import plan_text, progress
+from saltbranch.cli.options import config_path, print_json
+from saltbranch.cli.show import published
+from saltbranch.cli.terminal import echo
 from saltbranch.config.gates import CommandGate
 from saltbranch.errors import RefusedError, UnknownProductionError, UsageError
 from saltbranch.git import quoted
-from saltbranch.promote.gates import check_reviewed
 from saltbranch.promotion import Plan
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
 from saltbranch.repository.programs import Argv
-from saltbranch.repository.workplace import Say, Workplace, open_workplace
+from saltbranch.repository.workplace import Workplace, open_mirror, open_workplace
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlowOptions:
+class FlowOptions(MergeOptions):
     """What was asked for on the command line."""
 
     config: str | None = None
-    plan: bool = False
     as_json: bool = False
     yes: bool = False
-    expect: str | None = None
-    resolve: str | None = None
-    go_on: bool = False
-    abort: bool = False
-    diff: bool = True
-    reviewed: str | None = None
     run_commands: bool = False
-    via_branch: bool = False
-    overrides: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if sum((bool(self.resolve), self.go_on, self.abort)) > 1:
-            raise UsageError("--resolve, --continue and --abort exclude each other")
 
 
-def opened(options: FlowOptions) -> Workplace:
-    """Where a verb that merges works. Raises SaltbranchError."""
-    return workplace(options.config, quiet=options.as_json, fetch=not options.abort)
+@dataclass(slots=True)
+class Terminal(caller.Caller[P]):
+    """A person who calls a verb, or their script."""
+
+    config: str | None = None
+    as_json: bool = False
+    yes: bool = False
+    run_commands: bool = False
+
+    @property
+    def notify(self) -> Notify:
+        """Fires the events of a sync on the bus of this machine's master."""
+        return notify.tell
+
+    @property
+    def has_person(self) -> bool:
+        """Whether somebody may be asked for a passphrase."""
+        return sys.stdin.isatty()
+
+    def open(self, *, fetch: bool = True) -> Workplace:
+        """Where the verb works; on a terminal it asks which branch is production. Raises SaltbranchError."""
+        return workplace(self.config, quiet=self.as_json, fetch=fetch)
+
+    def open_mirror(self) -> Workplace:
+        """What the last sync of this master saw. Raises ConfigError, GitError."""
+        return open_mirror(config_path(self.config))
+
+    @contextmanager
+    def watching(self) -> Iterator[Watcher]:
+        """What git does, and how far the compiler is, on stderr."""
+        with progress.shown(enabled=not self.as_json) as say:
+            yield Watcher(say, progress.compiling(say))
+
+    def settle(self, work: Workplace, wanted: Callable[[], Sequence[Argv]]) -> None:
+        """As in caller.Caller; `wanted` is asked only where the model names any. Raises UsageError."""
+        if self.run_commands and work.serves:
+            raise UsageError(
+                "--run-commands is for a clone",
+                hint=f"on a master list what may run under programs: in {work.config_path}",
+            )
+        config = work.config
+        gates = any(isinstance(g, CommandGate) for s in config.saltenvs for g in s.gates)
+        if gates or config.hooks.before_promote or config.hooks.after_promote:
+            work.programs.run_all = self.run_commands
+            work.programs.settle(wanted())
+
+    def agree(self, verb: str) -> None:
+        """Ask, unless --yes was said. Raises RefusedError."""
+        confirm(f"{verb}: do it?", yes=self.yes, what=verb)
+
+
+class MergeTerminal(Terminal[Plan]):
+    """The same of a verb that merges."""
+
+    def show(self, work: Workplace, plan: Plan, *, is_result: bool) -> None:
+        """Write the plan to stdout."""
+        if not self.as_json:
+            plan_text.show(plan, work.now)
+        elif is_result:
+            print_json(plan.as_dict())
+
+
+def run(options: FlowOptions, verb: Callable[[MergeTerminal], Outcome]) -> int:
+    """Run a verb that merges and show what became of it; its exit code. Raises SaltbranchError."""
+    terminal = MergeTerminal(
+        config=options.config,
+        as_json=options.as_json,
+        yes=options.yes,
+        run_commands=options.run_commands,
+    )
+    done = verb(terminal)
+    _report(options, done)
+    return done.exit_code
+
+
+def _report(options: FlowOptions, done: Outcome) -> None:
+    match done:
+        case Planned():
+            pass  # it was shown
+        case Forgotten(gone, removed):
+            what = "is removed" if removed else "is something else by now and was left alone"
+            echo(printable(f"{gone.verb}: forgotten; {gone.folder} {what}"))
+        case Resolving():
+            _resolving(options, done)
+        case Finished(_, left):
+            for note in () if options.as_json else left.notes:
+                echo(printable(note))
+            published.show_problems(left)
+        case _ if options.as_json:
+            print_json(done.as_dict())
+        case _:
+            published.show(done)
+
+
+def _resolving(options: FlowOptions, opened: Resolving) -> None:
+    resolution = opened.resolution
+    if options.as_json:
+        print_json({"version": 1, "folder": resolution.folder, "conflicts": opened.paths})
+        return
+    echo(f"the conflict is in {resolution.folder}:")
+    for path in opened.paths:
+        echo(f"  {printable(path)}")
+    echo("edit these files, then:")
+    echo(f"  git -C {quoted(resolution.folder)} add -- FILE...")
+    echo(f"  saltbranch {resolution.verb} --continue    (or --abort)")
 
 
 def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) -> Workplace:
@@ -93,102 +192,6 @@ def _ask_about(programs: Sequence[Argv]) -> bool:
     return typer.confirm("Run them, now and whenever it asks for them again?", err=True)
 
 
-def settle(work: Workplace, wanted: Callable[[], Sequence[Argv]], *, run_commands: bool) -> None:
-    """Find out which programs of the model may run; `wanted` is asked only where it names any. Raises UsageError."""
-    if run_commands and work.serves:
-        raise UsageError(
-            "--run-commands is for a clone",
-            hint=f"on a master list what may run under programs: in {work.config_path}",
-        )
-    config = work.config
-    gates = any(isinstance(g, CommandGate) for s in config.saltenvs for g in s.gates)
-    if gates or config.hooks.before_promote or config.hooks.after_promote:
-        work.programs.run_all = run_commands
-        work.programs.settle(wanted())
-
-
-def run(options: FlowOptions, verb: FlowVerb) -> int:
-    """Run a verb; its exit code. Raises SaltbranchError."""
-    if options.abort:
-        gone, removed = verb.abort()
-        what = "is removed" if removed else "is something else by now and was left alone"
-        echo(printable(f"{gone.verb}: forgotten; {gone.folder} {what}"))
-        return 0
-    if options.resolve:
-        return _resolve(options, verb)
-    if options.go_on:
-        verb.go_on()
-    verb.diff = DiffOptions(
-        wanted=options.diff,
-        reviewed=check_reviewed(options.reviewed),
-        expected=options.expect is not None,
-    )
-    settle(
-        verb.work,
-        lambda: gatekeeping.commands(verb.work, verb.request()),
-        run_commands=options.run_commands,
-    )
-    with _shown(options, verb):
-        plan = verb.plan()
-    if options.plan or plan.is_empty:
-        _show(options, verb.work, plan)
-        if plan.is_empty:
-            return 0 if options.plan else _finish(options, verb, plan)
-        check_expected(plan, options.expect)
-        return plan.exit_code
-    if not options.as_json:
-        _show(options, verb.work, plan)
-    check(plan, options.expect)
-    confirm(f"{plan.verb}: do it?", yes=options.yes, what=plan.verb)
-    with _shown(options, verb) as say:
-        done = verb.carry_out(
-            plan, expect=options.expect, say=say, notify=notify.tell, ask=sys.stdin.isatty()
-        )
-    if options.as_json:
-        print_json(done.as_dict())
-    else:
-        _tell(done)
-    return done.exit_code
-
-
-@contextmanager
-def _shown(options: FlowOptions, verb: FlowVerb) -> Iterator[Say | None]:
-    """What git does, and how far the compiler is, on stderr."""
-    with progress.shown(enabled=not options.as_json) as say:
-        verb.diff = replace(verb.diff, progress=progress.compiling(say))
-        yield say
-
-
-def _finish(options: FlowOptions, verb: FlowVerb, plan: Plan) -> int:
-    """Do what a killed run left undone after its push; with nothing of that kind it does nothing."""
-    done = verb.finish(plan)
-    for note in () if options.as_json else done.notes:
-        echo(printable(note))
-    _tell_problems(done)
-    return done.exit_code
-
-
-def _resolve(options: FlowOptions, verb: FlowVerb) -> int:
-    resolution, paths = verb.resolve(options.resolve or "")
-    if options.as_json:
-        print_json({"version": 1, "folder": resolution.folder, "conflicts": paths})
-        return 0
-    echo(f"the conflict is in {resolution.folder}:")
-    for path in paths:
-        echo(f"  {printable(path)}")
-    echo("edit these files, then:")
-    echo(f"  git -C {quoted(resolution.folder)} add -- FILE...")
-    echo(f"  saltbranch {resolution.verb} --continue    (or --abort)")
-    return 0
-
-
-def _show(options: FlowOptions, work: Workplace, plan: Plan) -> None:
-    if options.as_json:
-        print_json(plan.as_dict())
-    else:
-        plan_text.show(plan, work.now)
-
-
 def confirm(question: str, *, yes: bool, what: str) -> None:
     """Ask on a terminal. Raises RefusedError without one, and when the answer is no."""
     if yes:
@@ -200,36 +203,3 @@ def confirm(question: str, *, yes: bool, what: str) -> None:
         )
     if not typer.confirm(question, err=True):
         raise RefusedError(f"{what}: nothing was changed, as you said")
-
-
-def _tell(done: Published) -> None:
-    plan = done.plan
-    for update in done.moved:
-        name = printable(update.ref.removeprefix("refs/heads/"))
-        if update.ref == "refs/saltbranch/journal":
-            continue
-        if update.new is None:
-            echo(f"{name}: removed")
-        else:
-            echo(f"{name}: {update.old[:12] if update.old else 'new'} -> {update.new[:12]}")
-    if plan.via_branch:
-        echo(
-            f"open a pull request from promote/{plan.saltenv}/{done.id} into {plan.target.branch}, and merge it with a"
-            " merge commit: a squash would lose what was promoted"
-        )
-    elif plan.kind in ("promotion", "release", "hotfix"):
-        echo(f"{plan.kind if plan.target.moves else 'recorded as'} {done.id}")
-    for note in done.notes:
-        echo(printable(note))
-    for debt in plan.debts:
-        where = printable(debt.branch)
-        echo(f"debt: {where} lacks it; saltbranch backmerge {where} --resolve DIR")
-    if done.sync is not None:
-        sync_text.show(done.sync, quiet=False)
-    _tell_problems(done)
-
-
-def _tell_problems(done: Published) -> None:
-    for problem in done.problems:
-        lines = [printable(line) for line in problem.splitlines()]
-        block("saltbranch: " + "\n".join(lines) + "\n", err=True)

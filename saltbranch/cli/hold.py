@@ -1,4 +1,4 @@
-"""``saltbranch hold``, ``unhold``, ``rollback``, ``accept`` and ``why-not``."""
+"""``saltbranch hold``, ``unhold``, ``rollback`` and ``accept``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from typing import Annotated
 
 import typer
 
-from saltbranch import notify
-from saltbranch.actions import hold as action
-from saltbranch.actions.hold import HoldPlan, Recorded
+from saltbranch.actions import recording
+from saltbranch.actions.accept import plan_accept
+from saltbranch.actions.hold import plan_hold
+from saltbranch.actions.holdplan import HoldPlan
+from saltbranch.actions.recording import Recorded
+from saltbranch.actions.rollback import plan_rollback
+from saltbranch.actions.unhold import plan_unhold
 from saltbranch.base.text import printable
-from saltbranch.cli import flow_run, plan_text, progress, sync_text
+from saltbranch.cli import flow_run, sync_text
 from saltbranch.cli.completion import points, promotions
-from saltbranch.cli.flow_options import ReasonOption, RunCommandsOption
+from saltbranch.cli.flow_options import ReasonOption
 from saltbranch.cli.options import (
     ConfigOption,
     JsonOption,
     PlanOption,
+    SaltenvArgument,
     YesOption,
-    config_path,
     print_json,
-    saltenv_names,
 )
 from saltbranch.cli.terminal import echo
 from saltbranch.durations import parse_until, shown_duration
-from saltbranch.errors import EXIT_PENDING, RemoteError
-from saltbranch.repository.workplace import Workplace, open_mirror
+from saltbranch.errors import RemoteError
+from saltbranch.repository.workplace import Workplace
 
 LocalOption = Annotated[
     bool,
@@ -35,7 +38,6 @@ LocalOption = Annotated[
         help="On a master whose remote is out of reach: serve it here at once, publish it when the remote is back.",
     ),
 ]
-SaltenvArgument = Annotated[str, typer.Argument(metavar="SALTENV", autocompletion=saltenv_names)]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +46,6 @@ def register(app: typer.Typer) -> None:
     app.command("unhold")(_unhold)
     app.command("rollback")(_rollback)
     app.command("accept")(_accept)
-    app.command("why-not")(_why_not)
 
 
 def _hold(
@@ -83,7 +84,7 @@ def _hold(
 
     def build(work: Workplace) -> HoldPlan:
         ends = parse_until(until, work.now) if until else None
-        return action.plan_hold(work, saltenv, at=at, reason=reason or "", until=ends)
+        return plan_hold(work, saltenv, at=at, reason=reason or "", until=ends)
 
     return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
@@ -106,7 +107,7 @@ def _unhold(
     """
 
     def build(work: Workplace) -> HoldPlan:
-        return action.plan_unhold(work, saltenv, reason=reason or "")
+        return plan_unhold(work, saltenv, reason=reason or "")
 
     return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
@@ -141,7 +142,7 @@ def _rollback(
     """
 
     def build(work: Workplace) -> HoldPlan:
-        return action.plan_rollback(work, saltenv, to=to, reason=reason or "")
+        return plan_rollback(work, saltenv, to=to, reason=reason or "")
 
     return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
@@ -166,7 +167,7 @@ def _accept(
     """
 
     def build(work: Workplace) -> HoldPlan:
-        return action.plan_accept(work, saltenv, reason=reason or "")
+        return plan_accept(work, saltenv, reason=reason or "")
 
     return _run(build, config, local=False, plan=plan, yes=yes, as_json=as_json)
 
@@ -180,49 +181,40 @@ def _run(
     yes: bool,
     as_json: bool,
 ) -> int:
-    work = _workplace(config, local=local, quiet=as_json)
-    if not local:
-        action.refuse_unrecordable(work)
-    found = build(work)
-    if plan or not as_json:
-        _show(found, work, as_json=as_json)
-    if plan:
-        return EXIT_PENDING
-    flow_run.confirm(f"{found.verb}: do it?", yes=yes, what=found.verb)
-    if local:
-        done = action.carry_out_locally(work, found, notify.tell)
-    else:
-        with progress.shown(enabled=not as_json) as say:
-            done = action.carry_out(work, lambda: build(work), found, say=say, notify=notify.tell)
-    if as_json:
-        print_json(done.as_dict())
-    else:
-        _tell(work, done, local=local)
-    if done.problem:
-        echo(f"saltbranch: {printable(done.problem)}", err=True)
+    caller = _HoldTerminal(config=config, as_json=as_json, yes=yes)
+    done = recording.run(caller, build, local=local, plan=plan)
+    if isinstance(done, Recorded):
+        if as_json:
+            print_json(done.as_dict())
+        else:
+            _tell(done, local=local)
+        if done.problem:
+            echo(f"saltbranch: {printable(done.problem)}", err=True)
     return done.exit_code
 
 
-def _workplace(config: str | None, *, local: bool, quiet: bool) -> Workplace:
-    if local:
-        return open_mirror(config_path(config))
-    try:
-        return flow_run.workplace(config, quiet=quiet)
-    except RemoteError as err:
-        err.hint += "; on a master, --local does it at once without the remote"
-        raise
+class _HoldTerminal(flow_run.Terminal[HoldPlan]):
+    def open(self, *, fetch: bool = True) -> Workplace:
+        try:
+            return super().open(fetch=fetch)
+        except RemoteError as err:
+            err.hint += "; on a master, --local does it at once without the remote"
+            raise
+
+    def show(self, work: Workplace, plan: HoldPlan, *, is_result: bool) -> None:
+        if not self.as_json:
+            _show(plan, work.now)
+        elif is_result:
+            print_json(plan.as_dict())
 
 
-def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
-    if as_json:
-        print_json(found.as_dict())
-        return
+def _show(found: HoldPlan, now: float) -> None:
     before = (found.serves or "nothing")[:12]
     after = (found.will_serve or "nothing")[:12]
     change = (
         f"serves {before}, will serve {after}" if before != after else f"goes on serving {after}"
     )
-    ends = f", for {shown_duration(found.until - work.now)}" if found.until is not None else ""
+    ends = f", for {shown_duration(found.until - now)}" if found.until is not None else ""
     echo(printable(f"{found.verb}: {found.saltenv} {change}{ends}"))
     if found.reason:
         echo(f"  reason: {printable(found.reason)}")
@@ -233,56 +225,11 @@ def _show(found: HoldPlan, work: Workplace, *, as_json: bool) -> None:
         echo(f"  {what}: {printable(found.promotion)}")
 
 
-def _tell(work: Workplace, done: Recorded, *, local: bool) -> None:
-    where = "" if work.serves else "; every master follows at its next sync"
+def _tell(done: Recorded, *, local: bool) -> None:
+    where = "" if done.serves else "; every master follows at its next sync"
     what = f"recorded as {done.plan.event.id}{where}"
     if local:
         what = "on this master only, until a sync reaches the remote"
     echo(f"{done.plan.verb}: {what}")
     if done.followed.sync:
         sync_text.show(done.followed.sync, quiet=False)
-
-
-def _why_not(
-    saltenv: SaltenvArgument,
-    config: ConfigOption = None,
-    commit: Annotated[
-        str | None,
-        typer.Option(metavar="REF", help="An earlier commit of the source.", show_default=False),
-    ] = None,
-    as_json: JsonOption = False,
-    run_commands: RunCommandsOption = False,
-) -> int:
-    """Say what stands in the way of the next promotion to SALTENV, and when it will pass.
-
-    Exit 0 when nothing does, 4 when something does.
-
-    \b
-    Example:
-      saltbranch why-not prod
-    """
-    from saltbranch.actions import gatekeeping, promote
-    from saltbranch.actions.why_not import why_not
-
-    work = flow_run.workplace(config, quiet=as_json)
-    flow_run.settle(
-        work,
-        lambda: gatekeeping.commands(work, promote.request(work, saltenv, commit=commit)),
-        run_commands=run_commands,
-    )
-    with progress.shown(enabled=not as_json) as say:
-        found = why_not(work, saltenv, commit=commit, progress=progress.compiling(say))
-    if as_json:
-        print_json(found.as_dict())
-    elif found.plan.is_empty:
-        echo(plan_text.lines(found.plan, work.now)[0])
-    else:
-        for gate in found.plan.gates:
-            echo(plan_text.gate_line(gate, work.now))
-        for conflict in found.plan.target.conflicts:
-            echo(printable(f"conflict in {conflict.path!r}"))
-        if found.passes_at is not None:
-            echo(f"passes in {shown_duration(found.passes_at - work.now)}")
-        elif found.is_possible:
-            echo(f"nothing stands in the way: saltbranch promote {saltenv}")
-    return found.exit_code

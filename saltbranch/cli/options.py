@@ -80,6 +80,7 @@ def saltenv_names(incomplete: str) -> list[str]:
     return [s.name for s in config.saltenvs if s.name.startswith(incomplete)]
 
 
+SaltenvArgument = Annotated[str, typer.Argument(metavar="SALTENV", autocompletion=saltenv_names)]
 SaltenvsArgument = Annotated[
     list[str] | None,
     typer.Argument(

@@ -6,14 +6,11 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions import promote as action
-from saltbranch.actions.flowverb import FlowVerb
-from saltbranch.actions.request import Request
+from saltbranch.actions.promote import promote
 from saltbranch.cli import flow_run
 from saltbranch.cli.completion import points
 from saltbranch.cli.flow_options import pushing
 from saltbranch.cli.options import saltenv_names
-from saltbranch.repository.workplace import Workplace
 
 
 def register(app: typer.Typer) -> None:
@@ -59,16 +56,6 @@ def _promote(
       saltbranch promote stage --resolve /tmp/c  resolve, then --continue
     """
 
-    def build(work: Workplace, resolved: str | None) -> Request:
-        source = resolved or commit
-        return action.request(
-            work,
-            saltenv,
-            commit=source,
-            tag=tag,
-            overrides=options.overrides,
-            via_branch=options.via_branch,
-        )
-
-    work = flow_run.opened(options)
-    return flow_run.run(options, FlowVerb(work, build, f"promote {saltenv}"))
+    return flow_run.run(
+        options, lambda caller: promote(caller, options, saltenv, commit=commit, tag=tag)
+    )

@@ -161,8 +161,8 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     programs: Annotated[
         list[Any],
         _key(
-            "gate commands and hooks that run here without asking, each as a list of words or one line, exactly as the model"
-            " has it",
+            "gate commands and hooks that run here without asking, each as a list of words or one line, exactly as"
+            " the model has it",
             schema=_PROGRAMS,
         ),
     ] = []
@@ -204,7 +204,8 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     hooks: Annotated[
         HooksModel,
         _key(
-            "`{before_promote, after_promote}`: programs that get each promotion as JSON on stdin; the first may veto it"
+            "`{before_promote, after_promote}`: programs that get each promotion as JSON on stdin; the first may"
+            " veto it"
         ),
     ] = HooksModel()
     fleet: Annotated[

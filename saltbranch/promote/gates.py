@@ -17,7 +17,7 @@ from saltbranch.base.text import many, some
 from saltbranch.config.gates import DiffGate, SoakGate
 from saltbranch.durations import iso, shown_duration
 from saltbranch.errors import UsageError
-from saltbranch.events import Debt, Hold, Residence
+from saltbranch.journalfacts import Debt, Hold, Residence
 from saltbranch.tickets import Group
 
 TYPE_CHECKING = False

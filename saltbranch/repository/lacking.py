@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from saltbranch import events, files
-from saltbranch.events import Event, State
+from saltbranch import files, journalstate
+from saltbranch.events import Event
 from saltbranch.git import Git
+from saltbranch.journalstate import State
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository.pushes import Finder, Watched
 from saltbranch.repository.tips import Tip, tip_from_list
@@ -94,7 +95,7 @@ class Look:
             finder = Finder(self.git, read, self.now, seen=seen)
             after, told = finder.look(saltenv, tip, head)
             if believed:
-                events.replay(told, state)
+                journalstate.replay(told, state)
                 found.events += told
             state.tips[branch] = after
             if branch in found.begins and not told:

@@ -11,10 +11,12 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, events, journal, trailers
+from saltbranch import commits, events, journal, journalstate, trailers
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, STRICTNESS
-from saltbranch.events import Event, Promotion, State
+from saltbranch.events import Event
 from saltbranch.git import Git
+from saltbranch.journalfacts import Promotion
+from saltbranch.journalstate import State
 from saltbranch.repository import tips
 from saltbranch.repository.tips import Tip
 
@@ -82,7 +84,7 @@ class Finder:
         return not self._contains(head, tip.head) or not self._contains(tip.head, tip.promoted)
 
     def _put_right(self, saltenv: Watched, tip: Tip) -> tuple[Tip, Event]:
-        state = events.replay(self.read())
+        state = journalstate.replay(self.read())
         open_ones = [state.pushes[name] for name in tip.pushes if name in state.pushes]
         hold = state.holds.get(saltenv.name)
         more = {
@@ -248,7 +250,7 @@ def _replayed(
         hold = state.holds.get(saltenv.name)
         if event.text("saltenv") == saltenv.name:
             holds[event.id] = hold.as_dict() if hold else None
-        events.replay([event], state)
+        journalstate.replay([event], state)
         tip = state.tips.get(saltenv.branch)
         if tip and (not goods or goods[-1] != tip.good):
             goods.append(tip.good)

@@ -21,7 +21,7 @@ from saltbranch.git import (
     hint_for,
     quoted,
 )
-from saltbranch.mirror import FETCH_CONFIG, KEPT_REF, remote_error
+from saltbranch.mirror import FETCH_CONFIG, JOURNAL_REF, KEPT_REF, remote_error
 from saltbranch.repository import push_answer
 from saltbranch.repository.clone import Clone, require_history
 
@@ -153,6 +153,7 @@ class Repository:
             fetch=lambda specs, seconds: self._fetch(specs, seconds, progress),
             below=_SEEN,
             kinds=("heads", "tags", "saltbranch"),
+            before_all=JOURNAL_REF,
             seconds=self.timeout,
         )
         unread = None if hint_for(done.complaint, HINTS) else parts.run(self.first())
@@ -168,11 +169,11 @@ class Repository:
         """
         kept, head = self.kept, self.refs.journal
         self.problem = None
-        if why := self.unread.get(journal.REF):
-            back = f": git push --force REMOTE {kept}:{journal.REF}" if kept else ""
+        if why := self.unread.get(JOURNAL_REF):
+            back = f": git push --force REMOTE {kept}:{JOURNAL_REF}" if kept else ""
             self.problem = RefusedError(
                 f"the journal of the remote cannot be read: {why}",
-                hint=f"fix {journal.REF} there, which says what was promoted and what is held{back}",
+                hint=f"fix {JOURNAL_REF} there, which says what was promoted and what is held{back}",
             )
             self.refs = replace(
                 self.refs, journal=kept
@@ -218,9 +219,9 @@ class Repository:
                     peeled_kind = "commit" if peeled else ""
                 if "commit" in (kind, peeled_kind):
                     tags[short[5:]] = Tag(name, peeled or name)
-            elif f"refs/{short}" == journal.REF:
+            elif f"refs/{short}" == JOURNAL_REF:
                 head = name
-            elif f"refs/{short}".startswith(f"{journal.REF}/"):
+            elif f"refs/{short}".startswith(f"{JOURNAL_REF}/"):
                 self.in_the_way.append(f"refs/{short}")
         self.kept = self._newer(*believed.values())
         if not heads and self.place and self.remote:
@@ -311,7 +312,7 @@ class Repository:
         return self.git.is_ancestor(update.new, str(now))
 
     def _current(self, ref: str) -> str | None:
-        if ref == journal.REF:
+        if ref == JOURNAL_REF:
             return self.refs.journal
         if ref.startswith("refs/tags/"):
             tag = self.refs.tags.get(ref[10:])

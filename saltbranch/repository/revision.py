@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from saltbranch.errors import UsageError
-from saltbranch.events import Promotion
 from saltbranch.git import Git, branch_name_problem, branch_of_remote
+from saltbranch.journalfacts import Promotion
 
 SALTENV, BRANCH, TAG, PROMOTION, COMMIT, HEAD = (
     "saltenv", "branch", "tag", "promotion", "commit", "HEAD",

@@ -12,10 +12,10 @@ from saltbranch import journalaccepted, journalcache, prepared, serving, tickets
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.errors import RefusedError
-from saltbranch.events import Debt, Hold, State
 from saltbranch.git import Git
-from saltbranch.journal import REF as JOURNAL
-from saltbranch.mirror import Mirror
+from saltbranch.journalfacts import Debt, Hold
+from saltbranch.journalstate import State
+from saltbranch.mirror import JOURNAL_REF, Mirror
 from saltbranch.repository import lacking, pushes, rules, tags
 from saltbranch.repository import place as places
 from saltbranch.repository.lacking import Begins, Lacking
@@ -73,7 +73,9 @@ class Workplace:
         """What keeps the journal and other refs of the remote from being believed or read, for `--json`."""
         found, unread = self.repo.problem, self.repo.unread
         told = [f"{found.message} ({found.hint}); shown is the one known here"] if found else []
-        return told + [f"not read: {ref}: {why}" for ref, why in unread.items() if ref != JOURNAL]
+        return told + [
+            f"not read: {ref}: {why}" for ref, why in unread.items() if ref != JOURNAL_REF
+        ]
 
     def head(self, saltenv: Saltenv) -> str:
         """The head of a saltenv's branch. Raises RefusedError when the remote has no such branch."""

@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from saltbranch import entry, events, journal
+from saltbranch import entry, events, journal, journalstate
 from saltbranch.durations import iso
 from saltbranch.git import Git
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.agreed import agree
 from tests.git.project import plan_code
 from tests.git.remote import Content, Remote
@@ -174,20 +175,20 @@ class FlowSite:
 
     # The journal
 
-    def state(self) -> events.State:
+    def state(self) -> journalstate.State:
         """What the journal of the remote says."""
-        return events.replay(journal.read(Git(str(self.remote.path)), self._journal()))
+        return journalstate.replay(journal.read(Git(str(self.remote.path)), self._journal()))
 
     def kinds(self) -> list[str]:
         """The kinds of the journal's events, the oldest first."""
         return [event.kind for event in self.state().events]
 
     def _journal(self) -> str | None:
-        return self.refs().get(journal.REF)
+        return self.refs().get(JOURNAL_REF)
 
     def record(self, kind: str, *, ago: float = 0, **details: Any) -> None:
         """Append an event of `ago` seconds before now to the remote's journal."""
-        self.remote.git("update-ref", journal.REF, self.prepared(kind, ago=ago, **details))
+        self.remote.git("update-ref", JOURNAL_REF, self.prepared(kind, ago=ago, **details))
 
     def prepared(self, kind: str, *, ago: float = 0, **details: Any) -> str:
         """The same, with the journal's ref left as it is; what it would become."""

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from saltbranch import entry, events, journal
-from saltbranch.events import Event, State
+from saltbranch import entry, journal, journalstate
+from saltbranch.events import Event
 from saltbranch.git import Git
+from saltbranch.journalstate import State
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.agreed import agree_in_all
 from tests.git.remote import Content, Remote
 from tests.git.site import Ran
@@ -114,12 +116,12 @@ class Project:
 
     def events(self) -> list[Event]:
         """The journal, the oldest first."""
-        head = self.refs().get(journal.REF)
+        head = self.refs().get(JOURNAL_REF)
         return journal.read(Git(str(self.remote.path)), head)
 
     def state(self) -> State:
         """What follows from the journal."""
-        return events.replay(self.events())
+        return journalstate.replay(self.events())
 
     def text(self, branch: str, path: str) -> str | None:
         """A file of the head of a branch, None where it is not there."""
@@ -139,14 +141,14 @@ class Project:
         ]
         done = subprocess.run(argv, capture_output=True, text=True)
         assert done.returncode == 0 and not done.stdout, (done.stdout, done.stderr)
-        head = self.refs().get(journal.REF)
+        head = self.refs().get(JOURNAL_REF)
         if head is None:
             return
         chain = self.remote.git("rev-list", "--first-parent", head).splitlines()
         found = self.events()
         assert [e.commit for e in found] == chain[-2::-1]  # each but the root is an event
         assert len({e.id for e in found}) == len(found)
-        for old, new in self.moves(journal.REF):
+        for old, new in self.moves(JOURNAL_REF):
             assert set(old) == {"0"} or old in chain and new in chain
 
 

@@ -21,8 +21,10 @@ import pytest
 from saltbranch import entry, journal, journalcache
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync as sync_action
-from saltbranch.events import Event, State
+from saltbranch.events import Event
 from saltbranch.git import Git
+from saltbranch.journalstate import State
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.remote import Link, Remote, Script, Tree
 
 BRANCHES = {"test": "develop", "stage": "stage", "prod": "master"}
@@ -238,12 +240,12 @@ class Journal:
 
     def head(self) -> str | None:
         """Its newest commit."""
-        return self.remote.git("for-each-ref", "--format=%(objectname)", journal.REF) or None
+        return self.remote.git("for-each-ref", "--format=%(objectname)", JOURNAL_REF) or None
 
     def add(self, kind: str, **details: Any) -> Event:
         """Append an event; those of syncs and holds as saltbranch writes them."""
         head, written = journal.append(self.git, self.head(), [event(kind, **details)])
-        self.remote.git("update-ref", journal.REF, head)
+        self.remote.git("update-ref", JOURNAL_REF, head)
         return written[0]
 
     def hold(self, saltenv: str, commit: str, **details: Any) -> Event:

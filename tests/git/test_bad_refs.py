@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from saltbranch import journal, proc
+from saltbranch import proc
 from saltbranch.actions.outcome import FAILED
-from saltbranch.mirror import Mirror
+from saltbranch.mirror import JOURNAL_REF, Mirror
 from tests.git.clone import Clone
 from tests.git.project import Project
 from tests.git.remote import Remote
@@ -128,8 +128,8 @@ def test_hold_that_is_new_counts_beside_a_bad_branch(served: Site, remote: Remot
 
 
 def spoil_journal(remote: Remote) -> None:
-    head = remote.git("rev-parse", journal.REF)
-    remote.git("update-ref", journal.REF, bad_commit(remote, head))
+    head = remote.git("rev-parse", JOURNAL_REF)
+    remote.git("update-ref", JOURNAL_REF, bad_commit(remote, head))
 
 
 def test_unreadable_journal_keeps_the_holds_that_are_known(served: Site, remote: Remote) -> None:
@@ -180,7 +180,7 @@ def test_the_journal_is_read_before_the_branches(
     served.run("sync", env={"PATH": f"{wrapper.parent}:{os.environ['PATH']}"})
     fetches = [line for line in order.read_text().splitlines() if " fetch " in line]
     single = [line.split(" -- ")[1] for line in fetches if "heads/*" not in line]
-    assert single[0].split()[1].startswith(f"+{journal.REF}:")
+    assert single[0].split()[1].startswith(f"+{JOURNAL_REF}:")
     served.assert_serves("master", remote.head("master"))
     assert bad != remote.head("master")
 

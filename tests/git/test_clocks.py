@@ -11,6 +11,7 @@ import pytest
 
 from saltbranch.actions import past
 from saltbranch.durations import from_iso
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.clone import Clone
 from tests.git.flow_site import FlowSite
 from tests.git.remote import Remote
@@ -131,7 +132,7 @@ def shift(remote: Remote, moment: float) -> None:
 
     here = Journal(remote)
     event = Event("unhold", journal.new_id(moment), moment, "Bob <b@c>", {"saltenv": "stage"})
-    remote.git("update-ref", journal.REF, journal.append(here.git, here.head(), [event])[0])
+    remote.git("update-ref", JOURNAL_REF, journal.append(here.git, here.head(), [event])[0])
 
 
 def test_what_is_to_be_told_is_not_kept_for_years_where_the_clock_went_back(

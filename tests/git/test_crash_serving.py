@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from saltbranch import events, pendingholds
+from saltbranch import events, journalstate, pendingholds
 from tests.git.kill_server import KillServer
 from tests.git.remote import Remote
 from tests.git.site import Journal, Site, result_of
@@ -36,7 +36,7 @@ def told(journal: Journal) -> str:
     """What the journal says that prod serves, on the one master."""
     found = journal.events()
     assert len({e.id for e in found}) == len(found)
-    (residence,) = events.replay(found).serving("prod").values()
+    (residence,) = journalstate.replay(found).serving("prod").values()
     return residence.commit
 
 

@@ -13,6 +13,7 @@ from saltbranch.actions.history import Entry, history
 from saltbranch.durations import iso
 from saltbranch.errors import ConfigError, UsageError
 from saltbranch.events import Event
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.clone import MODEL, Clone
 
 
@@ -101,7 +102,7 @@ def append(clone: Clone, *new: Event) -> None:
     """Write events into the remote's journal."""
     work = clone.work()
     head, _ = journal.append(work.git, work.refs.journal, new)
-    clone.push(f"{head}:{journal.REF}")
+    clone.push(f"{head}:{JOURNAL_REF}")
 
 
 def test_syncs_are_shown_when_asked_for(clone: Clone) -> None:

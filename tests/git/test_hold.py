@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from saltbranch import journal
 from saltbranch.durations import iso
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FINAL_TAGS, FlowSite, shown
 
 
@@ -273,7 +273,7 @@ def test_rollback_without_a_journal_says_what_works(flow: FlowSite) -> None:
 
 def test_a_lost_race_for_the_journal_is_tried_again(flow: FlowSite) -> None:
     heads = promotions(flow, 2)
-    once = flow.race(journal.REF, flow.prepared("unhold", saltenv="stage"))
+    once = flow.race(JOURNAL_REF, flow.prepared("unhold", saltenv="stage"))
     flow.well("hold", "prod", "--reason", "r", "--yes")
     assert once.exists()
     assert flow.state().holds["prod"].commit == heads[2]

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from saltbranch import events, journal, journalcache
+from saltbranch import events, journal, journalcache, journalstate
 from saltbranch.durations import iso
 from saltbranch.errors import GitError
-from saltbranch.events import Event, State
+from saltbranch.events import Event
 from saltbranch.git import Git
+from saltbranch.journalstate import State
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 
 BEGIN = 1767225600
@@ -50,7 +52,7 @@ def fill(git: Git, head: str | None, numbers: Sequence[int]) -> str:
         input=b"".join(parts),
         check=True,
     )
-    found = git.commit_or_none(journal.REF)
+    found = git.commit_or_none(JOURNAL_REF)
     assert found
     return found
 
@@ -82,7 +84,7 @@ def data(state: State) -> dict[str, Any]:
 def assert_is_whole(git: Git, head: str, found: State) -> None:
     """It is what reading all of the journal gives."""
     whole = journal.read(git, head)
-    assert data(found) == data(events.replay(whole))
+    assert data(found) == data(journalstate.replay(whole))
     assert list(found.events) == whole
 
 
@@ -205,7 +207,7 @@ def test_a_replay_compares_each_event_with_a_few_and_not_with_all_before_it(kind
         made.append(Event(kind, Counted(f"id{number}"), BEGIN + number, "Ann", details))
     Counted.number = 0
 
-    events.replay(made)
+    journalstate.replay(made)
 
     assert Counted.number < 20 * len(made)
 
@@ -214,7 +216,7 @@ def test_a_promotion_told_twice_is_one_and_the_newest() -> None:
     first, second = told(0), told(5)
     again = Event("promotion", first.id, BEGIN + 99, "Bob", first.details)
 
-    found = events.replay([first, second, again])
+    found = journalstate.replay([first, second, again])
 
     assert [(p.id, p.by) for p in found.promotions] == [(second.id, "Ann <a@b>"), (first.id, "Bob")]
 

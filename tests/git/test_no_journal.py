@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from saltbranch import journal
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 from tests.git.remote import Remote
 from tests.git.site import Journal, Site
@@ -28,13 +28,13 @@ def spoil(remote: Remote, kind: str) -> str:
     """Put something else into the place of the journal; how people see it named."""
     if kind == "below":
         if Journal(remote).head():
-            remote.git("update-ref", "-d", journal.REF)
-        remote.git("update-ref", f"{journal.REF}/x y".replace(" ", "-"), remote.head("master"))
-        return f"{journal.REF}/x-y is in the way of {journal.REF}"
+            remote.git("update-ref", "-d", JOURNAL_REF)
+        remote.git("update-ref", f"{JOURNAL_REF}/x y".replace(" ", "-"), remote.head("master"))
+        return f"{JOURNAL_REF}/x-y is in the way of {JOURNAL_REF}"
     if kind == "tag":
         remote.git("tag", "-a", "-m", "x", "t", Journal(remote).head() or "master")
     word = {"blob": "master:salt/top.sls", "tree": "master^{tree}", "tag": "refs/tags/t"}[kind]
-    remote.git("update-ref", journal.REF, remote.git("rev-parse", word))
+    remote.git("update-ref", JOURNAL_REF, remote.git("rev-parse", word))
     return f"the journal of the remote is a {kind} and not a commit"
 
 
@@ -62,7 +62,7 @@ def test_the_last_journal_counts_on_and_everything_says_what_is_wrong(
         assert (ran.code, said in ran.err) == (4, True), ran
     chain.assert_serves("develop", new)
     chain.assert_serves("master", old)
-    assert said in problem_of(chain) and f"{good}:{journal.REF}" in problem_of(chain)
+    assert said in problem_of(chain) and f"{good}:{JOURNAL_REF}" in problem_of(chain)
     assert "to accept" not in problem_of(chain), "that can be no journal"
     doctor = chain.run_here("doctor", "--config", str(chain.config))
     assert (doctor.code, said in doctor.out) == (1, True)
@@ -77,8 +77,8 @@ def test_the_last_journal_counts_on_and_everything_says_what_is_wrong(
     assert remote.git("for-each-ref") == before, "nothing is lost"
 
     if kind == "below":
-        remote.git("update-ref", "-d", f"{journal.REF}/x-y")
-    remote.git("update-ref", journal.REF, str(good))  # what the hint says
+        remote.git("update-ref", "-d", f"{JOURNAL_REF}/x-y")
+    remote.git("update-ref", JOURNAL_REF, str(good))  # what the hint says
     assert chain.sync().code == 0
     assert json.loads(chain.run_here("status", "--config", str(chain.config), "--json").out)[
         "problems"
@@ -97,7 +97,7 @@ def test_where_there_never_was_a_journal_it_is_said_too_and_mended_by_removing_i
     assert (ran.code, said in ran.err) == (4, True), ran
     assert "push REMOTE --delete refs/saltbranch/journal" in ran.err
     chain.assert_serves("develop", new)
-    where = f"{journal.REF}/x-y" if kind == "below" else journal.REF
+    where = f"{JOURNAL_REF}/x-y" if kind == "below" else JOURNAL_REF
     remote.git("update-ref", "-d", where)
     chain.sync_well()
     ran = chain.run_here("hold", "prod", "--reason", "x", "--yes", "--config", str(chain.config))
@@ -110,7 +110,7 @@ def test_a_clone_refuses_to_promote_and_does_not_remember_it(flow: FlowSite, kin
     flow.to_prod()
     flow.push("develop")
     said = spoil(flow.remote, kind)
-    fix = f":{journal.REF}"
+    fix = f":{JOURNAL_REF}"
     for words in (
         ("promote", "stage", "--yes"), ("hold", "prod", "--reason", "x", "--plan"),
         ("rollback", "prod", "--reason", "x", "--plan"), ("accept", "prod", "--reason", "x", "--yes"),
@@ -141,7 +141,7 @@ def test_a_journal_whose_file_is_broken_after_it_was_a_blob_is_named(
     flow.push("develop")
     spoil(flow.remote, "blob")
     flow.run("history")
-    (flow.remote.path / journal.REF).write_text(content)
+    (flow.remote.path / JOURNAL_REF).write_text(content)
     for words in (("hold", "prod", "--reason", "x", "--yes"), ("promote", "stage", "--yes")):
         ran = flow.run(*words)
         assert ran.code == 4 and "the journal of the remote cannot be read" in ran.err, ran
@@ -154,7 +154,7 @@ def test_a_promotion_on_a_master_knows_the_journal_that_its_syncs_believed(
     """One answer: what sync holds, promote does not take for free."""
     Journal(remote).hold("stage", remote.head("stage"), reason="not yet")
     chain.sync_well()
-    remote.git("update-ref", "-d", journal.REF)
+    remote.git("update-ref", "-d", JOURNAL_REF)
 
     ran = chain.run_here("promote", "stage", "--yes", "--config", str(chain.config))
 

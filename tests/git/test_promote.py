@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch import journal
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FINAL_TAGS, RC_TAGS, FlowSite, shown
 
 WEB = {"salt/web.sls": "web:\n  test.nop: []\n"}
@@ -918,7 +918,7 @@ def test_promote_07_a_target_that_moved_in_the_middle_of_the_push(flow: FlowSite
     assert "look at the new plan (" in ran.err
     refs = flow.refs()
     assert refs["refs/heads/stage"] == other
-    assert not {"refs/tags/v1", journal.REF} & set(refs)
+    assert not {"refs/tags/v1", JOURNAL_REF} & set(refs)
     flow.promoted("stage")
     assert flow.contains("stage", source)
 
@@ -926,7 +926,7 @@ def test_promote_07_a_target_that_moved_in_the_middle_of_the_push(flow: FlowSite
 def test_promote_07_a_journal_that_moved_in_the_middle_of_the_push(flow: FlowSite) -> None:
     """The plan is still the same, so it goes on."""
     source = flow.push("develop")
-    once = flow.race(journal.REF, flow.prepared("unhold", saltenv="prod"))
+    once = flow.race(JOURNAL_REF, flow.prepared("unhold", saltenv="prod"))
     flow.promoted("stage", "--tag", "v1")
     assert once.exists()
     assert flow.contains("stage", source)

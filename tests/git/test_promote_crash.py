@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import journal
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.agreed import agree_in_all
 from tests.git.kill_server import KillServer
 from tests.git.project import Clone, Project, model
@@ -159,13 +159,13 @@ def resolve(work: Path, clone: Clone) -> None:
 
 HEADS = {b: f"refs/heads/{b}" for b in ("develop", "stage", "master")}
 PROMOTE = ["promote", "stage", "--tag", "auto", "--yes"]
-PROMOTE_MOVES = {HEADS["stage"], HEADS["develop"], "refs/tags/v1.0.0-rc.1", journal.REF}
+PROMOTE_MOVES = {HEADS["stage"], HEADS["develop"], "refs/tags/v1.0.0-rc.1", JOURNAL_REF}
 HOTFIX = ["hotfix", "finish", "hotfix/key-5-sshd", "--yes"]
 HOTFIX_MOVES = {HEADS["master"], HEADS["stage"], "refs/heads/release/1.4", "refs/heads/hotfix/key-5-sshd",
-                "refs/tags/v1.0.1", journal.REF}  # fmt: skip
+                "refs/tags/v1.0.1", JOURNAL_REF}  # fmt: skip
 ROLLBACK = ["rollback", "prod", "--reason", "bad", "--yes"]
 CONTINUE = ["promote", "stage", "--continue", "--yes"]
-CONTINUE_MOVES = {HEADS["stage"], HEADS["develop"], journal.REF}
+CONTINUE_MOVES = {HEADS["stage"], HEADS["develop"], JOURNAL_REF}
 
 SCENES: dict[str, tuple[Build, list[str], set[str]]] = {
     "promote": (with_news, PROMOTE, PROMOTE_MOVES),
@@ -216,7 +216,7 @@ def test_killed_at_every_step(tmp_path: Path, server: KillServer, name: str) -> 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=SLOW)])
 def test_killed_in_a_rollback(tmp_path: Path, server: KillServer, every: bool) -> None:
     """Again, it goes on to the same commit: a second rollback of the same person does not go one further."""
-    found = scene(tmp_path / "w", with_promotion, ROLLBACK, {journal.REF})
+    found = scene(tmp_path / "w", with_promotion, ROLLBACK, {JOURNAL_REF})
     (before_it,) = {p.served_before for p in found.project.state().promotions_to("prod")}
     assert killed(found, server, 10_000) == 0
     steps = found.log.read_text().splitlines()

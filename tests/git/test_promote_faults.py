@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import journal
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.agreed import agree_in_all
 from tests.git.project import Clone, Project, model
 
 GITHUB = "remote: error: GH006: Protected branch update failed for refs/heads/master."
 GITLAB = "GitLab: You are not allowed to push code to protected branches on this project."
-JOURNAL = f"{journal.REF}"
+JOURNAL = f"{JOURNAL_REF}"
 
 
 @pytest.fixture

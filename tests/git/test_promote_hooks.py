@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch import journal
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 
 
@@ -129,7 +129,7 @@ def test_promote_34_told_once_for_a_resolved_conflict(hooks: Hooks) -> None:
 def test_promote_34_told_once_when_a_race_was_lost_in_between(hooks: Hooks) -> None:
     flow = hooks.flow
     flow.push("develop")
-    once = flow.race(journal.REF, flow.prepared("unhold", saltenv="prod"))
+    once = flow.race(JOURNAL_REF, flow.prepared("unhold", saltenv="prod"))
     flow.promoted("stage")
     assert once.exists()
     assert len(hooks.told("before")) == len(hooks.told("after")) == 1

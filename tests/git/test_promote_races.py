@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch import journal
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.kill_server import KillServer
 from tests.git.project import Clone, Project, model
 
@@ -156,7 +156,7 @@ class Race:
             found = project.moves(ref)[self.start.get(ref, 0) :]
             assert len(found) == len(set(found))
             said = self.pushed.get(ref, set())
-            if ref == journal.REF:  # hold and rollback say only which event they wrote
+            if ref == JOURNAL_REF:  # hold and rollback say only which event they wrote
                 assert said <= set(found) and len(found) == len(said) + self.told["recorded"]
             else:
                 assert set(found) == said, ref

@@ -17,8 +17,7 @@ from saltbranch.actions import reporting
 from saltbranch.actions.localhold import hold_locally
 from saltbranch.errors import GitError, RefusedError, RemoteError, UsageError
 from saltbranch.git import Git
-from saltbranch.journal import REF
-from saltbranch.mirror import Mirror
+from saltbranch.mirror import JOURNAL_REF, Mirror
 from tests.git.remote import Remote
 from tests.git.site import BRANCHES, Journal, Site, event, result_of
 
@@ -185,7 +184,7 @@ def test_masters_that_tell_at_once_lose_nothing(
 def test_nothing_is_told_to_a_rewritten_journal(
     telling: Site, remote: Remote, journal: Journal
 ) -> None:
-    remote.git("update-ref", "-d", REF)
+    remote.git("update-ref", "-d", JOURNAL_REF)
     remote.commit("develop", {"salt/new.sls": ""})
     assert telling.sync().code == 4
     telling.assert_serves("develop", remote.head("develop"))

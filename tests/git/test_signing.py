@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch import journal
+from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 
 WEB = {"salt/web.sls": "web: {test.nop: []}\n"}
@@ -77,7 +78,7 @@ def test_merge_commits_and_tags_are_signed(flow: FlowSite, form: str, gpg_home: 
     assert "-----BEGIN" in tag and f"object {flow.head('stage')}" in tag
     flow.git("verify-commit", flow.head("stage"))
     flow.git("verify-tag", "v1.0.0-rc.1")
-    head = flow.remote.git("rev-parse", journal.REF)
+    head = flow.remote.git("rev-parse", JOURNAL_REF)
     assert "gpgsig" not in raw(flow, head)
     assert flow.trailers(flow.head("stage"))["Promotion-Kind"] == "promotion"
 

@@ -12,6 +12,7 @@ from saltbranch.actions.where import where
 from saltbranch.durations import iso
 from saltbranch.errors import UsageError
 from saltbranch.events import Event
+from saltbranch.mirror import JOURNAL_REF
 from saltbranch.whereabouts import (
     ABSENT,
     BY_ANCESTRY,
@@ -324,7 +325,7 @@ def append(clone: Clone, *new: Event) -> None:
     """Write events into the remote's journal."""
     work = clone.work()
     head, _ = journal.append(work.git, work.refs.journal, new)
-    clone.push(f"{head}:{journal.REF}")
+    clone.push(f"{head}:{JOURNAL_REF}")
 
 
 def hold(saltenv: str, commit: str, time: float = 1_800_000_000.0) -> Event:

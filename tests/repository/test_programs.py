@@ -139,6 +139,22 @@ def test_on_a_master_only_what_its_own_file_lists_runs(
     assert canary.exists()
 
 
+def test_a_plan_that_is_not_the_expected_one_is_refused_by_the_runner_as_by_the_command(
+    flow: FlowSite, tmp_path: Path
+) -> None:
+    flow.push("develop")
+    (tmp_path / "here").mkdir()
+    site = Site(tmp_path / "here", flow.remote)
+    site.configure(saltenvs=None)
+    assert site.sync().code == 0
+    other = "f" * 16
+    ran = on_master(site, "promote", "stage", "--plan", "--expect", other)
+    opts = dict(salt.config.DEFAULT_MASTER_OPTS, saltbranch_config=str(site.config))
+    said = salt.loader.runner(opts)["saltbranch.promote"]("stage", plan=True, expect=other)
+    assert ran.code == 4 and "the plan is not the expected one" in ran.err
+    assert said["retcode"] == 4 and "the plan is not the expected one" in said["error"]
+
+
 def test_the_list_of_a_model_lists_nothing(flow: FlowSite, canary: Path) -> None:
     words = gate(canary)
     flow.configure(top={"programs": [words["command"]]}, stage={"gates": [words]}, agreed=False)

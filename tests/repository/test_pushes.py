@@ -11,6 +11,7 @@ import pytest
 
 from saltbranch import events, journal
 from saltbranch.git import Git
+from saltbranch.mirror import JOURNAL_REF
 from saltbranch.repository.pushes import stricter
 from saltbranch.serve import refused
 from tests.git.flow_site import FlowSite
@@ -66,7 +67,7 @@ def record_promotion(flow: FlowSite, **details: Any) -> None:
     now = time.time()
     what = {"saltenv": "prod", "branch": "master", "source": "stage", **details}
     made = events.Event("promotion", journal.new_id(now), now, "Bob <bob@example.com>", what)
-    git, ref = Git(str(flow.remote.path)), journal.REF
+    git, ref = Git(str(flow.remote.path)), JOURNAL_REF
     flow.remote.git("update-ref", ref, journal.append(git, flow.refs()[ref], [made])[0])
 
 
@@ -385,7 +386,7 @@ def test_the_rule_holds_however_much_the_journal_has_told_since(
 ) -> None:
     good = promote(flow)
     strict.sync_here()
-    git, ref = Git(str(flow.remote.path)), journal.REF
+    git, ref = Git(str(flow.remote.path)), JOURNAL_REF
     rows = [{"saltenv": "test", "branch": "develop", "new": flow.head("develop")}]
     made = [
         events.Event("sync", journal.new_id(n), n, "m9", {"master": "m9", "saltenvs": rows})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch import events
+from saltbranch import events, journalstate
 from saltbranch.repository.tips import Push
 from tests.git.flow_site import FlowSite
 from tests.git.site import Site, result_of
@@ -571,7 +571,7 @@ def test_together_says_what_each_said() -> None:
         "saltenv": "prod", "branch": "master", "old": "b" * 40, "new": "c" * 40, "good": "c" * 40, "number": 1,
         "commits": ["c" * 40], "committers": ["Bob", "Eve"],
     })  # fmt: skip
-    found = events.replay([first, second]).open_push("master")
+    found = journalstate.replay([first, second]).open_push("master")
     assert isinstance(found, Push)
     assert (found.number, found.commits) == (31, ("c" * 40, "b" * 40))
     assert found.committers == ("Bob", "Eve", "Ann")

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from saltbranch import events
-from saltbranch.events import Event, State
+from saltbranch import journalstate
+from saltbranch.events import Event
+from saltbranch.journalstate import State
 from saltbranch.repository.tips import Tip, tip_from_list
 
 A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
@@ -26,7 +27,7 @@ def push(old: str, new: str, good: str, name: str = "push-1", **details: Any) ->
 
 
 def told(*found: Event) -> State:
-    return events.replay(found)
+    return journalstate.replay(found)
 
 
 @pytest.mark.parametrize(

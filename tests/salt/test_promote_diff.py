@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from saltbranch.actions import planning, promote
+from saltbranch.actions import planning, promotion
 from saltbranch.compiler import sandbox
 from saltbranch.preview.place import open_place
 from saltbranch.preview.sides import sides
@@ -611,7 +611,7 @@ def test_the_mirror_of_a_master_gives_the_tree_of_its_plan(tmp_path: Path, sourc
     place = open_place(str(site.config))
     tree = sides(place, ["prod"])[1].tree
     work = open_workplace(str(site.config))
-    plan = planning.plan(work, promote.request(work, "prod"), commands=False)
+    plan = planning.plan(work, promotion.request(work, "prod"), commands=False)
     assert tree == plan.target.tree
     names = remote.git("ls-tree", "-r", "--name-only", proven).split()
     files = set(place.repository.git.out("ls-tree", "-r", "--name-only", tree).split())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch import asking, events, promotion, trailers
+from saltbranch import asking, events, journalfacts, journalstate, promotion, trailers
 from saltbranch.asking import Asked
 from saltbranch.promotion import Changes, Plan, Step
 
@@ -56,7 +56,7 @@ def event(kind: str, **details: object) -> events.Event:
 
 def test_holds_and_promotions_keep_who_asked_and_only_names() -> None:
     told = {"asked_by": "ann", "claimed_by": "bob\nroot"}
-    state = events.replay([
+    state = journalstate.replay([
         event("hold", saltenv="prod", commit=OLD, reason="r", **told),
         event("promotion", saltenv="stage", source_commit=SOURCE, old=OLD, new=NEW, asked_by=["x"]),
     ])  # fmt: skip
@@ -64,7 +64,7 @@ def test_holds_and_promotions_keep_who_asked_and_only_names() -> None:
     hold, made = state.holds["prod"], state.promotions[0]
     assert (hold.by, hold.asked_by, hold.claimed_by) == (MACHINE, "ann", "bob root")
     assert hold.who == f'ann (who says: for "bob root") through Salt on {MACHINE}'
-    again = events.hold_from_dict(hold.as_dict())
+    again = journalfacts.hold_from_dict(hold.as_dict())
     assert (again.asked_by, again.claimed_by) == ("ann", "bob root")
     assert (made.asked_by, made.who, made.as_dict()["asked_by"]) == ("", MACHINE, None)
 
@@ -75,7 +75,7 @@ def test_a_hold_that_moves_keeps_who_asked_for_it() -> None:
         "promotion", saltenv="prod", source_commit=SOURCE, old=OLD, new=NEW, hold_moves_to=SOURCE
     )
 
-    hold = events.replay([held, moved]).holds["prod"]
+    hold = journalstate.replay([held, moved]).holds["prod"]
 
     assert (hold.commit, hold.asked_by, hold.reason) == (SOURCE, "ann", "r")
 

@@ -22,7 +22,7 @@ from saltbranch.config.gates import (
     parse_gates,
 )
 from saltbranch.errors import ConfigError, UsageError
-from saltbranch.events import Debt, Hold, Residence
+from saltbranch.journalfacts import Debt, Hold, Residence
 from saltbranch.promote import gates
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, DiffFacts, GateResult
 from saltbranch.tickets import DEFAULT_PATTERN, CommitLine, Group

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import promotion
-from saltbranch.events import Debt, Hold
+from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.gates import FAIL, PASS, GateResult
 from saltbranch.promotion import (
     BACK_MERGE,

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from saltbranch import events, trailers
+from saltbranch import events, journalstate, trailers
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Config
 from saltbranch.config.read import parse_file
-from saltbranch.events import Promotion
+from saltbranch.journalfacts import Promotion
 from saltbranch.lineage import Graph
 from saltbranch.trailers import Told
 
@@ -243,6 +243,6 @@ def test_events_made_from_trailers_give_the_same_promotions() -> None:
     told_ = [promotion("one", 10, "trailers"), promotion("two", 20, "trailers")]
     made = trailers.as_events(told_)
     read = [events.parse_message(name("j"), e.message()) for e in made]
-    state = events.replay(e for e in read if e)
+    state = journalstate.replay(e for e in read if e)
     assert state.promotions == [replace(p, via="journal") for p in told_]
     assert all(e and e.details["rebuilt"] is True for e in read)

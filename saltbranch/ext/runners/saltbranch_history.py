@@ -53,9 +53,9 @@ def why_not(
         salt-run saltbranch.why_not prod
     """
     from saltbranch.actions.why_not import why_not as action
+    from saltbranch.ext.caller import Runner
 
-    work = _workplace(fetch=True)
-    found = action(work, contract.word(saltenv), commit=contract.text(commit))
+    _, found = action(Runner(__opts__), contract.word(saltenv), commit=contract.text(commit))
     return {**found.as_dict(), "retcode": found.exit_code}
 
 

@@ -16,12 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from saltbranch.errors import EXIT_PENDING
 from saltbranch.ext import contract
 
 if TYPE_CHECKING:
-    from saltbranch.actions.flowverb import FlowVerb
-    from saltbranch.actions.hold import HoldPlan
+    from saltbranch.actions.holdplan import HoldPlan
+    from saltbranch.actions.publish import Published
     from saltbranch.asking import Asked
     from saltbranch.repository.workplace import Workplace
 
@@ -85,46 +84,48 @@ def promote(
         salt-run saltbranch.promote stage plan=True
         salt-run saltbranch.promote stage expect=5f3c2a81b0d94e67
     """
-    from saltbranch.actions import promote as action
-    from saltbranch.actions.flowverb import FlowVerb, is_via_branch, overrides
-    from saltbranch.actions.request import DiffOptions, Request
-    from saltbranch.promote.gates import check_reviewed
-    from saltbranch.repository.workplace import open_machine
-
-    asked = DiffOptions(
-        wanted=diff,
-        reviewed=check_reviewed(contract.text(reviewed)),
-        expected=expect is not None,
+    from saltbranch.actions.flowverb import (
+        Finished,
+        Forgotten,
+        MergeOptions,
+        Planned,
+        Resolving,
+        is_via_branch,
+        overrides,
     )
-    given = overrides(contract.words(override), contract.reason(reason) or None)
-    via_branch = is_via_branch(contract.word(via))
+    from saltbranch.actions.promote import promote as action
+    from saltbranch.actions.publish import Published
+    from saltbranch.ext.caller import Runner
 
-    def build(work: Workplace, _resolved: str | None) -> Request:
-        return action.request(
-            work,
-            contract.word(saltenv),
-            commit=contract.text(commit),
-            tag=contract.text(tag),
-            overrides=given,
-            via_branch=via_branch,
-        )
+    options = MergeOptions(
+        plan=plan,
+        expect=contract.text(expect),
+        diff=diff,
+        reviewed=contract.text(reviewed),
+        via_branch=is_via_branch(contract.word(via)),
+        overrides=overrides(contract.words(override), contract.reason(reason) or None),
+    )
+    done = action(
+        Runner(__opts__, contract.asked(claimed_by)),
+        options,
+        contract.word(saltenv),
+        commit=contract.text(commit),
+        tag=contract.text(tag),
+    )
+    match done:
+        case Published():
+            return _told(done)
+        case Finished(found, left):
+            return {**found.as_dict(), "problems": list(left.problems), "retcode": done.exit_code}
+        case Planned(found):
+            return {**found.as_dict(), "retcode": done.exit_code}
+        case Resolving() | Forgotten():
+            raise AssertionError("a runner opens no worktree, and asks for none to be forgotten")
 
-    work = open_machine(contract.config_path(__opts__))
-    work.asked = contract.asked(claimed_by)
-    verb = FlowVerb(work, build, f"promote {saltenv}", diff=asked)
-    return _promote(verb, plan=plan, expect=contract.text(expect))
 
-
-def _promote(verb: FlowVerb, *, plan: bool, expect: str | None) -> contract.Result:
-    found = verb.plan()
-    if plan:
-        return {**found.as_dict(), "retcode": found.exit_code}
-    if found.is_empty:
-        left = verb.finish(found)  # by a run that was killed after its push
-        return {**found.as_dict(), "problems": list(left.problems), "retcode": left.exit_code}
-    done = verb.carry_out(found, expect=expect, notify=contract.notifier(__opts__))
+def _told(done: Published) -> contract.Result:
     result = {**done.as_dict(), "retcode": done.exit_code}
-    problem = None if found.via_branch else contract.tell_promotion(__opts__, done)
+    problem = None if done.plan.via_branch else contract.tell_promotion(__opts__, done)
     if problem:
         result["notes"] = [*done.notes, problem]
     return result
@@ -206,7 +207,7 @@ def unhold(
 
         salt-run saltbranch.unhold prod
     """
-    from saltbranch.actions.hold import plan_unhold
+    from saltbranch.actions.unhold import plan_unhold
 
     def build(work: Workplace) -> HoldPlan:
         return plan_unhold(work, contract.word(saltenv), reason=contract.reason(reason))
@@ -246,7 +247,7 @@ def rollback(
 
         salt-run saltbranch.rollback prod reason='KEY-123 breaks sshd'
     """
-    from saltbranch.actions.hold import plan_rollback
+    from saltbranch.actions.rollback import plan_rollback
 
     def build(work: Workplace) -> HoldPlan:
         return plan_rollback(
@@ -284,7 +285,7 @@ def accept(
 
         salt-run saltbranch.accept prod reason='KEY-123, agreed with Ann on the phone'
     """
-    from saltbranch.actions.hold import plan_accept
+    from saltbranch.actions.accept import plan_accept
 
     def build(work: Workplace) -> HoldPlan:
         return plan_accept(work, contract.word(saltenv), reason=contract.reason(reason))
@@ -295,20 +296,10 @@ def accept(
 def _record(
     build: Callable[[Workplace], HoldPlan], *, local: bool, plan: bool, asked: Asked
 ) -> contract.Result:
-    from saltbranch.actions import hold as action
-    from saltbranch.repository.workplace import open_machine, open_mirror
+    from saltbranch.actions import recording
+    from saltbranch.actions.recording import Recorded
+    from saltbranch.ext.caller import Runner
 
-    path = contract.config_path(__opts__)
-    work = open_mirror(path) if local else open_machine(path)
-    work.asked = asked
-    if not local:
-        action.refuse_unrecordable(work)
-    found = build(work)
-    if plan:
-        return {**found.as_dict(), "retcode": EXIT_PENDING}
-    notify = contract.notifier(__opts__)
-    if local:
-        done = action.carry_out_locally(work, found, notify)
-    else:
-        done = action.carry_out(work, lambda: build(work), found, notify=notify)
-    return {**done.as_dict(), "retcode": done.exit_code}
+    done = recording.run(Runner(__opts__, asked), build, local=local, plan=plan)
+    found = done if isinstance(done, Recorded) else done.plan
+    return {**found.as_dict(), "retcode": done.exit_code}

@@ -1,0 +1,105 @@
+"""What feature, release and hotfix share: a topic branch is made, pushed, merged and gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from saltbranch.actions import clonework, flowverb
+from saltbranch.actions.caller import Caller
+from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
+from saltbranch.actions.publish import Published
+from saltbranch.actions.request import Request
+from saltbranch.config.model import Saltenv
+from saltbranch.errors import RefusedError, UsageError
+from saltbranch.promotion import Plan
+from saltbranch.repository.remote import RefUpdate
+from saltbranch.repository.workplace import Workplace
+
+Finish = Callable[[Workplace, str, str | None], Request]
+"""What finishing a topic branch asks for; with the commit of a conflict that was resolved, where there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A topic branch that was made or pushed: `old` -> `commit`."""
+
+    branch: str
+    commit: str
+    base: str
+    old: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        return {"version": 1, **asdict(self)}
+
+
+def first_saltenv(work: Workplace) -> Saltenv:
+    """Where the chain to production begins: features come from its branch. Raises ConfigError."""
+    return work.config.chain(work.config.production())[-1]
+
+
+def start_topic(work: Workplace, prefix: str, name: str, base: str) -> Started:
+    """Make the branch `prefix`NAME at `base` in the clone, and check it out. Raises RefusedError, UsageError."""
+    branch = clonework.topic_name(prefix, name)
+    if branch in work.refs.heads:
+        raise RefusedError(
+            f"the remote has a branch {branch} already",
+            hint=f"git switch {branch}, or choose another name",
+        )
+    clonework.create_and_switch(clonework.writable_clone(work), branch, base)
+    return Started(branch, base, base)
+
+
+def publish_topic(work: Workplace, prefix: str, name: str | None, verb: str) -> Started:
+    """Push a topic branch, never over what somebody else pushed. Raises RefusedError, UsageError."""
+    clone = clonework.writable_clone(work)
+    branch = clonework.chosen(clone, prefix, name, verb)
+    topic = clonework.topic(work, branch)
+    if topic.tip == topic.remote:
+        clonework.follow_remote(work, clone, branch)
+        return Started(branch, topic.tip, topic.tip, topic.remote)
+    work.repo.push([RefUpdate(f"refs/heads/{branch}", topic.remote, topic.tip)])
+    clonework.follow_remote(work, clone, branch)
+    return Started(branch, topic.tip, topic.remote or "", topic.remote)
+
+
+def finish_topic(
+    caller: Caller[Plan],
+    options: MergeOptions,
+    verb: str,
+    *,
+    prefix: Callable[[Workplace], str],
+    name: str | None,
+    request: Finish,
+) -> Outcome:
+    """Run `verb`, which merges the topic branch `name` or the one checked out; then tidy it in the clone.
+
+    Raises SaltbranchError.
+    """
+    work = caller.open(fetch=not options.abort)
+    branch = _topic(work, prefix(work), name, verb, abort=options.abort)
+
+    def build(work: Workplace, resolved: str | None) -> Request:
+        return request(work, branch, resolved)
+
+    def tidy(work: Workplace, done: Published) -> list[str]:
+        if done.plan.via_branch:
+            return []
+        work.refresh()
+        return clonework.leave(work, branch, done.new, first_saltenv(work).branch)
+
+    return flowverb.run(caller, options, FlowVerb(work, build, f"{verb} {branch}", after=tidy))
+
+
+def _topic(work: Workplace, prefix: str, name: str | None, verb: str, *, abort: bool) -> str:
+    """The branch that is to be finished; what is not committed would be left out. Raises RefusedError."""
+    if work.repo.clone is None:
+        if not name:
+            raise UsageError(f"{verb}: which one?", hint=f"saltbranch {verb} NAME")
+        return clonework.topic_name(prefix, name)
+    clone = clonework.clone_of(work)
+    branch = clonework.chosen(clone, prefix, name, verb)
+    if clonework.current_branch(clone) == branch and not abort:
+        clonework.refuse_dirty(clone, f"they would not be part of {branch}")
+    return branch

@@ -1,0 +1,33 @@
+"""``saltbranch backmerge``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from saltbranch.actions.backmerge import backmerge
+from saltbranch.cli import flow_run
+from saltbranch.cli.flow_options import merging
+from saltbranch.cli.options import saltenv_names
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `app`."""
+    app.command("backmerge")(_backmerge)
+
+
+@merging
+def _backmerge(
+    saltenv: Annotated[str, typer.Argument(metavar="SALTENV|BRANCH", autocompletion=saltenv_names)],
+    *,
+    options: flow_run.FlowOptions,
+) -> int:
+    """Merge into a branch what it lacks of the one after it: pays the debt that a hotfix left.
+
+    \b
+    Examples:
+      saltbranch backmerge stage --plan
+      saltbranch backmerge stage --resolve /tmp/c   then git add, --continue
+    """
+    return flow_run.run(options, lambda caller: backmerge(caller, options, saltenv))

@@ -1,0 +1,95 @@
+"""``saltbranch feature``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from saltbranch.actions import feature
+from saltbranch.actions.topic import publish_topic
+from saltbranch.base.text import printable
+from saltbranch.cli import flow_run
+from saltbranch.cli.flow_options import gated
+from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli.terminal import echo
+from saltbranch.cli.topic import NameArgument, SomeName, said
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to `app`."""
+    group = typer.Typer(
+        help="Branches of their own from develop, and back by a merge commit.",
+        no_args_is_help=True,
+    )
+    app.add_typer(group, name="feature")
+    group.command("start")(_start)
+    group.command("publish")(_publish)
+    group.command("finish")(_finish)
+    group.command("list")(_list)
+
+
+def _start(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Make feature/NAME from the remote's develop, and check it out.
+
+    \b
+    Example:
+      saltbranch feature start key-123-ntp
+    """
+    work = flow_run.workplace(config, quiet=as_json)
+    return said(feature.start(work, name), as_json=as_json, what="made and checked out")
+
+
+def _publish(
+    name: SomeName = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> int:
+    """Push a feature branch, so that others see it; never over what others pushed to it.
+
+    \b
+    Examples:
+      saltbranch feature publish               the branch you are on
+      saltbranch feature publish key-123-ntp
+    """
+    work = flow_run.workplace(config, quiet=as_json)
+    prefix = work.config.flow.feature
+    started = publish_topic(work, prefix, name, "feature publish")
+    return said(started, as_json=as_json, what="on the remote")
+
+
+@gated
+def _finish(
+    name: SomeName = None,
+    *,
+    options: flow_run.FlowOptions,
+) -> int:
+    """Merge a feature branch into develop, by the gates of its saltenv and a merge commit, and remove it.
+
+    \b
+    Examples:
+      saltbranch feature finish                the branch you are on
+      saltbranch feature finish key-123-ntp --plan
+    """
+    return flow_run.run(options, lambda caller: feature.finish(caller, options, name))
+
+
+def _list(config: ConfigOption = None, as_json: JsonOption = False) -> int:
+    """Show the feature branches, here and on the remote, and how far they are from develop.
+
+    \b
+    Examples:
+      saltbranch feature list
+      saltbranch feature list --json | jq '.features[].branch'
+    """
+    rows = feature.listed(flow_run.workplace(config, quiet=True))
+    if as_json:
+        print_json({"version": 1, "features": [asdict(r) for r in rows]})
+        return 0
+    for row in rows:
+        where = " and ".join(
+            w for w, there in (("here", row.here), ("remote", row.published)) if there
+        )
+        last = f"  {row.subject} ({row.author})" if row.subject else "  merged"
+        echo(printable(f"{row.branch}  {where}, ahead {row.ahead}, behind {row.behind}{last}"))
+    if not rows:
+        echo("no feature branches")
+    return 0

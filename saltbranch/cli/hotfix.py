@@ -1,0 +1,88 @@
+"""``saltbranch hotfix``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from saltbranch.actions import hotfix
+from saltbranch.actions.topic import publish_topic
+from saltbranch.cli import flow_run
+from saltbranch.cli.flow_options import pushing
+from saltbranch.cli.options import ConfigOption, JsonOption
+from saltbranch.cli.topic import NameArgument, SomeName, said
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to `app`."""
+    group = typer.Typer(
+        help="Cut from what production serves, to production and all below in one push.",
+        no_args_is_help=True,
+    )
+    app.add_typer(group, name="hotfix")
+    group.command("start")(_start)
+    group.command("publish")(_publish)
+    group.command("finish")(_finish)
+
+
+def _start(
+    name: NameArgument,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    another: Annotated[
+        bool, typer.Option("--another", help="Also while another hotfix is open.")
+    ] = False,
+) -> int:
+    """Make hotfix/NAME from the commit that production serves, and check it out.
+
+    A version that is out already is refused, and so is a second open hotfix without --another.
+
+    \b
+    Examples:
+      saltbranch hotfix start 1.3.1
+      saltbranch hotfix start key-130-sshd
+    """
+    work = flow_run.workplace(config, quiet=as_json)
+    started = hotfix.start(work, name, another=another)
+    return said(started, as_json=as_json, what="made and checked out")
+
+
+def _publish(
+    name: SomeName = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> int:
+    """Push a hotfix branch, so that others see it.
+
+    \b
+    Example:
+      saltbranch hotfix publish 1.3.1
+    """
+    work = flow_run.workplace(config, quiet=as_json)
+    started = publish_topic(work, work.config.flow.hotfix, name, "hotfix publish")
+    return said(started, as_json=as_json, what="on the remote")
+
+
+@pushing
+def _finish(
+    name: SomeName = None,
+    tag: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The tag; auto: the branch's name, or the next version."),
+    ] = "auto",
+    no_tag: Annotated[bool, typer.Option("--no-tag", help="Make no tag.")] = False,
+    *,
+    options: flow_run.FlowOptions,
+) -> int:
+    """Merge a hotfix into production with a tag and, in the same push, into stage, develop and open releases.
+
+    Where it conflicts below, that is recorded as a debt, which stops promotions there until it is paid by
+    saltbranch backmerge. Where production is held, the hold moves to the hotfix.
+
+    \b
+    Examples:
+      saltbranch hotfix finish --plan
+      saltbranch hotfix finish 1.3.1 --yes
+    """
+    return flow_run.run(
+        options, lambda caller: hotfix.finish(caller, options, name, tag=None if no_tag else tag)
+    )

@@ -1,0 +1,32 @@
+"""What the verbs of topic branches share on the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from saltbranch.actions.topic import Started
+from saltbranch.cli.completion import branches
+from saltbranch.cli.options import print_json
+from saltbranch.cli.terminal import echo
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="With or without the prefix.")]
+SomeName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="The branch that is checked out otherwise.",
+        autocompletion=branches,
+        show_default=False,
+    ),
+]
+
+
+def said(started: Started, *, as_json: bool, what: str) -> int:
+    """Say what was made or pushed; the exit code."""
+    if as_json:
+        print_json(started.as_dict())
+    else:
+        echo(f"{started.branch}: {what} at {started.commit[:12]}")
+    return 0

@@ -1,0 +1,56 @@
+"""``saltbranch why-not``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from saltbranch.actions.why_not import why_not
+from saltbranch.base.text import printable
+from saltbranch.cli import flow_run, plan_text
+from saltbranch.cli.flow_options import RunCommandsOption
+from saltbranch.cli.options import ConfigOption, JsonOption, SaltenvArgument, print_json
+from saltbranch.cli.terminal import echo
+from saltbranch.durations import shown_duration
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `app`."""
+    app.command("why-not")(_why_not)
+
+
+def _why_not(
+    saltenv: SaltenvArgument,
+    config: ConfigOption = None,
+    commit: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="An earlier commit of the source.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+    run_commands: RunCommandsOption = False,
+) -> int:
+    """Say what stands in the way of the next promotion to SALTENV, and when it will pass.
+
+    Exit 0 when nothing does, 4 when something does.
+
+    \b
+    Example:
+      saltbranch why-not prod
+    """
+    terminal = flow_run.MergeTerminal(config=config, as_json=as_json, run_commands=run_commands)
+    work, found = why_not(terminal, saltenv, commit=commit)
+    if as_json:
+        print_json(found.as_dict())
+    elif found.plan.is_empty:
+        echo(plan_text.lines(found.plan, work.now)[0])
+    else:
+        for gate in found.plan.gates:
+            echo(plan_text.gate_line(gate, work.now))
+        for conflict in found.plan.target.conflicts:
+            echo(printable(f"conflict in {conflict.path!r}"))
+        if found.passes_at is not None:
+            echo(f"passes in {shown_duration(found.passes_at - work.now)}")
+        elif found.is_possible:
+            echo(f"nothing stands in the way: saltbranch promote {saltenv}")
+    return found.exit_code

@@ -1,0 +1,202 @@
+"""What entries of the journal tell of: holds, promotions, debts, what masters serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from saltbranch import asking
+from saltbranch.durations import from_iso, iso
+from saltbranch.events import PROMOTION, Event, is_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A saltenv serves `commit`, whatever its branch says. `until`: seconds since 1970, None: for ever.
+
+    kind: `hold` (somebody wants it so: promotions wait) or `rollback` (the next promotion lifts it).
+    asked_by, claimed_by: as in asking.py.
+    """
+
+    saltenv: str
+    commit: str
+    kind: str
+    reason: str
+    by: str
+    since: float
+    until: float | None
+    event: str
+    from_commit: str | None = None
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who made it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
+
+    def is_active(self, now: float) -> bool:
+        """Whether it still counts."""
+        return self.until is None or now < self.until
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "saltenv": self.saltenv,
+            "commit": self.commit,
+            "kind": self.kind,
+            "reason": self.reason,
+            "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
+            "since": iso(self.since),
+            "until": iso(self.until) if self.until is not None else None,
+        }
+
+
+def hold_from_dict(data: Mapping[str, Any]) -> Hold:
+    """What Hold.as_dict() gave; `event` and `from_commit`, which it leaves out, are empty. Raises ValueError."""
+    texts = [data.get(k) for k in ("saltenv", "commit", "kind", "reason", "by", "since")]
+    saltenv, commit, kind, reason, by, since = (t if isinstance(t, str) else "" for t in texts)
+    if not saltenv or not is_hash(commit):
+        raise ValueError(f"no hold: {data!r}")
+    until = data.get("until")
+    return Hold(
+        saltenv=saltenv,
+        commit=commit,
+        kind=kind,
+        reason=reason,
+        by=by,
+        since=from_iso(since),
+        until=from_iso(until) if isinstance(until, str) else None,
+        event="",
+        **asking.named_in(data),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """State code that went to the branch of a saltenv: `old` -> `new`, by merging `source_commit`.
+
+    kind: promotion, release or hotfix. served_before: what the saltenv was to serve before, None
+    when not known. via: journal, or trailers where only the merge commit tells. asked_by, claimed_by: as in asking.py.
+    """
+
+    id: str
+    kind: str
+    time: float
+    by: str
+    saltenv: str
+    branch: str
+    source: str
+    source_commit: str
+    old: str
+    new: str
+    served_before: str | None
+    tag: str
+    tickets: tuple[str, ...]
+    digest: str
+    via: str = "journal"
+    diff_digest: str = ""
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who made it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "time": iso(self.time),
+            "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
+            "saltenv": self.saltenv,
+            "branch": self.branch,
+            "source": self.source,
+            "source_commit": self.source_commit,
+            "old": self.old,
+            "new": self.new,
+            "tag": self.tag or None,
+            "tickets": list(self.tickets),
+            "digest": self.digest,
+            "diff_digest": self.diff_digest or None,
+            "via": self.via,
+        }
+
+
+def promotion_of(event: Event) -> Promotion | None:
+    """The promotion that an event tells of; None when it lacks something."""
+    commits = [event.commit_of(k) for k in ("source_commit", "old", "new")]
+    source, old, new = commits
+    saltenv = event.text("saltenv")
+    if not (source and old and new and saltenv):
+        return None
+    tickets = event.details.get("tickets")
+    return Promotion(
+        id=event.id,
+        kind=event.text("kind") or PROMOTION,
+        time=event.time,
+        by=event.by,
+        saltenv=saltenv,
+        branch=event.text("branch"),
+        source=event.text("source"),
+        source_commit=source,
+        old=old,
+        new=new,
+        served_before=event.commit_of("served_before"),
+        tag=event.text("tag"),
+        tickets=tuple(t for t in tickets if isinstance(t, str))
+        if isinstance(tickets, list)
+        else (),
+        digest=event.text("digest"),
+        diff_digest=event.text("diff_digest"),
+        **asking.named_in(event.details),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """`branch` lacks `commit`, which `origin` has: merging it there conflicted in `files`, or the branch was not read.
+
+    promotion: the id of the one that brought `commit`.
+    """
+
+    id: str
+    branch: str
+    commit: str
+    origin: str
+    files: tuple[str, ...]
+    time: float
+    promotion: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "id": self.id,
+            "branch": self.branch,
+            "commit": self.commit,
+            "origin": self.origin,
+            "files": list(self.files),
+            "since": iso(self.time),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Residence:
+    """From `since` to `until` (None: still) `master` served `commit` as `saltenv`; seconds since 1970.
+
+    why: as in serving.py; empty where an older version told it.
+    """
+
+    master: str
+    saltenv: str
+    commit: str
+    since: float
+    until: float | None
+    why: str = ""

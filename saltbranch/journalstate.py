@@ -1,0 +1,280 @@
+"""What follows from the journal: holds, promotions, debts, what masters serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import overload
+
+from saltbranch import asking
+from saltbranch.durations import from_iso, iso, shown_duration
+from saltbranch.events import (
+    ACCEPT,
+    BACKMERGE,
+    DEBT,
+    HOLD,
+    PROMOTION,
+    PUSH,
+    ROLLBACK,
+    SYNC,
+    UNHOLD,
+    Event,
+    is_hash,
+)
+from saltbranch.journalfacts import Debt, Hold, Promotion, Residence, hold_from_dict, promotion_of
+from saltbranch.repository import tips
+from saltbranch.repository.tips import Moved, Push, Tip
+
+_SLACK = 300  # seconds by which clocks may differ without a word
+
+
+class Told(Sequence[Event]):
+    """The events themselves, the oldest first; older ones are read only when somebody asks for them."""
+
+    __slots__ = ("_found", "_older")
+
+    def __init__(self, older: Callable[[], list[Event]] | None = None) -> None:
+        self._found: list[Event] = []
+        self._older = older
+
+    def append(self, event: Event) -> None:
+        """Add the newest one."""
+        self._found.append(event)
+
+    def _all(self) -> list[Event]:
+        if self._older is not None:
+            older, self._older = self._older, None
+            self._found[:0] = older()
+        return self._found
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+@dataclass(slots=True)
+class State:
+    """What follows from the journal. All of it but `events` is kept by journalcache.py, so it has to be plain data.
+
+    made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
+    it said last. newest: the time of the last event. tips: branch to what is known of it. by_hand: see tips.Moved.
+    undone: the ids of promotions that their branches do not contain any more.
+    """
+
+    events: Told = field(default_factory=Told)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    made: dict[str, Promotion] = field(default_factory=dict)
+    debts: list[Debt] = field(default_factory=list)
+    residences: list[Residence] = field(default_factory=list)
+    tips: dict[str, Tip] = field(default_factory=dict)
+    pushes: dict[str, Push] = field(default_factory=dict)
+    by_hand: list[Moved] = field(default_factory=list)
+    undone: set[str] = field(default_factory=set)
+    latest: dict[str, dict[str, int]] = field(default_factory=dict)
+    newest: float = 0
+
+    def clock_problem(self, now: float) -> str:
+        """What is to be said where the newest event lies ahead of this machine's clock; empty where it does not."""
+        ahead = self.newest - now
+        if ahead <= _SLACK:
+            return ""
+        return (
+            f"the newest entry of the journal is of {iso(self.newest)}, {shown_duration(ahead)} ahead of this machine's"
+            " clock: one of the two clocks is wrong, and the ends of holds go by this one (timedatectl)"
+        )
+
+    @property
+    def promotions(self) -> list[Promotion]:
+        """All that count, the oldest first."""
+        return [p for p in self.made.values() if p.id not in self.undone]
+
+    def hold(self, saltenv: str, now: float) -> Hold | None:
+        """The hold that counts for `saltenv` at `now`."""
+        hold = self.holds.get(saltenv)
+        return hold if hold and hold.is_active(now) else None
+
+    def promotions_to(self, saltenv: str) -> list[Promotion]:
+        """Those of one saltenv, the oldest first."""
+        return [p for p in self.promotions if p.saltenv == saltenv]
+
+    def promotion(self, id_: str) -> Promotion | None:
+        """The one with this id, or whose id begins so and is the only one."""
+        if id_ in self.made:
+            return None if id_ in self.undone else self.made[id_]
+        found = [p for p in self.promotions if id_ and p.id.startswith(id_)]
+        return found[0] if len(found) == 1 else None
+
+    def open_push(self, branch: str) -> Push | None:
+        """All that was pushed to `branch` by hand, and neither accepted nor taken up by a promotion since."""
+        tip = self.tips.get(branch)
+        found = [self.pushes[name] for name in (tip.pushes if tip else ()) if name in self.pushes]
+        return tips.together(found, tip) if tip and found else None
+
+    def serving(self, saltenv: str) -> dict[str, Residence]:
+        """Master to what it said last that it serves as `saltenv`."""
+        places = ((m, found[saltenv]) for m, found in self.latest.items() if saltenv in found)
+        return {master: self.residences[place] for master, place in places}
+
+
+def replay(events: Iterable[Event], start: State | None = None) -> State:
+    """What follows from `events`, the oldest first. start: what followed from those before them, which is changed."""
+    state = start or State()
+    for event in events:
+        state.events.append(event)
+        state.newest = event.time
+        _APPLY.get(event.kind, _nothing)(state, event)
+    return state
+
+
+def _nothing(_state: State, _event: Event) -> None:
+    pass
+
+
+def _promotion(state: State, event: Event) -> None:
+    _follow(state, event)
+    promotion = promotion_of(event)
+    if promotion is None:
+        return
+    state.made.pop(promotion.id, None)
+    state.undone.discard(promotion.id)
+    state.made[promotion.id] = promotion
+    hold = state.holds.get(promotion.saltenv)
+    if hold is None:
+        return
+    moved = event.commit_of("hold_moves_to")
+    if moved:
+        state.holds[hold.saltenv] = replace(hold, commit=moved)
+    elif event.details.get("lifts_hold") is True:
+        del state.holds[promotion.saltenv]
+
+
+def _hold(state: State, event: Event) -> None:
+    commit, saltenv = event.commit_of("commit"), event.text("saltenv")
+    if not commit or not saltenv:
+        return
+    try:
+        until = from_iso(event.text("until")) if event.text("until") else None
+    except (ValueError, OverflowError):
+        until = None
+    state.holds[saltenv] = Hold(
+        saltenv=saltenv,
+        commit=commit,
+        kind=event.kind,
+        reason=asking.shortened(event.text("reason")),
+        by=event.by,
+        since=event.time,
+        until=until,
+        event=event.id,
+        from_commit=event.commit_of("from_commit"),
+        **asking.named_in(event.details),
+    )
+
+
+def _unhold(state: State, event: Event) -> None:
+    state.holds.pop(event.text("saltenv"), None)
+
+
+def _debt(state: State, event: Event) -> None:
+    commit, branch = event.commit_of("commit"), event.text("branch")
+    files = event.details.get("files")
+    if commit and branch:
+        paths = tuple(f for f in files if isinstance(f, str)) if isinstance(files, list) else ()
+        origin, promotion = event.text("origin"), event.text("promotion")
+        state.debts.append(Debt(event.id, branch, commit, origin, paths, event.time, promotion))
+
+
+def _sync(state: State, event: Event) -> None:
+    master, rows = event.text("master"), event.details.get("saltenvs")
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict):
+            continue
+        saltenv, new, when, why = (row.get(k) for k in ("saltenv", "new", "time", "why"))
+        if not (isinstance(saltenv, str) and isinstance(new, str) and is_hash(new) and master):
+            continue
+        try:
+            since = from_iso(when) if isinstance(when, str) else event.time
+        except (ValueError, OverflowError):
+            since = event.time
+        said = why if isinstance(why, str) else ""
+        _serve(state, Residence(master, saltenv, new, since, None, said))
+
+
+def _serve(state: State, new: Residence) -> None:
+    places = state.latest.setdefault(new.master, {})
+    place = places.get(new.saltenv)
+    if place is not None:
+        old = state.residences[place]
+        if old.commit == new.commit:
+            return
+        state.residences[place] = replace(old, until=new.since)
+    places[new.saltenv] = len(state.residences)
+    state.residences.append(new)
+
+
+def _push(state: State, event: Event) -> None:
+    push = tips.push_of(event)
+    if push is None or push.id in state.pushes:
+        return
+    state.pushes[push.id] = push
+    tips.follow(state.tips, event)
+    _note_move(state, event)
+    # What was promoted, and was there, counts until somebody accepts that it is gone.
+    is_gone = not push.is_refused or event.details.get("undone") is True
+    if is_gone:
+        state.undone |= {name for name in push.lost if name in state.made}
+    state.undone -= {*push.restored}
+    if event.details.get("lifts_hold") is True:
+        state.holds.pop(push.saltenv, None)
+    hold = event.details.get("restores_hold")
+    if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv and is_gone:
+        try:
+            state.holds[push.saltenv] = replace(hold_from_dict(hold), event=push.id)
+        except (ValueError, OverflowError):
+            pass
+
+
+def _accept(state: State, event: Event) -> None:
+    _follow(state, event)
+    _note_move(state, event)
+
+
+def _follow(state: State, event: Event) -> None:
+    """Bring the tips on; what the pushes that were open until now have lost is gone for good."""
+    branch = event.text("branch")
+    before = state.tips.get(branch)
+    tips.follow(state.tips, event)
+    after = state.tips.get(branch)
+    left = after.pushes if after else ()
+    closed = [state.pushes[n] for n in (before.pushes if before else ()) if n in state.pushes]
+    for push in closed:
+        if push.id not in left:
+            state.undone |= {name for name in push.lost if name in state.made}
+
+
+def _note_move(state: State, event: Event) -> None:
+    moved = tips.moved_by(event)
+    if moved:
+        state.by_hand.append(moved)
+
+
+def _back_merge(state: State, event: Event) -> None:
+    tips.follow(state.tips, event)
+
+
+_APPLY = {
+    PROMOTION: _promotion,
+    HOLD: _hold,
+    ROLLBACK: _hold,
+    UNHOLD: _unhold,
+    DEBT: _debt,
+    SYNC: _sync,
+    PUSH: _push,
+    ACCEPT: _accept,
+    BACKMERGE: _back_merge,
+}
