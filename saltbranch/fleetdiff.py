@@ -190,6 +190,7 @@ def compare_trees(
 ) -> FleetDiff:
     """Compile `minions` on both trees and compare. missing: see `gaps`. Raises SandboxError, GitError."""
     done = [0, 2 * len(minions)]
+    trees[1].beside(trees[0])
 
     def step(number: int, more: int = 0) -> None:
         done[0] += number

@@ -255,7 +255,8 @@ def compare(
     else:
         difference = _difference(old, new, found, ignore, telling)
     result: Result = "partial" if errors else "ok"
-    compared = len({c.key for side in (old, new) for c in side.chunks})
+    sides = (new,) if old is new else (old, new)
+    compared = len({c.key for side in sides for c in side.chunks})
     told = "\n".join(errors) or None
     return MinionDiff(old.minion, saltenv, result, told, notes, difference, compared)
 
@@ -421,6 +422,8 @@ def _files(
     """What the files of states that both sides have differ in: by what they hold where that is known, and else by all
     that they may be made of.
     """
+    if old is new and not contents.compared and not _has_moved(new, sources, states_dir):
+        return _Files((), (), ())
     which_of = Which(old.chunks, new.chunks)
     before = {which_of(c): c for c in old.chunks}
     layer = _Layer(contents, lambda path: tuple(s.source(f"{states_dir}/{path}") for s in sources))
@@ -430,6 +433,13 @@ def _files(
         if prior is not None:
             layer.add(which, prior, chunk, _used(prior, chunk, telling), telling.key(chunk.key))
     return layer.done()
+
+
+def _has_moved(result: Compiled, sources: tuple[Sources, Sources], states_dir: str) -> bool:
+    """Whether any file that the states of one result name is another on the other side."""
+    named = {path for chunk in result.chunks for path in chunk.sources}
+    places = (f"{states_dir}/{path}" for path in named)
+    return any(sources[0].source(place) != sources[1].source(place) for place in places)
 
 
 class _Layer:

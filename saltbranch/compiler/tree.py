@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from saltbranch import scratch
 from saltbranch.checks import links as symlinks
@@ -25,6 +25,18 @@ _LINKS_DEEP = 8
 # A few links to large folders could fill a disk with folders.
 _MOST_LINKED = 100_000
 _ATTRIBUTES = ".gitattributes"
+
+
+class _Answers(dict[str, str | None]):
+    """Each answer once: thousands of entries ask the same."""
+
+    def __init__(self, answer: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def __missing__(self, key: str) -> str | None:
+        found = self[key] = self._answer(key)
+        return found
 
 
 class Tree:
@@ -48,6 +60,7 @@ class Tree:
         self.outer: dict[str, tuple[str, str]] = {}
         # What links lead to elsewhere in the repository: formulas beside the states, for example.
         self.linked: tuple[str, ...] = ()
+        self._now = _Answers(self._of)
         # Path to blob of what is not the tree's own.
         self.stand_ins: dict[str, str] = {}
         offered = offer.files(git, name) if offer else {}
@@ -152,6 +165,11 @@ class Tree:
     def machine(self) -> Machine:
         """What this machine adds to all that."""
         return machine_of(self.git)
+
+    def beside(self, other: Tree) -> None:
+        """Take over from `other`, of the same repository, what the machine adds: both see the same of it."""
+        if self.git is other.git:
+            self.machine = other.machine
 
     @functools.cached_property
     def filtered(self) -> dict[str, str]:
@@ -315,22 +333,20 @@ class Tree:
 
     def holds(self, state: Mapping[str, str | None]) -> bool:
         """Whether all that `state_of` said of another tree is the same in this one."""
-        for key, value in state.items():
-            kind, _, rest = key.partition(" ")
-            if kind == "f":
-                now = self.content(rest)
-            elif kind == "g":
-                folder, _, pattern = rest.partition("\0")
-                now = self.matching(folder, pattern)
-            elif kind == "c":
-                now = self._opens(rest)
-            elif kind == "w":
-                now = self.digest
-            else:
-                now = self.listing(rest)
-            if now != value:
-                return False
-        return True
+        now = self._now
+        return all(now[key] == value for key, value in state.items())
+
+    def _of(self, key: str) -> str | None:
+        """What `state_of` says under `key` of this tree."""
+        kind, _, rest = key.partition(" ")
+        if kind == "f":
+            return self.content(rest)
+        if kind == "g":
+            folder, _, pattern = rest.partition("\0")
+            return self.matching(folder, pattern)
+        if kind == "c":
+            return self._opens(rest)
+        return self.digest if kind == "w" else self.listing(rest)
 
     def size(self) -> int:
         """Bytes of all files."""

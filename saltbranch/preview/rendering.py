@@ -169,13 +169,19 @@ def _may_differ(
     old, new = (side[minion] for side in sides)
     if "failed" in (old.result, new.result):
         return False
-    pairs = _pairs(old, new)
-    if not pairs:
-        return False
-    has_pillar_changed = old is not new and dict(old.pillar) != dict(new.pillar)
 
     def tokens(chunk: Chunk, tree: Tree) -> list[Any]:
         return [(path, tree.source(f"{frame.states_dir}/{path}")) for path in chunk.sources]
+
+    if old is new:  # arguments and pillar are the same, so only files can have moved
+        templates = [c for c in new.chunks if c.template]
+        if moved and any(OPEN in c.template for c in templates):
+            return True
+        return any(tokens(c, trees[0]) != tokens(c, trees[1]) for c in templates)
+    pairs = _pairs(old, new)
+    if not pairs:
+        return False
+    has_pillar_changed = dict(old.pillar) != dict(new.pillar)
 
     for one, other in pairs.values():
         flags = one.template + other.template

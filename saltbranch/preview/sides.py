@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import commits, history, merging, tickets
+from saltbranch import commits, merging, tickets
 from saltbranch.actions.request import owned_paths
 from saltbranch.commits import CommitTold
 from saltbranch.commitsource import CommitSource, Side
@@ -87,17 +87,26 @@ def provenance(
     old, new = before.commit, after.commit
     told = commits.told(git, pattern, dict.fromkeys([old, new]))
     brought = _between(git, pattern, new, old)
-    # What a merge brings takes nothing away.
-    lost = () if after.merged else tuple(_between(git, pattern, old, new, "--no-merges"))
+    gone, come = _counts(git, old, new)
+    if after.merged:  # what a merge brings takes nothing away
+        gone = 0
+    lost = tuple(_between(git, pattern, old, new, "--no-merges")) if gone else ()
     return Provenance(
         repository=mask(remote),
         before=_commit(old, told[old]),
         after=_commit(new, told[new]),
         groups=tickets.group(brought),
         lost=lost,
-        brought=history.count(git, old, new),
-        gone=0 if after.merged else history.count(git, new, old),
+        brought=come,
+        gone=gone,
     )
+
+
+def _counts(git: Git, old: str, new: str) -> tuple[int, int]:
+    """How many commits only `old` and only `new` has, merges aside. Raises GitError."""
+    options = ("--left-right", "--count", "--no-merges", "--end-of-options")
+    left, right = git.out("rev-list", *options, f"{old}...{new}").split()
+    return int(left), int(right)
 
 
 def _between(

@@ -269,3 +269,23 @@ def test_errors_that_the_old_side_has_too_are_not_new() -> None:
     assert not diff(compiled(state, **bad), compiled(state)).has_new_errors
     assert diff(compiled(state, **bad), compiled(state, **worse)).has_new_errors
     assert diff(compiled(state), compiled(state, **bad)).has_new_errors
+
+
+def test_one_result_for_both_sides_differs_only_in_the_files_that_moved() -> None:
+    class Counting(Contents):
+        asked = 0
+
+        def source(self, path: str) -> str | None:
+            Counting.asked += 1
+            return super().source(path)
+
+    one = compiled(*(chunk(f"s{n}") for n in range(50)))
+    held = Counting((("salt/files/x", "1"),))
+    same = diff(one, one, before=held, after=held)
+    assert same.difference == lowdiff.Difference()
+    assert same.compared == 50
+    assert Counting.asked == 2, "each file once on either side, not once for each state"
+    moved = diff(one, one, before=held, after=Contents((("salt/files/x", "2"),)))
+    assert moved.difference is not None
+    assert [f.source for f in moved.difference.files] == ["salt://files/x"]
+    assert len(moved.difference.files[0].keys) == 50
