@@ -13,6 +13,7 @@ import pytest
 import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch import locate
+from tests import warm_salt
 
 # Salt's import hook is of a kind that Python 3.12 dropped and that pytest cannot work with.
 sys.meta_path[:] = [hook for hook in sys.meta_path if hasattr(hook, "find_spec")]
@@ -49,5 +50,14 @@ def _no_outside_configuration() -> Iterator[None]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setattr(locate, "SYSTEM_FILE", "/nonexistent/saltbranch.yaml")
-        yield
+        with warm_salt.offered():
+            warm_salt.use()
+            yield
     os.umask(umask)
+
+
+@pytest.fixture(autouse=True)
+def _sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See warm_salt.py."""
+    if request.node.get_closest_marker("real_sandbox"):
+        monkeypatch.setattr(warm_salt, "is_used", False)
