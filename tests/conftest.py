@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch import locate
+from tests import needs, warm_salt
 
 # Salt's import hook is of a kind that Python 3.12 dropped and that pytest cannot work with.
 sys.meta_path[:] = [hook for hook in sys.meta_path if hasattr(hook, "find_spec")]
@@ -35,6 +37,18 @@ ENVIRONMENT = {
 }
 
 
+# The same examples each time: whether a change is good depends on no luck. A nightly run looks for new ones.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("nightly", deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before pytest chooses by markers."""
+    needs.mark(items)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_outside_configuration() -> Iterator[None]:
     umask = os.umask(0o022)
@@ -49,5 +63,14 @@ def _no_outside_configuration() -> Iterator[None]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setattr(locate, "SYSTEM_FILE", "/nonexistent/saltbranch.yaml")
-        yield
+        with warm_salt.offered():
+            warm_salt.use()
+            yield
     os.umask(umask)
+
+
+@pytest.fixture(autouse=True)
+def _sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See warm_salt.py."""
+    if request.node.get_closest_marker("real_sandbox"):
+        monkeypatch.setattr(warm_salt, "is_used", False)

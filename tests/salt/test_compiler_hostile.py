@@ -18,6 +18,8 @@ from saltbranch.compiler.model import Compiled, Minion
 from tests.git.remote import Content, Link
 from tests.salt.compiling import Lab, minion
 
+pytestmark = pytest.mark.real_sandbox
+
 TOP = "base:\n  '*':\n    - all\n"
 GOOD = "good:\n  test.nop: []\n"
 SECRET = "outer-secret-4711"

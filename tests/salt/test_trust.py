@@ -20,6 +20,8 @@ from saltbranch.compiler.model import Compiled, Minion
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion
 
+pytestmark = pytest.mark.real_sandbox
+
 PRIVATE = ("mk-of-", "another-minion")
 CLEAN: dict[str, Content] = {
     "salt/top.sls": "base:\n  '*':\n    - common\n    - uses\n",

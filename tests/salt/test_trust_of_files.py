@@ -13,6 +13,8 @@ from tests.git.remote import Content
 from tests.salt.compiling import Lab
 from tests.salt.test_trust import CLEAN, TOOLS, files_of, fleet, plainly
 
+pytestmark = pytest.mark.real_sandbox
+
 STATES: dict[str, Content] = {
     "salt/top.sls": "base:\n  '*':\n    - common\n    - uses\n  'bad':\n    - own\n",
     "salt/own.sls": "own:\n  file.managed:\n    - name: /etc/own\n    - source: salt://own.txt\n"

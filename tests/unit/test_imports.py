@@ -13,6 +13,7 @@ import pytest
 
 from tests.git.site import Journal, Site, build_template
 
+pytestmark = pytest.mark.core
 PACKAGE = Path(__file__).parents[2] / "saltbranch"
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
