@@ -6,17 +6,16 @@ these are fetched and kept with it, whatever becomes of the branches.
 
 from __future__ import annotations
 
-import functools
-import os
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from saltbranch import events
-from saltbranch.errors import GitError, RefusedError
+from saltbranch.errors import GitError
 from saltbranch.events import Event
-from saltbranch.git import Git, indent, quoted
+from saltbranch.git import Git, quoted
+from saltbranch.gitidentity import identity
 from saltbranch.mirror import JOURNAL_REF
 
 _FEW = 256  # commits: about as many as come between two looks
@@ -112,49 +111,6 @@ def new_id(now: float | None = None) -> str:
     """An id for an event: its time, so that they sort, and 32 random bits."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     return f"{stamp}-{secrets.token_hex(4)}"
-
-
-def who(git: Git) -> str:
-    """The person who runs this, as git knows them: `Ann <ann@example.com>`; else user and host."""
-    return _who(git.directory, tuple(sorted(git.env.items())))[0]
-
-
-def check_person(git: Git) -> None:
-    """Refuse to write in the name of somebody whom git may not guess (user.useConfigOnly). Raises RefusedError."""
-    complaint = _who(git.directory, tuple(sorted(git.env.items())))[1]
-    if "auto-detection is disabled" in complaint:
-        raise RefusedError(
-            "git does not know who you are, and user.useConfigOnly forbids to guess; nothing was changed:\n"
-            f"{indent(complaint.splitlines()[-1])}",
-            hint="git config user.name 'Your Name' && git config user.email you@example.com",
-        )
-
-
-@functools.lru_cache(maxsize=8)
-def _who(directory: str, environment: tuple[tuple[str, str], ...]) -> tuple[str, str]:
-    """The person, and what git complains of where it does not know."""
-    git = Git(directory)
-    git.env = dict(environment)
-    done = git.run("var", "GIT_COMMITTER_IDENT")
-    words = done.text.strip().rsplit(" ", 2)
-    if done.code == 0 and len(words) == 3 and not words[0].startswith("<"):
-        return words[0], ""
-    return f"{_user()} <{_user()}@{os.uname().nodename}>", done.complaint
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return f"uid{os.geteuid()}"
-
-
-def identity(git: Git) -> tuple[str, ...]:
-    """Configuration that lets git write a commit where it does not know the person."""
-    name, _, mail = who(git).partition(" <")
-    return (f"user.name={name}", f"user.email={mail.rstrip('>')}")
 
 
 class NoJournalError(GitError):

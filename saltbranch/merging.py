@@ -1,162 +1,15 @@
-"""Merges in the object database: no work tree, no index of anybody, no ref (git-merge-tree(1))."""
+"""What a merge brings: its commits, its conflicts, and what it leaves behind."""
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-from saltbranch import signing, tickets
-from saltbranch.errors import RefusedError
-from saltbranch.git import Git, failed
-from saltbranch.promotion import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE, Conflict
-from saltbranch.signing import NOBODY, Signer
+from saltbranch import tickets
+from saltbranch.git import Git
+from saltbranch.gitmerge import CONFIG
+from saltbranch.promotion import Conflict
 from saltbranch.tickets import CommitLine
-
-# So that a merge comes out the same for everybody, whatever they configured.
-_CONFIG = (
-    "core.attributesFile=/dev/null",
-    "merge.conflictStyle=merge",
-    "merge.renames=true",
-    "merge.directoryRenames=conflict",
-    "merge.renormalize=false",
-    "merge.renameLimit=7000",
-    "diff.renames=true",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """What merging a commit into another gives. tree: of the result. conflicts: paths.
-
-    theirs: the commit to merge when somebody resolves the conflict by hand: the source, with the kept paths as the
-    target has them.
-    """
-
-    kind: str
-    tree: str
-    conflicts: tuple[str, ...] = ()
-    theirs: str = ""
-
-
-def merge(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:
-    """Merge the commit `theirs` into the commit `ours`; the paths `keep` stay as `ours` has them.
-
-    Raises RefusedError for unrelated histories, GitError.
-    """
-    found = git.run("merge-base", "--end-of-options", ours, theirs)
-    base = found.text.split("\n")[0].strip()
-    if found.code == 1 and not found.err:
-        raise _unrelated(ours, theirs)
-    if found.code != 0:
-        raise failed(found, git.directory)
-    if base == theirs:
-        return Merged(UP_TO_DATE, tree_of(git, ours), theirs=theirs)
-    if base == ours:
-        substitute = with_kept(git, theirs, ours, keep)
-        kind = FAST_FORWARD if substitute == theirs else MERGE
-        return Merged(kind, tree_of(git, substitute), theirs=substitute)
-    return merge_trees(git, ours, theirs, keep)
-
-
-def merge_trees(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:
-    """The same by a merge commit, for a `theirs` that is known to have something that `ours` lacks."""
-    substitute = with_kept(git, theirs, ours, keep)
-    # In a clone git takes .gitattributes from the folder one stands in, whatever is merged (attr.c, with an
-    # explicit --git-dir that is the root of the work tree); the git folder itself has none.
-    done = git.run(
-        "-C", git.directory, "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, substitute,
-        config=_CONFIG,
-    )  # fmt: skip
-    if done.code not in (0, 1):
-        raise _unrelated(ours, theirs) if b"unrelated" in done.err else failed(done, git.directory)
-    tree, *paths = done.text.rstrip("\0").split("\0")
-    if done.code == 1:
-        return Merged(CONFLICT, tree, tuple(sorted({p for p in paths if p})), substitute)
-    return Merged(MERGE, tree, theirs=substitute)
-
-
-def _unrelated(ours: str, theirs: str) -> RefusedError:
-    return RefusedError(
-        f"{ours[:12]} and {theirs[:12]} have no common history",
-        hint="was one of the branches made anew? Bring it back, or join the two by hand once:"
-        " git merge --allow-unrelated-histories",
-    )
-
-
-def with_kept(git: Git, theirs: str, ours: str, keep: Sequence[str]) -> str:
-    """A commit on top of `theirs` in which the paths `keep` are as in `ours`; `theirs` where they are already.
-
-    A merge driver would not do: git runs it only for files that both sides changed (gitattributes(5)).
-    """
-    if not keep:
-        return theirs
-    lines = [listed(git, commit, keep) for commit in (theirs, ours)]
-    if lines[0] == lines[1]:
-        return theirs
-    gone = [f"0 {'0' * 40}\t{line.partition(chr(9))[2]}" for line in lines[0]]
-    with tempfile.TemporaryDirectory(prefix="saltbranch-") as folder:
-        scratch = Git(git.directory)
-        scratch.env = {**git.env, "GIT_INDEX_FILE": f"{folder}/index"}
-        scratch.out("read-tree", f"{theirs}^{{tree}}", config=_CONFIG)
-        text = "".join(f"{line}\0" for line in [*gone, *lines[1]])
-        scratch.out("update-index", "-z", "--index-info", config=_CONFIG, stdin=os.fsencode(text))
-        tree = scratch.out("write-tree", config=_CONFIG).strip()
-    return write_commit(git, tree, [theirs], "Paths that belong to the target\n")
-
-
-def listed(git: Git, commit: str, keep: Sequence[str]) -> list[str]:
-    """The files of `commit` at or below the paths `keep`, as git-ls-tree(1) has them. Raises GitError."""
-    listed = Git(git.directory)
-    listed.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
-    text = listed.out("ls-tree", "-r", "-z", "--full-tree", commit, "--", *keep)
-    return [line for line in text.split("\0") if line]
-
-
-def without(git: Git, commit: str, paths: Sequence[str], like: str) -> str:
-    """The tree of `commit` with `paths` as in the commit `like`; that of `commit` where there are none."""
-    return tree_of(git, with_kept(git, commit, like, paths))
-
-
-def tree_of(git: Git, commit: str) -> str:
-    """The tree of a commit. Raises GitError."""
-    return git.out("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").strip()
-
-
-def write_commit(
-    git: Git, tree: str, parents: Sequence[str], message: str, signed: Signer = NOBODY
-) -> str:
-    """A commit in the object database. Raises GitError, RefusedError where it cannot be signed."""
-    from saltbranch.journal import identity
-
-    args = [word for parent in parents for word in ("-p", parent)]
-    if signed.commits:
-        whole = replace(signed, config=(*signed.config, *identity(git)))
-        words = ("commit-tree", "-S", *args, "-F", "-", tree)
-        text = message.encode("utf-8", "replace")
-        return whole.run(git, "the merge commit", "commit.gpgSign", *words, stdin=text).text.strip()
-    done = git.out(
-        "commit-tree", *args, "-F", "-", tree,
-        config=(*identity(git), "commit.gpgSign=false"), stdin=message.encode("utf-8", "replace"),
-    )  # fmt: skip
-    return done.strip()
-
-
-def write_tag(
-    git: Git, name: str, commit: str, message: str, now: float, signed: Signer = NOBODY
-) -> str:
-    """An annotated tag in the object database (git-mktag(1)). Raises GitError, RefusedError."""
-    from saltbranch.journal import identity, who
-
-    if signed.tags:
-        return signing.write_signed_tag(git, signed, name, commit, message, (identity(git), now))
-    tagger = re.sub(r"[\r\n\0]", " ", who(git))
-    text = (
-        f"object {commit}\ntype commit\ntag {name}\ntagger {tagger} {int(now)} +0000\n\n{message}\n"
-    )
-    return git.out("mktag", stdin=text.encode("utf-8", "replace")).strip()
 
 
 def log(
@@ -225,7 +78,7 @@ def conflicts(
 def changed_files(git: Git, old: str, new: str) -> list[tuple[str, str]]:
     """(letter, path) of each file that differs between two trees: A added, D deleted, M modified, T type."""
     words = git.out(
-        "diff-tree", "-r", "-z", "--name-status", "--no-renames", old, new, config=_CONFIG
+        "diff-tree", "-r", "-z", "--name-status", "--no-renames", old, new, config=CONFIG
     ).split("\0")
     return [(words[n], words[n + 1]) for n in range(0, len(words) - 1, 2)]
 
@@ -246,6 +99,6 @@ def left_behind(
         return []
     paths = [".", *(f":(exclude,literal){p}" for p in owned)] if owned else []
     form = ["log", "-z", "--no-merges", "--cherry-pick", "--right-only", "--format=%H"]
-    text = git.out(*form, "--end-of-options", f"{source}...{target}", "--", *paths, config=_CONFIG)
+    text = git.out(*form, "--end-of-options", f"{source}...{target}", "--", *paths, config=CONFIG)
     kept = set(text.split("\0"))
     return [line for line in plain if line.commit in kept]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from saltbranch import asking
 from saltbranch.asking import NOBODY, Asked
 from saltbranch.errors import EXIT_PENDING, RefusedError
+from saltbranch.gitmerge import CONFLICT, FAST_FORWARD, MERGE
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.gates import GateResult
 from saltbranch.tickets import CommitLine, Group
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 TARGET, BACK_MERGE, DELETE = "target", "back-merge", "delete"
 # Kinds of merges that the journal records; a feature is in develop's own history.
 RECORDED = ("promotion", "release", "hotfix")
-UP_TO_DATE, FAST_FORWARD, MERGE, CONFLICT = "up-to-date", "fast-forward", "merge", "conflict"
 
 
 @dataclass(frozen=True, slots=True)

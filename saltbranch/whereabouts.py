@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from saltbranch.commits import CommitTold
 from saltbranch.durations import iso
 from saltbranch.journalfacts import Promotion
-from saltbranch.serving import Wanted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.serving import Wanted
 
 COMMIT, TICKET, PATH = "commit", "ticket", "path"
 THERE, REVERTED, ABSENT, NO_BRANCH = "there", "reverted", "not there", "no branch"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from saltbranch import hooks, merging, saltmaster
-from saltbranch.actions.request import Request, owned_paths, provisional
+from saltbranch import gitmerge, hooks, saltmaster
+from saltbranch.actions.request import Request, provisional
 from saltbranch.config.gates import (
     CheckGate,
     CommandGate,
@@ -19,11 +19,12 @@ from saltbranch.config.gates import (
     TicketGate,
 )
 from saltbranch.config.keys import FileModel
-from saltbranch.config.model import Config
+from saltbranch.config.model import Config, owned_paths
 from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
+from saltbranch.gitmerge import MERGE, UP_TO_DATE
 from saltbranch.promote import gates, gates_asked
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
-from saltbranch.promotion import MERGE, RECORDED, UP_TO_DATE, Plan
+from saltbranch.promotion import RECORDED, Plan
 from saltbranch.repository import model_file
 from saltbranch.repository.workplace import Workplace
 
@@ -193,8 +194,8 @@ def _identical_gate(work: Workplace, request: Request, result: str) -> GateResul
         reason = f"{request.source_name} is served by no saltenv"
         return GateResult("identical", CANNOT_TELL, reason)
     owned = owned_paths(request.saltenv, source)
-    tree = merging.without(work.git, result, owned, served)
-    return gates.identical_gate(tree, merging.tree_of(work.git, served), source.name)
+    tree = gitmerge.without(work.git, result, owned, served)
+    return gates.identical_gate(tree, gitmerge.tree_of(work.git, served), source.name)
 
 
 def _diff_gate(request: Request, found: Plan, gate: DiffGate) -> GateResult:

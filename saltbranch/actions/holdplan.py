@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from saltbranch import asking, journal, prepared
+from saltbranch import asking, gitidentity, journal, prepared
 from saltbranch.actions import past
 from saltbranch.config.model import Saltenv
 from saltbranch.durations import iso
@@ -111,7 +111,7 @@ def _about_model(work: Workplace, saltenv: Saltenv, commit: str) -> str:
 def event_of(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:
     """The event to record, with who wants it."""
     told = {**details, **work.asked.details()}
-    return Event(kind, journal.new_id(work.now), work.now, journal.who(work.git), told)
+    return Event(kind, journal.new_id(work.now), work.now, gitidentity.who(work.git), told)
 
 
 def promotions_to(work: Workplace, saltenv: Saltenv) -> list[Promotion]:

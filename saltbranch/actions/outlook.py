@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from saltbranch import history
 from saltbranch.actions import planning, promotion, proposed
 from saltbranch.actions.proposed import Proposal
-from saltbranch.actions.why_not import WhyNot
 from saltbranch.config.model import Saltenv
 from saltbranch.durations import iso
 from saltbranch.errors import SaltbranchError
 from saltbranch.history import CommitInfo
 from saltbranch.journalfacts import Debt, Hold
+from saltbranch.promote.why_not import WhyNot
 from saltbranch.repository.tips import Push
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted

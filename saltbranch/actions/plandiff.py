@@ -12,8 +12,9 @@ from saltbranch.actions.request import Request
 from saltbranch.config.gates import DiffGate
 from saltbranch.config.model import Saltenv
 from saltbranch.errors import Interrupted, SaltbranchError
+from saltbranch.gitmerge import UP_TO_DATE
 from saltbranch.promote import gates_asked
-from saltbranch.promotion import UP_TO_DATE, Plan, Step
+from saltbranch.promotion import Plan, Step
 from saltbranch.repository.workplace import Workplace
 
 TYPE_CHECKING = False

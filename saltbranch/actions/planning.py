@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch import merging, tickets
+from saltbranch import gitmerge, merging, tickets
 from saltbranch.actions import gatekeeping, plan_notes, plandiff
-from saltbranch.actions.request import Request, owned_paths, provisional
+from saltbranch.actions.request import Request, provisional
+from saltbranch.config.model import owned_paths
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import branch_name_problem
+from saltbranch.gitmerge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.journalfacts import Debt
 from saltbranch.promote import gates
-from saltbranch.promotion import (
-    BACK_MERGE,
-    CONFLICT,
-    DELETE,
-    MERGE,
-    TARGET,
-    UP_TO_DATE,
-    Changes,
-    Plan,
-    Step,
-    sls_names,
-)
+from saltbranch.promotion import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step, sls_names
 from saltbranch.repository.workplace import Workplace
 
 
@@ -99,21 +90,21 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     if request.resolved:
         tree, seen = request.resolved
         if seen != old and work.git.is_ancestor(request.source, old):
-            merged = merging.Merged(UP_TO_DATE, merging.tree_of(work.git, old))
+            merged = gitmerge.Merged(UP_TO_DATE, gitmerge.tree_of(work.git, old))
         elif seen != old:
             raise RefusedError(
                 f"{request.branch} has moved on since the conflict was resolved, from {seen[:12]} to {old[:12]}",
                 hint=f"saltbranch {request.verb} --abort, then resolve it anew (git rerere remembers what you did)",
             )
         else:
-            merged = merging.Merged(MERGE, tree, theirs=request.source)
+            merged = gitmerge.Merged(MERGE, tree, theirs=request.source)
     elif not news:
-        merged = merging.Merged(UP_TO_DATE, "", theirs=request.source)
+        merged = gitmerge.Merged(UP_TO_DATE, "", theirs=request.source)
     elif straight:
-        merged = merging.merge(work.git, old, request.source, owned)
+        merged = gitmerge.merge(work.git, old, request.source, owned)
     else:
         # Always a merge commit: it says what was promoted, when and by whom.
-        merged = merging.merge_trees(work.git, old, request.source, owned)
+        merged = gitmerge.merge_trees(work.git, old, request.source, owned)
     kind = merged.kind
     if straight and kind in (MERGE, CONFLICT) and request.kind == "promotion":
         raise RefusedError(
@@ -159,7 +150,7 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
         if branch not in work.refs.heads:
             continue
         saltenv, old = work.config.of_branch(branch), work.refs.heads[branch]
-        merged = merging.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
+        merged = gitmerge.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
         names = merged.conflicts if merged.kind == CONFLICT else ()
         found.append(
             Step(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import files, journal, locate
+from saltbranch import files, gitidentity, locate
 from saltbranch.errors import os_error
 from saltbranch.git import failed, mask
 from saltbranch.mirror import Mirror
@@ -38,7 +38,7 @@ def commit(
     entry = f"100644 blob {blob}\t{locate.FILE_NAME}\0".encode()
     tree = git.out("mktree", "-z", stdin=listed.out + entry).strip()
     words = ("commit-tree", "-p", production, "-F", "-", tree)
-    new = git.out(*words, config=journal.identity(git), stdin=_MESSAGE.encode()).strip()
+    new = git.out(*words, config=gitidentity.identity(git), stdin=_MESSAGE.encode()).strip()
     push = (
         "push",
         "--porcelain",

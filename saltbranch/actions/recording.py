@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import journal
+from saltbranch import gitidentity, journal
 from saltbranch.actions import past
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
@@ -94,7 +94,7 @@ def record(
     Raises RefusedError, RemoteError.
     """
     refuse_unrecordable(work)
-    journal.check_person(work.git)
+    gitidentity.check_person(work.git)
     for _ in range(8):
         new_events = [*past.unrecorded(work), plan.event]
         head, _written = journal.append(work.git, work.refs.journal, new_events)

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from saltbranch import events, files, journal, journalpush, pendingholds
+from saltbranch import events, files, gitidentity, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.base.text import printable
 from saltbranch.durations import iso
@@ -54,7 +54,7 @@ def record(
             files.write_atomic(name, ready.reporter, durable=False)
         if rows:
             details = {"master": ready.reporter, "saltenvs": rows}
-            who = journal.who(mirror.git)
+            who = gitidentity.who(mirror.git)
             event = Event(events.SYNC, journal.new_id(now), now, who, details)
             tries, kept = _load(ready.root)
             _save(ready.root, [*kept, event], tries)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import merging
+from saltbranch import gitmerge
 from saltbranch.config.gates import DiffGate, Gate
 from saltbranch.config.model import Saltenv
-from saltbranch.promotion import FAST_FORWARD, MERGE, Step
+from saltbranch.gitmerge import FAST_FORWARD, MERGE
+from saltbranch.promotion import Step
 from saltbranch.repository.workplace import Workplace
 
 
@@ -69,14 +70,9 @@ class Request:
         return any(isinstance(g, DiffGate) for g in (self.saltenv.gates if self.saltenv else ()))
 
 
-def owned_paths(*saltenvs: Saltenv | None) -> tuple[str, ...]:
-    """The paths that belong to any of `saltenvs`: neither does one get the other's, nor does it lose its own."""
-    return tuple(dict.fromkeys(path for s in saltenvs if s for path in s.owned))
-
-
 def provisional(work: Workplace, target: Step) -> str:
     """The target's result, for looking at it: the commit that is pushed has the same tree and parents."""
     if target.kind == MERGE:
         parents = [target.old, target.source]
-        return merging.write_commit(work.git, target.tree, parents, "provisional\n")
+        return gitmerge.write_commit(work.git, target.tree, parents, "provisional\n")
     return target.source if target.kind == FAST_FORWARD else target.old

@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from saltbranch import files, journal
+from saltbranch import files, gitidentity
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import Git, failed, quoted
 from saltbranch.mirror import remove_tree
@@ -93,7 +93,7 @@ def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[st
     tree = Git(path, work_tree=True)
     merged = tree.run(
         "merge", "--no-ff", "--no-commit", "--no-edit", "--quiet", target.theirs,
-        config=(*journal.identity(work.git), "rerere.enabled=true", "merge.conflictStyle=diff3"),
+        config=(*gitidentity.identity(work.git), "rerere.enabled=true", "merge.conflictStyle=diff3"),
     )  # fmt: skip
     paths = _unmerged(tree)
     if merged.code not in (0, 1) or (merged.code == 1 and not paths):

@@ -165,3 +165,8 @@ def dirname(branch: str) -> str:
     """The folder for `branch`: letters, digits and '._-' kept, everything else an underscore."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", branch)[:200]
     return f"_{safe}" if safe[:1] in ("", ".", "-") else safe
+
+
+def owned_paths(*saltenvs: Saltenv | None) -> tuple[str, ...]:
+    """The paths that belong to any of `saltenvs`: neither does one get the other's, nor does it lose its own."""
+    return tuple(dict.fromkeys(path for s in saltenvs if s for path in s.owned))

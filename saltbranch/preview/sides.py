@@ -8,16 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import commits, merging, tickets
-from saltbranch.actions.request import owned_paths
+from saltbranch import commits, gitmerge, tickets
 from saltbranch.commits import CommitTold
 from saltbranch.commitsource import CommitSource, Side
-from saltbranch.config.model import Saltenv
+from saltbranch.config.model import Saltenv, owned_paths
 from saltbranch.durations import iso
 from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import Git, mask
+from saltbranch.gitmerge import CONFLICT
 from saltbranch.preview.place import Place
-from saltbranch.promotion import CONFLICT
 from saltbranch.tickets import CommitLine, Group
 
 MOST = 200
@@ -155,7 +154,7 @@ def promoted(
             f"{source.name} serves nothing that could be promoted: no {what}{source.branch} here",
             hint="fetch it first: saltbranch sync, or git fetch in a clone",
         )
-    merged = merging.merge(repository.objects, old, wanted.commit, owned_paths(target, source))
+    merged = gitmerge.merge(repository.objects, old, wanted.commit, owned_paths(target, source))
     if merged.kind == CONFLICT:
         raise RefusedError(
             f"{source.name} cannot be merged into {target.name}: both changed {', '.join(map(repr, merged.conflicts))}",

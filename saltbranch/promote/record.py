@@ -7,7 +7,8 @@ from typing import Any
 
 from saltbranch import asking, journal
 from saltbranch.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
-from saltbranch.promotion import BACK_MERGE, CONFLICT, RECORDED, Plan
+from saltbranch.gitmerge import CONFLICT
+from saltbranch.promotion import BACK_MERGE, RECORDED, Plan
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, events, journal, journalstate, trailers
+from saltbranch import commits, events, gitidentity, journalstate, trailers
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, STRICTNESS
 from saltbranch.events import Event
 from saltbranch.git import Git
@@ -225,7 +225,7 @@ class Finder:
             "committers": committers,
         }
         details |= {key: value for key, value in more.items() if value}
-        return name, Event(events.PUSH, name, self.now, journal.who(self.git), details)
+        return name, Event(events.PUSH, name, self.now, gitidentity.who(self.git), details)
 
     def _commits(self, new: str, known: Sequence[str]) -> tuple[int, list[str], list[str]]:
         among = "".join([f"{new}\n", *(f"^{c}\n" for c in dict.fromkeys(known))]).encode()

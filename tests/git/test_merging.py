@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import merging
+from saltbranch import gitmerge, merging
 from saltbranch.errors import RefusedError
 from saltbranch.git import Git
-from saltbranch.promotion import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE
+from saltbranch.gitmerge import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE
 from saltbranch.tickets import DEFAULT_PATTERN
 from tests.git.remote import Content, Link, Remote, Script
 
@@ -36,8 +36,8 @@ class Pair:
         self.remote.set_branch("theirs", self.base)
         self.git = Git(str(self.remote.path))
 
-    def merge(self, *keep: str) -> merging.Merged:
-        return merging.merge(self.git, self.remote.head("ours"), self.remote.head("theirs"), keep)
+    def merge(self, *keep: str) -> gitmerge.Merged:
+        return gitmerge.merge(self.git, self.remote.head("ours"), self.remote.head("theirs"), keep)
 
     def paths(self, tree: str) -> dict[str, tuple[str, str]]:
         return self.remote.tree(tree)
@@ -65,7 +65,7 @@ def test_unrelated_histories_are_refused(pair: Pair) -> None:
     with pytest.raises(RefusedError, match="no common history"):
         pair.merge()
     with pytest.raises(RefusedError, match="no common history"):
-        merging.merge_trees(pair.git, pair.remote.head("ours"), pair.remote.head("theirs"))
+        gitmerge.merge_trees(pair.git, pair.remote.head("ours"), pair.remote.head("theirs"))
 
 
 def test_conflicts_name_odd_paths_and_both_sides(pair: Pair) -> None:
@@ -182,7 +182,7 @@ def test_left_behind_counts_neither_merges_nor_cherry_picks_nor_owned_paths(pair
 
 
 def test_a_tag_is_annotated_and_carries_the_time_and_the_person(pair: Pair) -> None:
-    tag = merging.write_tag(pair.git, "v1", pair.base, "v1: text", 1_800_000_000.9)
+    tag = gitmerge.write_tag(pair.git, "v1", pair.base, "v1: text", 1_800_000_000.9)
     assert pair.remote.git("cat-file", "tag", tag) == (
         f"object {pair.base}\ntype commit\ntag v1\ntagger Ann <ann@example.com> 1800000000 +0000\n\nv1: text"
     )

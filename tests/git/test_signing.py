@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import journal
+from saltbranch import gitidentity
 from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 
@@ -154,5 +154,5 @@ def test_without_an_identity_it_is_refused_as_git_does(
     nobody.plan("promote", "stage")  # looking is no writing
     nobody.git("config", "user.email", "ann@example.com")
     nobody.git("config", "user.name", "Ann")
-    journal._who.cache_clear()
+    gitidentity._who.cache_clear()
     nobody.well(*words, "--yes")

@@ -10,19 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import promotion
+from saltbranch.gitmerge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.gates import FAIL, PASS, GateResult
-from saltbranch.promotion import (
-    BACK_MERGE,
-    CONFLICT,
-    DELETE,
-    MERGE,
-    TARGET,
-    UP_TO_DATE,
-    Changes,
-    Plan,
-    Step,
-)
+from saltbranch.promotion import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step
 from saltbranch.tickets import CommitLine, Group
 
 A, B, C, TREE = "a" * 40, "b" * 40, "c" * 40, "d" * 40

@@ -1,1 +1,0 @@
-"""Rules about settings that break saltenvs: pure functions from what was seen to what is wrong."""
