@@ -18,10 +18,10 @@ import typer.main
 
 from saltbranch.actions.doctor import DoctorData
 from saltbranch.actions.install import InstallData
+from saltbranch.base.errors import EXIT_CODES
 from saltbranch.checks.rules import RULES
 from saltbranch.cli import app as command_line
 from saltbranch.config.keys import MACHINE_KEYS, FileModel, SaltenvModel
-from saltbranch.errors import EXIT_CODES
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by docs/generate.py: edit the code, not this page. -->"

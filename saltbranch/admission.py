@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import os
 
-from saltbranch.errors import GitError, RefusedError
+from saltbranch.base.errors import GitError, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from saltbranch import (
     pendingholds,
     serving,
 )
+from saltbranch.base.errors import GitError
 from saltbranch.base.text import one_line
-from saltbranch.errors import GitError
 from saltbranch.events import Event
 from saltbranch.git import Git
 from saltbranch.journalfacts import Hold

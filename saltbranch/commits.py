@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from saltbranch import fates, tickets
+from saltbranch import fates
+from saltbranch.base import tickets
+from saltbranch.base.tickets import CommitLine
 from saltbranch.fates import Links
 from saltbranch.git import Git, failed
 from saltbranch.lineage import Graph
-from saltbranch.tickets import CommitLine
 
 CONFIG = (
     "log.showSignature=false",

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from saltbranch import commits, journalcache, journalstate, serving, trailers
+from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.errors import UsageError
 from saltbranch.git import Git, branch_of_remote
 from saltbranch.journalfacts import Promotion
 from saltbranch.journalstate import State

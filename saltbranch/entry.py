@@ -10,7 +10,13 @@ import _signal  # type: ignore[import-not-found]  # `signal` would bring `enum` 
 import os
 import sys
 
-from saltbranch.errors import EXIT_BUG, Interrupted, SaltbranchError, harmless, lines_of_ours
+from saltbranch.base.errors import (
+    EXIT_BUG,
+    Interrupted,
+    SaltbranchError,
+    harmless,
+    lines_of_ours,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

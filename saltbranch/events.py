@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import asking
-from saltbranch.durations import from_iso, iso
+from saltbranch.base import asking
+from saltbranch.base.durations import from_iso, iso
 from saltbranch.repository import tips
 
 VERSION = 1

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import yaml
 
 from saltbranch import targets, tree
+from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.model import Minion
-from saltbranch.errors import ConfigError, UsageError
 from saltbranch.fleetcache import FleetCache, signature
 from saltbranch.git import Git
 from saltbranch.targets import Matcher

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from saltbranch import files
+from saltbranch.base import files
 
 _YOUNG = 2.0
 """Seconds in which a file could change once more while its times stay the same."""

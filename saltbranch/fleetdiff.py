@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from saltbranch import lowdiff
+from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import ciphertext, standins
 from saltbranch.compiler.desk import values_key
@@ -23,7 +24,6 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.publicwords import Public
 from saltbranch.compiler.tree import Tree, changed, custom_code
-from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
 from saltbranch.preview import gaps
 from saltbranch.preview.causes import Cause, causes

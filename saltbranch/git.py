@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import proc
-from saltbranch.errors import GitError
+from saltbranch.base import proc
+from saltbranch.base.errors import GitError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

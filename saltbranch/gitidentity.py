@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 
-from saltbranch.errors import RefusedError
+from saltbranch.base.errors import RefusedError
 from saltbranch.git import Git, indent
 
 

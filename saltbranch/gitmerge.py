@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from saltbranch import signing
-from saltbranch.errors import RefusedError
+from saltbranch.base.errors import RefusedError
 from saltbranch.git import Git, failed
 from saltbranch.gitidentity import identity
 from saltbranch.signing import NOBODY, Signer

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
+from saltbranch.base.errors import GitError
 from saltbranch.base.text import printable
-from saltbranch.errors import GitError
 from saltbranch.git import Git
 
 

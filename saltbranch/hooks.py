@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from saltbranch import proc
+from saltbranch.base import proc
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.gates import split_command
 from saltbranch.config.model import Config
-from saltbranch.errors import SaltbranchError
 from saltbranch.git import environment, indent, mask
 
 

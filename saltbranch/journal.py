@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from saltbranch import events
-from saltbranch.errors import GitError
+from saltbranch.base.errors import GitError
 from saltbranch.events import Event
 from saltbranch.git import Git, quoted
 from saltbranch.gitidentity import identity

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saltbranch import events, files, journal, journalstate, pendingholds
+from saltbranch import events, journal, journalstate, pendingholds
+from saltbranch.base import files
+from saltbranch.base.errors import GitError
 from saltbranch.base.text import one_line
-from saltbranch.errors import GitError
 from saltbranch.events import Event
 from saltbranch.git import Git, quoted
 from saltbranch.journal import NoJournalError

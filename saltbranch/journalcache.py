@@ -13,8 +13,9 @@ from dataclasses import fields
 
 import msgspec
 
-from saltbranch import asking, durations, events, files, journal, journalstate
-from saltbranch.errors import GitError, SaltbranchError
+from saltbranch import events, journal, journalstate
+from saltbranch.base import asking, durations, files
+from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.events import Event
 from saltbranch.git import Git
 from saltbranch.journalstate import State, Told

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from saltbranch import events, journal
-from saltbranch.errors import GitError, RemoteError
+from saltbranch.base.errors import GitError, RemoteError
 from saltbranch.events import Event
 from saltbranch.git import Git, indent, mask
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
 
-from saltbranch import asking
-from saltbranch.durations import from_iso, iso, shown_duration
+from saltbranch.base import asking
+from saltbranch.base.durations import from_iso, iso, shown_duration
 from saltbranch.events import (
     ACCEPT,
     BACKMERGE,

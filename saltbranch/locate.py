@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from saltbranch import tickets
+from saltbranch.base import tickets
+from saltbranch.base.tickets import CommitLine
 from saltbranch.git import Git
 from saltbranch.gitmerge import CONFIG
 from saltbranch.promotion import Conflict
-from saltbranch.tickets import CommitLine
 
 
 def log(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import proc
-from saltbranch.errors import DamagedMirrorError, GitError, LockedError, RemoteError
+from saltbranch.base import proc
+from saltbranch.base.errors import DamagedMirrorError, GitError, LockedError, RemoteError
 from saltbranch.git import HINTS, Git, failed, hint_for, indent, mask, quoted
 
 TYPE_CHECKING = False
@@ -289,7 +289,8 @@ class Mirror:
         """Remove the packs of fetches that were cut off, which git would keep for ever."""
         if not any(n.startswith("tmp_") for n in _names(f"{self.path}/objects/pack")):
             return
-        from saltbranch import files, partfetch
+        from saltbranch import partfetch
+        from saltbranch.base import files
 
         try:
             # Whoever promotes here fetches into the mirror without the root's lock, but with this one.

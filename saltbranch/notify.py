@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
-from saltbranch import proc
-from saltbranch.errors import SaltbranchError
+from saltbranch.base import proc
+from saltbranch.base.errors import SaltbranchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from saltbranch import proc
+from saltbranch.base import proc
 from saltbranch.git import Git, failed, mask
 
 _MOST_TRIES = 40  # fetches for what no saltenv serves

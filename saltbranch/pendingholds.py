@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 
-from saltbranch import events, files
-from saltbranch.errors import SaltbranchError
+from saltbranch import events
+from saltbranch.base import files
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.events import Event
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import __version__, files
+from saltbranch import __version__
+from saltbranch.base import files
 
 FORMAT = f"saltbranch {__version__} prepared 5"
 

@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from saltbranch import asking
-from saltbranch.asking import NOBODY, Asked
-from saltbranch.errors import EXIT_PENDING, RefusedError
+from saltbranch.base import asking
+from saltbranch.base.asking import NOBODY, Asked
+from saltbranch.base.errors import EXIT_PENDING, RefusedError
+from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.gitmerge import CONFLICT, FAST_FORWARD, MERGE
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.gates import GateResult
-from saltbranch.tickets import CommitLine, Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch.errors import SaltError
+from saltbranch.base.errors import SaltError
 
 
 @dataclass(frozen=True, slots=True)

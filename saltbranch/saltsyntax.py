@@ -17,9 +17,9 @@ from typing import Any
 
 from jinja2 import nodes
 
-from saltbranch import files
+from saltbranch.base import files
+from saltbranch.base.errors import SaltError
 from saltbranch.checks.project import Catalogue, Function
-from saltbranch.errors import SaltError
 
 
 def parser() -> Callable[[str], nodes.Template]:

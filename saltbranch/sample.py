@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from saltbranch.errors import SaltbranchError
+from saltbranch.base.errors import SaltbranchError
 
 FOLDERS = ("salt", "pillar")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from saltbranch import versions
+from saltbranch.base import versions
 from saltbranch.journalfacts import Hold
 
 Why = Literal["hold", "tag", "branch", "nothing"]

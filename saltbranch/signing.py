@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from saltbranch.errors import RefusedError
+from saltbranch.base.errors import RefusedError
+from saltbranch.base.proc import Finished
 from saltbranch.git import Git, indent, mask
-from saltbranch.proc import Finished
 
 _ASKED = "^(commit|tag|gpg|user)[.]"
 _SECONDS = 60  # for a signature that nobody is asked about

@@ -18,8 +18,8 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import files
-from saltbranch.errors import GitError, RootError
+from saltbranch.base import files
+from saltbranch.base.errors import GitError, RootError
 from saltbranch.git import Git, failed
 from saltbranch.mirror import Mirror, remove_tree
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 
 Kind = Literal["glob", "list", "pcre", "nodegroup"]
 KINDS: tuple[Kind, ...] = ("glob", "list", "pcre", "nodegroup")

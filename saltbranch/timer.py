@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch.errors import ConfigError, LockedError, UsageError
+from saltbranch.base.errors import ConfigError, LockedError, UsageError
 
 EVERY = 1
 """Minutes between two syncs unless somebody says otherwise: one that finds nothing new costs next to nothing."""

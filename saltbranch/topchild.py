@@ -17,8 +17,8 @@ from dataclasses import asdict
 from typing import Any
 
 from saltbranch import saltmaster
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.compiler import pillarerrors
-from saltbranch.errors import SaltbranchError
 from saltbranch.topfile import BRANCH_TOP
 from saltbranch.topmatch import (
     MATCHERS,

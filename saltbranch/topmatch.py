@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from saltbranch import proc, scratch
-from saltbranch.errors import SaltError
+from saltbranch.base import proc, scratch
+from saltbranch.base.errors import SaltError
 
 _PATIENCE = 60  # seconds for importing Salt and evaluating two top files; a second or two is usual
 

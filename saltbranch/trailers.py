@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from saltbranch import asking, commits, events
+from saltbranch import commits, events
+from saltbranch.base import asking
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.events import Event
 from saltbranch.git import Git

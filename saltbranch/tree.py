@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from saltbranch import scratch
-from saltbranch.errors import GitError
+from saltbranch.base import scratch
+from saltbranch.base.errors import GitError
 from saltbranch.git import Git, failed
 
 # Larger ones are listed and not read: nobody writes states of this size.

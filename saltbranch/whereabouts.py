@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from saltbranch.base.durations import iso
 from saltbranch.commits import CommitTold
-from saltbranch.durations import iso
 from saltbranch.journalfacts import Promotion
 
 TYPE_CHECKING = False

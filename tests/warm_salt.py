@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from saltbranch import proc
+from saltbranch.base import proc
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.sandbox import Identity, Sandbox
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from saltbranch.actions import gatekeeping
 from saltbranch.actions.holdplan import HoldPlan, asked_reason, event_of
 from saltbranch.actions.promotion import named
+from saltbranch.base.errors import RefusedError
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError
 from saltbranch.events import ACCEPT
 from saltbranch.locate import FILE_NAME
 from saltbranch.repository import model, model_file

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch import commits, tickets
+from saltbranch import commits
 from saltbranch.actions import past
+from saltbranch.base import tickets
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import UsageError
+from saltbranch.base.markdown import escape
+from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.config.model import Saltenv
-from saltbranch.durations import iso
-from saltbranch.errors import UsageError
 from saltbranch.journalfacts import Promotion
-from saltbranch.markdown import escape
 from saltbranch.repository.revision import PROMOTION
 from saltbranch.repository.workplace import Workplace
-from saltbranch.tickets import CommitLine, Group
 
 _SHORT = 12
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from saltbranch import tickets
+from saltbranch.base import tickets
 from saltbranch.fleetdiff import FleetDiff
 from saltbranch.preview import known_fleet
 from saltbranch.preview.frame import Progress, compare

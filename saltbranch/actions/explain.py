@@ -13,15 +13,15 @@ import yaml
 
 from saltbranch import history, masterconf, saltmaster, targets, topmatch
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
-from saltbranch.config.model import Config, Saltenv
-from saltbranch.doctor.finding import Finding, in_order
-from saltbranch.errors import (
+from saltbranch.base.errors import (
     ConfigError,
     RefusedError,
     SaltbranchError,
     SaltError,
     UsageError,
 )
+from saltbranch.config.model import Config, Saltenv
+from saltbranch.doctor.finding import Finding, in_order
 from saltbranch.findings import master as master_rules
 from saltbranch.findings import minion as minion_rules
 from saltbranch.history import CommitInfo

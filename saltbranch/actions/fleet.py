@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from saltbranch import files, fleet
+from saltbranch import fleet
+from saltbranch.base import files
+from saltbranch.base.errors import SaltError, UsageError
 from saltbranch.compiler.model import Minion
-from saltbranch.errors import SaltError, UsageError
 from saltbranch.preview.known_fleet import FleetResult, from_cache, load
 from saltbranch.preview.place import open_place
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import yaml
 
-from saltbranch import files, fleet, saltmaster
+from saltbranch import fleet, saltmaster
+from saltbranch.base import files
+from saltbranch.base.errors import SaltError
 from saltbranch.compiler import askable, neutral, pool
 from saltbranch.compiler.askable import ACTING
 from saltbranch.compiler.model import Minion
-from saltbranch.errors import SaltError
 from saltbranch.fleet import plain
 from saltbranch.preview import frame as frames
 from saltbranch.preview.place import Place

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 
 import yaml
 
-from saltbranch import files, locate
+from saltbranch import locate
+from saltbranch.base import files
+from saltbranch.base.errors import ConfigError, RefusedError
 from saltbranch.config.check import check_flow
 from saltbranch.config.keys import FileModel, FlowModel
 from saltbranch.config.read import parse_file
-from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
 

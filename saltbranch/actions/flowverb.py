@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from saltbranch import asking
 from saltbranch.actions import gatekeeping, planning, publish, resolving
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import Notify, follow
 from saltbranch.actions.publish import Published
 from saltbranch.actions.request import DiffOptions, Request
 from saltbranch.actions.resolving import Resolution
-from saltbranch.errors import UsageError
+from saltbranch.base import asking
+from saltbranch.base.errors import UsageError
 from saltbranch.promote import tell_hooks
 from saltbranch.promote.gates import check_reviewed
 from saltbranch.promotion import Plan

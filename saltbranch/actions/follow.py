@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync
-from saltbranch.errors import EXIT_PARTIAL, SaltbranchError
+from saltbranch.base.errors import EXIT_PARTIAL, SaltbranchError
 from saltbranch.prepared import Prepared
 from saltbranch.repository.workplace import Workplace
 

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from saltbranch import gitmerge, hooks, saltmaster
 from saltbranch.actions.request import Request, provisional
+from saltbranch.base.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.config.gates import (
     CheckGate,
     CommandGate,
@@ -20,7 +21,6 @@ from saltbranch.config.gates import (
 )
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, owned_paths
-from saltbranch.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.gitmerge import MERGE, UP_TO_DATE
 from saltbranch.promote import gates, gates_asked
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import asking, events, journalfacts
+from saltbranch import events, journalfacts
 from saltbranch.actions import past
-from saltbranch.durations import iso
+from saltbranch.base import asking
+from saltbranch.base.durations import iso
 from saltbranch.events import Event
 from saltbranch.journalfacts import Promotion
 from saltbranch.repository import tips

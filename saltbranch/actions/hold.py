@@ -6,8 +6,8 @@ from saltbranch import prepared
 from saltbranch.actions import past
 from saltbranch.actions.holdplan import HoldPlan, hold_at, promotions_to, served
 from saltbranch.actions.promotion import named
+from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError
 from saltbranch.events import HOLD
 from saltbranch.repository.workplace import Workplace
 

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from saltbranch import asking, gitidentity, journal, prepared
+from saltbranch import gitidentity, journal, prepared
 from saltbranch.actions import past
+from saltbranch.base import asking
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.durations import iso
-from saltbranch.errors import UsageError
 from saltbranch.events import Event
 from saltbranch.journalfacts import Promotion
 from saltbranch.locate import FILE_NAME

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saltbranch import versions
 from saltbranch.actions import clonework
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import MergeOptions, Outcome
 from saltbranch.actions.request import Request
 from saltbranch.actions.topic import Started, finish_topic, start_topic
-from saltbranch.errors import RefusedError
+from saltbranch.base import versions
+from saltbranch.base.errors import RefusedError
 from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
 

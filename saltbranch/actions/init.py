@@ -9,18 +9,19 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch import files, journalpush, locate, notify, saltmaster
+from saltbranch import journalpush, locate, notify, saltmaster
 from saltbranch.actions import init_ahead, propose
 from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
 from saltbranch.actions.init_text import Answers, model_text, production_branch, render
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import sync
+from saltbranch.base import files
+from saltbranch.base.errors import ConfigError, RefusedError, os_error
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import MACHINE_KEYS, FileModel, model_branch
 from saltbranch.config.model import Config
 from saltbranch.config.read import parse_file
 from saltbranch.config.values import check_remote
-from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import mask, require_version
 from saltbranch.mirror import Mirror
 from saltbranch.repository import model

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 
 import yaml
 
-from saltbranch import files, locate, masterconf, saltconf, saltmaster, scratch
+from saltbranch import locate, masterconf, saltconf, saltmaster
+from saltbranch.base import files, scratch
+from saltbranch.base.errors import ConfigError, RefusedError
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.rules import master_pillar, master_roots, master_tops
 from saltbranch.doctor.rules.seen_master import Master
-from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.git import indent, mask, quoted
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.repository import accepted, model

@@ -12,14 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 from saltbranch import nightly, saltmaster, timer
+from saltbranch.base.errors import EXIT_PENDING, ConfigError, RefusedError, UsageError
 from saltbranch.compiler import interpreter
 from saltbranch.config.keys import FileModel
-from saltbranch.errors import (
-    EXIT_PENDING,
-    ConfigError,
-    RefusedError,
-    UsageError,
-)
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.salt_master import process
 from saltbranch.saltmaster import MasterOptions

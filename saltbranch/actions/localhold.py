@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from saltbranch import events, files, pendingholds, prepared
+from saltbranch import events, pendingholds, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.outcome import SyncResult
-from saltbranch.errors import RefusedError, UsageError
+from saltbranch.base import files
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.events import Event
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared

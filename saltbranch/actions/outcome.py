@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saltbranch.errors import EXIT_PARTIAL, EXIT_PENDING, RefusedError
+from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING, RefusedError
 from saltbranch.serve import decision
 
 TYPE_CHECKING = False

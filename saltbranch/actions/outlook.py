@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from saltbranch import history
 from saltbranch.actions import planning, promotion, proposed
 from saltbranch.actions.proposed import Proposal
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.model import Saltenv
-from saltbranch.durations import iso
-from saltbranch.errors import SaltbranchError
 from saltbranch.history import CommitInfo
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.why_not import WhyNot

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from saltbranch import commits, events, tickets, trailers
+from saltbranch import commits, events, trailers
+from saltbranch.base import tickets
+from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import UsageError
 from saltbranch.events import Event
 from saltbranch.fates import Fate, Links
 from saltbranch.journalfacts import Hold, Promotion

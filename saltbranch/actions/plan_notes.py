@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from saltbranch import gitmerge, versions
+from saltbranch import gitmerge
 from saltbranch.actions import resolving
 from saltbranch.actions.request import Request
+from saltbranch.base import versions
 from saltbranch.config.model import Saltenv, owned_paths
 from saltbranch.git import mask, quoted
 from saltbranch.gitmerge import CONFLICT, MERGE

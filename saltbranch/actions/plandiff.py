@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from saltbranch import saltmaster
 from saltbranch.actions.request import Request
+from saltbranch.base.errors import Interrupted, SaltbranchError
 from saltbranch.config.gates import DiffGate
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import Interrupted, SaltbranchError
 from saltbranch.gitmerge import UP_TO_DATE
 from saltbranch.promote import gates_asked
 from saltbranch.promotion import Plan, Step

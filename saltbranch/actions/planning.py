@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch import gitmerge, merging, tickets
+from saltbranch import gitmerge, merging
 from saltbranch.actions import gatekeeping, plan_notes, plandiff
 from saltbranch.actions.request import Request, provisional
+from saltbranch.base import tickets
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import owned_paths
-from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import branch_name_problem
 from saltbranch.gitmerge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.journalfacts import Debt

@@ -6,11 +6,12 @@ import grp
 import os
 import pwd
 
-from saltbranch import files, prepared, saltmaster, targets, topfile
+from saltbranch import prepared, saltmaster, targets, topfile
+from saltbranch.base import files
+from saltbranch.base.errors import ConfigError, RefusedError, os_error
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import VERIFY_OFF
 from saltbranch.config.model import Config, Source
-from saltbranch.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import mask
 from saltbranch.mirror import JOURNAL_REF, Mirror, ref_name
 from saltbranch.prepared import Prepared, ServedSaltenv

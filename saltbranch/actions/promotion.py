@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from saltbranch.actions import past
 from saltbranch.actions.request import Request
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError, UsageError
 from saltbranch.promote import tags
 from saltbranch.repository.workplace import Workplace
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import files, gitidentity, locate
-from saltbranch.errors import os_error
+from saltbranch import gitidentity, locate
+from saltbranch.base import files
+from saltbranch.base.errors import os_error
 from saltbranch.git import failed, mask
 from saltbranch.mirror import Mirror
 

@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from saltbranch import files, prepared, saltmaster, topfile
+from saltbranch import prepared, saltmaster, topfile
+from saltbranch.base import files
+from saltbranch.base.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.config.model import Config
-from saltbranch.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.mirror import Mirror, remove_tree
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of

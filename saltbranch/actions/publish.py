@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import asking, files, gitidentity, gitmerge, journal, promotion, signing
+from saltbranch import gitidentity, gitmerge, journal, promotion, signing
 from saltbranch.actions import past, proposed
 from saltbranch.actions.outcome import SyncResult
-from saltbranch.asking import NOBODY, Asked
-from saltbranch.errors import EXIT_PARTIAL, RefusedError, UsageError
+from saltbranch.base import asking, files
+from saltbranch.base.asking import NOBODY, Asked
+from saltbranch.base.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.gitmerge import FAST_FORWARD, MERGE
 from saltbranch.mirror import JOURNAL_REF
 from saltbranch.promote import record, tell_hooks

@@ -10,7 +10,7 @@ from saltbranch.actions import past
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.holdplan import HoldPlan
-from saltbranch.errors import EXIT_PENDING, RefusedError
+from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.mirror import JOURNAL_REF
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from saltbranch import versions
 from saltbranch.actions import clonework, past
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import MergeOptions, Outcome
 from saltbranch.actions.request import Request
 from saltbranch.actions.topic import Started, finish_topic, first_saltenv
+from saltbranch.base import versions
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError, UsageError
 from saltbranch.promote import tags
 from saltbranch.promotion import Plan
 from saltbranch.repository.remote import RefUpdate

@@ -11,11 +11,12 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from saltbranch import events, files, gitidentity, journal, journalpush, pendingholds
+from saltbranch import events, gitidentity, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
+from saltbranch.base import files
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import SaltbranchError, os_error
 from saltbranch.base.text import printable
-from saltbranch.durations import iso
-from saltbranch.errors import SaltbranchError, os_error
 from saltbranch.events import Event
 from saltbranch.mirror import Mirror
 from saltbranch.prepared import Prepared, Served

@@ -10,8 +10,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from saltbranch import files, gitidentity
-from saltbranch.errors import RefusedError, UsageError
+from saltbranch import gitidentity
+from saltbranch.base import files
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.git import Git, failed, quoted
 from saltbranch.mirror import remove_tree
 from saltbranch.promotion import Plan

@@ -5,8 +5,8 @@ from __future__ import annotations
 from saltbranch.actions.holdplan import HoldPlan, hold_at, promotions_to, refused_here
 from saltbranch.actions.promotion import named
 from saltbranch.actions.steps import Step, steps
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError, UsageError
 from saltbranch.events import ROLLBACK
 from saltbranch.journalfacts import Promotion
 from saltbranch.repository.workplace import Workplace

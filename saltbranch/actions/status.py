@@ -20,9 +20,9 @@ from saltbranch import (
 )
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
+from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.errors import GitError, SaltbranchError
 from saltbranch.history import CommitInfo
 from saltbranch.mirror import Mirror, Refs
 from saltbranch.repository import workplace

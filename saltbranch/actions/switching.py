@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import admission, files, prepared, proc
+from saltbranch import admission, prepared
 from saltbranch.actions.outcome import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
-from saltbranch.errors import GitError, RefusedError, SaltbranchError, os_error
+from saltbranch.base import files, proc
+from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_error
 from saltbranch.serve import decision, fetch
 
 TYPE_CHECKING = False

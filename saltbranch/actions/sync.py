@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import files, locate, prepared
-from saltbranch.errors import RemoteError, SaltbranchError, UsageError, os_error
+from saltbranch import locate, prepared
+from saltbranch.base import files
+from saltbranch.base.errors import RemoteError, SaltbranchError, UsageError, os_error
 from saltbranch.mirror import Mirror
 from saltbranch.serve import fetch, reconcile
 

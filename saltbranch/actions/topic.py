@@ -10,8 +10,8 @@ from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
 from saltbranch.actions.publish import Published
 from saltbranch.actions.request import Request
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError, UsageError
 from saltbranch.promotion import Plan
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from saltbranch import asking
 from saltbranch.actions.holdplan import HoldPlan, event_of
 from saltbranch.actions.promotion import named
+from saltbranch.base import asking
+from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import RefusedError
 from saltbranch.events import UNHOLD
 from saltbranch.repository.workplace import Workplace
 

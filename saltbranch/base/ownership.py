@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-from saltbranch.errors import RefusedError
+from saltbranch.base.errors import RefusedError
 
 _MOST_LINKS = 40
 # Folders of a git folder that are looked into.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from saltbranch.base.errors import ConfigError
 from saltbranch.base.limit import TooSlow, limited
-from saltbranch.errors import ConfigError
 
 _SECONDS = 1.0
 _LENGTHS = (28, 400)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from saltbranch import lowdiff, saltmaster, targets, tree
+from saltbranch.base.errors import ConfigError
 from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import Project
@@ -21,7 +22,6 @@ from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.model import Config
-from saltbranch.errors import ConfigError
 from saltbranch.fleet import choose
 from saltbranch.fleetdiff import Tellings, looked_up, stand_in_warnings
 from saltbranch.git import branch_of_remote

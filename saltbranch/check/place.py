@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from saltbranch import files, locate
+from saltbranch import locate
+from saltbranch.base import files
+from saltbranch.base.errors import ConfigError
 from saltbranch.commitsource import CommitSource
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, Source
 from saltbranch.config.read import parse_file
-from saltbranch.errors import ConfigError
 from saltbranch.git import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places

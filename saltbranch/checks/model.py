@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from saltbranch.base.errors import ConfigError, NoSaltenvsError
 from saltbranch.checks import Finding, rules
 from saltbranch.config.keys import MACHINE_KEYS, FileModel
 from saltbranch.config.read import check_model
-from saltbranch.errors import ConfigError, NoSaltenvsError
 from saltbranch.locate import FILE_NAME
 
 _PLACE = re.compile(rf"{re.escape(FILE_NAME)}(?::(\d+))?(?::\d+)?: (.*)", re.DOTALL)

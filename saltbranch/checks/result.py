@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from saltbranch.base.errors import EXIT_PENDING
 from saltbranch.checks import SEVERITIES, Finding, Severity
-from saltbranch.errors import EXIT_PENDING
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from typer.models import CommandInfo
 
 from saltbranch import __version__
+from saltbranch.base.errors import Interrupted
 from saltbranch.cli.options import ConfigOption, JsonOption, print_error, wants_json
-from saltbranch.errors import Interrupted
 
 # The help text's groups of verbs, in their order: verb to the module that has it.
 _PANELS = {

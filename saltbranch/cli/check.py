@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.check import check as check_action
+from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many
 from saltbranch.check.commit import cache_folder
 from saltbranch.check.highstates import NO_SALTENVS, Compiling
@@ -20,7 +21,6 @@ from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOptio
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.cli.terminal import block
-from saltbranch.errors import UsageError
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from saltbranch.errors import SaltbranchError
+from saltbranch.base.errors import SaltbranchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

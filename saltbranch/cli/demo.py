@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saltbranch.base.errors import UsageError
 from saltbranch.cli.console import Terminal, shown
-from saltbranch.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.status import Status

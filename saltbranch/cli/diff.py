@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from saltbranch import files
 from saltbranch.actions.diff import diff as diff_action
+from saltbranch.base import files
+from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.cli import diff_text, progress
 from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.console import Terminal
 from saltbranch.cli.options import ConfigOption, JsonOption, json_text, saltenv_names
 from saltbranch.cli.show import diff_html, diff_markdown
 from saltbranch.cli.terminal import block, clean
-from saltbranch.errors import SaltbranchError, UsageError
 from saltbranch.fleetdiff import FleetDiff
 
 _STYLES = {"head": "bold", "add": "green", "remove": "red", "change": "yellow", "note": "dim",

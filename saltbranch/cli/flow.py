@@ -7,11 +7,11 @@ import os
 import typer
 
 from saltbranch.actions import flow_init
+from saltbranch.base.errors import EXIT_PENDING
 from saltbranch.base.text import printable
 from saltbranch.cli import flow_run
 from saltbranch.cli.options import JsonOption, PlanOption, YesOption, print_json
 from saltbranch.cli.terminal import block, echo
-from saltbranch.errors import EXIT_PENDING
 
 
 def register(app: typer.Typer) -> None:

@@ -23,13 +23,13 @@ from saltbranch.actions.flowverb import (
     Resolving,
 )
 from saltbranch.actions.follow import Notify
+from saltbranch.base.errors import RefusedError, UnknownProductionError, UsageError
 from saltbranch.base.text import printable
 from saltbranch.cli import plan_text, progress
 from saltbranch.cli.options import config_path, print_json
 from saltbranch.cli.show import published
 from saltbranch.cli.terminal import echo
 from saltbranch.config.gates import CommandGate
-from saltbranch.errors import RefusedError, UnknownProductionError, UsageError
 from saltbranch.git import quoted
 from saltbranch.promotion import Plan
 from saltbranch.repository import clone as clones

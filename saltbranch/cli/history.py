@@ -9,11 +9,11 @@ import typer
 from rich.text import Text
 
 from saltbranch.actions.history import PROMOTIONS, Entry, history
+from saltbranch.base.durations import parse_since
 from saltbranch.base.text import printable
 from saltbranch.cli.console import Terminal
 from saltbranch.cli.looking_back import FetchOption, local_time, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json, saltenv_names
-from saltbranch.durations import parse_since
 
 _STYLES = {
     "promotion": "green",

@@ -14,6 +14,8 @@ from saltbranch.actions.holdplan import HoldPlan
 from saltbranch.actions.recording import Recorded
 from saltbranch.actions.rollback import plan_rollback
 from saltbranch.actions.unhold import plan_unhold
+from saltbranch.base.durations import parse_until, shown_duration
+from saltbranch.base.errors import RemoteError
 from saltbranch.base.text import printable
 from saltbranch.cli import flow_run, sync_text
 from saltbranch.cli.completion import points, promotions
@@ -27,8 +29,6 @@ from saltbranch.cli.options import (
     print_json,
 )
 from saltbranch.cli.terminal import echo
-from saltbranch.durations import parse_until, shown_duration
-from saltbranch.errors import RemoteError
 from saltbranch.repository.workplace import Workplace
 
 LocalOption = Annotated[

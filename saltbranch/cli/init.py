@@ -24,10 +24,10 @@ from saltbranch.actions.init_text import (
 )
 from saltbranch.actions.propose import BRANCH
 from saltbranch.actions.sync import sync
+from saltbranch.base.errors import EXIT_PENDING, RefusedError, UsageError
 from saltbranch.cli import progress, sync_text
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, print_json
 from saltbranch.cli.terminal import block, echo
-from saltbranch.errors import EXIT_PENDING, RefusedError, UsageError
 
 
 def register(app: typer.Typer) -> None:

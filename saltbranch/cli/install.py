@@ -10,9 +10,9 @@ import typer
 from saltbranch.actions.install import InstallResult
 from saltbranch.actions.install import install as install_action
 from saltbranch.actions.install import uninstall as uninstall_action
+from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, config_path, print_json
 from saltbranch.cli.terminal import block, echo
-from saltbranch.errors import ConfigError, UsageError
 from saltbranch.schedule.files import TimerFile
 from saltbranch.timer import EVERY, Kind, parse_interval
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from saltbranch.base.errors import RefusedError, RemoteError
 from saltbranch.base.text import printable
 from saltbranch.cli import progress
 from saltbranch.cli.terminal import echo
-from saltbranch.errors import RefusedError, RemoteError
 from saltbranch.git import mask
 from saltbranch.repository.workplace import Workplace, open_workplace
 

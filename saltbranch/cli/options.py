@@ -70,7 +70,7 @@ def json_text(data: Any) -> str:
 
 def saltenv_names(incomplete: str) -> list[str]:
     """Completion: the saltenvs of the configuration at hand."""
-    from saltbranch.errors import SaltbranchError
+    from saltbranch.base.errors import SaltbranchError
     from saltbranch.repository import place
 
     try:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.prune import PrunePlan, apply_prune, plan_prune
+from saltbranch.base.errors import RefusedError
 from saltbranch.cli import progress
 from saltbranch.cli.options import (
     ConfigOption,
@@ -18,7 +19,6 @@ from saltbranch.cli.options import (
     print_json,
 )
 from saltbranch.cli.terminal import echo
-from saltbranch.errors import RefusedError
 
 
 def register(app: typer.Typer) -> None:

@@ -8,11 +8,11 @@ import typer
 
 from saltbranch.actions import release
 from saltbranch.actions.topic import publish_topic
+from saltbranch.base.errors import EXIT_PENDING
 from saltbranch.cli import flow_run
 from saltbranch.cli.flow_options import pushing
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption
 from saltbranch.cli.topic import SomeName, said
-from saltbranch.errors import EXIT_PENDING
 
 
 def register(app: typer.Typer) -> None:

@@ -10,10 +10,10 @@ import typer
 from rich.live import Live
 from rich.tree import Tree
 
-from saltbranch import asking
 from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
+from saltbranch.base import asking
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.looking_back import FetchOption, workplace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from saltbranch.errors import lines_of_ours
+from saltbranch.base.errors import lines_of_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import typer
 
 from saltbranch import whereabouts as words
 from saltbranch.actions.where import where as where_action
+from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many
 from saltbranch.cli.completion import points
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.looking_back import FetchOption, local_time, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.commits import CommitTold
-from saltbranch.errors import UsageError
 from saltbranch.serving import BY_HOLD, BY_TAG, Wanted
 from saltbranch.whereabouts import (
     COMMIT,

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.why_not import why_not
+from saltbranch.base.durations import shown_duration
 from saltbranch.base.text import printable
 from saltbranch.cli import flow_run, plan_text
 from saltbranch.cli.flow_options import RunCommandsOption
 from saltbranch.cli.options import ConfigOption, JsonOption, SaltenvArgument, print_json
 from saltbranch.cli.terminal import echo
-from saltbranch.durations import shown_duration
 
 
 def register(app: typer.Typer) -> None:

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from saltbranch import proc, scratch
+from saltbranch.base import proc, scratch
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.compiler import ciphertext
-from saltbranch.errors import SaltbranchError
 
 _MOST = 5000
 """Messages in one tree; the others stay as they are."""

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from saltbranch import proc
-from saltbranch.errors import SaltError, UsageError
+from saltbranch.base import proc
+from saltbranch.base.errors import SaltError, UsageError
 from saltbranch.git import quoted
 
 _OLDEST = (3, 10)

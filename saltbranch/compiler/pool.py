@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import scratch, topfile
+from saltbranch import topfile
+from saltbranch.base import scratch
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.deciphering import Keys

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from saltbranch import proc
+from saltbranch.base import proc
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.compiler.interpreter import Interpreter, own
-from saltbranch.errors import SaltbranchError
 
 Kind = Literal["bubblewrap", "user"]
 

@@ -9,7 +9,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from saltbranch import scratch
+from saltbranch.base import scratch
 from saltbranch.checks import links as symlinks
 from saltbranch.checks.links import target
 from saltbranch.compiler import ciphertext, standins

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from saltbranch.durations import parse_duration
-from saltbranch.errors import ConfigError, UsageError
+from saltbranch.base.durations import parse_duration
+from saltbranch.base.errors import ConfigError, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _Limit = Annotated[int, msgspec.Meta(ge=0)]

@@ -6,11 +6,11 @@ import re
 
 import msgspec
 
+from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import nearest
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
 from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
-from saltbranch.errors import ConfigError
 from saltbranch.targets import Matcher
 
 

@@ -15,14 +15,14 @@ from collections.abc import Mapping
 import msgspec
 import yaml
 
-from saltbranch import __version__, files, strictyaml
-from saltbranch.base import ownership, patterns
+from saltbranch import __version__
+from saltbranch.base import files, ownership, patterns, strict_yaml
+from saltbranch.base.errors import ConfigError, TooOldError
 from saltbranch.base.limit import TooSlow, limited
 from saltbranch.base.text import nearest
 from saltbranch.config.check import build_config, check_machine, patterns_of
 from saltbranch.config.keys import FileModel, FlowModel, FollowModel, HooksModel, SaltenvModel
 from saltbranch.config.model import Config, Source
-from saltbranch.errors import ConfigError, TooOldError
 
 _LARGEST = 1_000_000
 _SECONDS = 5.0
@@ -63,7 +63,7 @@ def parse_file(text: str, path: str) -> FileModel:
             hint=f"at most {_LARGEST}",
         )
     try:
-        data = yaml.load(text, Loader=strictyaml.Loader)
+        data = yaml.load(text, Loader=strict_yaml.Loader)
     except yaml.YAMLError as err:
         mark = getattr(err, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
@@ -155,7 +155,7 @@ def _refuse_unknown(
         if key in known:
             continue
         place = (*above, str(key))
-        line = strictyaml.line_of(text, place)
+        line = strict_yaml.line_of(text, place)
         raise ConfigError(
             f"{path}{f':{line}' if line else ''}: unknown key {'.'.join(place)}",
             hint=nearest(str(key), known) or f"known ones: {', '.join(known)}",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
+from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import nearest
 from saltbranch.config.direct_pushes import ALLOW, POLICIES, REPORT
 from saltbranch.config.gates import OF_THE_SALTENV_BEFORE, check_overridable, parse_gates
 from saltbranch.config.keys import VERIFY_FLEET, VERIFY_OFF, VERIFY_TOP, FollowModel, SaltenvModel
 from saltbranch.config.model import Saltenv, dirname
 from saltbranch.config.values import inside, no_branch
-from saltbranch.errors import ConfigError
 from saltbranch.git import branch_name_problem
 from saltbranch.targets import find_overlap, parse_minions
 

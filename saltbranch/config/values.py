@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import PurePosixPath
 
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 
 
 def check_remote(remote: str, path: str) -> None:

@@ -27,7 +27,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from saltbranch import proc
+from saltbranch.base import proc
+from saltbranch.base.errors import SaltError
 from saltbranch.demo.cluster_config import MASTER, ClusterConfig
 from saltbranch.demo.processes import (
     GUARD,
@@ -38,7 +39,6 @@ from saltbranch.demo.processes import (
     script,
     stop,
 )
-from saltbranch.errors import SaltError
 
 START_SECONDS: Final = 90
 CALL_SECONDS: Final = 120

@@ -16,8 +16,8 @@ from typing import Final
 
 import yaml
 
+from saltbranch.base.errors import RefusedError, SaltbranchError, os_error
 from saltbranch.demo.processes import processes_of
-from saltbranch.errors import RefusedError, SaltbranchError, os_error
 
 MARKER: Final = ".saltbranch-demo"
 _STOP_SECONDS: Final = 3

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from saltbranch.actions.init_text import DEFAULT_BRANCHES
+from saltbranch.base.errors import EXIT_PENDING
 from saltbranch.demo import repository
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.minions import look, show_changes
@@ -17,7 +18,6 @@ from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Expected, Moment, Seen, find_wrong
 from saltbranch.demo.shell import Shell
 from saltbranch.demo.steps import Steps
-from saltbranch.errors import EXIT_PENDING
 from saltbranch.git import Git
 
 _BRANCHES: Final = DEFAULT_BRANCHES

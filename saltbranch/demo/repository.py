@@ -11,7 +11,7 @@ from typing import Final
 import yaml
 
 from saltbranch import locate, sample
-from saltbranch.errors import SaltbranchError
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.git import Git
 
 NOTICE: Final = "Maintenance on Sunday, 22:00 UTC."

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from saltbranch.actions.init import init
 from saltbranch.actions.init_text import DEFAULT_BRANCHES, Answers
+from saltbranch.base.errors import Interrupted, SaltbranchError
 from saltbranch.demo import repository
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.interrupts import Interrupts
@@ -20,7 +21,6 @@ from saltbranch.demo.place import Place, make_place, remove
 from saltbranch.demo.promotions import promotions
 from saltbranch.demo.separation import require_good, separation
 from saltbranch.demo.steps import Note, Steps, Tell
-from saltbranch.errors import Interrupted, SaltbranchError
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from saltbranch import notify, saltmaster
 from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import sync
+from saltbranch.base.errors import SaltbranchError, SaltError
 from saltbranch.demo import repository
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.minions import MINIONS, ask_for_others, look, show_changes
 from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Seen, Switch, find_problems
 from saltbranch.demo.steps import Note, Steps
-from saltbranch.errors import SaltbranchError, SaltError
 
 TARGET: Final = "test"
 _EVENT_SECONDS: Final = 5

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from saltbranch import proc
+from saltbranch.base import proc
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.demo.steps import Note
-from saltbranch.errors import SaltbranchError
 
 _CODE: Final = """\
 import os, sys; os.chdir(sys.argv.pop(1)); from saltbranch.entry import main; main()"""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from saltbranch.actions import caller
 from saltbranch.actions.follow import Notify
-from saltbranch.asking import NOBODY, Asked
+from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.ext import contract
 from saltbranch.repository.workplace import Workplace, open_machine, open_mirror
 

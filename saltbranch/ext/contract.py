@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saltbranch import asking, locate, notify, saltmaster
-from saltbranch.asking import Asked
-from saltbranch.errors import SaltbranchError, UsageError
+from saltbranch import locate, notify, saltmaster
+from saltbranch.base import asking
+from saltbranch.base.asking import Asked
+from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.promote import notice
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from saltbranch import targets, topfile
+from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import some
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules import master_pillar as pillar
 from saltbranch.doctor.rules import master_roots as roots
 from saltbranch.doctor.rules import master_tops as tops
 from saltbranch.doctor.rules.seen_master import Master, texts
-from saltbranch.errors import ConfigError
 
 
 def check(master: Master) -> list[Finding]:

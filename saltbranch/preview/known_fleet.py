@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltbranch import compilecache, fleet, saltmaster, targets
+from saltbranch.base.errors import ConfigError
 from saltbranch.compiler.model import Minion
-from saltbranch.errors import ConfigError
 from saltbranch.preview.place import Place
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places

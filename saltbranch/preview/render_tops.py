@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch import compilecache, files, saltmaster, targets, topfile
+from saltbranch import compilecache, saltmaster, targets, topfile
+from saltbranch.base import files
+from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
@@ -24,7 +26,6 @@ from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.config.keys import VERIFY_FLEET
 from saltbranch.config.model import Config
-from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.mirror import Mirror
 from saltbranch.preview import known_fleet
 from saltbranch.preview.frame import external_pillar, frame_of

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import commits, gitmerge, tickets
+from saltbranch import commits, gitmerge
+from saltbranch.base import tickets
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import RefusedError, UsageError
+from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.commits import CommitTold
 from saltbranch.commitsource import CommitSource, Side
 from saltbranch.config.model import Saltenv, owned_paths
-from saltbranch.durations import iso
-from saltbranch.errors import RefusedError, UsageError
 from saltbranch.git import Git, mask
 from saltbranch.gitmerge import CONFLICT
 from saltbranch.preview.place import Place
-from saltbranch.tickets import CommitLine, Group
 
 MOST = 200
 """So many commits in between are told."""

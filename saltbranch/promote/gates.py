@@ -12,13 +12,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from saltbranch import tickets
+from saltbranch.base import tickets
+from saltbranch.base.durations import iso, shown_duration
+from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many, some
+from saltbranch.base.tickets import Group
 from saltbranch.config.gates import DiffGate, SoakGate
-from saltbranch.durations import iso, shown_duration
-from saltbranch.errors import UsageError
 from saltbranch.journalfacts import Debt, Hold, Residence
-from saltbranch.tickets import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

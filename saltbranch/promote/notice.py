@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saltbranch import asking
+from saltbranch.base import asking
 
 if TYPE_CHECKING:
     from saltbranch.actions.publish import Published

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import asking, journal
+from saltbranch import journal
+from saltbranch.base import asking
 from saltbranch.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.gitmerge import CONFLICT
 from saltbranch.promotion import BACK_MERGE, RECORDED, Plan

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from saltbranch import versions
+from saltbranch.base import versions
+from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.errors import UsageError
 from saltbranch.repository.workplace import Workplace
 
 

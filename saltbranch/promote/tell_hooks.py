@@ -7,8 +7,9 @@ import os
 import time
 from typing import Any
 
-from saltbranch import files, hooks
-from saltbranch.errors import RefusedError
+from saltbranch import hooks
+from saltbranch.base import files
+from saltbranch.base.errors import RefusedError
 from saltbranch.promote.record import Prepared
 from saltbranch.promotion import RECORDED, Plan
 from saltbranch.repository.workplace import Workplace

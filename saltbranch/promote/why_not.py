@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch.durations import iso
-from saltbranch.errors import RefusedError
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import RefusedError
 from saltbranch.promote.gates import GateResult
 from saltbranch.promotion import Plan
 

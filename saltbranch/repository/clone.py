@@ -13,9 +13,8 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 
-from saltbranch import proc
-from saltbranch.base import ownership
-from saltbranch.errors import ConfigError, GitError, RefusedError
+from saltbranch.base import ownership, proc
+from saltbranch.base.errors import ConfigError, GitError, RefusedError
 from saltbranch.git import Git, environment, failed, quoted
 from saltbranch.locate import FILE_NAME
 

@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from saltbranch import files, journalstate
+from saltbranch import journalstate
+from saltbranch.base import files
 from saltbranch.events import Event
 from saltbranch.git import Git
 from saltbranch.journalstate import State

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from saltbranch import locate
+from saltbranch.base.errors import ConfigError, RefusedError
 from saltbranch.config.keys import FileModel, model_branch
 from saltbranch.config.model import Config
 from saltbranch.config.read import read_file
-from saltbranch.errors import ConfigError, RefusedError
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.repository import accepted, model

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from saltbranch import admission
+from saltbranch.base.errors import ConfigError, NoSaltenvsError
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Source, end_branches
 from saltbranch.config.read import check_model
-from saltbranch.errors import ConfigError, NoSaltenvsError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
 

@@ -11,11 +11,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saltbranch import files, locate
+from saltbranch import locate
+from saltbranch.base import files
+from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.commitsource import CommitSource
 from saltbranch.config.keys import FileModel, model_branch
 from saltbranch.config.model import Config
-from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
 from saltbranch.mirror import KEPT_REF, Mirror

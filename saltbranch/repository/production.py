@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from saltbranch.errors import ConfigError, UnknownProductionError
+from saltbranch.base.errors import ConfigError, UnknownProductionError
 from saltbranch.git import Git
 from saltbranch.locate import FILE_NAME
 from saltbranch.repository import model_file

@@ -14,7 +14,7 @@ import shlex
 import stat
 from collections.abc import Callable, Collection, Sequence
 
-from saltbranch import files
+from saltbranch.base import files
 
 Argv = tuple[str, ...]
 Ask = Callable[[Sequence[Argv]], bool]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from saltbranch import proc
-from saltbranch.errors import RefusedError
+from saltbranch.base import proc
+from saltbranch.base.errors import RefusedError
 from saltbranch.git import indent, mask
 
 Kind = Literal["race", "protected", "declined", "rights"]

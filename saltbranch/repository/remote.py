@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from saltbranch import journal, prepared, proc
-from saltbranch.errors import GitError, RefusedError, RemoteError
-from saltbranch.files import Lock
+from saltbranch import journal, prepared
+from saltbranch.base import proc
+from saltbranch.base.errors import GitError, RefusedError, RemoteError
+from saltbranch.base.files import Lock
 from saltbranch.git import (
     HINTS,
     Git,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from saltbranch.errors import UsageError
+from saltbranch.base.errors import UsageError
 from saltbranch.git import Git, branch_name_problem, branch_of_remote
 from saltbranch.journalfacts import Promotion
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import files
-from saltbranch.errors import ConfigError, RefusedError, os_error
+from saltbranch.base import files
+from saltbranch.base.errors import ConfigError, RefusedError, os_error
 from saltbranch.git import quoted, require_version
 from saltbranch.repository.machine import read_machine_file
 

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import journalaccepted, journalcache, prepared, serving, tickets
-from saltbranch.asking import NOBODY, Asked
+from saltbranch import journalaccepted, journalcache, prepared, serving
+from saltbranch.base import tickets
+from saltbranch.base.asking import NOBODY, Asked
+from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.errors import RefusedError
 from saltbranch.git import Git
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.journalstate import State

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import files, proc
-from saltbranch.errors import SaltError
+from saltbranch.base import files, proc
+from saltbranch.base.errors import SaltError
 from saltbranch.git import indent
 
 UNIT = "salt-master.service"

@@ -15,9 +15,10 @@ from typing import Final, Literal, TypedDict
 
 import yaml
 
-from saltbranch import files, proc, saltmaster, timer
+from saltbranch import saltmaster, timer
+from saltbranch.base import files, proc
+from saltbranch.base.errors import RefusedError, SaltbranchError, SaltError, os_error
 from saltbranch.config.keys import FileModel
-from saltbranch.errors import RefusedError, SaltbranchError, SaltError, os_error
 from saltbranch.git import indent
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.timer import Job, Names

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from saltbranch import files
+from saltbranch.base import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from saltbranch.errors import GitError, RemoteError
+from saltbranch.base.errors import GitError, RemoteError
 from saltbranch.mirror import KEPT_REF
 from saltbranch.serve import decision, fetch
 from saltbranch.serve.decision import Choices

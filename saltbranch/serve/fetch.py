@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from saltbranch import files, locate, prepared
-from saltbranch.errors import DamagedMirrorError, GitError, RemoteError
+from saltbranch import locate, prepared
+from saltbranch.base import files
+from saltbranch.base.errors import DamagedMirrorError, GitError, RemoteError
 from saltbranch.mirror import JOURNAL_REF, PRODUCTION, ref_name
 from saltbranch.serve.run import Look, Seen
 

@@ -7,9 +7,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from saltbranch import choosing, proc, saltmaster
+from saltbranch import choosing, saltmaster
 from saltbranch.actions import prepare
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
+from saltbranch.base import proc
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import model_branch
 from saltbranch.config.model import Config

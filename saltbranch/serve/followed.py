@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from saltbranch import serving, versions
+from saltbranch import serving
+from saltbranch.base import versions
 from saltbranch.base.text import one_line
 from saltbranch.git import Git, quoted
 from saltbranch.prepared import ServedSaltenv

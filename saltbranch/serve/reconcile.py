@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import files, prepared
+from saltbranch import prepared
 from saltbranch.actions.outcome import (
     FAILED,
     FIRST,
@@ -17,7 +17,8 @@ from saltbranch.actions.outcome import (
     SaltenvResult,
     SyncResult,
 )
-from saltbranch.errors import GitError, UsageError
+from saltbranch.base import files
+from saltbranch.base.errors import GitError, UsageError
 from saltbranch.mirror import JOURNAL_REF
 from saltbranch.serve import decision
 from saltbranch.serve.run import Job, Look, Run, Seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from saltbranch import files
+from saltbranch.base import files
 from saltbranch.base.text import printable
 
 _MOST = 1000  # lines that are kept, the newest

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import files, prepared
+from saltbranch import prepared
+from saltbranch.base import files
 from saltbranch.mirror import Mirror, remove_tree
 from saltbranch.slots import COMMIT, NAMES, TREE, Slots
 

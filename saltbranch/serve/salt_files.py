@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import files, masterconf, topfile
+from saltbranch import masterconf, topfile
+from saltbranch.base import files
+from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config
-from saltbranch.errors import RefusedError
 from saltbranch.salt_master import option_file
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")

@@ -20,9 +20,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, get_args
 
-from saltbranch import files, proc
+from saltbranch.base import files, proc
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.base.text import many, printable
-from saltbranch.errors import SaltbranchError
 
 Outcome = Literal["renders", "partly", "fails", "refused", "unknown", "unmatched"]
 RENDERS: Final = "renders"

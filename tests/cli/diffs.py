@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from saltbranch import lowdiff
+from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.compiler.model import Chunk, Compiled
 from saltbranch.fleetdiff import CustomCode, FleetDiff
 from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.sides import Provenance, SideCommit
-from saltbranch.tickets import CommitLine, Group
 
 HOSTILE = (
     "<script>window.pwned = 1</script>",

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from saltbranch.base.markdown import code
 from saltbranch.cli.show.diff_markdown import markdown
 from saltbranch.compiler.model import Compiled
-from saltbranch.markdown import code
 from tests.cli import diffs
 
 # What GitHub and GitLab add to CommonMark and what could turn a name into something.

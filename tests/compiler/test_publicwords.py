@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from saltbranch.base.errors import GitError
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.desk import derived
 from saltbranch.compiler.masking import Mask
 from saltbranch.compiler.publicwords import Public
-from saltbranch.errors import GitError
 from tests.git.remote import Content
 from tests.salt.compiling import Lab
 

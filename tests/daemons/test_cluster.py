@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from saltbranch.base.errors import SaltError
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.processes import processes_of
-from saltbranch.errors import SaltError
 
 STARTER = """
 import sys, time

@@ -10,7 +10,8 @@ import pytest
 import salt.config
 import salt.runner
 
-from saltbranch import files, saltmaster
+from saltbranch import saltmaster
+from saltbranch.base import files
 from tests.daemons.running import EVENT_SECONDS, HOLD_HOOK, SECRET, Master
 from tests.git.site import Journal, Site
 

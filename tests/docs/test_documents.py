@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from docs import generate
-from saltbranch import errors
+from saltbranch.base import errors
 from saltbranch.config.keys import json_schema
 
 TOP = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from saltbranch import hooks
+from saltbranch.base.errors import ConfigError
 from saltbranch.config.read import check_model
-from saltbranch.errors import ConfigError
 from saltbranch.repository.programs import Programs
 
 

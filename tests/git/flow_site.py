@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from saltbranch import entry, events, journal, journalstate
-from saltbranch.durations import iso
+from saltbranch.base.durations import iso
 from saltbranch.git import Git
 from saltbranch.mirror import JOURNAL_REF
 from tests.git.agreed import agree

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from saltbranch import files
+from saltbranch.base import files
 from tests.git.site import Site
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from saltbranch import proc
 from saltbranch.actions.outcome import FAILED
+from saltbranch.base import proc
 from saltbranch.mirror import JOURNAL_REF, Mirror
 from tests.git.clone import Clone
 from tests.git.project import Project

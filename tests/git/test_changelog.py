@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from saltbranch.actions.changelog import Changelog, changelog
+from saltbranch.base.errors import UsageError
+from saltbranch.base.markdown import escape
 from saltbranch.cli import completion
-from saltbranch.errors import UsageError
-from saltbranch.markdown import escape
 from tests.git.clone import Clone
 
 

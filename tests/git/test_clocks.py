@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch.actions import past
-from saltbranch.durations import from_iso
+from saltbranch.base.durations import from_iso
 from saltbranch.mirror import JOURNAL_REF
 from tests.git.clone import Clone
 from tests.git.flow_site import FlowSite

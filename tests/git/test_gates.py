@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from saltbranch import history
-from saltbranch.durations import from_iso
+from saltbranch.base.durations import from_iso
 from tests.git.flow_site import RC_TAGS, FlowSite
 
 HOUR = 3600

@@ -10,8 +10,8 @@ import pytest
 from saltbranch import events, journal, trailers
 from saltbranch.actions import past
 from saltbranch.actions.history import Entry, history
-from saltbranch.durations import iso
-from saltbranch.errors import ConfigError, UsageError
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.events import Event
 from saltbranch.mirror import JOURNAL_REF
 from tests.git.clone import MODEL, Clone

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from saltbranch.durations import iso
+from saltbranch.base.durations import iso
 from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FINAL_TAGS, FlowSite, shown
 

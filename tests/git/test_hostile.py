@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 from tests.git.remote import Content, Link, Remote, Script, Submodule
 from tests.git.site import BRANCHES, Site, result_of
 

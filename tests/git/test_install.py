@@ -25,10 +25,17 @@ import salt.loader
 import salt.utils.schedule
 import yaml
 
-from saltbranch import files, proc, timer
+from saltbranch import timer
 from saltbranch.actions import install as installing
 from saltbranch.actions.install import install, uninstall
-from saltbranch.errors import ConfigError, RefusedError, SaltbranchError, SaltError, UsageError
+from saltbranch.base import files, proc
+from saltbranch.base.errors import (
+    ConfigError,
+    RefusedError,
+    SaltbranchError,
+    SaltError,
+    UsageError,
+)
 from saltbranch.schedule import files as schedule_files
 from saltbranch.timer import Kind
 from tests.git.site import Ran, Site

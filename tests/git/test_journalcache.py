@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from saltbranch import events, journal, journalcache, journalstate
-from saltbranch.durations import iso
-from saltbranch.errors import GitError
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import GitError
 from saltbranch.events import Event
 from saltbranch.git import Git
 from saltbranch.journalstate import State

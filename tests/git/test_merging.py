@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saltbranch import gitmerge, merging
-from saltbranch.errors import RefusedError
+from saltbranch.base.errors import RefusedError
+from saltbranch.base.tickets import DEFAULT_PATTERN
 from saltbranch.git import Git
 from saltbranch.gitmerge import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE
-from saltbranch.tickets import DEFAULT_PATTERN
 from tests.git.remote import Content, Link, Remote, Script
 
 PATTERN = re.compile(DEFAULT_PATTERN)

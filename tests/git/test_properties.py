@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, example, given, note, settings
 from hypothesis import strategies as st
 
 from saltbranch import targets
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 from saltbranch.targets import Matcher
 from tests.git.kill_server import KillServer
 from tests.git.remote import Content, Link, Remote

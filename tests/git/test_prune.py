@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from saltbranch import files, mirror, prepared
+from saltbranch import mirror, prepared
 from saltbranch.actions import prune as pruning
 from saltbranch.actions.prune import PrunePlan, apply_prune, plan_prune
-from saltbranch.errors import ConfigError, LockedError, RefusedError
+from saltbranch.base import files
+from saltbranch.base.errors import ConfigError, LockedError, RefusedError
 from tests.git.site import Ran, Site, run
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import files
-from saltbranch.errors import LockedError
+from saltbranch.base import files
+from saltbranch.base.errors import LockedError
 from tests.git.remote import Remote
 from tests.git.site import BRANCHES, FaultyGit, Site
 

@@ -15,7 +15,7 @@ import pytest
 from saltbranch import journalpush, pendingholds
 from saltbranch.actions import reporting
 from saltbranch.actions.localhold import hold_locally
-from saltbranch.errors import GitError, RefusedError, RemoteError, UsageError
+from saltbranch.base.errors import GitError, RefusedError, RemoteError, UsageError
 from saltbranch.git import Git
 from saltbranch.mirror import JOURNAL_REF, Mirror
 from tests.git.remote import Remote

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from saltbranch.durations import iso
+from saltbranch.base.durations import iso
 from saltbranch.git import Git
 from saltbranch.mirror import KEPT_REF
 from tests.git.remote import Remote

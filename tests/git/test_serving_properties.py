@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import versions
+from saltbranch.base import versions
 from tests.git.remote import Remote
 from tests.git.site import Journal, Site, build_template, read_tree
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from saltbranch import pendingholds
-from saltbranch.durations import iso
+from saltbranch.base.durations import iso
 from tests.git.remote import Link, Remote
 from tests.git.site import BRANCHES, Journal, Site, event
 

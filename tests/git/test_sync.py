@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from saltbranch.errors import RemoteError, UsageError
+from saltbranch.base.errors import RemoteError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Content, Link, Remote, Submodule
 from tests.git.site import BRANCHES, Journal, Site, read_tree, result_of

@@ -9,8 +9,8 @@ import pytest
 
 from saltbranch import events, journal
 from saltbranch.actions.where import where
-from saltbranch.durations import iso
-from saltbranch.errors import UsageError
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import UsageError
 from saltbranch.events import Event
 from saltbranch.mirror import JOURNAL_REF
 from saltbranch.whereabouts import (

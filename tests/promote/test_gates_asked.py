@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from saltbranch.actions import gatekeeping
+from saltbranch.base.errors import ConfigError
 from saltbranch.config.gates import BUILT_IN, KINDS, CommandGate, HoldGate, SoakGate, TicketGate
 from saltbranch.config.read import check_model
-from saltbranch.errors import ConfigError
 from saltbranch.promote import gates_asked
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "gates.md"

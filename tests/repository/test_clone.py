@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch.base import ownership
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 from saltbranch.repository import clone as clones
 from tests.git.flow_site import FlowSite, standing_in
 

@@ -14,9 +14,9 @@ import salt.config
 import salt.loader
 import yaml
 
-from saltbranch import files
 from saltbranch.actions import propose
-from saltbranch.errors import GitError
+from saltbranch.base import files
+from saltbranch.base.errors import GitError
 from saltbranch.mirror import Mirror
 from tests.git.flow_site import FlowSite, standing_in
 from tests.git.remote import Remote

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from saltbranch.actions import past
+from saltbranch.base.errors import UsageError
 from saltbranch.commitsource import CommitSource
-from saltbranch.errors import UsageError
 from saltbranch.git import Git
 from saltbranch.repository.workplace import Workplace, open_workplace
 from tests.git.flow_site import FlowSite

@@ -20,6 +20,7 @@ import yaml
 
 from saltbranch.actions.check import check
 from saltbranch.actions.sync import sync
+from saltbranch.base.errors import ConfigError, SaltError, UsageError
 from saltbranch.check.commit import check_commit
 from saltbranch.check.highstates import NO_MASTER, NO_SALTENVS, Compiling
 from saltbranch.checks import Finding
@@ -29,7 +30,6 @@ from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Config
 from saltbranch.config.read import read_file
-from saltbranch.errors import ConfigError, SaltError, UsageError
 from saltbranch.git import Git
 from tests.git.remote import Content
 from tests.git.site import run

@@ -16,8 +16,8 @@ import yaml
 
 from saltbranch.actions import diff as action
 from saltbranch.actions import fleet as fleet_action
+from saltbranch.base.errors import ConfigError, RefusedError, UsageError
 from saltbranch.cli.app import build
-from saltbranch.errors import ConfigError, RefusedError, UsageError
 from saltbranch.fleetdiff import FleetDiff
 from saltbranch.preview import frame
 from saltbranch.preview.place import open_place

@@ -17,7 +17,7 @@ import yaml
 
 from saltbranch.actions.explain import Explanation
 from saltbranch.actions.explain import explain as explain_action
-from saltbranch.errors import ConfigError, UsageError
+from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.topmatch import Entry, TopView
 from tests.git.remote import Remote
 from tests.git.site import Site, build_template

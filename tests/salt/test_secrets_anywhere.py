@@ -25,7 +25,8 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import entry, scratch
+from saltbranch import entry
+from saltbranch.base import scratch
 from saltbranch.compiler import sandbox
 from tests.git.remote import Content
 from tests.salt.compiling import PROJECT

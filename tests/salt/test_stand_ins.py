@@ -8,11 +8,11 @@ import subprocess
 import pytest
 
 from saltbranch.actions.check import check
+from saltbranch.base.errors import ConfigError
 from saltbranch.check.highstates import Compiling
 from saltbranch.checks.result import RefResult
 from saltbranch.cli.app import build
 from saltbranch.compiler.ciphertext import sealed_by
-from saltbranch.errors import ConfigError
 from tests.git.remote import Content, Link, Submodule
 from tests.salt.test_diff import TOP, Clone, clone  # noqa: F401 - a fixture
 

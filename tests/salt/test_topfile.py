@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from saltbranch import targets
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 from saltbranch.targets import Matcher
 from saltbranch.topfile import BRANCH_TOP, render_top
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.compiler import pool, sandbox
 from saltbranch.compiler.pool import Frame
-from saltbranch.errors import SaltbranchError
 from tests.salt.compiling import GROUPS, Lab, minion
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import files
 from saltbranch.actions.doctor import doctor
 from saltbranch.actions.status import status
+from saltbranch.base import files
 from saltbranch.git import Git
 from saltbranch.mirror import Mirror
 from saltbranch.slots import Slots

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch import asking, events, journalfacts, journalstate, promotion, trailers
-from saltbranch.asking import Asked
+from saltbranch import events, journalfacts, journalstate, promotion, trailers
+from saltbranch.base import asking
+from saltbranch.base.asking import Asked
 from saltbranch.promotion import Changes, Plan, Step
 
 MACHINE = "Master <root@m1>"

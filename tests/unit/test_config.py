@@ -12,11 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from saltbranch import locate
+from saltbranch.base.errors import ConfigError
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel, SaltenvModel
 from saltbranch.config.model import Source, dirname
 from saltbranch.config.read import parse_file, read_file
-from saltbranch.errors import ConfigError
 from saltbranch.git import branch_name_problem
 from saltbranch.targets import Matcher
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from saltbranch.errors import UsageError
+from saltbranch.base.errors import UsageError
 from saltbranch.ext import contract
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch.durations import (
+from saltbranch.base.durations import (
     from_iso,
     iso,
     parse_duration,
@@ -16,7 +16,7 @@ from saltbranch.durations import (
     parse_until,
     shown_duration,
 )
-from saltbranch.errors import UsageError
+from saltbranch.base.errors import UsageError
 
 NOW = 1_800_000_000.0
 

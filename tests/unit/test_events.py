@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import events, journalfacts, journalstate
-from saltbranch.durations import iso
+from saltbranch.base.durations import iso
 from saltbranch.events import Event
 from saltbranch.journalstate import State
 

@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from saltbranch import fleet
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 from tests.unit.test_expectations import BROKEN_PILLARS
 
 WORD = "hunter2Secret9Zq"

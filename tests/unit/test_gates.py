@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saltbranch.base.errors import ConfigError, UsageError
+from saltbranch.base.tickets import DEFAULT_PATTERN, CommitLine, Group
 from saltbranch.checks import Finding
 from saltbranch.config.gates import (
     CheckGate,
@@ -21,11 +23,9 @@ from saltbranch.config.gates import (
     TicketGate,
     parse_gates,
 )
-from saltbranch.errors import ConfigError, UsageError
 from saltbranch.journalfacts import Debt, Hold, Residence
 from saltbranch.promote import gates
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, DiffFacts, GateResult
-from saltbranch.tickets import DEFAULT_PATTERN, CommitLine, Group
 
 PATTERN = re.compile(DEFAULT_PATTERN)
 NOW = 1_800_000_000.0

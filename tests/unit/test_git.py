@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import git, proc
-from saltbranch.errors import GitError, SaltbranchError
+from saltbranch import git
+from saltbranch.base import proc
+from saltbranch.base.errors import GitError, SaltbranchError
 
 
 @pytest.mark.parametrize(

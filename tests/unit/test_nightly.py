@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from saltbranch import nightly, timer
-from saltbranch.errors import UsageError
+from saltbranch.base.errors import UsageError
 from tests.unit.test_timer import JOB, parse_cron, unit
 
 PYTHON = "/opt/next salt/bin/python3"

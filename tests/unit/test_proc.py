@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import proc
-from saltbranch.errors import SaltbranchError
+from saltbranch.base import proc
+from saltbranch.base.errors import SaltbranchError
 
 
 def run(code: str, **options: float) -> proc.Finished:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import promotion
+from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.gitmerge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.gates import FAIL, PASS, GateResult
 from saltbranch.promotion import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step
-from saltbranch.tickets import CommitLine, Group
 
 A, B, C, TREE = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 STEP = Step(TARGET, "stage", "stage", A, B, "develop", MERGE, TREE)

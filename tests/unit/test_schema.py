@@ -7,10 +7,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from saltbranch.base.errors import ConfigError
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import json_schema
 from saltbranch.config.read import parse_file
-from saltbranch.errors import ConfigError
 
 GOOD: dict[str, Any] = {
     "remote": "git@git.example.com:ops/salt.git",

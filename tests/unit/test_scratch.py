@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import scratch
+from saltbranch.base import scratch
 
 HOLD = """
 import os, sys, time
 sys.path.insert(0, sys.argv[2])
-from saltbranch import proc, scratch
+from saltbranch.base import proc
+from saltbranch.base import scratch
 with scratch.folder("saltbranch-scratch-compile-", sys.argv[1]) as made:
     open(made.path + "/secret", "w").write("4711")
     print(made.path, flush=True)

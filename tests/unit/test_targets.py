@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 from saltbranch.targets import (
     Matcher,
     check_nodegroups,

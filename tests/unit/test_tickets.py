@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from saltbranch import tickets
-from saltbranch.errors import ConfigError
-from saltbranch.tickets import CommitLine
+from saltbranch.base import tickets
+from saltbranch.base.errors import ConfigError
+from saltbranch.base.tickets import CommitLine
 
 PATTERN = tickets.compile_pattern(None, "x")
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from saltbranch import timer
-from saltbranch.errors import ConfigError, UsageError
+from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.timer import Job
 
 INTERVALS = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440]

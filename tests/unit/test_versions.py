@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch import versions
+from saltbranch.base import versions
 
 ASCENDING = [
     "v0.9",

@@ -14,11 +14,11 @@ from typing import Literal, TypedDict
 
 from saltbranch import git, locate, saltmaster
 from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
+from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.compiler import sandbox
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import SEVERITIES, Finding, FindingData, Severity, in_order
-from saltbranch.errors import ConfigError, SaltbranchError
 from saltbranch.findings import compiling, fleet, models, setup
 from saltbranch.git import mask
 from saltbranch.mirror import Mirror

@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from saltbranch import files, masterconf, saltconf, saltmaster, topfile
+from saltbranch import masterconf, saltconf, saltmaster, topfile
+from saltbranch.base import files
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules import master_roots

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from saltbranch import files, saltconf, targets
+from saltbranch import saltconf, targets
+from saltbranch.base import files
+from saltbranch.base.errors import SaltError
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import Finding
-from saltbranch.errors import SaltError
 from saltbranch.findings import minion as rules
 from saltbranch.saltmaster import MasterOptions
 

@@ -9,13 +9,14 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import admission, choosing, files, journalaccepted, prepared
+from saltbranch import admission, choosing, journalaccepted, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
+from saltbranch.base import files
+from saltbranch.base.errors import SaltbranchError, SaltError
 from saltbranch.base.text import printable
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding
-from saltbranch.errors import SaltbranchError, SaltError
 from saltbranch.findings import disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from saltbranch import files, topfile
+from saltbranch import topfile
+from saltbranch.base import files
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding
 from saltbranch.findings import setup, tops

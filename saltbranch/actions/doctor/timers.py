@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from saltbranch import files
+from saltbranch.base import files
 from saltbranch.timer import CHECK
 
 _UNITS = (

@@ -136,7 +136,7 @@ def history(
         salt-run saltbranch.history prod since=7d
     """
     from saltbranch.actions.history import history as action
-    from saltbranch.durations import parse_since
+    from saltbranch.base.durations import parse_since
 
     begin = parse_since(contract.word(since), time.time()) if since is not None else None
     most = contract.count("limit", limit)
@@ -167,7 +167,7 @@ def where(
         salt-run saltbranch.where KEY-12
     """
     from saltbranch.actions.where import where as action
-    from saltbranch.errors import UsageError
+    from saltbranch.base.errors import UsageError
     from saltbranch.whereabouts import COMMIT, PATH, TICKET
 
     kinds = (COMMIT, TICKET, PATH)

@@ -21,7 +21,7 @@ from saltbranch.ext import contract
 if TYPE_CHECKING:
     from saltbranch.actions.holdplan import HoldPlan
     from saltbranch.actions.publish import Published
-    from saltbranch.asking import Asked
+    from saltbranch.base.asking import Asked
     from saltbranch.repository.workplace import Workplace
 
     __opts__: dict[str, Any]
@@ -165,7 +165,7 @@ def hold(
         salt-run saltbranch.hold prod reason='end of quarter' until=3d
     """
     from saltbranch.actions.hold import plan_hold
-    from saltbranch.durations import parse_until
+    from saltbranch.base.durations import parse_until
 
     def build(work: Workplace) -> HoldPlan:
         ends = parse_until(contract.word(until), work.now) if until is not None else None

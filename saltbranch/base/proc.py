@@ -12,7 +12,7 @@ import select
 import sys
 import time
 
-from saltbranch.errors import SaltbranchError
+from saltbranch.base.errors import SaltbranchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def python(code: str, *arguments: str) -> list[str]:
     Neither `-m` nor a bare `-c`: both would look for modules in the current folder first, which may be
     a clone with anybody's files in it.
     """
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     boot = f"import sys; sys.path[0] = sys.argv.pop(1); {code}"
     return [sys.executable, "-c", boot, package, *arguments]
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from saltbranch.errors import LockedError, RootError
+from saltbranch.base.errors import LockedError, RootError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

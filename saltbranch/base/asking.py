@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saltbranch.errors import UsageError
+from saltbranch.base.errors import UsageError
 
 ASKED_BY, CLAIMED_BY = "asked_by", "claimed_by"
 LONGEST_REASON = 1000  # characters; a longer text belongs into a ticket

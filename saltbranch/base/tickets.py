@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from saltbranch.errors import ConfigError
+from saltbranch.base.errors import ConfigError
 
 DEFAULT_PATTERN = r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9]*-[0-9]+(?![A-Za-z0-9])"
 # What git (fmt-merge-msg.c), GitHub, GitLab and Bitbucket write as subject of a merge.
