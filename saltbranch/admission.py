@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from saltbranch.git import Git
-    from saltbranch.mirror import Mirror
+    from saltbranch.git.mirror import Mirror
+    from saltbranch.git.program import Git
 
 # A Git LFS pointer (docs/spec.md of git-lfs): how it begins, and how many bytes it may have.
 LFS_BEGIN = b"version https://git-lfs.github.com/spec/"

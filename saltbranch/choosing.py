@@ -23,10 +23,10 @@ from saltbranch import (
 from saltbranch.base.errors import GitError
 from saltbranch.base.text import one_line
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs
+from saltbranch.git.program import Git
 from saltbranch.journalfacts import Hold
 from saltbranch.journalstate import State
-from saltbranch.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository import lacking as lacking_
 from saltbranch.repository import pushes, tips

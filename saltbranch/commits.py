@@ -11,7 +11,7 @@ from saltbranch import fates
 from saltbranch.base import tickets
 from saltbranch.base.tickets import CommitLine
 from saltbranch.fates import Links
-from saltbranch.git import Git, failed
+from saltbranch.git.program import Git, failed
 from saltbranch.lineage import Graph
 
 CONFIG = (

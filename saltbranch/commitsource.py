@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from saltbranch import commits, journalcache, journalstate, serving, trailers
 from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.git import Git, branch_of_remote
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.program import Git, branch_of_remote
 from saltbranch.journalfacts import Promotion
 from saltbranch.journalstate import State
-from saltbranch.mirror import JOURNAL_REF
 from saltbranch.repository import pushes, revision
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import ask_for_tag

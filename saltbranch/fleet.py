@@ -16,12 +16,13 @@ from typing import Any, Protocol
 
 import yaml
 
-from saltbranch import targets, tree
+from saltbranch import targets
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.model import Minion
 from saltbranch.fleetcache import FleetCache, signature
-from saltbranch.git import Git
+from saltbranch.git import tree
+from saltbranch.git.program import Git
 from saltbranch.targets import Matcher
 
 _KEYS = ("grains", "pillar", "returns", "recorded")

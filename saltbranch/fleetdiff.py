@@ -24,13 +24,13 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.publicwords import Public
 from saltbranch.compiler.tree import Tree, changed, custom_code
+from saltbranch.git.tree import contents
 from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
 from saltbranch.preview import gaps
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import Contents
 from saltbranch.preview.rendering import new_side, rendering
 from saltbranch.preview.sides import Provenance
-from saltbranch.tree import contents
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")

@@ -11,7 +11,7 @@ from saltbranch.base import proc
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.gates import split_command
 from saltbranch.config.model import Config
-from saltbranch.git import environment, indent, mask
+from saltbranch.git.program import environment, indent, mask
 
 
 def configured(config: Config) -> list[tuple[str, tuple[str, ...]]]:

@@ -14,9 +14,9 @@ from dataclasses import replace
 from saltbranch import events
 from saltbranch.base.errors import GitError
 from saltbranch.events import Event
-from saltbranch.git import Git, quoted
-from saltbranch.gitidentity import identity
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.identity import identity
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.program import Git, quoted
 
 _FEW = 256  # commits: about as many as come between two looks
 _ROOT = "The journal of saltbranch: one commit for each event\n"

@@ -12,10 +12,10 @@ from saltbranch.base import files
 from saltbranch.base.errors import GitError
 from saltbranch.base.text import one_line
 from saltbranch.events import Event
-from saltbranch.git import Git, quoted
+from saltbranch.git.mirror import KEPT_REF, Refs
+from saltbranch.git.program import Git, quoted
 from saltbranch.journal import NoJournalError
 from saltbranch.journalstate import State
-from saltbranch.mirror import KEPT_REF, Refs
 
 
 def believed(root: str, git: Git, refs: Refs, last: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from saltbranch import events, journal, journalstate
 from saltbranch.base import asking, durations, files
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.journalstate import State, Told
 from saltbranch.repository import tips
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from saltbranch import events, journal
 from saltbranch.base.errors import GitError, RemoteError
 from saltbranch.events import Event
-from saltbranch.git import Git, indent, mask
-from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
+from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
+from saltbranch.git.program import Git, indent, mask
 
 _TRIES = 10
 _RECENT = 500  # as far back a sync of ours is looked for: it was sent moments ago or never

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from saltbranch.base import tickets
 from saltbranch.base.tickets import CommitLine
-from saltbranch.git import Git
-from saltbranch.gitmerge import CONFIG
+from saltbranch.git.merge import CONFIG
+from saltbranch.git.program import Git
 from saltbranch.promotion import Conflict
 
 

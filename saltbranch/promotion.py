@@ -11,7 +11,7 @@ from saltbranch.base import asking
 from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.base.tickets import CommitLine, Group
-from saltbranch.gitmerge import CONFLICT, FAST_FORWARD, MERGE
+from saltbranch.git.merge import CONFLICT, FAST_FORWARD, MERGE
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.gates import GateResult
 

@@ -20,8 +20,8 @@ import time
 
 from saltbranch.base import files
 from saltbranch.base.errors import GitError, RootError
-from saltbranch.git import Git, failed
-from saltbranch.mirror import Mirror, remove_tree
+from saltbranch.git.mirror import Mirror, remove_tree
+from saltbranch.git.program import Git, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from saltbranch import commits, events
 from saltbranch.base import asking
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.journalfacts import Promotion
 from saltbranch.lineage import Graph, Line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from saltbranch.base.errors import RefusedError, UsageError
-from saltbranch.git import Git, branch_name_problem, failed
+from saltbranch.git.program import Git, branch_name_problem, failed
 from saltbranch.repository.workplace import Workplace
 
 

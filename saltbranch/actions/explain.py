@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from saltbranch import history, masterconf, saltmaster, targets, topmatch
+from saltbranch import masterconf, saltmaster, targets, topmatch
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
 from saltbranch.base.errors import (
     ConfigError,
@@ -24,8 +24,9 @@ from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding, in_order
 from saltbranch.findings import master as master_rules
 from saltbranch.findings import minion as minion_rules
-from saltbranch.history import CommitInfo
-from saltbranch.mirror import Mirror
+from saltbranch.git import describe as history
+from saltbranch.git.describe import CommitInfo
+from saltbranch.git.mirror import Mirror
 from saltbranch.repository import place as places
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of

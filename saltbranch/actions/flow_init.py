@@ -13,7 +13,7 @@ from saltbranch.base.errors import ConfigError, RefusedError
 from saltbranch.config.check import check_flow
 from saltbranch.config.keys import FileModel, FlowModel
 from saltbranch.config.read import parse_file
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.repository import clone as clones
 
 # Key of `flow:` to the keys of git-flow AVH (gitflow.prefix.*) and git-flow-next (gitflow.branch.*.prefix).

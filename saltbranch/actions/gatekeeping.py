@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from saltbranch import gitmerge, hooks, saltmaster
+from saltbranch import hooks, saltmaster
 from saltbranch.actions.request import Request, provisional
 from saltbranch.base.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.config.gates import (
@@ -21,7 +21,8 @@ from saltbranch.config.gates import (
 )
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, owned_paths
-from saltbranch.gitmerge import MERGE, UP_TO_DATE
+from saltbranch.git import merge
+from saltbranch.git.merge import MERGE, UP_TO_DATE
 from saltbranch.promote import gates, gates_asked
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promotion import RECORDED, Plan
@@ -194,8 +195,8 @@ def _identical_gate(work: Workplace, request: Request, result: str) -> GateResul
         reason = f"{request.source_name} is served by no saltenv"
         return GateResult("identical", CANNOT_TELL, reason)
     owned = owned_paths(request.saltenv, source)
-    tree = gitmerge.without(work.git, result, owned, served)
-    return gates.identical_gate(tree, gitmerge.tree_of(work.git, served), source.name)
+    tree = merge.without(work.git, result, owned, served)
+    return gates.identical_gate(tree, merge.tree_of(work.git, served), source.name)
 
 
 def _diff_gate(request: Request, found: Plan, gate: DiffGate) -> GateResult:

@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from saltbranch import gitidentity, journal, prepared
+from saltbranch import journal, prepared
 from saltbranch.actions import past
 from saltbranch.base import asking
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.events import Event
+from saltbranch.git import identity
 from saltbranch.journalfacts import Promotion
 from saltbranch.locate import FILE_NAME
 from saltbranch.repository.workplace import Workplace
@@ -112,7 +113,7 @@ def _about_model(work: Workplace, saltenv: Saltenv, commit: str) -> str:
 def event_of(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:
     """The event to record, with who wants it."""
     told = {**details, **work.asked.details()}
-    return Event(kind, journal.new_id(work.now), work.now, gitidentity.who(work.git), told)
+    return Event(kind, journal.new_id(work.now), work.now, identity.who(work.git), told)
 
 
 def promotions_to(work: Workplace, saltenv: Saltenv) -> list[Promotion]:

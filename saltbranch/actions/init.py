@@ -22,8 +22,8 @@ from saltbranch.config.keys import MACHINE_KEYS, FileModel, model_branch
 from saltbranch.config.model import Config
 from saltbranch.config.read import parse_file
 from saltbranch.config.values import check_remote
-from saltbranch.git import mask, require_version
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
+from saltbranch.git.program import mask, require_version
 from saltbranch.repository import model
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.root import make_root, open_root, take_over

@@ -15,8 +15,8 @@ from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.rules import master_pillar, master_roots, master_tops
 from saltbranch.doctor.rules.seen_master import Master
-from saltbranch.git import indent, mask, quoted
-from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
+from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
+from saltbranch.git.program import indent, mask, quoted
 from saltbranch.repository import accepted, model
 from saltbranch.salt_master import option_file, replacing
 from saltbranch.salt_master.replacing import Replacing

@@ -15,7 +15,7 @@ from saltbranch.actions.outcome import SyncResult
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.events import Event
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
 from saltbranch.prepared import Prepared
 from saltbranch.repository.root import root_of
 from saltbranch.serve.reconcile import look_at_mirror, serve_from_mirror

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch import history
 from saltbranch.actions import planning, promotion, proposed
 from saltbranch.actions.proposed import Proposal
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.model import Saltenv
-from saltbranch.history import CommitInfo
+from saltbranch.git import describe as history
+from saltbranch.git.describe import CommitInfo
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.promote.why_not import WhyNot
 from saltbranch.repository.tips import Push

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from saltbranch import gitmerge
 from saltbranch.actions import resolving
 from saltbranch.actions.request import Request
 from saltbranch.base import versions
 from saltbranch.config.model import Saltenv, owned_paths
-from saltbranch.git import mask, quoted
-from saltbranch.gitmerge import CONFLICT, MERGE
+from saltbranch.git import merge
+from saltbranch.git.merge import CONFLICT, MERGE
+from saltbranch.git.program import mask, quoted
 from saltbranch.promote import gates_asked
 from saltbranch.promotion import BACK_MERGE, Plan, Step
 from saltbranch.repository.workplace import Workplace, tags_on
@@ -138,7 +138,7 @@ def _owned_in_vain(work: Workplace, request: Request, target: Step) -> list[str]
     """Paths that the target owns and does not have: a wrong spelling, most likely."""
     if target.kind not in (MERGE, CONFLICT) or not request.saltenv:
         return []
-    return [p for p in request.saltenv.owned if not gitmerge.listed(work.git, target.old, [p])]
+    return [p for p in request.saltenv.owned if not merge.listed(work.git, target.old, [p])]
 
 
 def _kept(work: Workplace, request: Request, target: Step) -> Sequence[str]:

@@ -12,7 +12,7 @@ from saltbranch.actions.request import Request
 from saltbranch.base.errors import Interrupted, SaltbranchError
 from saltbranch.config.gates import DiffGate
 from saltbranch.config.model import Saltenv
-from saltbranch.gitmerge import UP_TO_DATE
+from saltbranch.git.merge import UP_TO_DATE
 from saltbranch.promote import gates_asked
 from saltbranch.promotion import Plan, Step
 from saltbranch.repository.workplace import Workplace

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch import gitmerge, merging
+from saltbranch import merging
 from saltbranch.actions import gatekeeping, plan_notes, plandiff
 from saltbranch.actions.request import Request, provisional
 from saltbranch.base import tickets
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import owned_paths
-from saltbranch.git import branch_name_problem
-from saltbranch.gitmerge import CONFLICT, MERGE, UP_TO_DATE
+from saltbranch.git import merge
+from saltbranch.git.merge import CONFLICT, MERGE, UP_TO_DATE
+from saltbranch.git.program import branch_name_problem
 from saltbranch.journalfacts import Debt
 from saltbranch.promote import gates
 from saltbranch.promotion import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step, sls_names
@@ -91,21 +92,21 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     if request.resolved:
         tree, seen = request.resolved
         if seen != old and work.git.is_ancestor(request.source, old):
-            merged = gitmerge.Merged(UP_TO_DATE, gitmerge.tree_of(work.git, old))
+            merged = merge.Merged(UP_TO_DATE, merge.tree_of(work.git, old))
         elif seen != old:
             raise RefusedError(
                 f"{request.branch} has moved on since the conflict was resolved, from {seen[:12]} to {old[:12]}",
                 hint=f"saltbranch {request.verb} --abort, then resolve it anew (git rerere remembers what you did)",
             )
         else:
-            merged = gitmerge.Merged(MERGE, tree, theirs=request.source)
+            merged = merge.Merged(MERGE, tree, theirs=request.source)
     elif not news:
-        merged = gitmerge.Merged(UP_TO_DATE, "", theirs=request.source)
+        merged = merge.Merged(UP_TO_DATE, "", theirs=request.source)
     elif straight:
-        merged = gitmerge.merge(work.git, old, request.source, owned)
+        merged = merge.merge(work.git, old, request.source, owned)
     else:
         # Always a merge commit: it says what was promoted, when and by whom.
-        merged = gitmerge.merge_trees(work.git, old, request.source, owned)
+        merged = merge.merge_trees(work.git, old, request.source, owned)
     kind = merged.kind
     if straight and kind in (MERGE, CONFLICT) and request.kind == "promotion":
         raise RefusedError(
@@ -151,7 +152,7 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
         if branch not in work.refs.heads:
             continue
         saltenv, old = work.config.of_branch(branch), work.refs.heads[branch]
-        merged = gitmerge.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
+        merged = merge.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
         names = merged.conflicts if merged.kind == CONFLICT else ()
         found.append(
             Step(

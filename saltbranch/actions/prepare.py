@@ -12,8 +12,8 @@ from saltbranch.base.errors import ConfigError, RefusedError, os_error
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import VERIFY_OFF
 from saltbranch.config.model import Config, Source
-from saltbranch.git import mask
-from saltbranch.mirror import JOURNAL_REF, Mirror, ref_name
+from saltbranch.git.mirror import JOURNAL_REF, Mirror, ref_name
+from saltbranch.git.program import mask
 from saltbranch.prepared import Prepared, ServedSaltenv
 from saltbranch.repository import model, model_file
 from saltbranch.repository.accepted import IN_MIRROR

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import gitidentity, locate
+from saltbranch import locate
 from saltbranch.base import files
 from saltbranch.base.errors import os_error
-from saltbranch.git import failed, mask
-from saltbranch.mirror import Mirror
+from saltbranch.git import identity
+from saltbranch.git.mirror import Mirror
+from saltbranch.git.program import failed, mask
 
 BRANCH = "saltbranch/model"
 _PATIENCE = 300  # seconds
@@ -39,7 +40,7 @@ def commit(
     entry = f"100644 blob {blob}\t{locate.FILE_NAME}\0".encode()
     tree = git.out("mktree", "-z", stdin=listed.out + entry).strip()
     words = ("commit-tree", "-p", production, "-F", "-", tree)
-    new = git.out(*words, config=gitidentity.identity(git), stdin=_MESSAGE.encode()).strip()
+    new = git.out(*words, config=identity.identity(git), stdin=_MESSAGE.encode()).strip()
     push = (
         "push",
         "--porcelain",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch import gitmerge
+from saltbranch.git import merge
 from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
 
@@ -43,7 +43,7 @@ def find(work: Workplace, plan: Plan) -> Proposal | None:
     target = plan.target
     for proposal in waiting(work, plan.saltenv or target.branch, target.old):
         parents = work.git.out("rev-list", "--parents", "-n1", proposal.commit).split()[1:]
-        tree = gitmerge.tree_of(work.git, proposal.commit)
+        tree = merge.tree_of(work.git, proposal.commit)
         if parents == [target.old, target.source] and tree == target.tree:
             return proposal
     return None

@@ -16,7 +16,7 @@ from saltbranch import prepared, saltmaster, topfile
 from saltbranch.base import files
 from saltbranch.base.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.config.model import Config
-from saltbranch.mirror import Mirror, remove_tree
+from saltbranch.git.mirror import Mirror, remove_tree
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import gitidentity, gitmerge, journal, promotion, signing
+from saltbranch import journal, promotion
 from saltbranch.actions import past, proposed
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.base import asking, files
 from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.base.errors import EXIT_PARTIAL, RefusedError, UsageError
-from saltbranch.gitmerge import FAST_FORWARD, MERGE
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git import identity, merge, signing
+from saltbranch.git.merge import FAST_FORWARD, MERGE
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.signing import Signer
 from saltbranch.promote import record, tell_hooks
 from saltbranch.promote.record import Prepared
 from saltbranch.promotion import BACK_MERGE, DELETE, RECORDED, Plan
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
-from saltbranch.signing import Signer
 
 _ATTEMPTS = 8
 
@@ -118,7 +119,7 @@ def publish(
     if plan.via_branch and (proposal := proposed.find(work, plan)):
         note = f"{proposal.branch} is on the remote already"
         return Published(plan, proposal.id, proposal.commit, (), notes=(note,))
-    gitidentity.check_person(work.git)
+    identity.check_person(work.git)
     id_ = journal.new_id(work.now)
     tell_hooks.before(work, plan, id_)
     for _ in range(_ATTEMPTS):
@@ -136,7 +137,7 @@ def publish(
         files.unlink(pending)
         return Published(
             plan, id_, prepared.new, tuple(prepared.updates), tuple(problems),
-            by=gitidentity.who(work.git), asked=work.asked,
+            by=identity.who(work.git), asked=work.asked,
         )  # fmt: skip
     raise RefusedError(
         f"others pushed {_ATTEMPTS} times in a row while this tried to; nothing was changed",
@@ -173,7 +174,7 @@ def _with_way_out(err: PushRefused, plan: Plan) -> PushRefused:
 
 def _prepare(work: Workplace, plan: Plan, id_: str, *, ask: bool) -> Prepared:
     """Write the commits, the tag and the journal's events; which refs are to move."""
-    by = gitidentity.who(work.git)
+    by = identity.who(work.git)
     with signing.signer(work.git, ask=ask) as signed:
         found = _written(work, plan, id_, by, signed)
     if plan.via_branch:
@@ -208,7 +209,7 @@ def _written(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> 
         text = (
             f"{plan.tag}: {plan.source} to {plan.saltenv or target.branch}\n\nPromotion-Id: {id_}"
         )
-        tag = gitmerge.write_tag(work.git, plan.tag, commit, text, work.now, signed)
+        tag = merge.write_tag(work.git, plan.tag, commit, text, work.now, signed)
         found.updates.append(RefUpdate(f"refs/tags/{plan.tag}", None, tag))
     return found
 
@@ -218,9 +219,7 @@ def _result(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> s
     target = plan.target
     if target.kind == MERGE:
         text = promotion.message(plan, id_, by, work.asked)
-        return gitmerge.write_commit(
-            work.git, target.tree, [target.old, target.source], text, signed
-        )
+        return merge.write_commit(work.git, target.tree, [target.old, target.source], text, signed)
     return target.source if target.kind == FAST_FORWARD else target.old
 
 
@@ -230,4 +229,4 @@ def _back_merge(
     if step.kind == FAST_FORWARD:
         return new
     text = promotion.back_merge_message(plan.target.branch, step.branch, id_)
-    return gitmerge.write_commit(work.git, step.tree, [step.old, new], text, signed)
+    return merge.write_commit(work.git, step.tree, [step.old, new], text, signed)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import gitidentity, journal
+from saltbranch import journal
 from saltbranch.actions import past
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.holdplan import HoldPlan
 from saltbranch.base.errors import EXIT_PENDING, RefusedError
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git import identity
+from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
@@ -94,7 +95,7 @@ def record(
     Raises RefusedError, RemoteError.
     """
     refuse_unrecordable(work)
-    gitidentity.check_person(work.git)
+    identity.check_person(work.git)
     for _ in range(8):
         new_events = [*past.unrecorded(work), plan.event]
         head, _written = journal.append(work.git, work.refs.journal, new_events)

@@ -11,14 +11,15 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from saltbranch import events, gitidentity, journal, journalpush, pendingholds
+from saltbranch import events, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.base import files
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import SaltbranchError, os_error
 from saltbranch.base.text import printable
 from saltbranch.events import Event
-from saltbranch.mirror import Mirror
+from saltbranch.git import identity
+from saltbranch.git.mirror import Mirror
 from saltbranch.prepared import Prepared, Served
 from saltbranch.serve.decision import Choices
 
@@ -55,7 +56,7 @@ def record(
             files.write_atomic(name, ready.reporter, durable=False)
         if rows:
             details = {"master": ready.reporter, "saltenvs": rows}
-            who = gitidentity.who(mirror.git)
+            who = identity.who(mirror.git)
             event = Event(events.SYNC, journal.new_id(now), now, who, details)
             tries, kept = _load(ready.root)
             _save(ready.root, [*kept, event], tries)

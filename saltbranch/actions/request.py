@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import gitmerge
 from saltbranch.config.gates import DiffGate, Gate
 from saltbranch.config.model import Saltenv
-from saltbranch.gitmerge import FAST_FORWARD, MERGE
+from saltbranch.git import merge
+from saltbranch.git.merge import FAST_FORWARD, MERGE
 from saltbranch.promotion import Step
 from saltbranch.repository.workplace import Workplace
 
@@ -74,5 +74,5 @@ def provisional(work: Workplace, target: Step) -> str:
     """The target's result, for looking at it: the commit that is pushed has the same tree and parents."""
     if target.kind == MERGE:
         parents = [target.old, target.source]
-        return gitmerge.write_commit(work.git, target.tree, parents, "provisional\n")
+        return merge.write_commit(work.git, target.tree, parents, "provisional\n")
     return target.source if target.kind == FAST_FORWARD else target.old

@@ -10,11 +10,11 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from saltbranch import gitidentity
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError, UsageError
-from saltbranch.git import Git, failed, quoted
-from saltbranch.mirror import remove_tree
+from saltbranch.git import identity
+from saltbranch.git.mirror import remove_tree
+from saltbranch.git.program import Git, failed, quoted
 from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
 
@@ -94,7 +94,7 @@ def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[st
     tree = Git(path, work_tree=True)
     merged = tree.run(
         "merge", "--no-ff", "--no-commit", "--no-edit", "--quiet", target.theirs,
-        config=(*gitidentity.identity(work.git), "rerere.enabled=true", "merge.conflictStyle=diff3"),
+        config=(*identity.identity(work.git), "rerere.enabled=true", "merge.conflictStyle=diff3"),
     )  # fmt: skip
     paths = _unmerged(tree)
     if merged.code not in (0, 1) or (merged.code == 1 and not paths):

@@ -10,7 +10,6 @@ from typing import Literal
 
 from saltbranch import (
     choosing,
-    history,
     journalaccepted,
     journalstate,
     pendingholds,
@@ -23,8 +22,9 @@ from saltbranch.actions.outlook import Outlook
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.history import CommitInfo
-from saltbranch.mirror import Mirror, Refs
+from saltbranch.git import describe as history
+from saltbranch.git.describe import CommitInfo
+from saltbranch.git.mirror import Mirror, Refs
 from saltbranch.repository import workplace
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of

@@ -12,7 +12,7 @@ import os
 from saltbranch import locate, prepared
 from saltbranch.base import files
 from saltbranch.base.errors import RemoteError, SaltbranchError, UsageError, os_error
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
 from saltbranch.serve import fetch, reconcile
 
 TYPE_CHECKING = False

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch import admission, locate, saltsyntax, scanners, tree
+from saltbranch import admission, locate, saltsyntax, scanners
 from saltbranch.check import files as commit_files
 from saltbranch.check import highstates
 from saltbranch.check.files import Files
 from saltbranch.check.highstates import Compiling, Highstates
 from saltbranch.check.place import Place
-from saltbranch.checks import Finding, allow, expectations, in_order, links, new_since
+from saltbranch.checks import Finding, allow, expectations, in_order, new_since
 from saltbranch.checks import model as check_model
 from saltbranch.checks import rules as check_rules
 from saltbranch.checks import run as check_run
@@ -25,8 +25,9 @@ from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.result import LEFT_OUT, CompiledCount, RefResult
 from saltbranch.commitsource import CommitSource
 from saltbranch.config.model import Config
-from saltbranch.git import Git
-from saltbranch.tree import Blob
+from saltbranch.git import links, tree
+from saltbranch.git.program import Git
+from saltbranch.git.tree import Blob
 
 
 def check_commit(

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from saltbranch import locate
 from saltbranch.check.place import Place
-from saltbranch.checks import allow, links
+from saltbranch.checks import allow
 from saltbranch.checks.project import TESTS
 from saltbranch.compiler import ciphertext
-from saltbranch.tree import Blob, contents, files_below
+from saltbranch.git import links
+from saltbranch.git.tree import Blob, contents, files_below
 
 ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from saltbranch import lowdiff, saltmaster, targets, tree
+from saltbranch import lowdiff, saltmaster, targets
 from saltbranch.base.errors import ConfigError
 from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
@@ -24,7 +24,8 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.config.model import Config
 from saltbranch.fleet import choose
 from saltbranch.fleetdiff import Tellings, looked_up, stand_in_warnings
-from saltbranch.git import branch_of_remote
+from saltbranch.git import tree
+from saltbranch.git.program import branch_of_remote
 from saltbranch.preview import gaps, known_fleet
 from saltbranch.preview.frame import cache_of, frame_of
 from saltbranch.preview.place import Place

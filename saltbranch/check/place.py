@@ -13,7 +13,7 @@ from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, Source
 from saltbranch.config.read import parse_file
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
 from saltbranch.repository.machine import read_machine_file

@@ -11,7 +11,7 @@ from saltbranch.base.errors import RefusedError, RemoteError
 from saltbranch.base.text import printable
 from saltbranch.cli import progress
 from saltbranch.cli.terminal import echo
-from saltbranch.git import mask
+from saltbranch.git.program import mask
 from saltbranch.repository.workplace import Workplace, open_workplace
 
 FetchOption = Annotated[

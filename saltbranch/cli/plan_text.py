@@ -5,7 +5,7 @@ from __future__ import annotations
 from saltbranch.base.durations import shown_duration
 from saltbranch.base.text import printable
 from saltbranch.cli.terminal import echo
-from saltbranch.gitmerge import CONFLICT, FAST_FORWARD, UP_TO_DATE
+from saltbranch.git.merge import CONFLICT, FAST_FORWARD, UP_TO_DATE
 from saltbranch.promote.gates import GateResult
 from saltbranch.promotion import BACK_MERGE, DELETE, Conflict, Plan, Step
 

@@ -19,7 +19,7 @@ from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.looking_back import FetchOption, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.cli.sync_text import unread_lines
-from saltbranch.git import mask
+from saltbranch.git.program import mask
 from saltbranch.repository import place as places
 
 _STATES = {

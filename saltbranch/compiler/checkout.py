@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from saltbranch.compiler.model import digest
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 
 _SETTINGS = r"^(filter\..*|core\.(autocrlf|eol|attributesfile))$"
 _SYSTEM = "/etc/gitattributes"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from saltbranch.base import proc
 from saltbranch.base.errors import SaltError, UsageError
-from saltbranch.git import quoted
+from saltbranch.git.program import quoted
 
 _OLDEST = (3, 10)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -17,7 +17,7 @@ from saltbranch.compiler.hiding import is_hiding, unhidden, words_of
 from saltbranch.compiler.masking import Mask
 from saltbranch.compiler.model import Compiled, digest, without_digest
 from saltbranch.compiler.tree import Tree
-from saltbranch.tree import contents
+from saltbranch.git.tree import contents
 
 _SEARCHED = "words"
 _MOST = 4

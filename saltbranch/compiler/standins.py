@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 
 from saltbranch.compiler import ciphertext
-from saltbranch.git import Git
-from saltbranch.tree import contents, files_below
+from saltbranch.git.program import Git
+from saltbranch.git.tree import contents, files_below
 
 _SUBMODULE = "160000"
 _FILTERS = r"^filter\.(git-crypt|crypt)(-[^.]*)?\.smudge$"

@@ -10,14 +10,14 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from saltbranch.base import scratch
-from saltbranch.checks import links as symlinks
-from saltbranch.checks.links import target
 from saltbranch.compiler import ciphertext, standins
 from saltbranch.compiler.checkout import Machine, machine_of
 from saltbranch.compiler.deciphering import Keys
 from saltbranch.compiler.model import Reads, digest
-from saltbranch.git import Git, failed
-from saltbranch.tree import contents
+from saltbranch.git import links as symlinks
+from saltbranch.git.links import target
+from saltbranch.git.program import Git, failed
+from saltbranch.git.tree import contents
 
 _LINK, _SUBMODULE = "120000", "160000"
 # Links that lead to links.

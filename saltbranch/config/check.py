@@ -15,7 +15,7 @@ from saltbranch.config.keys import FileModel, FlowModel, HooksModel, model_branc
 from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.config.saltenvs import check_saltenvs, follow_pattern, saltenv_of
 from saltbranch.config.values import check_path, check_remote, inside, no_branch
-from saltbranch.git import branch_name_problem
+from saltbranch.git.program import branch_name_problem
 from saltbranch.targets import parse_minions
 
 

@@ -11,7 +11,7 @@ from saltbranch.config.gates import OF_THE_SALTENV_BEFORE, check_overridable, pa
 from saltbranch.config.keys import VERIFY_FLEET, VERIFY_OFF, VERIFY_TOP, FollowModel, SaltenvModel
 from saltbranch.config.model import Saltenv, dirname
 from saltbranch.config.values import inside, no_branch
-from saltbranch.git import branch_name_problem
+from saltbranch.git.program import branch_name_problem
 from saltbranch.targets import find_overlap, parse_minions
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.

@@ -18,7 +18,7 @@ from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Expected, Moment, Seen, find_wrong
 from saltbranch.demo.shell import Shell
 from saltbranch.demo.steps import Steps
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 
 _BRANCHES: Final = DEFAULT_BRANCHES
 TEST, STAGE, PROD = _BRANCHES

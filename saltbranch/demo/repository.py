@@ -12,7 +12,7 @@ import yaml
 
 from saltbranch import locate, sample
 from saltbranch.base.errors import SaltbranchError
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 
 NOTICE: Final = "Maintenance on Sunday, 22:00 UTC."
 _NOTICE_SLS: Final = """\

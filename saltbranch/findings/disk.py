@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from saltbranch.base.text import many, some
 from saltbranch.doctor.finding import Finding
-from saltbranch.git import quoted
+from saltbranch.git.program import quoted
 
 _CLOCK_STEP = 60 * 10**9  # nanoseconds; a clock that was set in between is no sign of old files
 _LEAST_BYTES = 512 << 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from saltbranch.base.text import many, some
 from saltbranch.doctor.finding import Finding
-from saltbranch.git import GIT_MINIMUM
+from saltbranch.git.program import GIT_MINIMUM
 from saltbranch.repository.tips import Push
 
 _OVERDUE = 24 * 3600

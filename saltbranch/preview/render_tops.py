@@ -26,7 +26,7 @@ from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.config.keys import VERIFY_FLEET
 from saltbranch.config.model import Config
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
 from saltbranch.preview import known_fleet
 from saltbranch.preview.frame import external_pillar, frame_of
 from saltbranch.preview.place import Place

@@ -18,9 +18,9 @@ from saltbranch.compiler.model import Chunk, Compiled, Minion, Which
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.publicwords import Public
 from saltbranch.compiler.tree import Tree, changed
+from saltbranch.git.tree import contents as blobs
 from saltbranch.preview import contents
 from saltbranch.preview.contents import Compared, Contents
-from saltbranch.tree import contents as blobs
 
 _LARGEST = 256 << 10
 _MOST_LINES = 3000

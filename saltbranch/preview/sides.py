@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import commits, gitmerge
+from saltbranch import commits
 from saltbranch.base import tickets
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import RefusedError, UsageError
@@ -16,8 +16,9 @@ from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.commits import CommitTold
 from saltbranch.commitsource import CommitSource, Side
 from saltbranch.config.model import Saltenv, owned_paths
-from saltbranch.git import Git, mask
-from saltbranch.gitmerge import CONFLICT
+from saltbranch.git import merge
+from saltbranch.git.merge import CONFLICT
+from saltbranch.git.program import Git, mask
 from saltbranch.preview.place import Place
 
 MOST = 200
@@ -155,7 +156,7 @@ def promoted(
             f"{source.name} serves nothing that could be promoted: no {what}{source.branch} here",
             hint="fetch it first: saltbranch sync, or git fetch in a clone",
         )
-    merged = gitmerge.merge(repository.objects, old, wanted.commit, owned_paths(target, source))
+    merged = merge.merge(repository.objects, old, wanted.commit, owned_paths(target, source))
     if merged.kind == CONFLICT:
         raise RefusedError(
             f"{source.name} cannot be merged into {target.name}: both changed {', '.join(map(repr, merged.conflicts))}",

@@ -8,7 +8,7 @@ from typing import Any
 from saltbranch import journal
 from saltbranch.base import asking
 from saltbranch.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
-from saltbranch.gitmerge import CONFLICT
+from saltbranch.git.merge import CONFLICT
 from saltbranch.promotion import BACK_MERGE, RECORDED, Plan
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace

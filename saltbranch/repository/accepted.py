@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from saltbranch import admission, events, journal, journalcache
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, REPORT
 from saltbranch.config.keys import FileModel
-from saltbranch.git import Git
-from saltbranch.mirror import PRODUCTION, ref_name
+from saltbranch.git.mirror import PRODUCTION, ref_name
+from saltbranch.git.program import Git
 from saltbranch.repository import pushes, tips
 from saltbranch.repository.model_file import FAR, Nothing, newest_valid
 

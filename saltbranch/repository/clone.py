@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from saltbranch.base import ownership, proc
 from saltbranch.base.errors import ConfigError, GitError, RefusedError
-from saltbranch.git import Git, environment, failed, quoted
+from saltbranch.git.program import Git, environment, failed, quoted
 from saltbranch.locate import FILE_NAME
 
 MODEL_BRANCH = "saltbranch.modelBranch"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from saltbranch import journalstate
 from saltbranch.base import files
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.journalstate import State
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository.pushes import Finder, Watched

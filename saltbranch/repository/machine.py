@@ -9,8 +9,8 @@ from saltbranch.base.errors import ConfigError, RefusedError
 from saltbranch.config.keys import FileModel, model_branch
 from saltbranch.config.model import Config
 from saltbranch.config.read import read_file
+from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.locate import FILE_NAME
-from saltbranch.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.repository import accepted, model
 
 

@@ -12,7 +12,7 @@ from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Source, end_branches
 from saltbranch.config.read import check_model
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.locate import FILE_NAME
 
 # How far back on the first parents an acceptable commit, or a version of the file, is looked for.

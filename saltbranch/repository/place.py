@@ -17,9 +17,9 @@ from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.commitsource import CommitSource
 from saltbranch.config.keys import FileModel, model_branch
 from saltbranch.config.model import Config
-from saltbranch.git import Git
+from saltbranch.git.mirror import KEPT_REF, Mirror
+from saltbranch.git.program import Git
 from saltbranch.locate import FILE_NAME
-from saltbranch.mirror import KEPT_REF, Mirror
 from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
 from saltbranch.repository.clone import Clone

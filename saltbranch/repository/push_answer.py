@@ -6,7 +6,7 @@ from typing import Literal
 
 from saltbranch.base import proc
 from saltbranch.base.errors import RefusedError
-from saltbranch.git import indent, mask
+from saltbranch.git.program import indent, mask
 
 Kind = Literal["race", "protected", "declined", "rights"]
 # How servers say no. The first sign found in the reason of a ref decides.

@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, events, gitidentity, journalstate, trailers
+from saltbranch import commits, events, journalstate, trailers
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, STRICTNESS
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git import identity
+from saltbranch.git.program import Git
 from saltbranch.journalfacts import Promotion
 from saltbranch.journalstate import State
 from saltbranch.repository import tips
@@ -225,7 +226,7 @@ class Finder:
             "committers": committers,
         }
         details |= {key: value for key, value in more.items() if value}
-        return name, Event(events.PUSH, name, self.now, gitidentity.who(self.git), details)
+        return name, Event(events.PUSH, name, self.now, identity.who(self.git), details)
 
     def _commits(self, new: str, known: Sequence[str]) -> tuple[int, list[str], list[str]]:
         among = "".join([f"{new}\n", *(f"^{c}\n" for c in dict.fromkeys(known))]).encode()

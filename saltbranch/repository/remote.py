@@ -15,14 +15,8 @@ from saltbranch import journal, prepared
 from saltbranch.base import proc
 from saltbranch.base.errors import GitError, RefusedError, RemoteError
 from saltbranch.base.files import Lock
-from saltbranch.git import (
-    HINTS,
-    Git,
-    branch_name_problem,
-    hint_for,
-    quoted,
-)
-from saltbranch.mirror import FETCH_CONFIG, JOURNAL_REF, KEPT_REF, remote_error
+from saltbranch.git.mirror import FETCH_CONFIG, JOURNAL_REF, KEPT_REF, remote_error
+from saltbranch.git.program import HINTS, Git, branch_name_problem, hint_for, quoted
 from saltbranch.repository import push_answer
 from saltbranch.repository.clone import Clone, require_history
 
@@ -146,9 +140,9 @@ class Repository:
         self, done: proc.Finished, begun: float, progress: Callable[[str], None] | None
     ) -> dict[str, str]:
         """Read all but what stopped the fetch `done`, of the time `begun`; that, full ref to reason."""
-        from saltbranch import partfetch  # rarely needed
+        from saltbranch.git import partial_fetch  # rarely needed
 
-        parts = partfetch.PartFetch(
+        parts = partial_fetch.PartFetch(
             self.git,
             self.remote,
             fetch=lambda specs, seconds: self._fetch(specs, seconds, progress),
@@ -158,7 +152,7 @@ class Repository:
             seconds=self.timeout,
         )
         unread = None if hint_for(done.complaint, HINTS) else parts.run(self.first())
-        partfetch.remove_cut_off(self.git.directory, since=begun)
+        partial_fetch.remove_cut_off(self.git.directory, since=begun)
         if unread is None:
             raise remote_error(self.remote, done, self.timeout)
         return unread

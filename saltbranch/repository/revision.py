@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from saltbranch.base.errors import UsageError
-from saltbranch.git import Git, branch_name_problem, branch_of_remote
+from saltbranch.git.program import Git, branch_name_problem, branch_of_remote
 from saltbranch.journalfacts import Promotion
 
 SALTENV, BRANCH, TAG, PROMOTION, COMMIT, HEAD = (

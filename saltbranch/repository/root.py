@@ -6,7 +6,7 @@ import os
 
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError, os_error
-from saltbranch.git import quoted, require_version
+from saltbranch.git.program import quoted, require_version
 from saltbranch.repository.machine import read_machine_file
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from saltbranch.config.direct_pushes import REPORT
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.repository import model_file
 from saltbranch.repository.pushes import Watched, stricter
 from saltbranch.repository.tips import Tip

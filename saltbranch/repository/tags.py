@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 
 _FORM = "%(objectname) %(*objectname) %(*objecttype) %(refname)"
 

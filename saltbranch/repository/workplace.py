@@ -13,10 +13,10 @@ from saltbranch.base import tickets
 from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.git import Git
+from saltbranch.git.mirror import JOURNAL_REF, Mirror
+from saltbranch.git.program import Git
 from saltbranch.journalfacts import Debt, Hold
 from saltbranch.journalstate import State
-from saltbranch.mirror import JOURNAL_REF, Mirror
 from saltbranch.repository import lacking, pushes, rules, tags
 from saltbranch.repository import place as places
 from saltbranch.repository.lacking import Begins, Lacking

@@ -10,7 +10,7 @@ import time
 
 from saltbranch.base import files, proc
 from saltbranch.base.errors import SaltError
-from saltbranch.git import indent
+from saltbranch.git.program import indent
 
 UNIT = "salt-master.service"
 

@@ -19,7 +19,7 @@ from saltbranch import saltmaster, timer
 from saltbranch.base import files, proc
 from saltbranch.base.errors import RefusedError, SaltbranchError, SaltError, os_error
 from saltbranch.config.keys import FileModel
-from saltbranch.git import indent
+from saltbranch.git.program import indent
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.timer import Job, Names
 

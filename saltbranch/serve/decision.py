@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import Final, Literal
 
-    from saltbranch.mirror import Refs
+    from saltbranch.git.mirror import Refs
     from saltbranch.prepared import Served, ServedSaltenv
     from saltbranch.serve.run import Look
     from saltbranch.serving import Why

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from saltbranch.base.errors import GitError, RemoteError
-from saltbranch.mirror import KEPT_REF
+from saltbranch.git.mirror import KEPT_REF
 from saltbranch.serve import decision, fetch
 from saltbranch.serve.decision import Choices
 

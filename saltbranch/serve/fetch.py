@@ -7,14 +7,14 @@ import time
 from saltbranch import locate, prepared
 from saltbranch.base import files
 from saltbranch.base.errors import DamagedMirrorError, GitError, RemoteError
-from saltbranch.mirror import JOURNAL_REF, PRODUCTION, ref_name
+from saltbranch.git.mirror import JOURNAL_REF, PRODUCTION, ref_name
 from saltbranch.serve.run import Look, Seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saltbranch.mirror import Mirror, Refs
+    from saltbranch.git.mirror import Mirror, Refs
     from saltbranch.prepared import Prepared
     from saltbranch.serve.run import Say
 

@@ -14,8 +14,8 @@ from saltbranch.base import proc
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import model_branch
 from saltbranch.config.model import Config
-from saltbranch.git import environment
-from saltbranch.mirror import JOURNAL_REF, Mirror, Refs, remote_error
+from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs, remote_error
+from saltbranch.git.program import environment
 from saltbranch.prepared import ServedSaltenv
 from saltbranch.repository.machine import load_config, read_machine_file, remote_of
 from saltbranch.serve import salt_files

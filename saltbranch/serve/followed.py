@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from saltbranch import serving
 from saltbranch.base import versions
 from saltbranch.base.text import one_line
-from saltbranch.git import Git, quoted
+from saltbranch.git.program import Git, quoted
 from saltbranch.prepared import ServedSaltenv
 from saltbranch.serve import decision
 from saltbranch.serve.decision import KEPT, MISSING, NEW, REFUSED, Choice, Choices

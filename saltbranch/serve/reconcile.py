@@ -19,7 +19,7 @@ from saltbranch.actions.outcome import (
 )
 from saltbranch.base import files
 from saltbranch.base.errors import GitError, UsageError
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.serve import decision
 from saltbranch.serve.run import Job, Look, Run, Seen
 from saltbranch.slots import Slots
@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saltbranch.mirror import Mirror
+    from saltbranch.git.mirror import Mirror
     from saltbranch.prepared import Prepared, Served, ServedSaltenv
     from saltbranch.serve.decision import Choice
     from saltbranch.serve.run import Notify, Say

@@ -13,7 +13,7 @@ import time
 
 from saltbranch import prepared
 from saltbranch.base import files
-from saltbranch.mirror import Mirror, remove_tree
+from saltbranch.git.mirror import Mirror, remove_tree
 from saltbranch.slots import COMMIT, NAMES, TREE, Slots
 
 # Seconds. A reader that had just followed the old link when it was replaced has reached the folder by then.

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from saltbranch.actions.outcome import SaltenvResult
-    from saltbranch.mirror import Mirror, Refs
+    from saltbranch.git.mirror import Mirror, Refs
     from saltbranch.prepared import Prepared, Served, ServedSaltenv
     from saltbranch.serve.decision import Choice, Choices
     from saltbranch.slots import Slots

@@ -9,7 +9,7 @@ import pytest
 
 from saltbranch.compiler.model import Reads
 from saltbranch.compiler.tree import Tree
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from tests.git.remote import Content, Link, Remote, Submodule
 
 FILES: dict[str, Content] = {

@@ -20,8 +20,8 @@ import pytest
 
 from saltbranch import entry, events, journal, journalstate
 from saltbranch.base.durations import iso
-from saltbranch.git import Git
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.program import Git
 from tests.git.agreed import agree
 from tests.git.project import plan_code
 from tests.git.remote import Content, Remote

@@ -16,9 +16,9 @@ import pytest
 
 from saltbranch import entry, journal, journalstate
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.program import Git
 from saltbranch.journalstate import State
-from saltbranch.mirror import JOURNAL_REF
 from tests.git.agreed import agree_in_all
 from tests.git.remote import Content, Remote
 from tests.git.site import Ran

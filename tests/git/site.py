@@ -22,9 +22,9 @@ from saltbranch import entry, journal, journalcache
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync as sync_action
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.program import Git
 from saltbranch.journalstate import State
-from saltbranch.mirror import JOURNAL_REF
 from tests import warm
 from tests.git.remote import Link, Remote, Script, Tree
 

@@ -12,7 +12,7 @@ import pytest
 
 from saltbranch.actions.outcome import FAILED
 from saltbranch.base import proc
-from saltbranch.mirror import JOURNAL_REF, Mirror
+from saltbranch.git.mirror import JOURNAL_REF, Mirror
 from tests.git.clone import Clone
 from tests.git.project import Project
 from tests.git.remote import Remote

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from saltbranch import tree
 from saltbranch.actions.check import check
 from saltbranch.base.errors import GitError, UsageError
 from saltbranch.check.place import open_place
-from saltbranch.git import Git
+from saltbranch.git import tree
+from saltbranch.git.program import Git
 from tests.git.remote import Link, Remote, Submodule
 from tests.git.site import Site, build_template
 

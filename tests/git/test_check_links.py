@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import admission, tree
+from saltbranch import admission
 from saltbranch.actions.check import check
 from saltbranch.compiler.tree import Tree
-from saltbranch.git import Git
+from saltbranch.git import tree
+from saltbranch.git.program import Git
 from tests.git.remote import Content, Link, Remote, Submodule
 
 

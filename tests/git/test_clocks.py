@@ -11,7 +11,7 @@ import pytest
 
 from saltbranch.actions import past
 from saltbranch.base.durations import from_iso
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.clone import Clone
 from tests.git.flow_site import FlowSite
 from tests.git.remote import Remote

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from saltbranch.commitsource import CommitSource
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.repository.workplace import open_workplace
 from tests.git.flow_site import FlowSite
 from tests.git.project import Clone, Project, model

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from saltbranch import history
 from saltbranch.base.durations import from_iso
+from saltbranch.git import describe as history
 from tests.git.flow_site import RC_TAGS, FlowSite
 
 HOUR = 3600

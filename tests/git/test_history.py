@@ -13,7 +13,7 @@ from saltbranch.actions.history import Entry, history
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.events import Event
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.clone import MODEL, Clone
 
 

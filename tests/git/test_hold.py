@@ -8,7 +8,7 @@ import time
 import pytest
 
 from saltbranch.base.durations import iso
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.flow_site import FINAL_TAGS, FlowSite, shown
 
 

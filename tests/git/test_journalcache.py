@@ -13,9 +13,9 @@ from saltbranch import events, journal, journalcache, journalstate
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import GitError
 from saltbranch.events import Event
-from saltbranch.git import Git
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.program import Git
 from saltbranch.journalstate import State
-from saltbranch.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 
 BEGIN = 1767225600

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import gitmerge, merging
+from saltbranch import merging
 from saltbranch.base.errors import RefusedError
 from saltbranch.base.tickets import DEFAULT_PATTERN
-from saltbranch.git import Git
-from saltbranch.gitmerge import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE
+from saltbranch.git import merge as gitmerge
+from saltbranch.git.merge import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE
+from saltbranch.git.program import Git
 from tests.git.remote import Content, Link, Remote, Script
 
 PATTERN = re.compile(DEFAULT_PATTERN)

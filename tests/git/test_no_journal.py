@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 from tests.git.remote import Remote
 from tests.git.site import Journal, Site

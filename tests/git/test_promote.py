@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.flow_site import FINAL_TAGS, RC_TAGS, FlowSite, shown
 
 WEB = {"salt/web.sls": "web:\n  test.nop: []\n"}

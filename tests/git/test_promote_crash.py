@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.agreed import agree_in_all
 from tests.git.kill_server import KillServer
 from tests.git.project import Clone, Project, model

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 
 

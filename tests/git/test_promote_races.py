@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.kill_server import KillServer
 from tests.git.project import Clone, Project, model
 

@@ -16,8 +16,8 @@ from saltbranch import journalpush, pendingholds
 from saltbranch.actions import reporting
 from saltbranch.actions.localhold import hold_locally
 from saltbranch.base.errors import GitError, RefusedError, RemoteError, UsageError
-from saltbranch.git import Git
-from saltbranch.mirror import JOURNAL_REF, Mirror
+from saltbranch.git.mirror import JOURNAL_REF, Mirror
+from saltbranch.git.program import Git
 from tests.git.remote import Remote
 from tests.git.site import BRANCHES, Journal, Site, event, result_of
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from saltbranch.base.durations import iso
-from saltbranch.git import Git
-from saltbranch.mirror import KEPT_REF
+from saltbranch.git.mirror import KEPT_REF
+from saltbranch.git.program import Git
 from tests.git.remote import Remote
 from tests.git.site import Journal, Site, result_of
 

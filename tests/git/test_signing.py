@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import gitidentity
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git import identity
+from saltbranch.git.mirror import JOURNAL_REF
 from tests.git.flow_site import FlowSite
 
 WEB = {"salt/web.sls": "web: {test.nop: []}\n"}
@@ -154,5 +154,5 @@ def test_without_an_identity_it_is_refused_as_git_does(
     nobody.plan("promote", "stage")  # looking is no writing
     nobody.git("config", "user.email", "ann@example.com")
     nobody.git("config", "user.name", "Ann")
-    gitidentity._who.cache_clear()
+    identity._who.cache_clear()
     nobody.well(*words, "--yes")

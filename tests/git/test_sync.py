@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from saltbranch.base.errors import RemoteError, UsageError
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from tests.git.remote import Content, Link, Remote, Submodule
 from tests.git.site import BRANCHES, Journal, Site, read_tree, result_of
 

@@ -12,7 +12,7 @@ from saltbranch.actions.where import where
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
 from saltbranch.events import Event
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.whereabouts import (
     ABSENT,
     BY_ANCESTRY,

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.preview.sides import _between, _counts
 
 

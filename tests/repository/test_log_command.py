@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
 from saltbranch.repository import clone as clones
 from saltbranch.repository.remote import Repository, open_clone
 from tests.git.remote import Remote

@@ -17,7 +17,7 @@ import yaml
 from saltbranch.actions import propose
 from saltbranch.base import files
 from saltbranch.base.errors import GitError
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
 from tests.git.flow_site import FlowSite, standing_in
 from tests.git.remote import Remote
 from tests.git.site import Site

@@ -18,7 +18,7 @@ from saltbranch.base import patterns
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Source
 from saltbranch.config.read import parse_file
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.repository import model
 from tests.git.flow_site import FlowSite, as_yaml
 from tests.git.remote import Content, Link, Remote, Submodule

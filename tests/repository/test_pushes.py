@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from saltbranch import events, journal
-from saltbranch.git import Git
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.program import Git
 from saltbranch.repository.pushes import stricter
 from saltbranch.serve import refused
 from tests.git.flow_site import FlowSite
@@ -551,7 +551,7 @@ def test_a_journal_that_is_not_believed_accuses_nobody(master: Site, flow: FlowS
 def test_the_remote_is_read_once_where_nothing_was_pushed_by_hand(
     master: Site, flow: FlowSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saltbranch.mirror import Mirror
+    from saltbranch.git.mirror import Mirror
 
     calls: list[int] = []
     original = Mirror.fetch

@@ -10,7 +10,7 @@ import pytest
 from saltbranch.actions import past
 from saltbranch.base.errors import UsageError
 from saltbranch.commitsource import CommitSource
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.repository.workplace import Workplace, open_workplace
 from tests.git.flow_site import FlowSite
 from tests.git.remote import Remote

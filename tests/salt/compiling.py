@@ -17,7 +17,7 @@ from saltbranch import topfile
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, compile_fleet
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from saltbranch.targets import Matcher
 from tests.git.remote import Content, Remote
 

@@ -30,7 +30,7 @@ from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Config
 from saltbranch.config.read import read_file
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 from tests.git.remote import Content
 from tests.git.site import run
 from tests.salt.test_diff import GRAINS, Clone

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from saltbranch.admission import link_problem
-from saltbranch.checks import links
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
+from saltbranch.git import links
 from tests.git.remote import Content, Link
 from tests.salt.compiling import GROUPS, Lab, minion
 

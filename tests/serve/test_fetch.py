@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch.base.errors import DamagedMirrorError, GitError
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
 from tests.git.remote import Remote
 from tests.git.site import Site
 

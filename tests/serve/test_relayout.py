@@ -15,8 +15,8 @@ import pytest
 from saltbranch.actions.doctor import doctor
 from saltbranch.actions.status import status
 from saltbranch.base import files
-from saltbranch.git import Git
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
+from saltbranch.git.program import Git
 from saltbranch.slots import Slots
 from tests.git.former_layout import lay_out_as_before
 from tests.git.kill_server import KillServer

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch.checks import links, lint
+from saltbranch.checks import lint
 from saltbranch.checks.blame import blame
 from saltbranch.checks.compiled import findings as compile_findings
 from saltbranch.checks.project import Source
 from saltbranch.checks.secretwords import is_name, is_strong, is_value
 from saltbranch.compiler.model import Compiled
+from saltbranch.git import links
 from tests.unit.checking import TOOLS, findings, project, told
 
 TOP, SLS = "salt/top.sls", "salt/a.sls"

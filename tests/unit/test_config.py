@@ -17,7 +17,7 @@ from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel, SaltenvModel
 from saltbranch.config.model import Source, dirname
 from saltbranch.config.read import parse_file, read_file
-from saltbranch.git import branch_name_problem
+from saltbranch.git.program import branch_name_problem
 from saltbranch.targets import Matcher
 
 WHOLE = """\

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import git
 from saltbranch.base import proc
 from saltbranch.base.errors import GitError, SaltbranchError
+from saltbranch.git import program as git
 
 
 @pytest.mark.parametrize(

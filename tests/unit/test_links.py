@@ -1,6 +1,6 @@
 """Names that symlinks add to a tree."""
 
-from saltbranch.checks.links import names
+from saltbranch.git.links import names
 
 
 def test_links_in_a_circle_end() -> None:

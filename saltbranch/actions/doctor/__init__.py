@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from saltbranch import git, locate, saltmaster
+from saltbranch import locate, saltmaster
 from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.compiler import sandbox
@@ -20,8 +20,9 @@ from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import SEVERITIES, Finding, FindingData, Severity, in_order
 from saltbranch.findings import compiling, fleet, models, setup
-from saltbranch.git import mask
-from saltbranch.mirror import Mirror
+from saltbranch.git import program as git
+from saltbranch.git.mirror import Mirror
+from saltbranch.git.program import mask
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.saltmaster import MasterOptions
 

@@ -9,7 +9,7 @@ from saltbranch.commitsource import CommitSource
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding
 from saltbranch.findings.rendering import Rendered, check
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
 from saltbranch.preview import render_tops
 from saltbranch.preview.place import Place
 from saltbranch.saltmaster import MasterOptions

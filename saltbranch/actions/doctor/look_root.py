@@ -20,7 +20,7 @@ from saltbranch.doctor.finding import Finding
 from saltbranch.findings import disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
-from saltbranch.mirror import Mirror
+from saltbranch.git.mirror import Mirror
 from saltbranch.repository.tips import Push
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.serve import decision, verify

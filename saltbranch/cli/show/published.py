@@ -6,7 +6,7 @@ from saltbranch.actions.publish import Published
 from saltbranch.base.text import printable
 from saltbranch.cli import sync_text
 from saltbranch.cli.terminal import block, echo
-from saltbranch.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF
 
 
 def show(done: Published) -> None:

@@ -6,7 +6,7 @@ import functools
 import os
 
 from saltbranch.base.errors import RefusedError
-from saltbranch.git import Git, indent
+from saltbranch.git.program import Git, indent
 
 
 def who(git: Git) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 from saltbranch.base.errors import GitError
 from saltbranch.base.text import printable
-from saltbranch.git import Git
+from saltbranch.git.program import Git
 
 
 @dataclass(frozen=True, slots=True)

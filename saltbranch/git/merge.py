@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from saltbranch import signing
 from saltbranch.base.errors import RefusedError
-from saltbranch.git import Git, failed
-from saltbranch.gitidentity import identity
-from saltbranch.signing import NOBODY, Signer
+from saltbranch.git import signing
+from saltbranch.git.identity import identity
+from saltbranch.git.program import Git, failed
+from saltbranch.git.signing import NOBODY, Signer
 
 UP_TO_DATE, FAST_FORWARD, MERGE, CONFLICT = "up-to-date", "fast-forward", "merge", "conflict"
 
@@ -147,7 +147,7 @@ def write_tag(
     git: Git, name: str, commit: str, message: str, now: float, signed: Signer = NOBODY
 ) -> str:
     """An annotated tag in the object database (git-mktag(1)). Raises GitError, RefusedError."""
-    from saltbranch.gitidentity import identity, who
+    from saltbranch.git.identity import identity, who
 
     if signed.tags:
         return signing.write_signed_tag(git, signed, name, commit, message, (identity(git), now))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from saltbranch.base.errors import RefusedError
 from saltbranch.base.proc import Finished
-from saltbranch.git import Git, indent, mask
+from saltbranch.git.program import Git, indent, mask
 
 _ASKED = "^(commit|tag|gpg|user)[.]"
 _SECONDS = 60  # for a signature that nobody is asked about

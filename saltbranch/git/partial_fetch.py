@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from saltbranch.base import proc
-from saltbranch.git import Git, failed, mask
+from saltbranch.git.program import Git, failed, mask
 
 _MOST_TRIES = 40  # fetches for what no saltenv serves
 _GIVEN_UP = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from saltbranch.base import scratch
 from saltbranch.base.errors import GitError
-from saltbranch.git import Git, failed
+from saltbranch.git.program import Git, failed
 
 # Larger ones are listed and not read: nobody writes states of this size.
 LARGEST = 1 << 20

@@ -11,7 +11,7 @@ import time
 
 from saltbranch.base import proc
 from saltbranch.base.errors import DamagedMirrorError, GitError, LockedError, RemoteError
-from saltbranch.git import HINTS, Git, failed, hint_for, indent, mask, quoted
+from saltbranch.git.program import HINTS, Git, failed, hint_for, indent, mask, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Mirror:
         *,
         tags: bool,
     ) -> dict[str, str] | None:
-        from saltbranch.partfetch import PartFetch  # rarely needed
+        from saltbranch.git.partial_fetch import PartFetch  # rarely needed
 
         parts = PartFetch(
             self.git,
@@ -289,13 +289,13 @@ class Mirror:
         """Remove the packs of fetches that were cut off, which git would keep for ever."""
         if not any(n.startswith("tmp_") for n in _names(f"{self.path}/objects/pack")):
             return
-        from saltbranch import partfetch
         from saltbranch.base import files
+        from saltbranch.git import partial_fetch
 
         try:
             # Whoever promotes here fetches into the mirror without the root's lock, but with this one.
             with files.Lock(f"{self.path}/saltbranch.lock"):
-                partfetch.remove_cut_off(self.path)
+                partial_fetch.remove_cut_off(self.path)
         except (LockedError, OSError):
             pass  # the next run will
 
