@@ -147,8 +147,8 @@ def _quick_sync(arguments: list[str]) -> Callable[[], int] | None:
         return None
 
     def work() -> int:
-        from saltbranch import locate
         from saltbranch.actions.sync import sync
+        from saltbranch.config import locate
 
         path = locate.machine_file(config, os.environ)
         result = sync(path, only=only, notify=_notify)

@@ -16,14 +16,14 @@ from typing import Any, Protocol
 
 import yaml
 
-from saltbranch import targets
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.model import Minion
+from saltbranch.config import minions as targets
+from saltbranch.config.minions import Matcher
 from saltbranch.fleetcache import FleetCache, signature
 from saltbranch.git import tree
 from saltbranch.git.program import Git
-from saltbranch.targets import Matcher
 
 _KEYS = ("grains", "pillar", "returns", "recorded")
 # Grains that hold secrets or that are nobody's business outside of the machine.

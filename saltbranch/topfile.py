@@ -45,7 +45,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from saltbranch.targets import Matcher
+from saltbranch.config.minions import Matcher
 
 BRANCH_TOP = "branch_top.jinja"
 """Name of the symlink to the branch's own top file; not ``.sls``, lest it be a state itself."""

@@ -13,7 +13,7 @@ import pytest
 
 import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
-from saltbranch import locate
+from saltbranch.config import locate
 from tests import needs, warm_salt
 
 # Salt's import hook is of a kind that Python 3.12 dropped and that pytest cannot work with.

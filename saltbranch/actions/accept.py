@@ -9,9 +9,9 @@ from saltbranch.actions.holdplan import HoldPlan, asked_reason, event_of
 from saltbranch.actions.promotion import named
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.check import build_config
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Saltenv
 from saltbranch.events import ACCEPT
-from saltbranch.locate import FILE_NAME
 from saltbranch.repository import model, model_file
 from saltbranch.repository.workplace import Workplace
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saltbranch import locate
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.check.commit import Checker
 from saltbranch.check.highstates import Compiling
 from saltbranch.check.place import Place, open_place
 from saltbranch.checks import Severity
 from saltbranch.checks.result import CheckResult
+from saltbranch.config import locate
 from saltbranch.repository.place import Given
 
 WORK_TREE = "work tree"

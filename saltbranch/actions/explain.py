@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from saltbranch import masterconf, saltmaster, targets, topmatch
+from saltbranch import masterconf, saltmaster, topmatch
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
 from saltbranch.base.errors import (
     ConfigError,
@@ -20,6 +20,7 @@ from saltbranch.base.errors import (
     SaltError,
     UsageError,
 )
+from saltbranch.config import minions as targets
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding, in_order
 from saltbranch.findings import master as master_rules

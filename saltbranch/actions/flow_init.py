@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 import yaml
 
-from saltbranch import locate
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError
+from saltbranch.config import locate
 from saltbranch.config.check import check_flow
 from saltbranch.config.keys import FileModel, FlowModel
 from saltbranch.config.read import parse_file

@@ -11,11 +11,11 @@ from saltbranch.actions import past
 from saltbranch.base import asking
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Saltenv
 from saltbranch.events import Event
 from saltbranch.git import identity
 from saltbranch.journalfacts import Promotion
-from saltbranch.locate import FILE_NAME
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serve import refused
 

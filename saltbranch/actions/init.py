@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch import journalpush, locate, notify, saltmaster
+from saltbranch import journalpush, notify, saltmaster
 from saltbranch.actions import init_ahead, propose
 from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
 from saltbranch.actions.init_text import Answers, model_text, production_branch, render
@@ -17,6 +17,7 @@ from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import sync
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError, os_error
+from saltbranch.config import locate
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import MACHINE_KEYS, FileModel, model_branch
 from saltbranch.config.model import Config

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 
 import yaml
 
-from saltbranch import locate, masterconf, saltconf, saltmaster
+from saltbranch import masterconf, saltconf, saltmaster
 from saltbranch.base import files, scratch
 from saltbranch.base.errors import ConfigError, RefusedError
+from saltbranch.config import locate
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.rules import master_pillar, master_roots, master_tops

@@ -6,9 +6,10 @@ import grp
 import os
 import pwd
 
-from saltbranch import prepared, saltmaster, targets, topfile
+from saltbranch import prepared, saltmaster, topfile
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError, os_error
+from saltbranch.config import minions as targets
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import VERIFY_OFF
 from saltbranch.config.model import Config, Source

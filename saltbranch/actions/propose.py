@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import locate
 from saltbranch.base import files
 from saltbranch.base.errors import os_error
+from saltbranch.config import locate
 from saltbranch.git import identity
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import failed, mask

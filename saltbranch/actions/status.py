@@ -15,12 +15,12 @@ from saltbranch import (
     pendingholds,
     prepared,
     saltmaster,
-    targets,
 )
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
+from saltbranch.config import minions as targets
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.git import describe as history
 from saltbranch.git.describe import CommitInfo

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import locate, prepared
+from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.base.errors import RemoteError, SaltbranchError, UsageError, os_error
+from saltbranch.config import locate
 from saltbranch.git.mirror import Mirror
 from saltbranch.serve import fetch, reconcile
 

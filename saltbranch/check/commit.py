@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch import admission, locate, saltsyntax, scanners
+from saltbranch import admission, saltsyntax, scanners
 from saltbranch.check import files as commit_files
 from saltbranch.check import highstates
 from saltbranch.check.files import Files
@@ -24,6 +24,7 @@ from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.result import LEFT_OUT, CompiledCount, RefResult
 from saltbranch.commitsource import CommitSource
+from saltbranch.config import locate
 from saltbranch.config.model import Config
 from saltbranch.git import links, tree
 from saltbranch.git.program import Git

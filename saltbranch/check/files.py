@@ -8,11 +8,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from saltbranch import locate
 from saltbranch.check.place import Place
 from saltbranch.checks import allow
 from saltbranch.checks.project import TESTS
 from saltbranch.compiler import ciphertext
+from saltbranch.config import locate
 from saltbranch.git import links
 from saltbranch.git.tree import Blob, contents, files_below
 

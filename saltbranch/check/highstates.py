@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from saltbranch import lowdiff, saltmaster, targets
+from saltbranch import lowdiff, saltmaster
 from saltbranch.base.errors import ConfigError
 from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
@@ -21,6 +21,8 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree
+from saltbranch.config import minions as targets
+from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
 from saltbranch.fleet import choose
 from saltbranch.fleetdiff import Tellings, looked_up, stand_in_warnings
@@ -29,7 +31,6 @@ from saltbranch.git.program import branch_of_remote
 from saltbranch.preview import gaps, known_fleet
 from saltbranch.preview.frame import cache_of, frame_of
 from saltbranch.preview.place import Place
-from saltbranch.targets import Matcher
 
 Progress = Callable[[int, int], None]
 NO_SALTENVS = "there is no saltbranch.yaml with saltenvs here"

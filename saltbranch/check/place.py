@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from saltbranch import locate
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError
 from saltbranch.commitsource import CommitSource
+from saltbranch.config import locate
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, Source

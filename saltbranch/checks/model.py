@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
 from saltbranch.checks import Finding, rules
 from saltbranch.config.keys import MACHINE_KEYS, FileModel
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.read import check_model
-from saltbranch.locate import FILE_NAME
 
 _PLACE = re.compile(rf"{re.escape(FILE_NAME)}(?::(\d+))?(?::\d+)?: (.*)", re.DOTALL)
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from saltbranch import locate
 from saltbranch.actions.init import Ahead, InitResult, look_ahead
 from saltbranch.actions.init import init as init_action
 from saltbranch.actions.init_ahead import FirstLook
@@ -28,6 +27,7 @@ from saltbranch.base.errors import EXIT_PENDING, RefusedError, UsageError
 from saltbranch.cli import progress, sync_text
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, print_json
 from saltbranch.cli.terminal import block, echo
+from saltbranch.config import locate
 
 
 def register(app: typer.Typer) -> None:

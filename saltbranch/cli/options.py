@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saltbranch import locate
+from saltbranch.config import locate
 
 ConfigOption = Annotated[
     str | None,

@@ -26,7 +26,7 @@ from saltbranch.compiler.publicwords import Public
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.standins import Offer
 from saltbranch.compiler.tree import Tree
-from saltbranch.targets import Matcher
+from saltbranch.config.minions import Matcher
 
 _START = 60  # seconds for loading Salt; one or two are usual
 _FORKS = 16

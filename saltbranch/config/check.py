@@ -12,11 +12,11 @@ from saltbranch.base import tickets
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
 from saltbranch.config.gates import split_command
 from saltbranch.config.keys import FileModel, FlowModel, HooksModel, model_branch
+from saltbranch.config.minions import parse_minions
 from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.config.saltenvs import check_saltenvs, follow_pattern, saltenv_of
 from saltbranch.config.values import check_path, check_remote, inside, no_branch
 from saltbranch.git.program import branch_name_problem
-from saltbranch.targets import parse_minions
 
 
 def build_config(

@@ -8,7 +8,7 @@ import msgspec
 
 from saltbranch.config.direct_pushes import POLICIES
 from saltbranch.config.gates import MODELS, SCHEMA
-from saltbranch.targets import KINDS
+from saltbranch.config.minions import KINDS
 
 _TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _MATCHERS = {

@@ -11,7 +11,7 @@ from saltbranch.base.text import nearest
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
 from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
-from saltbranch.targets import Matcher
+from saltbranch.config.minions import Matcher
 
 
 class Saltenv(msgspec.Struct, frozen=True):

@@ -9,10 +9,10 @@ from saltbranch.base.text import nearest
 from saltbranch.config.direct_pushes import ALLOW, POLICIES, REPORT
 from saltbranch.config.gates import OF_THE_SALTENV_BEFORE, check_overridable, parse_gates
 from saltbranch.config.keys import VERIFY_FLEET, VERIFY_OFF, VERIFY_TOP, FollowModel, SaltenvModel
+from saltbranch.config.minions import find_overlap, parse_minions
 from saltbranch.config.model import Saltenv, dirname
 from saltbranch.config.values import inside, no_branch
 from saltbranch.git.program import branch_name_problem
-from saltbranch.targets import find_overlap, parse_minions
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
 _SALTENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

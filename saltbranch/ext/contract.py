@@ -10,10 +10,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saltbranch import locate, notify, saltmaster
+from saltbranch import notify, saltmaster
 from saltbranch.base import asking
 from saltbranch.base.asking import Asked
 from saltbranch.base.errors import SaltbranchError, UsageError
+from saltbranch.config import locate
 from saltbranch.promote import notice
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from saltbranch import targets
 from saltbranch.base.text import some
+from saltbranch.config import minions as targets
+from saltbranch.config.minions import Matcher, Nodegroups
 from saltbranch.doctor.finding import Finding
-from saltbranch.targets import Matcher, Nodegroups
 
 
 def check(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from saltbranch import targets, topfile
+from saltbranch import topfile
 from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import some
+from saltbranch.config import minions as targets
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules import master_pillar as pillar
 from saltbranch.doctor.rules import master_roots as roots

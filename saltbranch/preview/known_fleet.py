@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import compilecache, fleet, saltmaster, targets
+from saltbranch import compilecache, fleet, saltmaster
 from saltbranch.base.errors import ConfigError
 from saltbranch.compiler.model import Minion
+from saltbranch.config import minions as targets
 from saltbranch.preview.place import Place
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places

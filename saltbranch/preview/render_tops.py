@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch import compilecache, saltmaster, targets, topfile
+from saltbranch import compilecache, saltmaster, topfile
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.commitsource import CommitSource
@@ -24,7 +24,9 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree, changed, custom_code
+from saltbranch.config import minions as targets
 from saltbranch.config.keys import VERIFY_FLEET
+from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import known_fleet
@@ -33,7 +35,6 @@ from saltbranch.preview.place import Place
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.serve.verify import Question
-from saltbranch.targets import Matcher
 
 _SECONDS = 20  # for one minion; a tenth of one is usual
 _GRAINS = "it may depend on grains that are not known here"

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from saltbranch.base import ownership, proc
 from saltbranch.base.errors import ConfigError, GitError, RefusedError
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.git.program import Git, environment, failed, quoted
-from saltbranch.locate import FILE_NAME
 
 MODEL_BRANCH = "saltbranch.modelBranch"
 REMOTE = "saltbranch.remote"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import locate
 from saltbranch.base.errors import ConfigError, RefusedError
+from saltbranch.config import locate
 from saltbranch.config.keys import FileModel, model_branch
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Config
 from saltbranch.config.read import read_file
 from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
-from saltbranch.locate import FILE_NAME
 from saltbranch.repository import accepted, model
 
 

@@ -16,8 +16,8 @@ import msgspec
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import MACHINE_KEYS, FileModel
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Config, Saltenv, Source
-from saltbranch.locate import FILE_NAME
 from saltbranch.repository.accepted import ModelRefs, accepted, remember
 from saltbranch.repository.model_file import Found, Nothing, file_of, newest_valid
 

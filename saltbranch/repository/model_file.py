@@ -10,10 +10,10 @@ from saltbranch import admission
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Source, end_branches
 from saltbranch.config.read import check_model
 from saltbranch.git.program import Git
-from saltbranch.locate import FILE_NAME
 
 # How far back on the first parents an acceptable commit, or a version of the file, is looked for.
 FAR = 200

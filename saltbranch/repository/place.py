@@ -11,15 +11,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saltbranch import locate
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.commitsource import CommitSource
+from saltbranch.config import locate
 from saltbranch.config.keys import FileModel, model_branch
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import KEPT_REF, Mirror
 from saltbranch.git.program import Git
-from saltbranch.locate import FILE_NAME
 from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
 from saltbranch.repository.clone import Clone

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from saltbranch.base.errors import ConfigError, UnknownProductionError
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.git.program import Git
-from saltbranch.locate import FILE_NAME
 from saltbranch.repository import model_file
 from saltbranch.repository.accepted import IN_CLONE
 from saltbranch.repository.clone import MODEL_BRANCH, Clone

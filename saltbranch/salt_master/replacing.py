@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import masterconf, targets
+from saltbranch import masterconf
 from saltbranch.base.text import some
+from saltbranch.config import minions as targets
 from saltbranch.config.model import Config
 
 Options = Mapping[str, Any]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from saltbranch import locate, prepared
+from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.base.errors import DamagedMirrorError, GitError, RemoteError
+from saltbranch.config import locate
 from saltbranch.git.mirror import JOURNAL_REF, PRODUCTION, ref_name
 from saltbranch.serve.run import Look, Seen
 

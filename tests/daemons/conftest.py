@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from saltbranch import masterconf
+from saltbranch.config.minions import Matcher
 from saltbranch.demo.cluster import Cluster
-from saltbranch.targets import Matcher
 from saltbranch.topfile import BRANCH_TOP, render_top
 from tests.daemons.running import Master, running_master
 

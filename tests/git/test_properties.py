@@ -17,9 +17,9 @@ import salt.utils.minions
 from hypothesis import HealthCheck, assume, example, given, note, settings
 from hypothesis import strategies as st
 
-from saltbranch import targets
 from saltbranch.base.errors import ConfigError
-from saltbranch.targets import Matcher
+from saltbranch.config import minions as targets
+from saltbranch.config.minions import Matcher
 from tests.git.kill_server import KillServer
 from tests.git.remote import Content, Link, Remote
 from tests.git.site import BRANCHES, Site, build_template, result_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from saltbranch import targets
+from saltbranch.config import minions as targets
 from saltbranch.config.check import build_config
 from saltbranch.config.read import read_file
 from tests.git.remote import Remote

@@ -267,7 +267,7 @@ def test_the_systems_file_may_lie_in_a_repository_of_its_own(
     served: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """etckeeper, or somebody's `git init` in /etc/salt."""
-    monkeypatch.setattr("saltbranch.locate.SYSTEM_FILE", str(served.config))
+    monkeypatch.setattr("saltbranch.config.locate.SYSTEM_FILE", str(served.config))
     served.remote.git("init", "-q", str(served.config.parent))
     with standing_in(served.config.parent):
         assert served.run_here("sync").code == 0

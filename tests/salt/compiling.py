@@ -17,8 +17,8 @@ from saltbranch import topfile
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, compile_fleet
+from saltbranch.config.minions import Matcher
 from saltbranch.git.program import Git
-from saltbranch.targets import Matcher
 from tests.git.remote import Content, Remote
 
 PROJECT = Path(__file__).parents[2]

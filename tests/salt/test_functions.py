@@ -10,7 +10,7 @@ import pytest
 
 from saltbranch.compiler import functions, sandbox
 from saltbranch.compiler.model import Compiled, Minion
-from saltbranch.targets import Matcher
+from saltbranch.config.minions import Matcher
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion
 

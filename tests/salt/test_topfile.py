@@ -22,9 +22,9 @@ import yaml
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import targets
 from saltbranch.base.errors import ConfigError
-from saltbranch.targets import Matcher
+from saltbranch.config import minions as targets
+from saltbranch.config.minions import Matcher
 from saltbranch.topfile import BRANCH_TOP, render_top
 
 SALTENVS = {"test": "develop", "stage": "stage", "prod": "master"}

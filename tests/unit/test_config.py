@@ -11,14 +11,14 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import locate
 from saltbranch.base.errors import ConfigError
+from saltbranch.config import locate
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel, SaltenvModel
+from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Source, dirname
 from saltbranch.config.read import parse_file, read_file
 from saltbranch.git.program import branch_name_problem
-from saltbranch.targets import Matcher
 
 WHOLE = """\
 remote: git@git.example.com:ops/salt.git

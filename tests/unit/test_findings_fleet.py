@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from saltbranch.config.minions import Matcher
 from saltbranch.doctor.finding import Finding
 from saltbranch.findings import fleet
-from saltbranch.targets import Matcher
 
 GROUPS = {
     "test": [Matcher("glob", "test*")],

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from saltbranch.config.minions import Matcher
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules import master_roots
 from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.findings import master as rules
-from saltbranch.targets import Matcher
 
 OURS = "/etc/salt/master.d/saltbranch.conf"
 THEIRS = "/etc/salt/master.d/zz.conf"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import fleetcache
+from saltbranch.config.minions import Matcher
 from saltbranch.fleet import DiskFolder, read_folder
 from saltbranch.fleetcache import FleetCache
-from saltbranch.targets import Matcher
 
 GROUPS = {"test": (Matcher("glob", "*"),)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saltbranch.base.errors import ConfigError
-from saltbranch.targets import (
+from saltbranch.config.minions import (
     Matcher,
     check_nodegroups,
     claimed_by,

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from saltbranch import locate, saltmaster
+from saltbranch import saltmaster
 from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.compiler import sandbox
+from saltbranch.config import locate
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import SEVERITIES, Finding, FindingData, Severity, in_order

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from saltbranch import saltconf, targets
+from saltbranch import saltconf
 from saltbranch.base import files
 from saltbranch.base.errors import SaltError
+from saltbranch.config import minions as targets
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import Finding
 from saltbranch.findings import minion as rules

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch.base.text import some
-from saltbranch.targets import Matcher
+from saltbranch.config.minions import Matcher
 
 Roots = Mapping[str, Sequence[str]]
 
