@@ -11,29 +11,38 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import (
-    events,
-    journal,
-    journalaccepted,
-    journalfacts,
-    journalstate,
-    pendingholds,
-    serving,
-)
+from saltbranch import serving
 from saltbranch.base.errors import GitError
 from saltbranch.base.text import one_line
-from saltbranch.events import Event
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.git.program import Git
-from saltbranch.journalfacts import Hold
-from saltbranch.journalstate import State
+from saltbranch.journal import (
+    accepted as journalaccepted,
+)
+from saltbranch.journal import (
+    events,
+    pending_holds,
+    tips,
+)
+from saltbranch.journal import (
+    facts as journalfacts,
+)
+from saltbranch.journal import (
+    state as journalstate,
+)
+from saltbranch.journal import (
+    store as journal,
+)
+from saltbranch.journal.events import Event
+from saltbranch.journal.facts import Hold
+from saltbranch.journal.state import State
+from saltbranch.journal.tips import Push
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository import lacking as lacking_
-from saltbranch.repository import pushes, tips
+from saltbranch.repository import pushes
 from saltbranch.repository.lacking import Lacking
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.tags import tags_on
-from saltbranch.repository.tips import Push
 from saltbranch.serve import decision, followed
 from saltbranch.serve.decision import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
 
@@ -191,7 +200,9 @@ def _open_push(git: Git, saltenv: ServedSaltenv, state: State, found: Choices) -
     """All that was pushed by hand since the last promotion; of the journal only the ids are kept."""
     tip = state.tips.get(saltenv.branch)
     if not tip or any(name not in state.pushes for name in tip.pushes):
-        from saltbranch import journalcache  # not for a sync in which nothing is refused
+        from saltbranch.journal import (
+            cache as journalcache,  # not for a sync in which nothing is refused
+        )
 
         told = journalcache.state(git, found.journal or None, write=False)
         state.pushes = {**told.pushes, **state.pushes}
@@ -226,7 +237,7 @@ def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> Sta
     found.journal = head
     found.holds = json.dumps([hold.as_dict() for hold in state.holds.values()])
     found.tips = lacking_.dumps(state.tips)
-    pending = pendingholds.load(root)
+    pending = pending_holds.load(root)
     if pending:
         told = journal.read(git, head) if head and git.commit_or_none(head) else []
         state = journalstate.replay(journalaccepted.not_told(pending, told), state)

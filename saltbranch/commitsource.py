@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, journalcache, journalstate, serving, trailers
+from saltbranch import commits, serving, trailers
 from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git, branch_of_remote
-from saltbranch.journalfacts import Promotion
-from saltbranch.journalstate import State
+from saltbranch.journal import cache as journalcache
+from saltbranch.journal import state as journalstate
+from saltbranch.journal.facts import Promotion
+from saltbranch.journal.state import State
 from saltbranch.repository import pushes, revision
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import ask_for_tag

@@ -12,7 +12,7 @@ from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.git.merge import CONFLICT, FAST_FORWARD, MERGE
-from saltbranch.journalfacts import Debt, Hold
+from saltbranch.journal.facts import Debt, Hold
 from saltbranch.promote.gates import GateResult
 
 TYPE_CHECKING = False

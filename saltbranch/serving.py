@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from saltbranch.base import versions
-from saltbranch.journalfacts import Hold
+from saltbranch.journal.facts import Hold
 
 Why = Literal["hold", "tag", "branch", "nothing"]
 """What decides which commit a saltenv serves."""

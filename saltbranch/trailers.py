@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from saltbranch import commits, events
+from saltbranch import commits
 from saltbranch.base import asking
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.events import Event
 from saltbranch.git.program import Git
-from saltbranch.journalfacts import Promotion
+from saltbranch.journal import events
+from saltbranch.journal.events import Event
+from saltbranch.journal.facts import Promotion
 from saltbranch.lineage import Graph, Line
 
 VIA = "trailers"

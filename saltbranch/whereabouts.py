@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from saltbranch.base.durations import iso
 from saltbranch.commits import CommitTold
-from saltbranch.journalfacts import Promotion
+from saltbranch.journal.facts import Promotion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from saltbranch.base.errors import RefusedError
 from saltbranch.config.check import build_config
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Saltenv
-from saltbranch.events import ACCEPT
+from saltbranch.journal.events import ACCEPT
 from saltbranch.repository import model, model_file
 from saltbranch.repository.workplace import Workplace
 

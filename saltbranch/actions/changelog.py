@@ -12,7 +12,7 @@ from saltbranch.base.errors import UsageError
 from saltbranch.base.markdown import escape
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.config.model import Saltenv
-from saltbranch.journalfacts import Promotion
+from saltbranch.journal.facts import Promotion
 from saltbranch.repository.revision import PROMOTION
 from saltbranch.repository.workplace import Workplace
 

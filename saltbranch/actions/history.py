@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import events, journalfacts
 from saltbranch.actions import past
 from saltbranch.base import asking
 from saltbranch.base.durations import iso
-from saltbranch.events import Event
-from saltbranch.journalfacts import Promotion
-from saltbranch.repository import tips
+from saltbranch.journal import events, facts, tips
+from saltbranch.journal.events import Event
+from saltbranch.journal.facts import Promotion
 from saltbranch.repository.workplace import Workplace
 
 PROMOTIONS = (events.PROMOTION, "release", "hotfix")
@@ -142,7 +141,7 @@ def _with_told(work: Workplace, found: list[Entry], ends: dict[str, int]) -> lis
 
 def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
     if event.kind == events.PROMOTION:
-        promotion = journalfacts.promotion_of(event)
+        promotion = facts.promotion_of(event)
         return [_of_promotion(promotion)] if promotion else []
     if event.kind == events.SYNC:
         return _of_sync(event)

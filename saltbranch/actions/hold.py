@@ -8,7 +8,7 @@ from saltbranch.actions.holdplan import HoldPlan, hold_at, promotions_to, served
 from saltbranch.actions.promotion import named
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
-from saltbranch.events import HOLD
+from saltbranch.journal.events import HOLD
 from saltbranch.repository.workplace import Workplace
 
 

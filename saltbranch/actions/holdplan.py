@@ -6,16 +6,17 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from saltbranch import journal, prepared
+from saltbranch import prepared
 from saltbranch.actions import past
 from saltbranch.base import asking
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Saltenv
-from saltbranch.events import Event
 from saltbranch.git import identity
-from saltbranch.journalfacts import Promotion
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
+from saltbranch.journal.facts import Promotion
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serve import refused
 

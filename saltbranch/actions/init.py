@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch import journalpush, notify, saltmaster
+from saltbranch import notify, saltmaster
 from saltbranch.actions import init_ahead, propose
 from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
 from saltbranch.actions.init_text import Answers, model_text, production_branch, render
@@ -25,6 +25,7 @@ from saltbranch.config.read import parse_file
 from saltbranch.config.values import check_remote
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import mask, require_version
+from saltbranch.journal import push
 from saltbranch.repository import model
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.root import make_root, open_root, take_over
@@ -301,7 +302,7 @@ def new_config(
         production = mirror.branches().get(production_branch(answers))
         if production is None:
             return text  # it went away this moment; the sync will say so
-        refusal = journalpush.may_push(mirror, answers.remote, production, timeout=_PROBE)
+        refusal = push.may_push(mirror, answers.remote, production, timeout=_PROBE)
         has_model = mirror.git.blob_or_none(production, locate.FILE_NAME) is not None
     return render(answers, with_model=not has_model and not in_repository, refusal=refusal)
 

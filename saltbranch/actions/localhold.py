@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from saltbranch import events, pendingholds, prepared
+from saltbranch import prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError, UsageError
-from saltbranch.events import Event
 from saltbranch.git.mirror import Mirror
+from saltbranch.journal import events, pending_holds
+from saltbranch.journal.events import Event
 from saltbranch.prepared import Prepared
 from saltbranch.repository.root import root_of
 from saltbranch.serve.reconcile import look_at_mirror, serve_from_mirror
@@ -47,7 +48,7 @@ def hold_locally(
             fresh = True
         _check(event, ready, mirror)
         os.makedirs(f"{root}/state", exist_ok=True)
-        pendingholds.add(root, event)
+        pending_holds.add(root, event)
         lock.keep_with_children()
         look = look_at_mirror(mirror, ready, say, fresh=fresh)
         look.notes += notes

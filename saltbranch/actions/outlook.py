@@ -11,9 +11,9 @@ from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.model import Saltenv
 from saltbranch.git import describe as history
 from saltbranch.git.describe import CommitInfo
-from saltbranch.journalfacts import Debt, Hold
+from saltbranch.journal.facts import Debt, Hold
+from saltbranch.journal.tips import Push
 from saltbranch.promote.why_not import WhyNot
-from saltbranch.repository.tips import Push
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted
 

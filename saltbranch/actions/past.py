@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from saltbranch import commits, events, trailers
+from saltbranch import commits, trailers
 from saltbranch.base import tickets
 from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.events import Event
 from saltbranch.fates import Fate, Links
-from saltbranch.journalfacts import Hold, Promotion
+from saltbranch.journal import events
+from saltbranch.journal.events import Event
+from saltbranch.journal.facts import Hold, Promotion
 from saltbranch.lineage import Graph, Line
 from saltbranch.repository import revision
 from saltbranch.repository.revision import Meaning

@@ -13,7 +13,7 @@ from saltbranch.config.model import owned_paths
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.git.program import branch_name_problem
-from saltbranch.journalfacts import Debt
+from saltbranch.journal.facts import Debt
 from saltbranch.promote import gates
 from saltbranch.promotion import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step, sls_names
 from saltbranch.repository.workplace import Workplace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import journal, promotion
+from saltbranch import promotion
 from saltbranch.actions import past, proposed
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.base import asking, files
@@ -15,6 +15,7 @@ from saltbranch.git import identity, merge, signing
 from saltbranch.git.merge import FAST_FORWARD, MERGE
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.signing import Signer
+from saltbranch.journal import store as journal
 from saltbranch.promote import record, tell_hooks
 from saltbranch.promote.record import Prepared
 from saltbranch.promotion import BACK_MERGE, DELETE, RECORDED, Plan

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import journal
 from saltbranch.actions import past
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
@@ -13,6 +12,7 @@ from saltbranch.actions.holdplan import HoldPlan
 from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.git import identity
 from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.journal import store as journal
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace

@@ -11,15 +11,16 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from saltbranch import events, journal, journalpush, pendingholds
 from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.base import files
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import SaltbranchError, os_error
 from saltbranch.base.text import printable
-from saltbranch.events import Event
 from saltbranch.git import identity
 from saltbranch.git.mirror import Mirror
+from saltbranch.journal import events, pending_holds, push
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
 from saltbranch.prepared import Prepared, Served
 from saltbranch.serve.decision import Choices
 
@@ -85,19 +86,19 @@ def send(ready: Prepared, mirror: Mirror, found: Choices) -> list[str]:
     try:
         tries, syncs = _load(root)
         lacking = _parsed(json.loads(found.unrecorded or "[]"))
-        pending = pendingholds.load(root)
+        pending = pending_holds.load(root)
         if not ready.reporter:
             syncs, lacking = [], lacking if pending else []
         if pending or syncs or lacking:
             try:
-                journalpush.push(
+                push.push(
                     mirror, ready.remote, [*pending, *syncs],
                     patience=_PATIENCE, found=lacking, found_at=found.journal,
                 )  # fmt: skip
             except SaltbranchError as err:
                 _save(root, syncs, tries + 1)
                 return [] if tries else [_complaint(err, pending)]
-            pendingholds.drop(root, [event.id for event in pending])
+            pending_holds.drop(root, [event.id for event in pending])
         files.unlink(path(root))
         return [f"published: {event.kind} of {event.text('saltenv')}" for event in pending]
     except OSError as err:

@@ -7,8 +7,8 @@ from saltbranch.actions.promotion import named
 from saltbranch.actions.steps import Step, steps
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.events import ROLLBACK
-from saltbranch.journalfacts import Promotion
+from saltbranch.journal.events import ROLLBACK
+from saltbranch.journal.facts import Promotion
 from saltbranch.repository.workplace import Workplace
 
 

@@ -8,14 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from saltbranch import (
-    choosing,
-    journalaccepted,
-    journalstate,
-    pendingholds,
-    prepared,
-    saltmaster,
-)
+from saltbranch import choosing, prepared, saltmaster
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
 from saltbranch.base.errors import GitError, SaltbranchError
@@ -25,6 +18,8 @@ from saltbranch.config.model import Config, Saltenv
 from saltbranch.git import describe as history
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror, Refs
+from saltbranch.journal import accepted, pending_holds
+from saltbranch.journal import state as journalstate
 from saltbranch.repository import workplace
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
@@ -233,10 +228,10 @@ def _wanted(
     last = decision.load(root, None, now())
     facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
     found = choosing.choose(facts)
-    state = journalaccepted.state_of(root, mirror.git, refs)
+    state = accepted.state_of(root, mirror.git, refs)
     journalstate.replay(choosing.pushes_of(found), state)
     pushed = choosing.open_pushes(facts, found)
-    pending = [event.id for event in pendingholds.load(root)]
+    pending = [event.id for event in pending_holds.load(root)]
     holds = {}
     for saltenv in saltenvs:
         hold = state.hold(saltenv.name, now())

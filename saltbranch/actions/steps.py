@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from saltbranch import journalstate, serving, trailers
+from saltbranch import serving, trailers
 from saltbranch.actions.past import Past
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.model import Saltenv
-from saltbranch.journalfacts import Promotion
-from saltbranch.journalstate import State
-from saltbranch.repository import tips
+from saltbranch.journal import state as journalstate
+from saltbranch.journal import tips
+from saltbranch.journal.facts import Promotion
+from saltbranch.journal.state import State
 from saltbranch.repository.workplace import Workplace, tags_on
 
 

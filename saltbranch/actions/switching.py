@@ -92,9 +92,9 @@ def _may_leave(run: Run, job: Job, old: str) -> bool:
         return True
     if job.was or not run.refs.kept:
         return False
-    from saltbranch import journalaccepted  # a killed run has not recorded why
+    from saltbranch.journal import accepted  # a killed run has not recorded why
 
-    return journalaccepted.was_held(run.ready.root, run.mirror.git, job.saltenv.name, old)
+    return accepted.was_held(run.ready.root, run.mirror.git, job.saltenv.name, old)
 
 
 def _verify(run: Run, job: Job, *, keep: bool) -> None:

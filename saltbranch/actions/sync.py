@@ -150,9 +150,9 @@ def _serve_pending(
         return
     ready = prepared.load(root, config_path)
     if ready and mirror.exists():
-        from saltbranch import pendingholds
+        from saltbranch.journal import pending_holds
 
-        names = [event.text("saltenv") for event in pendingholds.load(root)]
+        names = [event.text("saltenv") for event in pending_holds.load(root)]
         held = [s.name for s in ready.saltenvs if s.name in names]
         if held:
             lock.keep_with_children()

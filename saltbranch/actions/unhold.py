@@ -7,7 +7,7 @@ from saltbranch.actions.promotion import named
 from saltbranch.base import asking
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
-from saltbranch.events import UNHOLD
+from saltbranch.journal.events import UNHOLD
 from saltbranch.repository.workplace import Workplace
 
 

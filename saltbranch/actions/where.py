@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from saltbranch import commits, events, trailers
+from saltbranch import commits, trailers
 from saltbranch.actions.past import Past, Reading, read_word
 from saltbranch.base import tickets
 from saltbranch.base.errors import GitError
 from saltbranch.commits import CommitTold
 from saltbranch.config.model import Saltenv
 from saltbranch.fates import Fate, Turn
+from saltbranch.journal import events
 from saltbranch.repository.workplace import Workplace
 from saltbranch.whereabouts import (
     ABSENT,

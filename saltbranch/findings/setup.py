@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from saltbranch.base.text import many, some
 from saltbranch.doctor.finding import Finding
 from saltbranch.git.program import GIT_MINIMUM
-from saltbranch.repository.tips import Push
+from saltbranch.journal.tips import Push
 
 _OVERDUE = 24 * 3600
 

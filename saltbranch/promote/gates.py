@@ -18,7 +18,7 @@ from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many, some
 from saltbranch.base.tickets import Group
 from saltbranch.config.gates import DiffGate, SoakGate
-from saltbranch.journalfacts import Debt, Hold, Residence
+from saltbranch.journal.facts import Debt, Hold, Residence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import journal
 from saltbranch.base import asking
-from saltbranch.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.git.merge import CONFLICT
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.promotion import BACK_MERGE, RECORDED, Plan
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace

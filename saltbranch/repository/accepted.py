@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saltbranch import admission, events, journal, journalcache
+from saltbranch import admission
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, REPORT
 from saltbranch.config.keys import FileModel
 from saltbranch.git.mirror import PRODUCTION, ref_name
 from saltbranch.git.program import Git
-from saltbranch.repository import pushes, tips
+from saltbranch.journal import cache as journalcache
+from saltbranch.journal import events, tips
+from saltbranch.journal import store as journal
+from saltbranch.repository import pushes
 from saltbranch.repository.model_file import FAR, Nothing, newest_valid
 
 # Below it, in a mirror and in a clone, the last accepted commit of production, by the name of the branch.

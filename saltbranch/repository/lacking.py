@@ -10,14 +10,14 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from saltbranch import journalstate
 from saltbranch.base import files
-from saltbranch.events import Event
 from saltbranch.git.program import Git
-from saltbranch.journalstate import State
+from saltbranch.journal import state as journalstate
+from saltbranch.journal.events import Event
+from saltbranch.journal.state import State
+from saltbranch.journal.tips import Tip, tip_from_list
 from saltbranch.prepared import Served, ServedSaltenv
 from saltbranch.repository.pushes import Finder, Watched
-from saltbranch.repository.tips import Tip, tip_from_list
 from saltbranch.serve import decision
 from saltbranch.serve.decision import Choices
 

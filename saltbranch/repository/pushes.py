@@ -11,15 +11,16 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, events, journalstate, trailers
+from saltbranch import commits, trailers
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, STRICTNESS
-from saltbranch.events import Event
 from saltbranch.git import identity
 from saltbranch.git.program import Git
-from saltbranch.journalfacts import Promotion
-from saltbranch.journalstate import State
-from saltbranch.repository import tips
-from saltbranch.repository.tips import Tip
+from saltbranch.journal import events, tips
+from saltbranch.journal import state as journalstate
+from saltbranch.journal.events import Event
+from saltbranch.journal.facts import Promotion
+from saltbranch.journal.state import State
+from saltbranch.journal.tips import Tip
 
 _NAMED = 20  # commits and committers that an event names
 _READ = 500  # commits whose committers are looked at

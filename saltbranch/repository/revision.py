@@ -14,7 +14,7 @@ from typing import Protocol
 
 from saltbranch.base.errors import UsageError
 from saltbranch.git.program import Git, branch_name_problem, branch_of_remote
-from saltbranch.journalfacts import Promotion
+from saltbranch.journal.facts import Promotion
 
 SALTENV, BRANCH, TAG, PROMOTION, COMMIT, HEAD = (
     "saltenv", "branch", "tag", "promotion", "commit", "HEAD",

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from saltbranch.config.direct_pushes import REPORT
 from saltbranch.git.program import Git
+from saltbranch.journal.tips import Tip
 from saltbranch.repository import model_file
 from saltbranch.repository.pushes import Watched, stricter
-from saltbranch.repository.tips import Tip
 
 
 def judged(

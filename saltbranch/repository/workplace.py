@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import journalaccepted, journalcache, prepared, serving
+from saltbranch import prepared, serving
 from saltbranch.base import tickets
 from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.mirror import JOURNAL_REF, Mirror
 from saltbranch.git.program import Git
-from saltbranch.journalfacts import Debt, Hold
-from saltbranch.journalstate import State
+from saltbranch.journal import accepted
+from saltbranch.journal import cache as journalcache
+from saltbranch.journal.facts import Debt, Hold
+from saltbranch.journal.state import State
 from saltbranch.repository import lacking, pushes, rules, tags
 from saltbranch.repository import place as places
 from saltbranch.repository.lacking import Begins, Lacking
@@ -212,7 +214,7 @@ def _judged(
     config = place.config(_heads(repo), journal=repo.refs.journal, write=fetched)
     if places.serves(place) and not fetched:
         refs = Mirror(config.root).refs()
-        state = journalaccepted.state_of(config.root, repo.git, refs)  # pending holds count, too
+        state = accepted.state_of(config.root, repo.git, refs)  # pending holds count, too
     else:
         state = _kept(repo)
     in_force = [

@@ -18,10 +18,13 @@ from typing import Any
 
 import pytest
 
-from saltbranch import entry, events, journal, journalstate
+from saltbranch import entry
 from saltbranch.base.durations import iso
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
+from saltbranch.journal import events
+from saltbranch.journal import state as journalstate
+from saltbranch.journal import store as journal
 from tests.git.agreed import agree
 from tests.git.project import plan_code
 from tests.git.remote import Content, Remote

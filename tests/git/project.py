@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from saltbranch import entry, journal, journalstate
-from saltbranch.events import Event
+from saltbranch import entry
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
-from saltbranch.journalstate import State
+from saltbranch.journal import state as journalstate
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
+from saltbranch.journal.state import State
 from tests.git.agreed import agree_in_all
 from tests.git.remote import Content, Remote
 from tests.git.site import Ran

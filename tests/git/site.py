@@ -18,13 +18,15 @@ from typing import Any
 
 import pytest
 
-from saltbranch import entry, journal, journalcache
+from saltbranch import entry
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync as sync_action
-from saltbranch.events import Event
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
-from saltbranch.journalstate import State
+from saltbranch.journal import cache as journalcache
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
+from saltbranch.journal.state import State
 from tests import warm
 from tests.git.remote import Link, Remote, Script, Tree
 

@@ -127,8 +127,8 @@ def test_status_and_doctor_say_it_too(served: Site, remote: Remote) -> None:
 
 def shift(remote: Remote, moment: float) -> None:
     """Write an event of that time."""
-    from saltbranch import journal
-    from saltbranch.events import Event
+    from saltbranch.journal import store as journal
+    from saltbranch.journal.events import Event
 
     here = Journal(remote)
     event = Event("unhold", journal.new_id(moment), moment, "Bob <b@c>", {"saltenv": "stage"})

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from saltbranch import events, journalstate, pendingholds
+from saltbranch.journal import events, pending_holds
+from saltbranch.journal import state as journalstate
 from tests.git.kill_server import KillServer
 from tests.git.remote import Remote
 from tests.git.site import Journal, Site, result_of
@@ -95,7 +96,7 @@ def test_killed_at_every_step_of_a_hold_without_the_remote(
         before = len(journal.events())
         away = remote.path.rename(remote.path.with_name("away.git"))
         killed = crash.is_killed(ANY, number)
-        recorded = pendingholds.load(str(served.root))
+        recorded = pending_holds.load(str(served.root))
         assert served.sync("--wait", "30").code == 1  # no remote, but what is recorded counts
         away.rename(remote.path)
         wanted = new if recorded else old
@@ -103,7 +104,7 @@ def test_killed_at_every_step_of_a_hold_without_the_remote(
         assert result_of(served.sync_here(wait=30), "prod").state == "unchanged"
         served.assert_serves("master", wanted)
         assert len(journal.events()) == before + len(recorded)
-        assert pendingholds.load(str(served.root)) == []
+        assert pending_holds.load(str(served.root)) == []
         old = wanted
         if not killed:
             assert number > 15 and recorded
@@ -122,13 +123,13 @@ def test_killed_at_every_step_of_publishing_a_hold(
         held = events.Event("hold", f"id-{number}", 1.0, "Ann <a@b>", {
             "saltenv": "prod", "commit": head, "reason": "x",
         })  # fmt: skip
-        pendingholds.add(str(served.root), held)
+        pending_holds.add(str(served.root), held)
         killed = crash.is_killed(ANY, number)
         result = served.sync_here(wait=30)
         assert result.exit_code == 0
         found = [e.id for e in journal.events()]
         assert found.count(held.id) == 1 and (made is None or made.id in found)
-        assert pendingholds.load(str(served.root)) == []
+        assert pending_holds.load(str(served.root)) == []
         assert result_of(served.sync_here(), "prod").why == "hold"
         if not killed:
             assert number > 15

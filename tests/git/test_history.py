@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import events, journal, trailers
+from saltbranch import trailers
 from saltbranch.actions import past
 from saltbranch.actions.history import Entry, history
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import ConfigError, UsageError
-from saltbranch.events import Event
 from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.journal import events
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
 from tests.git.clone import MODEL, Clone
 
 

@@ -9,13 +9,24 @@ from typing import Any
 
 import pytest
 
-from saltbranch import events, journal, journalcache, journalstate
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import GitError
-from saltbranch.events import Event
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
-from saltbranch.journalstate import State
+from saltbranch.journal import (
+    cache as journalcache,
+)
+from saltbranch.journal import (
+    events,
+)
+from saltbranch.journal import (
+    state as journalstate,
+)
+from saltbranch.journal import (
+    store as journal,
+)
+from saltbranch.journal.events import Event
+from saltbranch.journal.state import State
 from tests.git.flow_site import FlowSite
 
 BEGIN = 1767225600

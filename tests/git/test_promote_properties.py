@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from saltbranch.journalfacts import Debt
+from saltbranch.journal.facts import Debt
 from tests.git.kill_server import KillServer
 from tests.git.project import CHAIN, Clone, Project, model
 from tests.git.remote import Content

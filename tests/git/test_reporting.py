@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import journalpush, pendingholds
 from saltbranch.actions import reporting
 from saltbranch.actions.localhold import hold_locally
 from saltbranch.base.errors import GitError, RefusedError, RemoteError, UsageError
 from saltbranch.git.mirror import JOURNAL_REF, Mirror
 from saltbranch.git.program import Git
+from saltbranch.journal import pending_holds, push
 from tests.git.remote import Remote
 from tests.git.site import BRANCHES, Journal, Site, event, result_of
 
@@ -169,7 +169,7 @@ def test_masters_that_tell_at_once_lose_nothing(
     def tell(mirror: Mirror) -> None:
         for _ in range(3):
             said = event("sync", master=mirror.path, saltenvs=[])
-            journalpush.push(mirror, str(remote.path), [said], patience=60)
+            push.push(mirror, str(remote.path), [said], patience=60)
             sent.append(said.id)
 
     threads = [threading.Thread(target=tell, args=(mirror,)) for mirror in mirrors]
@@ -190,7 +190,7 @@ def test_nothing_is_told_to_a_rewritten_journal(
     telling.assert_serves("develop", remote.head("develop"))
     assert journal.head() is None
     with pytest.raises(GitError, match="rewritten or removed"):
-        journalpush.push(Mirror(str(telling.root)), str(remote.path), [event("sync")], patience=9)
+        push.push(Mirror(str(telling.root)), str(remote.path), [event("sync")], patience=9)
 
 
 def test_first_event_of_a_journal_keeps_its_commit(remote: Remote, journal: Journal) -> None:
@@ -267,10 +267,10 @@ def test_published_hold_that_was_not_dropped_is_not_published_again(
     made = journal.hold("prod", remote.head("master"))
     journal.add("unhold", saltenv="prod")
     remote.commit("master", {"salt/new.sls": ""})
-    pendingholds.add(str(served.root), made)
+    pending_holds.add(str(served.root), made)
     served.sync_well()
     assert [e.kind for e in journal.events()] == ["hold", "unhold"]
-    assert pendingholds.load(str(served.root)) == []
+    assert pending_holds.load(str(served.root)) == []
 
 
 def test_recorded_hold_that_was_not_served_yet_is_served_without_the_remote(
@@ -280,7 +280,7 @@ def test_recorded_hold_that_was_not_served_yet_is_served_without_the_remote(
     old = remote.head("master")
     remote.commit("master", {"salt/bad.sls": ""})
     served.sync_well()
-    pendingholds.add(str(served.root), event("hold", saltenv="prod", commit=old, reason="x"))
+    pending_holds.add(str(served.root), event("hold", saltenv="prod", commit=old, reason="x"))
     with out_of_reach(remote):
         ran = served.sync()
     assert ran.code == 1 and "cannot read the remote" in ran.err
@@ -303,7 +303,7 @@ def test_hold_that_cannot_be_is_refused_before_it_is_recorded(served: Site, remo
         hold(served, "1" * 40)
     with pytest.raises(UsageError, match="there is no saltenv 'qa'"):
         hold_locally(str(served.config), event("hold", saltenv="qa", commit=remote.head("master")))
-    assert pendingholds.load(str(served.root)) == []
+    assert pending_holds.load(str(served.root)) == []
 
 
 def test_hold_after_a_changed_configuration_needs_no_remote(served: Site, remote: Remote) -> None:
@@ -358,14 +358,14 @@ def test_init_says_why_a_master_may_not_tell(
 
 def test_dry_run_leaves_nothing(served: Site, remote: Remote) -> None:
     mirror = Mirror(str(served.root))
-    assert journalpush.may_push(mirror, str(remote.path), remote.head("master"), timeout=60) == ""
+    assert push.may_push(mirror, str(remote.path), remote.head("master"), timeout=60) == ""
     assert "refs/saltbranch" not in Git(str(remote.path)).out("for-each-ref")
 
 
 def test_remote_that_is_away_is_an_error_of_publishing(served: Site, remote: Remote) -> None:
     remote.path.rename(served.folder / "away.git")
     with pytest.raises(RemoteError):
-        journalpush.push(Mirror(str(served.root)), str(remote.path), [event("sync")], patience=9)
+        push.push(Mirror(str(served.root)), str(remote.path), [event("sync")], patience=9)
 
 
 def test_unreported_is_json_of_the_journal(site: Site, refusing: Path) -> None:

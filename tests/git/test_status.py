@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from saltbranch import pendingholds
 from saltbranch.base.durations import iso
+from saltbranch.journal import pending_holds
 from tests.git.remote import Link, Remote
 from tests.git.site import BRANCHES, Journal, Site, event
 
@@ -140,7 +140,7 @@ def test_pending_hold_is_shown_as_such_and_drift_until_it_is_served(
     remote.commit("master", {"salt/new.sls": ""})
     served.sync_well()
     held = event("rollback", saltenv="prod", commit=old, reason="x")
-    pendingholds.add(str(served.root), held)
+    pending_holds.add(str(served.root), held)
     found = row(served)
     assert (found["state"], found["drift"], found["wanted"]) == ("drift", True, old)
     assert found["hold"]["pending"] is True

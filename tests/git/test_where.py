@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import events, journal
 from saltbranch.actions.where import where
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
-from saltbranch.events import Event
 from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.journal import events
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
 from saltbranch.whereabouts import (
     ABSENT,
     BY_ANCESTRY,

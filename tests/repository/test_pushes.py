@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from saltbranch import events, journal
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
+from saltbranch.journal import events
+from saltbranch.journal import store as journal
 from saltbranch.repository.pushes import stricter
 from saltbranch.serve import refused
 from tests.git.flow_site import FlowSite

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from saltbranch import events, journalstate
-from saltbranch.repository.tips import Push
+from saltbranch.journal import events
+from saltbranch.journal import state as journalstate
+from saltbranch.journal.tips import Push
 from tests.git.flow_site import FlowSite
 from tests.git.site import Site, result_of
 from tests.git.test_bad_refs import bad_commit

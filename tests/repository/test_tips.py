@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from saltbranch import journalstate
-from saltbranch.events import Event
-from saltbranch.journalstate import State
-from saltbranch.repository.tips import Tip, tip_from_list
+from saltbranch.journal import state as journalstate
+from saltbranch.journal.events import Event
+from saltbranch.journal.state import State
+from saltbranch.journal.tips import Tip, tip_from_list
 
 A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch import events, journalfacts, journalstate, promotion, trailers
+from saltbranch import promotion, trailers
 from saltbranch.base import asking
 from saltbranch.base.asking import Asked
+from saltbranch.journal import events, facts
+from saltbranch.journal import state as journalstate
 from saltbranch.promotion import Changes, Plan, Step
 
 MACHINE = "Master <root@m1>"
@@ -65,7 +67,7 @@ def test_holds_and_promotions_keep_who_asked_and_only_names() -> None:
     hold, made = state.holds["prod"], state.promotions[0]
     assert (hold.by, hold.asked_by, hold.claimed_by) == (MACHINE, "ann", "bob root")
     assert hold.who == f'ann (who says: for "bob root") through Salt on {MACHINE}'
-    again = journalfacts.hold_from_dict(hold.as_dict())
+    again = facts.hold_from_dict(hold.as_dict())
     assert (again.asked_by, again.claimed_by) == ("ann", "bob root")
     assert (made.asked_by, made.who, made.as_dict()["asked_by"]) == ("", MACHINE, None)
 

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch import events, journalfacts, journalstate
 from saltbranch.base.durations import iso
-from saltbranch.events import Event
-from saltbranch.journalstate import State
+from saltbranch.journal import events
+from saltbranch.journal import facts as journalfacts
+from saltbranch.journal import state as journalstate
+from saltbranch.journal.events import Event
+from saltbranch.journal.state import State
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 NOW = 1_800_000_000.0

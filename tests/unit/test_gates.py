@@ -23,7 +23,7 @@ from saltbranch.config.gates import (
     TicketGate,
     parse_gates,
 )
-from saltbranch.journalfacts import Debt, Hold, Residence
+from saltbranch.journal.facts import Debt, Hold, Residence
 from saltbranch.promote import gates
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, DiffFacts, GateResult
 

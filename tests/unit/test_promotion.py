@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from saltbranch import promotion
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.git.merge import CONFLICT, MERGE, UP_TO_DATE
-from saltbranch.journalfacts import Debt, Hold
+from saltbranch.journal.facts import Debt, Hold
 from saltbranch.promote.gates import FAIL, PASS, GateResult
 from saltbranch.promotion import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch.journalfacts import Hold
+from saltbranch.journal.facts import Hold
 from saltbranch.serving import wanted
 
 HEAD, OLD, HELD = "a" * 40, "b" * 40, "c" * 40

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from saltbranch import events, journalstate, trailers
+from saltbranch import trailers
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Config
 from saltbranch.config.read import parse_file
-from saltbranch.journalfacts import Promotion
+from saltbranch.journal import events
+from saltbranch.journal import state as journalstate
+from saltbranch.journal.facts import Promotion
 from saltbranch.lineage import Graph
 from saltbranch.trailers import Told
 

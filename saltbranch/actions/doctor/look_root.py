@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import admission, choosing, journalaccepted, prepared
+from saltbranch import admission, choosing, prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.base import files
@@ -21,7 +21,8 @@ from saltbranch.findings import disk, setup
 from saltbranch.findings.disk import Account, Dated, Entry
 from saltbranch.findings.setup import ServedSlot
 from saltbranch.git.mirror import Mirror
-from saltbranch.repository.tips import Push
+from saltbranch.journal import accepted
+from saltbranch.journal.tips import Push
 from saltbranch.saltmaster import MasterOptions
 from saltbranch.serve import decision, verify
 from saltbranch.slots import NAMES, Slots
@@ -72,9 +73,7 @@ def _clock(root: str) -> str:
     """What the journal says against this machine's clock; nothing where it cannot be read, which others tell."""
     mirror = Mirror(root)
     try:
-        state = (
-            journalaccepted.state_of(root, mirror.git, mirror.refs()) if mirror.exists() else None
-        )
+        state = accepted.state_of(root, mirror.git, mirror.refs()) if mirror.exists() else None
     except SaltbranchError:
         return ""
     return state.clock_problem(time.time()) if state else ""

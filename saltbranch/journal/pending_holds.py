@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 
-from saltbranch import events
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError
-from saltbranch.events import Event
+from saltbranch.journal import events
+from saltbranch.journal.events import Event
 
 
 def load(root: str) -> list[Event]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saltbranch import events, journal, journalstate, pendingholds
 from saltbranch.base import files
 from saltbranch.base.errors import GitError
 from saltbranch.base.text import one_line
-from saltbranch.events import Event
 from saltbranch.git.mirror import KEPT_REF, Refs
 from saltbranch.git.program import Git, quoted
-from saltbranch.journal import NoJournalError
-from saltbranch.journalstate import State
+from saltbranch.journal import events, pending_holds
+from saltbranch.journal import state as journalstate
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
+from saltbranch.journal.state import State
+from saltbranch.journal.store import NoJournalError
 
 
 def believed(root: str, git: Git, refs: Refs, last: str) -> tuple[str, str]:
@@ -41,16 +43,18 @@ def believed(root: str, git: Git, refs: Refs, last: str) -> tuple[str, str]:
 def state_of(root: str, git: Git, refs: Refs) -> State:
     """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
     head, _ = believed(root, git, refs, "")
-    from saltbranch import journalcache  # not for a sync, which reads on from what it kept itself
+    from saltbranch.journal import (
+        cache as journalcache,  # not for a sync, which reads on from what it kept itself
+    )
 
     state = journalcache.state(git, head or None)
-    pending = pendingholds.load(root)
+    pending = pending_holds.load(root)
     return journalstate.replay(not_told(pending, state.events), state) if pending else state
 
 
 def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
     """Whether the journal, or a pending hold, ever held `saltenv` at `commit`. Raises GitError."""
-    told = journal.read(git, git.commit_or_none(KEPT_REF)) + pendingholds.load(root)
+    told = journal.read(git, git.commit_or_none(KEPT_REF)) + pending_holds.load(root)
     return any(
         event.text("saltenv") == saltenv
         and commit

@@ -6,11 +6,12 @@ import random
 import time
 from collections.abc import Sequence
 
-from saltbranch import events, journal
 from saltbranch.base.errors import GitError, RemoteError
-from saltbranch.events import Event
 from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.git.program import Git, indent, mask
+from saltbranch.journal import events
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
 
 _TRIES = 10
 _RECENT = 500  # as far back a sync of ours is looked for: it was sent moments ago or never

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from saltbranch.events import Event
+    from saltbranch.journal.events import Event
 
 PROMOTION, PUSH, ACCEPT, BACKMERGE = "promotion", "push", "accept", "backmerge"
 _NAMED = 5  # commits and people that a line names

@@ -13,7 +13,7 @@ from typing import Any
 
 from saltbranch.base import asking
 from saltbranch.base.durations import from_iso, iso
-from saltbranch.repository import tips
+from saltbranch.journal import tips
 
 VERSION = 1
 PROMOTION, HOLD, UNHOLD, ROLLBACK = "promotion", "hold", "unhold", "rollback"

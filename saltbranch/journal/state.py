@@ -8,7 +8,8 @@ from typing import overload
 
 from saltbranch.base import asking
 from saltbranch.base.durations import from_iso, iso, shown_duration
-from saltbranch.events import (
+from saltbranch.journal import tips
+from saltbranch.journal.events import (
     ACCEPT,
     BACKMERGE,
     DEBT,
@@ -21,9 +22,15 @@ from saltbranch.events import (
     Event,
     is_hash,
 )
-from saltbranch.journalfacts import Debt, Hold, Promotion, Residence, hold_from_dict, promotion_of
-from saltbranch.repository import tips
-from saltbranch.repository.tips import Moved, Push, Tip
+from saltbranch.journal.facts import (
+    Debt,
+    Hold,
+    Promotion,
+    Residence,
+    hold_from_dict,
+    promotion_of,
+)
+from saltbranch.journal.tips import Moved, Push, Tip
 
 _SLACK = 300  # seconds by which clocks may differ without a word
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from saltbranch.base import asking
 from saltbranch.base.durations import from_iso, iso
-from saltbranch.events import PROMOTION, Event, is_hash
+from saltbranch.journal.events import PROMOTION, Event, is_hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from dataclasses import fields
 
 import msgspec
 
-from saltbranch import events, journal, journalstate
 from saltbranch.base import asking, durations, files
 from saltbranch.base.errors import GitError, SaltbranchError
-from saltbranch.events import Event
 from saltbranch.git.program import Git
-from saltbranch.journalstate import State, Told
-from saltbranch.repository import tips
+from saltbranch.journal import events, tips
+from saltbranch.journal import state as journalstate
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
+from saltbranch.journal.state import State, Told
 
 _NAME = "saltbranch-journal"
 _MANY = 200  # new events after which it is written anew; fewer are read again each time

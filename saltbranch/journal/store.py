@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from saltbranch import events
 from saltbranch.base.errors import GitError
-from saltbranch.events import Event
 from saltbranch.git.identity import identity
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git, quoted
+from saltbranch.journal import events
+from saltbranch.journal.events import Event
 
 _FEW = 256  # commits: about as many as come between two looks
 _ROOT = "The journal of saltbranch: one commit for each event\n"
