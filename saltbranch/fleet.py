@@ -17,13 +17,13 @@ from typing import Any, Protocol
 import yaml
 
 from saltbranch.base.errors import ConfigError, UsageError
-from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
 from saltbranch.fleetcache import FleetCache, signature
 from saltbranch.git import tree
 from saltbranch.git.program import Git
+from saltbranch.salt_master import pillar_errors
 
 _KEYS = ("grains", "pillar", "returns", "recorded")
 # Grains that hold secrets or that are nobody's business outside of the machine.
@@ -164,7 +164,7 @@ def _parsed(path: str, text: bytes) -> dict[str, Any]:
         # A fleet file holds pillar, and a message may hold any of it. Nor may the cause get into a log.
         mark = getattr(err, "problem_mark", None)
         place = f":{mark.line + 1}" if mark else ""
-        why = f"{path}{place}: {pillarerrors.kind_of_yaml(err)}"
+        why = f"{path}{place}: {pillar_errors.kind_of_yaml(err)}"
         raise ConfigError(why, hint="fix that file of the fleet") from None
     if not isinstance(data, dict) or not isinstance(data.get("grains"), dict):
         raise ConfigError(f"{path}: no grains", hint="start with `grains:` and a mapping below it")

@@ -67,7 +67,7 @@ def _listens(socket_path: str) -> bool:
 
 def main() -> None:
     """Fire the events named in `sys.argv`: the master's configuration file, then one text for each event."""
-    from saltbranch import saltmaster
+    from saltbranch.salt_master import options as saltmaster
 
     try:
         opts = saltmaster.read(sys.argv[1]).opts

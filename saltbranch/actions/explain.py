@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from saltbranch import masterconf, saltmaster, topmatch
 from saltbranch.actions.doctor import look_master, look_minion, look_tops
 from saltbranch.base.errors import (
     ConfigError,
@@ -31,9 +30,18 @@ from saltbranch.git.mirror import Mirror
 from saltbranch.repository import place as places
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master import (
+    config_file as masterconf,
+)
+from saltbranch.salt_master import (
+    options as saltmaster,
+)
+from saltbranch.salt_master import (
+    top_view as topmatch,
+)
+from saltbranch.salt_master.options import MasterOptions
+from saltbranch.salt_master.top_view import Question, TopView
 from saltbranch.slots import Slots
-from saltbranch.topmatch import Question, TopView
 
 # Findings that are about the master as a whole and change nothing for one minion.
 _ELSEWHERE = frozenset({"key-acceptance", "gitfs-remotes", "literal-env", "pillar-as-files"})

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from saltbranch import fleet, saltmaster
+from saltbranch import fleet
 from saltbranch.base import files
 from saltbranch.base.errors import SaltError
 from saltbranch.compiler import askable, neutral, pool
@@ -24,6 +24,7 @@ from saltbranch.compiler.model import Minion
 from saltbranch.fleet import plain
 from saltbranch.preview import frame as frames
 from saltbranch.preview.place import Place
+from saltbranch.salt_master import options as saltmaster
 
 _SECONDS = 20
 _ROUNDS = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from saltbranch import hooks, saltmaster
+from saltbranch import hooks
 from saltbranch.actions.request import Request, provisional
 from saltbranch.base.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.config.gates import (
@@ -28,6 +28,7 @@ from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelF
 from saltbranch.promotion import RECORDED, Plan
 from saltbranch.repository import model_file
 from saltbranch.repository.workplace import Workplace
+from saltbranch.salt_master import options as saltmaster
 
 # They take a while, or run a program: only somebody who wants to promote asks them.
 _SLOW = (DiffGate, CheckGate, CommandGate)

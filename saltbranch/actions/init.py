@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch import notify, saltmaster
+from saltbranch import notify
 from saltbranch.actions import init_ahead, propose
 from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
 from saltbranch.actions.init_text import Answers, model_text, production_branch, render
@@ -29,6 +29,7 @@ from saltbranch.journal import push
 from saltbranch.repository import model
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.root import make_root, open_root, take_over
+from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master.replacing import Replacing
 from saltbranch.serve.first_sync import remote_heads
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 
 import yaml
 
-from saltbranch import masterconf, saltconf, saltmaster
 from saltbranch.base import files, scratch
 from saltbranch.base.errors import ConfigError, RefusedError
 from saltbranch.config import locate
@@ -19,7 +18,17 @@ from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.git.program import indent, mask, quoted
 from saltbranch.repository import accepted, model
-from saltbranch.salt_master import option_file, replacing
+from saltbranch.salt_master import (
+    config_file as masterconf,
+)
+from saltbranch.salt_master import (
+    option_file,
+    option_files,
+    replacing,
+)
+from saltbranch.salt_master import (
+    options as saltmaster,
+)
 from saltbranch.salt_master.replacing import Replacing
 
 FIRST_FETCH = 3600  # seconds
@@ -155,7 +164,7 @@ def look_at_master(config: Config) -> Replacing:
     """What of the salt-master's present configuration would end. Raises RefusedError where that cannot be told,
     SaltError where Salt refuses its files.
     """
-    conf_files = saltconf.read(config.salt_config, saltconf.MASTER_INCLUDE)
+    conf_files = option_files.read(config.salt_config, option_files.MASTER_INCLUDE)
     if not os.path.exists(config.salt_config):
         return Replacing()
     for file in conf_files:
@@ -168,11 +177,11 @@ def look_at_master(config: Config) -> Replacing:
     text = (files.read_or_none(config.master_config) or b"").decode("utf-8", "replace")
     ours = text.startswith(f"{masterconf.HEADER} from {config.path}:")
     own = yaml.safe_load(text) if ours else {}
-    path, include = config.salt_config, saltconf.MASTER_INCLUDE
-    before = saltconf.effective(path, include, config.master_config, text or None)
-    after = saltconf.effective(path, include, config.master_config, option_file.wanted(config))
+    path, include = config.salt_config, option_files.MASTER_INCLUDE
+    before = option_files.effective(path, include, config.master_config, text or None)
+    after = option_files.effective(path, include, config.master_config, option_file.wanted(config))
     others = [f for f in conf_files if not ours or not _is_same(f.path, config.master_config)]
-    places, defaults = saltconf.places(others), saltmaster.default_options()
+    places, defaults = option_files.places(others), saltmaster.default_options()
     unclaimed, problem = _unclaimed(config, master)
     return Replacing(
         replacing.find_roots(
@@ -180,7 +189,7 @@ def look_at_master(config: Config) -> Replacing:
         ),
         replacing.find_options(before, after, places),
         unclaimed,
-        (*problem, *_beside(config, {**defaults, **after}, saltconf.places(conf_files))),
+        (*problem, *_beside(config, {**defaults, **after}, option_files.places(conf_files))),
     )
 
 

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
-from saltbranch import nightly, saltmaster, timer
+from saltbranch import nightly, timer
 from saltbranch.base.errors import EXIT_PENDING, ConfigError, RefusedError, UsageError
 from saltbranch.compiler import interpreter
 from saltbranch.config.keys import FileModel
 from saltbranch.repository.machine import read_machine_file
+from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master import process
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master.options import MasterOptions
 from saltbranch.schedule import files as timer_files
 from saltbranch.schedule.files import REMOVED, TimerFile, TimerFileData
 from saltbranch.timer import Job, Kind, Names

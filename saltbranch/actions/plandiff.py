@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch import saltmaster
 from saltbranch.actions.request import Request
 from saltbranch.base.errors import Interrupted, SaltbranchError
 from saltbranch.config.gates import DiffGate
@@ -16,6 +15,7 @@ from saltbranch.git.merge import UP_TO_DATE
 from saltbranch.promote import gates_asked
 from saltbranch.promotion import Plan, Step
 from saltbranch.repository.workplace import Workplace
+from saltbranch.salt_master import options as saltmaster
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

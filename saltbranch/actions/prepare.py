@@ -6,7 +6,7 @@ import grp
 import os
 import pwd
 
-from saltbranch import prepared, saltmaster, topfile
+from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError, os_error
 from saltbranch.config import minions as targets
@@ -19,7 +19,9 @@ from saltbranch.prepared import Prepared, ServedSaltenv
 from saltbranch.repository import model, model_file
 from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import top_file
+from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import relayout, salt_files
 
 
@@ -103,7 +105,7 @@ def check_minions(config: Config, master: MasterOptions) -> None:
 
 def check_jinja(master: MasterOptions) -> None:
     """Refuse options with which Jinja would not understand the generated top files. Raises RefusedError."""
-    for option, key, value in topfile.foreign_syntax(master.opts):
+    for option, key, value in top_file.foreign_syntax(master.opts):
         raise RefusedError(
             f"the salt-master's option {option} sets {key} to {value!r}: the top files that saltbranch writes, and what"
             " it checks and compares, are in Jinja's own syntax",

@@ -12,14 +12,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from saltbranch import prepared, saltmaster, topfile
+from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.base.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import Mirror, remove_tree
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
-from saltbranch.salt_master import option_file, process
+from saltbranch.salt_master import option_file, process, top_file
+from saltbranch.salt_master import options as saltmaster
 from saltbranch.slots import NAMES, PARTS, SERVED, TREE
 
 GONE = ".saltbranch-gone"
@@ -235,7 +236,7 @@ def _is_tops(entry: os.DirEntry[str]) -> bool:
             return False
         for file in _entries(kind.path):
             name = file.name.removesuffix(_UNFINISHED)
-            link = name == topfile.BRANCH_TOP and file.is_symlink()
+            link = name == top_file.BRANCH_TOP and file.is_symlink()
             if not link and not (name == "top.sls" and _is_own_top(file)):
                 return False
     return True

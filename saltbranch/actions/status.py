@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from saltbranch import choosing, prepared, saltmaster
+from saltbranch import choosing, prepared
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
 from saltbranch.base.errors import GitError, SaltbranchError
@@ -23,6 +23,7 @@ from saltbranch.journal import state as journalstate
 from saltbranch.repository import workplace
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
+from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master import process
 from saltbranch.serve import decision, refused, verify
 from saltbranch.serve.decision import Choice, Choices

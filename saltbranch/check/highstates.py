@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from saltbranch import lowdiff, saltmaster
+from saltbranch import lowdiff
 from saltbranch.base.errors import ConfigError
 from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
@@ -31,6 +31,7 @@ from saltbranch.git.program import branch_of_remote
 from saltbranch.preview import gaps, known_fleet
 from saltbranch.preview.frame import cache_of, frame_of
 from saltbranch.preview.place import Place
+from saltbranch.salt_master import options as saltmaster
 
 Progress = Callable[[int, int], None]
 NO_SALTENVS = "there is no saltbranch.yaml with saltenvs here"

@@ -31,9 +31,9 @@ import yaml
 from saltbranch.checks import Finding, nodes, rules
 from saltbranch.checks.blame import without_line
 from saltbranch.checks.nodes import line_of, pairs
-from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.masking import redact, surely_secret
 from saltbranch.compiler.model import Compiled
+from saltbranch.salt_master import pillar_errors
 
 _KEYS = ("grains", "pillar", "saltenv", "must", "must_not", "returns", "fails")
 _PARTS = ("id", "state", "name", "sls", "arguments")
@@ -114,12 +114,12 @@ def parse(path: str, text: str) -> tuple[list[StateTest], list[Finding]]:
         data = yaml.safe_load(text)
     except nodes.YamlProblem as err:
         return [], [
-            rules.TEST_FILE.at(path, err.line, pillarerrors.kind_of(f"YAML: {err.message}"))
+            rules.TEST_FILE.at(path, err.line, pillar_errors.kind_of(f"YAML: {err.message}"))
         ]
     except _UNREADABLE as err:  # it holds pillar, and a message may hold any of it
         mark = getattr(err, "problem_mark", None)
         line = mark.line + 1 if mark else 0
-        return [], [rules.TEST_FILE.at(path, line, pillarerrors.kind_of_yaml(err))]
+        return [], [rules.TEST_FILE.at(path, line, pillar_errors.kind_of_yaml(err))]
     if data is None:
         return [], []
     if not isinstance(data, dict):

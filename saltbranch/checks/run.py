@@ -26,7 +26,7 @@ from saltbranch.checks import (
     tops,
 )
 from saltbranch.checks.project import Project, Source, Tools
-from saltbranch.compiler.pillarerrors import kind_of
+from saltbranch.salt_master.pillar_errors import kind_of
 
 Check = Callable[[Project, Tools], Iterable[Finding]]
 

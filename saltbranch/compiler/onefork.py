@@ -22,13 +22,11 @@ import salt.loader
 import salt.utils.files
 import salt.version
 
-from saltbranch import topfile
 from saltbranch.compiler import (
     highstate,
     memory,
     patches,
     pillarcauses,
-    pillarerrors,
     templates,
     tracking,
     wording,
@@ -43,6 +41,7 @@ from saltbranch.compiler.inside.sources import Sources
 from saltbranch.compiler.masking import Mask, keys, plain, secrets_of, shown_of, texts
 from saltbranch.compiler.model import NEUTRALLY
 from saltbranch.compiler.tracking import Tracker, Wire
+from saltbranch.salt_master import pillar_errors, top_file
 
 # How Salt lists the folders of its loaders (salt/loader/__init__.py).
 _LOADERS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
@@ -111,7 +110,7 @@ class Shop:
             tracking.UNHEARD,
             *_CUSTOM,
             *job["inside"].values(),
-            topfile.BRANCH_TOP,
+            top_file.BRANCH_TOP,
         )
         own = (
             *own,
@@ -210,9 +209,9 @@ class Shop:
         roots.update({outside: inner for outside, inner in self.job["mapped"]})
         roots[f"{self.folders['cache']}/files/{saltenv}"] = inside["states"]
         for kind in ("states", "pillar"):
-            link = f"{self.folders['tops']}/{saltenv}/{kind}/{topfile.BRANCH_TOP}"
+            link = f"{self.folders['tops']}/{saltenv}/{kind}/{top_file.BRANCH_TOP}"
             roots[link] = f"{inside[kind]}/top.sls"
-        link = f"{self.folders['cache']}/files/{saltenv}/{topfile.BRANCH_TOP}"
+        link = f"{self.folders['cache']}/files/{saltenv}/{top_file.BRANCH_TOP}"
         roots[link] = f"{inside['states']}/top.sls"
         return Tracker(roots, self.harmless, self.job["refused"], self.libraries, wire.tell)
 
@@ -340,7 +339,7 @@ class Shop:
         names = [n for kind, n in tracker.told if kind == "f" and n in self.paths]
         # A syntax error is one whatever the options are.
         if any("syntax error" not in error for error in errors) and any(
-            topfile.asks_options(self._text(name) or "") for name in names
+            top_file.asks_options(self._text(name) or "") for name in names
         ):
             found.append("opts")
         notes = (
@@ -377,7 +376,7 @@ class Shop:
         begin = f"{self.job['inside']['states']}/"
         names = [n for kind, n in tracker.told if kind == "f" and n.startswith(begin)]
         texts = [self._text(n) for n in names if n in self.paths]
-        asks = any(text is None or topfile.may_ask(text, "pillar") for text in texts)
+        asks = any(text is None or top_file.may_ask(text, "pillar") for text in texts)
         if asks:  # all of it is rendered once more, with pillar
             HOST.guessed.clear()
             HOST.absent.clear()
@@ -442,14 +441,14 @@ class Shop:
         for name in read:
             if name.startswith(f"{inside}/") and name.endswith(".sls"):
                 is_top = name == f"{inside}/top.sls"
-                found |= pillarerrors.named(self._text(name) or "", is_top=is_top)
+                found |= pillar_errors.named(self._text(name) or "", is_top=is_top)
         return found
 
     def _imported(self, tracker: Tracker) -> set[str]:
         """The templates that the pillar files which were read import in so many words."""
         begin = f"{self.job['inside']['pillar']}/"
         read = [n for kind, n in tracker.told if kind == "f" and n.startswith(begin)]
-        return set().union(*(pillarerrors.imported(self._text(n) or "") for n in read))
+        return set().union(*(pillar_errors.imported(self._text(n) or "") for n in read))
 
     def _of_pillar(self, outcome: highstate.Outcome, tracker: Tracker) -> list[str]:
         """What is told of errors in pillar files."""
@@ -470,7 +469,7 @@ class Shop:
             cause = None
             if err is not None:
                 cause = pillarcauses.cause_of(err, file_of, lambda: self._imported(tracker))
-            told.append(pillarerrors.told(error, whole, is_public, self._lines, cause))
+            told.append(pillar_errors.told(error, whole, is_public, self._lines, cause))
         return [settled(f"pillar: {text}", HOST.asked) for text in dict.fromkeys(told)]
 
     def _notes(self, tried: list[str], hider: Hider) -> list[str]:

@@ -15,8 +15,8 @@ import jinja2
 import salt.exceptions
 import yaml
 
-from saltbranch.compiler import pillarerrors
-from saltbranch.compiler.pillarerrors import Cause
+from saltbranch.salt_master import pillar_errors
+from saltbranch.salt_master.pillar_errors import Cause
 
 _TEMPLATE = "<template>"
 """How Jinja calls a text that it renders."""
@@ -46,7 +46,7 @@ def cause_of(
     place = _place(first, file_of)
     kind = _jinja(root, imports) or _data(root)
     if kind is None and isinstance(root, ValueError) and _is_of_yaml(root) and not is_jinja:
-        kind = pillarerrors.kind_of_yaml(root)
+        kind = pillar_errors.kind_of_yaml(root)
     if kind is None and isinstance(root, (SyntaxError, *_PYTHONS)):
         kind = _python(root, is_jinja=is_jinja)
     if isinstance(root, json.JSONDecodeError) and not is_jinja:
@@ -84,7 +84,7 @@ def _jinja(err: BaseException, imports: Callable[[], set[str]]) -> str | None:
     if isinstance(err, jinja2.TemplateSyntaxError):
         text = str(err.message)
         if text.startswith(("No filter named", "No test named")):
-            return pillarerrors.kind_of(text[:15])
+            return pillar_errors.kind_of(text[:15])
         return "Jinja that cannot be parsed"
     if isinstance(err, jinja2.UndefinedError):
         return "Jinja: something is undefined"
@@ -101,7 +101,7 @@ def _jinja(err: BaseException, imports: Callable[[], set[str]]) -> str | None:
 
 def _data(err: BaseException) -> str | None:
     if isinstance(err, yaml.YAMLError):
-        return pillarerrors.kind_of_yaml(err)
+        return pillar_errors.kind_of_yaml(err)
     return "JSON that cannot be read" if isinstance(err, json.JSONDecodeError) else None
 
 

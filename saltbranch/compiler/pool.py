@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import topfile
 from saltbranch.base import scratch
 from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
@@ -27,6 +26,7 @@ from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.standins import Offer
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.minions import Matcher
+from saltbranch.salt_master import top_file
 
 _START = 60  # seconds for loading Salt; one or two are usual
 _FORKS = 16
@@ -79,7 +79,7 @@ class Frame:
         """Stands for what a result depends on beside the minion and the files."""
         shared = {
             "dirs": self.dirs,
-            "top": topfile.render_top(saltenv, self.groups),
+            "top": top_file.render_top(saltenv, self.groups),
             "served": self.served_as(saltenv),
             "master": dict(self.master),
             "salt": self.salt_version,
@@ -225,7 +225,7 @@ def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
             with made.lent():  # git may go on when we are killed
                 tree.write(f"{folder}/tree")
             for saltenv in saltenvs:
-                text = topfile.render_top(saltenv, frame.groups)
+                text = top_file.render_top(saltenv, frame.groups)
                 for kind, inside in frame.dirs.items():
                     top = f"{folder}/tops/{saltenv}/{kind}"
                     os.makedirs(top)
@@ -234,7 +234,7 @@ def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
                     where = {"states": "/srv/salt", "pillar": "/srv/pillar"}[kind]
                     if sandbox.kind != "bubblewrap":
                         where = f"{folder}/tree/{inside}"
-                    os.symlink(f"{where}/top.sls", f"{top}/{topfile.BRANCH_TOP}")
+                    os.symlink(f"{where}/top.sls", f"{top}/{top_file.BRANCH_TOP}")
         finally:
             os.umask(umask)
         if confinement.is_root():

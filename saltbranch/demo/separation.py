@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from saltbranch import notify, saltmaster
+from saltbranch import notify
 from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import sync
@@ -18,6 +18,7 @@ from saltbranch.demo.minions import MINIONS, ask_for_others, look, show_changes
 from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Seen, Switch, find_problems
 from saltbranch.demo.steps import Note, Steps
+from saltbranch.salt_master import options as saltmaster
 
 TARGET: Final = "test"
 _EVENT_SECONDS: Final = 5

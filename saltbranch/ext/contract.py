@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saltbranch import notify, saltmaster
+from saltbranch import notify
 from saltbranch.base import asking
 from saltbranch.base.asking import Asked
 from saltbranch.base.errors import SaltbranchError, UsageError
@@ -18,6 +18,7 @@ from saltbranch.config import locate
 from saltbranch.promote import notice
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place
+from saltbranch.salt_master import options as saltmaster
 from saltbranch.timer import CONFIG_OPTION
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from saltbranch import topfile
 from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import some
 from saltbranch.config import minions as targets
@@ -17,6 +16,7 @@ from saltbranch.doctor.rules import master_pillar as pillar
 from saltbranch.doctor.rules import master_roots as roots
 from saltbranch.doctor.rules import master_tops as tops
 from saltbranch.doctor.rules.seen_master import Master, texts
+from saltbranch.salt_master import top_file
 
 
 def check(master: Master) -> list[Finding]:
@@ -26,7 +26,7 @@ def check(master: Master) -> list[Finding]:
 
 def jinja_syntax(master: Master) -> Iterator[Finding]:
     """utils/templates.py, render_jinja_tmpl."""
-    for option, key, value in topfile.foreign_syntax(master.opts):
+    for option, key, value in top_file.foreign_syntax(master.opts):
         yield Finding(
             "jinja-syntax",
             "error",

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch import topfile
 from saltbranch.base.text import some
 from saltbranch.doctor.finding import Finding
 from saltbranch.findings.master import dashed
+from saltbranch.salt_master import top_file
 
 # state.py, BaseHighState.__gen_opts: the master's values replace the minion's.
 # pillarenv_from_saltenv is read by the master alone (pillar/__init__.py, Pillar.__init__).
@@ -89,7 +89,7 @@ def _right(minion: Minion, option: str) -> str:
 
 def jinja_syntax(minion: Minion) -> Iterator[Finding]:
     """The minion renders the top files of states (utils/templates.py, render_jinja_tmpl)."""
-    for option, key, value in topfile.foreign_syntax(minion.options):
+    for option, key, value in top_file.foreign_syntax(minion.options):
         yield Finding(
             "minion-jinja-syntax",
             "error",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch import compilecache, saltmaster
+from saltbranch import compilecache
 from saltbranch.commitsource import CommitSource, Side
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import sandbox
@@ -19,6 +19,7 @@ from saltbranch.compiler.standins import Offer
 from saltbranch.config.model import Config
 from saltbranch.fleetdiff import FleetDiff, compare_trees
 from saltbranch.preview.place import Place
+from saltbranch.salt_master import options as saltmaster
 
 Progress = Callable[[int, int], None]
 

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import compilecache, fleet, saltmaster
+from saltbranch import compilecache, fleet
 from saltbranch.base.errors import ConfigError
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
 from saltbranch.preview.place import Place
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master.options import MasterOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import saltmaster
 from saltbranch.commitsource import CommitSource
 from saltbranch.config.model import Config
 from saltbranch.repository import place as places
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master.options import MasterOptions
 
 
 @dataclass(frozen=True, slots=True)

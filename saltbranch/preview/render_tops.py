@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch import compilecache, saltmaster, topfile
+from saltbranch import compilecache
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.commitsource import CommitSource
@@ -34,6 +34,8 @@ from saltbranch.preview.frame import external_pillar, frame_of
 from saltbranch.preview.place import Place
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
+from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import top_file
 from saltbranch.serve.verify import Question
 
 _SECONDS = 20  # for one minion; a tenth of one is usual
@@ -128,7 +130,7 @@ def _example(matcher: Matcher) -> str:
 
 def _doubt(rows: Sequence[dict[str, Any]], tops: Sequence[str]) -> None:
     """Where grains are not known, only a top file that asks for nothing is surely broken."""
-    asks = any(topfile.may_ask(text, "grains|include|import") for text in tops)
+    asks = any(top_file.may_ask(text, "grains|include|import") for text in tops)
     for row in rows:
         if asks or not row["of_tops"]:
             row["doubt"] = row["doubt"] or _GRAINS

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from saltbranch import masterconf, saltconf
 from saltbranch.config.model import Config
+from saltbranch.salt_master import config_file as masterconf
+from saltbranch.salt_master import option_files
 
 
 def wanted(config: Config) -> str:
@@ -15,4 +16,6 @@ def wanted(config: Config) -> str:
 
 def beside(config: Config) -> dict[str, Any]:
     """The options that Salt would have without that file."""
-    return saltconf.effective(config.salt_config, saltconf.MASTER_INCLUDE, config.master_config)
+    return option_files.effective(
+        config.salt_config, option_files.MASTER_INCLUDE, config.master_config
+    )

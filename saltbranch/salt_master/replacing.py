@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import masterconf
 from saltbranch.base.text import some
 from saltbranch.config import minions as targets
 from saltbranch.config.model import Config
+from saltbranch.salt_master import config_file as masterconf
 
 Options = Mapping[str, Any]
 Roots = Mapping[str, tuple[str, ...]]

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from saltbranch import choosing, saltmaster
+from saltbranch import choosing
 from saltbranch.actions import prepare
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.base import proc
@@ -18,6 +18,7 @@ from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs, remote_error
 from saltbranch.git.program import environment
 from saltbranch.prepared import ServedSaltenv
 from saltbranch.repository.machine import load_config, read_machine_file, remote_of
+from saltbranch.salt_master import options as saltmaster
 from saltbranch.serve import salt_files
 from saltbranch.serve.decision import OF_BRANCH, Choice, Choices
 from saltbranch.serve.reconcile import Now, decide, select

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import masterconf, topfile
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config
-from saltbranch.salt_master import option_file
+from saltbranch.salt_master import config_file as masterconf
+from saltbranch.salt_master import option_file, top_file
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")
 
@@ -27,7 +27,7 @@ def wanted_files(config: Config) -> dict[str, str]:
     """Path to text of everything that Salt reads from us."""
     wanted = {config.master_config: option_file.wanted(config)}
     for saltenv in config.saltenvs:
-        text = topfile.render_top(saltenv.name, config.groups)
+        text = top_file.render_top(saltenv.name, config.groups)
         for kind in ("states", "pillar"):
             wanted[f"{config.root}/tops/{saltenv.name}/{kind}/top.sls"] = text
     return wanted
@@ -38,7 +38,7 @@ def _wanted_links(config: Config) -> dict[str, str]:
     links = {}
     for saltenv in config.saltenvs:
         for kind, folder in (("states", config.states_dir), ("pillar", config.pillar_dir)):
-            path = f"{config.root}/tops/{saltenv.name}/{kind}/{topfile.BRANCH_TOP}"
+            path = f"{config.root}/tops/{saltenv.name}/{kind}/{top_file.BRANCH_TOP}"
             links[path] = f"../../../checkouts/{saltenv.dirname}/{folder}/top.sls"
     return links
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from saltbranch import masterconf
 from saltbranch.config.minions import Matcher
 from saltbranch.demo.cluster import Cluster
-from saltbranch.topfile import BRANCH_TOP, render_top
+from saltbranch.salt_master import config_file as masterconf
+from saltbranch.salt_master.top_file import BRANCH_TOP, render_top
 from tests.daemons.running import Master, running_master
 
 # saltenv -> its branch; the minions are assigned in three different ways.

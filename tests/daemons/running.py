@@ -11,8 +11,8 @@ from typing import Any
 import salt.utils.event
 import yaml
 
-from saltbranch import saltmaster
 from saltbranch.demo.cluster import Answer, Cluster
+from saltbranch.salt_master import options as saltmaster
 from tests.git.site import Site, build_template
 
 HOOK = "salt/netapi/hook/push"  # what rest_cherrypy makes of a POST to /hook/push

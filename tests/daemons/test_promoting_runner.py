@@ -10,8 +10,8 @@ import pytest
 import salt.config
 import salt.runner
 
-from saltbranch import saltmaster
 from saltbranch.base import files
+from saltbranch.salt_master import options as saltmaster
 from tests.daemons.running import EVENT_SECONDS, HOLD_HOOK, SECRET, Master
 from tests.git.site import Journal, Site
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from saltbranch import topfile
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.config.minions import Matcher
 from saltbranch.git.program import Git
+from saltbranch.salt_master import top_file
 from tests.git.remote import Content, Remote
 
 PROJECT = Path(__file__).parents[2]
@@ -106,8 +106,8 @@ class Lab:
         for kind, inside in (("file_roots", "salt"), ("pillar_roots", "pillar")):
             top = folder / "tops" / inside
             top.mkdir(parents=True, exist_ok=True)
-            (top / "top.sls").write_text(topfile.render_top(who.saltenv, GROUPS))
-            link = top / topfile.BRANCH_TOP
+            (top / "top.sls").write_text(top_file.render_top(who.saltenv, GROUPS))
+            link = top / top_file.BRANCH_TOP
             link.unlink(missing_ok=True)
             link.symlink_to(tree / inside / "top.sls")
             roots[kind] = {who.saltenv: [str(top), str(tree / inside)]}

@@ -18,7 +18,7 @@ import yaml
 from saltbranch.actions.explain import Explanation
 from saltbranch.actions.explain import explain as explain_action
 from saltbranch.base.errors import ConfigError, UsageError
-from saltbranch.topmatch import Entry, TopView
+from saltbranch.salt_master.top_view import Entry, TopView
 from tests.git.remote import Remote
 from tests.git.site import Site, build_template
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch.compilecache import CompileCache
-from saltbranch.compiler import pillarerrors
 from saltbranch.compiler.hiding import Hider, Known, unhidden, words_of
 from saltbranch.compiler.masking import Mask
+from saltbranch.salt_master import pillar_errors
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion
 from tests.salt.test_check_compiled import clone, run_check  # noqa: F401 - a fixture
@@ -92,13 +92,13 @@ def test_the_place_of_a_mistake_is_told_without_compiling(clone: Clone) -> None:
 
 def told(error: str, whole: str) -> str:
     """What is told where only the name x is public."""
-    return pillarerrors.told(error, whole, lambda sls: sls == "x", lambda _: None)
+    return pillar_errors.told(error, whole, lambda sls: sls == "x", lambda _: None)
 
 
 @given(st.text(st.characters(categories=("L", "N", "P")), min_size=6, max_size=30))
 def test_no_word_of_an_error_comes_through(word: str) -> None:
     known = told("Rendering SLS 'x' failed, render error:", "") + " ".join(
-        kind for _, kind in pillarerrors._KINDS
+        kind for _, kind in pillar_errors._KINDS
     )
     for text in (
         f"Rendering SLS 'x' failed, render error: {word}; line 3",
@@ -112,7 +112,7 @@ def test_no_word_of_an_error_comes_through(word: str) -> None:
     missing = f"Specified SLS '{name}' in environment 'x' is not available on the salt master"
     if name not in ("", "x"):
         assert told(missing, missing) == missing.replace(f"'{name}'", "'***'")
-    assert pillarerrors.told(missing, missing, lambda _: True, lambda _: None) == missing
+    assert pillar_errors.told(missing, missing, lambda _: True, lambda _: None) == missing
 
 
 # What is public is shown

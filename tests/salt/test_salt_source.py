@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from saltbranch import topfile
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.git.program import Git
+from saltbranch.salt_master import top_file
 from tests.git.remote import Remote
 from tests.salt import plainly, salt_source
 from tests.salt.compiling import GROUPS, SAMPLE_GRAINS
@@ -58,8 +58,8 @@ class Cases:
         self.remote.git(*argv)
         for kind in ("salt", "pillar"):
             (tops / kind).mkdir(parents=True)
-            (tops / kind / "top.sls").write_text(topfile.render_top("test", GROUPS))
-            (tops / kind / topfile.BRANCH_TOP).symlink_to(tree / kind / "top.sls")
+            (tops / kind / "top.sls").write_text(top_file.render_top("test", GROUPS))
+            (tops / kind / top_file.BRANCH_TOP).symlink_to(tree / kind / "top.sls")
         options = {
             "file_client": "local",
             "saltenv": "test",

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from saltbranch.base.errors import ConfigError
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
-from saltbranch.topfile import BRANCH_TOP, render_top
+from saltbranch.salt_master.top_file import BRANCH_TOP, render_top
 
 SALTENVS = {"test": "develop", "stage": "stage", "prod": "master"}
 GROUPS: Mapping[str, Sequence[Matcher]] = {

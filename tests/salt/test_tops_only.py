@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import topfile
 from saltbranch.compilecache import CompileCache
+from saltbranch.salt_master import top_file
 from tests.git.remote import Content, Link
 from tests.salt.compiling import Lab, minion
 
@@ -105,4 +105,4 @@ def test_a_value_of_the_pillar_is_hidden_in_an_error_of_the_top_file(lab: Lab) -
     ],
 )
 def test_what_a_template_may_ask_for(text: str, asks: bool) -> None:
-    assert topfile.may_ask(text, "pillar") is asks
+    assert top_file.may_ask(text, "pillar") is asks

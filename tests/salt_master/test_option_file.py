@@ -9,11 +9,11 @@ import pytest
 import salt.config
 import yaml
 
-from saltbranch import masterconf, saltconf
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Config
 from saltbranch.config.read import parse_file
-from saltbranch.salt_master import option_file
+from saltbranch.salt_master import config_file as masterconf
+from saltbranch.salt_master import option_file, option_files
 
 OURS = {"file_roots": {"prod": ["/ours"]}, "state_top": "top.sls", "env_order": ["base", "prod"]}
 # The master's main file, and others beside it.
@@ -50,8 +50,11 @@ def test_files_are_merged_as_salt_merges_them(
     if there:
         own.parent.mkdir(exist_ok=True)
         own.write_text("file_roots: {old: [/old]}\n")
-    asked = (str(path), saltconf.MASTER_INCLUDE, str(own))
-    without, ahead = saltconf.effective(*asked), saltconf.effective(*asked, yaml.safe_dump(OURS))
+    asked = (str(path), option_files.MASTER_INCLUDE, str(own))
+    without, ahead = (
+        option_files.effective(*asked),
+        option_files.effective(*asked, yaml.safe_dump(OURS)),
+    )
     own.unlink(missing_ok=True)
     for expected in (without, ahead):
         opts = salt.config.master_config(str(path))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from saltbranch import saltconf
 from saltbranch.actions.doctor import timers
-from saltbranch.topmatch import needs
+from saltbranch.salt_master import option_files
+from saltbranch.salt_master.top_view import needs
 
 
 def write(path: Path, text: str) -> str:
@@ -25,12 +25,12 @@ def test_every_file_that_sets_an_option_is_found(tmp_path: Path) -> None:
     last = write(tmp_path / "more/z.yaml", "state_top: c\n")
     write(tmp_path / "master.d/ignored.txt", "state_top: d\n")
 
-    found = saltconf.read(main, "master.d/*.conf")
+    found = option_files.read(main, "master.d/*.conf")
 
     assert [file.path for file in found] == [main, first, inner, last]
-    assert saltconf.places(found)["state_top"] == (main, first, last)
-    assert saltconf.places(found)["env-order"] == (inner,)
-    assert saltconf.merged(found)["state_top"] == "c"
+    assert option_files.places(found)["state_top"] == (main, first, last)
+    assert option_files.places(found)["env-order"] == (inner,)
+    assert option_files.merged(found)["state_top"] == "c"
 
 
 def test_another_default_include_is_followed(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_another_default_include_is_followed(tmp_path: Path) -> None:
     write(tmp_path / "master.d/a.conf", "user: x\n")
     other = write(tmp_path / "conf/b", "user: y\n")
 
-    assert [f.path for f in saltconf.read(main, "master.d/*.conf")] == [main, other]
+    assert [f.path for f in option_files.read(main, "master.d/*.conf")] == [main, other]
 
 
 @pytest.mark.parametrize("text", ["a: [", "- list\n", "word", "\xff: \x00"])
@@ -47,7 +47,7 @@ def test_a_file_that_is_no_configuration_is_said_without_its_text(
 ) -> None:
     main = write(tmp_path / "master", f"{text}")
 
-    (file,) = saltconf.read(main, "master.d/*.conf")
+    (file,) = option_files.read(main, "master.d/*.conf")
 
     assert file.problem
     assert file.options == {}
@@ -56,7 +56,7 @@ def test_a_file_that_is_no_configuration_is_said_without_its_text(
 def test_a_file_that_includes_itself_ends(tmp_path: Path) -> None:
     main = write(tmp_path / "master", "include: master\n")
 
-    assert len(saltconf.read(main, "master.d/*.conf")) < 20
+    assert len(option_files.read(main, "master.d/*.conf")) < 20
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from saltbranch import saltmaster
 from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.compiler import sandbox
@@ -25,7 +24,8 @@ from saltbranch.git import program as git
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import mask
 from saltbranch.repository.machine import load_config, read_machine_file
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master.options import MasterOptions
 
 
 class DoctorData(TypedDict):

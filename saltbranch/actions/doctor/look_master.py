@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from saltbranch import masterconf, saltconf, saltmaster, topfile
 from saltbranch.base import files
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import Finding
@@ -15,9 +14,20 @@ from saltbranch.doctor.rules import master_roots
 from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.findings import master as rules
 from saltbranch.findings import setup
-from saltbranch.salt_master import option_file, process
-from saltbranch.saltconf import ConfFile
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master import (
+    config_file as masterconf,
+)
+from saltbranch.salt_master import (
+    option_file,
+    option_files,
+    process,
+    top_file,
+)
+from saltbranch.salt_master import (
+    options as saltmaster,
+)
+from saltbranch.salt_master.option_files import ConfFile
+from saltbranch.salt_master.options import MasterOptions
 
 _MOST_FILES = 20_000
 
@@ -35,7 +45,7 @@ class Salt:
     def files(self) -> list[ConfFile]:
         """The main file and those it includes."""
         if self._files is None:
-            self._files = saltconf.read(self.path, saltconf.MASTER_INCLUDE)
+            self._files = option_files.read(self.path, option_files.MASTER_INCLUDE)
         return self._files
 
     @property
@@ -63,7 +73,7 @@ def described(config: Config | None, master: MasterOptions, salt: Salt) -> Maste
     pillar_roots = masterconf.pillar_roots(config) if config else {}
     return Master(
         opts=master.opts,
-        places=saltconf.places(salt.files),
+        places=option_files.places(salt.files),
         known=salt.known,
         file_roots=file_roots,
         pillar_roots=pillar_roots,
@@ -122,7 +132,7 @@ def _served(file_roots: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
         for folder in folders:
             for where, _, names in os.walk(folder):
                 for name in names:
-                    if name.endswith(".sls") or name == topfile.BRANCH_TOP:
+                    if name.endswith(".sls") or name == top_file.BRANCH_TOP:
                         path = f"{where}/{name}"
                         yield path, os.path.relpath(path, folder)
                 left -= len(names)

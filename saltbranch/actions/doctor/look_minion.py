@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from saltbranch import saltconf
 from saltbranch.base import files
 from saltbranch.base.errors import SaltError
 from saltbranch.config import minions as targets
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import Finding
 from saltbranch.findings import minion as rules
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master import option_files
+from saltbranch.salt_master.options import MasterOptions
 
 
 def look(
@@ -36,11 +36,11 @@ def described(
     path: str, config: Config | None, master: MasterOptions, known: frozenset[str]
 ) -> rules.Minion:
     """The minion's options with all that the rules need to judge them. Raises SaltError."""
-    found = saltconf.read(path, "minion.d/*.conf")
+    found = option_files.read(path, "minion.d/*.conf")
     for file in found:
         if file.problem:
             raise SaltError(f"{file.path}: {file.problem}", hint="fix that file")
-    options = saltconf.merged(found)
+    options = option_files.merged(found)
     minion_id = _id_or_none(path, options.get("id"))
     groups = {s.name: s.minions for s in config.saltenvs} if config else {}
     claims = targets.claimed_by(minion_id, groups, master.nodegroups) if minion_id else []
@@ -50,7 +50,7 @@ def described(
         id=minion_id,
         own=claims[0][0] if len(claims) == 1 else None,
         saltenvs=tuple(groups),
-        places=saltconf.places(found),
+        places=option_files.places(found),
         known=known,
     )
 

@@ -12,7 +12,7 @@ from saltbranch.findings.rendering import Rendered, check
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import render_tops
 from saltbranch.preview.place import Place
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import verify
 from saltbranch.serve.verify import FAILS, PARTLY, REFUSED, UNKNOWN, Question
 from saltbranch.slots import Slots

@@ -23,7 +23,7 @@ from saltbranch.findings.setup import ServedSlot
 from saltbranch.git.mirror import Mirror
 from saltbranch.journal import accepted
 from saltbranch.journal.tips import Push
-from saltbranch.saltmaster import MasterOptions
+from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import decision, verify
 from saltbranch.slots import NAMES, Slots
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from saltbranch import topfile
 from saltbranch.base import files
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding
 from saltbranch.findings import setup, tops
+from saltbranch.salt_master import top_file
 
 
 def look(config: Config) -> Iterator[Finding]:
@@ -52,9 +52,9 @@ def generated(config: Config, saltenv: Saltenv) -> tuple[dict[str, str], dict[st
     wanted, links = {}, {}
     for kind, folder in (("states", config.states_dir), ("pillar", config.pillar_dir)):
         place = f"{config.root}/tops/{saltenv.name}/{kind}"
-        wanted[f"{place}/top.sls"] = topfile.render_top(saltenv.name, groups)
+        wanted[f"{place}/top.sls"] = top_file.render_top(saltenv.name, groups)
         target = f"../../../checkouts/{saltenv.dirname}/{folder}/top.sls"
-        links[f"{place}/{topfile.BRANCH_TOP}"] = target
+        links[f"{place}/{top_file.BRANCH_TOP}"] = target
     return wanted, links
 
 

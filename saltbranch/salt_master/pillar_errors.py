@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch.topfile import BRANCH_TOP
+from saltbranch.salt_master.top_file import BRANCH_TOP
 
 _KINDS: tuple[tuple[str, str], ...] = (
     (r"of the top file of saltenv \S+ has no targets$", "a section of it has no targets"),

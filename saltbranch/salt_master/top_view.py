@@ -114,7 +114,9 @@ def ask(question: Question) -> tuple[TopView, TopView]:
         path = f"{folder}/question"
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(asdict(question), file, default=str)
-        argv = proc.python("from saltbranch import topchild; topchild.main()", folder)
+        argv = proc.python(
+            "from saltbranch.salt_master import top_view_child; top_view_child.main()", folder
+        )
         done = proc.run(argv, os.environ, timeout=_PATIENCE)
     if done.code != 0:
         last = done.complaint.splitlines()[-1:] or [f"it ended with {done.code}"]

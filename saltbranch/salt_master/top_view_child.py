@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from saltbranch import saltmaster
 from saltbranch.base.errors import SaltbranchError
-from saltbranch.compiler import pillarerrors
-from saltbranch.topfile import BRANCH_TOP
-from saltbranch.topmatch import (
+from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import pillar_errors
+from saltbranch.salt_master.top_file import BRANCH_TOP
+from saltbranch.salt_master.top_view import (
     MATCHERS,
     Entry,
     Nodegroups,
@@ -113,8 +113,8 @@ class _Evaluation:
             return f"it cannot be evaluated here: {ours.plainly}"
         whole = "".join(traceback.format_exception(err))
         text = self._text()
-        kind = pillarerrors.kind_of(ours.message if ours else str(err))
-        place = pillarerrors.place(whole, len(text.splitlines()) or None, is_top=True)
+        kind = pillar_errors.kind_of(ours.message if ours else str(err))
+        place = pillar_errors.place(whole, len(text.splitlines()) or None, is_top=True)
         begin = "it cannot be evaluated here" if ours else "Salt cannot render it"
         return f"{begin}: {kind}{place}"
 
