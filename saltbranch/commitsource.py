@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, serving, trailers
+from saltbranch import serving
 from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git, branch_of_remote
+from saltbranch.history import commits, trailers
 from saltbranch.journal import cache as journalcache
 from saltbranch.journal import state as journalstate
 from saltbranch.journal.facts import Promotion

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch import commits
 from saltbranch.actions import past
 from saltbranch.base import tickets
 from saltbranch.base.durations import iso
@@ -12,6 +11,7 @@ from saltbranch.base.errors import UsageError
 from saltbranch.base.markdown import escape
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.config.model import Saltenv
+from saltbranch.history import commits
 from saltbranch.journal.facts import Promotion
 from saltbranch.repository.revision import PROMOTION
 from saltbranch.repository.workplace import Workplace

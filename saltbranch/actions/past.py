@@ -6,21 +6,21 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from saltbranch import commits, trailers
 from saltbranch.base import tickets
 from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.fates import Fate, Links
+from saltbranch.history import commits, trailers
+from saltbranch.history.graph import Graph, Line
+from saltbranch.history.presence import COMMIT, PATH, TICKET
+from saltbranch.history.reverts import Fate, Links
+from saltbranch.history.trailers import Told
 from saltbranch.journal import events
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Hold, Promotion
-from saltbranch.lineage import Graph, Line
 from saltbranch.repository import revision
 from saltbranch.repository.revision import Meaning
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serving import Wanted
-from saltbranch.trailers import Told
-from saltbranch.whereabouts import COMMIT, PATH, TICKET
 
 
 class Past:

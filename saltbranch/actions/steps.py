@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from saltbranch import serving, trailers
+from saltbranch import serving
 from saltbranch.actions.past import Past
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.model import Saltenv
+from saltbranch.history import trailers
 from saltbranch.journal import state as journalstate
 from saltbranch.journal import tips
 from saltbranch.journal.facts import Promotion

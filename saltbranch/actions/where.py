@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from saltbranch import commits, trailers
 from saltbranch.actions.past import Past, Reading, read_word
 from saltbranch.base import tickets
 from saltbranch.base.errors import GitError
-from saltbranch.commits import CommitTold
 from saltbranch.config.model import Saltenv
-from saltbranch.fates import Fate, Turn
-from saltbranch.journal import events
-from saltbranch.repository.workplace import Workplace
-from saltbranch.whereabouts import (
+from saltbranch.history import commits, trailers
+from saltbranch.history.commits import CommitTold
+from saltbranch.history.presence import (
     ABSENT,
     BY_ANCESTRY,
     BY_PATCH,
@@ -35,6 +32,9 @@ from saltbranch.whereabouts import (
     TicketWhereabouts,
     Whereabouts,
 )
+from saltbranch.history.reverts import Fate, Turn
+from saltbranch.journal import events
+from saltbranch.repository.workplace import Workplace
 
 # A ticket that more merges name is looked at in those only.
 _MOST_MERGES = 100

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from saltbranch import whereabouts as words
 from saltbranch.actions.where import where as where_action
 from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many
@@ -15,9 +14,9 @@ from saltbranch.cli.completion import points
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.looking_back import FetchOption, local_time, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
-from saltbranch.commits import CommitTold
-from saltbranch.serving import BY_HOLD, BY_TAG, Wanted
-from saltbranch.whereabouts import (
+from saltbranch.history import presence as words
+from saltbranch.history.commits import CommitTold
+from saltbranch.history.presence import (
     COMMIT,
     PATH,
     TICKET,
@@ -29,6 +28,7 @@ from saltbranch.whereabouts import (
     TicketWhereabouts,
     Whereabouts,
 )
+from saltbranch.serving import BY_HOLD, BY_TAG, Wanted
 
 _STATES = {
     words.THERE: "[green]there[/]",

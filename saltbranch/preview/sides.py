@@ -8,17 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import commits
 from saltbranch.base import tickets
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.base.tickets import CommitLine, Group
-from saltbranch.commits import CommitTold
 from saltbranch.commitsource import CommitSource, Side
 from saltbranch.config.model import Saltenv, owned_paths
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT
 from saltbranch.git.program import Git, mask
+from saltbranch.history import commits
+from saltbranch.history.commits import CommitTold
 from saltbranch.preview.place import Place
 
 MOST = 200

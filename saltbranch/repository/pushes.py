@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import commits, trailers
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, STRICTNESS
 from saltbranch.git import identity
 from saltbranch.git.program import Git
+from saltbranch.history import commits, trailers
 from saltbranch.journal import events, tips
 from saltbranch.journal import state as journalstate
 from saltbranch.journal.events import Event

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch.actions.past import Past
-from saltbranch.commits import same_patch
+from saltbranch.history.commits import same_patch
 from tests.git.clone import Clone
 
 BRANCHES = ("develop", "stage", "master")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import trailers
 from saltbranch.actions import past
 from saltbranch.actions.history import Entry, history
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.history import trailers
 from saltbranch.journal import events
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event

@@ -11,10 +11,7 @@ from saltbranch.actions.where import where
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
 from saltbranch.git.mirror import JOURNAL_REF
-from saltbranch.journal import events
-from saltbranch.journal import store as journal
-from saltbranch.journal.events import Event
-from saltbranch.whereabouts import (
+from saltbranch.history.presence import (
     ABSENT,
     BY_ANCESTRY,
     BY_PATCH,
@@ -30,6 +27,9 @@ from saltbranch.whereabouts import (
     TicketWhereabouts,
     Whereabouts,
 )
+from saltbranch.journal import events
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
 from tests.git.clone import Clone
 from tests.git.site import Site
 

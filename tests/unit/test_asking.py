@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch import promotion, trailers
+from saltbranch import promotion
 from saltbranch.base import asking
 from saltbranch.base.asking import Asked
+from saltbranch.history import trailers
 from saltbranch.journal import events, facts
 from saltbranch.journal import state as journalstate
 from saltbranch.promotion import Changes, Plan, Step

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from saltbranch.fates import Fate, Links, read_links
-from saltbranch.lineage import Graph
+from saltbranch.history.graph import Graph
+from saltbranch.history.reverts import Fate, Links, read_links
 from tests.unit.test_trailers import graph, name
 
 

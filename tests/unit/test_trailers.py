@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from saltbranch import trailers
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Config
 from saltbranch.config.read import parse_file
+from saltbranch.history import trailers
+from saltbranch.history.graph import Graph
+from saltbranch.history.trailers import Told
 from saltbranch.journal import events
 from saltbranch.journal import state as journalstate
 from saltbranch.journal.facts import Promotion
-from saltbranch.lineage import Graph
-from saltbranch.trailers import Told
 
 TEXT = """\
 Promotion-Id: 20260101T000000Z-1a2b3c4d

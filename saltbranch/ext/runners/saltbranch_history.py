@@ -168,7 +168,7 @@ def where(
     """
     from saltbranch.actions.where import where as action
     from saltbranch.base.errors import UsageError
-    from saltbranch.whereabouts import COMMIT, PATH, TICKET
+    from saltbranch.history.presence import COMMIT, PATH, TICKET
 
     kinds = (COMMIT, TICKET, PATH)
     if kind is not None and kind not in kinds:

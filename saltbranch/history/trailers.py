@@ -14,14 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from saltbranch import commits
 from saltbranch.base import asking
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.program import Git
+from saltbranch.history import commits
+from saltbranch.history.graph import Graph, Line
 from saltbranch.journal import events
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Promotion
-from saltbranch.lineage import Graph, Line
 
 VIA = "trailers"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from saltbranch.base.durations import iso
-from saltbranch.commits import CommitTold
+from saltbranch.history.commits import CommitTold
 from saltbranch.journal.facts import Promotion
 
 TYPE_CHECKING = False

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from saltbranch import fates
 from saltbranch.base import tickets
 from saltbranch.base.tickets import CommitLine
-from saltbranch.fates import Links
 from saltbranch.git.program import Git, failed
-from saltbranch.lineage import Graph
+from saltbranch.history import reverts
+from saltbranch.history.graph import Graph
+from saltbranch.history.reverts import Links
 
 CONFIG = (
     "log.showSignature=false",
@@ -79,7 +79,7 @@ def read_links(git: Git, graph: Graph, starts: Iterable[str]) -> Links:
             "--grep=This reverts commit ", "--format=%H%n%B", "--stdin")  # fmt: skip
     entries = git.out(*args, config=CONFIG, stdin=_lines(starts)).split("\0")
     pairs = (entry.partition("\n") for entry in entries if entry)
-    return fates.read_links({commit: text for commit, _, text in pairs}, graph)
+    return reverts.read_links({commit: text for commit, _, text in pairs}, graph)
 
 
 def same_patch(git: Git, commit: str, starts: Iterable[str]) -> frozenset[str]:
