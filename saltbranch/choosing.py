@@ -11,7 +11,6 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from saltbranch import serving
 from saltbranch.base.errors import GitError
 from saltbranch.base.text import one_line
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs
@@ -37,14 +36,14 @@ from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Hold
 from saltbranch.journal.state import State
 from saltbranch.journal.tips import Push
-from saltbranch.prepared import Served, ServedSaltenv
+from saltbranch.repository import decision, pushes, served_commit
 from saltbranch.repository import lacking as lacking_
-from saltbranch.repository import pushes
+from saltbranch.repository.decision import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
 from saltbranch.repository.lacking import Lacking
+from saltbranch.repository.prepared import Served, ServedSaltenv
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.tags import tags_on
-from saltbranch.serve import decision, followed
-from saltbranch.serve.decision import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
+from saltbranch.serve import followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
         tags = None
         if saltenv.follow and head and not hold:
             tags = tags_on(git, head, "refs/tags/")
-        wanted = serving.wanted(head, saltenv.follow, tags or {}, hold)
+        wanted = served_commit.wanted(head, saltenv.follow, tags or {}, hold)
         if wanted.hold:
             found.by_saltenv[name] = _held(git, wanted.hold)
             ends = [t for t in (found.until, wanted.hold.until) if t is not None]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from saltbranch.actions.outcome import SaltenvResult, SyncResult
-    from saltbranch.prepared import Prepared
+    from saltbranch.repository.prepared import Prepared
 
 
 def main() -> NoReturn:

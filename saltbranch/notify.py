@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saltbranch.actions.outcome import SaltenvResult
-    from saltbranch.prepared import Prepared
+    from saltbranch.repository.prepared import Prepared
 
 _PATIENCE = 20  # seconds for importing Salt and handing over; a healthy master needs about one
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch.actions import past
 from saltbranch.base import tickets
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
@@ -13,6 +12,7 @@ from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.config.model import Saltenv
 from saltbranch.history import commits
 from saltbranch.journal.facts import Promotion
+from saltbranch.repository import timeline
 from saltbranch.repository.revision import PROMOTION
 from saltbranch.repository.workplace import Workplace
 
@@ -78,13 +78,13 @@ def changelog(
     """
     found = work.config.saltenv(saltenv)
     if old:
-        begin = past.commit_of(work, old, option="--from").commit
+        begin = timeline.commit_of(work, old, option="--from").commit
         head = f"heads/{found.branch}"
-        end = past.commit_of(work, new or head, option="--to" if new else "").commit
+        end = timeline.commit_of(work, new or head, option="--to" if new else "").commit
         names = (_name(old, begin), _name(new or found.branch, end))
         return _between(work, found, begin, end, names, None)
     promotion = _promotion(work, found, new)
-    commit = past.commit_of(work, new, option="--to").commit if new else promotion.new
+    commit = timeline.commit_of(work, new, option="--to").commit if new else promotion.new
     names = (promotion.old[:_SHORT], _name(new or promotion.id, commit))
     whole = promotion if commit == promotion.new else None
     return _between(work, found, promotion.old, commit, names, whole)
@@ -97,13 +97,13 @@ def _name(word: str, commit: str) -> str:
 def _promotion(work: Workplace, saltenv: Saltenv, new: str | None) -> Promotion:
     """The last one to `saltenv`, or the one that brought `new`. Raises UsageError."""
     if new:
-        meant = past.commit_of(work, new, option="--to")
-        looked = past.Past(work)
+        meant = timeline.commit_of(work, new, option="--to")
+        looked = timeline.Past(work)
         named = [p for p in looked.promotions() if p.id == new or p.id.startswith(new)]
         exact = next((p for p in named if p.id == new), named[0] if named else None)
         found = exact if meant.kind == PROMOTION else looked.through(saltenv, meant.commit)
     else:
-        mine = [p for p in past.promotions(work) if p.saltenv == saltenv.name]
+        mine = [p for p in timeline.promotions(work) if p.saltenv == saltenv.name]
         found = mine[-1] if mine else None
     if found is None:
         what = (

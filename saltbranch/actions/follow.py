@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync
 from saltbranch.base.errors import EXIT_PARTIAL, SaltbranchError
-from saltbranch.prepared import Prepared
+from saltbranch.repository.prepared import Prepared
 from saltbranch.repository.workplace import Workplace
 
 WAIT = 60  # seconds for another saltbranch, most likely the timer's sync

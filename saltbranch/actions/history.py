@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch.actions import past
 from saltbranch.base import asking
 from saltbranch.base.durations import iso
 from saltbranch.journal import events, facts, tips
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Promotion
+from saltbranch.repository import timeline
 from saltbranch.repository.workplace import Workplace
 
 PROMOTIONS = (events.PROMOTION, "release", "hotfix")
@@ -125,7 +125,7 @@ def _with_told(work: Workplace, found: list[Entry], ends: dict[str, int]) -> lis
     """`found`, and between its entries the promotions that only trailers tell of, as `past` orders them."""
     gaps: dict[int, list[Entry]] = {}
     at, places = 0, set(ends.values())
-    for promotion in past.promotions(work):
+    for promotion in timeline.promotions(work):
         if promotion.id in ends:
             at = max(at, ends[promotion.id])
             continue

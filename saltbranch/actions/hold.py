@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from saltbranch import prepared
-from saltbranch.actions import past
 from saltbranch.actions.holdplan import HoldPlan, hold_at, promotions_to, served
 from saltbranch.actions.promotion import named
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import HOLD
+from saltbranch.repository import prepared, timeline
 from saltbranch.repository.workplace import Workplace
 
 
@@ -65,7 +64,7 @@ def _told_served(work: Workplace, saltenv: Saltenv) -> set[str]:
 
 def _commit(work: Workplace, saltenv: Saltenv, at: str) -> str:
     """What `at` names, which must be of the saltenv's history. Raises UsageError, RefusedError."""
-    commit = past.commit_of(work, at, option="--at").commit
+    commit = timeline.commit_of(work, at, option="--at").commit
     promotions = promotions_to(work, saltenv)
     head = work.head(saltenv)
     known = [p.new for p in promotions] + [p.served_before for p in promotions]

@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from saltbranch import prepared
-from saltbranch.actions import past
 from saltbranch.base import asking
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
@@ -17,6 +15,7 @@ from saltbranch.git import identity
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Promotion
+from saltbranch.repository import prepared, timeline
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serve import refused
 
@@ -119,4 +118,4 @@ def event_of(work: Workplace, kind: str, details: Mapping[str, object]) -> Event
 
 def promotions_to(work: Workplace, saltenv: Saltenv) -> list[Promotion]:
     """All to `saltenv`, also those that only merge commits tell of, the oldest first."""
-    return [p for p in past.promotions(work) if p.saltenv == saltenv.name]
+    return [p for p in timeline.promotions(work) if p.saltenv == saltenv.name]

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from saltbranch import prepared
 from saltbranch.actions import prepare
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.base import files
@@ -17,7 +16,8 @@ from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.git.mirror import Mirror
 from saltbranch.journal import events, pending_holds
 from saltbranch.journal.events import Event
-from saltbranch.prepared import Prepared
+from saltbranch.repository import prepared
+from saltbranch.repository.prepared import Prepared
 from saltbranch.repository.root import root_of
 from saltbranch.serve.reconcile import look_at_mirror, serve_from_mirror
 

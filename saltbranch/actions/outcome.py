@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING, RefusedError
-from saltbranch.serve import decision
+from saltbranch.repository import decision
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final, Literal
 
-    from saltbranch.serving import Why
+    from saltbranch.repository.served_commit import Why
 
     State = Literal[
         "unchanged", "first", "switched", "rewritten", "repaired", "refused", "missing", "failed"

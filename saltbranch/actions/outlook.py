@@ -14,8 +14,8 @@ from saltbranch.git.describe import CommitInfo
 from saltbranch.journal.facts import Debt, Hold
 from saltbranch.journal.tips import Push
 from saltbranch.promote.why_not import WhyNot
+from saltbranch.repository.served_commit import Wanted
 from saltbranch.repository.workplace import Workplace
-from saltbranch.serving import Wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,8 @@ def place_of(work: Workplace) -> Place:
 
 def _compare(work: Workplace, request: Request, saltenv: Saltenv, target: Step) -> FleetDiff:
     """The head of the target's branch, and exactly the tree of the plan. Raises SaltbranchError."""
-    from saltbranch.commitsource import Side
     from saltbranch.preview import frame, known_fleet
+    from saltbranch.repository.commit_source import Side
 
     place = place_of(work)
     minions = known_fleet.choose(place, (), saltenv.name)

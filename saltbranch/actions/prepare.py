@@ -6,7 +6,6 @@ import grp
 import os
 import pwd
 
-from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError, os_error
 from saltbranch.config import minions as targets
@@ -15,10 +14,10 @@ from saltbranch.config.keys import VERIFY_OFF
 from saltbranch.config.model import Config, Source
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, ref_name
 from saltbranch.git.program import mask
-from saltbranch.prepared import Prepared, ServedSaltenv
-from saltbranch.repository import model, model_file
+from saltbranch.repository import model, model_file, prepared
 from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
+from saltbranch.repository.prepared import Prepared, ServedSaltenv
 from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master import top_file
 from saltbranch.salt_master.options import MasterOptions

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from saltbranch.actions import past
 from saltbranch.actions.request import Request
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.promote import tags
+from saltbranch.repository import timeline
 from saltbranch.repository.workplace import Workplace
 
 
@@ -77,7 +77,7 @@ def _source(work: Workplace, source: Saltenv, target: Saltenv, commit: str | Non
                 hint=f"tag it (saltbranch promote {source.name} --tag auto), or name a commit with --commit",
             )
         return wanted.commit
-    found = past.commit_of(work, commit, option="--commit").commit
+    found = timeline.commit_of(work, commit, option="--commit").commit
     if not work.git.is_ancestor(found, head):
         elsewhere = [s.name for s in work.config.saltenvs if _has(work, s, found)]
         where = (

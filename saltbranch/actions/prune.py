@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.base.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import Mirror, remove_tree
+from saltbranch.repository import prepared
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process, top_file

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from saltbranch import promotion
-from saltbranch.actions import past, proposed
+from saltbranch.actions import proposed
 from saltbranch.actions.outcome import SyncResult
 from saltbranch.base import asking, files
 from saltbranch.base.asking import NOBODY, Asked
@@ -19,6 +19,7 @@ from saltbranch.journal import store as journal
 from saltbranch.promote import record, tell_hooks
 from saltbranch.promote.record import Prepared
 from saltbranch.promotion import BACK_MERGE, DELETE, RECORDED, Plan
+from saltbranch.repository import timeline
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
@@ -182,7 +183,7 @@ def _prepare(work: Workplace, plan: Plan, id_: str, *, ask: bool) -> Prepared:
         return found
     events = record.events(work, plan, found, by)
     if events:
-        head, _ = journal.append(work.git, work.refs.journal, [*past.unrecorded(work), *events])
+        head, _ = journal.append(work.git, work.refs.journal, [*timeline.unrecorded(work), *events])
         found.updates.append(RefUpdate(JOURNAL_REF, work.refs.journal, head))
     return found
 

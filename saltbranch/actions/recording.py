@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch.actions import past
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
 from saltbranch.actions.holdplan import HoldPlan
@@ -13,6 +12,7 @@ from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.git import identity
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.journal import store as journal
+from saltbranch.repository import timeline
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
@@ -97,7 +97,7 @@ def record(
     refuse_unrecordable(work)
     identity.check_person(work.git)
     for _ in range(8):
-        new_events = [*past.unrecorded(work), plan.event]
+        new_events = [*timeline.unrecorded(work), plan.event]
         head, _written = journal.append(work.git, work.refs.journal, new_events)
         try:
             work.repo.push([RefUpdate(JOURNAL_REF, work.refs.journal, head)], say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saltbranch.actions import clonework, past
+from saltbranch.actions import clonework
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import MergeOptions, Outcome
 from saltbranch.actions.request import Request
@@ -12,6 +12,7 @@ from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.promote import tags
 from saltbranch.promotion import Plan
+from saltbranch.repository import timeline
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace
 
@@ -33,7 +34,7 @@ def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
         )
     develop = first_saltenv(work)
     head = work.head(develop)
-    base = past.commit_of(work, commit, option="--commit").commit if commit else head
+    base = timeline.commit_of(work, commit, option="--commit").commit if commit else head
     if not work.git.is_ancestor(base, head):
         raise UsageError(
             f"--commit {commit}: not a commit of {develop.branch}",

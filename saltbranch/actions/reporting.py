@@ -21,8 +21,8 @@ from saltbranch.git.mirror import Mirror
 from saltbranch.journal import events, pending_holds, push
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
-from saltbranch.prepared import Prepared, Served
-from saltbranch.serve.decision import Choices
+from saltbranch.repository.decision import Choices
+from saltbranch.repository.prepared import Prepared, Served
 
 _PATIENCE = 20  # seconds for all tries of a run
 _MOST = 200  # events that are kept; older ones are dropped

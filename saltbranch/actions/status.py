@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from saltbranch import choosing, prepared
+from saltbranch import choosing
 from saltbranch.actions import outlook, prepare, reporting
 from saltbranch.actions.outlook import Outlook
 from saltbranch.base.errors import GitError, SaltbranchError
@@ -20,14 +20,14 @@ from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror, Refs
 from saltbranch.journal import accepted, pending_holds
 from saltbranch.journal import state as journalstate
-from saltbranch.repository import workplace
+from saltbranch.repository import decision, prepared, workplace
+from saltbranch.repository.decision import Choice, Choices
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
+from saltbranch.repository.served_commit import Why
 from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master import process
-from saltbranch.serve import decision, refused, verify
-from saltbranch.serve.decision import Choice, Choices
-from saltbranch.serving import Why
+from saltbranch.serve import refused, verify
 from saltbranch.slots import Slots
 
 State = Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]

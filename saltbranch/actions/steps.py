@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from saltbranch import serving
-from saltbranch.actions.past import Past
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.model import Saltenv
 from saltbranch.history import trailers
@@ -14,6 +12,8 @@ from saltbranch.journal import state as journalstate
 from saltbranch.journal import tips
 from saltbranch.journal.facts import Promotion
 from saltbranch.journal.state import State
+from saltbranch.repository import served_commit
+from saltbranch.repository.timeline import Past
 from saltbranch.repository.workplace import Workplace, tags_on
 
 
@@ -113,7 +113,7 @@ def _before_merge(
     if made_on in (None, old) or old not in graph.parents:
         return None
     if saltenv.follow:
-        return serving.wanted(old, saltenv.follow, tags_on(past.work.repo, old), None).commit
+        return served_commit.wanted(old, saltenv.follow, tags_on(past.work.repo, old), None).commit
     line, earlier = graph.line(old), graph.line(str(made_on))
     since = [s.new for s in done if s.new in line and s.new not in earlier]
     if since:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import admission, prepared
 from saltbranch.actions.outcome import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 from saltbranch.base import files, proc
 from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_error
-from saltbranch.serve import decision, fetch
+from saltbranch.repository import decision, prepared, servable
+from saltbranch.serve import fetch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from saltbranch.prepared import Prepared
+    from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.run import Job, Run
 
 
@@ -37,10 +37,10 @@ def _judge(run: Run, job: Job) -> list[str]:
     odd = [job.choice.message] if job.choice.message else []
     if job.choice.level == decision.NEW:
         result.state = REWRITTEN
-    elif old and old != new and admission.is_rewritten(run.mirror, old, new):
+    elif old and old != new and servable.is_rewritten(run.mirror, old, new):
         odd += _judge_rewritten(run, job, old, new)
     pillar_dir = run.ready.pillar_dir
-    modules, names = admission.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
+    modules, names = servable.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
     if modules:
         odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
     result.message = "; ".join(odd)
@@ -50,7 +50,7 @@ def _judge(run: Run, job: Job) -> list[str]:
 def _name_pointers(run: Run, job: Job, slot: str, names: list[str]) -> None:
     """Say which of the changed files in `slot` are not there: Git LFS left a pointer in their place."""
     folders = (run.ready.states_dir, run.ready.pillar_dir)
-    found = admission.lfs_pointers(slot, names, folders)
+    found = servable.lfs_pointers(slot, names, folders)
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         what = (
@@ -130,7 +130,7 @@ def _judge_only(run: Run, job: Job) -> None:
     try:
         if not job.switched:
             _judge(run, job)
-            _refuse_empty(run, job, lambda f: admission.commit_has_files(git, new, f))
+            _refuse_empty(run, job, lambda f: servable.commit_has_files(git, new, f))
             _verify(run, job, keep=False)
     except SaltbranchError as err:
         _fail(job.result, err)
@@ -139,8 +139,8 @@ def _judge_only(run: Run, job: Job) -> None:
 def _refuse_empty(run: Run, job: Job, has: Callable[[str], bool]) -> None:
     states_dir, pillar_dir = run.ready.states_dir, run.ready.pillar_dir
     served = job.slots.served()
-    had_pillar = served is not None and admission.has_files(job.slots.path(served), pillar_dir)
-    admission.refuse_empty(
+    had_pillar = served is not None and servable.has_files(job.slots.path(served), pillar_dir)
+    servable.refuse_empty(
         _commit(job.result), states_dir, pillar_dir, had_pillar=had_pillar, has=has
     )
 
@@ -208,7 +208,7 @@ def _switch(run: Run, job: Job) -> None:
             _verify(run, job, keep=True)
             slot = slots.path(idle := slots.idle())
             slots.bring(idle, _commit(result), run.say)
-            _refuse_empty(run, job, lambda folder: admission.has_files(slot, folder))
+            _refuse_empty(run, job, lambda folder: servable.has_files(slot, folder))
             _name_pointers(run, job, slot, names)
             slots.switch(idle)
     except SaltbranchError as err:

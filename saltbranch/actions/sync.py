@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 
-from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.base.errors import RemoteError, SaltbranchError, UsageError, os_error
 from saltbranch.config import locate
 from saltbranch.git.mirror import Mirror
+from saltbranch.repository import prepared
 from saltbranch.serve import fetch, reconcile
 
 TYPE_CHECKING = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from saltbranch.actions.past import Past, Reading, read_word
 from saltbranch.base import tickets
 from saltbranch.base.errors import GitError
 from saltbranch.config.model import Saltenv
@@ -34,6 +33,7 @@ from saltbranch.history.presence import (
 )
 from saltbranch.history.reverts import Fate, Turn
 from saltbranch.journal import events
+from saltbranch.repository.timeline import Past, Reading, read_word
 from saltbranch.repository.workplace import Workplace
 
 # A ticket that more merges name is looked at in those only.

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch import admission, saltsyntax, scanners
+from saltbranch import saltsyntax, scanners
 from saltbranch.check import files as commit_files
 from saltbranch.check import highstates
 from saltbranch.check.files import Files
@@ -23,12 +23,13 @@ from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.checks.reading import read, with_renderers
 from saltbranch.checks.result import LEFT_OUT, CompiledCount, RefResult
-from saltbranch.commitsource import CommitSource
 from saltbranch.config import locate
 from saltbranch.config.model import Config
 from saltbranch.git import links, tree
 from saltbranch.git.program import Git
 from saltbranch.git.tree import Blob
+from saltbranch.repository import servable
+from saltbranch.repository.commit_source import CommitSource
 
 
 def check_commit(
@@ -113,7 +114,7 @@ class Checker:
             *_dangling(place, project),
             *check_run.check(project, tools, style=self.style),
         ]
-        if admission.list_has_files(_files(own), place.pillar_dir):
+        if servable.list_has_files(_files(own), place.pillar_dir):
             self._with_pillar.add(commit)
         model = blobs.get(locate.FILE_NAME)
         if model is not None:
@@ -227,11 +228,11 @@ def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Fin
     for path, blob in blobs.items():
         if blob.kind == "link":
             target = os.fsdecode(blob.data or b"")
-            if problem := admission.link_problem(path, target, place.pillar_dir):
+            if problem := servable.link_problem(path, target, place.pillar_dir):
                 message = f"the symlink to {target[:120]!r} {problem}"
                 found.append(check_rules.BAD_LINK.at(path, 0, message))
     files = _files(blobs)
-    if any(project.of("states")) and not admission.list_has_files(files, place.states_dir):
+    if any(project.of("states")) and not servable.list_has_files(files, place.states_dir):
         what = f"there is no file below {place.states_dir}/: a submodule stays empty on masters"
         found.append(check_rules.NO_STATES.at(place.states_dir, 0, what))
     above = {place.pillar_dir, *commit_files.parents(place.pillar_dir)}
@@ -241,7 +242,7 @@ def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Fin
         for b in blobs.values()
         if b.kind == "submodule" and commit_files.area(place, b.path) == "pillar"
     ]
-    if odd and not admission.list_has_files(files, place.pillar_dir):
+    if odd and not servable.list_has_files(files, place.pillar_dir):
         kind = "symlink" if odd[0].kind == "link" else "submodule"
         what = f"{odd[0].path} is a {kind}: a master that serves pillar refuses to lose all of it"
         found.append(check_rules.NO_PILLAR.at(place.pillar_dir, 0, what))
@@ -262,7 +263,7 @@ def _dangling(place: Place, project: Project) -> list[Finding]:
     for source in project.sources.values():
         if source.link is None or not source.area or source.real is not None:
             continue
-        if admission.link_problem(source.path, source.link, place.pillar_dir):
+        if servable.link_problem(source.path, source.link, place.pillar_dir):
             continue
         end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
         if not (end in project.sources or end in project.dirs or source.path in project.dirs):

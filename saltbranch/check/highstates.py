@@ -13,7 +13,6 @@ from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import Project
 from saltbranch.checks.result import CompiledCount
-from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import interpreter, pool, sandbox
 from saltbranch.compiler.interpreter import Interpreter
@@ -31,6 +30,7 @@ from saltbranch.git.program import branch_of_remote
 from saltbranch.preview import gaps, known_fleet
 from saltbranch.preview.frame import cache_of, frame_of
 from saltbranch.preview.place import Place
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master import options as saltmaster
 
 Progress = Callable[[int, int], None]

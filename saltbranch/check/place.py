@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError
-from saltbranch.commitsource import CommitSource
 from saltbranch.config import locate
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
@@ -16,6 +15,7 @@ from saltbranch.config.read import parse_file
 from saltbranch.git.program import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import read_machine_file
 
 

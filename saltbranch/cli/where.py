@@ -28,7 +28,7 @@ from saltbranch.history.presence import (
     TicketWhereabouts,
     Whereabouts,
 )
-from saltbranch.serving import BY_HOLD, BY_TAG, Wanted
+from saltbranch.repository.served_commit import BY_HOLD, BY_TAG, Wanted
 
 _STATES = {
     words.THERE: "[green]there[/]",

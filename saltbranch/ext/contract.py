@@ -24,7 +24,7 @@ from saltbranch.timer import CONFIG_OPTION
 if TYPE_CHECKING:
     from saltbranch.actions.outcome import SaltenvResult
     from saltbranch.actions.publish import Published
-    from saltbranch.prepared import Prepared
+    from saltbranch.repository.prepared import Prepared
 
 Result = dict[str, Any]
 Notify = Callable[["Prepared", "list[SaltenvResult]"], "str | None"]

@@ -10,7 +10,7 @@ from saltbranch.journal.facts import Promotion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.serving import Wanted
+    from saltbranch.repository.served_commit import Wanted
 
 COMMIT, TICKET, PATH = "commit", "ticket", "path"
 THERE, REVERTED, ABSENT, NO_BRANCH = "there", "reverted", "not there", "no branch"

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from saltbranch import compilecache
-from saltbranch.commitsource import CommitSource, Side
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.deciphering import Keys
@@ -19,6 +18,7 @@ from saltbranch.compiler.standins import Offer
 from saltbranch.config.model import Config
 from saltbranch.fleetdiff import FleetDiff, compare_trees
 from saltbranch.preview.place import Place
+from saltbranch.repository.commit_source import CommitSource, Side
 from saltbranch.salt_master import options as saltmaster
 
 Progress = Callable[[int, int], None]

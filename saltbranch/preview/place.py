@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch.commitsource import CommitSource
 from saltbranch.config.model import Config
 from saltbranch.repository import place as places
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master.options import MasterOptions
 

@@ -17,7 +17,6 @@ from typing import Any
 from saltbranch import compilecache
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, SaltbranchError
-from saltbranch.commitsource import CommitSource
 from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
 from saltbranch.compiler.model import Compiled, Minion
@@ -32,6 +31,7 @@ from saltbranch.git.mirror import Mirror
 from saltbranch.preview import known_fleet
 from saltbranch.preview.frame import external_pillar, frame_of
 from saltbranch.preview.place import Place
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import options as saltmaster

@@ -12,7 +12,6 @@ from saltbranch.base import tickets
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.base.tickets import CommitLine, Group
-from saltbranch.commitsource import CommitSource, Side
 from saltbranch.config.model import Saltenv, owned_paths
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT
@@ -20,6 +19,7 @@ from saltbranch.git.program import Git, mask
 from saltbranch.history import commits
 from saltbranch.history.commits import CommitTold
 from saltbranch.preview.place import Place
+from saltbranch.repository.commit_source import CommitSource, Side
 
 MOST = 200
 """So many commits in between are told."""

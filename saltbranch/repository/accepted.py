@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saltbranch import admission
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, REPORT
 from saltbranch.config.keys import FileModel
 from saltbranch.git.mirror import PRODUCTION, ref_name
@@ -17,7 +16,7 @@ from saltbranch.git.program import Git
 from saltbranch.journal import cache as journalcache
 from saltbranch.journal import events, tips
 from saltbranch.journal import store as journal
-from saltbranch.repository import pushes
+from saltbranch.repository import pushes, servable
 from saltbranch.repository.model_file import FAR, Nothing, newest_valid
 
 # Below it, in a mirror and in a clone, the last accepted commit of production, by the name of the branch.
@@ -163,8 +162,8 @@ def _refused(git: Git, commit: str, proven: str | None, parent: str | None) -> s
     model = FileModel() if isinstance(before, Nothing) else before.model
     found = newest_valid(git, commit)
     now = model if isinstance(found, Nothing) else found.model
-    had_pillar = parent is not None and admission.commit_has_files(git, parent, model.pillar_dir)
-    return admission.refusal(
+    had_pillar = parent is not None and servable.commit_has_files(git, parent, model.pillar_dir)
+    return servable.refusal(
         git, commit, proven, now.states_dir, now.pillar_dir, had_pillar=had_pillar
     )
 

@@ -16,10 +16,10 @@ from saltbranch.journal import state as journalstate
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
 from saltbranch.journal.tips import Tip, tip_from_list
-from saltbranch.prepared import Served, ServedSaltenv
+from saltbranch.repository import decision
+from saltbranch.repository.decision import Choices
+from saltbranch.repository.prepared import Served, ServedSaltenv
 from saltbranch.repository.pushes import Finder, Watched
-from saltbranch.serve import decision
-from saltbranch.serve.decision import Choices
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from saltbranch import admission
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
@@ -14,6 +13,7 @@ from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Source, end_branches
 from saltbranch.config.read import check_model
 from saltbranch.git.program import Git
+from saltbranch.repository import servable
 
 # How far back on the first parents an acceptable commit, or a version of the file, is looked for.
 FAR = 200
@@ -114,7 +114,7 @@ def _check_folders(git: Git, tree: str, model: FileModel) -> None:
     plain = FileModel()
     for key in ("states_dir", "pillar_dir"):
         folder = getattr(model, key)
-        if folder != getattr(plain, key) and not admission.commit_has_files(git, tree, folder):
+        if folder != getattr(plain, key) and not servable.commit_has_files(git, tree, folder):
             raise ConfigError(
                 f"{FILE_NAME}: {key}: there is no folder {folder!r} with files in that tree",
                 hint="fix the name",

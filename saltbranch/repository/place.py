@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, SaltbranchError
-from saltbranch.commitsource import CommitSource
 from saltbranch.config import locate
 from saltbranch.config.keys import FileModel, model_branch
 from saltbranch.config.locate import FILE_NAME
@@ -23,6 +22,7 @@ from saltbranch.git.program import Git
 from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
 from saltbranch.repository.clone import Clone
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.remote import Repository
 from saltbranch.repository.root import check_owner

@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from saltbranch import prepared
 from saltbranch.base import proc
 from saltbranch.base.errors import GitError, RefusedError, RemoteError
 from saltbranch.base.files import Lock
 from saltbranch.git.mirror import FETCH_CONFIG, JOURNAL_REF, KEPT_REF, remote_error
 from saltbranch.git.program import HINTS, Git, branch_name_problem, hint_for, quoted
 from saltbranch.journal import store as journal
-from saltbranch.repository import push_answer
+from saltbranch.repository import prepared, push_answer
 from saltbranch.repository.clone import Clone, require_history
 
 _SEEN = "refs/saltbranch-remote"

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from saltbranch import prepared, serving
 from saltbranch.base import tickets
 from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.base.errors import RefusedError
@@ -19,15 +18,14 @@ from saltbranch.journal import accepted
 from saltbranch.journal import cache as journalcache
 from saltbranch.journal.facts import Debt, Hold
 from saltbranch.journal.state import State
-from saltbranch.repository import lacking, pushes, rules, tags
+from saltbranch.repository import decision, lacking, prepared, pushes, rules, served_commit, tags
 from saltbranch.repository import place as places
 from saltbranch.repository.lacking import Begins, Lacking
 from saltbranch.repository.place import Place
 from saltbranch.repository.programs import Programs
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import Refs, Repository
-from saltbranch.serve import decision
-from saltbranch.serving import Wanted
+from saltbranch.repository.served_commit import Wanted
 
 Say = Callable[[str], None]
 
@@ -118,7 +116,7 @@ class Workplace:
         """What `saltenv` is to serve by the remote and the journal."""
         head = self.counted_head(saltenv)
         found = tags_on(self.repo, head) if saltenv.follow and head else {}
-        return serving.wanted(head, saltenv.follow, found, self.hold(saltenv))
+        return served_commit.wanted(head, saltenv.follow, found, self.hold(saltenv))
 
     def open_debts(self) -> list[Debt]:
         """Debts that nobody has paid: the branch is there and still lacks the commit."""

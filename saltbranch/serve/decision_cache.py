@@ -9,13 +9,14 @@ import time
 
 from saltbranch.base.errors import GitError, RemoteError
 from saltbranch.git.mirror import KEPT_REF
-from saltbranch.serve import decision, fetch
-from saltbranch.serve.decision import Choices
+from saltbranch.repository import decision
+from saltbranch.repository.decision import Choices
+from saltbranch.serve import fetch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.choosing import Facts
-    from saltbranch.prepared import Served
+    from saltbranch.repository.prepared import Served
     from saltbranch.serve.run import Look
 
 

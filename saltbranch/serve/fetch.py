@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.base.errors import DamagedMirrorError, GitError, RemoteError
 from saltbranch.config import locate
 from saltbranch.git.mirror import JOURNAL_REF, PRODUCTION, ref_name
+from saltbranch.repository import prepared
 from saltbranch.serve.run import Look, Seen
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saltbranch.git.mirror import Mirror, Refs
-    from saltbranch.prepared import Prepared
+    from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.run import Say
 
 
@@ -209,7 +209,7 @@ def _is_model_current(mirror: Mirror, refs: Refs, ready: Prepared, *, write: boo
 
 
 def _accept(mirror: Mirror, ready: Prepared, branch: str, head: str, *, write: bool) -> bool:
-    from saltbranch import admission
+    from saltbranch.repository import servable
 
     git, ref = mirror.git, f"{PRODUCTION}{ref_name(branch)}"
     states_dir, pillar_dir = ready.states_dir, ready.pillar_dir
@@ -217,8 +217,8 @@ def _accept(mirror: Mirror, ready: Prepared, branch: str, head: str, *, write: b
         last = git.commit_or_none(ref)
         if last is None or not git.is_ancestor(last, head):
             return False
-        had_pillar = admission.commit_has_files(git, last, pillar_dir)
-        if admission.refusal(git, head, last, states_dir, pillar_dir, had_pillar=had_pillar):
+        had_pillar = servable.commit_has_files(git, last, pillar_dir)
+        if servable.refusal(git, head, last, states_dir, pillar_dir, had_pillar=had_pillar):
             return False
         if write:
             git.out("update-ref", ref, head)

@@ -16,11 +16,11 @@ from saltbranch.config.keys import model_branch
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs, remote_error
 from saltbranch.git.program import environment
-from saltbranch.prepared import ServedSaltenv
+from saltbranch.repository.decision import OF_BRANCH, Choice, Choices
 from saltbranch.repository.machine import load_config, read_machine_file, remote_of
+from saltbranch.repository.prepared import ServedSaltenv
 from saltbranch.salt_master import options as saltmaster
 from saltbranch.serve import salt_files
-from saltbranch.serve.decision import OF_BRANCH, Choice, Choices
 from saltbranch.serve.reconcile import Now, decide, select
 
 

@@ -10,21 +10,20 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from saltbranch import serving
 from saltbranch.base import versions
 from saltbranch.base.text import one_line
 from saltbranch.git.program import Git, quoted
-from saltbranch.prepared import ServedSaltenv
-from saltbranch.serve import decision
-from saltbranch.serve.decision import KEPT, MISSING, NEW, REFUSED, Choice, Choices
+from saltbranch.repository import decision, served_commit
+from saltbranch.repository.decision import KEPT, MISSING, NEW, REFUSED, Choice, Choices
+from saltbranch.repository.prepared import ServedSaltenv
 
 if TYPE_CHECKING:
-    from saltbranch.serve.decision import Level
+    from saltbranch.repository.decision import Level
 
 
 def choose(
     git: Git,
-    wanted: serving.Wanted,
+    wanted: served_commit.Wanted,
     saltenv: ServedSaltenv,
     *,
     known: tuple[str, str] | None,
@@ -64,7 +63,7 @@ def _lost(
     saltenv: ServedSaltenv,
     known: tuple[str, str],
     tags: Mapping[str, str],
-    wanted: serving.Wanted,
+    wanted: served_commit.Wanted,
 ) -> Choice | None:
     """The choice where the tag that is served is not where it was and nothing higher takes its place.
 

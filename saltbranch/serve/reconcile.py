@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import prepared
 from saltbranch.actions.outcome import (
     FAILED,
     FIRST,
@@ -20,7 +19,7 @@ from saltbranch.actions.outcome import (
 from saltbranch.base import files
 from saltbranch.base.errors import GitError, UsageError
 from saltbranch.git.mirror import JOURNAL_REF
-from saltbranch.serve import decision
+from saltbranch.repository import decision, prepared
 from saltbranch.serve.run import Job, Look, Run, Seen
 from saltbranch.slots import Slots
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saltbranch.git.mirror import Mirror
-    from saltbranch.prepared import Prepared, Served, ServedSaltenv
-    from saltbranch.serve.decision import Choice
+    from saltbranch.repository.decision import Choice
+    from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
     from saltbranch.serve.run import Notify, Say
 
 PROBLEMS = (FAILED, MISSING, REFUSED)

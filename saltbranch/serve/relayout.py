@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch import prepared
 from saltbranch.base import files
 from saltbranch.git.mirror import Mirror, remove_tree
+from saltbranch.repository import prepared
 from saltbranch.slots import COMMIT, NAMES, TREE, Slots
 
 # Seconds. A reader that had just followed the old link when it was replaced has reached the folder by then.

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
     from saltbranch.actions.outcome import SaltenvResult
     from saltbranch.git.mirror import Mirror, Refs
-    from saltbranch.prepared import Prepared, Served, ServedSaltenv
-    from saltbranch.serve.decision import Choice, Choices
+    from saltbranch.repository.decision import Choice, Choices
+    from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
     from saltbranch.slots import Slots
 
     Say = Callable[[str], None]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.actions import past
 from saltbranch.base.durations import from_iso
 from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.repository import timeline
 from tests.git.clone import Clone
 from tests.git.flow_site import FlowSite
 from tests.git.remote import Remote
@@ -45,7 +45,7 @@ def test_a_pull_request_stands_where_its_branch_has_it(clone: Clone, shift: floa
     first = clone.promote("stage")
     id_ = merged_elsewhere(clone, shift)
 
-    assert [p.id for p in past.promotions(clone.work())] == [first, id_]
+    assert [p.id for p in timeline.promotions(clone.work())] == [first, id_]
     rows = json.loads(clone.run("history", "stage", "--json").out)["entries"]
     assert [r["id"] for r in rows] == [id_, first]
     change(clone, "after")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from saltbranch.commitsource import CommitSource
 from saltbranch.git.program import Git
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.workplace import open_workplace
 from tests.git.flow_site import FlowSite
 from tests.git.project import Clone, Project, model

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.actions.past import Past
 from saltbranch.history.commits import same_patch
+from saltbranch.repository.timeline import Past
 from tests.git.clone import Clone
 
 BRANCHES = ("develop", "stage", "master")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.actions import past
 from saltbranch.actions.history import Entry, history
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import ConfigError, UsageError
@@ -16,6 +15,7 @@ from saltbranch.history import trailers
 from saltbranch.journal import events
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
+from saltbranch.repository import timeline
 from tests.git.clone import MODEL, Clone
 
 
@@ -180,7 +180,7 @@ def test_promotions_are_known_by_their_merge_commits(clone: Clone) -> None:
     clone.lose_journal()
     work = clone.work()
     assert not work.state.events
-    found = past.promotions(work)
+    found = timeline.promotions(work)
     same = ("id", "kind", "by", "saltenv", "branch", "source", "source_commit", "old", "new",
             "served_before", "tickets", "digest")  # fmt: skip
     assert [[getattr(p, k) for k in same] for p in found] == [
@@ -233,11 +233,11 @@ def by_request(clone: Clone) -> tuple[str, str]:
 def test_a_pull_request_that_was_merged_is_the_promotion(clone: Clone) -> None:
     change(clone, "a")
     ref, id_ = by_request(clone)
-    assert past.promotions(clone.work()) == []
+    assert timeline.promotions(clone.work()) == []
     old = clone.commit({"salt/z.sls": "z"}, "Meanwhile", on="stage")
     merge = clone.merge(ref, "stage", f"Merge pull request #7 from ann/{ref[7:]}")
     clone.push("stage")
-    (found,) = past.promotions(clone.work())
+    (found,) = timeline.promotions(clone.work())
     assert (found.id, found.old, found.new, found.via) == (id_, old, merge, "trailers")
     told = {entry.what: entry for entry in entries(clone, "stage")}
     assert set(told) == {"promotion", "push"}
@@ -249,7 +249,7 @@ def test_a_pull_request_that_was_fast_forwarded_is_the_promotion(clone: Clone) -
     old = clone.head("stage")
     ref, id_ = by_request(clone)
     clone.push(f"{ref}:refs/heads/stage")
-    (found,) = past.promotions(clone.work())
+    (found,) = timeline.promotions(clone.work())
     assert (found.id, found.old, found.new) == (id_, old, clone.head("stage"))
 
 
@@ -261,7 +261,7 @@ def test_a_pull_request_brought_up_to_date_by_its_page(clone: Clone) -> None:
     clone.merge("stage", "request", "Merge branch 'stage' into promote/stage/x")
     merge = clone.merge("request", "stage", "Merge pull request #7 from ann/x")
     clone.push("stage")
-    (found,) = past.promotions(clone.work())
+    (found,) = timeline.promotions(clone.work())
     assert (found.id, found.old, found.new) == (id_, old, merge)
 
 
@@ -273,7 +273,7 @@ def test_a_squashed_pull_request_is_no_promotion(clone: Clone) -> None:
     clone.git("merge", "--quiet", "--squash", ref)
     clone.git("commit", "--quiet", "-m", text)
     clone.push("stage")
-    assert past.promotions(clone.work()) == []
+    assert timeline.promotions(clone.work()) == []
 
 
 @pytest.mark.parametrize("place", ["subject", "body", "cherry-pick", "feature"])
@@ -297,14 +297,14 @@ def test_trailers_elsewhere_tell_of_nothing(clone: Clone, place: str) -> None:
         clone.merge("feature/x", "feature/y")
         clone.merge("feature/y", "stage")
     clone.push("stage")
-    assert past.promotions(clone.work()) == []
+    assert timeline.promotions(clone.work()) == []
     # The same block where it belongs does tell of it, so the cases above are not refused for another reason.
     clone.pull("master")
     clone.checkout("stage")
     clone.git("reset", "--quiet", "--hard", "master")
     clone.merge("develop", "stage", f"Merge\n\n{block}")
     clone.push("+stage")
-    assert [p.id for p in past.promotions(clone.work())] == ["fake-1"]
+    assert [p.id for p in timeline.promotions(clone.work())] == ["fake-1"]
 
 
 def test_wrapped_and_mixed_trailers_are_read_as_git_reads_them(clone: Clone) -> None:
@@ -315,7 +315,7 @@ def test_wrapped_and_mixed_trailers_are_read_as_git_reads_them(clone: Clone) -> 
     )
     clone.merge("develop", "stage", f"Merge\n\nPromotion-Id: bad-1\n\n{block}")
     clone.push("stage")
-    (found,) = past.promotions(clone.work())
+    (found,) = timeline.promotions(clone.work())
     assert (found.id, found.source_commit, found.tickets) == ("good-1", source, ("KEY-1", "KEY-2"))
 
 

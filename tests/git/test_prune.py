@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from saltbranch import prepared
 from saltbranch.actions import prune as pruning
 from saltbranch.actions.prune import PrunePlan, apply_prune, plan_prune
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, LockedError, RefusedError
 from saltbranch.git import mirror
+from saltbranch.repository import prepared
 from tests.git.site import Ran, Site, run
 
 

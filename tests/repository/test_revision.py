@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from saltbranch.actions import past
 from saltbranch.base.errors import UsageError
-from saltbranch.commitsource import CommitSource
 from saltbranch.git.program import Git
+from saltbranch.repository import timeline
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.workplace import Workplace, open_workplace
 from tests.git.flow_site import FlowSite
 from tests.git.remote import Remote
@@ -65,16 +65,16 @@ WORDS: dict[str, tuple[Word, str]] = {
 
 def promotion(flow: FlowSite) -> str:
     """The id of the last one."""
-    return past.promotions(work_of(flow))[-1].id
+    return timeline.promotions(work_of(flow))[-1].id
 
 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_word_means_the_same_here_and_on_the_remote(flow: FlowSite, name: str) -> None:
     word, wanted = WORDS[name][0](flow), flow.git("rev-parse", f"{WORDS[name][1]}^{{commit}}")
     work = work_of(flow)
-    assert past.commit_of(work, word).commit == wanted
+    assert timeline.commit_of(work, word).commit == wanted
     assert source_of(flow).find(work.config, word).commit == wanted
-    assert [r.value for r in past.readings(work, word)] == [wanted]
+    assert [r.value for r in timeline.readings(work, word)] == [wanted]
 
 
 VERBS = {
@@ -112,7 +112,7 @@ NOTHING = [
 @pytest.mark.parametrize("word", NOTHING)
 def test_what_names_nothing_is_refused_with_what_there_is(flow: FlowSite, word: str) -> None:
     work = work_of(flow)
-    for look in (past.commit_of, lambda w, word: source_of(flow).find(w.config, word)):
+    for look in (timeline.commit_of, lambda w, word: source_of(flow).find(w.config, word)):
         with pytest.raises(UsageError, match="not a saltenv, branch, tag, promotion or commit"):
             look(work, word)
 
@@ -121,7 +121,7 @@ def test_what_can_be_several_things_is_refused_with_all_of_them(flow: FlowSite) 
     flow.remote.set_branch("v1", flow.remote.head("develop"))
     flow.git("fetch", "--quiet")
     work = work_of(flow)
-    for look in (past.commit_of, lambda w, word: source_of(flow).find(w.config, word)):
+    for look in (timeline.commit_of, lambda w, word: source_of(flow).find(w.config, word)):
         with pytest.raises(UsageError, match="the branch v1 .*; the tag v1 "):
             look(work, "v1")
         assert look(work, "tags/v1").commit == flow.remote.head("stage")
@@ -133,14 +133,14 @@ def test_what_can_be_several_things_is_refused_with_all_of_them(flow: FlowSite) 
 def test_the_name_of_a_saltenv_wins_over_a_tag(flow: FlowSite) -> None:
     flow.tag("stage", flow.remote.head("develop"))
     flow.git("fetch", "--quiet", "--tags")
-    assert past.commit_of(work_of(flow), "stage").commit == flow.remote.head("stage")
+    assert timeline.commit_of(work_of(flow), "stage").commit == flow.remote.head("stage")
 
 
 def test_the_beginning_of_two_promotions_is_refused(flow: FlowSite) -> None:
     flow.run("promote", "stage", "--yes")
     begin = promotion(flow)[:9]
     with pytest.raises(UsageError, match="the promotion .*; the promotion "):
-        past.commit_of(work_of(flow), begin)
+        timeline.commit_of(work_of(flow), begin)
 
 
 def test_a_master_has_no_head_and_knows_tags_that_nobody_follows(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.admission import link_problem
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.git import links
+from saltbranch.repository.servable import link_problem
 from tests.git.remote import Content, Link
 from tests.salt.compiling import GROUPS, Lab, minion
 

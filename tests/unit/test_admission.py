@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from saltbranch.admission import link_problem
+from saltbranch.repository.servable import link_problem
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch.journal.facts import Hold
-from saltbranch.serving import wanted
+from saltbranch.repository.served_commit import wanted
 
 HEAD, OLD, HELD = "a" * 40, "b" * 40, "c" * 40
 HOLD = Hold("prod", HELD, "hold", "why", "Ann", 0, None, "id")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from saltbranch.commitsource import CommitSource
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding
 from saltbranch.findings.rendering import Rendered, check
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import render_tops
 from saltbranch.preview.place import Place
+from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import verify
 from saltbranch.serve.verify import FAILS, PARTLY, REFUSED, UNKNOWN, Question

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import admission, choosing, prepared
+from saltbranch import choosing
 from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.base import files
@@ -23,8 +23,9 @@ from saltbranch.findings.setup import ServedSlot
 from saltbranch.git.mirror import Mirror
 from saltbranch.journal import accepted
 from saltbranch.journal.tips import Push
+from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.options import MasterOptions
-from saltbranch.serve import decision, verify
+from saltbranch.serve import verify
 from saltbranch.slots import NAMES, Slots
 
 _MOST_ENTRIES = 3000  # of each slot: a mistake in modes or times is hardly ever made in one file
@@ -212,7 +213,7 @@ def _pointers(config: Config, saltenv: Saltenv) -> Iterator[str]:
     for folder in (config.states_dir, config.pillar_dir) if served else ():
         top = f"{slots.path(str(served))}/{folder}"
         for entry in _walk(top, reachable=False) if os.path.isdir(top) else ():
-            if stat.S_ISREG(entry.mode) and admission.is_lfs_pointer(entry.path):
+            if stat.S_ISREG(entry.mode) and servable.is_lfs_pointer(entry.path):
                 yield f"{slots.checkout}{entry.path[len(slots.path(str(served))) :]}"
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Final, Literal
 
     from saltbranch.git.mirror import Refs
-    from saltbranch.prepared import Served, ServedSaltenv
+    from saltbranch.repository.prepared import Served, ServedSaltenv
+    from saltbranch.repository.served_commit import Why
     from saltbranch.serve.run import Look
-    from saltbranch.serving import Why
 
     Level = Literal["", "new", "kept", "refused", "missing", "failed", "held back"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saltbranch import serving
 from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.mirror import JOURNAL_REF
@@ -18,12 +17,12 @@ from saltbranch.journal import cache as journalcache
 from saltbranch.journal import state as journalstate
 from saltbranch.journal.facts import Promotion
 from saltbranch.journal.state import State
-from saltbranch.repository import pushes, revision
+from saltbranch.repository import pushes, revision, served_commit
 from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import ask_for_tag
 from saltbranch.repository.revision import Meaning
+from saltbranch.repository.served_commit import Wanted
 from saltbranch.repository.tags import tags_on
-from saltbranch.serving import Wanted
 
 _SEEN = "refs/saltbranch-remote"  # what promotions saw of the remote (repository.py)
 
@@ -127,7 +126,7 @@ class CommitSource:
         tags = {}
         if saltenv.follow and head and not hold:  # the remote's own tags win
             tags = tags_on(self.git, head, "refs/tags/", f"{_SEEN}/tags/")
-        return serving.wanted(head, saltenv.follow, tags, hold)
+        return served_commit.wanted(head, saltenv.follow, tags, hold)
 
     def _newest(self, refs: Sequence[str]) -> str | None:
         """The commit that one of `refs` names and that contains the others' as far as they have a common line."""

@@ -19,8 +19,8 @@ from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Hold, Promotion
 from saltbranch.repository import revision
 from saltbranch.repository.revision import Meaning
+from saltbranch.repository.served_commit import Wanted
 from saltbranch.repository.workplace import Workplace
-from saltbranch.serving import Wanted
 
 
 class Past:

@@ -171,7 +171,7 @@ def save(prepared: Prepared) -> None:
 class Served:
     """What the last finished sync left: commit, slot and time (seconds since 1970) for each saltenv.
 
-    why: as in serve/decision.py; empty when not known.
+    why: as in repository/decision.py; empty when not known.
     """
 
     __slots__ = ("commit", "since", "slot", "why")
