@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-    from saltbranch.actions.outcome import SaltenvResult, SyncResult
     from saltbranch.repository.prepared import Prepared
+    from saltbranch.serve.result import SaltenvResult, SyncResult
 
 
 def main() -> NoReturn:
@@ -170,7 +170,7 @@ def _show(result: SyncResult, *, quiet: bool) -> None:
 
 
 def _notify(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
-    from saltbranch import notify
+    from saltbranch.serve import notify
 
     return notify.tell(ready, results)
 

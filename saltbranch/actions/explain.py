@@ -41,7 +41,7 @@ from saltbranch.salt_master import (
 )
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.salt_master.top_view import Question, TopView
-from saltbranch.slots import Slots
+from saltbranch.serve.slots import Slots
 
 # Findings that are about the master as a whole and change nothing for one minion.
 _ELSEWHERE = frozenset({"key-acceptance", "gitfs-remotes", "literal-env", "pillar-as-files"})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync
 from saltbranch.base.errors import EXIT_PARTIAL, SaltbranchError
 from saltbranch.repository.prepared import Prepared
 from saltbranch.repository.workplace import Workplace
+from saltbranch.serve.result import SaltenvResult, SyncResult
 
 WAIT = 60  # seconds for another saltbranch, most likely the timer's sync
 

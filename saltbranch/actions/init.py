@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch import notify
 from saltbranch.actions import init_ahead, propose
 from saltbranch.actions.init_ahead import FIRST_FETCH, FirstLook
 from saltbranch.actions.init_text import Answers, model_text, production_branch, render
-from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import sync
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError, os_error
@@ -31,7 +29,9 @@ from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.root import make_root, open_root, take_over
 from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master.replacing import Replacing
+from saltbranch.serve import notify
 from saltbranch.serve.first_sync import remote_heads
+from saltbranch.serve.result import SyncResult
 
 _PROBE = 60  # seconds for asking the remote whether it takes what this master tells
 

@@ -21,7 +21,7 @@ from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process, top_file
 from saltbranch.salt_master import options as saltmaster
-from saltbranch.slots import NAMES, PARTS, SERVED, TREE
+from saltbranch.serve.slots import NAMES, PARTS, SERVED, TREE
 
 GONE = ".saltbranch-gone"
 
@@ -228,7 +228,7 @@ def _tops(look: _Look, entry: os.DirEntry[str]) -> None:
 
 
 def _is_tops(entry: os.DirEntry[str]) -> bool:
-    """Whether it is as actions/prepare.py makes it: states and pillar, each with our top file."""
+    """Whether it is as serve/prepare.py makes it: states and pillar, each with our top file."""
     if not entry.is_dir(follow_symlinks=False):
         return False
     for kind in _entries(entry.path):

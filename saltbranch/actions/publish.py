@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from saltbranch import promotion
 from saltbranch.actions import proposed
-from saltbranch.actions.outcome import SyncResult
 from saltbranch.base import asking, files
 from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.base.errors import EXIT_PARTIAL, RefusedError, UsageError
@@ -23,6 +22,7 @@ from saltbranch.repository import timeline
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Say, Workplace
+from saltbranch.serve.result import SyncResult
 
 _ATTEMPTS = 8
 

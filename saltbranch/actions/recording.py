@@ -136,7 +136,7 @@ def carry_out_locally(work: Workplace, plan: HoldPlan, notify: Notify | None) ->
 
     work: of `workplace.open_mirror`. Raises what localhold.hold_locally raises.
     """
-    from saltbranch.actions.localhold import hold_locally
+    from saltbranch.serve.hold_here import hold_locally
 
     synced = hold_locally(work.config_path, plan.event, wait=WAIT, notify=notify)
     return Recorded(plan, Followed(synced), work.serves)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from saltbranch import choosing
-from saltbranch.actions import outlook, prepare, reporting
+from saltbranch.actions import outlook
 from saltbranch.actions.outlook import Outlook
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
@@ -27,8 +26,9 @@ from saltbranch.repository.root import root_of
 from saltbranch.repository.served_commit import Why
 from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master import process
-from saltbranch.serve import refused, verify
-from saltbranch.slots import Slots
+from saltbranch.serve import decide, prepare, refused, verify
+from saltbranch.serve import report as reporting
+from saltbranch.serve.slots import Slots
 
 State = Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]
 
@@ -227,11 +227,11 @@ def _wanted(
     unread = prepared.load_unread(root)
     production = config.source.branch
     last = decision.load(root, None, now())
-    facts = choosing.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
-    found = choosing.choose(facts)
+    facts = decide.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
+    found = decide.choose(facts)
     state = accepted.state_of(root, mirror.git, refs)
-    journalstate.replay(choosing.pushes_of(found), state)
-    pushed = choosing.open_pushes(facts, found)
+    journalstate.replay(decide.pushes_of(found), state)
+    pushed = decide.open_pushes(facts, found)
     pending = [event.id for event in pending_holds.load(root)]
     holds = {}
     for saltenv in saltenvs:

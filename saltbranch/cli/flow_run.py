@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import typer
 
-from saltbranch import notify
 from saltbranch.actions import caller
 from saltbranch.actions.caller import Watcher
 from saltbranch.actions.flowverb import (
@@ -36,6 +35,7 @@ from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
 from saltbranch.repository.programs import Argv
 from saltbranch.repository.workplace import Workplace, open_mirror, open_workplace
+from saltbranch.serve import notify
 
 P = TypeVar("P")
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from saltbranch import notify
 from saltbranch.actions.sync import sync as sync_action
 from saltbranch.cli import progress, sync_text
 from saltbranch.cli.options import (
@@ -17,6 +16,7 @@ from saltbranch.cli.options import (
     config_path,
     print_json,
 )
+from saltbranch.serve import notify
 
 
 def register(app: typer.Typer) -> None:

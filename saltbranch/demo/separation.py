@@ -7,9 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from saltbranch import notify
 from saltbranch.actions.init_text import DEFAULT_BRANCHES
-from saltbranch.actions.outcome import SyncResult
 from saltbranch.actions.sync import sync
 from saltbranch.base.errors import SaltbranchError, SaltError
 from saltbranch.demo import repository
@@ -19,6 +17,8 @@ from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Seen, Switch, find_problems
 from saltbranch.demo.steps import Note, Steps
 from saltbranch.salt_master import options as saltmaster
+from saltbranch.serve import notify
+from saltbranch.serve.result import SyncResult
 
 TARGET: Final = "test"
 _EVENT_SECONDS: Final = 5

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saltbranch import notify
 from saltbranch.base import asking
 from saltbranch.base.asking import Asked
 from saltbranch.base.errors import SaltbranchError, UsageError
@@ -19,12 +18,13 @@ from saltbranch.promote import notice
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place
 from saltbranch.salt_master import options as saltmaster
+from saltbranch.serve import notify
 from saltbranch.timer import CONFIG_OPTION
 
 if TYPE_CHECKING:
-    from saltbranch.actions.outcome import SaltenvResult
     from saltbranch.actions.publish import Published
     from saltbranch.repository.prepared import Prepared
+    from saltbranch.serve.result import SaltenvResult
 
 Result = dict[str, Any]
 Notify = Callable[["Prepared", "list[SaltenvResult]"], "str | None"]

@@ -1,6 +1,6 @@
 """What a sync needs to know from configuration and Salt, in a form that costs nothing to read.
 
-Written by actions/prepare.py after everything was checked, with the signature of each file it was
+Written by serve/prepare.py after everything was checked, with the signature of each file it was
 made from; a sync uses it only while all of them are still the same. Plain lines of
 tab-separated words, because importing a parser would cost more than the rest of a quiet sync.
 """

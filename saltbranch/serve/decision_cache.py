@@ -15,8 +15,8 @@ from saltbranch.serve import fetch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.choosing import Facts
     from saltbranch.repository.prepared import Served
+    from saltbranch.serve.decide import Facts
     from saltbranch.serve.run import Look
 
 
@@ -53,11 +53,11 @@ def _chosen(
     A fetch does not see all refs at one moment, so before a branch is said to have moved by hand the remote is read
     once more: branches, journal and model of one look decide.
     """
-    from saltbranch import choosing
+    from saltbranch.serve import decide
 
     def facts() -> Facts:
         ready = look.ready
-        return choosing.Facts(
+        return decide.Facts(
             ready.root,
             look.mirror,
             look.refs,
@@ -70,7 +70,7 @@ def _chosen(
         )
 
     first = facts()
-    found = choosing.choose(first)
+    found = decide.choose(first)
     if look.offline or not found.news:
         return first, found
     before = decision.sources(first.root, first.refs, first.saltenvs, unread=first.unread)
@@ -78,7 +78,7 @@ def _chosen(
     second = facts()
     if before == decision.sources(second.root, second.refs, second.saltenvs, unread=second.unread):
         return second, found
-    return second, choosing.choose(second)
+    return second, decide.choose(second)
 
 
 def _keep(facts: Facts, found: Choices) -> None:

@@ -97,7 +97,7 @@ def _prepare(
     mirror: Mirror, seen: Seen, config_path: str, remote: Remote, say: Say | None, *, write: bool
 ) -> tuple[Prepared, Seen, list[str]]:
     """The slow road; a mirror that lacks what the model needs is made anew first."""
-    from saltbranch.actions import prepare
+    from saltbranch.serve import prepare
 
     try:
         ready, done = prepare.prepare(config_path, mirror, seen.refs.branches, write=write)

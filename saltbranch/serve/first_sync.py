@@ -7,9 +7,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from saltbranch import choosing
-from saltbranch.actions import prepare
-from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.base import proc
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import model_branch
@@ -20,8 +17,10 @@ from saltbranch.repository.decision import OF_BRANCH, Choice, Choices
 from saltbranch.repository.machine import load_config, read_machine_file, remote_of
 from saltbranch.repository.prepared import ServedSaltenv
 from saltbranch.salt_master import options as saltmaster
-from saltbranch.serve import salt_files
+from saltbranch.serve import decide as choosing
+from saltbranch.serve import prepare, salt_files
 from saltbranch.serve.reconcile import Now, decide, select
+from saltbranch.serve.result import SaltenvResult, SyncResult
 
 
 def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:

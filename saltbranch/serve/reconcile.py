@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch.actions.outcome import (
+from saltbranch.base import files
+from saltbranch.base.errors import GitError, UsageError
+from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.repository import decision, prepared
+from saltbranch.serve.result import (
     FAILED,
     FIRST,
     MISSING,
@@ -16,12 +20,8 @@ from saltbranch.actions.outcome import (
     SaltenvResult,
     SyncResult,
 )
-from saltbranch.base import files
-from saltbranch.base.errors import GitError, UsageError
-from saltbranch.git.mirror import JOURNAL_REF
-from saltbranch.repository import decision, prepared
 from saltbranch.serve.run import Job, Look, Run, Seen
-from saltbranch.slots import Slots
+from saltbranch.serve.slots import Slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | Non
         elif now.record and now.record.why != choice.why and _is_as_chosen(result):
             now.record.why, restated = choice.why, True
     if jobs or run.fresh:
-        from saltbranch.actions import switching
+        from saltbranch.serve import switch
 
         if plan:
-            switching.judge(run, jobs)
+            switch.judge(run, jobs)
         else:
-            switching.apply(run, jobs, notify)
+            switch.apply(run, jobs, notify)
     if not plan:
         if restated:
             prepared.save_served(ready.root, run.served)
@@ -131,7 +131,7 @@ def tell_journal(run: Run) -> None:
     lacking = bool(run.choices.unrecorded and run.ready.reporter)
     if not pending and not _is_report_due(root, lacking=lacking):
         return
-    from saltbranch.actions import reporting
+    from saltbranch.serve import report as reporting
 
     run.notes += reporting.send(run.ready, run.mirror, run.choices)
     run.refs = run.mirror.refs(tags=run.ready.follows_tags())

@@ -14,7 +14,7 @@ import time
 from saltbranch.base import files
 from saltbranch.git.mirror import Mirror, remove_tree
 from saltbranch.repository import prepared
-from saltbranch.slots import COMMIT, NAMES, TREE, Slots
+from saltbranch.serve.slots import COMMIT, NAMES, TREE, Slots
 
 # Seconds. A reader that had just followed the old link when it was replaced has reached the folder by then.
 _PATIENCE = 0.2

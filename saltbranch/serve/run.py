@@ -6,11 +6,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from saltbranch.actions.outcome import SaltenvResult
     from saltbranch.git.mirror import Mirror, Refs
     from saltbranch.repository.decision import Choice, Choices
     from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
-    from saltbranch.slots import Slots
+    from saltbranch.serve.result import SaltenvResult
+    from saltbranch.serve.slots import Slots
 
     Say = Callable[[str], None]
     Notify = Callable[[Prepared, list[SaltenvResult]], str | None]

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from saltbranch.actions.init_text import DEFAULT_BRANCHES
-from saltbranch.actions.switching import clear_file_list
 from saltbranch.demo import minions
 from saltbranch.demo.place import Place, stop
 from saltbranch.demo.processes import processes_of
 from saltbranch.demo.proof import Switch, find_problems
 from saltbranch.demo.repository import Change
 from saltbranch.demo.separation import TARGET
+from saltbranch.serve.switch import clear_file_list
 
 PATIENCE = 240
 # With SIGINT as a terminal's foreground job has it: a job in the background of a script ignores it.

@@ -20,14 +20,14 @@ import sys
 from typing import Any, NoReturn
 
 import saltbranch.actions.hold
-import saltbranch.actions.prepare
 import saltbranch.actions.publish
-import saltbranch.actions.reporting
-import saltbranch.choosing
 import saltbranch.cli.app
+import saltbranch.serve.decide
 import saltbranch.serve.first_sync
+import saltbranch.serve.prepare
+import saltbranch.serve.report
 from saltbranch import entry
-from saltbranch.actions.localhold import hold_locally
+from saltbranch.serve.hold_here import hold_locally
 from tests.git.site import event
 
 _EVENTS = frozenset(

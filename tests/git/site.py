@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from saltbranch import entry
-from saltbranch.actions.outcome import SaltenvResult, SyncResult
 from saltbranch.actions.sync import sync as sync_action
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
@@ -27,6 +26,7 @@ from saltbranch.journal import cache as journalcache
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
+from saltbranch.serve.result import SaltenvResult, SyncResult
 from tests import warm
 from tests.git.remote import Link, Remote, Script, Tree
 

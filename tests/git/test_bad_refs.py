@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from saltbranch.actions.outcome import FAILED
 from saltbranch.base import proc
 from saltbranch.git.mirror import JOURNAL_REF, Mirror
+from saltbranch.serve.result import FAILED
 from tests.git.clone import Clone
 from tests.git.project import Project
 from tests.git.remote import Remote

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.actions import reporting
-from saltbranch.actions.localhold import hold_locally
 from saltbranch.base.errors import GitError, RefusedError, RemoteError, UsageError
 from saltbranch.git.mirror import JOURNAL_REF, Mirror
 from saltbranch.git.program import Git
 from saltbranch.journal import pending_holds, push
+from saltbranch.serve import report as reporting
+from saltbranch.serve.hold_here import hold_locally
 from tests.git.remote import Remote
 from tests.git.site import BRANCHES, Journal, Site, event, result_of
 

@@ -9,10 +9,10 @@ import salt.config
 import yaml
 
 from saltbranch.actions.doctor import doctor
-from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.actions.status import SaltenvStatus, status
 from saltbranch.doctor.finding import Finding
 from saltbranch.serve import verify
+from saltbranch.serve.result import SaltenvResult
 from tests.git.remote import Content
 from tests.git.site import Site, result_of
 

@@ -17,7 +17,7 @@ from saltbranch.actions.status import status
 from saltbranch.base import files
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import Git
-from saltbranch.slots import Slots
+from saltbranch.serve.slots import Slots
 from tests.git.former_layout import lay_out_as_before
 from tests.git.kill_server import KillServer
 from tests.git.remote import Remote, Tree

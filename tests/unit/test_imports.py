@@ -226,7 +226,7 @@ def test_sync_without_news_imports_next_to_nothing(tmp_path: Path) -> None:
         found = modules_of("-c", program, "sync", "--config", str(site.config), *options) - bare
         foreign = {name for name in found if name.split(".")[0] != "saltbranch"}
         assert foreign <= {"fcntl", "select", "signal", "time", "__future__"}
-        assert "saltbranch.actions.sync" in found and "saltbranch.actions.prepare" not in found
+        assert "saltbranch.actions.sync" in found and "saltbranch.serve.prepare" not in found
         assert "saltbranch.config" not in found
 
 

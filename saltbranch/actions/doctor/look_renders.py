@@ -14,8 +14,8 @@ from saltbranch.preview.place import Place
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import verify
+from saltbranch.serve.slots import Slots
 from saltbranch.serve.verify import FAILS, PARTLY, REFUSED, UNKNOWN, Question
-from saltbranch.slots import Slots
 
 
 def look(config: Config, master: MasterOptions) -> Iterator[Finding]:

@@ -9,8 +9,6 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch import choosing
-from saltbranch.actions import prepare
 from saltbranch.actions.doctor import timers
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError, SaltError
@@ -25,8 +23,8 @@ from saltbranch.journal import accepted
 from saltbranch.journal.tips import Push
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.options import MasterOptions
-from saltbranch.serve import verify
-from saltbranch.slots import NAMES, Slots
+from saltbranch.serve import decide, prepare, verify
+from saltbranch.serve.slots import NAMES, Slots
 
 _MOST_ENTRIES = 3000  # of each slot: a mistake in modes or times is hardly ever made in one file
 _TELLING = 200  # characters by which a line of ours is known again
@@ -89,8 +87,8 @@ def _pushed(config: Config) -> dict[str, Push]:
     served, unread = prepared.load_served(root), prepared.load_unread(root)
     production, now = config.source.branch, time.time()
     last = decision.load(root, None, now)
-    facts = choosing.Facts(root, mirror, refs, saltenvs, served, now, production, unread, last)
-    return choosing.open_pushes(facts, choosing.choose(facts))
+    facts = decide.Facts(root, mirror, refs, saltenvs, served, now, production, unread, last)
+    return decide.open_pushes(facts, decide.choose(facts))
 
 
 def look_outside(root: str, master: MasterOptions) -> Iterator[Finding]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch.actions.outcome import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 from saltbranch.base import files, proc
 from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_error
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.serve import fetch
+from saltbranch.serve.result import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _note_refused(run: Run, jobs: list[Job], done: list[Job]) -> None:
 
 
 def _record(run: Run, done: list[SaltenvResult]) -> None:
-    from saltbranch.actions import reporting
+    from saltbranch.serve import report as reporting
 
     reporting.record(run.ready, run.mirror, done, run.served, fresh=run.fresh)
 

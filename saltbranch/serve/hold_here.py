@@ -9,8 +9,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from saltbranch.actions import prepare
-from saltbranch.actions.outcome import SyncResult
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.git.mirror import Mirror
@@ -19,7 +17,9 @@ from saltbranch.journal.events import Event
 from saltbranch.repository import prepared
 from saltbranch.repository.prepared import Prepared
 from saltbranch.repository.root import root_of
+from saltbranch.serve import prepare
 from saltbranch.serve.reconcile import look_at_mirror, serve_from_mirror
+from saltbranch.serve.result import SyncResult
 
 if TYPE_CHECKING:
     from saltbranch.serve.run import Notify

@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saltbranch.actions.outcome import SaltenvResult
     from saltbranch.repository.prepared import Prepared
+    from saltbranch.serve.result import SaltenvResult
 
 _PATIENCE = 20  # seconds for importing Salt and handing over; a healthy master needs about one
 
@@ -38,7 +38,7 @@ def tell(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
     if not _listens(ready.socket):
         return None
     events = [f"{r.saltenv}\t{r.branch}\t{r.old or ''}\t{r.new}" for r in results]
-    code = "from saltbranch import notify; notify.main()"
+    code = "from saltbranch.serve import notify; notify.main()"
     argv = proc.python(code, ready.salt_config, *events)
     try:
         done = proc.run(argv, os.environ, timeout=_PATIENCE)

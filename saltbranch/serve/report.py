@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from saltbranch.actions.outcome import SaltenvResult
 from saltbranch.base import files
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import SaltbranchError, os_error
@@ -23,6 +22,7 @@ from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.repository.decision import Choices
 from saltbranch.repository.prepared import Prepared, Served
+from saltbranch.serve.result import SaltenvResult
 
 _PATIENCE = 20  # seconds for all tries of a run
 _MOST = 200  # events that are kept; older ones are dropped
