@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Spent, compile_fleet
 from tests.git.remote import Content

@@ -16,13 +16,14 @@ from typing import Any
 
 from saltbranch import lowdiff
 from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
-from saltbranch.compilecache import CompileCache
-from saltbranch.compiler import ciphertext, standins
+from saltbranch.compiler import pgp
+from saltbranch.compiler import stand_ins as standins
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.desk import values_key
-from saltbranch.compiler.masking import Mask
+from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
-from saltbranch.compiler.publicwords import Public
+from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.git.tree import contents
 from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
@@ -345,7 +346,7 @@ def looked_up(frame: Frame, tree: Tree) -> gaps.Look:
             return "absent"
         mode, oid = tree.entries[path]
         text = contents(tree.git, [oid])[oid] if mode.startswith("100") else b""
-        program = ciphertext.sealed_by(text)
+        program = pgp.sealed_by(text)
         # What sops wrote is YAML that Salt reads.
         return "there" if program in (None, "sops") else program
 

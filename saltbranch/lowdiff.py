@@ -534,7 +534,7 @@ def _unmasked(value: Any) -> Any:
     return nameless(value) if isinstance(value, str) else value
 
 
-# What keys end with where a name may not be shown: a keyed digest, the cache's own (compiler/describing.py).
+# What keys end with where a name may not be shown: a keyed digest, the cache's own (compiler/inside/describe.py).
 _OF_NAME = re.compile(r"(?<= #)~[0-9a-f]{8}$")
 
 

@@ -18,8 +18,9 @@ import yaml
 from saltbranch import fleet
 from saltbranch.base import files
 from saltbranch.base.errors import SaltError
-from saltbranch.compiler import askable, neutral, pool
+from saltbranch.compiler import askable, pool
 from saltbranch.compiler.askable import ACTING
+from saltbranch.compiler.inside import neutral
 from saltbranch.compiler.model import Minion
 from saltbranch.fleet import plain
 from saltbranch.preview import frame as frames

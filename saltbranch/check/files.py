@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from saltbranch.check.place import Place
 from saltbranch.checks import allow
 from saltbranch.checks.project import TESTS
-from saltbranch.compiler import ciphertext
+from saltbranch.compiler import pgp
 from saltbranch.config import locate
 from saltbranch.git import links
 from saltbranch.git.tree import Blob, contents, files_below
@@ -120,7 +120,7 @@ def _offered(place: Place, blobs: Mapping[str, Blob]) -> list[Blob]:
 
 
 def _is_sealed(blob: Blob) -> bool:
-    return blob.kind == "file" and ciphertext.sealed_by(blob.data or b"") is not None
+    return blob.kind == "file" and pgp.sealed_by(blob.data or b"") is not None
 
 
 def parents(path: str) -> Iterator[str]:

@@ -13,8 +13,8 @@ from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
 from saltbranch.checks.project import Project
 from saltbranch.checks.result import CompiledCount
-from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import interpreter, pool, sandbox
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.interpreter import Interpreter
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame

@@ -31,7 +31,7 @@ import yaml
 from saltbranch.checks import Finding, nodes, rules
 from saltbranch.checks.blame import without_line
 from saltbranch.checks.nodes import line_of, pairs
-from saltbranch.compiler.masking import redact, surely_secret
+from saltbranch.compiler.inside.mask import redact, surely_secret
 from saltbranch.compiler.model import Compiled
 from saltbranch.salt_master import pillar_errors
 

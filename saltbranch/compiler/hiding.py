@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from saltbranch.compiler.masking import SHORTEST_SECRET, Mask
+from saltbranch.compiler.inside.mask import SHORTEST_SECRET, Mask
 
 _WORDS = re.compile(rf"[^\W_]+|(?:[^\w\s]|_){{{SHORTEST_SECRET},}}")
 _WHOLE = re.compile(r"[\w.@/+-]+")

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch.base import scratch
-from saltbranch.compilecache import CompileCache, base_of
 from saltbranch.compiler import sandbox as confinement
-from saltbranch.compiler.deciphering import Keys
+from saltbranch.compiler.cache import CompileCache, base_of
+from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.desk import Desk, Work
 from saltbranch.compiler.interpreter import Interpreter
 from saltbranch.compiler.model import Compiled, Minion, digest, failed
-from saltbranch.compiler.publicwords import Public
+from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.sandbox import Sandbox
-from saltbranch.compiler.standins import Offer
+from saltbranch.compiler.stand_ins import Offer
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.minions import Matcher
 from saltbranch.salt_master import top_file

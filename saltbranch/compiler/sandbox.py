@@ -190,7 +190,7 @@ def command(
         (f"{os.path.dirname(tree)}/tops", "/srv/.tops"),
         *((f"{tree}/{inside}", outside) for outside, inside in mapped),
     ]
-    code = "from saltbranch.compiler import worker; worker.main()"
+    code = "from saltbranch.compiler.inside import worker; worker.main()"
     return _argv(sandbox, code, binds, identity, python)
 
 
@@ -228,7 +228,7 @@ def _argv(
     who = f"{identity.uid}, {identity.gid}, {_PROCESSES}"
     boot = (
         "import sys; sys.path.insert(0, sys.argv.pop(1));"
-        f" from saltbranch.compiler import launch; launch.drop({who}); {code}"
+        f" from saltbranch.compiler.inside import drop_rights; drop_rights.drop({who}); {code}"
     )
     # -I: nothing of the environment, nothing from the current folder.
     inner = [python.executable, "-I", "-B", "-c", boot, home]

@@ -10,9 +10,10 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from saltbranch.base import scratch
-from saltbranch.compiler import ciphertext, standins
+from saltbranch.compiler import pgp
+from saltbranch.compiler import stand_ins as standins
 from saltbranch.compiler.checkout import Machine, machine_of
-from saltbranch.compiler.deciphering import Keys
+from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import links as symlinks
 from saltbranch.git.links import target
@@ -227,7 +228,7 @@ class Tree:
 
     def _messages(self) -> set[str]:
         folders = [f":(literal){folder}" for folder in (*self.folders, *self.linked)]
-        argv = ["grep", "-l", "-z", "-a", "-F", "-e", ciphertext.MARK, self.name, "--", *folders]
+        argv = ["grep", "-l", "-z", "-a", "-F", "-e", pgp.MARK, self.name, "--", *folders]
         done = self.git.run(*argv)
         if done.code not in (0, 1):
             raise failed(done, self.git.directory)
@@ -237,7 +238,7 @@ class Tree:
             return set()
         # The names of blobs in between part one file from the next.
         text = self.git.out("cat-file", "--batch", stdin="\n".join(blobs).encode())
-        return set(ciphertext.messages(text))
+        return set(pgp.messages(text))
 
     @functools.cached_property
     def public_blobs(self) -> frozenset[str]:

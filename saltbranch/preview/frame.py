@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch import compilecache
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler import cache as compilecache
 from saltbranch.compiler import sandbox
-from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.masteroptions import TAKEN_OVER, not_taken_over
+from saltbranch.compiler.cache import CompileCache
+from saltbranch.compiler.decipher import Keys
+from saltbranch.compiler.master_options import TAKEN_OVER, not_taken_over
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
-from saltbranch.compiler.standins import Offer
+from saltbranch.compiler.stand_ins import Offer
 from saltbranch.config.model import Config
 from saltbranch.fleetdiff import FleetDiff, compare_trees
 from saltbranch.preview.place import Place

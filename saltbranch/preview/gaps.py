@@ -21,7 +21,7 @@ _SLS = re.compile(
 _TEMPLATE = re.compile(
     r"(?:pillar: )?Rendering SLS '?[^\s']+'? failed: Jinja error: ([^\s;]+)(?:; line [0-9]+)?"
 )
-# And how it is told of a pillar file (compiler/pillarcauses.py).
+# And how it is told of a pillar file (compiler/pillar_causes.py).
 _OF_PILLAR = re.compile(
     r"pillar: Rendering SLS '[^\s']+' failed: Jinja: salt://(\S+), which it imports, is not there.*"
 )

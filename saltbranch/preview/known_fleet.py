@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import compilecache, fleet
+from saltbranch import fleet
 from saltbranch.base.errors import ConfigError
+from saltbranch.compiler import cache as compilecache
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
 from saltbranch.preview.place import Place

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from saltbranch.compiler.masking import SECRET_NAME
+from saltbranch.compiler.inside.mask import SECRET_NAME
 from saltbranch.compiler.model import Chunk
 
 _MOST = 3
-# An ID in which something is hidden carries the beginning of a digest (compiler/describing.py).
+# An ID in which something is hidden carries the beginning of a digest (compiler/inside/describe.py).
 _HIDDEN = re.compile(r" ~([0-9a-f]{8})(?: \| |$)")
 Origins = Mapping[str, Mapping[str, tuple[str, ...]]]
 """The key of a state to the paths behind its hidden values: by the name of the argument, ``""`` for its ID."""

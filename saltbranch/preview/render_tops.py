@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch import compilecache
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, SaltbranchError
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler import cache as compilecache
 from saltbranch.compiler import pool
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saltbranch.compilecache import CompileCache, base_of
+from saltbranch.compiler.cache import CompileCache, base_of
 from saltbranch.compiler.inside.told import OPEN, PILLAR, PRIVATE_KEY, split
 from saltbranch.compiler.model import Chunk, Compiled, Minion, Which
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
-from saltbranch.compiler.publicwords import Public
+from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.tree import Tree, changed
 from saltbranch.git.tree import contents as blobs
 from saltbranch.preview import contents

@@ -168,7 +168,7 @@ def ask(config_path: str, questions: Sequence[Question]) -> list[dict[str, Any]]
     asked = {"config": config_path, "questions": [asdict(question) for question in questions]}
     # It ends with us, from its first moment on.
     code = (
-        "import os; from saltbranch.compiler import launch; launch.end_with_parent();"
+        "import os; from saltbranch.compiler.inside import drop_rights; drop_rights.end_with_parent();"
         " os.getppid() == int(sys.argv[1]) or sys.exit(1);"
         " from saltbranch.preview import render_tops; render_tops.main()"
     )

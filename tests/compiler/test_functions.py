@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import salt.loader
 
-from saltbranch.compiler import askable, functions, neutral
-from saltbranch.compiler.inside import answer_types, settling
+from saltbranch.compiler import askable, functions
+from saltbranch.compiler.inside import answer_types, neutral, settling
 
 MODULES = Path(salt.loader.SALT_BASE_PATH) / "modules"
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "functions.md"

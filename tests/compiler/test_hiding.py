@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from saltbranch.compiler import hiding
 from saltbranch.compiler.hiding import Hider, Known, stands_in, unhidden, words_of
-from saltbranch.compiler.masking import Mask, secrets_of, shown_of
+from saltbranch.compiler.inside.mask import Mask, secrets_of, shown_of
 
 MASK = Mask(b"k" * 32)
 STATES = "nginx:\n  service.running:\n    - name: {{ pillar.db.pw }}\n    - worker: 12.04.1 consul.agent\n"

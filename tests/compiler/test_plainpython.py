@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.compiler.inside import plainpython
-from saltbranch.compiler.inside.plainpython import is_plain
+from saltbranch.compiler.inside import plain_python
+from saltbranch.compiler.inside.plain_python import is_plain
 
 PLAIN = {
     "functions": "import logging, re, json\nlog = logging.getLogger(__name__)\n_X = re.compile('x')\n"
@@ -76,11 +76,11 @@ def test_what_reaches_more_is_not(name: str) -> None:
 def test_instructions_are_read_as_python_reads_them() -> None:
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:40]:
         text = path.read_text(encoding="utf-8", errors="replace")
-        for code in plainpython._all(compile(text, str(path), "exec")):
+        for code in plain_python._all(compile(text, str(path), "exec")):
             named = [
                 (i.opname, i.argval) for i in dis.get_instructions(code) if i.opcode in dis.hasname
             ]
             try:
-                assert [step for step in plainpython._steps(code) if step[0]] == named
-            except plainpython._Other:  # it has a `case` with a class
+                assert [step for step in plain_python._steps(code) if step[0]] == named
+            except plain_python._Other:  # it has a `case` with a class
                 continue

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from saltbranch.base.errors import GitError
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.desk import derived
-from saltbranch.compiler.masking import Mask
-from saltbranch.compiler.publicwords import Public
+from saltbranch.compiler.inside.mask import Mask
+from saltbranch.compiler.public_words import Public
 from tests.git.remote import Content
 from tests.salt.compiling import Lab
 

@@ -8,9 +8,9 @@ import yaml
 
 from saltbranch.actions import fleet as fleet_action
 from saltbranch.actions.fleet_returns import HIDDEN
-from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
 from saltbranch.compiler.askable import ACTS, NOT_LISTED
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.preview import frame as frames
 from saltbranch.preview import known_fleet
 from saltbranch.preview.place import open_place

@@ -18,7 +18,7 @@ import salt.loader
 import salt.pillar
 import salt.state
 
-from saltbranch.compiler.masking import plain
+from saltbranch.compiler.inside.mask import plain
 
 try:
     from salt.utils.secret import mask_pillar

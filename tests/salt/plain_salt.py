@@ -9,7 +9,7 @@ import salt.config
 import salt.pillar
 import salt.state
 
-from saltbranch.compiler.masking import plain
+from saltbranch.compiler.inside.mask import plain
 
 try:
     from salt.utils.secret import mask_pillar

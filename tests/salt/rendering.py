@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.desk import values_key
-from saltbranch.compiler.masking import Mask
+from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, Minion
 from tests.salt.compiling import Lab, minion
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from tests.salt.compiling import Lab, Pair, minion, sample_files, sample_minions
 from tests.salt.edits import EDITS, Files, random_minion
 

@@ -10,7 +10,7 @@ import pytest
 import salt.cache
 import salt.config
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.pool import Frame
 from tests.git.remote import Content
 from tests.salt.compiling import GROUPS, Lab, Pair, minion

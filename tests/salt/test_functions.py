@@ -109,7 +109,7 @@ def test_what_is_read_from_the_tree_is_in_the_trace(
     tmp_path: Path, call: tuple[str, str, str, object, object]
 ) -> None:
     """Else a cached result would outlive the file."""
-    from saltbranch.compilecache import CompileCache
+    from saltbranch.compiler.cache import CompileCache
 
     text, path, content, before, after = call
     states = f"{{% set v = {text} %}}\n{{{{ ('is ' ~ v | tojson) | json }}}}:\n  test.nop: []\n"

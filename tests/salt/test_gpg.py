@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.compilecache import CompileCache
-from saltbranch.compiler import ciphertext
-from saltbranch.compiler.deciphering import Keys
-from saltbranch.compiler.masking import plain
+from saltbranch.compiler import pgp
+from saltbranch.compiler.cache import CompileCache
+from saltbranch.compiler.decipher import Keys
+from saltbranch.compiler.inside.mask import plain
 from saltbranch.compiler.pool import Frame
 from tests.git.remote import Content
 from tests.salt.compiling import GROUPS, Lab, Pair, minion
@@ -163,7 +163,7 @@ def test_a_cached_result_counts_until_a_key_comes_or_goes(tmp_path: Path, keyrin
 
 def test_no_agent_and_no_folder_is_left(keyring: Keyring) -> None:
     keyring.stop()
-    found = Keys(keyring.folder).decipher(ciphertext.messages(keyring.message("once")))
+    found = Keys(keyring.folder).decipher(pgp.messages(keyring.message("once")))
     assert list(found.values()) == [b"once"]
     keyring.stop()
     agents = subprocess.run(["pgrep", "-af", "gpg-agent"], capture_output=True, text=True)
@@ -175,7 +175,7 @@ def test_no_agent_and_no_folder_is_left(keyring: Keyring) -> None:
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path, keyring: Keyring) -> None:
     keys = Keys(str(tmp_path / "none"))
-    assert keys.decipher(ciphertext.messages(keyring.message("x"))) == {}
+    assert keys.decipher(pgp.messages(keyring.message("x"))) == {}
     assert keys.trouble and "No such file" in keys.trouble
 
 
@@ -183,16 +183,16 @@ def test_a_message_that_unpacks_to_too_much_stays_closed(keyring: Keyring) -> No
     keys = Keys(keyring.folder)
     large, small = keyring.message("x" * 3_000_000), keyring.message("small")
     assert len(large) < 20_000
-    found = keys.decipher({*ciphertext.messages(large), *ciphertext.messages(small)})
+    found = keys.decipher({*pgp.messages(large), *pgp.messages(small)})
     assert [*found.values()] == [b"small"]
 
 
 def test_a_message_is_the_same_whatever_its_indentation() -> None:
     text = "-----BEGIN PGP MESSAGE-----\n\nabc\n=de\n-----END PGP MESSAGE-----"
-    names = {ciphertext.name_of(m) for t in (text, indented(text, 7), json.dumps(text), f"a {text} b")
-             for m in ciphertext.messages(t)}  # fmt: skip
-    assert names == {ciphertext.name_of(text)}
-    assert ciphertext.name_of(text.replace("\n\n", "\n")) not in names
+    names = {pgp.name_of(m) for t in (text, indented(text, 7), json.dumps(text), f"a {text} b")
+             for m in pgp.messages(t)}  # fmt: skip
+    assert names == {pgp.name_of(text)}
+    assert pgp.name_of(text.replace("\n\n", "\n")) not in names
 
 
 def test_decrypt_pillar_of_the_master_is_taken_over(tmp_path: Path, keyring: Keyring) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.pool import Spent
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion

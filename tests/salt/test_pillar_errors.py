@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.hiding import Hider, Known, unhidden, words_of
-from saltbranch.compiler.masking import Mask
+from saltbranch.compiler.inside.mask import Mask
 from saltbranch.salt_master import pillar_errors
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion

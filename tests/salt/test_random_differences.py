@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.compiler.tree import Tree

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.fleetdiff import compare_trees
 from tests.git.remote import Content
 from tests.salt.compiling import Lab

@@ -12,7 +12,7 @@ from saltbranch.base.errors import ConfigError
 from saltbranch.check.highstates import Compiling
 from saltbranch.checks.result import RefResult
 from saltbranch.cli.app import build
-from saltbranch.compiler.ciphertext import sealed_by
+from saltbranch.compiler.pgp import sealed_by
 from tests.git.remote import Content, Link, Submodule
 from tests.salt.test_diff import TOP, Clone, clone  # noqa: F401 - a fixture
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch import lowdiff
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from tests.salt.compiling import Lab, minion
 
 

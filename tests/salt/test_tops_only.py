@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.salt_master import top_file
 from tests.git.remote import Content, Link
 from tests.salt.compiling import Lab, minion

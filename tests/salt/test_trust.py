@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import desk, sandbox
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from tests.git.remote import Content
 from tests.salt.compiling import Lab
 from tests.salt.test_trust import CLEAN, TOOLS, files_of, fleet, plainly

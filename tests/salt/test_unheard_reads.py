@@ -11,8 +11,8 @@ from typing import Any
 import certifi
 import pytest
 
-from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import sandbox
+from saltbranch.compiler.cache import CompileCache
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion
 
@@ -109,7 +109,7 @@ LIE = "TRACKER.tried.clear(); TRACKER.told.clear()"
 CODE = """#!py
 import os
 def run():
-    from saltbranch.compiler.host import HOST
+    from saltbranch.compiler.inside.current_minion import HOST
     fd = os.open(__opts__['file_roots']['test'][1], os.O_RDONLY)
     code = os.read(os.open('x.txt', os.O_RDONLY, dir_fd=fd), 999)
     found = {'TRACKER': HOST.tracker}

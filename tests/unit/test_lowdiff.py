@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch import lowdiff
-from saltbranch.compiler import masking, neutral
+from saltbranch.compiler.inside import mask as masking
+from saltbranch.compiler.inside import neutral
 from saltbranch.compiler.model import Chunk, Compiled, compiled_from_json
 from saltbranch.config.keys import IgnoreModel
 from saltbranch.fleetdiff import CustomCode, FleetDiff

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch.compilecache import CompileCache
 from saltbranch.compiler import pool
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Minion
 
 

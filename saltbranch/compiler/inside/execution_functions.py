@@ -18,11 +18,11 @@ from typing import Any
 import salt.loader.lazy as lazy
 from salt.utils.decorators.jinja import JinjaFilter
 
-from saltbranch.compiler import functions, neutral
+from saltbranch.compiler import functions
 from saltbranch.compiler.functions import Function
-from saltbranch.compiler.host import BASE, HOST
-from saltbranch.compiler.inside import debversion
+from saltbranch.compiler.inside import debversion, neutral
 from saltbranch.compiler.inside.answer_types import neutral_of
+from saltbranch.compiler.inside.current_minion import BASE, HOST
 
 # A `__virtual__` that looks at these refuses for the platform's sake, and at that the grains know best.
 _OF_PLATFORM = re.compile(

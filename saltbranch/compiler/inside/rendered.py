@@ -22,7 +22,7 @@ import salt.utils.stringutils
 import salt.utils.templates
 from salt.state import STATE_INTERNAL_KEYWORDS
 
-from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.inside.current_minion import BASE, HOST
 from saltbranch.compiler.inside.sources import local, template_of
 from saltbranch.compiler.inside.told import BROKEN, CHANCE
 

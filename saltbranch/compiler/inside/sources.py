@@ -17,8 +17,8 @@ import salt.utils.stringutils
 import salt.utils.url
 
 from saltbranch.compiler.functions import TABLE
+from saltbranch.compiler.inside.mask import texts
 from saltbranch.compiler.inside.told import CHANCE, OPEN, PILLAR, RENDERED
-from saltbranch.compiler.masking import texts
 
 _TEXT = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
 _TAGS = re.compile(

@@ -30,8 +30,8 @@ import salt.utils.data
 import salt.utils.dictupdate
 import salt.utils.entrypoints
 
-from saltbranch.compiler import templates
-from saltbranch.compiler.host import BASE, quietly
+from saltbranch.compiler.inside import templates
+from saltbranch.compiler.inside.current_minion import BASE, quietly
 
 try:
     import salt.utils.optsdict as optsdict

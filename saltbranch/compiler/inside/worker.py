@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from saltbranch.compiler import launch
+from saltbranch.compiler.inside import drop_rights
 
 _MIB = 1 << 20
 CONTROL = 3
@@ -33,16 +33,16 @@ CONTROL = 3
 def main() -> None:
     """Compile what comes through the socket `CONTROL`; how, stands on stdin."""
     job = json.load(sys.stdin)
-    is_apart = job["apart"] and launch.enter()
-    launch.conceal()
+    is_apart = job["apart"] and drop_rights.enter()
+    drop_rights.conceal()
     control = socket.socket(fileno=CONTROL)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     os.dup2(2, 1)  # an error while loading is for the user
     _have_a_name()
-    from saltbranch.compiler import onefork
+    from saltbranch.compiler.inside import one_minion
 
-    shop = onefork.Shop(job)
+    shop = one_minion.Shop(job)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)  # what a branch's code prints is for nobody
     _say(control, {"salt": shop.salt_version})
@@ -200,9 +200,9 @@ def _compile(
     try:
         _limit(job)
         if is_apart:
-            launch.own_folders(shop.writable, job["kept"])
+            drop_rights.own_folders(shop.writable, job["kept"])
         else:
-            launch.renounce()
+            drop_rights.renounce()
         with os.fdopen(minion, "rb") as file:
             own = json.load(file)
         line = socket.socket(fileno=answer)
@@ -246,7 +246,7 @@ def _limit(job: Mapping[str, Any]) -> None:
         soft, hard = resource.getrlimit(what)
         limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(what, (limit, limit))
-    launch.end_with_parent()
+    drop_rights.end_with_parent()
     os.setsid()
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
 

@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 
-from saltbranch.compiler import ciphertext
+from saltbranch.compiler import pgp
 from saltbranch.git.program import Git
 from saltbranch.git.tree import contents, files_below
 
@@ -58,16 +58,14 @@ def _unread(
     """Those of `offered` that are not there, or that nobody here can read."""
     there = {p: entries[p][1] for p in offered if p in entries and entries[p][0].startswith("100")}
     held = contents(git, there.values()) if there else {}
-    sealed = {
-        p: program for p, oid in there.items() if (program := ciphertext.sealed_by(held[oid]))
-    }
+    sealed = {p: program for p, oid in there.items() if (program := pgp.sealed_by(held[oid]))}
     if sealed and git.run("config", "--get-regexp", _FILTERS).text:
         # This machine's git deciphers these as it writes them.
         sealed = {p: program for p, program in sealed.items() if program not in _BY_FILTER}
     return [p for p in offered if p in sealed or (p not in there and p not in entries)]
 
 
-_BY_FILTER = (ciphertext.GIT_CRYPT, "transcrypt")
+_BY_FILTER = (pgp.GIT_CRYPT, "transcrypt")
 
 
 def _parents(path: str) -> Iterable[str]:

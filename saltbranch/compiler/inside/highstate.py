@@ -19,8 +19,8 @@ import salt.pillar
 import salt.state
 import salt.utils.dictupdate
 
-from saltbranch.compiler import external
-from saltbranch.compiler.masteroptions import TAKEN_OVER
+from saltbranch.compiler.inside import ext_pillar as external
+from saltbranch.compiler.master_options import TAKEN_OVER
 
 # Stands in a pillar that would be empty, so that Salt takes it for one.
 _NOBODYS_KEY = "saltbranch nothing"

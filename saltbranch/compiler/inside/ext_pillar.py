@@ -14,7 +14,7 @@ from typing import Any
 import salt.loader
 import salt.utils.minions
 
-from saltbranch.compiler.host import HOST
+from saltbranch.compiler.inside.current_minion import HOST
 
 _LOGGERS = ("salt.loaded.int.pillar", "salt.loaded.ext.pillar")
 

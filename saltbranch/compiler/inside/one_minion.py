@@ -22,25 +22,18 @@ import salt.loader
 import salt.utils.files
 import salt.version
 
-from saltbranch.compiler import (
-    highstate,
-    memory,
-    patches,
-    pillarcauses,
-    templates,
-    tracking,
-    wording,
-)
-from saltbranch.compiler.describing import Describer, uses
+from saltbranch.compiler import pillar_causes, wording
 from saltbranch.compiler.hiding import Hider, Known, manageable, shortened, words_of
-from saltbranch.compiler.host import BASE, HOST
+from saltbranch.compiler.inside import handed_on, highstate, salt_patches, templates, tracking
 from saltbranch.compiler.inside.contents import Teller
+from saltbranch.compiler.inside.current_minion import BASE, HOST
+from saltbranch.compiler.inside.describe import Describer, uses
+from saltbranch.compiler.inside.mask import Mask, keys, plain, secrets_of, shown_of, texts
 from saltbranch.compiler.inside.rendered import File, Renderer, aside
 from saltbranch.compiler.inside.settling import settled
 from saltbranch.compiler.inside.sources import Sources
-from saltbranch.compiler.masking import Mask, keys, plain, secrets_of, shown_of, texts
+from saltbranch.compiler.inside.tracking import Tracker, Wire
 from saltbranch.compiler.model import NEUTRALLY
-from saltbranch.compiler.tracking import Tracker, Wire
 from saltbranch.salt_master import pillar_errors, top_file
 
 # How Salt lists the folders of its loaders (salt/loader/__init__.py).
@@ -94,14 +87,14 @@ class Shop:
         salt._logging.shutdown_temp_handler()
         logging.disable(logging.CRITICAL)
         logging.root.setLevel(100)
-        memory.install()
-        patches.install()
+        handed_on.install()
+        salt_patches.install()
         self.base = highstate.base_options(self.folders, job["master"])
         self.paths = frozenset(_names(self.folders, job["inside"]))
         self.names = "\n".join(self.paths)
         self.modules: dict[str, str] = {}
         self._rehearse()
-        memory.forget_listings()
+        handed_on.forget_listings()
         HOST.forget()
         HOST.kinds = job["inside"]
         self.words = wording.salts_words() | words_of(self.names)
@@ -151,7 +144,7 @@ class Shop:
         for kind, tag, options in _LOADERS:
             found = salt.loader._module_dirs(self.base, kind, tag, **options)
             salt.loader.lazy.LazyLoader(found, self.base, tag=tag or kind, pack={})
-            self.modules.update(memory.own_modules(found, tag or kind))
+            self.modules.update(handed_on.own_modules(found, tag or kind))
 
     def _links(self, saltenv: str) -> list[tuple[str, str]]:
         """The minion's cache of files, as it would be with all of them in it: where links lead, and names."""
@@ -191,9 +184,9 @@ class Shop:
     def learn(self, kind: str, items: list[Any]) -> None:
         """Make what a fork had to make for the first time, for the forks to come."""
         if kind == "modules":
-            memory.learn({n: self.modules[n] for n in items if n in self.modules})
+            handed_on.learn({n: self.modules[n] for n in items if n in self.modules})
         elif kind == "patterns":
-            memory.learn_patterns(p for p in items if p.lower() in self.known)
+            handed_on.learn_patterns(p for p in items if p.lower() in self.known)
         templates.learn(items if kind == "templates" else (), self.tops, self._text)
 
     def _text(self, path: str) -> str | None:
@@ -228,7 +221,7 @@ class Shop:
         """
         begin = time.process_time()
         gc.disable()  # it would touch, and so copy, all memory that is shared with the worker
-        known, patterns = set(memory.LOADED), len(memory.PATTERNS)
+        known, patterns = set(handed_on.LOADED), len(handed_on.PATTERNS)
         wire, inside = Wire(line, trace), self.job["inside"]
         self._lay_out(minion["saltenv"])
         tracker = self._tracker(minion["saltenv"], wire)
@@ -238,7 +231,7 @@ class Shop:
         tracker.install()
         for kind in _CUSTOM:  # which custom modules there are is looked up for every minion
             tracker.listing(f"{inside['states']}/_{kind}")
-        patches.show_pillar()
+        salt_patches.show_pillar()
         self.sources = self._sources(opts, tracker)
         files: list[list[File]] = []
         tried: list[str] | None = None
@@ -267,8 +260,8 @@ class Shop:
         made = {
             "keep": not unkept,
             "unkept": unkept,
-            "modules": [name for name in memory.LOADED if name not in known],
-            "patterns": memory.PATTERNS[patterns:],
+            "modules": [name for name in handed_on.LOADED if name not in known],
+            "patterns": handed_on.PATTERNS[patterns:],
             "templates": templates.missed(
                 [name for kind, name in tracker.told if kind == "f"], self._text, tracker.inside
             ),
@@ -468,7 +461,7 @@ class Shop:
             err = HOST.raised.get(whole.partition("render error:\n")[2])
             cause = None
             if err is not None:
-                cause = pillarcauses.cause_of(err, file_of, lambda: self._imported(tracker))
+                cause = pillar_causes.cause_of(err, file_of, lambda: self._imported(tracker))
             told.append(pillar_errors.told(error, whole, is_public, self._lines, cause))
         return [settled(f"pillar: {text}", HOST.asked) for text in dict.fromkeys(told)]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from saltbranch.compiler.hiding import Hider
+from saltbranch.compiler.inside.mask import Mask, plain
 from saltbranch.compiler.inside.sources import Sources, Used
-from saltbranch.compiler.masking import Mask, plain
 from saltbranch.compiler.model import OF_STATE
 
 # What says where a chunk comes from, and what says nothing about the minion.

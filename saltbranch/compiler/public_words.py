@@ -11,10 +11,10 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from saltbranch.compilecache import CompileCache
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.desk import derived
 from saltbranch.compiler.hiding import is_hiding, unhidden, words_of
-from saltbranch.compiler.masking import Mask
+from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, digest, without_digest
 from saltbranch.compiler.tree import Tree
 from saltbranch.git.tree import contents

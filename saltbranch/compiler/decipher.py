@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from saltbranch.base import proc, scratch
 from saltbranch.base.errors import SaltbranchError
-from saltbranch.compiler import ciphertext
+from saltbranch.compiler import pgp
 
 _MOST = 5000
 """Messages in one tree; the others stay as they are."""
@@ -41,7 +41,7 @@ class Keys:
         """What each of `messages`, normalised ones, holds, by its name; less those without a key."""
         if self.folder is None:
             return {}
-        wanted = {ciphertext.name_of(m): m for m in messages}
+        wanted = {pgp.name_of(m): m for m in messages}
         new = {name: m for name, m in wanted.items() if name not in self._known}
         self._known.update(self._asked(dict([*new.items()][:_MOST])))
         found = {name: self._known.get(name) for name in wanted}

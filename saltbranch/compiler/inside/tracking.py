@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from saltbranch.compiler.inside import plainpython
+from saltbranch.compiler.inside import plain_python
 
 # What no template has a need for; saying so tells a reviewer where to look.
 TRIED = {
@@ -276,7 +276,7 @@ class Tracker:
             )
         else:
             is_ours = caller.endswith(_WRITERS) and caller.startswith(self._libraries)
-        if not is_ours and (event != "exec" or not plainpython.is_plain(args[0])):
+        if not is_ours and (event != "exec" or not plain_python.is_plain(args[0])):
             self._tells("w", self._whole)
 
     def _listed(self, path: Any) -> None:

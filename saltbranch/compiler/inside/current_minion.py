@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import salt
-from saltbranch.compiler.tracking import Tracker
+from saltbranch.compiler.inside.tracking import Tracker
 
 BASE = os.path.dirname(os.path.abspath(salt.__file__))
 """The folder of Salt's own code."""

@@ -29,9 +29,9 @@ import salt.utils.systemd
 import salt.utils.url
 from salt.exceptions import SaltRenderError
 
-from saltbranch.compiler import ciphertext, memory
-from saltbranch.compiler.host import BASE, HOST, quietly
-from saltbranch.compiler.inside import execution_functions
+from saltbranch.compiler import pgp
+from saltbranch.compiler.inside import execution_functions, handed_on
+from saltbranch.compiler.inside.current_minion import BASE, HOST, quietly
 
 _ORDINARY = re.compile(r"[\w@+-][\w@+./-]*", re.ASCII)
 
@@ -45,9 +45,9 @@ def install() -> None:
     _watch_patterns()
     _refuse_unknown_renderers()
     _remember_why()
-    memory.CHANGES["/renderers/gpg.py"] = _without_keys
-    memory.CHANGES["/modules/alternatives.py"] = _with_alternatives
-    memory.CHANGES["/modules/file.py"] = _on_windows_too
+    handed_on.CHANGES["/renderers/gpg.py"] = _without_keys
+    handed_on.CHANGES["/modules/alternatives.py"] = _with_alternatives
+    handed_on.CHANGES["/modules/file.py"] = _on_windows_too
 
 
 def show_pillar() -> None:
@@ -292,7 +292,7 @@ def _deciphered(cipher: Any, *_args: Any) -> Any:
     the tree's files. A message without an answer stands for what it hides.
     """
     message = cipher.decode("utf-8", "replace") if isinstance(cipher, bytes) else str(cipher)
-    name = ciphertext.name_of(message)
+    name = pgp.name_of(message)
     if name not in HOST.ciphers:
         HOST.ciphers[name] = HOST.decipher(name)
     text = HOST.ciphers[name]
