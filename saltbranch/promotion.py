@@ -18,7 +18,7 @@ from saltbranch.promote.gates import GateResult
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.config.model import Source
-    from saltbranch.fleetdiff import FleetDiff
+    from saltbranch.preview.fleet_diff import FleetDiff
 
 TARGET, BACK_MERGE, DELETE = "target", "back-merge", "delete"
 # Kinds of merges that the journal records; a feature is in develop's own history.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from saltbranch.base import tickets
-from saltbranch.fleetdiff import FleetDiff
 from saltbranch.preview import known_fleet
+from saltbranch.preview.fleet_diff import FleetDiff
 from saltbranch.preview.frame import Progress, compare
 from saltbranch.preview.place import open_place
 from saltbranch.preview.sides import provenance, sides

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from saltbranch import fleet
 from saltbranch.base import files
 from saltbranch.base.errors import SaltError, UsageError
 from saltbranch.compiler.model import Minion
+from saltbranch.preview import fleet
 from saltbranch.preview.known_fleet import FleetResult, from_cache, load
 from saltbranch.preview.place import open_place
 
@@ -80,9 +80,9 @@ def record(
     done = Recorded(folder, tuple(written), len(chosen) - len(written))
     if not returns:
         return done
-    from saltbranch.actions import fleet_returns  # it compiles, and most of what is here does not
+    from saltbranch.preview import ask_minions  # it compiles, and most of what is here does not
 
-    asked = fleet_returns.ask(place, folder, chosen, acting=acting)
+    asked = ask_minions.ask(place, folder, chosen, acting=acting)
     left = {call: why for (call, _), why in asked.left.items()}
     return dataclasses.replace(done, returns=asked.recorded, left=left)
 

@@ -19,7 +19,7 @@ from saltbranch.salt_master import options as saltmaster
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.fleetdiff import FleetDiff
+    from saltbranch.preview.fleet_diff import FleetDiff
     from saltbranch.preview.place import Place
 
 KINDS = ("promotion", "release", "hotfix")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from saltbranch import lowdiff
 from saltbranch.base.errors import ConfigError
 from saltbranch.checks import Finding, compiled, expectations, newer, rules
 from saltbranch.checks.expectations import StateTest
@@ -23,11 +22,11 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
-from saltbranch.fleet import choose
-from saltbranch.fleetdiff import Tellings, looked_up, stand_in_warnings
 from saltbranch.git import tree
 from saltbranch.git.program import branch_of_remote
-from saltbranch.preview import gaps, known_fleet
+from saltbranch.preview import gaps, known_fleet, low_diff
+from saltbranch.preview.fleet import choose
+from saltbranch.preview.fleet_diff import Tellings, looked_up, stand_in_warnings
 from saltbranch.preview.frame import cache_of, frame_of
 from saltbranch.preview.place import Place
 from saltbranch.repository.commit_source import CommitSource
@@ -148,13 +147,13 @@ class Highstates:
         telling = Tellings((files,), self.cache)
         ignore = self.place.config.ignore
         diffs = [
-            lowdiff.compare(m.saltenv, a, b, (files, files), frame.states_dir, ignore, telling(m))
+            low_diff.compare(m.saltenv, a, b, (files, files), frame.states_dir, ignore, telling(m))
             for m, (a, b) in zip(minions, pairs, strict=True)
             # What is missing for want of a file that does not render, its error tells.
             if "failed" not in (a.result, b.result) and set(b.errors) <= set(a.errors)
         ]
         found = list(newer.errors(pairs, project, _name(other)))
-        return [*found, *newer.differences(lowdiff.group(diffs), project, _name(other))]
+        return [*found, *newer.differences(low_diff.group(diffs), project, _name(other))]
 
     def _newer_tests(
         self,

@@ -11,7 +11,7 @@ from saltbranch.checks.compiled import findings as compile_findings
 from saltbranch.checks.compiled import some
 from saltbranch.checks.project import Project
 from saltbranch.compiler.model import Compiled
-from saltbranch.lowdiff import Difference, Group
+from saltbranch.preview.low_diff import Difference, Group
 
 _SHOWN = 5
 

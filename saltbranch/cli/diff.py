@@ -17,7 +17,7 @@ from saltbranch.cli.console import Terminal
 from saltbranch.cli.options import ConfigOption, JsonOption, json_text, saltenv_names
 from saltbranch.cli.show import diff_html, diff_markdown
 from saltbranch.cli.terminal import block, clean
-from saltbranch.fleetdiff import FleetDiff
+from saltbranch.preview.fleet_diff import FleetDiff
 
 _STYLES = {"head": "bold", "add": "green", "remove": "red", "change": "yellow", "note": "dim",
            "error": "red"}  # fmt: skip

@@ -9,11 +9,11 @@ from typing import Any
 
 from saltbranch.base.text import many, printable
 from saltbranch.compiler.model import UNKEPT
-from saltbranch.fleetdiff import FleetDiff
-from saltbranch.lowdiff import Difference, Group, MinionDiff
 from saltbranch.preview import gaps, origins
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import ChangedContent
+from saltbranch.preview.fleet_diff import FleetDiff
+from saltbranch.preview.low_diff import Difference, Group, MinionDiff
 
 _NAMES = 6
 _WIDEST = 60

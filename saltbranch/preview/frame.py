@@ -16,7 +16,7 @@ from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.stand_ins import Offer
 from saltbranch.config.model import Config
-from saltbranch.fleetdiff import FleetDiff, compare_trees
+from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
 from saltbranch.preview.place import Place
 from saltbranch.repository.commit_source import CommitSource, Side
 from saltbranch.salt_master import options as saltmaster

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch import fleet
 from saltbranch.base.errors import ConfigError
 from saltbranch.compiler import cache as compilecache
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
+from saltbranch.preview import fleet
 from saltbranch.preview.place import Place
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places

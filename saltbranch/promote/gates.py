@@ -23,7 +23,7 @@ from saltbranch.journal.facts import Debt, Hold, Residence
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.checks import Finding
-    from saltbranch.fleetdiff import FleetDiff
+    from saltbranch.preview.fleet_diff import FleetDiff
 
 SHORTEST_DIGEST = 6
 _SLACK = 86400  # seconds by which clocks may differ before it is plain that one is wrong

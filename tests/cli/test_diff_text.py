@@ -8,7 +8,7 @@ import pytest
 
 from saltbranch.cli import diff_text
 from saltbranch.compiler.model import Compiled
-from saltbranch.fleetdiff import FleetDiff
+from saltbranch.preview.fleet_diff import FleetDiff
 from tests.cli import diffs
 
 ONE = diffs.chunk("one")

@@ -7,12 +7,12 @@ from pathlib import Path
 import yaml
 
 from saltbranch.actions import fleet as fleet_action
-from saltbranch.actions.fleet_returns import HIDDEN
 from saltbranch.compiler import pool
 from saltbranch.compiler.askable import ACTS, NOT_LISTED
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.preview import frame as frames
 from saltbranch.preview import known_fleet
+from saltbranch.preview.ask_minions import HIDDEN
 from saltbranch.preview.place import open_place
 from tests.daemons.running import Master
 

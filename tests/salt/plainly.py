@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from saltbranch.compiler.model import NEUTRALLY, Compiled
-from saltbranch.lowdiff import Difference, MinionDiff, Telling
+from saltbranch.preview.low_diff import Difference, MinionDiff, Telling
 from tests.salt.compiling import PROJECT, environment
 
 _PROGRAM = Path(__file__).with_name("plain_many.py")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from saltbranch.cli import diff_text
-from saltbranch.fleetdiff import FleetDiff
+from saltbranch.preview.fleet_diff import FleetDiff
 from tests.git.remote import Content
 from tests.salt.test_diff import FILES, Clone
 

@@ -18,8 +18,8 @@ from saltbranch.actions import diff as action
 from saltbranch.actions import fleet as fleet_action
 from saltbranch.base.errors import ConfigError, RefusedError, UsageError
 from saltbranch.cli.app import build
-from saltbranch.fleetdiff import FleetDiff
 from saltbranch.preview import frame
+from saltbranch.preview.fleet_diff import FleetDiff
 from saltbranch.preview.place import open_place
 from tests.git.remote import Content, Remote
 

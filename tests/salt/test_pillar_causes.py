@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from saltbranch.compiler.model import Compiled
-from saltbranch.fleetdiff import looked_up
 from saltbranch.preview import gaps
+from saltbranch.preview.fleet_diff import looked_up
 from tests.git.remote import Content
 from tests.salt.compiling import Lab, minion
 

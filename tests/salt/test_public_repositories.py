@@ -21,8 +21,8 @@ from saltbranch.compiler.model import Compiled
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.minions import Matcher
-from saltbranch.fleetdiff import Tellings, compare_trees
 from saltbranch.git.program import Git
+from saltbranch.preview.fleet_diff import Tellings, compare_trees
 from tests.salt import plainly, public_repositories
 from tests.salt.compiling import SAMPLE_GRAINS
 from tests.salt.public_repositories import SALTENV, Repository

@@ -15,8 +15,8 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.minions import Matcher
-from saltbranch.fleetdiff import Tellings, compare_trees
 from saltbranch.git.program import Git
+from saltbranch.preview.fleet_diff import Tellings, compare_trees
 from tests.git.remote import Remote
 from tests.salt import plainly
 from tests.salt.compiling import sample_files

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from saltbranch.compiler.cache import CompileCache
-from saltbranch.fleetdiff import compare_trees
+from saltbranch.preview.fleet_diff import compare_trees
 from tests.git.remote import Content
 from tests.salt.compiling import Lab
 from tests.salt.rendering import out_minion, salts_files

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from saltbranch import lowdiff
 from saltbranch.compiler.cache import CompileCache
+from saltbranch.preview import low_diff
 from tests.salt.compiling import Lab, minion
 
 
-def _told(folder: Path, old: str, new: str) -> lowdiff.Difference:
+def _told(folder: Path, old: str, new: str) -> low_diff.Difference:
     top = b"base:\n  '*':\n    - one\n"
     lab = Lab(folder, {"salt/top.sls": top, "pillar/top.sls": b"{}\n", "salt/one.sls": old})
     cache, trees, sides = CompileCache(None), [], []
@@ -19,7 +19,7 @@ def _told(folder: Path, old: str, new: str) -> lowdiff.Difference:
         lab.commit({"salt/one.sls": text})
         sides.append(lab.one(minion("web1"), cache=cache))
         trees.append(lab.tree())
-    said = lowdiff.compare("test", sides[0], sides[1], (trees[0], trees[1]), "salt")
+    said = low_diff.compare("test", sides[0], sides[1], (trees[0], trees[1]), "salt")
     assert said.difference is not None
     return said.difference
 

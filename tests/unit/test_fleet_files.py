@@ -6,8 +6,8 @@ import traceback
 
 import pytest
 
-from saltbranch import fleet
 from saltbranch.base.errors import ConfigError
+from saltbranch.preview import fleet
 from tests.unit.test_expectations import BROKEN_PILLARS
 
 WORD = "hunter2Secret9Zq"

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import pytest
 import salt.modules
 
-from saltbranch.actions.fleet_returns import HIDDEN, SECRET, _reason, _without_password
 from saltbranch.compiler import askable
 from saltbranch.compiler.askable import ACTS, BY_ARGUMENTS, NOT_LISTED
 from saltbranch.compiler.functions import TABLE
+from saltbranch.preview.ask_minions import HIDDEN, SECRET, _reason, _without_password
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch import fleetcache
 from saltbranch.config.minions import Matcher
-from saltbranch.fleet import DiskFolder, read_folder
-from saltbranch.fleetcache import FleetCache
+from saltbranch.preview import fleet_cache
+from saltbranch.preview.fleet import DiskFolder, read_folder
+from saltbranch.preview.fleet_cache import FleetCache
 
 GROUPS = {"test": (Matcher("glob", "*"),)}
 
@@ -32,7 +32,7 @@ def written(path: Path, text: str, age: float = 60) -> Path:
 @pytest.fixture
 def old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """The inode's own time cannot be set back, so nothing counts as young."""
-    monkeypatch.setattr(fleetcache, "_YOUNG", -1.0)
+    monkeypatch.setattr(fleet_cache, "_YOUNG", -1.0)
 
 
 @pytest.fixture
@@ -102,5 +102,5 @@ def test_what_is_kept_survives_being_written_down(value: Any) -> None:
     import msgspec
 
     data = {"grains": value}
-    if fleetcache._survives(data):
+    if fleet_cache._survives(data):
         assert repr(msgspec.json.decode(msgspec.json.encode(data))) == repr(data)

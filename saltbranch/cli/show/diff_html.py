@@ -12,7 +12,7 @@ from saltbranch import __version__
 from saltbranch.base.text import many, printable
 from saltbranch.cli import diff_text
 from saltbranch.cli.show import diff_view
-from saltbranch.fleetdiff import FleetDiff
+from saltbranch.preview.fleet_diff import FleetDiff
 
 _TEMPLATE = "diff.html.jinja"
 # Groups beyond these, and the states of more than so many files in one, are folded to begin with.

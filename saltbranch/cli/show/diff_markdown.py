@@ -12,7 +12,7 @@ from saltbranch.base.text import many, printable
 from saltbranch.cli import diff_text
 from saltbranch.cli.diff_text import Line
 from saltbranch.cli.show import diff_view
-from saltbranch.fleetdiff import FleetDiff
+from saltbranch.preview.fleet_diff import FleetDiff
 
 # A comment on GitHub holds 65,536 characters.
 LARGEST = 60_000

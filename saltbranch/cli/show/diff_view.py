@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltbranch.cli import diff_text
-from saltbranch.fleetdiff import FleetDiff
-from saltbranch.lowdiff import ChangedState, Difference, Group, OneState
 from saltbranch.preview.contents import ChangedContent
+from saltbranch.preview.fleet_diff import FleetDiff
+from saltbranch.preview.low_diff import ChangedState, Difference, Group, OneState
 
 STAYS = "what it made stays on the minion"
 WIDEST = 300

@@ -20,9 +20,9 @@ from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
-from saltbranch.fleetcache import FleetCache, signature
 from saltbranch.git import tree
 from saltbranch.git.program import Git
+from saltbranch.preview.fleet_cache import FleetCache, signature
 from saltbranch.salt_master import pillar_errors
 
 _KEYS = ("grains", "pillar", "returns", "recorded")

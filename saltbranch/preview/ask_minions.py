@@ -15,15 +15,15 @@ from typing import Any
 
 import yaml
 
-from saltbranch import fleet
 from saltbranch.base import files
 from saltbranch.base.errors import SaltError
 from saltbranch.compiler import askable, pool
 from saltbranch.compiler.askable import ACTING
 from saltbranch.compiler.inside import neutral
 from saltbranch.compiler.model import Minion
-from saltbranch.fleet import plain
+from saltbranch.preview import fleet
 from saltbranch.preview import frame as frames
+from saltbranch.preview.fleet import plain
 from saltbranch.preview.place import Place
 from saltbranch.salt_master import options as saltmaster
 

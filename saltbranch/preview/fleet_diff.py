@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from saltbranch import lowdiff
 from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.compiler import pgp
 from saltbranch.compiler import stand_ins as standins
@@ -26,10 +25,10 @@ from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.tree import Tree, changed, custom_code
 from saltbranch.git.tree import contents
-from saltbranch.lowdiff import Group, Ignore, MinionDiff, Telling
-from saltbranch.preview import gaps
+from saltbranch.preview import gaps, low_diff
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import Contents
+from saltbranch.preview.low_diff import Group, Ignore, MinionDiff, Telling
 from saltbranch.preview.rendering import new_side, rendering
 from saltbranch.preview.sides import Provenance
 
@@ -235,7 +234,7 @@ def compare_trees(
         _noted(
             m,
             old[m.id],
-            lowdiff.compare(
+            low_diff.compare(
                 m.saltenv,
                 old[m.id],
                 new[m.id],
@@ -253,7 +252,7 @@ def compare_trees(
         before=names[0],
         after=names[1],
         minions=diffs,
-        groups=lowdiff.group(diffs),
+        groups=low_diff.group(diffs),
         code=_code(frame, trees, (old, new)),
         warnings=(
             *warnings,
