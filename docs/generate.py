@@ -19,7 +19,7 @@ import typer.main
 from saltbranch.actions.doctor import DoctorData
 from saltbranch.actions.install import InstallData
 from saltbranch.base.errors import EXIT_CODES
-from saltbranch.checks.rules import RULES
+from saltbranch.check.catalogue import RULES
 from saltbranch.cli import app as command_line
 from saltbranch.config.keys import MACHINE_KEYS, FileModel, SaltenvModel
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.check.commit import Checker
+from saltbranch.check.finding import Severity
 from saltbranch.check.highstates import Compiling
 from saltbranch.check.place import Place, open_place
-from saltbranch.checks import Severity
-from saltbranch.checks.result import CheckResult
+from saltbranch.check.result import CheckResult
 from saltbranch.config import locate
 from saltbranch.repository.place import Given
 

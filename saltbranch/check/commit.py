@@ -8,21 +8,20 @@ from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch import saltsyntax, scanners
+from saltbranch.check import allow, expectations, highstates, salt_language, scanners
+from saltbranch.check import catalogue as check_rules
 from saltbranch.check import files as commit_files
-from saltbranch.check import highstates
+from saltbranch.check import static as check_run
+from saltbranch.check.compiled import told_once
+from saltbranch.check.expectations import StateTest
 from saltbranch.check.files import Files
+from saltbranch.check.finding import Finding, in_order, new_since
 from saltbranch.check.highstates import Compiling, Highstates
 from saltbranch.check.place import Place
-from saltbranch.checks import Finding, allow, expectations, in_order, new_since
-from saltbranch.checks import model as check_model
-from saltbranch.checks import rules as check_rules
-from saltbranch.checks import run as check_run
-from saltbranch.checks.compiled import told_once
-from saltbranch.checks.expectations import StateTest
-from saltbranch.checks.project import TESTS, Catalogue, Project, Source, Tools
-from saltbranch.checks.reading import read, with_renderers
-from saltbranch.checks.result import LEFT_OUT, CompiledCount, RefResult
+from saltbranch.check.project import TESTS, Catalogue, Project, Source, Tools
+from saltbranch.check.reading import read, with_renderers
+from saltbranch.check.result import LEFT_OUT, CompiledCount, RefResult
+from saltbranch.check.rules import model as check_model
 from saltbranch.config import locate
 from saltbranch.config.model import Config
 from saltbranch.git import links, tree
@@ -64,8 +63,8 @@ class Checker:
     ) -> None:
         """Read what Salt knows, and the fleet. cache: a folder of ours for the former."""
         self.place, self.style = place, style
-        self.catalogue: Catalogue = saltsyntax.catalogue(cache)
-        self.parse: Callable[[str], jinja.Template] = saltsyntax.parser()
+        self.catalogue: Catalogue = salt_language.catalogue(cache)
+        self.parse: Callable[[str], jinja.Template] = salt_language.parser()
         self.count = LEFT_OUT
         self.highstates: Highstates | None = None
         if compiling is not None and place.config is None:

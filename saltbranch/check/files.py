@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from saltbranch.check import allow
 from saltbranch.check.place import Place
-from saltbranch.checks import allow
-from saltbranch.checks.project import TESTS
+from saltbranch.check.project import TESTS
 from saltbranch.compiler import pgp
 from saltbranch.config import locate
 from saltbranch.git import links

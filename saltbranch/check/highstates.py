@@ -8,10 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from saltbranch.base.errors import ConfigError
-from saltbranch.checks import Finding, compiled, expectations, newer, rules
-from saltbranch.checks.expectations import StateTest
-from saltbranch.checks.project import Project
-from saltbranch.checks.result import CompiledCount
+from saltbranch.check import catalogue as rules
+from saltbranch.check import compiled, expectations, newer
+from saltbranch.check.expectations import StateTest
+from saltbranch.check.finding import Finding
+from saltbranch.check.project import Project
+from saltbranch.check.result import CompiledCount
 from saltbranch.compiler import interpreter, pool, sandbox
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.interpreter import Interpreter

@@ -12,10 +12,10 @@ from saltbranch.actions.check import check as check_action
 from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many
 from saltbranch.check.commit import cache_folder
+from saltbranch.check.finding import SEVERITIES, Finding
 from saltbranch.check.highstates import NO_SALTENVS, Compiling
-from saltbranch.checkreport import FORMATS
-from saltbranch.checks import SEVERITIES, Finding
-from saltbranch.checks.result import LEFT_OUT, CheckResult, RefResult
+from saltbranch.check.report import FORMATS
+from saltbranch.check.result import LEFT_OUT, CheckResult, RefResult
 from saltbranch.cli import progress
 from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.console import Terminal, shown

@@ -22,7 +22,7 @@ from saltbranch.journal.facts import Debt, Hold, Residence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from saltbranch.checks import Finding
+    from saltbranch.check.finding import Finding
     from saltbranch.preview.fleet_diff import FleetDiff
 
 SHORTEST_DIGEST = 6

@@ -22,9 +22,9 @@ from saltbranch.actions.check import check
 from saltbranch.actions.sync import sync
 from saltbranch.base.errors import ConfigError, SaltError, UsageError
 from saltbranch.check.commit import check_commit
+from saltbranch.check.finding import Finding
 from saltbranch.check.highstates import NO_MASTER, NO_SALTENVS, Compiling
-from saltbranch.checks import Finding
-from saltbranch.checks.result import RefResult
+from saltbranch.check.result import RefResult
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.config.check import build_config

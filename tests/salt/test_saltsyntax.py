@@ -12,11 +12,11 @@ import pytest
 import salt.states.file
 import salt.version
 
-from saltbranch import saltsyntax
+from saltbranch.check import salt_language
 
 
 def test_catalogue_has_salts_own_signatures() -> None:
-    found = saltsyntax.catalogue()
+    found = salt_language.catalogue()
     assert found.version == str(salt.version.__version__)
     managed = found.states["file"]["managed"]
     parameters = inspect.signature(salt.states.file.managed).parameters
@@ -38,24 +38,24 @@ def test_catalogue_has_salts_own_signatures() -> None:
 
 def test_modules_for_other_systems_are_known() -> None:
     """__virtual__ asks what this machine is; the minion may be another."""
-    states = saltsyntax.catalogue().states
+    states = salt_language.catalogue().states
     assert any(name.startswith("win_") for name in states) or "chocolatey" in states
 
 
 def test_second_call_reads_the_cache(tmp_path: Path) -> None:
-    first = saltsyntax.catalogue(str(tmp_path / "cache"))
+    first = salt_language.catalogue(str(tmp_path / "cache"))
     (file,) = (tmp_path / "cache").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     before = time.process_time()
-    assert saltsyntax.catalogue(str(tmp_path / "cache")) == first
+    assert salt_language.catalogue(str(tmp_path / "cache")) == first
     assert time.process_time() - before < 0.5
     file.write_text("{")
-    assert saltsyntax.catalogue(str(tmp_path / "cache")) == first
+    assert salt_language.catalogue(str(tmp_path / "cache")) == first
 
 
 def test_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
-    assert saltsyntax.catalogue(str(tmp_path / "cache")).states
+    assert salt_language.catalogue(str(tmp_path / "cache")).states
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     ],
 )
 def test_salts_own_statements_are_parsed(text: str) -> None:
-    assert saltsyntax.parser()(text).body
+    assert salt_language.parser()(text).body
 
 
 def test_other_statements_are_refused() -> None:
     with pytest.raises(jinja2.TemplateSyntaxError):
-        saltsyntax.parser()("{% nonsense %}")
+        salt_language.parser()("{% nonsense %}")
 
 
 def test_parsing_runs_nothing(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    saltsyntax.parser()(
+    salt_language.parser()(
         f"{{{{ salt['cmd.run']('touch {mark}') }}}}{{% import_text '/etc/passwd' as x %}}"
     )
     assert not os.path.exists(mark)

@@ -10,7 +10,7 @@ import pytest
 from saltbranch.actions.check import check
 from saltbranch.base.errors import ConfigError
 from saltbranch.check.highstates import Compiling
-from saltbranch.checks.result import RefResult
+from saltbranch.check.result import RefResult
 from saltbranch.cli.app import build
 from saltbranch.compiler.pgp import sealed_by
 from tests.git.remote import Content, Link, Submodule

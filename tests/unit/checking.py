@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import jinja2
 
-from saltbranch import scanners
-from saltbranch.checks import Finding
-from saltbranch.checks.project import Catalogue, Function, Project, Source, Tools
-from saltbranch.checks.reading import read, with_renderers
-from saltbranch.checks.run import check
+from saltbranch.check import scanners
+from saltbranch.check.finding import Finding
+from saltbranch.check.project import Catalogue, Function, Project, Source, Tools
+from saltbranch.check.reading import read, with_renderers
+from saltbranch.check.static import check
 
 _ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
 CATALOGUE = Catalogue(

@@ -8,8 +8,7 @@ import json
 
 import pytest
 
-from saltbranch import scanners
-from saltbranch.checks import allow
+from saltbranch.check import allow, scanners
 from tests.unit.checking import TOOLS, findings
 
 FILES: dict[str, str | bytes] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch.checks import Finding
+from saltbranch.check.finding import Finding
 from tests.unit import checking
 
 FILES = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch.checks import lint
-from saltbranch.checks.blame import blame
-from saltbranch.checks.compiled import findings as compile_findings
-from saltbranch.checks.project import Source
-from saltbranch.checks.secretwords import is_name, is_strong, is_value
+from saltbranch.check.blame import blame
+from saltbranch.check.compiled import findings as compile_findings
+from saltbranch.check.project import Source
+from saltbranch.check.rules import lint
+from saltbranch.check.rules.secret_words import is_name, is_strong, is_value
 from saltbranch.compiler.model import Compiled
 from saltbranch.git import links
 from tests.unit.checking import TOOLS, findings, project, told

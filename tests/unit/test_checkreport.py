@@ -6,10 +6,10 @@ import json
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from saltbranch.checkreport import FORMATS
-from saltbranch.checks import Finding, Severity
-from saltbranch.checks.result import CheckResult, RefResult
-from saltbranch.checks.rules import RULES
+from saltbranch.check.catalogue import RULES
+from saltbranch.check.finding import Finding, Severity
+from saltbranch.check.report import FORMATS
+from saltbranch.check.result import CheckResult, RefResult
 
 ODD = Finding(
     "salt/a b\x1b,:%.sls",

@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saltbranch.checks import Finding, new_since, nodes
-from saltbranch.checks.rules import RULES
+from saltbranch.check import nodes
+from saltbranch.check.catalogue import RULES
+from saltbranch.check.finding import Finding, new_since
 from tests.unit.checking import TOOLS, findings, project, told
 
 SLS = "salt/a.sls"
@@ -232,7 +233,7 @@ def test_a_missing_requisite_is_an_error_only_where_nothing_else_may_make_it() -
     "cloudant_password: '" + "0f" * 32 + "'", "ibm_cloud_iam_key=" + "Zx-_" * 11, "SK" + "0a" * 16, "# words",
 ]), max_size=8))  # fmt: skip
 def test_a_file_is_scanned_as_its_lines_are(lines: list[str]) -> None:
-    from saltbranch.scanners import SecretScanner
+    from saltbranch.check.scanners import SecretScanner
 
     scanner = SecretScanner()
     alone = [(n, w, s) for n, line in enumerate(lines, 1) for _, w, s in scanner.scan("x", line)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from saltbranch.checks.expectations import StateTest, judge, parse
+from saltbranch.check.expectations import StateTest, judge, parse
 from saltbranch.compiler.model import Compiled, failed
 
 CHUNKS = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.base.tickets import DEFAULT_PATTERN, CommitLine, Group
-from saltbranch.checks import Finding
+from saltbranch.check.finding import Finding
 from saltbranch.config.gates import (
     CheckGate,
     CommandGate,

@@ -169,8 +169,8 @@ def check(
     from saltbranch.actions.check import check as action
     from saltbranch.base.errors import UsageError
     from saltbranch.check.commit import cache_folder
+    from saltbranch.check.finding import SEVERITIES
     from saltbranch.check.highstates import Compiling
-    from saltbranch.checks import SEVERITIES
     from saltbranch.nightly import PYTHON_OPTION
 
     level = next((s for s in SEVERITIES if s == fail_on), None)

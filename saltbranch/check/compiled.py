@@ -1,0 +1,150 @@
+"""What compiled highstates bring up. Compiling them is somebody else's work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from saltbranch.check import catalogue as rules
+from saltbranch.check.blame import blame
+from saltbranch.check.finding import Finding, Rule
+from saltbranch.check.project import Project
+from saltbranch.compiler.model import NEUTRALLY, Compiled
+
+# How `compiler.onefork` and `compiler.highstate` begin what they note.
+_ESCAPE = "code of the branch tried to "
+_READ = f"{_ESCAPE}read "
+# Where nothing is that states could want.
+_PRIVATE = re.compile(
+    r"/etc/(?:shadow|gshadow|salt|ssl/private)|/root(?:/|$)|/home/|/proc/|.*/\.ssh|.*/pki(?:/|$)"
+    r"|.*bubblewrap only$"
+)
+# What is said of states whose sls, or that of what they want, did not come out.
+_CONSEQUENCE = re.compile(
+    r"Referenced state does not exist|Cannot extend ID|The following requisite|.*\bdoes not exist$"
+)
+_BROKEN = re.compile(r"Rendering SLS |No matching sls found|Specified SLS ")
+_UNMATCHED = "no target in the top file "
+_PILLAR_UNMATCHED = "no target in the pillar top file "
+# What Salt says besides of a state of the wrong shape, without a place.
+_FOLLOWS = "is not formatted as a dictionary"
+_NOT_LOADED = ", a module of the branch, does not load: "
+_CONTENTS, _NO_MAPPING = (
+    "Error when rendering state with contents: ",
+    "does not render to a dictionary",
+)
+_EMPTY_TOP = "the top file names no states "
+
+# Static errors after which a file does not render, wherever in it they are.
+_UNREADABLE = frozenset(
+    ("not-utf-8", "jinja-syntax", "jinja-unknown-filter", "yaml-syntax", "yaml-duplicate-key",
+     "python-syntax", "unknown-renderer", "sls-shape", "template-missing")
+)  # fmt: skip
+
+_Key = tuple[Rule, str, int, str]
+
+
+def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
+    """One finding for each error or other matter, with the minions that have it."""
+    grouped: dict[_Key, list[str]] = {}
+    for result in results:
+        for key in _matters(result, project):
+            grouped.setdefault(key, []).append(result.minion)
+    for (rule, file, line, text), minions in grouped.items():
+        yield rule.at(file, line, f"{some(minions)}: {text[:500]}", fix=_fix(rule, text))
+
+
+def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
+    """What of `findings` counts for the minion of a state test, too."""
+    for finding in findings(results, project):
+        if finding.rule == rules.ESCAPE.id:
+            yield finding
+
+
+def _is_said(error: str, errors: Sequence[str]) -> bool:
+    """Whether another of `errors` says the same already, or brings it about."""
+    if _CONSEQUENCE.match(error):
+        return any(_BROKEN.match(other) for other in errors)
+    if error.startswith(_CONTENTS):  # what was rendered, without its place
+        return any(_NO_MAPPING in other for other in errors)
+    return error.endswith(_FOLLOWS) and len(errors) > 1
+
+
+def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
+    for error in result.errors:
+        if not _is_said(error, result.errors):
+            at = blame(error, project)
+            yield rules.COMPILE, at.file, at.line, at.text
+    yield from _not_loaded(result, project)
+    top, pillar_top = (f"{project.folders[area]}/top.sls" for area in ("states", "pillar"))
+    broken = any(error.startswith("pillar: ") for error in result.errors)
+    for note in result.notes:
+        if note.startswith(_ESCAPE):
+            yield _tried(note, project)
+        elif note.startswith(NEUTRALLY):
+            yield from _neutral(note, project)
+        elif note.startswith(_EMPTY_TOP):
+            yield rules.EMPTY_TOP, top, 0, note
+        elif note.startswith(_UNMATCHED):
+            yield rules.UNMATCHED, top, 0, note
+        elif note.startswith(_PILLAR_UNMATCHED) and pillar_top in project.sources and not broken:
+            yield rules.UNMATCHED, pillar_top, 0, note
+    if not result.chunks and not result.errors and result.states_matched:
+        yield rules.EMPTY, top, 0, "the highstate is empty"
+
+
+def _neutral(note: str, project: Project) -> Iterator[_Key]:
+    for name in note.removeprefix(NEUTRALLY).split(", "):
+        place = _called(name.removesuffix(" in salt"), project)
+        yield rules.NEUTRAL, *place, f"{name} answered neutrally"
+
+
+def _not_loaded(result: Compiled, project: Project) -> Iterator[_Key]:
+    """Modules of the branch that do not load, where that may be why there are errors."""
+    for note in result.notes if result.errors else ():
+        name, is_told, _ = note.partition(_NOT_LOADED)
+        if is_told:
+            yield rules.COMPILE, f"{project.folders['states']}/_modules/{name}.py", 0, note
+
+
+def _called(function: str, project: Project) -> tuple[str, int]:
+    """Where the function's name stands first; the top file where it is put together."""
+    for path, source in sorted(project.sources.items()):
+        if source.area in ("states", "pillar") and function in (source.text or ""):
+            text = source.text or ""
+            return path, text.count("\n", 0, text.index(function)) + 1
+    return f"{project.folders['states']}/top.sls", 0
+
+
+def _tried(note: str, project: Project) -> _Key:
+    what = note.removeprefix(_READ)
+    if what != note and not _PRIVATE.match(what):
+        text = f"rendering reads {what}, which is not in the compiled tree"
+        return rules.OUTSIDE, project.folders["states"], 0, text
+    return rules.ESCAPE, project.folders["states"], 0, note
+
+
+def _fix(rule: Rule, text: str) -> str:
+    missing = rule is rules.COMPILE and text.startswith("there is no ")
+    return "add the file, or fix the name" if missing and " file for " in text else ""
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of several names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def told_once(found: Iterable[Finding]) -> list[Finding]:
+    """`found` without the errors of compiling that a static error at the same place has told already."""
+    kept = list(found)
+    compiling = (rules.COMPILE.id, rules.NEWER.id)
+    static = [f for f in kept if f.rule not in compiling and f.severity == "error"]
+    places = {(f.file, f.line) for f in static}
+    unreadable = {f.file for f in static if f.rule in _UNREADABLE}
+    return [
+        f
+        for f in kept
+        if f.rule != rules.COMPILE.id
+        or ((f.file, f.line) not in places and f.file not in unreadable)
+    ]

@@ -1,0 +1,57 @@
+"""Includes of sls files, and what templates import: do they exist?"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from jinja2 import nodes as jinja
+
+from saltbranch.check import catalogue as rules
+from saltbranch.check.finding import Finding
+from saltbranch.check.project import Project, Source, Tools, absolute
+from saltbranch.check.template import literal
+
+
+def check(project: Project, _tools: Tools) -> Iterator[Finding]:
+    """Every include and import whose name is written out."""
+    for area in ("states", "pillar"):
+        for source in project.judged(area):
+            yield from _includes(project, source)
+            yield from _imports(project, source)
+
+
+def _includes(project: Project, source: Source) -> Iterator[Finding]:
+    for include in source.declared.includes:
+        if include.saltenv is not None or not literal(include.sls):
+            continue
+        name = absolute(source, include.sls)
+        if not project.sls_like(source.area, name) and not project.has_sls(source.area, name):
+            message = f"it includes {include.sls[:100]!r}, and there is no sls {name[:100]!r}"
+            yield rules.INCLUDE.at(source.path, include.line, message)
+
+
+def _imports(project: Project, source: Source) -> Iterator[Finding]:
+    if source.template is None:
+        return
+    for node in source.template.find_all((jinja.Import, jinja.FromImport, jinja.Include)):
+        template: jinja.Expr = getattr(node, "template")  # noqa: B009
+        if getattr(node, "ignore_missing", False):
+            continue
+        names = template.items if isinstance(template, (jinja.List, jinja.Tuple)) else [template]
+        written = [
+            n.value for n in names if isinstance(n, jinja.Const) and isinstance(n.value, str)
+        ]
+        if len(written) == len(names) and not any(_found(project, source, n) for n in written):
+            message = (
+                f"the template {written[0][:100]!r} does not exist" if written else "it names none"
+            )
+            yield rules.TEMPLATE.at(source.path, node.lineno, message)
+
+
+def _found(project: Project, source: Source, name: str) -> bool:
+    """salt/utils/jinja.py, SaltCacheLoader.get_source: ./ and ../ count from the template's folder."""
+    name = name.removeprefix("salt://")
+    if name.startswith(("./", "../")):
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(source.name), name))
+    return project.has_file(source.area, name.partition("?")[0])

@@ -1,0 +1,59 @@
+"""saltbranch.yaml as the model that it would be once it is on the production branch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from saltbranch.base.errors import ConfigError, NoSaltenvsError
+from saltbranch.check import catalogue as rules
+from saltbranch.check.finding import Finding
+from saltbranch.config.keys import MACHINE_KEYS, FileModel
+from saltbranch.config.locate import FILE_NAME
+from saltbranch.config.read import check_model
+
+_PLACE = re.compile(rf"{re.escape(FILE_NAME)}(?::(\d+))?(?::\d+)?: (.*)", re.DOTALL)
+
+
+def check(data: bytes | None, branches: Collection[str]) -> Iterator[Finding]:
+    """What is wrong with the file: a promotion with it is refused.
+
+    data: None where it is not a file. branches: of the remote; none known when empty.
+    """
+    if data is None:
+        yield rules.MODEL.at(
+            FILE_NAME, 0, "it is a link or a submodule, and no file", fix="write it as a plain file"
+        )
+        return
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as err:
+        yield rules.MODEL.at(
+            FILE_NAME, 0, f"it is not UTF-8 text: {err.reason}", fix="save it as UTF-8"
+        )
+        return
+    try:
+        model, _ = check_model(text, FILE_NAME)
+    except NoSaltenvsError:
+        return  # nobody's model
+    except ConfigError as err:
+        found = _PLACE.fullmatch(err.message)
+        line = int(found[1] or 0) if found else 0
+        yield rules.MODEL.at(FILE_NAME, line, found[2] if found else err.message, fix=err.hint)
+        return
+    for name, saltenv in (model.saltenvs or {}).items():
+        if branches and saltenv.branch not in branches:
+            message = f"saltenvs.{name}.branch: the remote has no branch {saltenv.branch!r}"
+            yield rules.MODEL.at(
+                FILE_NAME, _line_of(text, name), message, fix="push it first, or fix the name"
+            )
+    plain = FileModel()
+    for key in MACHINE_KEYS:
+        if getattr(model, key) != getattr(plain, key):
+            message = f"{key}: has no effect here: only a machine's own file says that"
+            yield rules.MACHINE_KEY.at(FILE_NAME, _line_of(text, key), message)
+
+
+def _line_of(text: str, key: str) -> int:
+    found = re.search(rf"^[ ]*['\"]?{re.escape(key)}['\"]?[ ]*:", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else 0

@@ -1,0 +1,65 @@
+"""What is wrong with a file in itself: names, links, and what parsing it brought up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes as jinja
+
+from saltbranch.check import catalogue as rules
+from saltbranch.check import nodes
+from saltbranch.check.finding import Finding
+from saltbranch.check.project import JINJA_NAMES, Project, Source, Tools
+from saltbranch.check.template import literal, shown
+
+
+def check(project: Project, _tools: Tools) -> Iterator[Finding]:
+    """What was found while parsing, and the YAML that only Salt refuses."""
+    if not any(project.of("states")):
+        folder = project.folders["states"]
+        yield rules.NO_STATES.at(folder, 0, f"there is no file below {folder}/")
+    for source in project.sources.values():
+        judged = _judged(project, source)
+        yield from (p for p in source.problems if judged or p.rule == rules.TOO_LARGE.id)
+        if source.area and not source.path.isprintable():
+            yield rules.ODD_NAME.at(source.path, 0, "its name holds control characters or no UTF-8")
+        if source.path not in project.reached:
+            continue
+        yield from _doubles(source)
+        for tag, line in nodes.tags(source.root):
+            if tag != "!":
+                yield rules.YAML.at(source.path, line, f"Salt knows no YAML tag {tag[:60]!r}")
+        for message, line in source.declared.misshapen:
+            if source.certain and not source.conditional(line):
+                yield rules.SHAPE.at(source.path, line, shown(message)[:200])
+
+
+def _judged(project: Project, source: Source) -> bool:
+    """Whether Salt is going to read it as what its name says."""
+    return source.path in project.reached or not (
+        source.is_sls or source.name.endswith(JINJA_NAMES)
+    )
+
+
+def _doubles(source: Source) -> Iterator[Finding]:
+    for key, first, second, top in nodes.doubles(source.root):
+        lines = (nodes.line_of(first), nodes.line_of(second))
+        if any(map(source.conditional, lines)) or not (literal(key) or source.certain):
+            continue
+        if not literal(key) and _may_change(source, *lines):
+            continue
+        what = "the id" if top and source.area == "states" else "the key"
+        yield rules.YAML_KEY.at(source.path, lines[1], f"{what} {shown(key)[:100]!r} stands twice")
+
+
+_CHANGES = (jinja.Assign, jinja.AssignBlock, jinja.ExprStmt, jinja.Import, jinja.FromImport)
+
+
+def _may_change(source: Source, first: int, second: int) -> bool:
+    """Whether one expression may come to something else at the second of two lines."""
+    if source.template is None:
+        return True
+    if any(first <= n.lineno <= second for n in source.template.find_all(_CHANGES)):
+        return True
+    calls = source.template.find_all(jinja.Call)
+    return any(call.lineno in (first, second) for call in calls)
