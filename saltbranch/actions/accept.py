@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch.actions import gatekeeping
-from saltbranch.actions.holdplan import HoldPlan, asked_reason, event_of
-from saltbranch.actions.promotion import named
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.check import build_config
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import ACCEPT
+from saltbranch.promote import ask_gates
+from saltbranch.promote.hold_plan import HoldPlan, asked_reason, event_of
+from saltbranch.promote.promotion import named
 from saltbranch.repository import model, model_file
 from saltbranch.repository.workplace import Workplace
 
@@ -64,7 +64,7 @@ def _model_of(work: Workplace, saltenv: Saltenv, commit: str) -> str:
     source = work.config.source
     if source.branch != saltenv.branch or model_file.file_of(work.git, commit) == source.blob:
         return ""
-    facts = gatekeeping.model_facts(work, source.commit or commit, commit)
+    facts = ask_gates.model_facts(work, source.commit or commit, commit)
     goes_on = f"that of {source.shown()} goes on counting"
     if facts.removed:
         return f"it takes {FILE_NAME} away: {goes_on}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from saltbranch import merging
 from saltbranch.actions import flowverb
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
-from saltbranch.actions.request import Request
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.promotion import Plan
+from saltbranch.promote import commits as merging
+from saltbranch.promote.plan import Plan
+from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace
 
 

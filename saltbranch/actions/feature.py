@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch import merging
-from saltbranch.actions import clonework
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import MergeOptions, Outcome
-from saltbranch.actions.request import Request
 from saltbranch.actions.topic import Started, finish_topic, first_saltenv, start_topic
-from saltbranch.promotion import Plan
+from saltbranch.promote import commits as merging
+from saltbranch.promote import topic_branch
+from saltbranch.promote.plan import Plan
+from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace
 
 
@@ -59,7 +59,7 @@ def finish_request(
     overrides: gates to pass over, each with its reason.
     """
     saltenv = first_saltenv(work)
-    topic = clonework.topic(work, branch)
+    topic = topic_branch.topic(work, branch)
     return Request(
         verb=f"feature finish {branch}",
         kind="feature",
@@ -77,7 +77,7 @@ def listed(work: Workplace) -> list[FeatureRow]:
     prefix = work.config.flow.feature
     names = {b for b in work.refs.heads if b.startswith(prefix)}
     if work.repo.clone:
-        clone = clonework.clone_of(work)
+        clone = topic_branch.clone_of(work)
         found = clone.out("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/")
         names |= {b for b in found.splitlines() if b.startswith(prefix)}
     develop = work.head(first_saltenv(work))

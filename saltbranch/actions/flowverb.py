@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from saltbranch.actions import gatekeeping, planning, publish, resolving
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import Notify, follow
-from saltbranch.actions.publish import Published
-from saltbranch.actions.request import DiffOptions, Request
-from saltbranch.actions.resolving import Resolution
 from saltbranch.base import asking
 from saltbranch.base.errors import UsageError
-from saltbranch.promote import tell_hooks
+from saltbranch.promote import apply_plan, ask_gates, conflict, make_plan, tell_hooks
+from saltbranch.promote.apply_plan import Published
+from saltbranch.promote.conflict import Resolution
 from saltbranch.promote.gates import check_reviewed
-from saltbranch.promotion import Plan
+from saltbranch.promote.plan import Plan
+from saltbranch.promote.request import DiffOptions, Request
 from saltbranch.repository.workplace import Say, Workplace
 
 Build = Callable[[Workplace, str | None], Request]
@@ -136,33 +135,33 @@ class FlowVerb:
         request = replace(self.build(self.work, self.resolution.source), diff=self.diff)
         if self.work.git.is_ancestor(self.resolution.source, self.work.branch_head(request.branch)):
             return request  # it was pushed by a run that could not finish
-        tree = resolving.finished_tree(self.work, self.resolution)
+        tree = conflict.finished_tree(self.work, self.resolution)
         return replace(request, resolved=(tree, self.resolution.old))
 
     def plan(self) -> Plan:
         """What would be done. Raises RefusedError, UsageError, GitError."""
-        return planning.plan(self.work, self.request())
+        return make_plan.plan(self.work, self.request())
 
     def go_on(self) -> None:
         """Continue with the conflict that was resolved. Raises RefusedError when there is none."""
-        self.resolution = resolving.find(self.work, self.name)
+        self.resolution = conflict.find(self.work, self.name)
 
     def resolve(self, folder: str) -> tuple[Resolution, list[str]]:
         """Open a worktree at `folder` to resolve the conflict in; what is to be resolved."""
-        plan = planning.plan(self.work, self.request(), commands=False)
-        return resolving.begin(self.work, plan, folder)
+        plan = make_plan.plan(self.work, self.request(), commands=False)
+        return conflict.begin(self.work, plan, folder)
 
     def abort(self) -> tuple[Resolution, bool]:
         """Forget the conflict; whether its folder is gone. Raises RefusedError when there is none."""
-        resolution = resolving.find(self.work, self.name)
-        return resolution, resolving.abort(self.work, resolution)
+        resolution = conflict.find(self.work, self.name)
+        return resolution, conflict.abort(self.work, resolution)
 
     def apply(
         self, plan: Plan, *, expect: str | None = None, say: Say | None = None, ask: bool = False
     ) -> Published:
         """Push it. ask: whether somebody may be asked for a passphrase. Raises RefusedError, RemoteError, GitError."""
         problems = tell_hooks.finish_pending(self.work)
-        done = publish.publish(self.work, plan, self.plan, expect=expect, say=say, ask=ask)
+        done = apply_plan.publish(self.work, plan, self.plan, expect=expect, say=say, ask=ask)
         return self._tidied(replace(done, problems=(*problems, *done.problems)))
 
     def finish(self, plan: Plan) -> Published:
@@ -172,7 +171,7 @@ class FlowVerb:
 
     def _tidied(self, done: Published) -> Published:
         if self.resolution:
-            resolving.abort(self.work, self.resolution)
+            conflict.abort(self.work, self.resolution)
         notes = self.after(self.work, done) if self.after else []
         return replace(done, notes=(*done.notes, *notes))
 
@@ -207,7 +206,7 @@ def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
         reviewed=check_reviewed(options.reviewed),
         expected=options.expect is not None,
     )
-    caller.settle(verb.work, lambda: gatekeeping.commands(verb.work, verb.request()))
+    caller.settle(verb.work, lambda: ask_gates.commands(verb.work, verb.request()))
     with caller.watching() as watcher:
         verb.diff = replace(verb.diff, progress=watcher.compiled)
         plan = verb.plan()
@@ -216,9 +215,9 @@ def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
     if plan.is_empty:
         return Planned(plan) if options.plan else Finished(plan, verb.finish(plan))
     if options.plan:
-        publish.check_expected(plan, options.expect)
+        apply_plan.check_expected(plan, options.expect)
         return Planned(plan)
-    publish.check(plan, options.expect)
+    apply_plan.check(plan, options.expect)
     caller.agree(plan.verb)
     with caller.watching() as watcher:
         verb.diff = replace(verb.diff, progress=watcher.compiled)

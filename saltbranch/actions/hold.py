@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from saltbranch.actions.holdplan import HoldPlan, hold_at, promotions_to, served
-from saltbranch.actions.promotion import named
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import HOLD
+from saltbranch.promote.hold_plan import HoldPlan, hold_at, promotions_to, served
+from saltbranch.promote.promotion import named
 from saltbranch.repository import prepared, timeline
 from saltbranch.repository.workplace import Workplace
 

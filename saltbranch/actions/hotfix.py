@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saltbranch.actions import clonework
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import MergeOptions, Outcome
-from saltbranch.actions.request import Request
 from saltbranch.actions.topic import Started, finish_topic, start_topic
 from saltbranch.base import versions
 from saltbranch.base.errors import RefusedError
-from saltbranch.promotion import Plan
+from saltbranch.promote import topic_branch
+from saltbranch.promote.plan import Plan
+from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace
 
 
@@ -21,10 +21,10 @@ def start(work: Workplace, name: str, *, another: bool = False) -> Started:
     another: also while a hotfix is open.
     """
     flow = work.config.flow
-    branch = clonework.topic_name(flow.hotfix, name)
+    branch = topic_branch.topic_name(flow.hotfix, name)
     _refuse_known_version(work, branch)
     production = work.head(work.config.production())
-    others = [b for b in clonework.open_topics(work, flow.hotfix, production) if b != branch]
+    others = [b for b in topic_branch.open_topics(work, flow.hotfix, production) if b != branch]
     if others and not another:
         raise RefusedError(
             f"a hotfix is open already: {', '.join(others[:5])}",
@@ -108,7 +108,7 @@ def finish_request(
     tag names the hotfix itself, on top of what is served. Raises RefusedError.
     """
     production = work.config.production()
-    topic = clonework.topic(work, branch)
+    topic = topic_branch.topic(work, branch)
     now, head = served(work), work.head(production)
     if not work.git.is_ancestor(now, topic.tip) and now != head:
         raise RefusedError(
@@ -164,7 +164,7 @@ def _list(work: Workplace, commit: str, without: str, *options: str) -> list[str
 
 
 def _tag(
-    work: Workplace, head: str, topic: clonework.Topic, tag: str | None, *, via_branch: bool
+    work: Workplace, head: str, topic: topic_branch.Topic, tag: str | None, *, via_branch: bool
 ) -> str:
     if tag != "auto":
         return tag or ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from saltbranch.actions import flowverb, promotion
+from saltbranch.actions import flowverb
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
-from saltbranch.actions.request import Request
-from saltbranch.promotion import Plan
+from saltbranch.promote import promotion
+from saltbranch.promote.plan import Plan
+from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace
 
 

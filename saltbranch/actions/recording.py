@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.follow import WAIT, Followed, Notify, follow
-from saltbranch.actions.holdplan import HoldPlan
 from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.git import identity
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.journal import store as journal
+from saltbranch.promote.hold_plan import HoldPlan
 from saltbranch.repository import timeline
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate

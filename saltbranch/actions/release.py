@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from saltbranch.actions import clonework
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import MergeOptions, Outcome
-from saltbranch.actions.request import Request
 from saltbranch.actions.topic import Started, finish_topic, first_saltenv
 from saltbranch.base import versions
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.promote import tags
-from saltbranch.promotion import Plan
+from saltbranch.promote import tags, topic_branch
+from saltbranch.promote.plan import Plan
+from saltbranch.promote.request import Request
 from saltbranch.repository import timeline
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace
@@ -27,7 +26,7 @@ def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
 
     Raises RefusedError, UsageError.
     """
-    branch = clonework.topic_name(work.config.flow.release, version)
+    branch = topic_branch.topic_name(work.config.flow.release, version)
     if branch in work.refs.heads:
         raise RefusedError(
             f"the remote has a branch {branch} already", hint="choose another version"
@@ -47,10 +46,10 @@ def start(work: Workplace, plan: Started) -> Started:
     """Push the branch at once: hotfixes are merged into every open release, so everybody has to see it."""
     work.repo.push([RefUpdate(f"refs/heads/{plan.branch}", None, plan.commit)])
     if work.repo.clone:
-        clone = clonework.clone_of(work)
-        if not clonework.is_dirty(clone) and not clonework.local_branch(clone, plan.branch):
-            clonework.create_and_switch(clone, plan.branch, plan.commit)
-            clonework.follow_remote(work, clone, plan.branch)
+        clone = topic_branch.clone_of(work)
+        if not topic_branch.is_dirty(clone) and not topic_branch.local_branch(clone, plan.branch):
+            topic_branch.create_and_switch(clone, plan.branch, plan.commit)
+            topic_branch.follow_remote(work, clone, plan.branch)
     return plan
 
 
@@ -96,7 +95,7 @@ def finish_request(
     tag: a name, or `auto`: a candidate of the release's version where stage follows candidates.
     """
     target, develop = target_saltenv(work), first_saltenv(work)
-    topic = clonework.topic(work, branch)
+    topic = topic_branch.topic(work, branch)
     return Request(
         verb=f"release finish {branch}",
         kind="release",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from saltbranch.actions.holdplan import HoldPlan, hold_at, promotions_to, refused_here
-from saltbranch.actions.promotion import named
 from saltbranch.actions.steps import Step, steps
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import ROLLBACK
 from saltbranch.journal.facts import Promotion
+from saltbranch.promote.hold_plan import HoldPlan, hold_at, promotions_to, refused_here
+from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace
 
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from saltbranch.actions import outlook
-from saltbranch.actions.outlook import Outlook
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
 from saltbranch.config import minions as targets
@@ -19,6 +17,8 @@ from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror, Refs
 from saltbranch.journal import accepted, pending_holds
 from saltbranch.journal import state as journalstate
+from saltbranch.promote import waiting as outlook
+from saltbranch.promote.waiting import Outlook
 from saltbranch.repository import decision, prepared, workplace
 from saltbranch.repository.decision import Choice, Choices
 from saltbranch.repository.machine import load_config

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from saltbranch.actions import clonework, flowverb
+from saltbranch.actions import flowverb
 from saltbranch.actions.caller import Caller
 from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
-from saltbranch.actions.publish import Published
-from saltbranch.actions.request import Request
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
-from saltbranch.promotion import Plan
+from saltbranch.promote import topic_branch
+from saltbranch.promote.apply_plan import Published
+from saltbranch.promote.plan import Plan
+from saltbranch.promote.request import Request
 from saltbranch.repository.remote import RefUpdate
 from saltbranch.repository.workplace import Workplace
 
@@ -41,26 +42,26 @@ def first_saltenv(work: Workplace) -> Saltenv:
 
 def start_topic(work: Workplace, prefix: str, name: str, base: str) -> Started:
     """Make the branch `prefix`NAME at `base` in the clone, and check it out. Raises RefusedError, UsageError."""
-    branch = clonework.topic_name(prefix, name)
+    branch = topic_branch.topic_name(prefix, name)
     if branch in work.refs.heads:
         raise RefusedError(
             f"the remote has a branch {branch} already",
             hint=f"git switch {branch}, or choose another name",
         )
-    clonework.create_and_switch(clonework.writable_clone(work), branch, base)
+    topic_branch.create_and_switch(topic_branch.writable_clone(work), branch, base)
     return Started(branch, base, base)
 
 
 def publish_topic(work: Workplace, prefix: str, name: str | None, verb: str) -> Started:
     """Push a topic branch, never over what somebody else pushed. Raises RefusedError, UsageError."""
-    clone = clonework.writable_clone(work)
-    branch = clonework.chosen(clone, prefix, name, verb)
-    topic = clonework.topic(work, branch)
+    clone = topic_branch.writable_clone(work)
+    branch = topic_branch.chosen(clone, prefix, name, verb)
+    topic = topic_branch.topic(work, branch)
     if topic.tip == topic.remote:
-        clonework.follow_remote(work, clone, branch)
+        topic_branch.follow_remote(work, clone, branch)
         return Started(branch, topic.tip, topic.tip, topic.remote)
     work.repo.push([RefUpdate(f"refs/heads/{branch}", topic.remote, topic.tip)])
-    clonework.follow_remote(work, clone, branch)
+    topic_branch.follow_remote(work, clone, branch)
     return Started(branch, topic.tip, topic.remote or "", topic.remote)
 
 
@@ -87,7 +88,7 @@ def finish_topic(
         if done.plan.via_branch:
             return []
         work.refresh()
-        return clonework.leave(work, branch, done.new, first_saltenv(work).branch)
+        return topic_branch.leave(work, branch, done.new, first_saltenv(work).branch)
 
     return flowverb.run(caller, options, FlowVerb(work, build, f"{verb} {branch}", after=tidy))
 
@@ -97,9 +98,9 @@ def _topic(work: Workplace, prefix: str, name: str | None, verb: str, *, abort: 
     if work.repo.clone is None:
         if not name:
             raise UsageError(f"{verb}: which one?", hint=f"saltbranch {verb} NAME")
-        return clonework.topic_name(prefix, name)
-    clone = clonework.clone_of(work)
-    branch = clonework.chosen(clone, prefix, name, verb)
-    if clonework.current_branch(clone) == branch and not abort:
-        clonework.refuse_dirty(clone, f"they would not be part of {branch}")
+        return topic_branch.topic_name(prefix, name)
+    clone = topic_branch.clone_of(work)
+    branch = topic_branch.chosen(clone, prefix, name, verb)
+    if topic_branch.current_branch(clone) == branch and not abort:
+        topic_branch.refuse_dirty(clone, f"they would not be part of {branch}")
     return branch

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from saltbranch.actions.holdplan import HoldPlan, event_of
-from saltbranch.actions.promotion import named
 from saltbranch.base import asking
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import UNHOLD
+from saltbranch.promote.hold_plan import HoldPlan, event_of
+from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace
 
 

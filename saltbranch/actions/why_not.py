@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch.actions import gatekeeping, planning, promotion
 from saltbranch.actions.caller import Caller
-from saltbranch.actions.request import DiffOptions
+from saltbranch.promote import ask_gates, make_plan, promotion
+from saltbranch.promote.plan import Plan
+from saltbranch.promote.request import DiffOptions
 from saltbranch.promote.why_not import WhyNot
-from saltbranch.promotion import Plan
 from saltbranch.repository.workplace import Workplace
 
 
@@ -22,9 +22,9 @@ def why_not(
     work = caller.open()
     caller.settle(
         work,
-        lambda: gatekeeping.commands(work, promotion.request(work, saltenv, commit=commit)),
+        lambda: ask_gates.commands(work, promotion.request(work, saltenv, commit=commit)),
     )
     with caller.watching() as watcher:
         request = promotion.request(work, saltenv, commit=commit)
         options = DiffOptions(wanted=request.asks_for_diff, progress=watcher.compiled)
-        return work, WhyNot.of(planning.plan(work, replace(request, diff=options)))
+        return work, WhyNot.of(make_plan.plan(work, replace(request, diff=options)))

@@ -30,7 +30,7 @@ from saltbranch.cli.show import published
 from saltbranch.cli.terminal import echo
 from saltbranch.config.gates import CommandGate
 from saltbranch.git.program import quoted
-from saltbranch.promotion import Plan
+from saltbranch.promote.plan import Plan
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
 from saltbranch.repository.programs import Argv

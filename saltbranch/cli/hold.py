@@ -10,7 +10,6 @@ import typer
 from saltbranch.actions import recording
 from saltbranch.actions.accept import plan_accept
 from saltbranch.actions.hold import plan_hold
-from saltbranch.actions.holdplan import HoldPlan
 from saltbranch.actions.recording import Recorded
 from saltbranch.actions.rollback import plan_rollback
 from saltbranch.actions.unhold import plan_unhold
@@ -29,6 +28,7 @@ from saltbranch.cli.options import (
     print_json,
 )
 from saltbranch.cli.terminal import echo
+from saltbranch.promote.hold_plan import HoldPlan
 from saltbranch.repository.workplace import Workplace
 
 LocalOption = Annotated[

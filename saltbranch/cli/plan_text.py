@@ -7,7 +7,7 @@ from saltbranch.base.text import printable
 from saltbranch.cli.terminal import echo
 from saltbranch.git.merge import CONFLICT, FAST_FORWARD, UP_TO_DATE
 from saltbranch.promote.gates import GateResult
-from saltbranch.promotion import BACK_MERGE, DELETE, Conflict, Plan, Step
+from saltbranch.promote.plan import BACK_MERGE, DELETE, Conflict, Plan, Step
 
 _MOST = 15
 

@@ -10,7 +10,6 @@ import typer
 from rich.live import Live
 from rich.tree import Tree
 
-from saltbranch.actions.outlook import Outlook, outlook
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
 from saltbranch.base import asking
@@ -20,6 +19,7 @@ from saltbranch.cli.looking_back import FetchOption, workplace
 from saltbranch.cli.options import ConfigOption, JsonOption, print_json
 from saltbranch.cli.sync_text import unread_lines
 from saltbranch.git.program import mask
+from saltbranch.promote.waiting import Outlook, outlook
 from saltbranch.repository import place as places
 
 _STATES = {

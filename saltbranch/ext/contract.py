@@ -22,7 +22,7 @@ from saltbranch.serve import notify
 from saltbranch.timer import CONFIG_OPTION
 
 if TYPE_CHECKING:
-    from saltbranch.actions.publish import Published
+    from saltbranch.promote.apply_plan import Published
     from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.result import SaltenvResult
 

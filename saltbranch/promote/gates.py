@@ -1,7 +1,7 @@
 """What the gates say: conditions that a promotion must meet, each a function of values.
 
 Each answers pass, fail or cannot-tell, with the reason. What is configured is in config/gates.py;
-actions/gatekeeping.py gathers the facts.
+promote/ask_gates.py gathers the facts.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saltbranch.base import asking
 
 if TYPE_CHECKING:
-    from saltbranch.actions.publish import Published
+    from saltbranch.promote.apply_plan import Published
 
 
 def promotion_tag(saltenv: str) -> str:

@@ -7,11 +7,11 @@ import os
 import time
 from typing import Any
 
-from saltbranch import hooks
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError
+from saltbranch.promote import hooks
+from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.record import Prepared
-from saltbranch.promotion import RECORDED, Plan
 from saltbranch.repository.workplace import Workplace
 
 

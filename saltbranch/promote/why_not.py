@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import RefusedError
 from saltbranch.promote.gates import GateResult
-from saltbranch.promotion import Plan
+from saltbranch.promote.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

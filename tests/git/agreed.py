@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saltbranch import hooks
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.read import check_model
+from saltbranch.promote import hooks
 from saltbranch.repository.programs import Programs
 
 

@@ -20,8 +20,8 @@ import sys
 from typing import Any, NoReturn
 
 import saltbranch.actions.hold
-import saltbranch.actions.publish
 import saltbranch.cli.app
+import saltbranch.promote.apply_plan
 import saltbranch.serve.decide
 import saltbranch.serve.first_sync
 import saltbranch.serve.prepare

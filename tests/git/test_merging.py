@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saltbranch import merging
 from saltbranch.base.errors import RefusedError
 from saltbranch.base.tickets import DEFAULT_PATTERN
 from saltbranch.git import merge as gitmerge
 from saltbranch.git.merge import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE
 from saltbranch.git.program import Git
+from saltbranch.promote import commits as merging
 from tests.git.remote import Content, Link, Remote, Script
 
 PATTERN = re.compile(DEFAULT_PATTERN)

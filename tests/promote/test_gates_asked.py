@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from saltbranch.actions import gatekeeping
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.gates import BUILT_IN, KINDS, CommandGate, HoldGate, SoakGate, TicketGate
 from saltbranch.config.read import check_model
-from saltbranch.promote import gates_asked
+from saltbranch.promote import ask_gates, gates_asked
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "gates.md"
 
@@ -89,4 +88,4 @@ def test_a_gate_of_a_kind_that_nobody_judges_is_an_error_and_runs_nothing() -> N
     nothing: Any = None
 
     with pytest.raises(AssertionError, match="unknown kind"):
-        gatekeeping.ask(nothing, nothing, plan, gate)
+        ask_gates.ask(nothing, nothing, plan, gate)

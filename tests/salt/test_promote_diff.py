@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from saltbranch.actions import planning, promotion
 from saltbranch.compiler import sandbox
 from saltbranch.preview.place import open_place
 from saltbranch.preview.sides import sides
+from saltbranch.promote import make_plan, promotion
 from saltbranch.repository.workplace import open_workplace
 from tests.git.flow_site import RC_TAGS, FlowSite, FlowTemplate, build_flow_template, shown
 from tests.git.site import Journal, Ran, Site, build_template
@@ -304,7 +304,7 @@ def test_a_promotion_without_a_fleet_imports_nothing_for_it(flow: Fleet) -> None
     assert done.returncode == 3
     rows = [r for r in done.stderr.splitlines() if r.startswith("import time:")]
     names = {r.rpartition("|")[2].strip() for r in rows}
-    assert "saltbranch.actions.plandiff" in names
+    assert "saltbranch.promote.plan_diff" in names
     assert not {n for n in names if n == "salt" or n.startswith(("salt.", "saltbranch.compiler"))}
     assert not names & {"saltbranch.fleetdiff", "saltbranch.actions.fleet", "saltbranch.checks"}
 
@@ -611,7 +611,7 @@ def test_the_mirror_of_a_master_gives_the_tree_of_its_plan(tmp_path: Path, sourc
     place = open_place(str(site.config))
     tree = sides(place, ["prod"])[1].tree
     work = open_workplace(str(site.config))
-    plan = planning.plan(work, promotion.request(work, "prod"), commands=False)
+    plan = make_plan.plan(work, promotion.request(work, "prod"), commands=False)
     assert tree == plan.target.tree
     names = remote.git("ls-tree", "-r", "--name-only", proven).split()
     files = set(place.repository.git.out("ls-tree", "-r", "--name-only", tree).split())

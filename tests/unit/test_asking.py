@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch import promotion
 from saltbranch.base import asking
 from saltbranch.base.asking import Asked
 from saltbranch.history import trailers
 from saltbranch.journal import events, facts
 from saltbranch.journal import state as journalstate
-from saltbranch.promotion import Changes, Plan, Step
+from saltbranch.promote import plan as promotion
+from saltbranch.promote.plan import Changes, Plan, Step
 
 MACHINE = "Master <root@m1>"
 OLD, NEW, SOURCE = ("a" * 40, "b" * 40, "c" * 40)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch import promotion
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.git.merge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.journal.facts import Debt, Hold
+from saltbranch.promote import plan as promotion
 from saltbranch.promote.gates import FAIL, PASS, GateResult
-from saltbranch.promotion import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step
+from saltbranch.promote.plan import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step
 
 A, B, C, TREE = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 STEP = Step(TARGET, "stage", "stage", A, B, "develop", MERGE, TREE)

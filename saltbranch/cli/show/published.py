@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from saltbranch.actions.publish import Published
 from saltbranch.base.text import printable
 from saltbranch.cli import sync_text
 from saltbranch.cli.terminal import block, echo
 from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.promote.apply_plan import Published
 
 
 def show(done: Published) -> None:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from saltbranch.ext import contract
 
 if TYPE_CHECKING:
-    from saltbranch.actions.holdplan import HoldPlan
-    from saltbranch.actions.publish import Published
     from saltbranch.base.asking import Asked
+    from saltbranch.promote.apply_plan import Published
+    from saltbranch.promote.hold_plan import HoldPlan
     from saltbranch.repository.workplace import Workplace
 
     __opts__: dict[str, Any]
@@ -94,8 +94,8 @@ def promote(
         overrides,
     )
     from saltbranch.actions.promote import promote as action
-    from saltbranch.actions.publish import Published
     from saltbranch.ext.caller import Runner
+    from saltbranch.promote.apply_plan import Published
 
     options = MergeOptions(
         plan=plan,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from saltbranch import hooks
-from saltbranch.actions.request import Request, provisional
 from saltbranch.base.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.config.gates import (
     CheckGate,
@@ -23,9 +21,10 @@ from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, owned_paths
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
-from saltbranch.promote import gates, gates_asked
+from saltbranch.promote import gates, gates_asked, hooks
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
-from saltbranch.promotion import RECORDED, Plan
+from saltbranch.promote.plan import RECORDED, Plan
+from saltbranch.promote.request import Request, provisional
 from saltbranch.repository import model_file
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master import options as saltmaster

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch import merging
-from saltbranch.actions import gatekeeping, plan_notes, plandiff
-from saltbranch.actions.request import Request, provisional
 from saltbranch.base import tickets
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import owned_paths
@@ -14,8 +11,10 @@ from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.git.program import branch_name_problem
 from saltbranch.journal.facts import Debt
-from saltbranch.promote import gates
-from saltbranch.promotion import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step, sls_names
+from saltbranch.promote import ask_gates, gates, plan_diff, plan_notes
+from saltbranch.promote import commits as merging
+from saltbranch.promote.plan import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step, sls_names
+from saltbranch.promote.request import Request, provisional
 from saltbranch.repository.workplace import Workplace
 
 
@@ -79,8 +78,8 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         model=work.config.source,
     )
     if commands:
-        found = plandiff.added(work, request, found)
-    results = gatekeeping.results(work, request, found, commands=commands)
+        found = plan_diff.added(work, request, found)
+    results = ask_gates.results(work, request, found, commands=commands)
     found = replace(found, gates=gates.override(results, found.overrides))
     return replace(found, notes=(*plan_notes.notes(work, request, found), *found.notes))
 

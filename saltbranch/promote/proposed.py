@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from saltbranch.git import merge
-from saltbranch.promotion import Plan
+from saltbranch.promote.plan import Plan
 from saltbranch.repository.workplace import Workplace
 
 

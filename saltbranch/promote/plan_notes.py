@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from saltbranch.actions import resolving
-from saltbranch.actions.request import Request
 from saltbranch.base import versions
 from saltbranch.config.model import Saltenv, owned_paths
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT, MERGE
 from saltbranch.git.program import mask, quoted
-from saltbranch.promote import gates_asked
-from saltbranch.promotion import BACK_MERGE, Plan, Step
+from saltbranch.promote import conflict, gates_asked
+from saltbranch.promote.plan import BACK_MERGE, Plan, Step
+from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace, tags_on
 
 
@@ -36,7 +35,7 @@ def notes(work: Workplace, request: Request, found: Plan) -> list[str]:
         said.append(f"this lifts the hold on {found.saltenv} ({found.hold.reason})")
     if saltenv and saltenv.follow and (target.moves or found.tag):
         said += _about_tags(work, saltenv, found)
-    if found.is_conflict and (open_one := resolving.find_or_none(work, request.verb)):
+    if found.is_conflict and (open_one := conflict.find_or_none(work, request.verb)):
         said.append(f"it is being resolved in {open_one.folder}: --continue, or --abort")
     for step in found.steps[1:]:
         other = work.config.of_branch(step.branch)

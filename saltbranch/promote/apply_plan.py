@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch import promotion
-from saltbranch.actions import proposed
 from saltbranch.base import asking, files
 from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.base.errors import EXIT_PARTIAL, RefusedError, UsageError
@@ -15,9 +13,10 @@ from saltbranch.git.merge import FAST_FORWARD, MERGE
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.signing import Signer
 from saltbranch.journal import store as journal
-from saltbranch.promote import record, tell_hooks
+from saltbranch.promote import plan as promotion
+from saltbranch.promote import proposed, record, tell_hooks
+from saltbranch.promote.plan import BACK_MERGE, DELETE, RECORDED, Plan
 from saltbranch.promote.record import Prepared
-from saltbranch.promotion import BACK_MERGE, DELETE, RECORDED, Plan
 from saltbranch.repository import timeline
 from saltbranch.repository.push_answer import PushRefused
 from saltbranch.repository.remote import RefUpdate

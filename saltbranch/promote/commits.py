@@ -9,7 +9,7 @@ from saltbranch.base import tickets
 from saltbranch.base.tickets import CommitLine
 from saltbranch.git.merge import CONFIG
 from saltbranch.git.program import Git
-from saltbranch.promotion import Conflict
+from saltbranch.promote.plan import Conflict
 
 
 def log(

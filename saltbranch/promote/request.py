@@ -9,7 +9,7 @@ from saltbranch.config.gates import DiffGate, Gate
 from saltbranch.config.model import Saltenv
 from saltbranch.git import merge
 from saltbranch.git.merge import FAST_FORWARD, MERGE
-from saltbranch.promotion import Step
+from saltbranch.promote.plan import Step
 from saltbranch.repository.workplace import Workplace
 
 

@@ -15,7 +15,7 @@ from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.git import identity
 from saltbranch.git.mirror import remove_tree
 from saltbranch.git.program import Git, failed, quoted
-from saltbranch.promotion import Plan
+from saltbranch.promote.plan import Plan
 from saltbranch.repository.workplace import Workplace
 
 _FILE = "saltbranch.json"

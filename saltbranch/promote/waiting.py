@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch.actions import planning, promotion, proposed
-from saltbranch.actions.proposed import Proposal
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.model import Saltenv
@@ -13,6 +11,8 @@ from saltbranch.git import describe as history
 from saltbranch.git.describe import CommitInfo
 from saltbranch.journal.facts import Debt, Hold
 from saltbranch.journal.tips import Push
+from saltbranch.promote import make_plan, promotion, proposed
+from saltbranch.promote.proposed import Proposal
 from saltbranch.promote.why_not import WhyNot
 from saltbranch.repository.served_commit import Wanted
 from saltbranch.repository.workplace import Workplace
@@ -121,6 +121,6 @@ def _next(work: Workplace, saltenv: Saltenv) -> tuple[WhyNot | None, str]:
         return None, ""
     try:
         request = promotion.request(work, saltenv.name)
-        return WhyNot.of(planning.plan(work, request, commands=False)), ""
+        return WhyNot.of(make_plan.plan(work, request, commands=False)), ""
     except SaltbranchError as err:
         return None, err.message

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from saltbranch.actions.request import Request
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.promote import tags
+from saltbranch.promote.request import Request
 from saltbranch.repository import timeline
 from saltbranch.repository.workplace import Workplace
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch.actions.request import Request
 from saltbranch.base.errors import Interrupted, SaltbranchError
 from saltbranch.config.gates import DiffGate
 from saltbranch.config.model import Saltenv
 from saltbranch.git.merge import UP_TO_DATE
 from saltbranch.promote import gates_asked
-from saltbranch.promotion import Plan, Step
+from saltbranch.promote.plan import Plan, Step
+from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master import options as saltmaster
 
