@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
-from saltbranch import nightly, timer
 from saltbranch.base.errors import EXIT_PENDING, ConfigError, RefusedError, UsageError
 from saltbranch.compiler import interpreter
 from saltbranch.config.keys import FileModel
@@ -20,8 +19,10 @@ from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master import process
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.schedule import files as timer_files
+from saltbranch.schedule import nightly
+from saltbranch.schedule import texts as timer
 from saltbranch.schedule.files import REMOVED, TimerFile, TimerFileData
-from saltbranch.timer import Job, Kind, Names
+from saltbranch.schedule.texts import Job, Kind, Names
 
 
 class InstallData(TypedDict):

@@ -14,7 +14,7 @@ from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, config_path, print_json
 from saltbranch.cli.terminal import block, echo
 from saltbranch.schedule.files import TimerFile
-from saltbranch.timer import EVERY, Kind, parse_interval
+from saltbranch.schedule.texts import EVERY, Kind, parse_interval
 
 KindArgument = Annotated[
     Kind,

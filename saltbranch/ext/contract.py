@@ -18,8 +18,8 @@ from saltbranch.promote import notice
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place
 from saltbranch.salt_master import options as saltmaster
+from saltbranch.schedule.texts import CONFIG_OPTION
 from saltbranch.serve import notify
-from saltbranch.timer import CONFIG_OPTION
 
 if TYPE_CHECKING:
     from saltbranch.promote.apply_plan import Published

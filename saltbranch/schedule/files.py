@@ -15,14 +15,14 @@ from typing import Final, Literal, TypedDict
 
 import yaml
 
-from saltbranch import timer
 from saltbranch.base import files, proc
 from saltbranch.base.errors import RefusedError, SaltbranchError, SaltError, os_error
 from saltbranch.config.keys import FileModel
 from saltbranch.git.program import indent
 from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master.options import MasterOptions
-from saltbranch.timer import Job, Names
+from saltbranch.schedule import texts as timer
+from saltbranch.schedule.texts import Job, Names
 
 # There while systemd is the init of this machine (sd_booted(3)).
 SYSTEMD_RUNS = "/run/systemd/system"

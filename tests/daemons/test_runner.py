@@ -16,7 +16,7 @@ import yaml
 from saltbranch.actions.install import install
 from saltbranch.demo.cluster import Answer
 from saltbranch.salt_master import options as saltmaster
-from saltbranch.timer import SYNC, Kind
+from saltbranch.schedule.texts import SYNC, Kind
 from tests.daemons.running import HOOK, Master
 from tests.git.site import BRANCHES, Ran, Site, build_template
 

@@ -25,7 +25,6 @@ import salt.loader
 import salt.utils.schedule
 import yaml
 
-from saltbranch import timer
 from saltbranch.actions import install as installing
 from saltbranch.actions.install import install, uninstall
 from saltbranch.base import files, proc
@@ -37,7 +36,8 @@ from saltbranch.base.errors import (
     UsageError,
 )
 from saltbranch.schedule import files as schedule_files
-from saltbranch.timer import Kind
+from saltbranch.schedule import texts as timer
+from saltbranch.schedule.texts import Kind
 from tests.git.site import Ran, Site
 
 PROJECT = Path(__file__).parents[2]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from saltbranch import nightly, timer
 from saltbranch.base.errors import UsageError
+from saltbranch.schedule import nightly
+from saltbranch.schedule import texts as timer
 from tests.unit.test_timer import JOB, parse_cron, unit
 
 PYTHON = "/opt/next salt/bin/python3"

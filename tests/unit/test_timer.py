@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from saltbranch import timer
 from saltbranch.base.errors import ConfigError, UsageError
-from saltbranch.timer import Job
+from saltbranch.schedule import texts as timer
+from saltbranch.schedule.texts import Job
 
 INTERVALS = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440]
 ODD_FOLDER = "/srv/50% of `x` & (all);~*"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from saltbranch.base import files
-from saltbranch.timer import CHECK
+from saltbranch.schedule.texts import CHECK
 
 _UNITS = (
     "/etc/systemd/system",

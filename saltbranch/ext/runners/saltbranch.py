@@ -171,7 +171,7 @@ def check(
     from saltbranch.check.commit import cache_folder
     from saltbranch.check.finding import SEVERITIES
     from saltbranch.check.highstates import Compiling
-    from saltbranch.nightly import PYTHON_OPTION
+    from saltbranch.schedule.nightly import PYTHON_OPTION
 
     level = next((s for s in SEVERITIES if s == fail_on), None)
     if level is None:

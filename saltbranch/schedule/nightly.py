@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import yaml
 
-from saltbranch.timer import CHECK, CONFIG_OPTION, Job, Kind, head, refuse_long, unit_word
+from saltbranch.schedule.texts import (
+    CHECK,
+    CONFIG_OPTION,
+    Job,
+    Kind,
+    head,
+    refuse_long,
+    unit_word,
+)
 
 RUNNER = "saltbranch.check"
 PYTHON_OPTION = "saltbranch_check_python"
