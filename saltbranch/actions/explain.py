@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from saltbranch.actions.doctor import look_master, look_minion, look_tops
 from saltbranch.base.errors import (
     ConfigError,
     RefusedError,
@@ -22,8 +21,11 @@ from saltbranch.base.errors import (
 from saltbranch.config import minions as targets
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding, in_order
-from saltbranch.findings import master as master_rules
-from saltbranch.findings import minion as minion_rules
+from saltbranch.doctor.gather import master as look_master
+from saltbranch.doctor.gather import minion as look_minion
+from saltbranch.doctor.gather import tops
+from saltbranch.doctor.rules import master as master_rules
+from saltbranch.doctor.rules import minion as minion_rules
 from saltbranch.git import describe as history
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror
@@ -303,8 +305,8 @@ def _findings(
         found += look_master.own_file(config, master, salt)
     if place:
         saltenv = config.saltenv(place.saltenv)
-        found += look_tops.look_generated(config, [saltenv])
-        found += look_tops.look_branch(config, saltenv)
+        found += tops.look_generated(config, [saltenv])
+        found += tops.look_branch(config, saltenv)
     path = minion_config or look_minion.default_path(master)
     if minion_config or (os.path.isfile(path) and os.access(path, os.R_OK)):
         own = look_minion.described(path, config, master, salt.known)

@@ -17,9 +17,10 @@ import salt.pillar
 import salt.state
 import yaml
 
-from saltbranch.actions.doctor import DoctorResult, look_renders
+from saltbranch.actions.doctor import DoctorResult
 from saltbranch.actions.doctor import doctor as doctor_action
 from saltbranch.doctor.finding import Finding
+from saltbranch.doctor.gather import renders
 from tests.git.remote import Remote
 from tests.git.site import Site, build_template
 
@@ -76,7 +77,7 @@ class Machine:
 @pytest.fixture(autouse=True)
 def _nothing_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes seconds for each doctor; tests/serve has it."""
-    monkeypatch.setattr(look_renders, "look", lambda *_: iter(()))
+    monkeypatch.setattr(renders, "look", lambda *_: iter(()))
 
 
 @pytest.fixture(scope="session")

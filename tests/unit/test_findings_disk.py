@@ -7,8 +7,8 @@ import stat
 import pytest
 
 from saltbranch.doctor.finding import Finding
-from saltbranch.findings import disk
-from saltbranch.findings.disk import Account, Dated, Entry
+from saltbranch.doctor.rules import disk
+from saltbranch.doctor.rules.disk import Account, Dated, Entry
 
 SECOND = 10**9
 OWNER, GROUP, MASTER, MASTERS = 1000, 1000, 450, 451

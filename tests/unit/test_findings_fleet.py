@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saltbranch.config.minions import Matcher
 from saltbranch.doctor.finding import Finding
-from saltbranch.findings import fleet
+from saltbranch.doctor.rules import fleet
 
 GROUPS = {
     "test": [Matcher("glob", "test*")],

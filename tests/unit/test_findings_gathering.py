@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.actions.doctor import timers
+from saltbranch.doctor.gather import timers
 from saltbranch.salt_master import option_files
 from saltbranch.salt_master.top_view import needs
 

@@ -9,9 +9,9 @@ import pytest
 
 from saltbranch.config.minions import Matcher
 from saltbranch.doctor.finding import Finding
+from saltbranch.doctor.rules import master as rules
 from saltbranch.doctor.rules import master_roots
 from saltbranch.doctor.rules.seen_master import Master
-from saltbranch.findings import master as rules
 
 OURS = "/etc/salt/master.d/saltbranch.conf"
 THEIRS = "/etc/salt/master.d/zz.conf"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from saltbranch.findings import minion as rules
-from saltbranch.findings.minion import Minion
+from saltbranch.doctor.rules import minion as rules
+from saltbranch.doctor.rules.minion import Minion
 
 PATH = "/etc/salt/minion"
 KNOWN = frozenset({"saltenv", "pillarenv", "lock_saltenv", "pillarenv_from_saltenv"})

@@ -9,8 +9,8 @@ import pytest
 
 from saltbranch.base.text import some
 from saltbranch.doctor.finding import Finding, in_order
-from saltbranch.findings import setup
-from saltbranch.findings.setup import ServedSlot
+from saltbranch.doctor.rules import setup
+from saltbranch.doctor.rules.setup import ServedSlot
 
 DAY = 24 * 3600
 SLOT = ServedSlot(

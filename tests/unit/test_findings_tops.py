@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch.findings import tops
+from saltbranch.doctor.rules import tops
 
 
 def ids(text: str | None, kind: str = "states") -> list[str]:

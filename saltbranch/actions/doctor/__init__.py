@@ -12,14 +12,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from saltbranch.actions.doctor import look_master, look_minion, look_renders, look_root, look_tops
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.compiler import sandbox
 from saltbranch.config import locate
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import SEVERITIES, Finding, FindingData, Severity, in_order
-from saltbranch.findings import compiling, fleet, models, setup
+from saltbranch.doctor.gather import (
+    master as look_master,
+)
+from saltbranch.doctor.gather import (
+    minion,
+    renders,
+    tops,
+)
+from saltbranch.doctor.gather import (
+    root as look_root,
+)
+from saltbranch.doctor.rules import compiling, fleet, models, setup
 from saltbranch.git import program as git
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import mask
@@ -95,8 +105,8 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
     if ours:
         attempt("what is served", lambda: look_root.look(ours, master))
         attempt("the master's file", lambda: look_master.own_file(ours, master, places))
-        attempt("the branches' top files", lambda: look_tops.look(ours))
-        attempt("whether they render", lambda: look_renders.look(ours, master))
+        attempt("the branches' top files", lambda: tops.look(ours))
+        attempt("whether they render", lambda: renders.look(ours, master))
         attempt("the minions", lambda: _fleet(ours, master))
     elif known.path and here:
         attempt("the root", lambda: look_root.look_outside(known.root, master))
@@ -106,7 +116,7 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
         found += models.check(known.config.source, known.config.path)
     attempt(
         "the minion's configuration",
-        lambda: look_minion.look(ours, master, places.known, minion_config),
+        lambda: minion.look(ours, master, places.known, minion_config),
     )
     model = known.config.source.shown() if known.config else None
     return DoctorResult(known.path, model, in_order(found))

@@ -10,10 +10,9 @@ from typing import Any
 from saltbranch.base import files
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import Finding
-from saltbranch.doctor.rules import master_roots
+from saltbranch.doctor.rules import master as rules
+from saltbranch.doctor.rules import master_roots, setup
 from saltbranch.doctor.rules.seen_master import Master
-from saltbranch.findings import master as rules
-from saltbranch.findings import setup
 from saltbranch.salt_master import (
     config_file as masterconf,
 )

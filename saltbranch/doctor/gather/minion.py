@@ -10,7 +10,7 @@ from saltbranch.base.errors import SaltError
 from saltbranch.config import minions as targets
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import Finding
-from saltbranch.findings import minion as rules
+from saltbranch.doctor.rules import minion as rules
 from saltbranch.salt_master import option_files
 from saltbranch.salt_master.options import MasterOptions
 

@@ -9,15 +9,15 @@ import stat
 import time
 from collections.abc import Iterator
 
-from saltbranch.actions.doctor import timers
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError, SaltError
 from saltbranch.base.text import printable
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding
-from saltbranch.findings import disk, setup
-from saltbranch.findings.disk import Account, Dated, Entry
-from saltbranch.findings.setup import ServedSlot
+from saltbranch.doctor.gather import timers
+from saltbranch.doctor.rules import disk, setup
+from saltbranch.doctor.rules.disk import Account, Dated, Entry
+from saltbranch.doctor.rules.setup import ServedSlot
 from saltbranch.git.mirror import Mirror
 from saltbranch.journal import accepted
 from saltbranch.journal.tips import Push

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding
-from saltbranch.findings.rendering import Rendered, check
+from saltbranch.doctor.rules.rendering import Rendered, check
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import render_tops
 from saltbranch.preview.place import Place

@@ -8,7 +8,7 @@ from typing import Any
 
 from saltbranch.base.text import some
 from saltbranch.doctor.finding import Finding
-from saltbranch.findings.master import dashed
+from saltbranch.doctor.rules.master import dashed
 from saltbranch.salt_master import top_file
 
 # state.py, BaseHighState.__gen_opts: the master's values replace the minion's.

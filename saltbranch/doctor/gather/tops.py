@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from saltbranch.base import files
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding
-from saltbranch.findings import setup, tops
+from saltbranch.doctor.rules import setup, tops
 from saltbranch.salt_master import top_file
 
 
