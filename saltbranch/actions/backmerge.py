@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from saltbranch.actions import flowverb
-from saltbranch.actions.caller import Caller
-from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
+from saltbranch.actions.shared import merge_verb
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.shared.merge_verb import FlowVerb, MergeOptions, Outcome
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.promote import commits as merging
@@ -20,7 +20,7 @@ def backmerge(caller: Caller[Plan], options: MergeOptions, name: str) -> Outcome
     def build(work: Workplace, resolved: str | None) -> Request:
         return request(work, name, commit=resolved)
 
-    return flowverb.run(caller, options, FlowVerb(work, build, verb(work, name)))
+    return merge_verb.run(caller, options, FlowVerb(work, build, verb(work, name)))
 
 
 def verb(work: Workplace, name: str) -> str:

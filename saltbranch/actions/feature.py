@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saltbranch.actions.caller import Caller
-from saltbranch.actions.flowverb import MergeOptions, Outcome
-from saltbranch.actions.topic import Started, finish_topic, first_saltenv, start_topic
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
+from saltbranch.actions.shared.topic import Started, finish_topic, first_saltenv, start_topic
 from saltbranch.promote import commits as merging
 from saltbranch.promote import topic_branch
 from saltbranch.promote.plan import Plan

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saltbranch.actions.caller import Caller
-from saltbranch.actions.flowverb import MergeOptions, Outcome
-from saltbranch.actions.topic import Started, finish_topic, start_topic
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
+from saltbranch.actions.shared.topic import Started, finish_topic, start_topic
 from saltbranch.base import versions
 from saltbranch.base.errors import RefusedError
 from saltbranch.promote import topic_branch

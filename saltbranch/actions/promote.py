@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from saltbranch.actions import flowverb
-from saltbranch.actions.caller import Caller
-from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
+from saltbranch.actions.shared import merge_verb
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.shared.merge_verb import FlowVerb, MergeOptions, Outcome
 from saltbranch.promote import promotion
 from saltbranch.promote.plan import Plan
 from saltbranch.promote.request import Request
@@ -35,4 +35,4 @@ def promote(
             via_branch=options.via_branch,
         )
 
-    return flowverb.run(caller, options, FlowVerb(work, build, f"promote {saltenv}"))
+    return merge_verb.run(caller, options, FlowVerb(work, build, f"promote {saltenv}"))

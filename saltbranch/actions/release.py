@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from saltbranch.actions.caller import Caller
-from saltbranch.actions.flowverb import MergeOptions, Outcome
-from saltbranch.actions.topic import Started, finish_topic, first_saltenv
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
+from saltbranch.actions.shared.topic import Started, finish_topic, first_saltenv
 from saltbranch.base import versions
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv

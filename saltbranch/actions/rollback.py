@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saltbranch.actions.steps import Step, steps
+from saltbranch.actions.shared.steps import Step, steps
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import ROLLBACK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from saltbranch.actions.caller import Caller
+from saltbranch.actions.shared.caller import Caller
 from saltbranch.promote import ask_gates, make_plan, promotion
 from saltbranch.promote.plan import Plan
 from saltbranch.promote.request import DiffOptions

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import typer
 
 from saltbranch.actions import feature
-from saltbranch.actions.topic import publish_topic
+from saltbranch.actions.shared.topic import publish_topic
 from saltbranch.base.text import printable
 from saltbranch.cli import flow_run
 from saltbranch.cli.flow_options import gated

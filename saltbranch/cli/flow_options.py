@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saltbranch.actions.flowverb import is_via_branch, overrides
+from saltbranch.actions.shared.merge_verb import is_via_branch, overrides
 from saltbranch.cli.flow_run import FlowOptions
 from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption
 

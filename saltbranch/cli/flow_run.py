@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import typer
 
-from saltbranch.actions import caller
-from saltbranch.actions.caller import Watcher
-from saltbranch.actions.flowverb import (
+from saltbranch.actions.shared import caller
+from saltbranch.actions.shared.after_push import Notify
+from saltbranch.actions.shared.caller import Watcher
+from saltbranch.actions.shared.merge_verb import (
     Finished,
     Forgotten,
     MergeOptions,
@@ -21,7 +22,6 @@ from saltbranch.actions.flowverb import (
     Planned,
     Resolving,
 )
-from saltbranch.actions.follow import Notify
 from saltbranch.base.errors import RefusedError, UnknownProductionError, UsageError
 from saltbranch.base.text import printable
 from saltbranch.cli import plan_text, progress

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions import recording
 from saltbranch.actions.accept import plan_accept
 from saltbranch.actions.hold import plan_hold
-from saltbranch.actions.recording import Recorded
 from saltbranch.actions.rollback import plan_rollback
+from saltbranch.actions.shared import recording
+from saltbranch.actions.shared.recording import Recorded
 from saltbranch.actions.unhold import plan_unhold
 from saltbranch.base.durations import parse_until, shown_duration
 from saltbranch.base.errors import RemoteError

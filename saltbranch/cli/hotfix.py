@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import hotfix
-from saltbranch.actions.topic import publish_topic
+from saltbranch.actions.shared.topic import publish_topic
 from saltbranch.cli import flow_run
 from saltbranch.cli.flow_options import pushing
 from saltbranch.cli.options import ConfigOption, JsonOption

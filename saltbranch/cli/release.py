@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import release
-from saltbranch.actions.topic import publish_topic
+from saltbranch.actions.shared.topic import publish_topic
 from saltbranch.base.errors import EXIT_PENDING
 from saltbranch.cli import flow_run
 from saltbranch.cli.flow_options import pushing

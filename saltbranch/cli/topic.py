@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions.topic import Started
+from saltbranch.actions.shared.topic import Started
 from saltbranch.cli.completion import branches
 from saltbranch.cli.options import print_json
 from saltbranch.cli.terminal import echo

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from saltbranch.actions import caller
-from saltbranch.actions.follow import Notify
+from saltbranch.actions.shared import caller
+from saltbranch.actions.shared.after_push import Notify
 from saltbranch.base.asking import NOBODY, Asked
 from saltbranch.ext import contract
 from saltbranch.repository.workplace import Workplace, open_machine, open_mirror

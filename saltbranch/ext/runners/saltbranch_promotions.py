@@ -84,7 +84,8 @@ def promote(
         salt-run saltbranch.promote stage plan=True
         salt-run saltbranch.promote stage expect=5f3c2a81b0d94e67
     """
-    from saltbranch.actions.flowverb import (
+    from saltbranch.actions.promote import promote as action
+    from saltbranch.actions.shared.merge_verb import (
         Finished,
         Forgotten,
         MergeOptions,
@@ -93,7 +94,6 @@ def promote(
         is_via_branch,
         overrides,
     )
-    from saltbranch.actions.promote import promote as action
     from saltbranch.ext.caller import Runner
     from saltbranch.promote.apply_plan import Published
 
@@ -296,8 +296,8 @@ def accept(
 def _record(
     build: Callable[[Workplace], HoldPlan], *, local: bool, plan: bool, asked: Asked
 ) -> contract.Result:
-    from saltbranch.actions import recording
-    from saltbranch.actions.recording import Recorded
+    from saltbranch.actions.shared import recording
+    from saltbranch.actions.shared.recording import Recorded
     from saltbranch.ext.caller import Runner
 
     done = recording.run(Runner(__opts__, asked), build, local=local, plan=plan)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from saltbranch.actions.caller import Caller
-from saltbranch.actions.follow import Notify, follow
+from saltbranch.actions.shared.after_push import Notify, follow
+from saltbranch.actions.shared.caller import Caller
 from saltbranch.base import asking
 from saltbranch.base.errors import UsageError
 from saltbranch.promote import apply_plan, ask_gates, conflict, make_plan, tell_hooks

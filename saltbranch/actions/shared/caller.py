@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from saltbranch.actions.follow import Notify
+from saltbranch.actions.shared.after_push import Notify
 from saltbranch.repository.programs import Argv
 from saltbranch.repository.workplace import Say, Workplace
 

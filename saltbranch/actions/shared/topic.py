@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from saltbranch.actions import flowverb
-from saltbranch.actions.caller import Caller
-from saltbranch.actions.flowverb import FlowVerb, MergeOptions, Outcome
+from saltbranch.actions.shared import merge_verb
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.shared.merge_verb import FlowVerb, MergeOptions, Outcome
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.promote import topic_branch
@@ -90,7 +90,7 @@ def finish_topic(
         work.refresh()
         return topic_branch.leave(work, branch, done.new, first_saltenv(work).branch)
 
-    return flowverb.run(caller, options, FlowVerb(work, build, f"{verb} {branch}", after=tidy))
+    return merge_verb.run(caller, options, FlowVerb(work, build, f"{verb} {branch}", after=tidy))
 
 
 def _topic(work: Workplace, prefix: str, name: str | None, verb: str, *, abort: bool) -> str:

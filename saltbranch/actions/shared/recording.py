@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch.actions.caller import Caller
-from saltbranch.actions.follow import WAIT, Followed, Notify, follow
+from saltbranch.actions.shared.after_push import WAIT, Followed, Notify, follow
+from saltbranch.actions.shared.caller import Caller
 from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.git import identity
 from saltbranch.git.mirror import JOURNAL_REF
