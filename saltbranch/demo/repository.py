@@ -10,9 +10,9 @@ from typing import Final
 
 import yaml
 
-from saltbranch import sample
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config import locate
+from saltbranch.demo import sample
 from saltbranch.git.program import Git
 
 NOTICE: Final = "Maintenance on Sunday, 22:00 UTC."

@@ -11,7 +11,7 @@ FOLDERS = ("salt", "pillar")
 
 def folder() -> str:
     """The folder that holds the sample's ``salt/`` and ``pillar/``. Raises SaltbranchError."""
-    package = os.path.dirname(os.path.abspath(__file__))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for candidate in (f"{package}/sample", os.path.dirname(package)):
         # By its top files: beside an installed package the folder `salt` is Salt itself.
         if all(os.path.isfile(f"{candidate}/{name}/top.sls") for name in FOLDERS):
