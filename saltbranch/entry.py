@@ -103,7 +103,7 @@ def _tell_program(message: str, hint: str, exit_code: int) -> None:
     """Say it once more, as JSON on stdout, where that was asked for: no program is to parse sentences."""
     if "--json" not in sys.argv:
         return
-    from saltbranch.cli.options import print_error, wants_json
+    from saltbranch.cli.options.common import print_error, wants_json
 
     if wants_json(sys.argv[1:]):
         print_error(message, hint, exit_code)
@@ -160,7 +160,7 @@ def _quick_sync(arguments: list[str]) -> Callable[[], int] | None:
 
 
 def _show(result: SyncResult, *, quiet: bool) -> None:
-    from saltbranch.cli import sync_text
+    from saltbranch.cli.show import sync as sync_text
 
     try:
         sync_text.show(result, quiet=quiet)

@@ -13,7 +13,7 @@ from typer.models import CommandInfo
 
 from saltbranch import __version__
 from saltbranch.base.errors import Interrupted
-from saltbranch.cli.options import ConfigOption, JsonOption, print_error, wants_json
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_error, wants_json
 
 # The help text's groups of verbs, in their order: verb to the module that has it.
 _PANELS = {

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.backmerge import backmerge
-from saltbranch.cli import flow_run
-from saltbranch.cli.flow_options import merging
-from saltbranch.cli.options import saltenv_names
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import saltenv_names
+from saltbranch.cli.options.merging import merging
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def _backmerge(
     saltenv: Annotated[str, typer.Argument(metavar="SALTENV|BRANCH", autocompletion=saltenv_names)],
     *,
-    options: flow_run.FlowOptions,
+    options: run_merge.FlowOptions,
 ) -> int:
     """Merge into a branch what it lacks of the one after it: pays the debt that a hotfix left.
 
@@ -30,4 +30,4 @@ def _backmerge(
       saltbranch backmerge stage --plan
       saltbranch backmerge stage --resolve /tmp/c   then git add, --continue
     """
-    return flow_run.run(options, lambda caller: backmerge(caller, options, saltenv))
+    return run_merge.run(options, lambda caller: backmerge(caller, options, saltenv))

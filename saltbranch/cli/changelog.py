@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.changelog import changelog
-from saltbranch.cli.completion import points
-from saltbranch.cli.looking_back import FetchOption, workplace
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json, saltenv_names
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json, saltenv_names
+from saltbranch.cli.options.completion import points
+from saltbranch.cli.show.commits import FetchOption, workplace
 from saltbranch.cli.terminal import block
 
 

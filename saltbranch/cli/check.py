@@ -16,10 +16,10 @@ from saltbranch.check.finding import SEVERITIES, Finding
 from saltbranch.check.highstates import NO_SALTENVS, Compiling
 from saltbranch.check.report import FORMATS
 from saltbranch.check.result import LEFT_OUT, CheckResult, RefResult
-from saltbranch.cli import progress
-from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.console import Terminal, shown
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.compiling import CacheOption, JobsOption, MinionsOption
+from saltbranch.cli.show import progress
 from saltbranch.cli.terminal import block
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}

@@ -11,11 +11,10 @@ from rich.text import Text
 from saltbranch.actions.diff import diff as diff_action
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError, UsageError
-from saltbranch.cli import diff_text, progress
-from saltbranch.cli.compile_options import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.console import Terminal
-from saltbranch.cli.options import ConfigOption, JsonOption, json_text, saltenv_names
-from saltbranch.cli.show import diff_html, diff_markdown
+from saltbranch.cli.options.common import ConfigOption, JsonOption, json_text, saltenv_names
+from saltbranch.cli.options.compiling import CacheOption, JobsOption, MinionsOption
+from saltbranch.cli.show import diff, diff_html, diff_markdown, progress
 from saltbranch.cli.terminal import block, clean
 from saltbranch.preview.fleet_diff import FleetDiff
 
@@ -110,7 +109,7 @@ def _text(result: FleetDiff, *, as_json: bool, markdown: bool, as_html: bool) ->
         return diff_markdown.markdown(result, limit=None)
     if as_html:
         return diff_html.page(result)
-    return "".join(f"{text}\n" for _, text in diff_text.report(result))
+    return "".join(f"{text}\n" for _, text in diff.report(result))
 
 
 def _write(path: str, text: str) -> None:
@@ -122,5 +121,5 @@ def _write(path: str, text: str) -> None:
 
 def _show(result: FleetDiff) -> None:
     console = Terminal()
-    for style, text in diff_text.report(result):
+    for style, text in diff.report(result):
         console.print(Text(clean(text), style=_STYLES.get(style, "")), soft_wrap=True)

@@ -11,7 +11,7 @@ from saltbranch.actions.doctor import DoctorResult
 from saltbranch.actions.doctor import doctor as doctor_action
 from saltbranch.base.text import many
 from saltbranch.cli.console import Terminal, shown
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.doctor.finding import SEVERITIES, Finding
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}

@@ -10,7 +10,7 @@ from saltbranch.actions.explain import Explanation, Place
 from saltbranch.actions.explain import explain as explain_action
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.doctor import show_finding
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.salt_master.top_view import Entry, TopView
 
 _MARKS = {True: "[green]yes[/]", False: "[dim]no [/]", None: "[yellow]?  [/]"}

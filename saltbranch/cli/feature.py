@@ -9,9 +9,9 @@ import typer
 from saltbranch.actions import feature
 from saltbranch.actions.shared.topic import publish_topic
 from saltbranch.base.text import printable
-from saltbranch.cli import flow_run
-from saltbranch.cli.flow_options import gated
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.merging import gated
 from saltbranch.cli.terminal import echo
 from saltbranch.cli.topic import NameArgument, SomeName, said
 
@@ -36,7 +36,7 @@ def _start(name: NameArgument, config: ConfigOption = None, as_json: JsonOption 
     Example:
       saltbranch feature start key-123-ntp
     """
-    work = flow_run.workplace(config, quiet=as_json)
+    work = run_merge.workplace(config, quiet=as_json)
     return said(feature.start(work, name), as_json=as_json, what="made and checked out")
 
 
@@ -50,7 +50,7 @@ def _publish(
       saltbranch feature publish               the branch you are on
       saltbranch feature publish key-123-ntp
     """
-    work = flow_run.workplace(config, quiet=as_json)
+    work = run_merge.workplace(config, quiet=as_json)
     prefix = work.config.flow.feature
     started = publish_topic(work, prefix, name, "feature publish")
     return said(started, as_json=as_json, what="on the remote")
@@ -60,7 +60,7 @@ def _publish(
 def _finish(
     name: SomeName = None,
     *,
-    options: flow_run.FlowOptions,
+    options: run_merge.FlowOptions,
 ) -> int:
     """Merge a feature branch into develop, by the gates of its saltenv and a merge commit, and remove it.
 
@@ -69,7 +69,7 @@ def _finish(
       saltbranch feature finish                the branch you are on
       saltbranch feature finish key-123-ntp --plan
     """
-    return flow_run.run(options, lambda caller: feature.finish(caller, options, name))
+    return run_merge.run(options, lambda caller: feature.finish(caller, options, name))
 
 
 def _list(config: ConfigOption = None, as_json: JsonOption = False) -> int:
@@ -80,7 +80,7 @@ def _list(config: ConfigOption = None, as_json: JsonOption = False) -> int:
       saltbranch feature list
       saltbranch feature list --json | jq '.features[].branch'
     """
-    rows = feature.listed(flow_run.workplace(config, quiet=True))
+    rows = feature.listed(run_merge.workplace(config, quiet=True))
     if as_json:
         print_json({"version": 1, "features": [asdict(r) for r in rows]})
         return 0

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import fleet as fleet_action
-from saltbranch.cli.compile_options import MinionsOption
 from saltbranch.cli.console import Terminal, shown
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.compiling import MinionsOption
 
 _OLD = 30 * 86400
 

@@ -9,8 +9,8 @@ import typer
 from saltbranch.actions import flow_init
 from saltbranch.base.errors import EXIT_PENDING
 from saltbranch.base.text import printable
-from saltbranch.cli import flow_run
-from saltbranch.cli.options import JsonOption, PlanOption, YesOption, print_json
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import JsonOption, PlanOption, YesOption, print_json
 from saltbranch.cli.terminal import block, echo
 
 
@@ -43,7 +43,7 @@ def _init(plan: PlanOption = False, yes: YesOption = False, as_json: JsonOption 
         block(_printable_lines(found.text))
     if plan or not found.text:
         return EXIT_PENDING if found.text else 0
-    flow_run.confirm(f"Write {found.path}?", yes=yes, what="flow init")
+    run_merge.confirm(f"Write {found.path}?", yes=yes, what="flow init")
     flow_init.apply(found)
     return 0
 

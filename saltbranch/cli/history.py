@@ -12,8 +12,8 @@ from saltbranch.actions.history import PROMOTIONS, Entry, history
 from saltbranch.base.durations import parse_since
 from saltbranch.base.text import printable
 from saltbranch.cli.console import Terminal
-from saltbranch.cli.looking_back import FetchOption, local_time, workplace
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json, saltenv_names
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json, saltenv_names
+from saltbranch.cli.show.commits import FetchOption, local_time, workplace
 
 _STYLES = {
     "promotion": "green",

@@ -16,10 +16,8 @@ from saltbranch.actions.unhold import plan_unhold
 from saltbranch.base.durations import parse_until, shown_duration
 from saltbranch.base.errors import RemoteError
 from saltbranch.base.text import printable
-from saltbranch.cli import flow_run, sync_text
-from saltbranch.cli.completion import points, promotions
-from saltbranch.cli.flow_options import ReasonOption
-from saltbranch.cli.options import (
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import (
     ConfigOption,
     JsonOption,
     PlanOption,
@@ -27,6 +25,9 @@ from saltbranch.cli.options import (
     YesOption,
     print_json,
 )
+from saltbranch.cli.options.completion import points, promotions
+from saltbranch.cli.options.merging import ReasonOption
+from saltbranch.cli.show import sync
 from saltbranch.cli.terminal import echo
 from saltbranch.promote.hold_plan import HoldPlan
 from saltbranch.repository.workplace import Workplace
@@ -193,7 +194,7 @@ def _run(
     return done.exit_code
 
 
-class _HoldTerminal(flow_run.Terminal[HoldPlan]):
+class _HoldTerminal(run_merge.Terminal[HoldPlan]):
     def open(self, *, fetch: bool = True) -> Workplace:
         try:
             return super().open(fetch=fetch)
@@ -232,4 +233,4 @@ def _tell(done: Recorded, *, local: bool) -> None:
         what = "on this master only, until a sync reaches the remote"
     echo(f"{done.plan.verb}: {what}")
     if done.followed.sync:
-        sync_text.show(done.followed.sync, quiet=False)
+        sync.show(done.followed.sync, quiet=False)

@@ -8,9 +8,9 @@ import typer
 
 from saltbranch.actions import hotfix
 from saltbranch.actions.shared.topic import publish_topic
-from saltbranch.cli import flow_run
-from saltbranch.cli.flow_options import pushing
-from saltbranch.cli.options import ConfigOption, JsonOption
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import ConfigOption, JsonOption
+from saltbranch.cli.options.merging import pushing
 from saltbranch.cli.topic import NameArgument, SomeName, said
 
 
@@ -43,7 +43,7 @@ def _start(
       saltbranch hotfix start 1.3.1
       saltbranch hotfix start key-130-sshd
     """
-    work = flow_run.workplace(config, quiet=as_json)
+    work = run_merge.workplace(config, quiet=as_json)
     started = hotfix.start(work, name, another=another)
     return said(started, as_json=as_json, what="made and checked out")
 
@@ -57,7 +57,7 @@ def _publish(
     Example:
       saltbranch hotfix publish 1.3.1
     """
-    work = flow_run.workplace(config, quiet=as_json)
+    work = run_merge.workplace(config, quiet=as_json)
     started = publish_topic(work, work.config.flow.hotfix, name, "hotfix publish")
     return said(started, as_json=as_json, what="on the remote")
 
@@ -71,7 +71,7 @@ def _finish(
     ] = "auto",
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Make no tag.")] = False,
     *,
-    options: flow_run.FlowOptions,
+    options: run_merge.FlowOptions,
 ) -> int:
     """Merge a hotfix into production with a tag and, in the same push, into stage, develop and open releases.
 
@@ -83,6 +83,6 @@ def _finish(
       saltbranch hotfix finish --plan
       saltbranch hotfix finish 1.3.1 --yes
     """
-    return flow_run.run(
+    return run_merge.run(
         options, lambda caller: hotfix.finish(caller, options, name, tag=None if no_tag else tag)
     )

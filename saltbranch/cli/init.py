@@ -24,8 +24,15 @@ from saltbranch.actions.init_text import (
 from saltbranch.actions.propose import BRANCH
 from saltbranch.actions.sync import sync
 from saltbranch.base.errors import EXIT_PENDING, RefusedError, UsageError
-from saltbranch.cli import progress, sync_text
-from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption, print_json
+from saltbranch.cli.options.common import (
+    ConfigOption,
+    JsonOption,
+    PlanOption,
+    YesOption,
+    print_json,
+)
+from saltbranch.cli.show import progress
+from saltbranch.cli.show import sync as sync_text
 from saltbranch.cli.terminal import block, echo
 from saltbranch.config import locate
 

@@ -11,7 +11,13 @@ from saltbranch.actions.install import InstallResult
 from saltbranch.actions.install import install as install_action
 from saltbranch.actions.install import uninstall as uninstall_action
 from saltbranch.base.errors import ConfigError, UsageError
-from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, config_path, print_json
+from saltbranch.cli.options.common import (
+    ConfigOption,
+    JsonOption,
+    PlanOption,
+    config_path,
+    print_json,
+)
 from saltbranch.cli.terminal import block, echo
 from saltbranch.schedule.files import TimerFile
 from saltbranch.schedule.texts import EVERY, Kind, parse_interval

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.promote import promote
-from saltbranch.cli import flow_run
-from saltbranch.cli.completion import points
-from saltbranch.cli.flow_options import pushing
-from saltbranch.cli.options import saltenv_names
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import saltenv_names
+from saltbranch.cli.options.completion import points
+from saltbranch.cli.options.merging import pushing
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def _promote(
         ),
     ] = None,
     *,
-    options: flow_run.FlowOptions,
+    options: run_merge.FlowOptions,
 ) -> int:
     """Merge what the saltenv before SALTENV serves into the branch of SALTENV.
 
@@ -56,6 +56,6 @@ def _promote(
       saltbranch promote stage --resolve /tmp/c  resolve, then --continue
     """
 
-    return flow_run.run(
+    return run_merge.run(
         options, lambda caller: promote(caller, options, saltenv, commit=commit, tag=tag)
     )

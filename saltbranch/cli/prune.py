@@ -9,8 +9,7 @@ import typer
 
 from saltbranch.actions.prune import PrunePlan, apply_prune, plan_prune
 from saltbranch.base.errors import RefusedError
-from saltbranch.cli import progress
-from saltbranch.cli.options import (
+from saltbranch.cli.options.common import (
     ConfigOption,
     JsonOption,
     PlanOption,
@@ -18,6 +17,7 @@ from saltbranch.cli.options import (
     config_path,
     print_json,
 )
+from saltbranch.cli.show import progress
 from saltbranch.cli.terminal import echo
 
 

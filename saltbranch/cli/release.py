@@ -9,9 +9,9 @@ import typer
 from saltbranch.actions import release
 from saltbranch.actions.shared.topic import publish_topic
 from saltbranch.base.errors import EXIT_PENDING
-from saltbranch.cli import flow_run
-from saltbranch.cli.flow_options import pushing
-from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import ConfigOption, JsonOption, PlanOption, YesOption
+from saltbranch.cli.options.merging import pushing
 from saltbranch.cli.topic import SomeName, said
 
 
@@ -44,13 +44,13 @@ def _start(
     Example:
       saltbranch release start 1.4
     """
-    work = flow_run.workplace(config, quiet=as_json)
+    work = run_merge.workplace(config, quiet=as_json)
     found = release.start_plan(work, version, commit)
     if plan:
         said(found, as_json=as_json, what="would be pushed")
         return EXIT_PENDING
     what = f"release start: push {found.branch} at {found.commit[:12]}"
-    flow_run.confirm(f"{what}?", yes=yes, what=what)
+    run_merge.confirm(f"{what}?", yes=yes, what=what)
     return said(release.start(work, found), as_json=as_json, what="on the remote")
 
 
@@ -63,7 +63,7 @@ def _publish(
     Example:
       saltbranch release publish 1.4
     """
-    work = flow_run.workplace(config, quiet=as_json)
+    work = run_merge.workplace(config, quiet=as_json)
     started = publish_topic(work, work.config.flow.release, name, "release publish")
     return said(started, as_json=as_json, what="on the remote")
 
@@ -78,7 +78,7 @@ def _finish(
         ),
     ] = None,
     *,
-    options: flow_run.FlowOptions,
+    options: run_merge.FlowOptions,
 ) -> int:
     """Merge a release branch into stage, by its gates, and back into develop; remove it.
 
@@ -89,4 +89,4 @@ def _finish(
       saltbranch release finish 1.4 --plan
       saltbranch release finish 1.4 --tag auto
     """
-    return flow_run.run(options, lambda caller: release.finish(caller, options, version, tag=tag))
+    return run_merge.run(options, lambda caller: release.finish(caller, options, version, tag=tag))

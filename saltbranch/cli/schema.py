@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from saltbranch.cli.options import print_json
+from saltbranch.cli.options.common import print_json
 from saltbranch.config.keys import json_schema
 
 

@@ -15,9 +15,9 @@ from saltbranch.actions.status import status as status_action
 from saltbranch.base import asking
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
-from saltbranch.cli.looking_back import FetchOption, workplace
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json
-from saltbranch.cli.sync_text import unread_lines
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
+from saltbranch.cli.show.commits import FetchOption, workplace
+from saltbranch.cli.show.sync import unread_lines
 from saltbranch.git.program import mask
 from saltbranch.promote.waiting import Outlook, outlook
 from saltbranch.repository import place as places

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.sync import sync as sync_action
-from saltbranch.cli import progress, sync_text
-from saltbranch.cli.options import (
+from saltbranch.cli.options.common import (
     ConfigOption,
     JsonOption,
     PlanOption,
@@ -16,6 +15,7 @@ from saltbranch.cli.options import (
     config_path,
     print_json,
 )
+from saltbranch.cli.show import progress, sync
 from saltbranch.serve import notify
 
 
@@ -90,5 +90,5 @@ def _sync(
     if as_json:
         print_json(result.as_dict())
     else:
-        sync_text.show(result, quiet=quiet)
+        sync.show(result, quiet=quiet)
     return result.exit_code

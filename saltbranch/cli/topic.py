@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.shared.topic import Started
-from saltbranch.cli.completion import branches
-from saltbranch.cli.options import print_json
+from saltbranch.cli.options.common import print_json
+from saltbranch.cli.options.completion import branches
 from saltbranch.cli.terminal import echo
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="With or without the prefix.")]

@@ -10,10 +10,10 @@ import typer
 from saltbranch.actions.where import where as where_action
 from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many
-from saltbranch.cli.completion import points
 from saltbranch.cli.console import Terminal, shown
-from saltbranch.cli.looking_back import FetchOption, local_time, workplace
-from saltbranch.cli.options import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
+from saltbranch.cli.options.completion import points
+from saltbranch.cli.show.commits import FetchOption, local_time, workplace
 from saltbranch.history import presence as words
 from saltbranch.history.commits import CommitTold
 from saltbranch.history.presence import (

@@ -9,9 +9,10 @@ import typer
 from saltbranch.actions.why_not import why_not
 from saltbranch.base.durations import shown_duration
 from saltbranch.base.text import printable
-from saltbranch.cli import flow_run, plan_text
-from saltbranch.cli.flow_options import RunCommandsOption
-from saltbranch.cli.options import ConfigOption, JsonOption, SaltenvArgument, print_json
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import ConfigOption, JsonOption, SaltenvArgument, print_json
+from saltbranch.cli.options.merging import RunCommandsOption
+from saltbranch.cli.show import plan as plan_text
 from saltbranch.cli.terminal import echo
 
 
@@ -38,7 +39,7 @@ def _why_not(
     Example:
       saltbranch why-not prod
     """
-    terminal = flow_run.MergeTerminal(config=config, as_json=as_json, run_commands=run_commands)
+    terminal = run_merge.MergeTerminal(config=config, as_json=as_json, run_commands=run_commands)
     work, found = why_not(terminal, saltenv, commit=commit)
     if as_json:
         print_json(found.as_dict())

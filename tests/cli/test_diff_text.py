@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from saltbranch.cli import diff_text
+from saltbranch.cli.show import diff
 from saltbranch.compiler.model import Compiled
 from saltbranch.preview.fleet_diff import FleetDiff
 from tests.cli import diffs
@@ -15,7 +15,7 @@ ONE = diffs.chunk("one")
 
 
 def text_of(result: FleetDiff) -> str:
-    return "\n".join(line for _, line in diff_text.report(result))
+    return "\n".join(line for _, line in diff.report(result))
 
 
 def test_no_line_is_wider_than_80_columns_but_for_a_longer_word() -> None:
@@ -30,7 +30,7 @@ def test_no_line_is_wider_than_80_columns_but_for_a_longer_word() -> None:
 @pytest.mark.parametrize("start", ["::error::x", "##[error]x"])
 def test_no_line_begins_with_what_a_ci_takes_for_a_command(start: str) -> None:
     for length in range(60, 100):
-        folded = diff_text.folded(f"    + {'a' * length} {start} {'b ' * 60}")
+        folded = diff.folded(f"    + {'a' * length} {start} {'b ' * 60}")
         assert not any(line.lstrip().startswith(("::", "##[")) for line in folded)
         assert " ".join(" ".join(folded).split()) == " ".join(
             f"+ {'a' * length} {start} {'b ' * 60}".split()
@@ -68,8 +68,8 @@ def test_errors_are_told_once_for_a_cause_and_new_ones_first() -> None:
 
 
 def test_a_plan_of_a_fleet_with_errors_everywhere_is_short() -> None:
-    few = list(diff_text.brief(broken(40), "0" * 64, "saltbranch diff prod"))
-    many = list(diff_text.brief(broken(400), "0" * 64, "saltbranch diff prod"))
+    few = list(diff.brief(broken(40), "0" * 64, "saltbranch diff prod"))
+    many = list(diff.brief(broken(400), "0" * 64, "saltbranch diff prod"))
     assert len(few) == len(many) < 12
     assert any("400 minions, new" in line for line in many)
 

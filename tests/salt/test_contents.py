@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from saltbranch.cli import diff_text
+from saltbranch.cli.show import diff
 from saltbranch.preview.fleet_diff import FleetDiff
 from tests.git.remote import Content
 from tests.salt.test_diff import FILES, Clone
@@ -231,7 +231,7 @@ def test_what_is_shown_and_what_is_not(clone: Clone) -> None:
     assert lines[1:5] == ["+# old", " user Debian", "-***", "-***"], lines
     assert "-end" in lines and "+end of it" in lines
     data = json.dumps(result.as_dict())
-    told = "\n".join(text for _, text in diff_text.report(result))
+    told = "\n".join(text for _, text in diff.report(result))
     for secret in ("Tr0ub4dor", "hunter", "c0rrect", "battery", "pass T", "pin 7", "pin 8"):
         assert secret not in data and secret not in told
     assert not [x for x in lines if len(x.strip(" +-")) == 1], lines
@@ -258,7 +258,7 @@ def test_minions_whose_own_names_are_in_a_file_are_one_group(clone: Clone) -> No
     assert (
         content.of == "prod-web1" and "-mode one" in content.lines and "+mode two" in content.lines
     )
-    assert "as on prod-web1" in "\n".join(text for _, text in diff_text.report(result))
+    assert "as on prod-web1" in "\n".join(text for _, text in diff.report(result))
 
 
 def test_a_commit_that_no_template_reads_renders_nothing(clone: Clone) -> None:
@@ -267,7 +267,7 @@ def test_a_commit_that_no_template_reads_renders_nothing(clone: Clone) -> None:
         clone, before, {"salt/conf/data.txt": "other\n", "salt/other.sls": "x: test.nop\n"}
     )
     assert (result.exit_code, result.spent["rendered_minions"]) == (0, 0)
-    assert diff_text.rendered(result) == ""
+    assert diff.rendered(result) == ""
 
 
 def test_a_private_key_in_the_states_is_not_printed(clone: Clone) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 
 from saltbranch import __version__
 from saltbranch.base.text import many, printable
-from saltbranch.cli import diff_text
-from saltbranch.cli.show import diff_view
+from saltbranch.cli.show import diff, diff_view
 from saltbranch.preview.fleet_diff import FleetDiff
 
 _TEMPLATE = "diff.html.jinja"
@@ -34,15 +33,15 @@ def page(result: FleetDiff) -> str:
     )
     return environment.get_template(_TEMPLATE).render(
         result=result,
-        summary=diff_text.summary(result),
+        summary=diff.summary(result),
         groups=diff_view.groups(result),
         causes=result.causes,
         partial=[m for m in result.incomplete if m.result != "failed"],
-        notes=diff_text.notes(result),
-        hint=diff_text.hint(result.groups),
-        rendered=diff_text.rendered(result),
-        holds=diff_text.holds,
-        side_of=diff_text.side,
+        notes=diff.notes(result),
+        hint=diff.hint(result.groups),
+        rendered=diff.rendered(result),
+        holds=diff.holds,
+        side_of=diff.side,
         many=many,
         version=__version__,
         open_groups=_OPEN_GROUPS,

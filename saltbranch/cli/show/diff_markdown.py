@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from saltbranch.base.markdown import code
 from saltbranch.base.text import many, printable
-from saltbranch.cli import diff_text
-from saltbranch.cli.diff_text import Line
-from saltbranch.cli.show import diff_view
+from saltbranch.cli.show import diff, diff_view
+from saltbranch.cli.show.diff import Line
 from saltbranch.preview.fleet_diff import FleetDiff
 
 # A comment on GitHub holds 65,536 characters.
@@ -41,7 +40,7 @@ def markdown(result: FleetDiff, *, limit: int | None = LARGEST, whole: str | Non
 def _parts(result: FleetDiff) -> Iterator[str]:
     """Each of them is whole, so that one may end after any."""
     before, after = (code(_short(str(side["name"]))) for side in (result.before, result.after))
-    yield f"### Highstate diff: {before} to {after}\n\n{diff_text.summary(result)}; digest `{result.digest[:16]}`\n"
+    yield f"### Highstate diff: {before} to {after}\n\n{diff.summary(result)}; digest `{result.digest[:16]}`\n"
     yield _sides(result)
     for warning in result.warnings:
         yield f"> **Warning:** {code(warning)}\n"
@@ -55,17 +54,16 @@ def _parts(result: FleetDiff) -> Iterator[str]:
         yield _folded(
             title,
             _names(group.minions, 20),
-            list(diff_text.difference(group.difference)),
+            list(diff.difference(group.difference)),
             unfold=few,
         )
     if result.code:
         changes: list[Line] = [("change", f"{c.change} {printable(c.path)}") for c in result.code]
         yield _folded("Code that Salt syncs to the minions", "", changes, unfold=few)
     notes = [
-        f"- {code(note)} ({many(number, 'minion')})"
-        for note, number in diff_text.notes(result).items()
+        f"- {code(note)} ({many(number, 'minion')})" for note, number in diff.notes(result).items()
     ]
-    if told := diff_text.hint(result.groups):
+    if told := diff.hint(result.groups):
         notes.append(f"- {code(told)}")
     if notes:
         yield "**Notes**\n\n" + "\n".join(notes) + "\n"
@@ -100,12 +98,12 @@ def _incomplete(result: FleetDiff) -> str:
         )
     if partial:
         rows.append(
-            f"**Compiled in part: {many(len(partial), 'minion')}**: {code(diff_text.holds(partial))}"
+            f"**Compiled in part: {many(len(partial), 'minion')}**: {code(diff.holds(partial))}"
         )
     rows += ["", "| Minions | Where | Error | Which |", "|---:|---|---|---|"]
     causes = result.causes
     rows += [
-        f"| {len(c.minions)} | {diff_text.side(c)} | {code(_short(c.text))} | {_names(c.minions, 3)} |"
+        f"| {len(c.minions)} | {diff.side(c)} | {code(_short(c.text))} | {_names(c.minions, 3)} |"
         for c in causes[:_ROWS]
     ]
     if len(causes) > _ROWS:
@@ -159,8 +157,8 @@ def _backticks(text: str) -> list[str]:
 
 def _line(style: str, text: str) -> str:
     words = text.strip()
-    if words.startswith(diff_text.BAR):  # a line of a file, with its sign
-        return words[len(diff_text.BAR) :] or " "
+    if words.startswith(diff.BAR):  # a line of a file, with its sign
+        return words[len(diff.BAR) :] or " "
     if style in ("add", "remove", "change") and words[:1] in "+-~^":
         words = words[1:].strip()
     return f"{_SIGNS[style]} {words}" if style in _SIGNS else f"  {text}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch.cli import diff_text
+from saltbranch.cli.show import diff
 from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.fleet_diff import FleetDiff
 from saltbranch.preview.low_diff import ChangedState, Difference, Group, OneState
@@ -93,7 +93,7 @@ def _group(number: int, group: Group) -> GroupView:
         ),
         sls=tuple(_by_sls(found)),
         reordered=found.reordered,
-        files=tuple((f.source, diff_text.some(f.keys, 3)) for f in found.files),
+        files=tuple((f.source, diff.some(f.keys, 3)) for f in found.files),
         contents=tuple(map(_content, found.contents)),
         pillar=tuple(pillar),
     )  # fmt: skip
@@ -105,8 +105,8 @@ _KINDS = {"+": "add", "-": "remove", "@": "hunk"}
 def _content(file: ChangedContent) -> ContentView:
     lines = ((_KINDS.get(line[:1], "context"), line) for line in file.lines)
     told = ((k, line if k == "hunk" else line[1:]) for k, line in lines)
-    tidy = tuple((k, diff_text.shortened(text.replace("\t", "    "), WIDEST)) for k, text in told)
-    return ContentView(diff_text.content_title(file), tidy, file.more)
+    tidy = tuple((k, diff.shortened(text.replace("\t", "    "), WIDEST)) for k, text in told)
+    return ContentView(diff.content_title(file), tidy, file.more)
 
 
 def _by_sls(found: Difference) -> Iterable[Sls]:
@@ -130,10 +130,10 @@ def _state(
     kind: str, state: OneState | ChangedState, paths: Mapping[str, tuple[str, ...]]
 ) -> State:
     place = f"{state.path}:{state.line}" if state.line else state.path
-    lines = [("ID", f"the pillar's {diff_text.some(paths[''])}")] if paths.get("") else []
+    lines = [("ID", f"the pillar's {diff.some(paths[''])}")] if paths.get("") else []
     if isinstance(state, ChangedState):
         lines += [
-            (name, diff_text.argument(old, new, paths.get(name, ()), widest=WIDEST))
+            (name, diff.argument(old, new, paths.get(name, ()), widest=WIDEST))
             for name, (old, new) in state.arguments.items()
         ]
         return State(kind, state.key, place, tuple(lines))
@@ -142,4 +142,4 @@ def _state(
 
 
 def _value(value: Any) -> str:
-    return "(hidden)" if diff_text.is_masked(value) else diff_text.shown(value, WIDEST)
+    return "(hidden)" if diff.is_masked(value) else diff.shown(value, WIDEST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saltbranch.base.text import printable
-from saltbranch.cli import sync_text
+from saltbranch.cli.show import sync
 from saltbranch.cli.terminal import block, echo
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.promote.apply_plan import Published
@@ -33,7 +33,7 @@ def show(done: Published) -> None:
         where = printable(debt.branch)
         echo(f"debt: {where} lacks it; saltbranch backmerge {where} --resolve DIR")
     if done.sync is not None:
-        sync_text.show(done.sync, quiet=False)
+        sync.show(done.sync, quiet=False)
     show_problems(done)
 
 

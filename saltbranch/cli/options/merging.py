@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from saltbranch.actions.shared.merge_verb import is_via_branch, overrides
-from saltbranch.cli.flow_run import FlowOptions
-from saltbranch.cli.options import ConfigOption, JsonOption, PlanOption, YesOption
+from saltbranch.cli.options.common import ConfigOption, JsonOption, PlanOption, YesOption
+from saltbranch.cli.run_merge import FlowOptions
 
 ExpectOption = Annotated[
     str | None,

@@ -24,9 +24,9 @@ from saltbranch.actions.shared.merge_verb import (
 )
 from saltbranch.base.errors import RefusedError, UnknownProductionError, UsageError
 from saltbranch.base.text import printable
-from saltbranch.cli import plan_text, progress
-from saltbranch.cli.options import config_path, print_json
-from saltbranch.cli.show import published
+from saltbranch.cli.options.common import config_path, print_json
+from saltbranch.cli.show import plan as plan_text
+from saltbranch.cli.show import progress, published
 from saltbranch.cli.terminal import echo
 from saltbranch.config.gates import CommandGate
 from saltbranch.git.program import quoted

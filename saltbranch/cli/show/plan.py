@@ -41,12 +41,12 @@ def lines(plan: Plan, now: float) -> list[str]:
 def _diff(plan: Plan) -> list[str]:
     if plan.diff is None:
         return []
-    from saltbranch.cli import diff_text  # it brings the compiler along
+    from saltbranch.cli.show import diff  # it brings the compiler along
 
     promotion = plan.kind == "promotion"
     where = f"saltbranch diff {plan.saltenv}" if promotion else "--plan --json"
-    found = diff_text.brief(plan.diff, plan.diff_digest, where)
-    return [f"  {part}" for line in found for part in diff_text.folded(line, 78)]
+    found = diff.brief(plan.diff, plan.diff_digest, where)
+    return [f"  {part}" for line in found for part in diff.folded(line, 78)]
 
 
 def _notes(plan: Plan) -> list[str]:

@@ -9,7 +9,7 @@ import typer
 
 from saltbranch.base.errors import RefusedError, RemoteError
 from saltbranch.base.text import printable
-from saltbranch.cli import progress
+from saltbranch.cli.show import progress
 from saltbranch.cli.terminal import echo
 from saltbranch.git.program import mask
 from saltbranch.repository.workplace import Workplace, open_workplace
