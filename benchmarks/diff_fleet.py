@@ -27,8 +27,8 @@ import yaml
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Spent, compile_fleet
-from tests.git.remote import Content
-from tests.salt.compiling import Lab, minion, sample_files
+from tests.support.compiling import Lab, minion, sample_files
+from tests.support.remote import Content
 
 ROLES = 20
 EACH = 4

@@ -14,7 +14,17 @@ import pytest
 import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch.config import locate
-from tests import needs, warm_salt
+from tests.support import needs, warm_salt
+from tests.support.daemons import cluster, layout, master, pillar, states  # noqa: F401
+from tests.support.fixtures import (  # noqa: F401
+    _flow_template,
+    _template,
+    faulty_git,
+    flow,
+    remote,
+    served,
+    site,
+)
 
 # Salt's import hook is of a kind that Python 3.12 dropped and that pytest cannot work with.
 sys.meta_path[:] = [hook for hook in sys.meta_path if hasattr(hook, "find_spec")]

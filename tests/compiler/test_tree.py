@@ -10,7 +10,7 @@ import pytest
 from saltbranch.compiler.model import Reads
 from saltbranch.compiler.tree import Tree
 from saltbranch.git.program import Git
-from tests.git.remote import Content, Link, Remote, Submodule
+from tests.support.remote import Content, Link, Remote, Submodule
 
 FILES: dict[str, Content] = {
     "salt/a.sls": "# $Id$\na: {test.nop: []}\n",

@@ -14,7 +14,7 @@ import pytest
 
 from saltbranch.git import identity
 from saltbranch.git.mirror import JOURNAL_REF
-from tests.git.flow_site import FlowSite
+from tests.support.flow_site import FlowSite
 
 WEB = {"salt/web.sls": "web: {test.nop: []}\n"}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from saltbranch.compiler.model import Compiled
 from saltbranch.preview import low_diff
-from tests.cli import diffs
+from tests.support import diffs
 
 OLD = Compiled("", "ok", chunks=(diffs.chunk("same", mode="0600"),))
 MASKED = {"masked": "1" * 32}

@@ -14,7 +14,7 @@ import pytest
 from saltbranch.base import ownership
 from saltbranch.base.errors import ConfigError
 from saltbranch.repository import clone as clones
-from tests.git.flow_site import FlowSite, standing_in
+from tests.support.flow_site import FlowSite, standing_in
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -8,7 +8,7 @@ from pathlib import Path
 from saltbranch.git.mirror import Mirror
 from saltbranch.repository import clone as clones
 from saltbranch.repository.remote import Repository, open_clone
-from tests.git.remote import Remote
+from tests.support.remote import Remote
 
 
 def shown(command: str, folder: Path) -> str:

@@ -18,9 +18,9 @@ from saltbranch.actions import propose
 from saltbranch.base import files
 from saltbranch.base.errors import GitError
 from saltbranch.git.mirror import Mirror
-from tests.git.flow_site import FlowSite, standing_in
-from tests.git.remote import Remote
-from tests.git.site import Site
+from tests.support.flow_site import FlowSite, standing_in
+from tests.support.remote import Remote
+from tests.support.site import Site
 
 MACHINE_VERBS = (
     ["sync"], ["sync", "--quiet"], ["install", "cron", "--print"], ["prune", "--plan"],

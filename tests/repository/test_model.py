@@ -20,10 +20,10 @@ from saltbranch.config.model import Source
 from saltbranch.config.read import parse_file
 from saltbranch.git.program import Git
 from saltbranch.repository import model
-from tests.git.flow_site import FlowSite, as_yaml
-from tests.git.remote import Content, Link, Remote, Submodule
-from tests.git.site import Ran, Site
-from tests.git.test_bad_refs import bad_commit
+from tests.serve.test_bad_refs import bad_commit
+from tests.support.flow_site import FlowSite, as_yaml
+from tests.support.remote import Content, Link, Remote, Submodule
+from tests.support.site import Ran, Site
 
 BROKEN = "saltenvs: {prod: {branch: master, minions: [p], gates: [ticket, {soak: 2x}]}}\n"
 Everyone = dict[str, dict[str, str]]

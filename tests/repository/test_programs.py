@@ -11,8 +11,8 @@ import salt.config
 import salt.loader
 
 from saltbranch.repository.programs import Programs
-from tests.git.flow_site import FlowSite
-from tests.git.site import Ran, Site
+from tests.support.flow_site import FlowSite
+from tests.support.site import Ran, Site
 
 
 def gate(canary: Path, name: str = "window") -> dict[str, object]:

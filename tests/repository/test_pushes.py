@@ -15,9 +15,9 @@ from saltbranch.journal import events
 from saltbranch.journal import store as journal
 from saltbranch.repository.pushes import stricter
 from saltbranch.serve import refused
-from tests.git.flow_site import FlowSite
-from tests.git.remote import Link
-from tests.git.site import Ran, Site, result_of
+from tests.support.flow_site import FlowSite
+from tests.support.remote import Link
+from tests.support.site import Ran, Site, result_of
 
 
 def new_master(folder: Path, flow: FlowSite, name: str, *, record: bool = True) -> Site:

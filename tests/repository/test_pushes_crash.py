@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.git.kill_server import KillServer
-from tests.git.remote import Remote
-from tests.git.site import Journal, Site, result_of
-from tests.git.test_crash import ANY, Crash
+from tests.serve.test_switch_crash import ANY, Crash
+from tests.support.kill_server import KillServer
+from tests.support.remote import Remote
+from tests.support.site import Journal, Site, result_of
 
 
 @pytest.fixture(scope="module")

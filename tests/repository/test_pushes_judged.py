@@ -12,10 +12,7 @@ import pytest
 from saltbranch.journal import events
 from saltbranch.journal import state as journalstate
 from saltbranch.journal.tips import Push
-from tests.git.flow_site import FlowSite
-from tests.git.site import Site, result_of
-from tests.git.test_bad_refs import bad_commit
-from tests.git.test_hotfix import APP, hotfix, line
+from tests.actions.test_hotfix import APP, hotfix, line
 from tests.repository.test_pushes import (
     _PUT_BACK,
     hold_plan,
@@ -25,6 +22,9 @@ from tests.repository.test_pushes import (
     serves,
     verb,
 )
+from tests.serve.test_bad_refs import bad_commit
+from tests.support.flow_site import FlowSite
+from tests.support.site import Site, result_of
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.git.remote import Remote
-from tests.git.site import Journal, Site, build_template, read_tree, result_of
+from tests.support.remote import Remote
+from tests.support.site import Journal, Site, build_template, read_tree, result_of
 
 VERBS = ("promote", "push", "accept", "undone", "reset", "hold", "unhold", "forget", "nothing")
 steps = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 20)), min_size=1, max_size=12)

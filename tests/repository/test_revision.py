@@ -12,9 +12,9 @@ from saltbranch.git.program import Git
 from saltbranch.repository import timeline
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.workplace import Workplace, open_workplace
-from tests.git.flow_site import FlowSite
-from tests.git.remote import Remote
-from tests.git.site import Site
+from tests.support.flow_site import FlowSite
+from tests.support.remote import Remote
+from tests.support.site import Site
 
 WEB = {"salt/web.sls": "web: {test.nop: []}\n"}
 

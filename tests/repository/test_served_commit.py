@@ -10,8 +10,8 @@ import pytest
 from saltbranch.config.model import Saltenv
 from saltbranch.repository import place as places
 from saltbranch.repository.workplace import Workplace, open_machine, open_mirror, open_workplace
-from tests.git.flow_site import FlowSite
-from tests.git.site import Site, result_of
+from tests.support.flow_site import FlowSite
+from tests.support.site import Site, result_of
 
 
 @pytest.fixture

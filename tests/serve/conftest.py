@@ -8,10 +8,8 @@ import pytest
 
 from saltbranch.serve import verify
 from saltbranch.serve.verify import Question
-from tests.git.conftest import *  # noqa: F403
-from tests.git.conftest import _flow_template, _template  # noqa: F401
-from tests.git.site import Site
-from tests.serve.machine import Machine
+from tests.support.machine import Machine
+from tests.support.site import Site
 
 
 @pytest.fixture

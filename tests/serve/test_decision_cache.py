@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.git.remote import Remote
-from tests.git.site import Journal, Site, result_of
+from tests.support.remote import Remote
+from tests.support.site import Journal, Site, result_of
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from saltbranch.base.errors import DamagedMirrorError, GitError
 from saltbranch.git.mirror import Mirror
-from tests.git.remote import Remote
-from tests.git.site import Site
+from tests.support.remote import Remote
+from tests.support.site import Site
 
 
 def test_a_mirror_without_its_config_file_is_damaged(site: Site) -> None:

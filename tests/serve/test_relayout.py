@@ -18,11 +18,11 @@ from saltbranch.base import files
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import Git
 from saltbranch.serve.slots import Slots
-from tests.git.former_layout import lay_out_as_before
-from tests.git.kill_server import KillServer
-from tests.git.remote import Remote, Tree
-from tests.git.site import BRANCHES, Journal, Site, read_tree, result_of
-from tests.git.test_crash import ANY, Crash
+from tests.serve.test_switch_crash import ANY, Crash
+from tests.support.former_layout import lay_out_as_before
+from tests.support.kill_server import KillServer
+from tests.support.remote import Remote, Tree
+from tests.support.site import BRANCHES, Journal, Site, read_tree, result_of
 
 READER = Path(__file__).parents[1] / "git" / "reader.py"
 

@@ -9,9 +9,9 @@ import pytest
 
 from saltbranch.serve import verify
 from saltbranch.serve.verify import FAILS, PARTLY, REFUSED, RENDERS, UNKNOWN, UNMATCHED, Question
-from tests.git.remote import Content
-from tests.git.site import Journal, Site, result_of
-from tests.serve.machine import BROKEN, TOP, Machine
+from tests.support.machine import BROKEN, TOP, Machine
+from tests.support.remote import Content
+from tests.support.site import Journal, Site, result_of
 
 NEW, OLD = "a" * 40, "b" * 40
 QUESTION = Question("prod", NEW, OLD)

@@ -16,9 +16,9 @@ import yaml
 from saltbranch.actions.status import status
 from saltbranch.serve import verify
 from saltbranch.serve.verify import Question
-from tests.git.site import Site, result_of
-from tests.serve.machine import BROKEN, TOP, Machine
-from tests.unit.test_imports import modules_of
+from tests.project.test_imports import modules_of
+from tests.support.machine import BROKEN, TOP, Machine
+from tests.support.site import Site, result_of
 
 LOOP = TOP + "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}\n"
 

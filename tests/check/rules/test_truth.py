@@ -1,0 +1,248 @@
+"""What is right is not called wrong: one example for each kind that once was, and what stays a finding."""
+# ruff: noqa: E501 - an example to a line reads best
+
+from __future__ import annotations
+
+import pytest
+
+from saltbranch.check.blame import blame
+from saltbranch.check.compiled import findings as compile_findings
+from saltbranch.check.project import Source
+from saltbranch.check.rules import lint
+from saltbranch.check.rules.secret_words import is_name, is_strong, is_value
+from saltbranch.compiler.model import Compiled
+from saltbranch.git import links
+from tests.support.checking import TOOLS, findings, project, told
+
+TOP, SLS = "salt/top.sls", "salt/a.sls"
+TOP_A = "base:\n  '*': [a]\n"
+BAD = "x:\n  file.manage: []\n"
+NEWER = 'print(f"{x["y"]}")\n'
+LOOSE_ANCHOR = "{% include 'anchors.jinja' %}\nx:\n  test.nop:\n    - name: *there\n"
+PUBLIC_KEY = "AAAAB3NzaC1yc2EAAAADAQAB" + "AAABAQDTPilqWfeYXAz3Mt" * 12 + "=="
+TWICE = "{% set name = 1 %}\n{{ name }}: {test.nop: []}\n{% set name = 2 %}\n{{ name }}: {test.nop: []}\n"
+
+
+def errors(files: dict[str, str | bytes]) -> list[str]:
+    return [f"{f.file}:{f.line} {f.rule}" for f in findings(files) if f.severity != "note"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({TOP: TOP_A, SLS: "", "salt/other.sls": BAD}, id="not reached"),
+        pytest.param({TOP: TOP_A, SLS: "", "salt/other.sls": "{% if"}, id="not reached, no Jinja"),
+        pytest.param({TOP: TOP_A, SLS: "x: {file.managed: [{name: /x}, {source: 'salt://r.sls'}]}", "salt/r.sls": BAD}, id="an sls file as a source"),
+        pytest.param({TOP: "{% include 'm.jinja' %}\n" + TOP_A, SLS: "", "salt/m.jinja": "{# no text #}", "salt/other.sls": BAD}, id="a top that includes nothing"),
+        pytest.param({TOP: "{% include 'm.jinja' %}\n", SLS: "", "salt/m.jinja": TOP_A, "salt/other.sls": BAD}, id="a top that is included"),
+        pytest.param({TOP: "base:\n  '*': ['{{ r }}']", "salt/win/repo-ng/v/init.sls": "v:\n  '9.1':\n    installer: x\n"}, id="winrepo beside a computed top"),
+        pytest.param({TOP: TOP_A, SLS: "", "salt/x.j2": "{% if"}, id="another program's template"),
+        pytest.param({"salt/r.sls": "x:\n  local.state.apply: [{tgt: a}]\n  cmd.state.apply: [{tgt: a}]"}, id="reactor"),
+        pytest.param({TOP: "base:\n  '*': ['{{ r }}']", "salt/r.sls": "x:\n  cmd.state.apply: [{tgt: a}]"}, id="reactor beside a computed top"),
+        pytest.param({TOP: "base:\n  '*': [d/a]\n", "salt/d/a.sls": "include: [d/b]", "salt/d/b.sls": ""}, id="slashes"),
+        pytest.param({SLS: "include: [d.init]", "salt/d/init.sls": ""}, id="init by name"),
+        pytest.param({SLS: LOOSE_ANCHOR, "salt/anchors.jinja": ""}, id="anchor of an include"),
+        pytest.param({SLS: TWICE}, id="name set anew"),
+        pytest.param({SLS: "{{ n() }}: {test.nop: []}\n{{ n() }}: {test.nop: []}\n"}, id="a call gives another name"),
+        pytest.param({SLS: "x: {file.managed: [{source: 'salt:///t'}]}", "salt/t": ""}, id="three slashes"),
+        pytest.param({SLS: "", "salt/files/bot.py": NEWER}, id="newer Python for minions"),
+        pytest.param({SLS: "", "salt/files/conf.py": "{% if x %}\na = {{ b }}\n"}, id="Python template"),
+        pytest.param({SLS: "#!mine\nx", "salt/_renderers/mine.py": ""}, id="renderer of the branch"),
+        pytest.param({SLS: "#!mine\nx", "salt/_renderers/m.py": "__virtualname__ = 'mine'\n"}, id="renderer by virtual name"),
+        pytest.param({SLS: "x: {service.dead: [{enabled: 1}]}"}, id="documented argument"),
+        pytest.param({SLS: "x:\n  test.nop:\n    - require:\n        {{ wanted() }}\n"}, id="requisites of a macro"),
+        pytest.param({SLS: "x:\n  file.symlink:\n    - name: y\n{% if z %}\n    - target: a\n{% else %}\n    - target: b\n{% endif %}\n"}, id="an argument in either case"),
+        pytest.param({SLS: "include:\n{% if x %}\n- b\n{% else %}\n- c\n{% endif %}\n", "salt/b.sls": "y: {test.nop: []}", "salt/c.sls": "y: {test.nop: []}"}, id="one include or the other"),
+        pytest.param({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('mine.get', tgt='*') }}: 1"}, id="a runner that reads"),
+        pytest.param({SLS: "", "pillar/a.sls": "roots: [/srv/salt]"}, id="a master's folders as data"),
+        pytest.param({SLS: "", "pillar/a.sls": f"ssh: {{key: {PUBLIC_KEY}}}"}, id="a public key of SSH's"),
+        pytest.param({SLS: "{{ n }}:\n  test.nop: []\nextend:\n  y:\n    test.nop: []\n"}, id="an id that may be extended"),
+        pytest.param({SLS: "", "pillar/a.sls": "ssl: {private_key: undef}"}, id="a key that is not set"),
+        pytest.param({SLS: "{% for p in v %}\nx:\n  file.symlink:\n  {% for q in p %}\n    - {{ q }}\n  {% endfor %}\n{% endfor %}\n"}, id="arguments of a loop"),
+        pytest.param({SLS: "x: {unreadable.x: [{source: 'salt://d/'}]}", "salt/d/t": ""}, id="a folder as a source"),
+        pytest.param({TOP: "base:\n  '*': ['{{ r }}']", "salt/x.example.sls": BAD}, id="a file that Salt has no name for"),
+    ],
+)  # fmt: skip
+def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
+    assert errors(files) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({TOP: TOP_A, SLS: "include: [b]", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
+        ({TOP: "base:\n  '*': ['b*']", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
+        ({TOP: "base:\n  '*': ['{{ r }}']", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
+        ({TOP: "base:\n  '*':\n{% include 'more' %}\n", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
+        ({TOP: TOP_A, SLS: "{% from d ~ '/m.jinja' import y %}", "salt/x/m.jinja": "{% if"}, "salt/x/m.jinja:1 jinja-syntax"),
+        ({TOP: TOP_A, SLS: "x: {file.managed: [{source: 'salt://t.j2'}]}", "salt/t.j2": "{% if"}, "salt/t.j2:1 jinja-syntax"),
+        ({SLS: "{{ n }}: {test.nop: []}\n{{ n }}: {test.nop: []}\n"}, f"{SLS}:2 yaml-duplicate-key"),
+        ({SLS: "x: {test.nop: [*there]}"}, f"{SLS}:1 yaml-syntax"),
+        ({SLS: "", "salt/_modules/m.py": NEWER + "("}, "salt/_modules/m.py:1 python-syntax"),
+        ({SLS: "#!other\nx", "salt/_renderers/mine.py": ""}, f"{SLS}:1 unknown-renderer"),
+        ({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('state.orch') }}: 1"}, "pillar/a.sls:1 render-time-call"),
+        ({SLS: "", "pillar/a.sls": "a: {{ '/srv/salt/x' | load }}"}, "pillar/a.sls:1 absolute-path"),
+        ({SLS: "{% if y %}\nz: {test.nop: []}\n{% endif %}\nx: {file.symlink: []}"}, f"{SLS}:4 missing-argument"),
+        ({SLS: "x: {pkg.installed: [{pgks: [a]}]}"}, f"{SLS}:1 unknown-argument"),
+        ({SLS: "x: {test.nop: [{require: [{sls: d.b}]}]}", "salt/d/c.sls": ""}, f"{SLS}:1 requisite-missing"),
+        ({SLS: "x:\n  test.nop:\n    - name: {{ n }}\nextend:\n  y:\n    test.nop: []\n"}, f"{SLS}:5 extend-missing"),
+        ({SLS: "x: {file.managed: [{source: 'salt://d'}]}", "salt/d/t": ""}, f"{SLS}:1 source-missing"),
+    ],
+)  # fmt: skip
+def test_wrong_is_found_where_it_stands(files: dict[str, str | bytes], place: str) -> None:
+    assert place in [f"{f.file}:{f.line} {f.rule}" for f in findings(files)]
+
+
+def test_user_of_a_command_is_called_runas() -> None:
+    (found,) = findings({SLS: "x: {cmd.run: [{user: www}]}"})
+    assert (found.rule, found.fix) == ("unknown-argument", "did you mean 'runas'?")
+
+
+def test_what_is_not_reached_is_one_note() -> None:
+    files: dict[str, str | bytes] = {f"salt/r{n}.sls": BAD for n in range(9)}
+    (found,) = findings({TOP: TOP_A, SLS: "", **files})
+    assert found.severity == "note"
+    assert "salt/r0.sls, salt/r1.sls, salt/r2.sls and 6 more" in found.message
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (1, "bindpw: b1nd-Pa55-Zq81"),
+        (1, "conn: 'Data Source=db1;User ID=svc;Password=svc-Pa55-Kw72;'"),
+        (2, "passwords:\n- first-Passw0rd-Lm30"),
+        (2, "env:\n- {name: APP_API_KEY, value: Qa1dmZ35QKc3sr7h}"),
+        (1, "hook: https://hooks.slack.com/services/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"),
+        (1, "url: https://api.example.com/v1?apiKey=182663ae3ccb20c310973a15d0fb45aa"),
+        (1, "{% set dbpass = 'jinja-Secret-99x' %}"),
+        (3, "x:\n  cmd.run:\n    - name: mysql -uroot -pR00t-Pw-12345 -e 'select 1'"),
+        (4, "x:\n  cmd.run:\n    - env:\n      - PGPASSWORD: pg-Secret-12-abc"),
+        (5, "x:\n  file.managed:\n    - contents: |\n        user = app\n        password = inline-Secret-7-xyz"),
+        (1, "auth: 'curl -u app:curl-Pa55-Kw72 https://x.org'"),
+    ],
+)  # fmt: skip
+def test_secret_is_found_in_running_text(line: int, text: str) -> None:
+    assert (
+        told({"salt/a.sls": text, "salt/x": ""}).count(f"salt/a.sls:{line} plaintext-secret") == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("main.cf", "smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd9"),
+        ("app.conf", "# password = example-Passw0rd-1x"),
+        ("app.conf", "#   http://user:passw0rd-99x@node1:9200"),
+        ("a.html", "<a href='http://user:passw0rd-99x@host.example.com/'>"),
+        ("app.py", "password = os.environ['PASSWORD1']"),
+        ("app.py", "token = fields[1] if fields else None"),
+        ("app.conf", "password = {{ pillar['db9']['password'] }}"),
+        ("app.conf", "password = changeme123"),
+        ("a.sls", "x: {test.nop: [{uwsgi_pass: helios1}]}"),
+        ("a.sls", "#!yaml\nx: {test.nop: [{password: TEST_APP_PASSWORD}]}"),
+        ("README.md", "password = example-Passw0rd-1x"),
+    ],
+)  # fmt: skip
+def test_no_secret_is_called_one(name: str, text: str) -> None:
+    assert not [f for f in findings({f"salt/{name}": text}) if f.rule == "plaintext-secret"]
+
+
+def test_export_of_a_secret_is_found() -> None:
+    assert told({"salt/e.sh": 'export DB_PASSWORD="env-Secret-66abc"'}) == [
+        "salt/e.sh:1 plaintext-secret"
+    ]
+
+
+def test_words_of_secrets() -> None:
+    assert all(map(is_name, ["bindpw", "DB_PASSWORD", "apiKey", "passwords", "client-secret"]))
+    assert not any(map(is_name, ["proxy_pass", "password_file", "compass", "max_tokens", "key"]))
+    assert is_value("plain") and not is_strong("plainword")
+    assert not any(map(is_value, ["vault://x", "$6$abc$def", "{{ x }}", "changeme", "/etc/x"]))
+
+
+def test_braces_of_another_language_are_no_tight_variable() -> None:
+    loose = "{%- do h.update({'tls': {'key': '/k'}}) %}\nx: '${lc:${domain:$h_from:}} {{ h }}'\n"
+    source = Source("salt/a.sls", "states", "a.sls", 1, text=loose)
+    tight = Source("salt/a.sls", "states", "a.sls", 1, text="x: {{h}}\n")
+    assert "salt-lint-206" not in {f.rule for f in lint.check_file(source, TOOLS)}
+    assert "salt-lint-206" in {f.rule for f in lint.check_file(tight, TOOLS)}
+
+
+def result(*errors: str, notes: tuple[str, ...] = ()) -> Compiled:
+    return Compiled(
+        "m", "failed" if errors else "ok", errors=errors, notes=notes, states_matched=True
+    )
+
+
+def test_loop_of_requisites_stands_in_its_own_file() -> None:
+    made = project({TOP: TOP_A, SLS: "\nb: {test.nop: []}"})
+    text = "Recursive requisites were found: ({'SLS': 'a', 'ID': 'b'}, 'require', {'SLS': 'a', 'ID': 'b'})"
+    assert (blame(text, made).file, blame(text, made).line) == (SLS, 2)
+
+
+def test_names_with_slashes_have_a_place() -> None:
+    top = "base:\n  '*': [d/a, d/gone]\n"
+    made = project({TOP: top, "salt/d/a.sls": "\n\nx"})
+    broken = blame("Rendering SLS 'base:d/a' failed: Jinja error; line 3", made)
+    assert (broken.file, broken.line) == ("salt/d/a.sls", 3)
+    gone = blame("No matching sls found for 'd.gone' in env 'base'", made)
+    assert (gone.file, gone.line) == (TOP, 2)
+
+
+def test_one_broken_sls_is_not_told_with_all_that_follows() -> None:
+    made = project({TOP: TOP_A, SLS: ""})
+    broken = "Rendering SLS 'base:a' failed: Jinja error; line 1"
+    follows = (
+        "Referenced state does not exist for requisite [require: (pkg: x)] in state [y] in SLS [a]"
+    )
+    assert len(list(compile_findings([result(broken, follows)], made))) == 1
+    assert len(list(compile_findings([result(follows)], made))) == 1
+
+
+def test_no_mapping_is_told_once() -> None:
+    made = project({TOP: TOP_A, SLS: ""})
+    errors = (
+        "SLS a does not render to a dictionary",
+        "Error when rendering state with contents: ['b']",
+    )
+    (found,) = compile_findings([result(*errors)], made)
+    assert found.file == SLS and "contents" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("what", "rule"),
+    [
+        ("read /etc/hostname", "reads-outside"),
+        ("read /srv/data/x.yaml", "reads-outside"),
+        ("read /etc/shadow", "escape-attempt"),
+        ("read /root/.ssh/id_rsa", "escape-attempt"),
+        ("write /tmp/x", "escape-attempt"),
+        ("start a program", "escape-attempt"),
+    ],
+)
+def test_reading_a_file_of_the_machine_is_no_escape(what: str, rule: str) -> None:
+    made = project({TOP: TOP_A, SLS: "x: {test.nop: []}"})
+    note = f"code of the branch tried to {what}"
+    found = [f.rule for f in compile_findings([result(notes=(note,))], made)]
+    assert rule in found
+
+
+def test_links_add_the_names_that_salt_sees() -> None:
+    files = ["f/apache/init.sls", "f/apache/sub/x.sls", "salt/one.sls"]
+    held = {
+        "salt/apache": "../f/apache",
+        "salt/two.sls": "one.sls",
+        "salt/out": "../../etc",
+        "salt/loop": ".",
+    }
+    found = links.names(files, held, ["salt"])
+    assert found["salt/apache/init.sls"] == "f/apache/init.sls"
+    assert found["salt/apache/sub/x.sls"] == "f/apache/sub/x.sls"
+    assert found["salt/two.sls"] == "salt/one.sls"
+    assert not any(name.startswith("salt/out") for name in found)
+    assert len(found) < 1000
+
+
+def test_links_lead_through_links() -> None:
+    held = {"salt/a": "../b/c", "b": "d"}
+    assert links.names(["d/c/x.sls"], held, ["salt"]) == {"salt/a/x.sls": "d/c/x.sls"}

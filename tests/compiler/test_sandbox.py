@@ -1,0 +1,300 @@
+"""A branch that tries to get out of the compiler: nothing outside changes, nothing hidden is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from saltbranch.compiler import sandbox
+from saltbranch.compiler.model import Compiled, Minion
+from tests.support.compiling import Lab, minion
+from tests.support.remote import Content, Link
+
+pytestmark = pytest.mark.real_sandbox
+
+TOP = "base:\n  '*':\n    - all\n"
+GOOD = "good:\n  test.nop: []\n"
+SECRET = "outer-secret-4711"
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[Path]:
+    """A folder of ours outside of the sandbox, where every user may write."""
+    folder = Path(
+        subprocess.check_output(["mktemp", "-d", "/var/tmp/outside-XXXXXX"], text=True).strip()
+    )
+    folder.chmod(0o777)
+    (folder / "secret").write_text(SECRET)
+    (folder / "secret").chmod(0o644)
+    yield folder
+    subprocess.run(["rm", "-rf", "--", str(folder)], check=True)
+
+
+def lab(tmp_path: Path, states: str, pillar: str = "", **more: Content) -> Lab:
+    files: dict[str, Content] = {
+        "salt/top.sls": TOP,
+        "salt/all.sls": states,
+        "pillar/top.sls": TOP,
+        "pillar/all.sls": pillar,
+        **{path.replace("__", "/"): content for path, content in more.items()},
+    }
+    return Lab(tmp_path, files)
+
+
+def everything(result: Compiled) -> str:
+    return json.dumps([result.low, result.plain_pillar, result.errors, result.notes])
+
+
+COMMANDS = [
+    "{{ salt['cmd.run']('id > OUT/x; cat OUT/secret') }}",
+    "{{ salt.cmd.run('cat OUT/secret') }}",
+    "{{ salt['cmd.shell']('cat OUT/secret') }}",
+    "{{ salt['cmd.run_all']('touch OUT/x')['stdout'] }}",
+    "{{ salt['cmd.script']('OUT/x') }}",
+    "{{ salt['cmd.exec_code']('python3', 'open(\"OUT/x\", \"w\")') }}",
+    "{% set f = salt['file.read'] %}{{ f('OUT/secret') }}",
+    "{{ salt['file.write']('OUT/x', 'x') }}",
+    "{{ salt['file.touch']('OUT/x') }}",
+    "{{ salt['saltutil.runner']('cmd.run', arg=['touch OUT/x']) }}",
+    "{{ salt['state.single']('file.touch', name='OUT/x') }}",
+    "{{ salt['module.run'](name='cmd.run') if 'module.run' in salt else '' }}",
+    "{{ salt['slsutil.renderer']('OUT/secret', 'yaml') }}",
+    "{{ salt['slsutil.renderer'](string='{{ salt[\"cmd.run\"](\"cat OUT/secret\") }}', default_renderer='jinja') }}",
+    "{{ salt['slsutil.renderer'](string='#!py\\ndef run():\\n    return open(\"OUT/secret\").read()') }}",
+    "{{ salt['cp.get_file_str']('file://OUT/secret') }}",
+    "{{ salt['cp.get_url']('file://OUT/secret', dest=None) }}",
+    "{{ salt['cp.push']('OUT/secret') }}",
+    "{% import_text 'OUT/secret' as s %}{{ s }}",
+    "{% include 'OUT/secret' ignore missing %}",
+    "{{ salt['http.query']('http://127.0.0.1:PORT/') }}",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("where", ["states", "pillar"])
+def test_no_function_reaches_the_host(
+    tmp_path: Path, outside: Path, command: str, where: str
+) -> None:
+    before = sorted(p.name for p in outside.iterdir())
+    text = command.replace("OUT", str(outside)).replace("PORT", "9")
+    value = f"value: |\n  {text}\n"
+    states = (
+        f"{GOOD}other:\n  test.nop:\n    - value: |\n        {text}\n"
+        if where == "states"
+        else GOOD
+    )
+    result = lab(tmp_path, states, value if where == "pillar" else "").one(minion("m1"))
+    assert SECRET not in everything(result)
+    assert sorted(p.name for p in outside.iterdir()) == before
+
+
+PROGRAMS = {
+    "writes": "open('OUT/x', 'w').write('x')",
+    "reads": "return {'s': {'test.nop': [{'value': open('OUT/secret').read()}]}}",
+    "shadow": "return {'s': {'test.nop': [{'value': open('/etc/shadow').read()}]}}",
+    "runs": "import subprocess; subprocess.run(['touch', 'OUT/x'])",
+    "connects": "import socket; socket.create_connection(('127.0.0.1', PORT), 2)",
+    "kills": "import os; os.kill(PID, 9)",
+    "escapes": "import os; os.chroot('/proc/1/root'); open('OUT/x', 'w')",
+    "becomes root": "import os; os.setuid(0); open('OUT/x', 'w')",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_python_in_an_sls_stays_inside_and_what_it_tried_is_said(
+    tmp_path: Path, outside: Path, name: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        body = PROGRAMS[name].replace("OUT", str(outside)).replace("PORT", str(port))
+        body = body.replace("PID", str(os.getpid()))
+        states = f"#!py\ndef run():\n    {body}\n    return {{'done': {{'test.nop': []}}}}\n"
+        result = lab(tmp_path, states).one(minion("m1"))
+        server.settimeout(0.2)
+        if sandbox.find().kind == "bubblewrap":
+            with pytest.raises(TimeoutError):
+                server.accept()
+    assert [p.name for p in outside.iterdir()] == ["secret"]
+    assert SECRET not in everything(result) and "root:" not in everything(result)
+    assert result.result != "ok" or name == "runs"
+    if name not in ("escapes", "becomes root"):
+        assert "code of the branch tried to" in " ".join(result.notes)
+
+
+LIMITS = {
+    "for ever": "#!py\nimport time\ndef run():\n    while True: time.sleep(1)\n",
+    "busy": "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
+    "{% endfor %}{% endfor %}{% endfor %}",
+    "memory": "#!py\ndef run():\n    return {'x': 'x' * (8 << 30)}\n",
+    "jinja memory": "{% set x = 'x' * 9000000000 %}",
+    "forks": "#!py\nimport os, time\ndef run():\n    while True:\n        try: os.fork()\n"
+    "        except OSError: time.sleep(0.1)\n",
+    "answers much": "#!py\ndef run():\n    return {'x': {'test.nop': [{'v': 'y' * (80 << 20)}]}}\n",
+    "kills its parent": "#!py\nimport os, signal\ndef run():\n    os.kill(os.getppid(), 9)\n    return {}\n",
+    "leaves a pipe": "#!py\nimport os\ndef run():\n    for kind in ('code', 'yaml'):\n"
+    "        os.mkfifo(__opts__['cachedir'] + '/code/' + kind + '-' + 'a' * 64)\n    os._exit(0)\n",
+    "dies": "#!py\nimport os\ndef run():\n    os._exit(0)\n",
+    "kills all": "#!py\nimport os\ndef run():\n    os.kill(-1, 9)\n    return {}\n",
+}
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits_end_a_compile_and_the_other_minions_are_compiled(
+    tmp_path: Path, name: str, jobs: int
+) -> None:
+    files: dict[str, Content] = {
+        "salt/top.sls": "base:\n  'bad':\n    - bad\n  'm*':\n    - all\n",
+        "salt/all.sls": GOOD,
+        "salt/bad.sls": LIMITS[name],
+        "pillar/top.sls": "base: {}\n",
+    }
+    place = Lab(tmp_path, files)
+    place.frame = type(place.frame)(
+        **{
+            **{f: getattr(place.frame, f) for f in place.frame.__slots__},
+            "seconds": 4,
+            "memory": 600,
+        }
+    )
+    begin = time.monotonic()
+    results = place.compile([minion("m1"), minion("bad"), minion("m2")], jobs=jobs)
+    assert time.monotonic() - begin < 60
+    assert [*results] == ["m1", "bad", "m2"]
+    if name.startswith("kills"):  # the worker cannot be killed, and who was is tried again
+        tried = "code of the branch tried to signal a process"
+        assert results["bad"].result == "failed" or tried in results["bad"].notes
+    else:
+        assert results["bad"].result == "failed" and results["bad"].error
+    assert results["m1"].result == results["m2"].result == "ok"
+    leftover = subprocess.run(["pgrep", "-f", str(place.folder)], capture_output=True, check=False)
+    assert leftover.stdout == b""
+
+
+def test_a_branch_that_never_ends_for_anybody_does_not_hold_the_run_for_long(
+    tmp_path: Path,
+) -> None:
+    place = lab(tmp_path, LIMITS["for ever"])
+    place.frame = replace(place.frame, seconds=2)
+    begin = time.monotonic()
+    results = place.compile([minion(f"m{n:02}") for n in range(40)], jobs=2)
+    assert time.monotonic() - begin < 40
+    assert {result.result for result in results.values()} == {"failed"}
+    assert results["m00"].error == "compiling was stopped: no end after 2 s"
+    assert results["m39"].error == "not tried: 5 minions before it did not end in 2 s"
+
+
+def test_results_are_those_of_their_minions_whichever_ends_first(tmp_path: Path) -> None:
+    slow = (
+        "#!py\nimport time\ndef run():\n    time.sleep(0.6 if 'slow' in __grains__['id'] else 0)\n"
+    )
+    slow += "    return {__grains__['id']: {'test.nop': []}}\n"
+    names = ["slow1", "m1", "m2", "slow2", "m3", "m4", "m5"]
+    results = lab(tmp_path, slow).compile([minion(name) for name in names], jobs=3)
+    assert [*results] == names
+    assert {n: r.chunks[0].key for n, r in results.items()} == {n: f"{n} | test.nop" for n in names}
+
+
+def test_links_lead_nowhere(tmp_path: Path, outside: Path) -> None:
+    files: dict[str, Content] = {
+        "salt/top.sls": TOP,
+        "salt/all.sls": "{% import_text 'link.txt' as s %}\n{% import_text 'shadow' as t %}\n"
+        "x:\n  test.nop:\n    - value: {{ s | json }}{{ t | json }}\n",
+        "salt/link.txt": Link(f"{outside}/secret"),
+        "salt/shadow": Link("/etc/shadow"),
+        "pillar/top.sls": TOP,
+        "pillar/all.sls": Link(f"{outside}/secret"),
+    }
+    result = Lab(tmp_path, files).one(minion("m1"))
+    assert result.result == "failed" or result.result == "partial"
+    assert SECRET not in everything(result) and "root:" not in everything(result)
+
+
+def test_custom_modules_and_renderers_stay_inside(tmp_path: Path, outside: Path) -> None:
+    code = (
+        "import os\ntry:\n    open('OUT/x', 'w').write('x')\nexcept OSError:\n    pass\n"
+        "def __virtual__():\n    return True\ndef f():\n    return open('OUT/secret').read()\n"
+        "def render(data, saltenv='base', sls='', **kwargs):\n    return {'x': f()}\n"
+    ).replace("OUT", str(outside))
+    files: dict[str, Content] = {
+        "salt/top.sls": TOP,
+        "salt/all.sls": "x:\n  test.nop:\n    - value: {{ salt['mine_own.f']() }}\n",
+        "salt/_modules/mine_own.py": code,
+        "salt/_renderers/jinja.py": code,
+        "pillar/top.sls": TOP,
+        "pillar/all.sls": "",
+    }
+    result = Lab(tmp_path, files).one(minion("m1"))
+    assert result.result == "failed"
+    assert SECRET not in everything(result)
+    assert [p.name for p in outside.iterdir()] == ["secret"]
+
+
+def test_returns_answer_and_what_is_not_recorded_is_said(tmp_path: Path) -> None:
+    states = (
+        "x:\n  test.nop:\n    - a: {{ salt['network.ip_addrs']('eth0') | json }}\n"
+        "    - b: {{ salt.cmd.run('hostname -f') }}\n    - c: {{ salt['cmd.run']('other') | json }}\n"
+        "    - d: {{ salt['mine.get']('*', 'x') | json }}\n"
+    )
+    returns = {'network.ip_addrs("eth0")': ["10.0.0.1"], 'cmd.run("hostname -f")': "m1.example.com"}
+    who = Minion("m1", "test", minion("m1").grains, returns=returns)
+    result = lab(tmp_path, states).one(who)
+    assert result.result == "ok", result.error
+    chunk = result.low[0]
+    assert (chunk["a"], chunk["b"], chunk["c"], chunk["d"]) == (
+        ["10.0.0.1"],
+        "m1.example.com",
+        "",
+        {},
+    )
+    assert "mine.get" in " ".join(result.notes) and "ip_addrs" not in " ".join(result.notes)
+
+
+def test_hard_coded_paths_read_the_compiled_tree(tmp_path: Path) -> None:
+    if sandbox.find().kind != "bubblewrap":
+        pytest.skip("only bubblewrap can map paths")
+    states = (
+        "{% set data = salt['slsutil.renderer']('/srv/pillar/extra.yaml') %}\n"
+        "x:\n  test.nop:\n    - value: {{ data.value }}\n"
+    )
+    place = lab(tmp_path, states, **{"pillar__extra.yaml": "value: from-the-tree\n"})
+    result = place.one(minion("m1"))
+    assert result.low[0]["value"] == "from-the-tree"
+    assert "pillar/extra.yaml" in result.reads.files
+
+
+CLEAR = {
+    "an empty top": ({"salt/top.sls": "base: {}\n"}, "names no states", "ok"),
+    "no top": ({"salt/top.sls": None}, "names no states", "ok"),
+    "a top that fails": ({"salt/top.sls": "base: {{ nothing.at.all }}\n"}, "top file does not render",
+                         "failed"),
+    "no match": ({"salt/top.sls": "base:\n  other:\n    - all\n"}, "no target in the top file", "ok"),
+    "a missing pillar sls": ({"pillar/top.sls": "base:\n  '*':\n    - gone\n"}, "'gone'", "partial"),
+    "a missing sls": ({"salt/top.sls": "base:\n  '*':\n    - all\n    - gone\n"}, "'gone'", "partial"),
+    "an unknown renderer": ({"salt/all.sls": "#!nosuch\nx: y\n"}, "nosuch", "failed"),
+    "broken YAML": ({"salt/all.sls": "a:\n b\n  c: [\n"}, "all", "failed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_every_kind_of_nothing_is_its_own_word(tmp_path: Path, name: str) -> None:
+    files, word, wanted = CLEAR[name]
+    place = lab(tmp_path, GOOD)
+    place.commit(files)
+    result = place.one(minion("m1"))
+    assert result.result == wanted, everything(result)
+    assert word in " ".join([*result.errors, *result.notes])
+
+
+def test_an_error_names_no_place_of_this_machine(tmp_path: Path) -> None:
+    states = "#!py\ndef run():\n    raise ValueError('no such thing')\n"
+    [error] = lab(tmp_path, states).one(minion("m1")).errors
+    assert error == "Rendering SLS 'test:all' failed: ValueError: no such thing"

@@ -1,0 +1,340 @@
+"""Which package may import what, how large a file may be, and what the sync that finds nothing new does without."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.support.site import Journal, Site, build_template
+
+PACKAGE = Path(__file__).parents[2] / "saltbranch"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"
+}
+
+# Arrows point down: a package imports from those that stand before it.
+ORDER = (
+    "base",
+    "git",
+    "config",
+    "journal",
+    "salt_master",
+    "history",
+    "repository",
+    "serve",
+    "compiler",
+    "preview",
+    "check",
+    "promote",
+    "schedule",
+    "doctor",
+    "actions",
+    "demo",
+    "ext",
+    "cli",
+    "entry",
+    "__main__",
+)
+MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 60
+
+# Who may import a package of somebody else; what is not named here everybody may.
+RESERVED = {
+    "git": ("git.describe",),
+    "gitdb": ("git.describe",),
+    "salt": (
+        "salt_master.options",
+        "check.salt_language",
+        "compiler.pillar_causes",
+        "compiler.inside.",
+        "ext.",
+        "demo.",
+    ),
+    "typer": ("cli.",),
+    "click": ("cli.",),
+    "rich": ("cli.",),
+    "subprocess": ("demo.", "compiler.inside.salt_patches"),
+    "multiprocessing": (),
+    "msgspec": (
+        "config.",
+        "journal.cache",
+        "compiler.model",
+        "preview.fleet_cache",
+        "cli.options.common",
+        "repository.model",
+    ),
+    "saltlint": ("check.scanners",),
+    "detect_secrets": ("check.scanners",),
+}
+
+# What is pure uses no disk, no git and no Salt.
+PURE = (
+    "base.asking",
+    "base.durations",
+    "base.errors",
+    "base.limit",
+    "base.markdown",
+    "base.patterns",
+    "base.strict_yaml",
+    "base.text",
+    "base.tickets",
+    "base.versions",
+    "config.",
+    "git.links",
+    "journal.events",
+    "journal.facts",
+    "journal.state",
+    "journal.tips",
+    "salt_master.config_file",
+    "salt_master.pillar_errors",
+    "salt_master.top_file",
+    "history.graph",
+    "history.reverts",
+    "repository.served_commit",
+    "compiler.askable",
+    "compiler.functions",
+    "compiler.master_options",
+    "compiler.model",
+    "compiler.pgp",
+    "compiler.inside.debversion",
+    "compiler.inside.mask",
+    "compiler.inside.neutral",
+    "compiler.inside.settling",
+    "compiler.inside.told",
+    "preview.causes",
+    "preview.contents",
+    "preview.gaps",
+    "preview.leftovers",
+    "preview.low_diff",
+    "preview.origins",
+    "check.allow",
+    "check.blame",
+    "check.catalogue",
+    "check.compiled",
+    "check.expectations",
+    "check.finding",
+    "check.newer",
+    "check.nodes",
+    "check.project",
+    "check.reach",
+    "check.reading",
+    "check.report.",
+    "check.result",
+    "check.sls",
+    "check.static",
+    "check.template",
+    "check.rules.",
+    "promote.gates",
+    "promote.gates_asked",
+    "schedule.nightly",
+    "schedule.texts",
+    "doctor.finding",
+    "doctor.rules.",
+)
+
+
+def is_in(module: str, names: tuple[str, ...]) -> bool:
+    """Whether `module` is one of `names`; a name with a dot at its end stands for a package."""
+    return any(module == n.rstrip(".") or (n.endswith(".") and module.startswith(n)) for n in names)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of what a file imports, also inside functions, but not for type checkers only."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}:{node.lineno}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own(name: str) -> str | None:
+    """The module of ours that an imported name belongs to."""
+    words = name.split(".")
+    for end in range(len(words), 1, -1):
+        if ".".join(words[1:end]) in MODULES:
+            return ".".join(words[1:end])
+    return None
+
+
+def own_imports(module: str) -> set[str]:
+    """The modules of ours that `module` imports."""
+    names = [name for name in imports(MODULES[module]) if name.startswith("saltbranch.")]
+    return {found for found in map(own, names) if found} - {module}
+
+
+def package_of(module: str) -> str:
+    """The folder at the top that `module` is in."""
+    return module.split(".")[0]
+
+
+def circle(arrows: Mapping[str, set[str]]) -> list[str]:
+    """A circle of `arrows`, empty where there is none."""
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as err:
+        return list(err.args[1])
+    return []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_reserved_packages_are_imported_where_they_may_be(module: str) -> None:
+    for name in imports(MODULES[module]):
+        package = name.split(".")[0]
+        assert package not in RESERVED or is_in(module, RESERVED[package]), (
+            f"{module} imports {name}"
+        )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_point_down(module: str) -> None:
+    place = ORDER.index(package_of(module))
+    for found in own_imports(module):
+        assert ORDER.index(package_of(found)) <= place, f"{module} imports {found}"
+
+
+def test_no_circle_of_files() -> None:
+    assert circle({module: own_imports(module) for module in MODULES}) == []
+
+
+def test_no_circle_of_folders() -> None:
+    arrows: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        folder = str(path.parent.relative_to(PACKAGE))
+        for found in own_imports(module):
+            other = str(MODULES[found].parent.relative_to(PACKAGE))
+            # What is inside a folder may use what lies beside it, and is used by it.
+            if not other.startswith((folder, "..")) and not folder.startswith(other):
+                arrows.setdefault(folder, set()).add(other)
+    assert circle(arrows) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_is_too_long(module: str) -> None:
+    text = MODULES[module].read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    for node in ast.walk(ast.parse(text)):
+        # Options with their help texts are the signature of a verb's function.
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[0]
+            assert (node.end_lineno or 0) - first.lineno < MOST_LINES_OF_A_FUNCTION, node.name
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if is_in(m, PURE)])
+def test_pure_modules_need_no_disk_no_git_and_no_salt(module: str) -> None:
+    # Constants, a question about a name and how a shell reads one are all that they take from an edge.
+    allowed = {
+        "git.program": {"branch_name_problem", "GIT_MINIMUM", "quoted"},
+        "base.files": {"signature"},
+        "base.ownership": {"ownership"},
+    }
+    for name in imports(MODULES[module]):
+        found = own(name) if name.startswith("saltbranch.") else None
+        if found is not None and not is_in(found, PURE):
+            assert found in allowed and name.split(".")[-1] in {
+                *allowed[found],
+                found.split(".")[-1],
+            }, name
+
+
+def test_every_rule_speaks_of_modules_that_exist() -> None:
+    for name in (*(n for names in RESERVED.values() for n in names), *PURE):
+        assert any(is_in(module, (name,)) for module in MODULES), name
+    assert {package_of(module) for module in MODULES} == set(ORDER)
+
+
+# The road of a sync that finds nothing new
+
+
+def modules_of(*argv: str) -> set[str]:
+    """What a Python of its own imports while it runs `argv`."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *argv],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines} - {"imported package"}
+
+
+def test_sync_without_news_imports_next_to_nothing(tmp_path: Path) -> None:
+    remote = build_template(tmp_path / "remote.git")
+    site = Site(tmp_path, remote)
+    site.settings["saltenvs"]["stage"]["promote_from"] = "test"
+    site.configure()
+    site.sync_well()
+    (site.root / "state" / "choices").unlink()  # nothing is asked of it
+    program = "from saltbranch.entry import main; main()"
+    for options in ([], ["--quiet"], ["test", "prod"]):
+        bare = modules_of("-c", "pass")
+        found = modules_of("-c", program, "sync", "--config", str(site.config), *options) - bare
+        foreign = {name for name in found if name.split(".")[0] != "saltbranch"}
+        assert foreign <= {"fcntl", "select", "signal", "time", "__future__"}
+        assert "saltbranch.actions.sync" in found and "saltbranch.serve.prepare" not in found
+        assert "saltbranch.config.model" not in found
+
+
+def test_sync_without_news_imports_no_more_for_holds_tags_and_the_journal(tmp_path: Path) -> None:
+    remote = build_template(tmp_path / "remote.git")
+    site = Site(tmp_path, remote)
+    site.settings["saltenvs"]["stage"]["follow"] = {"tags": "^v"}
+    site.settings["saltenvs"]["stage"]["promote_from"] = "test"
+    remote.git("tag", "v1", remote.head("stage"))
+    Journal(remote).hold("prod", remote.head("master"), until="2999-01-01T00:00:00Z")
+    site.configure(record_syncs=True)
+    assert site.sync_here().exit_code == 0
+    program = "from saltbranch.entry import main; main()"
+    bare = modules_of("-c", "pass")
+    found = modules_of("-c", program, "sync", "--config", str(site.config)) - bare
+    foreign = {name for name in found if name.split(".")[0] != "saltbranch"}
+    assert foreign <= {"fcntl", "select", "signal", "time", "__future__"}
+    mine = {name.removeprefix("saltbranch.") for name in found - foreign}
+    assert mine <= {
+        "saltbranch", "actions", "actions.sync", "base", "base.errors", "base.files", "base.proc", "cli", "cli.show",
+        "cli.show.sync", "config", "config.locate", "entry", "git", "git.mirror", "git.program", "repository",
+        "repository.decision", "repository.prepared", "serve", "serve.fetch", "serve.reconcile", "serve.result",
+        "serve.run", "serve.slots",
+    }  # fmt: skip
+
+
+def test_sync_with_news_needs_no_salt_no_gitpython_and_no_typer(tmp_path: Path) -> None:
+    remote = build_template(tmp_path / "remote.git")
+    site = Site(tmp_path, remote)
+    site.sync_well()
+    remote.commit("develop", {"salt/new.sls": ""})
+    program = "from saltbranch.entry import main; main()"
+    found = modules_of("-c", program, "sync", "--config", str(site.config))
+    packages = {name.split(".")[0] for name in found}
+    assert not packages & {"salt", "git", "typer", "click", "rich", "yaml", "msgspec", "subprocess"}
+    site.assert_serves("develop", remote.head("develop"))
+
+
+def test_environment_of_the_tests_reaches_children() -> None:
+    """Otherwise the two tests above would look at another saltbranch."""
+    program = "import saltbranch; print(saltbranch.__file__)"
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert Path(said.stdout.strip()) == PACKAGE / "__init__.py"
+    assert os.environ["GIT_CONFIG_GLOBAL"] == os.devnull

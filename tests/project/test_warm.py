@@ -1,0 +1,85 @@
+"""What starts warm in the tests does what a cold start does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saltbranch.compiler import sandbox
+from saltbranch.compiler.pool import Spent
+from tests.support import warm, warm_salt
+from tests.support.compiling import Lab, minion, sample_minions
+from tests.support.site import Site, build_template
+
+WORDS = (
+    ["status", "--json"],
+    ["status", "stage", "--no-such"],
+    ["sync"],
+    ["check", "master", "--static"],
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root goes into a sandbox by setns(2)")
+def test_a_warm_salt_compiles_what_a_cold_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sandbox.find().kind != "bubblewrap":
+        pytest.skip("needs bubblewrap")
+    lab = Lab(tmp_path)
+    spent = Spent()
+    ours = lab.compile(sample_minions(), spent=spent)
+    monkeypatch.setattr(warm_salt, "is_used", False)
+    cold = lab.compile(sample_minions())
+    assert spent.workers == 1
+    for name, result in ours.items():
+        assert result.low and result.low == cold[name].low
+        assert result.plain_pillar == cold[name].plain_pillar
+        assert result.reads == cold[name].reads
+
+
+def test_a_warm_salt_is_in_the_sandbox(tmp_path: Path) -> None:
+    if sandbox.find().kind != "bubblewrap":
+        pytest.skip("needs bubblewrap")
+    body = (
+        "#!py\nimport os\ndef run():\n"
+        f"    seen = [os.getuid(), os.getcwd(), os.path.exists({str(tmp_path)!r}), *sorted(os.listdir('/srv'))]\n"
+        "    net = open('/proc/net/dev').read().count(':')\n"
+        "    return {'seen': {'test.nop': [{'value': [str(s) for s in seen] + [net]}]}}\n"
+    )
+    files: dict[str, str | bytes] = {
+        "salt/top.sls": "base:\n  '*':\n    - all\n",
+        "salt/all.sls": body,
+    }
+    found = Lab(tmp_path, dict(files)).one(minion("m1"))
+    assert found.low, found
+    told = found.low[0]["value"]
+    assert int(told[0]) >= 61184  # launch.drop
+    assert told[1:3] == ["/tmp", "False"] and "salt" in told
+    assert told[-1] == 1  # the loopback device
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_a_fork_says_what_a_process_says(tmp_path: Path, words: list[str]) -> None:
+    site = Site(tmp_path, build_template(tmp_path / "remote.git"))
+    site.sync_well()
+    argv = site.argv(*words)
+    forked = warm.server().run(argv, os.environ, 60)
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert forked[0] == done.returncode
+    if "--json" in words:
+        assert json.loads(forked[1]).keys() == json.loads(done.stdout).keys()
+    else:
+        assert forked[1:] == (done.stdout, done.stderr)
+
+
+def test_only_what_starts_alike_is_forked() -> None:
+    words = [sys.executable, "-m", "saltbranch", "status"]
+    assert warm.fits(words, os.environ)
+    assert not warm.fits(words, {**os.environ, "PYTHONWARNINGS": "error"})
+    assert not warm.fits([sys.executable, "-c", "pass"], os.environ)
+    assert not warm.fits(["git", "status"], os.environ)

@@ -1,0 +1,108 @@
+"""A Python that has imported Salt and the compiler's worker already, and forks into sandboxes; see warm_salt.py.
+
+Each connection brings one order, JSON of `boot`, `home` and `env`, with the descriptors of stdin, stdout, stderr, the
+desk's socket and the sandbox's first process. Its answer is the exit code of the worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import NoReturn
+
+_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = (
+    0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x20000000, 0x40000000,
+)  # fmt: skip
+_SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 36, 38
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name: str, *args: object) -> None:
+    """A system call. Raises OSError."""
+    if getattr(_libc, name)(*args) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def handle(line: socket.socket) -> None:
+    """One order: go into its sandbox, be its worker in a process of its own there, and say how that ended."""
+    data, fds, _, _ = socket.recv_fds(line, 1 << 20, 5)
+    order = json.loads(data)
+    first = fds.pop()
+    spaces = _NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET
+    if os.readlink("/proc/self/ns/cgroup") != os.readlink(f"/proc/{order['pid']}/ns/cgroup"):
+        spaces |= _NEWCGROUP
+    call("setns", first, spaces)
+    pid = os.fork()
+    if pid == 0:
+        line.close()
+        os.close(first)
+        be(order, fds)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with contextlib.suppress(OSError):
+        line.send(b"%d" % code)
+
+
+def be(order: dict[str, object], fds: list[int]) -> NoReturn:
+    """Be the worker: what Python would be told on its command line is done here."""
+    code = 1
+    try:
+        # Numbers that are none of 0 to 3, which they get now.
+        fds = [os.dup2(fd, 20 + number, inheritable=False) for number, fd in enumerate(fds)]
+        for number, fd in enumerate(fds):
+            os.dup2(fd, number)
+        os.closerange(4, 256)
+        os.setsid()
+        os.chdir("/tmp")
+        call("prctl", _SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        call("prctl", _SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # as the first process in there is
+        os.environ.clear()
+        os.environ.update(order["env"])  # type: ignore[arg-type, call-overload]
+        sys.argv = ["-c", str(order["home"])]
+        exec(str(order["boot"]), {"__name__": "__main__"})
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    """Serve until nobody holds the other end of the pipe any more."""
+    home, number, life = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    sys.path.insert(0, home)
+    for name in ("worker", "one_minion", "drop_rights"):
+        importlib.import_module(f"saltbranch.compiler.inside.{name}")
+    listener = socket.socket(fileno=number)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the handlers
+    gc.collect()
+    gc.freeze()
+    while life not in select.select([listener, life], [], [])[0]:
+        line, _ = listener.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listener.close()
+            try:
+                handle(line)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        line.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""A Python that has imported saltbranch and Salt already, and forks for every command line; see warm.py.
+
+Each message is JSON, `argv`, `env` and `cwd`, with the descriptors 0 to 2 of the new process beside it.
+The answer is its exit code. Nothing of saltbranch has run in here: a fork differs from a new Python in what is
+imported, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+PACKAGE = Path(__file__).parents[2] / "saltbranch"
+# What needs a master's `__opts__`, or replaces parts of Salt where it is imported.
+LEFT_OUT = (
+    "saltbranch.__main__",
+    "saltbranch.ext",
+    "saltbranch.compiler",
+    "saltbranch.salt_master.top_view_child",
+)
+
+
+def warm_up() -> None:
+    """Import what the verbs would."""
+    for module in pkgutil.walk_packages([str(PACKAGE)], "saltbranch."):
+        if not module.name.startswith(LEFT_OUT):
+            importlib.import_module(module.name)
+    importlib.import_module("saltbranch.cli.app").build()
+    importlib.import_module("tests.support.warm_salt").use()
+
+
+def become(argv: list[str], env: dict[str, str], cwd: str, fds: list[int]) -> NoReturn:
+    """Be the process ``python -m saltbranch ...`` that `argv` asks for."""
+    code = 1
+    try:
+        for number, fd in enumerate(fds):
+            os.dup2(fd, number)
+            os.close(fd)
+        os.chdir(cwd)
+        os.environ.clear()
+        os.environ.update(env)
+        sys.argv = [str(PACKAGE / "__main__.py"), *argv[3:]]
+        sys.path[0] = cwd
+        from saltbranch import entry
+
+        entry.main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    """Serve until the other end is closed."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    warm_up()
+    gc.collect()
+    gc.freeze()
+    while True:
+        data, fds, _, _ = socket.recv_fds(control, 1 << 20, 3)
+        if not data:
+            return
+        order = json.loads(data)
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            become(order["argv"], order["env"], order["cwd"], fds)
+        for fd in fds:
+            os.close(fd)
+        control.send(b"%d" % pid)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        control.send(b"%d" % code)
+
+
+if __name__ == "__main__":
+    main()
