@@ -10,7 +10,7 @@ import pytest
 from saltbranch.actions.changelog import Changelog, changelog
 from saltbranch.base.errors import UsageError
 from saltbranch.base.markdown import escape
-from saltbranch.cli.options.common import completion
+from saltbranch.cli.options import completion
 from tests.support.clone import Clone
 
 

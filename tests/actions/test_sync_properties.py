@@ -142,7 +142,7 @@ def lose_state(world: World, branch: str, number: int) -> None:
                root / "mirror.git" / "HEAD", root / "tops", root / "slots" / branch / "b" / "tree" / ".git",
                root / "slots" / branch / "served", root / "slots" / branch / "a" / "commit"]  # fmt: skip
     victim = victims[number % len(victims)]
-    if victim.is_dir():
+    if victim.is_dir() and not victim.is_symlink():
         shutil.rmtree(victim)
     else:
         victim.unlink(missing_ok=True)

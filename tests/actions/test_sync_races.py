@@ -18,7 +18,7 @@ from saltbranch.base.errors import LockedError
 from tests.support.remote import Remote
 from tests.support.site import BRANCHES, FaultyGit, Site
 
-READER = Path(__file__).with_name("reader.py")
+READER = Path(__file__).parents[1] / "support" / "reader.py"
 
 
 def wait_for_call(faulty_git: FaultyGit, site: Site, verb: str) -> None:

@@ -77,7 +77,7 @@ def hole() -> Iterator[Path]:
 
 def child(python: str, path: str, job: dict[str, Any], *before: str) -> dict[str, Any]:
     """What the compiler answers in a process without bwrap."""
-    argv = [*before, python, str(Path(__file__).with_name("without_bubblewrap.py"))]
+    argv = [*before, python, str(Path(__file__).parents[1] / "support" / "without_bubblewrap.py")]
     env = {**os.environ, "PATH": path, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
         argv,

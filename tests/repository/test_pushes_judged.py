@@ -530,11 +530,11 @@ def test_a_sync_serves_by_the_model_of_the_look_that_it_serves(
     change = ('"minions": ["prod*"]', '"minions": ["prod*", "web*"]')
     original, calls = fetching.read, []
 
-    def fetch(*args: Any, **options: Any) -> None:
+    def fetch(*args: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             flow.push("master", changed_model(flow, change), "KEY-9 Model")
-        original(*args, **options)
+        return original(*args, **options)
 
     monkeypatch.setattr(fetching, "read", fetch)
     result = master.sync_here()

@@ -24,7 +24,7 @@ from tests.support.kill_server import KillServer
 from tests.support.remote import Remote, Tree
 from tests.support.site import BRANCHES, Journal, Site, read_tree, result_of
 
-READER = Path(__file__).parents[1] / "git" / "reader.py"
+READER = Path(__file__).parents[1] / "support" / "reader.py"
 
 
 @pytest.fixture(scope="module")
