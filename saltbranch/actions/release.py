@@ -12,7 +12,7 @@ from saltbranch.promote import tags, topic_branch
 from saltbranch.promote.plan import Plan
 from saltbranch.promote.request import Request
 from saltbranch.repository import timeline
-from saltbranch.repository.remote import RefUpdate
+from saltbranch.repository.push import RefUpdate, push_refs
 from saltbranch.repository.workplace import Workplace
 
 
@@ -44,7 +44,7 @@ def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
 
 def start(work: Workplace, plan: Started) -> Started:
     """Push the branch at once: hotfixes are merged into every open release, so everybody has to see it."""
-    work.repo.push([RefUpdate(f"refs/heads/{plan.branch}", None, plan.commit)])
+    push_refs(work.repo, [RefUpdate(f"refs/heads/{plan.branch}", None, plan.commit)])
     if work.repo.clone:
         clone = topic_branch.clone_of(work)
         if not topic_branch.is_dirty(clone) and not topic_branch.local_branch(clone, plan.branch):

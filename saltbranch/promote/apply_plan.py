@@ -18,8 +18,7 @@ from saltbranch.promote import proposed, record, tell_hooks
 from saltbranch.promote.plan import BACK_MERGE, DELETE, RECORDED, Plan
 from saltbranch.promote.record import Prepared
 from saltbranch.repository import timeline
-from saltbranch.repository.push_answer import PushRefused
-from saltbranch.repository.remote import RefUpdate
+from saltbranch.repository.push import PushRefused, RefUpdate, push_refs
 from saltbranch.repository.workplace import Say, Workplace
 from saltbranch.serve.result import SyncResult
 
@@ -127,7 +126,7 @@ def publish(
         prepared = _prepare(work, plan, id_, ask=ask)
         pending = tell_hooks.note_pending(work, plan, id_)
         try:
-            work.repo.push(prepared.updates, say)
+            push_refs(work.repo, prepared.updates, say)
         except PushRefused as err:
             files.unlink(pending)
             if err.kind != "race":

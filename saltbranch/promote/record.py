@@ -10,7 +10,7 @@ from saltbranch.git.merge import CONFLICT
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
 from saltbranch.promote.plan import BACK_MERGE, RECORDED, Plan
-from saltbranch.repository.remote import RefUpdate
+from saltbranch.repository.push import RefUpdate
 from saltbranch.repository.workplace import Workplace
 
 

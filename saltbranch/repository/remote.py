@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from saltbranch.base import proc
-from saltbranch.base.errors import GitError, RefusedError, RemoteError
+from saltbranch.base.errors import GitError, RefusedError
 from saltbranch.base.files import Lock
 from saltbranch.git.mirror import FETCH_CONFIG, JOURNAL_REF, KEPT_REF, remote_error
 from saltbranch.git.program import HINTS, Git, branch_name_problem, hint_for, quoted
 from saltbranch.journal import store as journal
-from saltbranch.repository import prepared, push_answer
+from saltbranch.repository import prepared
 from saltbranch.repository.clone import Clone, require_history
 
 _SEEN = "refs/saltbranch-remote"
@@ -49,15 +49,6 @@ class Refs:
     def tag_commits(self) -> dict[str, str]:
         """Tag to commit."""
         return {name: tag.commit for name, tag in self.tags.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class RefUpdate:
-    """`ref` (in full) is to move from `old` to `new`; None: is not there, is to go."""
-
-    ref: str
-    old: str | None
-    new: str | None
 
 
 class Repository:
@@ -248,71 +239,6 @@ class Repository:
         if self.place and self.place.has_remote(self.remote):
             return f"git log {quoted(f'{self.remote}/{branch}')}"
         return f"git --git-dir={quoted(self.git.directory)} log {quoted(f'{self.seen}/heads/{branch}')}"
-
-    def push(
-        self, updates: Sequence[RefUpdate], progress: Callable[[str], None] | None = None
-    ) -> None:
-        """Move all refs of `updates` on the remote, or none. Ancestry is the caller's business.
-
-        Raises RefusedError when the journal of the remote was rewritten, PushRefused when the remote said no,
-        RemoteError when it could not be reached, or the connection broke before it answered and nothing moved.
-        """
-        if self.problem:
-            raise self.problem
-        if self.place:
-            self.place.refuse_writing()
-        if not self.remote:
-            raise RefusedError(
-                f"the clone {self.clone} has no remote, so there is nowhere to push to",
-                hint="git remote add origin URL",
-            )
-        leases = [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
-        specs = [f"{u.new or ''}:{u.ref}" for u in updates]
-        talk = "--progress" if progress else "--quiet"
-        done = self.git.run(
-            "push", "--atomic", "--porcelain", talk, "--no-verify", "--no-follow-tags",
-            "--recurse-submodules=no", *leases, "--", self.remote, *specs,
-            config=("push.gpgSign=false", "push.pushOption="), timeout=self.timeout, progress=progress,
-        )  # fmt: skip
-        if done.code == 0:
-            return
-        refused = push_answer.refused(self.remote, done)
-        if refused is not None and refused.kind != "race":
-            raise refused
-        # The answer may have been lost on its way: look what is there.
-        if self._has_all(updates):
-            return
-        if refused is not None:
-            raise refused
-        error = remote_error(self.remote, done, self.timeout)
-        raise RemoteError(f"nothing was pushed: {error.message}", hint=error.hint)
-
-    def _has_all(self, updates: Sequence[RefUpdate]) -> bool:
-        try:
-            self.fetch()
-        except GitError as err:
-            raise RemoteError(
-                f"the connection broke during the push, and the remote cannot be read: {err.message}",
-                hint="run the same command again: it finds out whether all of it arrived, or none",
-            ) from err
-        return all(self._has(u) for u in updates)
-
-    def _has(self, update: RefUpdate) -> bool:
-        """Whether the ref is as it was pushed, or has gone on from there."""
-        now = self._current(update.ref)
-        if now == update.new:
-            return True
-        if now in (None, update.old) or update.new is None or update.ref.startswith("refs/tags/"):
-            return False
-        return self.git.is_ancestor(update.new, str(now))
-
-    def _current(self, ref: str) -> str | None:
-        if ref == JOURNAL_REF:
-            return self.refs.journal
-        if ref.startswith("refs/tags/"):
-            tag = self.refs.tags.get(ref[10:])
-            return tag.object if tag else None
-        return self.refs.heads.get(ref.removeprefix("refs/heads/"))
 
 
 def ask_for_tag(git: Git, remote: str, name: str, *, timeout: float) -> str | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import time
 
-from saltbranch.base import files, proc
+from saltbranch.base import proc
 from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_error
 from saltbranch.repository import decision, prepared, servable
+from saltbranch.salt_master.file_list import clear_file_list
 from saltbranch.serve import fetch
 from saltbranch.serve.result import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 
@@ -247,21 +248,6 @@ def _fail(result: SaltenvResult, err: SaltbranchError) -> None:
     result.message = err.message + (f" ({err.hint})" if err.hint else "")
     if result.old:
         result.message += f"; still serving {result.old[:12]}"
-
-
-def clear_file_list(cachedir: str, saltenv: str) -> None:
-    """Let the master list the files of `saltenv` anew (salt/fileserver/__init__.py, check_file_list_cache).
-
-    Otherwise a new sls file is unknown for `fileserver_list_cache_time` (20 s). A list being made just now,
-    marked by the folder `.<saltenv>.w`, may be of the old tree: wait until it is written, then drop it.
-    """
-    folder = f"{cachedir}/file_lists/roots"
-    cache, busy = f"{folder}/{saltenv}.p", f"{folder}/.{saltenv}.w"
-    files.unlink(cache)
-    deadline = time.monotonic() + 5
-    while os.path.exists(busy) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    files.unlink(cache)  # always: it may have been finished between any two looks
 
 
 def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:

@@ -23,7 +23,7 @@ from saltbranch.demo.processes import processes_of
 from saltbranch.demo.proof import Switch, find_problems
 from saltbranch.demo.repository import Change
 from saltbranch.demo.separation import TARGET
-from saltbranch.serve.switch import clear_file_list
+from saltbranch.salt_master.file_list import clear_file_list
 
 pytestmark = pytest.mark.daemons
 

@@ -13,8 +13,7 @@ from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.journal import store as journal
 from saltbranch.promote.hold_plan import HoldPlan
 from saltbranch.repository import timeline
-from saltbranch.repository.push_answer import PushRefused
-from saltbranch.repository.remote import RefUpdate
+from saltbranch.repository.push import PushRefused, RefUpdate, push_refs
 from saltbranch.repository.workplace import Say, Workplace
 
 
@@ -100,7 +99,7 @@ def record(
         new_events = [*timeline.unrecorded(work), plan.event]
         head, _written = journal.append(work.git, work.refs.journal, new_events)
         try:
-            work.repo.push([RefUpdate(JOURNAL_REF, work.refs.journal, head)], say)
+            push_refs(work.repo, [RefUpdate(JOURNAL_REF, work.refs.journal, head)], say)
             return plan
         except PushRefused as err:
             if err.kind != "race":

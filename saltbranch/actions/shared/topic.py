@@ -14,7 +14,7 @@ from saltbranch.promote import topic_branch
 from saltbranch.promote.apply_plan import Published
 from saltbranch.promote.plan import Plan
 from saltbranch.promote.request import Request
-from saltbranch.repository.remote import RefUpdate
+from saltbranch.repository.push import RefUpdate, push_refs
 from saltbranch.repository.workplace import Workplace
 
 Finish = Callable[[Workplace, str, str | None], Request]
@@ -60,7 +60,7 @@ def publish_topic(work: Workplace, prefix: str, name: str | None, verb: str) -> 
     if topic.tip == topic.remote:
         topic_branch.follow_remote(work, clone, branch)
         return Started(branch, topic.tip, topic.tip, topic.remote)
-    work.repo.push([RefUpdate(f"refs/heads/{branch}", topic.remote, topic.tip)])
+    push_refs(work.repo, [RefUpdate(f"refs/heads/{branch}", topic.remote, topic.tip)])
     topic_branch.follow_remote(work, clone, branch)
     return Started(branch, topic.tip, topic.remote or "", topic.remote)
 

@@ -1,12 +1,16 @@
-"""What a remote said to a push, as an error: how servers say no."""
+"""The one push that moves what is shared: all of its refs, each from where it was seen, or none (git-push(1))."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from saltbranch.base import proc
-from saltbranch.base.errors import RefusedError
+from saltbranch.base.errors import GitError, RefusedError, RemoteError
+from saltbranch.git.mirror import JOURNAL_REF, remote_error
 from saltbranch.git.program import indent, mask
+from saltbranch.repository.remote import Repository
 
 Kind = Literal["race", "protected", "declined", "rights"]
 # How servers say no. The first sign found in the reason of a ref decides.
@@ -25,6 +29,15 @@ _NO_RIGHTS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class RefUpdate:
+    """`ref` (in full) is to move from `old` to `new`; None: is not there, is to go."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
 class PushRefused(RefusedError):
     """The remote took none of the refs. `kind`: why."""
 
@@ -33,7 +46,78 @@ class PushRefused(RefusedError):
         self.kind: Kind = kind
 
 
-def refused(remote: str, done: proc.Finished) -> PushRefused | None:
+def push_refs(
+    repository: Repository,
+    updates: Sequence[RefUpdate],
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Move all refs of `updates` on the remote, or none. Ancestry is the caller's business.
+
+    Raises RefusedError when the journal of the remote was rewritten, PushRefused when the remote said no,
+    RemoteError when it could not be reached, or the connection broke before it answered and nothing moved.
+    """
+    if repository.problem:
+        raise repository.problem
+    if repository.place:
+        repository.place.refuse_writing()
+    if not repository.remote:
+        raise RefusedError(
+            f"the clone {repository.clone} has no remote, so there is nowhere to push to",
+            hint="git remote add origin URL",
+        )
+    leases = [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
+    specs = [f"{u.new or ''}:{u.ref}" for u in updates]
+    talk = "--progress" if progress else "--quiet"
+    done = repository.git.run(
+        "push", "--atomic", "--porcelain", talk, "--no-verify", "--no-follow-tags",
+        "--recurse-submodules=no", *leases, "--", repository.remote, *specs,
+        config=("push.gpgSign=false", "push.pushOption="), timeout=repository.timeout, progress=progress,
+    )  # fmt: skip
+    if done.code == 0:
+        return
+    refused = refused_by(repository.remote, done)
+    if refused is not None and refused.kind != "race":
+        raise refused
+    # The answer may have been lost on its way: look what is there.
+    if _has_all(repository, updates):
+        return
+    if refused is not None:
+        raise refused
+    error = remote_error(repository.remote, done, repository.timeout)
+    raise RemoteError(f"nothing was pushed: {error.message}", hint=error.hint)
+
+
+def _has_all(repository: Repository, updates: Sequence[RefUpdate]) -> bool:
+    try:
+        repository.fetch()
+    except GitError as err:
+        raise RemoteError(
+            f"the connection broke during the push, and the remote cannot be read: {err.message}",
+            hint="run the same command again: it finds out whether all of it arrived, or none",
+        ) from err
+    return all(_has(repository, u) for u in updates)
+
+
+def _has(repository: Repository, update: RefUpdate) -> bool:
+    """Whether the ref is as it was pushed, or has gone on from there."""
+    now = _current(repository, update.ref)
+    if now == update.new:
+        return True
+    if now in (None, update.old) or update.new is None or update.ref.startswith("refs/tags/"):
+        return False
+    return repository.git.is_ancestor(update.new, str(now))
+
+
+def _current(repository: Repository, ref: str) -> str | None:
+    if ref == JOURNAL_REF:
+        return repository.refs.journal
+    if ref.startswith("refs/tags/"):
+        tag = repository.refs.tags.get(ref[10:])
+        return tag.object if tag else None
+    return repository.refs.heads.get(ref.removeprefix("refs/heads/"))
+
+
+def refused_by(remote: str, done: proc.Finished) -> PushRefused | None:
     """What the remote said, as an error; None when it did not get so far."""
     reasons, stopped = [], False
     for line in done.text.splitlines():
