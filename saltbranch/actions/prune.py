@@ -21,6 +21,7 @@ from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process, top_file
 from saltbranch.salt_master import options as saltmaster
+from saltbranch.serve.own_files import content_of, entries_of, gitdir_of, is_own_top
 from saltbranch.serve.slots import NAMES, PARTS, SERVED, TREE
 
 GONE = ".saltbranch-gone"
@@ -36,7 +37,6 @@ _KNOWN = {
 }  # fmt: skip
 _ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
 _UNFINISHED = ".saltbranch-new"
-_TOP_MARK = b"Written by saltbranch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,12 @@ class PruneResult:
 
 
 def _as_dict(plan: PrunePlan, *, removed: bool) -> dict[str, object]:
+    items = [{"kind": i.kind, "path": i.path, "why": i.why, "removed": removed} for i in plan.items]
     return {
         "version": 1,
         "plan": not removed,
         "root": plan.root,
-        "items": [
-            {"kind": i.kind, "path": i.path, "why": i.why, "removed": removed} for i in plan.items
-        ],
+        "items": items,
         "foreign": list(plan.foreign),
         "doubts": list(plan.doubts),
     }
@@ -185,20 +184,12 @@ def _plan(config_path: str, root: str) -> PrunePlan:
     return PrunePlan(root, tuple(items), tuple(sorted(look.foreign)), tuple(doubts))
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return []
-
-
 def _own_folder(look: _Look, folder: str) -> Iterator[os.DirEntry[str]]:
     """What is in a folder of ours; nothing when somebody put a symlink or a file in its place."""
     if os.path.islink(folder) or (os.path.exists(folder) and not os.path.isdir(folder)):
         look.foreign.append(folder)
         return
-    for entry in _entries(folder):
+    for entry in entries_of(folder):
         if entry.name == GONE and entry.is_dir(follow_symlinks=False):
             look.goes(LEFTOVER, entry.path, "left by a prune that was stopped")
         else:
@@ -231,21 +222,15 @@ def _is_tops(entry: os.DirEntry[str]) -> bool:
     """Whether it is as serve/prepare.py makes it: states and pillar, each with our top file."""
     if not entry.is_dir(follow_symlinks=False):
         return False
-    for kind in _entries(entry.path):
+    for kind in entries_of(entry.path):
         if kind.name not in ("states", "pillar") or not kind.is_dir(follow_symlinks=False):
             return False
-        for file in _entries(kind.path):
+        for file in entries_of(kind.path):
             name = file.name.removesuffix(_UNFINISHED)
             link = name == top_file.BRANCH_TOP and file.is_symlink()
-            if not link and not (name == "top.sls" and _is_own_top(file)):
+            if not link and not (name == "top.sls" and is_own_top(file)):
                 return False
     return True
-
-
-def _is_own_top(file: os.DirEntry[str]) -> bool:
-    if not file.is_file(follow_symlinks=False):
-        return False
-    return _TOP_MARK in (files.read_or_none(file.path) or b"")[:200]
 
 
 def _checkout(look: _Look, entry: os.DirEntry[str]) -> None:
@@ -268,7 +253,7 @@ def _no_branch(look: _Look, dirname: str) -> str:
 def _slots(look: _Look, entry: os.DirEntry[str]) -> None:
     if entry.name in look.branch_folders:
         if entry.is_dir(follow_symlinks=False):
-            look.foreign += [child.path for child in _entries(entry.path) if not _is_own(child)]
+            look.foreign += [child.path for child in entries_of(entry.path) if not _is_own(child)]
     elif _are_slots(look, entry):
         look.goes(SLOTS, entry.path, _no_branch(look, entry.name))
     else:
@@ -290,11 +275,11 @@ def _are_slots(look: _Look, entry: os.DirEntry[str]) -> bool:
     """
     if not entry.is_dir(follow_symlinks=False):
         return False
-    children = _entries(entry.path)
+    children = entries_of(entry.path)
     if not all(map(_is_own, children)):
         return False
     folders = [child.path for child in children if not child.is_symlink()]
-    empty = not any(map(_entries, folders))
+    empty = not any(map(entries_of, folders))
     return empty or any(_is_worktree(look, folder) for folder in folders)
 
 
@@ -302,7 +287,7 @@ def _is_worktree(look: _Look, slot: str) -> bool:
     """Whether it is a slot as slots.py lays it out, or a worktree itself as the layout before had it."""
     if _points_to_mirror(look, f"{slot}/.git"):
         return True
-    parts = {entry.name for entry in _entries(slot)}
+    parts = {entry.name for entry in entries_of(slot)}
     return parts <= set(PARTS) and _points_to_mirror(look, f"{slot}/{TREE}/.git")
 
 
@@ -310,7 +295,7 @@ def _points_to_mirror(look: _Look, path: str) -> bool:
     if os.path.islink(path) or not os.path.isfile(path):
         return False
     ours = os.path.realpath(f"{look.root}/mirror.git/worktrees")
-    return os.path.dirname(_gitdir(path) or "") == ours
+    return os.path.dirname(gitdir_of(path) or "") == ours
 
 
 def _worktree(look: _Look, entry: os.DirEntry[str]) -> None:
@@ -318,7 +303,7 @@ def _worktree(look: _Look, entry: os.DirEntry[str]) -> None:
     if not entry.is_dir(follow_symlinks=False):
         look.foreign.append(entry.path)
         return
-    link = _content(f"{entry.path}/gitdir")
+    link = content_of(f"{entry.path}/gitdir")
     slot = os.path.dirname(os.path.join(entry.path, link))
     if os.path.basename(slot) == TREE:
         slot = os.path.dirname(slot)
@@ -327,20 +312,8 @@ def _worktree(look: _Look, entry: os.DirEntry[str]) -> None:
         look.foreign.append(entry.path)
     elif link and os.path.basename(branch) in look.gone(SLOTS):
         look.goes(WORKTREE, entry.path, "its slot goes")
-    elif not link or _gitdir(os.path.join(entry.path, link)) != os.path.realpath(entry.path):
+    elif not link or gitdir_of(os.path.join(entry.path, link)) != os.path.realpath(entry.path):
         look.goes(WORKTREE, entry.path, "no slot uses it")
-
-
-def _gitdir(path: str) -> str | None:
-    """Where the file `.git` of a worktree leads; None when there is no such file."""
-    text = _content(path)
-    if not text.startswith("gitdir: "):
-        return None
-    return os.path.realpath(os.path.join(os.path.dirname(path), text.removeprefix("gitdir: ")))
-
-
-def _content(path: str) -> str:
-    return os.fsdecode(files.read_or_none(path) or b"").strip()
 
 
 # Judging

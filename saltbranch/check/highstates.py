@@ -26,7 +26,7 @@ from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
 from saltbranch.git import tree
 from saltbranch.git.program import branch_of_remote
-from saltbranch.preview import gaps, known_fleet, low_diff
+from saltbranch.preview import gaps, groups, known_fleet, low_diff
 from saltbranch.preview.fleet import choose
 from saltbranch.preview.fleet_diff import Tellings, looked_up, stand_in_warnings
 from saltbranch.preview.frame import cache_of, frame_of
@@ -155,7 +155,7 @@ class Highstates:
             if "failed" not in (a.result, b.result) and set(b.errors) <= set(a.errors)
         ]
         found = list(newer.errors(pairs, project, _name(other)))
-        return [*found, *newer.differences(low_diff.group(diffs), project, _name(other))]
+        return [*found, *newer.differences(groups.group(diffs), project, _name(other))]
 
     def _newer_tests(
         self,

@@ -12,7 +12,8 @@ from saltbranch.check.compiled import some
 from saltbranch.check.finding import Finding
 from saltbranch.check.project import Project
 from saltbranch.compiler.model import Compiled
-from saltbranch.preview.low_diff import Difference, Group
+from saltbranch.preview.difference import Difference
+from saltbranch.preview.groups import Group
 
 _SHOWN = 5
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from saltbranch.compiler.model import digest
@@ -56,3 +58,26 @@ def _text(path: str) -> str:
     ):
         return file.read()
     return ""
+
+
+def has_below(paths: Iterable[str], path: str) -> bool:
+    """Whether `path` is one of `paths`, or a folder above one."""
+    begin = f"{path}/"
+    return any(p == path or p.startswith(begin) for p in paths)
+
+
+def digest_of(path: str) -> str:
+    """The SHA-256 of a file; ``missing`` where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return "missing"
+
+
+def folders_above(path: str) -> Iterator[str]:
+    """The folders that `path` is in, from the repository's own, which is ""."""
+    yield ""
+    for at, sign in enumerate(path):
+        if sign == "/":
+            yield path[:at]

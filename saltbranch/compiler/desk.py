@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import os
-import posixpath
 import re
 import select
 import socket
@@ -35,6 +34,7 @@ from saltbranch.compiler.model import (
     compiled_from_json,
     failed,
 )
+from saltbranch.compiler.reads import is_inner, reads_of
 
 _MIB = 1 << 20
 _LARGEST = 64 * _MIB
@@ -327,8 +327,8 @@ class Desk:
     def _placed(self, chunk: Chunk) -> Chunk:
         """`chunk` with no places but those inside the tree."""
         path = chunk.path if chunk.path in self.work.files else ""
-        sources = tuple(filter(_is_inner, chunk.sources))
-        content = tuple(c for c in chunk.content if not c.source or _is_inner(c.source))
+        sources = tuple(filter(is_inner, chunk.sources))
+        content = tuple(c for c in chunk.content if not c.source or is_inner(c.source))
         kept = (
             path == chunk.path,
             len(sources) == len(chunk.sources),
@@ -337,54 +337,6 @@ class Desk:
         if all(kept):
             return chunk
         return replace(chunk, path=path, sources=sources, content=content)
-
-
-def reads_of(told: bytes, folders: Sequence[str], ciphers: set[str]) -> Reads | None:
-    """What was told to have been read, a name after another, each with its kind before and a zero after it.
-
-    None when anything in it is no path below `folders`: then it cannot be said what a tree has to hold.
-    """
-    files: set[str] = set()
-    globs: set[tuple[str, str]] = set()
-    listings: set[str] = set()
-    whole = False
-    if told and not told.endswith(b"\0"):
-        return None
-    for item in told[:-1].split(b"\0") if told else ():
-        kind, name = item[:1], os.fsdecode(item[1:])
-        folder, _, pattern = name.partition("\1")
-        if not is_below(folder, folders):
-            return None
-        if kind == b"f":
-            files.add(name)
-        elif kind == b"l":
-            listings.add(name)
-        elif kind == b"g":
-            globs.add((folder, pattern))
-        elif kind == b"w":
-            whole = True
-        else:
-            return None
-    return Reads(
-        tuple(sorted(files)),
-        tuple(sorted(globs)),
-        tuple(sorted(listings)),
-        tuple(sorted(ciphers)),
-        whole,
-    )
-
-
-def is_below(path: str, folders: Sequence[str]) -> bool:
-    """Whether `path`, as it stands, is one of `folders` or inside of one."""
-    return posixpath.normpath(path) == path and any(
-        path == folder or path.startswith(f"{folder}/") for folder in folders
-    )
-
-
-def _is_inner(source: str) -> bool:
-    """Whether what a state names as salt:// is below the states."""
-    path = source.rstrip("/")
-    return posixpath.normpath(path) == path and not path.startswith(("/", "../")) and path != ".."
 
 
 def _texts(value: Any) -> list[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import hashlib
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from saltbranch.base import scratch
 from saltbranch.compiler import pgp
 from saltbranch.compiler import stand_ins as standins
-from saltbranch.compiler.checkout import Machine, machine_of
+from saltbranch.compiler.checkout import Machine, digest_of, folders_above, has_below, machine_of
 from saltbranch.compiler.decipher import Keys
+from saltbranch.compiler.linked_files import bring_in
 from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import links as symlinks
 from saltbranch.git.links import target
@@ -23,8 +23,6 @@ from saltbranch.git.tree import contents
 _LINK, _SUBMODULE = "120000", "160000"
 # Links that lead to links.
 _LINKS_DEEP = 8
-# A few links to large folders could fill a disk with folders.
-_MOST_LINKED = 100_000
 _ATTRIBUTES = ".gitattributes"
 
 
@@ -79,7 +77,7 @@ class Tree:
 
     def _list(self, paths: Sequence[str]) -> None:
         above = dict.fromkeys(
-            posixpath.join(folder, _ATTRIBUTES) for path in paths for folder in _above(path)
+            posixpath.join(folder, _ATTRIBUTES) for path in paths for folder in folders_above(path)
         )
         text = self.git.out("ls-tree", "-r", "-z", "--full-tree", self.name, "--", *paths, *above)
         inner = tuple(f"{path}/" for path in paths)
@@ -183,7 +181,7 @@ class Tree:
         with scratch.folder("saltbranch-scratch-tree-", scratch.in_memory(self.size())) as made:
             with made.lent():
                 paths = self._filtered_into(made.path)
-            return {path: _digest_of(f"{made.path}/tree/{path}") for path in paths}
+            return {path: digest_of(f"{made.path}/tree/{path}") for path in paths}
 
     def _filtered_into(self, folder: str) -> list[str]:
         """Write the files that have a filter to `folder`/tree; their paths. Raises GitError."""
@@ -214,7 +212,7 @@ class Tree:
     @functools.cache  # noqa: B019 - a tree lives as long as one run
     def _written_by(self, folder: str) -> str:
         """Stands for all that git minds, beside the blob, as it writes a file of `folder`."""
-        own = [self.attributes.get(above) for above in (*_above(folder), folder)]
+        own = [self.attributes.get(above) for above in (*folders_above(folder), folder)]
         if not any(own) and not self.machine.always:
             return ""
         return f" {digest([own, self.machine.meaning])}"
@@ -365,7 +363,7 @@ class Tree:
         """
         git = self._with_index(f"{folder}.index")
         own = {*self.entries} - {*self.stand_ins} | {*self.sealed}
-        tops = [p for p in (*self.folders, *self.linked) if _has(own, p)]
+        tops = [p for p in (*self.folders, *self.linked) if has_below(own, p)]
         if tops:
             git.out(
                 f"--work-tree={folder}", "-c", "core.bare=false",
@@ -377,7 +375,7 @@ class Tree:
             os.makedirs(f"{folder}/{wanted}", exist_ok=True)
         self._write_stand_ins(folder)
         if self.links:
-            self._bring_in(folder)
+            bring_in(folder, self.links, self.folders)
         if os.path.exists(f"{folder}.index"):
             os.unlink(f"{folder}.index")
 
@@ -388,103 +386,3 @@ class Tree:
             os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
             with open(f"{folder}/{path}", "wb") as file:
                 file.write(held[oid])
-
-    def _bring_in(self, folder: str) -> None:
-        """Put what links lead to beyond their own folder (states or pillar) in the place of these links.
-
-        In the sandbox the folders stand where such links lead astray. Nothing outside of `folder`
-        is followed, and a file is the same on disk wherever it is seen.
-        """
-        bringing = _Bringing(os.path.realpath(folder))
-        for link in self.links:
-            path = link[:-1]
-            own = next((f for f in self.folders if path.startswith(f"{f}/")), None)
-            on_disk = f"{folder}/{path}"
-            if own is None or not os.path.islink(on_disk) or _stays(own, path, on_disk):
-                continue
-            real = os.path.realpath(on_disk)
-            if bringing.is_inside(real):
-                os.unlink(on_disk)
-                bringing.copy(real, on_disk, ())
-
-
-class _Bringing:
-    """Copies by hard links, with what links lead to in their place."""
-
-    def __init__(self, top: str) -> None:
-        self.top, self.left = top, _MOST_LINKED
-
-    def is_inside(self, real: str) -> bool:
-        return real.startswith(f"{self.top}/") and os.path.exists(real)
-
-    def copy(self, real: str, place: str, way: tuple[str, ...]) -> None:
-        """way: the folders that it was come by; one of them again is a circle."""
-        self.left -= 1
-        if self.left < 0 or real in way or len(way) > _FOLDERS_DEEP:
-            return
-        if not os.path.isdir(real):
-            os.link(real, place)
-            return
-        os.mkdir(place)
-        for entry in sorted(os.listdir(real)):
-            inner = f"{real}/{entry}"
-            end = os.path.realpath(inner) if os.path.islink(inner) else inner
-            if self.is_inside(end):
-                self.copy(end, f"{place}/{entry}", (*way, real))
-            elif os.path.islink(inner):
-                # Salt lists what leads nowhere, too.
-                os.symlink(_NOWHERE, f"{place}/{entry}")
-
-
-_NOWHERE = "nothing-is-here"
-_FOLDERS_DEEP = 100
-
-
-def _stays(own: str, path: str, on_disk: str) -> bool:
-    """Whether a link is the same where its folder `own` stands alone: it leads nowhere else, nor over elsewhere."""
-    at = path.split("/")[:-1]
-    for part in os.readlink(on_disk).split("/"):
-        if part == "..":
-            at = at[:-1]
-        elif part not in ("", "."):
-            at.append(part)
-        if not f"{'/'.join(at)}/".startswith(f"{own}/"):
-            return False
-    return True
-
-
-def _has(paths: Iterable[str], path: str) -> bool:
-    """Whether `path` is one of `paths`, or a folder above one."""
-    begin = f"{path}/"
-    return any(p == path or p.startswith(begin) for p in paths)
-
-
-def _digest_of(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError:
-        return "missing"
-
-
-def _above(path: str) -> Iterator[str]:
-    """The folders that `path` is in, from the repository's own, which is ""."""
-    yield ""
-    for at, sign in enumerate(path):
-        if sign == "/":
-            yield path[:at]
-
-
-def custom_code(tree: Tree, states_dir: str) -> dict[str, str]:
-    """Path to content of what Salt syncs to minions: ``_modules/x.py`` and the like."""
-    prefix = f"{states_dir}/_"
-    return {
-        path: tree.content(path) or ""
-        for path in tree.entries
-        if path.startswith(prefix) and "/" in path[len(prefix) :]
-    }
-
-
-def changed(one: Mapping[str, str], other: Mapping[str, str]) -> Iterable[str]:
-    """The keys whose values differ, or that only one has."""
-    return sorted(k for k in {*one, *other} if one.get(k) != other.get(k))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from saltbranch.preview.low_diff import MinionDiff
+from saltbranch.preview.difference import MinionDiff
 
 Side = Literal["after", "both", "before"]
 _PREFIXES: tuple[tuple[str, Side], ...] = (("after: ", "after"), ("before: ", "before"))

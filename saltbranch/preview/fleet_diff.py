@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,18 +18,21 @@ from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.compiler import pgp
 from saltbranch.compiler import stand_ins as standins
 from saltbranch.compiler.cache import CompileCache
+from saltbranch.compiler.custom_code import changed, custom_code
 from saltbranch.compiler.desk import values_key
 from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.public_words import Public
-from saltbranch.compiler.tree import Tree, changed, custom_code
+from saltbranch.compiler.tree import Tree
 from saltbranch.git.tree import contents
-from saltbranch.preview import gaps, low_diff
+from saltbranch.preview import gaps, groups, low_diff
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import Contents
-from saltbranch.preview.low_diff import Group, Ignore, MinionDiff, Telling
-from saltbranch.preview.rendering import new_side, rendering
+from saltbranch.preview.difference import MinionDiff
+from saltbranch.preview.groups import Group
+from saltbranch.preview.low_diff import Ignore, Telling
+from saltbranch.preview.rendering import Rendering, new_side, rendering
 from saltbranch.preview.sides import Provenance
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
@@ -189,26 +192,10 @@ def compare_trees(
     progress: Progress | None = None,
 ) -> FleetDiff:
     """Compile `minions` on both trees and compare. missing: see `gaps`. Raises SandboxError, GitError."""
-    done = [0, 2 * len(minions)]
     trees[1].beside(trees[0])
-
-    def step(number: int, more: int = 0) -> None:
-        done[0] += number
-        done[1] += more
-        if progress:
-            progress(*done)
-
-    spent = Spent()
-
+    step, spent = _steps(2 * len(minions), progress), Spent()
     old = compile_fleet(
-        frame,
-        trees[0],
-        minions,
-        jobs=jobs,
-        cache=cache,
-        progress=step,
-        spent=spent,
-        beside=trees,
+        frame, trees[0], minions, jobs=jobs, cache=cache, progress=step, spent=spent, beside=trees
     )
     # What only the rest of the repository changed, no minion reads.
     new = old
@@ -252,23 +239,41 @@ def compare_trees(
         before=names[0],
         after=names[1],
         minions=diffs,
-        groups=low_diff.group(diffs),
+        groups=groups.group(diffs),
         code=_code(frame, trees, (old, new)),
-        warnings=(
-            *warnings,
-            *([frame.keys.trouble] if frame.keys.trouble else []),
-            *stand_in_warnings(frame, trees),
-        ),
+        warnings=(*warnings, *_warnings(frame, trees)),
         cached=sum(r.cached for side in (old, new) for r in side.values()),
-        spent={
-            **asdict(spent),
-            "rendered_minions": rendered.minions,
-            "rendered_files": rendered.files,
-            "rendering_cpu": round(rendered.cpu, 3),
-        },
+        spent={**asdict(spent), **_spent(rendered)},
         ignored=sum(d.difference.ignored for d in diffs if d.difference is not None),
         sealed=_sealed(trees),
     )
+
+
+def _steps(expected: int, progress: Progress | None) -> Callable[..., None]:
+    """Takes how much more is done, and how much more there is to do than was known."""
+    done = [0, expected]
+
+    def step(number: int, more: int = 0) -> None:
+        done[0] += number
+        done[1] += more
+        if progress:
+            progress(*done)
+
+    return step
+
+
+def _warnings(frame: Frame, trees: tuple[Tree, Tree]) -> Iterator[str]:
+    if frame.keys.trouble:
+        yield frame.keys.trouble
+    yield from stand_in_warnings(frame, trees)
+
+
+def _spent(rendered: Rendering) -> dict[str, Any]:
+    return {
+        "rendered_minions": rendered.minions,
+        "rendered_files": rendered.files,
+        "rendering_cpu": round(rendered.cpu, 3),
+    }
 
 
 def _sealed(trees: tuple[Tree, Tree]) -> tuple[str, ...]:

@@ -11,22 +11,27 @@ from __future__ import annotations
 import bisect
 import fnmatch
 import functools
-import hashlib
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from saltbranch.compiler.inside.told import OPEN
-from saltbranch.compiler.model import Chunk, Compiled, Which, without_digest
+from saltbranch.compiler.model import Chunk, Compiled, Which
 from saltbranch.preview import contents as content
 from saltbranch.preview import origins
 from saltbranch.preview.contents import NOTHING, ChangedContent, Compared, Contents
+from saltbranch.preview.difference import (
+    AFTER,
+    ChangedFile,
+    ChangedState,
+    Difference,
+    MinionDiff,
+    OneState,
+    Result,
+    is_masked,
+)
 from saltbranch.preview.leftovers import Leftovers
-from saltbranch.preview.origins import Origins, Pillars
-
-_AFTER = "after: "
+from saltbranch.preview.origins import Pillars
 
 
 class Ignore(Protocol):
@@ -53,157 +58,6 @@ class Sources(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedState:
-    """A state that both sides have. arguments: name to old and new value, each as far as it may be
-    shown (``{"masked": digest}`` otherwise), None where a side has no such argument.
-    """
-
-    key: str
-    sls: str
-    path: str
-    line: int | None
-    arguments: Mapping[str, tuple[Any, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class OneState:
-    """A state that one side has, with its arguments as far as they may be shown."""
-
-    key: str
-    sls: str
-    path: str
-    line: int | None
-    arguments: Mapping[str, Any]
-    stays: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedFile:
-    """A ``salt://`` source whose content differs, and the states that use it.
-
-    content: stands for the new content, empty where the file is gone.
-    """
-
-    source: str
-    keys: tuple[str, ...]
-    content: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """All that one minion's two sides differ in. contents: of files, as far as that is known. origins: where hidden
-    values come from.
-    """
-
-    added: tuple[OneState, ...] = ()
-    removed: tuple[OneState, ...] = ()
-    changed: tuple[ChangedState, ...] = ()
-    reordered: tuple[str, ...] = ()
-    files: tuple[ChangedFile, ...] = ()
-    contents: tuple[ChangedContent, ...] = ()
-    pillar_added: tuple[str, ...] = ()
-    pillar_removed: tuple[str, ...] = ()
-    pillar_changed: tuple[str, ...] = ()
-    ignored: int = 0
-    origins: Origins = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        """Whether there is any, what is ignored aside."""
-        return any(getattr(self, name) for name in self.__dataclass_fields__ if name not in _BESIDE)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, the three layers of `--json`."""
-        return {
-            "states": {
-                "added": [s.key for s in self.added],
-                "removed": [s.key for s in self.removed],
-                "changed": [
-                    {
-                        "key": s.key,
-                        "sls": s.sls,
-                        "path": s.path,
-                        "line": s.line,
-                        "arguments": {n: list(pair) for n, pair in s.arguments.items()},
-                    }
-                    for s in self.changed
-                ],
-                "reordered": list(self.reordered),
-                "places": {
-                    s.key: {"sls": s.sls, "path": s.path, "line": s.line}
-                    for s in (*self.added, *self.removed)
-                },
-                "stays": [s.key for s in self.removed if s.stays],
-                "origins": {
-                    key: {name: list(paths) for name, paths in found.items()}
-                    for key, found in self.origins.items()
-                },
-            },
-            "files": [{"source": f.source, "keys": list(f.keys)} for f in self.files],
-            "contents": [
-                {
-                    "source": c.source,
-                    "keys": list(c.keys),
-                    "lines": list(c.lines),
-                    "more": c.more,
-                    **({"of": c.of} if c.of else {}),
-                }
-                for c in self.contents
-            ],
-            "pillar": {
-                "added": list(self.pillar_added),
-                "removed": list(self.pillar_removed),
-                "changed": list(self.pillar_changed),
-            },
-        }
-
-    def signature(self) -> str:
-        """Equal for minions with the same difference. A masked value counts as masked: two minions
-        that get different passwords from the same edit are one group.
-        """
-        if not self:
-            return ""
-        data = asdict(self)
-        for name in _BESIDE:
-            del data[name]
-        return hashlib.sha256(json.dumps(_unmasked(data), sort_keys=True).encode()).hexdigest()
-
-
-# What tells of a difference and is none.
-_BESIDE = ("ignored", "origins")
-Result = Literal["ok", "partial", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class MinionDiff:
-    """One minion. difference: None when a side could not be compiled at all. compared: how many states were."""
-
-    minion: str
-    saltenv: str
-    result: Result
-    error: str | None
-    notes: tuple[str, ...]
-    difference: Difference | None
-    compared: int = 0
-
-    @property
-    def has_new_errors(self) -> bool:
-        """Whether the new side has an error that the old one has not."""
-        return any(line.startswith(_AFTER) for line in (self.error or "").splitlines())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        empty = Difference().as_dict()
-        return {
-            "saltenv": self.saltenv,
-            "result": self.result,
-            "error": self.error,
-            "notes": list(self.notes),
-            "compared": self.compared,
-            **(self.difference.as_dict() if self.difference is not None else empty),
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Telling:
     """How hidden values are told and compared. key: a `Chunk.key` as people may read it. digest: of a value of this
     minion, as the sandbox makes it; None where it is not known.
@@ -221,14 +75,10 @@ class Telling:
         """Whether two values are, of which one may be hidden and the other not."""
         if one == other or self.digest is None:
             return bool(one == other)
-        if _is_masked(one) == _is_masked(other):
+        if is_masked(one) == is_masked(other):
             return False
-        hidden, shown = (one, other) if _is_masked(one) else (other, one)
+        hidden, shown = (one, other) if is_masked(one) else (other, one)
         return bool(hidden["masked"] == self.digest(shown))
-
-
-def _is_masked(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"masked"}
 
 
 def compare(
@@ -268,14 +118,14 @@ def _sided(old: Compiled, new: Compiled, what: str) -> list[str]:
     return [
         *both,
         *(f"before: {text}" for text in one if text not in other),
-        *(f"{_AFTER}{text}" for text in other if text not in one),
+        *(f"{AFTER}{text}" for text in other if text not in one),
     ]
 
 
 def _vanished(old: Compiled, new: Compiled) -> list[str]:
     """A side without any states is hardly ever meant: never "everything removed"."""
     if old.chunks and not new.chunks:
-        return [f"{_AFTER}no states are left of {len(old.chunks)}; if that is meant, the minion should"
+        return [f"{AFTER}no states are left of {len(old.chunks)}; if that is meant, the minion should"
                 " leave the fleet"]  # fmt: skip
     return []
 
@@ -520,142 +370,4 @@ def _pillar(
         tuple(sorted(path for path in old if path not in new)),
         tuple(sorted(path for path in new if path not in old)),
         tuple(sorted(p for p, value in new.items() if p in old and old[p] != value)),
-    )
-
-
-def _unmasked(value: Any) -> Any:
-    """`value` with every masked value alike."""
-    if isinstance(value, Mapping):
-        if set(value) == {"masked"}:
-            return {"masked": True}
-        return {nameless(str(k)): _unmasked(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_unmasked(item) for item in value]
-    return nameless(value) if isinstance(value, str) else value
-
-
-# What keys end with where a name may not be shown: a keyed digest, the cache's own (compiler/inside/describe.py).
-_OF_NAME = re.compile(r"(?<= #)~[0-9a-f]{8}$")
-
-
-def nameless(key: str) -> str:
-    """`key` without digests, which are others on another machine."""
-    return _OF_NAME.sub("", without_digest(key))
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Minions with the same difference, which holds what all of them share: an argument that may be shown on
-    some of them only is hidden.
-    """
-
-    minions: tuple[str, ...]
-    difference: Difference
-
-
-def group(diffs: Iterable[MinionDiff]) -> tuple[Group, ...]:
-    """The groups, the largest first; minions without a difference are in none.
-
-    What looks the same is one group: an argument that is hidden on one minion and not on another, because its
-    pillar happens to hold the same word, makes no two. The digest of a diff tells them apart all the same.
-    """
-    found: dict[str, list[tuple[str, Difference]]] = {}
-    for diff in diffs:
-        if diff.difference:
-            found.setdefault(_look(diff.difference), []).append((diff.minion, diff.difference))
-    groups = [
-        Group(
-            tuple(sorted(name for name, _ in members)),
-            _shared([d for _, d in members], members[0][0]),
-        )
-        for members in found.values()
-    ]
-    return tuple(sorted(groups, key=lambda g: (-len(g.minions), g.minions)))
-
-
-def _look(difference: Difference) -> str:
-    """The signature of what is told of `difference`; of contents only whose, for each minion's own name may stand
-    in there.
-    """
-
-    def pair(old: Any, new: Any) -> tuple[Any, Any]:
-        return (_HIDDEN, _HIDDEN) if _is_masked(old) or _is_masked(new) else (old, new)
-
-    return replace(
-        difference,
-        added=tuple(replace(s, arguments={}) for s in difference.added),
-        removed=tuple(replace(s, arguments={}) for s in difference.removed),
-        changed=tuple(
-            replace(s, arguments={n: pair(*both) for n, both in s.arguments.items()})
-            for s in difference.changed
-        ),
-        contents=tuple(
-            dict.fromkeys(ChangedContent(c.source, c.keys) for c in difference.contents)
-        ),
-    ).signature()
-
-
-_HIDDEN: Mapping[str, Any] = {"masked": ""}
-
-
-def _shared(members: Sequence[Difference], minion: str) -> Difference:
-    """The first of `members`, which look the same, with nothing that is not so on all of them. minion: whose the
-    first one is.
-    """
-    first = members[0]
-    if len(members) == 1:
-        return first
-    return replace(
-        first,
-        added=tuple(_common(states) for states in zip(*(m.added for m in members), strict=True)),
-        removed=tuple(
-            _common(states) for states in zip(*(m.removed for m in members), strict=True)
-        ),
-        changed=tuple(
-            replace(
-                states[0],
-                arguments={
-                    name: pair
-                    if all(s.arguments.get(name) == pair for s in states)
-                    else (_HIDDEN, _HIDDEN)
-                    for name, pair in states[0].arguments.items()
-                },
-            )
-            for states in zip(*(m.changed for m in members), strict=True)
-        ),
-        contents=_same_contents(members, minion),
-        origins=_same_origins(members),
-    )
-
-
-def _same_contents(members: Sequence[Difference], minion: str) -> tuple[ChangedContent, ...]:
-    """Those of the first of them, `minion`; under its name where others have others."""
-    return tuple(
-        c if all(c in m.contents for m in members) else replace(c, of=minion)
-        for c in members[0].contents
-    )
-
-
-def _same_origins(members: Sequence[Difference]) -> Origins:
-    """Of the first of them, as far as they are those of all: a hidden ID has another digest on each."""
-    found = {}
-    for name in ("added", "removed", "changed"):
-        for states in zip(*(getattr(m, name) for m in members), strict=True):
-            several = [m.origins.get(state.key) for m, state in zip(members, states, strict=True)]
-            if several[0] is not None and all(one == several[0] for one in several):
-                found[states[0].key] = several[0]
-    return found
-
-
-def _common(states: Sequence[OneState]) -> OneState:
-    names = dict.fromkeys(name for s in states for name in s.arguments)
-    first = states[0].arguments
-    return replace(
-        states[0],
-        arguments={
-            name: first[name]
-            if all(name in s.arguments and s.arguments[name] == first.get(name) for s in states)
-            else _HIDDEN
-            for name in names
-        },
     )

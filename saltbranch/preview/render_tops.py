@@ -19,10 +19,11 @@ from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.compiler import cache as compilecache
 from saltbranch.compiler import pool
 from saltbranch.compiler.cache import CompileCache
+from saltbranch.compiler.custom_code import changed, custom_code
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
-from saltbranch.compiler.tree import Tree, changed, custom_code
+from saltbranch.compiler.tree import Tree
 from saltbranch.config import minions as targets
 from saltbranch.config.keys import VERIFY_FLEET
 from saltbranch.config.minions import Matcher

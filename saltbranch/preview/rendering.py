@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from saltbranch.compiler.cache import CompileCache, base_of
+from saltbranch.compiler.custom_code import changed
 from saltbranch.compiler.inside.told import OPEN, PILLAR, PRIVATE_KEY, split
 from saltbranch.compiler.model import Chunk, Compiled, Minion, Which
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.public_words import Public
-from saltbranch.compiler.tree import Tree, changed
+from saltbranch.compiler.tree import Tree
 from saltbranch.git.tree import contents as blobs
 from saltbranch.preview import contents
 from saltbranch.preview.contents import Compared, Contents

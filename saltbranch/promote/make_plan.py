@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from saltbranch.base import tickets
@@ -36,23 +37,6 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         bool(behind or request.resolved) or _is_missing_below(work, request, target)
     )
     backs = _back_merges(work, request, target, needed=needed)
-    deletes = tuple(
-        Step(DELETE, b, "", work.branch_head(b), "", "", MERGE, "")
-        for b in request.delete
-        if b in work.refs.heads
-    )
-    debts = tuple(
-        Debt(
-            "",
-            s.branch,
-            s.source,
-            request.source_name,
-            tuple(c.path for c in s.conflicts),
-            work.now,
-        )
-        for s in backs
-        if s.kind == CONFLICT
-    ) + _debts_unread(work, request, target, needed=needed)
     saltenv = request.saltenv
     hold = work.hold(saltenv) if saltenv else None
     hotfix = request.kind == "hotfix"
@@ -62,10 +46,10 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
         saltenv=saltenv.name if saltenv else "",
         source=request.source_saltenv.name if request.source_saltenv else request.source_name,
         source_saltenv=request.source_saltenv.name if request.source_saltenv else "",
-        steps=(target, *backs, *deletes),
+        steps=(target, *backs, *_deletes(work, request)),
         changes=changes,
         left_behind=tuple(behind),
-        debts=debts,
+        debts=(*_debts(work, request, backs), *_debts_unread(work, request, target, needed=needed)),
         tag=_tag(work, request, target),
         tag_source=request.tag_source,
         served_before=work.wanted(saltenv).commit if saltenv else None,
@@ -82,6 +66,21 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
     results = ask_gates.results(work, request, found, commands=commands)
     found = replace(found, gates=gates.override(results, found.overrides))
     return replace(found, notes=(*plan_notes.notes(work, request, found), *found.notes))
+
+
+def _deletes(work: Workplace, request: Request) -> Iterator[Step]:
+    """The branches that go with the promotion."""
+    for branch in request.delete:
+        if branch in work.refs.heads:
+            yield Step(DELETE, branch, "", work.branch_head(branch), "", "", MERGE, "")
+
+
+def _debts(work: Workplace, request: Request, backs: Sequence[Step]) -> Iterator[Debt]:
+    """What back-merges that conflict leave to be merged by a person."""
+    for step in backs:
+        if step.kind == CONFLICT:
+            paths = tuple(conflict.path for conflict in step.conflicts)
+            yield Debt("", step.branch, step.source, request.source_name, paths, work.now)
 
 
 def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:

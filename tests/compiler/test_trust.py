@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch.compiler import desk, sandbox
+from saltbranch.compiler import desk, reads, sandbox
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from tests.support.compiling import Lab, minion
@@ -331,9 +331,9 @@ def test_a_template_that_is_hard_to_compile_costs_its_own_minion(tmp_path: Path,
 
 @given(st.binary(max_size=200))
 def test_what_is_told_to_be_read_is_below_the_folders_or_nothing_is(told: bytes) -> None:
-    reads = desk.reads_of(told, ("salt", "pillar"), set())
-    if reads is not None:
-        names = [*reads.files, *reads.listings, *(folder for folder, _ in reads.globs)]
+    found = reads.reads_of(told, ("salt", "pillar"), set())
+    if found is not None:
+        names = [*found.files, *found.listings, *(folder for folder, _ in found.globs)]
         for name in names:
             assert os.path.normpath(name) == name and name.split("/")[0] in ("salt", "pillar")
 
@@ -351,7 +351,7 @@ def test_what_is_told_to_be_read_is_below_the_folders_or_nothing_is(told: bytes)
     ],
 )
 def test_what_is_no_path_of_the_tree_makes_a_result_that_is_not_kept(told: bytes) -> None:
-    assert desk.reads_of(b"fsalt/a\0" + told, ("salt", "pillar"), set()) is None
+    assert reads.reads_of(b"fsalt/a\0" + told, ("salt", "pillar"), set()) is None
 
 
 def test_keys_for_minions_are_their_own() -> None:

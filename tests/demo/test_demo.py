@@ -320,7 +320,7 @@ def test_the_tutorial_works_as_written(kept: Kept) -> None:
     assert "+Welcome." in said["Promote it to stage"]
     assert "prod: master switched" in said["Promote it to production"]
     assert "\nWelcome.\n" in said["Promote it to production"]
-    assert "KEY-50 is too friendly" in said["Take it back"] and "-Welcome." in said["Take it back"]
+    assert "KEY-50 is too friendly" in said["Roll it back"] and "-Welcome." in said["Roll it back"]
     assert "0 of 1 served" in said["See what went where"]
     assert "prod1 belongs to prod" in said["See what went where"]
 

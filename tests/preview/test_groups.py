@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from saltbranch.compiler.model import Compiled
-from saltbranch.preview import low_diff
+from saltbranch.preview import groups as grouping
 from tests.support import diffs
 
 OLD = Compiled("", "ok", chunks=(diffs.chunk("same", mode="0600"),))
@@ -13,10 +13,10 @@ MASKED = {"masked": "1" * 32}
 OTHER = {"masked": "2" * 32}
 
 
-def groups(*news: Compiled) -> tuple[low_diff.Group, ...]:
+def groups(*news: Compiled) -> tuple[grouping.Group, ...]:
     found = [diffs.minion(f"m{n}", OLD, new) for n, new in enumerate(news)]
     assert len({d.difference.signature() for d in found if d.difference}) == len(news)
-    return low_diff.group(found)
+    return grouping.group(found)
 
 
 def side(*chunks: object, **arguments: object) -> Compiled:
@@ -35,7 +35,7 @@ def test_a_change_that_is_hidden_on_either_side_looks_the_same() -> None:
 
     pairs = [("0600", MASKED), (MASKED, OTHER), (MASKED, "0600"), ("0600", "0644")]
     new = [diffs.minion(f"m{n}", changed(a), changed(b)) for n, (a, b) in enumerate(pairs)]
-    found = low_diff.group(new)
+    found = grouping.group(new)
     assert [g.minions for g in found] == [("m0", "m1", "m2"), ("m3",)]
     assert found[0].difference.changed[0].arguments == {"mode": ({"masked": ""}, {"masked": ""})}
     assert found[1].difference.changed[0].arguments == {"mode": ("0600", "0644")}
@@ -57,9 +57,9 @@ def test_a_path_of_the_pillar_is_told_where_it_is_that_of_all() -> None:
 
     old = replace(OLD, pillar={"a:b": "0" * 32})
     both = [diffs.minion("m1", old, new("1", "a:b")), diffs.minion("m2", old, new("2", "a:b"))]
-    (group,) = low_diff.group(both)
+    (group,) = grouping.group(both)
     assert group.difference.origins == {"*** ~11111111 | test.nop": {"": ("a:b",)}}
-    (group,) = low_diff.group([diffs.minion("m1", replace(old, pillar={}), new("1", "a:b")),
+    (group,) = grouping.group([diffs.minion("m1", replace(old, pillar={}), new("1", "a:b")),
                               diffs.minion("m2", replace(old, pillar={}), new("2", "a:b"))])  # fmt: skip
     assert group.difference.origins == {"*** ~11111111 | test.nop": {"": ("a:b",)}}
 

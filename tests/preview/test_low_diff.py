@@ -14,9 +14,10 @@ from saltbranch.compiler.inside import mask as masking
 from saltbranch.compiler.inside import neutral
 from saltbranch.compiler.model import Chunk, Compiled, compiled_from_json
 from saltbranch.config.keys import IgnoreModel
-from saltbranch.preview import low_diff
+from saltbranch.preview import difference, low_diff
+from saltbranch.preview import groups as grouping
+from saltbranch.preview.difference import MinionDiff
 from saltbranch.preview.fleet_diff import CustomCode, FleetDiff
-from saltbranch.preview.low_diff import MinionDiff
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def test_minions_with_different_secrets_from_one_edit_are_one_group() -> None:
         )
         for n in range(3)
     ]
-    groups = low_diff.group(diffs)
+    groups = grouping.group(diffs)
     assert [g.minions for g in groups] == [("m0", "m1", "m2")]
 
 
@@ -225,7 +226,7 @@ def test_recorded_returns_go_by_arguments_first() -> None:
 
 
 def whole(*diffs: MinionDiff, code: tuple[CustomCode, ...] = ()) -> FleetDiff:
-    return FleetDiff({}, {}, diffs, low_diff.group(diffs), code)
+    return FleetDiff({}, {}, diffs, grouping.group(diffs), code)
 
 
 def test_the_digest_leaves_out_what_differs_from_machine_to_machine() -> None:
@@ -283,7 +284,7 @@ def test_one_result_for_both_sides_differs_only_in_the_files_that_moved() -> Non
     one = compiled(*(chunk(f"s{n}") for n in range(50)))
     held = Counting((("salt/files/x", "1"),))
     same = diff(one, one, before=held, after=held)
-    assert same.difference == low_diff.Difference()
+    assert same.difference == difference.Difference()
     assert same.compared == 50
     assert Counting.asked == 2, "each file once on either side, not once for each state"
     moved = diff(one, one, before=held, after=Contents((("salt/files/x", "2"),)))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from saltbranch.compiler.cache import CompileCache
-from saltbranch.preview import low_diff
+from saltbranch.preview import difference, low_diff
 from tests.support.compiling import Lab, minion
 
 
-def _told(folder: Path, old: str, new: str) -> low_diff.Difference:
+def _told(folder: Path, old: str, new: str) -> difference.Difference:
     top = b"base:\n  '*':\n    - one\n"
     lab = Lab(folder, {"salt/top.sls": top, "pillar/top.sls": b"{}\n", "salt/one.sls": old})
     cache, trees, sides = CompileCache(None), [], []

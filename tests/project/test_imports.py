@@ -112,6 +112,8 @@ PURE = (
     "compiler.inside.told",
     "preview.causes",
     "preview.contents",
+    "preview.difference",
+    "preview.groups",
     "preview.gaps",
     "preview.leftovers",
     "preview.low_diff",
@@ -234,9 +236,9 @@ def test_nothing_is_too_long(module: str) -> None:
     text = MODULES[module].read_text()
     assert len(text.splitlines()) <= MOST_LINES
     for node in ast.walk(ast.parse(text)):
-        # Options with their help texts are the signature of a verb's function.
+        # Options with their help texts are the signature and the docstring of a verb's function.
         if isinstance(node, ast.FunctionDef):
-            first = node.body[0]
+            first = node.body[1 if ast.get_docstring(node) and node.body[1:] else 0]
             assert (node.end_lineno or 0) - first.lineno < MOST_LINES_OF_A_FUNCTION, node.name
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.compiler.model import Chunk, Compiled
-from saltbranch.preview import low_diff
+from saltbranch.preview import difference, groups, low_diff
 from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.fleet_diff import CustomCode, FleetDiff
 from saltbranch.preview.sides import Provenance, SideCommit
@@ -41,17 +41,17 @@ def chunk(key: str, line: int = 1, module: str = "test.nop", **arguments: Any) -
     return Chunk(f"{key} | {module}", "app.web", "salt/app/web.sls", line, arguments, place=line)
 
 
-def minion(name: str, old: Compiled, new: Compiled) -> low_diff.MinionDiff:
+def minion(name: str, old: Compiled, new: Compiled) -> difference.MinionDiff:
     """What one minion's two sides differ in."""
     sides = (replace(old, minion=name), replace(new, minion=name))
     return low_diff.compare("prod", *sides, (Sources(), Sources()), "salt")
 
 
-def fleet(*diffs: low_diff.MinionDiff, **more: Any) -> FleetDiff:
+def fleet(*diffs: difference.MinionDiff, **more: Any) -> FleetDiff:
     """A diff of the whole."""
     side = {"tree": "a" * 40, "saltenv": "prod", "merged": None}
     return FleetDiff(
-        {"name": "prod", **side}, {"name": "develop", **side}, tuple(diffs), low_diff.group(diffs),
+        {"name": "prod", **side}, {"name": "develop", **side}, tuple(diffs), groups.group(diffs),
         **{"code": (), **more},
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from saltbranch.compiler.model import NEUTRALLY, Compiled
-from saltbranch.preview.low_diff import Difference, MinionDiff, Telling
+from saltbranch.preview.difference import Difference, MinionDiff
+from saltbranch.preview.low_diff import Telling
 from tests.support.compiling import PROJECT, environment
 
 _PROGRAM = Path(__file__).with_name("plain_many.py")

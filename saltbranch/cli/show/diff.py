@@ -12,8 +12,9 @@ from saltbranch.compiler.model import UNKEPT
 from saltbranch.preview import gaps, origins
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import ChangedContent
+from saltbranch.preview.difference import Difference, MinionDiff
 from saltbranch.preview.fleet_diff import FleetDiff
-from saltbranch.preview.low_diff import Difference, Group, MinionDiff
+from saltbranch.preview.groups import Group
 
 _NAMES = 6
 _WIDEST = 60

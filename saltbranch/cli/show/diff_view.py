@@ -8,8 +8,9 @@ from typing import Any
 
 from saltbranch.cli.show import diff
 from saltbranch.preview.contents import ChangedContent
+from saltbranch.preview.difference import ChangedState, Difference, OneState
 from saltbranch.preview.fleet_diff import FleetDiff
-from saltbranch.preview.low_diff import ChangedState, Difference, Group, OneState
+from saltbranch.preview.groups import Group
 
 STAYS = "what it made stays on the minion"
 WIDEST = 300

@@ -66,7 +66,7 @@ class Wire:
         trace.settimeout(0)
 
     def tell(self, kind: str, name: str) -> None:
-        """Tell that `name` is about to be read; see `desk.reads_of`."""
+        """Tell that `name` is about to be read; see `reads.reads_of`."""
         data = b"%s%s\0" % (kind.encode(), os.fsencode(name))
         try:
             sent = self.trace.send(data)

@@ -42,7 +42,7 @@ def main() -> None:
     _have_a_name()
     from saltbranch.compiler.inside import one_minion
 
-    shop = one_minion.Shop(job)
+    shop = one_minion.OneMinion(job)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)  # what a branch's code prints is for nobody
     _say(control, {"salt": shop.salt_version})

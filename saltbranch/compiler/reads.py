@@ -1,0 +1,59 @@
+"""What a fork says that it read, as reads that a cache can look up again: nothing outside of the tree is believed."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Sequence
+
+from saltbranch.compiler.model import (
+    Reads,
+)
+
+
+def reads_of(told: bytes, folders: Sequence[str], ciphers: set[str]) -> Reads | None:
+    """What was told to have been read, a name after another, each with its kind before and a zero after it.
+
+    None when anything in it is no path below `folders`: then it cannot be said what a tree has to hold.
+    """
+    files: set[str] = set()
+    globs: set[tuple[str, str]] = set()
+    listings: set[str] = set()
+    whole = False
+    if told and not told.endswith(b"\0"):
+        return None
+    for item in told[:-1].split(b"\0") if told else ():
+        kind, name = item[:1], os.fsdecode(item[1:])
+        folder, _, pattern = name.partition("\1")
+        if not is_below(folder, folders):
+            return None
+        if kind == b"f":
+            files.add(name)
+        elif kind == b"l":
+            listings.add(name)
+        elif kind == b"g":
+            globs.add((folder, pattern))
+        elif kind == b"w":
+            whole = True
+        else:
+            return None
+    return Reads(
+        tuple(sorted(files)),
+        tuple(sorted(globs)),
+        tuple(sorted(listings)),
+        tuple(sorted(ciphers)),
+        whole,
+    )
+
+
+def is_below(path: str, folders: Sequence[str]) -> bool:
+    """Whether `path`, as it stands, is one of `folders` or inside of one."""
+    return posixpath.normpath(path) == path and any(
+        path == folder or path.startswith(f"{folder}/") for folder in folders
+    )
+
+
+def is_inner(source: str) -> bool:
+    """Whether what a state names as salt:// is below the states."""
+    path = source.rstrip("/")
+    return posixpath.normpath(path) == path and not path.startswith(("/", "../")) and path != ".."

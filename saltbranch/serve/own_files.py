@@ -1,0 +1,38 @@
+"""What lies in a root, read without following links: whether saltbranch made it."""
+
+from __future__ import annotations
+
+import os
+
+from saltbranch.base import files
+
+TOP_MARK = b"Written by saltbranch"
+
+
+def entries_of(folder: str) -> list[os.DirEntry[str]]:
+    """What is in `folder`, by name; nothing where there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []
+
+
+def is_own_top(file: os.DirEntry[str]) -> bool:
+    """Whether it is a top file that saltbranch generated."""
+    if not file.is_file(follow_symlinks=False):
+        return False
+    return TOP_MARK in (files.read_or_none(file.path) or b"")[:200]
+
+
+def gitdir_of(path: str) -> str | None:
+    """Where the file `.git` of a worktree leads; None when there is no such file."""
+    text = content_of(path)
+    if not text.startswith("gitdir: "):
+        return None
+    return os.path.realpath(os.path.join(os.path.dirname(path), text.removeprefix("gitdir: ")))
+
+
+def content_of(path: str) -> str:
+    """The text of a short file; empty where it cannot be read."""
+    return os.fsdecode(files.read_or_none(path) or b"").strip()
