@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from saltbranch.repository.prepared import Prepared
-    from saltbranch.serve.result import SaltenvResult, SyncResult
+    from saltbranch.serve.run import SaltenvResult, SyncResult
 
 
 def main() -> NoReturn:

@@ -31,7 +31,7 @@ from saltbranch.salt_master import options as saltmaster
 from saltbranch.salt_master.replacing import Replacing
 from saltbranch.serve import notify
 from saltbranch.serve.first_sync import remote_heads
-from saltbranch.serve.result import SyncResult
+from saltbranch.serve.run import SyncResult
 
 _PROBE = 60  # seconds for asking the remote whether it takes what this master tells
 

@@ -20,8 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saltbranch.serve.result import SyncResult
-    from saltbranch.serve.run import Notify, Say
+    from saltbranch.serve.run import Notify, Say, SyncResult
 
 
 def sync(

@@ -18,7 +18,7 @@ from saltbranch.demo.proof import Seen, Switch, find_problems
 from saltbranch.demo.steps import Note, Steps
 from saltbranch.salt_master import options as saltmaster
 from saltbranch.serve import notify
-from saltbranch.serve.result import SyncResult
+from saltbranch.serve.run import SyncResult
 
 TARGET: Final = "test"
 _EVENT_SECONDS: Final = 5

@@ -24,7 +24,7 @@ from saltbranch.serve import notify
 if TYPE_CHECKING:
     from saltbranch.promote.apply_plan import Published
     from saltbranch.repository.prepared import Prepared
-    from saltbranch.serve.result import SaltenvResult
+    from saltbranch.serve.run import SaltenvResult
 
 Result = dict[str, Any]
 Notify = Callable[["Prepared", "list[SaltenvResult]"], "str | None"]

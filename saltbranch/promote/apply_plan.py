@@ -20,7 +20,7 @@ from saltbranch.promote.record import Prepared
 from saltbranch.repository import timeline
 from saltbranch.repository.push import PushRefused, RefUpdate, push_refs
 from saltbranch.repository.workplace import Say, Workplace
-from saltbranch.serve.result import SyncResult
+from saltbranch.serve.run import SyncResult
 
 _ATTEMPTS = 8
 

@@ -20,7 +20,7 @@ from saltbranch.salt_master import options as saltmaster
 from saltbranch.serve import decide as choosing
 from saltbranch.serve import prepare, salt_files
 from saltbranch.serve.reconcile import Now, decide, select
-from saltbranch.serve.result import SaltenvResult, SyncResult
+from saltbranch.serve.run import SaltenvResult, SyncResult
 
 
 def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:

@@ -19,7 +19,7 @@ from saltbranch.repository.prepared import Prepared
 from saltbranch.repository.root import root_of
 from saltbranch.serve import prepare
 from saltbranch.serve.reconcile import look_at_mirror, serve_from_mirror
-from saltbranch.serve.result import SyncResult
+from saltbranch.serve.run import SyncResult
 
 if TYPE_CHECKING:
     from saltbranch.serve.run import Notify

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saltbranch.repository.prepared import Prepared
-    from saltbranch.serve.result import SaltenvResult
+    from saltbranch.serve.run import SaltenvResult
 
 _PATIENCE = 20  # seconds for importing Salt and handing over; a healthy master needs about one
 

@@ -9,7 +9,7 @@ from saltbranch.base import files
 from saltbranch.base.errors import GitError, UsageError
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.repository import decision, prepared
-from saltbranch.serve.result import (
+from saltbranch.serve.run import (
     FAILED,
     FIRST,
     MISSING,
@@ -17,10 +17,13 @@ from saltbranch.serve.result import (
     REPAIRED,
     SWITCHED,
     UNCHANGED,
+    Job,
+    Look,
+    Run,
     SaltenvResult,
+    Seen,
     SyncResult,
 )
-from saltbranch.serve.run import Job, Look, Run, Seen
 from saltbranch.serve.slots import Slots
 
 TYPE_CHECKING = False

@@ -22,7 +22,7 @@ from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.repository.decision import Choices
 from saltbranch.repository.prepared import Prepared, Served
-from saltbranch.serve.result import SaltenvResult
+from saltbranch.serve.run import SaltenvResult
 
 _PATIENCE = 20  # seconds for all tries of a run
 _MOST = 200  # events that are kept; older ones are dropped

@@ -13,7 +13,7 @@ from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_e
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.file_list import clear_file_list
 from saltbranch.serve import fetch
-from saltbranch.serve.result import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
+from saltbranch.serve.run import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

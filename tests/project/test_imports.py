@@ -315,7 +315,7 @@ def test_sync_without_news_imports_no_more_for_holds_tags_and_the_journal(tmp_pa
     assert mine <= {
         "saltbranch", "actions", "actions.sync", "base", "base.errors", "base.files", "base.proc", "cli", "cli.show",
         "cli.show.sync", "config", "config.locate", "entry", "git", "git.mirror", "git.program", "repository",
-        "repository.decision", "repository.prepared", "serve", "serve.fetch", "serve.reconcile", "serve.result",
+        "repository.decision", "repository.prepared", "serve", "serve.fetch", "serve.reconcile", 
         "serve.run", "serve.slots",
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 
 from saltbranch.base import proc
 from saltbranch.git.mirror import JOURNAL_REF, Mirror
-from saltbranch.serve.result import FAILED
+from saltbranch.serve.run import FAILED
 from tests.support.clone import Clone
 from tests.support.project import Project
 from tests.support.remote import Remote

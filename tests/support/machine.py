@@ -12,7 +12,7 @@ from saltbranch.actions.doctor import doctor
 from saltbranch.actions.status import SaltenvStatus, status
 from saltbranch.doctor.finding import Finding
 from saltbranch.serve import verify
-from saltbranch.serve.result import SaltenvResult
+from saltbranch.serve.run import SaltenvResult
 from tests.support.remote import Content
 from tests.support.site import Site, result_of
 

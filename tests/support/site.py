@@ -26,7 +26,7 @@ from saltbranch.journal import cache as journalcache
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
-from saltbranch.serve.result import SaltenvResult, SyncResult
+from saltbranch.serve.run import SaltenvResult, SyncResult
 from tests.support import warm
 from tests.support.remote import Link, Remote, Script, Tree
 

@@ -9,7 +9,7 @@ from saltbranch.actions.sync import sync
 from saltbranch.base.errors import EXIT_PARTIAL, SaltbranchError
 from saltbranch.repository.prepared import Prepared
 from saltbranch.repository.workplace import Workplace
-from saltbranch.serve.result import SaltenvResult, SyncResult
+from saltbranch.serve.run import SaltenvResult, SyncResult
 
 WAIT = 60  # seconds for another saltbranch, most likely the timer's sync
 

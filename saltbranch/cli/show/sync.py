@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from saltbranch.serve.result import SaltenvResult, SyncResult
+    from saltbranch.serve.run import SaltenvResult, SyncResult
 
 _VERBS = {"first": "served for the first time", "rewritten": "switched"}
 _PROBLEMS = ("failed", "missing", "refused")
