@@ -77,9 +77,14 @@ def test_a_fork_says_what_a_process_says(tmp_path: Path, words: list[str]) -> No
         assert forked[1:] == (done.stdout, done.stderr)
 
 
-def test_only_what_starts_alike_is_forked() -> None:
+def test_only_what_starts_alike_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [sys.executable, "-m", "saltbranch", "status"]
     assert warm.fits(words, os.environ)
-    assert not warm.fits(words, {**os.environ, "PYTHONWARNINGS": "error"})
+    for name in ("PYTHONWARNINGS", "LC_TIME", "TZ", "HOME"):
+        assert not warm.fits(words, {**os.environ, name: "x"})
+    # What the tests have changed since it started is no longer how it started.
+    monkeypatch.setenv("TZ", "Etc/GMT-3")
+    assert not warm.fits(words, os.environ)
+    monkeypatch.undo()
     assert not warm.fits([sys.executable, "-c", "pass"], os.environ)
     assert not warm.fits(["git", "status"], os.environ)

@@ -1,7 +1,9 @@
 """Command lines of saltbranch as processes of their own, without half a second of imports for each.
 
 They are forks of a Python that has everything imported (warm_server.py), one for each worker of
-the tests. For tests of what the program does: what it imports, or how it starts, is asked of a real one.
+the tests. For tests of what the program does: what it imports, or how it starts, is asked of a real one
+(tests/cli/test_command_line.py, and every test that starts a process by itself). What a fork takes over is
+what an import leaves behind, and the one hash seed of its parent.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support import warm_salt
 
 _SERVER = Path(__file__).with_name("warm_server.py")
+# What Python, libc or a module reads once, as it starts.
+_READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "HOME", "TYPER_", "LD_")
 
 
 class WarmServer:
@@ -33,6 +38,7 @@ class WarmServer:
             argv = [sys.executable, str(_SERVER), str(fd)]
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=[fd])
         self.control = ours
+        self.start = _read_at_start(os.environ)
 
     def run(
         self, argv: Sequence[str], env: Mapping[str, str], timeout: float
@@ -41,7 +47,7 @@ class WarmServer:
 
         timeout: seconds, after which it is killed and subprocess.TimeoutExpired raised.
         """
-        order = {"argv": list(argv), "env": dict(env), "cwd": os.getcwd()}
+        order = {"argv": list(argv), "env": dict(env), "cwd": os.getcwd(), "umask": _umask()}
         with (
             open(os.devnull, "rb") as nothing,
             tempfile.TemporaryFile() as out,
@@ -77,7 +83,20 @@ def server() -> WarmServer:
 
 
 def fits(argv: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether a fork would do: our own command line, and an environment that Python starts alike in."""
-    names = {name for name in (*env, *os.environ) if name.startswith(("PYTHON", "LC_", "LANG"))}
-    same = all(env.get(name) == os.environ.get(name) for name in names)
-    return same and list(argv[:3]) == [sys.executable, "-m", "saltbranch"]
+    """Whether a fork would do: our own command line, and an environment that Python starts alike in.
+
+    One thread only: the orders come one after another, and two that are to race would not.
+    """
+    ours = list(argv[:3]) == [sys.executable, "-m", "saltbranch"]
+    alone = threading.current_thread() is threading.main_thread()
+    return ours and alone and _read_at_start(env) == server().start
+
+
+def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(_READ_AT_START)}
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -13,7 +13,6 @@ import importlib
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import traceback
@@ -87,13 +86,14 @@ def main() -> None:
     for name in ("worker", "one_minion", "drop_rights"):
         importlib.import_module(f"saltbranch.compiler.inside.{name}")
     listener = socket.socket(fileno=number)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the handlers
     gc.collect()
     gc.freeze()
     while life not in select.select([listener, life], [], [])[0]:
         line, _ = listener.accept()
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:  # earlier orders that have ended
+                pass
         if os.fork() == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             listener.close()
             try:
                 handle(line)

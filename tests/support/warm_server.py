@@ -1,6 +1,6 @@
 """A Python that has imported saltbranch and Salt already, and forks for every command line; see warm.py.
 
-Each message is JSON, `argv`, `env` and `cwd`, with the descriptors 0 to 2 of the new process beside it.
+Each message is JSON, `argv`, `env`, `cwd` and `umask`, with the descriptors 0 to 2 of the new process beside it.
 The answer is its exit code. Nothing of saltbranch has run in here: a fork differs from a new Python in what is
 imported, and in nothing else.
 """
@@ -16,6 +16,7 @@ import os
 import pkgutil
 import socket
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import NoReturn
@@ -39,7 +40,7 @@ def warm_up() -> None:
     importlib.import_module("tests.support.warm_salt").use()
 
 
-def become(argv: list[str], env: dict[str, str], cwd: str, fds: list[int]) -> NoReturn:
+def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list[int]) -> NoReturn:
     """Be the process ``python -m saltbranch ...`` that `argv` asks for."""
     code = 1
     try:
@@ -47,6 +48,7 @@ def become(argv: list[str], env: dict[str, str], cwd: str, fds: list[int]) -> No
             os.dup2(fd, number)
             os.close(fd)
         os.chdir(cwd)
+        os.umask(umask)
         os.environ.clear()
         os.environ.update(env)
         sys.argv = [str(PACKAGE / "__main__.py"), *argv[3:]]
@@ -54,10 +56,14 @@ def become(argv: list[str], env: dict[str, str], cwd: str, fds: list[int]) -> No
         from saltbranch import entry
 
         entry.main()
+        code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -68,6 +74,7 @@ def become(argv: list[str], env: dict[str, str], cwd: str, fds: list[int]) -> No
 def main() -> None:
     """Serve until the other end is closed."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    sys.path[0] = str(PACKAGE.parent)  # not this folder: its names are no modules of their own
     warm_up()
     gc.collect()
     gc.freeze()
@@ -79,7 +86,7 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             control.close()
-            become(order["argv"], order["env"], order["cwd"], fds)
+            become(**order, fds=fds)
         for fd in fds:
             os.close(fd)
         control.send(b"%d" % pid)
