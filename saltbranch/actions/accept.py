@@ -54,7 +54,7 @@ def _where_known(work: Workplace, saltenv: Saltenv) -> str:
     if saltenv.branch in work.unknown:
         return (
             f"the journal does not say up to where {saltenv.branch!r} was promoted, and it is seen here for the first"
-            " time: accept it where it was said, on a master or in another clone"
+            " time: accept it where it was reported, on a master or in another clone"
         )
     return f"saltbranch history {saltenv.name} shows what came to it"
 

@@ -50,7 +50,7 @@ def plan(cwd: str) -> FlowInit:
     clone = clones.find(cwd)
     if clone is None:
         raise RefusedError(
-            f"{cwd} is in no clone", hint="stand in a clone of the control repository"
+            f"{cwd} is not in a clone", hint="change to a clone of the control repository"
         )
     clone.refuse_writing()
     known = _settings(clone.git)
@@ -130,7 +130,7 @@ def apply(found: FlowInit) -> None:
     old = data.decode("utf-8") if data else ""
     if any(line.startswith("flow:") for line in old.splitlines()):
         raise RefusedError(
-            f"{found.path} has a flow: of its own that says otherwise",
+            f"{found.path} has its own flow:, which differs",
             hint=f"put there:\n{found.text}",
         )
     joint = "" if not old or old.endswith("\n") else "\n"

@@ -122,7 +122,7 @@ def finish_request(
         raise RefusedError(
             f"{production.name} serves {now[:12]} and not the head of {production.branch}: a pull request cannot move"
             " that",
-            hint=f"let somebody finish it who may push to {production.branch}",
+            hint=f"ask someone who may push to {production.branch} to finish it",
         )
     releases = sorted(b for b in work.refs.heads if b.startswith(work.config.flow.release))
     return Request(

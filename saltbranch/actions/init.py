@@ -342,5 +342,5 @@ def _left(config_path: str, result: SyncResult | None) -> list[str]:
         left.append("Let a timer run the sync: saltbranch install cron")
     else:
         left.append("Let a timer run the sync: saltbranch install systemd")
-    left.append("See that nothing else stands in the way: saltbranch doctor")
+    left.append("Check for anything else in the way: saltbranch doctor")
     return left

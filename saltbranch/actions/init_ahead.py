@@ -170,7 +170,7 @@ def look_at_master(config: Config) -> Replacing:
     for file in conf_files:
         if file.problem:
             raise RefusedError(
-                f"{file.path}: {file.problem}: so it cannot be told what of the salt-master's roots would end",
+                f"{file.path}: {file.problem}: so it is unknown which of the salt-master's roots would end",
                 hint="fix that file, and see that this user can read it",
             )
     master = saltmaster.read(config.salt_config)
@@ -235,10 +235,10 @@ def refuse_ending(found: Replacing, config: Config) -> None:
     """Refuse to end what nobody has agreed to end. Raises RefusedError."""
     if found.ends_anything:
         raise RefusedError(
-            f"the salt-master of this machine has a configuration of its own, of which {config.master_config} would end"
+            f"the salt-master of this machine has its own configuration, of which {config.master_config} would end"
             f" a part; nothing was written:\n{indent(chr(10).join(found.lines()))}",
             hint="bring what is still needed into the control repository, then say --replace-roots (no folder is"
-            " removed); a saltenv that is to stay beside those of saltbranch belongs into a file of its own in"
+            " removed); a saltenv to keep beside those of saltbranch belongs in a separate file in"
             " master.d: the roots of those files are joined",
         )
 

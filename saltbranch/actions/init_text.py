@@ -67,7 +67,7 @@ salt_config: {_scalar(answers.salt_config)}
     if not with_model:
         branch = _scalar(production_branch(answers))
         return machine + (
-            "\n# The saltenvs stand in saltbranch.yaml in the control repository, on this branch.\n"
+            "\n# The saltenvs are in saltbranch.yaml in the control repository, on this branch.\n"
             f"model_branch: {branch}\n"
         )
     return f"{machine}\n{model_text(answers)}"

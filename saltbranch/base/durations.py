@@ -53,7 +53,7 @@ def parse_until(text: str, now: float) -> float:
                 hint="for example 2h, 1d12h, 17:30, tomorrow 8am, fri 18:00 or 2026-12-24T18:00",
             ) from err
     if moment > _LATEST:
-        raise UsageError(f"--until {text}: nobody lives to see that", hint="leave it out")
+        raise UsageError(f"--until {text}: that is too far in the future", hint="leave it out")
     if moment <= now:
         raise UsageError(f"--until {text}: that has passed", hint="name a later time, or none")
     return moment

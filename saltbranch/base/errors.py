@@ -92,8 +92,8 @@ def os_error(err: OSError) -> SaltbranchError:
 
     hints = {
         errno.EACCES: "run saltbranch as the owner of the root",
-        errno.EEXIST: "something else stands where a folder should be: move it away",
-        errno.ENOTDIR: "something else stands where a folder should be: move it away",
+        errno.EEXIST: "something else is where a folder should be: move it away",
+        errno.ENOTDIR: "something else is where a folder should be: move it away",
         errno.ENOSPC: "free some space below the root",
         errno.EROFS: "mount it for writing",
     }

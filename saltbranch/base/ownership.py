@@ -113,7 +113,7 @@ def refuse_for_root(path: str, what: str) -> None:
         return  # whoever opens it says what is wrong
     if found:
         raise RefusedError(
-            f"{what} {path} is not believed by root: {found}",
-            hint="let root own it and its folders, and nobody else write there (chown root, chmod go-w),"
+            f"{what} {path} is not trusted by root: {found}",
+            hint="make root the owner of it and its folders, not writable by others (chown root, chmod go-w),"
             " or run saltbranch as its owner",
         )

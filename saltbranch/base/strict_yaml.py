@@ -12,7 +12,7 @@ _MOST = 100_000
 class Loader(yaml.SafeLoader):
     """SafeLoader that refuses what PyYAML lets pass or fails on without saying where.
 
-    YAML forbids a key that stands twice; 2026-13-45 is not a date; half a surrogate pair is no text.
+    YAML forbids a key that appears twice; 2026-13-45 is not a date; half a surrogate pair is no text.
     """
 
     def get_single_node(self) -> yaml.Node | None:
@@ -83,7 +83,7 @@ def _construct_mapping(loader: Loader, node: yaml.MappingNode) -> dict[Hashable,
             )
         if key in seen:
             raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} stands twice (also on line {seen[key]})",
+                None, None, f"the key {key!r} appears twice (also on line {seen[key]})",
                 key_node.start_mark,
             )  # fmt: skip
         seen[key] = line

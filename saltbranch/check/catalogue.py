@@ -21,7 +21,7 @@ TOO_LARGE = _rule(
     "split the file",
 )  # fmt: skip
 ODD_NAME = _rule(
-    "file-name", "warning", "The name of a file holds control characters or is no text",
+    "file-name", "warning", "The name of a file contains control characters or is not valid text",
     "rename the file",
 )  # fmt: skip
 BAD_LINK = _rule(
@@ -56,7 +56,7 @@ MACHINE_KEY = _rule(
 )
 
 NOT_REACHED = _rule(
-    "not-reached", "note", "No top file, include or source comes to some files",
+    "not-reached", "note", "No top file, include or source reaches some files",
     "name them where they belong, or leave them: files for the reactor and orchestration are fine so",
 )  # fmt: skip
 
@@ -68,7 +68,7 @@ JINJA_FILTER = _rule(
 )  # fmt: skip
 YAML = _rule("yaml-syntax", "error", "YAML cannot be parsed", "fix the YAML there")
 YAML_KEY = _rule(
-    "yaml-duplicate-key", "error", "A key stands twice in one mapping", "remove or rename one"
+    "yaml-duplicate-key", "error", "A key appears twice in one mapping", "remove or rename one"
 )
 PYTHON = _rule("python-syntax", "error", "Python cannot be parsed", "fix the Python there")
 RENDERER = _rule(
@@ -112,7 +112,7 @@ DUPLICATE = _rule(
 # State functions
 STATE_MODULE = _rule(
     "unknown-state-module", "warning", "A state module is neither in Salt nor in the branch",
-    "fix its name; if an extension brings it, install that beside saltbranch, too",
+    "fix its name; if an extension brings it, install that alongside saltbranch, too",
 )  # fmt: skip
 STATE_FUNCTION = _rule(
     "unknown-state-function", "error", "A state module has no such function", "fix its name"
@@ -145,7 +145,7 @@ INDIRECT = _rule(
     "write the function's name out, so that a reader sees what is called",
 )  # fmt: skip
 SECRET = _rule(
-    "plaintext-secret", "error", "A secret stands in plain text",
+    "plaintext-secret", "error", "A secret is in plain text",
     "change the secret, then keep it as a PGP message (#!jinja|yaml|gpg), with git-crypt or in a vault",
 )  # fmt: skip
 ALLOW = _rule(
@@ -173,7 +173,7 @@ OUTSIDE = _rule(
     "keep the file in the repository and name it from its root, or put what it says into the pillar or a grain",
 )  # fmt: skip
 EMPTY_TOP = _rule(
-    "empty-top", "warning", "The top file names no states for anybody", "add a target to it",
+    "empty-top", "warning", "The top file assigns no states to any minion", "add a target to it",
 )  # fmt: skip
 EMPTY = _rule(
     "empty-highstate", "warning", "A minion is matched, and its highstate is empty",
@@ -181,10 +181,10 @@ EMPTY = _rule(
 )  # fmt: skip
 NEWER = _rule(
     "newer-salt", "error", "Another Salt makes something else of it, or nothing",
-    "see the release notes of that Salt, and write it so that both understand it",
+    "see the release notes of that Salt, and write it so that both versions understand it",
 )  # fmt: skip
 NEUTRAL = _rule(
-    "neutral-answer", "note", "A function answered neutrally, since it asks the host and nobody recorded it",
+    "neutral-answer", "note", "A function answered neutrally, because it asks the host and no answer is recorded",
     "record what it returns: saltbranch fleet record DIR --returns, or returns: in the minion's file",
 )  # fmt: skip
 UNMATCHED = _rule(

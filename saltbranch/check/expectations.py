@@ -111,7 +111,7 @@ def parse(path: str, text: str) -> tuple[list[StateTest], list[Finding]]:
         root = nodes.compose(text)
         if any(True for _ in nodes.doubles(root)) or _expands(root):
             return [], [
-                rules.TEST_FILE.at(path, 0, "a key stands twice, or aliases repeat too much")
+                rules.TEST_FILE.at(path, 0, "a key appears twice, or aliases repeat too much")
             ]
         data = yaml.safe_load(text)
     except nodes.YamlProblem as err:
@@ -168,7 +168,9 @@ def _test(path: str, title: str, line: int, node: yaml.Node, data: object) -> St
     if fails is None and not must and not must_not:
         raise ValueError("it expects nothing: give it `must:`, `must_not:` or `fails:`")
     if fails is not None and (must or must_not or not isinstance(fails, str) or not fails):
-        raise ValueError("`fails:` is a part of the error, and stands without must: and must_not:")
+        raise ValueError(
+            "`fails:` is a part of the error, and cannot be combined with must: and must_not:"
+        )
     grains = _mapping(data, "grains")
     saltenv = data.get("saltenv")
     return StateTest(

@@ -35,7 +35,7 @@ _MODULES = {verb: module for verbs in _PANELS.values() for verb, module in verbs
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
 _HELP = "Serve the branches of one Salt repository as Salt environments, and keep them apart."
-_EPILOG = "saltbranch help VERB tells more of a verb."
+_EPILOG = "saltbranch help VERB shows more about a verb."
 
 
 class _Verbs(TyperGroup):

@@ -43,7 +43,7 @@ def _check(
         list[str] | None,
         typer.Argument(
             metavar="[REF]...",
-            help="Saltenvs, branches, tags or commits. Otherwise the files of the clone you stand in,"
+            help="Saltenvs, branches, tags or commits. Otherwise the files of the current clone,"
             " elsewhere all branches of the saltenvs.",
             show_default=False,
         ),
@@ -114,7 +114,7 @@ def _check(
     """
     chosen = [n for n, on in (("sarif", sarif), ("junit", junit), ("github", github)) if on]
     if len(chosen) + as_json > 1:
-        raise UsageError("more than one output format was asked for", hint="choose one")
+        raise UsageError("more than one output format was given", hint="choose one")
     if static and (minions or saltenv or python):
         raise UsageError("--static compiles nothing", hint="leave out one of them")
     form = "json" if as_json else "".join(chosen)

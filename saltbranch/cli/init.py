@@ -117,7 +117,7 @@ def _init(
         bool | None,
         typer.Option(
             "--in-repository/--in-this-file",
-            help="Where the saltenvs stand: in the control repository, committed to a branch for review, so that"
+            help="Where the saltenvs are kept: in the control repository, committed to a branch for review, so that"
             " clones and other masters go by them (recommended); or in the file of this machine, for one person.",
             show_default=False,
         ),
@@ -133,7 +133,7 @@ def _init(
         bool,
         typer.Option(
             "--replace-roots",
-            help="On a master with file_roots or pillar_roots of its own: those that are named may end.",
+            help="On a master with its own file_roots or pillar_roots: allow those that are named to end.",
         ),
     ] = False,
     plan: PlanOption = False,

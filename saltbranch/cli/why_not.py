@@ -53,5 +53,5 @@ def _why_not(
         if found.passes_at is not None:
             echo(f"passes in {shown_duration(found.passes_at - work.now)}")
         elif found.is_possible:
-            echo(f"nothing stands in the way: saltbranch promote {saltenv}")
+            echo(f"nothing is in the way: saltbranch promote {saltenv}")
     return found.exit_code

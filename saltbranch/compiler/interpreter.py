@@ -68,7 +68,7 @@ def ask(path: str) -> Interpreter:
     except (ValueError, KeyError, TypeError) as err:
         last = (done.complaint.strip().splitlines() or ["it said nothing"])[-1]
         raise SaltError(
-            f"{path} has no Salt that could be asked: {last[:300]}",
+            f"{path} has no usable Salt: {last[:300]}",
             hint=f"install one for it: {quoted(path)} -m pip install salt",
         ) from err
     if python < _OLDEST:

@@ -27,7 +27,7 @@ NAMED: Mapping[str, str] = {
     "extmod_blacklist": "all of the branch's modules are loaded",
     "extmod_whitelist": "all of the branch's modules are loaded",
     "fileserver_backend": "only the files of the branch itself are served",
-    "master_tops": "top data from outside of the repository is not asked",
+    "master_tops": "top data from outside of the repository is not queried",
     "module_dirs": "the master's own modules are not loaded while the pillar is compiled",
     "pass_dir": "the renderer pass finds no store",
     "pillar_opts": "the master's options are not put into the pillar, below `master`",

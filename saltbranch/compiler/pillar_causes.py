@@ -95,7 +95,7 @@ def _jinja(err: BaseException, imports: Callable[[], set[str]]) -> str | None:
     ):
         return "Jinja: a function of Salt's that it calls failed"
     if isinstance(err, salt.exceptions.TemplateError):
-        return "Jinja: it raises an error of its own"
+        return "Jinja: the template raises an error itself"
     return None
 
 

@@ -256,7 +256,7 @@ def split_command(value: Any, where: str) -> tuple[str, ...]:
         raise ConfigError(f"{where}: {value!r} is not a command", hint="write a list of words")
     if "/" in words[0] and not words[0].startswith("/"):
         raise ConfigError(
-            f"{where}: {words[0]!r} is a relative path, which would depend on where one stands",
+            f"{where}: {words[0]!r} is a relative path, which would depend on the working directory",
             hint="write an absolute path, or the bare name of a program in PATH",
         )
     return tuple(words)
@@ -269,7 +269,7 @@ def check_overridable(names: Sequence[str], where: str) -> tuple[str, ...]:
             raise ConfigError(f"{where}: {name!r} is not a gate", hint=f"known: {', '.join(KINDS)}")
         if name == "model":
             raise ConfigError(
-                f"{where}: the gate 'model' is never passed over: with a broken model nobody could promote the repair",
+                f"{where}: the gate 'model' cannot be overridden: with a broken model nobody could promote the fix",
                 hint="leave it out",
             )
     return tuple(names)

@@ -100,7 +100,7 @@ def _checked(kind: Kind, target: str, where: str) -> Matcher:
         )
     if kind == "glob" and re.match(r"[A-Z]@", target):
         raise ConfigError(
-            f"{where}: {target!r} looks like a compound target, but stands where a glob is expected",
+            f"{where}: {target!r} looks like a compound target, but a glob is expected here",
             hint="use {list: [...]}, {pcre: ...} or {nodegroup: ...}; grains cannot be used",
         )
     if kind == "list" and "" in target.split(","):

@@ -87,7 +87,7 @@ def _mode(mode: str, where: str) -> str:
     if mode == "squash":
         raise ConfigError(
             f"{where}: squash is refused: the branches would share no history, so the next promotion would"
-            " conflict with what the last one brought, and nobody could tell which commit is where",
+            " conflict with what the last one brought, and it would be unknown which commit is where",
             hint="leave mode: out (merge), or use mode: fast-forward",
         )
     if mode not in ("merge", "fast-forward"):
@@ -132,7 +132,7 @@ def check_saltenvs(saltenvs: tuple[Saltenv, ...], path: str) -> None:
             if other.branch == saltenv.branch:
                 raise ConfigError(
                     f"{path}: saltenvs {other.name} and {saltenv.name} both name the branch {saltenv.branch}",
-                    hint="give each saltenv a branch of its own",
+                    hint="give each saltenv its own branch",
                 )
             raise ConfigError(
                 f"{path}: the branches {other.branch!r} and {saltenv.branch!r} (saltenvs {other.name} and"
@@ -162,7 +162,7 @@ def _check_first(saltenvs: tuple[Saltenv, ...], path: str) -> None:
         lost = [g.name for g in saltenv.gates if g.kind in OF_THE_SALTENV_BEFORE]
         if lost and saltenv.promote_from is None:
             raise ConfigError(
-                f"{path}: saltenvs.{saltenv.name}.gates: {' and '.join(lost)} cannot be asked: they compare with the"
+                f"{path}: saltenvs.{saltenv.name}.gates: {' and '.join(lost)} cannot be checked: they compare with the"
                 f" saltenv before, and {saltenv.name} has no promote_from",
                 hint=f"leave them out; ticket, diff, check and commands hold for feature finish into {saltenv.branch}",
             )

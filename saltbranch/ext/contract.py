@@ -131,9 +131,7 @@ def seconds(name: str, value: object) -> float:
     """A number of seconds. Raises UsageError: whoever calls a runner can give anything."""
     number = _number(name, value, "number of seconds")
     if number > _LONGEST:
-        raise UsageError(
-            f"{name}={value!r} is more than {_LONGEST}, and a runner has to come to an end"
-        )
+        raise UsageError(f"{name}={value!r} is more than {_LONGEST}, and a runner must terminate")
     return number
 
 

@@ -2,7 +2,7 @@
 
 Loaded only then. What is still to come is fetched at once, halved where that fails, until what is bad stands
 alone. Each try is a connection, so for refs that nobody serves there are only so many of them: where a remote has
-hundreds of bad refs the next run goes on. The journal comes first, so that no branch is read before the hold on it
+hundreds of bad refs the next run continues. The journal comes first, so that no branch is read before the hold on it
 is: a hold that was lifted while this goes on counts until it is known that it was.
 """
 
@@ -18,7 +18,7 @@ from saltbranch.git.program import Git, failed, mask
 
 _MOST_TRIES = 40  # fetches for what no saltenv serves
 _GIVEN_UP = (
-    "not fetched: too much of the remote cannot be read to single it out; the next run goes on"
+    "not fetched: too much of the remote cannot be read to single it out; the next run continues"
 )
 _LONGEST = 300  # characters of a reason: git repeats names that may be as long as a path
 

@@ -102,7 +102,7 @@ def _quiet(folder: str, form: str, settings: dict[str, str | None]) -> str:
 def _refused(done: Finished, what: str, option: str, *, asks: bool) -> RefusedError:
     said = "it took too long" if done.timed_out else mask(done.complaint)
     unlock = "see that the key is there, and unlock it beforehand (gpg-agent, ssh-add)"
-    hint = f"{unlock}{'' if asks else ': nobody is asked here'}; or git config {option} false"
+    hint = f"{unlock}{'' if asks else ': no prompt is possible here'}; or git config {option} false"
     return RefusedError(
         f"{what} cannot be signed, which {option} asks for; nothing was changed:\n{indent(said)}",
         hint=hint,

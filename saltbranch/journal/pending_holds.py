@@ -29,7 +29,7 @@ def load(root: str) -> list[Event]:
     if len(known) < len(found):
         raise SaltbranchError(
             f"{path} cannot be read: it holds the pending holds of this master",
-            hint="fix it, or remove it and hold again what has to be held",
+            hint="fix it, or remove it and repeat the holds that are still needed",
         )
     return known
 

@@ -118,7 +118,7 @@ class Push:
         if self.lost:
             ids = _some(self.lost, len(self.lost))
             what = f"branch {self.branch!r} is at {self.new[:12]} and does not contain what promotion {ids} brought:"
-            how = "it was moved back" if self.seen else "the server put it back, or somebody did"
+            how = "it was moved back" if self.seen else "the server or someone else moved it back"
             said.append(f"{what} {how}")
         elif not self.number:
             said.append(f"branch {self.branch!r} was moved back by hand to {self.new[:12]}")

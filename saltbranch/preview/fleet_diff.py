@@ -291,12 +291,10 @@ def stand_in_warnings(frame: Frame, trees: Sequence[Tree]) -> list[str]:
     for one, other, name in zip(trees, reversed(trees), ("before", "after"), strict=False):
         for path in sorted({*one.stand_ins} - {*other.stand_ins}):
             if path in other.entries:
-                found.append(
-                    f"{name}: {path} cannot be read, and what stands in for it is compared"
-                )
+                found.append(f"{name}: {path} cannot be read, and its stand-in is compared")
     if len(trees) == 2 and (paths := _sealed((trees[0], trees[1]))):
         found.append(
-            f"encrypted, and not the same on both sides: {', '.join(paths)}; what stands in does not show how"
+            f"encrypted, and not the same on both sides: {', '.join(paths)}; the stand-ins do not show how"
         )
     return found
 

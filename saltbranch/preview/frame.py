@@ -99,7 +99,7 @@ def warnings(place: Place) -> list[str]:
     names = [name for name, _, compiled in external_pillar(place) if not compiled]
     if names:
         found.append(
-            f"external pillar is not asked ({', '.join(names)}); `pillar:` in a file of the"
+            f"external pillar is not queried ({', '.join(names)}); `pillar:` in a file of the"
             " fleet may stand in for it"
         )
     return [*found, *not_taken_over(place.master.opts)]

@@ -76,7 +76,7 @@ def check(plan: Plan, expect: str | None) -> None:
             + (f" and {more} more" if more > 0 else "")
             + "; nothing was changed",
             hint=f"saltbranch {plan.verb} --resolve DIR opens a worktree to resolve it in,"
-            " --continue goes on from there, --abort forgets it",
+            " --continue continues from there, --abort discards it",
         )
     closed = plan.closed_gates
     if closed:
@@ -111,7 +111,7 @@ def publish(
 ) -> Published:
     """Apply `plan`: all of its refs move on the remote, or none.
 
-    replan: makes the plan anew after somebody else was faster; with the same digest it goes on. ask: a person at the
+    replan: makes the plan anew after another push came first; with the same digest it goes on. ask: a person at the
     terminal may be asked for the passphrase of a key.
     Raises RefusedError, RemoteError, GitError.
     """
@@ -157,7 +157,7 @@ def _again(
     moved = [s for s, t in zip(plan.steps, new.steps, strict=False) if s.old != t.old]
     what = ", ".join(f"{s.branch} moved" for s in moved) or "the plan is another one now"
     raise RefusedError(
-        f"somebody else was faster ({what}); nothing was changed",
+        f"another push came first ({what}); nothing was changed",
         hint=f"look at the new plan ({new.digest}): saltbranch {plan.verb} --plan",
     ) from err
 

@@ -73,7 +73,7 @@ def ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResul
             return gates.ticket_gate(found.changes.groups, work.pattern)
         case _ if found.is_conflict:
             return GateResult(
-                gate.name, CANNOT_TELL, "the merge conflicts, there is no tree to look at"
+                gate.name, CANNOT_TELL, "the merge conflicts, so there is no tree to check"
             )
         case _:
             return _ask_of_tree(work, request, found, gate)
@@ -171,7 +171,7 @@ def _check_production(config: Config, merged: FileModel) -> None:
 
 def _soak_gate(work: Workplace, request: Request, gate: SoakGate) -> GateResult:
     if request.source_saltenv is None:
-        reason = f"{request.source_name} is served by no saltenv, so nobody has tried it"
+        reason = f"{request.source_name} is not served by any saltenv, so it is untested"
         return GateResult(gate.name, CANNOT_TELL, reason)
 
     def contains(commit: str) -> bool:

@@ -110,7 +110,7 @@ def _check_folder(work: Workplace, path: str) -> None:
     if _git_dir(path).startswith(f"{work.git.directory}/worktrees/"):
         raise UsageError(
             f"{path} is a worktree of this repository already",
-            hint=f"name a new folder; if nobody works in it: git worktree remove --force {quoted(path)}",
+            hint=f"name a new folder; if it is no longer in use: git worktree remove --force {quoted(path)}",
         )
     if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
         raise UsageError(f"{path} is there already and not empty", hint="name a new folder")

@@ -302,18 +302,18 @@ def diff_gate(
         return GateResult("diff", CANNOT_TELL, f"no diff: {why_none}")
     problems = [*_unknown(facts), *_beyond(gate, facts)]
     if gate.reviewed and not reviewed:
-        problems.append("nobody says that it was reviewed: --reviewed with the digest of the diff")
+        problems.append("the diff is not marked as reviewed: pass --reviewed with its digest")
     elif gate.reviewed and not facts.digest.startswith(reviewed):
         problems.append(f"what was reviewed is {reviewed}, and this is {facts.digest[:16]}")
     if gate.expect and not expected:
-        problems.append("nobody names the plan: --expect with its digest")
+        problems.append("no plan was named: pass --expect with its digest")
     if problems:
         return GateResult("diff", FAIL, "; ".join(problems))
     changed = (
         f"{many(facts.changed, 'minion')} changed, {many(facts.removed_states, 'state')} removed"
     )
     same = f"; {len(facts.as_bad)} compiled in part, as before" if facts.as_bad else ""
-    code = f"; besides, synced code differs: {some(facts.code, 3)}" if facts.code else ""
+    code = f"; in addition, synced code differs: {some(facts.code, 3)}" if facts.code else ""
     return GateResult("diff", PASS, changed + same + code)
 
 

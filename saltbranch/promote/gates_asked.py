@@ -15,7 +15,7 @@ VERBS = {
     "back-merge": "backmerge",
 }
 
-_ABOVE = "what it brings was let in further up, by the gates there"
+_ABOVE = "what it brings already passed the gates further up"
 # Kind of merge -> gate -> why it is not asked.
 _NOT_ASKED: dict[str, dict[str, str]] = {
     "promotion": {},

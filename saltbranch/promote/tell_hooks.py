@@ -22,14 +22,14 @@ def before(work: Workplace, plan: Plan, id_: str) -> None:
         return
     if not work.programs.may_run(argv):
         raise RefusedError(
-            f"{plan.saltenv}: the hook before_promote cannot be asked: {work.programs.why_not(argv)}",
+            f"{plan.saltenv}: the hook before_promote cannot run: {work.programs.why_not(argv)}",
             hint="nothing was changed",
         )
     agreed, said = hooks.run(argv, {**plan.as_dict(), "id": id_}, timeout=600)
     if not agreed:
         raise RefusedError(
             f"{plan.saltenv}: the hook before_promote ({argv[0]}) said no: {said}; nothing was changed",
-            hint="what it wants is above",
+            hint="see its output above",
         )
 
 
@@ -45,7 +45,7 @@ def _tell(work: Workplace, payload: dict[str, Any]) -> list[str]:
     if argv is None:
         return []
     if not work.programs.may_run(argv):
-        return [f"the hook after_promote was not told: {work.programs.why_not(argv)}"]
+        return [f"the hook after_promote did not run: {work.programs.why_not(argv)}"]
     done, said = hooks.run(argv, payload, timeout=600)
     return [] if done else [f"the hook after_promote ({argv[0]}) failed: {said}"]
 

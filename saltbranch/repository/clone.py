@@ -172,8 +172,8 @@ def _refuse_strangers(cwd: str, done: proc.Finished) -> None:
         return
     owner = _owner_of_others(folder)
     raise RefusedError(
-        f"{folder}/{FILE_NAME} and {folder}/.git are not believed: {owner}, and git refuses a repository of"
-        " somebody else (safe.directory)",
+        f"{folder}/{FILE_NAME} and {folder}/.git are not trusted: {owner}, and git refuses a repository of"
+        " another user (safe.directory)",
         hint=f"run saltbranch as its owner, work in a clone of your own or, to read there only:"
         f" git config --global --add safe.directory {quoted(folder)}",
     )
@@ -184,7 +184,7 @@ def _owner_of_others(folder: str) -> str:
         uid = os.lstat(path).st_uid
         if uid != os.geteuid():
             return f"{path} belongs to {ownership.owner_name(uid)}"
-    return "they belong to somebody else"
+    return "they belong to another user"
 
 
 def _lexical_root(cwd: str) -> str | None:
@@ -215,7 +215,7 @@ def _foreign(folder: str, common: str, git_dir: str) -> str:
     is_roots = all(os.lstat(p).st_uid == 0 for p in (folder, f"{folder}/.git", common))
     if is_roots and not _is_safe_directory(folder):
         raise RefusedError(
-            f"{folder}/{FILE_NAME} and {folder}/.git are not believed by root: {found}",
+            f"{folder}/{FILE_NAME} and {folder}/.git are not trusted by root: {found}",
             hint=f"{_OWN_ONLY}; to read there only: git config --global --add safe.directory {quoted(folder)}",
         )
     return found
@@ -269,7 +269,7 @@ def require_history(clone: Clone) -> None:
     """Refuse a shallow clone. Raises RefusedError."""
     if os.path.exists(f"{clone.git_dir}/shallow"):
         raise RefusedError(
-            f"the clone {clone.folder} is shallow: without its whole history nobody can tell what a branch contains",
+            f"the clone {clone.folder} is shallow: without the complete history it is unknown what a branch contains",
             hint="git fetch --unshallow",
         )
 

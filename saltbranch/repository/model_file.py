@@ -104,7 +104,7 @@ def read_at(git: Git, tree: str, branch: str = "") -> FileModel:
         ends = " or ".join(sorted(ends_of(model)))
         raise ConfigError(
             f"{FILE_NAME}: {branch} is not the end of its promotions, that is {ends}",
-            hint="the model stands on the branch of production, so it has to name that",
+            hint="the model is on the production branch, so it must name that branch",
         )
     return model
 

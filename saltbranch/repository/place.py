@@ -50,7 +50,7 @@ class Place:
         if self.clone is None and not self.mirror.exists():
             raise ConfigError(
                 f"there is nothing at the root that {self.path} names yet, and no clone here",
-                hint="make it with: saltbranch sync; or stand in a clone of the control repository",
+                hint="make it with: saltbranch sync; or change to a clone of the control repository",
             )
         if self.clone is None:
             check_owner(os.path.normpath(self.machine.root), self.path)
@@ -152,7 +152,7 @@ def find(explicit: Given) -> Place:
         return of_clone(clone)
     raise ConfigError(
         f"{current_folder()} is in no clone of the control repository, and this machine has no {locate.SYSTEM_FILE}",
-        hint="stand in a clone, name a file with --config, or on a master: saltbranch init --remote URL",
+        hint="change to a clone, name a file with --config, or on a master: saltbranch init --remote URL",
     )
 
 

@@ -152,10 +152,10 @@ def refused_by(remote: str, done: proc.Finished) -> PushRefused | None:
 
 def _error(kind: Kind, remote: str, text: str) -> PushRefused:
     what, hint = {
-        "race": ("somebody else was faster", "run it again"),
+        "race": ("another push came first", "run it again"),
         "protected": ("the branch is protected there", "--via branch pushes a branch for a pull request"),
-        "declined": ("it declined", "what it says is above; nothing was changed"),
-        "rights": ("this user may not push there", "push as somebody who may write to the repository"),
+        "declined": ("it declined", "see its message above; nothing was changed"),
+        "rights": ("this user may not push there", "push as a user with write access to the repository"),
     }[kind]  # fmt: skip
     where = mask(remote)
     return PushRefused(f"{where} took nothing, {what}:\n{indent(text)}", kind=kind, hint=hint)

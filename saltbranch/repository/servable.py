@@ -172,7 +172,7 @@ def link_problem(path: str, target: str, pillar_dir: str) -> str | None:
         if part != "..":
             names.append(part)
         elif names:
-            return "climbs up again after going down, so where it ends depends on other links"
+            return "climbs up again after going down, so its target depends on other links"
         else:
             up += 1
     if up > depth:

@@ -77,7 +77,7 @@ def no_fleet(fleet: str, path: str) -> str:
     fleet: as configured. path: the master's configuration file.
     """
     if fleet == "cache" and not os.path.exists(path):
-        return f"fleet: cache, and there is no salt-master here ({path})"
+        return f"fleet: cache, but there is no salt-master here ({path})"
     return ""
 
 
@@ -309,7 +309,7 @@ def _bounded(loader: Any) -> Any:
             source = super().get_source(environment, template)
             real = os.path.realpath(source[1])
             if not any(real.startswith(f"{os.path.realpath(r)}/") for r in self.searchpath):
-                raise SaltError(f"it includes {template!r}, which lies outside of its saltenv")
+                raise SaltError(f"it includes {template!r}, which is outside its saltenv")
             return source
 
     return Bounded

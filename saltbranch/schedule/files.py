@@ -111,7 +111,7 @@ def refuse_lost_jobs(salt_config: str, master: MasterOptions) -> None:
         raise RefusedError(
             f"{salt_config} has a `schedule:` ({', '.join(map(str, jobs))}), which Salt forgets as"
             " soon as a file in master.d has one, too",
-            hint="move it into a file of its own in master.d, where they are merged, or use cron",
+            hint="move it into a separate file in master.d, where they are merged, or use cron",
         )
 
 

@@ -108,7 +108,11 @@ def send(ready: Prepared, mirror: Mirror, found: Choices) -> list[str]:
 
 
 def _complaint(err: SaltbranchError, pending: Sequence[Event]) -> str:
-    what = "the hold stays one of this master alone" if pending else "what is served is told later"
+    what = (
+        "the hold stays one of this master alone"
+        if pending
+        else "what is served will be reported later"
+    )
     first, *rest = err.message.split("\n")
     reason = printable(" ".join(line.strip() for line in rest))
     return f"{first} {reason}; {what} ({err.hint})" if err.hint else f"{first} {reason}; {what}"

@@ -107,7 +107,7 @@ def test_the_plan_as_json_is_complete(flow: FlowSite) -> None:
         "hold_moves_to": None,
         "via_branch": False,
         "diff": None,
-        "diff_missing": "fleet: cache, and there is no salt-master here (/etc/salt/master)",
+        "diff_missing": "fleet: cache, but there is no salt-master here (/etc/salt/master)",
         "notes": [],
         "model": {
             "place": "saltbranch.yaml on branch 'master'",
@@ -914,7 +914,7 @@ def test_promote_07_a_target_that_moved_in_the_middle_of_the_push(flow: FlowSite
     ran = flow.run("promote", "stage", "--tag", "v1", "--yes")
     assert once.exists()
     assert ran.code == 4, ran
-    assert "somebody else was faster (stage moved); nothing was changed" in ran.err
+    assert "another push came first (stage moved); nothing was changed" in ran.err
     assert "look at the new plan (" in ran.err
     refs = flow.refs()
     assert refs["refs/heads/stage"] == other
@@ -956,4 +956,4 @@ def test_promote_07_a_back_merge_target_that_moved_in_the_middle_of_the_push(
     assert once.exists()
     assert ran.code == 4, ran
     assert flow.head("stage") == stage, "no ref moves alone"
-    assert "somebody else was faster" in ran.err
+    assert "another push came first" in ran.err

@@ -142,7 +142,7 @@ class Race:
 
     def has_seen_enough(self) -> bool:
         """Whether several won, and somebody was told that he lost."""
-        return self.told["pushed"] > 5 and self.told["somebody else was faster"] > 0
+        return self.told["pushed"] > 5 and self.told["another push came first"] > 0
 
     def check(self) -> None:
         """No commit lost, nothing half moved, nothing moved by who was told that he lost."""
@@ -162,7 +162,7 @@ class Race:
                 assert set(found) == said, ref
 
 
-TOLD = ("somebody else was faster", "not promoted, because of", "has a tag", "the journal knows no promotion",
+TOLD = ("another push came first", "not promoted, because of", "has a tag", "the journal knows no promotion",
         "others pushed", "others wrote", "is not held", "has commits that")  # fmt: skip
 
 

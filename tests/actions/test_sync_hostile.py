@@ -494,11 +494,11 @@ BAD_CONFIGURATIONS = {
         ":3: unknown key saltenvs.test.brunch",
         "did you mean 'branch'?",
     ),
-    "duplicate key": ("root: /a\nroot: /b", ":2:", "'root' stands twice (also on line 1)"),
+    "duplicate key": ("root: /a\nroot: /b", ":2:", "'root' appears twice (also on line 1)"),
     "duplicate saltenv": (
         "saltenvs:\n  test: {branch: a, minions: [a]}\n  test: {branch: b, minions: [b]}",
         ":3:",
-        "'test' stands twice (also on line 2)",
+        "'test' appears twice (also on line 2)",
     ),
     "merge key": ("a: &a {x: 1}\n<<: *a", "unknown key", "known ones"),
     "not a mapping": ("- a", "holds a list", "start with"),

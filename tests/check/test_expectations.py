@@ -111,10 +111,10 @@ def test_a_test_says_who_the_minion_is() -> None:
         ("a: {fails: no, must: [pkg.installed]}", "'a': `fails:` is a part of the error"),
         ("a: {fails: x, must: [pkg.installed]}", "'a': `fails:` is a part of the error"),
         ("a: [", "YAML: "),
-        ("a: 1\na: 2", "a key stands twice"),
+        ("a: 1\na: 2", "a key appears twice"),
         ("a: !!python/object:os.system {}", "YAML: "),
         ("a: 2026-99-99", "YAML: "),
-        ("b: &b [*b]", "a key stands twice, or aliases repeat too much"),
+        ("b: &b [*b]", "a key appears twice, or aliases repeat too much"),
         ("[" * 5000, "it is nested too deeply"),
     ],
 )

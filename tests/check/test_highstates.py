@@ -616,7 +616,7 @@ def test_what_is_no_python_with_salt_is_refused(clone: Clone, tmp_path: Path) ->
             look(clone, "test", python=name)
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
-    with pytest.raises(SaltError, match="has no Salt that could be asked: ModuleNotFoundError"):
+    with pytest.raises(SaltError, match="has no usable Salt: ModuleNotFoundError"):
         look(clone, "test", python=f"{bare}/bin/python")
     assert run_check(clone, "--static", "--python", sys.executable).code == 2
 

@@ -113,7 +113,7 @@ def test_without_keys_nothing_is_deciphered(tmp_path: Path, keyring: Keyring) ->
         minion("m1")
     )
     assert "PGP MESSAGE" in result.plain_pillar["password"]
-    assert result.notes == ("GPG values stand undeciphered and are compared by their ciphertext",)
+    assert result.notes == ("GPG values are not decrypted and are compared by their ciphertext",)
 
 
 def test_a_value_for_another_key_stays_and_is_counted(

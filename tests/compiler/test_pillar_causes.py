@@ -49,7 +49,7 @@ MISTAKES: Mapping[str, tuple[str, str, int | None]] = {
                            "Jinja: something is undefined, in pillar/undefined.jinja:3", 2),
     "zero": ("a: 1\nb: {{ 1 / 0 }}\n", "Jinja: ZeroDivisionError", 2),
     "sum": (f"a: 1\nb: {{{{ 1 + '{WORD}' }}}}\n", "Jinja: TypeError", 2),
-    "raise": (f"a: 1\nb: {{{{ raise('No filter named {WORD}') }}}}\n", "Jinja: it raises an error of its own", 2),
+    "raise": (f"a: 1\nb: {{{{ raise('No filter named {WORD}') }}}}\n", "Jinja: the template raises an error itself", 2),
     "undefined": ("a: 1\nb: {{ nosuch.x }}\n", "Jinja: something is undefined", 2),
     "int": (f"a: 1\nb: !!int {WORD}\n", "YAML: a value that is not what its tag or its form says", None),
     "merge": ("a: 1\n<<: 5\n", "YAML: `<<` of what is not a mapping", 2),

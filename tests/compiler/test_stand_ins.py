@@ -97,9 +97,8 @@ def test_what_they_hold_counts_and_what_is_readable_is_not_replaced(private: Clo
     assert port.pillar_changed == ("db:port",)
     private.commit({"pillar/secrets/db.sls": "db: {port: 2}\n"})
     found = private.diff()
-    assert (
-        "before: pillar/secrets/db.sls cannot be read, and what stands in for it is compared"
-        in (found.warnings)
+    assert "before: pillar/secrets/db.sls cannot be read, and its stand-in is compared" in (
+        found.warnings
     )
     assert "db:password" in found.groups[-1].difference.pillar_removed
 

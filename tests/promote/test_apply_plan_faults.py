@@ -286,7 +286,7 @@ def test_moved_branch_that_the_plan_moves_too_stops_it(
     hotfix_without_promotion(project, ann)
     ran = ann.run("hotfix", "finish", "1.0.1", "--yes")
     assert ran.code == 4
-    assert f"somebody else was faster ({branch} moved); nothing was changed" in ran.err
+    assert f"another push came first ({branch} moved); nothing was changed" in ran.err
     assert "hotfix finish hotfix/1.0.1 --plan" in ran.err
     assert project.text("master", "salt/fix.sls") is None
     assert "refs/tags/v1.0.1" not in project.refs() and JOURNAL not in project.refs()

@@ -394,7 +394,7 @@ def test_why_not_when_nothing_stands_in_the_way_and_when_there_is_nothing(flow: 
     flow.push("develop")
     before = flow.refs()
     ran = flow.well("why-not", "stage")
-    assert ran.out.endswith("nothing stands in the way: saltbranch promote stage\n")
+    assert ran.out.endswith("nothing is in the way: saltbranch promote stage\n")
     assert flow.refs() == before
 
 

@@ -158,13 +158,13 @@ FACTS = DiffFacts(DIGEST, changed=3, removed_states=2)
         (DiffGate(), replace(FACTS, worse=tuple("abcde")), "", False,
          "compiled in part only: a, b, c and 2 more"),
         (DiffGate(), replace(FACTS, as_bad=("a",)), "", False, ""),
-        (DiffGate(reviewed=True), FACTS, "", False, "nobody says that it was reviewed: --reviewed"),
+        (DiffGate(reviewed=True), FACTS, "", False, "the diff is not marked as reviewed: pass --reviewed"),
         (DiffGate(reviewed=True), FACTS, DIGEST[:6], False, ""),
         (DiffGate(reviewed=True), FACTS, DIGEST, False, ""),
         (DiffGate(reviewed=True), FACTS, DIGEST[1:], False, "what was reviewed is 123456789abcdef0"),
-        (DiffGate(expect=True), FACTS, "", False, "nobody names the plan: --expect"),
+        (DiffGate(expect=True), FACTS, "", False, "no plan was named: pass --expect"),
         (DiffGate(expect=True), FACTS, "", True, ""),
-        (DiffGate(minions=1, expect=True), FACTS, "", False, "; nobody names"),
+        (DiffGate(minions=1, expect=True), FACTS, "", False, "; no plan was named"),
     ],
 )  # fmt: skip
 def test_diff(rule: DiffGate, facts: DiffFacts, reviewed: str, expected: bool, reason: str) -> None:
@@ -193,7 +193,7 @@ def test_code_that_nobody_can_count_is_named() -> None:
     facts = replace(FACTS, code=("salt/_states/own.py",))
     result = gates.diff_gate(DiffGate(3), facts, why_none="", reviewed="", expected=False)
     assert result.verdict == PASS
-    assert result.reason.endswith("; besides, synced code differs: salt/_states/own.py")
+    assert result.reason.endswith("; in addition, synced code differs: salt/_states/own.py")
 
 
 def test_diff_cannot_tell_without_one_whatever_is_said() -> None:

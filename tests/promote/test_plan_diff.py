@@ -223,7 +223,7 @@ def test_without_a_master_a_plan_says_nothing_of_it_unless_the_gate_asks(flow: F
 def test_the_gate_cannot_tell_without_a_fleet(flow: Fleet) -> None:
     flow.configure(stage={"gates": ["diff", "check"]})
     flow.change()
-    reason = "fleet: cache, and there is no salt-master here (/etc/salt/master)"
+    reason = "fleet: cache, but there is no salt-master here (/etc/salt/master)"
     assert flow.gate() == ("cannot-tell", f"no diff: {reason}")
     static = "check: static in gates would look at the files alone"
     assert flow.gate(name="check") == ("cannot-tell", f"{reason}; {static}")
@@ -421,7 +421,7 @@ def test_a_lost_race_compares_the_diff_too(flow: Fleet) -> None:
     once = flow.race("refs/heads/stage", later)
     ran = flow.run("promote", "stage", "--yes")
     assert once.exists()
-    assert ran.code == 4 and "somebody else was faster" in ran.err
+    assert ran.code == 4 and "another push came first" in ran.err
     assert flow.head("stage") == later
 
 

@@ -79,7 +79,7 @@ def test_root_believes_no_file_that_others_can_write(served: Site, words: list[s
     os.chown(served.config, NOBODY, NOBODY)
     os.utime(served.config)  # as when it is written; what was read before counts until then
     ran = served.run_here(*words, *config)
-    assert ran.code == 4 and "is not believed by root" in ran.err
+    assert ran.code == 4 and "is not trusted by root" in ran.err
     assert f"{served.config} belongs to" in ran.err and "chown root" in ran.err
     os.chown(served.config, 0, 0)
     served.config.chmod(0o666)

@@ -302,7 +302,7 @@ def test_a_repair_may_come_by_promotions_and_passes_the_gates_on_its_way(
         ),
         (
             "saltenvs: {prod: {branch: master, minions: [p], overridable: [model]}}",
-            "never passed over",
+            "cannot be overridden",
         ),
         (
             "requires: '99'\nsaltenvs: {prod: {branch: master, minions: [p]}}",

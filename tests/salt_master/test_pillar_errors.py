@@ -31,7 +31,7 @@ BROKEN = {
     "bracket": (f"name: [{WORD}\n", "YAML: a list or mapping in brackets", None),
     "quote": (f"name: '{WORD}\n", "YAML: a quote that does not end", None),
     "bare line": (f"name: x\n{WORD}\nother: y\n", "YAML: a `:` is missing", None),
-    "double key": (f"{WORD}: 1\n{WORD}: 2\n", "YAML: a key stands twice", None),
+    "double key": (f"{WORD}: 1\n{WORD}: 2\n", "YAML: a key appears twice", None),
     "indent": (f"name:\n    a: {WORD}\n  b: {WORD}\n", "YAML: the indentation does not fit", None),
     "variable": (f"name: {{{{ {WORD} }}}}\n", "Jinja: something is undefined", 1),
     "attribute": (f"name: {{{{ grains.{WORD}.x }}}}\n", "Jinja: something is undefined", 1),
@@ -197,7 +197,7 @@ def test_what_a_pillar_calls_errors_is_not_salts(tmp_path: Path) -> None:
         lab = Lab(tmp_path / str(len(text)), files(text))
         result = lab.one(minion("m1"))
         assert result.errors == (
-            "pillar: it has a key `_errors`, which Salt takes for errors of its own",
+            "pillar: it has a key `_errors`, which Salt mistakes for its own errors",
         )
         assert result.plain_pillar == {"x": "y"}
         assert lab.salts_own([minion("m1")])["m1"]["pillar"]["_errors"]  # and stops the highstate

@@ -172,7 +172,7 @@ def _load(explicit: str | None, found: list[Finding]) -> _Known:
 _NOTHING_HERE = Finding(
     "no-configuration",
     "note",
-    "this machine has neither a saltbranch.yaml of its own nor a salt-master",
+    "this machine has neither its own saltbranch.yaml nor a salt-master",
     "saltbranch serves nothing here, so there is nothing to look at.",
     "on a salt-master: saltbranch init --remote URL",
 )
@@ -209,7 +209,7 @@ def _master(salt: look_master.Salt, found: list[Finding]) -> MasterOptions:
                 "salt-config",
                 "error",
                 f"{salt_config} cannot be read by user id {os.geteuid()}",
-                "Salt, asked by this user, would take its defaults for the master's options.",
+                "For this user, Salt would use its defaults instead of the master's options.",
                 "run saltbranch as a user who may read it",
             )
         )

@@ -108,7 +108,7 @@ def record(
             new = replan()
             if (new.will_serve, new.serves) != (plan.will_serve, plan.serves):
                 raise RefusedError(
-                    f"somebody else was faster: {plan.saltenv} serves {(new.serves or 'nothing')[:12]} now",
+                    f"another push came first: {plan.saltenv} serves {(new.serves or 'nothing')[:12]} now",
                     hint=f"look again: saltbranch {plan.verb} --plan",
                 ) from err
             plan = new

@@ -79,7 +79,7 @@ def _named(source: Source) -> Iterator[tuple[int, str, Severity]]:
         if not path or not literal(value) or not is_name(path[-1]):
             continue
         if is_value(value) and "BEGIN PGP MESSAGE" not in value:
-            what = f"the value of the key {path[-1][:60]!r} stands there in plain text"
+            what = f"the value of the key {path[-1][:60]!r} is in plain text"
             yield line_of(node), what, "error" if is_strong(value) else "warning"
 
 
@@ -88,5 +88,5 @@ def _entry(node: yaml.Node) -> Iterator[tuple[int, str, Severity]]:
     known = {key: value for key, _, value in pairs(node)}
     name, value = text_of(known.get("name")), text_of(known.get("value"))
     if name and value and literal(value) and is_name(name) and is_strong(value):
-        what = f"the value beside the name {name[:60]!r} stands there in plain text"
+        what = f"the value beside the name {name[:60]!r} is in plain text"
         yield line_of(known["value"]), what, "error"

@@ -49,7 +49,7 @@ def _doubles(source: Source) -> Iterator[Finding]:
         if not literal(key) and _may_change(source, *lines):
             continue
         what = "the id" if top and source.area == "states" else "the key"
-        yield rules.YAML_KEY.at(source.path, lines[1], f"{what} {shown(key)[:100]!r} stands twice")
+        yield rules.YAML_KEY.at(source.path, lines[1], f"{what} {shown(key)[:100]!r} appears twice")
 
 
 _CHANGES = (jinja.Assign, jinja.AssignBlock, jinja.ExprStmt, jinja.Import, jinja.FromImport)

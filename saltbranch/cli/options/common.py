@@ -19,7 +19,7 @@ ConfigOption = Annotated[
         "-c",
         metavar="FILE",
         help="The machine's saltbranch.yaml. Otherwise $SALTBRANCH_CONFIG, or /etc/salt/saltbranch.yaml; verbs that"
-        " are not about a machine work in the clone you stand in.",
+        " are not about a machine work in the current clone.",
         show_default=False,
     ),
 ]

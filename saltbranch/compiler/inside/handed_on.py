@@ -309,7 +309,7 @@ def _plain(data: Any) -> Any:
 
 
 def _copied(data: Any, memo: dict[int, Any] | None = None) -> Any:
-    """`copy.deepcopy`, quick for mappings and lists; what stands twice in `data` is one thing in the copy."""
+    """`copy.deepcopy`, quick for mappings and lists; what appears twice in `data` is one thing in the copy."""
     kind = type(data)
     if kind in _ATOMS:
         return data

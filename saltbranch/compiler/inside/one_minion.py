@@ -309,7 +309,7 @@ class OneMinion(Shop):
             notes.append(
                 f"{closed} GPG values could not be deciphered with the keys in {self.job['gpg_keys']}"
                 if self.job["gpg_keys"]
-                else "GPG values stand undeciphered and are compared by their ciphertext"
+                else "GPG values are not decrypted and are compared by their ciphertext"
             )
         return [*notes, *(f"code of the branch tried to {hider.hide(what)}" for what in tried)]
 

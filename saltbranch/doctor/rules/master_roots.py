@@ -92,9 +92,9 @@ def literal_env(master: Master) -> Iterator[Finding]:
 
 
 _OTHER_BACKENDS = {
-    "gitfs": "It serves every branch and tag as a saltenv of its own, top files included.",
-    "hgfs": "It serves every branch and tag as a saltenv of its own, top files included.",
-    "svnfs": "It serves every branch and tag as a saltenv of its own, top files included.",
+    "gitfs": "It serves every branch and tag as a separate saltenv, top files included.",
+    "hgfs": "It serves every branch and tag as a separate saltenv, top files included.",
+    "svnfs": "It serves every branch and tag as a separate saltenv, top files included.",
     "minionfs": "It serves files that minions have pushed.",
 }
 

@@ -122,7 +122,7 @@ def without_effect(minion: Minion) -> Iterator[Finding]:
                 "note",
                 minion.seen(option),
                 "It does nothing in a minion's configuration: the master's value counts.",
-                f"remove {option}, lest somebody rely on it",
+                f"remove {option}, so that nobody relies on it",
                 (option,),
             )
 

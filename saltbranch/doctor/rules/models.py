@@ -25,7 +25,7 @@ def check(source: Source, path: str) -> Iterator[Finding]:
         yield Finding(
             "model-of-one",
             "note",
-            f"the saltenvs stand in {path}, and the repository has no model",
+            f"the saltenvs are in {path}, and the repository has no model",
             "Clones and other masters cannot see these saltenvs and their gates.",
             f"put them into saltbranch.yaml on the production branch: saltbranch init --in-repository --config {path}",
         )

@@ -54,7 +54,7 @@ def check(rendered: Rendered) -> Iterator[Finding]:
             "tops-unsure",
             "note",
             f"the top files that {saltenv} serves do not render here: {rendered.unsure}",
-            "Whether they do for its minions cannot be told.",
+            "Whether they do for its minions is unknown.",
             f"salt-call state.show_top on a minion of {saltenv} tells",
         )
     if rendered.unknown:

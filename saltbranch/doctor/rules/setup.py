@@ -152,7 +152,7 @@ def master_file(
             "master-config-unread",
             "error",
             f"{master} does not include {path}",
-            "The salt-master reads master.d/*.conf beside its main file, and what include: names.",
+            "The salt-master reads master.d/*.conf in addition to its main file, and what include: names.",
             f"add it to include: in {master}, or name a file there as master_config: in"
             " saltbranch.yaml",
         )
@@ -187,7 +187,7 @@ def syncs(
             "no-timer",
             "note",
             "no cron line, systemd timer or Salt schedule for saltbranch sync was found",
-            "A push is served only when somebody runs saltbranch sync.",
+            "A push is served only when someone runs saltbranch sync.",
             "saltbranch install systemd (or cron, or schedule)",
         )
 

@@ -103,7 +103,7 @@ def _sections(page: Mapping[str, Any], saltenv: str, what: str) -> Iterator[Find
             "top-foreign-section",
             "note",
             f"{what} has sections for other saltenvs: {some(others)}",
-            "They are passed over: a branch speaks for its own saltenv only.",
+            "They are ignored: a branch decides for its own saltenv only.",
             "remove them, and name the remaining section base",
             others,
         )
