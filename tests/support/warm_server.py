@@ -60,7 +60,7 @@ def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
+            sys.stderr.write(f"{end.code}\n")
     except BaseException:
         traceback.print_exc()
     threading._shutdown()  # type: ignore[attr-defined]
