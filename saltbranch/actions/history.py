@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by as asking
 from saltbranch.base.durations import iso
 from saltbranch.journal import events, facts, tips
 from saltbranch.journal.events import Event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import UNHOLD
@@ -17,7 +17,7 @@ def plan_unhold(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     hold = work.hold(found)
     if hold is None:
         raise RefusedError(f"{saltenv} is not held", hint="saltbranch status shows holds")
-    after, reason = _without_hold(work, found), asking.reason(reason)
+    after, reason = _without_hold(work, found), asked_by.reason(reason)
     event = event_of(work, UNHOLD, {"saltenv": found.name, "reason": reason, "held": hold.commit})
     return HoldPlan(f"unhold {saltenv}", saltenv, event, hold.commit, after, reason, None)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from saltbranch.base.errors import ConfigError
-from saltbranch.base.limit import TooSlow, limited
+from saltbranch.base.time_limit import TooSlow, limited
 
 _SECONDS = 1.0
 _LENGTHS = (28, 400)

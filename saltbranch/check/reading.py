@@ -12,7 +12,7 @@ import jinja2
 import yaml
 from jinja2 import nodes as jinja
 
-from saltbranch.base.limit import TooSlow, limited
+from saltbranch.base.time_limit import TooSlow, limited
 from saltbranch.check import catalogue as rules
 from saltbranch.check import nodes, sls
 from saltbranch.check.finding import Finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from saltbranch.base.limit import TooSlow, limited
+from saltbranch.base.time_limit import TooSlow, limited
 from saltbranch.check import catalogue as rules
 from saltbranch.check import reach
 from saltbranch.check.finding import Finding, in_order

@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
-from saltbranch.base import asking
+from saltbranch.base import asked_by
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
@@ -264,8 +264,8 @@ def promotion_lines(
 def _hold(hold: dict[str, object]) -> str:
     until = f" until {hold['until']}" if hold["until"] else ""
     pending = ", known to this master alone yet" if hold["pending"] else ""
-    asked, claimed = (str(hold[key] or "") for key in (asking.ASKED_BY, asking.CLAIMED_BY))
-    by = asking.shown(str(hold["by"]), asked, claimed)
+    asked, claimed = (str(hold[key] or "") for key in (asked_by.ASKED_BY, asked_by.CLAIMED_BY))
+    by = asked_by.shown(str(hold["by"]), asked, claimed)
     what = "rolled back to" if hold["kind"] == "rollback" else "held at"
     text = f"{what} {str(hold['commit'])[:12]}{until}: {hold['reason']} ({by}{pending})"
     return f"[yellow]{shown(text)}[/]"

@@ -18,8 +18,8 @@ import yaml
 from saltbranch import __version__
 from saltbranch.base import files, ownership, patterns, strict_yaml
 from saltbranch.base.errors import ConfigError, TooOldError
-from saltbranch.base.limit import TooSlow, limited
 from saltbranch.base.text import nearest
+from saltbranch.base.time_limit import TooSlow, limited
 from saltbranch.config.check import build_config, check_machine, patterns_of
 from saltbranch.config.keys import FileModel, FlowModel, FollowModel, HooksModel, SaltenvModel
 from saltbranch.config.model import Config, Source

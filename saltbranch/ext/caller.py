@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from saltbranch.actions.shared import caller
 from saltbranch.actions.shared.after_push import Notify
-from saltbranch.base.asking import NOBODY, Asked
+from saltbranch.base.asked_by import NOBODY, Asked
 from saltbranch.ext import contract
 from saltbranch.repository.workplace import Workplace, open_machine, open_mirror
 

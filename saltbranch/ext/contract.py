@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saltbranch.base import asking
-from saltbranch.base.asking import Asked
+from saltbranch.base import asked_by
+from saltbranch.base.asked_by import Asked
 from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.config import locate
 from saltbranch.promote import notice
@@ -63,7 +63,7 @@ def asked(claimed_by: object) -> Asked:
     under our name. All of them are wrapped here, so these globals are this module's. It is no argument: `low` sets it
     after the arguments came in, from what the master authenticated (salt/master.py, ``runner``).
     """
-    return Asked(asking.name(globals().get("__user__")), asking.name(text(claimed_by)))
+    return Asked(asked_by.name(globals().get("__user__")), asked_by.name(text(claimed_by)))
 
 
 def config_path(opts: Mapping[str, Any]) -> str:
@@ -97,7 +97,7 @@ def text(value: object) -> str | None:
 
 def reason(value: object) -> str:
     """Why the caller wants it; empty where none is given. Raises UsageError, also where it is too long."""
-    return asking.reason(value, "reason") if isinstance(value, str) else word(value)
+    return asked_by.reason(value, "reason") if isinstance(value, str) else word(value)
 
 
 def _cut(said: str) -> str:

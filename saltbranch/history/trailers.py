@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by as asking
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.program import Git
 from saltbranch.history import commits

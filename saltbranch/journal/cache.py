@@ -13,7 +13,7 @@ from dataclasses import fields
 
 import msgspec
 
-from saltbranch.base import asking, durations, files
+from saltbranch.base import asked_by, durations, files
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.git.program import Git
 from saltbranch.journal import events, tips
@@ -110,7 +110,7 @@ def _kept() -> type[msgspec.Struct]:
 def _format() -> str:
     """Names the code that says what follows from an event: of another release nothing is believed."""
     digest = hashlib.sha256()
-    for module in (events, asking, durations, tips):
+    for module in (events, asked_by, durations, tips):
         with open(str(module.__file__), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()

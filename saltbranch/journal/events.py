@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by
 from saltbranch.base.durations import from_iso, iso
 from saltbranch.journal import tips
 
@@ -93,4 +93,4 @@ def from_dict(data: Any, commit: str = "") -> Event | None:
         return None
     head = ("version", "event", "id", "time", "by")
     details = {k: v for k, v in data.items() if k not in head}
-    return Event(kind, name, time, asking.shortened(by), details, commit)
+    return Event(kind, name, time, asked_by.shortened(by), details, commit)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by as asking
 from saltbranch.base.durations import from_iso, iso
 from saltbranch.journal.events import PROMOTION, Event, is_hash
 

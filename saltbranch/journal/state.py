@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by
 from saltbranch.base.durations import from_iso, iso, shown_duration
 from saltbranch.journal import tips
 from saltbranch.journal.events import (
@@ -173,13 +173,13 @@ def _hold(state: State, event: Event) -> None:
         saltenv=saltenv,
         commit=commit,
         kind=event.kind,
-        reason=asking.shortened(event.text("reason")),
+        reason=asked_by.shortened(event.text("reason")),
         by=event.by,
         since=event.time,
         until=until,
         event=event.id,
         from_commit=event.commit_of("from_commit"),
-        **asking.named_in(event.details),
+        **asked_by.named_in(event.details),
     )
 
 

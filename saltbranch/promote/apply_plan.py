@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch.base import asking, files
-from saltbranch.base.asking import NOBODY, Asked
+from saltbranch.base import asked_by, files
+from saltbranch.base.asked_by import NOBODY, Asked
 from saltbranch.base.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.git import identity, merge, signing
 from saltbranch.git.merge import FAST_FORWARD, MERGE
@@ -61,7 +61,7 @@ class Published:
             "problems": list(self.problems),
             "notes": list(self.notes),
             "sync": self.sync.as_dict() if self.sync is not None else None,
-            **asking.told(self.by, self.asked.details()),
+            **asked_by.told(self.by, self.asked.details()),
         }
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
 from saltbranch.config.locate import FILE_NAME
@@ -39,7 +39,7 @@ class HoldPlan:
         rest = asdict(self)
         del rest["event"]
         until = iso(self.until) if self.until is not None else None
-        told = asking.told(self.event.by, self.event.details)
+        told = asked_by.told(self.event.by, self.event.details)
         return {"version": 1, **rest, "until": until, "id": self.event.id, **told}
 
 
@@ -47,7 +47,7 @@ def asked_reason(reason: str, verb: str) -> str:
     """The reason that `verb` asks for, cleaned. Raises UsageError without one."""
     if not reason.strip():
         raise UsageError(f"{verb} wants --reason TEXT", hint="everybody who looks will ask why")
-    return asking.reason(reason)
+    return asked_by.reason(reason)
 
 
 def hold_at(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by
 
 if TYPE_CHECKING:
     from saltbranch.promote.apply_plan import Published
@@ -29,5 +29,5 @@ def promotion_data(done: Published) -> dict[str, object]:
         "tag": plan.tag or None,
         "tickets": list(plan.changes.tickets),
         "digest": plan.digest,
-        **asking.told(done.by, done.asked.details()),
+        **asked_by.told(done.by, done.asked.details()),
     }

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from saltbranch.base import asking
-from saltbranch.base.asking import NOBODY, Asked
+from saltbranch.base import asked_by
+from saltbranch.base.asked_by import NOBODY, Asked
 from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.git.merge import CONFLICT, FAST_FORWARD, MERGE
@@ -260,8 +260,8 @@ def _trailers(plan: Plan, id_: str, by: str, asked: Asked) -> list[str]:
         ("Promoted-From", f"{plan.source} {target.source}"),
         ("Promoted-To", plan.saltenv or target.branch),
         ("Promoted-By", by),
-        ("Asked-By", asking.name(asked.user)),
-        ("Claimed-By", asking.name(asked.claimed)),
+        ("Asked-By", asked_by.name(asked.user)),
+        ("Claimed-By", asked_by.name(asked.claimed)),
         ("Tickets", ", ".join(plan.changes.tickets[:50])),
         ("Plan-Digest", plan.digest),
         ("Diff-Digest", plan.diff_digest),

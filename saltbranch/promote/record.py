@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch.base import asking
+from saltbranch.base import asked_by
 from saltbranch.git.merge import CONFLICT
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
@@ -43,7 +43,7 @@ def events(work: Workplace, plan: Plan, found: Prepared, by: str) -> list[Event]
                 "gate": g.name,
                 "reason": g.overridden,
                 "verdict": g.verdict,
-                "said": asking.shortened(g.reason),
+                "said": asked_by.shortened(g.reason),
                 **about,
             },
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from saltbranch.base import tickets
-from saltbranch.base.asking import NOBODY, Asked
+from saltbranch.base.asked_by import NOBODY, Asked
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.mirror import JOURNAL_REF, Mirror

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch.base import asking
-from saltbranch.base.asking import Asked
+from saltbranch.base import asked_by as asking
+from saltbranch.base.asked_by import Asked
 from saltbranch.history import trailers
 from saltbranch.journal import events, facts
 from saltbranch.journal import state as journalstate

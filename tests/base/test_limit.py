@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from saltbranch.base.limit import TooSlow, limited
+from saltbranch.base.time_limit import TooSlow, limited
 
 
 def compute(seconds: float) -> None:

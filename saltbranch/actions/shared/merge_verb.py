@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from saltbranch.actions.shared.after_push import Notify, follow
 from saltbranch.actions.shared.caller import Caller
-from saltbranch.base import asking
+from saltbranch.base import asked_by
 from saltbranch.base.errors import UsageError
 from saltbranch.promote import apply_plan, ask_gates, conflict, make_plan, tell_hooks
 from saltbranch.promote.apply_plan import Published
@@ -26,7 +26,7 @@ Build = Callable[[Workplace, str | None], Request]
 
 def overrides(gates: Iterable[str], reason: str | None) -> dict[str, str]:
     """Gate to reason. Raises UsageError without a reason."""
-    why = asking.reason(reason or "")
+    why = asked_by.reason(reason or "")
     given = dict.fromkeys(gates, why)
     if given and not why:
         raise UsageError("--override wants --reason TEXT", hint="it is recorded with the promotion")

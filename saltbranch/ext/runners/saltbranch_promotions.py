@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from saltbranch.ext import contract
 
 if TYPE_CHECKING:
-    from saltbranch.base.asking import Asked
+    from saltbranch.base.asked_by import Asked
     from saltbranch.promote.apply_plan import Published
     from saltbranch.promote.hold_plan import HoldPlan
     from saltbranch.repository.workplace import Workplace

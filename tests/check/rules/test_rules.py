@@ -207,7 +207,7 @@ def test_hostile_files_end_in_time(text: str) -> None:
 
 
 def test_a_file_that_takes_too_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saltbranch.base.limit.limited.__wrapped__.__defaults__", (0.05,))
+    monkeypatch.setattr("saltbranch.base.time_limit.limited.__wrapped__.__defaults__", (0.05,))
     slow = "".join(f"a{n}: {{test.nop: []}}\n" for n in range(4000))
     assert f"{SLS}:0 not-checked" in told({SLS: slow})
 
