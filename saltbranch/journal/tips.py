@@ -2,7 +2,7 @@
 
 Pure. A branch that is promoted to moves by what saltbranch pushes together with an event that says so: promotions,
 releases, hotfixes, back-merges. What is on it beside that was pushed by hand: past the gates, that is. The journal
-gets an event of its own for that, `push`, from whoever notices first (repository/pushes.py).
+gets an event of its own for that, `push`, from whoever notices first (repository/direct_pushes.py).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from saltbranch.git.program import Git
 from saltbranch.journal import cache as journalcache
 from saltbranch.journal import events, tips
 from saltbranch.journal import store as journal
-from saltbranch.repository import pushes, servable
+from saltbranch.repository import direct_pushes, servable
 from saltbranch.repository.model_file import FAR, Nothing, newest_valid
 
 # Below it, in a mirror and in a clone, the last accepted commit of production, by the name of the branch.
@@ -86,12 +86,12 @@ def _counted_head(refs: ModelRefs, branch: str, head: str, last: str | None) -> 
         for mine, saltenv in saltenvs.items():
             if saltenv.branch == branch and saltenv.promote_from:
                 name = name or mine
-                policy = pushes.stricter(policy, saltenv.direct_pushes or REPORT)
+                policy = direct_pushes.stricter(policy, saltenv.direct_pushes or REPORT)
     if policy != REFUSE and not tip.is_refused:
         return head
-    watched = pushes.Watched(name, branch, policy)
-    now, _ = pushes.Finder(refs.git, lambda: list(state.events), 0).look(watched, tip, head)
-    return pushes.served_head(refs.git, now, head)
+    watched = direct_pushes.Watched(name, branch, policy)
+    now, _ = direct_pushes.Finder(refs.git, lambda: list(state.events), 0).look(watched, tip, head)
+    return direct_pushes.served_head(refs.git, now, head)
 
 
 def _last(refs: ModelRefs, branch: str) -> str | None:

@@ -17,8 +17,8 @@ from saltbranch.journal import cache as journalcache
 from saltbranch.journal import state as journalstate
 from saltbranch.journal.facts import Promotion
 from saltbranch.journal.state import State
-from saltbranch.repository import pushes, revision, served_commit
-from saltbranch.repository.pushes import Watched
+from saltbranch.repository import direct_pushes, revision, served_commit
+from saltbranch.repository.direct_pushes import Watched
 from saltbranch.repository.remote import ask_for_tag
 from saltbranch.repository.revision import Meaning
 from saltbranch.repository.served_commit import Wanted
@@ -119,9 +119,9 @@ class CommitSource:
             watched = Watched(saltenv.name, saltenv.branch, saltenv.direct_pushes)
             if tip := state.tips.get(saltenv.branch):
                 told, read = state.events, lambda: list(told)
-                after, new = pushes.Finder(self.git, read, now).look(watched, tip, head)
+                after, new = direct_pushes.Finder(self.git, read, now).look(watched, tip, head)
                 journalstate.replay(new, state)
-                head = pushes.served_head(self.git, after, head)
+                head = direct_pushes.served_head(self.git, after, head)
             hold = state.hold(saltenv.name, now)
         tags = {}
         if saltenv.follow and head and not hold:  # the remote's own tags win

@@ -18,14 +18,22 @@ from saltbranch.journal import accepted
 from saltbranch.journal import cache as journalcache
 from saltbranch.journal.facts import Debt, Hold
 from saltbranch.journal.state import State
-from saltbranch.repository import decision, lacking, prepared, pushes, rules, served_commit, tags
+from saltbranch.repository import (
+    decision,
+    direct_pushes,
+    prepared,
+    push_rules,
+    served_commit,
+    tags,
+    unrecorded,
+)
 from saltbranch.repository import place as places
-from saltbranch.repository.lacking import Begins, Lacking
+from saltbranch.repository.direct_pushes import Watched
 from saltbranch.repository.place import Place
 from saltbranch.repository.programs import Programs
-from saltbranch.repository.pushes import Watched
 from saltbranch.repository.remote import Refs, Repository
 from saltbranch.repository.served_commit import Wanted
+from saltbranch.repository.unrecorded import Begins, Lacking
 
 Say = Callable[[str], None]
 
@@ -36,7 +44,7 @@ class Workplace:
 
     asked: who asked this machine for it, where that is somebody else.
     state: what follows from the journal and from what it lacks. unknown: branches of which nobody says up to where
-    they were promoted (repository/lacking.py).
+    they were promoted (repository/unrecorded.py).
     """
 
     repo: Repository
@@ -110,7 +118,7 @@ class Workplace:
         head = self.refs.heads.get(saltenv.branch)
         if head is None:
             return head
-        return pushes.served_head(self.git, self.state.tips.get(saltenv.branch), head)
+        return direct_pushes.served_head(self.git, self.state.tips.get(saltenv.branch), head)
 
     def wanted(self, saltenv: Saltenv) -> Wanted:
         """What `saltenv` is to serve by the remote and the journal."""
@@ -202,7 +210,7 @@ def _look(repo: Repository, place: Place, now: float, say: Say | None, *, fetche
         if repo.refs != before:
             config, state, found = _judged(repo, place, now, fetched=fetched)
     if fetched and not places.serves(place) and not repo.is_foreign and not repo.problem:
-        lacking.save(repo.git, found.begins)
+        unrecorded.save(repo.git, found.begins)
     return _Seen(config, state, frozenset(found.unknown))
 
 
@@ -221,8 +229,8 @@ def _judged(
     begins, production = _begins(repo, place), config.source.branch
     tip = state.tips.get(production or "") or begins.kept.get(production or "")
     head = repo.refs.heads.get(production or "")
-    watched = rules.judged(repo.git, in_force, production, tip, head)
-    look = lacking.Look(repo.git, repo.refs.heads, repo.unread, begins, now)
+    watched = push_rules.judged(repo.git, in_force, production, tip, head)
+    look = unrecorded.Look(repo.git, repo.refs.heads, repo.unread, begins, now)
     told = state.events
     found = look.judge(state, watched, lambda: list(told), believed=repo.problem is None)
     return config, state, found
@@ -231,12 +239,12 @@ def _judged(
 def _begins(repo: Repository, place: Place) -> Begins:
     """With what branches begin: as the syncs of this master have it, or as this clone remembers."""
     if not places.serves(place):
-        return Begins(lacking.load(repo.git))
+        return Begins(unrecorded.load(repo.git))
     root = _root(place)
     ready = prepared.load(root, place.path)
     served = prepared.load_served(root)
     last = decision.load(root, None, time.time())
-    return lacking.begins_of(ready.saltenvs if ready else (), served, last)
+    return unrecorded.begins_of(ready.saltenvs if ready else (), served, last)
 
 
 def _root(place: Place) -> str:

@@ -2,7 +2,7 @@
 
 Loaded by a sync only when something of that changed. Whatever cannot be believed (a rewritten
 journal, a moved or deleted tag) leaves in force what was believed before. A branch that is promoted to counts
-as far as it was promoted, where pushes by hand are refused (repository/pushes.py).
+as far as it was promoted, where pushes by hand are refused (repository/direct_pushes.py).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Hold
 from saltbranch.journal.state import State
 from saltbranch.journal.tips import Push
-from saltbranch.repository import decision, pushes, served_commit
-from saltbranch.repository import lacking as lacking_
+from saltbranch.repository import decision, direct_pushes, served_commit
+from saltbranch.repository import unrecorded as lacking_
 from saltbranch.repository.decision import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
-from saltbranch.repository.lacking import Lacking
+from saltbranch.repository.direct_pushes import Watched
 from saltbranch.repository.prepared import Served, ServedSaltenv
-from saltbranch.repository.pushes import Watched
 from saltbranch.repository.tags import tags_on
+from saltbranch.repository.unrecorded import Lacking
 from saltbranch.serve import followed
 
 
@@ -151,11 +151,13 @@ def _lacking(
     tip = state.tips.get(production or "") or begins.kept.get(production or "")
     if tip and tip.promoted != refs.branches.get(production or ""):
         from saltbranch.repository import (
-            rules,
-        )  # reads the model, which only a push by hand may have changed
+            push_rules,  # reads the model, which only a push by hand may have changed
+        )
 
         mine = {s.branch for s in facts.saltenvs}
-        judged = rules.judged(git, saltenvs, production, tip, refs.branches.get(production or ""))
+        judged = push_rules.judged(
+            git, saltenvs, production, tip, refs.branches.get(production or "")
+        )
         found.loosened = len(judged) > len(saltenvs)
         saltenvs = [s for s in judged if s.branch in mine]
     look = lacking_.Look(git, refs.branches, facts.unread, begins, facts.now)
@@ -191,7 +193,7 @@ def _upto(facts: Facts, saltenv: ServedSaltenv, state: State) -> str | None:
         return None
     # What a hold chose is not what was let through.
     seen = record.commit if record and record.why != decision.BY_HOLD else None
-    upto = pushes.served_head(facts.git, tip, head, seen, policy=saltenv.pushes)
+    upto = direct_pushes.served_head(facts.git, tip, head, seen, policy=saltenv.pushes)
     return None if upto == head else upto
 
 

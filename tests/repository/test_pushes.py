@@ -13,7 +13,7 @@ from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
 from saltbranch.journal import events
 from saltbranch.journal import store as journal
-from saltbranch.repository.pushes import stricter
+from saltbranch.repository.direct_pushes import stricter
 from saltbranch.serve import refused
 from tests.support.flow_site import FlowSite
 from tests.support.remote import Link

@@ -14,7 +14,7 @@ from saltbranch.config.direct_pushes import REPORT
 from saltbranch.git.program import Git
 from saltbranch.journal.tips import Tip
 from saltbranch.repository import model_file
-from saltbranch.repository.pushes import Watched, stricter
+from saltbranch.repository.direct_pushes import Watched, stricter
 
 
 def judged(

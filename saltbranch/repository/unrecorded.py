@@ -18,8 +18,8 @@ from saltbranch.journal.state import State
 from saltbranch.journal.tips import Tip, tip_from_list
 from saltbranch.repository import decision
 from saltbranch.repository.decision import Choices
+from saltbranch.repository.direct_pushes import Finder, Watched
 from saltbranch.repository.prepared import Served, ServedSaltenv
-from saltbranch.repository.pushes import Finder, Watched
 
 
 @dataclass(frozen=True, slots=True)
