@@ -43,7 +43,7 @@ from saltbranch.repository.direct_pushes import Watched
 from saltbranch.repository.prepared import Served, ServedSaltenv
 from saltbranch.repository.tags import tags_on
 from saltbranch.repository.unrecorded import Lacking
-from saltbranch.serve import followed
+from saltbranch.serve import followed_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _choose_each(facts: Facts, state: State, last: Choices, found: Choices) -> N
         elif saltenv.follow:
             record = facts.record(saltenv)
             known = accepted if record and accepted and record.commit == accepted[1] else None
-            found.by_saltenv[name] = followed.choose(
+            found.by_saltenv[name] = followed_tags.choose(
                 git, wanted, saltenv, known=known, tags=tags, found=found
             )
         elif upto:
