@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from saltbranch.compiler.inside.told import BROKEN, HALF, HIDDEN, TOLD
+from saltbranch.compiler.inside.rendered_lines import BROKEN, HALF, HIDDEN, TOLD
 from saltbranch.compiler.model import Chunk, Content
 
 _CONTEXT = 2

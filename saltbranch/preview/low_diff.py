@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from saltbranch.compiler.inside.told import OPEN
+from saltbranch.compiler.inside.rendered_lines import OPEN
 from saltbranch.compiler.model import Chunk, Compiled, Which
 from saltbranch.preview import contents as content
 from saltbranch.preview import origins

@@ -14,7 +14,7 @@ from typing import Any
 
 from saltbranch.compiler.cache import CompileCache, base_of
 from saltbranch.compiler.custom_code import changed
-from saltbranch.compiler.inside.told import OPEN, PILLAR, PRIVATE_KEY, split
+from saltbranch.compiler.inside.rendered_lines import OPEN, PILLAR, PRIVATE_KEY, split
 from saltbranch.compiler.model import Chunk, Compiled, Minion, Which
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.public_words import Public

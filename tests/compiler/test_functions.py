@@ -12,7 +12,7 @@ import pytest
 import salt.loader
 
 from saltbranch.compiler import askable, functions
-from saltbranch.compiler.inside import answer_types, neutral, settling
+from saltbranch.compiler.inside import answer_types, neutral, neutral_hint
 
 MODULES = Path(salt.loader.SALT_BASE_PATH) / "modules"
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "functions.md"
@@ -126,13 +126,15 @@ def test_an_error_after_a_neutral_answer_says_how_to_settle_it() -> None:
         ("mine.get()", "states other"): "mine.get",
     }
     error = "Rendering SLS 'test:app' failed: Jinja error: list index out of range; line 3"
-    text = settling.settled(error, asked)
+    text = neutral_hint.settled(error, asked)
     assert text.endswith("; line 3") and "mine.get" not in text
     assert 'network.ip_addrs("eth0") answered neutrally' in text
     assert r'returns: {"network.ip_addrs(\"eth0\")": ...}' in text
-    pillar = settling.settled("pillar: Rendering SLS 'app' failed: YAML; line 1", asked)
+    pillar = neutral_hint.settled("pillar: Rendering SLS 'app' failed: YAML; line 1", asked)
     assert "returns: {cmd.run: ...}" in pillar and "hunter2" not in pillar
-    assert settling.settled("No matching sls found for 'x' in env 'test'", asked).endswith("'test'")
+    assert neutral_hint.settled("No matching sls found for 'x' in env 'test'", asked).endswith(
+        "'test'"
+    )
 
 
 def test_a_call_that_was_written_down_is_read_back() -> None:

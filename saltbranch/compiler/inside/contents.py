@@ -14,7 +14,14 @@ from typing import Any
 from saltbranch.compiler.hiding import Hider, manageable, stands_in
 from saltbranch.compiler.inside.mask import SHORTEST_SECRET, Mask, leaves, texts
 from saltbranch.compiler.inside.rendered import File
-from saltbranch.compiler.inside.told import HALF, HIDDEN, NO_END, PRIVATE_KEY, TOLD, split
+from saltbranch.compiler.inside.rendered_lines import (
+    HALF,
+    HIDDEN,
+    NO_END,
+    PRIVATE_KEY,
+    TOLD,
+    split,
+)
 
 _MOST_TOLD, _MOST_LINES = 1 << 20, 3000
 """Characters of lines of one minion, and lines of one file."""

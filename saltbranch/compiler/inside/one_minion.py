@@ -13,13 +13,13 @@ from typing import Any
 
 from saltbranch.compiler import pillar_causes
 from saltbranch.compiler.hiding import Hider, Known, manageable, shortened
-from saltbranch.compiler.inside import handed_on, highstate, salt_patches, templates, tracking
+from saltbranch.compiler.inside import highstate, salt_patches, shortcuts, templates, tracking
 from saltbranch.compiler.inside.contents import Teller
 from saltbranch.compiler.inside.current_minion import HOST
 from saltbranch.compiler.inside.describe import Describer, uses
 from saltbranch.compiler.inside.mask import Mask, keys, plain, secrets_of, shown_of, texts
+from saltbranch.compiler.inside.neutral_hint import settled
 from saltbranch.compiler.inside.rendered import File, Renderer, aside
-from saltbranch.compiler.inside.settling import settled
 from saltbranch.compiler.inside.shop import CUSTOM, Shop, text_or_none
 from saltbranch.compiler.inside.sources import Sources
 from saltbranch.compiler.inside.tracking import Tracker, Wire
@@ -53,7 +53,7 @@ class OneMinion(Shop):
         """
         begin = time.process_time()
         gc.disable()  # it would touch, and so copy, all memory that is shared with the worker
-        known, patterns = set(handed_on.LOADED), len(handed_on.PATTERNS)
+        known, patterns = set(shortcuts.LOADED), len(shortcuts.PATTERNS)
         wire, inside = Wire(line, trace), self.job["inside"]
         self._lay_out(minion["saltenv"])
         tracker = self._tracker(minion["saltenv"], wire)
@@ -92,8 +92,8 @@ class OneMinion(Shop):
         made = {
             "keep": not unkept,
             "unkept": unkept,
-            "modules": [name for name in handed_on.LOADED if name not in known],
-            "patterns": handed_on.PATTERNS[patterns:],
+            "modules": [name for name in shortcuts.LOADED if name not in known],
+            "patterns": shortcuts.PATTERNS[patterns:],
             "templates": templates.missed(
                 [name for kind, name in tracker.told if kind == "f"], self._text, tracker.inside
             ),

@@ -23,8 +23,8 @@ import salt.utils.templates
 from salt.state import STATE_INTERNAL_KEYWORDS
 
 from saltbranch.compiler.inside.current_minion import BASE, HOST
+from saltbranch.compiler.inside.rendered_lines import BROKEN, CHANCE
 from saltbranch.compiler.inside.sources import local, template_of
-from saltbranch.compiler.inside.told import BROKEN, CHANCE
 
 MOST_FILES, MOST_BYTES = 1000, 16 << 20
 """Files of one minion, and bytes of all of them together."""

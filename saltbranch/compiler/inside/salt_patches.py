@@ -30,7 +30,7 @@ import salt.utils.url
 from salt.exceptions import SaltRenderError
 
 from saltbranch.compiler import pgp
-from saltbranch.compiler.inside import execution_functions, handed_on
+from saltbranch.compiler.inside import execution_functions, shortcuts
 from saltbranch.compiler.inside.current_minion import BASE, HOST, quietly
 
 _ORDINARY = re.compile(r"[\w@+-][\w@+./-]*", re.ASCII)
@@ -45,9 +45,9 @@ def install() -> None:
     _watch_patterns()
     _refuse_unknown_renderers()
     _remember_why()
-    handed_on.CHANGES["/renderers/gpg.py"] = _without_keys
-    handed_on.CHANGES["/modules/alternatives.py"] = _with_alternatives
-    handed_on.CHANGES["/modules/file.py"] = _on_windows_too
+    shortcuts.CHANGES["/renderers/gpg.py"] = _without_keys
+    shortcuts.CHANGES["/modules/alternatives.py"] = _with_alternatives
+    shortcuts.CHANGES["/modules/file.py"] = _on_windows_too
 
 
 def show_pillar() -> None:

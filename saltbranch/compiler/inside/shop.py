@@ -19,7 +19,7 @@ import salt.version
 
 from saltbranch.compiler import wording
 from saltbranch.compiler.hiding import words_of
-from saltbranch.compiler.inside import handed_on, highstate, salt_patches, templates, tracking
+from saltbranch.compiler.inside import highstate, salt_patches, shortcuts, templates, tracking
 from saltbranch.compiler.inside.current_minion import BASE, HOST
 from saltbranch.compiler.inside.tracking import Tracker, Wire
 from saltbranch.salt_master import top_file
@@ -65,14 +65,14 @@ class Shop:
         salt._logging.shutdown_temp_handler()
         logging.disable(logging.CRITICAL)
         logging.root.setLevel(100)
-        handed_on.install()
+        shortcuts.install()
         salt_patches.install()
         self.base = highstate.base_options(self.folders, job["master"])
         self.paths = frozenset(_names(self.folders, job["inside"]))
         self.names = "\n".join(self.paths)
         self.modules: dict[str, str] = {}
         self._rehearse()
-        handed_on.forget_listings()
+        shortcuts.forget_listings()
         HOST.forget()
         HOST.kinds = job["inside"]
         self.words = wording.salts_words() | words_of(self.names)
@@ -122,7 +122,7 @@ class Shop:
         for kind, tag, options in _LOADERS:
             found = salt.loader._module_dirs(self.base, kind, tag, **options)
             salt.loader.lazy.LazyLoader(found, self.base, tag=tag or kind, pack={})
-            self.modules.update(handed_on.own_modules(found, tag or kind))
+            self.modules.update(shortcuts.own_modules(found, tag or kind))
 
     def _links(self, saltenv: str) -> list[tuple[str, str]]:
         """The minion's cache of files, as it would be with all of them in it: where links lead, and names."""
@@ -162,9 +162,9 @@ class Shop:
     def learn(self, kind: str, items: list[Any]) -> None:
         """Make what a fork had to make for the first time, for the forks to come."""
         if kind == "modules":
-            handed_on.learn({n: self.modules[n] for n in items if n in self.modules})
+            shortcuts.learn({n: self.modules[n] for n in items if n in self.modules})
         elif kind == "patterns":
-            handed_on.learn_patterns(p for p in items if p.lower() in self.known)
+            shortcuts.learn_patterns(p for p in items if p.lower() in self.known)
         templates.learn(items if kind == "templates" else (), self.tops, self._text)
 
     def _text(self, path: str) -> str | None:

@@ -18,7 +18,7 @@ import salt.utils.url
 
 from saltbranch.compiler.functions import TABLE
 from saltbranch.compiler.inside.mask import texts
-from saltbranch.compiler.inside.told import CHANCE, OPEN, PILLAR, RENDERED
+from saltbranch.compiler.inside.rendered_lines import CHANCE, OPEN, PILLAR, RENDERED
 
 _TEXT = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
 _TAGS = re.compile(
