@@ -26,7 +26,8 @@ from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
 from saltbranch.git import tree
 from saltbranch.git.program import branch_of_remote
-from saltbranch.preview import gaps, groups, known_fleet, low_diff
+from saltbranch.preview import groups, known_fleet, low_diff
+from saltbranch.preview import missing as gaps
 from saltbranch.preview.fleet import choose
 from saltbranch.preview.fleet_diff import Tellings, looked_up, stand_in_warnings
 from saltbranch.preview.frame import cache_of, frame_of

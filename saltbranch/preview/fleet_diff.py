@@ -26,7 +26,8 @@ from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.tree import Tree
 from saltbranch.git.tree import contents
-from saltbranch.preview import gaps, groups, low_diff
+from saltbranch.preview import groups, low_diff
+from saltbranch.preview import missing as gaps
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import Contents
 from saltbranch.preview.difference import MinionDiff

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch.compiler.model import Compiled
-from saltbranch.preview import gaps
+from saltbranch.preview import missing
 from saltbranch.preview.fleet_diff import looked_up
 from tests.support.compiling import Lab, minion
 from tests.support.remote import Content
@@ -96,7 +96,7 @@ def test_a_template_of_the_pillar_can_be_declared_missing(tmp_path: Path) -> Non
 
     def declared() -> Compiled:
         look = looked_up(lab.frame, lab.tree())
-        return gaps.declared(lab.one(minion("m1"), plain=False), ["salt://keys/*"], look)
+        return missing.declared(lab.one(minion("m1"), plain=False), ["salt://keys/*"], look)
 
     found = declared()
     assert found.result == "ok", found.errors

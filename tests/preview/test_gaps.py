@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saltbranch.compiler.model import Compiled
-from saltbranch.preview import gaps
+from saltbranch.preview import missing
 
 PILLAR = (
     "pillar: Specified SLS 'secrets.db' in environment 'prod' is not available on the salt master"
@@ -26,18 +26,18 @@ def nothing(name: str, in_pillar: bool) -> str:
 
 @pytest.mark.parametrize(("error", "name"), list(zip(ERRORS, NAMES, strict=True)))
 def test_what_is_missing_is_named(error: str, name: str) -> None:
-    assert gaps.gap(error) == name
+    assert missing.gap(error) == name
     partial = Compiled("m", "partial", (error,))
-    whole = gaps.declared(partial, [name], nothing)
+    whole = missing.declared(partial, [name], nothing)
     assert (whole.result, whole.errors) == ("ok", ())
     assert whole.notes == (f"missing, as declared: {name}",)
-    assert gaps.declared(partial, ["other"], nothing) is partial
-    assert gaps.declared(partial, [name], lambda name, in_pillar: "there") is partial
+    assert missing.declared(partial, ["other"], nothing) is partial
+    assert missing.declared(partial, [name], lambda name, in_pillar: "there") is partial
 
 
 def test_slashes_are_dots() -> None:
     error = "pillar: Specified SLS 'secrets/db' in environment 'prod' is not available"
-    found = gaps.declared(Compiled("m", "partial", (error,)), ["secrets.*"], nothing)
+    found = missing.declared(Compiled("m", "partial", (error,)), ["secrets.*"], nothing)
     assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
 
 
@@ -48,7 +48,7 @@ REQUIRE = (
 
 
 def test_what_names_a_missing_state_cannot_be_judged_and_is_told() -> None:
-    found = gaps.declared(
+    found = missing.declared(
         Compiled("m", "partial", (INCLUDE, EXTEND, REQUIRE)), ["secrets.*"], nothing
     )
     assert (found.result, found.errors) == ("ok", ())
@@ -58,11 +58,13 @@ def test_what_names_a_missing_state_cannot_be_judged_and_is_told() -> None:
     )
     for gap in (PILLAR, TOP):  # of the pillar only, or not declared
         partial = Compiled("m", "partial", (gap, EXTEND))
-        assert EXTEND in gaps.declared(partial, ["secrets.*"], nothing).errors
+        assert EXTEND in missing.declared(partial, ["secrets.*"], nothing).errors
 
 
 def test_a_new_gap_is_news() -> None:
-    found = gaps.declared(Compiled("m", "partial", ERRORS), ["secrets.*", "salt://keys/*"], nothing)
+    found = missing.declared(
+        Compiled("m", "partial", ERRORS), ["secrets.*", "salt://keys/*"], nothing
+    )
     assert (found.result, found.errors) == ("partial", (TOP,))
     assert found.notes == ("missing, as declared: secrets.db, secrets.gone, salt://keys/id.pub",)
 
@@ -78,7 +80,7 @@ def test_a_new_gap_is_news() -> None:
 )
 def test_other_errors_about_it_are_no_gaps(error: str) -> None:
     partial = Compiled("m", "partial", (error,))
-    assert gaps.declared(partial, ["*", "salt://*"], nothing) is partial
+    assert missing.declared(partial, ["*", "salt://*"], nothing) is partial
 
 
 def test_whether_it_is_there_is_asked_on_the_side_of_the_error() -> None:
@@ -88,24 +90,24 @@ def test_whether_it_is_there_is_asked_on_the_side_of_the_error() -> None:
         asked.append((name, in_pillar))
         return "there"
 
-    gaps.declared(Compiled("m", "partial", ERRORS), ["*"], look)
+    missing.declared(Compiled("m", "partial", ERRORS), ["*"], look)
     assert asked == [("secrets.db", True), *((name, False) for name in NAMES[1:])]
 
 
 def test_a_minion_of_which_nothing_came_out_stays_failed() -> None:
     failed = Compiled("m", "failed", (PILLAR,))
-    assert gaps.declared(failed, ["*"], nothing) is failed
+    assert missing.declared(failed, ["*"], nothing) is failed
 
 
 def test_who_lists_errors_does_not_hear_of_a_declared_one_again() -> None:
     failed = Compiled("m", "failed", (TOP, PILLAR))
-    found = gaps.news(failed, ["lib.*"], nothing)
+    found = missing.news(failed, ["lib.*"], nothing)
     assert (found.result, found.errors) == ("failed", (PILLAR,))
 
 
 def test_what_did_not_come_out_is_named_on_both_sides_once() -> None:
     errors = [PILLAR, f"after: {TEMPLATE}", f"before: {TEMPLATE}", "states: other"]
-    assert gaps.lacking(errors) == ("pillar: secrets.db", "b")
+    assert missing.lacking(errors) == ("pillar: secrets.db", "b")
 
 
 @pytest.mark.parametrize(
@@ -117,9 +119,10 @@ def test_what_git_crypt_wrote_can_be_declared_and_what_is_plain_and_broken_canno
     partial = Compiled(
         "m", "partial", (f"{prefix} failed: YAML: a character that YAML does not allow",)
     )
-    found = gaps.declared(partial, ["secrets.*"], lambda name, in_pillar: "git-crypt")
+    found = missing.declared(partial, ["secrets.*"], lambda name, in_pillar: "git-crypt")
     assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
     for presence in ("there", "absent"):
         assert (
-            gaps.declared(partial, ["secrets.*"], lambda name, in_pillar, p=presence: p) is partial
+            missing.declared(partial, ["secrets.*"], lambda name, in_pillar, p=presence: p)
+            is partial
         )  # type: ignore[misc]

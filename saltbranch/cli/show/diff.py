@@ -9,7 +9,7 @@ from typing import Any
 
 from saltbranch.base.text import many, printable
 from saltbranch.compiler.model import UNKEPT
-from saltbranch.preview import gaps, origins
+from saltbranch.preview import missing, origins
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.difference import Difference, MinionDiff
@@ -303,7 +303,7 @@ def _incomplete(
 def holds(partial: Sequence[MinionDiff]) -> str:
     """What holds of minions that were compiled in part."""
     compared = sum(m.compared for m in partial)
-    names = dict.fromkeys(n for m in partial for n in gaps.lacking((m.error or "").splitlines()))
+    names = dict.fromkeys(n for m in partial for n in missing.lacking((m.error or "").splitlines()))
     without = f", without {some(list(names))}" if names else ""
     one_sided = [m for m in partial if any(c.side != "both" for c in causes([m]))]
     unsure = ""
