@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from saltbranch.check import catalogue as rules
-from saltbranch.check import nodes
+from saltbranch.check import yaml_nodes
 from saltbranch.check.finding import Finding
-from saltbranch.check.nodes import items, line_of, pairs, text_of
+from saltbranch.check.yaml_nodes import items, line_of, pairs, text_of
 
 FILE = ".saltbranch-check.yaml"
 BASELINE = ".secrets.baseline"
@@ -45,8 +45,8 @@ class Entry:
 def parse(text: str) -> tuple[list[Entry], list[Finding]]:
     """The entries of the file, and what is wrong with it: then that part allows nothing."""
     try:
-        root = nodes.compose(text)
-    except nodes.YamlProblem as err:
+        root = yaml_nodes.compose(text)
+    except yaml_nodes.YamlProblem as err:
         return [], [rules.ALLOW.at(FILE, err.line, f"YAML: {err.message[:200]}")]
     entries, wrong = [], []
     for key, key_node, value in pairs(root):

@@ -29,10 +29,10 @@ from typing import Any
 import yaml
 
 from saltbranch.check import catalogue as rules
-from saltbranch.check import nodes
+from saltbranch.check import yaml_nodes
 from saltbranch.check.blame import without_line
 from saltbranch.check.finding import Finding
-from saltbranch.check.nodes import line_of, pairs
+from saltbranch.check.yaml_nodes import line_of, pairs
 from saltbranch.compiler.inside.mask import redact, surely_secret
 from saltbranch.compiler.model import Compiled
 from saltbranch.salt_master import pillar_errors
@@ -108,13 +108,13 @@ _UNREADABLE = (
 def parse(path: str, text: str) -> tuple[list[StateTest], list[Finding]]:
     """The tests of one file, and what is wrong with it."""
     try:
-        root = nodes.compose(text)
-        if any(True for _ in nodes.doubles(root)) or _expands(root):
+        root = yaml_nodes.compose(text)
+        if any(True for _ in yaml_nodes.doubles(root)) or _expands(root):
             return [], [
                 rules.TEST_FILE.at(path, 0, "a key appears twice, or aliases repeat too much")
             ]
         data = yaml.safe_load(text)
-    except nodes.YamlProblem as err:
+    except yaml_nodes.YamlProblem as err:
         return [], [
             rules.TEST_FILE.at(path, err.line, pillar_errors.kind_of(f"YAML: {err.message}"))
         ]
@@ -146,7 +146,7 @@ def _expands(root: yaml.Node | None, most: int = 100_000) -> bool:
         inner = (
             [part for pair in node.value for part in pair]
             if isinstance(node, yaml.MappingNode)
-            else nodes.items(node)
+            else yaml_nodes.items(node)
         )
         sizes[id(node)] = total = min(most, 1 + sum(map(size, inner)))
         return total
@@ -200,7 +200,7 @@ def _expectations(node: yaml.Node | None, data: object) -> tuple[Expected, ...]:
         return ()
     if not isinstance(data, list):
         raise ValueError("must: and must_not: hold lists")
-    lines = [line_of(item) for item in nodes.items(node)]
+    lines = [line_of(item) for item in yaml_nodes.items(node)]
     return tuple(_expected(item, line) for item, line in zip(data, lines, strict=True))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from saltbranch.base.errors import ConfigError
 from saltbranch.check import catalogue as rules
-from saltbranch.check import compiled, expectations, newer
+from saltbranch.check import compiled, expectations, other_salt
 from saltbranch.check.expectations import StateTest
 from saltbranch.check.finding import Finding
 from saltbranch.check.project import Project
@@ -155,8 +155,8 @@ class Highstates:
             # What is missing for want of a file that does not render, its error tells.
             if "failed" not in (a.result, b.result) and set(b.errors) <= set(a.errors)
         ]
-        found = list(newer.errors(pairs, project, _name(other)))
-        return [*found, *newer.differences(groups.group(diffs), project, _name(other))]
+        found = list(other_salt.errors(pairs, project, _name(other)))
+        return [*found, *other_salt.differences(groups.group(diffs), project, _name(other))]
 
     def _newer_tests(
         self,
@@ -167,7 +167,7 @@ class Highstates:
     ) -> Iterable[Finding]:
         tested = self._tested(_with(self.frame, other), files, chosen)
         found = [f for test, result in tested for f in expectations.judge(test, result)]
-        return newer.tests(judged, found, _name(other))
+        return other_salt.tests(judged, found, _name(other))
 
     def _compile(
         self, frame: Frame, files: Tree, minions: Sequence[Minion], cache: CompileCache | None

@@ -15,10 +15,10 @@ from jinja2 import nodes as jinja
 
 from saltbranch.check import catalogue as rules
 from saltbranch.check.finding import Finding
-from saltbranch.check.nodes import text_of, walk
 from saltbranch.check.project import JINJA_NAMES, Project, Source, Tools, absolute
 from saltbranch.check.rules.tops import entries, roots
 from saltbranch.check.template import ANY, literal, matches
+from saltbranch.check.yaml_nodes import text_of, walk
 
 _SHOWN = 3
 _AREAS = ("states", "pillar")

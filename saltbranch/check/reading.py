@@ -14,7 +14,7 @@ from jinja2 import nodes as jinja
 
 from saltbranch.base.time_limit import TooSlow, limited
 from saltbranch.check import catalogue as rules
-from saltbranch.check import nodes, sls
+from saltbranch.check import sls, yaml_nodes
 from saltbranch.check.finding import Finding
 from saltbranch.check.project import JINJA_NAMES, Catalogue, Source, Tools
 from saltbranch.check.template import ANY, Plain, plain, shown
@@ -159,7 +159,7 @@ def _structure(source: Source) -> Source:
     try:
         filled = _filled(source, whole, _composed(source, whole), certain=not whole.controlled)
         return dataclasses.replace(filled, whole=True)
-    except nodes.YamlProblem as err:
+    except yaml_nodes.YamlProblem as err:
         if not whole.controlled:
             message = f"YAML: {shown(err.message)[:200]}"
             return _with(source, rules.YAML.at(source.path, err.line, message))
@@ -167,19 +167,19 @@ def _structure(source: Source) -> Source:
         # Both sides of an if may not stand below one another; one of them often does alone.
         first = plain(text, first_only=True)
         return _filled(source, first, _composed(source, first), certain=False)
-    except nodes.YamlProblem:
+    except yaml_nodes.YamlProblem:
         return source  # only rendering can tell
 
 
 def _composed(source: Source, text: Plain) -> yaml.Node | None:
     """The root of `text`. An anchor may be defined in a template that is included. Raises YamlProblem."""
     try:
-        return nodes.compose(text.text)
-    except nodes.YamlProblem as err:
+        return yaml_nodes.compose(text.text)
+    except yaml_nodes.YamlProblem as err:
         included = source.template is not None and any(source.template.find_all(jinja.Include))
         if not included or "undefined alias" not in err.message:
             raise
-        return nodes.compose(_ALIAS.sub(ANY, text.text))
+        return yaml_nodes.compose(_ALIAS.sub(ANY, text.text))
 
 
 def _filled(source: Source, text: Plain, root: yaml.Node | None, *, certain: bool) -> Source:
@@ -194,5 +194,5 @@ def _filled(source: Source, text: Plain, root: yaml.Node | None, *, certain: boo
 def _includes_only(root: yaml.Node | None) -> sls.Declared:
     wrong: tuple[tuple[str, int], ...] = ()
     if isinstance(root, yaml.SequenceNode):
-        wrong = (("it holds a list and no mapping", nodes.line_of(root)),)
+        wrong = (("it holds a list and no mapping", yaml_nodes.line_of(root)),)
     return sls.Declared(includes=tuple(sls.includes(root)), misshapen=wrong)

@@ -8,11 +8,11 @@ import yaml
 
 from saltbranch.check import catalogue as rules
 from saltbranch.check.finding import Finding, Severity
-from saltbranch.check.nodes import items, line_of, pairs, text_of
 from saltbranch.check.project import Project, Source, Tools, absolute
 from saltbranch.check.rules.tops import entries, roots
 from saltbranch.check.sls import Argument, State
 from saltbranch.check.template import literal, matches, shown
+from saltbranch.check.yaml_nodes import items, line_of, pairs, text_of
 
 
 class _Names:

@@ -9,9 +9,9 @@ from jinja2 import nodes as jinja
 
 from saltbranch.check import catalogue as rules
 from saltbranch.check.finding import Finding
-from saltbranch.check.nodes import line_of, text_of, walk
 from saltbranch.check.project import Project, Source, Tools
 from saltbranch.check.template import literal
+from saltbranch.check.yaml_nodes import line_of, text_of, walk
 
 _QUERY = re.compile(r"salt://[^\s'\"?]*\?saltenv=([\w.-]+)")
 _KEYS = ("saltenv", "pillarenv", "__env__")

@@ -13,11 +13,11 @@ import yaml
 
 from saltbranch.check import catalogue as rules
 from saltbranch.check.finding import Finding, Severity
-from saltbranch.check.nodes import line_of, pairs, text_of, walk
 from saltbranch.check.project import Source, Tools
 from saltbranch.check.rules import secret_lines
 from saltbranch.check.rules.secret_words import is_name, is_strong, is_value
 from saltbranch.check.template import literal
+from saltbranch.check.yaml_nodes import line_of, pairs, text_of, walk
 
 _LONGEST_LINE = 4096
 _CIPHER_BEGIN = re.compile(r"-----BEGIN (PGP (?!PRIVATE)[A-Z ]+|AGE ENCRYPTED FILE)-----")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jinja2 import nodes as jinja
 
 from saltbranch.check import catalogue as rules
-from saltbranch.check import nodes
+from saltbranch.check import yaml_nodes
 from saltbranch.check.finding import Finding
 from saltbranch.check.project import JINJA_NAMES, Project, Source, Tools
 from saltbranch.check.template import literal, shown
@@ -26,7 +26,7 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
         if source.path not in project.reached:
             continue
         yield from _doubles(source)
-        for tag, line in nodes.tags(source.root):
+        for tag, line in yaml_nodes.tags(source.root):
             if tag != "!":
                 yield rules.YAML.at(source.path, line, f"Salt knows no YAML tag {tag[:60]!r}")
         for message, line in source.declared.misshapen:
@@ -42,8 +42,8 @@ def _judged(project: Project, source: Source) -> bool:
 
 
 def _doubles(source: Source) -> Iterator[Finding]:
-    for key, first, second, top in nodes.doubles(source.root):
-        lines = (nodes.line_of(first), nodes.line_of(second))
+    for key, first, second, top in yaml_nodes.doubles(source.root):
+        lines = (yaml_nodes.line_of(first), yaml_nodes.line_of(second))
         if any(map(source.conditional, lines)) or not (literal(key) or source.certain):
             continue
         if not literal(key) and _may_change(source, *lines):

@@ -9,9 +9,9 @@ from jinja2 import nodes as jinja
 
 from saltbranch.check import catalogue as rules
 from saltbranch.check.finding import Finding
-from saltbranch.check.nodes import YamlProblem, compose, items, line_of, pairs, text_of
 from saltbranch.check.project import Project, Tools
 from saltbranch.check.template import literal, plain
+from saltbranch.check.yaml_nodes import YamlProblem, compose, items, line_of, pairs, text_of
 
 
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saltbranch.check import nodes
+from saltbranch.check import yaml_nodes
 from saltbranch.check.catalogue import RULES
 from saltbranch.check.finding import Finding, new_since
 from tests.support.checking import TOOLS, findings, project, told
@@ -242,12 +242,14 @@ def test_a_file_is_scanned_as_its_lines_are(lines: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 200_000, "- " * 200_000, "a: " * 50_000, "{a: " * 9_000])
 def test_deep_nesting_ends_no_process(text: str) -> None:
-    with pytest.raises(nodes.YamlProblem):
-        nodes.compose(text)
+    with pytest.raises(yaml_nodes.YamlProblem):
+        yaml_nodes.compose(text)
 
 
 def test_what_is_composed_has_the_lines_of_both_parsers() -> None:
     text = "a: &x [1, 'b']\nc:\n  - *x\n  - {d: e}\n"
-    root, pure = nodes.compose(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    found = [(path, node.tag, nodes.line_of(node)) for path, node in nodes.walk(root)]
-    assert found == [(path, node.tag, nodes.line_of(node)) for path, node in nodes.walk(pure)]
+    root, pure = yaml_nodes.compose(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    found = [(path, node.tag, yaml_nodes.line_of(node)) for path, node in yaml_nodes.walk(root)]
+    assert found == [
+        (path, node.tag, yaml_nodes.line_of(node)) for path, node in yaml_nodes.walk(pure)
+    ]
