@@ -14,7 +14,7 @@ from saltbranch.base import asked_by
 from saltbranch.base.asked_by import Asked
 from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.config import locate
-from saltbranch.promote import notice
+from saltbranch.promote import bus_event
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place
 from saltbranch.salt_master import options as saltmaster
@@ -170,5 +170,5 @@ def notifier(opts: Mapping[str, Any]) -> Notify:
 
 def tell_promotion(opts: Mapping[str, Any], done: Published) -> str | None:
     """Fire the event of a promotion; why that failed."""
-    tag = notice.promotion_tag(done.plan.saltenv)
-    return None if saltmaster.fire(opts, tag, notice.promotion_data(done)) else _NOT_TAKEN
+    tag = bus_event.promotion_tag(done.plan.saltenv)
+    return None if saltmaster.fire(opts, tag, bus_event.promotion_data(done)) else _NOT_TAKEN

@@ -21,7 +21,7 @@ from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, owned_paths
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
-from saltbranch.promote import gates, gates_asked, hooks
+from saltbranch.promote import gates, gates_by_verb, hooks
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
@@ -44,14 +44,14 @@ def results(
         if commands or not isinstance(gate, _SLOW)
         else GateResult(gate.name, CANNOT_TELL, f"saltbranch why-not {found.saltenv} asks it")
         for gate in request.gates
-        if not gates_asked.why_not(request.kind, gate.kind)
+        if not gates_by_verb.why_not(request.kind, gate.kind)
     )
     return tuple(result for result in said if result is not None)
 
 
 def commands(work: Workplace, request: Request) -> list[tuple[str, ...]]:
     """The programs that promoting runs: those of the gates, and the hooks. Raises ConfigError."""
-    asked = not gates_asked.why_not(request.kind, "command")
+    asked = not gates_by_verb.why_not(request.kind, "command")
     found = [g.argv for g in request.gates if isinstance(g, CommandGate) and asked]
     return found + (
         [argv for _, argv in hooks.configured(work.config)] if request.kind in RECORDED else []

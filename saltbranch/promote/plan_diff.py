@@ -11,7 +11,7 @@ from saltbranch.base.errors import Interrupted, SaltbranchError
 from saltbranch.config.gates import DiffGate
 from saltbranch.config.model import Saltenv
 from saltbranch.git.merge import UP_TO_DATE
-from saltbranch.promote import gates_asked
+from saltbranch.promote import gates_by_verb
 from saltbranch.promote.plan import Plan, Step
 from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace
@@ -52,7 +52,7 @@ def added(work: Workplace, request: Request, found: Plan) -> Plan:
 def _is_compiled(request: Request) -> bool:
     """A promotion shows its diff; a feature, of which there are many, where a gate or a person asks for it."""
     asked = any(isinstance(g, DiffGate) for g in request.gates)
-    return request.kind in KINDS or (asked and not gates_asked.why_not(request.kind, "diff"))
+    return request.kind in KINDS or (asked and not gates_by_verb.why_not(request.kind, "diff"))
 
 
 def place_of(work: Workplace) -> Place:

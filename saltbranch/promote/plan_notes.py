@@ -10,7 +10,7 @@ from saltbranch.config.model import Saltenv, owned_paths
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT, MERGE
 from saltbranch.git.program import mask, quoted
-from saltbranch.promote import conflict, gates_asked
+from saltbranch.promote import conflict, gates_by_verb
 from saltbranch.promote.plan import BACK_MERGE, Plan, Step
 from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace, tags_on
@@ -45,7 +45,7 @@ def notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     if kept:
         said.append(f"kept as {target.branch} has them: {', '.join(kept)}")
     said += _local_tag(work, found)
-    said += [] if found.is_empty else gates_asked.unasked(request.kind, request.gates)
+    said += [] if found.is_empty else gates_by_verb.unasked(request.kind, request.gates)
     said += [
         f"{d.branch} gets no back-merge now, since it cannot be read: recorded as a debt"
         for d in found.debts

@@ -1,6 +1,6 @@
 """Tell the running master what was done, by events on its bus.
 
-``saltbranch/sync/<saltenv>`` for each saltenv that a sync switched (promote/notice.py has that of a promotion).
+``saltbranch/sync/<saltenv>`` for each saltenv that a sync switched (promote/bus_event.py has that of a promotion).
 
 Salt takes a second to import, so a process of its own does it, and only where a master listens.
 """

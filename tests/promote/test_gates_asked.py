@@ -11,7 +11,7 @@ import pytest
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.gates import BUILT_IN, KINDS, CommandGate, HoldGate, SoakGate, TicketGate
 from saltbranch.config.read import check_model
-from saltbranch.promote import ask_gates, gates_asked
+from saltbranch.promote import ask_gates, gates_by_verb
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "gates.md"
 
@@ -27,15 +27,15 @@ def model(gates: str, *, first: bool) -> str:
 
 def test_the_reference_has_the_table_of_the_code() -> None:
     """Its prose is wrapped."""
-    assert " ".join(gates_asked.table().split()) in " ".join(REFERENCE.read_text().split())
+    assert " ".join(gates_by_verb.table().split()) in " ".join(REFERENCE.read_text().split())
 
 
 def test_every_verb_answers_for_every_gate_and_gives_a_reason() -> None:
-    for kind in gates_asked.VERBS:
+    for kind in gates_by_verb.VERBS:
         for gate in KINDS:
-            assert isinstance(gates_asked.why_not(kind, gate), str)
+            assert isinstance(gates_by_verb.why_not(kind, gate), str)
     with pytest.raises(KeyError):
-        gates_asked.why_not("something new", "check")
+        gates_by_verb.why_not("something new", "check")
 
 
 @pytest.mark.parametrize("entry", ["identical", "{soak: 2h}"])
@@ -58,9 +58,11 @@ def test_no_gate_of_the_first_saltenv_is_left_out_by_a_feature() -> None:
 
     allowed = [g for g in built.saltenv("test").gates if g.kind not in BUILT_IN]
     assert [g.kind for g in allowed] == ["ticket", "diff", "check", "command"]
-    assert gates_asked.unasked("feature", allowed) == []
+    assert gates_by_verb.unasked("feature", allowed) == []
     refused = set(KINDS) - set(BUILT_IN) - {g.kind for g in allowed}
-    assert refused == {k for k in KINDS if k not in BUILT_IN and gates_asked.why_not("feature", k)}
+    assert refused == {
+        k for k in KINDS if k not in BUILT_IN and gates_by_verb.why_not("feature", k)
+    }
 
 
 def test_a_gate_that_is_left_out_is_named_with_its_reason() -> None:
@@ -71,11 +73,11 @@ def test_a_gate_that_is_left_out_is_named_with_its_reason() -> None:
         CommandGate("w", ("/bin/true",)),
     ]
 
-    assert gates_asked.unasked("promotion", gates) == []
-    assert gates_asked.unasked("hotfix", gates) == [
+    assert gates_by_verb.unasked("promotion", gates) == []
+    assert gates_by_verb.unasked("hotfix", gates) == [
         "gate soak: not asked by hotfix finish: no saltenv has served it before production does"
     ]
-    assert [line.partition(":")[0] for line in gates_asked.unasked("back-merge", gates)] == [
+    assert [line.partition(":")[0] for line in gates_by_verb.unasked("back-merge", gates)] == [
         "gate soak", "gate ticket", "gate w",
     ]  # fmt: skip
 
