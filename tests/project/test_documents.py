@@ -122,3 +122,11 @@ def test_prose_is_wrapped(page: Path) -> None:
     text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     lines = [line for line in text.splitlines() if not line.startswith("|")]
     assert [line for line in lines if len(line) > 100 and " " in line.strip()[2:90]] == []
+
+
+def test_modules_that_decisions_name_exist() -> None:
+    known = {str(path.relative_to(TOP)) for path in TOP.rglob("*.py") if ".venv" not in path.parts}
+    known |= {"/salt/states/file.py"}  # Salt's own
+    for page in DOCS.rglob("*.md"):
+        for name in re.findall(r"`([\w/.-]+\.py)`", page.read_text()):
+            assert any(f"/{path}".endswith(f"/{name}") for path in known), f"{page.name}: {name}"

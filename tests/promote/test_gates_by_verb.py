@@ -44,7 +44,9 @@ def test_a_gate_that_compares_with_the_saltenv_before_is_refused_where_there_is_
 ) -> None:
     name = entry.strip("{}").partition(":")[0]
 
-    with pytest.raises(ConfigError, match=rf"saltenvs\.test\.gates: {name} cannot be asked") as err:
+    with pytest.raises(
+        ConfigError, match=rf"saltenvs\.test\.gates: {name} cannot be checked"
+    ) as err:
         check_model(model(f"[ticket, {entry}]", first=True), "x.yaml")
     check_model(model(f"[ticket, {entry}]", first=False), "x.yaml")
 

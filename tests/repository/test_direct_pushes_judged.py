@@ -13,7 +13,7 @@ from saltbranch.journal import events
 from saltbranch.journal import state as journalstate
 from saltbranch.journal.tips import Push
 from tests.actions.test_hotfix import APP, hotfix, line
-from tests.repository.test_pushes import (
+from tests.repository.test_direct_pushes import (
     _PUT_BACK,
     hold_plan,
     new_master,
