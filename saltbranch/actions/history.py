@@ -22,7 +22,7 @@ class Entry:
     """One thing that was done. what: promotion, release, hotfix, backmerge, push (by hand), accept, hold, unhold,
     rollback, tag, override, debt, sync.
 
-    time: seconds since 1970. by, asked_by, claimed_by: as in base/asked_by.py. old, new: commits, None where there are none.
+    time: seconds since 1970. by, asked_by, claimed_by: see base.asked_by. old, new: commits, None where there are none.
     source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:
     journal, or trailers where only the merge commit tells of it.
     """

@@ -16,7 +16,7 @@ class Hold:
     """A saltenv serves `commit`, whatever its branch says. `until`: seconds since 1970, None: for ever.
 
     kind: `hold` (somebody wants it so: promotions wait) or `rollback` (the next promotion lifts it).
-    asked_by, claimed_by: as in base/asked_by.py.
+    asked_by, claimed_by: see base/asked_by.py.
     """
 
     saltenv: str
@@ -80,7 +80,7 @@ class Promotion:
     """State code that went to the branch of a saltenv: `old` -> `new`, by merging `source_commit`.
 
     kind: promotion, release or hotfix. served_before: what the saltenv was to serve before, None
-    when not known. via: journal, or trailers where only the merge commit tells. asked_by, claimed_by: as in base/asked_by.py.
+    when not known. via: journal, or trailers where only the merge commit tells. asked_by, claimed_by: see base.asked_by.
     """
 
     id: str
