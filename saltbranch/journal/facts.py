@@ -80,7 +80,7 @@ class Promotion:
     """State code that went to the branch of a saltenv: `old` -> `new`, by merging `source_commit`.
 
     kind: promotion, release or hotfix. served_before: what the saltenv was to serve before, None
-    when not known. via: journal, or trailers where only the merge commit tells. asked_by, claimed_by: see base.asked_by.
+    when not known. via: journal, or trailers where only the merge commit tells. asked_by, claimed_by: see asked_by.
     """
 
     id: str
