@@ -14,6 +14,8 @@ def many(number: int, noun: str) -> str:
 
 def printable(text: str) -> str:
     """`text`, written by strangers, without what would steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 

@@ -14,7 +14,7 @@ from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.cli.console import Terminal
 from saltbranch.cli.options.common import ConfigOption, JsonOption, json_text, saltenv_names
 from saltbranch.cli.options.compiling import CacheOption, JobsOption, MinionsOption
-from saltbranch.cli.show import diff, diff_html, diff_markdown, progress
+from saltbranch.cli.show import diff, progress
 from saltbranch.cli.terminal import block, clean
 from saltbranch.preview.fleet_diff import FleetDiff
 
@@ -94,6 +94,8 @@ def _diff(
     if output:
         _write(output, _text(result, as_json=as_json, markdown=markdown, as_html=as_html))
     if markdown:
+        from saltbranch.cli.show import diff_markdown
+
         block(diff_markdown.markdown(result, whole=output))
     elif not as_json and not as_html:
         _show(result)
@@ -106,8 +108,12 @@ def _text(result: FleetDiff, *, as_json: bool, markdown: bool, as_html: bool) ->
     if as_json:
         return json_text(result.as_dict())
     if markdown:
+        from saltbranch.cli.show import diff_markdown
+
         return diff_markdown.markdown(result, limit=None)
     if as_html:
+        from saltbranch.cli.show import diff_html
+
         return diff_html.page(result)
     return "".join(f"{text}\n" for _, text in diff.report(result))
 

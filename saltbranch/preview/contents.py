@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -61,11 +60,11 @@ Line = tuple[str, str]
 
 def hunks(old: Sequence[Line], new: Sequence[Line]) -> tuple[tuple[str, ...], int]:
     """A unified diff, at most `_MOST_LINES` of it, and how many lines more it has."""
+    from difflib import SequenceMatcher  # most diffs have no text to show
+
     one, other = [x for x, _ in old], [x for x, _ in new]
     found: list[str] = []
-    for group in difflib.SequenceMatcher(None, one, other, autojunk=True).get_grouped_opcodes(
-        _CONTEXT
-    ):
+    for group in SequenceMatcher(None, one, other, autojunk=True).get_grouped_opcodes(_CONTEXT):
         first, last = group[0], group[-1]
         ranges = (_range(first[1], last[2]), _range(first[3], last[4]))
         found.append(f"@@ -{ranges[0]} +{ranges[1]} @@")
