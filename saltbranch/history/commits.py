@@ -30,10 +30,13 @@ _DAY = 86400
 
 @dataclass(frozen=True, slots=True)
 class CommitTold:
-    """A commit as people want to see it. `time`: the committer's, seconds since 1970."""
+    """A commit as people want to see it. time: the committer's, seconds since 1970. side: ``<`` or ``>`` where two
+    histories are told apart (``--left-right``), else ``>``.
+    """
 
     line: CommitLine
     time: float
+    side: str = ">"
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -47,23 +50,31 @@ def read_graph(git: Git, starts: Iterable[str]) -> Graph:
 
 
 def log(
-    git: Git, pattern: re.Pattern[str], *options: str, revisions: Iterable[str]
+    git: Git,
+    pattern: re.Pattern[str],
+    *options: str,
+    revisions: Iterable[str],
+    paths: Sequence[str] = (),
 ) -> dict[str, CommitTold]:
-    """Hash to commit, as `git log` with `options` lists those of `revisions`. Raises GitError."""
-    form = "--format=%H%n%P%n%ct%n%an%n%s%n%b"
-    args = ("log", "-z", form, *options, "--stdin")
+    """Hash to commit, as `git log` with `options` lists those of `revisions`. Raises GitError.
+
+    The one reader of commits: all verbs say the same author and subject. paths: pathspecs.
+    """
+    form = "--format=%m%H%n%P%n%ct%n%an%n%s%n%b"
+    args = ("log", "-z", form, *options, "--stdin", "--", *paths)
     found = {}
     for entry in git.out(*args, config=CONFIG, stdin=_lines(revisions)).split("\0"):
         if not entry:
             continue
-        commit, parents, time, author, subject, body = (entry.split("\n", 5) + [""] * 5)[:6]
+        marked, parents, time, author, subject, body = (entry.split("\n", 5) + [""] * 5)[:6]
+        commit = marked[1:]
         merge = " " in parents
         named = tickets.of_message(subject, body, pattern, merge=merge)
         line = CommitLine(
             commit, subject, author, body, merge=merge,
             tickets=named, parents=tuple(parents.split()),
         )  # fmt: skip
-        found[commit] = CommitTold(line, float(time))
+        found[commit] = CommitTold(line, float(time), marked[:1])
     return found
 
 

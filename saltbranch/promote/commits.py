@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from saltbranch.base import tickets
 from saltbranch.base.tickets import CommitLine
 from saltbranch.git.merge import CONFIG
 from saltbranch.git.program import Git
+from saltbranch.history import commits as history
 from saltbranch.promote.plan import Conflict
 
 
@@ -21,44 +21,19 @@ def log(
     paths: Sequence[str] = (),
 ) -> list[CommitLine]:
     """The commits that `include` has and `exclude` has not, children first. Raises GitError."""
-    names = [*include, *(f"^{c}" for c in exclude)]
-    return [line for _, line in _log(git, names, pattern, options, paths)]
+    revisions = [*include, *(f"^{commit}" for commit in exclude)]
+    found = history.log(git, pattern, "--topo-order", *options, revisions=revisions, paths=paths)
+    return [told.line for told in found.values()]
 
 
 def both_sides(
     git: Git, ours: str, theirs: str, pattern: re.Pattern[str]
 ) -> tuple[list[CommitLine], list[CommitLine]]:
     """The commits that only `ours` has, and those that only `theirs` has, children first. Raises GitError."""
-    found = _log(git, [f"{ours}...{theirs}"], pattern, ("--left-right",), ())
-    sides: tuple[list[CommitLine], list[CommitLine]] = ([], [])
-    for side, line in found:
-        sides[side == ">"].append(line)
-    return sides
-
-
-def _log(
-    git: Git,
-    names: Sequence[str],
-    pattern: re.Pattern[str],
-    options: Sequence[str],
-    paths: Sequence[str],
-) -> list[tuple[str, CommitLine]]:
-    args = ["log", "-z", "--topo-order", "--format=%m%H%n%P%n%an%n%s%n%b", *options]
-    args += ["--end-of-options", *names, "--", *paths]
-    found = []
-    for entry in git.out(*args, config=("log.showSignature=false",)).split("\0"):
-        if not entry:
-            continue
-        commit, parents, author, subject, body = (entry.split("\n", 4) + [""] * 4)[:5]
-        merge = " " in parents
-        line = CommitLine(
-            commit[1:], subject, author, body,
-            merge=merge,
-            tickets=tickets.of_message(subject, body, pattern, merge=merge),
-            parents=tuple(parents.split()),
-        )  # fmt: skip
-        found.append((commit[0], line))
-    return found
+    found = history.log(
+        git, pattern, "--topo-order", "--left-right", revisions=[f"{ours}...{theirs}"]
+    ).values()
+    return [t.line for t in found if t.side == "<"], [t.line for t in found if t.side == ">"]
 
 
 def conflicts(
