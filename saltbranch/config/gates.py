@@ -249,10 +249,11 @@ def split_command(value: Any, where: str) -> tuple[str, ...]:
     Raises ConfigError naming `where`.
     """
     try:
-        words = shlex.split(value) if isinstance(value, str) else list(value)
-    except (ValueError, TypeError) as err:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError as err:
         raise ConfigError(f"{where}: {value!r}: {err}", hint="write a list of words") from err
-    if not words or not all(isinstance(w, str) and "\0" not in w for w in words) or not words[0]:
+    is_words = isinstance(words, list) and all(isinstance(w, str) and "\0" not in w for w in words)
+    if not is_words or not words or not words[0]:
         raise ConfigError(f"{where}: {value!r} is not a command", hint="write a list of words")
     if "/" in words[0] and not words[0].startswith("/"):
         raise ConfigError(
