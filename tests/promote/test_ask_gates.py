@@ -440,7 +440,7 @@ def test_a_model_with_a_gate_that_nobody_could_ask_is_not_promoted(flow: FlowSit
 
     verdict, reason = flow.gates("promote", "stage")["model"]
     assert verdict == "fail"
-    assert "saltenvs.test.gates: identical cannot be asked" in reason
+    assert "saltenvs.test.gates: identical cannot be checked" in reason
 
 
 def test_a_plan_names_the_gates_that_its_verb_does_not_ask(flow: FlowSite) -> None:

@@ -243,7 +243,7 @@ def test_no_runner_reads_a_file_or_works_for_ever(served: Site, tmp_path: Path) 
         assert "hunter2" not in json.dumps(said)
     for argument in ({"wait": 1e9}, {"expect": "abcd", "expect_timeout": 1e9}):
         said = runner["saltbranch.sync"](**argument)
-        assert said["retcode"] == 2 and "has to come to an end" in said["error"]
+        assert said["retcode"] == 2 and "must terminate" in said["error"]
 
 
 @pytest.mark.parametrize(
