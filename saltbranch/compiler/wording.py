@@ -19,7 +19,7 @@ _MODULES = (
     "salt.state", "salt.template", "salt.utils.args", "salt.utils.data", "salt.utils.decorators",
     "salt.utils.dictupdate", "salt.utils.files", "salt.utils.jinja", "salt.utils.optsdict", "salt.utils.stringutils",
     "salt.utils.templates", "salt.utils.yaml", "jinja2", "json", "markupsafe", "yaml",
-    "saltbranch.compiler", "saltbranch.salt_master.top_file",
+    "saltbranch.compiler", "saltbranch.salt_master.pillar_errors", "saltbranch.salt_master.top_file",
 )  # fmt: skip
 _OWN = os.path.dirname(__file__)
 _PACKAGES = tuple(f"{name}." for name in _MODULES)

@@ -197,7 +197,7 @@ def test_what_a_pillar_calls_errors_is_not_salts(tmp_path: Path) -> None:
         lab = Lab(tmp_path / str(len(text)), files(text))
         result = lab.one(minion("m1"))
         assert result.errors == (
-            "pillar: it has a key `_errors`, which Salt mistakes for its own errors",
+            "pillar: it has a key `_errors`, which Salt takes for its own errors",
         )
         assert result.plain_pillar == {"x": "y"}
         assert lab.salts_own([minion("m1")])["m1"]["pillar"]["_errors"]  # and stops the highstate

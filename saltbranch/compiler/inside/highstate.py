@@ -87,7 +87,7 @@ class Outcome:
     needs_pillar: bool = True
 
 
-NAMES_ERRORS = "pillar: it has a key `_errors`, which Salt mistakes for its own errors"
+NAMES_ERRORS = "pillar: it has a key `_errors`, which Salt takes for its own errors"
 
 
 class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
