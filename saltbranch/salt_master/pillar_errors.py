@@ -21,7 +21,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"^.*?(?:Jinja error: )?the top file of saltenv \S+ is not a mapping of sections",
      "it is not a mapping of sections"),
     (r"the top file of saltenv \S+ must be jinja\|yaml", "it must be jinja|yaml"),
-    (r"outside of its saltenv", "it includes a file outside of its saltenv"),
+    (r"outside its saltenv", "it includes a file outside its saltenv"),
     (r"undefined alias", "YAML: an alias (`*`) of nothing; quote a text that begins with `*`"),
     (r"could not determine a constructor|knows no YAML tag|undefined tag handle|expected the URI",
      "YAML: a tag (`!`) that Salt does not know; quote a text that begins with `!`"),

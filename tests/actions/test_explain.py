@@ -297,7 +297,7 @@ REFUSED = {
     "a hash of a file": ("{{ '/etc/passwd' | file_hashsum }}\n", "file_hashsum"),
     "options": ("{{ opts['pki_dir'] }}\n", "opts['pki_dir']"),
     "options, dotted": ("{{ opts.get('user') }}\n", "opts['user']"),
-    "a file outside": ("{% include 'OUTSIDE' %}\n", "outside of its saltenv"),
+    "a file outside": ("{% include 'OUTSIDE' %}\n", "outside its saltenv"),
     "a listing": ("{{ '.' | list_files }}\n", "list_files"),
     "ifelse": ("{{ ifelse('*', 'a') }}\n", "ifelse"),
     "a test for functions": ("{{ 'cmd.run' in salt }}\n", "asks whether salt has"),

@@ -562,7 +562,7 @@ BAD_CONFIGURATIONS = {
     "branch twice": (
         "saltenvs: {a: {branch: x, minions: [a]}, b: {branch: x, minions: [b]}}",
         "saltenvs a and b both name the branch x",
-        "a branch of its own",
+        "its own branch",
     ),
     "promote_from": (
         "saltenvs: {test: {branch: x, minions: [a], promote_from: tset}}",
