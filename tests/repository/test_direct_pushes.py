@@ -589,7 +589,10 @@ def test_a_promotion_that_the_server_undid_is_told_and_recorded(
     said = flow.well("status").out
     assert f"does not contain what promotion {lost} brought" in said
     ran = master.sync("-q")
-    assert ran.code == 0 and f"what promotion {lost} brought: the server or someone else moved it back" in ran.out
+    assert (
+        ran.code == 0
+        and f"what promotion {lost} brought: the server or someone else moved it back" in ran.out
+    )
     (push,) = pushes(flow)
     assert push.details["lost"] == [lost] and push.text("good") == old
     assert flow.state().promotion(lost) is None, "it never was"
