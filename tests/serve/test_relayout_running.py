@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.former_layout import lay_out_as_before
-from tests.support.running import Master
+from tests.support.running import Master, running_master
 from tests.support.site import result_of
 
 SOURCE = "salt://app/files/run.sh"
+
+
+@pytest.fixture
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    """One of its own: what others did to the shared one shall not matter here."""
+    with running_master(tmp_path_factory.mktemp("moved")) as master:
+        yield master
 
 
 @pytest.fixture
