@@ -49,7 +49,7 @@ class SandboxError(SaltbranchError):
 class Sandbox:
     """How compiling processes are confined. warning: what is missing, None when nothing is.
 
-    are_forks_apart: several forks of a worker can be at work at a time, see `launch.enter`.
+    are_forks_apart: several forks of a worker can be at work at a time, see `drop_rights.enter`.
     """
 
     kind: Kind
@@ -73,9 +73,9 @@ class Folders:
 @functools.cache
 def find() -> Sandbox:
     """The best sandbox that works here. Raises SandboxError when there is none."""
-    why = _trouble()
+    why, are_apart = _trouble()
     if why is None:
-        return Sandbox("bubblewrap", None, _are_forks_apart(Sandbox("bubblewrap")))
+        return Sandbox("bubblewrap", None, are_apart)
     if not is_root():
         raise SandboxError(
             f"cannot compile: {why}, and only root can run code of the branches as another user instead",
@@ -85,26 +85,21 @@ def find() -> Sandbox:
         f"{why}: code of the branches runs as a user without rights, but with network, and reads what"
         " every user of this machine may read"
     )
-    if problem := _problem(Sandbox("user", warning)):
+    problem, are_apart = _tried(Sandbox("user", warning))
+    if problem:
         raise SandboxError(
             f"cannot compile: {why}, and another user cannot run {own().executable}: {problem}",
             hint=INSTALL,
         )
-    return Sandbox("user", warning, _are_forks_apart(Sandbox("user")))
+    return Sandbox("user", warning, are_apart)
 
 
-def _are_forks_apart(sandbox: Sandbox) -> bool:
-    code = "sys.exit(not launch.are_forks_apart())"
-    argv = _argv(sandbox, code, [], new_identity(), None)
-    return proc.run(argv, _ENVIRONMENT, timeout=60).code == 0
-
-
-def _trouble() -> str | None:
-    """What is wrong with bubblewrap here."""
+def _trouble() -> tuple[str | None, bool]:
+    """What is wrong with bubblewrap here, and where nothing is whether forks are apart in it."""
     if shutil.which("bwrap") is None:
-        return "bubblewrap is missing"
-    problem = _problem(Sandbox("bubblewrap"))
-    return f"bubblewrap does not work here ({problem})" if problem else None
+        return "bubblewrap is missing", False
+    problem, are_apart = _tried(Sandbox("bubblewrap"))
+    return (f"bubblewrap does not work here ({problem})" if problem else None), are_apart
 
 
 def is_root() -> bool:
@@ -120,20 +115,23 @@ def check_other(python: Interpreter) -> None:
             f"cannot compile with {python.executable}: only bubblewrap keeps its Salt apart from ours",
             hint=INSTALL,
         )
-    if problem := _problem(Sandbox("bubblewrap"), python):
+    if problem := _tried(Sandbox("bubblewrap"), python)[0]:
         raise SandboxError(
             f"cannot compile: {python.executable} does not run in a sandbox here: {problem}",
             hint="every user must be able to read its folders",
         )
 
 
-def _problem(sandbox: Sandbox, python: Interpreter | None = None) -> str | None:
-    """Why nothing can be run in `sandbox`, in the last words of what was tried."""
-    argv = _argv(sandbox, "import salt.version, yaml, jinja2", [], new_identity(), python)
-    done = proc.run(argv, _ENVIRONMENT, timeout=60)
+def _tried(sandbox: Sandbox, python: Interpreter | None = None) -> tuple[str | None, bool]:
+    """Why nothing can be run in `sandbox`, in the last words of what was tried, and whether forks are apart.
+
+    One process answers both: each start costs whoever compiles a tenth of a second and more.
+    """
+    code = "import salt.version, yaml, jinja2; print(drop_rights.are_forks_apart())"
+    done = proc.run(_argv(sandbox, code, [], new_identity(), python), _ENVIRONMENT, timeout=60)
     if done.code == 0:
-        return None
-    return (done.complaint.splitlines() or [f"exit {done.code}"])[-1][:200]
+        return None, done.text.strip() == "True"
+    return (done.complaint.splitlines() or [f"exit {done.code}"])[-1][:200], False
 
 
 def folders(sandbox: Sandbox, scratch: str, tree: str, dirs: Mapping[str, str]) -> Folders:
@@ -287,7 +285,7 @@ def _bubblewrap(binds: Sequence[tuple[str, str]], python: Interpreter) -> list[s
 
 
 def _namespaces() -> list[str]:
-    """Root stays root inside until `launch.drop`, for files that only root can reach are mounted, and
+    """Root stays root inside until `drop_rights.drop`, for files that only root can reach are mounted, and
     because the limit on the number of processes does not hold for root under any name (setrlimit(2)).
     """
     if not is_root():

@@ -49,6 +49,15 @@ def lab(tmp_path: Path, states: str, pillar: str = "", **more: Content) -> Lab:
     return Lab(tmp_path, files)
 
 
+def test_whether_forks_are_apart_is_what_a_process_in_there_finds() -> None:
+    found = sandbox.find()
+    code = "import saltbranch.compiler.inside.drop_rights as tried; sys.exit(4 - tried.are_forks_apart())"
+    argv = sandbox._argv(found, code, [], sandbox.new_identity(), None)
+    done = subprocess.run(argv, env=sandbox._ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode in (3, 4), done.stderr
+    assert found.are_forks_apart == (done.returncode == 3)
+
+
 def everything(result: Compiled) -> str:
     return json.dumps([result.low, result.plain_pillar, result.errors, result.notes])
 
