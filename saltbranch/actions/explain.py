@@ -21,25 +21,23 @@ from saltbranch.base.errors import (
 from saltbranch.config import minions as targets
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding, in_order
-from saltbranch.doctor.gather import master as look_master
-from saltbranch.doctor.gather import minion as look_minion
+from saltbranch.doctor.gather import master as gather_master
+from saltbranch.doctor.gather import minion as gather_minion
 from saltbranch.doctor.gather import tops
 from saltbranch.doctor.rules import master as master_rules
 from saltbranch.doctor.rules import minion as minion_rules
-from saltbranch.git import describe as history
+from saltbranch.git import describe as commit_info
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror
 from saltbranch.repository import place as places
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import (
-    config_file as masterconf,
+    config_file,
+    top_view,
 )
 from saltbranch.salt_master import (
-    options as saltmaster,
-)
-from saltbranch.salt_master import (
-    top_view as topmatch,
+    options as master_options,
 )
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.salt_master.top_view import Question, TopView
@@ -179,7 +177,7 @@ def _on_master(
     root = root_of(config_path)
     mirror = Mirror(root)
     config = load_config(config_path, mirror, mirror.branches() if mirror.exists() else {})
-    master = saltmaster.read(config.salt_config)
+    master = master_options.read(config.salt_config)
     groups = config.groups
     found = targets.claimed_by(minion, groups, master.nodegroups)
     here = [s.name for s in config.saltenvs]
@@ -221,14 +219,14 @@ def _place(config: Config, mirror: Mirror, saltenv: Saltenv) -> Place:
         slot=slots.path(slot) if slot else None,
         commit=commit,
         described=_described_or_none(mirror, commit),
-        states_roots=tuple(masterconf.file_roots(config)[saltenv.name]),
-        pillar_roots=tuple(masterconf.pillar_roots(config)[saltenv.name]),
+        states_roots=tuple(config_file.file_roots(config)[saltenv.name]),
+        pillar_roots=tuple(config_file.pillar_roots(config)[saltenv.name]),
     )
 
 
 def _described_or_none(mirror: Mirror, commit: str | None) -> CommitInfo | None:
     try:
-        return history.describe(mirror.path, commit) if commit else None
+        return commit_info.describe(mirror.path, commit) if commit else None
     except SaltbranchError:
         return None
 
@@ -242,7 +240,7 @@ def _facts(master: MasterOptions, minion: str, place: Place | None, path: str | 
         return None, None, None
     remembered: tuple[Any, Any] = (None, None)
     if master.exists:
-        remembered = saltmaster.cached(master.opts, minion, place.saltenv)
+        remembered = master_options.cached(master.opts, minion, place.saltenv)
     if path is not None:
         return {**_grains_file(path, minion), "id": minion}, remembered[1], path
     if remembered[0]:
@@ -270,7 +268,7 @@ def _tops(
         pillar=pillar,
     )
     try:
-        return topmatch.ask(question)
+        return top_view.ask(question)
     except SaltError as err:
         roots = (place.states_roots[0], place.pillar_roots[0])
         views = [TopView(f"{root}/top.sls", problem=err.message) for root in roots]
@@ -298,18 +296,18 @@ def _findings(
     minion_config: str | None,
 ) -> tuple[Finding, ...]:
     """What the doctor would say, as far as it changes what this minion gets."""
-    salt = look_master.Salt(config.salt_config)
+    salt = gather_master.Salt(config.salt_config)
     found: list[Finding] = []
     if master.exists:
-        found += master_rules.check(look_master.described(config, master, salt))
-        found += look_master.own_file(config, master, salt)
+        found += master_rules.check(gather_master.described(config, master, salt))
+        found += gather_master.own_file(config, master, salt)
     if place:
         saltenv = config.saltenv(place.saltenv)
         found += tops.look_generated(config, [saltenv])
         found += tops.look_branch(config, saltenv)
-    path = minion_config or look_minion.default_path(master)
+    path = minion_config or gather_minion.default_path(master)
     if minion_config or (os.path.isfile(path) and os.access(path, os.R_OK)):
-        own = look_minion.described(path, config, master, salt.known)
+        own = gather_minion.described(path, config, master, salt.known)
         if minion_config or own.id == minion:
             found += minion_rules.check(own)
     return in_order(finding for finding in found if finding.id not in _ELSEWHERE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
@@ -38,16 +39,13 @@ def finish(caller: Caller[Plan], options: MergeOptions, name: str | None) -> Out
     Raises SaltbranchError.
     """
 
-    def request(work: Workplace, branch: str, resolved: str | None) -> Request:
-        return finish_request(work, branch, resolved, overrides=options.overrides)
-
     return finish_topic(
         caller,
         options,
         "feature finish",
         prefix=lambda work: work.config.flow.feature,
         name=name,
-        request=request,
+        request=partial(finish_request, overrides=options.overrides),
     )
 
 

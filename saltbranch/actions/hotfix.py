@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
@@ -73,16 +74,9 @@ def finish(
     tag: as in finish_request. Raises SaltbranchError.
     """
 
-    def request(work: Workplace, branch: str, resolved: str | None) -> Request:
-        return finish_request(
-            work,
-            branch,
-            resolved,
-            tag=tag,
-            overrides=options.overrides,
-            via_branch=options.via_branch,
-        )
-
+    request = partial(
+        finish_request, tag=tag, overrides=options.overrides, via_branch=options.via_branch
+    )
     return finish_topic(
         caller,
         options,

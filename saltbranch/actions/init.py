@@ -27,7 +27,7 @@ from saltbranch.journal import push
 from saltbranch.repository import model
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.root import make_root, open_root, take_over
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.replacing import Replacing
 from saltbranch.serve import notify
 from saltbranch.serve.first_sync import remote_heads
@@ -328,7 +328,7 @@ def own_model(config_path: str) -> str:
 
 def _left(config_path: str, result: SyncResult | None) -> list[str]:
     machine = read_machine_file(config_path)
-    master = saltmaster.read(machine.salt_config)
+    master = master_options.read(machine.salt_config)
     left = []
     if result and result.restart_needed:
         left.append(

@@ -19,15 +19,13 @@ from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
 from saltbranch.git.program import indent, mask, quoted
 from saltbranch.repository import accepted, model
 from saltbranch.salt_master import (
-    config_file as masterconf,
-)
-from saltbranch.salt_master import (
+    config_file,
     option_file,
     option_files,
     replacing,
 )
 from saltbranch.salt_master import (
-    options as saltmaster,
+    options as master_options,
 )
 from saltbranch.salt_master.replacing import Replacing
 
@@ -173,15 +171,15 @@ def look_at_master(config: Config) -> Replacing:
                 f"{file.path}: {file.problem}: so it is unknown which of the salt-master's roots would end",
                 hint="fix that file, and see that this user can read it",
             )
-    master = saltmaster.read(config.salt_config)
+    master = master_options.read(config.salt_config)
     text = (files.read_or_none(config.master_config) or b"").decode("utf-8", "replace")
-    ours = text.startswith(f"{masterconf.HEADER} from {config.path}:")
+    ours = text.startswith(f"{config_file.HEADER} from {config.path}:")
     own = yaml.safe_load(text) if ours else {}
     path, include = config.salt_config, option_files.MASTER_INCLUDE
     before = option_files.effective(path, include, config.master_config, text or None)
     after = option_files.effective(path, include, config.master_config, option_file.wanted(config))
     others = [f for f in conf_files if not ours or not _is_same(f.path, config.master_config)]
-    places, defaults = option_files.places(others), saltmaster.default_options()
+    places, defaults = option_files.places(others), master_options.default_options()
     unclaimed, problem = _unclaimed(config, master)
     return Replacing(
         replacing.find_roots(
@@ -207,8 +205,8 @@ def _beside(
     judged = Master(
         opts=opts,
         places=places,
-        file_roots=masterconf.file_roots(config),
-        pillar_roots=masterconf.pillar_roots(config),
+        file_roots=config_file.file_roots(config),
+        pillar_roots=config_file.pillar_roots(config),
         with_top=frozenset(f for f in folders if os.path.exists(f"{f}/top.sls")),
         config=config.path,
         master_config=config.master_config,
@@ -218,7 +216,7 @@ def _beside(
 
 
 def _unclaimed(
-    config: Config, master: saltmaster.MasterOptions
+    config: Config, master: master_options.MasterOptions
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The accepted minions that nothing claims, and why they could not be read."""
     try:

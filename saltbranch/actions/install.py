@@ -15,7 +15,7 @@ from saltbranch.base.errors import EXIT_PENDING, ConfigError, RefusedError, Usag
 from saltbranch.compiler import interpreter
 from saltbranch.config.keys import FileModel
 from saltbranch.repository.machine import read_machine_file
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import process
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.schedule import files as timer_files
@@ -93,7 +93,7 @@ def install(
     Raises ConfigError, UsageError, SaltError, SaltbranchError; RefusedError for a file of others.
     """
     machine = _read(config_path)
-    master = saltmaster.read(machine.salt_config)
+    master = master_options.read(machine.salt_config)
     names = timer.CHECK if night else timer.SYNC
     if python:
         timer.check_path(python)
@@ -175,7 +175,7 @@ def uninstall(
     commands = tuple(map(" ".join, stop + reload))
     result = InstallResult(kind, plan, tuple(done), commands)
     if kind is Kind.SCHEDULE and not directory:
-        left = _left_in_master(result, saltmaster.read(machine.salt_config))
+        left = _left_in_master(result, master_options.read(machine.salt_config))
         return replace(result, left=tuple(left))
     return result
 

@@ -20,7 +20,7 @@ from saltbranch.repository import prepared
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process, top_file
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.serve.own_files import content_of, entries_of, gitdir_of, is_own_top
 from saltbranch.serve.slots import NAMES, PARTS, SERVED, TREE
 
@@ -335,7 +335,7 @@ def _doubts(look: _Look) -> list[str]:
     written = files.read_or_none(config.master_config)
     if written is not None and written != option_file.wanted(config).encode():
         doubts.append(f"{config.master_config} is out of date; do this first: saltbranch sync")
-    master = saltmaster.read(config.salt_config)
+    master = master_options.read(config.salt_config)
     if reason := process.restart_reason(master.pidfile, config.master_config):
         doubts.append(f"the salt-master may still serve it, restart it first: {reason}")
     return doubts

@@ -12,11 +12,11 @@ from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
 from saltbranch.config import minions as targets
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.git import describe as history
+from saltbranch.git import describe as commit_info
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror, Refs
 from saltbranch.journal import accepted, pending_holds
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.promote import waiting as outlook
 from saltbranch.promote.waiting import Outlook
 from saltbranch.repository import decision, prepared, workplace
@@ -24,10 +24,9 @@ from saltbranch.repository.decision import Choice, Choices
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.repository.served_commit import Why
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import process
-from saltbranch.serve import decide, prepare, refused, verify
-from saltbranch.serve import report as reporting
+from saltbranch.serve import decide, prepare, refused, report, verify
 from saltbranch.serve.slots import Slots
 
 State = Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]
@@ -117,7 +116,7 @@ def status(config_path: str) -> Status:
     mirror = Mirror(root)
     refs = mirror.refs(tags=True) if mirror.exists() else Refs("")
     config = load_config(config_path, mirror, refs.branches)
-    master = saltmaster.read(config.salt_config)
+    master = master_options.read(config.salt_config)
     groups = config.groups
     minions = master.accepted_minions()
     claims = {m: targets.claimed_by(m, groups, master.nodegroups) for m in minions}
@@ -157,7 +156,7 @@ def status(config_path: str) -> Status:
         unclaimed=tuple(m for m, c in claims.items() if not c),
         claimed_twice=tuple(m for m, c in claims.items() if len(c) > 1),
         problems=tuple(text for text in (found.problem, clock) if text),
-        unreported=os.path.exists(reporting.path(root)),
+        unreported=os.path.exists(report.path(root)),
         unread=unread,
     )
 
@@ -230,7 +229,7 @@ def _wanted(
     facts = decide.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
     found = decide.choose(facts)
     state = accepted.state_of(root, mirror.git, refs)
-    journalstate.replay(decide.pushes_of(found), state)
+    journal_state.replay(decide.pushes_of(found), state)
     pushed = decide.open_pushes(facts, found)
     pending = [event.id for event in pending_holds.load(root)]
     holds = {}
@@ -305,14 +304,14 @@ def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice)
 
 def _describe_or_none(mirror: Mirror, commit: str | None) -> CommitInfo | None:
     try:
-        return history.describe(mirror.path, commit) if commit else None
+        return commit_info.describe(mirror.path, commit) if commit else None
     except GitError:
         return None
 
 
 def _count_or_none(mirror: Mirror, since: str | None, until: str | None) -> int | None:
     try:
-        return history.count(mirror.git, since, until) if since and until else None
+        return commit_info.count(mirror.git, since, until) if since and until else None
     except GitError:
         return None
 

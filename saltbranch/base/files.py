@@ -40,7 +40,7 @@ def choices_path(root: str) -> str:
 
 
 def pending_path(root: str) -> str:
-    """The holds of this master alone, until the journal has them (pendingholds.py)."""
+    """The holds of this master alone, until the journal has them (journal/pending_holds.py)."""
     return f"{root}/state/pending-holds"
 
 

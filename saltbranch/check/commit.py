@@ -8,10 +8,9 @@ from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch.check import allow, expectations, highstates, salt_language, scanners
-from saltbranch.check import catalogue as check_rules
+from saltbranch.check import allow, expectations, highstates, salt_language, scanners, static
+from saltbranch.check import catalogue as rules
 from saltbranch.check import files as commit_files
-from saltbranch.check import static as check_run
 from saltbranch.check.compiled import told_once
 from saltbranch.check.expectations import StateTest
 from saltbranch.check.files import Files
@@ -111,7 +110,7 @@ class Checker:
             *wrong,
             *_refused(place, own, project),
             *_dangling(place, project),
-            *check_run.check(project, tools, style=self.style),
+            *static.check(project, tools, style=self.style),
         ]
         if servable.list_has_files(_files(own), place.pillar_dir):
             self._with_pillar.add(commit)
@@ -144,13 +143,13 @@ class Checker:
             try:
                 scanner = scanners.SecretScanner(blob.data)
             except ValueError as err:
-                findings.append(check_rules.ALLOW.at(allow.BASELINE, 0, str(err)))
+                findings.append(rules.ALLOW.at(allow.BASELINE, 0, str(err)))
         return Tools(self.catalogue, self.parse, scanners.lint, scanner.scan), entries, findings
 
 
 def _is_of_both(finding: Finding) -> bool:
     """Whether a finding about what stands in is one: it is made up, so nothing in it is a secret."""
-    return finding.rule != check_rules.SECRET.id
+    return finding.rule != rules.SECRET.id
 
 
 def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
@@ -222,18 +221,18 @@ def _files(blobs: dict[str, Blob]) -> list[str]:
 
 
 def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Finding]:
-    """What a sync refuses whatever it serves (admission.py): links that lead out, folders that are none."""
+    """What a sync refuses whatever it serves (repository/servable.py): links that lead out, folders that are none."""
     found = []
     for path, blob in blobs.items():
         if blob.kind == "link":
             target = os.fsdecode(blob.data or b"")
             if problem := servable.link_problem(path, target, place.pillar_dir):
                 message = f"the symlink to {target[:120]!r} {problem}"
-                found.append(check_rules.BAD_LINK.at(path, 0, message))
+                found.append(rules.BAD_LINK.at(path, 0, message))
     files = _files(blobs)
     if any(project.of("states")) and not servable.list_has_files(files, place.states_dir):
         what = f"there is no file below {place.states_dir}/: a submodule stays empty on masters"
-        found.append(check_rules.NO_STATES.at(place.states_dir, 0, what))
+        found.append(rules.NO_STATES.at(place.states_dir, 0, what))
     above = {place.pillar_dir, *commit_files.parents(place.pillar_dir)}
     odd = [b for path, b in blobs.items() if b.kind != "file" and path in above]
     odd += [
@@ -244,16 +243,16 @@ def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Fin
     if odd and not servable.list_has_files(files, place.pillar_dir):
         kind = "symlink" if odd[0].kind == "link" else "submodule"
         what = f"{odd[0].path} is a {kind}: a master that serves pillar refuses to lose all of it"
-        found.append(check_rules.NO_PILLAR.at(place.pillar_dir, 0, what))
+        found.append(rules.NO_PILLAR.at(place.pillar_dir, 0, what))
     return found
 
 
 def _pillar_gone(place: Place, findings: Sequence[Finding]) -> list[Finding]:
     """A commit without pillar after one that has it, which no master switches to."""
-    if any(f.rule == check_rules.NO_PILLAR.id for f in findings):
+    if any(f.rule == rules.NO_PILLAR.id for f in findings):
         return []
     what = f"there is no file below {place.pillar_dir}/ any more: masters refuse to lose all pillar"
-    return [check_rules.NO_PILLAR.at(place.pillar_dir, 0, what)]
+    return [rules.NO_PILLAR.at(place.pillar_dir, 0, what)]
 
 
 def _dangling(place: Place, project: Project) -> list[Finding]:
@@ -267,5 +266,5 @@ def _dangling(place: Place, project: Project) -> list[Finding]:
         end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
         if not (end in project.sources or end in project.dirs or source.path in project.dirs):
             message = f"the symlink to {source.link[:120]!r} leads to nothing"
-            found.append(check_rules.BAD_LINK.at(source.path, 0, message, severity="warning"))
+            found.append(rules.BAD_LINK.at(source.path, 0, message, severity="warning"))
     return found

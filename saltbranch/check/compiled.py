@@ -11,7 +11,7 @@ from saltbranch.check.finding import Finding, Rule
 from saltbranch.check.project import Project
 from saltbranch.compiler.model import NEUTRALLY, Compiled
 
-# How `compiler.onefork` and `compiler.highstate` begin what they note.
+# How `one_minion` and `highstate` begin what they note.
 _ESCAPE = "code of the branch tried to "
 _READ = f"{_ESCAPE}read "
 # Where nothing is that states could want.

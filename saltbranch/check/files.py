@@ -66,7 +66,7 @@ def area(place: Place, path: str) -> str:
 
 
 def _let_in(place: Place, blobs: dict[str, Blob]) -> dict[str, str]:
-    """Put what stands in into `blobs`, as `standins.let_in` does for what is compiled."""
+    """Put what stands in into `blobs`, as `stand_ins.let_in` does for what is compiled."""
     if place.stand_in is None:
         return {}
     begin, found = f"{place.stand_in}/", {}

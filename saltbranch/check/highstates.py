@@ -33,7 +33,7 @@ from saltbranch.preview.fleet_diff import Tellings, looked_up, stand_in_warnings
 from saltbranch.preview.frame import cache_of, frame_of
 from saltbranch.preview.place import Place
 from saltbranch.repository.commit_source import CommitSource
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 
 Progress = Callable[[int, int], None]
 NO_SALTENVS = "there is no saltbranch.yaml with saltenvs here"
@@ -77,7 +77,7 @@ class Highstates:
         Raises ConfigError, SaltError, UsageError.
         """
         self.git, self.clone, self.how = source.git, clone, how
-        self.place = Place(config, source, saltmaster.read(config.salt_config))
+        self.place = Place(config, source, master_options.read(config.salt_config))
         self.frame = frame_of(self.place)
         self.cache = cache_of(config, enabled=how.cache)
         self.other = interpreter.ask(how.python) if how.python else None

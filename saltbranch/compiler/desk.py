@@ -6,7 +6,7 @@ memory that only its fork reads. The fork answers here and not to the worker, so
 
 What a fork reads it tells here *before* it uses it (`tracking`), through a socket: what was sent cannot be
 taken back, nor can anybody open a socket a second time. So code that lies is in the list of what was
-read before it could, and the result counts only for trees that hold that code (see `compilecache`).
+read before it could, and the result counts only for trees that hold that code (see compiler/cache.py).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Frame:
 
     groups: the minions of every saltenv. served: saltenv, folder that the master serves for it and
     the folder inside the repository that this is. master: the master's options that count (see
-    `masteroptions`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
+    `master_options`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
     one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
     may be shown. tops_only: only whether the top files render. offer: what may stand in for files. content: what the
     files of states hold, too.

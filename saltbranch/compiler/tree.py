@@ -6,11 +6,10 @@ import fnmatch
 import functools
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from saltbranch.base import scratch
-from saltbranch.compiler import pgp
-from saltbranch.compiler import stand_ins as standins
+from saltbranch.compiler import pgp, stand_ins
 from saltbranch.compiler.checkout import Machine, digest_of, folders_above, has_below, machine_of
 from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.linked_files import bring_in
@@ -26,18 +25,6 @@ _LINKS_DEEP = 8
 _ATTRIBUTES = ".gitattributes"
 
 
-class _Answers(dict[str, str | None]):
-    """Each answer once: thousands of entries ask the same."""
-
-    def __init__(self, answer: Callable[[str], str | None]) -> None:
-        super().__init__()
-        self._answer = answer
-
-    def __missing__(self, key: str) -> str | None:
-        found = self[key] = self._answer(key)
-        return found
-
-
 class Tree:
     """States and pillar of `name`, a commit's or tree's full hash, in the repository of `git`."""
 
@@ -47,7 +34,7 @@ class Tree:
         name: str,
         folders: tuple[str, ...],
         keys: Keys | None = None,
-        offer: standins.Offer | None = None,
+        offer: stand_ins.Offer | None = None,
     ) -> None:
         """Read the names. folders: states_dir and pillar_dir. offer: what may stand in. Raises GitError."""
         self.git = git
@@ -59,7 +46,6 @@ class Tree:
         self.outer: dict[str, tuple[str, str]] = {}
         # What links lead to elsewhere in the repository: formulas beside the states, for example.
         self.linked: tuple[str, ...] = ()
-        self._now = _Answers(self._of)
         # Path to blob of what is not the tree's own.
         self.stand_ins: dict[str, str] = {}
         offered = offer.files(git, name) if offer else {}
@@ -99,7 +85,7 @@ class Tree:
             and not posixpath.basename(path).startswith(".git")
         }
         sealed = {p: self.entries[p][1] for p in fitting if p in self.entries}
-        used = standins.let_in(self.git, fitting, self.entries)
+        used = stand_ins.let_in(self.git, fitting, self.entries)
         self.stand_ins.update(used)
         self.sealed.update({p: oid for p, oid in sealed.items() if p in used})
 
@@ -332,8 +318,7 @@ class Tree:
 
     def holds(self, state: Mapping[str, str | None]) -> bool:
         """Whether all that `state_of` said of another tree is the same in this one."""
-        now = self._now
-        return all(now[key] == value for key, value in state.items())
+        return all(self._of(key) == value for key, value in state.items())
 
     def _of(self, key: str) -> str | None:
         """What `state_of` says under `key` of this tree."""
@@ -380,7 +365,7 @@ class Tree:
             os.unlink(f"{folder}.index")
 
     def _write_stand_ins(self, folder: str) -> None:
-        """In the place of what git wrote there. No link is on the way to one (`standins.let_in`)."""
+        """In the place of what git wrote there. No link is on the way to one (`stand_ins.let_in`)."""
         held = contents(self.git, self.stand_ins.values()) if self.stand_ins else {}
         for path, oid in self.stand_ins.items():
             os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)

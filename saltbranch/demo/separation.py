@@ -16,7 +16,7 @@ from saltbranch.demo.minions import MINIONS, ask_for_others, look, show_changes
 from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Seen, Switch, find_problems
 from saltbranch.demo.steps import Note, Steps
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.serve import notify
 from saltbranch.serve.run import SyncResult
 
@@ -87,7 +87,7 @@ def require_good(result: SyncResult) -> None:
 def _bus(cluster: Cluster) -> Iterator[Any]:
     import salt.utils.event
 
-    opts = dict(saltmaster.read(str(cluster.master_config_file)).opts)
+    opts = dict(master_options.read(str(cluster.master_config_file)).opts)
     with salt.utils.event.get_event("master", opts=opts, listen=True) as bus:
         if not bus.connect_pub(timeout=_EVENT_SECONDS):
             raise SaltError("the salt-master lets nobody listen on its bus")

@@ -17,7 +17,7 @@ from saltbranch.config import locate
 from saltbranch.promote import bus_event
 from saltbranch.repository import place as places
 from saltbranch.repository.place import Place
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.schedule.texts import CONFIG_OPTION
 from saltbranch.serve import notify
 
@@ -161,7 +161,7 @@ def notifier(opts: Mapping[str, Any]) -> Notify:
     def tell(_ready: Prepared, results: list[SaltenvResult]) -> str | None:
         for result in results:
             data = notify.data(result.saltenv, result.branch, result.old or "", result.new or "")
-            if not saltmaster.fire(opts, notify.tag(result.saltenv), data):
+            if not master_options.fire(opts, notify.tag(result.saltenv), data):
                 return _NOT_TAKEN
         return None
 
@@ -171,4 +171,4 @@ def notifier(opts: Mapping[str, Any]) -> Notify:
 def tell_promotion(opts: Mapping[str, Any], done: Published) -> str | None:
     """Fire the event of a promotion; why that failed."""
     tag = bus_event.promotion_tag(done.plan.saltenv)
-    return None if saltmaster.fire(opts, tag, bus_event.promotion_data(done)) else _NOT_TAKEN
+    return None if master_options.fire(opts, tag, bus_event.promotion_data(done)) else _NOT_TAKEN

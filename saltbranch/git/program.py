@@ -1,6 +1,6 @@
 """Questions to, and orders for, the git program.
 
-Everything that changes a repository goes through here; reading history for people is history.py.
+Everything that changes a repository goes through here; reading commits for people is describe.py.
 Minimal versions are named with their reason: nothing else compares versions.
 """
 

@@ -1,4 +1,4 @@
-"""Commits as the reading verbs need them, each question one git call, whatever the user configured for `git log`."""
+"""Commits as the reading verbs need them, each question one git call; none of the user's git configuration counts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,6 @@ from saltbranch.history import reverts
 from saltbranch.history.graph import Graph
 from saltbranch.history.reverts import Links
 
-CONFIG = (
-    "log.showSignature=false",
-    "log.follow=false",
-    "log.mailmap=false",
-    "i18n.logOutputEncoding=UTF-8",
-    "core.useReplaceRefs=false",
-    "trailer.separators=:",
-)
 # Comparing patches stops at so many commits that change the same paths, and at so many paths of one commit.
 MOST_CANDIDATES = 300
 MOST_PATHS = 2000
@@ -46,7 +38,7 @@ class CommitTold:
 def read_graph(git: Git, starts: Iterable[str]) -> Graph:
     """All commits that `starts` contain. Raises GitError."""
     args = ("rev-list", "--timestamp", "--parents", "--topo-order", "--stdin")
-    return Graph(git.out(*args, config=CONFIG, stdin=_lines(starts)).splitlines())
+    return Graph(git.out(*args, stdin=_lines(starts)).splitlines())
 
 
 def log(
@@ -63,7 +55,7 @@ def log(
     form = "--format=%m%H%n%P%n%ct%n%an%n%s%n%b"
     args = ("log", "-z", form, *options, "--stdin", "--", *paths)
     found = {}
-    for entry in git.out(*args, config=CONFIG, stdin=_lines(revisions)).split("\0"):
+    for entry in git.out(*args, stdin=_lines(revisions)).split("\0"):
         if not entry:
             continue
         marked, parents, time, author, subject, body = (entry.split("\n", 5) + [""] * 5)[:6]
@@ -88,7 +80,7 @@ def read_links(git: Git, graph: Graph, starts: Iterable[str]) -> Links:
     """What the messages in the history of `starts` say of cherry-picks and reverts. Raises GitError."""
     args = ("log", "-z", "--fixed-strings", "--grep=(cherry picked from commit ",
             "--grep=This reverts commit ", "--format=%H%n%B", "--stdin")  # fmt: skip
-    entries = git.out(*args, config=CONFIG, stdin=_lines(starts)).split("\0")
+    entries = git.out(*args, stdin=_lines(starts)).split("\0")
     pairs = (entry.partition("\n") for entry in entries if entry)
     return reverts.read_links({commit: text for commit, _, text in pairs}, graph)
 
@@ -99,7 +91,7 @@ def same_patch(git: Git, commit: str, starts: Iterable[str]) -> frozenset[str]:
     Only commits that change exactly the same paths are compared, and none that is older than what `commit` was
     written: a cherry-pick keeps the author's date. Raises GitError.
     """
-    written = git.out("show", "-s", "--format=%at", "--end-of-options", commit, config=CONFIG)
+    written = git.out("show", "-s", "--format=%at", "--end-of-options", commit)
     paths = _paths(git, [commit]).get(commit, frozenset())
     if not paths or len(paths) > MOST_PATHS:
         return frozenset()
@@ -112,9 +104,7 @@ def same_patch(git: Git, commit: str, starts: Iterable[str]) -> frozenset[str]:
         f"--since={int(written) - _DAY}",
         "--stdin",
     )
-    touching = git.out(
-        *args, "--", f":(literal){rare}", config=CONFIG, stdin=_lines(starts)
-    ).split()
+    touching = git.out(*args, "--", f":(literal){rare}", stdin=_lines(starts)).split()
     alike = [c for c, found in _paths(git, touching).items() if found == paths]
     keys = patch_keys(git, dict.fromkeys([commit, *alike[:MOST_CANDIDATES]]))
     mine = keys.get(commit)
@@ -127,10 +117,10 @@ def look_alikes(git: Git, commit: str, starts: Iterable[str]) -> list[str]:
     Raises GitError.
     """
     form = "%at %ae%n%s"
-    mine = git.out("show", "-s", f"--format={form}", "--end-of-options", commit, config=CONFIG)
+    mine = git.out("show", "-s", f"--format={form}", "--end-of-options", commit)
     since = int(mine.split(" ", 1)[0]) - _DAY
     args = ("log", "-z", "--no-merges", f"--since={since}", f"--format=%H {form}", "--stdin")
-    entries = git.out(*args, config=CONFIG, stdin=_lines(starts)).split("\0")
+    entries = git.out(*args, stdin=_lines(starts)).split("\0")
     pairs = (entry.partition(" ") for entry in entries)
     return [found for found, _, rest in pairs if rest == mine.rstrip("\n") and found != commit]
 
@@ -146,7 +136,7 @@ def patch_keys(git: Git, commits: Iterable[str]) -> dict[str, str]:
         "--no-textconv",
         "--stdin",
     )
-    done = git.run(*args, "--root", config=CONFIG, stdin=_lines(commits))
+    done = git.run(*args, "--root", stdin=_lines(commits))
     if done.code != 0:
         raise failed(done, git.directory)
     ids = git.out("patch-id", "--stable", stdin=done.out).splitlines()
@@ -176,7 +166,7 @@ def _paths(git: Git, commits: Sequence[str]) -> dict[str, frozenset[str]]:
     args = ("diff-tree", "-r", "-z", "--root", "--no-renames", "--name-only", "--stdin")
     found: dict[str, set[str]] = {}
     asked, commit = set(commits), ""
-    for word in git.out(*args, config=CONFIG, stdin=_lines(commits)).split("\0"):
+    for word in git.out(*args, stdin=_lines(commits)).split("\0"):
         if word in asked:  # with -z the hash is a word among the paths
             commit = word
             found[commit] = set()
@@ -188,7 +178,7 @@ def _paths(git: Git, commits: Sequence[str]) -> dict[str, frozenset[str]]:
 def last_change(git: Git, head: str, path: str) -> str | None:
     """The last commit in the history of `head` that changed `path`. Raises GitError."""
     args = ("rev-list", "-1", "--end-of-options", head, "--", f":(literal){path}")
-    return git.out(*args, config=CONFIG).strip() or None
+    return git.out(*args).strip() or None
 
 
 def object_at(git: Git, commit: str, path: str) -> str | None:

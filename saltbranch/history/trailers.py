@@ -108,7 +108,7 @@ def read(git: Git, heads: Iterable[str]) -> list[Told]:
         form,
         "--stdin",
     )
-    text = git.out(*args, config=commits.CONFIG, stdin="\n".join([*heads, ""]).encode())
+    text = git.out(*args, stdin="\n".join([*heads, ""]).encode())
     rows = (entry.split("\n", 2) for entry in text.split("\0") if entry)
     found = (parse(row[0], float(row[1]), row[2]) for row in rows if len(row) == 3)
     return [told for told in found if told]
@@ -197,7 +197,7 @@ def merge(
 ) -> list[Promotion]:
     """All promotions, each once: in the journal's order, and between them those that only trailers tell of.
 
-    told: of each saltenv the oldest first. number: commits as they follow one another (lineage.Graph). Where that
+    told: of each saltenv the oldest first. number: commits as they follow one another (history.graph.Graph). Where that
     leaves room the time decides, unless it lies after `now`: somebody's clock was wrong then.
     """
     known = {p.id for p in journal}

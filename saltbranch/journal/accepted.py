@@ -13,7 +13,7 @@ from saltbranch.base.text import one_line
 from saltbranch.git.mirror import KEPT_REF, Refs
 from saltbranch.git.program import Git, quoted
 from saltbranch.journal import events, pending_holds
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
@@ -44,12 +44,12 @@ def state_of(root: str, git: Git, refs: Refs) -> State:
     """All that follows from the accepted journal and the pending holds. Raises GitError, SaltbranchError."""
     head, _ = believed(root, git, refs, "")
     from saltbranch.journal import (
-        cache as journalcache,  # not for a sync, which reads on from what it kept itself
+        cache as journal_cache,  # not for a sync, which reads on from what it kept itself
     )
 
-    state = journalcache.state(git, head or None)
+    state = journal_cache.state(git, head or None)
     pending = pending_holds.load(root)
-    return journalstate.replay(not_told(pending, state.events), state) if pending else state
+    return journal_state.replay(not_told(pending, state.events), state) if pending else state
 
 
 def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:

@@ -17,7 +17,7 @@ from saltbranch.base import asked_by, durations, files
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.git.program import Git
 from saltbranch.journal import events, tips
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State, Told
@@ -37,7 +37,7 @@ def state(git: Git, head: str | None, *, write: bool = True) -> State:
     told = _after(git, head, since) if start is not None else None
     if start is None or told is None:
         start, told = State(), journal.read(git, head)
-    found = journalstate.replay(told, start)
+    found = journal_state.replay(told, start)
     if write and len(told) > _MANY:
         _save(git, head, found)
     return found

@@ -67,7 +67,7 @@ class Told(Sequence[Event]):
 
 @dataclass(slots=True)
 class State:
-    """What follows from the journal. All of it but `events` is kept by journalcache.py, so it has to be plain data.
+    """What follows from the journal. All of it but `events` is kept by journal/cache.py, so it has to be plain data.
 
     made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
     it said last. newest: the time of the last event. tips: branch to what is known of it. by_hand: see tips.Moved.

@@ -25,7 +25,7 @@ from saltbranch.preview import fleet
 from saltbranch.preview import frame as frames
 from saltbranch.preview.fleet import plain
 from saltbranch.preview.place import Place
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 
 _SECONDS = 20
 _ROUNDS = 5
@@ -112,7 +112,7 @@ def _answers(place: Place, call: str, minions: Sequence[str]) -> dict[str, Any]:
     found = neutral.parsed(call)
     if found is None:
         return {}
-    answers = saltmaster.ask(place.master, minions, *found, seconds=_SECONDS)
+    answers = master_options.ask(place.master, minions, *found, seconds=_SECONDS)
     accounts = found[0].startswith(("user.", "group."))
     return (
         {name: _without_password(value) for name, value in answers.items()} if accounts else answers

@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
-from saltbranch.compiler import pgp
-from saltbranch.compiler import stand_ins as standins
+from saltbranch.compiler import pgp, stand_ins
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.custom_code import changed, custom_code
 from saltbranch.compiler.desk import values_key
@@ -287,7 +286,7 @@ def stand_in_warnings(frame: Frame, trees: Sequence[Tree]) -> list[str]:
     """What stands in on a side, and what that keeps from being seen. The old side comes first, if there are two."""
     if frame.offer is None:
         return []
-    line = standins.told({p for tree in trees for p in tree.stand_ins}, frame.offer.folder)
+    line = stand_ins.told({p for tree in trees for p in tree.stand_ins}, frame.offer.folder)
     found = [line] if line else []
     for one, other, name in zip(trees, reversed(trees), ("before", "after"), strict=False):
         for path in sorted({*one.stand_ins} - {*other.stand_ins}):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltbranch.compiler import cache as compilecache
+from saltbranch.compiler import cache as compile_cache
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.decipher import Keys
@@ -19,7 +19,7 @@ from saltbranch.config.model import Config
 from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
 from saltbranch.preview.place import Place
 from saltbranch.repository.commit_source import CommitSource, Side
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 
 Progress = Callable[[int, int], None]
 
@@ -69,7 +69,7 @@ def frame_of(place: Place) -> Frame:
         groups={s.name: s.minions for s in config.saltenvs},
         served=tuple(served),
         master=_plain({**{k: opts[k] for k in TAKEN_OVER if k in opts}, "ext_pillar": asked}),
-        salt_version=saltmaster.version(),
+        salt_version=master_options.version(),
         shown=config.shown_pillar,
         keys=Keys(config.gpg_keys),
         offer=offer_of(config, place.repository),
@@ -85,7 +85,7 @@ def offer_of(config: Config, repository: CommitSource) -> Offer | None:
 
 def cache_of(config: Config, *, enabled: bool) -> CompileCache:
     """The cache of compiled minions."""
-    return CompileCache(compilecache.folder_of(config.root) if enabled else None)
+    return CompileCache(compile_cache.folder_of(config.root) if enabled else None)
 
 
 def warnings(place: Place) -> list[str]:

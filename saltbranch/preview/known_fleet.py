@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltbranch.base.errors import ConfigError
-from saltbranch.compiler import cache as compilecache
+from saltbranch.compiler import cache as compile_cache
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
 from saltbranch.preview import fleet
 from saltbranch.preview.place import Place
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
 
 
@@ -59,7 +59,7 @@ def load(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResult:
     if wanted == "cache":
         return from_cache(place, saltenvs)
     folder = _folder(place, wanted)
-    cache = compilecache.folder_of(place.config.root)
+    cache = compile_cache.folder_of(place.config.root)
     minions, unclaimed = fleet.read_folder(folder, place.groups, nodegroups, cache)
     return FleetResult(folder.place, tuple(minions), tuple(unclaimed))
 
@@ -96,10 +96,10 @@ def from_cache(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResu
             hint="set fleet: to a folder of files that `saltbranch fleet record` wrote on the master",
         )
     minions, unclaimed = [], []
-    for minion_id in saltmaster.cached_minions(place.master.opts):
+    for minion_id in master_options.cached_minions(place.master.opts):
         if saltenvs is not None and not _is_in(place, minion_id, saltenvs):
             continue
-        grains, _ = saltmaster.cached(place.master.opts, minion_id, "")
+        grains, _ = master_options.cached(place.master.opts, minion_id, "")
         if not grains:
             continue
         data = {"grains": grains, "recorded": _age_of(place.master, minion_id)}
@@ -119,7 +119,7 @@ def _is_in(place: Place, minion_id: str, saltenvs: Sequence[str]) -> bool:
 
 def _cached_keys(master: MasterOptions, minion: Minion) -> tuple[str, ...]:
     """The names only: what they stand for leaves this function for nowhere."""
-    _, pillar = saltmaster.cached(master.opts, minion.id, minion.saltenv)
+    _, pillar = master_options.cached(master.opts, minion.id, minion.saltenv)
     if not isinstance(pillar, Mapping):
         return ()
     return tuple(sorted(str(key) for key in pillar if str(key) != "_errors"))

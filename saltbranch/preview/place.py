@@ -9,7 +9,7 @@ from typing import Any
 from saltbranch.config.model import Config
 from saltbranch.repository import place as places
 from saltbranch.repository.commit_source import CommitSource
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
 
 
@@ -38,4 +38,4 @@ def open_place(config: places.Given) -> Place:
 def place_of(place: places.Place) -> Place:
     """The same where it is known already."""
     config = place.last_config()
-    return Place(config, place.source(), saltmaster.read(config.salt_config))
+    return Place(config, place.source(), master_options.read(config.salt_config))

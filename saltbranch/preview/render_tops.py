@@ -16,7 +16,7 @@ from typing import Any
 
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, SaltbranchError
-from saltbranch.compiler import cache as compilecache
+from saltbranch.compiler import cache as compile_cache
 from saltbranch.compiler import pool
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.custom_code import changed, custom_code
@@ -35,7 +35,7 @@ from saltbranch.preview.place import Place
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import top_file
 from saltbranch.serve.verify import Question
 
@@ -64,7 +64,7 @@ def main() -> None:
 def _place(config_path: str) -> Place:
     mirror = Mirror(root_of(config_path))
     config = load_config(config_path, mirror, mirror.branches())
-    return Place(config, CommitSource(mirror.git), saltmaster.read(config.salt_config))
+    return Place(config, CommitSource(mirror.git), master_options.read(config.salt_config))
 
 
 def _nothing(err: SaltbranchError) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class _Renderer:
         self.git = place.repository.git
         # What is served has no stand-ins.
         self.frame = replace(frame_of(place), seconds=_SECONDS, offer=None)
-        folder = compilecache.folder_of(place.config.root)
+        folder = compile_cache.folder_of(place.config.root)
         self.cache = CompileCache(folder, write=not question.sample)  # doctor changes nothing
         self.trees: dict[str, Tree] = {}
 

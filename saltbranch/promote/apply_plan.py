@@ -13,7 +13,7 @@ from saltbranch.git.merge import FAST_FORWARD, MERGE
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.signing import Signer
 from saltbranch.journal import store as journal
-from saltbranch.promote import plan as promotion
+from saltbranch.promote import plan as plans
 from saltbranch.promote import proposed, record, tell_hooks
 from saltbranch.promote.plan import BACK_MERGE, DELETE, RECORDED, Plan
 from saltbranch.promote.record import Prepared
@@ -218,15 +218,15 @@ def _result(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> s
     """What the target's branch becomes. It contains its old head: ancestry is proven by construction."""
     target = plan.target
     if target.kind == MERGE:
-        text = promotion.message(plan, id_, by, work.asked)
+        text = plans.message(plan, id_, by, work.asked)
         return merge.write_commit(work.git, target.tree, [target.old, target.source], text, signed)
     return target.source if target.kind == FAST_FORWARD else target.old
 
 
 def _back_merge(
-    work: Workplace, plan: Plan, step: promotion.Step, new: str, id_: str, signed: Signer
+    work: Workplace, plan: Plan, step: plans.Step, new: str, id_: str, signed: Signer
 ) -> str:
     if step.kind == FAST_FORWARD:
         return new
-    text = promotion.back_merge_message(plan.target.branch, step.branch, id_)
+    text = plans.back_merge_message(plan.target.branch, step.branch, id_)
     return merge.write_commit(work.git, step.tree, [step.old, new], text, signed)

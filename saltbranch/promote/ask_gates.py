@@ -27,7 +27,7 @@ from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
 from saltbranch.repository import model_file
 from saltbranch.repository.workplace import Workplace
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 
 # They take a while, or run a program: only somebody who wants to promote asks them.
 _SLOW = (DiffGate, CheckGate, CommandGate)
@@ -216,7 +216,7 @@ def _check_gate(work: Workplace, found: Plan, gate: CheckGate, result: str) -> G
 
     static = "check: static in gates would look at the files alone"
     config = work.config
-    why = "" if gate.static else saltmaster.no_fleet(config.fleet, config.salt_config)
+    why = "" if gate.static else master_options.no_fleet(config.fleet, config.salt_config)
     if why:
         return GateResult("check", CANNOT_TELL, f"{why}; {static}")
     try:

@@ -15,7 +15,7 @@ from saltbranch.promote import gates_by_verb
 from saltbranch.promote.plan import Plan, Step
 from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def added(work: Workplace, request: Request, found: Plan) -> Plan:
     if not request.diff.wanted:
         return replace(found, diff_missing="--no-diff leaves it out")
     config = work.config
-    if missing := saltmaster.no_fleet(config.fleet, config.salt_config):
+    if missing := master_options.no_fleet(config.fleet, config.salt_config):
         return replace(found, diff_missing=missing)
     try:
         diff = _compare(work, request, saltenv, found.target)
@@ -60,7 +60,7 @@ def place_of(work: Workplace) -> Place:
     from saltbranch.preview.place import Place
 
     repository = work.place.source()
-    return Place(work.config, repository, saltmaster.read(work.config.salt_config))
+    return Place(work.config, repository, master_options.read(work.config.salt_config))
 
 
 def _compare(work: Workplace, request: Request, saltenv: Saltenv, target: Step) -> FleetDiff:

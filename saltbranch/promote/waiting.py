@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.model import Saltenv
-from saltbranch.git import describe as history
+from saltbranch.git import describe as commit_info
 from saltbranch.git.describe import CommitInfo
 from saltbranch.journal.facts import Debt, Hold
 from saltbranch.journal.tips import Push
@@ -100,10 +100,10 @@ def _one(work: Workplace, saltenv: Saltenv, debts: list[Debt]) -> Outlook:
         branch=saltenv.branch,
         promote_from=saltenv.promote_from,
         wanted=wanted,
-        commit=history.describe(work.git.directory, wanted.commit) if wanted.commit else None,
+        commit=commit_info.describe(work.git.directory, wanted.commit) if wanted.commit else None,
         hold=work.hold(saltenv),
-        waiting=history.count(work.git, head or "", source or "") if both else None,
-        lacking=history.count(work.git, source or "", head or "") if both else None,
+        waiting=commit_info.count(work.git, head or "", source or "") if both else None,
+        lacking=commit_info.count(work.git, source or "", head or "") if both else None,
         debts=tuple(d for d in debts if d.branch == saltenv.branch),
         served_by=tuple(
             ServedBy(master, r.commit, r.since)

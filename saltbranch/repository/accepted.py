@@ -13,7 +13,7 @@ from saltbranch.config.direct_pushes import ALLOW, REFUSE, REPORT
 from saltbranch.config.keys import FileModel
 from saltbranch.git.mirror import PRODUCTION, ref_name
 from saltbranch.git.program import Git
-from saltbranch.journal import cache as journalcache
+from saltbranch.journal import cache as journal_cache
 from saltbranch.journal import events, tips
 from saltbranch.journal import store as journal
 from saltbranch.repository import direct_pushes, servable
@@ -71,7 +71,7 @@ def _counted_head(refs: ModelRefs, branch: str, head: str, last: str | None) -> 
     """The commit up to which the branch counts, by the model of `last`, which was accepted before, and the journal."""
     if last is None or last == head:
         return head
-    state = journalcache.state(refs.git, refs.journal, write=False)
+    state = journal_cache.state(refs.git, refs.journal, write=False)
     tip = state.tips.get(branch)
     if tip is None or not tip.head:
         # Nobody says up to where it was promoted: what was accepted here is the beginning.

@@ -13,8 +13,8 @@ from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git, branch_of_remote
 from saltbranch.history import commits, trailers
-from saltbranch.journal import cache as journalcache
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import cache as journal_cache
+from saltbranch.journal import state as journal_state
 from saltbranch.journal.facts import Promotion
 from saltbranch.journal.state import State
 from saltbranch.repository import direct_pushes, revision, served_commit
@@ -80,7 +80,7 @@ class CommitSource:
     def state(self) -> State:
         """What follows from the journal as far as it is known here. Raises GitError."""
         known = self._newest([JOURNAL_REF, f"{_SEEN}{JOURNAL_REF.removeprefix('refs')}"])
-        return journalcache.state(self.git, known, write=False)
+        return journal_cache.state(self.git, known, write=False)
 
     def side(self, config: Config, name: str) -> Side:
         """What `name` stands for. Raises UsageError."""
@@ -120,7 +120,7 @@ class CommitSource:
             if tip := state.tips.get(saltenv.branch):
                 told, read = state.events, lambda: list(told)
                 after, new = direct_pushes.Finder(self.git, read, now).look(watched, tip, head)
-                journalstate.replay(new, state)
+                journal_state.replay(new, state)
                 head = direct_pushes.served_head(self.git, after, head)
             hold = state.hold(saltenv.name, now)
         tags = {}

@@ -16,7 +16,7 @@ from saltbranch.git import identity
 from saltbranch.git.program import Git
 from saltbranch.history import commits, trailers
 from saltbranch.journal import events, tips
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Promotion
 from saltbranch.journal.state import State
@@ -86,7 +86,7 @@ class Finder:
         return not self._contains(head, tip.head) or not self._contains(tip.head, tip.promoted)
 
     def _put_right(self, saltenv: Watched, tip: Tip) -> tuple[Tip, Event]:
-        state = journalstate.replay(self.read())
+        state = journal_state.replay(self.read())
         open_ones = [state.pushes[name] for name in tip.pushes if name in state.pushes]
         hold = state.holds.get(saltenv.name)
         more = {
@@ -135,7 +135,7 @@ class Finder:
             "--format=%H%n%P%n" + _TRAILERS,
             "--stdin",
         )
-        text = self.git.out(*args, config=commits.CONFIG, stdin=f"{head}\n^{tip.head}\n".encode())
+        text = self.git.out(*args, stdin=f"{head}\n^{tip.head}\n".encode())
         rows = [row.split("\n", 2) for row in text.split("\0") if row]
         arrivals: Collection[str] | None = None
         for commit, parents, told in rows:
@@ -235,7 +235,7 @@ class Finder:
         number = int(self.git.out(*count, stdin=among))
         form = "--format=%H%n%cn <%ce>"
         args = ("log", "-z", "--ignore-missing", f"--max-count={_READ}", form, "--stdin")
-        text = self.git.out(*args, config=commits.CONFIG, stdin=among) if number else ""
+        text = self.git.out(*args, stdin=among) if number else ""
         rows = [row.split("\n", 1) for row in text.split("\0") if row]
         people = dict.fromkeys(person[:_LONGEST] for _, person in rows)
         return number, [commit for commit, _ in rows[:_NAMED]], list(people)[:_NAMED]
@@ -252,7 +252,7 @@ def _replayed(
         hold = state.holds.get(saltenv.name)
         if event.text("saltenv") == saltenv.name:
             holds[event.id] = hold.as_dict() if hold else None
-        journalstate.replay([event], state)
+        journal_state.replay([event], state)
         tip = state.tips.get(saltenv.branch)
         if tip and (not goods or goods[-1] != tip.good):
             goods.append(tip.good)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from saltbranch.base import files
 from saltbranch.git.program import Git
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
 from saltbranch.journal.tips import Tip, tip_from_list
@@ -96,7 +96,7 @@ class Look:
             finder = Finder(self.git, read, self.now, seen=seen)
             after, told = finder.look(saltenv, tip, head)
             if believed:
-                journalstate.replay(told, state)
+                journal_state.replay(told, state)
                 found.events += told
             state.tips[branch] = after
             if branch in found.begins and not told:

@@ -15,7 +15,7 @@ from saltbranch.config.model import Config, Saltenv
 from saltbranch.git.mirror import JOURNAL_REF, Mirror
 from saltbranch.git.program import Git
 from saltbranch.journal import accepted
-from saltbranch.journal import cache as journalcache
+from saltbranch.journal import cache as journal_cache
 from saltbranch.journal.facts import Debt, Hold
 from saltbranch.journal.state import State
 from saltbranch.repository import (
@@ -252,7 +252,7 @@ def _root(place: Place) -> str:
 
 
 def _kept(repo: Repository) -> State:
-    return journalcache.state(repo.git, repo.refs.journal, write=not repo.is_foreign)
+    return journal_cache.state(repo.git, repo.refs.journal, write=not repo.is_foreign)
 
 
 def _heads(repo: Repository) -> dict[str, str]:

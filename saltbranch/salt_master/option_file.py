@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from saltbranch.config.model import Config
-from saltbranch.salt_master import config_file as masterconf
-from saltbranch.salt_master import option_files
+from saltbranch.salt_master import config_file, option_files
 
 
 def wanted(config: Config) -> str:
     """The text that the file should have."""
-    return masterconf.render(config, beside(config))
+    return config_file.render(config, beside(config))
 
 
 def beside(config: Config) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def version() -> str:
 class TopEvaluator:
     """A top file evaluated for one minion by Salt's own template and match code.
 
-    For a process that does nothing else (topchild.py): it narrows what Salt's templates can do for
+    For a process that does nothing else (top_view_child.py): it narrows what Salt's templates can do for
     good. Nothing is written but below `folder`.
     """
 

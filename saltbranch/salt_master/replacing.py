@@ -9,7 +9,7 @@ from typing import Any
 from saltbranch.base.text import some
 from saltbranch.config import minions as targets
 from saltbranch.config.model import Config
-from saltbranch.salt_master import config_file as masterconf
+from saltbranch.salt_master import config_file
 
 Options = Mapping[str, Any]
 Roots = Mapping[str, tuple[str, ...]]
@@ -124,7 +124,7 @@ def find_options(before: Options, after: Options, places: Places) -> tuple[Chang
     """The options that saltbranch sets where somebody has set something else. places: without saltbranch's file."""
     return tuple(
         ChangedOption(option, before[option], after.get(option), tuple(places[option]))
-        for option in masterconf.OPTIONS
+        for option in config_file.OPTIONS
         if option in places and option in before and before[option] != after.get(option)
     )
 

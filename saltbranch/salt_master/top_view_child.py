@@ -1,4 +1,4 @@
-"""The process that evaluates top files: started by topmatch.py, for one minion and once.
+"""The process that evaluates top files: started by top_view.py, for one minion and once.
 
 A top file is a template, and evaluating it runs somebody else's code. So it happens here, with
 limits on memory, time and files written; Salt's functions and filters are refused but for a few that
@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from saltbranch.base.errors import SaltbranchError
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import pillar_errors
 from saltbranch.salt_master.top_file import BRANCH_TOP
 from saltbranch.salt_master.top_view import (
@@ -77,7 +77,7 @@ class _Evaluation:
         # first.
         pillar = question.pillar if states else None if _pillar_comes_first(opts) else {}
         self.known = {n for n, v in (("grains", self.grains), ("pillar", pillar)) if v is not None}
-        self.evaluator = saltmaster.TopEvaluator(
+        self.evaluator = master_options.TopEvaluator(
             opts,
             minion_id=question.minion_id,
             saltenv=question.saltenv,
@@ -295,7 +295,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever else writes to stdout must not get into the answer
     with open(f"{folder}/question", encoding="utf-8") as file:
         question = Question(**json.load(file))
-    opts = saltmaster.read(question.salt_config).opts or saltmaster.default_options()
+    opts = master_options.read(question.salt_config).opts or master_options.default_options()
     evaluations = [_Evaluation(question, kind, folder, opts) for kind in ("states", "pillar")]
     sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))

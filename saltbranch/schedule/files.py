@@ -19,9 +19,9 @@ from saltbranch.base import files, proc
 from saltbranch.base.errors import RefusedError, SaltbranchError, SaltError, os_error
 from saltbranch.config.keys import FileModel
 from saltbranch.git.program import indent
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
-from saltbranch.schedule import texts as timer
+from saltbranch.schedule import texts
 from saltbranch.schedule.texts import Job, Names
 
 # There while systemd is the init of this machine (sd_booted(3)).
@@ -66,16 +66,16 @@ def written_folders(machine: FileModel, master: MasterOptions) -> tuple[str, ...
         os.path.dirname(machine.master_config),
         f"{master.cachedir}/file_lists",
     )
-    return tuple(timer.check_path(os.path.normpath(folder)) for folder in folders)
+    return tuple(texts.check_path(os.path.normpath(folder)) for folder in folders)
 
 
 def search_path() -> str:
     """The usual PATH, and the folder of git where that is another one."""
     git = shutil.which("git")
     folder = os.path.dirname(os.path.abspath(git)) if git else ""
-    if not folder or folder in timer.PATH.split(":") or ":" in folder:
-        return timer.PATH
-    return f"{timer.check_path(folder)}:{timer.PATH}"
+    if not folder or folder in texts.PATH.split(":") or ":" in folder:
+        return texts.PATH
+    return f"{texts.check_path(folder)}:{texts.PATH}"
 
 
 def refuse_unstartable(job: Job) -> None:
@@ -117,7 +117,7 @@ def refuse_lost_jobs(salt_config: str, master: MasterOptions) -> None:
 
 def refuse_unread(salt_config: str, path: str, names: Names) -> None:
     """Say so when Salt does not find the job that was written. Raises SaltError."""
-    master = saltmaster.read(salt_config)
+    master = master_options.read(salt_config)
     if master.exists and names.job not in master.opts["schedule"]:
         raise SaltError(
             f"{path} is written, but Salt does not see its job",
@@ -132,7 +132,7 @@ def _refuse_foreign(path: str) -> bytes | None:
         data = files.read_or_none(path)
     except OSError as err:
         raise os_error(err) from err
-    ours = data is not None and timer.is_ours(data.decode("utf-8", "replace"))
+    ours = data is not None and texts.is_ours(data.decode("utf-8", "replace"))
     if os.path.islink(path) or (data is not None and not ours):
         raise RefusedError(
             f"{path} was not written by saltbranch and is left alone",
@@ -215,9 +215,9 @@ def has_job(master: MasterOptions, names: Names) -> bool:
 
 def is_installed(path: str) -> bool:
     """Whether a file of ours is there."""
-    return timer.is_ours((files.read_or_none(path) or b"").decode("utf-8", "replace"))
+    return texts.is_ours((files.read_or_none(path) or b"").decode("utf-8", "replace"))
 
 
 def which(program: str) -> str | None:
     """Where the program is in the PATH that timers run with."""
-    return shutil.which(program, path=timer.PATH)
+    return shutil.which(program, path=texts.PATH)

@@ -16,7 +16,7 @@ from saltbranch.base.text import one_line
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.git.program import Git
 from saltbranch.journal import (
-    accepted as journalaccepted,
+    accepted as journal_accepted,
 )
 from saltbranch.journal import (
     events,
@@ -24,10 +24,10 @@ from saltbranch.journal import (
     tips,
 )
 from saltbranch.journal import (
-    facts as journalfacts,
+    facts as journal_facts,
 )
 from saltbranch.journal import (
-    state as journalstate,
+    state as journal_state,
 )
 from saltbranch.journal import (
     store as journal,
@@ -36,8 +36,7 @@ from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Hold
 from saltbranch.journal.state import State
 from saltbranch.journal.tips import Push
-from saltbranch.repository import decision, direct_pushes, served_commit
-from saltbranch.repository import unrecorded as lacking_
+from saltbranch.repository import decision, direct_pushes, served_commit, unrecorded
 from saltbranch.repository.decision import FAILED, HELD_BACK, KEPT, NEW, Choice, Choices
 from saltbranch.repository.direct_pushes import Watched
 from saltbranch.repository.prepared import Served, ServedSaltenv
@@ -85,10 +84,10 @@ def choose(facts: Facts) -> Choices:
     found = Choices()
     last = facts.last
     before = last or Choices()
-    head, found.problem = journalaccepted.believed(root, git, refs, before.journal)
+    head, found.problem = journal_accepted.believed(root, git, refs, before.journal)
     state = _holds(root, git, head, before, found)
     lacking = _lacking(facts, head, state, last, found)
-    found.bases = lacking_.dumps(lacking.begins)
+    found.bases = unrecorded.dumps(lacking.begins)
     if _is_sure(facts, found):
         known = {event.id for event in pushes_of(before)}
         told = lacking.events
@@ -147,7 +146,7 @@ def _lacking(
     git, refs = facts.git, facts.refs
     saltenvs = [Watched(s.name, s.branch, s.pushes) for s in facts.saltenvs if s.pushes]
     production = facts.production
-    begins = lacking_.begins_of(facts.saltenvs, facts.served, last)
+    begins = unrecorded.begins_of(facts.saltenvs, facts.served, last)
     tip = state.tips.get(production or "") or begins.kept.get(production or "")
     if tip and tip.promoted != refs.branches.get(production or ""):
         from saltbranch.repository import (
@@ -160,7 +159,7 @@ def _lacking(
         )
         found.loosened = len(judged) > len(saltenvs)
         saltenvs = [s for s in judged if s.branch in mine]
-    look = lacking_.Look(git, refs.branches, facts.unread, begins, facts.now)
+    look = unrecorded.Look(git, refs.branches, facts.unread, begins, facts.now)
     return look.judge(
         state, saltenvs, lambda: journal.read(git, head or None), believed=_is_sure(facts, found)
     )
@@ -202,10 +201,10 @@ def _open_push(git: Git, saltenv: ServedSaltenv, state: State, found: Choices) -
     tip = state.tips.get(saltenv.branch)
     if not tip or any(name not in state.pushes for name in tip.pushes):
         from saltbranch.journal import (
-            cache as journalcache,  # not for a sync in which nothing is refused
+            cache as journal_cache,  # not for a sync in which nothing is refused
         )
 
-        told = journalcache.state(git, found.journal or None, write=False)
+        told = journal_cache.state(git, found.journal or None, write=False)
         state.pushes = {**told.pushes, **state.pushes}
     return state.open_push(saltenv.branch)
 
@@ -224,9 +223,9 @@ def _hold_back(choice: Choice, saltenv: ServedSaltenv, push: Push | None) -> Non
 
 def open_pushes(facts: Facts, found: Choices) -> dict[str, Push]:
     """Saltenv to what was pushed to its branch by hand since the last promotion. Raises GitError, SaltbranchError."""
-    state = journalaccepted.state_of(facts.root, facts.git, facts.refs)
-    state.tips |= {b: t for b, t in lacking_.loads(found.bases).items() if b not in state.tips}
-    journalstate.replay(pushes_of(found), state)
+    state = journal_accepted.state_of(facts.root, facts.git, facts.refs)
+    state.tips |= {b: t for b, t in unrecorded.loads(found.bases).items() if b not in state.tips}
+    journal_state.replay(pushes_of(found), state)
     return {s.name: push for s in facts.saltenvs if (push := state.open_push(s.branch))}
 
 
@@ -234,14 +233,14 @@ def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> Sta
     """The holds; those of the journal alone are kept in `found`, so that it need not be read whole each time."""
     start, since = _start(git, head, last)
     told = journal.read(git, head or None, since=since) if since != head else []
-    state = journalstate.replay(told, start)
+    state = journal_state.replay(told, start)
     found.journal = head
     found.holds = json.dumps([hold.as_dict() for hold in state.holds.values()])
-    found.tips = lacking_.dumps(state.tips)
+    found.tips = unrecorded.dumps(state.tips)
     pending = pending_holds.load(root)
     if pending:
         told = journal.read(git, head) if head and git.commit_or_none(head) else []
-        state = journalstate.replay(journalaccepted.not_told(pending, told), state)
+        state = journal_state.replay(journal_accepted.not_told(pending, told), state)
     return state
 
 
@@ -250,7 +249,7 @@ def _start(git: Git, head: str, last: Choices) -> tuple[State | None, str | None
     try:
         if not last.journal or not (last.journal == head or git.is_ancestor(last.journal, head)):
             return None, None
-        kept = [journalfacts.hold_from_dict(item) for item in json.loads(last.holds)]
+        kept = [journal_facts.hold_from_dict(item) for item in json.loads(last.holds)]
         known = {b: tips.tip_from_list(data) for b, data in json.loads(last.tips).items()}
     except (GitError, ValueError, AttributeError, TypeError):
         return None, None

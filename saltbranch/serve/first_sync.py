@@ -16,7 +16,7 @@ from saltbranch.git.program import environment
 from saltbranch.repository.decision import OF_BRANCH, Choice, Choices
 from saltbranch.repository.machine import load_config, read_machine_file, remote_of
 from saltbranch.repository.prepared import ServedSaltenv
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.serve import decide as choosing
 from saltbranch.serve import prepare, salt_files
 from saltbranch.serve.reconcile import Now, decide, select
@@ -40,7 +40,7 @@ def plan_first(config_path: str, only: Sequence[str]) -> SyncResult:
     else:
         config = build_config(read_machine_file(config_path), config_path)
         found = Choices()
-    master = saltmaster.read(config.salt_config)
+    master = master_options.read(config.salt_config)
     prepare.check_minions(config, master)
     prepare.check_jinja(master)
     salt_files.refuse_foreign(config.master_config)

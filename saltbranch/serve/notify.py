@@ -67,12 +67,12 @@ def _listens(socket_path: str) -> bool:
 
 def main() -> None:
     """Fire the events named in `sys.argv`: the master's configuration file, then one text for each event."""
-    from saltbranch.salt_master import options as saltmaster
+    from saltbranch.salt_master import options as master_options
 
     try:
-        opts = saltmaster.read(sys.argv[1]).opts
+        opts = master_options.read(sys.argv[1]).opts
         taken = [
-            saltmaster.fire(opts, tag(words[0]), data(*words))
+            master_options.fire(opts, tag(words[0]), data(*words))
             for words in (line.split("\t") for line in sys.argv[2:])
         ]
     except SaltbranchError as err:

@@ -18,7 +18,7 @@ from saltbranch.repository import model, model_file, prepared
 from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.repository.prepared import Prepared, ServedSaltenv
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import top_file
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import relayout, salt_files
@@ -33,7 +33,7 @@ def prepare(
     Raises ConfigError, RefusedError, SaltError.
     """
     config = load_config(config_path, mirror, branches, write=write)
-    master = saltmaster.read(config.salt_config)
+    master = master_options.read(config.salt_config)
     newest = config.source
     config = _servable(config, master, mirror)
     check_jinja(master)
@@ -152,7 +152,7 @@ def _reduce(
     ready.saltenvs = served_saltenvs(config)
     sources = [
         config.path,
-        *saltmaster.source_files(config.salt_config),
+        *master_options.source_files(config.salt_config),
         *salt_files.wanted_files(config),
     ]
     ready.signatures = [(path, files.signature(path)) for path in dict.fromkeys(sources)]
@@ -161,7 +161,7 @@ def _reduce(
 
 def served_saltenvs(config: Config) -> list[ServedSaltenv]:
     """The saltenvs as a sync sees them."""
-    nobody = bool(saltmaster.no_fleet(config.fleet, config.salt_config))
+    nobody = bool(master_options.no_fleet(config.fleet, config.salt_config))
     return [
         ServedSaltenv(
             s.name,

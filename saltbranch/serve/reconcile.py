@@ -134,9 +134,9 @@ def tell_journal(run: Run) -> None:
     lacking = bool(run.choices.unrecorded and run.ready.reporter)
     if not pending and not _is_report_due(root, lacking=lacking):
         return
-    from saltbranch.serve import report as reporting
+    from saltbranch.serve import report
 
-    run.notes += reporting.send(run.ready, run.mirror, run.choices)
+    run.notes += report.send(run.ready, run.mirror, run.choices)
     run.refs = run.mirror.refs(tags=run.ready.follows_tags())
     if not decision.kept(run, run.served):  # so that the next sync has nothing to find out
         from saltbranch.serve import decision_cache
@@ -150,7 +150,7 @@ def _is_report_due(root: str, *, lacking: bool) -> bool:
         left = os.stat(f"{root}/state/unreported").st_mtime - time.time()
         return (
             not 0 < left <= 600
-        )  # as reporting.py has it: more is left only where the clock went back
+        )  # as report.py has it: more is left only where the clock went back
     except OSError:
         return lacking
 

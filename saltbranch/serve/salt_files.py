@@ -7,8 +7,7 @@ import os
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config
-from saltbranch.salt_master import config_file as masterconf
-from saltbranch.salt_master import option_file, top_file
+from saltbranch.salt_master import config_file, option_file, top_file
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")
 
@@ -16,7 +15,7 @@ _FOLDERS = ("state", "checkouts", "slots", "tops")
 def refuse_foreign(path: str) -> None:
     """Leave a file at `path` alone that somebody else wrote. Raises RefusedError."""
     data = files.read_or_none(path)
-    if data is not None and not masterconf.is_ours(data.decode("utf-8", "replace")):
+    if data is not None and not config_file.is_ours(data.decode("utf-8", "replace")):
         raise RefusedError(
             f"{path} was not written by saltbranch and is left alone",
             hint="move it away, or name another file as master_config: in saltbranch.yaml",

@@ -192,9 +192,9 @@ def _note_refused(run: Run, jobs: list[Job], done: list[Job]) -> None:
 
 
 def _record(run: Run, done: list[SaltenvResult]) -> None:
-    from saltbranch.serve import report as reporting
+    from saltbranch.serve import report
 
-    reporting.record(run.ready, run.mirror, done, run.served, fresh=run.fresh)
+    report.record(run.ready, run.mirror, done, run.served, fresh=run.fresh)
 
 
 def _switch(run: Run, job: Job) -> None:

@@ -23,6 +23,8 @@ from saltbranch.preview.fleet_diff import FleetDiff
 from saltbranch.preview.place import open_place
 from tests.support.remote import Content, Remote
 
+pytestmark = pytest.mark.core
+
 TOP = "base:\n  '*':\n    - common\n  'prod-web*':\n    - web\n"
 COMMON = """\
 /etc/motd:

@@ -11,6 +11,8 @@ import pytest
 from saltbranch.git.mirror import JOURNAL_REF
 from tests.support.flow_site import FINAL_TAGS, RC_TAGS, FlowSite, shown
 
+pytestmark = pytest.mark.core
+
 WEB = {"salt/web.sls": "web:\n  test.nop: []\n"}
 DEVELOP_SIDE = {"salt/app/init.sls": "app:\n  test.nop: [{a: develop}]\n"}
 STAGE_SIDE = {"salt/app/init.sls": "app:\n  test.nop: [{a: stage}]\n"}

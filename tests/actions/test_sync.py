@@ -20,6 +20,8 @@ from saltbranch.git.program import Git
 from tests.support.remote import Content, Link, Remote, Submodule
 from tests.support.site import BRANCHES, Journal, Site, read_tree, result_of
 
+pytestmark = pytest.mark.core
+
 ABSENT = "0123456789abcdef0123456789abcdef01234567"
 
 

@@ -8,8 +8,8 @@ from saltbranch.base import asked_by as asking
 from saltbranch.base.asked_by import Asked
 from saltbranch.history import trailers
 from saltbranch.journal import events, facts
-from saltbranch.journal import state as journalstate
-from saltbranch.promote import plan as promotion
+from saltbranch.journal import state as journal_state
+from saltbranch.promote import plan as plans
 from saltbranch.promote.plan import Changes, Plan, Step
 
 MACHINE = "Master <root@m1>"
@@ -60,7 +60,7 @@ def event(kind: str, **details: object) -> events.Event:
 
 def test_holds_and_promotions_keep_who_asked_and_only_names() -> None:
     told = {"asked_by": "ann", "claimed_by": "bob\nroot"}
-    state = journalstate.replay([
+    state = journal_state.replay([
         event("hold", saltenv="prod", commit=OLD, reason="r", **told),
         event("promotion", saltenv="stage", source_commit=SOURCE, old=OLD, new=NEW, asked_by=["x"]),
     ])  # fmt: skip
@@ -79,7 +79,7 @@ def test_a_hold_that_moves_keeps_who_asked_for_it() -> None:
         "promotion", saltenv="prod", source_commit=SOURCE, old=OLD, new=NEW, hold_moves_to=SOURCE
     )
 
-    hold = journalstate.replay([held, moved]).holds["prod"]
+    hold = journal_state.replay([held, moved]).holds["prod"]
 
     assert (hold.commit, hold.asked_by, hold.reason) == (SOURCE, "ann", "r")
 
@@ -89,11 +89,11 @@ def test_trailers_say_who_asked_and_a_name_makes_no_trailer_of_its_own() -> None
     plan = Plan("promote stage", "promotion", "stage", "test", "test", (step,), Changes())
     asked = Asked("ann", "bob\nPromotion-Id: 20260101T000000Z-ffffffff")
 
-    text = promotion.message(plan, "20260101T000000Z-00000000", MACHINE, asked)
+    text = plans.message(plan, "20260101T000000Z-00000000", MACHINE, asked)
     found = trailers.parse(NEW, 0, text.partition("\n\n")[2])
 
     assert found is not None
     assert (found.id, found.by) == ("20260101T000000Z-00000000", MACHINE)
     assert found.asked_by == "ann"
     assert found.claimed_by == "bob Promotion-Id: 20260101T000000Z-ffffffff"
-    assert "Asked-By" not in promotion.message(plan, "x-1", MACHINE)
+    assert "Asked-By" not in plans.message(plan, "x-1", MACHINE)

@@ -12,6 +12,8 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.git.program import Git
 from tests.support.remote import Content, Link, Remote, Submodule
 
+pytestmark = pytest.mark.core
+
 FILES: dict[str, Content] = {
     "salt/a.sls": "# $Id$\na: {test.nop: []}\n",
     "salt/web/init.sls": "# $Id$\nb: {test.nop: []}\n",

@@ -11,7 +11,7 @@ import salt.config
 import salt.runner
 
 from saltbranch.base import files
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from tests.support.running import EVENT_SECONDS, HOLD_HOOK, SECRET, Master
 from tests.support.site import Journal, Site
 
@@ -307,7 +307,7 @@ def test_the_journal_says_who_asked_and_no_caller_can_say_so_of_another(
                 heard(2)
     with master.listening("salt/run/") as heard:
         post = {"saltenv": "test", "user": "bob\nAsked-By: root"}
-        assert saltmaster.fire(master.opts, HOLD_HOOK, {"post": post})
+        assert master_options.fire(master.opts, HOLD_HOOK, {"post": post})
         heard(2)
 
     assert (held["asked_by"], held["claimed_by"]) == ("ann", "root")

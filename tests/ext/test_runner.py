@@ -15,7 +15,7 @@ import yaml
 
 from saltbranch.actions.install import install
 from saltbranch.demo.cluster import Answer
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.schedule.texts import SYNC, Kind
 from tests.support.running import HOOK, Master
 from tests.support.site import BRANCHES, Ran, Site, build_template
@@ -286,7 +286,7 @@ def event_socket(tmp_path: Path) -> Iterator[Path]:
         names = ("cachedir", "pki_dir", "pidfile")
         options = {name: str(tmp_path / name) for name in names} | {"sock_dir": short}
         (tmp_path / "master").write_text(yaml.safe_dump(options))
-        path = Path(saltmaster.read(str(tmp_path / "master")).event_socket)
+        path = Path(master_options.read(str(tmp_path / "master")).event_socket)
         assert path.parent == Path(short)
         yield path
 
@@ -365,7 +365,7 @@ def test_a_reactor_behind_a_webhook_syncs(master: Master) -> None:
     new = master.site.remote.commit("stage", {"salt/pushed.sls": "# by the hook\n"})
 
     with master.listening("saltbranch/sync/") as heard:
-        assert saltmaster.fire(master.opts, HOOK, {"post": {"after": new}})
+        assert master_options.fire(master.opts, HOOK, {"post": {"after": new}})
         (event,) = heard(1)
 
     assert event["tag"] == "saltbranch/sync/stage"
@@ -378,7 +378,7 @@ def test_a_reactor_that_is_told_of_a_commit_too_early_waits_for_it(master: Maste
     new = twin.commit("stage", {"salt/early.sls": "# told before it is there\n"})
 
     with master.listening("saltbranch/sync/") as heard:
-        assert saltmaster.fire(master.opts, HOOK, {"post": {"after": new}})
+        assert master_options.fire(master.opts, HOOK, {"post": {"after": new}})
         assert heard(0) == []
         twin.git("push", "--quiet", str(master.site.remote.path), "stage")
         (event,) = heard(1)

@@ -13,7 +13,7 @@ from saltbranch.history import trailers
 from saltbranch.history.graph import Graph
 from saltbranch.history.trailers import Told
 from saltbranch.journal import events
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal.facts import Promotion
 
 TEXT = """\
@@ -245,6 +245,6 @@ def test_events_made_from_trailers_give_the_same_promotions() -> None:
     told_ = [promotion("one", 10, "trailers"), promotion("two", 20, "trailers")]
     made = trailers.as_events(told_)
     read = [events.parse_message(name("j"), e.message()) for e in made]
-    state = journalstate.replay(e for e in read if e)
+    state = journal_state.replay(e for e in read if e)
     assert state.promotions == [replace(p, via="journal") for p in told_]
     assert all(e and e.details["rebuilt"] is True for e in read)

@@ -14,13 +14,13 @@ from saltbranch.base.errors import GitError
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
 from saltbranch.journal import (
-    cache as journalcache,
+    cache as journal_cache,
 )
 from saltbranch.journal import (
     events,
 )
 from saltbranch.journal import (
-    state as journalstate,
+    state as journal_state,
 )
 from saltbranch.journal import (
     store as journal,
@@ -95,7 +95,7 @@ def data(state: State) -> dict[str, Any]:
 def assert_is_whole(git: Git, head: str, found: State) -> None:
     """It is what reading all of the journal gives."""
     whole = journal.read(git, head)
-    assert data(found) == data(journalstate.replay(whole))
+    assert data(found) == data(journal_state.replay(whole))
     assert list(found.events) == whole
 
 
@@ -103,55 +103,55 @@ def test_only_what_is_new_is_read_and_the_events_themselves_when_asked_for(
     git: Git, parsed: list[str]
 ) -> None:
     head = fill(git, None, range(1000))
-    journalcache.state(git, head)
+    journal_cache.state(git, head)
     assert len(parsed) == 1000
 
     parsed.clear()
-    again = journalcache.state(git, head)
+    again = journal_cache.state(git, head)
     assert again.promotions and again.residences and again.debts and again.holds
     assert parsed == [], "the same journal costs nothing"
 
     newer = fill(git, head, range(1000, 1007))
-    more = journalcache.state(git, newer)
+    more = journal_cache.state(git, newer)
     assert len(parsed) == 7
     assert_is_whole(git, newer, more)
 
 
 def test_it_is_written_anew_where_much_is_new_only(git: Git, parsed: list[str]) -> None:
     head = fill(git, None, range(300))
-    journalcache.state(git, head)
-    first = Path(journalcache.path(git)).read_bytes()
+    journal_cache.state(git, head)
+    first = Path(journal_cache.path(git)).read_bytes()
     head = fill(git, head, range(300, 350))
-    journalcache.state(git, head)
-    assert Path(journalcache.path(git)).read_bytes() == first, "50 are read again each time"
+    journal_cache.state(git, head)
+    assert Path(journal_cache.path(git)).read_bytes() == first, "50 are read again each time"
     head = fill(git, head, range(350, 600))
-    journalcache.state(git, head)
+    journal_cache.state(git, head)
     parsed.clear()
 
-    assert_is_whole(git, head, found := journalcache.state(git, head))
+    assert_is_whole(git, head, found := journal_cache.state(git, head))
     assert len(found.events) == 600
 
 
 def test_nothing_is_kept_of_a_short_journal_or_where_nothing_may_be_written(git: Git) -> None:
-    journalcache.state(git, fill(git, None, range(20)))
-    journalcache.state(git, fill(git, None, range(900)), write=False)
-    assert not Path(journalcache.path(git)).exists()
-    assert data(journalcache.state(git, None)) == data(State())
+    journal_cache.state(git, fill(git, None, range(20)))
+    journal_cache.state(git, fill(git, None, range(900)), write=False)
+    assert not Path(journal_cache.path(git)).exists()
+    assert data(journal_cache.state(git, None)) == data(State())
 
 
 def test_a_journal_that_does_not_go_on_from_the_kept_one_is_read_whole(git: Git) -> None:
     kept = fill(git, None, range(400))
-    journalcache.state(git, kept)
+    journal_cache.state(git, kept)
 
     other = fill(git, None, range(1000, 1010))
-    assert_is_whole(git, other, journalcache.state(git, other))
+    assert_is_whole(git, other, journal_cache.state(git, other))
     short = fill(git, None, range(50))
-    assert_is_whole(git, short, journalcache.state(git, short))
+    assert_is_whole(git, short, journal_cache.state(git, short))
     # The kept one is contained, and yet not on the line that counts.
     message = told(7777).message()
     tree = git.out("mktree", stdin=b"").strip()
     merge = git.out("commit-tree", tree, "-p", other, "-p", kept, "-m", message).strip()
-    assert_is_whole(git, merge, journalcache.state(git, merge))
+    assert_is_whole(git, merge, journal_cache.state(git, merge))
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_a_journal_that_does_not_go_on_from_the_kept_one_is_read_whole(git: Git)
 )
 def test_a_damaged_or_foreign_file_is_passed_over(git: Git, damage: str) -> None:
     head = fill(git, None, range(400))
-    journalcache.state(git, head)
-    path = Path(journalcache.path(git))
+    journal_cache.state(git, head)
+    path = Path(journal_cache.path(git))
     first, _, rest = path.read_text().partition("\n")
     kept = json.loads(rest)
     if damage == "place":
@@ -176,16 +176,16 @@ def test_a_damaged_or_foreign_file_is_passed_over(git: Git, damage: str) -> None
     if damage == "gone":
         path.unlink()
 
-    assert_is_whole(git, head, journalcache.state(git, head))
+    assert_is_whole(git, head, journal_cache.state(git, head))
 
 
 def test_the_kept_commit_may_be_gone_from_the_repository(git: Git) -> None:
     head = fill(git, None, range(400))
-    journalcache.state(git, head)
-    path = Path(journalcache.path(git))
+    journal_cache.state(git, head)
+    path = Path(journal_cache.path(git))
     path.write_text(path.read_text().replace(head, "d" * 40, 1))
 
-    assert_is_whole(git, head, journalcache.state(git, head))
+    assert_is_whole(git, head, journal_cache.state(git, head))
 
 
 class Counted(str):
@@ -218,7 +218,7 @@ def test_a_replay_compares_each_event_with_a_few_and_not_with_all_before_it(kind
         made.append(Event(kind, Counted(f"id{number}"), BEGIN + number, "Ann", details))
     Counted.number = 0
 
-    journalstate.replay(made)
+    journal_state.replay(made)
 
     assert Counted.number < 20 * len(made)
 
@@ -227,7 +227,7 @@ def test_a_promotion_told_twice_is_one_and_the_newest() -> None:
     first, second = told(0), told(5)
     again = Event("promotion", first.id, BEGIN + 99, "Bob", first.details)
 
-    found = journalstate.replay([first, second, again])
+    found = journal_state.replay([first, second, again])
 
     assert [(p.id, p.by) for p in found.promotions] == [(second.id, "Ann <a@b>"), (first.id, "Bob")]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from saltbranch.base.durations import iso
 from saltbranch.journal import events
-from saltbranch.journal import facts as journalfacts
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import facts as journal_facts
+from saltbranch.journal import state as journal_state
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
 
@@ -110,11 +110,11 @@ def test_no_json_breaks_the_reader(value: Any) -> None:
 )
 def test_no_details_break_the_replay(items: list[dict[str, Any]]) -> None:
     told = [Event(item["k"], f"id{n}", NOW + n, "Ann", item["d"]) for n, item in enumerate(items)]
-    state = journalstate.replay(told)
+    state = journal_state.replay(told)
     assert list(state.events) == told
     for found in state.holds.values():
         assert events.is_hash(found.commit)
-        assert journalfacts.hold_from_dict(found.as_dict()).as_dict() == found.as_dict()
+        assert journal_facts.hold_from_dict(found.as_dict()).as_dict() == found.as_dict()
 
 
 def test_commits_that_an_event_names_are_told_once() -> None:
@@ -141,7 +141,7 @@ def test_full_hashes(text: str, expected: bool) -> None:
 
 
 def test_hold_counts_until_its_end() -> None:
-    state = journalstate.replay([hold(until=iso(NOW + 60), reason="why")])
+    state = journal_state.replay([hold(until=iso(NOW + 60), reason="why")])
     found = state.hold("prod", NOW)
     assert found and (found.commit, found.reason, found.until) == (A, "why", NOW + 60)
     assert state.hold("prod", NOW + 59.9)
@@ -151,7 +151,7 @@ def test_hold_counts_until_its_end() -> None:
 
 @pytest.mark.parametrize("until", ["soon", "", None, 7, "0001-01-01T00:00:00", "9" * 50])
 def test_hold_with_an_end_that_nobody_understands_has_none(until: object) -> None:
-    found = journalstate.replay([hold(until=until)]).hold("prod", NOW + 1e9)
+    found = journal_state.replay([hold(until=until)]).hold("prod", NOW + 1e9)
     assert found and found.until is None
 
 
@@ -160,17 +160,17 @@ def test_hold_with_an_end_that_nobody_understands_has_none(until: object) -> Non
 )
 def test_hold_that_names_nothing_is_none(details: dict[str, Any]) -> None:
     assert (
-        journalstate.replay([event("hold", **({"saltenv": "prod", "commit": A} | details))]).holds
+        journal_state.replay([event("hold", **({"saltenv": "prod", "commit": A} | details))]).holds
         == {}
     )
 
 
 def test_later_hold_takes_the_place_and_unhold_ends_it() -> None:
     told = [hold(), event("rollback", NOW + 1, saltenv="prod", commit=B), hold(NOW, "test")]
-    state = journalstate.replay(told)
+    state = journal_state.replay(told)
     found = state.hold("prod", NOW)
     assert found and (found.commit, found.kind) == (B, "rollback")
-    state = journalstate.replay([*told, event("unhold", NOW + 2, saltenv="prod")])
+    state = journal_state.replay([*told, event("unhold", NOW + 2, saltenv="prod")])
     assert set(state.holds) == {"test"}
 
 
@@ -190,7 +190,7 @@ def test_later_hold_takes_the_place_and_unhold_ends_it() -> None:
 def test_promotion_moves_or_lifts_only_when_it_says_so(
     details: dict[str, Any], expected: str | None
 ) -> None:
-    found = journalstate.replay([hold(), promotion(NOW + 1, **details)]).hold("prod", NOW)
+    found = journal_state.replay([hold(), promotion(NOW + 1, **details)]).hold("prod", NOW)
     assert (found.commit if found else None) == expected
 
 
@@ -205,10 +205,10 @@ def test_replay_may_stop_and_go_on(items: list[tuple[str, str, str]], data: st.D
         for n, (kind, saltenv, commit) in enumerate(items)
     ]  # fmt: skip
     cut = data.draw(st.integers(0, len(told)))
-    half = journalstate.replay(told[:cut])
-    kept = [journalfacts.hold_from_dict(found.as_dict()) for found in half.holds.values()]
-    again = journalstate.replay(told[cut:], State(holds={found.saltenv: found for found in kept}))
-    whole = journalstate.replay(told)
+    half = journal_state.replay(told[:cut])
+    kept = [journal_facts.hold_from_dict(found.as_dict()) for found in half.holds.values()]
+    again = journal_state.replay(told[cut:], State(holds={found.saltenv: found for found in kept}))
+    whole = journal_state.replay(told)
     assert {k: h.as_dict() for k, h in again.holds.items()} == {
         k: h.as_dict() for k, h in whole.holds.items()
     }
@@ -219,7 +219,7 @@ def test_replay_may_stop_and_go_on(items: list[tuple[str, str, str]], data: st.D
 )
 def test_what_is_no_hold_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        journalfacts.hold_from_dict(data)
+        journal_facts.hold_from_dict(data)
 
 
 # Promotions, debts
@@ -227,7 +227,7 @@ def test_what_is_no_hold_is_refused(data: dict[str, Any]) -> None:
 
 def test_promotions_by_saltenv_and_by_the_beginning_of_their_id() -> None:
     one, two = promotion(1), promotion(2, saltenv="test")
-    state = journalstate.replay([one, two])
+    state = journal_state.replay([one, two])
     assert [p.id for p in state.promotions_to("test")] == [two.id]
     found = state.promotion("promotion-1")
     assert found and found.id == one.id
@@ -236,13 +236,13 @@ def test_promotions_by_saltenv_and_by_the_beginning_of_their_id() -> None:
 
 
 def test_promotion_told_twice_counts_once() -> None:
-    assert len(journalstate.replay([promotion(), promotion()]).promotions) == 1
+    assert len(journal_state.replay([promotion(), promotion()]).promotions) == 1
 
 
 def test_debt_needs_branch_and_commit() -> None:
     good = event("debt", branch="develop", commit=A, origin="master", files=["a", 7])
     bad = event("debt", branch="develop", commit="x")
-    (debt,) = journalstate.replay([good, bad]).debts
+    (debt,) = journal_state.replay([good, bad]).debts
     assert (debt.branch, debt.commit, debt.files) == ("develop", A, ("a",))
 
 
@@ -256,7 +256,7 @@ def sync(master: str, commit: str, at: float, saltenv: str = "prod") -> Event:
 
 def test_residence_ends_where_the_next_one_begins() -> None:
     told = [sync("m1", A, 100), sync("m2", A, 110), sync("m1", B, 200), sync("m1", B, 300)]
-    state = journalstate.replay(told)
+    state = journal_state.replay(told)
     spans = [(r.master, r.commit, r.since, r.until) for r in state.residences]
     assert spans == [("m1", A, 100, 200), ("m2", A, 110, None), ("m1", B, 200, None)]
     assert {m: r.commit for m, r in state.serving("prod").items()} == {"m1": B, "m2": A}
@@ -268,7 +268,7 @@ def test_every_master_serves_one_commit_of_a_saltenv_at_a_time(
     items: list[tuple[str, str, str]],
 ) -> None:
     told = [sync(m, commit, 100 + n, saltenv) for n, (m, saltenv, commit) in enumerate(items)]
-    state = journalstate.replay(told)
+    state = journal_state.replay(told)
     last = {(m, saltenv): commit for m, saltenv, commit in items}
     for (master, saltenv), commit in last.items():
         spans = [r for r in state.residences if (r.master, r.saltenv) == (master, saltenv)]
@@ -281,7 +281,7 @@ def test_every_master_serves_one_commit_of_a_saltenv_at_a_time(
     "rows", [None, 7, "x", [7], [{}], [{"saltenv": "prod"}], [{"saltenv": "prod", "new": "x"}]]
 )
 def test_sync_that_says_nothing_is_passed_over(rows: object) -> None:
-    assert journalstate.replay([event("sync", master="m1", saltenvs=rows)]).residences == []
+    assert journal_state.replay([event("sync", master="m1", saltenvs=rows)]).residences == []
     good = [{"saltenv": "prod", "new": A, "time": "never"}]
-    (found,) = journalstate.replay([event("sync", master="m1", saltenvs=good)]).residences
+    (found,) = journal_state.replay([event("sync", master="m1", saltenvs=good)]).residences
     assert found.since == NOW

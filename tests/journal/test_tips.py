@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
 from saltbranch.journal.tips import Tip, tip_from_list
@@ -27,7 +27,7 @@ def push(old: str, new: str, good: str, name: str = "push-1", **details: Any) ->
 
 
 def told(*found: Event) -> State:
-    return journalstate.replay(found)
+    return journal_state.replay(found)
 
 
 @pytest.mark.parametrize(

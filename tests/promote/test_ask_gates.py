@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from saltbranch.base.durations import from_iso
-from saltbranch.git import describe as history
+from saltbranch.git import describe as commit_info
 from tests.support.flow_site import RC_TAGS, FlowSite
 
 HOUR = 3600
@@ -83,7 +83,7 @@ def test_a_clone_that_tells_itself_another_history_opens_no_gate(flow: FlowSite,
     assert "Without" not in flow.git("log", "--format=%s", "-2", head)
     assert "Without" in flow.refused("promote", "stage", "--yes")
     assert "Without" in flow.run("where", bare, "--no-fetch").out
-    described = history.describe(flow.git("rev-parse", "--absolute-git-dir").strip(), bare)
+    described = commit_info.describe(flow.git("rev-parse", "--absolute-git-dir").strip(), bare)
     assert described.subject == "Without"
 
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from saltbranch.base.errors import RefusedError
 from saltbranch.base.tickets import DEFAULT_PATTERN
-from saltbranch.git import merge as gitmerge
+from saltbranch.git import merge as git_merge
 from saltbranch.git.merge import CONFLICT, FAST_FORWARD, MERGE, UP_TO_DATE
 from saltbranch.git.program import Git
 from saltbranch.promote import commits as merging
 from tests.support.remote import Content, Link, Remote, Script
+
+pytestmark = pytest.mark.core
 
 PATTERN = re.compile(DEFAULT_PATTERN)
 BASE: dict[str, Content] = {
@@ -37,8 +39,8 @@ class Pair:
         self.remote.set_branch("theirs", self.base)
         self.git = Git(str(self.remote.path))
 
-    def merge(self, *keep: str) -> gitmerge.Merged:
-        return gitmerge.merge(self.git, self.remote.head("ours"), self.remote.head("theirs"), keep)
+    def merge(self, *keep: str) -> git_merge.Merged:
+        return git_merge.merge(self.git, self.remote.head("ours"), self.remote.head("theirs"), keep)
 
     def paths(self, tree: str) -> dict[str, tuple[str, str]]:
         return self.remote.tree(tree)
@@ -66,7 +68,7 @@ def test_unrelated_histories_are_refused(pair: Pair) -> None:
     with pytest.raises(RefusedError, match="no common history"):
         pair.merge()
     with pytest.raises(RefusedError, match="no common history"):
-        gitmerge.merge_trees(pair.git, pair.remote.head("ours"), pair.remote.head("theirs"))
+        git_merge.merge_trees(pair.git, pair.remote.head("ours"), pair.remote.head("theirs"))
 
 
 def test_conflicts_name_odd_paths_and_both_sides(pair: Pair) -> None:
@@ -183,7 +185,7 @@ def test_left_behind_counts_neither_merges_nor_cherry_picks_nor_owned_paths(pair
 
 
 def test_a_tag_is_annotated_and_carries_the_time_and_the_person(pair: Pair) -> None:
-    tag = gitmerge.write_tag(pair.git, "v1", pair.base, "v1: text", 1_800_000_000.9)
+    tag = git_merge.write_tag(pair.git, "v1", pair.base, "v1: text", 1_800_000_000.9)
     assert pair.remote.git("cat-file", "tag", tag) == (
         f"object {pair.base}\ntype commit\ntag v1\ntagger Ann <ann@example.com> 1800000000 +0000\n\nv1: text"
     )

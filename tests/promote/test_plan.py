@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.git.merge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.journal.facts import Debt, Hold
-from saltbranch.promote import plan as promotion
+from saltbranch.promote import plan as plans
 from saltbranch.promote.gates import FAIL, PASS, GateResult
 from saltbranch.promote.plan import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step
 
@@ -132,12 +132,12 @@ def test_empty_conflict_closed() -> None:
     ],
 )
 def test_sls_names(path: str, name: str | None) -> None:
-    assert promotion.sls_names([("M", path)], "salt") == ((name,) if name else ())
+    assert plans.sls_names([("M", path)], "salt") == ((name,) if name else ())
 
 
 def test_an_sls_that_moved_between_its_two_places_is_one() -> None:
     files = [("D", "salt/web.sls"), ("A", "salt/web/init.sls")]
-    assert promotion.sls_names(files, "salt") == ("web",)
+    assert plans.sls_names(files, "salt") == ("web",)
 
 
 # Its messages
@@ -146,7 +146,7 @@ def test_an_sls_that_moved_between_its_two_places_is_one() -> None:
 def test_the_message_ends_in_trailers_and_lists_what_it_brings() -> None:
     commits = tuple(CommitLine(f"{n:040x}", f"Change {n}", "Ann") for n in range(52))
     changes = Changes(groups=(Group("KEY-1", commits),), tickets=("KEY-1",))
-    text = promotion.message(replace(PLAN, changes=changes, served_before=A), "ID", "Ann <a@b>")
+    text = plans.message(replace(PLAN, changes=changes, served_before=A), "ID", "Ann <a@b>")
     lines = text.splitlines()
     assert lines[0] == "Promote develop to stage (KEY-1)"
     assert lines[2] == "KEY-1:"
@@ -165,7 +165,7 @@ def test_the_message_ends_in_trailers_and_lists_what_it_brings() -> None:
 
 @given(st.text(alphabet="ab \n\r\t:", min_size=1, max_size=30))
 def test_no_name_breaks_out_of_its_trailer(name: str) -> None:
-    text = promotion.message(PLAN, "ID", f"{name} <a@b>")
+    text = plans.message(PLAN, "ID", f"{name} <a@b>")
     last = text.rstrip("\n").split("\n\n")[-1].splitlines()
     assert [line.partition(": ")[0] for line in last] == [
         "Promotion-Id", "Promotion-Kind", "Promoted-From", "Promoted-To", "Promoted-By", "Plan-Digest",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from saltbranch.journal import events
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal.tips import Push
 from tests.actions.test_hotfix import APP, hotfix, line
 from tests.repository.test_direct_pushes import (
@@ -572,7 +572,7 @@ def test_together_says_what_each_said() -> None:
         "saltenv": "prod", "branch": "master", "old": "b" * 40, "new": "c" * 40, "good": "c" * 40, "number": 1,
         "commits": ["c" * 40], "committers": ["Bob", "Eve"],
     })  # fmt: skip
-    found = journalstate.replay([first, second]).open_push("master")
+    found = journal_state.replay([first, second]).open_push("master")
     assert isinstance(found, Push)
     assert (found.number, found.commits) == (31, ("c" * 40, "b" * 40))
     assert found.committers == ("Bob", "Eve", "Ann")

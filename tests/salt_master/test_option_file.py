@@ -12,8 +12,7 @@ import yaml
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Config
 from saltbranch.config.read import parse_file
-from saltbranch.salt_master import config_file as masterconf
-from saltbranch.salt_master import option_file, option_files
+from saltbranch.salt_master import config_file, option_file, option_files
 
 OURS = {"file_roots": {"prod": ["/ours"]}, "state_top": "top.sls", "env_order": ["base", "prod"]}
 # The master's main file, and others beside it.
@@ -105,4 +104,4 @@ def test_env_order_names_every_saltenv_or_none(
     own.parent.mkdir(exist_ok=True)
     own.write_text(text)
     assert option_file.wanted(config(tmp_path)) == text  # its own list is not taken for another's
-    assert masterconf.is_ours(text)
+    assert config_file.is_ours(text)

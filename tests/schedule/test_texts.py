@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from saltbranch.base.errors import ConfigError, UsageError
-from saltbranch.schedule import texts as timer
+from saltbranch.schedule import texts
 from saltbranch.schedule.texts import Job
 
 INTERVALS = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440]
@@ -99,7 +99,7 @@ def words(value: str) -> list[str]:
     [("5", 5), ("1m", 1), ("30 min", 30), ("1h", 60), ("60", 60), ("2h", 120), ("1d", 1440)],
 )
 def test_interval(text: str, minutes: int) -> None:
-    assert timer.parse_interval(text) == minutes
+    assert texts.parse_interval(text) == minutes
 
 
 @pytest.mark.parametrize(
@@ -107,15 +107,15 @@ def test_interval(text: str, minutes: int) -> None:
 )
 def test_interval_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--every"):
-        timer.parse_interval(text)
+        texts.parse_interval(text)
 
 
 def test_every_interval_that_the_message_names_is_taken() -> None:
-    assert [timer.parse_interval(str(minutes)) for minutes in INTERVALS] == INTERVALS
+    assert [texts.parse_interval(str(minutes)) for minutes in INTERVALS] == INTERVALS
     taken = []
     for minutes in range(1, 2000):
         try:
-            taken.append(timer.parse_interval(str(minutes)))
+            taken.append(texts.parse_interval(str(minutes)))
         except UsageError:
             continue
     assert taken == INTERVALS
@@ -126,7 +126,7 @@ def test_every_interval_that_the_message_names_is_taken() -> None:
 )
 def test_path_that_no_timer_can_hold_is_refused(path: str) -> None:
     with pytest.raises(ConfigError):
-        timer.check_path(path)
+        texts.check_path(path)
 
 
 # cron
@@ -135,14 +135,14 @@ def test_path_that_no_timer_can_hold_is_refused(path: str) -> None:
 @pytest.mark.parametrize("offset", [0, 1, 59, 4_294_967_295])
 @pytest.mark.parametrize("minutes", INTERVALS)
 def test_cron_runs_at_even_intervals(minutes: int, offset: int) -> None:
-    table = parse_cron(timer.cron(replace(JOB, minutes=minutes, offset=offset)))
+    table = parse_cron(texts.cron(replace(JOB, minutes=minutes, offset=offset)))
     runs = minutes_of_day(table.times)
     runs.append(runs[0] + 1440)
     assert {later - run for run, later in zip(runs, runs[1:], strict=False)} == {minutes}
 
 
 def test_machines_do_not_all_sync_in_the_same_minute() -> None:
-    starts = {parse_cron(timer.cron(replace(JOB, offset=n))).times[0] for n in range(100)}
+    starts = {parse_cron(texts.cron(replace(JOB, offset=n))).times[0] for n in range(100)}
     assert len(starts) == JOB.minutes
 
 
@@ -151,9 +151,9 @@ def test_machines_that_sync_every_minute_start_at_seconds_of_their_own() -> None
     seconds = set()
     for number in range(300):
         job = replace(JOB, minutes=1, offset=number)
-        assert timer.cron(job) == timer.cron(job)
+        assert texts.cron(job) == texts.cron(job)
         found = re.match(
-            r"cd / && (?:sleep ([0-9]+) && )?out=", parse_cron(timer.cron(job)).command
+            r"cd / && (?:sleep ([0-9]+) && )?out=", parse_cron(texts.cron(job)).command
         )
         assert found
         seconds.add(int(found[1] or 0))
@@ -161,15 +161,15 @@ def test_machines_that_sync_every_minute_start_at_seconds_of_their_own() -> None
 
 
 def test_cron_waits_before_the_sync(tmp_path: Path) -> None:
-    text = timer.cron(replace(JOB, command=("/bin/date",), minutes=1, offset=1))
+    text = texts.cron(replace(JOB, command=("/bin/date",), minutes=1, offset=1))
     begun = time.monotonic()
     subprocess.run(["sh", "-c", parse_cron(text).command], capture_output=True, check=False)
     assert time.monotonic() - begun >= 1
 
 
 def test_cron_knows_shell_path_and_user() -> None:
-    table = parse_cron(timer.cron(replace(JOB, user="salt")))
-    assert table.environment == {"SHELL": "/bin/sh", "PATH": timer.PATH}
+    table = parse_cron(texts.cron(replace(JOB, user="salt")))
+    assert table.environment == {"SHELL": "/bin/sh", "PATH": texts.PATH}
     assert table.user == "salt"
     assert table.stdin is None
 
@@ -188,7 +188,7 @@ def run_cron(folder: Path, script: str, *, config_path: str = JOB.config_path) -
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     job = replace(JOB, command=(str(program),), config_path=config_path, offset=0)
-    table = parse_cron(timer.cron(job))
+    table = parse_cron(texts.cron(job))
     argv = [table.environment["SHELL"], "-c", table.command]
     done = subprocess.run(
         argv,
@@ -225,14 +225,14 @@ def test_cron_mails_what_was_said(tmp_path: Path, code: int) -> None:
 
 def test_cron_refuses_a_command_that_cron_would_cut() -> None:
     with pytest.raises(UsageError, match="characters"):
-        timer.cron(replace(JOB, config_path="/" + "x" * 900))
+        texts.cron(replace(JOB, config_path="/" + "x" * 900))
 
 
 # systemd
 
 
 def test_service_runs_the_sync_and_takes_a_held_lock_for_success() -> None:
-    service = unit(timer.systemd_service(replace(JOB, user="salt", patience=4000)))["Service"]
+    service = unit(texts.systemd_service(replace(JOB, user="salt", patience=4000)))["Service"]
     assert words(service["ExecStart"]) == list(JOB.argv)
     assert service["Type"] == "oneshot"
     assert service["User"] == "salt"
@@ -243,12 +243,12 @@ def test_service_runs_the_sync_and_takes_a_held_lock_for_success() -> None:
 
 def test_a_run_that_has_nothing_to_say_leaves_no_line_in_the_journal() -> None:
     """systemd's own lines about it are of level info, failures of warning (systemd.exec(5), LogLevelMax=)."""
-    service = unit(timer.systemd_service(JOB))["Service"]
+    service = unit(texts.systemd_service(JOB))["Service"]
     assert service["LogLevelMax"] == service["SyslogLevel"] == "notice"
 
 
 def test_service_may_write_where_a_sync_writes() -> None:
-    service = unit(timer.systemd_service(JOB))["Service"]
+    service = unit(texts.systemd_service(JOB))["Service"]
     assert service["ProtectSystem"] == "strict"
     writable = words(service["ReadWritePaths"])
     assert writable == [f"-{ODD_FOLDER}", "-/srv/saltbranch", "-/tmp"]
@@ -258,7 +258,7 @@ def test_service_may_write_where_a_sync_writes() -> None:
 
 def test_service_forbids_nothing_that_the_sandbox_needs() -> None:
     """bwrap(1) makes namespaces and mounts, sets a host name, and mounts a /proc of its own."""
-    service = unit(timer.systemd_service(JOB))["Service"]
+    service = unit(texts.systemd_service(JOB))["Service"]
     forbidding = {
         "RestrictNamespaces", "SystemCallFilter", "CapabilityBoundingSet", "ProtectHostname", "PrivateDevices",
         "ProtectKernelTunables", "ProtectKernelLogs", "ProtectControlGroups", "PrivateUsers",
@@ -267,26 +267,26 @@ def test_service_forbids_nothing_that_the_sandbox_needs() -> None:
 
 
 def test_timer_makes_up_for_a_missed_run_and_spreads() -> None:
-    section = unit(timer.systemd_timer(JOB))["Timer"]
+    section = unit(texts.systemd_timer(JOB))["Timer"]
     assert section["Persistent"] == "yes"
     assert (
         section["FixedRandomDelay"] == "yes"
     )  # else two runs of every minute may be two minutes apart
     for minutes in INTERVALS:
-        section = unit(timer.systemd_timer(replace(JOB, minutes=minutes)))["Timer"]
+        section = unit(texts.systemd_timer(replace(JOB, minutes=minutes)))["Timer"]
         assert min(minutes * 60 - 1, 299) <= int(section["RandomizedDelaySec"]) < minutes * 60
-    assert unit(timer.systemd_timer(JOB))["Install"]["WantedBy"] == "timers.target"
+    assert unit(texts.systemd_timer(JOB))["Install"]["WantedBy"] == "timers.target"
 
 
 @needs_systemd_analyze
 @pytest.mark.parametrize("minutes", INTERVALS)
 def test_systemd_runs_at_even_intervals(minutes: int) -> None:
-    calendar = unit(timer.systemd_timer(replace(JOB, minutes=minutes)))["Timer"]["OnCalendar"]
+    calendar = unit(texts.systemd_timer(replace(JOB, minutes=minutes)))["Timer"]["OnCalendar"]
     runs = 1440 // minutes + 1
     argv = ["systemd-analyze", "calendar", "--base-time=2026-01-01 00:00:30 UTC"]
     said = subprocess.run(
         [*argv, f"--iterations={runs}", calendar],
-        env={"TZ": "UTC", "PATH": timer.PATH, "LC_ALL": "C"},
+        env={"TZ": "UTC", "PATH": texts.PATH, "LC_ALL": "C"},
         capture_output=True,
         text=True,
         check=True,
@@ -303,8 +303,8 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     job = replace(JOB, command=(str(program),))
-    (tmp_path / "saltbranch-sync.service").write_text(timer.systemd_service(job))
-    (tmp_path / "saltbranch-sync.timer").write_text(timer.systemd_timer(job))
+    (tmp_path / "saltbranch-sync.service").write_text(texts.systemd_service(job))
+    (tmp_path / "saltbranch-sync.timer").write_text(texts.systemd_timer(job))
     units = [str(tmp_path / f"saltbranch-sync.{kind}") for kind in ("service", "timer")]
     argv = ["systemd-analyze", "verify", "--man=no", *units]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -315,7 +315,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 
 def test_schedule_is_one_job_that_calls_the_runner() -> None:
-    assert yaml.safe_load(timer.schedule(JOB)) == {
+    assert yaml.safe_load(texts.schedule(JOB)) == {
         "saltbranch_config": JOB.config_path,
         "schedule": {
             "saltbranch-sync": {
@@ -329,6 +329,6 @@ def test_schedule_is_one_job_that_calls_the_runner() -> None:
 
 
 def test_every_text_is_known_as_ours() -> None:
-    makers = (timer.cron, timer.systemd_service, timer.systemd_timer, timer.schedule)
-    assert all(timer.is_ours(make(JOB)) for make in makers)
-    assert not timer.is_ours("* * * * * root saltbranch sync\n")
+    makers = (texts.cron, texts.systemd_service, texts.systemd_timer, texts.schedule)
+    assert all(texts.is_ours(make(JOB)) for make in makers)
+    assert not texts.is_ours("* * * * * root saltbranch sync\n")

@@ -14,6 +14,8 @@ from saltbranch.git.program import Git
 from tests.support.remote import Remote
 from tests.support.site import Journal, Site, result_of
 
+pytestmark = pytest.mark.core
+
 FINAL = r"^v[0-9]+(\.[0-9]+)*$"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from saltbranch.journal import events, pending_holds
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from tests.serve.test_switch_crash import ANY, Crash
 from tests.support.kill_server import KillServer
 from tests.support.remote import Remote
@@ -37,7 +37,7 @@ def told(journal: Journal) -> str:
     """What the journal says that prod serves, on the one master."""
     found = journal.events()
     assert len({e.id for e in found}) == len(found)
-    (residence,) = journalstate.replay(found).serving("prod").values()
+    (residence,) = journal_state.replay(found).serving("prod").values()
     return residence.commit
 
 

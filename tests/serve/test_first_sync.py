@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.flow_site import FlowSite
 from tests.support.site import Site, result_of
+
+pytestmark = pytest.mark.core
 
 
 def test_plan_of_a_new_master_stops_where_a_push_by_hand_is_refused(

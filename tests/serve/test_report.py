@@ -16,7 +16,7 @@ from saltbranch.base.errors import GitError, RefusedError, RemoteError, UsageErr
 from saltbranch.git.mirror import JOURNAL_REF, Mirror
 from saltbranch.git.program import Git
 from saltbranch.journal import pending_holds, push
-from saltbranch.serve import report as reporting
+from saltbranch.serve import report
 from saltbranch.serve.hold_here import hold_locally
 from tests.support.remote import Remote
 from tests.support.site import BRANCHES, Journal, Site, event, result_of
@@ -132,8 +132,8 @@ def test_hopeless_remote_is_asked_less_often(
 
 def test_what_is_kept_is_bounded(telling: Site, remote: Remote, refusing: Path) -> None:
     root = str(telling.root)
-    reporting._save(root, [event("sync", n=n) for n in range(500)], 0)
-    _, kept = reporting._load(root)
+    report._save(root, [event("sync", n=n) for n in range(500)], 0)
+    _, kept = report._load(root)
     assert [e.details["n"] for e in kept] == list(range(300, 500))
 
 
@@ -148,7 +148,7 @@ def test_event_that_was_pushed_by_a_killed_run_is_not_told_twice(
     telling: Site, remote: Remote, journal: Journal
 ) -> None:
     told = journal.events()
-    reporting._save(str(telling.root), told, 0)
+    report._save(str(telling.root), told, 0)
     assert telling.sync().code == 0
     assert [e.id for e in journal.events()] == [e.id for e in told]
     assert not (telling.root / "state" / "unreported").exists()

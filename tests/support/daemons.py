@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from saltbranch.demo.cluster import Cluster
-from saltbranch.salt_master import config_file as masterconf
+from saltbranch.salt_master import config_file
 from tests.support.layout import BRANCHES, MEMBERS, Layout
 from tests.support.running import Master, running_master
 
@@ -32,8 +32,8 @@ def cluster(layout: Layout) -> Iterator[Cluster]:
         # No branch here has modules of its own, and looking for them takes as long as all the rest.
         minion_options={minion: {"autoload_dynamic_modules": False} for minion in MEMBERS},
         master_options={
-            **masterconf.OPTIONS,
-            "env_order": masterconf.env_order(BRANCHES, {}),
+            **config_file.OPTIONS,
+            "env_order": config_file.env_order(BRANCHES, {}),
             "file_roots": layout.roots("states", "salt"),
             "pillar_roots": layout.roots("pillar", "pillar"),
             "nodegroups": {"staging": "E@stage[0-9]+"},

@@ -23,7 +23,7 @@ from saltbranch.base.durations import iso
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
 from saltbranch.journal import events
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal import store as journal
 from tests.support.agreed import agree
 from tests.support.project import plan_code
@@ -178,9 +178,9 @@ class FlowSite:
 
     # The journal
 
-    def state(self) -> journalstate.State:
+    def state(self) -> journal_state.State:
         """What the journal of the remote says."""
-        return journalstate.replay(journal.read(Git(str(self.remote.path)), self._journal()))
+        return journal_state.replay(journal.read(Git(str(self.remote.path)), self._journal()))
 
     def kinds(self) -> list[str]:
         """The kinds of the journal's events, the oldest first."""

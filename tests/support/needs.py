@@ -1,13 +1,17 @@
-"""What a test needs, as markers: found out by what its module and its fixtures use, not by its folder."""
+"""What a test needs, as markers: found out by what its module imports and its fixtures use, not by its folder."""
 
 from __future__ import annotations
 
-from types import ModuleType
+import functools
+import re
+from pathlib import Path
 
 import pytest
 
-# Modules of helpers, by their last name: whose module holds one of them or something out of one needs it.
-_HELPERS = {
+_TESTS = Path(__file__).parents[1]
+_IMPORT = re.compile(r"^\s*(?:from (\S+) import \(?([\w, ]*)|import (\S+))", re.MULTILINE)
+# Helpers, and what a module needs that imports one or takes something out of a module of tests that does.
+_IMPORTS = {
     "salt": {"compiling", "rendering", "plain_files", "plain_many", "plainly", "public_repositories", "diffs"},
     "daemons": {"running", "layout"},
     "git": {"agreed", "clone", "flow_site", "kill_server", "project", "reader", "remote", "site", "machine"},
@@ -20,27 +24,32 @@ _FIXTURES = {
 
 def mark(items: list[pytest.Item]) -> None:
     """Give every test the markers `daemons`, `git` and `salt` that fit."""
-    found: dict[ModuleType, set[str]] = {}
     for item in items:
-        module = getattr(item, "module", None)
-        if module is None:
-            continue
-        if module not in found:
-            found[module] = _needs(module)
-        fixtures = set(getattr(item, "fixturenames", ()))
-        more = {name for name, known in _FIXTURES.items() if fixtures & known}
-        for name in sorted(found[module] | more):
+        fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+        homes = {name: found[-1].func.__module__ for name, found in fixtures.items()}
+        more = {
+            need
+            for need, known in _FIXTURES.items()
+            if any(homes.get(name, "").startswith("tests.support.") for name in known)
+        }
+        for name in sorted(_needs(item.path) | more):
             item.add_marker(name)
         if item.get_closest_marker("daemons"):
             # On one worker of ``-n 2 --dist loadgroup``, so that one cluster will do.
             item.add_marker(pytest.mark.xdist_group("daemons"))
 
 
-def _needs(module: ModuleType) -> set[str]:
+@functools.cache
+def _needs(path: Path) -> frozenset[str]:
     """The markers for all tests of a module."""
-    used = set()
-    for value in vars(module).values():
-        home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
-        if isinstance(home, str) and home.startswith("tests.") and home != module.__name__:
-            used.add(home.rpartition(".")[2])
-    return {name for name, helpers in _HELPERS.items() if used & helpers}
+    found: set[str] = set()
+    for source, names, module in _IMPORT.findall(path.read_text()):
+        for full in (module, source, *(f"{source}.{name.strip()}" for name in names.split(","))):
+            parts = full.split(".")
+            if parts[0] == "salt":
+                found.add("salt")
+            elif parts[0] == "tests" and (_TESTS.joinpath(*parts[1:]).with_suffix(".py")).is_file():
+                found |= {need for need, known in _IMPORTS.items() if parts[-1] in known}
+                if parts[-1].startswith("test_"):
+                    found |= _needs(_TESTS.joinpath(*parts[1:]).with_suffix(".py"))
+    return frozenset(found)

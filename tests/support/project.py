@@ -17,7 +17,7 @@ import pytest
 from saltbranch import entry
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
@@ -123,7 +123,7 @@ class Project:
 
     def state(self) -> State:
         """What follows from the journal."""
-        return journalstate.replay(self.events())
+        return journal_state.replay(self.events())
 
     def text(self, branch: str, path: str) -> str | None:
         """A file of the head of a branch, None where it is not there."""

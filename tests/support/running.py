@@ -12,7 +12,7 @@ import salt.utils.event
 import yaml
 
 from saltbranch.demo.cluster import Answer, Cluster
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from tests.support.site import Site, build_template
 
 HOOK = "salt/netapi/hook/push"  # what rest_cherrypy makes of a POST to /hook/push
@@ -64,7 +64,7 @@ class Master:
     @property
     def opts(self) -> dict[str, Any]:
         """The master's options."""
-        return dict(saltmaster.read(str(self.cluster.master_config_file)).opts)
+        return dict(master_options.read(str(self.cluster.master_config_file)).opts)
 
     def promoting_site(self, folder: Path) -> Site:
         """The same with a chain from test to prod."""

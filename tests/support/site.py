@@ -22,7 +22,7 @@ from saltbranch import entry
 from saltbranch.actions.sync import sync as sync_action
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
-from saltbranch.journal import cache as journalcache
+from saltbranch.journal import cache as journal_cache
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 from saltbranch.journal.state import State
@@ -261,7 +261,7 @@ class Journal:
 
     def state(self) -> State:
         """What follows from it."""
-        return journalcache.state(self.git, self.head(), write=False)
+        return journal_cache.state(self.git, self.head(), write=False)
 
     def events(self, kind: str = "") -> list[Event]:
         """All of it, or those of one kind."""

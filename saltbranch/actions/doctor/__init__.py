@@ -19,7 +19,7 @@ from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import SEVERITIES, Finding, FindingData, Severity, in_order
 from saltbranch.doctor.gather import (
-    master as look_master,
+    master as gather_master,
 )
 from saltbranch.doctor.gather import (
     minion,
@@ -34,7 +34,7 @@ from saltbranch.git import program as git
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import mask
 from saltbranch.repository.machine import load_config, read_machine_file
-from saltbranch.salt_master import options as saltmaster
+from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
 
 
@@ -95,16 +95,16 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
     attempt = _Attempts(found)
     attempt("the version of git", lambda: setup.git_version(_git_version()))
     known = _load(config, found)
-    places = look_master.Salt(known.salt_config)
+    places = gather_master.Salt(known.salt_config)
     master = _master(places, found)
     # On the laptop of somebody who only promotes, nothing is served and nothing should be.
     here = os.path.exists(known.salt_config) or os.path.isdir(known.root)
     ours = known.config if here else None
     if master.exists:
-        attempt("Salt's configuration", lambda: look_master.look(ours, master, places))
+        attempt("Salt's configuration", lambda: gather_master.look(ours, master, places))
     if ours:
         attempt("what is served", lambda: look_root.look(ours, master))
-        attempt("the master's file", lambda: look_master.own_file(ours, master, places))
+        attempt("the master's file", lambda: gather_master.own_file(ours, master, places))
         attempt("the branches' top files", lambda: tops.look(ours))
         attempt("whether they render", lambda: renders.look(ours, master))
         attempt("the minions", lambda: _fleet(ours, master))
@@ -188,7 +188,7 @@ def _broken(err: SaltbranchError) -> Finding:
     )
 
 
-def _master(salt: look_master.Salt, found: list[Finding]) -> MasterOptions:
+def _master(salt: gather_master.Salt, found: list[Finding]) -> MasterOptions:
     """The master's options; without a readable master there are none."""
     salt_config = salt.path
     nothing = MasterOptions(path=salt_config, exists=False)
@@ -215,9 +215,9 @@ def _master(salt: look_master.Salt, found: list[Finding]) -> MasterOptions:
         )
         return nothing
     try:
-        return saltmaster.read(salt_config)
+        return master_options.read(salt_config)
     except SaltbranchError as err:
-        named = list(look_master.unreadable(salt.files))
+        named = list(gather_master.unreadable(salt.files))
         why = "The salt-master cannot start with it."
         found += named or [Finding("salt-config", "error", err.message, why, err.hint)]
         return nothing

@@ -133,7 +133,7 @@ def carry_out(
 def carry_out_locally(work: Workplace, plan: HoldPlan, notify: Notify | None) -> Recorded:
     """Record and serve `plan` on this master alone; the next sync that reaches the remote publishes it.
 
-    work: of `workplace.open_mirror`. Raises what localhold.hold_locally raises.
+    work: of `workplace.open_mirror`. Raises what hold_here.hold_locally raises.
     """
     from saltbranch.serve.hold_here import hold_locally
 

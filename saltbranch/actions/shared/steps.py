@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.model import Saltenv
 from saltbranch.history import trailers
-from saltbranch.journal import state as journalstate
+from saltbranch.journal import state as journal_state
 from saltbranch.journal import tips
 from saltbranch.journal.facts import Promotion
 from saltbranch.journal.state import State
@@ -72,7 +72,7 @@ def _journal(work: Workplace, saltenv: Saltenv) -> _Told:
                 told.lifted[event.id] = hold.commit
         if event.details.get("rebuilt") is True:
             told.late.add(event.id)
-        journalstate.replay([event], state)
+        journal_state.replay([event], state)
     return told
 
 

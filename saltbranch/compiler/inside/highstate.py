@@ -74,7 +74,7 @@ def minion_options(
 class Outcome:
     """What Salt made of it. chunks: None when there are none to speak of.
 
-    broken_pillar: errors of pillar files, each with its traceback: what of them is told says `pillarerrors`.
+    broken_pillar: errors of pillar files, each with its traceback: what of them is told says `pillar_errors`.
     needs_pillar: what the states are may depend on the pillar.
     """
 

@@ -250,7 +250,7 @@ def _watch_patterns() -> None:
 def _serve_in_place() -> None:
     """A minion copies each file that it is served into its cache, and compares hashes every time.
 
-    Here the cache is laid out beforehand (`onefork.Shop`), as links into the tree.
+    Here the cache is laid out beforehand (`shop.Shop`), as links into the tree.
     """
     real = salt.fileclient.FSClient.get_file
 

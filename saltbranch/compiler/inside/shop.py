@@ -152,7 +152,7 @@ class Shop:
         )
 
     def _list(self, saltenv: str) -> None:
-        """Have Salt list the tree once; forks take the lists over (`memory`)."""
+        """Have Salt list the tree once; forks take the lists over (`shortcuts`)."""
         minion = {"id": "compile", "saltenv": saltenv, "grains": {}}
         opts = highstate.minion_options(copy.deepcopy(self.base), minion, self.folders)
         for is_pillar in (True, False):

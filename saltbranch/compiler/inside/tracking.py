@@ -5,7 +5,7 @@ looked for shows as os.stat(), which has no event and is replaced. Code of a bra
 has to be read first, and that was told by then to somebody who forgets nothing (`Wire`). What opens files and
 tells nobody which ones (by a descriptor of their folder, in C, in another program) is told as such before it is
 done, and makes the result one that is not kept. No list of such ways is complete, so Python of a branch that is
-not `plainpython` may have read all of the tree; that is told before it runs.
+not `plain_python` may have read all of the tree; that is told before it runs.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ class Tracker:
                 self._tells("w", self._whole)
 
     def _runs(self, event: str, args: tuple[Any, ...]) -> None:
-        """Code that is no library's own and not `plainpython` may read all of the tree, and nobody hears it.
+        """Code that is no library's own and not `plain_python` may read all of the tree, and nobody hears it.
 
         What a code object says of its file is not asked: in compiled Python that may be anything.
         """

@@ -14,16 +14,14 @@ from saltbranch.doctor.rules import master as rules
 from saltbranch.doctor.rules import master_roots, setup
 from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.salt_master import (
-    config_file as masterconf,
-)
-from saltbranch.salt_master import (
+    config_file,
     option_file,
     option_files,
     process,
     top_file,
 )
 from saltbranch.salt_master import (
-    options as saltmaster,
+    options as master_options,
 )
 from saltbranch.salt_master.option_files import ConfFile
 from saltbranch.salt_master.options import MasterOptions
@@ -51,7 +49,7 @@ class Salt:
     def known(self) -> frozenset[str]:
         """Every option that Salt knows."""
         if self._known is None:
-            self._known = saltmaster.known_options()
+            self._known = master_options.known_options()
         return self._known
 
 
@@ -68,8 +66,8 @@ def look(config: Config | None, master: MasterOptions, salt: Salt) -> Iterator[F
 
 def described(config: Config | None, master: MasterOptions, salt: Salt) -> Master:
     """The options with all that the rules need to judge them."""
-    file_roots = masterconf.file_roots(config) if config else {}
-    pillar_roots = masterconf.pillar_roots(config) if config else {}
+    file_roots = config_file.file_roots(config) if config else {}
+    pillar_roots = config_file.pillar_roots(config) if config else {}
     return Master(
         opts=master.opts,
         places=option_files.places(salt.files),
@@ -95,7 +93,7 @@ def own_file(config: Config, master: MasterOptions, salt: Salt) -> Iterator[Find
         config.master_config,
         text=text,
         wanted=option_file.wanted(config),
-        ours=text is not None and masterconf.is_ours(text),
+        ours=text is not None and config_file.is_ours(text),
         included=not master.exists or os.path.realpath(config.master_config) in included,
         master=config.salt_config,
     )

@@ -15,7 +15,7 @@ import yaml
 from saltbranch.base.text import some
 from saltbranch.doctor.finding import Finding
 
-# What the generated top file takes (topfile.py).
+# What the generated top file takes (salt_master/top_file.py).
 _RENDERERS = ("#!jinja|yaml", "#!yaml", "#!yaml_jinja", "#!jinja|json", "#!json")
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _STATEMENT = re.compile(r"\{%.*?%\}", re.DOTALL)
