@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from saltbranch.base.errors import ConfigError, UsageError
+from saltbranch.check.checked_repository import CheckedRepository, open_place
 from saltbranch.check.commit import Checker
 from saltbranch.check.finding import Severity
 from saltbranch.check.highstates import Compiling
-from saltbranch.check.place import Place, open_place
 from saltbranch.check.result import CheckResult
 from saltbranch.config import locate
-from saltbranch.repository.place import Given
+from saltbranch.repository.clone_or_mirror import Given
 
 WORK_TREE = "work tree"
 
@@ -51,7 +51,7 @@ def check(
     return CheckResult(tuple(checker.result(n, c, base) for n, c in commits), fail_on)
 
 
-def _branches(place: Place) -> list[str]:
+def _branches(place: CheckedRepository) -> list[str]:
     if place.config is None:
         raise ConfigError(
             "no saltenvs are configured here, so there are no branches to check",

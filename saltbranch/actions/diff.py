@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from saltbranch.base import tickets
 from saltbranch.preview import known_fleet
+from saltbranch.preview.before_and_after import provenance, sides
+from saltbranch.preview.compare import Progress, compare
 from saltbranch.preview.fleet_diff import FleetDiff
-from saltbranch.preview.frame import Progress, compare
 from saltbranch.preview.place import open_place
-from saltbranch.preview.sides import provenance, sides
-from saltbranch.repository.place import Given
+from saltbranch.repository.clone_or_mirror import Given
 
 
 def diff(

@@ -29,7 +29,7 @@ from saltbranch.doctor.rules import minion as minion_rules
 from saltbranch.git import describe as commit_info
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror
-from saltbranch.repository import place as places
+from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import (
@@ -127,7 +127,7 @@ class Explanation:
 
 
 def explain(
-    config: places.Given,
+    config: clone_or_mirror.Given,
     minion: str,
     *,
     grains: str | None = None,
@@ -139,14 +139,14 @@ def explain(
     own main file. Raises ConfigError, SaltError, GitError, UsageError.
     """
     _check_id(minion)
-    place = places.find(config)
+    place = clone_or_mirror.find(config)
     place.require()
     if place.clone:
         return _in_clone(place, minion)
     return _on_master(place.path, minion, grains, minion_config)
 
 
-def _in_clone(place: places.Place, minion: str) -> Explanation:
+def _in_clone(place: clone_or_mirror.CloneOrMirror, minion: str) -> Explanation:
     """By the model alone."""
     config = place.last_config()
     found = targets.claimed_by(minion, config.groups, {})

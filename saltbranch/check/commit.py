@@ -11,12 +11,12 @@ from jinja2 import nodes as jinja
 from saltbranch.check import allow, expectations, highstates, salt_language, scanners, static
 from saltbranch.check import catalogue as rules
 from saltbranch.check import files as commit_files
+from saltbranch.check.checked_repository import CheckedRepository
 from saltbranch.check.compiled import told_once
 from saltbranch.check.expectations import StateTest
 from saltbranch.check.files import Files
 from saltbranch.check.finding import Finding, in_order, new_since
 from saltbranch.check.highstates import Compiling, Highstates
-from saltbranch.check.place import Place
 from saltbranch.check.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.check.reading import read, with_renderers
 from saltbranch.check.result import LEFT_OUT, CompiledCount, RefResult
@@ -38,7 +38,7 @@ def check_commit(
     compiled: also compile the fleet and the state tests. saltenv: only its minions. Raises
     ConfigError, SaltError or SandboxError where that is not possible here, GitError.
     """
-    place = Place(CommitSource(git), None, config, config.states_dir, config.pillar_dir)
+    place = CheckedRepository(CommitSource(git), None, config, config.states_dir, config.pillar_dir)
     how = Compiling(saltenv=saltenv, strict=True) if compiled else None
     return Checker(place, how, cache_folder()).result(commit, commit, since)
 
@@ -58,7 +58,12 @@ class Checker:
     """Checks commits with the same tools, each commit once."""
 
     def __init__(
-        self, place: Place, compiling: Compiling | None, cache: str | None, *, style: bool = False
+        self,
+        place: CheckedRepository,
+        compiling: Compiling | None,
+        cache: str | None,
+        *,
+        style: bool = False,
     ) -> None:
         """Read what Salt knows, and the fleet. cache: a folder of ours for the former."""
         self.place, self.style = place, style
@@ -163,7 +168,7 @@ def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
     return tests, findings
 
 
-def _project(place: Place, files: Files, tools: Tools) -> Project:
+def _project(place: CheckedRepository, files: Files, tools: Tools) -> Project:
     blobs, aliases = files.blobs, files.aliases
     shown = {**{path: path for path in blobs}, **aliases}
     own = {
@@ -192,7 +197,7 @@ def _project(place: Place, files: Files, tools: Tools) -> Project:
     )
 
 
-def _source(place: Place, blob: Blob, tools: Tools) -> Source:
+def _source(place: CheckedRepository, blob: Blob, tools: Tools) -> Source:
     area = commit_files.area(place, blob.path)
     folder = {"states": place.states_dir, "pillar": place.pillar_dir, TESTS: TESTS}.get(area)
     name = blob.path[len(folder) + 1 :] if folder else blob.path
@@ -201,7 +206,7 @@ def _source(place: Place, blob: Blob, tools: Tools) -> Source:
     return read(source, blob.data, tools) if area and blob.kind == "file" else source
 
 
-def _linked(place: Place, name: str, blob: Blob, tools: Tools) -> Source:
+def _linked(place: CheckedRepository, name: str, blob: Blob, tools: Tools) -> Source:
     """The file that a link shows as `name`."""
     source = _source(place, replace(blob, path=name), tools)
     return replace(source, real=blob.path)
@@ -220,7 +225,7 @@ def _files(blobs: dict[str, Blob]) -> list[str]:
     return [path for path, blob in blobs.items() if blob.kind != "submodule"]
 
 
-def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Finding]:
+def _refused(place: CheckedRepository, blobs: dict[str, Blob], project: Project) -> list[Finding]:
     """What a sync refuses whatever it serves (repository/servable.py): links that lead out, folders that are none."""
     found = []
     for path, blob in blobs.items():
@@ -247,7 +252,7 @@ def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Fin
     return found
 
 
-def _pillar_gone(place: Place, findings: Sequence[Finding]) -> list[Finding]:
+def _pillar_gone(place: CheckedRepository, findings: Sequence[Finding]) -> list[Finding]:
     """A commit without pillar after one that has it, which no master switches to."""
     if any(f.rule == rules.NO_PILLAR.id for f in findings):
         return []
@@ -255,7 +260,7 @@ def _pillar_gone(place: Place, findings: Sequence[Finding]) -> list[Finding]:
     return [rules.NO_PILLAR.at(place.pillar_dir, 0, what)]
 
 
-def _dangling(place: Place, project: Project) -> list[Finding]:
+def _dangling(place: CheckedRepository, project: Project) -> list[Finding]:
     """Links that lead to nothing, where nothing worse is wrong with them."""
     found = []
     for source in project.sources.values():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from saltbranch.check import allow
-from saltbranch.check.place import Place
+from saltbranch.check.checked_repository import CheckedRepository
 from saltbranch.check.project import TESTS
 from saltbranch.compiler import pgp
 from saltbranch.config import locate
@@ -30,7 +30,7 @@ class Files:
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(place: Place, read_all: ReadAll) -> Files:
+def read(place: CheckedRepository, read_all: ReadAll) -> Files:
     """All files. Raises GitError."""
     blobs = read_all(lambda path: _wanted(place, path))
     stand_ins = _let_in(place, blobs)
@@ -42,19 +42,19 @@ def read(place: Place, read_all: ReadAll) -> Files:
     return Files(blobs, {name: path for name, path in aliases.items() if path in blobs}, stand_ins)
 
 
-def _aliases(place: Place, blobs: Mapping[str, Blob]) -> dict[str, str]:
+def _aliases(place: CheckedRepository, blobs: Mapping[str, Blob]) -> dict[str, str]:
     linked = {b.path: os.fsdecode(b.data or b"") for b in blobs.values() if b.kind == "link"}
     files = [b.path for b in blobs.values() if b.kind == "file"]
     return links.names(files, linked, (place.states_dir, place.pillar_dir))
 
 
-def _wanted(place: Place, path: str) -> bool:
+def _wanted(place: CheckedRepository, path: str) -> bool:
     if path in (allow.FILE, allow.BASELINE, locate.FILE_NAME) or area(place, path) != "":
         return True
     return place.stand_in is not None and path.startswith(f"{place.stand_in}/")
 
 
-def area(place: Place, path: str) -> str:
+def area(place: CheckedRepository, path: str) -> str:
     """What a file is by its path: of the states, of the pillar, a state test, or ""."""
     if path.startswith(f"{place.states_dir}/"):
         return "states"
@@ -65,7 +65,7 @@ def area(place: Place, path: str) -> str:
     return TESTS if is_test else ""
 
 
-def _let_in(place: Place, blobs: dict[str, Blob]) -> dict[str, str]:
+def _let_in(place: CheckedRepository, blobs: dict[str, Blob]) -> dict[str, str]:
     """Put what stands in into `blobs`, as `stand_ins.let_in` does for what is compiled."""
     if place.stand_in is None:
         return {}
@@ -89,7 +89,7 @@ def _let_in(place: Place, blobs: dict[str, Blob]) -> dict[str, str]:
     return found
 
 
-def _served(place: Place, blobs: Mapping[str, Blob]) -> tuple[str, ...]:
+def _served(place: CheckedRepository, blobs: Mapping[str, Blob]) -> tuple[str, ...]:
     """The folders and files that Salt comes to, each with a slash: links lead out of states and pillar."""
     known = {place.states_dir, place.pillar_dir}
     for _ in range(_LINKS_DEEP):
@@ -106,7 +106,7 @@ def _served(place: Place, blobs: Mapping[str, Blob]) -> tuple[str, ...]:
 _LINKS_DEEP = 8
 
 
-def _offered(place: Place, blobs: Mapping[str, Blob]) -> list[Blob]:
+def _offered(place: CheckedRepository, blobs: Mapping[str, Blob]) -> list[Blob]:
     """The files of the folder of stand-ins, first those of the production branch that the tree itself lacks."""
     begin = f"{place.stand_in}/"
     own = [b for b in blobs.values() if b.kind == "file" and b.path.startswith(begin)]

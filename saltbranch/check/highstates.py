@@ -28,10 +28,10 @@ from saltbranch.git import tree
 from saltbranch.git.program import branch_of_remote
 from saltbranch.preview import groups, known_fleet, low_diff
 from saltbranch.preview import missing as gaps
+from saltbranch.preview.compare import cache_of, frame_of
 from saltbranch.preview.fleet import choose
 from saltbranch.preview.fleet_diff import Tellings, looked_up, stand_in_warnings
-from saltbranch.preview.frame import cache_of, frame_of
-from saltbranch.preview.place import Place
+from saltbranch.preview.place import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master import options as master_options
 
@@ -77,7 +77,7 @@ class Highstates:
         Raises ConfigError, SaltError, UsageError.
         """
         self.git, self.clone, self.how = source.git, clone, how
-        self.place = Place(config, source, master_options.read(config.salt_config))
+        self.place = RepositoryAndMaster(config, source, master_options.read(config.salt_config))
         self.frame = frame_of(self.place)
         self.cache = cache_of(config, enabled=how.cache)
         self.other = interpreter.ask(how.python) if how.python else None

@@ -32,7 +32,7 @@ from saltbranch.config.gates import CommandGate
 from saltbranch.git.program import quoted
 from saltbranch.promote.plan import Plan
 from saltbranch.repository import clone as clones
-from saltbranch.repository import place as places
+from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.programs import Argv
 from saltbranch.repository.workplace import Workplace, open_mirror, open_workplace
 from saltbranch.serve import notify
@@ -162,7 +162,7 @@ def workplace(config: str | None, *, quiet: bool = False, fetch: bool = True) ->
     try:
         return _opened(config, quiet=quiet, fetch=fetch)
     except UnknownProductionError as err:
-        clone = clones.find(places.current_folder())
+        clone = clones.find(clone_or_mirror.current_folder())
         if clone is None or not err.candidates or not _is_terminal():
             raise
         echo(f"saltbranch: {err.message}", err=True)

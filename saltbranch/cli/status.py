@@ -20,7 +20,7 @@ from saltbranch.cli.show.commits import FetchOption, workplace
 from saltbranch.cli.show.sync import unread_lines
 from saltbranch.git.program import mask
 from saltbranch.promote.waiting import Outlook, outlook
-from saltbranch.repository import place as places
+from saltbranch.repository import clone_or_mirror
 
 _STATES = {
     "in_sync": "[green]in sync[/]",
@@ -60,7 +60,7 @@ def _status(
       saltbranch status --watch
       saltbranch status --json | jq '.saltenvs[] | {saltenv, state}'
     """
-    place = places.find(config)
+    place = clone_or_mirror.find(config)
     if place.clone:
         return _status_of_clone(config, as_json=as_json, fetch=fetch)
     path = place.path

@@ -18,7 +18,7 @@ from saltbranch.base import scratch
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.cache import CompileCache, base_of
 from saltbranch.compiler.decipher import Keys
-from saltbranch.compiler.desk import Desk, Work
+from saltbranch.compiler.dispatcher import Dispatcher, Work
 from saltbranch.compiler.interpreter import Interpreter
 from saltbranch.compiler.model import Compiled, Minion, digest, failed
 from saltbranch.compiler.public_words import Public
@@ -274,24 +274,26 @@ class _Share:
         results: dict[int, Compiled] = {}
         forks = self.forks
         while rest := [n for n in range(len(minions)) if n not in results]:
-            desk, complaint = self._worker([minions[n] for n in rest], forks)
-            results.update((rest[n], result) for n, result in desk.results.items())
-            if len(desk.results) == len(rest):
+            dispatcher, complaint = self._worker([minions[n] for n in rest], forks)
+            results.update((rest[n], result) for n, result in dispatcher.results.items())
+            if len(dispatcher.results) == len(rest):
                 break
-            if forks > 1 and desk.at_work:
+            if forks > 1 and dispatcher.at_work:
                 forks = 1
                 continue
-            if desk.results and not desk.at_work:
+            if dispatcher.results and not dispatcher.at_work:
                 continue  # it gave up by itself
-            number = rest[next(iter(desk.at_work), min({*range(len(rest))} - {*desk.results}))]
+            number = rest[
+                next(iter(dispatcher.at_work), min({*range(len(rest))} - {*dispatcher.results}))
+            ]
             why = complaint or "the compiling process was killed"
             results[number] = failed(minions[number].id, why)
         return [results[n] for n in range(len(minions))]
 
-    def _worker(self, minions: list[Minion], forks: int) -> tuple[Desk, str]:
+    def _worker(self, minions: list[Minion], forks: int) -> tuple[Dispatcher, str]:
         frame, folder = self.frame, f"{self.folder}/tree"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        desk = Desk(ours, minions, self.work, forks, self.tell)
+        dispatcher = Dispatcher(ours, minions, self.work, forks, self.tell)
         with ours, tempfile.TemporaryDirectory(prefix="worker-", dir=self.folder) as own:
             where = confinement.folders(self.sandbox, own, folder, frame.dirs)
             who = confinement.new_identity()
@@ -301,16 +303,16 @@ class _Share:
             job = json.dumps(self._job(where, minions[0].saltenv, forks), default=str).encode()
             limit = _START + len(minions) * (frame.seconds + 5)
             with ThreadPoolExecutor(max_workers=1) as threads:
-                serving = threads.submit(desk.serve)
+                serving = threads.submit(dispatcher.serve)
                 with theirs:
                     done = confinement.run(self.sandbox, argv, who, limit, job, theirs.fileno())
                 serving.result()
         self.spent.workers += 1
-        self.spent.add(desk.spent)
-        if desk.has_begun:
-            return desk, ""
+        self.spent.add(dispatcher.spent)
+        if dispatcher.has_begun:
+            return dispatcher, ""
         complaint = done.complaint[-400:].replace("\n", "; ")
-        return desk, complaint or "the compiling process ended without a result"
+        return dispatcher, complaint or "the compiling process ended without a result"
 
     def _refused(self) -> list[str]:
         """Where the tree stands that is served, and where people write it down: without bubblewrap these

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from saltbranch.compiler.cache import CompileCache
-from saltbranch.compiler.desk import derived
+from saltbranch.compiler.dispatcher import derived
 from saltbranch.compiler.hiding import is_hiding, unhidden, words_of
 from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, digest, without_digest

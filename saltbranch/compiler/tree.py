@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from saltbranch.base import scratch
 from saltbranch.compiler import pgp, stand_ins
-from saltbranch.compiler.checkout import Machine, digest_of, folders_above, has_below, machine_of
+from saltbranch.compiler.checkout_settings import (
+    Machine,
+    digest_of,
+    folders_above,
+    has_below,
+    machine_of,
+)
 from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.linked_files import bring_in
 from saltbranch.compiler.model import Reads, digest

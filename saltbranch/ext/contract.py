@@ -15,8 +15,8 @@ from saltbranch.base.asked_by import Asked
 from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.config import locate
 from saltbranch.promote import bus_event
-from saltbranch.repository import place as places
-from saltbranch.repository.place import Place
+from saltbranch.repository import clone_or_mirror
+from saltbranch.repository.clone_or_mirror import CloneOrMirror
 from saltbranch.salt_master import options as master_options
 from saltbranch.schedule.texts import CONFIG_OPTION
 from saltbranch.serve import notify
@@ -71,9 +71,9 @@ def config_path(opts: Mapping[str, Any]) -> str:
     return os.path.abspath(str(opts.get(CONFIG_OPTION) or locate.SYSTEM_FILE))
 
 
-def place(opts: Mapping[str, Any]) -> Place:
+def place(opts: Mapping[str, Any]) -> CloneOrMirror:
     """The mirror of this machine, whatever folder the master was started in. Raises ConfigError, RefusedError."""
-    return places.of_machine(config_path(opts))
+    return clone_or_mirror.of_machine(config_path(opts))
 
 
 def text(value: object) -> str | None:

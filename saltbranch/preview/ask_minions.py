@@ -1,7 +1,7 @@
 """fleet record --returns: ask minions for what their own highstates call and nobody recorded.
 
 Asked is what the commit calls that a minion's saltenv serves anyway, and of that only what is known to look and not
-to act (`compiler.askable`): the minion itself runs the rest at its next highstate, but not for our sake.
+to act (`compiler.read_only_functions`): the minion itself runs the rest at its next highstate, but not for our sake.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import yaml
 
 from saltbranch.base import files
 from saltbranch.base.errors import SaltError
-from saltbranch.compiler import askable, pool
-from saltbranch.compiler.askable import ACTING
+from saltbranch.compiler import pool, read_only_functions
 from saltbranch.compiler.inside import neutral
 from saltbranch.compiler.model import Minion
-from saltbranch.preview import fleet
-from saltbranch.preview import frame as frames
+from saltbranch.compiler.read_only_functions import ACTING
+from saltbranch.preview import compare, fleet
 from saltbranch.preview.fleet import plain
-from saltbranch.preview.place import Place
+from saltbranch.preview.place import RepositoryAndMaster
 from saltbranch.salt_master import options as master_options
 
 _SECONDS = 20
@@ -48,7 +47,9 @@ class Asked:
     left: Mapping[tuple[str, str], str]
 
 
-def ask(place: Place, folder: str, minions: Sequence[Minion], *, acting: bool) -> Asked:
+def ask(
+    place: RepositoryAndMaster, folder: str, minions: Sequence[Minion], *, acting: bool
+) -> Asked:
     """Add what `minions` answer to `returns` in their files in `folder`; what stands there stays.
 
     acting: also functions that act. Raises SaltError, SandboxError, GitError.
@@ -79,9 +80,9 @@ def ask(place: Place, folder: str, minions: Sequence[Minion], *, acting: bool) -
     return Asked({name: calls for name, calls in added.items() if calls}, left)
 
 
-def _calls(place: Place, minions: Sequence[Minion]) -> Iterator[tuple[str, str]]:
+def _calls(place: RepositoryAndMaster, minions: Sequence[Minion]) -> Iterator[tuple[str, str]]:
     """What the highstates of `minions`, as they are served now, call without an answer."""
-    frame, now = frames.frame_of(place), time.time()
+    frame, now = compare.frame_of(place), time.time()
     for saltenv in place.config.saltenvs:
         own = [m for m in minions if m.saltenv == saltenv.name]
         commit = place.repository.wanted(saltenv, now).commit if own else None
@@ -92,7 +93,7 @@ def _calls(place: Place, minions: Sequence[Minion]) -> Iterator[tuple[str, str]]
             frame.tree(place.repository.git, commit),
             own,
             jobs=os.cpu_count() or 1,
-            cache=frames.cache_of(place.config, enabled=True),
+            cache=compare.cache_of(place.config, enabled=True),
         )
         yield from ((call, result.minion) for result in results for call in result.asked)
 
@@ -105,10 +106,10 @@ def _reason(call: str, *, acting: bool) -> str | None:
     function, args, kwargs = found
     if function in ACTING and _SECRET.search(call):
         return SECRET
-    return askable.reason(function, args, kwargs, acting=acting)
+    return read_only_functions.reason(function, args, kwargs, acting=acting)
 
 
-def _answers(place: Place, call: str, minions: Sequence[str]) -> dict[str, Any]:
+def _answers(place: RepositoryAndMaster, call: str, minions: Sequence[str]) -> dict[str, Any]:
     found = neutral.parsed(call)
     if found is None:
         return {}

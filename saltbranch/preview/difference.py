@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from saltbranch.compiler.model import without_digest
 from saltbranch.preview.contents import ChangedContent
-from saltbranch.preview.origins import Origins
+from saltbranch.preview.pillar_paths import Origins
 
 AFTER = "after: "
 

@@ -18,7 +18,7 @@ from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.compiler import pgp, stand_ins
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.custom_code import changed, custom_code
-from saltbranch.compiler.desk import values_key
+from saltbranch.compiler.dispatcher import values_key
 from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
@@ -27,13 +27,13 @@ from saltbranch.compiler.tree import Tree
 from saltbranch.git.tree import contents
 from saltbranch.preview import groups, low_diff
 from saltbranch.preview import missing as gaps
+from saltbranch.preview.before_and_after import Provenance
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import Contents
 from saltbranch.preview.difference import MinionDiff
 from saltbranch.preview.groups import Group
 from saltbranch.preview.low_diff import Ignore, Telling
 from saltbranch.preview.rendering import Rendering, new_side, rendering
-from saltbranch.preview.sides import Provenance
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")

@@ -8,7 +8,7 @@ from typing import Any
 
 from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.difference import Difference, MinionDiff, OneState, is_masked
-from saltbranch.preview.origins import Origins
+from saltbranch.preview.pillar_paths import Origins
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from saltbranch.compiler import cache as compile_cache
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
 from saltbranch.preview import fleet
-from saltbranch.preview.place import Place
+from saltbranch.preview.place import RepositoryAndMaster
 from saltbranch.repository import clone as clones
-from saltbranch.repository import place as places
+from saltbranch.repository import clone_or_mirror
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
 
@@ -52,7 +52,7 @@ class FleetResult:
         }
 
 
-def load(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResult:
+def load(place: RepositoryAndMaster, saltenvs: Sequence[str] | None = None) -> FleetResult:
     """Every minion of the configured fleet. saltenvs: others may be left out. Raises ConfigError, SaltError."""
     wanted = place.config.fleet
     nodegroups = place.master.nodegroups
@@ -64,7 +64,7 @@ def load(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResult:
     return FleetResult(folder.place, tuple(minions), tuple(unclaimed))
 
 
-def _folder(place: Place, wanted: str) -> fleet.Folder:
+def _folder(place: RepositoryAndMaster, wanted: str) -> fleet.Folder:
     """`fleet:` as a folder. A relative one is that of the branch which the model counts on, so that all
     machines compile for the same; where that has none, one beside the configuration or in the clone.
     """
@@ -76,7 +76,7 @@ def _folder(place: Place, wanted: str) -> fleet.Folder:
         committed = fleet.TreeFolder(place.repository.git, head, inner, branch)
         if committed.files():
             return committed
-    clone = clones.find(places.current_folder())
+    clone = clones.find(clone_or_mirror.current_folder())
     candidates = [os.path.dirname(place.config.path), *([clone.folder] if clone else [])]
     folders = list(dict.fromkeys(f"{folder}/{wanted}" for folder in candidates))
     for folder in folders:
@@ -88,7 +88,7 @@ def _folder(place: Place, wanted: str) -> fleet.Folder:
     )
 
 
-def from_cache(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResult:
+def from_cache(place: RepositoryAndMaster, saltenvs: Sequence[str] | None = None) -> FleetResult:
     """What the master remembers; of `saltenvs` only, if any are named. Raises ConfigError, SaltError."""
     if not place.master.exists:
         raise ConfigError(
@@ -112,7 +112,7 @@ def from_cache(place: Place, saltenvs: Sequence[str] | None = None) -> FleetResu
     return FleetResult("the master's cache", tuple(minions), tuple(unclaimed))
 
 
-def _is_in(place: Place, minion_id: str, saltenvs: Sequence[str]) -> bool:
+def _is_in(place: RepositoryAndMaster, minion_id: str, saltenvs: Sequence[str]) -> bool:
     claims = targets.claimed_by(minion_id, place.groups, place.master.nodegroups)
     return any(saltenv in saltenvs for saltenv, _ in claims)
 
@@ -134,7 +134,7 @@ def _age_of(master: MasterOptions, minion_id: str) -> float | None:
     return None
 
 
-def choose(place: Place, wanted: Sequence[str], saltenv: str | None) -> list[Minion]:
+def choose(place: RepositoryAndMaster, wanted: Sequence[str], saltenv: str | None) -> list[Minion]:
     """The minions of the fleet that are meant. Raises UsageError, ConfigError, SaltError."""
     if saltenv is not None:
         place.config.saltenv(saltenv)

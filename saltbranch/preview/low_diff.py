@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from saltbranch.compiler.inside.rendered_lines import OPEN
 from saltbranch.compiler.model import Chunk, Compiled, Which
 from saltbranch.preview import contents as content
-from saltbranch.preview import origins
+from saltbranch.preview import pillar_paths
 from saltbranch.preview.contents import NOTHING, ChangedContent, Compared, Contents
 from saltbranch.preview.difference import (
     AFTER,
@@ -31,7 +31,7 @@ from saltbranch.preview.difference import (
     is_masked,
 )
 from saltbranch.preview.leftovers import Leftovers
-from saltbranch.preview.origins import Pillars
+from saltbranch.preview.pillar_paths import Pillars
 
 
 class Ignore(Protocol):
@@ -175,7 +175,7 @@ def _difference(
         pillar_removed=gone,
         pillar_changed=other,
         ignored=ignored,
-        origins=origins.found(pillars, shown_removed, shown_added, pairs),
+        origins=pillar_paths.found(pillars, shown_removed, shown_added, pairs),
     )
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltbranch.config.model import Config
-from saltbranch.repository import place as places
+from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RepositoryAndMaster:
     """Where a verb works: the configuration, the repository and the master, if there is one here."""
 
     config: Config
@@ -27,15 +27,15 @@ class Place:
         return self.config.groups
 
 
-def open_place(config: places.Given) -> Place:
+def open_place(config: clone_or_mirror.Given) -> RepositoryAndMaster:
     """The mirror where a master was set up, else the clone one stands in. config: --config.
 
     Raises ConfigError, RefusedError, SaltError, GitError.
     """
-    return place_of(places.find(config))
+    return place_of(clone_or_mirror.find(config))
 
 
-def place_of(place: places.Place) -> Place:
+def place_of(place: clone_or_mirror.CloneOrMirror) -> RepositoryAndMaster:
     """The same where it is known already."""
     config = place.last_config()
-    return Place(config, place.source(), master_options.read(config.salt_config))
+    return RepositoryAndMaster(config, place.source(), master_options.read(config.salt_config))

@@ -30,8 +30,8 @@ from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import known_fleet
-from saltbranch.preview.frame import external_pillar, frame_of
-from saltbranch.preview.place import Place
+from saltbranch.preview.compare import external_pillar, frame_of
+from saltbranch.preview.place import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
@@ -61,10 +61,12 @@ def main() -> None:
         json.dump(answers, out)
 
 
-def _place(config_path: str) -> Place:
+def _place(config_path: str) -> RepositoryAndMaster:
     mirror = Mirror(root_of(config_path))
     config = load_config(config_path, mirror, mirror.branches())
-    return Place(config, CommitSource(mirror.git), master_options.read(config.salt_config))
+    return RepositoryAndMaster(
+        config, CommitSource(mirror.git), master_options.read(config.salt_config)
+    )
 
 
 def _nothing(err: SaltbranchError) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def _nothing(err: SaltbranchError) -> dict[str, Any]:
     return {"why": why, "sandbox": not isinstance(err, SandboxError)}
 
 
-def answered(place: Place, question: Question) -> dict[str, Any]:
+def answered(place: RepositoryAndMaster, question: Question) -> dict[str, Any]:
     """What `serve.verify.decide` takes. Raises nothing that is expected."""
     try:
         return _answer(place, question)
@@ -80,7 +82,7 @@ def answered(place: Place, question: Question) -> dict[str, Any]:
         return _nothing(err)
 
 
-def _answer(place: Place, question: Question) -> dict[str, Any]:
+def _answer(place: RepositoryAndMaster, question: Question) -> dict[str, Any]:
     # Folders in which a change means that the fleet may be another one; as they were before it was read.
     folders = [f"{place.master.cachedir}/grains"] if place.config.fleet == "cache" else []
     watch = [(folder, files.signature(folder)) for folder in folders]
@@ -97,7 +99,7 @@ def _answer(place: Place, question: Question) -> dict[str, Any]:
     return told
 
 
-def _minions(place: Place, question: Question) -> tuple[list[Minion], bool]:
+def _minions(place: RepositoryAndMaster, question: Question) -> tuple[list[Minion], bool]:
     """For whom it is rendered, and whether their grains are known."""
     saltenv = question.saltenv
     try:
@@ -114,7 +116,7 @@ def _minions(place: Place, question: Question) -> tuple[list[Minion], bool]:
     return [Minion(found, saltenv, {"id": found})] if found else [], False
 
 
-def _claimed(place: Place, saltenv: str) -> Iterator[str]:
+def _claimed(place: RepositoryAndMaster, saltenv: str) -> Iterator[str]:
     """Ids that `saltenv` claims, those with an accepted key first."""
     matchers = place.config.saltenv(saltenv).minions
     for minion_id in (*place.master.accepted_minions(), *map(_example, matchers)):
@@ -140,7 +142,7 @@ def _doubt(rows: Sequence[dict[str, Any]], tops: Sequence[str]) -> None:
 class _Renderer:
     """Compiles commits for one question."""
 
-    def __init__(self, place: Place, question: Question) -> None:
+    def __init__(self, place: RepositoryAndMaster, question: Question) -> None:
         self.place, self.question = place, question
         self.git = place.repository.git
         # What is served has no stand-ins.

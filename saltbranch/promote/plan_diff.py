@@ -20,7 +20,7 @@ from saltbranch.salt_master import options as master_options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.preview.fleet_diff import FleetDiff
-    from saltbranch.preview.place import Place
+    from saltbranch.preview.place import RepositoryAndMaster
 
 KINDS = ("promotion", "release", "hotfix")
 
@@ -55,23 +55,25 @@ def _is_compiled(request: Request) -> bool:
     return request.kind in KINDS or (asked and not gates_by_verb.why_not(request.kind, "diff"))
 
 
-def place_of(work: Workplace) -> Place:
+def place_of(work: Workplace) -> RepositoryAndMaster:
     """Where to compile what `work` plans. Raises SaltError."""
-    from saltbranch.preview.place import Place
+    from saltbranch.preview.place import RepositoryAndMaster
 
     repository = work.place.source()
-    return Place(work.config, repository, master_options.read(work.config.salt_config))
+    return RepositoryAndMaster(
+        work.config, repository, master_options.read(work.config.salt_config)
+    )
 
 
 def _compare(work: Workplace, request: Request, saltenv: Saltenv, target: Step) -> FleetDiff:
     """The head of the target's branch, and exactly the tree of the plan. Raises SaltbranchError."""
-    from saltbranch.preview import frame, known_fleet
+    from saltbranch.preview import compare, known_fleet
     from saltbranch.repository.commit_source import Side
 
     place = place_of(work)
     minions = known_fleet.choose(place, (), saltenv.name)
     after = f"{saltenv.name} with {target.source_name} merged in"
-    return frame.compare(
+    return compare.compare(
         place,
         Side(saltenv.name, target.old, saltenv.name),
         Side(after, target.tree, saltenv.name),

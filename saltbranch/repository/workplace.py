@@ -19,6 +19,7 @@ from saltbranch.journal import cache as journal_cache
 from saltbranch.journal.facts import Debt, Hold
 from saltbranch.journal.state import State
 from saltbranch.repository import (
+    clone_or_mirror,
     decision,
     direct_pushes,
     prepared,
@@ -27,9 +28,8 @@ from saltbranch.repository import (
     tags,
     unrecorded,
 )
-from saltbranch.repository import place as places
+from saltbranch.repository.clone_or_mirror import CloneOrMirror
 from saltbranch.repository.direct_pushes import Watched
-from saltbranch.repository.place import Place
 from saltbranch.repository.programs import Programs
 from saltbranch.repository.remote import Refs, Repository
 from saltbranch.repository.served_commit import Wanted
@@ -48,7 +48,7 @@ class Workplace:
     """
 
     repo: Repository
-    place: Place
+    place: CloneOrMirror
     config: Config
     state: State
     pattern: re.Pattern[str]
@@ -65,7 +65,7 @@ class Workplace:
     @property
     def serves(self) -> bool:
         """Whether this machine's root serves saltenvs, so that a sync follows."""
-        return places.serves(self.place)
+        return clone_or_mirror.serves(self.place)
 
     @property
     def git(self) -> Git:
@@ -154,12 +154,12 @@ def open_workplace(config: str | None, say: Say | None = None, *, fetch: bool = 
     config: --config. fetch: read the remote; otherwise what it had when it was last read counts.
     Raises ConfigError, RemoteError, GitError, RefusedError, LockedError.
     """
-    return _open(places.find(config), say, fetch=fetch)
+    return _open(clone_or_mirror.find(config), say, fetch=fetch)
 
 
 def open_machine(path: str, *, fetch: bool = True) -> Workplace:
     """The mirror of the machine whose own file is `path`; never a clone. Raises what open_workplace raises."""
-    return _open(places.of_machine(path), None, fetch=fetch)
+    return _open(clone_or_mirror.of_machine(path), None, fetch=fetch)
 
 
 def open_mirror(path: str) -> Workplace:
@@ -167,12 +167,12 @@ def open_mirror(path: str) -> Workplace:
     return open_machine(path, fetch=False)
 
 
-def _open(place: Place, say: Say | None, *, fetch: bool) -> Workplace:
+def _open(place: CloneOrMirror, say: Say | None, *, fetch: bool) -> Workplace:
     repo, now = place.open(), time.time()
     if fetch:
         repo.fetch(say)
     else:
-        if places.serves(place):
+        if clone_or_mirror.serves(place):
             repo.seen = "refs"  # what the last sync read
             repo.unread = prepared.load_unread(_root(place))
         repo.refs = repo.read_last()
@@ -197,7 +197,9 @@ class _Seen:
     unknown: frozenset[str]
 
 
-def _look(repo: Repository, place: Place, now: float, say: Say | None, *, fetched: bool) -> _Seen:
+def _look(
+    repo: Repository, place: CloneOrMirror, now: float, say: Say | None, *, fetched: bool
+) -> _Seen:
     """What the remote as it was read says. Raises RemoteError, GitError, ConfigError.
 
     fetched: it was read just now. A fetch does not see all refs at one moment, so before a branch is said to have
@@ -209,16 +211,16 @@ def _look(repo: Repository, place: Place, now: float, say: Say | None, *, fetche
         repo.fetch(say)
         if repo.refs != before:
             config, state, found = _judged(repo, place, now, fetched=fetched)
-    if fetched and not places.serves(place) and not repo.is_foreign and not repo.problem:
+    if fetched and not clone_or_mirror.serves(place) and not repo.is_foreign and not repo.problem:
         unrecorded.save(repo.git, found.begins)
     return _Seen(config, state, frozenset(found.unknown))
 
 
 def _judged(
-    repo: Repository, place: Place, now: float, *, fetched: bool
+    repo: Repository, place: CloneOrMirror, now: float, *, fetched: bool
 ) -> tuple[Config, State, Lacking]:
     config = place.config(_heads(repo), journal=repo.refs.journal, write=fetched)
-    if places.serves(place) and not fetched:
+    if clone_or_mirror.serves(place) and not fetched:
         refs = Mirror(config.root).refs()
         state = accepted.state_of(config.root, repo.git, refs)  # pending holds count, too
     else:
@@ -236,9 +238,9 @@ def _judged(
     return config, state, found
 
 
-def _begins(repo: Repository, place: Place) -> Begins:
+def _begins(repo: Repository, place: CloneOrMirror) -> Begins:
     """With what branches begin: as the syncs of this master have it, or as this clone remembers."""
-    if not places.serves(place):
+    if not clone_or_mirror.serves(place):
         return Begins(unrecorded.load(repo.git))
     root = _root(place)
     ready = prepared.load(root, place.path)
@@ -247,7 +249,7 @@ def _begins(repo: Repository, place: Place) -> Begins:
     return unrecorded.begins_of(ready.saltenvs if ready else (), served, last)
 
 
-def _root(place: Place) -> str:
+def _root(place: CloneOrMirror) -> str:
     return os.path.normpath(place.machine.root)
 
 

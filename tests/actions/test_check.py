@@ -13,7 +13,7 @@ import pytest
 
 from saltbranch.actions.check import check
 from saltbranch.base.errors import GitError, UsageError
-from saltbranch.check.place import open_place
+from saltbranch.check.checked_repository import open_place
 from saltbranch.git import tree
 from saltbranch.git.program import Git
 from tests.support.remote import Link, Remote, Submodule

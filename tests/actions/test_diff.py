@@ -18,7 +18,7 @@ from saltbranch.actions import diff as action
 from saltbranch.actions import fleet as fleet_action
 from saltbranch.base.errors import ConfigError, RefusedError, UsageError
 from saltbranch.cli.app import build
-from saltbranch.preview import frame
+from saltbranch.preview import compare
 from saltbranch.preview.fleet_diff import FleetDiff
 from saltbranch.preview.place import open_place
 from tests.support.remote import Content, Remote
@@ -347,15 +347,15 @@ def test_keys_named_by_a_branch_do_not_count(clone: Clone) -> None:
     model = {k: v for k, v in clone.config.items() if k in ("saltenvs", "fleet")} | keys
     clone.commit({"saltbranch.yaml": yaml.safe_dump(model)}, "master")
     place = open_place(clone.path)
-    assert frame.frame_of(place).keys.folder is None and place.config.ext_pillar == ()
-    assert "they are a machine's own" in frame.warnings(place)[0]
+    assert compare.frame_of(place).keys.folder is None and place.config.ext_pillar == ()
+    assert "they are a machine's own" in compare.warnings(place)[0]
     clone.commit(
         {"saltbranch.yaml": yaml.safe_dump({**model, "gpg_keys": None, "ext_pillar": []})}, "master"
     )
     clone.configure(**keys)
     place = open_place(clone.path)
-    assert frame.frame_of(place).keys.folder == "/etc/salt/gpgkeys"
-    assert frame.warnings(place) == []
+    assert compare.frame_of(place).keys.folder == "/etc/salt/gpgkeys"
+    assert compare.warnings(place) == []
 
 
 def test_a_folder_of_keys_that_is_not_there_is_a_warning(clone: Clone, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import salt.loader
 
-from saltbranch.compiler import askable, functions
+from saltbranch.compiler import functions, read_only_functions
 from saltbranch.compiler.inside import answer_types, neutral, neutral_hint
 
 MODULES = Path(salt.loader.SALT_BASE_PATH) / "modules"
@@ -115,7 +115,7 @@ def test_the_reference_has_the_whole_table() -> None:
 
 def test_the_reference_has_what_minions_are_asked_for() -> None:
     rows = [line for line in REFERENCE.read_text().splitlines() if line.startswith("| ")]
-    for why, words in askable.groups():
+    for why, words in read_only_functions.groups():
         assert f"| {why} | {', '.join(f'`{word}`' for word in words)} |" in rows
 
 

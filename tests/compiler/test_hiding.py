@@ -26,8 +26,8 @@ STATES = "nginx:\n  service.running:\n    - name: {{ pillar.db.pw }}\n    - work
 # In a process of its own, as in a worker: other tests load modules whose names would be words.
 _ASKED = """
 import json, salt.loader, salt.pillar, salt.state
-from saltbranch.compiler import wording
-print(json.dumps(sorted(wording.salts_words())))
+from saltbranch.compiler import message_words
+print(json.dumps(sorted(message_words.salts_words())))
 """
 SALTS = frozenset(
     json.loads(

@@ -10,7 +10,7 @@ import pytest
 
 from saltbranch.base.errors import GitError
 from saltbranch.compiler.cache import CompileCache
-from saltbranch.compiler.desk import derived
+from saltbranch.compiler.dispatcher import derived
 from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.public_words import Public
 from tests.support.compiling import Lab

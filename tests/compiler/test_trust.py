@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saltbranch.compiler import desk, reads, sandbox
+from saltbranch.compiler import dispatcher, reads, sandbox
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
 from tests.support.compiling import Lab, minion
@@ -356,8 +356,8 @@ def test_what_is_no_path_of_the_tree_makes_a_result_that_is_not_kept(told: bytes
 
 def test_keys_for_minions_are_their_own() -> None:
     key = CompileCache(None).key()
-    keys = {desk.derived(key, "test", name) for name in ("m1", "m2")} | {
-        desk.derived(key, "m1", "test")
+    keys = {dispatcher.derived(key, "test", name) for name in ("m1", "m2")} | {
+        dispatcher.derived(key, "m1", "test")
     }
     assert len(keys) == 3 and key not in keys
     assert json.loads(json.dumps(sorted(keys))) == sorted(keys)

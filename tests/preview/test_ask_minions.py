@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import pytest
 import salt.modules
 
-from saltbranch.compiler import askable
-from saltbranch.compiler.askable import ACTS, BY_ARGUMENTS, NOT_LISTED
+from saltbranch.compiler import read_only_functions
 from saltbranch.compiler.functions import TABLE
+from saltbranch.compiler.read_only_functions import ACTS, BY_ARGUMENTS, NOT_LISTED
 from saltbranch.preview.ask_minions import HIDDEN, SECRET, _reason, _without_password
 
 
@@ -96,12 +96,14 @@ _PLATFORMS = {"user": "useradd", "group": "groupadd", "service": "systemd_servic
               "timezone": "timezone", "test": "test"}  # fmt: skip
 
 
-@pytest.mark.parametrize("function", sorted(askable.LOOKING | askable.ACTING))
+@pytest.mark.parametrize(
+    "function", sorted(read_only_functions.LOOKING | read_only_functions.ACTING)
+)
 def test_every_function_of_the_list_is_one_of_salt(function: str) -> None:
     module, _, name = function.partition(".")
     known = MODULES.get(module, set()) | MODULES.get(_PLATFORMS.get(module, ""), set())
     assert name in known, f"Salt has no {function}"
-    assert TABLE[function].kind in ("asks", "reads") or function in askable.ACTING
+    assert TABLE[function].kind in ("asks", "reads") or function in read_only_functions.ACTING
 
 
 MODULES = _modules()

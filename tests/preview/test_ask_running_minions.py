@@ -8,10 +8,9 @@ import yaml
 
 from saltbranch.actions import fleet as fleet_action
 from saltbranch.compiler import pool
-from saltbranch.compiler.askable import ACTS, NOT_LISTED
 from saltbranch.compiler.cache import CompileCache
-from saltbranch.preview import frame as frames
-from saltbranch.preview import known_fleet
+from saltbranch.compiler.read_only_functions import ACTS, NOT_LISTED
+from saltbranch.preview import compare, known_fleet
 from saltbranch.preview.ask_minions import HIDDEN
 from saltbranch.preview.place import open_place
 from tests.support.running import Master
@@ -69,7 +68,7 @@ def test_a_minion_is_asked_for_exactly_what_was_answered_neutrally(
     site.configure(fleet=str(folder))
     place = open_place(str(site.config))
     minions = known_fleet.load(place).minions
-    frame = frames.frame_of(place)
+    frame = compare.frame_of(place)
     tree = frame.tree(place.repository.git, site.remote.head("develop"))
     [result] = pool.compile_each(frame, tree, minions, jobs=1, cache=CompileCache(None), plain=True)
     assert (

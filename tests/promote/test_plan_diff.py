@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from saltbranch.compiler import sandbox
+from saltbranch.preview.before_and_after import sides
 from saltbranch.preview.place import open_place
-from saltbranch.preview.sides import sides
 from saltbranch.promote import make_plan, promotion
 from saltbranch.repository.workplace import open_workplace
 from tests.support.flow_site import RC_TAGS, FlowSite, FlowTemplate, build_flow_template, shown

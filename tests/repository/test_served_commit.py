@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch.config.model import Saltenv
-from saltbranch.repository import place as places
+from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.workplace import Workplace, open_machine, open_mirror, open_workplace
 from tests.support.flow_site import FlowSite
 from tests.support.site import Site, result_of
@@ -40,8 +40,8 @@ def answers(flow: FlowSite, master: Site, monkeypatch: pytest.MonkeyPatch) -> li
         open_mirror(str(master.config)),
     ]
     found = [work.wanted(prod(work)) for work in works]
-    place, saltenv = places.of_machine(str(master.config)), prod(works[0])
-    found += [p.source().wanted(saltenv, time.time()) for p in (place, places.find(None))]
+    place, saltenv = clone_or_mirror.of_machine(str(master.config)), prod(works[0])
+    found += [p.source().wanted(saltenv, time.time()) for p in (place, clone_or_mirror.find(None))]
     return [(wanted.tag, wanted.commit or "") for wanted in found]
 
 

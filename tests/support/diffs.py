@@ -8,9 +8,9 @@ from typing import Any
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.compiler.model import Chunk, Compiled
 from saltbranch.preview import difference, groups, low_diff
+from saltbranch.preview.before_and_after import Provenance, SideCommit
 from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.fleet_diff import CustomCode, FleetDiff
-from saltbranch.preview.sides import Provenance, SideCommit
 
 HOSTILE = (
     "<script>window.pwned = 1</script>",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from saltbranch.compiler.cache import CompileCache
-from saltbranch.compiler.desk import values_key
+from saltbranch.compiler.dispatcher import values_key
 from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, Minion
 from tests.support.compiling import Lab, minion

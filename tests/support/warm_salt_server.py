@@ -1,7 +1,7 @@
 """A Python that has imported Salt and the compiler's worker already, and forks into sandboxes; see warm_salt.py.
 
 Each connection brings one order, JSON of `boot`, `home` and `env`, with the descriptors of stdin, stdout, stderr, the
-desk's socket and the sandbox's first process. Its answer is the exit code of the worker.
+the dispatcher's socket and the sandbox's first process. Its answer is the exit code of the worker.
 """
 
 from __future__ import annotations

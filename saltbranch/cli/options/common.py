@@ -71,10 +71,10 @@ def json_text(data: Any) -> str:
 def saltenv_names(incomplete: str) -> list[str]:
     """Completion: the saltenvs of the configuration at hand."""
     from saltbranch.base.errors import SaltbranchError
-    from saltbranch.repository import place
+    from saltbranch.repository import clone_or_mirror
 
     try:
-        config = place.find(None).last_config()
+        config = clone_or_mirror.find(None).last_config()
     except (SaltbranchError, OSError):
         return []
     return [s.name for s in config.saltenvs if s.name.startswith(incomplete)]

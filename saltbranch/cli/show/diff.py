@@ -9,7 +9,7 @@ from typing import Any
 
 from saltbranch.base.text import many, printable
 from saltbranch.compiler.model import UNKEPT
-from saltbranch.preview import missing, origins
+from saltbranch.preview import missing, pillar_paths
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.difference import Difference, MinionDiff
@@ -329,7 +329,7 @@ def hint(groups: Iterable[Group]) -> str:
         for several in found.values()
         for path in several
     )
-    first = next((p for p in paths if not origins.looks_secret(p)), None)
+    first = next((p for p in paths if not pillar_paths.looks_secret(p)), None)
     if first is None:
         return ""
     return f"hidden values show where saltbranch.yaml lists their paths, as in shown_pillar: [{json.dumps(first)}]"

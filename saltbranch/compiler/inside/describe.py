@@ -93,7 +93,8 @@ class Describer:
 
     def _key(self, identity: str, function: str, source: str, own: str) -> str:
         """ID and function without what is not public; with a digest instead, so that two of them stay two
-        (`preview.difference.nameless`). An ID's own digest is that of the pillar value that it is (`preview.origins`).
+        (`preview.difference.nameless`). An ID's own digest is that of the pillar value that it is
+        (`preview.pillar_paths`).
         """
         shown, called = self.hider.hide(identity, source), self._function(function, source)
         digest = ""

@@ -19,8 +19,8 @@ from saltbranch.compiler.inside.current_minion import HOST
 from saltbranch.compiler.inside.describe import Describer, uses
 from saltbranch.compiler.inside.mask import Mask, keys, plain, secrets_of, shown_of, texts
 from saltbranch.compiler.inside.neutral_hint import settled
+from saltbranch.compiler.inside.prepared_salt import CUSTOM, PreparedSalt, text_or_none
 from saltbranch.compiler.inside.rendered import File, Renderer, aside
-from saltbranch.compiler.inside.shop import CUSTOM, Shop, text_or_none
 from saltbranch.compiler.inside.sources import Sources
 from saltbranch.compiler.inside.tracking import Tracker, Wire
 from saltbranch.compiler.model import NEUTRALLY
@@ -37,8 +37,8 @@ _MOST_ERRORS = 100
 _LONGEST_ERROR = 600
 
 
-class OneMinion(Shop):
-    """What a fork of the shop does: compile for one minion, and tell of it what may be told."""
+class OneMinion(PreparedSalt):
+    """What a fork of the worker does: compile for one minion, and tell of it what may be told."""
 
     def compile(
         self,
@@ -47,7 +47,7 @@ class OneMinion(Shop):
         line: socket.socket,
         trace: socket.socket,
     ) -> None:
-        """Answer for one minion to the `desk`. For a fork: it spoils this process.
+        """Answer for one minion to the `dispatcher`. For a fork: it spoils this process.
 
         masks: the keys of what makes digests of its values, and of the words that are hidden in errors.
         """

@@ -250,7 +250,7 @@ def _watch_patterns() -> None:
 def _serve_in_place() -> None:
     """A minion copies each file that it is served into its cache, and compares hashes every time.
 
-    Here the cache is laid out beforehand (`shop.Shop`), as links into the tree.
+    Here the cache is laid out beforehand (`prepared_salt.PreparedSalt`), as links into the tree.
     """
     real = salt.fileclient.FSClient.get_file
 
@@ -288,7 +288,7 @@ def _without_keys(gpg: Any) -> None:
 
 
 def _deciphered(cipher: Any, *_args: Any) -> Any:
-    """There are no keys in here; the desk is asked what the message holds, which it knows if it stands in
+    """There are no keys in here; the dispatcher is asked what the message holds, which it knows if it stands in
     the tree's files. A message without an answer stands for what it hides.
     """
     message = cipher.decode("utf-8", "replace") if isinstance(cipher, bytes) else str(cipher)

@@ -59,7 +59,7 @@ _MOST_LINKS = 40
 
 
 class Wire:
-    """A fork's two sockets to the `desk`: `trace` for what it reads, `line` for all else."""
+    """A fork's two sockets to the `dispatcher`: `trace` for what it reads, `line` for all else."""
 
     def __init__(self, line: socket.socket, trace: socket.socket) -> None:
         self.line, self.trace = line, trace
@@ -73,7 +73,7 @@ class Wire:
         except BlockingIOError:
             sent = 0
         if sent < len(data):
-            self.line.sendall(b"\n")  # the desk makes room when it hears this
+            self.line.sendall(b"\n")  # the dispatcher makes room when it hears this
             self.trace.settimeout(None)
             self.trace.sendall(data[sent:])
             self.trace.settimeout(0)

@@ -2,7 +2,7 @@
 
 A fork starts from a Salt that has compiled nothing yet, so nothing of one minion can reach another,
 and what a branch's code does to the process ends with it. This process knows no minion: what a fork is to
-compile it reads itself, and it answers to the `desk` outside. So nothing of others can be found in it.
+compile it reads itself, and it answers to the `dispatcher` outside. So nothing of others can be found in it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from saltbranch.compiler.inside import drop_rights
 
 _MIB = 1 << 20
 CONTROL = 3
-"""The descriptor of the socket to the desk."""
+"""The descriptor of the socket to the dispatcher."""
 
 
 def main() -> None:
@@ -42,13 +42,13 @@ def main() -> None:
     _have_a_name()
     from saltbranch.compiler.inside import one_minion
 
-    shop = one_minion.OneMinion(job)
+    salt = one_minion.OneMinion(job)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)  # what a branch's code prints is for nobody
-    _say(control, {"salt": shop.salt_version})
+    _say(control, {"salt": salt.salt_version})
     gc.collect()
     gc.freeze()
-    _Crew(shop, job, control, is_apart=is_apart).work()
+    _Crew(salt, job, control, is_apart=is_apart).work()
     _say(control, _spent())
 
 
@@ -100,10 +100,10 @@ class _Crew:
     """The forks that are at work."""
 
     def __init__(
-        self, shop: Any, job: Mapping[str, Any], control: socket.socket, *, is_apart: bool
+        self, salt: Any, job: Mapping[str, Any], control: socket.socket, *, is_apart: bool
     ) -> None:
         """is_apart: forks can have folders of their own; if not, there is one fork at a time."""
-        self.shop, self.job, self.control = shop, job, control
+        self.salt, self.job, self.control = salt, job, control
         self.is_apart = is_apart
         self.limit = int(job["jobs"]) if is_apart else 1
         self.active: list[_Fork] = []
@@ -131,7 +131,7 @@ class _Crew:
                 self._take()
 
     def _take(self) -> None:
-        """What the desk says next."""
+        """What the dispatcher says next."""
         size = array.array("i").itemsize
         data, rights, _, _ = self.control.recvmsg(_MIB, socket.CMSG_SPACE(3 * size))
         fds = array.array("i")
@@ -142,7 +142,7 @@ class _Crew:
             return
         said = json.loads(data)
         if "learn" in said:
-            self.shop.learn(said["learn"], said["items"])
+            self.salt.learn(said["learn"], said["items"])
             return
         try:
             self._fork(said["number"], fds)
@@ -155,7 +155,7 @@ class _Crew:
                 os.close(fd)
 
     def _fork(self, number: int, fds: array.array[int]) -> None:
-        if not self.is_apart and not _is_emptied(self.shop.writable, self.job["kept"]):
+        if not self.is_apart and not _is_emptied(self.salt.writable, self.job["kept"]):
             self._report(number, "its folders cannot be emptied", again=True, late=False)
             os._exit(1)  # the next worker has new ones
         if not self.forked % 8:
@@ -165,7 +165,7 @@ class _Crew:
             self.control.close()  # so that no answer can be forged: nothing of a branch has run yet
             for other in self.active:
                 os.close(other.watch)
-            _compile(self.shop, self.job, *fds, is_apart=self.is_apart)
+            _compile(self.salt, self.job, *fds, is_apart=self.is_apart)
         self.forked += 1
         end = time.monotonic() + self.job["seconds"]
         self.active.append(_Fork(number, pid, os.pidfd_open(pid), end))
@@ -193,21 +193,21 @@ class _Crew:
 
 
 def _compile(
-    shop: Any, job: Mapping[str, Any], minion: int, answer: int, trace: int, *, is_apart: bool
+    salt: Any, job: Mapping[str, Any], minion: int, answer: int, trace: int, *, is_apart: bool
 ) -> NoReturn:
     """What a fork does: read its minion from the descriptor `minion`, answer, and end."""
     code = 1
     try:
         _limit(job)
         if is_apart:
-            drop_rights.own_folders(shop.writable, job["kept"])
+            drop_rights.own_folders(salt.writable, job["kept"])
         else:
             drop_rights.renounce()
         with os.fdopen(minion, "rb") as file:
             own = json.load(file)
         line = socket.socket(fileno=answer)
         try:
-            shop.compile(own["minion"], own["keys"], line, socket.socket(fileno=trace))
+            salt.compile(own["minion"], own["keys"], line, socket.socket(fileno=trace))
         except MemoryError:
             raise
         except Exception as err:  # its text may hold anything, a secret too

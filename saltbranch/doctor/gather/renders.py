@@ -10,7 +10,7 @@ from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules.rendering import Rendered, check
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import render_tops
-from saltbranch.preview.place import Place
+from saltbranch.preview.place import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import verify
@@ -23,7 +23,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
     mirror = Mirror(config.root)
     if not mirror.exists():
         return
-    place = Place(config, CommitSource(mirror.git), master)
+    place = RepositoryAndMaster(config, CommitSource(mirror.git), master)
     for saltenv in config.saltenvs:
         slots = Slots(config.root, saltenv.dirname, mirror)
         slot = slots.served()
@@ -32,7 +32,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
             yield from check(_rendered(place, saltenv, commit))
 
 
-def _rendered(place: Place, saltenv: Saltenv, commit: str) -> Rendered:
+def _rendered(place: RepositoryAndMaster, saltenv: Saltenv, commit: str) -> Rendered:
     name, why = saltenv.name, {"failing": "", "unsure": "", "unknown": ""}
     question = Question(name, commit, sample=True)
     now = verify.decide(question, render_tops.answered(place, question))

@@ -18,7 +18,7 @@ from saltbranch.git.merge import CONFLICT
 from saltbranch.git.program import Git, mask
 from saltbranch.history import commits
 from saltbranch.history.commits import CommitTold
-from saltbranch.preview.place import Place
+from saltbranch.preview.place import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource, Side
 
 MOST = 200
@@ -123,7 +123,7 @@ def _commit(commit: str, told: CommitTold) -> SideCommit:
     return SideCommit(commit, iso(told.time), told.line.subject, told.line.author)
 
 
-def sides(place: Place, refs: Sequence[str]) -> tuple[Side, Side]:
+def sides(place: RepositoryAndMaster, refs: Sequence[str]) -> tuple[Side, Side]:
     """What is compared with what. Raises UsageError, RefusedError, GitError."""
     config, repository = place.config, place.repository
     if len(refs) == 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from saltbranch.preview.origins import Pillars, looks_secret
+from saltbranch.preview.pillar_paths import Pillars, looks_secret
 
 
 def masked(digit: str) -> dict[str, str]:

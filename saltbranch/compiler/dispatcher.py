@@ -51,7 +51,7 @@ _ASKER_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the desk has to know of the tree. files: its regular files, by path. folders: those below
+    """What the dispatcher has to know of the tree. files: its regular files, by path. folders: those below
     which files count. key: the cache's. texts: what its encrypted messages hold. seconds: for one minion.
     """
 
@@ -94,7 +94,7 @@ def values_key(key: str, minion: Minion) -> str:
     return derived(key, "values", minion.saltenv, minion.id)
 
 
-class Desk:
+class Dispatcher:
     """Serves one worker, which has the other end of `control`, until all `minions` are done or it is gone.
 
     results: by position. at_work: handed out and not heard of since, the first one first.

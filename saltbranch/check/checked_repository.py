@@ -14,13 +14,13 @@ from saltbranch.config.model import Config, Source
 from saltbranch.config.read import parse_file
 from saltbranch.git.program import Git
 from saltbranch.repository import clone as clones
-from saltbranch.repository import place as places
+from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import read_machine_file
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CheckedRepository:
     """Where the commits are. clone: the folder of a work tree; config: None where there is none.
 
     branches: those of the remote, none where they are not known.
@@ -53,25 +53,25 @@ class Place:
         return self.source.find(self.config, name).commit
 
 
-def open_place(config: places.Given) -> Place:
+def open_place(config: clone_or_mirror.Given) -> CheckedRepository:
     """The clone one stands in, with the model of a promotion, so that a check finds what the gate would; else the
     mirror of the configuration that was named or found. Raises ConfigError, RefusedError, GitError.
     """
-    if isinstance(config, places.Place):
+    if isinstance(config, clone_or_mirror.CloneOrMirror):
         return _known(config)
-    clone = clones.find(places.current_folder())
+    clone = clones.find(clone_or_mirror.current_folder())
     if clone is None:
-        return _known(places.find(config))
-    place = places.of_clone(clone)
+        return _known(clone_or_mirror.find(config))
+    place = clone_or_mirror.of_clone(clone)
     named = locate.named_file(config, os.environ)
     if named and os.path.realpath(named) != os.path.realpath(place.path):
-        place = places.Place(named, read_machine_file(named), clone)
+        place = clone_or_mirror.CloneOrMirror(named, read_machine_file(named), clone)
         if place.mirror.exists() and not os.path.lexists(f"{clone.folder}/{locate.FILE_NAME}"):
-            return _known(places.find(named))  # a clone of something else
+            return _known(clone_or_mirror.find(named))  # a clone of something else
     return _of_clone(place, clone)
 
 
-def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
+def _of_clone(place: clone_or_mirror.CloneOrMirror, clone: clones.Clone) -> CheckedRepository:
     try:
         return _known(place)
     except ConfigError:
@@ -84,7 +84,7 @@ def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
         dirs = (
             (config.states_dir, config.pillar_dir) if config else (own.states_dir, own.pillar_dir)
         )
-        return Place(source, clone.folder, config, *dirs, _branches(place))
+        return CheckedRepository(source, clone.folder, config, *dirs, _branches(place))
 
 
 def _parsed(text: bytes) -> FileModel:
@@ -95,7 +95,7 @@ def _parsed(text: bytes) -> FileModel:
         return FileModel()
 
 
-def _config(own: FileModel, place: places.Place) -> Config | None:
+def _config(own: FileModel, place: clone_or_mirror.CloneOrMirror) -> Config | None:
     if own.saltenvs is None:
         return None
     source = Source(f"{locate.FILE_NAME} of the work tree")
@@ -105,21 +105,21 @@ def _config(own: FileModel, place: places.Place) -> Config | None:
         return None
 
 
-def _remote(place: places.Place) -> str:
+def _remote(place: clone_or_mirror.CloneOrMirror) -> str:
     try:
         return place.remote
     except ConfigError:
         return ""
 
 
-def _known(place: places.Place) -> Place:
+def _known(place: clone_or_mirror.CloneOrMirror) -> CheckedRepository:
     config = place.last_config()
     clone = place.clone.folder if place.clone else None
     dirs = (config.states_dir, config.pillar_dir)
-    return Place(place.source(), clone, config, *dirs, _branches(place))
+    return CheckedRepository(place.source(), clone, config, *dirs, _branches(place))
 
 
-def _branches(place: places.Place) -> frozenset[str]:
+def _branches(place: clone_or_mirror.CloneOrMirror) -> frozenset[str]:
     """Known only where all of them are fetched: not in a clone of a single branch, nor in a shallow one."""
     try:
         if place.clone and not place.clone.fetches_all(place.remote):

@@ -17,7 +17,7 @@ import salt.loader
 import salt.utils.files
 import salt.version
 
-from saltbranch.compiler import wording
+from saltbranch.compiler import message_words
 from saltbranch.compiler.hiding import words_of
 from saltbranch.compiler.inside import highstate, salt_patches, shortcuts, templates, tracking
 from saltbranch.compiler.inside.current_minion import BASE, HOST
@@ -51,7 +51,7 @@ _REHEARSAL = {
 _GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
 
 
-class Shop:
+class PreparedSalt:
     """Salt made ready, in a process that never compiles anything itself, and knows of no minion."""
 
     def __init__(self, job: Mapping[str, Any]) -> None:
@@ -75,7 +75,7 @@ class Shop:
         shortcuts.forget_listings()
         HOST.forget()
         HOST.kinds = job["inside"]
-        self.words = wording.salts_words() | words_of(self.names)
+        self.words = message_words.salts_words() | words_of(self.names)
         own = (
             *tracking.TRIED.values(),
             tracking.UNHEARD,

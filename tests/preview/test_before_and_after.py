@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from saltbranch.git.program import Git
-from saltbranch.preview.sides import _between, _counts
+from saltbranch.preview.before_and_after import _between, _counts
 
 
 def test_commits_of_each_side_are_counted_without_merges(tmp_path: Path) -> None:

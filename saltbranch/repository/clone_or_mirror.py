@@ -29,7 +29,7 @@ from saltbranch.repository.root import check_owner
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CloneOrMirror:
     """Where a verb works.
 
     path: the machine's file, or how messages call the clone's. machine: what it says; defaults in a clone.
@@ -128,13 +128,13 @@ class Place:
         return self.config(self.known_heads(), journal=self.git.commit_or_none(kept))
 
 
-Given = str | Place | None
+Given = str | CloneOrMirror | None
 """--config, if it was given, or a place that is known already."""
 
 
-def find(explicit: Given) -> Place:
+def find(explicit: Given) -> CloneOrMirror:
     """Where a verb works that is not about a machine. Raises ConfigError, RefusedError."""
-    if isinstance(explicit, Place):
+    if isinstance(explicit, CloneOrMirror):
         return explicit
     named = locate.named_file(explicit, os.environ)
     if named:
@@ -164,17 +164,17 @@ def current_folder() -> str:
         return "/"
 
 
-def of_clone(clone: Clone) -> Place:
+def of_clone(clone: Clone) -> CloneOrMirror:
     """A clone, by its own configuration of git alone."""
-    return Place(f"{clone.folder}/{FILE_NAME}", FileModel(), clone)
+    return CloneOrMirror(f"{clone.folder}/{FILE_NAME}", FileModel(), clone)
 
 
-def of_machine(path: str) -> Place:
+def of_machine(path: str) -> CloneOrMirror:
     """The mirror of a machine. Raises ConfigError, RefusedError."""
-    return Place(path, read_machine_file(path), None)
+    return CloneOrMirror(path, read_machine_file(path), None)
 
 
-def _of_file(path: str) -> Place:
+def _of_file(path: str) -> CloneOrMirror:
     """The mirror of the machine's root, else the clone one stands in; a clone's own file names that clone."""
     real = os.path.realpath(path)
     if os.path.basename(real) == FILE_NAME:
@@ -182,7 +182,7 @@ def _of_file(path: str) -> Place:
         if clone and os.path.realpath(f"{clone.folder}/{FILE_NAME}") == real:
             return of_clone(clone)
     machine = read_machine_file(path)
-    place = Place(path, machine, None)
+    place = CloneOrMirror(path, machine, None)
     root = os.path.normpath(machine.root)
     mine = os.path.exists(files.mark_of(root)) and place.mirror.exists() and machine.remote
     if mine and os.access(place.mirror.path, os.W_OK):
@@ -190,9 +190,11 @@ def _of_file(path: str) -> Place:
     clone = clones.find(current_folder())
     if mine and not (clone and os.path.lexists(f"{clone.folder}/{FILE_NAME}")):
         return place
-    return Place(path, machine, clone if clone and clone.has_remote(machine.remote) else None)
+    return CloneOrMirror(
+        path, machine, clone if clone and clone.has_remote(machine.remote) else None
+    )
 
 
-def serves(place: Place) -> bool:
+def serves(place: CloneOrMirror) -> bool:
     """Whether this machine's root serves saltenvs, so that a sync follows a push."""
     return place.clone is None

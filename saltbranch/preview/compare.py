@@ -17,7 +17,7 @@ from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.stand_ins import Offer
 from saltbranch.config.model import Config
 from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
-from saltbranch.preview.place import Place
+from saltbranch.preview.place import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource, Side
 from saltbranch.salt_master import options as master_options
 
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 
 def compare(
-    place: Place,
+    place: RepositoryAndMaster,
     before: Side,
     after: Side,
     minions: Sequence[Minion],
@@ -54,7 +54,7 @@ def compare(
     return replace(found, warnings=(warning, *found.warnings)) if warning else found
 
 
-def frame_of(place: Place) -> Frame:
+def frame_of(place: RepositoryAndMaster) -> Frame:
     """What all minions share."""
     config, opts = place.config, place.master.opts
     asked = [{name: value} for name, value, compiled in external_pillar(place) if compiled]
@@ -88,7 +88,7 @@ def cache_of(config: Config, *, enabled: bool) -> CompileCache:
     return CompileCache(compile_cache.folder_of(config.root) if enabled else None)
 
 
-def warnings(place: Place) -> list[str]:
+def warnings(place: RepositoryAndMaster) -> list[str]:
     """What is true of every result."""
     found = []
     source = place.config.source
@@ -105,7 +105,7 @@ def warnings(place: Place) -> list[str]:
     return [*found, *not_taken_over(place.master.opts)]
 
 
-def external_pillar(place: Place) -> list[tuple[str, Any, bool]]:
+def external_pillar(place: RepositoryAndMaster) -> list[tuple[str, Any, bool]]:
     """Name, settings, and whether it is compiled, of each of the master's external pillars."""
     allowed = place.config.ext_pillar
     return [
