@@ -38,7 +38,7 @@ def request(work: Workplace, name: str, *, commit: str | None = None) -> Request
     """
     saltenv = next((s for s in work.config.saltenvs if s.name == name), None)
     branch = saltenv.branch if saltenv else name
-    if branch not in work.refs.heads:
+    if branch not in work.refs.branches:
         known = ", ".join(s.name for s in work.config.saltenvs)
         raise UsageError(f"there is no saltenv or branch {name!r}", hint=f"saltenvs: {known}")
     owner = work.config.of_branch(branch)
@@ -74,7 +74,7 @@ def _source(
 def _refuse_refused(work: Workplace, commit: str) -> None:
     """Carry nothing further that was pushed by hand and is refused. Raises RefusedError."""
     for saltenv in work.config.saltenvs:
-        head, upto = work.refs.heads.get(saltenv.branch), work.counted_head(saltenv)
+        head, upto = work.refs.branches.get(saltenv.branch), work.counted_head(saltenv)
         if head is None or upto is None or head == upto or not work.git.is_ancestor(commit, head):
             continue
         if any(_has(work, s, commit) for s in work.config.saltenvs):

@@ -73,7 +73,7 @@ def finish_request(
 def listed(work: Workplace) -> list[FeatureRow]:
     """All feature branches, here and on the remote."""
     prefix = work.config.flow.feature
-    names = {b for b in work.refs.heads if b.startswith(prefix)}
+    names = {b for b in work.refs.branches if b.startswith(prefix)}
     if work.repo.clone:
         clone = topic_branch.clone_of(work)
         found = clone.out("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/")
@@ -83,7 +83,7 @@ def listed(work: Workplace) -> list[FeatureRow]:
 
 
 def _row(work: Workplace, branch: str, develop: str) -> FeatureRow:
-    remote = work.refs.heads.get(branch)
+    remote = work.refs.branches.get(branch)
     local = work.git.commit_or_none(f"refs/heads/{branch}") if work.repo.clone else None
     tip = local or remote or develop
     ahead = merging.log(work.git, [tip], [develop], work.pattern, "--no-merges")

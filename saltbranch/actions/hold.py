@@ -34,7 +34,7 @@ def _served_now(work: Workplace, saltenv: Saltenv) -> str | None:
     at what masters told. Raises RefusedError where that is not known.
     """
     wanted, tip = work.wanted(saltenv), work.state.tips.get(saltenv.branch)
-    head = work.refs.heads.get(saltenv.branch)
+    head = work.refs.branches.get(saltenv.branch)
     if wanted.hold or not saltenv.promote_from or tip is None or tip.head != head:
         return served(work, saltenv)
     if not tip.is_refused:

@@ -40,7 +40,7 @@ def _refuse_known_version(work: Workplace, branch: str) -> None:
     if tag in work.refs.tags:
         free = versions.next_fix(work.refs.tags, prefix=work.config.flow.version_tag)
         raise RefusedError(
-            f"there is a tag {tag} on the remote already, at {work.refs.tags[tag].commit[:12]}",
+            f"there is a tag {tag} on the remote already, at {work.refs.tag_commits[tag][:12]}",
             hint=f"the next one is {free}",
         )
 
@@ -118,7 +118,7 @@ def finish_request(
             " that",
             hint=f"ask someone who may push to {production.branch} to finish it",
         )
-    releases = sorted(b for b in work.refs.heads if b.startswith(work.config.flow.release))
+    releases = sorted(b for b in work.refs.branches if b.startswith(work.config.flow.release))
     return Request(
         verb=f"hotfix finish {branch}",
         kind="hotfix",
@@ -143,7 +143,7 @@ def _refuse_more(work: Workplace, branch: str, tip: str, now: str, branches: Seq
     """
     own = set(_list(work, tip, now))
     for name in branches:
-        head = work.refs.heads.get(name)
+        head = work.refs.branches.get(name)
         foreign = [c for c in _list(work, head, now, "--first-parent") if c in own] if head else []
         if foreign:
             raise RefusedError(

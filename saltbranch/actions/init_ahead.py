@@ -15,8 +15,9 @@ from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
 from saltbranch.doctor.rules import master_pillar, master_roots, master_tops
 from saltbranch.doctor.rules.seen_master import Master
-from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
+from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import indent, mask, quoted
+from saltbranch.journal.accepted import believed
 from saltbranch.repository import accepted, model
 from saltbranch.salt_master import (
     config_file,
@@ -89,9 +90,9 @@ def config_ahead(machine: FileModel, config_path: str, branch: str, mirror: Mirr
     Its `source.branch` is None where the model is that of `machine`. Raises ConfigError, also for a model of the
     repository that is not valid; GitError.
     """
-    git, heads = mirror.git, mirror.branches()
-    believed = git.commit_or_none(KEPT_REF) or git.commit_or_none(JOURNAL_REF)
-    place = accepted.ModelRefs(git, heads, accepted.IN_MIRROR, believed)
+    git, refs = mirror.git, mirror.refs()
+    heads = refs.branches
+    place = accepted.ModelRefs(git, heads, accepted.IN_MIRROR, believed(git, refs).head)
     found = model.load(place, machine, config_path, branch=branch, remote=machine.remote or "")
     head = heads.get(branch)
     there = head is not None and git.blob_or_none(head, locate.FILE_NAME) is not None

@@ -29,7 +29,7 @@ def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
     Raises RefusedError, UsageError.
     """
     branch = topic_branch.topic_name(work.config.flow.release, version)
-    if branch in work.refs.heads:
+    if branch in work.refs.branches:
         raise RefusedError(
             f"the remote has a branch {branch} already", hint="choose another version"
         )

@@ -114,7 +114,7 @@ def status(config_path: str) -> Status:
     """
     root = root_of(config_path)
     mirror = Mirror(root)
-    refs = mirror.refs(tags=True) if mirror.exists() else Refs("")
+    refs = mirror.refs(tags=True) if mirror.exists() else Refs()
     config = load_config(config_path, mirror, refs.branches)
     master = master_options.read(config.salt_config)
     groups = config.groups

@@ -169,14 +169,14 @@ def _where_ticket(work: Workplace, ticket: str) -> TicketWhereabouts:
 
 def _of_ticket(work: Workplace, ticket: str) -> dict[str, CommitTold]:
     """The commits that name `ticket`, and those without a ticket that came by a branch that names it."""
-    heads = list(dict.fromkeys(work.refs.heads.values()))
+    heads = list(dict.fromkeys(work.refs.branches.values()))
     options = ("--topo-order", "--fixed-strings", "--regexp-ignore-case", f"--grep={ticket}")
     naming = commits.log(work.git, work.pattern, *options, revisions=heads) if heads else {}
     merges = [c for c in naming.values() if c.line.merge and _merges_ticket(work, c, ticket)]
     found = {k: c for k, c in naming.items() if not c.line.merge and ticket in c.line.tickets}
     ranges = [[*c.line.parents[1:], f"^{c.line.parents[0]}"] for c in merges[:_MOST_MERGES]]
-    persistent = [f"^{h}" for h in trailers.persistent_heads(work.config, work.refs.heads)]
-    for branch, head in work.refs.heads.items():
+    persistent = [f"^{h}" for h in trailers.persistent_heads(work.config, work.refs.branches)]
+    for branch, head in work.refs.branches.items():
         if ticket in tickets.find(branch, work.pattern) and not work.config.of_branch(branch):
             ranges.append([head, *persistent])
     for revisions in ranges:
@@ -255,7 +255,7 @@ def _where_path(work: Workplace, path: str) -> PathWhereabouts:
 
 def _path_presence(past: Past, path: str, saltenv: Saltenv) -> PathPresence:
     work, line = past.work, past.line(saltenv)
-    head = work.refs.heads.get(saltenv.branch)
+    head = work.refs.branches.get(saltenv.branch)
     if head is None or line is None:
         return PathPresence(saltenv.name, saltenv.branch, None, None, None, None)
     last = commits.last_change(work.git, head, path)

@@ -67,6 +67,8 @@ _TAGS = "+refs/tags/*:refs/tags/*"
 JOURNAL_REF = "refs/saltbranch/journal"
 # The last journal that was accepted, where no fetch moves or prunes it.
 KEPT_REF = "refs/kept/journal"
+# The same of the verbs that work in a clone, or in a mirror beside its syncs; a fetch never prunes it.
+KEPT_BY_VERBS = "refs/saltbranch-kept/journal"
 # Below it the last accepted commit of the production branch, by its name (repository/model.py).
 PRODUCTION = "refs/kept/production/"
 
@@ -77,34 +79,52 @@ def ref_name(branch: str) -> str:
 
 
 class Refs:
-    """One look at the refs of the mirror. branches: name to commit. journal, kept: commits, empty when there is none.
+    """What the remote had when it was read, and what was accepted of it before.
 
-    tags: lines of object name and full ref, only where they were asked for. accepted: as below PRODUCTION.
-    in_the_way: refs below the journal's, which exclude it.
+    branches: name to commit. tags: name to the object that the ref names, tag_commits: to the commit in the end; a
+    look that does not need them leaves them empty. journal, kept, kept_by_verbs: commits. accepted: as below
+    PRODUCTION. in_the_way: refs below the journal's, which exclude it.
     """
 
-    __slots__ = ("accepted", "branches", "in_the_way", "journal", "kept", "tags")
+    __slots__ = (
+        "accepted", "branches", "in_the_way", "journal", "kept", "kept_by_verbs", "tag_commits", "tags",
+    )  # fmt: skip
 
-    def __init__(self, listing: str) -> None:
+    def __init__(self, listing: str = "") -> None:
+        """listing: lines of object name and full ref."""
         self.branches: dict[str, str] = {}
-        self.tags: list[str] = []
+        self.tags: dict[str, str] = {}
+        self.tag_commits: dict[str, str] = {}
         self.accepted: dict[str, str] = {}
         self.in_the_way: list[str] = []
-        self.journal = self.kept = ""
+        self.journal: str | None = None
+        self.kept: str | None = None
+        self.kept_by_verbs: str | None = None
         for line in listing.split("\n"):  # a name may hold what else splitlines() splits at
             oid, _, ref = line.partition(" ")
-            if ref.startswith("refs/heads/"):
-                self.branches[ref[11:]] = oid
-            elif ref.startswith("refs/tags/"):
-                self.tags.append(line)
-            elif ref == JOURNAL_REF:
-                self.journal = oid
-            elif ref == KEPT_REF:
-                self.kept = oid
-            elif ref.startswith(f"{JOURNAL_REF}/"):
-                self.in_the_way.append(ref)
-            elif ref.startswith(PRODUCTION):
-                self.accepted[ref[len(PRODUCTION) :]] = oid
+            self.add(oid, ref)
+
+    def add(self, oid: str, ref: str) -> None:
+        """Take in a ref, with its full name on the remote; others than those above are passed over."""
+        if ref.startswith("refs/heads/"):
+            self.branches[ref[11:]] = oid
+        elif ref.startswith("refs/tags/"):
+            self.tags[ref[10:]] = oid
+        elif ref == JOURNAL_REF:
+            self.journal = oid
+        elif ref == KEPT_REF:
+            self.kept = oid
+        elif ref == KEPT_BY_VERBS:
+            self.kept_by_verbs = oid
+        elif ref.startswith(f"{JOURNAL_REF}/"):
+            self.in_the_way.append(ref)
+        elif ref.startswith(PRODUCTION):
+            self.accepted[ref[len(PRODUCTION) :]] = oid
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Refs) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
 
 
 class Mirror:
@@ -233,7 +253,13 @@ class Mirror:
 
     def refs(self, *, tags: bool = False) -> Refs:
         """What was last fetched: branches, journal and, where asked for, tags. Raises GitError."""
-        patterns = ["refs/heads", JOURNAL_REF, "refs/kept", *(["refs/tags"] if tags else [])]
+        patterns = [
+            "refs/heads",
+            JOURNAL_REF,
+            "refs/kept",
+            KEPT_BY_VERBS,
+            *(["refs/tags"] if tags else []),
+        ]
         return Refs(self.git.out("for-each-ref", "--format=%(objectname) %(refname)", *patterns))
 
     def is_healthy(self) -> bool:

@@ -36,16 +36,19 @@ def push(
     git, deadline, complaint = mirror.git, time.monotonic() + patience, "no time was left"
     for number in range(_TRIES):
         refs = mirror.refs()
-        journal.check_chain(git, refs.kept or None, refs.journal or None, refs.in_the_way)
-        missing = [*(found if refs.journal == found_at else ()), *_missing(git, refs.journal, new)]
+        journal.check_chain(git, refs.kept, refs.journal, refs.in_the_way)
+        missing = [
+            *(found if (refs.journal or "") == found_at else ()),
+            *_missing(git, refs.journal, new),
+        ]
         if not missing:
             _accept(git, refs.journal)
             return
-        head, _ = journal.append(git, refs.journal or None, missing)
+        head, _ = journal.append(git, refs.journal, missing)
         left = deadline - time.monotonic()
         if left <= 0:
             break
-        lease = f"--force-with-lease={JOURNAL_REF}:{refs.journal}"
+        lease = f"--force-with-lease={JOURNAL_REF}:{refs.journal or ''}"
         words = ("push", "--quiet", "--no-follow-tags", "--no-signed", lease, "--", remote)
         done = git.run(*words, f"{head}:{JOURNAL_REF}", config=_CONFIG, timeout=left)
         if done.code == 0:
@@ -62,17 +65,19 @@ def push(
     )
 
 
-def _accept(git: Git, head: str) -> None:
+def _accept(git: Git, head: str | None) -> None:
+    if head is None:
+        return
     git.out("update-ref", JOURNAL_REF, head)
     git.out("update-ref", KEPT_REF, head)
 
 
-def _missing(git: Git, head: str, new: Sequence[Event]) -> list[Event]:
+def _missing(git: Git, head: str | None, new: Sequence[Event]) -> list[Event]:
     """Those of `new` that are not in the journal: whoever was killed after a push finds them there."""
     if not new:
         return []
     only_syncs = all(event.kind == events.SYNC for event in new)
-    told = journal.read(git, head or None, limit=_RECENT if only_syncs else None)
+    told = journal.read(git, head, limit=_RECENT if only_syncs else None)
     known = {event.id for event in told}
     return [event for event in new if event.id not in known]
 

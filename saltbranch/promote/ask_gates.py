@@ -146,7 +146,7 @@ def model_facts(
     lost = [
         (n, s.branch)
         for n, s in (merged.saltenvs or {}).items()
-        if s.branch not in work.refs.heads and not work.is_unread(s.branch)
+        if s.branch not in work.refs.branches and not work.is_unread(s.branch)
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
     return ModelFacts(changed=new != old, problem=what, broken=broken)

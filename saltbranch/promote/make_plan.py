@@ -71,7 +71,7 @@ def plan(work: Workplace, request: Request, *, commands: bool = True) -> Plan:
 def _deletes(work: Workplace, request: Request) -> Iterator[Step]:
     """The branches that go with the promotion."""
     for branch in request.delete:
-        if branch in work.refs.heads:
+        if branch in work.refs.branches:
             yield Step(DELETE, branch, "", work.branch_head(branch), "", "", MERGE, "")
 
 
@@ -137,7 +137,7 @@ def _is_missing_below(work: Workplace, request: Request, target: Step) -> bool:
         return False
     owned = owned_paths(request.saltenv, request.source_saltenv)
     paths = ["--", ".", *(f":(exclude,literal){p}" for p in owned)] if owned else []
-    heads = [work.refs.heads.get(b) for b in request.back_to if b != request.source_name]
+    heads = [work.refs.branches.get(b) for b in request.back_to if b != request.source_name]
     args = ("rev-list", "-n1", "--no-merges", "--end-of-options", request.source)
     return any(work.git.out(*args, f"^{head}", *paths) for head in heads if head)
 
@@ -147,9 +147,9 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
         return []
     found, result = [], provisional(work, target)
     for branch in request.back_to:
-        if branch not in work.refs.heads:
+        if branch not in work.refs.branches:
             continue
-        saltenv, old = work.config.of_branch(branch), work.refs.heads[branch]
+        saltenv, old = work.config.of_branch(branch), work.refs.branches[branch]
         merged = merge.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
         names = merged.conflicts if merged.kind == CONFLICT else ()
         found.append(
@@ -214,19 +214,19 @@ def _tag(work: Workplace, request: Request, target: Step) -> str:
         )
     if problem := branch_name_problem(name):
         raise UsageError(f"{name!r} is not a tag: {problem}", hint="for example --tag v1.2.0")
-    if name in work.refs.heads:
+    if name in work.refs.branches:
         raise RefusedError(
             f"there is a branch {name!r}: a tag of that name would be ambiguous",
             hint="choose another name",
         )
-    there = work.refs.tags.get(name)
+    there = work.refs.tag_commits.get(name)
     if there is None:
         _refuse_folder(work, name)
         return name
-    if target.kind == UP_TO_DATE and _is_tagged(work, target, there.commit):
+    if target.kind == UP_TO_DATE and _is_tagged(work, target, there):
         return ""
     raise RefusedError(
-        f"the remote has a tag {name} already, at {there.commit[:12]}",
+        f"the remote has a tag {name} already, at {there[:12]}",
         hint="tags are never moved: choose the next version, or --tag auto",
     )
 

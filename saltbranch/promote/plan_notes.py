@@ -79,7 +79,7 @@ def _has_own(work: Workplace, branch: str) -> bool:
     """Whether the branch has commits that the one before it lacks, so that some may have been pushed to it by hand."""
     saltenv = work.config.of_branch(branch)
     before = work.config.saltenv(saltenv.promote_from) if saltenv and saltenv.promote_from else None
-    head = work.refs.heads.get(before.branch) if before else None
+    head = work.refs.branches.get(before.branch) if before else None
     args = ("rev-list", "-n1", "--no-merges", "--end-of-options", work.branch_head(branch))
     return head is None or bool(work.git.out(*args, f"^{head}"))
 

@@ -99,7 +99,7 @@ def _source(work: Workplace, source: Saltenv, target: Saltenv, commit: str | Non
 
 
 def _has(work: Workplace, saltenv: Saltenv, commit: str) -> bool:
-    head = work.refs.heads.get(saltenv.branch)
+    head = work.refs.branches.get(saltenv.branch)
     return head is not None and work.git.is_ancestor(commit, head)
 
 

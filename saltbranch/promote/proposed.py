@@ -34,7 +34,7 @@ def prefix(saltenv: str) -> str:
 def waiting(work: Workplace, saltenv: str, head: str | None) -> tuple[Proposal, ...]:
     """Those for `saltenv` that its branch, at `head`, does not contain. Raises GitError."""
     begin = prefix(saltenv)
-    found = [Proposal(b, c) for b, c in sorted(work.refs.heads.items()) if b.startswith(begin)]
+    found = [Proposal(b, c) for b, c in sorted(work.refs.branches.items()) if b.startswith(begin)]
     return tuple(p for p in found if head is None or not work.git.is_ancestor(p.commit, head))
 
 

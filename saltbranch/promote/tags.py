@@ -15,7 +15,7 @@ def has_tag(work: Workplace, target: Saltenv, commit: str) -> bool:
     head = work.head(target)
     if not work.git.is_ancestor(commit, head):
         return False
-    here = [name for name, found in work.refs.tags.items() if found.commit == head]
+    here = [name for name, found in work.refs.tag_commits.items() if found == head]
     return any(_fits(work, target, name) for name in here)
 
 
@@ -32,8 +32,8 @@ def auto_tag(work: Workplace, target: Saltenv, commit: str) -> str:
     Raises UsageError when the saltenv follows tags of another kind.
     """
     prefix = work.config.flow.version_tag
-    tags = work.refs.tags
-    here = [name for name, found in tags.items() if found.commit == commit]
+    tags = work.refs.tag_commits
+    here = [name for name, found in tags.items() if found == commit]
     candidate = versions.next_candidate(tags, prefix=prefix)
     final = versions.next_final(tags, here, prefix=prefix)
     if target.follow:

@@ -88,7 +88,7 @@ def follow_remote(work: Workplace, clone: Git, branch: str) -> None:
 
 def open_topics(work: Workplace, prefix: str, head: str) -> list[str]:
     """The branches below `prefix`, here and on the remote, that have something which the commit `head` lacks."""
-    found = {b: h for b, h in work.refs.heads.items() if b.startswith(prefix)}
+    found = {b: h for b, h in work.refs.branches.items() if b.startswith(prefix)}
     if work.repo.clone:
         clone = clone_of(work)
         text = clone.out(
@@ -128,7 +128,7 @@ def topic(work: Workplace, branch: str) -> Topic:
     """The branch here and on the remote, one of them containing the other. Raises RefusedError, UsageError."""
     clone = Git(work.repo.clone, work_tree=True) if work.repo.clone else None
     local = local_branch(clone, branch) if clone else None
-    remote = work.refs.heads.get(branch)
+    remote = work.refs.branches.get(branch)
     if local is None and remote is None:
         raise UsageError(
             f"there is no branch {branch}, neither here nor on the remote",
@@ -148,7 +148,7 @@ def topic(work: Workplace, branch: str) -> Topic:
 def _others(work: Workplace, branch: str) -> str:
     flow = work.config.flow
     prefix = next(p for p in (flow.feature, flow.release, flow.hotfix, "") if branch.startswith(p))
-    there = sorted(b for b in work.refs.heads if prefix and b.startswith(prefix))
+    there = sorted(b for b in work.refs.branches if prefix and b.startswith(prefix))
     return (
         f"on the remote: {', '.join(there[:10])}" if there else f"the remote has no {prefix} branch"
     )
@@ -189,7 +189,7 @@ def leave(work: Workplace, branch: str, merged: str, back_to: str) -> list[str]:
 
 def _switch(work: Workplace, clone: Git, branch: str) -> list[str]:
     """Check out `branch` as the remote now has it, as far as that loses nothing."""
-    head = work.refs.heads.get(branch)
+    head = work.refs.branches.get(branch)
     local = local_branch(clone, branch)
     if head is None:
         return []

@@ -90,9 +90,9 @@ def outlook(work: Workplace) -> tuple[Outlook, ...]:
 
 def _one(work: Workplace, saltenv: Saltenv, debts: list[Debt]) -> Outlook:
     wanted = work.wanted(saltenv)
-    head = work.refs.heads.get(saltenv.branch)
+    head = work.refs.branches.get(saltenv.branch)
     before = work.config.saltenv(saltenv.promote_from) if saltenv.promote_from else None
-    source = work.refs.heads.get(before.branch) if before else None
+    source = work.refs.branches.get(before.branch) if before else None
     both = head is not None and source is not None
     following, trouble = _next(work, saltenv)
     return Outlook(

@@ -17,8 +17,9 @@ from saltbranch.config import locate
 from saltbranch.config.keys import FileModel, model_branch
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Config
-from saltbranch.git.mirror import KEPT_REF, Mirror
+from saltbranch.git.mirror import KEPT_BY_VERBS, Mirror
 from saltbranch.git.program import Git
+from saltbranch.journal.accepted import believed
 from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
 from saltbranch.repository.clone import Clone
@@ -124,8 +125,11 @@ class CloneOrMirror:
     def last_config(self) -> Config:
         """The same by what was last read of the remote. Raises ConfigError, GitError."""
         self.require()
-        kept = KEPT_REF if self.clone is None else remote.KEPT
-        return self.config(self.known_heads(), journal=self.git.commit_or_none(kept))
+        if self.clone:
+            journal = self.git.commit_or_none(KEPT_BY_VERBS)
+            return self.config(self.known_heads(), journal=journal)
+        refs = self.mirror.refs()
+        return self.config(refs.branches, journal=believed(self.git, refs).head)
 
 
 Given = str | CloneOrMirror | None

@@ -138,7 +138,9 @@ def sources(
     alone = not (refs.journal or refs.kept or following or pending != "-" or refs.in_the_way)
     if alone and not judged:
         return ""
-    lines = [f"journal {refs.journal} kept {refs.kept} pending {pending}"]
+    lines = [
+        f"journal {refs.journal or ''} kept {refs.kept or ''} {refs.kept_by_verbs or ''} pending {pending}"
+    ]
     lines += refs.in_the_way
     if unread:
         lines += sorted(f"unread {ref}" for ref in unread)
@@ -147,7 +149,7 @@ def sources(
     ]
     lines += [refs.branches.get(s.branch, "-") for s in judged]
     if following:
-        lines += refs.tags
+        lines += [f"{oid} refs/tags/{name}" for name, oid in refs.tags.items()]
     return ("" if not alone else _BRANCHES_ALONE) + "\n".join(lines)
 
 

@@ -10,7 +10,8 @@ from saltbranch.config.keys import FileModel, model_branch
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Config
 from saltbranch.config.read import read_file
-from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
+from saltbranch.git.mirror import Mirror
+from saltbranch.journal.accepted import believed
 from saltbranch.repository import accepted, model
 
 
@@ -52,12 +53,9 @@ def load_config(
     Raises ConfigError, GitError.
     """
     machine = read_machine_file(config_path)
-    git, believed = mirror.git, None
-    if mirror.exists():
-        believed, told = git.commit_or_none(KEPT_REF), git.commit_or_none(JOURNAL_REF)
-        if told and (believed is None or git.is_ancestor(believed, told)):
-            believed = told  # the sync is about to accept it
-    where = accepted.ModelRefs(git, branches, accepted.IN_MIRROR, believed, write=write)
+    git = mirror.git
+    journal = believed(git, mirror.refs()).head if mirror.exists() else None
+    where = accepted.ModelRefs(git, branches, accepted.IN_MIRROR, journal, write=write)
     branch = model_branch(machine)
     found = model.load(where, machine, config_path, branch=branch, remote=machine.remote or "")
     return model.serving(found, machine, config_path)

@@ -112,9 +112,8 @@ def _current(repository: Repository, ref: str) -> str | None:
     if ref == JOURNAL_REF:
         return repository.refs.journal
     if ref.startswith("refs/tags/"):
-        tag = repository.refs.tags.get(ref[10:])
-        return tag.object if tag else None
-    return repository.refs.heads.get(ref.removeprefix("refs/heads/"))
+        return repository.refs.tags.get(ref[10:])
+    return repository.refs.branches.get(ref.removeprefix("refs/heads/"))
 
 
 def refused_by(remote: str, done: proc.Finished) -> PushRefused | None:

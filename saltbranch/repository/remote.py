@@ -7,48 +7,32 @@ atomic push with a lease for every ref (git-push(1)): either all of them, and on
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 
 from saltbranch.base import proc
-from saltbranch.base.errors import GitError, RefusedError
+from saltbranch.base.errors import RefusedError
 from saltbranch.base.files import Lock
-from saltbranch.git.mirror import FETCH_CONFIG, JOURNAL_REF, KEPT_REF, remote_error
+from saltbranch.git.mirror import (
+    FETCH_CONFIG,
+    JOURNAL_REF,
+    KEPT_BY_VERBS,
+    KEPT_REF,
+    Refs,
+    remote_error,
+)
 from saltbranch.git.program import HINTS, Git, branch_name_problem, hint_for, quoted
-from saltbranch.journal import store as journal
+from saltbranch.journal import accepted
 from saltbranch.repository import prepared
 from saltbranch.repository.clone import Clone, require_history
 
 _SEEN = "refs/saltbranch-remote"
-# The last journal that was believed; a fetch never prunes it.
-KEPT = "refs/saltbranch-kept/journal"
 _FETCH = (
     "fetch", "--no-tags", "--prune", "--force", "--no-write-fetch-head", "--no-auto-maintenance",
     "--no-recurse-submodules", "--no-show-forced-updates", "--refmap=", "--update-head-ok",
 )  # fmt: skip
 _REFSPECS = tuple(f"+refs/{kind}/*:{_SEEN}/{kind}/*" for kind in ("heads", "tags", "saltbranch"))
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """A tag: the object that the ref names, and the commit in the end."""
-
-    object: str
-    commit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refs:
-    """What the remote had when it was read."""
-
-    heads: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, Tag] = field(default_factory=dict)
-    journal: str | None = None
-
-    def tag_commits(self) -> dict[str, str]:
-        """Tag to commit."""
-        return {name: tag.commit for name, tag in self.tags.items()}
 
 
 class Repository:
@@ -66,9 +50,7 @@ class Repository:
         self.seen = (
             _SEEN if remote else "refs"
         )  # below it the branches, tags and journal of the remote
-        self.kept: str | None = None
         self.problem: RefusedError | None = None  # with the journal of the remote
-        self.in_the_way: list[str] = []  # refs of the remote that exclude its journal's
         self.unread: dict[str, str] = {}  # what could not be read of it: full ref to reason
         self.outdated: dict[str, str] = {}  # such branches, as they were when they were last read
         # The branches that come first where not everything can be read.
@@ -114,9 +96,9 @@ class Repository:
 
     def _without_unread(self, refs: Refs) -> Refs:
         """`refs` without the branches that could not be read: what they were is no answer."""
-        lost = {b for b in refs.heads if f"refs/heads/{b}" in self.unread}
-        self.outdated = {b: refs.heads[b] for b in lost}
-        return replace(refs, heads={b: h for b, h in refs.heads.items() if b not in lost})
+        lost = [b for b in refs.branches if f"refs/heads/{b}" in self.unread]
+        self.outdated = {b: refs.branches.pop(b) for b in lost}
+        return refs
 
     def _fetch(
         self, refspecs: Sequence[str], timeout: float, progress: Callable[[str], None] | None
@@ -149,88 +131,59 @@ class Repository:
         return unread
 
     def judge_journal(self, *, keep: bool) -> None:
-        """Believe the journal of the remote where it goes on from the one that was believed before.
+        """Let the journal count that is believed (journal/accepted.py); `problem`: with that of the remote.
 
-        It only ever grows; what is wrong with it is `problem`. keep: remember it. Raises GitError.
+        keep: remember it. Raises GitError.
         """
-        kept, head = self.kept, self.refs.journal
-        self.problem = None
+        root = None if self.place else os.path.dirname(self.git.directory)
+        found = accepted.believed(self.git, self.refs, root=root)
+        self.refs.journal, self.problem = found.head, None
         if why := self.unread.get(JOURNAL_REF):
-            back = f": git push --force REMOTE {kept}:{JOURNAL_REF}" if kept else ""
+            old = found.before
+            back = f": git push --force REMOTE {old}:{JOURNAL_REF}" if old else ""
             self.problem = RefusedError(
                 f"the journal of the remote cannot be read: {why}",
                 hint=f"fix {JOURNAL_REF} there, which says what was promoted and what is held{back}",
             )
-            self.refs = replace(
-                self.refs, journal=kept
-            )  # what was read before it broke may be no journal
-            return
-        if kept == head and not self.in_the_way:
-            return
-        try:
-            journal.check_chain(self.git, kept, head, self.in_the_way)
-        except GitError as err:
-            refs = [KEPT] if self.place else [KEPT, KEPT_REF]
-            how = "; ".join(
-                f"git --git-dir={quoted(self.git.directory)} update-ref -d {ref}" for ref in refs
-            )
-            rewritten = not isinstance(err, journal.NoJournalError)
-            hint = f"{err.hint}; to accept what the remote has: {how}" if rewritten else err.hint
-            self.problem = RefusedError(err.message, hint=hint)
-            self.refs = replace(self.refs, journal=kept)
-            return
-        if head and keep and not self.is_foreign:
-            self.git.out("update-ref", KEPT, head)
-            self.kept = head
+        elif found.problem:
+            self.problem = RefusedError(found.problem, hint=found.hint)
+        elif keep and found.head and found.head != found.before and not self.is_foreign:
+            self.git.out("update-ref", KEPT_BY_VERBS, found.head)
+            self.refs.kept_by_verbs = found.head
 
     def last_seen(self) -> Refs:
         """What the remote had when it was last read, without asking it. Raises GitError."""
-        heads, tags, head = {}, {}, None
-        believed: dict[str, str] = {}
-        self.in_the_way = []
+        found = Refs()
         form = "--format=%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname)"
         where = [f"{self.seen}/{kind}/" for kind in ("heads", "tags", "saltbranch")]
-        kept = [KEPT] if self.place else [KEPT, KEPT_REF]  # a mirror's syncs believe one, too
+        kept = (
+            [KEPT_BY_VERBS] if self.place else [KEPT_BY_VERBS, KEPT_REF]
+        )  # a mirror's syncs believe one, too
         for line in self.git.out("for-each-ref", form, *where, *kept).splitlines():
-            name, kind, peeled, peeled_kind, ref = line.split(" ", 4)
-            if ref in kept:
-                believed[ref] = name
-                continue
-            short = ref[len(self.seen) + 1 :]
-            if short.startswith("heads/"):
-                heads[short[6:]] = name
-            elif short.startswith("tags/"):
+            oid, kind, peeled, peeled_kind, ref = line.split(" ", 4)
+            name = ref if ref in kept else f"refs{ref[len(self.seen) :]}"
+            if name.startswith("refs/tags/"):
                 if peeled_kind == "tag":  # a tag of a tag: git before 2.45 peels it once
                     peeled = self.git.commit_or_none(ref) or ""
                     peeled_kind = "commit" if peeled else ""
-                if "commit" in (kind, peeled_kind):
-                    tags[short[5:]] = Tag(name, peeled or name)
-            elif f"refs/{short}" == JOURNAL_REF:
-                head = name
-            elif f"refs/{short}".startswith(f"{JOURNAL_REF}/"):
-                self.in_the_way.append(f"refs/{short}")
-        self.kept = self._newer(*believed.values())
-        if not heads and self.place and self.remote:
+                if "commit" not in (kind, peeled_kind):
+                    continue
+                found.tag_commits[name[10:]] = peeled or oid
+            found.add(oid, name)
+        if not found.branches and self.place and self.remote:
             return self._fetched_by_git()
-        return Refs(heads, tags, head)
-
-    def _newer(self, *commits: str) -> str | None:
-        """The one that contains the other; the first where neither does."""
-        found = list(dict.fromkeys(commits))
-        if len(found) == 2 and self.git.is_ancestor(found[0], found[1]):
-            return found[1]
-        return found[0] if found else None
+        return found
 
     def _fetched_by_git(self) -> Refs:
         """What the person's own `git fetch` brought, where we have not read the remote yet."""
-        heads = known_heads(self.git, self.remote)
+        found = Refs()
+        found.branches = known_heads(self.git, self.remote)
         form = "--format=%(objectname) %(*objectname) %(refname:lstrip=2)"
-        tags = {}
         for line in self.git.out("for-each-ref", form, "refs/tags/").splitlines():
             name, peeled, tag = line.split(" ", 2)
             if commit := self.git.commit_or_none(peeled or name):
-                tags[tag] = Tag(name, commit)
-        return Refs(heads, tags, None)
+                found.tags[tag], found.tag_commits[tag] = name, commit
+        return found
 
     def log_command(self, branch: str) -> str:
         """What a person types here to see the commits of a branch of the remote."""

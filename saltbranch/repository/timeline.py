@@ -28,7 +28,7 @@ class Past:
 
     def __init__(self, work: Workplace, more: Iterable[str] = ()) -> None:
         self.work = work
-        self.heads = trailers.persistent_heads(work.config, work.refs.heads)
+        self.heads = trailers.persistent_heads(work.config, work.refs.branches)
         self.starts = list(dict.fromkeys([*self.heads, *more]))
         self.graph = commits.read_graph(work.git, self.starts) if self.starts else Graph(())
         self.told = trailers.read(work.git, self.heads) if self.heads else []
@@ -46,7 +46,7 @@ class Past:
 
     def line(self, saltenv: Saltenv) -> Line | None:
         """The history of the saltenv's branch; None where the remote has no such branch."""
-        head = self.work.refs.heads.get(saltenv.branch)
+        head = self.work.refs.branches.get(saltenv.branch)
         if head is None:
             return None
         found = trailers.detours(self.told, self.graph, self.work.config, saltenv)
@@ -56,7 +56,7 @@ class Past:
         """All, of the journal and of trailers, the oldest first."""
         if self._promotions is None:
             told = trailers.all_promotions(
-                self.told, self.graph, self.work.config, self.work.refs.heads
+                self.told, self.graph, self.work.config, self.work.refs.branches
             )
             self._promotions = trailers.merge(
                 self.work.state.promotions, told, self.graph.number, self.work.now
@@ -93,7 +93,7 @@ class Past:
 
 def promotions(work: Workplace) -> list[Promotion]:
     """All promotions, each once; the histories are read only where trailers tell of one that the journal lacks."""
-    heads = trailers.persistent_heads(work.config, work.refs.heads)
+    heads = trailers.persistent_heads(work.config, work.refs.branches)
     told: list[Told] = trailers.read(work.git, heads) if heads else []
     known = work.state.made.keys() >= {t.id for t in told}
     return work.state.promotions if known else Past(work).promotions()
@@ -124,7 +124,7 @@ def _place(work: Workplace, promotion: Event, found: list[Event]) -> int:
 
 
 def _promotions_by_trailers(work: Workplace) -> list[Event]:
-    heads = trailers.persistent_heads(work.config, work.refs.heads)
+    heads = trailers.persistent_heads(work.config, work.refs.branches)
     known = [p.new for p in work.state.made.values()]
     told = trailers.read(work.git, [*heads, *(f"^{c}" for c in known)]) if heads else []
     if work.state.made.keys() >= {t.id for t in told}:
@@ -166,14 +166,14 @@ class _Names:
         self.work = work
         self.git = work.git
         self.remote = work.repo.remote
-        self.tags = work.refs.tag_commits()
+        self.tags = work.refs.tag_commits
 
     def saltenv(self, name: str) -> str | None:
         branches = (s.branch for s in self.work.config.saltenvs if s.name == name)
-        return next((self.work.refs.heads.get(branch) for branch in branches), None)
+        return next((self.work.refs.branches.get(branch) for branch in branches), None)
 
     def branch(self, name: str, *, fetched: bool = False) -> str | None:  # noqa: ARG002
-        return self.work.refs.heads.get(name)
+        return self.work.refs.branches.get(name)
 
     def tag(self, name: str) -> str | None:
         return self.tags.get(name)
@@ -233,7 +233,7 @@ def readings(work: Workplace, word: str) -> list[Reading]:
 
 def _path(work: Workplace, word: str) -> str | None:
     """`word` as a path inside the repository; None where no saltenv's branch has it now."""
-    heads = trailers.persistent_heads(work.config, work.refs.heads)
+    heads = trailers.persistent_heads(work.config, work.refs.branches)
     for path in _spellings(work, word):
         if any(commits.object_at(work.git, head, path) for head in heads):
             return path

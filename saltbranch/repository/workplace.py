@@ -12,7 +12,7 @@ from saltbranch.base import tickets
 from saltbranch.base.asked_by import NOBODY, Asked
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.git.mirror import JOURNAL_REF, Mirror
+from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.git.program import Git
 from saltbranch.journal import accepted
 from saltbranch.journal import cache as journal_cache
@@ -31,7 +31,7 @@ from saltbranch.repository import (
 from saltbranch.repository.clone_or_mirror import CloneOrMirror
 from saltbranch.repository.direct_pushes import Watched
 from saltbranch.repository.programs import Programs
-from saltbranch.repository.remote import Refs, Repository
+from saltbranch.repository.remote import Repository
 from saltbranch.repository.served_commit import Wanted
 from saltbranch.repository.unrecorded import Begins, Lacking
 
@@ -92,7 +92,7 @@ class Workplace:
 
     def branch_head(self, branch: str) -> str:
         """The head of a branch of the remote. Raises RefusedError when there is none, or it cannot be read."""
-        head = self.refs.heads.get(branch)
+        head = self.refs.branches.get(branch)
         if why := self.repo.unread.get(f"refs/heads/{branch}"):
             raise RefusedError(
                 f"the branch {branch!r} of the remote cannot be read: {why}",
@@ -101,7 +101,7 @@ class Workplace:
         if head is None:
             raise RefusedError(
                 f"the remote has no branch {branch!r}",
-                hint=f"its branches: {', '.join(sorted(self.refs.heads)[:10]) or 'none'}",
+                hint=f"its branches: {', '.join(sorted(self.refs.branches)[:10]) or 'none'}",
             )
         return head
 
@@ -115,7 +115,7 @@ class Workplace:
 
     def counted_head(self, saltenv: Saltenv) -> str | None:
         """The commit up to which the branch of `saltenv` counts: not what was pushed by hand and is refused."""
-        head = self.refs.heads.get(saltenv.branch)
+        head = self.refs.branches.get(saltenv.branch)
         if head is None:
             return head
         return direct_pushes.served_head(self.git, self.state.tips.get(saltenv.branch), head)
@@ -135,7 +135,7 @@ class Workplace:
             return False  # what the branch lacks is nowhere any more
         if self.is_unread(debt.branch):
             return True
-        head = self.refs.heads.get(debt.branch)
+        head = self.refs.branches.get(debt.branch)
         if head is None or self.git.commit_or_none(debt.commit) is None:
             return False
         return not self.git.is_ancestor(debt.commit, head)
@@ -230,9 +230,9 @@ def _judged(
     ]
     begins, production = _begins(repo, place), config.source.branch
     tip = state.tips.get(production or "") or begins.kept.get(production or "")
-    head = repo.refs.heads.get(production or "")
+    head = repo.refs.branches.get(production or "")
     watched = push_rules.judged(repo.git, in_force, production, tip, head)
-    look = unrecorded.Look(repo.git, repo.refs.heads, repo.unread, begins, now)
+    look = unrecorded.Look(repo.git, repo.refs.branches, repo.unread, begins, now)
     told = state.events
     found = look.judge(state, watched, lambda: list(told), believed=repo.problem is None)
     return config, state, found
@@ -259,7 +259,7 @@ def _kept(repo: Repository) -> State:
 
 def _heads(repo: Repository) -> dict[str, str]:
     """Branch to commit, for the model: of a branch that cannot be read now, what was read of it last."""
-    return {**repo.outdated, **repo.refs.heads}
+    return {**repo.outdated, **repo.refs.branches}
 
 
 def tags_on(repo: Repository, head: str) -> dict[str, str]:

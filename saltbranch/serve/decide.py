@@ -84,7 +84,7 @@ def choose(facts: Facts) -> Choices:
     found = Choices()
     last = facts.last
     before = last or Choices()
-    head, found.problem = journal_accepted.believed(root, git, refs, before.journal)
+    head, found.problem = journal_accepted.believed_by_sync(root, git, refs, before.journal)
     state = _holds(root, git, head, before, found)
     lacking = _lacking(facts, head, state, last, found)
     found.bases = unrecorded.dumps(lacking.begins)

@@ -84,7 +84,7 @@ def _chosen(
 def _keep(facts: Facts, found: Choices) -> None:
     """Accept the fetched journal, and keep what was found for the syncs that follow. Raises GitError."""
     refs = facts.refs
-    if not found.problem and refs.kept != refs.journal:
+    if not found.problem and refs.journal and refs.kept != refs.journal:
         facts.git.out("update-ref", KEPT_REF, refs.journal)
         refs.kept = refs.journal
     expected = decision.sources(facts.root, refs, facts.saltenvs, unread=facts.unread)

@@ -193,7 +193,7 @@ def _is_model_current(mirror: Mirror, refs: Refs, ready: Prepared, *, write: boo
     branch, judged, blob = ready.model
     head = refs.branches.get(branch)
     accepted = refs.accepted.get(ref_name(branch), "")
-    if ready.problem and f"{accepted} {refs.journal}" != ready.accepted:
+    if ready.problem and f"{accepted} {refs.journal or ''}" != ready.accepted:
         return False  # a person may have accepted what was refused
     if head is None or head == judged:
         return True

@@ -197,7 +197,7 @@ def test_a_missing_journal_is_written_anew(clone: Clone) -> None:
     before = [(p.id, p.old, p.new) for p in clone.work().state.promotions]
     clone.lose_journal()
     work = clone.work()
-    append(clone, *trailers.rebuilt(work.git, work.config, work.refs.heads))
+    append(clone, *trailers.rebuilt(work.git, work.config, work.refs.branches))
     work = clone.work()
     assert [(p.id, p.old, p.new) for p in work.state.promotions] == before
     assert "known by" not in well(clone, "history")

@@ -43,7 +43,7 @@ def first_saltenv(work: Workplace) -> Saltenv:
 def start_topic(work: Workplace, prefix: str, name: str, base: str) -> Started:
     """Make the branch `prefix`NAME at `base` in the clone, and check it out. Raises RefusedError, UsageError."""
     branch = topic_branch.topic_name(prefix, name)
-    if branch in work.refs.heads:
+    if branch in work.refs.branches:
         raise RefusedError(
             f"the remote has a branch {branch} already",
             hint=f"git switch {branch}, or choose another name",

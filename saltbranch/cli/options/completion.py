@@ -21,7 +21,7 @@ def tags(incomplete: str) -> list[str]:
 def branches(incomplete: str) -> list[str]:
     """The remote's branches, as last read."""
     work = _workplace()
-    return _fitting(work.refs.heads, incomplete) if work else []
+    return _fitting(work.refs.branches, incomplete) if work else []
 
 
 def promotions(incomplete: str) -> list[str]:
@@ -33,7 +33,7 @@ def promotions(incomplete: str) -> list[str]:
 def points(incomplete: str) -> list[str]:
     """Whatever names a commit: tags, branches, promotions."""
     work = _workplace()
-    return _fitting([*work.refs.tags, *work.refs.heads, *_ids(work)], incomplete) if work else []
+    return _fitting([*work.refs.tags, *work.refs.branches, *_ids(work)], incomplete) if work else []
 
 
 def _workplace() -> Workplace | None:

@@ -33,7 +33,7 @@ def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
             [*filter(None, [err.hint]), "--no-fetch shows what was last read"]
         )
         raise
-    if not work.refs.heads:
+    if not work.refs.branches:
         raise RefusedError(
             f"nothing is known of the remote {mask(work.repo.remote)}: it has no branches",
             hint="" if fetch else "it was not read here yet: leave --no-fetch out",
