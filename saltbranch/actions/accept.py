@@ -47,7 +47,17 @@ def plan_accept(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
     event = event_of(work, ACCEPT, details)
     verb = f"accept {saltenv}"
     note = "; ".join(filter(None, (push.told(), _model_of(work, found, head))))
-    return HoldPlan(verb, found.name, event, serves, after, reason.strip(), None, push.id, note)
+    return HoldPlan(
+        verb=verb,
+        saltenv=found.name,
+        event=event,
+        serves=serves,
+        will_serve=after,
+        reason=reason.strip(),
+        until=None,
+        promotion=push.id,
+        note=note,
+    )
 
 
 def _where_known(work: Workplace, saltenv: Saltenv) -> str:

@@ -82,12 +82,12 @@ def changelog(
         head = f"heads/{found.branch}"
         end = timeline.commit_of(work, new or head, option="--to" if new else "").commit
         names = (_name(old, begin), _name(new or found.branch, end))
-        return _between(work, found, begin, end, names, None)
+        return _between(work, found, (begin, end), names, promotion=None)
     promotion = _promotion(work, found, new)
     commit = timeline.commit_of(work, new, option="--to").commit if new else promotion.new
     names = (promotion.old[:_SHORT], _name(new or promotion.id, commit))
     whole = promotion if commit == promotion.new else None
-    return _between(work, found, promotion.old, commit, names, whole)
+    return _between(work, found, (promotion.old, commit), names, promotion=whole)
 
 
 def _name(word: str, commit: str) -> str:
@@ -118,11 +118,12 @@ def _promotion(work: Workplace, saltenv: Saltenv, new: str | None) -> Promotion:
 def _between(
     work: Workplace,
     saltenv: Saltenv,
-    old: str,
-    new: str,
+    ends: tuple[str, str],
     names: tuple[str, str],
+    *,
     promotion: Promotion | None,
 ) -> Changelog:
+    old, new = ends
     brought = commits.log(work.git, work.pattern, "--topo-order", revisions=[new, f"^{old}"])
     removed = commits.log(
         work.git, work.pattern, "--topo-order", "--no-merges", revisions=[old, f"^{new}"]

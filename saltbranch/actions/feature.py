@@ -92,6 +92,6 @@ def _row(work: Workplace, branch: str, develop: str) -> FeatureRow:
     )
     last = ahead[0] if ahead else None
     return FeatureRow(
-        branch, local is not None, remote is not None, len(ahead), int(behind),
-        last.subject if last else "", last.author if last else "",
+        branch=branch, here=local is not None, published=remote is not None, ahead=len(ahead), behind=int(behind),
+        subject=last.subject if last else "", author=last.author if last else "",
     )  # fmt: skip

@@ -74,7 +74,12 @@ def plan(cwd: str) -> FlowInit:
         else "git-flow AVH"
     )
     return FlowInit(
-        path, source if known else "", flow, branches, text, tuple(_notes(there, branches, known))
+        path=path,
+        source=source if known else "",
+        flow=flow,
+        branches=branches,
+        text=text,
+        notes=tuple(_notes(there, branches, known)),
     )
 
 

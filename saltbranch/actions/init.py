@@ -272,7 +272,14 @@ def _proposed(
         text = (
             model_text(answers) if machine.saltenvs is None and answers else own_model(config_path)
         )
-        return propose.commit(mirror, machine.remote or "", production, branch, text, config_path)
+        return propose.commit(
+            mirror,
+            text,
+            remote=machine.remote or "",
+            production=production,
+            branch=branch,
+            config_path=config_path,
+        )
 
 
 def _refuse_other_remote(config_path: str, answers: Answers | None) -> None:

@@ -22,7 +22,7 @@ which gates a promotion passes. It counts once it is on the production branch.
 
 
 def commit(
-    mirror: Mirror, remote: str, production: str, branch: str, text: str, config_path: str
+    mirror: Mirror, text: str, *, remote: str, production: str, branch: str, config_path: str
 ) -> list[str]:
     """Commit `text` as saltbranch.yaml on top of the commit `production` of `branch`, and push it as `BRANCH`.
 

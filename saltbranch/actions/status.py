@@ -226,7 +226,17 @@ def _wanted(
     unread = prepared.load_unread(root)
     production = config.source.branch
     last = decision.load(root, None, now())
-    facts = decide.Facts(root, mirror, refs, saltenvs, served, now(), production, unread, last)
+    facts = decide.Facts(
+        root=root,
+        mirror=mirror,
+        refs=refs,
+        saltenvs=saltenvs,
+        served=served,
+        now=now(),
+        production=production,
+        unread=unread,
+        last=last,
+    )
     found = decide.choose(facts)
     state = accepted.state_of(root, mirror.git, refs)
     journal_state.replay(decide.pushes_of(found), state)

@@ -19,7 +19,15 @@ def plan_unhold(work: Workplace, saltenv: str, *, reason: str) -> HoldPlan:
         raise RefusedError(f"{saltenv} is not held", hint="saltbranch status shows holds")
     after, reason = _without_hold(work, found), asked_by.reason(reason)
     event = event_of(work, UNHOLD, {"saltenv": found.name, "reason": reason, "held": hold.commit})
-    return HoldPlan(f"unhold {saltenv}", saltenv, event, hold.commit, after, reason, None)
+    return HoldPlan(
+        verb=f"unhold {saltenv}",
+        saltenv=saltenv,
+        event=event,
+        serves=hold.commit,
+        will_serve=after,
+        reason=reason,
+        until=None,
+    )
 
 
 def _without_hold(work: Workplace, saltenv: Saltenv) -> str | None:

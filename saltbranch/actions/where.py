@@ -122,7 +122,9 @@ def _arrival(past: Past, saltenv: Saltenv, commit: str, by: str) -> Arrival:
     promotion = past.through(saltenv, by) or past.through(saltenv, commit)
     time = promotion.time if promotion else past.graph.times[by]
     push, accepted = ("", "") if promotion else _by_hand(past, saltenv, by)
-    return Arrival(commit, by, time, promotion, push, accepted)
+    return Arrival(
+        commit=commit, by=by, time=time, promotion=promotion, push=push, accepted=accepted
+    )
 
 
 def _by_hand(past: Past, saltenv: Saltenv, by: str) -> tuple[str, str]:
@@ -257,7 +259,14 @@ def _path_presence(past: Past, path: str, saltenv: Saltenv) -> PathPresence:
     work, line = past.work, past.line(saltenv)
     head = work.refs.branches.get(saltenv.branch)
     if head is None or line is None:
-        return PathPresence(saltenv.name, saltenv.branch, None, None, None, None)
+        return PathPresence(
+            saltenv=saltenv.name,
+            branch=saltenv.branch,
+            content=None,
+            served=None,
+            last=None,
+            arrival=None,
+        )
     last = commits.last_change(work.git, head, path)
     wanted = past.wanted(saltenv).commit
     try:
@@ -265,10 +274,10 @@ def _path_presence(past: Past, path: str, saltenv: Saltenv) -> PathPresence:
     except GitError:  # a hold may name a commit that is not here
         served = None
     return PathPresence(
-        saltenv.name,
-        saltenv.branch,
-        commits.object_at(work.git, head, path),
-        served,
-        commits.told(work.git, work.pattern, [last])[last] if last else None,
-        _arrival(past, saltenv, last, line.brought_by(last)) if last else None,
+        saltenv=saltenv.name,
+        branch=saltenv.branch,
+        content=commits.object_at(work.git, head, path),
+        served=served,
+        last=commits.told(work.git, work.pattern, [last])[last] if last else None,
+        arrival=_arrival(past, saltenv, last, line.brought_by(last)) if last else None,
     )

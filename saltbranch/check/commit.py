@@ -135,7 +135,15 @@ class Checker:
         placed = [replace(f, file=files.stand_ins.get(f.file, f.file)) for f in (*kept, *idle)]
         used = tuple(sorted(files.stand_ins))
         return RefResult(
-            "", commit, None, number, len(tests), allowed, in_order(placed), count, used
+            name="",
+            commit=commit,
+            since=None,
+            files=number,
+            tests=len(tests),
+            allowed=allowed,
+            findings=in_order(placed),
+            compiled=count,
+            stand_ins=used,
         )
 
     def _tools(self, blobs: dict[str, Blob]) -> tuple[Tools, list[allow.Entry], list[Finding]]:

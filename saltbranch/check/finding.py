@@ -71,7 +71,13 @@ class Rule:
     ) -> Finding:
         """The finding of this rule at a place."""
         return Finding(
-            file, line, self.id, severity or self.severity, message, fix or self.fix, content
+            file,
+            line,
+            self.id,
+            severity=severity or self.severity,
+            message=message,
+            fix=fix or self.fix,
+            content=content,
         )
 
 

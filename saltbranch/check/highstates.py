@@ -150,7 +150,15 @@ class Highstates:
         telling = Tellings((files,), self.cache)
         ignore = self.place.config.ignore
         diffs = [
-            low_diff.compare(m.saltenv, a, b, (files, files), frame.states_dir, ignore, telling(m))
+            low_diff.compare(
+                m.saltenv,
+                a,
+                b,
+                (files, files),
+                states_dir=frame.states_dir,
+                ignore=ignore,
+                telling=telling(m),
+            )
             for m, (a, b) in zip(minions, pairs, strict=True)
             # What is missing for want of a file that does not render, its error tells.
             if "failed" not in (a.result, b.result) and set(b.errors) <= set(a.errors)

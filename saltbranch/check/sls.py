@@ -116,7 +116,17 @@ def _read_id(
         if not literal(short):
             pass  # it may render to a mapping
         elif dot:
-            states.append(State(name, line, line_of(value), module, function, (), extends))
+            states.append(
+                State(
+                    id=name,
+                    id_line=line,
+                    line=line_of(value),
+                    module=module,
+                    function=function,
+                    arguments=(),
+                    extends=extends,
+                )
+            )
         else:
             wrong.append((f"the id {shown(name)!r} holds a text and no state", line))
         return
@@ -144,4 +154,13 @@ def _read_state(
     short = text_of(body)
     if short is not None and not function:
         function = short
-    return State(name, id_line, line, module, function, tuple(arguments), extends, is_open)
+    return State(
+        id=name,
+        id_line=id_line,
+        line=line,
+        module=module,
+        function=function,
+        arguments=tuple(arguments),
+        extends=extends,
+        open=is_open,
+    )

@@ -173,7 +173,15 @@ def compile_each(
             files = frozenset(path for path, (mode, _) in tree.entries.items() if mode[:3] == "100")
             work = Work(files, tree.folders, cache.key(), tree.deciphered, frame.seconds)
             spent = spent if spent is not None else Spent()
-            share = _Share(frame, confinement.find(), folder, work, plain, spent, tell)
+            share = _Share(
+                frame=frame,
+                sandbox=confinement.find(),
+                folder=folder,
+                work=work,
+                plain=plain,
+                spent=spent,
+                tell=tell,
+            )
             for number, result in share.all(rest, jobs):
                 done[number] = result
                 if result.reads.files:
@@ -298,14 +306,18 @@ class _Share:
             where = confinement.folders(self.sandbox, own, folder, frame.dirs)
             who = confinement.new_identity()
             served = frame.served_as(minions[0].saltenv)
-            argv = confinement.command(self.sandbox, folder, frame.dirs, served, who, frame.python)
+            argv = confinement.command(
+                self.sandbox, folder, frame.dirs, mapped=served, identity=who, python=frame.python
+            )
             self._make_room(own, who)
             job = json.dumps(self._job(where, minions[0].saltenv, forks), default=str).encode()
             limit = _START + len(minions) * (frame.seconds + 5)
             with ThreadPoolExecutor(max_workers=1) as threads:
                 serving = threads.submit(dispatcher.serve)
                 with theirs:
-                    done = confinement.run(self.sandbox, argv, who, limit, job, theirs.fileno())
+                    done = confinement.run(
+                        self.sandbox, argv, who, timeout=limit, job=job, control=theirs.fileno()
+                    )
                 serving.result()
         self.spent.workers += 1
         self.spent.add(dispatcher.spent)

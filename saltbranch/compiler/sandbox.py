@@ -173,6 +173,7 @@ def command(
     sandbox: Sandbox,
     tree: str,
     dirs: Mapping[str, str],
+    *,
     mapped: Sequence[tuple[str, str]],
     identity: Identity,
     python: Interpreter | None = None,
@@ -193,7 +194,7 @@ def command(
 
 
 def run(
-    sandbox: Sandbox, argv: list[str], who: Identity, timeout: float, job: bytes, control: int
+    sandbox: Sandbox, argv: list[str], who: Identity, *, timeout: float, job: bytes, control: int
 ) -> proc.Finished:
     """Run a command of `command` to its end, at most `timeout` seconds; nothing of `who` goes on.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 # Links that lead to folders with links, links that are followed, and names in all: a few links can make any number.
 _DEPTH = 8
@@ -18,14 +18,12 @@ def names(files: Iterable[str], links: Mapping[str, str], below: Iterable[str]) 
     files: paths in the repository. links: path of each link, and what it holds. What leads out of the
     repository or to nothing adds no name.
     """
-    known = sorted({*files, *links})
-    found: dict[str, str] = {}
+    walk = _Walk(sorted({*files, *links}), links)
     folders = tuple(f"{folder}/" for folder in below)
-    budget = iter(range(_FOLLOWED))
     for link in links:
         if link.startswith(folders):
-            _add(found, known, links, link, link, (), budget)
-    return found
+            walk.follow(link, link, ())
+    return walk.found
 
 
 def target(link: str, holds: str) -> str | None:
@@ -34,39 +32,47 @@ def target(link: str, holds: str) -> str | None:
     return None if end.startswith(("/", "..")) or holds.startswith("/") else end
 
 
-def _add(
-    found: dict[str, str],
-    known: list[str],
-    links: Mapping[str, str],
-    name: str,
-    link: str,
-    way: tuple[str, ...],
-    budget: Iterator[int],
-) -> None:
-    """Note what stands below the link at `link`, which is seen as `name`. way: the folders that it was come by."""
-    end = target(link, links[link])
-    for _ in range(_DEPTH):
-        # A folder on the way may be a link, too.
-        over = next((p for p in _parents(end) if p in links), None) if end else None
-        if end is None or over is None:
-            break
-        inner = target(over, links[over])
-        end = posixpath.normpath(f"{inner}{end[len(over) :]}") if inner is not None else None
-    if end is None or end == "." or end in way or len(way) == _DEPTH or next(budget, None) is None:
-        return
-    at = bisect.bisect_left(known, end)
-    if at < len(known) and known[at] == end:
-        found.setdefault(name, end)
-        return
-    at = bisect.bisect_left(known, f"{end}/")
-    while at < len(known) and known[at].startswith(f"{end}/") and len(found) < _MOST:
-        path = known[at]
-        below = name + path[len(end) :]
-        if path in links:
-            _add(found, known, links, below, path, (*way, end), budget)
-        else:
-            found.setdefault(below, path)
-        at += 1
+class _Walk:
+    """Follows links. known: all paths, in order. found: see `names`."""
+
+    def __init__(self, known: list[str], links: Mapping[str, str]) -> None:
+        self.known = known
+        self.links = links
+        self.found: dict[str, str] = {}
+        self.budget = iter(range(_FOLLOWED))
+
+    def follow(self, name: str, link: str, way: tuple[str, ...]) -> None:
+        """Note what stands below the link at `link`, which is seen as `name`. way: the folders that it was come by."""
+        end = self._end(link)
+        if end is None or end == "." or end in way or len(way) == _DEPTH:
+            return
+        if next(self.budget, None) is None:
+            return
+        known = self.known
+        at = bisect.bisect_left(known, end)
+        if at < len(known) and known[at] == end:
+            self.found.setdefault(name, end)
+            return
+        at = bisect.bisect_left(known, f"{end}/")
+        while at < len(known) and known[at].startswith(f"{end}/") and len(self.found) < _MOST:
+            path = known[at]
+            below = name + path[len(end) :]
+            if path in self.links:
+                self.follow(below, path, (*way, end))
+            else:
+                self.found.setdefault(below, path)
+            at += 1
+
+    def _end(self, link: str) -> str | None:
+        """Where the link at `link` leads; a folder on the way may be a link, too."""
+        end = target(link, self.links[link])
+        for _ in range(_DEPTH):
+            over = next((p for p in _parents(end) if p in self.links), None) if end else None
+            if end is None or over is None:
+                break
+            inner = target(over, self.links[over])
+            end = posixpath.normpath(f"{inner}{end[len(over) :]}") if inner is not None else None
+        return end
 
 
 def _parents(path: str) -> Iterable[str]:

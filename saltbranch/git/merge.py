@@ -144,13 +144,15 @@ def write_commit(
 
 
 def write_tag(
-    git: Git, name: str, commit: str, message: str, now: float, signed: Signer = NOBODY
+    git: Git, name: str, commit: str, message: str, *, now: float, signed: Signer = NOBODY
 ) -> str:
     """An annotated tag in the object database (git-mktag(1)). Raises GitError, RefusedError."""
     from saltbranch.git.identity import identity, who
 
     if signed.tags:
-        return signing.write_signed_tag(git, signed, name, commit, message, (identity(git), now))
+        return signing.write_signed_tag(
+            git, signed, name, commit, message=message, person=identity(git), now=now
+        )
     tagger = re.sub(r"[\r\n\0]", " ", who(git))
     text = (
         f"object {commit}\ntype commit\ntag {name}\ntagger {tagger} {int(now)} +0000\n\n{message}\n"

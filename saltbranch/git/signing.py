@@ -114,15 +114,16 @@ def write_signed_tag(
     signed: Signer,
     name: str,
     commit: str,
+    *,
     message: str,
-    tagger: tuple[Sequence[str], float],
+    person: Sequence[str],
+    now: float,
 ) -> str:
     """An annotated tag with a signature, in the object database; no ref of anybody is touched.
 
     git makes such a tag with a ref only, so that is done in a repository of its own that has the objects of this
-    one. tagger: configuration with name and address, and the time in seconds since 1970. Raises RefusedError.
+    one. person: configuration with name and address. now: seconds since 1970. Raises RefusedError.
     """
-    person, when = tagger
     with tempfile.TemporaryDirectory(prefix="saltbranch-tag-") as folder:
         for part in ("refs", "objects"):
             os.mkdir(f"{folder}/{part}")
@@ -141,7 +142,7 @@ def write_signed_tag(
         scratch.env = {
             **git.env,
             "GIT_OBJECT_DIRECTORY": f"{git.directory}/objects",
-            "GIT_COMMITTER_DATE": f"{int(when)} +0000",
+            "GIT_COMMITTER_DATE": f"{int(now)} +0000",
         }
         whole = Signer(
             signed.commits, signed.tags, (*signed.config, *person), signed.env, asks=signed.asks

@@ -93,4 +93,6 @@ def from_dict(data: Any, commit: str = "") -> Event | None:
         return None
     head = ("version", "event", "id", "time", "by")
     details = {k: v for k, v in data.items() if k not in head}
-    return Event(kind, name, time, asked_by.shortened(by), details, commit)
+    return Event(
+        kind=kind, id=name, time=time, by=asked_by.shortened(by), details=details, commit=commit
+    )

@@ -193,7 +193,17 @@ def _debt(state: State, event: Event) -> None:
     if commit and branch:
         paths = tuple(f for f in files if isinstance(f, str)) if isinstance(files, list) else ()
         origin, promotion = event.text("origin"), event.text("promotion")
-        state.debts.append(Debt(event.id, branch, commit, origin, paths, event.time, promotion))
+        state.debts.append(
+            Debt(
+                id=event.id,
+                branch=branch,
+                commit=commit,
+                origin=origin,
+                files=paths,
+                time=event.time,
+                promotion=promotion,
+            )
+        )
 
 
 def _sync(state: State, event: Event) -> None:
@@ -209,7 +219,12 @@ def _sync(state: State, event: Event) -> None:
         except (ValueError, OverflowError):
             since = event.time
         said = why if isinstance(why, str) else ""
-        _serve(state, Residence(master, saltenv, new, since, None, said))
+        _serve(
+            state,
+            Residence(
+                master=master, saltenv=saltenv, commit=new, since=since, until=None, why=said
+            ),
+        )
 
 
 def _serve(state: State, new: Residence) -> None:

@@ -226,10 +226,10 @@ def compare_trees(
                 old[m.id],
                 new[m.id],
                 trees,
-                frame.states_dir,
-                ignore,
-                telling(m),
-                rendered.by_minion.get(m.id, Contents()),
+                states_dir=frame.states_dir,
+                ignore=ignore,
+                telling=telling(m),
+                contents=rendered.by_minion.get(m.id, Contents()),
             ),
         )
         for m in sorted(minions, key=lambda m: m.id)

@@ -86,6 +86,7 @@ def compare(
     old: Compiled,
     new: Compiled,
     sources: tuple[Sources, Sources],
+    *,
     states_dir: str,
     ignore: Sequence[Ignore] = (),
     telling: Telling = Telling(),
@@ -97,8 +98,9 @@ def compare(
     vanished = _vanished(old, new)
     if vanished or "failed" in (old.result, new.result):
         error = "\n".join([*errors, *vanished]) or "no result"
-        return MinionDiff(old.minion, saltenv, "failed", error, notes, None)
-    found = _files(old, new, sources, states_dir, telling, contents)
+        return MinionDiff(old.minion, saltenv, "failed", error, notes, difference=None)
+    held = _Held(sources, states_dir)
+    found = _files(old, new, held, telling, contents)
     notes = (*notes, *found.notes)
     if old is new:  # one entry of the cache holds for both sides: nothing else can differ
         difference = Difference(files=found.files, contents=found.contents)
@@ -108,7 +110,9 @@ def compare(
     sides = (new,) if old is new else (old, new)
     compared = len({c.key for side in sides for c in side.chunks})
     told = "\n".join(errors) or None
-    return MinionDiff(old.minion, saltenv, result, told, notes, difference, compared)
+    return MinionDiff(
+        old.minion, saltenv, result, told, notes, difference=difference, compared=compared
+    )
 
 
 def _sided(old: Compiled, new: Compiled, what: str) -> list[str]:
@@ -180,7 +184,14 @@ def _difference(
 
 
 def _one(chunk: Chunk, *, stays: bool = False) -> OneState:
-    return OneState(chunk.key, chunk.sls, chunk.path, chunk.line, chunk.arguments, stays)
+    return OneState(
+        key=chunk.key,
+        sls=chunk.sls,
+        path=chunk.path,
+        line=chunk.line,
+        arguments=chunk.arguments,
+        stays=stays,
+    )
 
 
 def _arguments(old: Chunk, new: Chunk, telling: Telling) -> dict[str, tuple[Any, Any]]:
@@ -261,35 +272,40 @@ class _Files:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What stands for a file of the states, on either side."""
+
+    sources: tuple[Sources, Sources]
+    states_dir: str
+
+    def tokens(self, path: str) -> tuple[str | None, ...]:
+        """Of the file at `path` below the states."""
+        return tuple(s.source(f"{self.states_dir}/{path}") for s in self.sources)
+
+    def has_moved(self, result: Compiled) -> bool:
+        """Whether any file that the states of one result name is another on the other side."""
+        named = {path for chunk in result.chunks for path in chunk.sources}
+        return any(len(set(self.tokens(path))) > 1 for path in named)
+
+
 def _files(
-    old: Compiled,
-    new: Compiled,
-    sources: tuple[Sources, Sources],
-    states_dir: str,
-    telling: Telling,
-    contents: Contents,
+    old: Compiled, new: Compiled, held: _Held, telling: Telling, contents: Contents
 ) -> _Files:
     """What the files of states that both sides have differ in: by what they hold where that is known, and else by all
     that they may be made of.
     """
-    if old is new and not contents.compared and not _has_moved(new, sources, states_dir):
+    if old is new and not contents.compared and not held.has_moved(new):
         return _Files((), (), ())
     which_of = Which(old.chunks, new.chunks)
     before = {which_of(c): c for c in old.chunks}
-    layer = _Layer(contents, lambda path: tuple(s.source(f"{states_dir}/{path}") for s in sources))
+    layer = _Layer(contents, held.tokens)
     for chunk in new.chunks:
         which = which_of(chunk)
         prior = before.get(which)
         if prior is not None:
             layer.add(which, prior, chunk, _used(prior, chunk, telling), telling.key(chunk.key))
     return layer.done()
-
-
-def _has_moved(result: Compiled, sources: tuple[Sources, Sources], states_dir: str) -> bool:
-    """Whether any file that the states of one result name is another on the other side."""
-    named = {path for chunk in result.chunks for path in chunk.sources}
-    places = (f"{states_dir}/{path}" for path in named)
-    return any(sources[0].source(place) != sources[1].source(place) for place in places)
 
 
 class _Layer:

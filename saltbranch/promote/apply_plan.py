@@ -202,14 +202,15 @@ def _written(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> 
         if step.role == DELETE:
             found.updates.append(RefUpdate(ref, step.old, None))
         elif step.role == BACK_MERGE and step.moves:
-            merged = _back_merge(work, plan, step, new, id_, signed)
+            text = plans.back_merge_message(target.branch, step.branch, id_)
+            merged = _back_merge(work, step, new, text, signed)
             found.updates.append(RefUpdate(ref, step.old, merged))
     if plan.tag:
         commit = target.source if plan.tag_source else new
         text = (
             f"{plan.tag}: {plan.source} to {plan.saltenv or target.branch}\n\nPromotion-Id: {id_}"
         )
-        tag = merge.write_tag(work.git, plan.tag, commit, text, work.now, signed)
+        tag = merge.write_tag(work.git, plan.tag, commit, text, now=work.now, signed=signed)
         found.updates.append(RefUpdate(f"refs/tags/{plan.tag}", None, tag))
     return found
 
@@ -223,10 +224,8 @@ def _result(work: Workplace, plan: Plan, id_: str, by: str, signed: Signer) -> s
     return target.source if target.kind == FAST_FORWARD else target.old
 
 
-def _back_merge(
-    work: Workplace, plan: Plan, step: plans.Step, new: str, id_: str, signed: Signer
-) -> str:
+def _back_merge(work: Workplace, step: plans.Step, new: str, text: str, signed: Signer) -> str:
+    """What the branch of `step` becomes, which gets `new`. text: of a merge commit."""
     if step.kind == FAST_FORWARD:
         return new
-    text = plans.back_merge_message(plan.target.branch, step.branch, id_)
     return merge.write_commit(work.git, step.tree, [step.old, new], text, signed)

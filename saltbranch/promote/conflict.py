@@ -89,7 +89,14 @@ def begin(work: Workplace, plan: Plan, folder: str) -> tuple[Resolution, list[st
     if added.code != 0:
         raise failed(added, path)
     git_dir = _git_dir(path)
-    resolution = Resolution(plan.verb, target.branch, target.old, target.source, path, git_dir)
+    resolution = Resolution(
+        verb=plan.verb,
+        branch=target.branch,
+        old=target.old,
+        source=target.source,
+        folder=path,
+        git_dir=git_dir,
+    )
     files.write_atomic(f"{git_dir}/{_FILE}", json.dumps(asdict(resolution)))
     tree = Git(path, work_tree=True)
     merged = tree.run(

@@ -78,7 +78,17 @@ def hold_at(
     event = event_of(work, kind, details)
     clock = work.state.clock_problem(work.now) if until is not None else ""
     note = "; ".join(filter(None, (_about_model(work, saltenv, commit), clock)))
-    return HoldPlan(verb, saltenv.name, event, serves, commit, reason, until, promotion, note)
+    return HoldPlan(
+        verb=verb,
+        saltenv=saltenv.name,
+        event=event,
+        serves=serves,
+        will_serve=commit,
+        reason=reason,
+        until=until,
+        promotion=promotion,
+        note=note,
+    )
 
 
 def served(work: Workplace, saltenv: Saltenv) -> str | None:

@@ -72,7 +72,16 @@ def _deletes(work: Workplace, request: Request) -> Iterator[Step]:
     """The branches that go with the promotion."""
     for branch in request.delete:
         if branch in work.refs.branches:
-            yield Step(DELETE, branch, "", work.branch_head(branch), "", "", MERGE, "")
+            yield Step(
+                role=DELETE,
+                branch=branch,
+                saltenv="",
+                old=work.branch_head(branch),
+                source="",
+                source_name="",
+                kind=MERGE,
+                tree="",
+            )
 
 
 def _debts(work: Workplace, request: Request, backs: Sequence[Step]) -> Iterator[Debt]:
@@ -80,7 +89,14 @@ def _debts(work: Workplace, request: Request, backs: Sequence[Step]) -> Iterator
     for step in backs:
         if step.kind == CONFLICT:
             paths = tuple(conflict.path for conflict in step.conflicts)
-            yield Debt("", step.branch, step.source, request.source_name, paths, work.now)
+            yield Debt(
+                id="",
+                branch=step.branch,
+                commit=step.source,
+                origin=request.source_name,
+                files=paths,
+                time=work.now,
+            )
 
 
 def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
@@ -116,9 +132,17 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
         work.git, old, merged.theirs, merged.conflicts if kind == CONFLICT else (), work.pattern
     )
     return Step(
-        TARGET, request.branch, saltenv.name if saltenv else "", old, request.source,
-        request.source_name, kind, merged.tree, found, merged.theirs,
-    )  # fmt: skip
+        role=TARGET,
+        branch=request.branch,
+        saltenv=saltenv.name if saltenv else "",
+        old=old,
+        source=request.source,
+        source_name=request.source_name,
+        kind=kind,
+        tree=merged.tree,
+        conflicts=found,
+        theirs=merged.theirs,
+    )
 
 
 def _left_behind(
@@ -154,11 +178,18 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
         names = merged.conflicts if merged.kind == CONFLICT else ()
         found.append(
             Step(
-                BACK_MERGE, branch, saltenv.name if saltenv else "", old, result, request.branch,
-                merged.kind, merged.tree,
-                merging.conflicts(work.git, old, merged.theirs, names, work.pattern), merged.theirs,
+                role=BACK_MERGE,
+                branch=branch,
+                saltenv=saltenv.name if saltenv else "",
+                old=old,
+                source=result,
+                source_name=request.branch,
+                kind=merged.kind,
+                tree=merged.tree,
+                conflicts=merging.conflicts(work.git, old, merged.theirs, names, work.pattern),
+                theirs=merged.theirs,
             )
-        )  # fmt: skip
+        )
     return [s for s in found if s.kind != UP_TO_DATE]
 
 
@@ -169,7 +200,17 @@ def _debts_unread(
     if target.kind == CONFLICT or not target.moves or (request.only_if_needed and not needed):
         return ()
     lost = [branch for branch in request.back_to if work.is_unread(branch)]
-    return tuple(Debt("", b, target.source, request.source_name, (), work.now) for b in lost)
+    return tuple(
+        Debt(
+            id="",
+            branch=b,
+            commit=target.source,
+            origin=request.source_name,
+            files=(),
+            time=work.now,
+        )
+        for b in lost
+    )
 
 
 def _changes(

@@ -50,12 +50,12 @@ def load(refs: ModelRefs, machine: FileModel, path: str, *, branch: str, remote:
         return _without(machine, path, name, branch=branch, remote=remote, nothing=found)
     problem = _about_refused(refs, branch, found, refusal) or found.problem
     source = Source(
-        name,
-        branch,
-        found.commit,
-        found.blob,
-        f"{name}: {problem}" if problem else "",
-        _ignored(found.model),
+        place=name,
+        branch=branch,
+        commit=found.commit,
+        blob=found.blob,
+        problem=f"{name}: {problem}" if problem else "",
+        ignored=_ignored(found.model),
     )
     if machine.saltenvs is not None:
         own = build_config(machine, path, origin=remote)

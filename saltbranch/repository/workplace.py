@@ -184,7 +184,14 @@ def _open(place: CloneOrMirror, say: Say | None, *, fetch: bool) -> Workplace:
         seen.config.programs, where=where, git_dir="" if repo.is_foreign else repo.git.directory
     )
     return Workplace(
-        repo, place, seen.config, seen.state, pattern, now, programs, unknown=seen.unknown
+        repo=repo,
+        place=place,
+        config=seen.config,
+        state=seen.state,
+        pattern=pattern,
+        now=now,
+        programs=programs,
+        unknown=seen.unknown,
     )
 
 

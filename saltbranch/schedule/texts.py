@@ -45,7 +45,14 @@ class Names:
 def _names(unit: str, cron_name: str, schedule_file: str) -> Names:
     path = f"/etc/systemd/system/{unit}"
     cron_file = f"/etc/cron.d/{cron_name}"
-    return Names(unit, cron_file, f"{path}.service", f"{path}.timer", schedule_file, unit)
+    return Names(
+        unit=unit,
+        cron_file=cron_file,
+        service_file=f"{path}.service",
+        timer_file=f"{path}.timer",
+        schedule_file=schedule_file,
+        job=unit,
+    )
 
 
 HEADER = "# Written by saltbranch"

@@ -58,14 +58,14 @@ def _chosen(
     def facts() -> Facts:
         ready = look.ready
         return decide.Facts(
-            ready.root,
-            look.mirror,
-            look.refs,
-            ready.saltenvs,
-            served,
-            now,
-            ready.model[0] if ready.model else None,
-            look.unread,
+            root=ready.root,
+            mirror=look.mirror,
+            refs=look.refs,
+            saltenvs=ready.saltenvs,
+            served=served,
+            now=now,
+            production=ready.model[0] if ready.model else None,
+            unread=look.unread,
             last=decision.load(ready.root, None, now),
         )
 

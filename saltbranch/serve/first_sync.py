@@ -69,7 +69,15 @@ def _is_known(refs: Refs, config_path: str) -> bool:
 def _first_choices(folder: str, mirror: Mirror, config: Config) -> Choices:
     refs, saltenvs = mirror.refs(tags=True), prepare.served_saltenvs(config)
     return choosing.choose(
-        choosing.Facts(folder, mirror, refs, saltenvs, {}, time.time(), config.source.branch)
+        choosing.Facts(
+            root=folder,
+            mirror=mirror,
+            refs=refs,
+            saltenvs=saltenvs,
+            served={},
+            now=time.time(),
+            production=config.source.branch,
+        )
     )
 
 

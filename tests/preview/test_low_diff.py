@@ -59,7 +59,7 @@ def in_order(written: Sequence[str], needs: Mapping[str, set[str]]) -> Compiled:
 
 def diff(old: Compiled, new: Compiled, *ignore: IgnoreModel, **trees: Contents) -> MinionDiff:
     sides = (trees.get("before", Contents()), trees.get("after", Contents()))
-    return low_diff.compare("test", old, new, sides, "salt", ignore)
+    return low_diff.compare("test", old, new, sides, states_dir="salt", ignore=ignore)
 
 
 def test_ignore_filters_by_state_sls_and_argument() -> None:

@@ -19,7 +19,7 @@ def _told(folder: Path, old: str, new: str) -> difference.Difference:
         lab.commit({"salt/one.sls": text})
         sides.append(lab.one(minion("web1"), cache=cache))
         trees.append(lab.tree())
-    said = low_diff.compare("test", sides[0], sides[1], (trees[0], trees[1]), "salt")
+    said = low_diff.compare("test", sides[0], sides[1], (trees[0], trees[1]), states_dir="salt")
     assert said.difference is not None
     return said.difference
 

@@ -185,7 +185,7 @@ def test_left_behind_counts_neither_merges_nor_cherry_picks_nor_owned_paths(pair
 
 
 def test_a_tag_is_annotated_and_carries_the_time_and_the_person(pair: Pair) -> None:
-    tag = git_merge.write_tag(pair.git, "v1", pair.base, "v1: text", 1_800_000_000.9)
+    tag = git_merge.write_tag(pair.git, "v1", pair.base, "v1: text", now=1_800_000_000.9)
     assert pair.remote.git("cat-file", "tag", tag) == (
         f"object {pair.base}\ntype commit\ntag v1\ntagger Ann <ann@example.com> 1800000000 +0000\n\nv1: text"
     )

@@ -44,7 +44,7 @@ def chunk(key: str, line: int = 1, module: str = "test.nop", **arguments: Any) -
 def minion(name: str, old: Compiled, new: Compiled) -> difference.MinionDiff:
     """What one minion's two sides differ in."""
     sides = (replace(old, minion=name), replace(new, minion=name))
-    return low_diff.compare("prod", *sides, (Sources(), Sources()), "salt")
+    return low_diff.compare("prod", *sides, (Sources(), Sources()), states_dir="salt")
 
 
 def fleet(*diffs: difference.MinionDiff, **more: Any) -> FleetDiff:

@@ -29,7 +29,12 @@ def check_file(source: Source, tools: Tools) -> Iterator[Finding]:
             continue
         fix = f"see salt-lint's rule {rule}; `# noqa {rule}` on the line lets it pass"
         yield Finding(
-            source.path, line, f"salt-lint-{rule}", _GRADES.get(grade, "note"), message, fix
+            source.path,
+            line,
+            f"salt-lint-{rule}",
+            severity=_GRADES.get(grade, "note"),
+            message=message,
+            fix=fix,
         )
 
 

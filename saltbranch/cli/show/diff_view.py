@@ -89,8 +89,8 @@ def _group(number: int, group: Group) -> GroupView:
         number=number,
         minions=group.minions,
         counts=Counts(
-            len(found.added), len(found.removed), len(found.changed),
-            len(found.reordered), len(files), len(pillar),
+            added=len(found.added), removed=len(found.removed), changed=len(found.changed),
+            reordered=len(found.reordered), files=len(files), pillar=len(pillar),
         ),
         sls=tuple(_by_sls(found)),
         reordered=found.reordered,

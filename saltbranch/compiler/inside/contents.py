@@ -39,6 +39,7 @@ class Teller:
 
     def __init__(
         self,
+        *,
         mask: Mask,
         hider: Hider,
         secret: Sequence[Any],

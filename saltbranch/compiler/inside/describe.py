@@ -23,6 +23,7 @@ class Describer:
 
     def __init__(
         self,
+        *,
         folders: Mapping[str, str],
         inside: Mapping[str, str],
         mask: Mask,

@@ -85,7 +85,9 @@ class OneMinion(PreparedSalt):
             after = render if self.job["content"] else None
             outcome = highstate.compile_minion(opts, minion["pillar"], after)
         tried = list(tracker.tried) if tried is None else tried
-        result, hider = self._described(minion, outcome, masks, tracker, tried, files)
+        result, hider = self._described(
+            minion, outcome, tracker, masks=masks, tried=tried, files=files
+        )
         result["rendering"] = round(spent, 6)
         result["cpu"] = round(time.process_time() - begin, 6)
         unkept = self._why_unkept(tracker, hider)
@@ -106,8 +108,9 @@ class OneMinion(PreparedSalt):
         self,
         minion: Mapping[str, Any],
         outcome: highstate.Outcome,
-        masks: Mapping[str, str],
         tracker: Tracker,
+        *,
+        masks: Mapping[str, str],
         tried: list[str],
         files: list[list[File]],
     ) -> tuple[dict[str, Any], Hider]:
@@ -122,13 +125,22 @@ class OneMinion(PreparedSalt):
         known = self._known(minion, [*told, *shown], tracker, secrets)
         hider = Hider(Mask(bytes.fromhex(masks["words"])), known, secrets)
         describer = Describer(
-            self.folders, self.job["inside"], mask, hider, secrets, shown, self.paths, self.sources
+            folders=self.folders,
+            inside=self.job["inside"],
+            mask=mask,
+            hider=hider,
+            secrets=secrets,
+            shown=shown,
+            names=self.paths,
+            used=self.sources,
         )
         chunks = describer.chunks(outcome.chunks or ())
         if files:
             secret = [pillar, plain(minion["pillar"]), _opened(), _answers(minion["returns"])]
             own = [minion["id"], *texts(plain(minion["grains"]))]
-            teller = Teller(mask, hider, secret, shown, known.texts(), own)
+            teller = Teller(
+                mask=mask, hider=hider, secret=secret, shown=shown, states=known.texts(), own=own
+            )
             for chunk, held in zip(chunks, files, strict=True):
                 chunk["content"] = [teller.told(file) for file in held]
         tracker.active = False

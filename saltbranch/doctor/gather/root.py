@@ -87,7 +87,17 @@ def _pushed(config: Config) -> dict[str, Push]:
     served, unread = prepared.load_served(root), prepared.load_unread(root)
     production, now = config.source.branch, time.time()
     last = decision.load(root, None, now)
-    facts = decide.Facts(root, mirror, refs, saltenvs, served, now, production, unread, last)
+    facts = decide.Facts(
+        root=root,
+        mirror=mirror,
+        refs=refs,
+        saltenvs=saltenvs,
+        served=served,
+        now=now,
+        production=production,
+        unread=unread,
+        last=last,
+    )
     return decide.open_pushes(facts, decide.choose(facts))
 
 

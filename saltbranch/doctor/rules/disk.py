@@ -71,9 +71,9 @@ def modes(entries: Sequence[Entry]) -> Iterator[Finding]:
             "error",
             "every user of this machine can read what is served, for example"
             f" {some(open_to_all, 2)}",
-            "Checkouts hold pillar, and pillar holds secrets.",
-            f"chmod -R o= {quoted(entries[0].path)}",
-            open_to_all,
+            why="Checkouts hold pillar, and pillar holds secrets.",
+            fix=f"chmod -R o= {quoted(entries[0].path)}",
+            items=open_to_all,
         )
     writable = tuple(e.path for e in entries if e.mode & 0o022 and not stat.S_ISLNK(e.mode))
     if writable:
@@ -81,9 +81,9 @@ def modes(entries: Sequence[Entry]) -> Iterator[Finding]:
             "writable-by-others",
             "warning",
             f"not only their owner can change {some(writable, 3)}",
-            "Whoever can write there runs commands as root on the minions.",
-            f"chmod -R g-w,o-w {quoted(entries[0].path)}",
-            writable,
+            why="Whoever can write there runs commands as root on the minions.",
+            fix=f"chmod -R g-w,o-w {quoted(entries[0].path)}",
+            items=writable,
         )
 
 
@@ -108,9 +108,9 @@ def owners(entries: Sequence[Entry], uid: int) -> Iterator[Finding]:
             "warning",
             f"{many(len(strange), 'file')} below {root.path} not owned by the root's owner (user id"
             f" {root.uid}): {some(strange, 2)}",
-            "A sync may be unable to replace them.",
-            f"chown -R --no-dereference {root.uid} {quoted(root.path)}",
-            strange,
+            why="A sync may be unable to replace them.",
+            fix=f"chown -R --no-dereference {root.uid} {quoted(root.path)}",
+            items=strange,
         )
 
 
@@ -128,10 +128,10 @@ def master_access(entries: Sequence[Entry], master: Account | None) -> Iterator[
             "master-cannot-read",
             "error",
             f"the salt-master runs as {master.name}, who cannot read {some(shut, 3)}",
-            "To the master these files do not exist, so highstates and pillar are empty.",
-            f"write group: with a group of {master.name} in saltbranch.yaml and run saltbranch"
+            why="To the master these files do not exist, so highstates and pillar are empty.",
+            fix=f"write group: with a group of {master.name} in saltbranch.yaml and run saltbranch"
             " sync",
-            shut,
+            items=shut,
         )
 
 
@@ -143,9 +143,9 @@ def parents(folders: Sequence[Entry], master: Account | None) -> Iterator[Findin
             "master-cannot-read",
             "error",
             f"the salt-master runs as {master.name}, who cannot pass {some(shut)}",
-            "To the master nothing below it exists, so highstates and pillar are empty.",
-            f"chmod o+x {' '.join(map(quoted, shut))}",
-            shut,
+            why="To the master nothing below it exists, so highstates and pillar are empty.",
+            fix=f"chmod o+x {' '.join(map(quoted, shut))}",
+            items=shut,
         )
 
 
@@ -160,10 +160,10 @@ def times(files: Sequence[Dated]) -> Iterator[Finding]:
             "warning",
             f"{len(kept)} of {len(files)} served files looked at carry a time from before they were"
             f" written here, for example {some(kept, 2)}",
-            "Salt knows a changed file by its time alone, so minions may keep an old revision for"
+            why="Salt knows a changed file by its time alone, so minions may keep an old revision for"
             " ever.",
-            "touch these files, and let no cp -a, rsync -a, tar or touch -d work in the checkouts",
-            kept,
+            fix="touch these files, and let no cp -a, rsync -a, tar or touch -d work in the checkouts",
+            items=kept,
         )
 
 

@@ -27,10 +27,10 @@ def check(
             "unclaimed-minions",
             "warning",
             f"{len(nobodys)} of {len(claims)} minions belong to no saltenv: {some(nobodys)}",
-            "Their highstate and their pillar are empty.",
-            f"add them to the minions: of a saltenv in {config}, or delete their keys with"
+            why="Their highstate and their pillar are empty.",
+            fix=f"add them to the minions: of a saltenv in {config}, or delete their keys with"
             " salt-key -d",
-            nobodys,
+            items=nobodys,
         )
     for minion_id, found in claims.items():
         if len(found) > 1:
@@ -39,8 +39,8 @@ def check(
                 "minion-claimed-twice",
                 "error",
                 f"minion {minion_id} is claimed by {who}",
-                "It gets nothing from either, and no changed configuration is served until that"
+                why="It gets nothing from either, and no changed configuration is served until that"
                 " is fixed.",
-                f"narrow one of the two minions: in {config}",
-                (minion_id,),
+                fix=f"narrow one of the two minions: in {config}",
+                items=(minion_id,),
             )

@@ -50,10 +50,10 @@ def renderers(master: Master) -> Iterator[Finding]:
             "renderers",
             "error",
             f"the renderers {some(sorted(blocked))} are not allowed ({some(where)})",
-            "The top files of saltbranch need jinja and json; without them no minion gets"
+            why="The top files of saltbranch need jinja and json; without them no minion gets"
             " anything.",
-            "allow jinja and json in renderer_whitelist and renderer_blacklist",
-            tuple(sorted(blocked)),
+            fix="allow jinja and json in renderer_whitelist and renderer_blacklist",
+            items=tuple(sorted(blocked)),
         )
 
 
@@ -73,9 +73,9 @@ def dashed(places: Mapping[str, Sequence[str]], known: frozenset[str]) -> Iterat
                 "dashed-option",
                 "warning",
                 f"{key} in {some(files)} is not an option of Salt",
-                f"Salt ignores it without a word; its name is {right}.",
-                f"rename it to {right}, if it is what you want",
-                (key,),
+                why=f"Salt ignores it without a word; its name is {right}.",
+                fix=f"rename it to {right}, if it is what you want",
+                items=(key,),
             )
 
 
@@ -90,9 +90,9 @@ def nodegroups(master: Master) -> Iterator[Finding]:
                 "nodegroup",
                 "error",
                 err.message,
-                "The saltenv, and with it the pillar of a minion, must not depend on its own word.",
-                err.hint,
-                (saltenv,),
+                why="The saltenv, and with it the pillar of a minion, must not depend on its own word.",
+                fix=err.hint,
+                items=(saltenv,),
             )
 
 
@@ -104,10 +104,10 @@ def key_acceptance(master: Master) -> Iterator[Finding]:
                 "key-acceptance",
                 "warning",
                 master.seen(option),
-                "Whoever reaches the master can take a minion id of any saltenv, and gets its"
+                why="Whoever reaches the master can take a minion id of any saltenv, and gets its"
                 " pillar.",
-                f"set {option}: False, and accept keys with salt-key",
-                (option,),
+                fix=f"set {option}: False, and accept keys with salt-key",
+                items=(option,),
             )
 
 

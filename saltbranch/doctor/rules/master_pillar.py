@@ -85,9 +85,9 @@ def pillar_as_files(master: Master) -> Iterator[Finding]:
                     "error",
                     f"file_roots of saltenv {saltenv} holds {public}, in which pillar lies:"
                     f" {some(shown)}",
-                    "Every minion can read the pillar of all others as salt:// files.",
-                    f"take {public} out of file_roots, or move the pillar elsewhere",
-                    tuple(shown),
+                    why="Every minion can read the pillar of all others as salt:// files.",
+                    fix=f"take {public} out of file_roots, or move the pillar elsewhere",
+                    items=tuple(shown),
                 )
 
 
@@ -110,7 +110,7 @@ def ext_pillar(master: Master) -> Iterator[Finding]:
             "ext-pillar",
             "note",
             f"ext_pillar uses {some(others)} ({where})",
-            "What it gives is the same for every saltenv unless it looks at the pillarenv itself.",
-            "nothing, if that is meant",
-            tuple(others),
+            why="What it gives is the same for every saltenv unless it looks at the pillarenv itself.",
+            fix="nothing, if that is meant",
+            items=tuple(others),
         )

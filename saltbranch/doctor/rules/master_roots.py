@@ -26,11 +26,11 @@ def roots(master: Master) -> Iterator[Finding]:
                 "error",
                 f"{option} is not what saltbranch writes: {'; '.join(odd)}"
                 f" ({some(master.places.get(option, ())) or 'no file sets it'})",
-                "Minions of that saltenv get other files than those of its branch, or none.",
-                f"let only {master.master_config or 'the file of saltbranch'} name these saltenvs"
+                why="Minions of that saltenv get other files than those of its branch, or none.",
+                fix=f"let only {master.master_config or 'the file of saltbranch'} name these saltenvs"
                 " (Salt"
                 " joins the lists of all files in master.d), then restart the salt-master",
-                tuple(odd),
+                items=tuple(odd),
             )
 
 
@@ -64,15 +64,15 @@ def other_saltenvs(master: Master) -> Iterator[Finding]:
                 f"{option} names the saltenv {saltenv} beside those of saltbranch:"
                 f" {some(map(str, folders))}"
                 f" ({some(master.places.get(option, ())) or 'no file sets it'})",
-                f"Its top file in {some(leaks)} is read for the minions of all saltenvs and may"
+                why=f"Its top file in {some(leaks)} is read for the minions of all saltenvs and may"
                 " give any of"
                 f" them {what}."
                 if leaks
                 else f"It has no top file, so it gives no minion {what} by itself.",
-                f"remove {saltenv} from {option}, or its top file, or see to it that it matches"
+                fix=f"remove {saltenv} from {option}, or its top file, or see to it that it matches"
                 " none of the"
                 " minions of saltbranch",
-                tuple(map(str, folders)),
+                items=tuple(map(str, folders)),
             )
 
 
@@ -117,12 +117,12 @@ def file_server_backend(master: Master) -> Iterator[Finding]:
             "file-server-backend",
             "warning",
             master.seen("fileserver_backend"),
-            _OTHER_BACKENDS.get(
+            why=_OTHER_BACKENDS.get(
                 name, "It adds files and saltenvs that saltbranch knows nothing of."
             ),
-            f"take {name} out of fileserver_backend, when its files have moved to the control"
+            fix=f"take {name} out of fileserver_backend, when its files have moved to the control"
             " repository",
-            (name,),
+            items=(name,),
         )
     if master.opts.get("gitfs_remotes") and "gitfs" not in backends:
         yield Finding(
@@ -177,9 +177,9 @@ def ignored_files(master: Master) -> Iterator[Finding]:
             "error",
             f"{' and '.join(map(master.seen, options))} hides {len(hidden)} sls files:"
             f" {some(hidden)}",
-            "The master answers as if these files were not there.",
-            f"narrow {' and '.join(options)}",
-            hidden,
+            why="The master answers as if these files were not there.",
+            fix=f"narrow {' and '.join(options)}",
+            items=hidden,
         )
 
 
@@ -196,12 +196,12 @@ def gitfs_locks(locks: Iterable[tuple[str, bool]], *, used: bool) -> Iterator[Fi
             "warning" if used else "note",
             f"{len(stale)} locks of gitfs or git_pillar belong to no running process:"
             f" {some(stale, 3)}",
-            "While they lie there, that repository is never updated again, and nothing says so."
+            why="While they lie there, that repository is never updated again, and nothing says so."
             if used
             else "They are left-overs: no git backend is configured any more.",
-            "salt-run cache.clear_git_lock gitfs type=update (also git_pillar; types checkout,"
+            fix="salt-run cache.clear_git_lock gitfs type=update (also git_pillar; types checkout,"
             " mountpoint)"
             if used
             else "remove the gitfs and git_pillar folders in the master's cachedir",
-            stale,
+            items=stale,
         )

@@ -67,9 +67,9 @@ def env_order(master: Master) -> Iterator[Finding]:
             "env-order",
             "error",
             f"{master.seen('env_order')}, without {some(forgotten)}",
-            "Minions of a saltenv that env_order leaves out get an empty highstate.",
-            master.remove("env_order"),
-            tuple(forgotten),
+            why="Minions of a saltenv that env_order leaves out get an empty highstate.",
+            fix=master.remove("env_order"),
+            items=tuple(forgotten),
         )
 
 
@@ -81,10 +81,11 @@ def _left_out(master: Master, order: Sequence[str]) -> Iterator[Finding]:
             "env-order",
             "warning",
             f"{master.seen('env_order')}, without {some(others)}",
-            "Their top files are not read, so they give no states to a minion by themselves.",
-            f"add them to env_order, or take them out of file_roots; where {master.master_config or 'saltbranch'} alone"
-            " sets it, run saltbranch sync and restart the salt-master",
-            others,
+            why="Their top files are not read, so they give no states to a minion by themselves.",
+            fix="add them to env_order, or take them out of file_roots;"
+            f" where {master.master_config or 'saltbranch'} alone sets it,"
+            " run saltbranch sync and restart the salt-master",
+            items=others,
         )
 
 
@@ -124,8 +125,8 @@ def master_tops(master: Master) -> Iterator[Finding]:
             "master-tops",
             "warning",
             f"master_tops uses {some(names)} ({some(master.places.get('master_tops', ()))})",
-            "It gives states to minions beside their top file, and gives none without a word when"
+            why="It gives states to minions beside their top file, and gives none without a word when"
             " it fails.",
-            "move what it assigns into the branches' top files, then remove master_tops",
-            names,
+            fix="move what it assigns into the branches' top files, then remove master_tops",
+            items=names,
         )

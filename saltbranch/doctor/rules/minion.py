@@ -121,9 +121,9 @@ def without_effect(minion: Minion) -> Iterator[Finding]:
                 "minion-option-ignored",
                 "note",
                 minion.seen(option),
-                "It does nothing in a minion's configuration: the master's value counts.",
-                f"remove {option}, so that nobody relies on it",
-                (option,),
+                why="It does nothing in a minion's configuration: the master's value counts.",
+                fix=f"remove {option}, so that nobody relies on it",
+                items=(option,),
             )
 
 

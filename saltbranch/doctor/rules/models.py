@@ -34,16 +34,16 @@ def check(source: Source, path: str) -> Iterator[Finding]:
             "two-models",
             "warning",
             f"the saltenvs of {path} are not those of {source.place}: {some(source.differs)}",
-            "This machine serves by its own file, while every promotion and its gates go by the repository's.",
-            f"remove saltenvs: from {path}; serves: [NAME...] says so if this machine serves fewer of them",
-            source.differs,
+            why="This machine serves by its own file, while every promotion and its gates go by the repository's.",
+            fix=f"remove saltenvs: from {path}; serves: [NAME...] says so if this machine serves fewer of them",
+            items=source.differs,
         )
     if source.ignored:
         yield Finding(
             "machine-keys",
             "note",
             f"{some(source.ignored)} in {source.place} has no effect",
-            "Only a machine's own file says that.",
-            f"remove it there, or move it to {path}",
-            source.ignored,
+            why="Only a machine's own file says that.",
+            fix=f"remove it there, or move it to {path}",
+            items=source.ignored,
         )

@@ -51,10 +51,10 @@ def served(slots: Sequence[ServedSlot]) -> Iterator[Finding]:
                 "warning",
                 f"{slot.saltenv} serves {many(len(slot.differences), 'file')} that its commit does not"
                 f" hold so: {some(map(repr, slot.differences))} in {slot.slot}",
-                "What the minions get was never committed, and the next sync of that branch"
+                why="What the minions get was never committed, and the next sync of that branch"
                 " undoes it.",
-                f"commit to {slot.branch} what should stay, then run saltbranch sync --verify",
-                slot.differences,
+                fix=f"commit to {slot.branch} what should stay, then run saltbranch sync --verify",
+                items=slot.differences,
             )
 
 
@@ -90,10 +90,10 @@ def generated_tops(
             "top-missing",
             "error",
             f"the generated top file {some(missing)} does not exist",
-            "Salt reads the branch's own top file instead, which may assign anything to any"
+            why="Salt reads the branch's own top file instead, which may assign anything to any"
             " minion.",
-            "run saltbranch sync",
-            missing,
+            fix="run saltbranch sync",
+            items=missing,
         )
     changed = tuple(p for p, text in wanted.items() if found.get(p) not in (None, text))
     if changed:
@@ -101,9 +101,9 @@ def generated_tops(
             "top-changed",
             "warning",
             f"the generated top file {some(changed)} is not what saltbranch writes",
-            "It decides which minions get what, and that is no longer what saltbranch.yaml says.",
-            "run saltbranch sync",
-            changed,
+            why="It decides which minions get what, and that is no longer what saltbranch.yaml says.",
+            fix="run saltbranch sync",
+            items=changed,
         )
     astray = tuple(path for path, target in links.items() if found_links.get(path) != target)
     if astray:
@@ -111,9 +111,9 @@ def generated_tops(
             "top-link",
             "error",
             f"{some(astray)} does not lead to the branch's own top file",
-            "The minions of that saltenv get nothing, or what another branch says.",
-            "remove it, then run saltbranch sync",
-            astray,
+            why="The minions of that saltenv get nothing, or what another branch says.",
+            fix="remove it, then run saltbranch sync",
+            items=astray,
         )
 
 
@@ -200,9 +200,9 @@ def unread(refs: Mapping[str, str]) -> Iterator[Finding]:
             "remote-unread",
             "warning",
             f"the last sync could not read all of the remote: {some(names, 3)}",
-            "What they hold is not known here; each sync asks for them anew, and takes longer.",
-            "fix or delete them on the remote: git push REMOTE --delete NAME",
-            tuple(refs),
+            why="What they hold is not known here; each sync asks for them anew, and takes longer.",
+            fix="fix or delete them on the remote: git push REMOTE --delete NAME",
+            items=tuple(refs),
         )
 
 
@@ -214,9 +214,11 @@ def pushed_by_hand(pushes: Mapping[str, Push]) -> Iterator[Finding]:
             "pushed-by-hand",
             "warning",
             f"{saltenv}: {push.told()}",
-            "It went past the gates, and is not served." if refused else "It went past the gates.",
-            f"look at it, then: saltbranch accept {saltenv} --reason TEXT (a promotion takes it up, too)",
-            push.commits,
+            why="It went past the gates, and is not served."
+            if refused
+            else "It went past the gates.",
+            fix=f"look at it, then: saltbranch accept {saltenv} --reason TEXT (a promotion takes it up, too)",
+            items=push.commits,
         )
 
 
@@ -227,9 +229,9 @@ def lfs_pointers(paths: Sequence[str]) -> Iterator[Finding]:
             "lfs-pointer",
             "warning",
             f"Git LFS pointers are served in place of files: {some(paths, 3)}",
-            "Minions that ask for these files get some lines of text.",
-            "commit the files themselves, or let git-lfs fetch them here: git lfs install --system",
-            tuple(paths),
+            why="Minions that ask for these files get some lines of text.",
+            fix="commit the files themselves, or let git-lfs fetch them here: git lfs install --system",
+            items=tuple(paths),
         )
 
 
@@ -252,9 +254,9 @@ def orphans(folders: Sequence[str]) -> Iterator[Finding]:
             "orphans",
             "note",
             f"no saltenv of the configuration uses {some(folders)}",
-            "They take room and are never updated.",
-            "saltbranch prune shows and removes them",
-            tuple(folders),
+            why="They take room and are never updated.",
+            fix="saltbranch prune shows and removes them",
+            items=tuple(folders),
         )
 
 
@@ -265,9 +267,9 @@ def damaged_mirrors(folders: Sequence[str]) -> Iterator[Finding]:
             "damaged-mirror",
             "note",
             f"a damaged mirror was put aside: {some(folders)}",
-            "The disk or the memory of this machine may be failing.",
-            "look for the cause, then remove it",
-            tuple(folders),
+            why="The disk or the memory of this machine may be failing.",
+            fix="look for the cause, then remove it",
+            items=tuple(folders),
         )
 
 

@@ -93,9 +93,9 @@ def _sections(page: Mapping[str, Any], saltenv: str, what: str) -> Iterator[Find
             "warning",
             f"{what} has neither a section base nor {saltenv}, only"
             f" {some(names) or 'nothing at all'}",
-            f"The minions of {saltenv} get nothing from it.",
-            "name the section base (or '{{ saltenv }}'), which every branch can have alike",
-            tuple(names),
+            why=f"The minions of {saltenv} get nothing from it.",
+            fix="name the section base (or '{{ saltenv }}'), which every branch can have alike",
+            items=tuple(names),
         )
     others = tuple(n for n in names if n not in ("base", saltenv) and _UNKNOWN not in n)
     if others and {"base", saltenv} & set(names):
@@ -103,9 +103,9 @@ def _sections(page: Mapping[str, Any], saltenv: str, what: str) -> Iterator[Find
             "top-foreign-section",
             "note",
             f"{what} has sections for other saltenvs: {some(others)}",
-            "They are ignored: a branch decides for its own saltenv only.",
-            "remove them, and name the remaining section base",
-            others,
+            why="They are ignored: a branch decides for its own saltenv only.",
+            fix="remove them, and name the remaining section base",
+            items=others,
         )
 
 
@@ -121,9 +121,9 @@ def _by_minions_word(page: Mapping[str, Any], saltenv: str, what: str) -> Iterat
             "pillar-by-grain",
             "note",
             f"{what} assigns by what the minions say of themselves: {some(map(repr, found))}",
-            f"Any minion of {saltenv} can claim such a grain and read that pillar.",
-            "target what is secret by minion id",
-            tuple(dict.fromkeys(found)),
+            why=f"Any minion of {saltenv} can claim such a grain and read that pillar.",
+            fix="target what is secret by minion id",
+            items=tuple(dict.fromkeys(found)),
         )
 
 
