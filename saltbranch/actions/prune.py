@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
 from saltbranch.base import files
 from saltbranch.base.errors import EXIT_PENDING, RefusedError, os_error
@@ -28,9 +29,14 @@ GONE = ".saltbranch-gone"
 
 # What an item's `kind` can be, in the order in which items are removed: first what names, then what
 # is named, so that a run which was killed leaves nothing that leads nowhere.
-TOPS, CHECKOUT, SLOTS, WORKTREE, MIRROR, LEFTOVER = KINDS = (
-    "tops", "checkout", "slots", "worktree", "mirror", "leftover",
-)  # fmt: skip
+Kind = Literal["tops", "checkout", "slots", "worktree", "mirror", "leftover"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+TOPS: Final = "tops"
+CHECKOUT: Final = "checkout"
+SLOTS: Final = "slots"
+WORKTREE: Final = "worktree"
+MIRROR: Final = "mirror"
+LEFTOVER: Final = "leftover"
 
 _KNOWN = {
     files.MARKER, files.FIRST_MARKER, "lock", "state", "journal", "mirror.git", "checkouts", "slots", "tops",
@@ -43,7 +49,7 @@ _UNFINISHED = ".saltbranch-new"
 class Item:
     """One thing to remove. `path` is absolute."""
 
-    kind: str
+    kind: Kind
     path: str
     why: str
 
@@ -158,10 +164,10 @@ class _Look:
         self.items: list[Item] = []
         self.foreign: list[str] = []
 
-    def goes(self, kind: str, path: str, why: str) -> None:
+    def goes(self, kind: Kind, path: str, why: str) -> None:
         self.items.append(Item(kind, path, why))
 
-    def gone(self, kind: str) -> set[str]:
+    def gone(self, kind: Kind) -> set[str]:
         """The names of what goes of one kind."""
         return {os.path.basename(item.path) for item in self.items if item.kind == kind}
 

@@ -23,11 +23,15 @@ from saltbranch.history.presence import (
     THERE,
     TICKET,
     Arrival,
+    How,
+    Kind,
     OnMaster,
     PathPresence,
     PathWhereabouts,
     Presence,
+    State,
     TicketPresence,
+    TicketState,
     TicketWhereabouts,
     Whereabouts,
 )
@@ -41,7 +45,7 @@ _MOST_MERGES = 100
 
 
 def where(
-    work: Workplace, word: str, *, only: str | None = None
+    work: Workplace, word: str, *, only: Kind | None = None
 ) -> Whereabouts | TicketWhereabouts | PathWhereabouts:
     """Where `word` is. only: take it for a commit, ticket or path. Raises UsageError, GitError."""
     found = read_word(work, word, only=only)
@@ -88,7 +92,7 @@ def _presence(past: Past, fate: Fate, commit: str, saltenv: Saltenv) -> Presence
     if line is None:
         return Presence(saltenv.name, saltenv.branch, NO_BRANCH)
     turns = fate.turns(line)
-    state = ABSENT if not turns else THERE if turns[-1].there else REVERTED
+    state: State = ABSENT if not turns else THERE if turns[-1].there else REVERTED
     wanted = past.wanted(saltenv)
     return Presence(
         saltenv.name,
@@ -110,9 +114,9 @@ def _with_resembling(past: Past, row: Presence, alike: Sequence[str]) -> Presenc
     return replace(row, resembles=next((c for c in alike if c in line), None))
 
 
-def _how(past: Past, turns: Sequence[Turn], commit: str) -> str:
+def _how(past: Past, turns: Sequence[Turn], commit: str) -> How | None:
     if not turns:
-        return ""
+        return None
     if turns[0].commit == commit:
         return BY_ANCESTRY
     return BY_PICK if turns[0].commit in past.links.family([commit]) else BY_PATCH
@@ -228,7 +232,9 @@ def _ticket_presence(
     there = [p for _, _, p in rows if p.state == THERE]
     arrivals = [p.last for p in there if p.last]
     through = {a.promotion.id: a.promotion for a in arrivals if a.promotion}
-    state = COMPLETE if rows and len(there) == len(rows) else PARTLY if there else ABSENT
+    state: TicketState = (
+        COMPLETE if rows and len(there) == len(rows) else PARTLY if there else ABSENT
+    )
     if rows and rows[0][2].state == NO_BRANCH:
         state = NO_BRANCH
     masters = [{m.master for m in p.masters if m.there} for _, _, p in rows]

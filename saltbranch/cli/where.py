@@ -21,6 +21,7 @@ from saltbranch.history.presence import (
     PATH,
     TICKET,
     Arrival,
+    Kind,
     PathPresence,
     PathWhereabouts,
     Presence,
@@ -73,7 +74,8 @@ def _where(
       saltbranch where salt/app/init.sls
       saltbranch where v1.2.0 --json | jq '.saltenvs[] | {saltenv, state, served}'
     """
-    chosen = [kind for kind, wanted in ((COMMIT, commit), (TICKET, ticket), (PATH, path)) if wanted]
+    flags: dict[Kind, bool] = {COMMIT: commit, TICKET: ticket, PATH: path}
+    chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise UsageError("--commit, --ticket and --path exclude each other")
     work = workplace(config, fetch=fetch, quiet=as_json)

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from saltbranch.base.errors import RefusedError
 from saltbranch.git import signing
@@ -14,7 +15,13 @@ from saltbranch.git.identity import identity
 from saltbranch.git.program import Git, failed
 from saltbranch.git.signing import NOBODY, Signer
 
-UP_TO_DATE, FAST_FORWARD, MERGE, CONFLICT = "up-to-date", "fast-forward", "merge", "conflict"
+Kind = Literal["up-to-date", "fast-forward", "merge", "conflict"]
+"""What merging a commit into another comes to."""
+
+UP_TO_DATE: Final = "up-to-date"
+FAST_FORWARD: Final = "fast-forward"
+MERGE: Final = "merge"
+CONFLICT: Final = "conflict"
 
 # So that a merge comes out the same for everybody, whatever they configured.
 CONFIG = (
@@ -36,7 +43,7 @@ class Merged:
     target has them.
     """
 
-    kind: str
+    kind: Kind
     tree: str
     conflicts: tuple[str, ...] = ()
     theirs: str = ""
@@ -57,7 +64,7 @@ def merge(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:
         return Merged(UP_TO_DATE, tree_of(git, ours), theirs=theirs)
     if base == ours:
         substitute = with_kept(git, theirs, ours, keep)
-        kind = FAST_FORWARD if substitute == theirs else MERGE
+        kind: Kind = FAST_FORWARD if substitute == theirs else MERGE
         return Merged(kind, tree_of(git, substitute), theirs=substitute)
     return merge_trees(git, ours, theirs, keep)
 

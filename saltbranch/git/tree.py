@@ -12,10 +12,14 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from saltbranch.base import scratch
 from saltbranch.base.errors import GitError
 from saltbranch.git.program import Git, failed
+
+BlobKind = Literal["file", "link", "submodule"]
+_OF_MODE: dict[str, BlobKind] = {"160000": "submodule", "120000": "link"}
 
 # Larger ones are listed and not read: nobody writes states of this size.
 LARGEST = 1 << 20
@@ -27,11 +31,11 @@ _LARGEST_SUM = 512 << 20
 class Blob:
     """One file. data: what it holds (of a symlink: its target); None when it was not read.
 
-    kind: "file", "link" or "submodule". size: bytes.
+    size: bytes.
     """
 
     path: str
-    kind: str
+    kind: BlobKind
     size: int
     data: bytes | None
 
@@ -59,14 +63,14 @@ def read_commit(git: Git, commit: str, wanted: Callable[[str], bool]) -> dict[st
     }
 
 
-def _entries(text: str) -> Iterable[tuple[str, str, int, str]]:
+def _entries(text: str) -> Iterable[tuple[BlobKind, str, int, str]]:
     for line in text.split("\0"):
         if line:
             meta, path = line.split("\t", 1)
             mode, what, oid, size = meta.split()
             if what == "tree":
                 continue
-            kind = {"160000": "submodule", "120000": "link"}.get(mode, "file")
+            kind = _OF_MODE.get(mode, "file")
             yield kind, oid, int(size) if size.isdigit() else 0, path
 
 
@@ -144,7 +148,7 @@ def _from_index(git: Git, paths: set[str], wanted: Callable[[str], bool]) -> dic
         meta, path = line.split("\t", 1)
         mode, oid, _ = meta.split()
         if path in paths:
-            kind = {"160000": "submodule", "120000": "link"}.get(mode, "file")
+            kind = _OF_MODE.get(mode, "file")
             found[path] = Blob(path, kind, 0, None)
             if kind == "link" or (kind == "file" and wanted(path)):
                 oids[path] = oid

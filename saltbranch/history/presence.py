@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from saltbranch.base.durations import iso
 from saltbranch.history.commits import CommitTold
@@ -12,10 +13,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.repository.served_commit import Wanted
 
-COMMIT, TICKET, PATH = "commit", "ticket", "path"
-THERE, REVERTED, ABSENT, NO_BRANCH = "there", "reverted", "not there", "no branch"
-COMPLETE, PARTLY = "complete", "partly"
-BY_ANCESTRY, BY_PICK, BY_PATCH = "ancestor", "cherry-pick", "same patch"
+Kind = Literal["commit", "ticket", "path"]
+"""What is looked for."""
+State = Literal["there", "reverted", "not there", "no branch"]
+"""Whether a commit is on the branch of a saltenv."""
+How = Literal["ancestor", "cherry-pick", "same patch"]
+"""How that is known: by the message of a cherry-pick, or since another commit changes the same."""
+TicketState = State | Literal["complete", "partly"]
+
+COMMIT: Final = "commit"
+TICKET: Final = "ticket"
+PATH: Final = "path"
+THERE: Final = "there"
+REVERTED: Final = "reverted"
+ABSENT: Final = "not there"
+NO_BRANCH: Final = "no branch"
+COMPLETE: Final = "complete"
+PARTLY: Final = "partly"
+BY_ANCESTRY: Final = "ancestor"
+BY_PICK: Final = "cherry-pick"
+BY_PATCH: Final = "same patch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +88,8 @@ class Presence:
 
     saltenv: str
     branch: str
-    state: str
-    how: str = ""
+    state: State
+    how: How | None = None
     turns: tuple[tuple[bool, Arrival], ...] = ()
     served: bool | None = None
     wanted: Wanted | None = None
@@ -91,7 +108,7 @@ class Presence:
             "saltenv": self.saltenv,
             "branch": self.branch,
             "state": self.state,
-            "how": self.how or None,
+            "how": self.how,
             "arrival": first.as_dict() if first else None,
             "turns": [{"there": there, **arrival.as_dict()} for there, arrival in self.turns],
             "served": self.served,
@@ -122,7 +139,7 @@ class TicketPresence:
 
     saltenv: str
     branch: str
-    state: str
+    state: TicketState
     there: int
     served: int
     since: float | None

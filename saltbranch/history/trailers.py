@@ -12,7 +12,7 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from saltbranch.base import asked_by as asking
 from saltbranch.config.model import Config, Saltenv
@@ -21,12 +21,11 @@ from saltbranch.history import commits
 from saltbranch.history.graph import Graph, Line
 from saltbranch.journal import events
 from saltbranch.journal.events import Event
-from saltbranch.journal.facts import Promotion
+from saltbranch.journal.facts import Promotion, PromotionKind, promotion_kind
 
-VIA = "trailers"
+VIA: Final = "trailers"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_KINDS = (events.PROMOTION, "release", "hotfix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Told:
     commit: str
     time: float
     id: str
-    kind: str
+    kind: PromotionKind
     source: str
     source_commit: str
     target: str
@@ -73,8 +72,8 @@ def parse(commit: str, time: float, text: str) -> Told | None:
             values.setdefault(key.strip().lower(), value.strip())
     id_, target = values.get("promotion-id", ""), values.get("promoted-to", "")
     source, _, source_commit = values.get("promoted-from", "").rpartition(" ")
-    kind = values.get("promotion-kind", events.PROMOTION)
-    if kind not in _KINDS or not (_ID.fullmatch(id_) and target and events.is_hash(source_commit)):
+    kind = promotion_kind(values.get("promotion-kind", events.PROMOTION))
+    if kind is None or not (_ID.fullmatch(id_) and target and events.is_hash(source_commit)):
         return None
     before, diff = values.get("served-before", ""), values.get("diff-digest", "")
     return Told(

@@ -9,24 +9,38 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 from saltbranch.base import asked_by
 from saltbranch.base.durations import from_iso, iso
 from saltbranch.journal import tips
 
 VERSION = 1
-PROMOTION, HOLD, UNHOLD, ROLLBACK = "promotion", "hold", "unhold", "rollback"
-TAG, OVERRIDE, DEBT, SYNC = "tag", "override", "debt", "sync"
-PUSH, ACCEPT, BACKMERGE = tips.PUSH, tips.ACCEPT, tips.BACKMERGE
-KINDS = (PROMOTION, HOLD, UNHOLD, ROLLBACK, TAG, OVERRIDE, DEBT, SYNC, PUSH, ACCEPT, BACKMERGE)
+Kind = Literal[
+    "promotion", "hold", "unhold", "rollback", "tag", "override", "debt", "sync", "push", "accept", "backmerge",
+]  # fmt: skip
+"""What an event tells of. One of a newer release is none of these, and is passed over when the journal is read."""
+
+PROMOTION: Final = tips.PROMOTION
+HOLD: Final = "hold"
+UNHOLD: Final = "unhold"
+ROLLBACK: Final = "rollback"
+TAG: Final = "tag"
+OVERRIDE: Final = "override"
+DEBT: Final = "debt"
+SYNC: Final = "sync"
+PUSH: Final = tips.PUSH
+ACCEPT: Final = tips.ACCEPT
+BACKMERGE: Final = tips.BACKMERGE
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_KNOWN: dict[object, Kind] = {kind: kind for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that was done. `time`: seconds since 1970. `commit`: of the journal, empty when not written yet."""
 
-    kind: str
+    kind: Kind
     id: str
     time: float
     by: str
@@ -86,8 +100,9 @@ def from_dict(data: Any, commit: str = "") -> Event | None:
         time = from_iso(data["time"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
-    kind, name, by = data.get("event"), data.get("id"), data.get("by")
-    if data.get("version") != VERSION or kind not in KINDS:
+    word, name, by = data.get("event"), data.get("id"), data.get("by")
+    kind = _KNOWN.get(word) if isinstance(word, str) else None
+    if data.get("version") != VERSION or kind is None:
         return None
     if not isinstance(name, str) or not isinstance(by, str):
         return None

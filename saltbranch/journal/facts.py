@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from saltbranch.base import asked_by as asking
 from saltbranch.base.durations import from_iso, iso
-from saltbranch.journal.events import PROMOTION, Event, is_hash
+from saltbranch.journal.events import HOLD, PROMOTION, ROLLBACK, Event, is_hash
+
+HoldKind = Literal["hold", "rollback"]
+PromotionKind = Literal["promotion", "release", "hotfix"]
+Via = Literal["journal", "trailers"]
+
+_PROMOTIONS: dict[str, PromotionKind] = {kind: kind for kind in get_args(PromotionKind)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class Hold:
 
     saltenv: str
     commit: str
-    kind: str
+    kind: HoldKind
     reason: str
     by: str
     since: float
@@ -65,7 +71,7 @@ def hold_from_dict(data: Mapping[str, Any]) -> Hold:
     return Hold(
         saltenv=saltenv,
         commit=commit,
-        kind=kind,
+        kind=ROLLBACK if kind == ROLLBACK else HOLD,
         reason=reason,
         by=by,
         since=from_iso(since),
@@ -84,7 +90,7 @@ class Promotion:
     """
 
     id: str
-    kind: str
+    kind: PromotionKind
     time: float
     by: str
     saltenv: str
@@ -97,7 +103,7 @@ class Promotion:
     tag: str
     tickets: tuple[str, ...]
     digest: str
-    via: str = "journal"
+    via: Via = "journal"
     diff_digest: str = ""
     asked_by: str = ""
     claimed_by: str = ""
@@ -130,6 +136,11 @@ class Promotion:
         }
 
 
+def promotion_kind(word: str) -> PromotionKind | None:
+    """The kind of that name; None for one that only a newer release knows."""
+    return _PROMOTIONS.get(word)
+
+
 def promotion_of(event: Event) -> Promotion | None:
     """The promotion that an event tells of; None when it lacks something."""
     commits = [event.commit_of(k) for k in ("source_commit", "old", "new")]
@@ -140,7 +151,7 @@ def promotion_of(event: Event) -> Promotion | None:
     tickets = event.details.get("tickets")
     return Promotion(
         id=event.id,
-        kind=event.text("kind") or PROMOTION,
+        kind=promotion_kind(event.text("kind")) or PROMOTION,
         time=event.time,
         by=event.by,
         saltenv=saltenv,
@@ -156,6 +167,7 @@ def promotion_of(event: Event) -> Promotion | None:
         else (),
         digest=event.text("digest"),
         diff_digest=event.text("diff_digest"),
+        via="journal",
         **asking.named_in(event.details),
     )
 

@@ -172,7 +172,7 @@ def _hold(state: State, event: Event) -> None:
     state.holds[saltenv] = Hold(
         saltenv=saltenv,
         commit=commit,
-        kind=event.kind,
+        kind=ROLLBACK if event.kind == ROLLBACK else HOLD,
         reason=asked_by.shortened(event.text("reason")),
         by=event.by,
         since=event.time,

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from saltbranch.journal.events import Event
 
-PROMOTION, PUSH, ACCEPT, BACKMERGE = "promotion", "push", "accept", "backmerge"
+PROMOTION: Final = "promotion"
+PUSH: Final = "push"
+ACCEPT: Final = "accept"
+BACKMERGE: Final = "backmerge"
 _NAMED = 5  # commits and people that a line names
 _MANY = 20  # commits and people of several pushes together
 _KEPT = 200  # open pushes of a branch; the first and the latest ones

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from saltbranch.config.gates import BUILT_IN, KINDS, OF_THE_SALTENV_BEFORE, Gate
+from saltbranch.journal.facts import PromotionKind
+
+Kind = PromotionKind | Literal["feature", "back-merge"]
+"""What a verb that merges does."""
 
 # Kind of merge -> what its verb is called.
-VERBS = {
+VERBS: dict[Kind, str] = {
     "promotion": "promote",
     "release": "release finish",
     "hotfix": "hotfix finish",
@@ -17,7 +22,7 @@ VERBS = {
 
 _ABOVE = "what it brings already passed the gates further up"
 # Kind of merge -> gate -> why it is not asked.
-_NOT_ASKED: dict[str, dict[str, str]] = {
+_NOT_ASKED: dict[Kind, dict[str, str]] = {
     "promotion": {},
     "release": {},
     "hotfix": {
@@ -41,12 +46,12 @@ WITHOUT = {
 }
 
 
-def why_not(kind: str, gate: str) -> str:
+def why_not(kind: Kind, gate: str) -> str:
     """Why a merge of `kind` does not ask a gate of that kind; empty where it does."""
     return _NOT_ASKED[kind].get(gate, "")
 
 
-def unasked(kind: str, gates: Iterable[Gate]) -> list[str]:
+def unasked(kind: Kind, gates: Iterable[Gate]) -> list[str]:
     """One line for each gate of saltbranch.yaml that a merge of `kind` does not ask."""
     return [
         f"gate {g.name}: not asked by {VERBS[kind]}: {why}"

@@ -13,8 +13,8 @@ from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Saltenv
 from saltbranch.git import identity
 from saltbranch.journal import store as journal
-from saltbranch.journal.events import Event
-from saltbranch.journal.facts import Promotion
+from saltbranch.journal.events import Event, Kind
+from saltbranch.journal.facts import HoldKind, Promotion
 from saltbranch.repository import prepared, timeline
 from saltbranch.repository.workplace import Workplace
 from saltbranch.serve import refused
@@ -55,7 +55,7 @@ def hold_at(
     saltenv: Saltenv,
     commit: str,
     *,
-    kind: str,
+    kind: HoldKind,
     reason: str,
     until: float | None = None,
     promotion: str = "",
@@ -120,7 +120,7 @@ def _about_model(work: Workplace, saltenv: Saltenv, commit: str) -> str:
     )
 
 
-def event_of(work: Workplace, kind: str, details: Mapping[str, object]) -> Event:
+def event_of(work: Workplace, kind: Kind, details: Mapping[str, object]) -> Event:
     """The event to record, with who wants it."""
     told = {**details, **work.asked.details()}
     return Event(kind, journal.new_id(work.now), work.now, identity.who(work.git), told)

@@ -6,23 +6,31 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from saltbranch.base import asked_by
 from saltbranch.base.asked_by import NOBODY, Asked
 from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.base.tickets import CommitLine, Group
+from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT, FAST_FORWARD, MERGE
-from saltbranch.journal.facts import Debt, Hold
+from saltbranch.journal.facts import Debt, Hold, PromotionKind
 from saltbranch.promote.gates import GateResult
+from saltbranch.promote.gates_by_verb import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.config.model import Source
     from saltbranch.preview.fleet_diff import FleetDiff
 
-TARGET, BACK_MERGE, DELETE = "target", "back-merge", "delete"
-# Kinds of merges that the journal records; a feature is in develop's own history.
-RECORDED = ("promotion", "release", "hotfix")
+Role = Literal["target", "back-merge", "delete"]
+"""What a branch is in a plan."""
+
+TARGET: Final = "target"
+BACK_MERGE: Final = "back-merge"
+DELETE: Final = "delete"
+# Kinds of merges that the journal records as promotions; a feature is in develop's own history.
+RECORDED: tuple[Kind, ...] = get_args(PromotionKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +59,13 @@ class Step:
     the result. theirs: what is merged when somebody resolves a conflict by hand.
     """
 
-    role: str
+    role: Role
     branch: str
     saltenv: str
     old: str
     source: str
     source_name: str
-    kind: str
+    kind: merge.Kind
     tree: str
     conflicts: tuple[Conflict, ...] = ()
     theirs: str = ""
@@ -120,7 +128,7 @@ class Plan:
     """
 
     verb: str
-    kind: str
+    kind: Kind
     saltenv: str
     source: str
     source_saltenv: str

@@ -8,7 +8,7 @@ from typing import Any
 from saltbranch.base import asked_by
 from saltbranch.git.merge import CONFLICT
 from saltbranch.journal import store as journal
-from saltbranch.journal.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event
+from saltbranch.journal.events import BACKMERGE, DEBT, OVERRIDE, PROMOTION, TAG, Event, Kind
 from saltbranch.promote.plan import BACK_MERGE, RECORDED, Plan
 from saltbranch.repository.push import RefUpdate
 from saltbranch.repository.workplace import Workplace
@@ -25,7 +25,7 @@ class Prepared:
 
 def events(work: Workplace, plan: Plan, found: Prepared, by: str) -> list[Event]:
     """What the journal is to record of `plan`. by: as git knows the person."""
-    made: list[tuple[str, str, dict[str, Any]]] = []
+    made: list[tuple[Kind, str, dict[str, Any]]] = []
     target = plan.target
     if plan.kind == BACK_MERGE and target.moves:
         made.append((BACKMERGE, found.id, _back_merged(work, plan, found)))

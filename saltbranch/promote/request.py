@@ -9,6 +9,7 @@ from saltbranch.config.gates import DiffGate, Gate
 from saltbranch.config.model import Saltenv
 from saltbranch.git import merge
 from saltbranch.git.merge import FAST_FORWARD, MERGE
+from saltbranch.promote.gates_by_verb import Kind
 from saltbranch.promote.plan import Step
 from saltbranch.repository.workplace import Workplace
 
@@ -39,7 +40,7 @@ class Request:
     """
 
     verb: str
-    kind: str
+    kind: Kind
     branch: str
     saltenv: Saltenv | None
     source: str

@@ -10,15 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from saltbranch.base.errors import UsageError
 from saltbranch.git.program import Git, branch_name_problem, branch_of_remote
 from saltbranch.journal.facts import Promotion
 
-SALTENV, BRANCH, TAG, PROMOTION, COMMIT, HEAD = (
-    "saltenv", "branch", "tag", "promotion", "commit", "HEAD",
-)  # fmt: skip
+Kind = Literal["saltenv", "branch", "tag", "promotion", "commit", "HEAD"]
+"""What a word names that stands for a commit."""
+
+SALTENV: Final = "saltenv"
+BRANCH: Final = "branch"
+TAG: Final = "tag"
+PROMOTION: Final = "promotion"
+COMMIT: Final = "commit"
+HEAD: Final = "HEAD"
 WAYS = "a saltenv, branch, tag, promotion or commit"
 
 _PARENTS = re.compile(r"(.+?)((?:[~^][0-9]{0,9})+)", re.DOTALL)
@@ -29,9 +35,9 @@ _MOST = 10
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One thing that a word names. kind: SALTENV to HEAD. said: for people, `the tag v1.2.0 (5f3c2a81b0d9)`."""
+    """One thing that a word names. said: for people, `the tag v1.2.0 (5f3c2a81b0d9)`."""
 
-    kind: str
+    kind: Kind
     commit: str
     said: str
 
@@ -101,7 +107,7 @@ def meanings(names: Names, word: str) -> list[Meaning]:
     ]
 
 
-def _meant(kind: str, name: str, commit: str) -> Meaning:
+def _meant(kind: Kind, name: str, commit: str) -> Meaning:
     return Meaning(kind, commit, f"the {kind} {name} ({commit[:12]})")
 
 

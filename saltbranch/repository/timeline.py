@@ -11,7 +11,7 @@ from saltbranch.base.errors import UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.history import commits, trailers
 from saltbranch.history.graph import Graph, Line
-from saltbranch.history.presence import COMMIT, PATH, TICKET
+from saltbranch.history.presence import COMMIT, PATH, TICKET, Kind
 from saltbranch.history.reverts import Fate, Links
 from saltbranch.history.trailers import Told
 from saltbranch.journal import events
@@ -154,7 +154,7 @@ def _is_after(work: Workplace, event: Event, hold: Hold) -> bool:
 class Reading:
     """One thing that a word may stand for. value: hash, ticket or path. said: for people, `tag v1.2.0`."""
 
-    kind: str
+    kind: Kind
     value: str
     said: str
 
@@ -200,7 +200,7 @@ def commit_of(work: Workplace, word: str, *, option: str = "") -> Meaning:
     return revision.find(_Names(work), word, option=option)
 
 
-def read_word(work: Workplace, word: str, *, only: str | None = None) -> Reading:
+def read_word(work: Workplace, word: str, *, only: Kind | None = None) -> Reading:
     """What `word` stands for. only: commit, ticket or path. Raises UsageError where it is nothing, or several."""
     found = [r for r in readings(work, word) if only in (None, r.kind)]
     values = {(r.kind, r.value) for r in found}

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
-from saltbranch.git.mirror import JOURNAL_REF
+from saltbranch.git.mirror import JOURNAL_REF, Mirror
+from saltbranch.journal import accepted
+from saltbranch.repository import clone as clones
+from saltbranch.repository import decision
+from saltbranch.repository.remote import Repository, open_clone
 from tests.support.flow_site import FlowSite
 from tests.support.remote import Remote
 from tests.support.site import Journal, Site
@@ -159,6 +166,54 @@ def test_a_promotion_on_a_master_knows_the_journal_that_its_syncs_believed(
     ran = chain.run_here("promote", "stage", "--yes", "--config", str(chain.config))
 
     assert (ran.code, "was rewritten or removed" in ran.err) == (4, True), ran
+
+
+@pytest.mark.parametrize("change", ["goes on", "rewound", "rewritten", "removed", *KINDS])
+def test_a_master_its_verbs_and_a_clone_believe_one_journal(
+    chain: Site, remote: Remote, tmp_path: Path, change: str
+) -> None:
+    told, held = Journal(remote), remote.head("master")
+    told.hold("prod", held, reason="seen by all")
+    chain.sync_well()
+    first = told.head()
+    told.hold("stage", held, reason="seen by verbs alone")
+    second = told.head()
+    path = str(tmp_path / "clone")
+    subprocess.run(["git", "clone", "--quiet", str(remote.path), path], check=True)
+    clone = clones.find(path)
+    assert clone
+    verbs = {
+        "clone": open_clone(clone, timeout=60, remote="origin"),
+        "master": Repository(str(chain.root / "mirror.git"), str(remote.path), timeout=60),
+    }
+    assert {repo.fetch().journal for repo in verbs.values()} == {second}
+
+    match change:
+        case "goes on":
+            told.hold("prod", held, reason="more")
+        case "rewound":
+            remote.git("update-ref", JOURNAL_REF, str(first))
+        case "rewritten":
+            remote.git("update-ref", JOURNAL_REF, str(first))
+            told.hold("prod", held, reason="another past")
+        case "removed":
+            remote.git("update-ref", "-d", JOURNAL_REF)
+        case _:
+            spoil(remote, change)
+    believed = told.head() if change == "goes on" else second
+
+    assert {name: repo.fetch().journal for name, repo in verbs.items()} == {
+        "clone": believed,
+        "master": believed,
+    }
+    problems = {repo.problem.message if repo.problem else "" for repo in verbs.values()}
+    chain.sync()
+    choices = decision.load(str(chain.root), None, time.time())
+    assert choices and choices.journal == believed
+    (said,) = problems
+    assert choices.problem.startswith(said) and bool(said) == (change != "goes on")
+    git = Mirror(str(chain.root)).git
+    assert accepted.believed(git, Mirror(str(chain.root)).refs()).head == believed
 
 
 # Reasons

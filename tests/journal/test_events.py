@@ -91,6 +91,23 @@ def test_what_is_no_event_is_none(change: dict[str, Any]) -> None:
     assert events.from_dict(GOOD | change) is None
 
 
+def test_an_event_of_a_newer_release_is_passed_over() -> None:
+    assert events.from_dict(GOOD | {"event": "freeze"}) is None
+    assert events.from_dict(GOOD | {"event": ["hold"]}) is None
+    text = json.dumps(GOOD | {"event": "freeze"})
+    assert events.parse_message(A, f"freeze prod x\n\n{text}\n") is None
+
+
+def test_a_kind_that_only_a_newer_release_knows_counts_as_the_common_one() -> None:
+    found = journal_facts.promotion_of(promotion(kind="bulk"))
+    assert found and found.kind == "promotion"
+    mine = journal_facts.promotion_of(promotion(kind="hotfix"))
+    assert mine and mine.kind == "hotfix"
+    kept = {"saltenv": "prod", "commit": A, "kind": "freeze", "reason": "x", "by": "x"}
+    told = journal_facts.hold_from_dict({**kept, "since": iso(NOW)})
+    assert told.kind == "hold", "the stricter one: promotions wait"
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "hold", "hold\n\n", "x\n\n[]", "x\n\nnull", "x\n\n7", "x\n\n{", "x\n\n" + "[" * 99999],

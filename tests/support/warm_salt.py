@@ -107,13 +107,13 @@ def use() -> None:
 
 
 def run(
-    where: Sandbox, argv: list[str], who: Identity, timeout: float, job: bytes, control: int
+    where: Sandbox, argv: list[str], who: Identity, *, timeout: float, job: bytes, control: int
 ) -> proc.Finished:
     """What `sandbox.run` does."""
     path = os.environ.get(VARIABLE)
     cut = argv.index("--") if "--" in argv else 0
     if not path or not is_used or where.kind != "bubblewrap" or argv[cut + 1] != sys.executable:
-        return _REAL(where, argv, who, timeout, job, control)
+        return _REAL(where, argv, who, timeout=timeout, job=job, control=control)
     start()
     boot, home = argv[-2:]
     env = {**sandbox._ENVIRONMENT, "SALTBRANCH_ALONE": "1"}
@@ -133,7 +133,7 @@ def run(
             os.kill(pid, signal.SIGKILL)  # and with the first process all others in there
         answer = line.recv(1 << 10)
         if not answer:  # it cannot go in there, and has done nothing
-            return _REAL(where, argv, who, timeout, job, control)
+            return _REAL(where, argv, who, timeout=timeout, job=job, control=control)
         said = [os.pread(fd, os.fstat(fd).st_size, 0) for fd in fds[1:3]]
     return proc.Finished(argv, int(answer), *said, timed_out=timed_out)
 

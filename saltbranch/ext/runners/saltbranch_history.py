@@ -168,11 +168,12 @@ def where(
     """
     from saltbranch.actions.where import where as action
     from saltbranch.base.errors import UsageError
-    from saltbranch.history.presence import COMMIT, PATH, TICKET
+    from saltbranch.history.presence import COMMIT, PATH, TICKET, Kind
 
-    kinds = (COMMIT, TICKET, PATH)
-    if kind is not None and kind not in kinds:
+    kinds: tuple[Kind, ...] = (COMMIT, TICKET, PATH)
+    only = next((known for known in kinds if known == kind), None)
+    if kind is not None and only is None:
         raise UsageError(f"kind={contract.word(kind)}: unknown", hint=f"known: {', '.join(kinds)}")
     work = _workplace(fetch=fetch)
-    found = action(work, contract.word(what), only=kind)
+    found = action(work, contract.word(what), only=only)
     return {**found.as_dict(), "problems": work.problems, "retcode": 0}
