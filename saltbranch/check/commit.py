@@ -38,7 +38,7 @@ def check_commit(
     compiled: also compile the fleet and the state tests. saltenv: only its minions. Raises
     ConfigError, SaltError or SandboxError where that is not possible here, GitError.
     """
-    place = Place(CommitSource(git), None, config, config.states_dir, config.pillar_dir)
+    place = Place(CommitSource(git), None, config, config.roots)
     how = Compiling(saltenv=saltenv, strict=True) if compiled else None
     return Checker(place, how, cache_folder()).result(commit, commit, since)
 
@@ -226,7 +226,7 @@ def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Fin
     for path, blob in blobs.items():
         if blob.kind == "link":
             target = os.fsdecode(blob.data or b"")
-            if problem := servable.link_problem(path, target, place.pillar_dir):
+            if problem := servable.link_problem(path, target, place.roots):
                 message = f"the symlink to {target[:120]!r} {problem}"
                 found.append(rules.BAD_LINK.at(path, 0, message))
     files = _files(blobs)
@@ -261,7 +261,7 @@ def _dangling(place: Place, project: Project) -> list[Finding]:
     for source in project.sources.values():
         if source.link is None or not source.area or source.real is not None:
             continue
-        if servable.link_problem(source.path, source.link, place.pillar_dir):
+        if servable.link_problem(source.path, source.link, place.roots):
             continue
         end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
         if not (end in project.sources or end in project.dirs or source.path in project.dirs):
