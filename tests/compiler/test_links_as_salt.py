@@ -10,8 +10,8 @@ import pytest
 
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
-from saltbranch.git import links
 from saltbranch.config.roots import plain
+from saltbranch.git import links
 from saltbranch.repository.servable import link_problem
 from tests.support.compiling import GROUPS, Lab, minion
 from tests.support.remote import Content, Link
