@@ -12,14 +12,16 @@ _FOLLOWED = 20_000
 _MOST = 200_000
 
 
-def names(files: Iterable[str], links: Mapping[str, str], below: Iterable[str]) -> dict[str, str]:
-    """Path of each file as links below the folders `below` show it, and the path where it really is.
+def names(
+    files: Iterable[str], links: Mapping[str, str], below: Iterable[str] | None = None
+) -> dict[str, str]:
+    """Path of each file as links below the folders `below`, or any, show it, and the path where it really is.
 
     files: paths in the repository. links: path of each link, and what it holds. What leads out of the
     repository or to nothing adds no name.
     """
     walk = _Walk(sorted({*files, *links}), links)
-    folders = tuple(f"{folder}/" for folder in below)
+    folders = tuple(f"{folder}/" for folder in below) if below is not None else ("",)
     for link in links:
         if link.startswith(folders):
             walk.follow(link, link, ())
