@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from saltbranch.check import allow
 from saltbranch.check.place import Place
 from saltbranch.check.project import TESTS
 from saltbranch.compiler import pgp
 from saltbranch.config import locate
-from saltbranch.git import links
+from saltbranch.git import links, submodules, tree
 from saltbranch.git.tree import Blob, contents, files_below
 
 ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]
@@ -22,12 +22,46 @@ ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]
 @dataclass(frozen=True, slots=True)
 class Files:
     """blobs: by path. aliases: names that links add, and where the file is. stand_ins: path to where what stands in
-    for it is.
+    for it is. gaps: formulas whose files are not here, and why.
     """
 
     blobs: dict[str, Blob]
     aliases: dict[str, str]
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+    gaps: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_commit(place: Place, commit: str) -> Files:
+    """The files of a commit, those of its formulas among them. Raises GitError."""
+    if place.git.blob_or_none(commit, submodules.FILE) is None:
+        return read(place, lambda wanted: tree.read_commit(place.git, commit, wanted))
+    whole = place.formulas.composed(place.git, place.full_name(commit))
+    found = read(place, lambda wanted: tree.read_commit(whole.git, whole.name, wanted))
+    return replace(found, gaps=whole.gaps)
+
+
+def of_work_tree(place: Place, clone: str) -> Files:
+    """The files of the work tree `clone`; of its formulas what is checked out there, as far as it is committed.
+
+    Raises GitError.
+    """
+
+    def read_all(wanted: Callable[[str], bool]) -> dict[str, Blob]:
+        found = tree.read_work_tree(place.git, clone, wanted)
+        links = [path for path, blob in found.items() if blob.kind == "submodule"]
+        if not links or submodules.FILE not in found:
+            return found
+        with tree.of_work_tree(place.git, clone) as (git, name):
+            whole = place.formulas.composed(git, name)
+            gaps.update(whole.gaps)
+            inner = tree.read_commit(whole.git, whole.name, wanted)
+        below = tuple(f"{path}/" for path in links)
+        brought = {path: blob for path, blob in inner.items() if path.startswith(below)}
+        filled = {link for link in links if any(path.startswith(f"{link}/") for path in brought)}
+        return {**{p: b for p, b in found.items() if p not in filled}, **brought}
+
+    gaps: dict[str, str] = {}
+    return replace(read(place, read_all), gaps=gaps)
 
 
 def read(place: Place, read_all: ReadAll) -> Files:

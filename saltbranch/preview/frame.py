@@ -19,6 +19,7 @@ from saltbranch.config.model import Config
 from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
 from saltbranch.preview.place import Place
 from saltbranch.repository.commit_source import CommitSource, Side
+from saltbranch.repository.formulas import formulas_in
 from saltbranch.salt_master import options as master_options
 
 Progress = Callable[[int, int], None]
@@ -73,6 +74,7 @@ def frame_of(place: Place) -> Frame:
         shown=config.shown_pillar,
         keys=Keys(config.gpg_keys),
         offer=offer_of(config, place.repository),
+        formulas=formulas_in(place.repository, config),
     )
 
 

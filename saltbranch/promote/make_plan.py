@@ -16,6 +16,8 @@ from saltbranch.promote import ask_gates, gates, plan_diff, plan_notes
 from saltbranch.promote import commits as merging
 from saltbranch.promote.plan import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step, sls_names
 from saltbranch.promote.request import Request, provisional
+from saltbranch.repository import pin_conflicts
+from saltbranch.repository.formulas import formulas_of
 from saltbranch.repository.workplace import Workplace
 
 
@@ -105,6 +107,7 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     else:
         # Always a merge commit: it says what was promoted, when and by whom.
         merged = merge.merge_trees(work.git, old, request.source, owned)
+    merged = _settled(work, old, merged)
     kind = merged.kind
     if straight and kind in (MERGE, CONFLICT) and request.kind == "promotion":
         raise RefusedError(
@@ -117,8 +120,15 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     )
     return Step(
         TARGET, request.branch, saltenv.name if saltenv else "", old, request.source,
-        request.source_name, kind, merged.tree, found, merged.theirs,
+        request.source_name, kind, merged.tree, found, merged.theirs, merged.said,
     )  # fmt: skip
+
+
+def _settled(work: Workplace, old: str, merged: merge.Merged) -> merge.Merged:
+    """With the pins of formulas resolved where one contains the other."""
+    if merged.kind != CONFLICT:
+        return merged
+    return pin_conflicts.settled(work.git, old, merged, formulas_of(work).find)
 
 
 def _left_behind(
@@ -151,12 +161,14 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
             continue
         saltenv, old = work.config.of_branch(branch), work.refs.heads[branch]
         merged = merge.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
+        merged = _settled(work, old, merged)
         names = merged.conflicts if merged.kind == CONFLICT else ()
         found.append(
             Step(
                 BACK_MERGE, branch, saltenv.name if saltenv else "", old, result, request.branch,
                 merged.kind, merged.tree,
                 merging.conflicts(work.git, old, merged.theirs, names, work.pattern), merged.theirs,
+                merged.said,
             )
         )  # fmt: skip
     return [s for s in found if s.kind != UP_TO_DATE]
@@ -189,6 +201,7 @@ def _changes(
         states=sls_names(files, work.config.states_dir),
         pillar=sls_names(files, work.config.pillar_dir),
         tickets=tuple(dict.fromkeys(found)),
+        formulas=formulas_of(work).changes(target.old, target.tree) if files else (),
     )
 
 
