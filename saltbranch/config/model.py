@@ -75,7 +75,8 @@ class Config(msgspec.Struct, frozen=True):
     """A checked configuration. Paths are absolute; `fetch_timeout` is in seconds.
 
     gpg_keys: GnuPG's folder with the keys of encrypted pillar. ext_pillar: names of the external
-    pillars that are compiled, too. programs: those of a model that may run unasked. source: which model it is.
+    pillars that are compiled, too. submodules: URLs that they may come from. programs: those of a model that may
+    run unasked. source: which model it is.
     elsewhere: saltenvs of the model that other machines serve.
     """
 
@@ -98,6 +99,7 @@ class Config(msgspec.Struct, frozen=True):
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
     fleet: str = "cache"
+    submodules: tuple[str, ...] = ()
     gpg_keys: str | None = None
     ext_pillar: tuple[str, ...] = ()
     ignore: tuple[IgnoreModel, ...] = ()

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_FETCH = (
+FETCH_FLAGS = (
     "fetch",
     "--no-tags",
     "--prune",
@@ -108,12 +108,13 @@ class Refs:
 
 
 class Mirror:
-    """``root/mirror.git``."""
+    """``root/mirror.git``, or another one below `root`."""
 
     __slots__ = ("git", "path")
+    config_text = _CONFIG_TEXT
 
-    def __init__(self, root: str) -> None:
-        self.path = f"{root}/mirror.git"
+    def __init__(self, root: str, name: str = "mirror.git") -> None:
+        self.path = f"{root}/{name}"
         self.git = Git(self.path)
 
     def exists(self) -> bool:
@@ -130,7 +131,7 @@ class Mirror:
         if done.code != 0:
             raise failed(done, fresh)
         with open(f"{fresh}/config", "a", encoding="utf-8") as file:
-            file.write(_CONFIG_TEXT)
+            file.write(self.config_text)
         os.makedirs(f"{fresh}/info", exist_ok=True)
         os.rename(fresh, self.path)
 
@@ -160,8 +161,8 @@ class Mirror:
         done = self._fetch(remote, refspecs, timeout, progress)
         if done.code == 0:
             return {}
-        if _is_locked(done.complaint):
-            self._remove_stale_locks()
+        if is_locked(done.complaint):
+            self.remove_stale_locks()
             done = self._fetch(remote, refspecs, timeout, progress)
         if done.code == 0:
             return {}
@@ -216,7 +217,7 @@ class Mirror:
     ) -> proc.Finished:
         talk = "--progress" if progress else "--quiet"
         return self.git.run(
-            *_FETCH,
+            *FETCH_FLAGS,
             talk,
             "--",
             remote,
@@ -299,8 +300,8 @@ class Mirror:
         except (LockedError, OSError):
             pass  # the next run will
 
-    def _remove_stale_locks(self) -> None:
-        """Remove ref locks that a killed git left; the caller holds the root's lock.
+    def remove_stale_locks(self) -> None:
+        """Remove ref locks that a killed git left; the caller holds the lock of what is fetched into.
 
         Raises GitError when a git process still works here.
         """
@@ -325,7 +326,7 @@ class Mirror:
             return False
 
 
-def _is_locked(complaint: str) -> bool:
+def is_locked(complaint: str) -> bool:
     """Whether a lock was in the way, which a git that was killed may have left."""
     if "File name too long" in complaint:
         return False

@@ -89,6 +89,7 @@ PURE = (
     "base.tickets",
     "base.versions",
     "config.",
+    "git.address",
     "git.links",
     "journal.events",
     "journal.facts",
