@@ -362,6 +362,9 @@ def _refuse_taken(clone: Git, known: dict[str, Pin], path: str) -> None:
         if path.startswith(f"{other}/") or other.startswith(f"{path}/"):
             raise RefusedError(f"{path} and the formula {other} exclude each other", hint="--path")
     at = f"{clone.directory}/{path}"
+    staged = clone.out("ls-files", "--stage", "-z", "--full-name", "--", f":(top,literal){path}")
+    if staged.startswith("160000 ") and formula_work_tree.is_checked_out(clone, path):
+        return  # a run that was killed before its commit
     if os.path.lexists(at) and (os.path.islink(at) or not os.path.isdir(at) or os.listdir(at)):
         raise RefusedError(f"{at} is there already", hint="choose another --path, or move it away")
 
