@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import formula
-from saltbranch.actions.formula import Changed, FormulaRow, Outdated
+from saltbranch.actions.formula import Changed
+from saltbranch.actions.shared import formula_versions
+from saltbranch.actions.shared.formula_versions import FormulaRow, Outdated
 from saltbranch.base.durations import shown_duration
 from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.base.text import printable, some
@@ -163,7 +165,7 @@ def _list(
     """
     work = workplace(config, fetch=fetch, quiet=as_json)
     with progress.shown(enabled=fetch and not as_json) as say:
-        rows = formula.listed(work, say, fetch=fetch)
+        rows = formula_versions.listed(work, say, fetch=fetch)
     if as_json:
         found = [row.as_dict() for row in rows]
         print_json({"version": 1, "formulas": found, "problems": work.problems})
@@ -202,7 +204,7 @@ def _outdated(config: ConfigOption = None, as_json: JsonOption = False) -> int:
       saltbranch formula outdated --json | jq -r '.formulas[] | select(.newest) | .formula'
     """
     work = run_merge.workplace(config, quiet=as_json, fetch=False)
-    rows = formula.outdated(work)
+    rows = formula_versions.outdated(work)
     if as_json:
         print_json({"version": 1, "formulas": [row.as_dict() for row in rows]})
     else:

@@ -174,11 +174,21 @@ def test_urls_that_are_none_are_refused(flow: FlowSite, url: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["../x", "/x", "a/../../x", ".git/x", "a/.GIT/x", "-x", "a b", ".gitmodules", "salt", "link/x", ":x"],
+    [
+        "../x",
+        "/x",
+        "a/../../x",
+        ".git/x",
+        "a/.GIT/x",
+        "-x",
+        "a b",
+        ".gitmodules",
+        "salt",
+        "link/x",
+        ":x",
+    ],
 )
-def test_places_that_are_none_are_refused(
-    flow: FlowSite, nginx: FormulaRemote, path: str
-) -> None:
+def test_places_that_are_none_are_refused(flow: FlowSite, nginx: FormulaRemote, path: str) -> None:
     on_topic(flow)
     os.symlink("/tmp", flow.clone / "link")
     head = flow.git("rev-parse", "HEAD")
@@ -239,7 +249,13 @@ def test_nothing_that_gitmodules_or_the_formula_says_is_run(
     nginx.git("tag", "v2.9.0", "master")
     on_topic(flow)
     flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0")
-    flow.git("config", "--file", ".gitmodules", "submodule.formulas/nginx.update", f"!touch {tmp_path}/pwned")
+    flow.git(
+        "config",
+        "--file",
+        ".gitmodules",
+        "submodule.formulas/nginx.update",
+        f"!touch {tmp_path}/pwned",
+    )
     flow.git("commit", "-qam", "Evil")
     hook = flow.clone / ".git/hooks/post-checkout"
     hook.parent.mkdir(exist_ok=True)
