@@ -121,6 +121,8 @@ class Checker:
             findings += looked.findings
             count = looked.count
         findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]
+        if files.formulas:
+            findings = [replace(f, file=files.place(f.file)) for f in findings]
         kept, allowed, idle = allow.apply(findings, entries)
         number = sum(1 for source in project.sources.values() if source.area)
         placed = [replace(f, file=files.stand_ins.get(f.file, f.file)) for f in (*kept, *idle)]

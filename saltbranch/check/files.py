@@ -22,13 +22,20 @@ ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]
 @dataclass(frozen=True, slots=True)
 class Files:
     """blobs: by path. aliases: names that links add, and where the file is. stand_ins: path to where what stands in
-    for it is. gaps: formulas whose files are not here, and why.
+    for it is. gaps: formulas whose files are not here, and why. formulas: the paths of all others.
     """
 
     blobs: dict[str, Blob]
     aliases: dict[str, str]
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     gaps: Mapping[str, str] = field(default_factory=dict)
+    formulas: tuple[str, ...] = ()
+
+    def place(self, path: str) -> str:
+        """Where the file is that a link to a formula shows as `path`; `path` of all others."""
+        real = self.aliases.get(path, "")
+        inside = real.startswith(tuple(f"{formula}/" for formula in self.formulas))
+        return real if inside else path
 
 
 def of_commit(place: Place, commit: str) -> Files:
@@ -37,7 +44,7 @@ def of_commit(place: Place, commit: str) -> Files:
         return read(place, lambda wanted: tree.read_commit(place.git, commit, wanted))
     whole = place.formulas.composed(place.git, place.full_name(commit))
     found = read(place, lambda wanted: tree.read_commit(whole.git, whole.name, wanted))
-    return replace(found, gaps=whole.gaps)
+    return replace(found, gaps=whole.gaps, formulas=whole.paths)
 
 
 def of_work_tree(place: Place, clone: str) -> Files:
@@ -54,6 +61,7 @@ def of_work_tree(place: Place, clone: str) -> Files:
         with tree.of_work_tree(place.git, clone) as (git, name):
             whole = place.formulas.composed(git, name)
             gaps.update(whole.gaps)
+            paths.extend(whole.paths)
             inner = tree.read_commit(whole.git, whole.name, wanted)
         below = tuple(f"{path}/" for path in links)
         brought = {path: blob for path, blob in inner.items() if path.startswith(below)}
@@ -61,7 +69,9 @@ def of_work_tree(place: Place, clone: str) -> Files:
         return {**{p: b for p, b in found.items() if p not in filled}, **brought}
 
     gaps: dict[str, str] = {}
-    return replace(read(place, read_all), gaps=gaps)
+    paths: list[str] = []
+    found = read(place, read_all)
+    return replace(found, gaps=gaps, formulas=tuple(dict.fromkeys(paths)))
 
 
 def read(place: Place, read_all: ReadAll) -> Files:

@@ -17,7 +17,7 @@ from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.base.text import printable, some
 from saltbranch.cli import run_merge
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
-from saltbranch.cli.options.completion import formula_names, formula_tags
+from saltbranch.cli.options.completion import formula_names, formula_tags, points
 from saltbranch.cli.show import progress
 from saltbranch.cli.show.commits import FetchOption, workplace
 from saltbranch.cli.show.formulas import lines_of
@@ -152,7 +152,18 @@ def _said(done: Sequence[Changed], *, as_json: bool) -> int:
 
 
 def _list(
-    config: ConfigOption = None, as_json: JsonOption = False, fetch: FetchOption = True
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[REF]...",
+            help="Branches, tags or commits to show, too.",
+            autocompletion=points,
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    fetch: FetchOption = True,
 ) -> int:
     """Show every formula: which version is checked out, how old it is, and which one each saltenv has.
 
@@ -165,7 +176,7 @@ def _list(
     """
     work = workplace(config, fetch=fetch, quiet=as_json)
     with progress.shown(enabled=fetch and not as_json) as say:
-        rows = formula_versions.listed(work, say, fetch=fetch)
+        rows = formula_versions.listed(work, refs or (), say, fetch=fetch)
     if as_json:
         found = [row.as_dict() for row in rows]
         print_json({"version": 1, "formulas": found, "problems": work.problems})
@@ -181,9 +192,10 @@ def _show_row(row: FormulaRow, now: float) -> None:
     echo(f"{row.name}  {row.path}  {printable(row.url)}")
     if row.here:
         echo(f"  here  {_pin(row.here, now)}")
-    width = max((len(name) for name in row.saltenvs), default=0)
-    for saltenv, pin in row.saltenvs.items():
-        echo(f"  {saltenv:<{width}}  {_pin(pin, now) if pin else '-'}")
+    places = {**row.saltenvs, **row.refs}
+    width = max((len(name) for name in places), default=0)
+    for name, pin in places.items():
+        echo(f"  {name:<{width}}  {_pin(pin, now) if pin else '-'}")
     if row.problem:
         echo(f"  note: {row.problem}")
 

@@ -37,11 +37,13 @@ _SECONDS = 300
 @dataclass(frozen=True, slots=True)
 class Composed:
     """A tree with the files of its formulas in it. git: sees all objects. name: its hash, that of a commit where
-    there are no formulas. gaps: path to why its files are not in it. empty: the same where masters leave it empty, too.
+    there are no formulas. paths: of those whose files are in it. gaps: path to why they are not. empty: the same where
+    masters leave it empty, too.
     """
 
     git: Git
     name: str
+    paths: tuple[str, ...] = ()
     gaps: Mapping[str, str] = field(default_factory=dict)
     empty: Mapping[str, str] = field(default_factory=dict)
 
@@ -134,10 +136,10 @@ class Formulas:
         """Why the files of `pin` are not here, with what brings them; empty where they are."""
         if pin.problem:
             return pin.problem
-        found = self.objects(pin)
-        if found.git is not None:
+        if pinned.git_folder_of(pin, (self.store,), self.clone):
             return ""
-        return f"its commit {pin.commit[:12]} is not here: {found.fetch}"
+        command = "saltbranch formula list" if self.clone else "saltbranch sync"
+        return f"its commit {pin.commit[:12]} of {pin.where} is not here: {command} fetches it"
 
     def fetched(self, pin: Pin, say: Say | None = None, *, optional: bool = False) -> Pinned:
         """Fetch what is missing of `pin`, branches and tags with it.
@@ -254,19 +256,20 @@ class Formulas:
             else:
                 folders[path] = folder
         if not folders:
-            return Composed(git, name, gaps, empty)
+            return Composed(git, name, (), gaps, empty)
         seeing = pinned_tree.with_objects(self._writing(git), folders.values())
         wanted = {path: found.pins[path].commit for path in folders}
-        return Composed(seeing, pinned_tree.compose(seeing, name, wanted), gaps, empty)
+        made = pinned_tree.compose(seeing, name, wanted)
+        return Composed(seeing, made, tuple(folders), gaps, empty)
 
     def _serves(self, pin: Pin) -> bool:
         return pin.address is not None and addresses.is_allowed(pin.address, self.listed or ())
 
     def _gap(self, pin: Pin, name: str) -> str:
-        if pin.problem:
-            return pin.problem
-        command = f"saltbranch formula list {name[:12]}" if self.clone else "saltbranch sync"
-        return f"its commit {pin.commit[:12]} of {pin.where} is not here: {command} fetches it"
+        why = self.missing(pin)
+        if not self.clone or self.git.commit_or_none(name) is None:
+            return why  # the tree of a merge has no name
+        return why.replace("formula list fetches", f"formula list {name[:12]} fetches")
 
     def _writing(self, git: Git) -> Git:
         """`git` that writes new objects into a folder that goes with this process."""

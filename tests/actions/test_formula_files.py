@@ -88,7 +88,7 @@ def test_a_plan_names_versions_and_compiles_the_pinned_files(
     text = site.run("promote", "stage", "--plan").out
     assert "formula nginx v2.8.0 -> v2.8.2, 2 commits" in text
     assert "Release v2.8.1" in text
-    assert PATH not in text.split("other files")[1] if "other files" in text else True
+    assert PATH not in text
 
 
 def test_diff_shows_what_a_pin_changes(site: FlowSite, nginx: FormulaRemote) -> None:
@@ -102,7 +102,6 @@ def test_diff_shows_what_a_pin_changes(site: FlowSite, nginx: FormulaRemote) -> 
     (minion,) = json.loads(ran.out)["minions"].values()
     (changed,) = minion["states"]["changed"]
     assert changed["key"] == "nginx | test.nop"
-    assert changed["path"] == "formulas/nginx/nginx/init.sls" or "nginx" in changed["path"]
     assert changed["arguments"] == {"name": ["nginx1", "nginx2"]}
     again = json.loads(site.run("diff", "stage", "--json").out)
     assert again["spent"]["workers"] == 0
@@ -176,11 +175,14 @@ def test_of_two_pins_the_one_that_contains_the_other_is_taken(
     pin(site, nginx, "develop", "v2.8.2")
     pin(site, nginx, "stage", "v2.8.1")
     plan = site.plan("promote", "stage", "--no-diff", code=4)
-    assert any("which is newer is not known here: saltbranch formula list" in n for n in plan["notes"])
+    assert any(
+        "which is newer is not known here: saltbranch formula list" in n for n in plan["notes"]
+    )
     site.well("formula", "list")
     plan = site.plan("promote", "stage", "--no-diff")
-    assert "both sides moved the formula formulas/nginx: v2.8.2 contains v2.8.1 and is taken" in (
-        plan["notes"]
+    assert (
+        "both sides moved the formula formulas/nginx: v2.8.2 contains v2.8.1 and is taken"
+        in (plan["notes"])
     )
     site.well("promote", "stage", "--yes", "--no-diff")
     wanted = nginx.git("rev-parse", "v2.8.2^{commit}")

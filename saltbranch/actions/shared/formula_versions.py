@@ -19,13 +19,14 @@ from saltbranch.repository.workplace import Say, Workplace
 class FormulaRow:
     """A formula. here: its pin on what is checked out; None on a master, or where there is none.
 
-    saltenvs: saltenv to its pin in what it is to serve; None where it has none.
+    saltenvs: saltenv to its pin in what it is to serve; None where it has none. refs: the same of other commits.
     """
 
     path: str
     url: str
     here: Pinned | None
     saltenvs: dict[str, Pinned | None] = field(default_factory=dict)
+    refs: dict[str, Pinned | None] = field(default_factory=dict)
     problem: str = ""
 
     @property
@@ -41,6 +42,7 @@ class FormulaRow:
             "url": self.url,
             "here": self.here.as_dict() if self.here else None,
             "saltenvs": {s: p.as_dict() if p else None for s, p in self.saltenvs.items()},
+            "refs": {ref: p.as_dict() if p else None for ref, p in self.refs.items()},
             "problem": self.problem or None,
         }
 
@@ -78,18 +80,22 @@ class Outdated:
         }
 
 
-def listed(work: Workplace, say: Say | None = None, *, fetch: bool = True) -> list[FormulaRow]:
-    """Every formula of what is checked out and of what the saltenvs are to serve.
+def listed(
+    work: Workplace, refs: Sequence[str] = (), say: Say | None = None, *, fetch: bool = True
+) -> list[FormulaRow]:
+    """Every formula of what is checked out, of what the saltenvs are to serve, and of `refs`.
 
-    fetch: pins that are not here yet are fetched. Raises GitError.
+    fetch: pins that are not here yet are fetched. Raises UsageError, GitError.
     """
     formulas = formulas_of(work)
+    source = work.place.source()
     sides = _sides(work, formulas)
+    others = {ref: formulas.pins(source.find(work.config, ref).commit) for ref in refs}
     here = formulas.pins("HEAD") if work.repo.clone else {}
+    every = [here, *sides.values(), *others.values()]
     rows = []
-    for path in sorted({*here, *(p for found in sides.values() for p in found)}):
-        wanted = [here.get(path), *(found.get(path) for found in sides.values())]
-        known = [pin for pin in wanted if pin is not None]
+    for path in sorted({path for found in every for path in found}):
+        known = [found[path] for found in every if path in found]
         problem = _bring(formulas, known, say) if fetch else ""
         looked = {pin: formulas.look(pin) for pin in dict.fromkeys(known)}
         rows.append(
@@ -98,6 +104,7 @@ def listed(work: Workplace, say: Say | None = None, *, fetch: bool = True) -> li
                 known[0].where,
                 looked[here[path]] if path in here else None,
                 {s: looked[found[path]] if path in found else None for s, found in sides.items()},
+                {r: looked[found[path]] if path in found else None for r, found in others.items()},
                 problem or next((f for p in known if (f := formulas.missing(p))), ""),
             )
         )
