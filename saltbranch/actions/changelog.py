@@ -11,8 +11,10 @@ from saltbranch.base.markdown import escape
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.config.model import Saltenv
 from saltbranch.history import commits
+from saltbranch.history.pins import FormulaChange
 from saltbranch.journal.facts import Promotion
 from saltbranch.repository import timeline
+from saltbranch.repository.formulas import formulas_of
 from saltbranch.repository.revision import PROMOTION
 from saltbranch.repository.workplace import Workplace
 
@@ -22,6 +24,7 @@ _SHORT = 12
 @dataclass(frozen=True, slots=True)
 class Changelog:
     """old, new: commits; old_name and new_name: what people call them. removed: commits that `new` lacks again.
+    formulas: pins that moved.
 
     promotion: the one that it is about, None for two commits.
     """
@@ -35,6 +38,7 @@ class Changelog:
     groups: tuple[Group, ...]
     removed: tuple[CommitLine, ...]
     promotion: Promotion | None = None
+    formulas: tuple[FormulaChange, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -46,6 +50,7 @@ class Changelog:
             "promotion": self.promotion.as_dict() if self.promotion else None,
             "groups": [g.as_dict() for g in self.groups],
             "removed": [c.as_dict() for c in self.removed],
+            "formulas": [f.as_dict() for f in self.formulas],
         }
 
     def markdown(self) -> str:
@@ -58,6 +63,10 @@ class Changelog:
             lines += [f"### {escape(group.name) or 'Other'}", "", *map(_line, group.commits), ""]
         if not self.groups:
             lines += ["No changes.", ""]
+        if self.formulas:
+            lines += ["### Formulas", ""]
+            lines += [line for formula in self.formulas for line in _formula(formula)]
+            lines.append("")
         if self.removed:
             lines += ["### Not there any more", "", *map(_line, self.removed), ""]
         return "\n".join(lines)
@@ -66,6 +75,16 @@ class Changelog:
 def _line(commit: CommitLine) -> str:
     subject = escape(commit.subject) or "(no subject)"
     return f"- {subject} ({escape(commit.author)}, `{commit.commit[:_SHORT]}`)"
+
+
+def _formula(change: FormulaChange) -> list[str]:
+    lines = [f"- {escape(change.text)}"]
+    lines += [
+        f"  - {escape(c.subject) or '(no subject)'} ({escape(c.author)}, `{c.commit[:_SHORT]}`)"
+        for c in change.commits
+    ]
+    more = change.count - len(change.commits)
+    return [*lines, *([f"  - and {more} more"] if change.commits and more > 0 else [])]
 
 
 def changelog(
@@ -138,4 +157,5 @@ def _between(
         groups=tickets.group(c.line for c in brought.values()),
         removed=tuple(c.line for c in removed.values()),
         promotion=promotion,
+        formulas=formulas_of(work).changes(old, new),
     )

@@ -10,6 +10,7 @@ from saltbranch.base.errors import GitError
 from saltbranch.config.model import Saltenv
 from saltbranch.history import commits, trailers
 from saltbranch.history.commits import CommitTold
+from saltbranch.history.pins import Pinned
 from saltbranch.history.presence import (
     ABSENT,
     BY_ANCESTRY,
@@ -37,6 +38,7 @@ from saltbranch.history.presence import (
 )
 from saltbranch.history.reverts import Fate, Turn
 from saltbranch.journal import events
+from saltbranch.repository.formulas import formulas_of
 from saltbranch.repository.timeline import Past, Reading, read_word
 from saltbranch.repository.workplace import Workplace
 
@@ -279,11 +281,20 @@ def _path_presence(past: Past, path: str, saltenv: Saltenv) -> PathPresence:
         served = commits.object_at(work.git, wanted, path) if wanted else None
     except GitError:  # a hold may name a commit that is not here
         served = None
+    content = commits.object_at(work.git, head, path)
     return PathPresence(
         saltenv=saltenv.name,
         branch=saltenv.branch,
-        content=commits.object_at(work.git, head, path),
+        content=content,
         served=served,
         last=commits.told(work.git, work.pattern, [last])[last] if last else None,
         arrival=_arrival(past, saltenv, last, line.brought_by(last)) if last else None,
+        pin=_pin(work, head, path, content),
     )
+
+
+def _pin(work: Workplace, head: str, path: str, content: str | None) -> Pinned | None:
+    """What the commit of a formula is called; None for all that is not one."""
+    formulas = formulas_of(work)
+    pin = formulas.pins(head).get(path.rstrip("/")) if content else None
+    return formulas.look(pin) if pin else None

@@ -17,6 +17,8 @@ _MERGED = re.compile(
 # The trailers of promotions and back-merges.
 _SALTBRANCH = re.compile(r"^(?:Promotion-Id|Back-Merge-Of): ", re.MULTILINE)
 _OF_TOPIC = re.compile(r"^Promotion-Kind: (?:feature|hotfix)$", re.MULTILINE)
+# A commit that moves the pin of a formula names tags and commits of another repository, whose tickets are not ours.
+_OF_FORMULA = re.compile(r"^Formula: ", re.MULTILINE)
 # Words of that shape that are no tickets.
 _NOT_TICKETS = re.compile(r"(?:UTF|SHA|ISO|RFC|CVE|RC|V)-[0-9]+", re.IGNORECASE)
 
@@ -83,6 +85,9 @@ def of_message(
     whose message lists what it brought, and a back-merge to none.
     """
     if not merge:
+        if _OF_FORMULA.search(body):
+            own = [line for line in body.split("\n") if not line.startswith(("  ", "Formula: "))]
+            return find("\n".join(own), pattern)
         return find(f"{subject}\n{body}", pattern)
     if _SALTBRANCH.search(body):
         return find(merged_branch(subject, body), pattern)

@@ -32,6 +32,10 @@ LFS = _rule(
     "lfs-pointer", "warning", "A file is a Git LFS pointer",
     "commit the file itself, or see that git-lfs fetches it on every master",
 )  # fmt: skip
+MISSING_FORMULA = _rule(
+    "missing-formula", "warning", "The files of a formula are not here, so they were not judged",
+    "fetch it: saltbranch formula list, or on a master saltbranch sync",
+)  # fmt: skip
 NO_STATES = _rule(
     "no-states", "error", "The commit has no folder of states",
     "fix states_dir: in saltbranch.yaml, or check another ref",

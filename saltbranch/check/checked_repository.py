@@ -17,6 +17,7 @@ from saltbranch.git.program import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.commit_source import CommitSource
+from saltbranch.repository.formulas import Formulas, formulas_in
 from saltbranch.repository.machine import read_machine_file
 
 
@@ -57,6 +58,15 @@ class CheckedRepository:
     def git(self) -> Git:
         """git that knows them."""
         return self.source.git
+
+    @property
+    def formulas(self) -> Formulas:
+        """The formulas that commits pin."""
+        return formulas_in(self.source, self.config)
+
+    def full_name(self, commit: str) -> str:
+        """The full hash of a commit or of HEAD. Raises GitError."""
+        return self.git.out("rev-parse", "--verify", "--end-of-options", commit).strip()
 
     def commit(self, name: str) -> str:
         """What `name` names, a full hash. Raises UsageError, GitError."""

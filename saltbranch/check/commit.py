@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from jinja2 import nodes as jinja
@@ -24,7 +24,7 @@ from saltbranch.check.rules import model as check_model
 from saltbranch.config import locate
 from saltbranch.config.model import Config
 from saltbranch.config.roots import PILLAR, STATES, is_in
-from saltbranch.git import links, tree
+from saltbranch.git import links
 from saltbranch.git.program import Git
 from saltbranch.git.tree import Blob
 from saltbranch.repository import servable
@@ -99,14 +99,9 @@ class Checker:
     def _look(self, commit: str | None, saltenv: str | None) -> RefResult:
         place = self.place
         if commit is None and place.clone is not None:
-            clone = place.clone
-            files = commit_files.read(
-                place, lambda wanted: tree.read_work_tree(place.git, clone, wanted)
-            )
+            files = commit_files.of_work_tree(place, place.clone)
         else:
-            files = commit_files.read(
-                place, lambda wanted: tree.read_commit(place.git, commit or "HEAD", wanted)
-            )
+            files = commit_files.of_commit(place, commit or "HEAD")
         blobs = files.blobs
         own = {path: blob for path, blob in blobs.items() if path not in files.stand_ins}
         tools, entries, findings = self._tools(blobs)
@@ -116,7 +111,8 @@ class Checker:
             *wrong,
             *_refused(place, own, project),
             *_not_composed(place, files),
-            *_dangling(place, project),
+            *_dangling(place, project, files.gaps),
+            *_gaps(place, files),
             *static.check(project, tools, style=self.style),
         ]
         if _has(place, _files(own), project, PILLAR):
@@ -132,6 +128,8 @@ class Checker:
             findings += looked.findings
             count = looked.count
         findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]
+        if files.formulas:
+            findings = [replace(f, file=files.place(f.file)) for f in findings]
         kept, allowed, idle = allow.apply(findings, entries)
         number = sum(1 for source in project.sources.values() if source.area)
         placed = [_placed(f, place, files, project) for f in (*kept, *idle)]
@@ -308,6 +306,20 @@ def _refused(place: CheckedRepository, blobs: dict[str, Blob], project: Project)
     return found
 
 
+def _gaps(place: CheckedRepository, files: Files) -> list[Finding]:
+    """Formulas that Salt would see and whose files are not here, so that nobody has judged them."""
+    held = [b for b in files.blobs.values() if b.kind == "link"]
+    ends = [links.target(b.path, os.fsdecode(b.data or b"")) for b in held]
+    told = []
+    for path, why in files.gaps.items():
+        begin = f"{path}/"
+        linked = any(end and f"{end}/".startswith(begin) for end in ends)
+        stood_for = any(p.startswith(begin) for p in files.stand_ins)
+        if (linked or place.roots.reaches(path)) and not stood_for:
+            told.append(rules.MISSING_FORMULA.at(path, 0, f"its files were not judged: {why}"))
+    return told
+
+
 def _pillar_gone(place: CheckedRepository, findings: Sequence[Finding]) -> list[Finding]:
     """A commit without pillar after one that has it, which no master switches to."""
     if any(f.rule == rules.NO_PILLAR.id for f in findings):
@@ -317,8 +329,8 @@ def _pillar_gone(place: CheckedRepository, findings: Sequence[Finding]) -> list[
     return [rules.NO_PILLAR.at(folder, 0, what)]
 
 
-def _dangling(place: CheckedRepository, project: Project) -> list[Finding]:
-    """Links that lead to nothing, where nothing worse is wrong with them."""
+def _dangling(place: CheckedRepository, project: Project, gaps: Mapping[str, str]) -> list[Finding]:
+    """Links that lead to nothing, where nothing worse is wrong with them; not those into `gaps`, of which is told."""
     found = []
     for source in project.sources.values():
         if source.link is None or not source.area or source.real is not None:
@@ -326,6 +338,8 @@ def _dangling(place: CheckedRepository, project: Project) -> list[Finding]:
         if servable.link_problem(source.path, source.link, place.roots):
             continue
         end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
+        if any(f"{end}/".startswith(f"{path}/") for path in gaps):
+            continue
         if not (end in project.sources or end in project.dirs or source.path in project.dirs):
             message = f"the symlink to {source.link[:120]!r} leads to nothing"
             found.append(rules.BAD_LINK.at(source.path, 0, message, severity="warning"))

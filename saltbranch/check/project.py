@@ -171,6 +171,7 @@ class Project:
         path = sls.replace(".", "/")
         return (
             bool(self.named(area, sls))
+            or self._hidden(f"{self.folders[area]}/{path}/init.sls")
             or self._hidden(f"{self.folders[area]}/{path}.sls")
             or self.is_declared(path.replace("/", "."))
         )

@@ -213,6 +213,8 @@ def _path(result: PathWhereabouts) -> Iterator[str]:
     first = next((r.content for r in result.saltenvs if r.content), None)
     for row in result.saltenvs:
         content = row.content[:12] if row.content else "[dim]not there[/]"
+        if row.pin and row.content and row.pin.name != content:
+            content = f"{shown(row.pin.name)} ({content})"
         mark = (
             "" if result.same or not row.content or row.content == first else " [yellow]differs[/]"
         )

@@ -6,7 +6,9 @@ import functools
 import os
 import posixpath
 import shutil
+from collections.abc import Mapping
 
+from saltbranch.base.errors import RefusedError
 from saltbranch.compiler import stand_ins
 from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.tree import ATTRIBUTES, LINK, SUBMODULE, Tree
@@ -74,6 +76,13 @@ class ComposedTree(Tree):
                 if path not in links:  # one that leads nowhere
                     found[f"{self.roots.prefix(kind)}/{name}"] = path
         return found
+
+    def refuse_gaps(self, gaps: Mapping[str, str]) -> None:
+        """As in `Tree`."""
+        for path, why in gaps.items():
+            stood_for = any(p.startswith(f"{path}/") for p in self.stand_ins)
+            if self.roots.reaches(path) and not stood_for:
+                raise RefusedError(f"the files of the formula {path} are missing: {why}")
 
     def place_of(self, path: str) -> str:
         """Where in the repository a file is that `entries` name; one that is not there is where it could be."""

@@ -28,6 +28,7 @@ from saltbranch.compiler.stand_ins import Offer
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.minions import Matcher
 from saltbranch.config.roots import Roots
+from saltbranch.repository.formulas import Formulas
 from saltbranch.salt_master import top_file
 
 _START = 60  # seconds for loading Salt; one or two are usual
@@ -46,7 +47,8 @@ class Frame:
     `master_options`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
     one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
     may be shown. tops_only: only whether the top files render. offer: what may stand in for files. content: what the
-    files of states hold, too. roots: where states and pillar are made of several folders.
+    files of states hold, too. roots: where states and pillar are made of several folders. formulas: where the files of
+    pinned formulas are; None where they stay empty.
     """
 
     states_dir: str
@@ -64,6 +66,7 @@ class Frame:
     offer: Offer | None = None
     content: bool = False
     roots: Roots | None = None
+    formulas: Formulas | None = field(default=None, compare=False)
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -71,12 +74,21 @@ class Frame:
         return {"states": self.states_dir, "pillar": self.pillar_dir}
 
     def tree(self, git: Any, name: str) -> Tree:
-        """The files of the commit or tree `name` that count. Raises GitError; RefusedError where the roots of the
-        states, or of the pillar, cannot be composed.
+        """The files of the commit or tree `name` that count, those of its formulas among them.
+
+        Raises RefusedError where the files of a formula that Salt would see are not here, or the roots cannot be
+        composed; GitError.
         """
+        gaps: Mapping[str, str] = {}
+        if self.formulas:
+            whole = self.formulas.composed(git, name)
+            git, name, gaps = whole.git, whole.name, whole.gaps
         if self.roots is not None and self.roots.composed:
-            return ComposedTree(git, name, self.roots, self.keys, self.offer)
-        return Tree(git, name, (self.states_dir, self.pillar_dir), self.keys, self.offer)
+            found: Tree = ComposedTree(git, name, self.roots, self.keys, self.offer)
+        else:
+            found = Tree(git, name, (self.states_dir, self.pillar_dir), self.keys, self.offer)
+        found.refuse_gaps(gaps)
+        return found
 
     def served_as(self, saltenv: str) -> list[tuple[str, str]]:
         """The folders that are this tree for a minion of `saltenv`."""

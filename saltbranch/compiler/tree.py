@@ -9,6 +9,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 
 from saltbranch.base import scratch
+from saltbranch.base.errors import RefusedError
 from saltbranch.compiler import pgp, stand_ins
 from saltbranch.compiler.checkout_settings import (
     Machine,
@@ -69,6 +70,14 @@ class Tree:
             if not wanted:
                 break
             self.linked += tuple(wanted)
+
+    def refuse_gaps(self, gaps: Mapping[str, str]) -> None:
+        """Raise RefusedError where files that Salt would see are not here. gaps: path of a formula to the reason."""
+        for path, why in gaps.items():
+            known = (*self.folders, *self.linked)
+            seen = has_below(known, path) or any(has_below([path], folder) for folder in known)
+            if seen and not has_below(self.stand_ins, path):
+                raise RefusedError(f"the files of the formula {path} are missing: {why}")
 
     def _list(self, paths: Sequence[str]) -> None:
         above = dict.fromkeys(
@@ -166,7 +175,7 @@ class Tree:
 
     def beside(self, other: Tree) -> None:
         """Take over from `other`, of the same repository, what the machine adds: both see the same of it."""
-        if self.git is other.git:
+        if self.git.directory == other.git.directory:
             self.machine = other.machine
 
     @functools.cached_property

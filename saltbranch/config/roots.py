@@ -157,6 +157,20 @@ class Roots(NamedTuple):
                 return "/".join(parts[depth:])
         return None
 
+    def reaches(self, folder: str) -> bool:
+        """Whether files below `folder` may have a name in states or pillar."""
+        return any(self._reaches(kind, tuple(folder.split("/"))) for kind in KINDS)
+
+    def _reaches(self, kind: str, parts: Parts) -> bool:
+        for root in self.of(kind):
+            depth = len(root.parts)
+            if is_above(parts, [root.parts]) or matches(parts, root.parts):
+                return True
+            inside = is_in(parts, [root.parts]) and not is_in(parts, self.barred(kind, root))
+            if inside and root.lets_in(parts[depth], is_folder=True):
+                return True
+        return False
+
     def text(self) -> str:
         """All of it in one line; `of_text` reads it."""
         import json

@@ -40,13 +40,14 @@ class Merged:
     """What merging a commit into another gives. tree: of the result. conflicts: paths.
 
     theirs: the commit to merge when somebody resolves the conflict by hand: the source, with the kept paths as the
-    target has them.
+    target has them. said: what people should know of it, a line each.
     """
 
     kind: Kind
     tree: str
     conflicts: tuple[str, ...] = ()
     theirs: str = ""
+    said: tuple[str, ...] = ()
 
 
 def merge(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> Merged:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from saltbranch.base.durations import iso
 from saltbranch.history.commits import CommitTold
+from saltbranch.history.pins import Pinned
 from saltbranch.journal.facts import Promotion
 
 TYPE_CHECKING = False
@@ -185,7 +186,9 @@ class TicketWhereabouts:
 
 @dataclass(frozen=True, slots=True)
 class PathPresence:
-    """A path in a saltenv. content: the object id on the branch, served: in what is to be served."""
+    """A path in a saltenv. content: the object id on the branch, served: in what is to be served. pin: of a formula,
+    what the commit on the branch is called.
+    """
 
     saltenv: str
     branch: str
@@ -193,6 +196,7 @@ class PathPresence:
     served: str | None
     last: CommitTold | None
     arrival: Arrival | None
+    pin: Pinned | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -200,6 +204,7 @@ class PathPresence:
             "saltenv": self.saltenv,
             "branch": self.branch,
             "object": self.content,
+            "formula": self.pin.as_dict() if self.pin else None,
             "served": self.served,
             "commit": self.last.as_dict() if self.last else None,
             "arrival": self.arrival.as_dict() if self.arrival else None,

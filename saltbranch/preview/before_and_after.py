@@ -12,14 +12,16 @@ from saltbranch.base import tickets
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.base.tickets import CommitLine, Group
-from saltbranch.config.model import Saltenv, owned_paths
+from saltbranch.config.model import Config, Saltenv, owned_paths
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT
 from saltbranch.git.program import Git, mask
 from saltbranch.history import commits
 from saltbranch.history.commits import CommitTold
 from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.repository import pin_conflicts
 from saltbranch.repository.commit_source import CommitSource, Side
+from saltbranch.repository.formulas import formulas_in
 
 MOST = 200
 """So many commits in between are told."""
@@ -138,12 +140,12 @@ def sides(place: RepositoryAndMaster, refs: Sequence[str]) -> tuple[Side, Side]:
             hint="name both sides: saltbranch diff A B",
         )
     source = config.saltenv(saltenv.promote_from)
-    commit, tree = promoted(repository, target.tree, saltenv, source)
+    commit, tree = promoted(config, repository, target.tree, saltenv, source)
     return target, Side(f"{target.name} with {source.name} merged in", tree, target.saltenv, commit)
 
 
 def promoted(
-    repository: CommitSource, old: str, target: Saltenv, source: Saltenv
+    config: Config, repository: CommitSource, old: str, target: Saltenv, source: Saltenv
 ) -> tuple[str, str]:
     """The commit that a promotion from `source` merges, and the tree that it makes of the commit `old` of `target`.
 
@@ -157,6 +159,9 @@ def promoted(
             hint="fetch it first: saltbranch sync, or git fetch in a clone",
         )
     merged = merge.merge(repository.objects, old, wanted.commit, owned_paths(target, source))
+    if merged.kind == CONFLICT:
+        find = formulas_in(repository, config).find
+        merged = pin_conflicts.settled(repository.objects, old, merged, find)
     if merged.kind == CONFLICT:
         raise RefusedError(
             f"{source.name} cannot be merged into {target.name}: both changed {', '.join(map(repr, merged.conflicts))}",

@@ -20,6 +20,7 @@ from saltbranch.config.roots import KINDS
 from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
 from saltbranch.preview.place import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource, Side
+from saltbranch.repository.formulas import formulas_in
 from saltbranch.salt_master import options as master_options
 
 Progress = Callable[[int, int], None]
@@ -75,6 +76,7 @@ def frame_of(place: RepositoryAndMaster) -> Frame:
         keys=Keys(config.gpg_keys),
         offer=offer_of(config, place.repository),
         roots=config.roots,
+        formulas=formulas_in(place.repository, config),
     )
 
 

@@ -162,7 +162,7 @@ class _Renderer:
         tree = self.tree(commit)
         paths = [f"{folder}/top.sls" for folder in self.frame.dirs.values()]
         return [
-            self.git.out("cat-file", "blob", tree.entries[p][1]) for p in paths if p in tree.entries
+            tree.git.out("cat-file", "blob", tree.entries[p][1]) for p in paths if p in tree.entries
         ]
 
     def render(self, commit: str, minions: Sequence[Minion]) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from saltbranch.promote import ask_gates, gates, plan_diff, plan_notes
 from saltbranch.promote import commits as merging
 from saltbranch.promote.plan import BACK_MERGE, DELETE, TARGET, Changes, Plan, Step, sls_names
 from saltbranch.promote.request import Request, provisional
+from saltbranch.repository import pin_conflicts
+from saltbranch.repository.formulas import formulas_of
 from saltbranch.repository.workplace import Workplace
 
 
@@ -121,6 +123,7 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
     else:
         # Always a merge commit: it says what was promoted, when and by whom.
         merged = merge.merge_trees(work.git, old, request.source, owned)
+    merged = _settled(work, old, merged)
     kind = merged.kind
     if straight and kind in (MERGE, CONFLICT) and request.kind == "promotion":
         raise RefusedError(
@@ -142,7 +145,15 @@ def _target(work: Workplace, request: Request, old: str, *, news: bool) -> Step:
         tree=merged.tree,
         conflicts=found,
         theirs=merged.theirs,
+        said=merged.said,
     )
+
+
+def _settled(work: Workplace, old: str, merged: merge.Merged) -> merge.Merged:
+    """With the pins of formulas resolved where one contains the other."""
+    if merged.kind != CONFLICT:
+        return merged
+    return pin_conflicts.settled(work.git, old, merged, formulas_of(work).find)
 
 
 def _left_behind(
@@ -175,6 +186,7 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
             continue
         saltenv, old = work.config.of_branch(branch), work.refs.branches[branch]
         merged = merge.merge(work.git, old, result, owned_paths(saltenv, request.saltenv))
+        merged = _settled(work, old, merged)
         names = merged.conflicts if merged.kind == CONFLICT else ()
         found.append(
             Step(
@@ -188,6 +200,7 @@ def _back_merges(work: Workplace, request: Request, target: Step, *, needed: boo
                 tree=merged.tree,
                 conflicts=merging.conflicts(work.git, old, merged.theirs, names, work.pattern),
                 theirs=merged.theirs,
+                said=merged.said,
             )
         )
     return [s for s in found if s.kind != UP_TO_DATE]
@@ -230,6 +243,7 @@ def _changes(
         states=sls_names(files, work.config.states_dir),
         pillar=sls_names(files, work.config.pillar_dir),
         tickets=tuple(dict.fromkeys(found)),
+        formulas=formulas_of(work).changes(target.old, target.tree) if files else (),
     )
 
 

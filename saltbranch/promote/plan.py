@@ -14,6 +14,7 @@ from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.base.tickets import CommitLine, Group
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT, FAST_FORWARD, MERGE
+from saltbranch.history.pins import FormulaChange
 from saltbranch.journal.facts import Debt, Hold, PromotionKind
 from saltbranch.promote.gates import GateResult
 from saltbranch.promote.gates_by_verb import Kind
@@ -56,7 +57,8 @@ class Step:
 
     role: target, back-merge (it gets what the target became) or delete. old: its head. source: the commit that is
     merged, and source_name what people call it. kind: up-to-date, fast-forward, merge or conflict. tree: of
-    the result. theirs: what is merged when somebody resolves a conflict by hand.
+    the result. theirs: what is merged when somebody resolves a conflict by hand. said: what people should know of
+    the merge.
     """
 
     role: Role
@@ -69,6 +71,7 @@ class Step:
     tree: str
     conflicts: tuple[Conflict, ...] = ()
     theirs: str = ""
+    said: tuple[str, ...] = ()
 
     @property
     def moves(self) -> bool:
@@ -92,13 +95,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the target gets. files: (letter, path). states, pillar: sls names. commits: all, merges aside."""
+    """What the target gets. files: (letter, path). states, pillar: sls names. commits: all, merges aside. formulas:
+    pins that move.
+    """
 
     groups: tuple[Group, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     states: tuple[str, ...] = ()
     pillar: tuple[str, ...] = ()
     tickets: tuple[str, ...] = ()
+    formulas: tuple[FormulaChange, ...] = ()
 
     @property
     def commits(self) -> int:
@@ -113,6 +119,7 @@ class Changes:
             "states": list(self.states),
             "pillar": list(self.pillar),
             "tickets": list(self.tickets),
+            "formulas": [f.as_dict() for f in self.formulas],
         }
 
 

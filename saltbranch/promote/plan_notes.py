@@ -41,6 +41,8 @@ def notes(work: Workplace, request: Request, found: Plan) -> list[str]:
         other = work.config.of_branch(step.branch)
         if step.role == BACK_MERGE and other and other.follow:
             said.append(f"{other.name} follows tags: it serves the back-merge with its next tag")
+    said += [line for step in found.steps for line in step.said]
+    said += [line for change in found.changes.formulas for line in change.warnings]
     kept = _kept(work, request, target)
     if kept:
         said.append(f"kept as {target.branch} has them: {', '.join(kept)}")

@@ -9,6 +9,7 @@ from saltbranch.base.errors import SaltbranchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from saltbranch.git.submodules import Pin
     from saltbranch.repository.workplace import Workplace
 
 
@@ -28,6 +29,43 @@ def promotions(incomplete: str) -> list[str]:
     """The ids of promotions in the journal, the newest first."""
     work = _workplace()
     return _fitting(_ids(work), incomplete) if work else []
+
+
+def formula_names(incomplete: str) -> list[str]:
+    """The formulas of what is checked out, as people call them; where that is not enough, by their paths."""
+    from saltbranch.history.pins import short_name
+
+    paths = [pin.path for pin in _pins()]
+    names = [short_name(path) for path in paths]
+    return _fitting(
+        [n if names.count(n) == 1 else p for n, p in zip(names, paths, strict=True)], incomplete
+    )
+
+
+def formula_tags(incomplete: str) -> list[str]:
+    """The version tags of formulas that are here, the newest first."""
+    from saltbranch.base.versions import ordered
+    from saltbranch.repository.formulas import formulas_of
+
+    work = _workplace()
+    if work is None:
+        return []
+    with contextlib.suppress(SaltbranchError, OSError):
+        formulas = formulas_of(work)
+        return _fitting(ordered({tag for pin in _pins() for tag in formulas.tags(pin)}), incomplete)
+    return []
+
+
+def _pins() -> list[Pin]:
+    """The formulas of what is checked out."""
+    from saltbranch.repository.formulas import formulas_of
+
+    work = _workplace()
+    if work is None or work.repo.clone is None:
+        return []
+    with contextlib.suppress(SaltbranchError, OSError):
+        return list(formulas_of(work).pins("HEAD").values())
+    return []
 
 
 def points(incomplete: str) -> list[str]:

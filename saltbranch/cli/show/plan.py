@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from saltbranch.base.durations import shown_duration
 from saltbranch.base.text import printable
+from saltbranch.cli.show import formulas
 from saltbranch.cli.terminal import echo
 from saltbranch.git.merge import CONFLICT, FAST_FORWARD, UP_TO_DATE
 from saltbranch.promote.gates import GateResult
@@ -115,7 +116,10 @@ def _changes(plan: Plan) -> list[str]:
     for word, names in (("states", changes.states), ("pillar", changes.pillar)):
         if names:
             found.append(f"  {word}: {_some(names)}")
-    other = [f"{letter} {path}" for letter, path in changes.files if not path.endswith(".sls")]
+    found += [f"  {line}" for change in changes.formulas for line in formulas.lines_of(change)]
+    pins = {change.path for change in changes.formulas}
+    rest = [pair for pair in changes.files if not pair[1].endswith(".sls") and pair[1] not in pins]
+    other = [f"{letter} {path}" for letter, path in rest]
     if other:
         found.append(f"  other files: {_some(other)}")
     return found
