@@ -14,10 +14,14 @@ from typing import Any
 
 from saltbranch.actions import adopt_causes, adopt_model, adopt_switch
 from saltbranch.actions.adopt_model import Given, Wanted
-from saltbranch.actions.init import init
+from saltbranch.actions.init import look_ahead
 from saltbranch.actions.init_ahead import FirstLook
-from saltbranch.actions.init_text import Answers, render
-from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING, ConfigError, RefusedError
+from saltbranch.actions.init_text import Answers
+from saltbranch.actions.sync import sync
+from saltbranch.base import files
+from saltbranch.base.errors import (
+    EXIT_PARTIAL, EXIT_PENDING, ConfigError, RefusedError, SaltbranchError, os_error,
+)  # fmt: skip
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import mask
@@ -25,7 +29,7 @@ from saltbranch.preview import plain_side, same_served
 from saltbranch.preview.plain_side import Served
 from saltbranch.preview.same_served import Proof
 from saltbranch.repository.machine import load_config
-from saltbranch.repository.root import root_of
+from saltbranch.repository.root import make_root, root_of
 from saltbranch.salt_master import moved_options, served_now
 from saltbranch.salt_master import options as master_options
 
@@ -116,13 +120,13 @@ def adopt(
         model = adopt_model.wanted(found, now, accepted, request.given)
         if ask and not plan:
             model = _asked(model, request.given, ask)
-        answers = _answers(model, request)
-        text, undecided = render(answers, with_model=True), model.proposal.undecided
-        notes = (*found.notes, *now.problems)
-        if plan:
-            return AdoptResult(path, text, notes, undecided)
+        undecided = model.proposal.undecided
         with FirstLook(say) as first:
-            init(path, answers, replace_roots=True, first=first, say=say)
+            text = look_ahead(path, _answers(model, request), {}, first).text
+            if not plan and text:
+                _set_up(request, text, first, say)
+    if plan:
+        return AdoptResult(path, text, (*found.notes, *now.problems), undecided)
     config = _config(path)
     _refuse_another_master(config, salt_config)
     then = plain_side.ask(salt_config, {} if former else moved_options.changes(config), key, say)
@@ -132,6 +136,24 @@ def adopt(
     edits = () if former else tuple(moved_options.edits(config))
     digest = "" if former else adopt_switch.record(config, proof)
     return AdoptResult(path, text, notes, undecided, proof, digest, edits, former is not None)
+
+
+def _set_up(request: Request, text: str, first: FirstLook, say: Say | None) -> None:
+    """Write the configuration, and make mirror and checkouts. Raises what `sync` raises."""
+    make_root(request.root)
+    try:
+        with files.private_umask():
+            first.hand_over(request.root)
+            os.makedirs(os.path.dirname(request.config_path), exist_ok=True)
+            files.write_atomic(request.config_path, text, mode=0o640)
+    except OSError as err:
+        raise os_error(err) from err
+    result = sync(request.config_path, say=say)
+    if result.exit_code:
+        raise SaltbranchError(
+            f"not every saltenv could be checked out: {'; '.join(s.message for s in result.saltenvs if s.message)}",
+            hint="nothing that the master reads was changed; fix that, then run it again",
+        )
 
 
 def _without(minions: Sequence[str]) -> list[str]:

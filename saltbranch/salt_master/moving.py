@@ -104,11 +104,12 @@ def restore(folder: str) -> Restored:
                 hint=f"restore {row['path']} from a backup of this machine",
             )
     edited = {}
-    for row in rows:
+    for row in reversed(rows):  # what was written last goes first, as if it had been cut off there
         if place := _keep_edited(folder, row):
             edited[row["path"]] = place
         if row["copy"] is None:
             files.unlink(row["real"])
+            files.unlink(row["real"] + _NEW)
         else:
             _replace(row["real"], files.read_or_none(row["copy"]) or b"", row)
     for parent, times in manifest.get("folders", {}).items():

@@ -33,8 +33,8 @@ def without(text: str, path: str, options: Mapping[str, Any]) -> str:
         if name not in options:
             continue
         last = starts[number + 1] if number + 1 < len(starts) else value.end_mark.line + 1
-        block = range(key.start_mark.line, min(last, len(lines)))
-        block = _without_tail(lines, block)
+        first = key.start_mark.line
+        block = _without_tail(lines, range(first, max(first + 1, min(last, len(lines)))))
         for at in block:
             lines[at] = MARK + lines[at]
         if options[name] is not None and name not in done:
