@@ -20,7 +20,12 @@ from saltbranch.actions.init_text import Answers
 from saltbranch.actions.sync import sync
 from saltbranch.base import files
 from saltbranch.base.errors import (
-    EXIT_PARTIAL, EXIT_PENDING, ConfigError, RefusedError, SaltbranchError, os_error,
+    EXIT_PARTIAL,
+    EXIT_PENDING,
+    ConfigError,
+    RefusedError,
+    SaltbranchError,
+    os_error,
 )  # fmt: skip
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import Mirror

@@ -112,12 +112,12 @@ def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
     found = by_kind(told)
     committed = f"{base}/salt was changed there, and that is not committed"
     assert found["file"] == [
+        ("dev", "app/conf differs", found["file"][0][2]),
         ("base", "extra.sls is gone", committed),
         ("base", "top.sls differs", committed),
-        ("dev", "app/conf differs", found["file"][2][2]),
     ]
     head = Remote(tmp_path / "remote.git").head("develop")[:12]
-    assert f"and branch develop is at {head}: pull or push there" in found["file"][2][2]
+    assert f"and branch develop is at {head}: pull or push there" in found["file"][0][2]
     assert dev.name == "develop"
     assert [where for where, *_ in found["top"]] == ["web1", "web2", "web3"]
     assert found["top"][0][1] == "base: app, extra becomes base: app"
@@ -154,7 +154,7 @@ def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
                 "fileserver_backend": ["gitfs"],
                 "gitfs_remotes": ["https://ann:hunter2@git.invalid/x"],
             },
-            "states come from several repositories",
+            "is another repository: make it a submodule",
         ),
     ],
 )
