@@ -18,8 +18,8 @@ from saltbranch.cli.options.common import ConfigOption, JsonOption, print_error,
 # The help text's groups of verbs, in their order: verb to the module that has it.
 _PANELS = {
     "Set up": {
-        "init": "init", "install": "install", "uninstall": "install", "flow": "flow", "doctor": "doctor",
-        "prune": "prune", "schema": "schema", "demo": "demo",
+        "init": "init", "adopt": "adopt", "install": "install", "uninstall": "install", "flow": "flow",
+        "doctor": "doctor", "prune": "prune", "schema": "schema", "demo": "demo",
     },
     "Serve": {"sync": "sync", "status": "status", "explain": "explain"},
     "Develop and promote": {

@@ -164,15 +164,15 @@ def _init(
     if remote is None and ask:
         remote = typer.prompt("URL of the control repository", err=True)
     flags = {
-        "--remote": None if remote is None else _absolute(remote),
-        "--root": _full(root),
-        "--master-config": _full(master_config),
-        "--salt-config": _full(salt_config),
+        "--remote": None if remote is None else absolute(remote),
+        "--root": full(root),
+        "--master-config": full(master_config),
+        "--salt-config": full(salt_config),
         "--states-dir": states_dir,
         "--pillar-dir": pillar_dir,
         "--group": group,
-        "--branch": _pairs(branch),
-        "--minions": _globs(minions),
+        "--branch": pairs(branch),
+        "--minions": globs(minions),
     }
     given = {flag: value for flag, value in flags.items() if value}
     with progress.shown(enabled=not as_json) as say, FirstLook(say) as first:
@@ -297,16 +297,17 @@ def _show(result: InitResult) -> None:
         echo(f"  - {sentence}")
 
 
-def _absolute(remote: str) -> str:
+def absolute(remote: str) -> str:
     """A path on this machine in full; a URL as it is (git-clone(1), GIT URLS)."""
     return os.path.abspath(remote) if os.path.isdir(remote) else remote
 
 
-def _full(path: str | None) -> str | None:
+def full(path: str | None) -> str | None:
+    """The path as it is from everywhere."""
     return None if path is None else os.path.abspath(path)
 
 
-def _pairs(words: list[str] | None) -> dict[str, str]:
+def pairs(words: list[str] | None) -> dict[str, str]:
     """SALTENV=BRANCH, where nothing stands for a default that is left out. Raises UsageError."""
     found: dict[str, str] = {}
     for word in words or []:
@@ -321,7 +322,7 @@ def _pairs(words: list[str] | None) -> dict[str, str]:
     return found
 
 
-def _globs(words: list[str] | None) -> dict[str, tuple[str, ...]]:
+def globs(words: list[str] | None) -> dict[str, tuple[str, ...]]:
     """SALTENV=GLOB, as often as wanted. Raises UsageError."""
     found: dict[str, tuple[str, ...]] = {}
     for word in words or []:

@@ -208,6 +208,14 @@ def run(
             _end_all(who)
 
 
+def run_program(
+    sandbox: Sandbox, code: str, binds: Sequence[tuple[str, str]], *, timeout: float, job: bytes
+) -> proc.Finished:
+    """Run `code` to its end, at most `timeout` seconds. binds: folders, each with where it is seen. job: its stdin."""
+    argv = _argv(sandbox, code, binds, new_identity(), None)
+    return proc.run(argv, _ENVIRONMENT, timeout=timeout, stdin=job)
+
+
 def _end_all(who: Identity) -> None:
     """End every process of the user at once, as that user: none can fork away meanwhile (kill(2))."""
     code = f"import os; os.setresuid({who.uid}, {who.uid}, {who.uid}); os.kill(-1, 9)"

@@ -55,6 +55,7 @@ RESERVED = {
         "salt_master.options",
         "check.salt_language",
         "compiler.pillar_causes",
+        "salt_master.served_files",
         "compiler.inside.",
         "ext.",
         "demo.",

@@ -39,7 +39,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     os.dup2(2, 1)  # an error while loading is for the user
-    _have_a_name()
+    have_a_name()
     from saltbranch.compiler.inside import one_minion
 
     salt = one_minion.OneMinion(job)
@@ -52,7 +52,7 @@ def main() -> None:
     _say(control, _spent())
 
 
-def _have_a_name() -> None:
+def have_a_name() -> None:
     """Salt asks for the name of its user at import, and this one has none (salt/config/__init__.py)."""
     import pwd
 

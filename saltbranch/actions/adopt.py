@@ -1,0 +1,219 @@
+"""adopt: set saltbranch up beside what a salt-master serves now, and prove that it would serve the same.
+
+Nothing that the master reads is changed: the option file that saltbranch writes for it stands aside, in the root,
+until `adopt_switch.switch` moves it over.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from saltbranch.actions import adopt_causes, adopt_model, adopt_switch
+from saltbranch.actions.adopt_model import Given, Wanted
+from saltbranch.actions.init import look_ahead
+from saltbranch.actions.init_ahead import FirstLook
+from saltbranch.actions.init_text import Answers
+from saltbranch.actions.sync import sync
+from saltbranch.base import files
+from saltbranch.base.errors import (
+    EXIT_PARTIAL,
+    EXIT_PENDING,
+    ConfigError,
+    RefusedError,
+    SaltbranchError,
+    os_error,
+)  # fmt: skip
+from saltbranch.config.model import Config
+from saltbranch.git.mirror import Mirror
+from saltbranch.git.program import mask
+from saltbranch.preview import plain_side, same_served
+from saltbranch.preview.plain_side import Served
+from saltbranch.preview.same_served import Proof
+from saltbranch.repository.machine import load_config
+from saltbranch.repository.root import make_root, root_of
+from saltbranch.salt_master import moved_options, served_now
+from saltbranch.salt_master import options as master_options
+
+Say = Callable[[str], None]
+Ask = Callable[[str, tuple[str, ...]], tuple[str, ...]]
+"""Asks for the minions of a saltenv; what is proposed comes with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be adopted, and where saltbranch is to be. master_config: None for the usual place beside
+    `salt_config`. given: what somebody has decided.
+    """
+
+    config_path: str
+    salt_config: str
+    root: str
+    group: str | None = None
+    given: Given = field(default_factory=Given)
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptResult:
+    """text: of the saltbranch.yaml that would be, or was, written; None where one was kept.
+
+    proof: None where it is only a plan. digest: of what was proven, for --accept. undecided: accepted minions that no
+    saltenv has, and why. edits: the master's files that --switch would change.
+    """
+
+    config_path: str
+    text: str | None
+    notes: tuple[str, ...] = ()
+    undecided: Mapping[str, str] = field(default_factory=dict)
+    proof: Proof | None = None
+    digest: str = ""
+    edits: tuple[str, ...] = ()
+    switched: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """3 for a plan and for differences, 20 where some minion could not be compared whole."""
+        if self.proof is None:
+            return EXIT_PENDING
+        if self.proof.unproven:
+            return EXIT_PARTIAL
+        return EXIT_PENDING if self.proof.differences else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, the shape of ``--json``."""
+        return {
+            "version": 1,
+            "config": self.config_path,
+            "text": None if self.text is None else mask(self.text),
+            "notes": list(self.notes),
+            "undecided": dict(self.undecided),
+            "proof": self.proof.as_dict() if self.proof else None,
+            "digest": self.digest or None,
+            "changes": list(self.edits),
+            "switched": self.switched,
+        }
+
+
+def adopt(
+    request: Request, *, plan: bool = False, ask: Ask | None = None, say: Say | None = None
+) -> AdoptResult:
+    """Write the configuration unless it is there, set everything up beside what runs, and prove it.
+
+    Where the master was moved over already, it is proven against what it was. plan: only show the configuration.
+    Raises what `init` raises; RefusedError where what is served cannot be expressed.
+    """
+    key = secrets.token_bytes(32)
+    path, salt_config = request.config_path, request.salt_config
+    master = master_options.read(salt_config)
+    if not master.exists:
+        raise ConfigError(
+            f"there is no salt-master here: no {salt_config}",
+            hint="name the master's file with --salt-config",
+        )
+    former = adopt_switch.former_options(path)
+    if former is None:
+        adopt_switch.refuse_half_done(path)
+    now = plain_side.ask(salt_config, former or {}, key, say)
+    found = served_now.find({**master.opts, **(former or {})})
+    accepted = master.accepted_minions()
+    text: str | None = None
+    undecided: Mapping[str, str] = {}
+    if not os.path.exists(path):
+        model = adopt_model.wanted(found, now, accepted, request.given)
+        if ask and not plan:
+            model = _asked(model, request.given, ask)
+        undecided = model.proposal.undecided
+        with FirstLook(say) as first:
+            text = look_ahead(path, _answers(model, request), {}, first).text
+            if not plan and text:
+                _set_up(request, text, first, say)
+    if plan:
+        return AdoptResult(path, text, (*found.notes, *now.problems), undecided)
+    config = _config(path)
+    _refuse_another_master(config, salt_config)
+    then = plain_side.ask(salt_config, {} if former else moved_options.changes(config), key, say)
+    proof = _proof(config, found, (now, then), request.given, master)
+    no_grains = sorted(set(accepted) - {seen.minion for seen in now.seen.values()})
+    notes = (*found.notes, *dict.fromkeys((*now.problems, *then.problems)), *_without(no_grains))
+    edits = () if former else tuple(moved_options.edits(config))
+    digest = "" if former else adopt_switch.record(config, proof)
+    return AdoptResult(path, text, notes, undecided, proof, digest, edits, former is not None)
+
+
+def _set_up(request: Request, text: str, first: FirstLook, say: Say | None) -> None:
+    """Write the configuration, and make mirror and checkouts. Raises what `sync` raises."""
+    make_root(request.root)
+    try:
+        with files.private_umask():
+            first.hand_over(request.root)
+            os.makedirs(os.path.dirname(request.config_path), exist_ok=True)
+            files.write_atomic(request.config_path, text, mode=0o640)
+    except OSError as err:
+        raise os_error(err) from err
+    result = sync(request.config_path, say=say)
+    if result.exit_code:
+        raise SaltbranchError(
+            f"not every saltenv could be checked out: {'; '.join(s.message for s in result.saltenvs if s.message)}",
+            hint="nothing that the master reads was changed; fix that, then run it again",
+        )
+
+
+def _without(minions: Sequence[str]) -> list[str]:
+    if not minions:
+        return []
+    return [f"not compared, since the master knows no grains of them: {', '.join(minions)}"]
+
+
+def _asked(model: Wanted, given: Given, ask: Ask) -> Wanted:
+    minions = {
+        saltenv: globs if saltenv in given.minions else ask(saltenv, globs)
+        for saltenv, globs in model.proposal.minions.items()
+    }
+    return replace(model, proposal=replace(model.proposal, minions=minions))
+
+
+def _answers(model: Wanted, request: Request) -> Answers:
+    return Answers(
+        remote=model.remote,
+        root=request.root,
+        master_config=adopt_switch.aside(request.root),
+        salt_config=request.salt_config,
+        states_dir=model.states_dir,
+        pillar_dir=model.pillar_dir,
+        group=request.group,
+        branches=model.branches,
+        minions=model.proposal.minions,
+    )
+
+
+def _config(path: str) -> Config:
+    mirror = Mirror(root_of(path))
+    return load_config(path, mirror, mirror.branches())
+
+
+def _refuse_another_master(config: Config, salt_config: str) -> None:
+    if os.path.realpath(config.salt_config) != os.path.realpath(salt_config):
+        raise RefusedError(
+            f"{config.path} is there already, for the salt-master of {config.salt_config}",
+            hint=f"name that one with --salt-config {config.salt_config}, or another file with --config",
+        )
+
+
+def _proof(
+    config: Config,
+    found: served_now.Found,
+    sides: tuple[Served, Served],
+    given: Given,
+    master: master_options.MasterOptions,
+) -> Proof:
+    causes = adopt_causes.Causes(config, found, sides, master.nodegroups)
+    return same_served.compare(
+        *sides,
+        tuple(s.name for s in config.saltenvs),
+        given.leaves_out,
+        causes.of_file,
+        causes.of_minion,
+    )

@@ -1,0 +1,113 @@
+"""Why a master would serve something else once it is moved over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from saltbranch.base import files
+from saltbranch.base.errors import SaltbranchError
+from saltbranch.config import minions as targets
+from saltbranch.config.model import Config
+from saltbranch.git import tree
+from saltbranch.git.mirror import Mirror
+from saltbranch.preview.plain_side import Seen, Served
+from saltbranch.salt_master.served_now import Found, Source
+
+
+class Causes:
+    """Looks for causes in the mirror, in what was found of the former sources, and in the model."""
+
+    def __init__(
+        self,
+        config: Config,
+        found: Found,
+        sides: tuple[Served, Served],
+        nodegroups: Mapping[str, object],
+    ) -> None:
+        """sides: what is served now, and afterwards."""
+        self._config, self._found = config, found
+        self._now, self._then = sides
+        self._nodegroups = nodegroups
+        self._git = Mirror(config.root).git
+
+    def of_file(self, saltenv: str, path: str, old: str, new: str) -> str:
+        """Why the file `path` is another one. old, new: hashes, empty where there is none."""
+        own = self._config.saltenv(saltenv)
+        inside = f"{self._config.states_dir}/{path}"
+        served = served_commit(self._config, saltenv)
+        for source in self._sources(saltenv):
+            if source.kind == "folder":
+                return self._of_folder(source, inside, old, own.branch, served)
+        if old and new and old == self._hash(served, inside):
+            return "gitfs serves it as it is stored, and .gitattributes says how it is checked out"
+        return ""
+
+    def _of_folder(self, source: Source, inside: str, old: str, branch: str, served: str) -> str:
+        if not source.commit:
+            return f"branch {branch} has something else than {source.place}, which is in no clone"
+        if old != self._hash(source.commit, inside):
+            return f"{source.place} was changed there, and that is not committed"
+        if source.commit != served:
+            return (
+                f"{source.place} has the commit {source.commit[:12]}, and branch {branch} is at {served[:12]}:"
+                " pull or push there"
+            )
+        return ""
+
+    def of_minion(self, now: Seen, then: Seen, what: str) -> str:
+        """Why `what`, top or pillar, is another one for a minion."""
+        claims = [
+            name
+            for name, _ in targets.claimed_by(now.minion, self._config.groups, self._nodegroups)
+        ]
+        if not claims:
+            return "no saltenv of the model claims it: give it one with --minions"
+        if len(claims) > 1:
+            return f"more than one saltenv claims it: {', '.join(claims)}"
+        own = claims[0]
+        used = [saltenv for saltenv, sls in now.top.items() if sls]
+        if what == "top" and set(used) - {own}:
+            others = ", ".join(used)
+            return f"it gets states of {others} now, and a minion belongs to one saltenv: {own}"
+        if now.saltenv and now.saltenv != own:
+            return f"it is pinned to saltenv {now.saltenv}, and the model has it in {own}"
+        branch = self._config.saltenv(own).branch
+        if what == "top":
+            if "top.sls" not in self._now.saltenvs.get(own, {}):
+                return f"branch {branch} has no top file; that of another saltenv says what it gets now"
+            return "another saltenv's top file says what it gets now, or says more"
+        return self._of_pillar(own, branch)
+
+    def _of_pillar(self, own: str, branch: str) -> str:
+        folders = [s for s in self._found.pillar if s.kind == "folder"]
+        others = sorted({s.saltenv for s in folders} - {own})
+        remotes = [s for s in self._found.pillar if s.kind == "git_pillar"]
+        branches = list(dict.fromkeys(s.branch or "__env__" for s in remotes))
+        if remotes and branches != [branch]:
+            return f"git_pillar has {', '.join(branches)}, and afterwards its pillar is that of branch {branch} alone"
+        if others:
+            return f"pillar of saltenv {', '.join(others)} reaches it now, and afterwards that of {own} alone does"
+        for source in folders:
+            if source.commit and source.commit != served_commit(self._config, own):
+                return f"{source.place} has the commit {source.commit[:12]}, which is not that of branch {branch}"
+        return f"{folders[0].place} may hold what is not committed" if folders else ""
+
+    def _sources(self, saltenv: str) -> list[Source]:
+        return [s for s in self._found.states if s.saltenv in ("", saltenv)]
+
+    def _hash(self, commit: str, path: str) -> str:
+        """Of the file `path` of `commit` as Salt takes it by default; empty where there is none."""
+        try:
+            oid = self._git.blob_or_none(commit, path) if commit else None
+            if oid is None:
+                return ""
+            return hashlib.sha256(tree.contents(self._git, [oid])[oid]).hexdigest()
+        except (SaltbranchError, KeyError, ValueError):
+            return ""
+
+
+def served_commit(config: Config, saltenv: str) -> str:
+    """The commit that our root serves for `saltenv`; empty where there is none yet."""
+    path = f"{config.root}/slots/{config.saltenv(saltenv).dirname}/served/commit"
+    return (files.read_or_none(path) or b"").decode("utf-8", "replace").strip()

@@ -1,0 +1,182 @@
+"""adopt on masters that serve plain folders which cron pulls."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saltbranch.actions.adopt import Request, adopt
+from saltbranch.base.errors import RefusedError
+from saltbranch.preview import plain_side
+from tests.support.former_master import FormerMaster, clone
+from tests.support.remote import Remote
+from tests.support.site import Ran, run
+
+SECRET = "correct horse battery staple"
+
+
+def control(path: Path) -> Remote:
+    """Two branches whose top files have a saltenv of their own each."""
+    remote = Remote(path)
+    for branch, saltenv in (("master", "base"), ("develop", "dev")):
+        remote.commit(
+            branch,
+            {
+                "README.md": "Control repository\n",
+                "salt/top.sls": f"{saltenv}:\n  '{'web*' if saltenv == 'base' else 'dev*'}':\n    - app\n",
+                "salt/app/init.sls": "app:\n  file.managed:\n    - name: /app\n    - source: salt://app/conf\n"
+                "    - template: jinja\n    - context: {word: {{ pillar['word'] | json }}}\n",
+                "salt/app/conf": f"{branch}\n",
+                "pillar/top.sls": f"{saltenv}:\n  '{'web*' if saltenv == 'base' else 'dev*'}':\n    - app\n",
+                "pillar/app.sls": f"word: {SECRET} of {branch}\nlevels: {{one: 1}}\n",
+            },
+        )
+    return remote
+
+
+@pytest.fixture
+def former(tmp_path: Path) -> FormerMaster:
+    """A master of two clones."""
+    remote = control(tmp_path / "remote.git")
+    base, dev = (clone(remote, tmp_path / name, name) for name in ("master", "develop"))
+    options = {
+        "file_roots": {"base": [f"{base}/salt"], "dev": [f"{dev}/salt"]},
+        "pillar_roots": {"base": [f"{base}/pillar"], "dev": [f"{dev}/pillar"]},
+    }
+    return FormerMaster(tmp_path / "site", options, ("web1", "web2", "dev1"))
+
+
+def adopted(former: FormerMaster, *arguments: str) -> tuple[int, Any, Ran]:
+    """Exit code, JSON and all that it said."""
+    ran = run([sys.executable, "-m", "saltbranch", *former.adopt_arguments(*arguments, "--json")])
+    assert SECRET not in ran.out + ran.err
+    return ran.code, json.loads(ran.out), ran
+
+
+def test_plain_folders_are_proven_moved_over_and_moved_back(former: FormerMaster) -> None:
+    before, served = former.everything(), former.served()
+    code, told, _ = adopted(former)
+    assert told["proof"]["differences"] == [], told
+    assert code == 0
+    assert told["proof"]["unproven"] == {}
+    assert told["proof"]["compared"] == {
+        "files": 6, "minions": 3, "pillar_keys": 6, "low_chunks": 3,
+    }  # fmt: skip
+    assert former.everything() == before
+
+    code, moved, _ = adopted(former, "--switch")
+    assert code == 0
+    assert str(former.salt_config) in moved["changed"]
+    after = former.served()
+    for saltenv in ("base", "dev"):
+        assert {k: v for k, v in after[saltenv].items() if "top" not in k} == {
+            k: v for k, v in served[saltenv].items() if "top" not in k
+        }
+        assert after[saltenv]["branch_top.jinja"] == served[saltenv]["top.sls"]
+    code, told, _ = adopted(former)
+    assert (code, told["switched"], told["proof"]["differences"]) == (0, True, [])
+
+    assert adopted(former, "--back")[0] == 0
+    assert former.everything() == before
+    assert former.served() == served
+
+
+def by_kind(told: Any) -> dict[str, list[tuple[str, str, str]]]:
+    """Kind of difference to where, what and why."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for row in told["proof"]["differences"]:
+        found.setdefault(row["kind"], []).append((row["where"], row["what"], row["cause"]))
+    return found
+
+
+def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
+    former: FormerMaster, tmp_path: Path
+) -> None:
+    base, dev = tmp_path / "master", tmp_path / "develop"
+    (base / "salt" / "extra.sls").write_text("extra:\n  test.nop: []\n")
+    (base / "salt" / "top.sls").write_text("base:\n  'web*':\n    - app\n    - extra\n")
+    (base / "pillar" / "app.sls").write_text("word: another secret word\nmore: 2\n")
+    Remote(tmp_path / "remote.git").commit("develop", {"salt/app/conf": "newer\n"})
+    former.accept("web3", color="red")
+    (former.folder / "master" / "pki" / "minions" / "silent").write_text("a key\n")
+    code, told, ran = adopted(former)
+    assert code == 3
+    assert "another secret word" not in ran.out + ran.err
+    assert told["proof"]["unexplained"] == 0, told["proof"]
+    assert "the master knows no grains of them: silent" in told["notes"][-1]
+    assert told["undecided"] == {"silent": "the master knows no grains of it"}
+    found = by_kind(told)
+    committed = f"{base}/salt was changed there, and that is not committed"
+    assert found["file"] == [
+        ("dev", "app/conf differs", found["file"][0][2]),
+        ("base", "extra.sls is gone", committed),
+        ("base", "top.sls differs", committed),
+    ]
+    head = Remote(tmp_path / "remote.git").head("develop")[:12]
+    assert f"and branch develop is at {head}: pull or push there" in found["file"][0][2]
+    assert dev.name == "develop"
+    assert [where for where, *_ in found["top"]] == ["web1", "web2", "web3"]
+    assert found["top"][0][1] == "base: app, extra becomes base: app"
+    assert found["pillar"][0][:2] == ("web1", "gone: more; new: levels:one; changed: word")
+    assert found["states"][0][0] == "web1"
+    assert "gone: file.managed app, test.nop extra" in found["states"][0][1]
+    assert found["states"][0][2] == "follows from its top files and its pillar"
+    refused, _, ran = adopted(former, "--switch")
+    assert refused == 4 and "has differences" in ran.err
+    kept = [p for p in (former.root / "adopt").rglob("*") if p.is_file()]
+    assert kept and not any(SECRET in p.read_text() for p in kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"file_roots": {"__env__": ["/etc"]}}, "__env__ stands for any name"),
+        ({"state_top": "main.sls"}, "state_top: main.sls: rename it to top.sls"),
+        ({"master_tops": {"ext_nodes": "x"}}, "master_tops: ext_nodes"),
+        ({"file_roots": {"base": ["{base}/salt", "{base}/pillar"]}}, "several folders of states"),
+        ({"file_roots": {"base": ["{base}"]}}, "lie at the top of the repository"),
+        ({"file_roots": {"base": ["{base}/salt", "{loose}"]}}, "is in no clone: commit its files"),
+        ({"file_roots": {"base": ["{loose}"]}, "pillar_roots": {}}, "name it with --remote URL"),
+        (
+            {"file_roots": {"base": ["{base}/salt"], "two": ["{base}/salt"]}},
+            "are both branch master",
+        ),
+        (
+            {"pillar_roots": {"base": ["{dev}/pillar"]}},
+            "its states are on master: they must be on one",
+        ),
+        (
+            {
+                "fileserver_backend": ["gitfs"],
+                "gitfs_remotes": ["https://ann:hunter2@git.invalid/x"],
+            },
+            "is another repository: make it a submodule",
+        ),
+    ],
+)
+def test_what_cannot_be_said_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, said: str
+) -> None:
+    monkeypatch.setattr(plain_side, "ask", lambda *_: plain_side.Served({"base": {}}))
+    remote = control(tmp_path / "remote.git")
+    folders = {name: clone(remote, tmp_path / name, name) for name in ("master", "develop")}
+    (tmp_path / "loose").mkdir()
+    (tmp_path / "loose" / "top.sls").write_text("")
+    places = {"base": folders["master"], "dev": folders["develop"], "loose": tmp_path / "loose"}
+    plain = {"file_roots": {"base": ["{base}/salt"]}, "pillar_roots": {"base": ["{base}/pillar"]}}
+    options = json.dumps(plain | change)
+    for name, place in places.items():
+        options = options.replace(f"{{{name}}}", str(place))
+    former = FormerMaster(tmp_path / "site", json.loads(options), ())
+    before = former.everything()
+    request = Request(str(former.config), str(former.salt_config), str(former.root))
+    with pytest.raises(RefusedError) as refused:
+        adopt(request)
+    assert said in refused.value.message
+    assert "hunter2" not in refused.value.message
+    assert not former.config.exists() and not former.root.exists()
+    assert former.everything() == before
