@@ -30,11 +30,22 @@ _USUAL = {
 
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every state whose module and function are written out."""
-    modules: Modules = {**tools.catalogue.states, **_own(project)}
+    modules = state_modules(project, tools)
     for source in project.judged("states"):
         for state in source.declared.states:
             if literal(state.module + state.function) and not state.extends:
                 yield from _state(source, state, modules, tools)
+
+
+def state_modules(project: Project, tools: Tools) -> Modules:
+    """The state modules of Salt and of the branch."""
+    return {**tools.catalogue.states, **_own(project)}
+
+
+def is_data(source: Source, modules: Modules) -> bool:
+    """Whether a file that may be meant for states has none: no module in it is one, or looks like one."""
+    named = {state.module for state in source.declared.states if literal(state.module)}
+    return bool(named) and not any(m in modules or _nearest(m, modules) for m in named)
 
 
 def _state(source: Source, state: State, modules: Modules, tools: Tools) -> Iterator[Finding]:

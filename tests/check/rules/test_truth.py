@@ -105,6 +105,19 @@ def test_what_is_not_reached_is_one_note() -> None:
     assert "salt/r0.sls, salt/r1.sls, salt/r2.sls and 6 more" in found.message
 
 
+def test_data_is_no_state_because_a_name_that_only_rendering_tells_might_mean_it() -> None:
+    def told(text: str, **more: str | bytes) -> list[str]:
+        any_name = {TOP: "base: {'*': [a, '{{ grains.role }}']}", SLS: "", "salt/data.sls": text}
+        return [f.rule for f in findings({**any_name, **more})]
+
+    data = "mine_functions: {k3s_token: {path: /x}}\n"
+    assert told(data) == ["not-reached"]
+    # Where it is named, where a state is meant, and where the branch has such a module.
+    assert told(data, **{SLS: "include: [data]"}) == ["unknown-state-module"]
+    assert told("x: {fiel.managed: []}") == ["unknown-state-module"]
+    assert told(data, **{"salt/_states/k3s_token.py": "def path():\n    pass\n"}) == ["sls-shape"]
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
