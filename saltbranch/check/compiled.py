@@ -14,6 +14,8 @@ from saltbranch.compiler.model import NEUTRALLY, Compiled
 # How `one_minion` and `highstate` begin what they note.
 _ESCAPE = "code of the branch tried to "
 _READ = f"{_ESCAPE}read "
+# Custom modules do that in good faith; it is refused, and nothing comes of it.
+_NETWORK = (f"{_ESCAPE}look up a host name", f"{_ESCAPE}open a network connection")
 # Where nothing is that states could want.
 _PRIVATE = re.compile(
     r"/etc/(?:shadow|gshadow|salt|ssl/private)|/root(?:/|$)|/home/|/proc/|.*/\.ssh|.*/pki(?:/|$)"
@@ -80,7 +82,7 @@ def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
     broken = any(error.startswith("pillar: ") for error in result.errors)
     for note in result.notes:
         if note.startswith(_ESCAPE):
-            yield _tried(note, project)
+            yield _tried(note, project, result.functions)
         elif note.startswith(NEUTRALLY):
             yield from _neutral(note, project)
         elif note.startswith(_EMPTY_TOP):
@@ -116,7 +118,12 @@ def _called(function: str, project: Project) -> tuple[str, int]:
     return project.top("states"), 0
 
 
-def _tried(note: str, project: Project) -> _Key:
+def _tried(note: str, project: Project, functions: Sequence[str]) -> _Key:
+    """functions: those of the branch's modules that were called."""
+    if note in _NETWORK:
+        place = _called(functions[0], project) if functions else (project.folders["states"], 0)
+        called = f" (it calls {some(functions)})" if functions else ""
+        return rules.DANGER, *place, f"rendering asks the network{called}"
     what = note.removeprefix(_READ)
     if what != note and not _PRIVATE.match(what):
         text = f"rendering reads {what}, which is not in the compiled tree"

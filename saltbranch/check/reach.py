@@ -16,6 +16,7 @@ from jinja2 import nodes as jinja
 from saltbranch.check import catalogue as rules
 from saltbranch.check.finding import Finding
 from saltbranch.check.project import JINJA_NAMES, Project, Source, Tools, absolute
+from saltbranch.check.rules.functions import Modules, is_data, state_modules
 from saltbranch.check.rules.tops import entries, roots
 from saltbranch.check.template import ANY, literal, matches
 from saltbranch.check.yaml_nodes import text_of, walk
@@ -24,11 +25,11 @@ _SHOWN = 3
 _AREAS = ("states", "pillar")
 
 
-def reached(project: Project) -> frozenset[str]:
+def reached(project: Project, tools: Tools) -> frozenset[str]:
     """The paths of sls files and templates that Salt comes to; all of an area whose top file does not tell."""
     found: set[str] = set()
     for area in _AREAS:
-        found |= _Walk(project, area).all()
+        found |= _Walk(project, area, tools).all()
     return frozenset(found)
 
 
@@ -50,9 +51,10 @@ def check(project: Project, tools: Tools) -> Iterator[Finding]:
 
 
 class _Walk:
-    def __init__(self, project: Project, area: str) -> None:
-        self.project, self.area = project, area
+    def __init__(self, project: Project, area: str, tools: Tools) -> None:
+        self.project, self.area, self.tools = project, area, tools
         self.files = project.names[area]
+        self.modules: Modules | None = None
         self.found: set[str] = set()
         self.todo: list[Source] = []
 
@@ -92,15 +94,29 @@ class _Walk:
             dotted = sls.replace("/", ".")
             known = self.project.sls[self.area]
             fitting = (source for name, source in known.items() if matches(dotted, name))
-            self._add(s for s in fitting if not _is_reaction(s) and _has_name(s))
+            self._guess(fitting)
+
+    def _guess(self, sources: Iterable[Source]) -> None:
+        """Add those of `sources`, which only rendering would name, that can be meant."""
+        self._add(
+            s
+            for s in sources
+            if _has_name(s)
+            and not _is_reaction(s)
+            and not (self.area == "states" and self._is_data(s))
+        )
+
+    def _is_data(self, source: Source) -> bool:
+        if self.modules is None:
+            self.modules = state_modules(self.project, self.tools)
+        return is_data(source, self.modules)
 
     def _follow(self, source: Source) -> None:
         for include in source.declared.includes:
             self._name(absolute(source, include.sls))
         if source.is_sls and source.name != "top.sls" and _is_computed(source):
             # What only rendering shows may include anything.
-            everything = (s for s in self.files.values() if s.is_sls and _has_name(s))
-            self._add(s for s in everything if not _is_reaction(s))
+            self._guess(s for s in self.files.values() if s.is_sls)
         for pattern in _imports(source):
             self._template(source, pattern)
         for url in _urls(source):

@@ -51,7 +51,7 @@ _TOGETHER_SECONDS = 120.0
 def check(project: Project, tools: Tools, *, style: bool = False) -> tuple[Finding, ...]:
     """The findings of all rules, in order. style: also those of salt-lint."""
     found: list[Finding] = []
-    project.reached = reach.reached(project)
+    project.reached = reach.reached(project, tools)
     for rule in TOGETHER:
         found += _limited(rule, project, tools)
     for source in project.sources.values():

@@ -41,7 +41,7 @@ _OTHER = """
     unmatched parenthesis does opening did find key node indicator document token tag alias anchor control characters
     closing quote handle prefix suffix scanning parsing flow simple plain scalar context
     timestamp date month year day hour minute second range call last recent most traceback file
-    NoneType function method builtin generator dict keys values items OrderedDict
+    NoneType function method builtin generator dict keys values items collections OrderedDict builtins
     sls id state require
 """
 _LETTERS = re.compile(r"[^\W\d_]{2,}")

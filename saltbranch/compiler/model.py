@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-FORMAT = 18
+FORMAT = 19
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 UNKEPT = {
@@ -101,8 +101,8 @@ class Chunk:
     words that may not be public (see `hiding`). identity: a keyed digest of ID and function, `OF_STATE` characters,
     followed by one of the name; equal for the same chunk whatever of it is hidden.
 
-    arguments: name to a value that may be shown or to ``{"masked": digest}``. sources: files and
-    folders (with a slash at the end) below states_dir that it names as ``salt://``, with the
+    arguments: name, with stand-ins like `key`, to a value that may be shown or to ``{"masked": digest}``. sources:
+    files and folders (with a slash at the end) below states_dir that it names as ``salt://``, with the
     templates that these include. place: its number among the states as they are written down; None
     where an `order:` decides instead. template: what can be said of its files without rendering them, empty where
     nothing is rendered (see `inside.sources`). content: its files, where they were rendered.
@@ -125,13 +125,21 @@ class Chunk:
         return self.key.rpartition(" | ")[2].partition(" #")[0]
 
 
-# Where words of a chunk's ID or function may not be shown: a keyed digest, the cache's own.
-_OF_CHUNK = re.compile(r" ~[0-9a-f]{8}(?= \| )")
+# Where words of a chunk's ID or function, or of an argument's name, may not be shown: a keyed digest, the cache's own.
+_OF_CHUNK = re.compile(r" ~([0-9a-f]{8})(?= \| |$)")
 
 
 def without_digest(key: str) -> str:
-    """A chunk's key without the digest that stands for hidden words, another one on another machine."""
+    """A chunk's key, or an argument's name, without the digest that stands for hidden words, another one on another
+    machine.
+    """
     return _OF_CHUNK.sub("", key)
+
+
+def hidden_name(name: str) -> str:
+    """The digest of an argument's name that is hidden, else empty."""
+    found = _OF_CHUNK.search(name)
+    return found[1] if found else ""
 
 
 @dataclass(frozen=True, slots=True)

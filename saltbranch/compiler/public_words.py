@@ -34,7 +34,9 @@ class Public:
         self._found: _Found | None = None
 
     def key(self, key: str) -> str:
-        """The `Chunk.key` as it may be told; without its digest where nothing of it is hidden any more."""
+        """The `Chunk.key`, or an argument's name, as it may be told; without its digest where nothing of it is hidden
+        any more.
+        """
         if not is_hiding((key,)):
             return key
         is_whole = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from saltbranch.preview.contents import ChangedContent
-from saltbranch.preview.difference import Difference, MinionDiff, OneState, is_masked
+from saltbranch.preview.difference import Difference, MinionDiff, OneState, is_masked, nameless
 from saltbranch.preview.pillar_paths import Origins
 
 
@@ -116,7 +116,10 @@ def _same_origins(members: Sequence[Difference]) -> Origins:
 
 
 def _common(states: Sequence[OneState]) -> OneState:
-    names = dict.fromkeys(name for s in states for name in s.arguments)
+    # A name that is hidden ends with a digest, another one on each: the first minion's stands for all.
+    names = dict.fromkeys(
+        n for s in states for n in s.arguments if s is states[0] or nameless(n) == n
+    )
     first = states[0].arguments
     return replace(
         states[0],

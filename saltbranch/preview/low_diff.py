@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from saltbranch.compiler.inside.rendered_lines import OPEN
-from saltbranch.compiler.model import Chunk, Compiled, Which
+from saltbranch.compiler.model import Chunk, Compiled, Which, hidden_name
 from saltbranch.preview import contents as content
 from saltbranch.preview import pillar_paths
 from saltbranch.preview.contents import NOTHING, ChangedContent, Compared, Contents
@@ -59,7 +59,8 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """How hidden values are told and compared. key: a `Chunk.key` as people may read it. digest: of a value of this
+    """How hidden values are told and compared. key: a `Chunk.key`, or the name of an argument, as people may read it.
+    digest: of a value of this
     minion, as the sandbox makes it; None where it is not known.
     """
 
@@ -67,9 +68,26 @@ class Telling:
     digest: Callable[[Any], str] | None = None
 
     def of(self, chunk: Chunk) -> Chunk:
-        """`chunk` under the key that may be told."""
-        key = self.key(chunk.key)
-        return chunk if key == chunk.key else replace(chunk, key=key)
+        """`chunk` under the key, and with the names of arguments, that may be told."""
+        key, named = self.key(chunk.key), {self.key(n): v for n, v in chunk.arguments.items()}
+        if key == chunk.key and named == chunk.arguments:
+            return chunk
+        return replace(chunk, key=key, arguments=named)
+
+    def pairs(self, old: Chunk, new: Chunk) -> dict[str, tuple[Any, Any]]:
+        """Every argument of either, by the name that may be told, with both values: a name that is hidden on one
+        side only is the same, and stays hidden.
+        """
+        one, other = (self._named(side, beside) for side, beside in ((old, new), (new, old)))
+        names = [*other, *(n for n in one if n not in other)]
+        return {self.key(n): (one.get(n), other.get(n)) for n in names}
+
+    def _named(self, chunk: Chunk, beside: Chunk) -> Mapping[str, Any]:
+        """The arguments of `chunk` under the names that `beside` hides."""
+        hidden = {hidden_name(n): n for n in beside.arguments if n not in chunk.arguments}
+        if self.digest is None or not any(hidden):
+            return chunk.arguments
+        return {hidden.get(self.digest(n)[:8], n): v for n, v in chunk.arguments.items()}
 
     def are_same(self, one: Any, other: Any) -> bool:
         """Whether two values are, of which one may be hidden and the other not."""
@@ -196,8 +214,7 @@ def _one(chunk: Chunk, *, stays: bool = False) -> OneState:
 
 def _arguments(old: Chunk, new: Chunk, telling: Telling) -> dict[str, tuple[Any, Any]]:
     """Every argument that differs."""
-    names = [*new.arguments, *(n for n in old.arguments if n not in new.arguments)]
-    pairs = {n: (old.arguments.get(n), new.arguments.get(n)) for n in names}
+    pairs = telling.pairs(old, new)
     return {n: pair for n, pair in pairs.items() if not telling.are_same(*pair)}
 
 

@@ -244,6 +244,26 @@ def test_a_guard_for_a_program_is_settled_by_returns(tmp_path: Path) -> None:
     assert values(result) == {"v0": True} and not result.notes
 
 
+def test_what_modules_of_salts_ask_is_no_question_of_the_branch(tmp_path: Path) -> None:
+    """State modules ask for execution modules, to see whether they fit."""
+    loads = "salt['sys.list_state_functions']() | length > 50"
+    assert not lab(tmp_path, _state([loads])).one(WHO).notes
+
+
+def test_names_of_salts_functions_are_public(tmp_path: Path) -> None:
+    """A template puts them together: no file has them as they are."""
+    pillar = "word: rabbitmq\nother: gethostname\n"
+    asks = [
+        "salt[pillar.word ~ '.list_' ~ 'vhosts']()",
+        "(pillar.word ~ '.list_' ~ 'queues') in salt",
+    ]
+    result = lab(tmp_path, _state([*asks, "salt['network.' ~ 'netstat']()"]), pillar).one(WHO)
+    (note,) = result.notes
+    for name in ("rabbitmq.list_vhosts", "rabbitmq.list_queues in salt", "network.netstat"):
+        assert name in note
+    assert "rabbitmq.list_vhosts()" in result.asked
+
+
 def test_a_minion_of_another_platform_has_its_own_modules(tmp_path: Path) -> None:
     grains = {"kernel": "Windows", "os": "Windows", "os_family": "Windows"}
     guards = ["'reg.read_value' in salt", "'pkg.list_pkgs' in salt", "'mount.active' in salt"]

@@ -30,11 +30,35 @@ _USUAL = {
 
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every state whose module and function are written out."""
-    modules: Modules = {**tools.catalogue.states, **_own(project)}
+    modules = state_modules(project, tools)
     for source in project.judged("states"):
         for state in source.declared.states:
             if literal(state.module + state.function) and not state.extends:
                 yield from _state(source, state, modules, tools)
+
+
+def state_modules(project: Project, tools: Tools) -> Modules:
+    """The state modules of Salt and of the branch."""
+    return {**tools.catalogue.states, **_own(project)}
+
+
+def is_data(source: Source, modules: Modules) -> bool:
+    """Whether a file that may be meant for states has none: no function in it is one, or looks like one."""
+    named = {
+        (state.module, state.function)
+        for state in source.declared.states
+        if literal(state.module + state.function)
+    }
+    return bool(named) and not any(_is_meant(*pair, modules) for pair in named)
+
+
+def _is_meant(module: str, function: str, modules: Modules) -> bool:
+    if module not in modules:
+        module = next(iter(difflib.get_close_matches(module, list(modules), 1, 0.7)), "")
+    known = modules.get(module)
+    if not known:
+        return known is not None
+    return bool(function) and bool(function in known or _nearest(function, known))
 
 
 def _state(source: Source, state: State, modules: Modules, tools: Tools) -> Iterator[Finding]:

@@ -15,7 +15,8 @@ NAME = re.compile(_NAME + r"s?\Z", re.IGNORECASE)
 _NO_NAME = re.compile(
     r"(?:(?:uwsgi|proxy|fastcgi|scgi|grpc|memcached|ssl_preread)_pass|(?:change|reset|forgot|no|min|max|use|ask"
     r"|allow|require|hash|public)[_-]?(?:password|passwd|pass|token|secret)s?|max[_-]?tokens?|server_tokens"
-    r"|(?:password|token|secret)s?[_-](?:maps?|file|path|name|url|id)|.*(?:keyring|tokenizer))\Z",
+    r"|(?:password|token|secret)s?[_-](?:maps?|file|path|name|url|id)|.*(?:keyring|tokenizer)"
+    r"|.*pub(?:lic)?[_-]?key.*)\Z",
     re.IGNORECASE,
 )
 _NO_SECRET = re.compile(

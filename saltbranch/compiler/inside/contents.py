@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from saltbranch.compiler.hiding import Hider, manageable, stands_in
+from saltbranch.compiler.inside.current_minion import HOST
 from saltbranch.compiler.inside.mask import SHORTEST_SECRET, Mask, leaves, texts
 from saltbranch.compiler.inside.rendered import File
 from saltbranch.compiler.inside.rendered_lines import (
@@ -64,7 +65,7 @@ class Teller:
         if file.error:
             found["problem"] += f": {self.hider.hide(manageable(file.error))}"
         if file.asked:
-            found["asked"] = [self.hider.hide(name) for name in file.asked]
+            found["asked"] = [HOST.told(name, self.hider.hide) for name in file.asked]
         if file.data is not None:
             found["digest"] = self.mask.digest(["content", file.data.hex()])
             found["lines"] = self._lines(file.data)

@@ -15,7 +15,8 @@ BASE = os.path.dirname(os.path.abspath(salt.__file__))
 
 
 class Host:
-    """Who answers for the host. neutral, custom: functions that were called, in their order. asked: the calls
+    """Who answers for the host. neutral, custom: functions that were called, in their order. real: those of the
+    first that Salt has, so that their names are public. asked: the calls
     that were answered neutrally, each with the sls file that was rendered, by function. broken: modules of
     the branch that do not load, and why. guarding: whether a template asks if a function is there. programs:
     those that a module looks for to see whether it fits. optional: Salt's modules that fit only where a
@@ -37,6 +38,7 @@ class Host:
         self.grains: Mapping[str, Any] = {}
         self.tracker: Tracker | None = None
         self.neutral: dict[str, None] = {}
+        self.real: set[str] = set()
         self.custom: dict[str, None] = {}
         self.guessed: dict[str, None] = {}
         self.absent: dict[str, None] = {}
@@ -54,6 +56,11 @@ class Host:
         self.external = False
         self.untracked = False
         self.kinds: Mapping[str, str] = {}
+
+    def told(self, call: str, hide: Callable[[str], str]) -> str:
+        """A function that was answered neutrally, or a call of it, without what is not public."""
+        name, bracket, rest = call.partition("(")
+        return name + hide(f"{bracket}{rest}") if name in self.real else hide(call)
 
 
 HOST = Host()

@@ -106,8 +106,9 @@ class Describer:
         return f"{shown}{digest} | {called}"
 
     def _name(self, name: str, source: str) -> str:
-        """An argument's name, which a template may have made of a pillar value."""
-        return name if self.hider.is_public(name, source) else f"*** ~{self.mask.digest(name)[:8]}"
+        """An argument's name, which a template may have made of a pillar value; hidden like a key."""
+        shown = self.hider.hide(name, source)
+        return f"{shown} ~{self.mask.digest(name)[:8]}" if "\0" in shown else name
 
     def _function(self, function: str, source: str) -> str:
         """`module.function`: as `file.managed`, or as two words that Salt puts together."""

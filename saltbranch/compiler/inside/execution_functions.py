@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any
 
 import salt.loader.lazy as lazy
@@ -51,6 +52,7 @@ def install() -> None:
             if HOST.guarding or not _may_be_there(self, item):
                 _note_absent(self, item)
                 raise
+            HOST.real.add(item)
             return _answer(item, None)
         if not _is_salts_own(found):
             HOST.custom[item] = None
@@ -101,7 +103,8 @@ def _filter(name: str, own: Callable[..., Any], kind: type, seed: str) -> Callab
 def _guarded(loader: Any, item: Any) -> Any:
     """What a template gets that asks whether there is such a function; None for nothing.
 
-    Where it takes a program that no grain tells of, the answer is neutral: no, as on a new minion.
+    Where it takes a program that no grain tells of, the answer is neutral: no, as on a new minion. That is noted,
+    unless it is a module of Salt's that asks, to see whether it fits.
     """
     HOST.guarding += 1
     try:
@@ -116,9 +119,21 @@ def _guarded(loader: Any, item: Any) -> Any:
         and item.partition(".")[0] in HOST.optional
         and not neutral.answers(HOST.returns, item)
     ):
-        HOST.neutral.setdefault(f"{item} in salt", None)
+        if not _is_asked_by_salt():
+            HOST.neutral.setdefault(f"{item} in salt", None)
+            HOST.real.add(f"{item} in salt")
         return None
     return found
+
+
+def _is_asked_by_salt() -> bool:
+    """Whether the `__virtual__` of one of Salt's own modules asks, through Salt's loader."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith((BASE, __file__)):
+        if frame.f_code.co_name == "__virtual__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_salts_own(function: Any) -> bool:
@@ -210,6 +225,7 @@ def _salts_own(item: str, found: Any) -> Any:
     """One of Salt's functions, as far as it is called, or what answers for it."""
     if item in _OF_OPTIONS:
         return _of_options(item, found)
+    HOST.real.add(item)
     entry = functions.TABLE.get(item) or functions.TABLE.get(_as_defined(item, found))
     if entry is None or not entry.runs:
         return _answer(item, found)

@@ -160,7 +160,11 @@ class OneMinion(PreparedSalt):
             ),
             "functions": sorted(HOST.custom),
             "asked": sorted(
-                {hider.hide(c) for c, area in HOST.asked if not area.startswith("pillar ")}
+                {
+                    HOST.told(c, hider.hide)
+                    for c, area in HOST.asked
+                    if not area.startswith("pillar ")
+                }
             ),
         }
         if self.job.get("plain"):
@@ -315,7 +319,7 @@ class OneMinion(PreparedSalt):
             for name, why in HOST.broken.items()
         ]
         if HOST.neutral:
-            names = ", ".join(hider.hide(name) for name in sorted(HOST.neutral))
+            names = ", ".join(HOST.told(name, hider.hide) for name in sorted(HOST.neutral))
             notes.append(f"{NEUTRALLY}{names}")
         if closed := sum(text is None for text in HOST.ciphers.values()):
             notes.append(

@@ -105,6 +105,20 @@ def test_what_is_not_reached_is_one_note() -> None:
     assert "salt/r0.sls, salt/r1.sls, salt/r2.sls and 6 more" in found.message
 
 
+def test_data_is_no_state_because_a_name_that_only_rendering_tells_might_mean_it() -> None:
+    def told(text: str, **more: str | bytes) -> list[str]:
+        any_name = {TOP: "base: {'*': [a, '{{ grains.role }}']}", SLS: "", "salt/data.sls": text}
+        return [f.rule for f in findings({**any_name, **more})]
+
+    data = "mine_functions: {k3s_node: [path]}\n"
+    assert told(data) == ["not-reached"]
+    assert told("debian: {service: [nginx], gui: [gnome]}\n") == ["not-reached"]
+    # Where it is named, where a state is meant, and where the branch has such a module.
+    assert told(data, **{SLS: "include: [data]"}) == ["unknown-state-module"]
+    assert told("x: {fiel.managed: []}") == ["unknown-state-module"]
+    assert told(data, **{"salt/_states/k3s_node.py": "def path():\n    pass\n"}) == []
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
@@ -130,6 +144,7 @@ def test_secret_is_found_in_running_text(line: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("a.xml", 'publicKeyToken="31bf3856ad364e35"'),
         ("main.cf", "smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd9"),
         ("app.conf", "# password = example-Passw0rd-1x"),
         ("app.conf", "#   http://user:passw0rd-99x@node1:9200"),
@@ -218,9 +233,11 @@ def test_no_mapping_is_told_once() -> None:
         ("read /root/.ssh/id_rsa", "escape-attempt"),
         ("write /tmp/x", "escape-attempt"),
         ("start a program", "escape-attempt"),
+        ("look up a host name", "render-time-call"),
+        ("open a network connection", "render-time-call"),
     ],
 )
-def test_reading_a_file_of_the_machine_is_no_escape(what: str, rule: str) -> None:
+def test_what_people_do_in_good_faith_is_no_escape(what: str, rule: str) -> None:
     made = project({TOP: TOP_A, SLS: "x: {test.nop: []}"})
     note = f"code of the branch tried to {what}"
     found = [f.rule for f in compile_findings([result(notes=(note,))], made)]
