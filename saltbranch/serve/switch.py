@@ -24,8 +24,22 @@ if TYPE_CHECKING:
 
 
 def judge(run: Run, jobs: list[Job]) -> None:
-    """Say which of `jobs` would be refused, for a plan."""
-    _in_parallel([lambda job=job: _judge_only(run, job) for job in jobs])  # type: ignore[misc]
+    """Say which of `jobs` would be refused, or would wait for state runs, for a plan."""
+    _drain(run, jobs)
+    try:
+        _in_parallel([lambda job=job: _judge_only(run, job) for job in jobs])  # type: ignore[misc]
+    finally:
+        if run.drain:
+            run.drain.close()
+
+
+def _drain(run: Run, jobs: list[Job]) -> None:
+    """Let `jobs` wait for state runs where that is wanted."""
+    if run.drain_seconds is None and not any(job.saltenv.drain for job in jobs):
+        return
+    from saltbranch.serve import drain
+
+    drain.begin(run, jobs)
 
 
 def _judge(run: Run, job: Job) -> list[str]:
@@ -133,6 +147,8 @@ def _judge_only(run: Run, job: Job) -> None:
             _judge(run, job)
             _refuse_empty(run, job, lambda f: servable.commit_has_files(git, new, f))
             _verify(run, job, keep=False)
+            if run.drain:
+                run.drain.judge(job)
     except SaltbranchError as err:
         _fail(job.result, err)
 
@@ -152,6 +168,7 @@ def apply(
     notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
 ) -> None:
     """Switch all of `jobs`; what goes wrong with one stays with it."""
+    _drain(run, jobs)
     _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
     damaged = [job for job in jobs if job.damaged]
     if damaged and not run.offline:
@@ -211,7 +228,10 @@ def _switch(run: Run, job: Job) -> None:
             slots.bring(idle, _commit(result), run.say)
             _refuse_empty(run, job, lambda folder: servable.has_files(slot, folder))
             _name_pointers(run, job, slot, names)
-            slots.switch(idle)
+            if not run.drain:
+                slots.switch(idle)
+            elif not run.drain.switch(job, idle):
+                return
     except SaltbranchError as err:
         job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
         _fail(result, err)
