@@ -46,15 +46,28 @@ _NEAR = 1.0  # seconds to wait for a gap between runs while all is ready and the
 _SETTLE = 6.0  # seconds in which a minion that is alive says that it lost a run
 _SHOWN = 5  # runs that are named
 _MOST = 200  # runs that are kept
+_KEYS = {"old", "new", "since", "until", "then", "runs", "problem"}
 
 
 class _Wait:
     """A saltenv that is waited for. Times in seconds since 1970, but until by the monotonic clock: the drain's end.
 
-    since: when a sync first put this switch off. lock: held while this sync is the one that waits.
+    since: when a sync first put this switch off. lock: held while this sync is the one that waits. runs: what was under
+    way at the last look; met: at any.
     """
 
-    __slots__ = ("began", "lock", "problem", "runs", "seconds", "since", "then", "told", "until")
+    __slots__ = (
+        "began",
+        "lock",
+        "met",
+        "problem",
+        "runs",
+        "seconds",
+        "since",
+        "then",
+        "told",
+        "until",
+    )
 
     def __init__(self, seconds: float, then: str, since: float) -> None:
         self.seconds = seconds
@@ -64,8 +77,15 @@ class _Wait:
         self.until = time.monotonic() + seconds
         self.lock: files.Lock | None = None
         self.runs: Runs = []
+        self.met: dict[tuple[str, str], dict[str, Any]] = {}
         self.problem = ""
         self.told = False
+
+    def see(self, runs: Runs, problem: str) -> None:
+        """Take what one look saw."""
+        self.runs = runs
+        self.met.update({(run["jid"], run["minion"]): run for run in runs[:_MOST]})
+        self.problem = problem
 
     @property
     def is_over(self) -> bool:
@@ -133,6 +153,9 @@ class Drain:
             _add(job.result, f"switched after {seconds} during {_told(runs, problem)}")
         elif late:
             _add(job.result, f"switched in the moment in which it began: {_told(late, '')}")
+        elif wait:
+            seconds = shown_duration(time.time() - wait.began)
+            _add(job.result, f"waited {seconds} for {_told(list(wait.met.values()), wait.problem)}")
         job.result.runs = [_plain(run) for run in runs or late]
         self._forget(name)
         return True
@@ -144,7 +167,7 @@ class Drain:
             since = _first_put_off(self.ready.root, name, result.old)
             wait = _Wait(self._seconds(job.saltenv), job.saltenv.drain_then, since)
             self.waits[name] = wait
-        wait.runs, wait.problem = runs, problem
+        wait.see(runs, problem)
         result.changed, result.state = False, WAITING
         result.runs = [_plain(run) for run in runs]
         _add(result, f"waits for {_told(runs, problem)}")
@@ -247,7 +270,7 @@ class Drain:
     def _is_ready(self, name: str) -> bool:
         wait = self.waits[name]
         with self._one:
-            wait.runs, wait.problem = self._look(name)
+            wait.see(*self._look(name))
         return not (wait.runs or wait.problem) or wait.must_switch
 
     def _tell(self, name: str, result: SyncResult, say: Say | None) -> None:
@@ -325,7 +348,9 @@ def load(root: str, saltenv: str) -> dict[str, Any] | None:
     """
     try:
         data = json.loads(files.read_or_none(path(root, saltenv)) or b"null")
-        return data if isinstance(data, dict) and float(data["since"]) else None
+        is_whole = float(data["since"]) and float(data["until"]) and data.keys() >= _KEYS
+        told_runs(data["runs"])
+        return dict(data) if is_whole else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
