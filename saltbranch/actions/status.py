@@ -26,7 +26,7 @@ from saltbranch.repository.root import root_of
 from saltbranch.repository.served_commit import Why
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import process
-from saltbranch.serve import decide, prepare, refused, report, verify
+from saltbranch.serve import decide, drain, prepare, refused, report, verify
 from saltbranch.serve.slots import Slots
 
 State = Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]
@@ -48,6 +48,8 @@ class SaltenvStatus:
     verified: what came of rendering the top files of what it serves, or is to serve, as far as that was done.
     pushed: what was pushed to its branch by hand since the last promotion, with a line that `told` it.
     refused: why the last sync did not serve `wanted`, as it said it; None where it did, or none has seen it yet.
+    waits: since when the switch to `wanted` is put off by state runs, until when a sync waits for them, what it does
+    `then`, and the `runs`; None where it is not.
     """
 
     saltenv: str
@@ -76,6 +78,7 @@ class SaltenvStatus:
     verified: dict[str, object] | None = None
     pushed: dict[str, object] | None = None
     refused: str | None = None
+    waits: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ def status(config_path: str) -> Status:
     outlooks = {o.saltenv: o for o in _outlook(config_path)}
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
     rows = tuple(_with_refusal(root, _with_verdict(root, row)) for row in rows)
+    rows = tuple(_with_waits(root, row) for row in rows)
     unread = prepared.load_unread(root)
     rows = tuple(_unread(row, unread.get(f"refs/heads/{row.branch}")) for row in rows)
     return Status(
@@ -202,6 +206,16 @@ def _with_refusal(root: str, row: SaltenvStatus) -> SaltenvStatus:
     if why is None:
         return row
     return replace(row, refused=why, problem=row.problem or f"refused: {why}")
+
+
+def _with_waits(root: str, row: SaltenvStatus) -> SaltenvStatus:
+    """`row` with the state runs that its switch waits for."""
+    if not row.drift or row.served is None:
+        return row
+    found = drain.load(root, row.saltenv)
+    if found is None or found["old"] != row.served.commit:
+        return row
+    return replace(row, waits={key: found[key] for key in ("since", "until", "then", "runs")})
 
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:

@@ -32,6 +32,8 @@ def sync(
     expect: str | None = None,
     expect_timeout: float = 60,
     verify: bool = False,
+    drain: float | None = None,
+    patience: float | None = None,
     say: Say | None = None,
     notify: Notify | None = None,
 ) -> SyncResult:
@@ -40,7 +42,9 @@ def sync(
     only: names of saltenvs, all when empty. plan: change nothing that is served. wait: seconds to wait
     for the lock. expect: a commit that one of the branches must contain; the remote is asked again
     until it does, for expect_timeout seconds. verify: look at every served file, too. say: told what
-    takes time. notify: called after the switches; what it returns is noted.
+    takes time. notify: called after the switches; what it returns is noted. drain: how many seconds each switch waits
+    for state runs, None for what is configured; patience: how many seconds this call waits for them at the most, then
+    it leaves them to the next sync.
     Raises RemoteError, GitError, ConfigError, RootError, LockedError, UsageError, RefusedError.
     """
     expect = _hash_or_none(expect)
@@ -60,6 +64,7 @@ def sync(
                         expect=expect, patience=expect_timeout, verify=verify, write=not plan, say=say,
                     )  # fmt: skip
                     lock.keep_with_children()
+                    look.drain_seconds = drain
                     run = reconcile.decided(look, write=not plan)
                     result = reconcile.reconcile(run, only, plan=plan, notify=notify)
                     if not plan:
@@ -80,7 +85,13 @@ def sync(
                     raise
                 result.unread_news = prepared.save_unread(root, result.unread)
                 _remember_failure(root, _problems(result))
-                return result
+            if result.drain:
+                from saltbranch.serve import drained
+
+                place = drained.Place(mirror, root, config_path)
+                drained.finish(place, result, patience=patience, say=say, notify=notify)
+                _remember_failure(root, _problems(result))
+            return result
     except OSError as err:
         raise os_error(err) from err
 

@@ -157,6 +157,66 @@ def _which(name: str) -> str:
     return _paths[name]
 
 
+class Companion:
+    """A program that answers each line with a line until its stdin is closed, so it ends with us, however we do."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start it. It inherits the descriptors that are inheritable. Raises SaltbranchError."""
+        self._in = -1
+        in_r, self._in = os.pipe()
+        self._out, out_w = os.pipe()
+        self._said = os.memfd_create("saltbranch-stderr")
+        self._pid = 0
+        self._rest = b""
+        actions = [(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate((in_r, out_w, self._said))]
+        try:
+            self._pid = os.posix_spawn(
+                _which(argv[0]), list(argv), env, file_actions=actions, setpgroup=0
+            )
+        except OSError as err:
+            self.close()
+            raise SaltbranchError(f"cannot start {argv[0]!r}: {err.strerror}") from err
+        finally:
+            os.close(in_r)
+            os.close(out_w)
+        _running.add(self._pid)
+
+    def ask(self, line: str, timeout: float) -> str:
+        """Its answer to `line`. timeout: in seconds. Raises SaltbranchError; nothing can be asked afterwards."""
+        deadline = time.monotonic() + timeout
+        poll = select.poll()
+        poll.register(self._out, select.POLLIN)
+        try:
+            os.write(self._in, f"{line}\n".encode())  # shorter than a pipe is long
+            while b"\n" not in self._rest:
+                if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+                    raise SaltbranchError(f"no answer in {timeout:g} s")
+                data = os.read(self._out, 1 << 16)
+                if not data:
+                    raise BrokenPipeError
+                self._rest += data
+        except BrokenPipeError as err:
+            said = os.pread(self._said, 1 << 16, 0).decode("utf-8", "replace").strip()
+            raise SaltbranchError(said.splitlines()[-1] if said else "it ended") from err
+        answer, _, self._rest = self._rest.partition(b"\n")
+        return answer.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """End it; may be called again."""
+        if self._in < 0:
+            return
+        for fd in (self._in, self._out, self._said):
+            os.close(fd)
+        self._in = -1
+        if self._pid:
+            _kill_group(self._pid)
+            _running.discard(self._pid)
+
+    def __del__(self) -> None:
+        """It is not left behind in a process that goes on."""
+        self.close()
+
+
 def kill_all() -> None:
     """End every program that is still running (another thread's, after an interrupt)."""
     for pid in list(_running):

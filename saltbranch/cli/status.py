@@ -13,6 +13,7 @@ from rich.tree import Tree
 from saltbranch.actions.status import SaltenvStatus, Status, ago, now
 from saltbranch.actions.status import status as status_action
 from saltbranch.base import asked_by
+from saltbranch.base.durations import shown_duration
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
@@ -21,6 +22,7 @@ from saltbranch.cli.show.sync import unread_lines
 from saltbranch.git.program import mask
 from saltbranch.promote.waiting import Outlook, outlook
 from saltbranch.repository import clone_or_mirror
+from saltbranch.serve import drain
 
 _STATES = {
     "in_sync": "[green]in sync[/]",
@@ -226,6 +228,8 @@ def _trouble(node: Tree, row: SaltenvStatus) -> None:
     # Where the push itself is what is refused, the problem has told it.
     if row.pushed and str(row.pushed["told"]) not in (row.problem or ""):
         node.add(_pushed(row.saltenv, str(row.pushed["told"])))
+    if row.waits:
+        node.add(_waits(row.waits))
     refused = row.refused is not None or (row.verified and row.verified["refused"])
     if row.drift and row.wanted and not refused:
         node.add(f"[yellow]to serve {row.wanted[:12]}{_tag(row)}: saltbranch sync[/]")
@@ -269,6 +273,16 @@ def _hold(hold: dict[str, object]) -> str:
     what = "rolled back to" if hold["kind"] == "rollback" else "held at"
     text = f"{what} {str(hold['commit'])[:12]}{until}: {hold['reason']} ({by}{pending})"
     return f"[yellow]{shown(text)}[/]"
+
+
+def _waits(waits: Mapping[str, Any]) -> str:
+    runs = drain.told_runs(waits["runs"]) or "state runs that are not known"
+    left = waits["until"] - now()
+    if left > 0:
+        when = f"for {shown_duration(left)} more at most"
+    else:
+        when = "the next sync " + ("goes on" if waits["then"] == drain.WAIT else "switches")
+    return f"[yellow]not switched since {ago(now() - waits['since'])}:[/] {shown(runs)} [dim]({when})[/]"
 
 
 def _tag(row: SaltenvStatus) -> str:

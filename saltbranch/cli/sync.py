@@ -16,6 +16,7 @@ from saltbranch.cli.options.common import (
     print_json,
 )
 from saltbranch.cli.show import progress, sync
+from saltbranch.config.saltenvs import drain_seconds
 from saltbranch.serve import notify
 
 
@@ -53,6 +54,15 @@ def _sync(
             "--verify", help="Look at every served file, and replace what was changed by hand."
         ),
     ] = False,
+    drain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Wait so long for state runs before a saltenv is switched, instead of its drain: in"
+            " saltbranch.yaml; 0s waits for none.",
+            show_default=False,
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Restart the salt-master (systemd) if it needs it.")
     ] = False,
@@ -68,6 +78,7 @@ def _sync(
       saltbranch sync test --plan        what would change?
       saltbranch sync --quiet            from cron
       saltbranch sync --expect 1a2b3c4d  from a webhook
+      saltbranch sync prod --drain 10m   not during state runs
     """
     with progress.shown(enabled=not (quiet or as_json)) as say:
         result = sync_action(
@@ -78,6 +89,7 @@ def _sync(
             expect=expect,
             expect_timeout=expect_timeout,
             verify=verify,
+            drain=drain_seconds(drain, "--drain") if drain else None,
             say=say,
             notify=notify.tell,
         )

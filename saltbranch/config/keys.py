@@ -49,6 +49,8 @@ MACHINE_KEYS = (
 _MODEL_BRANCH = "master"
 # What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
 VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF = "top", "fleet", "off"
+# What becomes of a switch whose drain is over while state runs are under way.
+DRAIN_SWITCH, DRAIN_WAIT = "switch", "wait"
 # YAML reads an unquoted off as false.
 _VERIFY: dict[str, object] = {"enum": [VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF, False, None]}
 
@@ -112,6 +114,24 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             " `allow`; only with `promote_from`",
             default="`report`",
             schema=_DIRECT,
+        ),
+    ] = None
+    drain: Annotated[
+        Any,
+        _key(
+            "how long a switch waits for state runs of its minions, such as `120s`; an hour at most:"
+            " [consistent runs](../how-to/drain.md)",
+            default="no waiting",
+            schema={"type": ["string", "null"]},
+        ),
+    ] = None
+    drain_then: Annotated[
+        Any,
+        _key(
+            "when that time is over and runs are under way still: `switch`, or `wait`, which leaves the switch to the"
+            " next sync, for a day at most",
+            default="`switch`",
+            schema={"enum": [DRAIN_SWITCH, DRAIN_WAIT, None]},
         ),
     ] = None
     follow: Annotated[

@@ -10,7 +10,7 @@ from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import nearest
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
-from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
+from saltbranch.config.keys import DRAIN_SWITCH, VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
 from saltbranch.config.minions import Matcher
 from saltbranch.config.roots import PILLAR, STATES, Roots
 
@@ -21,7 +21,8 @@ class Saltenv(msgspec.Struct, frozen=True):
     follow: a regular expression of tags, None for the branch's head. owned: paths that no promotion
     changes. overridable: names of gates. verify_switch: one of VERIFY_TOP, VERIFY_FLEET and VERIFY_OFF.
     direct_pushes: what becomes of what is pushed to the branch by hand, one of direct_pushes.POLICIES;
-    allow where nothing is promoted to it.
+    allow where nothing is promoted to it. drain: how many seconds a switch waits for state runs, 0 for none;
+    drain_then: what happens after these, DRAIN_SWITCH or DRAIN_WAIT.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Saltenv(msgspec.Struct, frozen=True):
     overridable: tuple[str, ...] = ()
     verify_switch: str = VERIFY_OFF
     direct_pushes: str = ALLOW
+    drain: float = 0.0
+    drain_then: str = DRAIN_SWITCH
 
 
 class Source(msgspec.Struct, frozen=True):

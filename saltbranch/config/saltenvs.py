@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 
-from saltbranch.base.errors import ConfigError
+from saltbranch.base.durations import parse_duration
+from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.base.text import nearest
 from saltbranch.config.direct_pushes import ALLOW, POLICIES, REPORT
 from saltbranch.config.gates import OF_THE_SALTENV_BEFORE, check_overridable, parse_gates
-from saltbranch.config.keys import VERIFY_FLEET, VERIFY_OFF, VERIFY_TOP, FollowModel, SaltenvModel
+from saltbranch.config.keys import (
+    DRAIN_SWITCH,
+    DRAIN_WAIT,
+    VERIFY_FLEET,
+    VERIFY_OFF,
+    VERIFY_TOP,
+    FollowModel,
+    SaltenvModel,
+)
 from saltbranch.config.minions import find_overlap, parse_minions
 from saltbranch.config.model import Saltenv, dirname
 from saltbranch.config.values import inside, no_branch
@@ -16,8 +25,17 @@ from saltbranch.git.program import branch_name_problem
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
 _SALTENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+LONGEST_DRAIN = 3600
 # Words with a meaning of their own inside a top file (salt/state.py, BaseHighState.top_matches).
 _RESERVED = ("match", "order", "ignore_missing", "include", "subfilter")
+
+
+def drain_seconds(text: str, where: str) -> float:
+    """How long a switch waits for state runs, in seconds. Raises UsageError naming `where`."""
+    seconds = parse_duration(text, where)
+    if seconds > LONGEST_DRAIN:
+        raise UsageError(f"{where}: {text} is more than an hour", hint="for example 120s")
+    return seconds
 
 
 def saltenv_of(name: str, entry: SaltenvModel, path: str) -> Saltenv:
@@ -45,7 +63,29 @@ def saltenv_of(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         overridable=check_overridable(entry.overridable, f"{path}: saltenvs.{name}.overridable"),
         verify_switch=_verify_switch(entry, f"{path}: saltenvs.{name}.verify_switch"),
         direct_pushes=_direct_pushes(entry, f"{path}: saltenvs.{name}.direct_pushes"),
+        drain=_drain(entry.drain, f"{path}: saltenvs.{name}.drain"),
+        drain_then=_drain_then(entry.drain_then, f"{path}: saltenvs.{name}.drain_then"),
     )
+
+
+def _drain(value: object, where: str) -> float:
+    if value is None:
+        return 0.0
+    try:
+        seconds = drain_seconds(value if isinstance(value, str) else repr(value), where)
+    except UsageError as err:
+        raise ConfigError(err.message, hint=err.hint) from err
+    return seconds
+
+
+def _drain_then(value: object, where: str) -> str:
+    if value is None:
+        return DRAIN_SWITCH
+    if value not in (DRAIN_SWITCH, DRAIN_WAIT):
+        raise ConfigError(
+            f"{where}: {value!r} is unknown", hint=f"known ones: {DRAIN_SWITCH}, {DRAIN_WAIT}"
+        )
+    return str(value)
 
 
 def _direct_pushes(entry: SaltenvModel, where: str) -> str:

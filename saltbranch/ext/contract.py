@@ -14,6 +14,7 @@ from saltbranch.base import asked_by
 from saltbranch.base.asked_by import Asked
 from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.config import locate
+from saltbranch.config.saltenvs import drain_seconds
 from saltbranch.promote import bus_event
 from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.clone_or_mirror import CloneOrMirror
@@ -133,6 +134,12 @@ def seconds(name: str, value: object) -> float:
     if number > _LONGEST:
         raise UsageError(f"{name}={value!r} is more than {_LONGEST}, and a runner must terminate")
     return number
+
+
+def drain(value: object) -> float | None:
+    """How many seconds a switch waits for state runs; None where the caller says nothing. Raises UsageError."""
+    found = text(value)
+    return None if found is None else drain_seconds(found, "drain")
 
 
 def jobs(value: object) -> int | None:

@@ -19,10 +19,13 @@ class ServedSaltenv:
     """One saltenv as a sync sees it. follow: a regular expression of tags, None for the branch's head.
 
     verify_switch: what is compiled before it is switched, ``top`` or ``fleet``; empty for nothing. pushes: what becomes
-    of a push by hand, one of config/direct_pushes.POLICIES; empty where nothing is promoted to it.
+    of a push by hand, one of config/direct_pushes.POLICIES; empty where nothing is promoted to it. drain: seconds to
+    wait for state runs, 0 for none; drain_then: what happens after these, `switch` or `wait`.
     """
 
-    __slots__ = ("branch", "dirname", "follow", "name", "protected", "pushes", "verify_switch")
+    __slots__ = (
+        "branch", "dirname", "drain", "drain_then", "follow", "name", "protected", "pushes", "verify_switch",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -34,6 +37,8 @@ class ServedSaltenv:
         follow: str | None,
         verify_switch: str = "",
         pushes: str = "",
+        drain: float = 0,
+        drain_then: str = "switch",
     ) -> None:
         self.name = name
         self.branch = branch
@@ -42,6 +47,8 @@ class ServedSaltenv:
         self.follow = follow
         self.verify_switch = verify_switch
         self.pushes = pushes
+        self.drain = drain
+        self.drain_then = drain_then
 
 
 class Prepared:
@@ -144,7 +151,7 @@ def _parse(lines: list[str]) -> Prepared | None:
 
 
 def _saltenv(words: list[str]) -> ServedSaltenv:
-    name, branch, dirname, protected, follow, verify_switch, pushes = words
+    name, branch, dirname, protected, follow, verify_switch, pushes, drain, drain_then = words
     return ServedSaltenv(
         name,
         branch,
@@ -153,6 +160,8 @@ def _saltenv(words: list[str]) -> ServedSaltenv:
         follow=follow or None,
         verify_switch=verify_switch,
         pushes=pushes,
+        drain=float(drain),
+        drain_then=drain_then,
     )
 
 
@@ -164,7 +173,7 @@ def save(prepared: Prepared) -> None:
         lines.append("model\t" + "\t".join(prepared.model))
     lines += [
         f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}"
-        f"\t{s.verify_switch}\t{s.pushes}"
+        f"\t{s.verify_switch}\t{s.pushes}\t{s.drain:g}\t{s.drain_then}"
         for s in prepared.saltenvs
     ]
     lines += [f"signature\t{name}\t{value}" for name, value in prepared.signatures]

@@ -35,7 +35,7 @@ def data(saltenv: str, branch: str, old: str, new: str) -> dict[str, object]:
 
 def tell(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
     """Fire the events of `results`; why that failed, None when it did not or no master runs here."""
-    if not _listens(ready.socket):
+    if not listens(ready.socket):
         return None
     events = [f"{r.saltenv}\t{r.branch}\t{r.old or ''}\t{r.new}" for r in results]
     code = "from saltbranch.serve import notify; notify.main()"
@@ -50,8 +50,8 @@ def tell(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
     return None
 
 
-def _listens(socket_path: str) -> bool:
-    """Whether somebody accepts connections there: a killed master leaves its socket behind."""
+def listens(socket_path: str) -> bool:
+    """Whether a master runs, so that somebody accepts connections there: a killed master leaves its socket behind."""
     if not os.path.exists(socket_path):
         return False
     import socket

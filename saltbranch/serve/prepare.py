@@ -184,6 +184,8 @@ def served_saltenvs(config: Config) -> list[ServedSaltenv]:
             follow=s.follow,
             verify_switch="" if nobody or s.verify_switch == VERIFY_OFF else s.verify_switch,
             pushes=s.direct_pushes if s.promote_from else "",
+            drain=s.drain,
+            drain_then=s.drain_then,
         )
         for s in config.saltenvs
     ]

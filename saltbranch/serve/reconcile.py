@@ -43,7 +43,10 @@ def serve_from_mirror(look: Look, only: Sequence[str], notify: Notify | None) ->
 
     look: an offline one. Raises what `reconcile` raises.
     """
-    return reconcile(decided(look, write=True), only, plan=False, notify=notify)
+    result = reconcile(decided(look, write=True), only, plan=False, notify=notify)
+    if result.drain:
+        result.drain.close()  # nobody waits here
+    return result
 
 
 def look_at_mirror(
@@ -104,7 +107,7 @@ def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | Non
         if run.verify and not only:
             ready.boot = files.boot_id()
             prepared.save(ready)
-    return SyncResult(
+    whole = SyncResult(
         results,
         plan=plan,
         restart_needed=_restart_reason(ready),
@@ -113,6 +116,8 @@ def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | Non
         model_problem=ready.problem,
         unread=run.unread,
     )
+    whole.drain = run.drain
+    return whole
 
 
 def _journal_problems(run: Run) -> list[str]:

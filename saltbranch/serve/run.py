@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING, RefusedError
+from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING, LockedError, RefusedError
 from saltbranch.repository import decision
 
 TYPE_CHECKING = False
@@ -15,12 +15,21 @@ if TYPE_CHECKING:
     from saltbranch.repository.decision import Choice, Choices
     from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
     from saltbranch.repository.served_commit import Why
+    from saltbranch.serve.drain import Drain
     from saltbranch.serve.slots import Slots
 
     Say = Callable[[str], None]
     Notify = Callable[[Prepared, list["SaltenvResult"]], str | None]
     State = Literal[
-        "unchanged", "first", "switched", "rewritten", "repaired", "refused", "missing", "failed"
+        "unchanged",
+        "first",
+        "switched",
+        "rewritten",
+        "repaired",
+        "waiting",
+        "refused",
+        "missing",
+        "failed",
     ]
 
 # What a saltenv's `state` can be in the result.
@@ -29,6 +38,7 @@ FIRST: Final = "first"
 SWITCHED: Final = "switched"
 REWRITTEN: Final = "rewritten"
 REPAIRED: Final = "repaired"
+WAITING: Final = "waiting"
 REFUSED: Final = "refused"
 MISSING: Final = "missing"
 FAILED: Final = "failed"
@@ -38,11 +48,12 @@ class SaltenvResult:
     """What happened to one saltenv; `old` and `new` are full commit hashes or None.
 
     why: what decides which commit it serves: branch, tag, hold or nothing. held: the reason of the hold. refused: the
-    head of its branch, where that is not served since it was pushed by hand.
+    head of its branch, where that is not served since it was pushed by hand. runs: state runs that were under way,
+    each as ``{"minion", "jid", "function", "since"}``: those that it waits for, or that may have read both commits.
     """
 
     __slots__ = (
-        "branch", "changed", "held", "message", "new", "old", "refused", "saltenv", "state", "tag", "why",
+        "branch", "changed", "held", "message", "new", "old", "refused", "runs", "saltenv", "state", "tag", "why",
     )  # fmt: skip
 
     def __init__(self, saltenv: str, branch: str, old: str | None, new: str | None) -> None:
@@ -57,6 +68,7 @@ class SaltenvResult:
         self.tag = ""
         self.held = ""
         self.refused = ""
+        self.runs: Sequence[dict[str, object]] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -72,6 +84,7 @@ class SaltenvResult:
             "tag": self.tag or None,
             "held": self.held or None,
             "refused": self.refused or None,
+            "runs": list(self.runs),
         }
 
 
@@ -80,11 +93,12 @@ class SyncResult:
 
     notes: what was done beside switching. problems: what a person must look at, of no saltenv alone.
     model_problem: why the newest model does not count; an older one does. unread: what of the remote could not be
-    read, full ref to reason; unread_news: that is not what the last sync met.
+    read, full ref to reason; unread_news: that is not what the last sync met. drain: what looks for state runs, to be
+    closed.
     """
 
     __slots__ = (
-        "model_problem", "notes", "plan", "problems", "restart_needed", "saltenvs", "unread", "unread_news",
+        "drain", "model_problem", "notes", "plan", "problems", "restart_needed", "saltenvs", "unread", "unread_news",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +120,15 @@ class SyncResult:
         self.model_problem = model_problem
         self.unread = unread or {}
         self.unread_news = False
+        self.drain: Drain | None = None
+
+    def take(self, later: SyncResult) -> None:
+        """Go on by what was done for some saltenvs later, by the same reading of the remote."""
+        rows = {s.saltenv: s for s in later.saltenvs}
+        self.saltenvs = [rows.get(s.saltenv, s) for s in self.saltenvs]
+        self.notes += [note for note in later.notes if note not in self.notes]
+        self.problems += [text for text in later.problems if text not in self.problems]
+        self.restart_needed = later.restart_needed
 
     @property
     def changed(self) -> bool:
@@ -122,6 +145,8 @@ class SyncResult:
             return RefusedError.exit_code
         if self.model_problem:
             return EXIT_PARTIAL
+        if any(s.state == WAITING for s in self.saltenvs):
+            return LockedError.exit_code
         return EXIT_PENDING if self.plan and self.changed else 0
 
     def as_dict(self) -> dict[str, object]:
@@ -162,10 +187,12 @@ class Look:
 
     fresh: the configuration was checked anew, so nothing proven before counts; unprotected: the saltenvs that were
     not protected by the model before. verify: look at every served file. offline: the remote is not to be asked.
+    drain_seconds: how long to wait for state runs, None for what is configured; drain: what looks for them.
     """
 
     __slots__ = (
-        "fresh", "mirror", "notes", "offline", "ready", "refs", "say", "unprotected", "unread", "verify",
+        "drain", "drain_seconds", "fresh", "mirror", "notes", "offline", "ready", "refs", "say", "unprotected",
+        "unread", "verify",
     )  # fmt: skip
 
     def __init__(
@@ -191,6 +218,8 @@ class Look:
         self.verify = verify
         self.offline = offline
         self.unprotected = unprotected
+        self.drain_seconds: float | None = None
+        self.drain: Drain | None = None
 
     def see(self, seen: Seen) -> None:
         """Go on by another reading of the remote."""
@@ -213,6 +242,7 @@ class Run(Look):
         self.refs, self.unread, self.notes = look.refs, look.unread, look.notes
         self.fresh, self.verify, self.offline = look.fresh, look.verify, look.offline
         self.unprotected = look.unprotected
+        self.drain_seconds, self.drain = look.drain_seconds, look.drain
         self.choices = choices
         self.served = served
         self.news = news

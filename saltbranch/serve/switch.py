@@ -27,10 +27,24 @@ if TYPE_CHECKING:
 
 
 def judge(run: Run, jobs: list[Job]) -> None:
-    """Say which of `jobs` would be refused, for a plan."""
+    """Say which of `jobs` would be refused, or would wait for state runs, for a plan."""
     formulas = Formulas(run)
     _tell_roots(run, jobs)
-    _in_parallel([lambda job=job: _judge_only(run, job, formulas) for job in jobs])  # type: ignore[misc]
+    _drain(run, jobs)
+    try:
+        _in_parallel([lambda job=job: _judge_only(run, job, formulas) for job in jobs])  # type: ignore[misc]
+    finally:
+        if run.drain:
+            run.drain.close()
+
+
+def _drain(run: Run, jobs: list[Job]) -> None:
+    """Let `jobs` wait for state runs where that is wanted."""
+    if run.drain_seconds is None and not any(job.saltenv.drain for job in jobs):
+        return
+    from saltbranch.serve import drain
+
+    drain.begin(run, jobs)
 
 
 def _tell_roots(run: Run, jobs: list[Job]) -> None:
@@ -159,6 +173,8 @@ def _judge_only(run: Run, job: Job, formulas: Formulas) -> None:
             git, tree = source.git, source.tree
             _refuse_empty(job, lambda kind: servable.commit_has(git, tree, job.roots, kind))
             _verify(run, job, keep=False)
+            if run.drain:
+                run.drain.judge(job)
     except SaltbranchError as err:
         _fail(job.result, err)
 
@@ -184,6 +200,7 @@ def apply(
     """Switch all of `jobs`; what goes wrong with one stays with it."""
     formulas = Formulas(run)
     _tell_roots(run, jobs)
+    _drain(run, jobs)
     _in_parallel([lambda job=job: _switch(run, job, formulas) for job in jobs])  # type: ignore[misc]
     damaged = [job for job in jobs if job.damaged]
     if damaged and not run.offline:
@@ -251,7 +268,10 @@ def _switch(run: Run, job: Job, formulas: Formulas) -> None:
     try:
         if not job.switched:
             with_healing(formulas, _commit(result), lambda: _bring(run, job, formulas))
-            slots.switch(slots.idle())
+            if not run.drain:
+                slots.switch(slots.idle())
+            elif not run.drain.switch(job, slots.idle()):
+                return
     except SaltbranchError as err:
         job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
         _fail(result, err)

@@ -53,6 +53,7 @@ RESERVED = {
     "gitdb": ("git.describe",),
     "salt": (
         "salt_master.options",
+        "salt_master.state_runs",
         "check.salt_language",
         "compiler.pillar_causes",
         "salt_master.served_files",

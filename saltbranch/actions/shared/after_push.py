@@ -32,10 +32,13 @@ class Followed:
 
 
 def follow(work: Workplace, notify: Notify | None) -> Followed:
-    """Sync the saltenvs of this machine, if it has any; an expected failure is part of the result."""
+    """Sync the saltenvs of this machine, if it has any; an expected failure is part of the result.
+
+    What state runs are under way for is left to the next sync: nobody has to sit and wait for them.
+    """
     if not work.serves:
         return Followed()
     try:
-        return Followed(sync(work.config_path, wait=WAIT, notify=notify))
+        return Followed(sync(work.config_path, wait=WAIT, patience=0, notify=notify))
     except SaltbranchError as err:
         return Followed(problem=err.message)

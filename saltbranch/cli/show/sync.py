@@ -55,7 +55,9 @@ def unread_lines(unread: Mapping[str, str]) -> list[str]:
 
 def _line(saltenv: SaltenvResult, *, plan: bool) -> str:
     old, new = (commit[:12] if commit else "nothing" for commit in (saltenv.old, saltenv.new))
-    if not saltenv.changed:
+    if saltenv.state == "waiting":
+        text = f"{saltenv.saltenv}: {saltenv.branch} not switched, {old} -> {new}"
+    elif not saltenv.changed:
         text = f"{saltenv.saltenv}: {saltenv.branch} at {new}, unchanged"
     else:
         verb = ("to be " if plan else "") + _VERBS.get(saltenv.state, saltenv.state)

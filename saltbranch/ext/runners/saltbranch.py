@@ -38,6 +38,7 @@ def sync_(
     expect: str | None = None,
     expect_timeout: float = 60,
     verify: bool = False,  # noqa: FBT001, FBT002
+    drain: str | None = None,
 ) -> contract.Result:
     """
     Make what every saltenv serves equal to its branch on the remote.
@@ -54,8 +55,11 @@ def sync_(
         How many seconds to ask the remote for it.
     verify
         Look at every served file, too.
+    drain
+        How long to wait for state runs before a saltenv is switched (``120s``), instead of what is configured.
 
-    Each switched saltenv fires the event ``saltbranch/sync/<saltenv>`` with ``old`` and ``new`` commit.
+    Each switched saltenv fires the event ``saltbranch/sync/<saltenv>`` with ``old`` and ``new`` commit, and each one
+    that waits for state runs ``saltbranch/waiting/<saltenv>`` with the ``runs``.
 
     CLI Example:
 
@@ -74,6 +78,7 @@ def sync_(
         expect=contract.text(expect),
         expect_timeout=contract.seconds("expect_timeout", expect_timeout),
         verify=verify,
+        drain=contract.drain(drain),
         notify=contract.notifier(__opts__),
     )
     return {**result.as_dict(), "retcode": result.exit_code}

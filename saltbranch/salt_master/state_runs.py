@@ -1,0 +1,357 @@
+"""State runs that this master published and that are under way.
+
+A master writes each job into its job cache, with the minions it is meant for, before it sends it to them, and each
+return when it comes. So what was published and has no return is all that can be under way, and nobody has to be asked
+for that. Whether a run without a return is still under way only its minion knows: minions that are named there are
+asked for what they run (`saltutil.running`), nobody else is.
+
+* A run counts from its publication on, asked or not, for _YOUNG seconds: its process may not have started yet.
+* A minion that says twice, _TWICE seconds apart, that it runs no state at all does not have the run (any more). Once
+  is not enough: between two runs, one that waits in the minion's own queue is in nobody's list (salt/modules/state.py,
+  _check_queue).
+* A minion that does not answer in the master's `gather_job_timeout` is gone, as Salt itself takes it.
+
+A minion can speak for itself only: returns and answers are taken from the cache, where the master puts them under the
+id that was proven by its key, never from the event bus, where any minion may put what it likes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from saltbranch.base.errors import SaltError
+
+_DAY = 86400  # seconds after which nothing is looked for any more; Salt forgets jobs by then
+_YOUNG = 2.0
+_TWICE = 2.5
+_AGAIN = 15.0  # seconds after which a minion that said it runs is asked again
+_UNSETTLED = 0.3  # seconds that a job may take between its folder and its content
+_MOST = 50_000  # minions of one job that are looked at
+
+# Functions of the module `state` that neither read states nor run any.
+_OTHERS = frozenset(
+    "running pause resume soft_kill get_pauses rm_pause check_request clear_request clear_cache disable enable"
+    " list_disabled event test".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StateRun:
+    """A run of one minion. since: when it was published, in seconds since 1970. saltenvs: named in its arguments.
+
+    confirmed: the minion said that it is under way.
+    """
+
+    minion: str
+    jid: str
+    function: str
+    since: float
+    saltenvs: tuple[str, ...] = ()
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A published job. minions: whom it was meant for and who has not returned."""
+
+    jid: str
+    function: str
+    since: float
+    minions: tuple[str, ...]
+    saltenvs: tuple[str, ...] = ()
+
+
+def state_function(fun: object) -> str:
+    """The function of a job that runs states or reads them; empty for another job."""
+    names = [str(name) for name in fun] if isinstance(fun, list) else [str(fun)]
+    for name in names:
+        module, _, function = name.partition(".")
+        if module == "state" and function not in _OTHERS:
+            return name
+    return ""
+
+
+def named_saltenvs(arguments: object) -> set[str]:
+    """The saltenvs and pillarenvs that a job's arguments name, as Salt's clients write them."""
+    found: set[str] = set()
+    for item in arguments if isinstance(arguments, (list, tuple)) else ():
+        if isinstance(item, Mapping):
+            found |= {str(v) for k, v in item.items() if k in ("saltenv", "pillarenv") and v}
+        elif isinstance(item, str):
+            key, _, value = item.partition("=")
+            if key in ("saltenv", "pillarenv") and value:
+                found.add(value)
+        else:
+            found |= named_saltenvs(item)
+    return found
+
+
+class LocalJobs:
+    """The job cache on disk (salt/returners/local_cache.py).
+
+    ``jobs/<2 digits>/<the rest>/``: ``.load.p``, ``.minions.p``, and a folder for each minion that returned.
+    """
+
+    def __init__(self, folder: str, loads: Any) -> None:
+        """loads: reads Salt's own serialisation."""
+        self._folder = folder
+        self._loads = loads
+        self._others: set[str] = set()  # jobs that are no state runs
+        self._known: dict[str, tuple[tuple[int, int], Job]] = {}  # by folder: what it was read from
+
+    def open(self) -> list[Job]:
+        """State runs of the last day that somebody has not returned. Raises OSError."""
+        deadline = time.monotonic() + _UNSETTLED
+        while True:
+            found, unsettled = self._scan()
+            if not unsettled or time.monotonic() > deadline:
+                return found
+            time.sleep(0.02)
+
+    def _scan(self) -> tuple[list[Job], bool]:
+        found, seen, unsettled = [], set(), False
+        oldest = time.time() - _DAY
+        for path in self._folders():
+            if path in self._others:
+                continue
+            seen.add(path)
+            try:
+                job = self._read(path)
+            except FileNotFoundError:
+                unsettled = unsettled or self._is_new(path)
+                continue
+            except (OSError, ValueError, TypeError, KeyError, AttributeError):
+                self._others.add(path)  # no job of a master
+                continue
+            if job is None or job.since < oldest:
+                self._others.add(path)
+                self._known.pop(path, None)
+            elif left := self._left(path, job):
+                found.append(Job(job.jid, job.function, job.since, left, job.saltenvs))
+        for path in self._known.keys() - seen:
+            del self._known[path]
+        return found, unsettled
+
+    def _folders(self) -> Iterator[str]:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as tops:
+            for top in tops:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    yield from [f"{top.path}/{name}" for name in os.listdir(top.path)]
+
+    def _is_new(self, path: str) -> bool:
+        try:
+            return time.time() - os.stat(path).st_mtime < 2 * _UNSETTLED
+        except OSError:
+            return False
+
+    def _read(self, path: str) -> Job | None:
+        """The job with all its minions; None for another one. Batches add minions to a job that is there already."""
+        load = os.stat(f"{path}/.load.p")
+        try:
+            minions = os.stat(f"{path}/.minions.p").st_mtime_ns
+        except FileNotFoundError:
+            if path in self._known or self._is_new(path):
+                raise
+            return None  # it was meant for nobody
+        signature = load.st_mtime_ns, minions
+        known = self._known.get(path)
+        if known and known[0] == signature:
+            return known[1]
+        with open(f"{path}/.load.p", "rb") as file:
+            data = self._loads(file.read())
+        function = state_function(data["fun"])
+        # A return that came without a job (`salt-call`, or made up) is stored as if it were one.
+        if not function or "return" in data:
+            return None
+        with open(f"{path}/.minions.p", "rb") as file:
+            ids = tuple(str(minion) for minion in self._loads(file.read()))[:_MOST]
+        job = Job(
+            str(data["jid"]),
+            function,
+            load.st_mtime,
+            ids,
+            tuple(sorted(named_saltenvs(data.get("arg")))),
+        )
+        self._known[path] = signature, job
+        return job
+
+    def _left(self, path: str, job: Job) -> tuple[str, ...]:
+        try:
+            returned = set(os.listdir(path))
+        except FileNotFoundError:
+            return ()
+        return tuple(minion for minion in job.minions if minion not in returned)
+
+
+class OtherJobs:
+    """A job cache elsewhere, read through Salt's returner of that name."""
+
+    def __init__(self, name: str, returners: Any) -> None:
+        self._name = name
+        self._returners = returners
+
+    def open(self) -> list[Job]:
+        """State runs of the last day that somebody has not returned. Raises SaltError."""
+        oldest = time.time() - _DAY
+        try:
+            jids = self._returners[f"{self._name}.get_jids"]()
+            return [job for jid, told in jids.items() if (job := self._job(str(jid), told, oldest))]
+        except Exception as err:  # whatever a returner makes of its database
+            raise SaltError(f"the job cache {self._name} cannot be read: {err}") from err
+
+    def _job(self, jid: str, told: Mapping[str, Any], oldest: float) -> Job | None:
+        function = state_function(told.get("Function"))
+        if not function:
+            return None
+        load = self._returners[f"{self._name}.get_load"](jid) or {}
+        since = _time_of(jid)
+        if since < oldest or "return" in load:
+            return None
+        returned = self._returners[f"{self._name}.get_jid"](jid) or {}
+        ids = load.get("Minions") or told.get("Minions") or []
+        left = tuple(str(m) for m in ids if m not in returned)
+        saltenvs = tuple(sorted(named_saltenvs(load.get("arg"))))
+        return Job(jid, function, since, left, saltenvs) if left else None
+
+
+def _time_of(jid: str) -> float:
+    """When a job was published, to the second: its id is the local time (salt/utils/jid.py)."""
+    try:
+        return time.mktime(time.strptime(jid[:14], "%Y%m%d%H%M%S"))
+    except ValueError:
+        return 0.0
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """What is known of a minion's run. no: when its minion was first asked of those times in which it had none."""
+
+    confirmed: bool = False
+    no: float | None = None
+
+
+@dataclass(slots=True)
+class _Question:
+    """One publication of `saltutil.running`. asked: by the monotonic clock; at: in seconds since 1970.
+
+    open: who has not answered.
+    """
+
+    jid: str
+    asked: float
+    at: float
+    open: set[str] = field(default_factory=set)
+
+    def is_about(self, job: Job) -> bool:
+        """Whether a minion that has the job would have said so."""
+        return job.since <= self.at - _YOUNG
+
+
+class Watch:
+    """What is under way, looked at again and again. gone: (jid, minion) of runs that are known to be over."""
+
+    def __init__(self, opts: Mapping[str, Any], gone: Iterable[tuple[str, str]] = ()) -> None:
+        """opts: the master's. Raises SaltError."""
+        import salt.client
+        import salt.exceptions
+        import salt.loader
+        import salt.payload
+
+        self.gone = set(gone)
+        self._patience = float(opts.get("gather_job_timeout") or 10)
+        cache = str(opts["master_job_cache"])
+        if cache == "local_cache":
+            self._jobs: Any = LocalJobs(f"{opts['cachedir']}/jobs", salt.payload.loads)
+        else:
+            self._jobs = OtherJobs(cache, salt.loader.returners(dict(opts), {}))
+        self._errors = (salt.exceptions.SaltException, OSError, SystemExit)
+        self._make_client: Any = lambda: salt.client.LocalClient(mopts=dict(opts))
+        self._client: Any = None
+        self._evidence: dict[tuple[str, str], _Evidence] = {}
+        self._asked: dict[str, float] = {}
+        self._questions: list[_Question] = []
+
+    def look(self) -> list[StateRun]:
+        """The runs under way. Raises SaltError."""
+        try:
+            jobs = self._jobs.open()
+            runs = {
+                (job.jid, minion): job
+                for job in jobs
+                for minion in job.minions
+                if (job.jid, minion) not in self.gone
+            }
+            if runs:
+                self._hear(runs)
+                self._ask(runs)
+        except self._errors as err:
+            raise SaltError(f"cannot see which state runs are under way: {err}") from err
+        self._evidence = {key: self._evidence[key] for key in runs if key in self._evidence}
+        found = []
+        for (jid, minion), job in runs.items():
+            known = self._evidence.get((jid, minion))
+            if (jid, minion) not in self.gone:
+                sure = bool(known and known.confirmed)
+                found.append(StateRun(minion, jid, job.function, job.since, job.saltenvs, sure))
+        return sorted(found, key=lambda run: (run.since, run.minion))
+
+    def _ask(self, runs: Mapping[tuple[str, str], Job]) -> None:
+        now, at = time.monotonic(), time.time()
+        busy = {minion for question in self._questions for minion in question.open}
+        due = set()
+        for key, job in runs.items():
+            minion = key[1]
+            if minion in busy or job.since > at - _YOUNG:
+                continue
+            known = self._evidence.get(key)
+            pause = _AGAIN if known and known.confirmed else _TWICE
+            if minion not in self._asked or now - self._asked[minion] >= pause:
+                due.add(minion)
+        if not due:
+            return
+        self._client = self._client or self._make_client()
+        told = self._client.pub(sorted(due), "saltutil.running", tgt_type="list", listen=False)
+        if not told:
+            raise SaltError("cannot ask minions what they run: the master does not answer")
+        known_ids = due & set(told["minions"])
+        # Whose key is not accepted (any more) gets no files either.
+        self.gone |= {key for key in runs if key[1] in due - known_ids}
+        self._questions.append(_Question(str(told["jid"]), now, at, known_ids))
+        self._asked.update(dict.fromkeys(due, now))
+
+    def _hear(self, runs: Mapping[tuple[str, str], Job]) -> None:
+        for question in self._questions:
+            answers = self._client.get_cache_returns(question.jid)
+            for minion in question.open & answers.keys():
+                question.open.discard(minion)
+                self._take(minion, answers[minion].get("ret"), question, runs)
+            if question.open and time.monotonic() - question.asked > self._patience:
+                about = {key for key, job in runs.items() if question.is_about(job)}
+                self.gone |= {key for key in about if key[1] in question.open}
+                question.open.clear()
+        self._questions = [question for question in self._questions if question.open]
+
+    def _take(
+        self, minion: str, answer: Any, question: _Question, runs: Mapping[tuple[str, str], Job]
+    ) -> None:
+        rows = (
+            [row for row in answer if isinstance(row, Mapping)] if isinstance(answer, list) else []
+        )
+        jids = {str(row.get("jid")) for row in rows}
+        some = any(state_function(row.get("fun")) for row in rows)
+        for key, job in runs.items():
+            if key[1] != minion or not question.is_about(job):
+                continue
+            known = self._evidence.setdefault(key, _Evidence())
+            known.confirmed = key[0] in jids
+            if known.confirmed or some:
+                known.no = None
+            elif known.no is None:
+                known.no = question.asked
+            elif question.asked - known.no >= _TWICE:
+                self.gone.add(key)
