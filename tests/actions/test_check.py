@@ -14,8 +14,10 @@ import pytest
 from saltbranch.actions.check import check
 from saltbranch.base.errors import GitError, UsageError
 from saltbranch.check.checked_repository import open_place
+from saltbranch.check.commit import cache_folder
 from saltbranch.git import tree
 from saltbranch.git.program import Git
+from tests.support import own_cache
 from tests.support.remote import Link, Remote, Submodule
 from tests.support.site import Site, build_template
 
@@ -31,7 +33,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Remote:
 @pytest.fixture
 def site(tmp_path: Path, template: Remote, monkeypatch: pytest.MonkeyPatch) -> Site:
     """With its mirror, and caches of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_cache.use(monkeypatch, tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
     made = Site(tmp_path, template.copy(tmp_path / "remote.git"))
     made.sync_well()
@@ -191,7 +193,7 @@ def test_files_of_state_tests_are_read_wherever_nothing_is_compiled(site: Site) 
         "tests/bad.yaml": "a: b",
         "tests/x.py": "x = (",
     })  # fmt: skip
-    (result,) = check(str(site.config), ["develop"]).refs
+    (result,) = check(str(site.config), ["develop"], cache=cache_folder()).refs
     assert result.tests == 1
     assert ("tests/bad.yaml", 1, "test-file") in {(f.file, f.line, f.rule) for f in result.findings}
 
@@ -208,14 +210,18 @@ def test_in_a_clone_the_work_tree_is_checked_unless_a_ref_is_named(
     (clone / "salt" / "ignored.sls").write_text("{{ a")
     (clone / "pillar" / "app.sls").unlink()
     os.mkfifo(clone / "salt" / "pipe")
-    rules = {(f.file, f.rule) for f in check(None).refs[0].findings if f.severity == "error"}
+    rules = {
+        (f.file, f.rule)
+        for f in check(None, cache=cache_folder()).refs[0].findings
+        if f.severity == "error"
+    }
     assert rules == {
         ("salt/app/init.sls", "unknown-state-function"),
         ("salt/new.sls", "jinja-syntax"),
         ("pillar/top.sls", "top-missing-sls"),
     }
-    assert check(None, ["develop"]).exit_code == 0
-    assert check(None, ["HEAD"]).exit_code == 0
+    assert check(None, ["develop"], cache=cache_folder()).exit_code == 0
+    assert check(None, ["HEAD"], cache=cache_folder()).exit_code == 0
 
 
 def test_what_is_no_ref_is_refused(site: Site) -> None:
@@ -261,6 +267,6 @@ def test_the_sample_control_repository_is_clean(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(PACKAGE)
     if not (PACKAGE / ".git").exists():
         pytest.skip("no clone")
-    result = check(None)
+    result = check(None, cache=cache_folder())
     assert [f for f in result.refs[0].findings if not f.file.startswith("tests/")] == []
     assert result.refs[0].files > 30

@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 
 from saltbranch.actions.check import check
+from saltbranch.check.commit import cache_folder
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.roots import plain
 from saltbranch.git import tree
 from saltbranch.git.program import Git
 from saltbranch.repository import servable
+from tests.support import own_cache
 from tests.support.remote import Content, Link, Remote, Submodule
 
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A control repository that links a formula in."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_cache.use(monkeypatch, tmp_path / "cache")
     made = tmp_path / "clone"
     for path, text in {
         "salt/top.sls": "base:\n  '*': [apache]\n",
@@ -45,7 +47,7 @@ def run(folder: Path, *words: str) -> None:
 
 
 def places(*refs: str) -> set[tuple[str, str]]:
-    (ref,) = check(None, refs).refs
+    (ref,) = check(None, refs, cache=cache_folder()).refs
     return {(f.file, f.rule) for f in ref.findings if f.severity == "error" and f.rule != "symlink"}
 
 
@@ -124,12 +126,13 @@ SERVED: dict[str, dict[str, Content]] = {
 def test_check_and_sync_refuse_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_cache.use(monkeypatch, tmp_path / "cache")
     clone, base = made_of(Remote(tmp_path / "r.git"), {**REFUSED, **SERVED}[name], tmp_path)
     git, head = Git(str(clone / ".git")), "refs/heads/master"
     refusal = servable.refusal(git, head, None, plain("salt", "pillar"), had_pillar=True)
     monkeypatch.chdir(clone)
-    (ref,) = check(None, ["master"] if where == "commit" else [], since=base).refs
+    refs = ["master"] if where == "commit" else []
+    (ref,) = check(None, refs, since=base, cache=cache_folder()).refs
     rules = {"symlink", "no-states", "no-pillar"}
     found = [f for f in ref.findings if f.severity == "error" and f.rule in rules]
     assert (refusal is not None) == bool(found) == (name in REFUSED), (refusal, found)

@@ -21,6 +21,7 @@ from saltbranch.cli.app import build
 from saltbranch.preview import compare
 from saltbranch.preview.fleet_diff import FleetDiff
 from saltbranch.preview.place import open_place
+from tests.support import own_cache
 from tests.support.remote import Content, Remote
 
 pytestmark = pytest.mark.core
@@ -101,7 +102,7 @@ class Clone:
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_cache.use(monkeypatch, tmp_path / "cache")
     made = Clone(tmp_path)
     monkeypatch.chdir(made.folder)
     monkeypatch.setenv("SALTBRANCH_CONFIG", made.path)

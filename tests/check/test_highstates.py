@@ -21,7 +21,7 @@ import yaml
 from saltbranch.actions.check import check
 from saltbranch.actions.sync import sync
 from saltbranch.base.errors import ConfigError, SaltError, UsageError
-from saltbranch.check.commit import check_commit
+from saltbranch.check.commit import cache_folder, check_commit
 from saltbranch.check.finding import Finding
 from saltbranch.check.highstates import NO_MASTER, NO_SALTENVS, Compiling
 from saltbranch.check.result import RefResult
@@ -32,6 +32,7 @@ from saltbranch.config.model import Config
 from saltbranch.config.read import read_file
 from saltbranch.git.program import Git
 from tests.actions.test_diff import GRAINS, Clone
+from tests.support import own_cache
 from tests.support.remote import Content
 from tests.support.site import run
 
@@ -56,7 +57,7 @@ Told = set[tuple[str, int, str, str]]
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     """Minions prod-db1, prod-web1, prod-web2 and test-web1; `develop` and `master` are the same."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_cache.use(monkeypatch, tmp_path / "cache")
     made = Clone(tmp_path)
     made.commit(FILES, "master")
     made.remote.set_branch("develop", made.remote.head("master"))
@@ -68,7 +69,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
 
 def look(clone: Clone, *refs: str, since: str | None = None, **how: Any) -> RefResult:
     compiling = Compiling(**{"jobs": 1, **how})
-    (found,) = check(clone.path, refs, since=since, compiling=compiling).refs
+    (found,) = check(clone.path, refs, since=since, compiling=compiling, cache=cache_folder()).refs
     return found
 
 
@@ -391,7 +392,7 @@ def test_a_fleet_without_a_minion_is_told(clone: Clone) -> None:
 
 
 def test_without_a_configuration_the_files_are_checked_and_the_result_says_so(clone: Clone) -> None:
-    (found,) = check(None, compiling=Compiling()).refs
+    (found,) = check(None, compiling=Compiling(), cache=cache_folder()).refs
     assert found.findings == () and found.compiled.missing == NO_SALTENVS
 
 

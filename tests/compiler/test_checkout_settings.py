@@ -9,6 +9,7 @@ import pytest
 
 from tests.actions.test_diff import Clone, clone  # noqa: F401 - a fixture
 from tests.compiler.test_secrets_anywhere import said
+from tests.support import own_cache
 from tests.support.remote import Content
 
 EVIL: dict[str, dict[str, Content]] = {
@@ -37,7 +38,7 @@ def test_attributes_of_a_branch_change_nothing_that_is_said_of_others(
         clone.remote.git("branch", f"side-{name}", name)
     clone.commit({}, "develop")  # fetches
     with monkeypatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(clone.folder.parent / "other-cache"))
+        own_cache.use(patch, clone.folder.parent / "other-cache")
         expected = seen(clone, "side-master", "side-develop")
     evil = seen(clone, "side-evil", "side-evil")
     assert {m["result"] for m in evil.values()} & {"failed", "partial"}

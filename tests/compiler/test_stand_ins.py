@@ -9,6 +9,7 @@ import pytest
 
 from saltbranch.actions.check import check
 from saltbranch.base.errors import ConfigError
+from saltbranch.check.commit import cache_folder
 from saltbranch.check.highstates import Compiling
 from saltbranch.check.result import RefResult
 from saltbranch.cli.app import build
@@ -66,7 +67,7 @@ def even(made: Clone) -> None:
 
 def looked(made: Clone, ref: str = "develop", *, compiled: bool = True) -> RefResult:
     how = Compiling(jobs=1) if compiled else None
-    (found,) = check(made.path, [ref], compiling=how).refs
+    (found,) = check(made.path, [ref], compiling=how, cache=cache_folder()).refs
     return found
 
 

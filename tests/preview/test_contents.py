@@ -13,6 +13,7 @@ import yaml
 from saltbranch.cli.show import diff
 from saltbranch.preview.fleet_diff import FleetDiff
 from tests.actions.test_diff import FILES, Clone
+from tests.support import own_cache
 from tests.support.remote import Content
 
 PILLAR = {"secret": "Tr0ub4dor-hunter", "pin": "7", "name": "conf9", "flag": True, "key": "a"}
@@ -40,7 +41,7 @@ def jinja(**more: Any) -> str:
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_cache.use(monkeypatch, tmp_path / "cache")
     made = Clone(tmp_path)
     for name in ("prod-db1", "prod-web2", "test-web1"):
         (made.folder / "fleet" / f"{name}.yaml").unlink()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import own_cache
 from tests.support.flow_site import FlowSite, FlowTemplate, build_flow_template
 
 DEBIAN = "grains: {os: Debian}\n"
@@ -20,7 +21,7 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> FlowTemplate:
 
 @pytest.fixture
 def flow(_template: FlowTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlowSite:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_cache.use(monkeypatch, tmp_path / "cache")
     site = FlowSite(tmp_path, _template)
     site.configure(top={"fleet": "fleet"})
     site.git("fetch", "--quiet")

@@ -19,6 +19,7 @@ from saltbranch.preview.before_and_after import sides
 from saltbranch.preview.place import open_place
 from saltbranch.promote import make_plan, promotion
 from saltbranch.repository.workplace import open_workplace
+from tests.support import own_cache
 from tests.support.flow_site import RC_TAGS, FlowSite, FlowTemplate, build_flow_template, shown
 from tests.support.site import Journal, Ran, Site, build_template
 
@@ -39,7 +40,7 @@ def _results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache of results for all: what two tests begin with is compiled once."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("XDG_CACHE_HOME", str(folder))
+        own_cache.use(patch, folder)
         yield folder
 
 

@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
+import itertools
 import json
 import os
 import select
 import socket
 import sys
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = (
     0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x20000000, 0x40000000,
 )  # fmt: skip
 _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 36, 38
+# Modules that Salt imports by and by as it compiles for the first time.
+_SALT_NEEDS = (
+    "git", "salt.cloud", "salt.loader.dunder", "salt.utils.cloud", "salt.utils.compat",
+    "salt.utils.configparser", "salt.utils.functools", "salt.utils.gitfs", "salt.utils.itertools",
+    "salt.utils.nb_popen", "salt.utils.smb", "salt.utils.vt", "salt.utils.yamlloader_old", "saltbranch.ext",
+)  # fmt: skip
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -79,12 +87,43 @@ def be(order: dict[str, object], fds: list[int]) -> NoReturn:
     os._exit(code)
 
 
+def warm_up() -> None:
+    """Import what a worker would, and what Salt imports as it makes its first highstate."""
+    for name in ("worker", "one_minion", "drop_rights"):
+        importlib.import_module(f"saltbranch.compiler.inside.{name}")
+    for name in _SALT_NEEDS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    remember_texts(importlib.import_module("saltbranch.compiler.wording"))
+
+
+def remember_texts(wording: Any) -> None:
+    """Let forks look up what the code of a function says, and which words a text has: neither changes."""
+    constants, words = wording._constants, wording._words
+    said: dict[tuple[int, ...], tuple[str, ...]] = {}
+    kept: list[object] = []
+
+    def constants_of(*of: object) -> tuple[str, ...]:
+        key = tuple(map(id, of))
+        if key not in said:
+            kept.append(of)  # so that nothing else gets its number
+            said[key] = tuple(constants(*of))
+        return said[key]
+
+    @functools.cache
+    def words_of(text: str) -> tuple[str, ...]:
+        return tuple(words([text]))
+
+    wording._constants = constants_of
+    wording._words = lambda texts: itertools.chain.from_iterable(map(words_of, texts))
+    wording.salts_words()
+
+
 def main() -> None:
     """Serve until nobody holds the other end of the pipe any more."""
     home, number, life = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     sys.path.insert(0, home)
-    for name in ("worker", "one_minion", "drop_rights"):
-        importlib.import_module(f"saltbranch.compiler.inside.{name}")
+    warm_up()
     listener = socket.socket(fileno=number)
     gc.collect()
     gc.freeze()
