@@ -101,6 +101,7 @@ PURE = (
     "history.reverts",
     "repository.served_commit",
     "compiler.read_only_functions",
+    "compiler.error_texts",
     "compiler.functions",
     "compiler.master_options",
     "compiler.model",
