@@ -260,6 +260,16 @@ def test_pure_modules_need_no_disk_no_git_and_no_salt(module: str) -> None:
             }, name
 
 
+# Where the command line opens a repository: for verbs that merge or record, for those that look back, for completion.
+OPENERS = ("cli.run_merge", "cli.show.commits", "cli.options.completion")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("cli.")])
+def test_a_verb_is_put_together_by_its_action(module: str) -> None:
+    names = [name.rpartition(".")[2] for name in imports(MODULES[module])]
+    assert module in OPENERS or not any(name.startswith("open_") for name in names)
+
+
 def test_every_rule_speaks_of_modules_that_exist() -> None:
     for name in (*(n for names in RESERVED.values() for n in names), *PURE):
         assert any(is_in(module, (name,)) for module in MODULES), name
