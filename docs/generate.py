@@ -21,6 +21,7 @@ from saltbranch.actions.install import InstallData
 from saltbranch.base.errors import EXIT_CODES
 from saltbranch.check.catalogue import RULES
 from saltbranch.cli import app as command_line
+from saltbranch.cli import json_shapes
 from saltbranch.config.keys import MACHINE_KEYS, FileModel, SaltenvModel
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -35,7 +36,7 @@ than not; a note never changes the exit code. What is meant to be so stands in
 [`.saltbranch-check.yaml`](check.md#what-counts-and-what-is-allowed)."""
 _WIDTH = 100
 # Verb -> the shape of what its --json writes.
-SHAPES: dict[str, Any] = {"doctor": DoctorData, "install": InstallData}
+SHAPES: dict[str, Any] = {**json_shapes.SHAPES, "doctor": DoctorData, "install": InstallData}
 
 
 def pages() -> dict[Path, str]:

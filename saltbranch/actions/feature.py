@@ -7,7 +7,13 @@ from functools import partial
 
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
-from saltbranch.actions.shared.topic import Started, finish_topic, first_saltenv, start_topic
+from saltbranch.actions.shared.topic import (
+    Started,
+    finish_topic,
+    first_saltenv,
+    publish_topic,
+    start_topic,
+)
 from saltbranch.promote import commits as merging
 from saltbranch.promote import topic_branch
 from saltbranch.promote.plan import Plan
@@ -28,9 +34,19 @@ class FeatureRow:
     author: str
 
 
-def start(work: Workplace, name: str) -> Started:
-    """Make feature/NAME from the head of develop, and check it out. Raises RefusedError, UsageError."""
+def start(caller: Caller[Started], name: str) -> Started:
+    """Make feature/NAME from the head of develop, and check it out. Raises SaltbranchError."""
+    work = caller.open()
     return start_topic(work, work.config.flow.feature, name, work.head(first_saltenv(work)))
+
+
+def publish(caller: Caller[Started], name: str | None) -> Started:
+    """Push a feature branch; without `name` the one checked out. Raises SaltbranchError."""
+    return publish_topic(caller, "feature publish", prefix=_prefix, name=name)
+
+
+def _prefix(work: Workplace) -> str:
+    return work.config.flow.feature
 
 
 def finish(caller: Caller[Plan], options: MergeOptions, name: str | None) -> Outcome:
@@ -43,7 +59,7 @@ def finish(caller: Caller[Plan], options: MergeOptions, name: str | None) -> Out
         caller,
         options,
         "feature finish",
-        prefix=lambda work: work.config.flow.feature,
+        prefix=_prefix,
         name=name,
         request=partial(finish_request, overrides=options.overrides),
     )
@@ -70,8 +86,9 @@ def finish_request(
     )
 
 
-def listed(work: Workplace) -> list[FeatureRow]:
-    """All feature branches, here and on the remote."""
+def listed(caller: Caller[Started]) -> list[FeatureRow]:
+    """All feature branches, here and on the remote. Raises SaltbranchError."""
+    work = caller.open()
     prefix = work.config.flow.feature
     names = {b for b in work.refs.branches if b.startswith(prefix)}
     if work.repo.clone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import yaml
@@ -45,7 +46,27 @@ class FlowInit:
         return {"version": 1, **asdict(self)}
 
 
-def plan(cwd: str) -> FlowInit:
+def flow_init(
+    folder: str,
+    *,
+    show: Callable[[FlowInit], None],
+    agree: Callable[[str], None],
+    plan: bool = False,
+) -> FlowInit:
+    """Take over what git-flow was told in the clone around `folder`.
+
+    show: looks at what was found. agree: is told the file that is to be written, and raises RefusedError when it shall
+    not be. plan: only say what would be written. Raises RefusedError, ConfigError, GitError.
+    """
+    found = _plan(folder)
+    show(found)
+    if found.text and not plan:
+        agree(found.path)
+        _apply(found)
+    return found
+
+
+def _plan(cwd: str) -> FlowInit:
     """What the clone around `cwd` was told of git-flow. Raises RefusedError, ConfigError, GitError."""
     clone = clones.find(cwd)
     if clone is None:
@@ -127,10 +148,8 @@ def _notes(there: FileModel, branches: dict[str, str], known: dict[str, str]) ->
     return notes
 
 
-def apply(found: FlowInit) -> None:
+def _apply(found: FlowInit) -> None:
     """Write `flow:` into the clone's saltbranch.yaml. Raises RefusedError when there is one that says otherwise."""
-    if not found.text:
-        return
     data = files.read_or_none(found.path)
     old = data.decode("utf-8") if data else ""
     if any(line.startswith("flow:") for line in old.splitlines()):

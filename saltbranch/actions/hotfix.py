@@ -7,7 +7,7 @@ from functools import partial
 
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
-from saltbranch.actions.shared.topic import Started, finish_topic, start_topic
+from saltbranch.actions.shared.topic import Started, finish_topic, publish_topic, start_topic
 from saltbranch.base import versions
 from saltbranch.base.errors import RefusedError
 from saltbranch.promote import topic_branch
@@ -16,11 +16,12 @@ from saltbranch.promote.request import Request
 from saltbranch.repository.workplace import Workplace
 
 
-def start(work: Workplace, name: str, *, another: bool = False) -> Started:
-    """Make hotfix/NAME from the commit that production serves, and check it out. Raises RefusedError.
+def start(caller: Caller[Started], name: str, *, another: bool = False) -> Started:
+    """Make hotfix/NAME from the commit that production serves, and check it out. Raises SaltbranchError.
 
     another: also while a hotfix is open.
     """
+    work = caller.open()
     flow = work.config.flow
     branch = topic_branch.topic_name(flow.hotfix, name)
     _refuse_known_version(work, branch)
@@ -32,6 +33,15 @@ def start(work: Workplace, name: str, *, another: bool = False) -> Started:
             hint=f"saltbranch hotfix finish {others[0].removeprefix(flow.hotfix)} comes first, or say --another",
         )
     return start_topic(work, flow.hotfix, name, served(work))
+
+
+def publish(caller: Caller[Started], name: str | None) -> Started:
+    """Push a hotfix branch; without `name` the one checked out. Raises SaltbranchError."""
+    return publish_topic(caller, "hotfix publish", prefix=_prefix, name=name)
+
+
+def _prefix(work: Workplace) -> str:
+    return work.config.flow.hotfix
 
 
 def _refuse_known_version(work: Workplace, branch: str) -> None:
@@ -81,7 +91,7 @@ def finish(
         caller,
         options,
         "hotfix finish",
-        prefix=lambda work: work.config.flow.hotfix,
+        prefix=_prefix,
         name=name,
         request=request,
     )

@@ -6,7 +6,7 @@ from functools import partial
 
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
-from saltbranch.actions.shared.topic import Started, finish_topic, first_saltenv
+from saltbranch.actions.shared.topic import Started, finish_topic, first_saltenv, publish_topic
 from saltbranch.base import versions
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
@@ -23,7 +23,24 @@ def target_saltenv(work: Workplace) -> Saltenv:
     return work.config.chain(work.config.production())[-2]
 
 
-def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
+def start(
+    caller: Caller[Started], version: str, *, commit: str | None = None, plan: bool = False
+) -> Started:
+    """Cut release/VERSION from develop and push it at once: hotfixes are merged into every open release.
+
+    commit: an earlier commit of develop. plan: only say what would be pushed. Raises SaltbranchError.
+    """
+    work = caller.open()
+    found = _start_plan(work, version, commit)
+    caller.show(work, found, is_result=plan)
+    if plan:
+        return found
+    caller.agree(f"release start: push {found.branch} at {found.commit[:12]}")
+    _start(work, found)
+    return found
+
+
+def _start_plan(work: Workplace, version: str, commit: str | None) -> Started:
     """What ``release start`` would push: release/VERSION at the head of develop, or at an earlier commit of it.
 
     Raises RefusedError, UsageError.
@@ -44,15 +61,22 @@ def start_plan(work: Workplace, version: str, commit: str | None) -> Started:
     return Started(branch, base, base)
 
 
-def start(work: Workplace, plan: Started) -> Started:
-    """Push the branch at once: hotfixes are merged into every open release, so everybody has to see it."""
+def _start(work: Workplace, plan: Started) -> None:
     push_refs(work.repo, [RefUpdate(f"refs/heads/{plan.branch}", None, plan.commit)])
     if work.repo.clone:
         clone = topic_branch.clone_of(work)
         if not topic_branch.is_dirty(clone) and not topic_branch.local_branch(clone, plan.branch):
             topic_branch.create_and_switch(clone, plan.branch, plan.commit)
             topic_branch.follow_remote(work, clone, plan.branch)
-    return plan
+
+
+def publish(caller: Caller[Started], name: str | None) -> Started:
+    """Push what was fixed on a release branch; without `name` the one checked out. Raises SaltbranchError."""
+    return publish_topic(caller, "release publish", prefix=_prefix, name=name)
+
+
+def _prefix(work: Workplace) -> str:
+    return work.config.flow.release
 
 
 def finish(
@@ -70,7 +94,7 @@ def finish(
         caller,
         options,
         "release finish",
-        prefix=lambda work: work.config.flow.release,
+        prefix=_prefix,
         name=name,
         request=request,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from saltbranch.check.project import Project, Source, absolute
 from saltbranch.check.rules import tops
+from saltbranch.compiler.error_texts import TOP_BROKEN, TOP_FILE, is_of_pillar, without_area
 
 _RENDER = re.compile(
     r"Rendering SLS '(?:[^':]*:)?(?P<sls>[^']*)' failed(?:, render error)?: ?(?P<rest>.*)",
@@ -25,7 +26,7 @@ _YAML_LINE = re.compile(r" in \"<unicode string>\", line (?P<line>[0-9]+), colum
 _JINJA_LINE = re.compile(r"; line (?P<line>[0-9]+)$")
 # One mistake is one finding, whatever saltenv it was compiled for.
 _SALTENV = re.compile(r"(?<=')[\w-]+:(?=[\w./-]+')")
-_TOPS = ("the top file does not render: ", "top file: ")
+_GONE = "there is no {area} file for "
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +43,26 @@ def blame(error: str, project: Project) -> Blame:
 
     What names no file is put down to the top file.
     """
-    area = "pillar" if error.startswith("pillar: ") else "states"
-    error = error.removeprefix("pillar: ")
+    area = "pillar" if is_of_pillar(error) else "states"
+    error = without_area(error)
     top = project.top(area)
     if (missing := _MISSING.match(error)) is not None:
         file, line = next(_naming(project, area, missing["sls"]), (top, 0))
-        return Blame(file, line, f"there is no {area} file for {missing['sls']!r}")
+        return Blame(file, line, f"{_GONE.format(area=area)}{missing['sls']!r}")
     if (found := _RENDER.match(error)) is not None:
         for source in project.named(area, found["sls"]):
             return _in_file(source.path, source, found["rest"])
     if (found := _PRIMARY_TOP.match(error)) is not None:
         rest = f"the pillar top file does not render: {found['rest']}"
         return _in_file(top, project.sources.get(top), rest)
-    if error.startswith(_TOPS):
+    if error.startswith((TOP_BROKEN, TOP_FILE)):
         return _in_file(top, project.sources.get(top), error)
     return _declared(error, project, area, top)
+
+
+def is_about_missing(text: str) -> bool:
+    """Whether the text of a `Blame` is about an sls file that is not there."""
+    return text.startswith(tuple(_GONE.format(area=area) for area in ("states", "pillar")))
 
 
 def without_line(text: str) -> str:

@@ -6,16 +6,23 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from saltbranch.check import catalogue as rules
-from saltbranch.check.blame import blame
+from saltbranch.check.blame import blame, is_about_missing
 from saltbranch.check.finding import Finding, Rule
 from saltbranch.check.project import Project
-from saltbranch.compiler.model import NEUTRALLY, Compiled
+from saltbranch.compiler.error_texts import (
+    CONNECTED,
+    LOOKED_UP,
+    NEUTRALLY,
+    NO_STATES,
+    NOT_LOADED,
+    PILLAR_UNMATCHED,
+    READ,
+    TRIED,
+    UNMATCHED,
+    is_of_pillar,
+)
+from saltbranch.compiler.model import Compiled
 
-# How `one_minion` and `highstate` begin what they note.
-_ESCAPE = "code of the branch tried to "
-_READ = f"{_ESCAPE}read "
-# Custom modules do that in good faith; it is refused, and nothing comes of it.
-_NETWORK = (f"{_ESCAPE}look up a host name", f"{_ESCAPE}open a network connection")
 # Where nothing is that states could want.
 _PRIVATE = re.compile(
     r"/etc/(?:shadow|gshadow|salt|ssl/private)|/root(?:/|$)|/home/|/proc/|.*/\.ssh|.*/pki(?:/|$)"
@@ -26,16 +33,12 @@ _CONSEQUENCE = re.compile(
     r"Referenced state does not exist|Cannot extend ID|The following requisite|.*\bdoes not exist$"
 )
 _BROKEN = re.compile(r"Rendering SLS |No matching sls found|Specified SLS ")
-_UNMATCHED = "no target in the top file "
-_PILLAR_UNMATCHED = "no target in the pillar top file "
 # What Salt says besides of a state of the wrong shape, without a place.
 _FOLLOWS = "is not formatted as a dictionary"
-_NOT_LOADED = ", a module of the branch, does not load: "
 _CONTENTS, _NO_MAPPING = (
     "Error when rendering state with contents: ",
     "does not render to a dictionary",
 )
-_EMPTY_TOP = "the top file names no states "
 
 # Static errors after which a file does not render, wherever in it they are.
 _UNREADABLE = frozenset(
@@ -79,17 +82,17 @@ def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
             yield rules.COMPILE, at.file, at.line, at.text
     yield from _not_loaded(result, project)
     top, pillar_top = project.top("states"), project.top("pillar")
-    broken = any(error.startswith("pillar: ") for error in result.errors)
+    broken = any(is_of_pillar(error) for error in result.errors)
     for note in result.notes:
-        if note.startswith(_ESCAPE):
+        if note.startswith(TRIED):
             yield _tried(note, project, result.functions)
         elif note.startswith(NEUTRALLY):
             yield from _neutral(note, project)
-        elif note.startswith(_EMPTY_TOP):
+        elif note.startswith(NO_STATES):
             yield rules.EMPTY_TOP, top, 0, note
-        elif note.startswith(_UNMATCHED):
+        elif note.startswith(UNMATCHED):
             yield rules.UNMATCHED, top, 0, note
-        elif note.startswith(_PILLAR_UNMATCHED) and pillar_top in project.sources and not broken:
+        elif note.startswith(PILLAR_UNMATCHED) and pillar_top in project.sources and not broken:
             yield rules.UNMATCHED, pillar_top, 0, note
     if not result.chunks and not result.errors and result.states_matched:
         yield rules.EMPTY, top, 0, "the highstate is empty"
@@ -104,7 +107,7 @@ def _neutral(note: str, project: Project) -> Iterator[_Key]:
 def _not_loaded(result: Compiled, project: Project) -> Iterator[_Key]:
     """Modules of the branch that do not load, where that may be why there are errors."""
     for note in result.notes if result.errors else ():
-        name, is_told, _ = note.partition(_NOT_LOADED)
+        name, is_told, _ = note.partition(NOT_LOADED)
         if is_told:
             yield rules.COMPILE, f"{project.folders['states']}/_modules/{name}.py", 0, note
 
@@ -120,11 +123,12 @@ def _called(function: str, project: Project) -> tuple[str, int]:
 
 def _tried(note: str, project: Project, functions: Sequence[str]) -> _Key:
     """functions: those of the branch's modules that were called."""
-    if note in _NETWORK:
+    if note.removeprefix(TRIED) in (LOOKED_UP, CONNECTED):
+        # Custom modules do that in good faith; it is refused, and nothing comes of it.
         place = _called(functions[0], project) if functions else (project.folders["states"], 0)
         called = f" (it calls {some(functions)})" if functions else ""
         return rules.DANGER, *place, f"rendering asks the network{called}"
-    what = note.removeprefix(_READ)
+    what = note.removeprefix(f"{TRIED}{READ}")
     if what != note and not _PRIVATE.match(what):
         text = f"rendering reads {what}, which is not in the compiled tree"
         return rules.OUTSIDE, project.folders["states"], 0, text
@@ -132,8 +136,8 @@ def _tried(note: str, project: Project, functions: Sequence[str]) -> _Key:
 
 
 def _fix(rule: Rule, text: str) -> str:
-    missing = rule is rules.COMPILE and text.startswith("there is no ")
-    return "add the file, or fix the name" if missing and " file for " in text else ""
+    missing = rule is rules.COMPILE and is_about_missing(text)
+    return "add the file, or fix the name" if missing else ""
 
 
 def some(names: Sequence[str]) -> str:

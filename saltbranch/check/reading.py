@@ -18,6 +18,7 @@ from saltbranch.check import sls, yaml_nodes
 from saltbranch.check.finding import Finding
 from saltbranch.check.project import JINJA_NAMES, Catalogue, Source, Tools
 from saltbranch.check.template import ANY, Plain, plain, shown
+from saltbranch.salt_master.pillar_errors import NO_MAPPING, NO_RENDERER
 
 # Structure is not read from larger files: PyYAML takes about 10 s for a MiB.
 _LARGEST_YAML = 256 << 10
@@ -113,7 +114,7 @@ def _renderers(source: Source, catalogue: Catalogue) -> tuple[tuple[str, ...], F
     found = tuple(part.split()[0] for part in first[2:].split("|") if part.split())
     for name in found:
         if name not in catalogue.renderers:
-            message = f"there is no renderer {shown(name)[:60]!r} in Salt {catalogue.version}"
+            message = f"{NO_RENDERER} {shown(name)[:60]!r} in Salt {catalogue.version}"
             return found, rules.RENDERER.at(source.path, 1, message)
     return found, None
 
@@ -194,5 +195,5 @@ def _filled(source: Source, text: Plain, root: yaml.Node | None, *, certain: boo
 def _includes_only(root: yaml.Node | None) -> sls.Declared:
     wrong: tuple[tuple[str, int], ...] = ()
     if isinstance(root, yaml.SequenceNode):
-        wrong = (("it holds a list and no mapping", yaml_nodes.line_of(root)),)
+        wrong = ((f"it {NO_MAPPING}", yaml_nodes.line_of(root)),)
     return sls.Declared(includes=tuple(sls.includes(root)), misshapen=wrong)

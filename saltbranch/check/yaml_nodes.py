@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from saltbranch.salt_master.pillar_errors import NO_CHARACTER, TOO_DEEP
+
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -46,11 +48,11 @@ def compose(text: str) -> yaml.Node | None:
         raise YamlProblem(message, mark.line + 1 if mark else 0) from err
     except yaml.reader.ReaderError as err:
         line = text.count("\n", 0, err.position) + 1 if isinstance(err.position, int) else 0
-        raise YamlProblem("it holds a character that YAML does not allow", line) from err
+        raise YamlProblem(f"it holds a {NO_CHARACTER}", line) from err
     except yaml.YAMLError as err:
         raise YamlProblem(str(err).splitlines()[0], 0) from err
     except RecursionError as err:
-        raise YamlProblem("it is nested too deeply", 0) from err
+        raise YamlProblem(f"it is {TOO_DEEP}", 0) from err
     except (ValueError, OverflowError) as err:
         # PyYAML lets Python's own errors through, for \UFFFFFFFF for example.
         raise YamlProblem(str(err)[:100], 0) from err

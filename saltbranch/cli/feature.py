@@ -7,13 +7,12 @@ from dataclasses import asdict
 import typer
 
 from saltbranch.actions import feature
-from saltbranch.actions.shared.topic import publish_topic
 from saltbranch.base.text import printable
 from saltbranch.cli import run_merge
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.cli.options.merging import gated
 from saltbranch.cli.terminal import echo
-from saltbranch.cli.topic import NameArgument, SomeName, said
+from saltbranch.cli.topic import NameArgument, SomeName, TopicTerminal, said
 
 
 def register(app: typer.Typer) -> None:
@@ -36,8 +35,8 @@ def _start(name: NameArgument, config: ConfigOption = None, as_json: JsonOption 
     Example:
       saltbranch feature start key-123-ntp
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    return said(feature.start(work, name), as_json=as_json, what="made and checked out")
+    started = feature.start(TopicTerminal(config, as_json), name)
+    return said(started, as_json=as_json, what="made and checked out")
 
 
 def _publish(
@@ -50,9 +49,7 @@ def _publish(
       saltbranch feature publish               the branch you are on
       saltbranch feature publish key-123-ntp
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    prefix = work.config.flow.feature
-    started = publish_topic(work, prefix, name, "feature publish")
+    started = feature.publish(TopicTerminal(config, as_json), name)
     return said(started, as_json=as_json, what="on the remote")
 
 
@@ -80,7 +77,7 @@ def _list(config: ConfigOption = None, as_json: JsonOption = False) -> int:
       saltbranch feature list
       saltbranch feature list --json | jq '.features[].branch'
     """
-    rows = feature.listed(run_merge.workplace(config, quiet=True))
+    rows = feature.listed(TopicTerminal(config, as_json=True))
     if as_json:
         print_json({"version": 1, "features": [asdict(r) for r in rows]})
         return 0

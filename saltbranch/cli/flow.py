@@ -33,19 +33,23 @@ def _init(plan: PlanOption = False, yes: YesOption = False, as_json: JsonOption 
     Example:
       saltbranch flow init --plan
     """
-    found = flow_init.plan(os.getcwd())
+    found = flow_init.flow_init(
+        os.getcwd(),
+        show=lambda found: _show(found, as_json=as_json),
+        agree=lambda path: run_merge.confirm(f"Write {path}?", yes=yes, what="flow init"),
+        plan=plan,
+    )
+    return EXIT_PENDING if plan and found.text else 0
+
+
+def _show(found: flow_init.FlowInit, *, as_json: bool) -> None:
     if as_json:
         print_json(found.as_dict())
-    else:
-        for note in found.notes:
-            echo(note)
-        echo(f"{found.path}: {'nothing to change' if not found.text else 'gets'}")
-        block(_printable_lines(found.text))
-    if plan or not found.text:
-        return EXIT_PENDING if found.text else 0
-    run_merge.confirm(f"Write {found.path}?", yes=yes, what="flow init")
-    flow_init.apply(found)
-    return 0
+        return
+    for note in found.notes:
+        echo(note)
+    echo(f"{found.path}: {'nothing to change' if not found.text else 'gets'}")
+    block(_printable_lines(found.text))
 
 
 def _printable_lines(text: str) -> str:

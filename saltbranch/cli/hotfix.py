@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import hotfix
-from saltbranch.actions.shared.topic import publish_topic
 from saltbranch.cli import run_merge
 from saltbranch.cli.options.common import ConfigOption, JsonOption
 from saltbranch.cli.options.merging import pushing
-from saltbranch.cli.topic import NameArgument, SomeName, said
+from saltbranch.cli.topic import NameArgument, SomeName, TopicTerminal, said
 
 
 def register(app: typer.Typer) -> None:
@@ -43,8 +42,7 @@ def _start(
       saltbranch hotfix start 1.3.1
       saltbranch hotfix start key-130-sshd
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    started = hotfix.start(work, name, another=another)
+    started = hotfix.start(TopicTerminal(config, as_json), name, another=another)
     return said(started, as_json=as_json, what="made and checked out")
 
 
@@ -57,8 +55,7 @@ def _publish(
     Example:
       saltbranch hotfix publish 1.3.1
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    started = publish_topic(work, work.config.flow.hotfix, name, "hotfix publish")
+    started = hotfix.publish(TopicTerminal(config, as_json), name)
     return said(started, as_json=as_json, what="on the remote")
 
 

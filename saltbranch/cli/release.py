@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import release
-from saltbranch.actions.shared.topic import publish_topic
 from saltbranch.base.errors import EXIT_PENDING
 from saltbranch.cli import run_merge
 from saltbranch.cli.options.common import ConfigOption, JsonOption, PlanOption, YesOption
 from saltbranch.cli.options.merging import pushing
-from saltbranch.cli.topic import SomeName, said
+from saltbranch.cli.topic import SomeName, TopicTerminal, said
 
 
 def register(app: typer.Typer) -> None:
@@ -44,14 +43,10 @@ def _start(
     Example:
       saltbranch release start 1.4
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    found = release.start_plan(work, version, commit)
-    if plan:
-        said(found, as_json=as_json, what="would be pushed")
-        return EXIT_PENDING
-    what = f"release start: push {found.branch} at {found.commit[:12]}"
-    run_merge.confirm(f"{what}?", yes=yes, what=what)
-    return said(release.start(work, found), as_json=as_json, what="on the remote")
+    terminal = TopicTerminal(config, as_json, yes)
+    started = release.start(terminal, version, commit=commit, plan=plan)
+    said(started, as_json=as_json, what="would be pushed" if plan else "on the remote")
+    return EXIT_PENDING if plan else 0
 
 
 def _publish(
@@ -63,8 +58,7 @@ def _publish(
     Example:
       saltbranch release publish 1.4
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    started = publish_topic(work, work.config.flow.release, name, "release publish")
+    started = release.publish(TopicTerminal(config, as_json), name)
     return said(started, as_json=as_json, what="on the remote")
 
 

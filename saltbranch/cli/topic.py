@@ -9,6 +9,7 @@ import typer
 from saltbranch.actions.shared.topic import Started
 from saltbranch.cli.options.common import print_json
 from saltbranch.cli.options.completion import branches
+from saltbranch.cli.run_merge import Terminal, confirm
 from saltbranch.cli.terminal import echo
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="With or without the prefix.")]
@@ -21,6 +22,14 @@ SomeName = Annotated[
         show_default=False,
     ),
 ]
+
+
+class TopicTerminal(Terminal[Started]):
+    """A person who makes or pushes a topic branch."""
+
+    def agree(self, verb: str) -> None:
+        """Ask, unless --yes was said. Raises RefusedError."""
+        confirm(f"{verb}?", yes=self.yes, what=verb)
 
 
 def said(started: Started, *, as_json: bool, what: str) -> int:

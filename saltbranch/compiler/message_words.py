@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from saltbranch.compiler import error_texts
+from saltbranch.salt_master import pillar_errors
+
 _MODULES = (
     "salt.exceptions", "salt.fileclient", "salt.loaded.int.render", "salt.loader", "salt.pillar", "salt.renderers",
     "salt.state", "salt.template", "salt.utils.args", "salt.utils.data", "salt.utils.decorators",
@@ -56,6 +59,7 @@ def salts_words() -> frozenset[str]:
     found |= {word.capitalize() for word in found}
     found.update(name for name in dir(builtins) if not name.startswith("_"))
     found.update(_words(os.strerror(number) for number in errno.errorcode))
+    found.update(_words((*error_texts.ALL, *pillar_errors.OURS)))
     for name, module in [*sys.modules.items()]:
         if name.startswith(("salt.", "jinja2", "yaml")):
             found.update(re.findall(r"[^\W_]{2,}", name))

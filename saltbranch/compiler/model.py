@@ -22,9 +22,6 @@ UNKEPT = {
     "ended": "compiling ended without a result",
 }
 """Why a result is never kept, by the word for it."""
-
-NEUTRALLY = "answered neutrally, for want of recorded returns: "
-"""How a note begins that names the functions which nobody answered for."""
 _SURROGATE = re.compile(rb"\\ud[89a-f]")
 Outcome = Literal["ok", "partial", "failed"]
 

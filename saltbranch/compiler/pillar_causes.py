@@ -15,6 +15,7 @@ import jinja2
 import salt.exceptions
 import yaml
 
+from saltbranch.compiler.error_texts import NOT_THERE
 from saltbranch.salt_master import pillar_errors
 from saltbranch.salt_master.pillar_errors import Cause
 
@@ -80,7 +81,7 @@ def _jinja(err: BaseException, imports: Callable[[], set[str]]) -> str | None:
     if isinstance(err, jinja2.TemplateNotFound):
         name = str(err.name)
         shown = name if name in imports() else "***"
-        return f"Jinja: salt://{shown}, which it imports, is not there"
+        return f"Jinja: salt://{shown}{NOT_THERE}"
     if isinstance(err, jinja2.TemplateSyntaxError):
         text = str(err.message)
         if text.startswith(("No filter named", "No test named")):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from saltbranch.preview.difference import MinionDiff
+from saltbranch.preview.difference import MinionDiff, Side
 
-Side = Literal["after", "both", "before"]
-_PREFIXES: tuple[tuple[str, Side], ...] = (("after: ", "after"), ("before: ", "before"))
 _ORDER = {"after": 0, "both": 1, "before": 2}
 _ADDRESS = re.compile(r"0x[0-9a-f]{4,}")
 
@@ -41,9 +39,9 @@ def causes(diffs: Iterable[MinionDiff]) -> tuple[Cause, ...]:
     """
     found: dict[tuple[Side, str], dict[str, tuple[str, bool]]] = {}
     for diff in diffs:
-        for line in (diff.error or "").splitlines():
-            side, text = _sided(line)
-            key = (side, _ADDRESS.sub("0x", _without(text, diff.minion)))
+        for error in diff.errors:
+            text = error.text
+            key = (error.side, _ADDRESS.sub("0x", _without(text, diff.minion)))
             found.setdefault(key, {})[diff.minion] = (text, diff.result == "failed")
     made = [
         Cause(
@@ -55,13 +53,6 @@ def causes(diffs: Iterable[MinionDiff]) -> tuple[Cause, ...]:
         for (side, shared), members in found.items()
     ]
     return tuple(sorted(made, key=lambda c: (_ORDER[c.side], -len(c.minions), c.text)))
-
-
-def _sided(line: str) -> tuple[Side, str]:
-    for prefix, side in _PREFIXES:
-        if line.startswith(prefix):
-            return side, line[len(prefix) :]
-    return "both", line
 
 
 def _without(text: str, minion: str) -> str:

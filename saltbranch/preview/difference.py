@@ -13,7 +13,8 @@ from saltbranch.compiler.model import without_digest
 from saltbranch.preview.contents import ChangedContent
 from saltbranch.preview.pillar_paths import Origins
 
-AFTER = "after: "
+Side = Literal["after", "both", "before"]
+"""Which side of a comparison something is true of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +141,27 @@ Result = Literal["ok", "partial", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class Sided:
+    """What one side of a comparison says, or both do."""
+
+    side: Side
+    text: str
+
+    def __str__(self) -> str:
+        return self.text if self.side == "both" else f"{self.side}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
 class MinionDiff:
-    """One minion. difference: None when a side could not be compiled at all. compared: how many states were."""
+    """One minion. difference: None when a side could not be compiled at all. compared: how many states were.
+
+    errors: each in one line.
+    """
 
     minion: str
     saltenv: str
     result: Result
-    error: str | None
+    errors: tuple[Sided, ...]
     notes: tuple[str, ...]
     difference: Difference | None
     compared: int = 0
@@ -154,7 +169,12 @@ class MinionDiff:
     @property
     def has_new_errors(self) -> bool:
         """Whether the new side has an error that the old one has not."""
-        return any(line.startswith(AFTER) for line in (self.error or "").splitlines())
+        return any(error.side == "after" for error in self.errors)
+
+    @property
+    def error(self) -> str | None:
+        """All errors, a line each, those of one side with its name."""
+        return "\n".join(map(str, self.errors)) or None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -30,7 +30,7 @@ from saltbranch.preview import missing as gaps
 from saltbranch.preview.before_and_after import Provenance
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import Contents
-from saltbranch.preview.difference import MinionDiff
+from saltbranch.preview.difference import MinionDiff, Sided
 from saltbranch.preview.groups import Group
 from saltbranch.preview.low_diff import Ignore, Telling
 from saltbranch.preview.rendering import Rendering, new_side, rendering
@@ -370,7 +370,7 @@ def _noted(minion: Minion, old: Compiled, diff: MinionDiff) -> MinionDiff:
         f"the master's cache has pillar keys that are not compiled here: {', '.join(lacking)}"
         " (external pillar, or not in this commit)"
     )
-    return replace(diff, notes=(*diff.notes, f"before: {note}"))
+    return replace(diff, notes=(*diff.notes, str(Sided("before", note))))
 
 
 def _code(

@@ -21,13 +21,13 @@ from saltbranch.preview import contents as content
 from saltbranch.preview import pillar_paths
 from saltbranch.preview.contents import NOTHING, ChangedContent, Compared, Contents
 from saltbranch.preview.difference import (
-    AFTER,
     ChangedFile,
     ChangedState,
     Difference,
     MinionDiff,
     OneState,
     Result,
+    Sided,
     is_masked,
 )
 from saltbranch.preview.leftovers import Leftovers
@@ -111,44 +111,43 @@ def compare(
     contents: Contents = NOTHING,
 ) -> MinionDiff:
     """What `new` differs from `old` in, for one minion."""
-    notes = tuple(dict.fromkeys((*_sided(old, new, "notes"),)))
-    errors = [" ".join(text.splitlines()) for text in _sided(old, new, "errors")]
+    notes = tuple(dict.fromkeys(map(str, _sided(old.notes, new.notes))))
+    errors = tuple(
+        Sided(e.side, " ".join(e.text.splitlines())) for e in _sided(old.errors, new.errors)
+    )
     vanished = _vanished(old, new)
     if vanished or "failed" in (old.result, new.result):
-        error = "\n".join([*errors, *vanished]) or "no result"
-        return MinionDiff(old.minion, saltenv, "failed", error, notes, difference=None)
+        found = (*errors, *vanished) or (Sided("both", "no result"),)
+        return MinionDiff(old.minion, saltenv, "failed", found, notes, difference=None)
     held = _Held(sources, states_dir)
-    found = _files(old, new, held, telling, contents)
-    notes = (*notes, *found.notes)
+    files = _files(old, new, held, telling, contents)
+    notes = (*notes, *files.notes)
     if old is new:  # one entry of the cache holds for both sides: nothing else can differ
-        difference = Difference(files=found.files, contents=found.contents)
+        difference = Difference(files=files.files, contents=files.contents)
     else:
-        difference = _difference(old, new, found, ignore, telling)
+        difference = _difference(old, new, files, ignore, telling)
     result: Result = "partial" if errors else "ok"
     sides = (new,) if old is new else (old, new)
     compared = len({c.key for side in sides for c in side.chunks})
-    told = "\n".join(errors) or None
     return MinionDiff(
-        old.minion, saltenv, result, told, notes, difference=difference, compared=compared
+        old.minion, saltenv, result, errors, notes, difference=difference, compared=compared
     )
 
 
-def _sided(old: Compiled, new: Compiled, what: str) -> list[str]:
-    """What both sides say, each under the name of its side, together where it is the same."""
-    one, other = getattr(old, what), getattr(new, what)
-    both = [text for text in one if text in other]
+def _sided(one: Sequence[str], other: Sequence[str]) -> list[Sided]:
+    """What the old side says and what the new one says, together where it is the same."""
     return [
-        *both,
-        *(f"before: {text}" for text in one if text not in other),
-        *(f"{AFTER}{text}" for text in other if text not in one),
+        *(Sided("both", text) for text in one if text in other),
+        *(Sided("before", text) for text in one if text not in other),
+        *(Sided("after", text) for text in other if text not in one),
     ]
 
 
-def _vanished(old: Compiled, new: Compiled) -> list[str]:
+def _vanished(old: Compiled, new: Compiled) -> list[Sided]:
     """A side without any states is hardly ever meant: never "everything removed"."""
     if old.chunks and not new.chunks:
-        return [f"{AFTER}no states are left of {len(old.chunks)}; if that is meant, the minion should"
-                " leave the fleet"]  # fmt: skip
+        text = f"no states are left of {len(old.chunks)}; if that is meant, the minion should leave the fleet"
+        return [Sided("after", text)]
     return []
 
 

@@ -10,20 +10,21 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from saltbranch.compiler.error_texts import NOT_THERE, PILLAR, TOP_FILE, is_of_pillar
 from saltbranch.compiler.model import Compiled
 
 # How Salt says that an sls file is not there: pillar (salt/pillar/__init__.py), include: and top file (salt/state.py).
 _SLS = re.compile(
-    r"(?:pillar: )?Specified SLS '?([^\s']+)'? in (?:environment|saltenv) "
-    r"|(?:top file: )?No matching sls found for '([^']+)' in env "
+    rf"(?:{PILLAR})?Specified SLS '?([^\s']+)'? in (?:environment|saltenv) "
+    rf"|(?:{TOP_FILE})?No matching sls found for '([^']+)' in env "
 )
 # The message of jinja2.TemplateNotFound is the name of the template.
 _TEMPLATE = re.compile(
-    r"(?:pillar: )?Rendering SLS '?[^\s']+'? failed: Jinja error: ([^\s;]+)(?:; line [0-9]+)?"
+    rf"(?:{PILLAR})?Rendering SLS '?[^\s']+'? failed: Jinja error: ([^\s;]+)(?:; line [0-9]+)?"
 )
 # And how it is told of a pillar file (compiler/pillar_causes.py).
 _OF_PILLAR = re.compile(
-    r"pillar: Rendering SLS '[^\s']+' failed: Jinja: salt://(\S+), which it imports, is not there.*"
+    rf"{PILLAR}Rendering SLS '[^\s']+' failed: Jinja: salt://(\S+){NOT_THERE}.*"
 )
 SCHEME = "salt://"
 # What Salt says of states that name others which are not there (salt/state.py).
@@ -56,14 +57,13 @@ def _dotted(sls: str) -> str:
 def lacking(errors: Iterable[str]) -> tuple[str, ...]:
     """The sls that errors are about, those of the pillar as ``pillar: NAME``; what came out is without these."""
     names = []
-    for error in errors:
-        text = error.removeprefix("before: ").removeprefix("after: ")
+    for text in errors:
         found = _SLS.match(text)
         name = (found[1] or found[2]) if found else None
         if name is None and (about := _OF.search(text)):
             name = about[1]
         if name is not None:
-            names.append(f"pillar: {name}" if text.startswith("pillar: ") else name)
+            names.append(f"{PILLAR}{name}" if is_of_pillar(text) else name)
     return tuple(dict.fromkeys(names))
 
 
@@ -79,13 +79,13 @@ def declared(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled
     for error in compiled.errors:
         name, fits = _lacks(error)
         is_declared = name and any(fnmatch.fnmatchcase(name, p) for p in missing)
-        if name and is_declared and fits(look(name, error.startswith("pillar: "))):
+        if name and is_declared and fits(look(name, is_of_pillar(error))):
             known[error] = name
     if not known:
         return compiled
     rest = tuple(error for error in compiled.errors if error not in known)
     notes = [f"missing, as declared: {', '.join(dict.fromkeys(known.values()))}"]
-    if any(not error.startswith("pillar: ") for error in known):
+    if any(not is_of_pillar(error) for error in known):
         # A state that is named may be one of those that are missing.
         notes += [f"not judged without what is missing: {e}" for e in rest if _FOLLOWS.match(e)]
         rest = tuple(error for error in rest if not _FOLLOWS.match(error))
@@ -117,7 +117,7 @@ def _explained(error: str, look: Look) -> str:
     about = _OF.search(error)
     if about is None or gap(error) is not None:
         return error
-    program = look(about[1], error.startswith("pillar: "))
+    program = look(about[1], is_of_pillar(error))
     if not is_sealed(program):
         return error
     return (

@@ -20,6 +20,7 @@ from saltbranch.compiler import cache as compile_cache
 from saltbranch.compiler import pool
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.custom_code import changed, custom_code
+from saltbranch.compiler.error_texts import TOP_BROKEN, TOP_FILE, is_of_pillar, without_area
 from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
@@ -43,7 +44,7 @@ from saltbranch.serve.verify import Question
 _SECONDS = 20  # for one minion; a tenth of one is usual
 _GRAINS = "it may depend on grains that are not known here"
 _PILLAR_TOP = re.compile(r"Rendering Primary Top file failed, render error:\s*")
-_STATE_TOP = re.compile(r"(?:the top file does not render|top file): ")
+_STATE_TOP = re.compile(f"{re.escape(TOP_BROKEN)}|{re.escape(TOP_FILE)}")
 
 
 def main() -> None:
@@ -217,8 +218,8 @@ def _row(result: Compiled, config: Config, tree: Tree, *, foreign: bool) -> dict
 def _placed(error: str, config: Config, tree: Tree) -> Mapping[str, str]:
     """The file that an error is about, and what is wrong with it."""
     kind, folder = STATES, config.states_dir
-    if error.startswith("pillar: "):
-        kind, folder, error = PILLAR, config.pillar_dir, error[len("pillar: ") :]
+    if is_of_pillar(error):
+        kind, folder, error = PILLAR, config.pillar_dir, without_area(error)
     for pattern in (_PILLAR_TOP, _STATE_TOP):
         if found := pattern.match(error):
             return {"file": tree.place_of(f"{folder}/top.sls"), "error": error[found.end() :]}

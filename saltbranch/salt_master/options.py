@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch.base.errors import SaltError
+from saltbranch.salt_master import pillar_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +310,7 @@ def _bounded(loader: Any) -> Any:
             source = super().get_source(environment, template)
             real = os.path.realpath(source[1])
             if not any(real.startswith(f"{os.path.realpath(r)}/") for r in self.searchpath):
-                raise SaltError(f"it includes {template!r}, which is outside its saltenv")
+                raise SaltError(f"it includes {template!r}, which is {pillar_errors.OUTSIDE}")
             return source
 
     return Bounded

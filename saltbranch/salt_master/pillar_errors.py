@@ -11,19 +11,29 @@ import builtins
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import yaml
 
-from saltbranch.salt_master.top_file import BRANCH_TOP
+from saltbranch.salt_master.top_file import BRANCH_TOP, NO_SECTIONS, NO_TARGETS, OTHER_RENDERER
+
+# Words of our own errors, for those who raise them; the rest of the patterns are words of Salt, Jinja and PyYAML.
+OUTSIDE: Final = "outside its saltenv"
+NO_RENDERER: Final = "there is no renderer"
+NO_TAG: Final = "knows no YAML tag"
+NO_MAPPING: Final = "holds a list and no mapping"
+TWICE: Final = "appears twice"
+TOO_DEEP: Final = "nested too deeply"
+NO_CHARACTER: Final = "character that YAML does not allow"
+OURS: Final = (OUTSIDE, NO_RENDERER, NO_TAG, NO_MAPPING, TWICE, TOO_DEEP, NO_CHARACTER)
 
 _KINDS: tuple[tuple[str, str], ...] = (
-    (r"of the top file of saltenv \S+ has no targets$", "a section of it has no targets"),
-    (r"^.*?(?:Jinja error: )?the top file of saltenv \S+ is not a mapping of sections",
-     "it is not a mapping of sections"),
-    (r"the top file of saltenv \S+ must be jinja\|yaml", "it must be jinja|yaml"),
-    (r"outside its saltenv", "it includes a file outside its saltenv"),
+    (rf"of the top file of saltenv \S+ {NO_TARGETS}$", f"a section of it {NO_TARGETS}"),
+    (rf"^.*?(?:Jinja error: )?the top file of saltenv \S+ {NO_SECTIONS}", f"it {NO_SECTIONS}"),
+    (rf"the top file of saltenv \S+ {re.escape(OTHER_RENDERER)}", f"it {OTHER_RENDERER}"),
+    (OUTSIDE, f"it includes a file {OUTSIDE}"),
     (r"undefined alias", "YAML: an alias (`*`) of nothing; quote a text that begins with `*`"),
-    (r"could not determine a constructor|knows no YAML tag|undefined tag handle|expected the URI",
+    (rf"could not determine a constructor|{NO_TAG}|undefined tag handle|expected the URI",
      "YAML: a tag (`!`) that Salt does not know; quote a text that begins with `!`"),
     (r"duplicate anchor", "YAML: an anchor (`&`) appears twice"),
     (r"while scanning an (?:anchor|alias)|while scanning a tag|while parsing a tag",
@@ -35,12 +45,12 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"while parsing a flow|expected ',' or", "YAML: a list or mapping in brackets that does not end"),
     (r"expected <block end>|block (?:mapping|collection|sequence)|indentation",
      "YAML: the indentation does not fit"),
-    (r"[Cc]onflicting ID|duplicate key|appears twice", "YAML: a key appears twice"),
+    (rf"[Cc]onflicting ID|duplicate key|{TWICE}", f"YAML: a key {TWICE}"),
     (r"unhashable|unacceptable key|found unhashable",
      "YAML: a key that is not text; quote {{ }} where a value begins with it"),
-    (r"special characters are not allowed|character that YAML does not allow|unacceptable character",
-     "YAML: a character that YAML does not allow"),
-    (r"nested too deeply|maximum recursion", "it is nested too deeply"),
+    (rf"special characters are not allowed|{NO_CHARACTER}|unacceptable character",
+     f"YAML: a {NO_CHARACTER}"),
+    (rf"{TOO_DEEP}|maximum recursion", f"it is {TOO_DEEP}"),
     (r"for merging", "YAML: `<<` of what is not a mapping"),
     (r"Unknown yaml render error|\bYAML\b|\byaml\b|expected the node content|while (?:parsing|scanning)",
      "YAML that cannot be read"),
@@ -50,11 +60,11 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"Jinja syntax error|expected token|unknown tag|unexpected|end of template|end of print|Missing end"
      r"|^Jinja: |Encountered", "Jinja that cannot be parsed"),
     (r"running salt function", "Jinja: a function of Salt's that it calls failed"),
-    (r"there is no renderer", "its first line names a renderer that Salt does not have"),
+    (NO_RENDERER, "its first line names a renderer that Salt does not have"),
     (r"Jinja error", "Jinja: something failed while it was rendered"),
     (r"[Gg][Pp][Gg]|decrypt", "a value that cannot be deciphered"),
     (r"^Python: |\.sls, line [0-9]+\)$", "Python that cannot be parsed"),
-    (r"does not render to a dictionary|holds a list and no mapping", "it does not come out as a mapping"),
+    (rf"does not render to a dictionary|{NO_MAPPING}", "it does not come out as a mapping"),
     (r"Include Declaration", "its include: is not a list"),
 )  # fmt: skip
 _EXCEPTION = re.compile(

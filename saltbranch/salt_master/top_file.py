@@ -50,6 +50,11 @@ from saltbranch.config.minions import Matcher
 BRANCH_TOP = "branch_top.jinja"
 """Name of the symlink to the branch's own top file; not ``.sls``, lest it be a state itself."""
 
+# How the errors go on that the template raises about a branch's top file; read again in `pillar_errors`.
+NO_TARGETS = "has no targets"
+NO_SECTIONS = "is not a mapping of sections"
+OTHER_RENDERER = "must be jinja|yaml"
+
 _HEAD = """\
 #!jinja|json
 {#- Written by saltbranch and overwritten by it. It gives the sls files that the branch's own top
@@ -86,7 +91,8 @@ _NODEGROUPS = """\
 {%- endfor %}
 """
 
-_BODY = """\
+_BODY = (
+    """\
 {%- set pages = [] %}
 {%- set queue = [branch_top] if own in claims else [] %}
 {%- for file in queue %}
@@ -98,7 +104,9 @@ _BODY = """\
   {%- set renderer = (text ~ '\\n').splitlines()[0] | replace(' ', '') | trim %}
   {%- if renderer.startswith('#!') and renderer not in
          ('#!jinja|yaml', '#!yaml', '#!yaml_jinja', '#!jinja|json', '#!json') %}
-    {{- raise('the top file of saltenv ' ~ own ~ ' must be jinja|yaml: ' ~ renderer) }}
+    {{- raise('the top file of saltenv ' ~ own ~ ' """
+    + OTHER_RENDERER
+    + """: ' ~ renderer) }}
   {%- endif %}
   {%- set page = text | load_yaml %}
   {%- if page is mapping %}
@@ -107,7 +115,9 @@ _BODY = """\
       {%- do queue.append(sls.replace('.', '/')) %}
     {%- endfor %}
   {%- elif page is not none %}
-    {{- raise('the top file of saltenv ' ~ own ~ ' is not a mapping of sections') }}
+    {{- raise('the top file of saltenv ' ~ own ~ ' """
+    + NO_SECTIONS
+    + """') }}
   {%- endif %}
 {%- endfor %}
 {%- set sections = ['base', saltenv, own] %}
@@ -116,7 +126,9 @@ _BODY = """\
 {%- for section in sections | unique %}
   {%- for page in pages if section in page %}
     {%- if page[section] is not mapping %}
-      {{- raise('section ' ~ section ~ ' of the top file of saltenv ' ~ own ~ ' has no targets') }}
+      {{- raise('section ' ~ section ~ ' of the top file of saltenv ' ~ own ~ ' """
+    + NO_TARGETS
+    + """') }}
     {%- endif %}
     {%- for target, items in page[section].items() %}
       {%- set where = 'target ' ~ target ~ ' in the top file of saltenv ' ~ own %}
@@ -148,6 +160,7 @@ _BODY = """\
 {%- endfor %}
 {{- '\\n' }}{{ ({own: roles} if roles else {}) | json(sort_keys=False) }}
 """
+)
 
 # What the template is written in (jinja2/defaults.py). The names are those of jinja2.Environment, and
 # salt/utils/templates.py takes them in any case.

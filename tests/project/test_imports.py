@@ -104,6 +104,7 @@ PURE = (
     "history.reverts",
     "repository.served_commit",
     "compiler.read_only_functions",
+    "compiler.error_texts",
     "compiler.functions",
     "compiler.master_options",
     "compiler.model",
@@ -260,6 +261,16 @@ def test_pure_modules_need_no_disk_no_git_and_no_salt(module: str) -> None:
                 *allowed[found],
                 found.split(".")[-1],
             }, name
+
+
+# Where the command line opens a repository: for verbs that merge or record, for those that look back, for completion.
+OPENERS = ("cli.run_merge", "cli.show.commits", "cli.options.completion")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("cli.")])
+def test_a_verb_is_put_together_by_its_action(module: str) -> None:
+    names = [name.rpartition(".")[2] for name in imports(MODULES[module])]
+    assert module in OPENERS or not any(name.startswith("open_") for name in names)
 
 
 def test_every_rule_speaks_of_modules_that_exist() -> None:

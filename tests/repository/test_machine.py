@@ -291,7 +291,14 @@ def test_what_cannot_be_read_is_not_proposed_without_its_files(
     (mirror / "objects" / tree[:2] / tree[2:]).unlink()
     broken = Mirror(str(tmp_path))
     with pytest.raises(GitError, match="ls-tree"):
-        propose.commit(broken, str(remote.path), production, "master", "a: 1\n", str(served.config))
+        propose.commit(
+            broken,
+            "a: 1\n",
+            remote=str(remote.path),
+            production=production,
+            branch="master",
+            config_path=str(served.config),
+        )
     assert not remote.git("for-each-ref", "refs/heads/saltbranch")
 
 

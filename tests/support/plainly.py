@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from saltbranch.compiler.model import NEUTRALLY, Compiled
+from saltbranch.compiler.error_texts import NEUTRALLY
+from saltbranch.compiler.model import Compiled
 from saltbranch.preview.difference import Difference, MinionDiff
 from saltbranch.preview.low_diff import Telling
 from tests.support.compiling import PROJECT, environment

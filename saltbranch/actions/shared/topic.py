@@ -52,10 +52,16 @@ def start_topic(work: Workplace, prefix: str, name: str, base: str) -> Started:
     return Started(branch, base, base)
 
 
-def publish_topic(work: Workplace, prefix: str, name: str | None, verb: str) -> Started:
-    """Push a topic branch, never over what somebody else pushed. Raises RefusedError, UsageError."""
+def publish_topic(
+    caller: Caller[Started], verb: str, *, prefix: Callable[[Workplace], str], name: str | None
+) -> Started:
+    """Run `verb`, which pushes the topic branch `name` or the one checked out, never over what somebody else pushed.
+
+    Raises SaltbranchError.
+    """
+    work = caller.open()
     clone = topic_branch.writable_clone(work)
-    branch = topic_branch.chosen(clone, prefix, name, verb)
+    branch = topic_branch.chosen(clone, prefix(work), name, verb)
     topic = topic_branch.topic(work, branch)
     if topic.tip == topic.remote:
         topic_branch.follow_remote(work, clone, branch)

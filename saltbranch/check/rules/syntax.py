@@ -11,6 +11,7 @@ from saltbranch.check import yaml_nodes
 from saltbranch.check.finding import Finding
 from saltbranch.check.project import JINJA_NAMES, Project, Source, Tools
 from saltbranch.check.template import literal, shown
+from saltbranch.salt_master.pillar_errors import NO_TAG, TWICE
 
 
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:
@@ -28,7 +29,7 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
         yield from _doubles(source)
         for tag, line in yaml_nodes.tags(source.root):
             if tag != "!":
-                yield rules.YAML.at(source.path, line, f"Salt knows no YAML tag {tag[:60]!r}")
+                yield rules.YAML.at(source.path, line, f"Salt {NO_TAG} {tag[:60]!r}")
         for message, line in source.declared.misshapen:
             if source.certain and not source.conditional(line):
                 yield rules.SHAPE.at(source.path, line, shown(message)[:200])
@@ -49,7 +50,7 @@ def _doubles(source: Source) -> Iterator[Finding]:
         if not literal(key) and _may_change(source, *lines):
             continue
         what = "the id" if top and source.area == "states" else "the key"
-        yield rules.YAML_KEY.at(source.path, lines[1], f"{what} {shown(key)[:100]!r} appears twice")
+        yield rules.YAML_KEY.at(source.path, lines[1], f"{what} {shown(key)[:100]!r} {TWICE}")
 
 
 _CHANGES = (jinja.Assign, jinja.AssignBlock, jinja.ExprStmt, jinja.Import, jinja.FromImport)

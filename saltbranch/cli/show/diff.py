@@ -303,7 +303,7 @@ def _incomplete(
 def holds(partial: Sequence[MinionDiff]) -> str:
     """What holds of minions that were compiled in part."""
     compared = sum(m.compared for m in partial)
-    names = dict.fromkeys(n for m in partial for n in missing.lacking((m.error or "").splitlines()))
+    names = dict.fromkeys(n for m in partial for n in missing.lacking(e.text for e in m.errors))
     without = f", without {some(list(names))}" if names else ""
     one_sided = [m for m in partial if any(c.side != "both" for c in causes([m]))]
     unsure = ""

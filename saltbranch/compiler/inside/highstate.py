@@ -19,6 +19,14 @@ import salt.pillar
 import salt.state
 import salt.utils.dictupdate
 
+from saltbranch.compiler.error_texts import (
+    NO_STATES,
+    PILLAR,
+    PILLAR_UNMATCHED,
+    TOP_BROKEN,
+    TOP_FILE,
+    UNMATCHED,
+)
 from saltbranch.compiler.inside import ext_pillar as external
 from saltbranch.compiler.master_options import TAKEN_OVER
 
@@ -87,7 +95,7 @@ class Outcome:
     needs_pillar: bool = True
 
 
-NAMES_ERRORS = "pillar: it has a key `_errors`, which Salt takes for its own errors"
+NAMES_ERRORS = f"{PILLAR}it has a key `_errors`, which Salt takes for its own errors"
 
 
 class _Pillar(salt.pillar.Pillar):  # type: ignore[misc]
@@ -221,8 +229,8 @@ def _compile_pillar(opts: dict[str, Any], stand_in: Mapping[str, Any], outcome: 
         pillar = copy.deepcopy(dict(stand_in))
     else:
         if not any(compiler.matched.values()):
-            outcome.notes.append("no target in the pillar top file matches this minion")
-        outcome.errors += [f"pillar: {shortened(problem)}" for problem in compiler.external]
+            outcome.notes.append(f"{PILLAR_UNMATCHED}matches this minion")
+        outcome.errors += [f"{PILLAR}{shortened(problem)}" for problem in compiler.external]
         if compiler.names_errors:
             outcome.errors.append(NAMES_ERRORS)
     outcome.broken_pillar += map(_broken, pillar.pop("_errors", []))
@@ -239,9 +247,9 @@ def _compile_states(highstate: Any, outcome: Outcome) -> None:
         outcome.states_matched = False
         empty = not any(body for env in tops.values() for page in env for body in page.values())
         outcome.notes.append(
-            "the top file names no states for any minion of this saltenv"
+            f"{NO_STATES}for any minion of this saltenv"
             if empty
-            else "no target in the top file matches this minion"
+            else f"{UNMATCHED}matches this minion"
         )
     high, errors = highstate.render_highstate(matches)
     _finish(highstate.state, high, errors, outcome)
@@ -254,13 +262,13 @@ def _matches_of(highstate: Any, outcome: Outcome) -> tuple[Any, Any] | None:
         top = highstate.merge_tops(tops)
         problems = highstate.verify_tops(top)
     except Exception as err:
-        outcome.errors.append(f"the top file does not render: {reason(err)}")
+        outcome.errors.append(f"{TOP_BROKEN}{reason(err)}")
         return None
-    outcome.errors += [f"top file: {shortened(str(problem))}" for problem in problems]
+    outcome.errors += [f"{TOP_FILE}{shortened(str(problem))}" for problem in problems]
     try:
         return tops, highstate.top_matches(top)
     except Exception as err:
-        outcome.errors.append(f"top file: {reason(err)}")
+        outcome.errors.append(f"{TOP_FILE}{reason(err)}")
         return None
 
 

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
+from saltbranch.compiler.error_texts import TOP_BROKEN, TOP_FILE, is_of_pillar
+
 _SLS = re.compile(r"SLS '(?:[^':]*:)?([^']*)' failed")
 _LINE = re.compile(r"; line [0-9]+$")
 _MOST, _LONGEST = 2, 120
-TOPS = "the top file does not render: ", "top file: "
 
 
 def settled(error: str, asked: Mapping[tuple[str, str], str]) -> str:
@@ -18,9 +19,9 @@ def settled(error: str, asked: Mapping[tuple[str, str], str]) -> str:
     asked: call and what was rendered (see `Host`), to the function. Of a call in a pillar file its
     arguments are not told.
     """
-    area = "pillar" if error.startswith("pillar: ") else "states"
+    area = "pillar" if is_of_pillar(error) else "states"
     named = _SLS.search(error)
-    if named is None and not error.startswith(TOPS):
+    if named is None and not error.startswith((TOP_BROKEN, TOP_FILE)):
         return error
     place = f"{area} {named[1]}" if named else ""
     calls = [

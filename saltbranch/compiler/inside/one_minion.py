@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saltbranch.compiler import pillar_causes
+from saltbranch.compiler.error_texts import NEUTRALLY, NOT_LOADED, PILLAR, TRIED
 from saltbranch.compiler.hiding import Hider, Known, manageable, shortened
 from saltbranch.compiler.inside import highstate, salt_patches, shortcuts, templates, tracking
 from saltbranch.compiler.inside.contents import Teller
@@ -23,7 +24,6 @@ from saltbranch.compiler.inside.prepared_salt import CUSTOM, PreparedSalt, text_
 from saltbranch.compiler.inside.rendered import File, Renderer, aside
 from saltbranch.compiler.inside.sources import Sources
 from saltbranch.compiler.inside.tracking import Tracker, Wire
-from saltbranch.compiler.model import NEUTRALLY
 from saltbranch.salt_master import pillar_errors, top_file
 
 _ASKED_FOR_SECRETS = re.compile(r"vault|sdb|secret|pass|token|key|credential", re.IGNORECASE)
@@ -311,13 +311,10 @@ class OneMinion(PreparedSalt):
             if err is not None:
                 cause = pillar_causes.cause_of(err, file_of, lambda: self._imported(tracker))
             told.append(pillar_errors.told(error, whole, is_public, self._lines, cause))
-        return [settled(f"pillar: {text}", HOST.asked) for text in dict.fromkeys(told)]
+        return [settled(f"{PILLAR}{text}", HOST.asked) for text in dict.fromkeys(told)]
 
     def _notes(self, tried: list[str], hider: Hider) -> list[str]:
-        notes = [
-            hider.hide(f"{name}, a module of the branch, does not load: {why[:200]}")
-            for name, why in HOST.broken.items()
-        ]
+        notes = [hider.hide(f"{name}{NOT_LOADED}{why[:200]}") for name, why in HOST.broken.items()]
         if HOST.neutral:
             names = ", ".join(HOST.told(name, hider.hide) for name in sorted(HOST.neutral))
             notes.append(f"{NEUTRALLY}{names}")
@@ -327,7 +324,7 @@ class OneMinion(PreparedSalt):
                 if self.job["gpg_keys"]
                 else "GPG values are not decrypted and are compared by their ciphertext"
             )
-        return [*notes, *(f"code of the branch tried to {hider.hide(what)}" for what in tried)]
+        return [*notes, *(f"{TRIED}{hider.hide(what)}" for what in tried)]
 
     def _is_sls(self, name: str) -> bool:
         return self._pillar_file(name) is not None

@@ -32,6 +32,7 @@ from salt.exceptions import SaltRenderError
 from saltbranch.compiler import pgp
 from saltbranch.compiler.inside import execution_functions, shortcuts
 from saltbranch.compiler.inside.current_minion import BASE, HOST, quietly
+from saltbranch.salt_master.pillar_errors import NO_RENDERER
 
 _ORDINARY = re.compile(r"[\w@+-][\w@+./-]*", re.ASCII)
 
@@ -206,7 +207,7 @@ def _refuse_unknown_renderers() -> None:
         if not found:
             line = str(input_data).strip().partition("\n")[0]
             name = line[2:].strip() if line.startswith("#!") else default
-            raise SaltRenderError(f"there is no renderer {name!r} here")
+            raise SaltRenderError(f"{NO_RENDERER} {name!r} here")
         return found
 
     salt.template.template_shebang = template_shebang

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from saltbranch.compiler.error_texts import CONNECTED, LOOKED_UP
 from saltbranch.compiler.inside import plain_python
 
 # What no template has a need for; saying so tells a reviewer where to look.
@@ -29,9 +30,9 @@ TRIED = {
     "os.posix_spawn": "start a program",
     "os.fork": "start a process",
     "os.forkpty": "start a process",
-    "socket.connect": "open a network connection",
+    "socket.connect": CONNECTED,
     "socket.bind": "open a network port",
-    "socket.getaddrinfo": "look up a host name",
+    "socket.getaddrinfo": LOOKED_UP,
     "os.kill": "signal a process",
     "ctypes.dlopen": "load a library",
     "ctypes.dlsym": "load a library",

@@ -1,0 +1,28 @@
+"""What verbs write with ``--json`` and runners return, as types. docs/generate.py makes the JSON schemas of them.
+
+Outputs of real runs are held against these schemas, without a key too many or too few
+(tests/project/test_json_shapes.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saltbranch.cli.json_shapes import checking, comparing, looking_back, promoting, serving
+
+SHAPES: dict[str, Any] = {
+    "check": checking.Check,
+    "diff": comparing.Diff,
+    "history": looking_back.History,
+    "hold": promoting.Held,
+    "hold-plan": promoting.HoldPlan,
+    "promote": promoting.Promoted,
+    "promote-plan": promoting.Plan,
+    "status": serving.MasterStatus,
+    "status-clone": serving.CloneStatus,
+    "sync": serving.Sync,
+    "where-commit": looking_back.WhereCommit,
+    "where-path": looking_back.WherePath,
+    "where-ticket": looking_back.WhereTicket,
+}
+"""Name of the schema, and what it is of."""

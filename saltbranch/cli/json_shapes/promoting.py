@@ -1,0 +1,161 @@
+"""What verbs that merge or record write with ``--json``, and their plans."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from saltbranch.cli.json_shapes.comparing import Cause, Code, DiffGroup
+from saltbranch.cli.json_shapes.parts import (
+    Commit,
+    CommitLine,
+    Debt,
+    Gate,
+    Group,
+    Hold,
+    Model,
+    Time,
+    Version,
+)
+from saltbranch.cli.json_shapes.serving import Sync
+from saltbranch.git.merge import Kind as MergeKind
+from saltbranch.preview.difference import Result
+from saltbranch.promote.plan import Role
+
+
+class DiffCounts(TypedDict):
+    """Of minions."""
+
+    changed: int
+    total: int
+    failed: int
+    partial: int
+
+
+class Incomplete(TypedDict):
+    """A minion that was not compiled, or not wholly."""
+
+    minion: str
+    result: Result
+    error: str | None
+
+
+class PlanDiff(TypedDict):
+    """The compiled diff in a plan."""
+
+    digest: str
+    minions: DiffCounts
+    removed_states: int
+    groups: list[DiffGroup]
+    code: list[Code]
+    incomplete: list[Incomplete]
+    causes: list[Cause]
+    warnings: list[str]
+
+
+class Conflict(TypedDict):
+    """A path that both sides changed."""
+
+    path: str
+    ours: list[CommitLine]
+    theirs: list[CommitLine]
+
+
+class Step(TypedDict):
+    """What happens to one branch."""
+
+    role: Role
+    branch: str
+    saltenv: str | None
+    old: Commit
+    source: Commit
+    source_name: str
+    kind: MergeKind
+    tree: str | None
+    conflicts: list[Conflict]
+
+
+class FileChange(TypedDict):
+    """A file that the merge changes, with git's letter for it."""
+
+    change: str
+    path: str
+
+
+class Plan(TypedDict):
+    """``promote --plan --json``, and that of feature, release and hotfix finish and backmerge."""
+
+    version: Version
+    verb: str
+    digest: str
+    empty: bool
+    saltenv: str | None
+    source: str
+    steps: list[Step]
+    groups: list[Group]
+    files: list[FileChange]
+    states: list[str]
+    pillar: list[str]
+    tickets: list[str]
+    gates: list[Gate]
+    left_behind: list[CommitLine]
+    debts: list[Debt]
+    tag: str | None
+    served_before: Commit | None
+    hold: Hold | None
+    lifts_hold: bool
+    hold_moves_to: Commit | None
+    via_branch: bool
+    diff: PlanDiff | None
+    diff_missing: str | None
+    model: Model | None
+    notes: list[str]
+
+
+class MovedRef(TypedDict):
+    """A ref that moved on the remote; null: was not there, is gone."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+class Promoted(TypedDict):
+    """``promote --json``, and that of the other verbs that merge."""
+
+    version: Version
+    id: str
+    digest: str
+    new: Commit
+    plan: Plan
+    moved: list[MovedRef]
+    problems: list[str]
+    notes: list[str]
+    sync: Sync | None
+    by: str | None
+    asked_by: str | None
+    claimed_by: str | None
+
+
+class HoldPlan(TypedDict):
+    """``hold --plan --json``, and that of unhold, rollback and accept."""
+
+    version: Version
+    verb: str
+    saltenv: str
+    serves: Commit | None
+    will_serve: Commit | None
+    reason: str
+    until: Time | None
+    promotion: str
+    note: str
+    id: str
+    by: str | None
+    asked_by: str | None
+    claimed_by: str | None
+
+
+class Held(HoldPlan):
+    """``hold --json``, and that of unhold, rollback and accept."""
+
+    problems: list[str]
+    sync: Sync | None

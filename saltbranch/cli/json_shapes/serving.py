@@ -1,0 +1,148 @@
+"""``sync --json`` and ``status --json``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from saltbranch.cli.json_shapes.parts import (
+    Commit,
+    Debt,
+    Hold,
+    HoldHere,
+    Model,
+    Proposal,
+    Pushed,
+    PushedHere,
+    Time,
+    Version,
+    WhyNot,
+)
+from saltbranch.repository.served_commit import Why
+
+
+class SyncedSaltenv(TypedDict):
+    """What became of one saltenv."""
+
+    saltenv: str
+    branch: str
+    old: Commit | None
+    new: Commit | None
+    changed: bool
+    state: Literal[
+        "unchanged", "first", "switched", "rewritten", "repaired", "refused", "missing", "failed"
+    ]
+    message: str
+    why: Why
+    tag: str | None
+    held: str | None
+    refused: Commit | None
+
+
+class Sync(TypedDict):
+    """``sync --json``."""
+
+    version: Version
+    plan: bool
+    saltenvs: list[SyncedSaltenv]
+    notes: list[str]
+    problems: list[str]
+    model_problem: str | None
+    unread: dict[str, str]
+    restart_needed: str | None
+
+
+class CommitInfo(TypedDict):
+    """A commit as people know it."""
+
+    commit: Commit
+    subject: str
+    author: str
+    date: Time
+
+
+class SaltenvStatus(TypedDict):
+    """One saltenv of a master."""
+
+    saltenv: str
+    branch: str
+    promote_from: str | None
+    protected: bool
+    state: Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]
+    served: CommitInfo | None
+    served_since: int | None
+    head: Commit | None
+    remote_ahead: int | None
+    waiting: int | None
+    lacking: int | None
+    minions: int
+    checkout: str
+    why: Why
+    wanted: Commit | None
+    tag: str | None
+    hold: HoldHere | None
+    drift: bool
+    problem: str | None
+    debts: list[Debt]
+    next: WhyNot | None
+    trouble: str | None
+    proposed: list[Proposal]
+    verified: dict[str, Any] | None
+    pushed: PushedHere | None
+    refused: str | None
+
+
+class MasterStatus(TypedDict):
+    """``status --json`` on a master."""
+
+    version: Version
+    config: str
+    model: Model
+    remote: str
+    saltenvs: list[SaltenvStatus]
+    last_good_sync: float | None
+    failure: str | None
+    restart_needed: str | None
+    unclaimed: list[str]
+    claimed_twice: list[str]
+    problems: list[str]
+    unreported: bool
+    unread: dict[str, str]
+
+
+class ServedBy(TypedDict):
+    """What a master said that it serves."""
+
+    master: str
+    commit: Commit
+    since: Time
+
+
+class SaltenvInClone(TypedDict):
+    """One saltenv as the remote and the journal have it."""
+
+    saltenv: str
+    branch: str
+    promote_from: str | None
+    wanted: Commit | None
+    why: Why
+    tag: str | None
+    commit: CommitInfo | None
+    hold: Hold | None
+    waiting: int | None
+    lacking: int | None
+    served_by: list[ServedBy]
+    pushed: Pushed | None
+    debts: list[Debt]
+    next: WhyNot | None
+    trouble: str | None
+    proposed: list[Proposal]
+
+
+class CloneStatus(TypedDict):
+    """``status --json`` in a clone."""
+
+    version: Version
+    model: Model
+    saltenvs: list[SaltenvInClone]
+    unread: dict[str, str]
+    problems: list[str]
