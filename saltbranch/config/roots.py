@@ -110,6 +110,11 @@ class Roots(NamedTuple):
         """How messages call them."""
         return self.word(kind) or ", ".join(map(str, self.of(kind)))
 
+    def written(self, kind: str) -> object:
+        """As it stands in the file, in its plain spelling."""
+        entries = [{r.folder: list(r.names)} if r.names else r.folder for r in self.of(kind)]
+        return self.word(kind) or entries
+
     def barred(self, kind: str, root: Root) -> tuple[Parts, ...]:
         """Patterns of paths that do not count in `root` of `kind`, whatever its names say."""
         found = list(self.inner(kind, root))
@@ -156,6 +161,11 @@ class Roots(NamedTuple):
             ):
                 return "/".join(parts[depth:])
         return None
+
+    def paths_of(self, kind: str, name: str) -> list[str]:
+        """Where the file `name` below the root may be in the repository, of globs aside, in their order."""
+        folders = [root.parts for root in self.of(kind) if not root.is_glob]
+        return ["/".join((*parts, name)) for parts in folders]
 
     def text(self) -> str:
         """All of it in one line; `of_text` reads it."""
