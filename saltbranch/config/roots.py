@@ -150,10 +150,12 @@ class Roots(NamedTuple):
 
     def name_of(self, kind: str, path: str) -> str | None:
         """The name below the root that the file `path` has, as far as patterns tell; None where it has none."""
+        if word := self.word(kind):
+            return path[len(word) + 1 :] if path.startswith(f"{word}/") else None
         parts = tuple(path.split("/"))
         for root in self.of(kind):
             depth = len(root.parts)
-            if len(parts) <= depth or not matches(parts[:depth], root.parts):
+            if len(parts) <= depth or not all(map(fnmatchcase, parts, root.parts)):
                 continue
             is_folder = len(parts) > depth + 1
             if root.lets_in(parts[depth], is_folder=is_folder) and not is_in(
@@ -216,6 +218,11 @@ def matches(parts: Parts, pattern: Parts) -> bool:
 def is_in(parts: Parts, patterns: Iterable[Parts]) -> bool:
     """Whether a path is, or lies below, what one of `patterns` stands for."""
     return any(len(parts) >= len(p) and matches(parts[: len(p)], p) for p in patterns)
+
+
+def is_surely_in(parts: Parts, patterns: Iterable[Parts]) -> bool:
+    """The same by the letter, for what a path is allowed since it is there."""
+    return any(len(parts) >= len(p) and all(map(fnmatchcase, parts, p)) for p in patterns)
 
 
 def is_above(parts: Parts, patterns: Iterable[Parts]) -> bool:

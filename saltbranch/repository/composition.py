@@ -39,9 +39,16 @@ class OnDisk:
         """As `Listing` says. Raises OSError."""
         try:
             with os.scandir(f"{self.top}/{folder}") as entries:
-                return {entry.name: entry.is_dir() for entry in entries}
+                return {entry.name: _is_folder(entry) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return {}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or over a file
+        return False
 
 
 class InCommit:
