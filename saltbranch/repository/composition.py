@@ -7,10 +7,9 @@ here. A folder that one root alone has is one entry, so as a rule there are as m
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatchcase
 
 from saltbranch.base.errors import RefusedError
-from saltbranch.config.roots import KEYS, Root, Roots, is_above, is_in
+from saltbranch.config.roots import KEYS, Root, Roots, fits, is_above, is_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -198,7 +197,7 @@ class _Composing:
 def _is_of(name: str, part: str, root: Root) -> bool:
     if part == name:
         return True
-    return root.is_glob and not name.startswith(".") and fnmatchcase(name, part)
+    return root.is_glob and not name.startswith(".") and fits(name, part)
 
 
 def names(roots: Roots, kind: str, listing: InCommit) -> dict[str, str]:
