@@ -11,16 +11,11 @@ can be judged alone.
 
 from __future__ import annotations
 
-import re
-from fnmatch import fnmatchcase
-from typing import NamedTuple
-
 from saltbranch.base.errors import ConfigError
-from saltbranch.config.values import inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     Parts = tuple[str, ...]
 
@@ -38,14 +33,35 @@ _GLOB = "*?["
 _MOST = 200
 
 
-class Root(NamedTuple):
-    """One entry of a list: a folder, or a glob of folders, and what counts of what is right inside it.
+# Of what all of them are told in one line: no name holds control characters.
+_SECTION, _ENTRY, _NAME = "\x1d", "\x1e", "\x1f"
+
+
+class Root:
+    """One entry of a list: a folder, or a glob of folders, and what counts of what is right inside it. A value.
 
     names: globs; empty for all of it.
     """
 
-    folder: str
-    names: tuple[str, ...] = ()
+    __slots__ = ("folder", "names")
+
+    def __init__(self, folder: str, names: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.names = names
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Root) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"Root{self.key!r}"
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...]]:
+        """All of it."""
+        return self.folder, self.names
 
     @property
     def parts(self) -> Parts:
@@ -74,20 +90,53 @@ def _is_named(name: str, pattern: str, *, is_folder: bool) -> bool:
         return True
     if pattern == _ALL and not is_folder and not name.endswith(".sls"):
         return False
-    return name not in NO_STATES and fnmatchcase(name, pattern)
+    return name not in NO_STATES and fits(name, pattern)
 
 
-class Roots(NamedTuple):
-    """The roots of states and of pillar of all saltenvs. apart: paths that are in no composed states.
+def fits(name: str, glob: str) -> bool:
+    """Whether a name is of a glob. A switch does without the import of regular expressions, which costs as much."""
+    signs = sum(glob.count(sign) for sign in _GLOB)
+    if not signs:
+        return name == glob
+    if signs == 1 and glob.endswith("*"):
+        return name.startswith(glob[:-1])
+    if signs == 1 and glob.startswith("*"):
+        return name.endswith(glob[1:])
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(name, glob)
+
+
+class Roots:
+    """The roots of states and of pillar of all saltenvs. A value. apart: paths that are in no composed states.
 
     states_word, pillar_word: the folder where it is one word, else empty.
     """
 
-    states: tuple[Root, ...]
-    pillar: tuple[Root, ...]
-    states_word: str
-    pillar_word: str
-    apart: tuple[str, ...] = ()
+    __slots__ = ("apart", "pillar", "pillar_word", "states", "states_word")
+
+    def __init__(
+        self,
+        states: tuple[Root, ...],
+        pillar: tuple[Root, ...],
+        states_word: str,
+        pillar_word: str,
+        apart: tuple[str, ...] = (),
+    ) -> None:
+        self.states = states
+        self.pillar = pillar
+        self.states_word = states_word
+        self.pillar_word = pillar_word
+        self.apart = apart
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Roots) and self.text() == other.text()
+
+    def __hash__(self) -> int:
+        return hash(self.text())
+
+    def __repr__(self) -> str:
+        return f"Roots({self.told(STATES)!r}, {self.told(PILLAR)!r})"
 
     def of(self, kind: str) -> tuple[Root, ...]:
         """The entries of `kind` in their order."""
@@ -109,6 +158,11 @@ class Roots(NamedTuple):
     def told(self, kind: str) -> str:
         """How messages call them."""
         return self.word(kind) or ", ".join(map(str, self.of(kind)))
+
+    def written(self, kind: str) -> object:
+        """As it stands in the file, in its plain spelling."""
+        entries = [{r.folder: list(r.names)} if r.names else r.folder for r in self.of(kind)]
+        return self.word(kind) or entries
 
     def barred(self, kind: str, root: Root) -> tuple[Parts, ...]:
         """Patterns of paths that do not count in `root` of `kind`, whatever its names say."""
@@ -145,10 +199,12 @@ class Roots(NamedTuple):
 
     def name_of(self, kind: str, path: str) -> str | None:
         """The name below the root that the file `path` has, as far as patterns tell; None where it has none."""
+        if word := self.word(kind):
+            return path[len(word) + 1 :] if path.startswith(f"{word}/") else None
         parts = tuple(path.split("/"))
         for root in self.of(kind):
             depth = len(root.parts)
-            if len(parts) <= depth or not matches(parts[:depth], root.parts):
+            if len(parts) <= depth or not all(map(fits, parts, root.parts)):
                 continue
             is_folder = len(parts) > depth + 1
             if root.lets_in(parts[depth], is_folder=is_folder) and not is_in(
@@ -156,6 +212,11 @@ class Roots(NamedTuple):
             ):
                 return "/".join(parts[depth:])
         return None
+
+    def paths_of(self, kind: str, name: str) -> list[str]:
+        """Where the file `name` below the root may be in the repository, of globs aside, in their order."""
+        folders = [root.parts for root in self.of(kind) if not root.is_glob]
+        return ["/".join((*parts, name)) for parts in folders]
 
     def reaches(self, folder: str) -> bool:
         """Whether files below `folder` may have a name in states or pillar."""
@@ -172,10 +233,9 @@ class Roots(NamedTuple):
         return False
 
     def text(self) -> str:
-        """All of it in one line; `of_text` reads it."""
-        import json
-
-        return json.dumps(self)
+        """All of it in one line; `of_text` reads it, without a parser that would have to be imported."""
+        kinds = (_ENTRY.join(_NAME.join((r.folder, *r.names)) for r in self.of(k)) for k in KINDS)
+        return _SECTION.join((*kinds, self.states_word, self.pillar_word, _ENTRY.join(self.apart)))
 
     @property
     def identity(self) -> str:
@@ -189,14 +249,15 @@ class Roots(NamedTuple):
 
 def of_text(text: str) -> Roots:
     """What `Roots.text` gave. Raises ValueError."""
-    import json
+    states, pillar, states_word, pillar_word, apart = text.split(_SECTION)
+    return Roots(
+        _again(states), _again(pillar), states_word, pillar_word, tuple(apart.split(_ENTRY))
+    )
 
-    states, pillar, states_word, pillar_word, apart = json.loads(text)
-    return Roots(_again(states), _again(pillar), states_word, pillar_word, tuple(apart))
 
-
-def _again(entries: Iterable[Sequence[object]]) -> tuple[Root, ...]:
-    return tuple(Root(str(e[0]), tuple(e[1])) for e in entries)  # type: ignore[arg-type]
+def _again(text: str) -> tuple[Root, ...]:
+    entries = (entry.split(_NAME) for entry in text.split(_ENTRY))
+    return tuple(Root(folder, tuple(names)) for folder, *names in entries)
 
 
 def plain(states_dir: str, pillar_dir: str) -> Roots:
@@ -206,20 +267,26 @@ def plain(states_dir: str, pillar_dir: str) -> Roots:
 
 def _literal(path: str) -> Parts:
     """The pattern that only `path` is of."""
-    return tuple(re.sub(r"([*?[])", r"[\1]", part) for part in path.split("/"))
+    return tuple(
+        part.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]") for part in path.split("/")
+    )
 
 
 def matches(parts: Parts, pattern: Parts) -> bool:
     """Whether a path is of a pattern, name by name; case does not save anybody where files have none."""
     return len(parts) == len(pattern) and all(
-        fnmatchcase(part.casefold(), glob.casefold())
-        for part, glob in zip(parts, pattern, strict=True)
+        fits(part.casefold(), glob.casefold()) for part, glob in zip(parts, pattern, strict=True)
     )
 
 
 def is_in(parts: Parts, patterns: Iterable[Parts]) -> bool:
     """Whether a path is, or lies below, what one of `patterns` stands for."""
     return any(len(parts) >= len(p) and matches(parts[: len(p)], p) for p in patterns)
+
+
+def is_surely_in(parts: Parts, patterns: Iterable[Parts]) -> bool:
+    """The same by the letter, for what a path is allowed since it is there."""
+    return any(len(parts) >= len(p) and all(map(fits, parts, p)) for p in patterns)
 
 
 def is_above(parts: Parts, patterns: Iterable[Parts]) -> bool:
@@ -234,7 +301,7 @@ def _is_inner(outer: Parts, inner: Parts) -> bool:
 def _may_meet(one: Parts, other: Parts) -> bool:
     """Whether one folder may be of both patterns, as far as that is told without trying."""
     return all(
-        fnmatchcase(a.casefold(), b.casefold()) or fnmatchcase(b.casefold(), a.casefold())
+        fits(a.casefold(), b.casefold()) or fits(b.casefold(), a.casefold())
         for a, b in zip(one, other, strict=True)
     )
 
@@ -259,6 +326,8 @@ def parse(
 
 
 def _entries(kind: str, value: object, place: str) -> tuple[Root, ...]:
+    from saltbranch.config.values import inside
+
     key = KEYS[kind]
     if isinstance(value, str):
         return (Root(inside(key, value, place)),)
@@ -276,6 +345,8 @@ def _entries(kind: str, value: object, place: str) -> tuple[Root, ...]:
 
 
 def _entry(key: str, entry: object, place: str) -> list[Root]:
+    from saltbranch.config.values import inside
+
     if isinstance(entry, str):
         if entry.rstrip("/") in (HERE, ""):
             raise ConfigError(
@@ -284,13 +355,15 @@ def _entry(key: str, entry: object, place: str) -> list[Root]:
                 " folders but those of pillar, tests and the fleet",
             )
         root = Root(inside(key, entry, place))
-        return [root._replace(names=(_ALL,)) if root.is_glob else root]
+        return [Root(root.folder, (_ALL,)) if root.is_glob else root]
     if not isinstance(entry, dict):
         raise _no_entry(key, entry, place)
     return [_named(key, folder, names, place) for folder, names in entry.items()]
 
 
 def _named(key: str, folder: object, names: object, place: str) -> Root:
+    from saltbranch.config.values import inside
+
     wanted = [names] if isinstance(names, str) else names
     if not isinstance(folder, str) or not isinstance(wanted, list) or not wanted:
         raise _no_entry(key, {folder: names}, place)

@@ -7,10 +7,9 @@ here. A folder that one root alone has is one entry, so as a rule there are as m
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatchcase
 
 from saltbranch.base.errors import RefusedError
-from saltbranch.config.roots import KEYS, Root, Roots, is_above, is_in
+from saltbranch.config.roots import KEYS, Root, Roots, fits, is_above, is_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +38,16 @@ class OnDisk:
         """As `Listing` says. Raises OSError."""
         try:
             with os.scandir(f"{self.top}/{folder}") as entries:
-                return {entry.name: entry.is_dir() for entry in entries}
+                return {entry.name: _is_folder(entry) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return {}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or over a file
+        return False
 
 
 class InCommit:
@@ -191,7 +197,7 @@ class _Composing:
 def _is_of(name: str, part: str, root: Root) -> bool:
     if part == name:
         return True
-    return root.is_glob and not name.startswith(".") and fnmatchcase(name, part)
+    return root.is_glob and not name.startswith(".") and fits(name, part)
 
 
 def names(roots: Roots, kind: str, listing: InCommit) -> dict[str, str]:

@@ -9,7 +9,7 @@ import copy
 import os
 
 from saltbranch.base.errors import GitError, RefusedError
-from saltbranch.config.roots import KEYS, PILLAR, STATES, is_above, is_in
+from saltbranch.config.roots import KEYS, PILLAR, STATES, is_above, is_in, is_surely_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -218,9 +218,9 @@ def _shows(start: Parts, end: Parts, roots: Roots) -> str | None:
     """What a link from `start` to `end` would show to minions that are not to see it."""
     secret, others = roots.secret, roots.unserved
     # Not only from the states: a link there may lead to this one.
-    if _leads_to(end, secret) and not is_in(start, secret):
+    if _leads_to(end, secret) and not is_surely_in(start, secret):
         return "would show pillar to every minion as salt:// files"
-    if _leads_to(end, others) and not is_in(start, (*secret, *others)):
+    if _leads_to(end, others) and not is_surely_in(start, (*secret, *others)):
         return "would show every minion what is not for them (tests, fleet, hidden files)"
     return None
 

@@ -9,12 +9,10 @@ has something to switch.
 from __future__ import annotations
 
 import os
-import shutil
 
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.roots import KINDS
-from saltbranch.git.mirror import remove_tree
 from saltbranch.repository.composition import Composed, OnDisk, compose
 from saltbranch.serve.slots import ROOTS, TREE, Slots
 
@@ -35,7 +33,7 @@ def lay(slots: Slots, name: str, roots: Roots) -> None:
     Whatever was composed there is removed. Raises RefusedError where two folders own one name, OSError.
     """
     folder = slots.folder_of(name)
-    remove_tree(f"{folder}/{ROOTS}")
+    _remove(f"{folder}/{ROOTS}")
     for kind in roots.composed:
         found = compose(roots, kind, OnDisk(f"{folder}/{TREE}"))
         _part_times(f"{folder}/{TREE}", found)
@@ -64,9 +62,7 @@ def lay_first(slots: Slots, roots: Roots, former: dict[str, str]) -> None:
         place = f"{folder}/{ROOTS}/{kind}"
         if os.path.lexists(place):
             continue
-        if os.path.islink(f"{place}{_NEW}"):
-            os.unlink(f"{place}{_NEW}")
-        remove_tree(f"{place}{_NEW}")
+        _remove(f"{place}{_NEW}")
         try:
             found = compose(roots, kind, OnDisk(f"{folder}/{TREE}"))
         except RefusedError:
@@ -119,6 +115,24 @@ def _write(top: str, found: Composed) -> None:
         os.symlink(target, place)
 
 
+def _remove(path: str) -> None:
+    """Remove what was composed, following no link; fine when there is nothing. Raises OSError."""
+    if os.path.islink(path):
+        os.unlink(path)
+        return
+    try:
+        with os.scandir(path) as entries:
+            inner = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except FileNotFoundError:
+        return
+    for name, is_folder in inner:
+        if is_folder:
+            _remove(name)
+        else:
+            os.unlink(name)
+    os.rmdir(path)
+
+
 def _read(top: str) -> Iterator[tuple[str, str | None]]:
     """Every link below `top` with its target; what is none with None."""
     for folder, folders, names in os.walk(top):
@@ -144,6 +158,8 @@ def _part_times(tree: str, found: Composed) -> None:
                 continue
         except OSError:
             continue  # one of them is a link that leads nowhere
+        import shutil  # rarely needed
+
         # Not the file itself: the other slot, which is served, may share it.
         made = f"{path}{files.ASIDE}"
         shutil.copy(path, made)

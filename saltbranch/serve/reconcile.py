@@ -209,8 +209,11 @@ def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
     record = recorded if recorded and recorded.slot == slot else None
     commit = record.commit if record else head
     spoilt = head is None or head != commit or (run.verify and _is_edited(run, slots, slot))
-    if record and record.composed != run.ready.composed:
-        spoilt = True  # the roots of the model are others
+    if record:
+        # The roots of the model may be others.
+        spoilt = spoilt or record.composed != run.ready.composed
+    elif run.ready.composed:
+        spoilt = spoilt or _is_composed_otherwise(run, slots, slot)
     if run.fresh and commit and not spoilt:
         spoilt = _lacks_submodules(run, slots, slot, commit)
     return Now(commit, record, is_empty=False, is_spoilt=spoilt)
@@ -311,8 +314,10 @@ def _is_edited(run: Run, slots: Slots, slot: str) -> bool:
             return True
     except GitError:
         return True
-    if not run.ready.composed:
-        return False
+    return bool(run.ready.composed) and _is_composed_otherwise(run, slots, slot)
+
+
+def _is_composed_otherwise(run: Run, slots: Slots, slot: str) -> bool:
     from saltbranch.config.roots import of_text
     from saltbranch.serve import compose
 

@@ -25,6 +25,7 @@ from saltbranch.salt_master import (
 )
 from saltbranch.salt_master.option_files import ConfFile
 from saltbranch.salt_master.options import MasterOptions
+from saltbranch.serve.slots import ROOTS, SERVED
 
 _MOST_FILES = 20_000
 
@@ -127,7 +128,9 @@ def _served(file_roots: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
     for folders in file_roots.values():
         left = _MOST_FILES
         for folder in folders:
-            for where, _, names in os.walk(folder):
+            # What is composed of several roots are links to folders.
+            is_composed = f"/{SERVED}/{ROOTS}/" in folder
+            for where, _, names in os.walk(folder, followlinks=is_composed):
                 for name in names:
                     if name.endswith(".sls") or name == top_file.BRANCH_TOP:
                         path = f"{where}/{name}"
