@@ -6,9 +6,6 @@ parser; of each entry only name, path and URL count, so nothing in it makes anyb
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
-
 from saltbranch.base.text import printable
 from saltbranch.git import address as addresses
 from saltbranch.git.address import Address, BadAddress
@@ -20,19 +17,29 @@ _LARGEST = 1 << 20  # bytes of a .gitmodules
 _MOST = 1000  # entries
 
 
-@dataclass(frozen=True, slots=True)
 class Pin:
     """A submodule: the `commit` that the tree pins at `path`, and its entry in .gitmodules.
 
     url: as written. address: where that is; None where `problem` says why it cannot be fetched from.
     """
 
-    path: str
-    commit: str
-    name: str
-    url: str
-    address: Address | None
-    problem: str = ""
+    __slots__ = ("address", "commit", "name", "path", "problem", "url")
+
+    def __init__(
+        self,
+        path: str,
+        commit: str,
+        name: str,
+        url: str,
+        address: Address | None,
+        problem: str = "",
+    ) -> None:
+        self.path = path
+        self.commit = commit
+        self.name = name
+        self.url = url
+        self.address = address
+        self.problem = problem
 
     @property
     def where(self) -> str:
@@ -40,7 +47,6 @@ class Pin:
         return self.address.shown if self.address else printable(mask(self.url))
 
 
-@dataclass(frozen=True, slots=True)
 class Submodules:
     """What a commit says of submodules.
 
@@ -48,17 +54,28 @@ class Submodules:
     absent: path to name of entries without a pin. problem: why .gitmodules counts for nothing.
     """
 
-    pins: dict[str, Pin]
-    unnamed: dict[str, str]
-    absent: dict[str, str]
-    problem: str = ""
+    __slots__ = ("absent", "pins", "problem", "unnamed")
+
+    def __init__(
+        self,
+        pins: dict[str, Pin],
+        unnamed: dict[str, str],
+        absent: dict[str, str],
+        problem: str = "",
+    ) -> None:
+        self.pins = pins
+        self.unnamed = unnamed
+        self.absent = absent
+        self.problem = problem
 
 
-@dataclass(frozen=True, slots=True)
 class _Entry:
-    name: str
-    path: str
-    url: str
+    __slots__ = ("name", "path", "url")
+
+    def __init__(self, name: str, path: str, url: str) -> None:
+        self.name = name
+        self.path = path
+        self.url = url
 
 
 def read(git: Git, commit: str, remote: str, *, whole: bool = True) -> Submodules:
@@ -86,8 +103,7 @@ def gitlinks(git: Git, commit: str, paths: list[str] | None = None) -> dict[str,
         paths = [path for path in paths if not path_problem(path)]
         if not paths:
             return {}
-    literal = copy.copy(git)
-    literal.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
+    literal = git.with_env(GIT_LITERAL_PATHSPECS="1")
     args = ("ls-tree", *(("-r",) if paths is None else ()), "-z", "--full-tree", commit, "--")
     found = {}
     for line in literal.out(*args, *(paths or ())).split("\0"):

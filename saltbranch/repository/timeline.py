@@ -247,7 +247,7 @@ def _of_roots(work: Workplace, name: str) -> list[str]:
     found = roots.paths_of(STATES, name)
     if not any(root.is_glob for root in roots.states):
         return found
-    for head in trailers.persistent_heads(work.config, work.refs.heads):
+    for head in trailers.persistent_heads(work.config, work.refs.branches):
         listed = work.git.out("ls-tree", "-r", "-z", "--name-only", "--full-tree", head).split("\0")
         try:
             path = composition.names(roots, STATES, composition.InCommit(filter(None, listed))).get(
