@@ -64,6 +64,8 @@ _HINTS = (
 _BRANCHES = "+refs/heads/*:refs/heads/*"
 _JOURNAL = "+refs/saltbranch/*:refs/saltbranch/*"
 _TAGS = "+refs/tags/*:refs/tags/*"
+# The folder of the mirrors of submodules, beside that of the control repository (repository/pinned.py).
+FORMULAS = "formulas"
 JOURNAL_REF = "refs/saltbranch/journal"
 # The last journal that was accepted, where no fetch moves or prunes it.
 KEPT_REF = "refs/kept/journal"
@@ -284,7 +286,17 @@ class Mirror:
         packs = sum(n.endswith(".pack") for n in _names(f"{self.path}/objects/pack"))
         loose = len(_names(f"{self.path}/objects/17"))
         if packs > 50 or loose > 27:
-            self.git.run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
+            self._seeing().run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
+
+    def _seeing(self) -> Git:
+        """git that sees the objects of submodules: the indexes of slots name them, too."""
+        below = f"{os.path.dirname(self.path)}/{FORMULAS}"
+        folders = [f"{below}/{name}" for name in _names(below) if name.endswith(".git")]
+        if not folders:
+            return self.git
+        from saltbranch.git.pinned_tree import with_objects  # rarely needed
+
+        return with_objects(self.git, folders)
 
     def _remove_cut_off(self) -> None:
         """Remove the packs of fetches that were cut off, which git would keep for ever."""

@@ -19,6 +19,7 @@ from saltbranch.git.address import Address
 from saltbranch.git.mirror import (
     FETCH_CONFIG,
     FETCH_FLAGS,
+    FORMULAS,
     Mirror,
     is_locked,
     remote_error,
@@ -27,7 +28,6 @@ from saltbranch.git.mirror import (
 from saltbranch.git.program import HINTS, Git, hint_for, mask
 from saltbranch.git.submodules import Pin, name_problem
 
-FOLDER = "formulas"
 # Bytes of what one fetch brings, and of the files of one commit: more is no formula.
 LARGEST = 512 << 20
 MOST_FILES = 50_000
@@ -41,7 +41,8 @@ _NOT_REACHED = (
     "transport '",
 )
 _LIMITER = (
-    "import os, resource; limit = int(sys.argv[1]);"
+    # A credential helper that stays in memory must not keep a lock of ours.
+    "import os, resource; os.closerange(3, 1024); limit = int(sys.argv[1]);"
     " resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)); os.execvp(sys.argv[2], sys.argv[2:])"
 )
 
@@ -49,7 +50,7 @@ _LIMITER = (
 class Formula(Mirror):
     """The mirror of one URL. address: where that is."""
 
-    __slots__ = ("address",)
+    __slots__ = ("address", "reached")
     config_text = Mirror.config_text.replace("[gc]\n", "[gc]\n\tpackRefs = false\n")  # see `has`
 
     def __init__(self, folder: str, address: Address) -> None:
@@ -57,6 +58,7 @@ class Formula(Mirror):
         digest = hashlib.sha256(address.identity.encode()).hexdigest()[:20]
         super().__init__(folder, f"{name}-{digest}.git")
         self.address = address
+        self.reached = True  # false once its server did not answer
 
     def has(self, commit: str) -> bool:
         """Whether `commit` was found to be here; no git is asked."""
@@ -123,16 +125,19 @@ class Formula(Mirror):
         if not missing:  # another was quicker
             return {}
         self._make_ready()
+        missing = [c for c in missing if not self._is_here(c) or self._keep(c, largest)]
+        if not missing:  # came along with another one
+            return {}
         done = self._ask(_REFSPECS, deadline, largest, say)
         left = [commit for commit in missing if not self._is_here(commit)]
         if done.code != 0 and left and not self.is_healthy():
             self._start_anew()
             done = self._ask(_REFSPECS, deadline, largest, say)
             left = [commit for commit in missing if not self._is_here(commit)]
-        reached = not any(sign in done.complaint for sign in _NOT_REACHED)
+        self.reached = not any(sign in done.complaint for sign in _NOT_REACHED)
         why: dict[str, str] = {}
         for commit in left:  # no branch and no tag has it: many servers give it all the same
-            if reached and time.monotonic() < deadline:
+            if self.reached and not done.timed_out and time.monotonic() < deadline:
                 ref = f"refs/asked/{commit}"
                 done = self._ask([f"+{commit}:{ref}"], deadline, largest, say)
                 self.git.run("update-ref", "-d", ref)
@@ -263,13 +268,13 @@ class Store:
 
 def of_root(root: str) -> Store:
     """The mirrors of a master."""
-    return Store(f"{root}/{FOLDER}")
+    return Store(f"{root}/{FORMULAS}")
 
 
 def of_user() -> Store:
     """The mirrors in the cache of the user (XDG base directory specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Store(f"{base}/saltbranch/{FOLDER}")
+    return Store(f"{base}/saltbranch/{FORMULAS}")
 
 
 def module_of(git_folder: str, name: str, commit: str) -> str | None:

@@ -12,7 +12,7 @@ import os
 from saltbranch import __version__
 from saltbranch.base import files
 
-FORMAT = f"saltbranch {__version__} prepared 5"
+FORMAT = f"saltbranch {__version__} prepared 6"
 
 
 class ServedSaltenv:
@@ -51,12 +51,13 @@ class Prepared:
     counts; each empty where the remote has none. problem: why a newer model
     does not count. gid: the group that may read checkouts, -1 for
     none. cachedir, socket, pidfile: the master's. reporter: the name under which this master tells the journal what
-    it serves; empty where it does not.
+    it serves; empty where it does not. submodules: URLs that they may come from, separated by spaces.
     """
 
     __slots__ = (
         "accepted", "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile", "pillar_dir",
         "problem", "remote", "reporter", "root", "salt_config", "saltenvs", "signatures", "socket", "states_dir",
+        "submodules",
     )  # fmt: skip
 
     root: str
@@ -72,6 +73,7 @@ class Prepared:
     reporter: str
     problem: str
     accepted: str
+    submodules: str
     gid: int
     fetch_timeout: int
     model: tuple[str, str, str] | None
@@ -93,7 +95,7 @@ class Prepared:
 
 
 _TEXTS = ("root", "remote", "states_dir", "pillar_dir", "master_config", "salt_config", "cachedir",
-          "socket", "pidfile", "boot", "reporter", "problem", "accepted")  # fmt: skip
+          "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules")  # fmt: skip
 
 
 def path(root: str) -> str:
