@@ -38,7 +38,7 @@ _SECONDS = 300
 class Composed:
     """A tree with the files of its formulas in it. git: sees all objects. name: its hash, that of a commit where
     there are no formulas. paths: of those whose files are in it. gaps: path to why they are not. empty: the same where
-    masters leave it empty, too.
+    this master serves none at all.
     """
 
     git: Git
@@ -247,7 +247,8 @@ class Formulas:
         empty: dict[str, str] = {}
         for path, pin in found.pins.items():
             if self.listed is not None and not self._serves(pin):
-                empty[path] = f"{pin.where} is not among the submodules: of this machine"
+                why = f"{pin.where} is not among the submodules: of this machine"
+                (gaps if self.listed else empty)[path] = pin.problem or why
                 continue
             stores = () if pin.address is None else (self.store,)
             folder = None if pin.problem else pinned.git_folder_of(pin, stores, self.clone)

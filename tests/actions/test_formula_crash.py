@@ -1,4 +1,4 @@
-"""formula, killed by SIGKILL at its steps: the commit is there or not, nothing else moved, and the same again ends it."""
+"""formula, killed by SIGKILL at its steps: the commit is there or not, nothing else moved, and the next run ends it."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.flow_site import FlowSite, FlowTemplate, build_flow_template
-from tests.support.formulas import FormulaRemote, gitmodules, on_topic
+from tests.support.flow_site import FlowSite
+from tests.support.formulas import FormulaRemote, gitmodules
 from tests.support.remote import Link, Submodule
 
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
