@@ -6,6 +6,7 @@ Nothing is fetched but by `fetched`, which only verbs call that are asked to: a 
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from saltbranch.git import merge, pinned_tree, submodules
 from saltbranch.git.address import Address, BadAddress
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import Git, mask
-from saltbranch.git.submodules import LINK_MODE, Pin
+from saltbranch.git.submodules import LINK_MODE, Pin, Submodules
 from saltbranch.history import pins
 from saltbranch.history.pins import FormulaChange, Pinned
 from saltbranch.repository import pinned
@@ -51,25 +52,45 @@ class Composed:
 class Formulas:
     """What is known here of the formulas of one control repository.
 
-    clone: the git folder of a clone, None on a master. listed: where a master lets them come from; None in a clone,
-    whose user decides.
+    listed: where a master lets them come from; None in a clone, whose user decides.
     """
 
     def __init__(
-        self, git: Git, remote: str, store: Store, *, clone: str | None, listed: tuple[str, ...] | None,
-        timeout: float,
+        self, source: CommitSource, store: Store, listed: tuple[str, ...] | None, timeout: float,
+        url: str = "",
     ) -> None:  # fmt: skip
-        """remote: the URL of the control repository. store: the mirrors. timeout: seconds for a fetch."""
-        self.git, self.remote, self.store = git, remote, store
-        self.clone, self.listed, self.timeout = clone, listed, timeout
+        """store: the mirrors. timeout: seconds for a fetch. url: of the control repository, on a master."""
+        self.git, self.source, self.store = source.git, source, store
+        self.listed, self.timeout, self.url = listed, timeout, url
         self._scratch = ""
+
+    @functools.cached_property
+    def clone(self) -> str | None:
+        """The git folder of a clone; None on a master."""
+        if self.listed is not None:
+            return None
+        args = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+        return self.source.objects.out(*args).rstrip("\n")
+
+    @functools.cached_property
+    def remote(self) -> str:
+        """The URL of the control repository, which others may be relative to."""
+        if self.url:
+            return self.url
+        name = self.source.remote or "origin"
+        return self.git.run("config", "--get", f"remote.{name}.url").text.strip() or name
 
     # Pins
 
     def pins(self, name: str) -> dict[str, Pin]:
         """Path to pin of the formulas in the commit or tree `name`. Raises GitError."""
-        oid = self.git.out("rev-parse", "--verify", "--end-of-options", name).strip()
-        return submodules.read(self.git, oid, self.remote, whole=False).pins
+        return self._read(self.git, name).pins
+
+    def _read(self, git: Git, name: str) -> Submodules:
+        if git.blob_or_none(name, submodules.FILE) is None:
+            return Submodules({}, {}, {})
+        oid = git.out("rev-parse", "--verify", "--end-of-options", name).strip()
+        return submodules.read(git, oid, self.remote, whole=False)
 
     def address(self, url: str) -> Address:
         """Where `url`, as in .gitmodules, is; refused where nothing is fetched from there. Raises RefusedError."""
@@ -241,7 +262,7 @@ class Formulas:
 
     def composed(self, git: Git, name: str) -> Composed:
         """The commit or tree `name` with the files of its formulas in it, as a master serves it. Raises GitError."""
-        found = submodules.read(git, name, self.remote, whole=False)
+        found = self._read(git, name)
         folders: dict[str, str] = {}
         gaps: dict[str, str] = {}
         empty: dict[str, str] = {}
@@ -289,17 +310,12 @@ class Formulas:
 
 def formulas_in(source: CommitSource, config: Config | None) -> Formulas:
     """The formulas of the repository of `source`; config: of the machine."""
-    git, objects = source.git, source.objects
     timeout = config.fetch_timeout if config else _SECONDS
     root = os.path.normpath(config.root) if config else ""
-    if config and os.path.normpath(objects.directory) == Mirror(root).path:
-        listed = config.submodules
+    if config and os.path.normpath(source.objects.directory) == Mirror(root).path:
         store = pinned.of_root(root)
-        return Formulas(git, config.remote, store, clone=None, listed=listed, timeout=timeout)
-    folder = objects.out("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
-    url = git.run("config", "--get", f"remote.{source.remote or 'origin'}.url").text.strip()
-    store = pinned.of_user()
-    return Formulas(git, url or source.remote, store, clone=folder, listed=None, timeout=timeout)
+        return Formulas(source, store, config.submodules, timeout, config.remote)
+    return Formulas(source, pinned.of_user(), None, timeout)
 
 
 def formulas_of(work: Workplace) -> Formulas:
