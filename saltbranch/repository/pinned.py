@@ -43,6 +43,7 @@ _NOT_REACHED = (
 _LIMITER = (
     # A credential helper that stays in memory must not keep a lock of ours.
     "import os, resource; os.closerange(3, 1024); limit = int(sys.argv[1]);"
+    " hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]; limit = min(limit, hard) if hard > 0 else limit;"
     " resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)); os.execvp(sys.argv[2], sys.argv[2:])"
 )
 

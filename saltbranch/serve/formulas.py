@@ -50,6 +50,7 @@ class Formulas:
         # Mirror to what came of the last try, so that a server that is down is waited for once in a run.
         self._failed: dict[str, dict[str, str]] = {}
         self._fetched: dict[str, Formula] = {}
+        self._healed: set[str] = set()
 
     def source(self, slots: Slots, commit: str, *, fetch: bool = True) -> Source:
         """What is to be served of `commit`, its submodules fetched. Raises SaltbranchError, GitError."""
@@ -162,11 +163,12 @@ class Formulas:
         return healed
 
     def _heal(self, mirror: Formula, commit: str) -> bool:
-        if not mirror.has(commit):
-            return True  # dropped for another saltenv
+        if mirror.path in self._healed or not mirror.has(commit):
+            return True  # for another saltenv
         if mirror.is_whole(commit):
             return False
         mirror.drop()
+        self._healed.add(mirror.path)
         self._failed.pop(mirror.path, None)
         self.run.notes.append(f"the mirror of {mirror.address.shown} was damaged: it is made anew")
         return True
