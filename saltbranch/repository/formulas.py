@@ -92,6 +92,19 @@ class Formulas:
         oid = git.out("rev-parse", "--verify", "--end-of-options", name).strip()
         return submodules.read(git, oid, self.remote, whole=False)
 
+    def free_name(self, path: str, url: str) -> str:
+        """A name for a new submodule at `path`: what no other has, here or in .git/modules for another URL."""
+        found = self._read(self.git, "HEAD")
+        taken = {pin.name for pin in found.pins.values()} | set(found.absent.values())
+        number = 1
+        while True:
+            name = path if number == 1 else f"{path}-{number}"
+            folder = f"{self.clone}/modules/{name}"
+            known = Git(folder).run("config", "--get", "remote.origin.url").text.strip()
+            if name not in taken and (not os.path.lexists(folder) or known == url):
+                return name
+            number += 1
+
     def address(self, url: str) -> Address:
         """Where `url`, as in .gitmodules, is; refused where nothing is fetched from there. Raises RefusedError."""
         try:
