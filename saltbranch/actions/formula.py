@@ -72,7 +72,8 @@ def add(
             + quoted(path),
         )
     commit = formula_remote.chosen(formula_remote.read(clone, address, work.repo.timeout), at)
-    pin = Pin(path, commit, there.name if there else path, url, address)
+    name = there.name if there else formulas.free_name(path, address.url)
+    pin = Pin(path, commit, name, url, address)
     new = formulas.fetched(pin, say)
     if there is not None and there.commit != commit:
         raise RefusedError(

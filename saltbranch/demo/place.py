@@ -41,6 +41,16 @@ class Place:
         return self.folder / "clone"
 
     @property
+    def formula(self) -> Path:
+        """The repository of a formula that the control repository pins."""
+        return self.folder / "formulas" / "banner-formula"
+
+    @property
+    def cache(self) -> Path:
+        """For what a person's saltbranch keeps in the clone."""
+        return self.folder / "cache"
+
+    @property
     def config(self) -> Path:
         """saltbranch.yaml."""
         return self.folder / "saltbranch.yaml"

@@ -11,7 +11,7 @@ from typing import Final
 
 from saltbranch.actions.init_text import DEFAULT_BRANCHES
 from saltbranch.base.errors import EXIT_PENDING
-from saltbranch.demo import repository
+from saltbranch.demo import formula, repository
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.minions import look, show_changes
 from saltbranch.demo.place import Place
@@ -40,7 +40,8 @@ class _Scene:
         """One step: what `act` does in the clone, a sync on the master, a highstate, the proof."""
         problems: list[str] = []
         with self.steps.step(title, problems) as note:
-            act(Shell(_CLONE, self.place.clone, note))
+            cache = {"XDG_CACHE_HOME": str(self.place.cache)}
+            act(Shell(_CLONE, self.place.clone, note, cache))
             variables = {"SALTBRANCH_CONFIG": str(self.place.config)}
             master = Shell("master#", self.place.folder, note, variables)
             master.saltbranch("sync")
@@ -62,20 +63,21 @@ def promotions(place: Place, cluster: Cluster, steps: Steps, seen: tuple[Seen, .
     scene = _Scene(place, cluster, steps, moment(place, seen))
     app = ("app-config",)
     slow, quick = {APP_FILE: "timeout = 30\n"}, {APP_FILE: "timeout = 90\n"}
+    newer = {**slow, **formula.TEXTS}
     scene.act(
-        "A feature branch is finished: its change is in test",
-        Expected(_branches(TEST), (TEST,), app, slow),
-        _feature,
+        "A feature branch is finished: its change, and a formula's new version, are in test",
+        Expected(_branches(TEST), (TEST,), (*app, formula.NAME), newer),
+        lambda clone: _feature(clone, place),
     )
-    both = {**slow, **repository.NOTICE_TEXTS}
+    both = {**newer, **repository.NOTICE_TEXTS}
     scene.act(
-        "promote stage: the feature and the announcement go on",
-        Expected(_branches(STAGE), (STAGE,), (*app, "motd", "notice"), both),
+        "promote stage: the feature, the formula and the announcement go on",
+        Expected(_branches(STAGE), (STAGE,), (*app, formula.NAME, "motd", "notice"), both),
         lambda clone: _say(clone, "promote", STAGE, "--yes"),
     )
     scene.act(
         "promote prod: exactly the plan that somebody has looked at",
-        Expected(_branches(PROD), (PROD,), (*app, "motd", "notice"), both),
+        Expected(_branches(PROD), (PROD,), (*app, formula.NAME, "motd", "notice"), both),
         _promote_as_planned,
     )
     promoted = scene.now.seen
@@ -91,7 +93,9 @@ def promotions(place: Place, cluster: Cluster, steps: Steps, seen: tuple[Seen, .
         lambda clone: _say(clone, "rollback", PROD, "--reason", "KEY-43 is too slow", "--yes"),
     )
     with steps.step("What was done stands in the repository itself") as note:
-        Shell(_CLONE, place.clone, note).saltbranch("history")
+        clone = Shell(_CLONE, place.clone, note, {"XDG_CACHE_HOME": str(place.cache)})
+        clone.saltbranch("history")
+        clone.saltbranch("formula", "list")
     return scene.problems
 
 
@@ -122,8 +126,10 @@ def _say(clone: Shell, *words: str) -> None:
     clone.saltbranch(*words)
 
 
-def _feature(clone: Shell) -> None:
+def _feature(clone: Shell, place: Place) -> None:
+    formula.release(place.formula, formula.NEXT, "A banner with its version")
     clone.saltbranch("feature", "start", "key-42-timeout")
+    clone.saltbranch("formula", "update", formula.NAME)
     repository.add_timeout(clone.folder)
     _commit(clone, "KEY-42 A timeout for the app")
     clone.saltbranch("feature", "finish", "--yes")

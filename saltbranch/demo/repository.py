@@ -12,7 +12,7 @@ import yaml
 
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config import locate
-from saltbranch.demo import sample
+from saltbranch.demo import formula, sample
 from saltbranch.git.program import Git
 
 NOTICE: Final = "Maintenance on Sunday, 22:00 UTC."
@@ -46,16 +46,18 @@ class Change:
     files: Mapping[str, str]
 
 
-def make(remote: Path, work: Path, branches: Mapping[str, str]) -> str:
+def make(remote: Path, work: Path, branches: Mapping[str, str], pinned: Path) -> str:
     """Make the bare repository `remote`, and its clone `work`; the commit that its branches name.
 
-    branches: saltenv -> branch, each saltenv promoted to from the one before it. Raises GitError,
-    SaltbranchError.
+    pinned: the repository of a formula, made as well. branches: saltenv -> branch, each saltenv
+    promoted to from the one before it. Raises GitError, RefusedError, SaltbranchError.
     """
     first, *others = branches.values()
     source = Path(sample.folder())
     for name in sample.FOLDERS:
         shutil.copytree(source / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
+    formula.make(pinned)
+    formula.link(work)
     (work / locate.FILE_NAME).write_text(_MODEL + yaml.safe_dump(_model(branches), sort_keys=False))
     remote.mkdir()
     Git(str(remote)).out("init", "--quiet", "--bare", "--template=", f"--initial-branch={first}")
@@ -71,6 +73,7 @@ def make(remote: Path, work: Path, branches: Mapping[str, str]) -> str:
     git.out("remote", "add", "origin", str(remote))
     git.out("add", "--all", "--force")
     git.out("commit", "--quiet", "--no-verify", "--message=Sample control repository")
+    formula.pin(work, pinned)
     for branch in others:
         git.out("branch", branch)
     git.out("push", "--quiet", "--atomic", "--set-upstream", "origin", first, *others)

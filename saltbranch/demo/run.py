@@ -12,6 +12,7 @@ from pathlib import Path
 
 from saltbranch.actions.init import init
 from saltbranch.actions.init_text import DEFAULT_BRANCHES, Answers
+from saltbranch.actions.sync import sync
 from saltbranch.base.errors import Interrupted, SaltbranchError
 from saltbranch.demo import repository
 from saltbranch.demo.cluster import Cluster
@@ -74,7 +75,7 @@ def _tour(place: Place, cluster: Cluster, tell: Tell, *, kept: bool) -> DemoResu
     steps = Steps(tell)
     begun = time.monotonic()
     with steps.step("A control repository with the branches develop, stage and master") as note:
-        commit = repository.make(place.remote, place.clone, DEFAULT_BRANCHES)
+        commit = repository.make(place.remote, place.clone, DEFAULT_BRANCHES, place.formula)
         note(f"{place.remote}: all three at {commit[:12]}")
     with steps.step("saltbranch init: each branch becomes a saltenv") as note:
         set_up(place, cluster, note)
@@ -112,7 +113,11 @@ def set_up(place: Place, cluster: Cluster, note: Note) -> None:
     if result.sync is None:
         raise SaltbranchError("init did not sync: the repository has no model")
     require_good(result.sync)
+    with place.config.open("a") as config:
+        config.write(f"\nsubmodules:\n  - {place.formula.parent}\n")
+    synced = sync(str(place.config))
+    require_good(synced)
     note(f"wrote {place.config}")
-    for found in result.sync.saltenvs:
+    for found in synced.saltenvs:
         short = (found.new or "nothing")[:12]
         note(f"{found.saltenv}: minions {found.saltenv}*, {found.branch} at {short}")

@@ -123,7 +123,7 @@ class FormulaChange:
             case "backward":
                 return f"BACKWARDS by {commits}"
             case "diverged":
-                return f"{commits}; DIVERGED, {many(self.lost, 'commit')} of the old one are lost"
+                return f"{commits}; DIVERGED, without {many(self.lost, 'commit')} of the old one"
             case "other repository":
                 return "from another repository"
             case "unknown":

@@ -6,6 +6,7 @@ Nothing is fetched but by `fetched`, which only verbs call that are asked to: a 
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from saltbranch.git import merge, pinned_tree, submodules
 from saltbranch.git.address import Address, BadAddress
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import Git, mask
-from saltbranch.git.submodules import LINK_MODE, Pin
+from saltbranch.git.submodules import LINK_MODE, Pin, Submodules
 from saltbranch.history import pins
 from saltbranch.history.pins import FormulaChange, Pinned
 from saltbranch.repository import pinned
@@ -38,7 +39,7 @@ _SECONDS = 300
 class Composed:
     """A tree with the files of its formulas in it. git: sees all objects. name: its hash, that of a commit where
     there are no formulas. paths: of those whose files are in it. gaps: path to why they are not. empty: the same where
-    masters leave it empty, too.
+    this master serves none at all.
     """
 
     git: Git
@@ -51,25 +52,58 @@ class Composed:
 class Formulas:
     """What is known here of the formulas of one control repository.
 
-    clone: the git folder of a clone, None on a master. listed: where a master lets them come from; None in a clone,
-    whose user decides.
+    listed: where a master lets them come from; None in a clone, whose user decides.
     """
 
     def __init__(
-        self, git: Git, remote: str, store: Store, *, clone: str | None, listed: tuple[str, ...] | None,
-        timeout: float,
+        self, source: CommitSource, store: Store, listed: tuple[str, ...] | None, timeout: float,
+        url: str = "",
     ) -> None:  # fmt: skip
-        """remote: the URL of the control repository. store: the mirrors. timeout: seconds for a fetch."""
-        self.git, self.remote, self.store = git, remote, store
-        self.clone, self.listed, self.timeout = clone, listed, timeout
+        """store: the mirrors. timeout: seconds for a fetch. url: of the control repository, on a master."""
+        self.git, self.source, self.store = source.git, source, store
+        self.listed, self.timeout, self.url = listed, timeout, url
         self._scratch = ""
+
+    @functools.cached_property
+    def clone(self) -> str | None:
+        """The git folder of a clone; None on a master."""
+        if self.listed is not None:
+            return None
+        args = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+        return self.source.objects.out(*args).rstrip("\n")
+
+    @functools.cached_property
+    def remote(self) -> str:
+        """The URL of the control repository, which others may be relative to."""
+        if self.url:
+            return self.url
+        name = self.source.remote or "origin"
+        return self.git.run("config", "--get", f"remote.{name}.url").text.strip() or name
 
     # Pins
 
     def pins(self, name: str) -> dict[str, Pin]:
         """Path to pin of the formulas in the commit or tree `name`. Raises GitError."""
-        oid = self.git.out("rev-parse", "--verify", "--end-of-options", name).strip()
-        return submodules.read(self.git, oid, self.remote, whole=False).pins
+        return self._read(self.git, name).pins
+
+    def _read(self, git: Git, name: str) -> Submodules:
+        if git.blob_or_none(name, submodules.FILE) is None:
+            return Submodules({}, {}, {})
+        oid = git.out("rev-parse", "--verify", "--end-of-options", name).strip()
+        return submodules.read(git, oid, self.remote, whole=False)
+
+    def free_name(self, path: str, url: str) -> str:
+        """A name for a new submodule at `path`: what no other has, here or in .git/modules for another URL."""
+        found = self._read(self.git, "HEAD")
+        taken = {pin.name for pin in found.pins.values()} | set(found.absent.values())
+        number = 1
+        while True:
+            name = path if number == 1 else f"{path}-{number}"
+            folder = f"{self.clone}/modules/{name}"
+            known = Git(folder).run("config", "--get", "remote.origin.url").text.strip()
+            if name not in taken and (not os.path.lexists(folder) or known == url):
+                return name
+            number += 1
 
     def address(self, url: str) -> Address:
         """Where `url`, as in .gitmodules, is; refused where nothing is fetched from there. Raises RefusedError."""
@@ -241,13 +275,14 @@ class Formulas:
 
     def composed(self, git: Git, name: str) -> Composed:
         """The commit or tree `name` with the files of its formulas in it, as a master serves it. Raises GitError."""
-        found = submodules.read(git, name, self.remote, whole=False)
+        found = self._read(git, name)
         folders: dict[str, str] = {}
         gaps: dict[str, str] = {}
         empty: dict[str, str] = {}
         for path, pin in found.pins.items():
             if self.listed is not None and not self._serves(pin):
-                empty[path] = f"{pin.where} is not among the submodules: of this machine"
+                why = f"{pin.where} is not among the submodules: of this machine"
+                (gaps if self.listed else empty)[path] = pin.problem or why
                 continue
             stores = () if pin.address is None else (self.store,)
             folder = None if pin.problem else pinned.git_folder_of(pin, stores, self.clone)
@@ -288,17 +323,12 @@ class Formulas:
 
 def formulas_in(source: CommitSource, config: Config | None) -> Formulas:
     """The formulas of the repository of `source`; config: of the machine."""
-    git, objects = source.git, source.objects
     timeout = config.fetch_timeout if config else _SECONDS
     root = os.path.normpath(config.root) if config else ""
-    if config and os.path.normpath(objects.directory) == Mirror(root).path:
-        listed = config.submodules
+    if config and os.path.normpath(source.objects.directory) == Mirror(root).path:
         store = pinned.of_root(root)
-        return Formulas(git, config.remote, store, clone=None, listed=listed, timeout=timeout)
-    folder = objects.out("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
-    url = git.run("config", "--get", f"remote.{source.remote or 'origin'}.url").text.strip()
-    store = pinned.of_user()
-    return Formulas(git, url or source.remote, store, clone=folder, listed=None, timeout=timeout)
+        return Formulas(source, store, config.submodules, timeout, config.remote)
+    return Formulas(source, pinned.of_user(), None, timeout)
 
 
 def formulas_of(work: Workplace) -> Formulas:

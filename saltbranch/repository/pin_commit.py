@@ -48,6 +48,11 @@ def write(clone: Git, objects: Git, edit: PinEdit, message: str, signed: Signer 
     head = clone.out("rev-parse", "--verify", "HEAD^{commit}").strip()
     refuse_unfinished(clone)
     before, text = _known(objects, head, GITMODULES), None
+    if before.mode not in ("", _FILE, "100755"):
+        raise RefusedError(
+            f"{GITMODULES} of HEAD is no plain file", hint="commit a file there first"
+        )
+    _refuse_below_files(clone, head, edit.path)
     pin_before = _known(objects, head, edit.path)
     pin = _Entry(_PIN, edit.commit) if edit.commit else _Entry()
     after = before
@@ -89,6 +94,24 @@ def _known(objects: Git, commit: str, path: str) -> _Entry:
             f"{path!r} is a folder with files of its own in HEAD", hint="choose another --path"
         )
     return _Entry()
+
+
+def _refuse_below_files(clone: Git, head: str, path: str) -> None:
+    """git would put the pin in the place of a file or link above it."""
+    literal = Git(clone.directory, work_tree=True)
+    literal.env = {**clone.env, "GIT_LITERAL_PATHSPECS": "1"}
+    parts = path.split("/")
+    above = ["/".join(parts[:n]) for n in range(1, len(parts))]
+    if not above:
+        return
+    listed = literal.out("ls-tree", "-z", "--full-tree", head, "--", *above).split("\0")
+    files_there = {row.partition("\t")[2] for row in listed if row and " tree " not in row}
+    listed = literal.out("ls-files", "-z", "--full-name", "--", *above).split("\0")
+    files_there |= set(above).intersection(listed)
+    for name in sorted(files_there.intersection(above)):
+        raise RefusedError(
+            f"{name} is a file, link or formula, not a folder", hint="choose another --path"
+        )
 
 
 def _edited(clone: Git, old: bytes, edit: PinEdit) -> bytes:

@@ -276,3 +276,45 @@ def test_tags_like_options_are_only_names(flow: FlowSite, nginx: FormulaRemote) 
     assert gitlink(flow) == head
     assert not list(flow.clone.glob("**/pwned"))
     assert flow.run("formula", "add", str(nginx.path), "--at=--nothing", "--path=b").code == 2
+
+
+def test_names_and_places_that_others_have_are_left_to_them(
+    flow: FlowSite, nginx: FormulaRemote, tmp_path: Path
+) -> None:
+    """A submodule that was moved keeps its name; .git/modules keeps those that were removed."""
+    on_topic(flow)
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0")
+    flow.git("mv", "formulas/nginx", "formulas/old")
+    flow.git("commit", "-qm", "Move")
+    other = FormulaRemote(tmp_path / "other.git")
+    commit = other.release("v1.0.0")
+    flow.well("formula", "add", str(other.path), "--path", "formulas/nginx")
+    names = flow.git("config", "--file", ".gitmodules", "--get-regexp", "path").splitlines()
+    assert names == [
+        "submodule.formulas/nginx.path formulas/old",
+        "submodule.formulas/nginx-2.path formulas/nginx",
+    ]
+    assert flow.git("-C", "formulas/nginx", "rev-parse", "HEAD") == commit
+    flow.well("formula", "remove", "formulas/nginx")
+    third = FormulaRemote(tmp_path / "third.git")
+    commit = third.release("v3.0.0")
+    flow.well("formula", "add", str(third.path), "--path", "formulas/nginx")
+    assert flow.git("-C", "formulas/nginx", "rev-parse", "HEAD") == commit
+    assert flow.git("status", "--porcelain") == ""
+
+
+def test_links_and_files_above_are_not_replaced(flow: FlowSite, nginx: FormulaRemote) -> None:
+    on_topic(flow)
+    (flow.clone / "formulas").symlink_to("salt")
+    flow.git("add", "-A")
+    flow.git("commit", "-qm", "Link")
+    (flow.clone / "formulas").unlink()
+    head = flow.git("rev-parse", "HEAD")
+    assert "is a file, link or formula" in flow.refused("formula", "add", str(nginx.path))
+    assert flow.git("rev-parse", "HEAD") == head
+    flow.git("checkout", "--", "formulas")
+    assert "symlink" in flow.run("formula", "add", str(nginx.path)).err
+    (flow.clone / ".gitmodules").symlink_to("salt/top.sls")
+    assert "no plain file" in flow.refused("formula", "add", str(nginx.path), "--path", "web")
+    assert (flow.clone / ".gitmodules").is_symlink()
+    assert flow.git("rev-parse", "HEAD") == head

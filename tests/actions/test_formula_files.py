@@ -143,12 +143,12 @@ def test_a_pin_that_goes_backwards_or_is_on_no_branch_is_said(
     plan = site.plan("promote", "stage", "--no-diff")
     assert any("does not go forwards" in n and "BACKWARDS by 1 commit" in n for n in plan["notes"])
     lost = nginx.change("Lost", branch="gone")
+    nginx.delete_branch("gone")
     site.remote.commit("develop", {PATH: Submodule(lost)}, message="lost")
     site.well("formula", "list")
-    nginx.delete_branch("gone")
-    site.well("formula", "list")
     plan = site.plan("promote", "stage", "--no-diff")
-    assert plan["formulas"][0]["move"] == "diverged" or plan["formulas"][0]["move"] == "forward"
+    assert any(f"pinned to {lost[:12]}, which is on no branch" in n for n in plan["notes"])
+    assert plan["formulas"][0]["new"]["on_branch"] is False
 
 
 def test_the_changelog_and_where_name_versions(site: FlowSite, nginx: FormulaRemote) -> None:

@@ -114,3 +114,10 @@ def test_what_was_merged_into_a_feature_is_not_of_it() -> None:
 
 def test_merges_are_not_listed() -> None:
     assert groups(line("m", "Merge branch 'x'", "a", "b")) == []
+
+
+def test_a_commit_that_moves_a_pin_has_no_tickets_of_the_other_repository() -> None:
+    pattern = tickets.compile_pattern(None, "x")
+    body = "2 commits:\n  abc KEY-7 Theirs (Ann)\n\nFor KEY-12\n\nFormula: formulas/nginx 1234\n"
+    found = tickets.of_message("Formula nginx: rel-1 -> rel-2", body, pattern, merge=False)
+    assert found == ("KEY-12",)

@@ -150,9 +150,9 @@ def test_demo_proves_that_every_change_is_where_it_belongs(tmp_path: Path) -> No
     assert "event on the master's bus: saltbranch/sync/test\n" in text
     assert changes_told(lines) == [
         ("motd, notice", "nothing", "nothing"),
-        ("app-config", "nothing", "nothing"),  # the feature is finished
-        ("nothing", "app-config, motd, notice", "nothing"),  # promote stage
-        ("nothing", "nothing", "app-config, motd, notice"),  # promote prod
+        ("app-config, banner", "nothing", "nothing"),  # the feature is finished
+        ("nothing", "app-config, banner, motd, notice", "nothing"),  # promote stage
+        ("nothing", "nothing", "app-config, banner, motd, notice"),  # promote prod
         ("app-config", "app-config", "app-config"),  # the hotfix
         ("nothing", "nothing", "app-config"),  # the rollback
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from saltbranch.base.errors import RefusedError, RemoteError, SaltbranchError
@@ -97,23 +97,33 @@ def listed(
     for path in sorted({path for found in every for path in found}):
         known = [found[path] for found in every if path in found]
         problem = _bring(formulas, known, say) if fetch else ""
-        looked = {pin: formulas.look(pin) for pin in dict.fromkeys(known)}
+        looked = {pin.commit + pin.url: formulas.look(pin) for pin in _different(known)}
+
+        def pinned(found: Mapping[str, Pin], path: str = path) -> Pinned | None:
+            pin = found.get(path)
+            return looked[pin.commit + pin.url] if pin else None  # noqa: B023 - called at once
+
         rows.append(
             FormulaRow(
                 path,
                 known[0].where,
-                looked[here[path]] if path in here else None,
-                {s: looked[found[path]] if path in found else None for s, found in sides.items()},
-                {r: looked[found[path]] if path in found else None for r, found in others.items()},
+                pinned(here),
+                {saltenv: pinned(found) for saltenv, found in sides.items()},
+                {ref: pinned(found) for ref, found in others.items()},
                 problem or next((f for p in known if (f := formulas.missing(p))), ""),
             )
         )
     return rows
 
 
+def _different(known: Sequence[Pin]) -> list[Pin]:
+    """Each commit of each URL once."""
+    return list({(pin.url, pin.commit): pin for pin in known}.values())
+
+
 def _bring(formulas: Formulas, known: Sequence[Pin], say: Say | None) -> str:
     """Fetch what is missing of the pins `known`; why that failed."""
-    for pin in dict.fromkeys(known):
+    for pin in _different(known):
         if not formulas.missing(pin):
             continue
         try:
@@ -129,15 +139,15 @@ def outdated(work: Workplace) -> list[Outdated]:
     """
     formulas = formulas_of(work)
     sides = {"here": formulas.pins("HEAD")} if work.repo.clone else _sides(work, formulas)
-    where: dict[Pin, list[str]] = {}
+    where: dict[tuple[str, str, str], tuple[Pin, list[str]]] = {}
     for name, found in sides.items():
         for pin in found.values():
-            where.setdefault(pin, []).append(name)
+            where.setdefault((pin.path, pin.url, pin.commit), (pin, []))[1].append(name)
     asked: dict[str, RemoteRefs | str] = {}
-    for pin in where:
+    for pin, _ in where.values():
         if pin.url not in asked:
             asked[pin.url] = _refs_or_problem(work, formulas, pin.url)
-    return [_outdated(formulas, pin, asked[pin.url], names) for pin, names in where.items()]
+    return [_outdated(formulas, pin, asked[pin.url], names) for pin, names in where.values()]
 
 
 def _refs_or_problem(work: Workplace, formulas: Formulas, url: str) -> RemoteRefs | str:
