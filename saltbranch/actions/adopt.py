@@ -132,6 +132,8 @@ def adopt(
                 _set_up(request, text, first, say)
     if plan:
         return AdoptResult(path, text, (*found.notes, *now.problems), undecided)
+    if former is None and text is None:
+        _sync(path, say)
     config = _config(path)
     _refuse_another_master(config, salt_config)
     then = plain_side.ask(salt_config, {} if former else moved_options.changes(config), key, say)
@@ -153,7 +155,11 @@ def _set_up(request: Request, text: str, first: FirstLook, say: Say | None) -> N
             files.write_atomic(request.config_path, text, mode=0o640)
     except OSError as err:
         raise os_error(err) from err
-    result = sync(request.config_path, say=say)
+    _sync(request.config_path, say)
+
+
+def _sync(config_path: str, say: Say | None) -> None:
+    result = sync(config_path, say=say)
     if result.exit_code:
         raise SaltbranchError(
             f"not every saltenv could be checked out: {'; '.join(s.message for s in result.saltenvs if s.message)}",

@@ -57,6 +57,8 @@ def wanted(found: Found, now: Served, accepted: Sequence[str], given: Given) -> 
             problems.append(_other(source))
     states = [s for s in found.states if s in sources]
     branches = _branches(found, states, now, given, problems)
+    if not branches and not problems:
+        problems.append("no saltenv is in use: name them with --branch SALTENV=BRANCH")
     _check_each(states, branches, problems)
     _check_pillar([s for s in found.pillar if s in sources], branches, problems)
     states_dir = given.states_dir or _one_folder("states", states, problems)
