@@ -13,6 +13,7 @@ from saltbranch.base.errors import ConfigError, RefusedError
 from saltbranch.config import locate
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config
+from saltbranch.config.roots import PILLAR, STATES
 from saltbranch.doctor.rules import master_pillar, master_roots, master_tops
 from saltbranch.doctor.rules.seen_master import Master
 from saltbranch.git.mirror import JOURNAL_REF, KEPT_REF, Mirror
@@ -129,8 +130,8 @@ def _refuse_other_model(given: Mapping[str, object], config: Config, config_path
     branch = config.source.branch
     place = config_path if branch is None else f"{locate.FILE_NAME} on branch {branch!r}"
     for flag, key, value in (
-        ("--states-dir", "states_dir", config.states_dir),
-        ("--pillar-dir", "pillar_dir", config.pillar_dir),
+        ("--states-dir", "states_dir", config.roots.told(STATES)),
+        ("--pillar-dir", "pillar_dir", config.roots.told(PILLAR)),
     ):
         if flag in given and given[flag] != value:
             _refuse(flag, given[flag], f"{key}: {value}", place, config_path)

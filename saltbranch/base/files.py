@@ -21,7 +21,7 @@ MARKER = f"{_MARKS}{LAYOUT}"
 FIRST_MARKER = ".saltbranch"  # of layout 1, which serve/relayout.py moves over
 
 # What is to be renamed into place. No name that saltbranch gives to a folder or file holds a '~'.
-_NEW = "~.saltbranch-new"
+ASIDE = "~.saltbranch-new"
 
 
 class private_umask:  # noqa: N801 - reads like the function it wraps
@@ -53,7 +53,7 @@ def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = Tru
     data = text.encode("utf-8", "surrogateescape")
     if read_or_none(path) == data:
         return False
-    temporary = path + _NEW
+    temporary = path + ASIDE
     unlink(temporary)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -89,7 +89,7 @@ def unlink(path: str) -> None:
 
 def replace_symlink(target: str, path: str) -> None:
     """Make `path` a symlink to `target` by one rename(2), which readers never see half done."""
-    temporary = path + _NEW
+    temporary = path + ASIDE
     unlink(temporary)
     os.symlink(target, temporary)
     try:

@@ -44,7 +44,7 @@ def blame(error: str, project: Project) -> Blame:
     """
     area = "pillar" if error.startswith("pillar: ") else "states"
     error = error.removeprefix("pillar: ")
-    top = f"{project.folders[area]}/top.sls"
+    top = project.top(area)
     if (missing := _MISSING.match(error)) is not None:
         file, line = next(_naming(project, area, missing["sls"]), (top, 0))
         return Blame(file, line, f"there is no {area} file for {missing['sls']!r}")

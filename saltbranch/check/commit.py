@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from jinja2 import nodes as jinja
@@ -23,6 +23,7 @@ from saltbranch.check.result import LEFT_OUT, CompiledCount, RefResult
 from saltbranch.check.rules import model as check_model
 from saltbranch.config import locate
 from saltbranch.config.model import Config
+from saltbranch.config.roots import PILLAR, STATES, is_in
 from saltbranch.git import links, tree
 from saltbranch.git.program import Git
 from saltbranch.git.tree import Blob
@@ -38,7 +39,7 @@ def check_commit(
     compiled: also compile the fleet and the state tests. saltenv: only its minions. Raises
     ConfigError, SaltError or SandboxError where that is not possible here, GitError.
     """
-    place = Place(CommitSource(git), None, config, config.states_dir, config.pillar_dir)
+    place = Place(CommitSource(git), None, config, config.roots)
     how = Compiling(saltenv=saltenv, strict=True) if compiled else None
     return Checker(place, how, cache_folder()).result(commit, commit, since)
 
@@ -109,10 +110,11 @@ class Checker:
         findings += [
             *wrong,
             *_refused(place, own, project),
+            *_not_composed(place, files),
             *_dangling(place, project),
             *static.check(project, tools, style=self.style),
         ]
-        if servable.list_has_files(_files(own), place.pillar_dir):
+        if _has(place, _files(own), project, PILLAR):
             self._with_pillar.add(commit)
         model = blobs.get(locate.FILE_NAME)
         if model is not None:
@@ -127,7 +129,7 @@ class Checker:
         findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]
         kept, allowed, idle = allow.apply(findings, entries)
         number = sum(1 for source in project.sources.values() if source.area)
-        placed = [replace(f, file=files.stand_ins.get(f.file, f.file)) for f in (*kept, *idle)]
+        placed = [_placed(f, place, files, project) for f in (*kept, *idle)]
         used = tuple(sorted(files.stand_ins))
         return RefResult(
             "", commit, None, number, len(tests), allowed, in_order(placed), count, used
@@ -145,6 +147,31 @@ class Checker:
             except ValueError as err:
                 findings.append(rules.ALLOW.at(allow.BASELINE, 0, str(err)))
         return Tools(self.catalogue, self.parse, scanners.lint, scanner.scan), entries, findings
+
+
+def _placed(finding: Finding, place: Place, files: Files, project: Project) -> Finding:
+    """A finding at the file that people know: of what stands in, and of composed roots, that is another one."""
+    file = files.stand_ins.get(finding.file, finding.file)
+    for kind in place.roots.composed:
+        folder, _, name = file.partition("/")
+        if folder == place.roots.prefix(kind):
+            source = project.names[kind].get(name)
+            first = place.roots.of(kind)[0].folder
+            file = source.path if source else f"{first}/{name}" if name else first
+    return finding if file == finding.file else replace(finding, file=file)
+
+
+def _not_composed(place: Place, files: Files) -> list[Finding]:
+    if not files.problem:
+        return []
+    return [rules.NO_STATES.at(place.roots.of(place.roots.composed[0])[0].folder, 0, files.problem)]
+
+
+def _has(place: Place, paths: list[str], project: Project, kind: str) -> bool:
+    """Whether masters find files of `kind`."""
+    if word := place.roots.word(kind):
+        return servable.list_has_files(paths, word)
+    return any(project.of(kind))
 
 
 def _is_of_both(finding: Finding) -> bool:
@@ -166,19 +193,25 @@ def _tests(project: Project) -> tuple[list[StateTest], list[Finding]]:
 def _project(place: Place, files: Files, tools: Tools) -> Project:
     blobs, aliases = files.blobs, files.aliases
     shown = {**{path: path for path in blobs}, **aliases}
+    areas = {path: files.area(place, path) for path in shown}
     own = {
-        path[len(place.states_dir) + 1 :]: blobs[real].data or b""
-        for path, real in shown.items()
-        if path.startswith(f"{place.states_dir}/_renderers/") and blobs[real].kind == "file"
+        name: blobs[real].data or b""
+        for (area, name), real in zip(areas.values(), shown.values(), strict=True)
+        if area == STATES and name.startswith("_renderers/") and blobs[real].kind == "file"
     }
     tools = with_renderers(tools, own)
-    sources = [_source(place, blob, tools) for blob in blobs.values() if blob.path not in aliases]
-    sources += [_linked(place, name, blobs[path], tools) for name, path in aliases.items()]
+    sources = [
+        _source(areas[blob.path], blob, tools)
+        for blob in blobs.values()
+        if blob.path not in aliases
+    ]
+    sources += [_linked(areas[name], name, blobs[path], tools) for name, path in aliases.items()]
     opaque = [
         b.path
         for b in blobs.values()
         if b.kind == "submodule" or (b.kind == "link" and not _leads(b, blobs))
     ]
+    opaque += _hidden_in(place, files, opaque)
     roots: tuple[str, ...] = ()
     if place.config is not None:
         roots = tuple(f"{place.config.root}/{part}" for part in ("checkouts", "slots", "tops"))
@@ -192,18 +225,31 @@ def _project(place: Place, files: Files, tools: Tools) -> Project:
     )
 
 
-def _source(place: Place, blob: Blob, tools: Tools) -> Source:
-    area = commit_files.area(place, blob.path)
-    folder = {"states": place.states_dir, "pillar": place.pillar_dir, TESTS: TESTS}.get(area)
-    name = blob.path[len(folder) + 1 :] if folder else blob.path
+def _hidden_in(place: Place, files: Files, opaque: Sequence[str]) -> Iterator[str]:
+    """The same as names in composed roots; the whole root where any name may be in one of them."""
+    for path in opaque:
+        area, name = files.area(place, path)
+        for kind in place.roots.composed:
+            parts = tuple(path.split("/"))
+            above = any(is_in(root.parts, [parts]) for root in place.roots.of(kind))
+            globs = (root.parts for root in place.roots.of(kind) if root.is_glob)
+            if area == kind:
+                yield f"{place.roots.prefix(kind)}/{name}"
+            elif above or is_in(parts, globs):
+                yield place.roots.prefix(kind)
+
+
+def _source(what: tuple[str, str], blob: Blob, tools: Tools) -> Source:
+    """what: its area, and its name there."""
+    area, name = what
     link = os.fsdecode(blob.data or b"") if blob.kind == "link" else None
     source = Source(blob.path, area, name, blob.size, link)
     return read(source, blob.data, tools) if area and blob.kind == "file" else source
 
 
-def _linked(place: Place, name: str, blob: Blob, tools: Tools) -> Source:
+def _linked(what: tuple[str, str], name: str, blob: Blob, tools: Tools) -> Source:
     """The file that a link shows as `name`."""
-    source = _source(place, replace(blob, path=name), tools)
+    source = _source(what, replace(blob, path=name), tools)
     return replace(source, real=blob.path)
 
 
@@ -226,13 +272,15 @@ def _refused(place: Place, blobs: dict[str, Blob], project: Project) -> list[Fin
     for path, blob in blobs.items():
         if blob.kind == "link":
             target = os.fsdecode(blob.data or b"")
-            if problem := servable.link_problem(path, target, place.pillar_dir):
+            if problem := servable.link_problem(path, target, place.roots):
                 message = f"the symlink to {target[:120]!r} {problem}"
                 found.append(rules.BAD_LINK.at(path, 0, message))
     files = _files(blobs)
-    if any(project.of("states")) and not servable.list_has_files(files, place.states_dir):
+    if any(project.of("states")) and not _has(place, files, project, STATES):
         what = f"there is no file below {place.states_dir}/: a submodule stays empty on masters"
         found.append(rules.NO_STATES.at(place.states_dir, 0, what))
+    if not place.roots.word(PILLAR):
+        return found
     above = {place.pillar_dir, *commit_files.parents(place.pillar_dir)}
     odd = [b for path, b in blobs.items() if b.kind != "file" and path in above]
     odd += [
@@ -251,8 +299,9 @@ def _pillar_gone(place: Place, findings: Sequence[Finding]) -> list[Finding]:
     """A commit without pillar after one that has it, which no master switches to."""
     if any(f.rule == rules.NO_PILLAR.id for f in findings):
         return []
-    what = f"there is no file below {place.pillar_dir}/ any more: masters refuse to lose all pillar"
-    return [rules.NO_PILLAR.at(place.pillar_dir, 0, what)]
+    folder = place.roots.word(PILLAR) or place.roots.of(PILLAR)[0].folder
+    what = f"there is no file below {folder}/ any more: masters refuse to lose all pillar"
+    return [rules.NO_PILLAR.at(folder, 0, what)]
 
 
 def _dangling(place: Place, project: Project) -> list[Finding]:
@@ -261,7 +310,7 @@ def _dangling(place: Place, project: Project) -> list[Finding]:
     for source in project.sources.values():
         if source.link is None or not source.area or source.real is not None:
             continue
-        if servable.link_problem(source.path, source.link, place.pillar_dir):
+        if servable.link_problem(source.path, source.link, place.roots):
             continue
         end = os.path.normpath(os.path.join(os.path.dirname(source.path), source.link))
         if not (end in project.sources or end in project.dirs or source.path in project.dirs):

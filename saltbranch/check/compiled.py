@@ -76,7 +76,7 @@ def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
             at = blame(error, project)
             yield rules.COMPILE, at.file, at.line, at.text
     yield from _not_loaded(result, project)
-    top, pillar_top = (f"{project.folders[area]}/top.sls" for area in ("states", "pillar"))
+    top, pillar_top = project.top("states"), project.top("pillar")
     broken = any(error.startswith("pillar: ") for error in result.errors)
     for note in result.notes:
         if note.startswith(_ESCAPE):
@@ -113,7 +113,7 @@ def _called(function: str, project: Project) -> tuple[str, int]:
         if source.area in ("states", "pillar") and function in (source.text or ""):
             text = source.text or ""
             return path, text.count("\n", 0, text.index(function)) + 1
-    return f"{project.folders['states']}/top.sls", 0
+    return project.top("states"), 0
 
 
 def _tried(note: str, project: Project) -> _Key:

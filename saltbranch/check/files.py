@@ -5,16 +5,20 @@ in for files that are encrypted or missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from saltbranch.base.errors import RefusedError
 from saltbranch.check import allow
 from saltbranch.check.place import Place
 from saltbranch.check.project import TESTS
 from saltbranch.compiler import pgp
 from saltbranch.config import locate
+from saltbranch.config.roots import KINDS
 from saltbranch.git import links
 from saltbranch.git.tree import Blob, contents, files_below
+from saltbranch.repository import composition
+from saltbranch.repository.composition import InCommit
 
 ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]
 
@@ -22,12 +26,23 @@ ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]
 @dataclass(frozen=True, slots=True)
 class Files:
     """blobs: by path. aliases: names that links add, and where the file is. stand_ins: path to where what stands in
-    for it is.
+    for it is. composed: path to area and name of the files of composed roots. problem: why these cannot be composed.
     """
 
     blobs: dict[str, Blob]
     aliases: dict[str, str]
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+    composed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    problem: str = ""
+
+    def area(self, place: Place, path: str) -> tuple[str, str]:
+        """What a file is by its path, and its name below the root of that."""
+        kind = area(place, path)
+        if kind not in KINDS:
+            return kind, path.removeprefix(f"{kind}/")
+        if not place.roots.word(kind):
+            return self.composed.get(path, ("", path))
+        return kind, path[len(place.roots.word(kind)) + 1 :]
 
 
 def read(place: Place, read_all: ReadAll) -> Files:
@@ -39,13 +54,40 @@ def read(place: Place, read_all: ReadAll) -> Files:
     if away:  # formulas beside the states, for example
         whole = read_all(lambda path: path in away or _wanted(place, path))
         blobs = {**whole, **{path: blobs[path] for path in stand_ins}}
-    return Files(blobs, {name: path for name, path in aliases.items() if path in blobs}, stand_ins)
+    aliases = {name: path for name, path in aliases.items() if path in blobs}
+    if not place.roots.composed:
+        return Files(blobs, aliases, stand_ins)
+    composed, problem = _composed(place, [*blobs, *aliases])
+    kept = {
+        name: path for name, path in aliases.items() if name in composed or _has_word(place, name)
+    }
+    return Files(blobs, kept, stand_ins, composed, problem)
 
 
 def _aliases(place: Place, blobs: Mapping[str, Blob]) -> dict[str, str]:
     linked = {b.path: os.fsdecode(b.data or b"") for b in blobs.values() if b.kind == "link"}
     files = [b.path for b in blobs.values() if b.kind == "file"]
-    return links.names(files, linked, (place.states_dir, place.pillar_dir))
+    words = [place.roots.word(kind) for kind in KINDS]
+    return links.names(files, linked, words if all(words) else None)
+
+
+def _has_word(place: Place, path: str) -> bool:
+    """Whether a file is of the kind that is no list."""
+    kind = area(place, path)
+    return kind in KINDS and bool(place.roots.word(kind))
+
+
+def _composed(place: Place, paths: Iterable[str]) -> tuple[dict[str, tuple[str, str]], str]:
+    """Path to area and name, and what is wrong. What is not read (submodules, links) has a name, too."""
+    listing, found, problem = InCommit(paths), {}, ""
+    for kind in place.roots.composed:
+        try:
+            names = composition.names(place.roots, kind, listing)
+        except RefusedError as err:
+            problem = f"{err.message} ({err.hint})"
+            continue
+        found.update({path: (kind, name) for name, path in names.items()})
+    return found, problem
 
 
 def _wanted(place: Place, path: str) -> bool:
@@ -55,11 +97,10 @@ def _wanted(place: Place, path: str) -> bool:
 
 
 def area(place: Place, path: str) -> str:
-    """What a file is by its path: of the states, of the pillar, a state test, or ""."""
-    if path.startswith(f"{place.states_dir}/"):
-        return "states"
-    if path.startswith(f"{place.pillar_dir}/"):
-        return "pillar"
+    """What a file is by its path: of the states, of the pillar, a state test, or "". Of composed roots: it may be."""
+    for kind in KINDS:
+        if place.roots.name_of(kind, path) is not None:
+            return kind
     # The repository may keep other tests there, too.
     is_test = path.startswith(f"{TESTS}/") and path.endswith((".yaml", ".yml"))
     return TESTS if is_test else ""
@@ -74,7 +115,8 @@ def _let_in(place: Place, blobs: dict[str, Blob]) -> dict[str, str]:
     served = _served(place, blobs)
     for blob in _offered(place, blobs):
         path = blob.path.removeprefix(begin)
-        if not f"{path}/".startswith(served) or path.rpartition("/")[2].startswith(".git"):
+        is_served = f"{path}/".startswith(served) or area(place, path) in KINDS
+        if not is_served or path.rpartition("/")[2].startswith(".git"):
             continue
         there = blobs.get(path)
         if path in folders or (there is not None and not _is_sealed(there)):
@@ -91,7 +133,7 @@ def _let_in(place: Place, blobs: dict[str, Blob]) -> dict[str, str]:
 
 def _served(place: Place, blobs: Mapping[str, Blob]) -> tuple[str, ...]:
     """The folders and files that Salt comes to, each with a slash: links lead out of states and pillar."""
-    known = {place.states_dir, place.pillar_dir}
+    known = {word for kind in KINDS if (word := place.roots.word(kind))}
     for _ in range(_LINKS_DEEP):
         inside = tuple(f"{path}/" for path in known)
         led = [b for b in blobs.values() if b.kind == "link" and b.path.startswith(inside)]

@@ -53,7 +53,7 @@ def _marked(finding: Finding, salt: str) -> Finding:
 
 def differences(groups: Sequence[Group], project: Project, salt: str) -> Iterator[Finding]:
     """A finding for each group of minions that get something else; keys only."""
-    top = f"{project.folders['states']}/top.sls"
+    top = project.top("states")
     for group in groups:
         found = group.difference
         places = [(s.path, s.line or 0) for s in found.changed]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError
 from saltbranch.config import locate
-from saltbranch.config.check import build_config
+from saltbranch.config.check import build_config, roots_of
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, Source
 from saltbranch.config.read import parse_file
+from saltbranch.config.roots import PILLAR, STATES, Roots
 from saltbranch.git.program import Git
 from saltbranch.repository import clone as clones
 from saltbranch.repository import place as places
@@ -29,9 +30,18 @@ class Place:
     source: CommitSource
     clone: str | None
     config: Config | None
-    states_dir: str
-    pillar_dir: str
+    roots: Roots
     branches: frozenset[str] = frozenset()
+
+    @property
+    def states_dir(self) -> str:
+        """The folder below which states have their names: of several roots, that of the composed ones."""
+        return self.roots.prefix(STATES)
+
+    @property
+    def pillar_dir(self) -> str:
+        """The same of the pillar."""
+        return self.roots.prefix(PILLAR)
 
     @property
     def stand_in(self) -> str | None:
@@ -81,10 +91,8 @@ def _of_clone(place: places.Place, clone: clones.Clone) -> Place:
         own = _parsed(text) if text is not None else FileModel()
         config = _config(own, place)
         source = CommitSource(clone.reading, _remote(place), clone.objects)
-        dirs = (
-            (config.states_dir, config.pillar_dir) if config else (own.states_dir, own.pillar_dir)
-        )
-        return Place(source, clone.folder, config, *dirs, _branches(place))
+        roots = config.roots if config else _roots(own)
+        return Place(source, clone.folder, config, roots, _branches(place))
 
 
 def _parsed(text: bytes) -> FileModel:
@@ -93,6 +101,13 @@ def _parsed(text: bytes) -> FileModel:
         return parse_file(text.decode("utf-8", "replace"), locate.FILE_NAME)
     except ConfigError:
         return FileModel()
+
+
+def _roots(own: FileModel) -> Roots:
+    try:
+        return roots_of(own, locate.FILE_NAME)
+    except ConfigError:
+        return roots_of(FileModel(), locate.FILE_NAME)
 
 
 def _config(own: FileModel, place: places.Place) -> Config | None:
@@ -115,8 +130,7 @@ def _remote(place: places.Place) -> str:
 def _known(place: places.Place) -> Place:
     config = place.last_config()
     clone = place.clone.folder if place.clone else None
-    dirs = (config.states_dir, config.pillar_dir)
-    return Place(place.source(), clone, config, *dirs, _branches(place))
+    return Place(place.source(), clone, config, config.roots, _branches(place))
 
 
 def _branches(place: places.Place) -> frozenset[str]:

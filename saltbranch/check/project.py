@@ -129,10 +129,9 @@ class Project:
         self.dirs: set[str] = set()
         for source in self.sources.values():
             self.names[source.area][source.name] = source
-            parent = source.path.rpartition("/")[0]
-            while parent and parent not in self.dirs:
-                self.dirs.add(parent)
-                parent = parent.rpartition("/")[0]
+            self._add_folders(source.path)
+            if source.area:  # several folders may be one to Salt
+                self._add_folders(f"{self.folders[source.area]}/{source.name}")
         self.sls = {
             area: {s.sls: s for s in self.names[area].values() if s.is_sls and s.name != "top.sls"}
             for area in ("states", "pillar")
@@ -140,6 +139,15 @@ class Project:
         self._closures: dict[str, frozenset[str]] = {}
         # Set by whoever makes a project of whole files: all of them, until it is known better.
         self.reached: frozenset[str] = frozenset(self.sources)
+
+    def _add_folders(self, path: str) -> None:
+        while (path := path.rpartition("/")[0]) and path not in self.dirs:
+            self.dirs.add(path)
+
+    def top(self, area: str) -> str:
+        """The path of the area's top file, or where it would be."""
+        source = self.names[area].get("top.sls")
+        return source.path if source else f"{self.folders[area]}/top.sls"
 
     def of(self, area: str) -> Iterator[Source]:
         """The files of `area`."""

@@ -17,6 +17,7 @@ from typing import Any
 from saltbranch.base import scratch
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.cache import CompileCache, base_of
+from saltbranch.compiler.composed_tree import ComposedTree
 from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.desk import Desk, Work
 from saltbranch.compiler.interpreter import Interpreter
@@ -26,6 +27,7 @@ from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.stand_ins import Offer
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.minions import Matcher
+from saltbranch.config.roots import Roots
 from saltbranch.salt_master import top_file
 
 _START = 60  # seconds for loading Salt; one or two are usual
@@ -44,7 +46,7 @@ class Frame:
     `master_options`). keys: those of encrypted pillar. seconds, memory (MiB): limits for
     one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
     may be shown. tops_only: only whether the top files render. offer: what may stand in for files. content: what the
-    files of states hold, too.
+    files of states hold, too. roots: where states and pillar are made of several folders.
     """
 
     states_dir: str
@@ -61,6 +63,7 @@ class Frame:
     tops_only: bool = False
     offer: Offer | None = None
     content: bool = False
+    roots: Roots | None = None
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -68,7 +71,11 @@ class Frame:
         return {"states": self.states_dir, "pillar": self.pillar_dir}
 
     def tree(self, git: Any, name: str) -> Tree:
-        """The files of the commit or tree `name` that count."""
+        """The files of the commit or tree `name` that count. Raises GitError; RefusedError where the roots of the
+        states, or of the pillar, cannot be composed.
+        """
+        if self.roots is not None and self.roots.composed:
+            return ComposedTree(git, name, self.roots, self.keys, self.offer)
         return Tree(git, name, (self.states_dir, self.pillar_dir), self.keys, self.offer)
 
     def served_as(self, saltenv: str) -> list[tuple[str, str]]:

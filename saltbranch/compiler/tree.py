@@ -19,14 +19,17 @@ from saltbranch.git.links import target
 from saltbranch.git.program import Git, failed
 from saltbranch.git.tree import contents
 
-_LINK, _SUBMODULE = "120000", "160000"
+LINK, SUBMODULE = "120000", "160000"
 # Links that lead to links.
 _LINKS_DEEP = 8
-_ATTRIBUTES = ".gitattributes"
+ATTRIBUTES = ".gitattributes"
 
 
 class Tree:
     """States and pillar of `name`, a commit's or tree's full hash, in the repository of `git`."""
+
+    is_composed = False
+    """Whether its files have other names than in the repository."""
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class Tree:
 
     def _list(self, paths: Sequence[str]) -> None:
         above = dict.fromkeys(
-            posixpath.join(folder, _ATTRIBUTES) for path in paths for folder in folders_above(path)
+            posixpath.join(folder, ATTRIBUTES) for path in paths for folder in folders_above(path)
         )
         text = self.git.out("ls-tree", "-r", "-z", "--full-tree", self.name, "--", *paths, *above)
         inner = tuple(f"{path}/" for path in paths)
@@ -73,7 +76,7 @@ class Tree:
                 mode, _, oid = meta.split(" ")
                 if path in paths or path.startswith(inner):
                     self.entries[path] = (mode, oid)
-                elif path in above and mode != _SUBMODULE:  # no folder of that name
+                elif path in above and mode != SUBMODULE:  # no folder of that name
                     self.outer[path] = (mode, oid)
 
     def _let_in(self, offered: Mapping[str, str], paths: Sequence[str]) -> None:
@@ -91,7 +94,7 @@ class Tree:
 
     def _led_to(self) -> set[str]:
         """The paths outside of all that is listed to which links lead."""
-        links = {path: oid for path, (mode, oid) in self.entries.items() if mode == _LINK}
+        links = {path: oid for path, (mode, oid) in self.entries.items() if mode == LINK}
         held = contents(self.git, links.values()) if links else {}
         known = tuple(f"{folder}/" for folder in (*self.folders, *self.linked))
         found = set()
@@ -100,6 +103,10 @@ class Tree:
             if end is not None and end != "." and not f"{end}/".startswith(known):
                 found.add(end)
         return found
+
+    def place_of(self, path: str) -> str:
+        """Where in the repository a file is that `entries` name."""
+        return path
 
     @functools.cached_property
     def directories(self) -> frozenset[str]:
@@ -113,14 +120,14 @@ class Tree:
     @functools.cached_property
     def links(self) -> tuple[str, ...]:
         """Every symlink, with a slash at the end."""
-        return tuple(f"{p}/" for p, (mode, _) in self.entries.items() if mode == _LINK)
+        return tuple(f"{p}/" for p, (mode, _) in self.entries.items() if mode == LINK)
 
     @functools.cached_property
     def shown(self) -> dict[str, str]:
         """Path of each file as links show it, and where it really is; not by links in circles."""
-        links = {path: oid for path, (mode, oid) in self.entries.items() if mode == _LINK}
+        links = {path: oid for path, (mode, oid) in self.entries.items() if mode == LINK}
         held = contents(self.git, links.values()) if links else {}
-        files = [p for p, (mode, _) in self.entries.items() if mode not in (_LINK, _SUBMODULE)]
+        files = [p for p, (mode, _) in self.entries.items() if mode not in (LINK, SUBMODULE)]
         led = {path: os.fsdecode(held[oid]) for path, oid in links.items()}
         return symlinks.names(files, led, self.folders)
 
@@ -143,7 +150,7 @@ class Tree:
         return {
             posixpath.dirname(path): " ".join(entry)
             for path, entry in found.items()
-            if posixpath.basename(path) == _ATTRIBUTES
+            if posixpath.basename(path) == ATTRIBUTES
         }
 
     @functools.cached_property
@@ -173,8 +180,7 @@ class Tree:
         """Write the files that have a filter to `folder`/tree; their paths. Raises GitError."""
         git = self._with_index(f"{folder}/index")
         git.out("read-tree", self.name)
-        files = (p for p, (mode, _) in self.entries.items() if mode[:3] == "100")
-        known = "".join(f"{path}\0" for path in files if path not in self.stand_ins)
+        known = "".join(f"{path}\0" for path in self._regular() if path not in self.stand_ins)
         told = git.out(
             "check-attr", "--cached", "--stdin", "-z", "filter", stdin=os.fsencode(known)
         )
@@ -187,6 +193,18 @@ class Tree:
             argv = [f"--work-tree={folder}/tree", "-c", "core.bare=false", "checkout-index"]
             git.out(*argv, "--force", "--quiet", "-z", "--stdin", stdin=listed)
         return paths
+
+    def _regular(self) -> list[str]:
+        """Where in the repository its regular files are."""
+        return [path for path, (mode, _) in self.entries.items() if mode[:3] == "100"]
+
+    def _oid_at(self, path: str) -> str | None:
+        """The blob of the file that is there in the repository; None of one that does not count."""
+        return self.entries[path][1] if path in self.entries else None
+
+    def _searched(self) -> list[str]:
+        """Where in the repository its files are, as pathspecs; none for anywhere."""
+        return [f":(literal){folder}" for folder in (*self.folders, *self.linked)]
 
     def _with_index(self, index: str) -> Git:
         """The repository with an index of our own."""
@@ -211,13 +229,12 @@ class Tree:
         return self.keys.decipher(self._messages())
 
     def _messages(self) -> set[str]:
-        folders = [f":(literal){folder}" for folder in (*self.folders, *self.linked)]
-        argv = ["grep", "-l", "-z", "-a", "-F", "-e", pgp.MARK, self.name, "--", *folders]
+        argv = ["grep", "-l", "-z", "-a", "-F", "-e", pgp.MARK, self.name, "--", *self._searched()]
         done = self.git.run(*argv)
         if done.code not in (0, 1):
             raise failed(done, self.git.directory)
         paths = [item.partition(":")[2] for item in done.text.split("\0")]
-        blobs = sorted({self.entries[path][1] for path in paths if path in self.entries})
+        blobs = sorted({oid for path in paths if (oid := self._oid_at(path))})
         if not blobs:
             return set()
         # The names of blobs in between part one file from the next.
@@ -271,7 +288,7 @@ class Tree:
     def _content_or_link(self, path: str) -> str | None:
         """`content`; of a link to a folder, whose files count for themselves, the link."""
         mode, oid = self.entries.get(path, ("", ""))
-        return f"{mode} {oid}" if mode == _LINK and path not in self.shown else self.content(path)
+        return f"{mode} {oid}" if mode == LINK and path not in self.shown else self.content(path)
 
     @functools.cache  # noqa: B019
     def listing(self, folder: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from saltbranch.base import tickets
@@ -14,6 +13,8 @@ from saltbranch.config.gates import split_command
 from saltbranch.config.keys import FileModel, FlowModel, HooksModel, model_branch
 from saltbranch.config.minions import parse_minions
 from saltbranch.config.model import Config, Saltenv, Source
+from saltbranch.config.roots import KINDS, Roots, is_above, is_in
+from saltbranch.config.roots import parse as parse_roots
 from saltbranch.config.saltenvs import check_saltenvs, follow_pattern, saltenv_of
 from saltbranch.config.values import check_path, check_remote, inside, no_branch
 from saltbranch.git.program import branch_name_problem
@@ -42,7 +43,7 @@ def build_config(
         )
     check_remote(remote, path)
     check_machine(machine, path)
-    states_dir, pillar_dir = _folders(file, place)
+    roots = roots_of(file, place)
     saltenvs = _saltenvs(file, place)
     tickets.compile_pattern(file.tickets, place)
     check_flow(file.flow, place)
@@ -51,8 +52,7 @@ def build_config(
         path=path,
         remote=remote,
         root=os.path.normpath(machine.root),
-        states_dir=states_dir,
-        pillar_dir=pillar_dir,
+        roots=roots,
         master_config=os.path.normpath(machine.master_config),
         salt_config=os.path.normpath(machine.salt_config),
         group=machine.group,
@@ -71,16 +71,16 @@ def build_config(
         ignore=tuple(file.ignore),
         shown_pillar=tuple(file.shown_pillar),
         missing=tuple(file.missing),
-        stand_in=_stand_in(file.stand_in, states_dir, pillar_dir, place),
+        stand_in=_stand_in(file.stand_in, roots, place),
+        extra_roots=tuple(os.path.normpath(folder) for folder in machine.extra_roots),
     )
 
 
-def _folders(file: FileModel, place: str) -> tuple[str, str]:
-    """Those of states and pillar inside the repository."""
-    states_dir = inside("states_dir", file.states_dir, place)
-    pillar_dir = inside("pillar_dir", file.pillar_dir, place)
-    _check_apart(states_dir, pillar_dir, place)
-    return states_dir, pillar_dir
+def roots_of(file: FileModel, place: str) -> Roots:
+    """The folders of states and pillar inside the repository, by the file `place`. Raises ConfigError."""
+    return parse_roots(
+        file.states_dir, file.pillar_dir, place, fleet=file.fleet, stand_in=file.stand_in
+    )
 
 
 def _saltenvs(file: FileModel, place: str) -> tuple[Saltenv, ...]:
@@ -124,6 +124,9 @@ def check_machine(machine: FileModel, path: str) -> None:
         check_path(key, getattr(machine, key), path)
     if machine.gpg_keys is not None:
         check_path("gpg_keys", machine.gpg_keys, path)
+    for folder in machine.extra_roots:
+        check_path("extra_roots", folder, path)
+        _check_outside(folder, machine.root, path)
     for name in machine.ext_pillar:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise ConfigError(
@@ -142,6 +145,16 @@ def check_machine(machine: FileModel, path: str) -> None:
     if machine.serves == []:
         raise ConfigError(
             f"{path}: serves: names no saltenv", hint="leave the key out to serve all of them"
+        )
+
+
+def _check_outside(folder: str, root: str, path: str) -> None:
+    """Refuse a root of Salt's in which saltbranch keeps all branches, pillar too. Raises ConfigError."""
+    one, two = f"{os.path.normpath(folder)}/", f"{os.path.normpath(root)}/"
+    if one.startswith(two) or two.startswith(one):
+        raise ConfigError(
+            f"{path}: extra_roots: {folder!r} and root {root!r} contain one another",
+            hint="it is for folders that saltbranch has nothing to do with, such as those of a package",
         )
 
 
@@ -169,7 +182,7 @@ def check_flow(flow: FlowModel, path: str) -> None:
         )
 
 
-def _stand_in(value: str | None, states_dir: str, pillar_dir: str, place: str) -> str | None:
+def _stand_in(value: str | None, roots: Roots, place: str) -> str | None:
     """A folder inside the repository, apart from what Salt serves."""
     if value is None:
         return None
@@ -177,21 +190,15 @@ def _stand_in(value: str | None, states_dir: str, pillar_dir: str, place: str) -
         folder = inside("stand_in", value.rstrip("/") or "/", place)
     except ConfigError as err:
         raise ConfigError(err.message, hint="for example stand_in: fleet/stand-in") from err
-    for served in (states_dir, pillar_dir):
-        if f"{folder}/".startswith(f"{served}/") or f"{served}/".startswith(f"{folder}/"):
-            raise ConfigError(
-                f"{place}: stand_in: {folder!r} and {served!r} contain one another, so minions would be served"
-                " what stands in",
-                hint="keep it beside the states and the pillar: stand_in: fleet/stand-in",
-            )
+    parts = tuple(folder.split("/"))
+    for kind in KINDS:
+        # What is composed of what is named leaves it out.
+        folders = [root for root in roots.of(kind) if not root.names]
+        for root in folders:
+            if is_in(parts, [root.parts]) or is_above(parts, [root.parts]):
+                raise ConfigError(
+                    f"{place}: stand_in: {folder!r} and {root.folder!r} contain one another, so minions would be"
+                    " served what stands in",
+                    hint="keep it beside the states and the pillar: stand_in: fleet/stand-in",
+                )
     return folder
-
-
-def _check_apart(states_dir: str, pillar_dir: str, path: str) -> None:
-    one, two = PurePosixPath(states_dir), PurePosixPath(pillar_dir)
-    if one == two or one in two.parents or two in one.parents:
-        raise ConfigError(
-            f"{path}: states_dir {states_dir!r} and pillar_dir {pillar_dir!r} contain one another, so"
-            " every minion could read the pillar of all as salt:// files",
-            hint="keep states and pillar in two folders side by side",
-        )

@@ -26,6 +26,15 @@ _MINIONS = {
 }
 
 
+# What config/roots.py takes: a folder, or a list of folders, globs, and folders with the names in them that count.
+_NAMES = {"type": "object", "additionalProperties": _TARGETS}
+_ROOTS = {
+    "anyOf": [
+        {"type": "string"},
+        _NAMES,
+        {"type": "array", "items": {"anyOf": [{"type": "string"}, _NAMES]}},
+    ]
+}
 _GATES = {"type": "array", "items": SCHEMA}
 
 
@@ -35,7 +44,7 @@ _DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
 # What a machine says of itself: in the model, which stands in the repository, these have no effect.
 MACHINE_KEYS = (
     "remote", "root", "master_config", "salt_config", "group", "fetch_timeout", "model_branch", "record_syncs",
-    "gpg_keys", "ext_pillar", "serves", "programs",
+    "gpg_keys", "ext_pillar", "serves", "programs", "extra_roots",
 )  # fmt: skip
 _MODEL_BRANCH = "master"
 # What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
@@ -179,6 +188,13 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ext_pillar: Annotated[
         list[str], _key("names of the master's external pillars to include when compiling")
     ] = []
+    extra_roots: Annotated[
+        list[str],
+        _key(
+            "folders of this machine outside of the repository, such as those of a package with formulas, that Salt"
+            " looks for states in last, for every saltenv"
+        ),
+    ] = []
     requires: Annotated[
         Any,
         _key(
@@ -186,8 +202,20 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             schema={"type": ["string", "number"]},
         ),
     ] = None
-    states_dir: Annotated[str, _key("folder of the states inside the repository")] = "salt"
-    pillar_dir: Annotated[str, _key("folder of the pillar inside the repository")] = "pillar"
+    states_dir: Annotated[
+        Any,
+        _key(
+            "folder of the states inside the repository, or a list of folders: [several roots](#several-roots)",
+            schema=_ROOTS,
+        ),
+    ] = "salt"
+    pillar_dir: Annotated[
+        Any,
+        _key(
+            "folder of the pillar inside the repository, or a list of folders: [several roots](#several-roots)",
+            schema=_ROOTS,
+        ),
+    ] = "pillar"
     saltenvs: Annotated[
         dict[str, SaltenvModel] | None, _key("name to what is served under it; see below")
     ] = None

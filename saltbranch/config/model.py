@@ -12,6 +12,7 @@ from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
 from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
 from saltbranch.config.minions import Matcher
+from saltbranch.config.roots import PILLAR, STATES, Roots
 
 
 class Saltenv(msgspec.Struct, frozen=True):
@@ -76,14 +77,14 @@ class Config(msgspec.Struct, frozen=True):
 
     gpg_keys: GnuPG's folder with the keys of encrypted pillar. ext_pillar: names of the external
     pillars that are compiled, too. programs: those of a model that may run unasked. source: which model it is.
+    roots: of which folders those of Salt are made. extra_roots: folders of the machine that come after them.
     elsewhere: saltenvs of the model that other machines serve.
     """
 
     path: str
     remote: str
     root: str
-    states_dir: str
-    pillar_dir: str
+    roots: Roots
     master_config: str
     salt_config: str
     group: str | None
@@ -104,6 +105,17 @@ class Config(msgspec.Struct, frozen=True):
     shown_pillar: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     stand_in: str | None = None
+    extra_roots: tuple[str, ...] = ()
+
+    @property
+    def states_dir(self) -> str:
+        """The folder below which compiling and checking have the states."""
+        return self.roots.prefix(STATES)
+
+    @property
+    def pillar_dir(self) -> str:
+        """The folder below which compiling and checking have the pillar."""
+        return self.roots.prefix(PILLAR)
 
     def saltenv(self, name: str) -> Saltenv:
         """The saltenv called `name`. Raises ConfigError naming the nearest match."""
@@ -153,6 +165,12 @@ class Config(msgspec.Struct, frozen=True):
     def checkout(self, saltenv: Saltenv) -> str:
         """The symlink that Salt follows for `saltenv`."""
         return f"{self.root}/checkouts/{saltenv.dirname}"
+
+    def salt_root(self, saltenv: Saltenv, kind: str) -> str:
+        """The folder of the branch's states or pillar that Salt is told for `saltenv`; see serve/slots.py."""
+        if word := self.roots.word(kind):
+            return f"{self.checkout(saltenv)}/{word}"
+        return f"{self.root}/slots/{saltenv.dirname}/served/roots/{kind}"
 
 
 def end_branches(config: Config) -> set[str]:

@@ -12,15 +12,17 @@ _FOLLOWED = 20_000
 _MOST = 200_000
 
 
-def names(files: Iterable[str], links: Mapping[str, str], below: Iterable[str]) -> dict[str, str]:
-    """Path of each file as links below the folders `below` show it, and the path where it really is.
+def names(
+    files: Iterable[str], links: Mapping[str, str], below: Iterable[str] | None = None
+) -> dict[str, str]:
+    """Path of each file as links below the folders `below`, or any, show it, and the path where it really is.
 
     files: paths in the repository. links: path of each link, and what it holds. What leads out of the
     repository or to nothing adds no name.
     """
     known = sorted({*files, *links})
     found: dict[str, str] = {}
-    folders = tuple(f"{folder}/" for folder in below)
+    folders = tuple(f"{folder}/" for folder in below) if below is not None else ("",)
     budget = iter(range(_FOLLOWED))
     for link in links:
         if link.startswith(folders):

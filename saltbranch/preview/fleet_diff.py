@@ -221,15 +221,18 @@ def compare_trees(
         _noted(
             m,
             old[m.id],
-            low_diff.compare(
-                m.saltenv,
-                old[m.id],
-                new[m.id],
+            _placed(
+                low_diff.compare(
+                    m.saltenv,
+                    old[m.id],
+                    new[m.id],
+                    trees,
+                    frame.states_dir,
+                    ignore,
+                    telling(m),
+                    rendered.by_minion.get(m.id, Contents()),
+                ),
                 trees,
-                frame.states_dir,
-                ignore,
-                telling(m),
-                rendered.by_minion.get(m.id, Contents()),
             ),
         )
         for m in sorted(minions, key=lambda m: m.id)
@@ -389,5 +392,23 @@ def _code(
                 and any(f.partition(".")[0] == module for f in result.functions)
             }
         )
-        found.append(CustomCode(path, change, tuple(users), after.get(path, "")))
+        place = trees[path in after].place_of(path)
+        found.append(CustomCode(place, change, tuple(users), after.get(path, "")))
     return tuple(found)
+
+
+def _placed(diff: MinionDiff, trees: tuple[Tree, Tree]) -> MinionDiff:
+    """`diff` with states where their files are in the repository."""
+    found = diff.difference
+    if found is None or not any(tree.is_composed for tree in trees):
+        return diff
+    old, new = (tree.place_of for tree in trees)
+    return replace(
+        diff,
+        difference=replace(
+            found,
+            added=tuple(replace(s, path=new(s.path)) for s in found.added),
+            removed=tuple(replace(s, path=old(s.path)) for s in found.removed),
+            changed=tuple(replace(s, path=new(s.path)) for s in found.changed),
+        ),
+    )

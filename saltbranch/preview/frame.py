@@ -16,6 +16,7 @@ from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.stand_ins import Offer
 from saltbranch.config.model import Config
+from saltbranch.config.roots import KINDS
 from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
 from saltbranch.preview.place import Place
 from saltbranch.repository.commit_source import CommitSource, Side
@@ -59,9 +60,9 @@ def frame_of(place: Place) -> Frame:
     config, opts = place.config, place.master.opts
     asked = [{name: value} for name, value, compiled in external_pillar(place) if compiled]
     served = [
-        (s.name, f"{config.checkout(s)}/{folder}", folder)
+        (s.name, config.salt_root(s, kind), config.roots.prefix(kind))
         for s in config.saltenvs
-        for folder in (config.states_dir, config.pillar_dir)
+        for kind in KINDS
     ]
     return Frame(
         states_dir=config.states_dir,
@@ -73,6 +74,7 @@ def frame_of(place: Place) -> Frame:
         shown=config.shown_pillar,
         keys=Keys(config.gpg_keys),
         offer=offer_of(config, place.repository),
+        roots=config.roots,
     )
 
 

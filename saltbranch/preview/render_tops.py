@@ -28,6 +28,7 @@ from saltbranch.config import minions as targets
 from saltbranch.config.keys import VERIFY_FLEET
 from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
+from saltbranch.config.roots import PILLAR, STATES
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import known_fleet
 from saltbranch.preview.frame import external_pillar, frame_of
@@ -186,16 +187,17 @@ class _Renderer:
     def _compiled(
         self, frame: Frame, commit: str, minions: Sequence[Minion], *, foreign: bool
     ) -> list[dict[str, Any]]:
+        tree = self.tree(commit)
         results = pool.compile_each(
-            frame, self.tree(commit), minions, jobs=os.cpu_count() or 1, cache=self.cache
+            frame, tree, minions, jobs=os.cpu_count() or 1, cache=self.cache
         )
         return [
-            {**_row(result, self.place.config, foreign=foreign), "of_tops": frame.tops_only}
+            {**_row(result, self.place.config, tree, foreign=foreign), "of_tops": frame.tops_only}
             for result in results
         ]
 
 
-def _row(result: Compiled, config: Config, *, foreign: bool) -> dict[str, Any]:
+def _row(result: Compiled, config: Config, tree: Tree, *, foreign: bool) -> dict[str, Any]:
     """foreign: the pillar that the minion really has may hold more than what is compiled here."""
     doubt = ""
     if result.unsure:
@@ -204,18 +206,18 @@ def _row(result: Compiled, config: Config, *, foreign: bool) -> dict[str, Any]:
         doubt = "it may depend on the external pillar, which only the master has"
     return {
         "id": result.minion,
-        "errors": [_placed(error, config) for error in result.errors],
+        "errors": [_placed(error, config, tree) for error in result.errors],
         "doubt": doubt,
         "matched": result.states_matched,
     }
 
 
-def _placed(error: str, config: Config) -> Mapping[str, str]:
+def _placed(error: str, config: Config, tree: Tree) -> Mapping[str, str]:
     """The file that an error is about, and what is wrong with it."""
-    folder = config.states_dir
+    kind, folder = STATES, config.states_dir
     if error.startswith("pillar: "):
-        folder, error = config.pillar_dir, error[len("pillar: ") :]
+        kind, folder, error = PILLAR, config.pillar_dir, error[len("pillar: ") :]
     for pattern in (_PILLAR_TOP, _STATE_TOP):
         if found := pattern.match(error):
-            return {"file": f"{folder}/top.sls", "error": error[found.end() :]}
-    return {"file": folder, "error": error}
+            return {"file": tree.place_of(f"{folder}/top.sls"), "error": error[found.end() :]}
+    return {"file": config.roots.told(kind), "error": error}

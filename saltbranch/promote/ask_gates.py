@@ -19,6 +19,7 @@ from saltbranch.config.gates import (
 )
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, owned_paths
+from saltbranch.config.roots import KEYS
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
 from saltbranch.promote import gates, gates_by_verb, hooks
@@ -246,8 +247,7 @@ def _command_gate(work: Workplace, found: Plan, gate: CommandGate, result: str) 
         "gate": gate.name,
         "merged_commit": result,
         "git_dir": work.git.directory,
-        "states_dir": work.config.states_dir,
-        "pillar_dir": work.config.pillar_dir,
+        **{key: work.config.roots.written(kind) for kind, key in KEYS.items()},
     }
     passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
     first = said.strip() or f"{gate.argv[0]} ended with 0"

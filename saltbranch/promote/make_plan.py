@@ -8,6 +8,7 @@ from dataclasses import replace
 from saltbranch.base import tickets
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import owned_paths
+from saltbranch.config.roots import PILLAR, STATES
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.git.program import branch_name_problem
@@ -186,8 +187,8 @@ def _changes(
     return Changes(
         groups=tickets.group(commits, default),
         files=files,
-        states=sls_names(files, work.config.states_dir),
-        pillar=sls_names(files, work.config.pillar_dir),
+        states=sls_names(files, work.config.roots, STATES),
+        pillar=sls_names(files, work.config.roots, PILLAR),
         tickets=tuple(dict.fromkeys(found)),
     )
 

@@ -18,6 +18,7 @@ from saltbranch.promote.gates import GateResult
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.config.model import Source
+    from saltbranch.config.roots import Roots
     from saltbranch.preview.fleet_diff import FleetDiff
 
 TARGET, BACK_MERGE, DELETE = "target", "back-merge", "delete"
@@ -223,14 +224,13 @@ class Plan:
         }
 
 
-def sls_names(files: Sequence[tuple[str, str]], folder: str) -> tuple[str, ...]:
-    """The sls names of the changed files below `folder` (salt/state.py: `a/b.sls` and `a/b/init.sls` are a.b)."""
+def sls_names(files: Sequence[tuple[str, str]], roots: Roots, kind: str) -> tuple[str, ...]:
+    """The sls names of the changed files of `kind` (salt/state.py: `a/b.sls` and `a/b/init.sls` are a.b)."""
     names = []
     for _, path in files:
-        if not path.startswith(f"{folder}/") or not path.endswith(".sls"):
-            continue
-        inner = path[len(folder) + 1 : -4]
-        names.append(inner.removesuffix("/init").replace("/", "."))
+        name = roots.name_of(kind, path) or ""
+        if name.endswith(".sls"):
+            names.append(name[:-4].removesuffix("/init").replace("/", "."))
     return tuple(dict.fromkeys(names))
 
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from saltbranch.base.errors import RefusedError
+from saltbranch.config.check import roots_of
 from saltbranch.config.direct_pushes import ALLOW, REFUSE, REPORT
 from saltbranch.config.keys import FileModel
+from saltbranch.config.locate import FILE_NAME
+from saltbranch.config.roots import PILLAR, Roots
 from saltbranch.git.mirror import PRODUCTION, ref_name
 from saltbranch.git.program import Git
 from saltbranch.journal import cache as journal_cache
@@ -162,10 +166,15 @@ def _refused(git: Git, commit: str, proven: str | None, parent: str | None) -> s
     model = FileModel() if isinstance(before, Nothing) else before.model
     found = newest_valid(git, commit)
     now = model if isinstance(found, Nothing) else found.model
-    had_pillar = parent is not None and servable.commit_has_files(git, parent, model.pillar_dir)
-    return servable.refusal(
-        git, commit, proven, now.states_dir, now.pillar_dir, had_pillar=had_pillar
-    )
+    had_pillar = parent is not None and _had_pillar(git, parent, roots_of(model, FILE_NAME))
+    return servable.refusal(git, commit, proven, roots_of(now, FILE_NAME), had_pillar=had_pillar)
+
+
+def _had_pillar(git: Git, commit: str, roots: Roots) -> bool:
+    try:
+        return servable.commit_has(git, commit, roots, PILLAR)
+    except RefusedError:  # two folders owned one name: nothing of it was served
+        return False
 
 
 def remember(refs: ModelRefs, branch: str, commit: str) -> None:

@@ -18,14 +18,13 @@ from saltbranch.config.check import build_config
 from saltbranch.config.keys import MACHINE_KEYS, FileModel
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Config, Saltenv, Source
+from saltbranch.config.roots import KEYS
 from saltbranch.repository.accepted import ModelRefs, accepted, remember
 from saltbranch.repository.model_file import Found, Nothing, file_of, newest_valid
 
 _COMPARED = ("branch", "minions", "promote_from", "protected", "verify_switch", "follow", "mode", "owned",
              "back_merge", "gates", "overridable", "direct_pushes")  # fmt: skip
 _ALSO_COMPARED = (
-    "states_dir",
-    "pillar_dir",
     "tickets",
     "flow",
     "hooks",
@@ -95,9 +94,7 @@ def serving(config: Config, machine: FileModel, path: str) -> Config:
             msgspec.structs.replace(s, follow=follow[s.name]) if s.name in follow else s
             for s in own.saltenvs
         )
-        return msgspec.structs.replace(
-            config, saltenvs=saltenvs, states_dir=own.states_dir, pillar_dir=own.pillar_dir
-        )
+        return msgspec.structs.replace(config, saltenvs=saltenvs, roots=own.roots)
     if machine.serves is None:
         return config
     known = [s.name for s in config.saltenvs]
@@ -139,4 +136,5 @@ def differences(own: Config, model: Config) -> tuple[str, ...]:
         for key in _COMPARED
         if getattr(ours[name], key) != getattr(theirs[name], key)
     ]
+    found += [key for kind, key in KEYS.items() if own.roots.of(kind) != model.roots.of(kind)]
     return (*found, *(key for key in _ALSO_COMPARED if getattr(own, key) != getattr(model, key)))

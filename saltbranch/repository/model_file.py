@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
-from saltbranch.config.check import build_config
+from saltbranch.config.check import build_config, roots_of
 from saltbranch.config.keys import FileModel
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Source, end_branches
 from saltbranch.config.read import check_model
+from saltbranch.config.roots import KEYS, Root, is_in
 from saltbranch.git.program import Git
 from saltbranch.repository import servable
 
@@ -111,14 +112,24 @@ def read_at(git: Git, tree: str, branch: str = "") -> FileModel:
 
 def _check_folders(git: Git, tree: str, model: FileModel) -> None:
     """A folder that is not there would take all states, or all pillar, from everybody. Raises ConfigError."""
-    plain = FileModel()
-    for key in ("states_dir", "pillar_dir"):
-        folder = getattr(model, key)
-        if folder != getattr(plain, key) and not servable.commit_has_files(git, tree, folder):
-            raise ConfigError(
-                f"{FILE_NAME}: {key}: there is no folder {folder!r} with files in that tree",
-                hint="fix the name",
-            )
+    plain, roots = FileModel(), roots_of(model, FILE_NAME)
+    for kind, key in KEYS.items():
+        if getattr(model, key) == getattr(plain, key):
+            continue
+        for root in roots.of(kind):
+            if not _has_files(git, tree, root):
+                what = "folder of" if root.is_glob else "folder"
+                raise ConfigError(
+                    f"{FILE_NAME}: {key}: there is no {what} {root.folder!r} with files in that tree",
+                    hint="fix the name",
+                )
+
+
+def _has_files(git: Git, tree: str, root: Root) -> bool:
+    if not root.is_glob and root.parts:
+        return servable.commit_has_files(git, tree, root.folder)
+    listed = git.out("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree).split("\0")
+    return any(is_in(tuple(path.split("/")), [root.parts]) for path in listed)
 
 
 def ends_of(model: FileModel) -> set[str]:

@@ -12,7 +12,7 @@ import os
 from saltbranch import __version__
 from saltbranch.base import files
 
-FORMAT = f"saltbranch {__version__} prepared 5"
+FORMAT = f"saltbranch {__version__} prepared 6"
 
 
 class ServedSaltenv:
@@ -51,18 +51,20 @@ class Prepared:
     counts; each empty where the remote has none. problem: why a newer model
     does not count. gid: the group that may read checkouts, -1 for
     none. cachedir, socket, pidfile: the master's. reporter: the name under which this master tells the journal what
-    it serves; empty where it does not.
+    it serves; empty where it does not. roots: see config/roots.py, of_text. composed: stands for what is composed by
+    them, empty where nothing is.
     """
 
     __slots__ = (
-        "accepted", "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile", "pillar_dir",
-        "problem", "remote", "reporter", "root", "salt_config", "saltenvs", "signatures", "socket", "states_dir",
+        "accepted", "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile",
+        "problem", "remote", "reporter", "root", "roots", "salt_config", "saltenvs", "signatures", "socket",
+        "composed",
     )  # fmt: skip
 
     root: str
     remote: str
-    states_dir: str
-    pillar_dir: str
+    roots: str
+    composed: str
     master_config: str
     salt_config: str
     cachedir: str
@@ -92,7 +94,7 @@ class Prepared:
         return [*(s.branch for s in self.saltenvs), *([self.model[0]] if self.model else [])]
 
 
-_TEXTS = ("root", "remote", "states_dir", "pillar_dir", "master_config", "salt_config", "cachedir",
+_TEXTS = ("root", "remote", "roots", "composed", "master_config", "salt_config", "cachedir",
           "socket", "pidfile", "boot", "reporter", "problem", "accepted")  # fmt: skip
 
 
@@ -171,16 +173,19 @@ def save(prepared: Prepared) -> None:
 class Served:
     """What the last finished sync left: commit, slot and time (seconds since 1970) for each saltenv.
 
-    why: as in repository/decision.py; empty when not known.
+    why: as in repository/decision.py; empty when not known. composed: as in `Prepared`.
     """
 
-    __slots__ = ("commit", "since", "slot", "why")
+    __slots__ = ("commit", "composed", "since", "slot", "why")
 
-    def __init__(self, commit: str, slot: str, since: int, why: str = "") -> None:
+    def __init__(
+        self, commit: str, slot: str, since: int, why: str = "", composed: str = ""
+    ) -> None:
         self.commit = commit
         self.slot = slot
         self.since = since
         self.why = why
+        self.composed = composed
 
 
 def load_served(root: str) -> dict[str, Served]:
@@ -189,7 +194,7 @@ def load_served(root: str) -> dict[str, Served]:
     served = {}
     for line in data.decode("utf-8", "replace").splitlines():
         words = line.split("\t")
-        if len(words) in (4, 5) and words[3].isdigit():
+        if len(words) in (4, 5, 6) and words[3].isdigit():
             served[words[0]] = Served(words[1], words[2], int(words[3]), *words[4:])
     return served
 
@@ -197,7 +202,8 @@ def load_served(root: str) -> dict[str, Served]:
 def save_served(root: str, served: dict[str, Served]) -> None:
     """Record what is served now."""
     text = "".join(
-        f"{d}\t{s.commit}\t{s.slot}\t{s.since}\t{s.why}\n" for d, s in sorted(served.items())
+        f"{d}\t{s.commit}\t{s.slot}\t{s.since}\t{s.why}\t{s.composed}\n"
+        for d, s in sorted(served.items())
     )
     files.write_atomic(f"{root}/state/served", text, durable=False)
 

@@ -9,11 +9,13 @@ import copy
 import os
 
 from saltbranch.base.errors import GitError, RefusedError
+from saltbranch.config.roots import KEYS, PILLAR, STATES, is_above, is_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
+    from saltbranch.config.roots import Parts, Roots
     from saltbranch.git.mirror import Mirror
     from saltbranch.git.program import Git
 
@@ -36,23 +38,29 @@ def is_rewritten(mirror: Mirror, old: str, new: str) -> bool:
 
 
 def refuse_empty(
-    commit: str, states_dir: str, pillar_dir: str, *, had_pillar: bool, has: Callable[[str], bool]
+    commit: str, roots: Roots, *, had_pillar: bool, has: Callable[[str], bool]
 ) -> None:
     """Refuse a commit without states, or one that would take away all pillar at once.
 
-    has: whether the commit holds a folder with files. Raises RefusedError.
+    has: whether the commit holds files of a kind, states or pillar. Raises RefusedError.
     """
-    if not has(states_dir):
+    if not has(STATES):
         raise RefusedError(
-            f"commit {commit[:12]} has no folder {states_dir}/ with files in it (a submodule or a link is none)",
+            f"commit {commit[:12]} has {_nothing_in(roots, STATES)} (a submodule or a link is none)",
             hint="push a commit that has it, or fix states_dir: in saltbranch.yaml",
         )
-    if had_pillar and not has(pillar_dir):
+    if had_pillar and not has(PILLAR):
         raise RefusedError(
-            f"commit {commit[:12]} has no folder {pillar_dir}/ with files in it (a submodule or a link is"
+            f"commit {commit[:12]} has {_nothing_in(roots, PILLAR)} (a submodule or a link is"
             " none), which what is served has: every minion would lose its pillar",
             hint="push a commit that has it (an empty top.sls in it will do if that is meant)",
         )
+
+
+def _nothing_in(roots: Roots, kind: str) -> str:
+    if word := roots.word(kind):
+        return f"no folder {word}/ with files in it"
+    return f"no files in the folders of {KEYS[kind]}: {roots.told(kind)}"
 
 
 def has_files(top: str, folder: str) -> bool:
@@ -74,6 +82,24 @@ def list_has_files(paths: Iterable[str], folder: str) -> bool:
     return any(path.startswith(begin) for path in paths)
 
 
+def list_has(paths: Iterable[str], roots: Roots, kind: str) -> bool:
+    """Whether a list of files and links, submodules left out, holds files of `kind`. Raises RefusedError."""
+    if word := roots.word(kind):
+        return list_has_files(paths, word)
+    from saltbranch.repository.composition import InCommit, names
+
+    return bool(names(roots, kind, InCommit(paths)))
+
+
+def commit_has(git: Git, commit: str, roots: Roots, kind: str) -> bool:
+    """The same of a commit that is not checked out. Raises RefusedError, GitError."""
+    if word := roots.word(kind):
+        return commit_has_files(git, commit, word)
+    listed = git.out("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
+    files = (line.partition("\t") for line in listed if " blob " in line)
+    return list_has([path for _, _, path in files], roots, kind)
+
+
 def commit_has_files(git: Git, commit: str, folder: str) -> bool:
     """The same of a commit that is not checked out. Raises GitError."""
     path = "/".join(part for part in folder.split("/") if part not in ("", "."))
@@ -84,28 +110,28 @@ def commit_has_files(git: Git, commit: str, folder: str) -> bool:
 
 
 def refusal(
-    git: Git, commit: str, proven: str | None, states_dir: str, pillar_dir: str, *, had_pillar: bool
+    git: Git, commit: str, proven: str | None, roots: Roots, *, had_pillar: bool
 ) -> str | None:
     """Why no master serves `commit`; None where one would. Raises GitError.
 
     proven: a commit that passed before. had_pillar: there was pillar before.
     """
 
-    def has(folder: str) -> bool:
-        return commit_has_files(git, commit, folder)
+    def has(kind: str) -> bool:
+        return commit_has(git, commit, roots, kind)
 
     try:
-        refuse_unsafe_links(git, commit, proven, pillar_dir)
-        refuse_empty(commit, states_dir, pillar_dir, had_pillar=had_pillar, has=has)
+        refuse_unsafe_links(git, commit, proven, roots)
+        refuse_empty(commit, roots, had_pillar=had_pillar, has=has)
     except RefusedError as err:
         return f"{err.message} ({err.hint})"
     return None
 
 
 def refuse_unsafe_links(
-    git: Git, commit: str, proven: str | None, pillar_dir: str
+    git: Git, commit: str, proven: str | None, roots: Roots
 ) -> tuple[list[str], list[str]]:
-    """Refuse `commit` when a symlink in it leads out of the tree, or into the pillar.
+    """Refuse `commit` when a symlink in it leads out of the tree, into the pillar, or to what no minion is to read.
 
     Salt's file server follows links as the master's user, so such a link would hand /etc/shadow to
     every minion. proven: a commit that passed before; then only what changed since is looked at,
@@ -127,7 +153,7 @@ def refuse_unsafe_links(
             modules.append(path)
         elif mode == "120000":
             target = git.out("cat-file", "blob", oid)
-            if problem := link_problem(path, target, pillar_dir):
+            if problem := link_problem(path, target, roots):
                 raise RefusedError(
                     f"commit {commit[:12]} holds the symlink {path!r} -> {target!r}, which {problem}",
                     hint="remove the link, or let it point to a file below its own folder tree",
@@ -137,13 +163,17 @@ def refuse_unsafe_links(
     return modules, names
 
 
-def lfs_pointers(top: str, paths: Iterable[str], folders: Sequence[str]) -> list[str]:
-    """Those of `paths` below `folders` that hold a Git LFS pointer and not the file that it stands for.
+def lfs_pointers(top: str, paths: Iterable[str], roots: Roots) -> list[str]:
+    """Those of `paths` in `roots` that hold a Git LFS pointer and not the file that it stands for.
 
     They are read below `top` as they are served, so a filter that fetched the file has done so.
     """
-    below = tuple(f"{folder}/" for folder in folders)
-    return [p for p in paths if p.startswith(below) and is_lfs_pointer(f"{top}/{p}")]
+    return [
+        path
+        for path in paths
+        if any(roots.name_of(kind, path) is not None for kind in KEYS)
+        and is_lfs_pointer(f"{top}/{path}")
+    ]
 
 
 def is_lfs_pointer(path: str) -> bool:
@@ -157,7 +187,7 @@ def is_lfs_pointer(path: str) -> bool:
         return False
 
 
-def link_problem(path: str, target: str, pillar_dir: str) -> str | None:
+def link_problem(path: str, target: str, roots: Roots) -> str | None:
     """What is wrong with a symlink `path` -> `target` in a served tree; None when nothing is."""
     if target.startswith("/"):
         return "leaves the checkout (it is absolute)"
@@ -180,10 +210,19 @@ def link_problem(path: str, target: str, pillar_dir: str) -> str | None:
     end = [*path.split("/")[: depth - up], *names]
     if end[:1] == [".git"]:
         return "leads into git's own files"
-    secret = pillar_dir.split("/")
-    from_pillar = path.split("/")[: len(secret)] == secret
-    to_pillar = end[: len(secret)] == secret or secret[: len(end)] == end
-    if to_pillar and not from_pillar:
-        # Not only from states_dir: a link there may lead to this one.
+    return _shows(tuple(path.split("/")), tuple(end), roots)
+
+
+def _shows(start: Parts, end: Parts, roots: Roots) -> str | None:
+    """What a link from `start` to `end` would show to minions that are not to see it."""
+    secret, others = roots.secret, roots.unserved
+    # Not only from the states: a link there may lead to this one.
+    if _leads_to(end, secret) and not is_in(start, secret):
         return "would show pillar to every minion as salt:// files"
+    if _leads_to(end, others) and not is_in(start, (*secret, *others)):
+        return "would show every minion what is not for them (tests, fleet, hidden files)"
     return None
+
+
+def _leads_to(end: Parts, patterns: tuple[Parts, ...]) -> bool:
+    return is_in(end, patterns) or is_above(end, patterns)

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from saltbranch.base import tickets
-from saltbranch.base.errors import UsageError
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
+from saltbranch.config.roots import STATES
 from saltbranch.history import commits, trailers
 from saltbranch.history.graph import Graph, Line
 from saltbranch.history.presence import COMMIT, PATH, TICKET
@@ -17,7 +18,7 @@ from saltbranch.history.trailers import Told
 from saltbranch.journal import events
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Hold, Promotion
-from saltbranch.repository import revision
+from saltbranch.repository import composition, revision
 from saltbranch.repository.revision import Meaning
 from saltbranch.repository.served_commit import Wanted
 from saltbranch.repository.workplace import Workplace
@@ -240,11 +241,29 @@ def _path(work: Workplace, word: str) -> str | None:
     return None
 
 
+def _of_roots(work: Workplace, name: str) -> list[str]:
+    """Where the states file `name` may be; a glob is looked up in the heads of the branches."""
+    roots = work.config.roots
+    found = roots.paths_of(STATES, name)
+    if not any(root.is_glob for root in roots.states):
+        return found
+    for head in trailers.persistent_heads(work.config, work.refs.heads):
+        listed = work.git.out("ls-tree", "-r", "-z", "--name-only", "--full-tree", head).split("\0")
+        try:
+            path = composition.names(roots, STATES, composition.InCommit(filter(None, listed))).get(
+                name
+            )
+        except RefusedError:
+            continue  # that head cannot be served
+        found += [path] if path else []
+    return found
+
+
 def _spellings(work: Workplace, word: str) -> list[str]:
     """From the root of the repository, as Salt writes it, and from the folder one stands in."""
     found = [word]
     if word.startswith("salt://"):
-        found.append(f"{work.config.states_dir}/{word[7:]}")
+        found += _of_roots(work, word[7:])
     if clone := work.repo.clone:
         found.append(os.path.relpath(os.path.join(os.getcwd(), word), clone))
     inside = (os.path.normpath(w) for w in found if w and "\0" not in w)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from saltbranch.config.model import Config
+from saltbranch.config.roots import PILLAR, STATES
 
 HEADER = "# Written by saltbranch"
 
@@ -31,18 +32,18 @@ _BY_FILE_ROOTS = {"roots", "file_roots"}
 
 
 def file_roots(config: Config) -> dict[str, list[str]]:
-    """saltenv to the folders of its states, the generated top file's first."""
-    return _roots(config, "states", config.states_dir)
+    """saltenv to the folders of its states, the generated top file's first, those of the machine last."""
+    return {name: [*own, *config.extra_roots] for name, own in _roots(config, STATES).items()}
 
 
 def pillar_roots(config: Config) -> dict[str, list[str]]:
     """saltenv to the folders of its pillar, the generated top file's first."""
-    return _roots(config, "pillar", config.pillar_dir)
+    return _roots(config, PILLAR)
 
 
-def _roots(config: Config, kind: str, folder: str) -> dict[str, list[str]]:
+def _roots(config: Config, kind: str) -> dict[str, list[str]]:
     return {
-        s.name: [f"{config.root}/tops/{s.name}/{kind}", f"{config.checkout(s)}/{folder}"]
+        s.name: [f"{config.root}/tops/{s.name}/{kind}", config.salt_root(s, kind)]
         for s in config.saltenvs
     }
 

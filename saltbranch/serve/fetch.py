@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from saltbranch.base import files
-from saltbranch.base.errors import DamagedMirrorError, GitError, RemoteError
+from saltbranch.base.errors import DamagedMirrorError, GitError, RefusedError, RemoteError
 from saltbranch.config import locate
 from saltbranch.git.mirror import JOURNAL_REF, PRODUCTION, ref_name
 from saltbranch.repository import prepared
@@ -209,19 +209,20 @@ def _is_model_current(mirror: Mirror, refs: Refs, ready: Prepared, *, write: boo
 
 
 def _accept(mirror: Mirror, ready: Prepared, branch: str, head: str, *, write: bool) -> bool:
+    from saltbranch.config.roots import PILLAR, of_text
     from saltbranch.repository import servable
 
+    roots = of_text(ready.roots)
     git, ref = mirror.git, f"{PRODUCTION}{ref_name(branch)}"
-    states_dir, pillar_dir = ready.states_dir, ready.pillar_dir
     try:
         last = git.commit_or_none(ref)
         if last is None or not git.is_ancestor(last, head):
             return False
-        had_pillar = servable.commit_has_files(git, last, pillar_dir)
-        if servable.refusal(git, head, last, states_dir, pillar_dir, had_pillar=had_pillar):
+        had_pillar = servable.commit_has(git, last, roots, PILLAR)
+        if servable.refusal(git, head, last, roots, had_pillar=had_pillar):
             return False
         if write:
             git.out("update-ref", ref, head)
-    except GitError:
-        return False  # a damaged mirror: the slow road says so
+    except (GitError, RefusedError):
+        return False  # a damaged mirror, or names that collide: the slow road says so
     return True

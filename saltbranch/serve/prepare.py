@@ -40,6 +40,8 @@ def prepare(
     salt_files.refuse_foreign(config.master_config)
     gid = _group(config, master)
     try:
+        if write and config.roots.composed:
+            _compose_first(config, mirror)
         notes = salt_files.write_all(config, gid) if write else salt_files.outdated(config)
         notes += relayout.move_over(config.root, mirror) if write else []
     except OSError as err:
@@ -54,6 +56,16 @@ def prepare(
     if write:
         prepared.save(ready)
     return ready, notes
+
+
+def _compose_first(config: Config, mirror: Mirror) -> None:
+    """Before Salt is told to look there: see compose.lay_first. Raises OSError."""
+    from saltbranch.serve import compose
+    from saltbranch.serve.slots import Slots
+
+    for saltenv in config.saltenvs:
+        former = salt_files.former_folders(config, saltenv)
+        compose.lay_first(Slots(config.root, saltenv.dirname, mirror), config.roots, former)
 
 
 def _servable(config: Config, master: MasterOptions, mirror: Mirror) -> Config:
@@ -135,8 +147,8 @@ def _reduce(
     ready = Prepared()
     ready.root = config.root
     ready.remote = config.remote
-    ready.states_dir = config.states_dir
-    ready.pillar_dir = config.pillar_dir
+    ready.roots = config.roots.text()
+    ready.composed = config.roots.identity
     ready.master_config = config.master_config
     ready.salt_config = config.salt_config
     ready.cachedir = master.cachedir

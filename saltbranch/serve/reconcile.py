@@ -203,7 +203,13 @@ def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
     # Not the recorded slot: a run was killed between the rename and the record, so git knows what is served.
     record = recorded if recorded and recorded.slot == slot else None
     commit = record.commit if record else head
-    spoilt = head is None or head != commit or (run.verify and _is_edited(slots, slot))
+    spoilt = head is None or head != commit or (run.verify and _is_edited(run, slots, slot))
+    if record:
+        spoilt = (
+            spoilt or record.composed != run.ready.composed
+        )  # the roots of the model are others
+    elif run.ready.composed:
+        spoilt = spoilt or _is_composed_otherwise(run, slots, slot)
     return Now(commit, record, is_empty=False, is_spoilt=spoilt)
 
 
@@ -272,7 +278,7 @@ def _job(
     if switched:
         recorded = run.served.get(saltenv.dirname)
         result.old = recorded.commit if recorded else None
-    proven = now.commit if now.record and not run.fresh and not switched else None
+    proven = now.commit if now.record and not (run.fresh or switched or now.is_spoilt) else None
     was = now.record.why if now.record else ""
     return Job(saltenv, slots, result, choice, was=was, proven=proven, switched=switched)
 
@@ -284,8 +290,17 @@ def _similar(branch: str, branches: dict[str, str]) -> str:
     return f". It has {same[0]!r}: branch names are case-sensitive" if same else ""
 
 
-def _is_edited(slots: Slots, slot: str) -> bool:
+def _is_edited(run: Run, slots: Slots, slot: str) -> bool:
     try:
-        return bool(slots.differences(slot))
+        if slots.differences(slot):
+            return True
     except GitError:
         return True
+    return bool(run.ready.composed) and _is_composed_otherwise(run, slots, slot)
+
+
+def _is_composed_otherwise(run: Run, slots: Slots, slot: str) -> bool:
+    from saltbranch.config.roots import of_text
+    from saltbranch.serve import compose
+
+    return bool(compose.differences(slots, slot, of_text(run.ready.roots)))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final, Literal
 
+    from saltbranch.config.roots import Roots
     from saltbranch.git.mirror import Mirror, Refs
     from saltbranch.repository.decision import Choice, Choices
     from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
@@ -221,10 +222,21 @@ class Job:
     """A saltenv whose served commit should move.
 
     was: why it serves what it serves until now, where that is known. proven: a commit whose links were found safe.
-    switched: it was, by a run that was killed before it could say so. damaged: the mirror turned out to lack objects.
+    roots: of which folders those of Salt are made; told before the first switch. switched: it was, by a run that was
+    killed before it could say so. damaged: the mirror turned out to lack objects.
     """
 
-    __slots__ = ("choice", "damaged", "proven", "result", "saltenv", "slots", "switched", "was")
+    __slots__ = (
+        "choice",
+        "damaged",
+        "proven",
+        "result",
+        "roots",
+        "saltenv",
+        "slots",
+        "switched",
+        "was",
+    )
 
     def __init__(
         self,
@@ -244,4 +256,5 @@ class Job:
         self.was = was
         self.proven = proven
         self.switched = switched
+        self.roots: Roots
         self.damaged = False

@@ -6,7 +6,8 @@ import os
 
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError
-from saltbranch.config.model import Config
+from saltbranch.config.model import Config, Saltenv
+from saltbranch.config.roots import KINDS
 from saltbranch.salt_master import config_file, option_file, top_file
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")
@@ -36,10 +37,28 @@ def _wanted_links(config: Config) -> dict[str, str]:
     """Path to target of the links by which the generated top files find the branches' own."""
     links = {}
     for saltenv in config.saltenvs:
-        for kind, folder in (("states", config.states_dir), ("pillar", config.pillar_dir)):
-            path = f"{config.root}/tops/{saltenv.name}/{kind}/{top_file.BRANCH_TOP}"
-            links[path] = f"../../../checkouts/{saltenv.dirname}/{folder}/top.sls"
+        for kind in KINDS:
+            links[_top_link(config, saltenv, kind)] = branch_top(config, saltenv, kind)
     return links
+
+
+def _top_link(config: Config, saltenv: Saltenv, kind: str) -> str:
+    return f"{config.root}/tops/{saltenv.name}/{kind}/{top_file.BRANCH_TOP}"
+
+
+def branch_top(config: Config, saltenv: Saltenv, kind: str) -> str:
+    """Where the link to the branch's own top file leads: of several roots, to the first that has one."""
+    return f"../../..{config.salt_root(saltenv, kind)[len(config.root) :]}/top.sls"
+
+
+def former_folders(config: Config, saltenv: Saltenv) -> dict[str, str]:
+    """The folder of each kind that Salt was told until now, where that was one word. Raises OSError."""
+    found, begin = {}, f"../../../checkouts/{saltenv.dirname}/"
+    for kind in KINDS:
+        target = files.readlink_or_none(_top_link(config, saltenv, kind)) or ""
+        if target.startswith(begin) and target.endswith("/top.sls"):
+            found[kind] = target[len(begin) : -len("/top.sls")]
+    return found
 
 
 def outdated(config: Config) -> list[str]:

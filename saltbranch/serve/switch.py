@@ -10,9 +10,10 @@ import time
 
 from saltbranch.base import proc
 from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_error
+from saltbranch.config.roots import PILLAR, of_text
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.file_list import clear_file_list
-from saltbranch.serve import fetch
+from saltbranch.serve import compose, fetch
 from saltbranch.serve.run import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 
 TYPE_CHECKING = False
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 
 def judge(run: Run, jobs: list[Job]) -> None:
     """Say which of `jobs` would be refused, for a plan."""
+    _tell_roots(run, jobs)
     _in_parallel([lambda job=job: _judge_only(run, job) for job in jobs])  # type: ignore[misc]
+
+
+def _tell_roots(run: Run, jobs: list[Job]) -> None:
+    roots = of_text(run.ready.roots)
+    for job in jobs:
+        job.roots = roots
 
 
 def _judge(run: Run, job: Job) -> list[str]:
@@ -40,18 +48,16 @@ def _judge(run: Run, job: Job) -> list[str]:
         result.state = REWRITTEN
     elif old and old != new and servable.is_rewritten(run.mirror, old, new):
         odd += _judge_rewritten(run, job, old, new)
-    pillar_dir = run.ready.pillar_dir
-    modules, names = servable.refuse_unsafe_links(run.mirror.git, new, job.proven, pillar_dir)
+    modules, names = servable.refuse_unsafe_links(run.mirror.git, new, job.proven, job.roots)
     if modules:
         odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
     result.message = "; ".join(odd)
     return names
 
 
-def _name_pointers(run: Run, job: Job, slot: str, names: list[str]) -> None:
+def _name_pointers(job: Job, slot: str, names: list[str]) -> None:
     """Say which of the changed files in `slot` are not there: Git LFS left a pointer in their place."""
-    folders = (run.ready.states_dir, run.ready.pillar_dir)
-    found = servable.lfs_pointers(slot, names, folders)
+    found = servable.lfs_pointers(slot, names, job.roots)
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         what = (
@@ -131,19 +137,23 @@ def _judge_only(run: Run, job: Job) -> None:
     try:
         if not job.switched:
             _judge(run, job)
-            _refuse_empty(run, job, lambda f: servable.commit_has_files(git, new, f))
+            _refuse_empty(job, lambda kind: servable.commit_has(git, new, job.roots, kind))
             _verify(run, job, keep=False)
     except SaltbranchError as err:
         _fail(job.result, err)
 
 
-def _refuse_empty(run: Run, job: Job, has: Callable[[str], bool]) -> None:
-    states_dir, pillar_dir = run.ready.states_dir, run.ready.pillar_dir
+def _refuse_empty(job: Job, has: Callable[[str], bool]) -> None:
     served = job.slots.served()
-    had_pillar = served is not None and servable.has_files(job.slots.path(served), pillar_dir)
-    servable.refuse_empty(
-        _commit(job.result), states_dir, pillar_dir, had_pillar=had_pillar, has=has
-    )
+    had_pillar = served is not None and _has_files(job, served, PILLAR)
+    servable.refuse_empty(_commit(job.result), job.roots, had_pillar=had_pillar, has=has)
+
+
+def _has_files(job: Job, slot: str, kind: str) -> bool:
+    """Whether the slot holds files of a kind as Salt sees them."""
+    if word := job.roots.word(kind):
+        return servable.has_files(job.slots.path(slot), word)
+    return compose.has_files(job.slots, slot, kind)
 
 
 def apply(
@@ -152,6 +162,7 @@ def apply(
     notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
 ) -> None:
     """Switch all of `jobs`; what goes wrong with one stays with it."""
+    _tell_roots(run, jobs)
     _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
     damaged = [job for job in jobs if job.damaged]
     if damaged and not run.offline:
@@ -170,7 +181,9 @@ def apply(
     for job in done:
         slot, new = job.slots.served(), job.result.new
         if slot and new:
-            record = prepared.Served(new, slot, int(time.time()), job.result.why)
+            record = prepared.Served(
+                new, slot, int(time.time()), job.result.why, run.ready.composed
+            )
             run.served[job.saltenv.dirname] = record
     prepared.save_served(run.ready.root, run.served)
     _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
@@ -209,8 +222,9 @@ def _switch(run: Run, job: Job) -> None:
             _verify(run, job, keep=True)
             slot = slots.path(idle := slots.idle())
             slots.bring(idle, _commit(result), run.say)
-            _refuse_empty(run, job, lambda folder: servable.has_files(slot, folder))
-            _name_pointers(run, job, slot, names)
+            compose.lay(slots, idle, job.roots)
+            _refuse_empty(job, lambda kind: _has_files(job, idle, kind))
+            _name_pointers(job, slot, names)
             slots.switch(idle)
     except SaltbranchError as err:
         job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))

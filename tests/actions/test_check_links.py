@@ -10,6 +10,7 @@ import pytest
 
 from saltbranch.actions.check import check
 from saltbranch.compiler.tree import Tree
+from saltbranch.config.roots import plain
 from saltbranch.git import tree
 from saltbranch.git.program import Git
 from saltbranch.repository import servable
@@ -126,7 +127,7 @@ def test_check_and_sync_refuse_the_same(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     clone, base = made_of(Remote(tmp_path / "r.git"), {**REFUSED, **SERVED}[name], tmp_path)
     git, head = Git(str(clone / ".git")), "refs/heads/master"
-    refusal = servable.refusal(git, head, None, "salt", "pillar", had_pillar=True)
+    refusal = servable.refusal(git, head, None, plain("salt", "pillar"), had_pillar=True)
     monkeypatch.chdir(clone)
     (ref,) = check(None, ["master"] if where == "commit" else [], since=base).refs
     rules = {"symlink", "no-states", "no-pillar"}

@@ -10,6 +10,7 @@ import pytest
 
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
+from saltbranch.config.roots import plain
 from saltbranch.git import links
 from saltbranch.repository.servable import link_problem
 from tests.support.compiling import GROUPS, Lab, minion
@@ -137,4 +138,4 @@ def test_the_rules_of_check_know_the_same_names(tmp_path: Path, files: dict[str,
 
 @pytest.mark.parametrize("path", LINKS)
 def test_a_sync_serves_each_of_them(path: str) -> None:
-    assert link_problem(path, LINKS[path], "pillar") is None
+    assert link_problem(path, LINKS[path], plain("salt", "pillar")) is None

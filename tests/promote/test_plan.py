@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch.base.tickets import CommitLine, Group
+from saltbranch.config.roots import plain
 from saltbranch.git.merge import CONFLICT, MERGE, UP_TO_DATE
 from saltbranch.journal.facts import Debt, Hold
 from saltbranch.promote import plan as plans
@@ -132,12 +133,14 @@ def test_empty_conflict_closed() -> None:
     ],
 )
 def test_sls_names(path: str, name: str | None) -> None:
-    assert plans.sls_names([("M", path)], "salt") == ((name,) if name else ())
+    assert plans.sls_names([("M", path)], plain("salt", "pillar"), "states") == (
+        (name,) if name else ()
+    )
 
 
 def test_an_sls_that_moved_between_its_two_places_is_one() -> None:
     files = [("D", "salt/web.sls"), ("A", "salt/web/init.sls")]
-    assert plans.sls_names(files, "salt") == ("web",)
+    assert plans.sls_names(files, plain("salt", "pillar"), "states") == ("web",)
 
 
 # Its messages

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from saltbranch.config.roots import plain
 from saltbranch.repository.servable import link_problem
 
 
@@ -32,7 +33,7 @@ from saltbranch.repository.servable import link_problem
     ],
 )
 def test_harmless(path: str, target: str) -> None:
-    assert link_problem(path, target, "pillar") is None
+    assert link_problem(path, target, plain("salt", "pillar")) is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_harmless(path: str, target: str) -> None:
     ],
 )
 def test_refused(path: str, target: str, pillar_dir: str, why: str) -> None:
-    assert why in (link_problem(path, target, pillar_dir) or "")
+    assert why in (link_problem(path, target, plain("salt", pillar_dir)) or "")
 
 
 _NAMES = st.sampled_from(["salt", "pillar", "a", "b", ".git"])
@@ -83,7 +84,9 @@ def test_no_set_of_accepted_links_leads_astray(links: dict[str, str], pillar_dir
         made = []
         for path, target in sorted(links.items()):
             link = root / path
-            if link_problem(path, target, pillar_dir) is None and _is_free(root, link):
+            if link_problem(path, target, plain("salt", pillar_dir)) is None and _is_free(
+                root, link
+            ):
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(target)
                 made.append(link)

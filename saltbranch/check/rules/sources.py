@@ -52,9 +52,8 @@ def _found(project: Project, state: State, url: str) -> bool:
     name = name.rstrip("/")
     if not literal(name):
         # Some file it may stand for has to be there.
-        folders = (
-            d.partition("/")[2] for d in project.dirs if d.startswith(project.folders["states"])
-        )
+        begin = f"{project.folders['states']}/"
+        folders = (d[len(begin) :] for d in project.dirs if d.startswith(begin))
         return any(matches(name, known) for known in (*project.names["states"], *folders))
     if project.has_file("states", name):
         return True

@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator
 
 from saltbranch.base import files
-from saltbranch.base.errors import SaltbranchError, SaltError
+from saltbranch.base.errors import RefusedError, SaltbranchError, SaltError
 from saltbranch.base.text import printable
 from saltbranch.config.model import Config, Saltenv
+from saltbranch.config.roots import KINDS
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.gather import timers
 from saltbranch.doctor.rules import disk, setup
@@ -22,7 +23,9 @@ from saltbranch.git.mirror import Mirror
 from saltbranch.journal import accepted
 from saltbranch.journal.tips import Push
 from saltbranch.repository import decision, prepared, servable
+from saltbranch.repository.composition import OnDisk, compose
 from saltbranch.salt_master.options import MasterOptions
+from saltbranch.serve import compose as composing
 from saltbranch.serve import decide, prepare, verify
 from saltbranch.serve.slots import NAMES, Slots
 
@@ -184,8 +187,12 @@ def _slot(config: Config, saltenv: Saltenv, *, mine: bool) -> ServedSlot:
         link=files.readlink_or_none(slots.checkout),
         slot=slots.path(name) if name else None,
         known=known,
-        differences=tuple(slots.differences(name)) if name and known and mine else None,
+        differences=_differences(config, slots, name) if name and known and mine else None,
     )
+
+
+def _differences(config: Config, slots: Slots, name: str) -> tuple[str, ...]:
+    return (*slots.differences(name), *composing.differences(slots, name, config.roots))
 
 
 def _dates(config: Config, saltenv: Saltenv) -> Iterator[Dated]:
@@ -208,11 +215,24 @@ def _pointers(config: Config, saltenv: Saltenv) -> Iterator[str]:
     """Git LFS pointers in a part of what the saltenv serves."""
     slots = Slots(config.root, saltenv.dirname, Mirror(config.root))
     served = slots.served()
-    for folder in (config.states_dir, config.pillar_dir) if served else ():
-        top = f"{slots.path(str(served))}/{folder}"
+    tree = slots.path(served) if served else ""
+    for top in _tops(config, tree) if served else ():
         for entry in _walk(top, reachable=False) if os.path.isdir(top) else ():
             if stat.S_ISREG(entry.mode) and servable.is_lfs_pointer(entry.path):
-                yield f"{slots.checkout}{entry.path[len(slots.path(str(served))) :]}"
+                yield f"{slots.checkout}{entry.path[len(tree) :]}"
+
+
+def _tops(config: Config, tree: str) -> Iterator[str]:
+    """The folders in `tree` that states and pillar are made of."""
+    for kind in KINDS:
+        if word := config.roots.word(kind):
+            yield f"{tree}/{word}"
+            continue
+        try:
+            found = compose(config.roots, kind, OnDisk(tree))
+        except RefusedError:
+            continue
+        yield from (f"{tree}/{path}" for path in found.entries.values())
 
 
 def _made_or_none(slot: str) -> int | None:

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from saltbranch.base import files
 from saltbranch.config.model import Config, Saltenv
+from saltbranch.config.roots import KINDS
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules import setup, tops
 from saltbranch.salt_master import top_file
+from saltbranch.serve import salt_files
 
 
 def look(config: Config) -> Iterator[Finding]:
@@ -39,8 +41,8 @@ def look_branch(config: Config, saltenv: Saltenv) -> Iterator[Finding]:
     checkout = config.checkout(saltenv)
     if files.readlink_or_none(checkout) is None:
         return
-    for kind, folder in (("states", config.states_dir), ("pillar", config.pillar_dir)):
-        text = _text_or_none(f"{checkout}/{folder}/top.sls")
+    for kind in KINDS:
+        text = _text_or_none(f"{config.salt_root(saltenv, kind)}/top.sls")
         yield from tops.check(saltenv.name, saltenv.branch, kind, text)
 
 
@@ -50,11 +52,10 @@ def generated(config: Config, saltenv: Saltenv) -> tuple[dict[str, str], dict[st
     """
     groups = config.groups
     wanted, links = {}, {}
-    for kind, folder in (("states", config.states_dir), ("pillar", config.pillar_dir)):
+    for kind in KINDS:
         place = f"{config.root}/tops/{saltenv.name}/{kind}"
         wanted[f"{place}/top.sls"] = top_file.render_top(saltenv.name, groups)
-        target = f"../../../checkouts/{saltenv.dirname}/{folder}/top.sls"
-        links[f"{place}/{top_file.BRANCH_TOP}"] = target
+        links[f"{place}/{top_file.BRANCH_TOP}"] = salt_files.branch_top(config, saltenv, kind)
     return wanted, links
 
 

@@ -1,0 +1,327 @@
+"""Of which folders of the repository Salt's roots of a saltenv are made: the one place that says so.
+
+A word is one folder, which Salt is given where it lies. A list is *composed*: beside the branch's files in its slot
+stands one folder of links for the states, one for the pillar, in Salt's order (the first folder that has a file
+wins), made anew at every commit. So globs and changed lists need no restart of a master, which reads `file_roots` at
+its start only.
+
+What a minion must not read, and what is no state, is told by patterns and not by what a commit holds, so that a link
+can be judged alone.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from saltbranch.base.errors import ConfigError
+from saltbranch.config.values import inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    Parts = tuple[str, ...]
+
+STATES, PILLAR = KINDS = ("states", "pillar")
+KEYS = {STATES: "states_dir", PILLAR: "pillar_dir"}
+HERE = "."
+# Where compiling and checking have what is composed: no folder of a repository has such a name.
+PREFIXES = {STATES: "(states)", PILLAR: "(pillar)"}
+# What formulas and repositories keep beside their states; named in full it is let in all the same.
+NO_STATES = frozenset(("bin", "ci", "doc", "docs", "test", "tests"))
+# Of the repository's root: what is read by saltbranch, and by nobody's minions.
+NOT_SERVED = ("tests", "saltbranch.yaml")
+_ALL = "*"
+_GLOB = "*?["
+_MOST = 200
+
+
+class Root(NamedTuple):
+    """One entry of a list: a folder, or a glob of folders, and what counts of what is right inside it.
+
+    names: globs; empty for all of it.
+    """
+
+    folder: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> Parts:
+        """The names of the way to the folder; none for the repository's root."""
+        return () if self.folder == HERE else tuple(self.folder.split("/"))
+
+    @property
+    def is_glob(self) -> bool:
+        """Whether it may stand for several folders."""
+        return any(sign in self.folder for sign in _GLOB)
+
+    def lets_in(self, name: str, *, is_folder: bool) -> bool:
+        """Whether what is called `name` right inside the folder counts."""
+        if not self.names:
+            return name != ".git"
+        if name.startswith("."):
+            return False
+        return any(_is_named(name, pattern, is_folder=is_folder) for pattern in self.names)
+
+    def __str__(self) -> str:
+        return self.folder if not self.names else f"{self.folder}: [{', '.join(self.names)}]"
+
+
+def _is_named(name: str, pattern: str, *, is_folder: bool) -> bool:
+    if name == pattern:
+        return True
+    if pattern == _ALL and not is_folder and not name.endswith(".sls"):
+        return False
+    return name not in NO_STATES and fnmatchcase(name, pattern)
+
+
+class Roots(NamedTuple):
+    """The roots of states and of pillar of all saltenvs. apart: paths that are in no composed states.
+
+    states_word, pillar_word: the folder where it is one word, else empty.
+    """
+
+    states: tuple[Root, ...]
+    pillar: tuple[Root, ...]
+    states_word: str
+    pillar_word: str
+    apart: tuple[str, ...] = ()
+
+    def of(self, kind: str) -> tuple[Root, ...]:
+        """The entries of `kind` in their order."""
+        return self.states if kind == STATES else self.pillar
+
+    def word(self, kind: str) -> str:
+        """The folder of the repository that Salt is given as it is; empty where it is composed."""
+        return self.states_word if kind == STATES else self.pillar_word
+
+    def prefix(self, kind: str) -> str:
+        """The folder below which compiling and checking have the files of `kind`."""
+        return self.word(kind) or PREFIXES[kind]
+
+    @property
+    def composed(self) -> tuple[str, ...]:
+        """The kinds that are composed."""
+        return tuple(kind for kind in KINDS if not self.word(kind))
+
+    def told(self, kind: str) -> str:
+        """How messages call them."""
+        return self.word(kind) or ", ".join(map(str, self.of(kind)))
+
+    def written(self, kind: str) -> object:
+        """As it stands in the file, in its plain spelling."""
+        entries = [{r.folder: list(r.names)} if r.names else r.folder for r in self.of(kind)]
+        return self.word(kind) or entries
+
+    def barred(self, kind: str, root: Root) -> tuple[Parts, ...]:
+        """Patterns of paths that do not count in `root` of `kind`, whatever its names say."""
+        found = list(self.inner(kind, root))
+        if kind == STATES:
+            found += self.secret
+            found += self.unserved
+        else:
+            found += [p for p in (r.parts for r in self.states) if _is_inner(root.parts, p)]
+        return tuple(found)
+
+    def inner(self, kind: str, root: Root) -> tuple[Parts, ...]:
+        """The folders of the other entries that lie inside of `root`."""
+        return tuple(r.parts for r in self.of(kind) if _is_inner(root.parts, r.parts))
+
+    @property
+    def secret(self) -> tuple[Parts, ...]:
+        """Patterns of the paths of pillar: no minion may read what is there as a file."""
+        if self.pillar_word:
+            return (_literal(self.pillar_word),)
+        shared = {root.folder for root in self.states} | {HERE}
+        found: list[Parts] = []
+        for root in self.pillar:
+            if root.names and root.folder in shared:
+                found += [(*root.parts, name) for name in root.names]
+            else:
+                found.append(root.parts)
+        return tuple(found)
+
+    @property
+    def unserved(self) -> tuple[Parts, ...]:
+        """Patterns of the other paths that no composed states hold."""
+        return ((".*",), *map(_literal, self.apart)) if STATES in self.composed else ()
+
+    def name_of(self, kind: str, path: str) -> str | None:
+        """The name below the root that the file `path` has, as far as patterns tell; None where it has none."""
+        parts = tuple(path.split("/"))
+        for root in self.of(kind):
+            depth = len(root.parts)
+            if len(parts) <= depth or not matches(parts[:depth], root.parts):
+                continue
+            is_folder = len(parts) > depth + 1
+            if root.lets_in(parts[depth], is_folder=is_folder) and not is_in(
+                parts, self.barred(kind, root)
+            ):
+                return "/".join(parts[depth:])
+        return None
+
+    def paths_of(self, kind: str, name: str) -> list[str]:
+        """Where the file `name` below the root may be in the repository, of globs aside, in their order."""
+        folders = [root.parts for root in self.of(kind) if not root.is_glob]
+        return ["/".join((*parts, name)) for parts in folders]
+
+    def text(self) -> str:
+        """All of it in one line; `of_text` reads it."""
+        import json
+
+        return json.dumps(self)
+
+    @property
+    def identity(self) -> str:
+        """Stands for all that is composed by; empty where nothing is."""
+        if not self.composed:
+            return ""
+        import hashlib
+
+        return hashlib.sha256(self.text().encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def of_text(text: str) -> Roots:
+    """What `Roots.text` gave. Raises ValueError."""
+    import json
+
+    states, pillar, states_word, pillar_word, apart = json.loads(text)
+    return Roots(_again(states), _again(pillar), states_word, pillar_word, tuple(apart))
+
+
+def _again(entries: Iterable[Sequence[object]]) -> tuple[Root, ...]:
+    return tuple(Root(str(e[0]), tuple(e[1])) for e in entries)  # type: ignore[arg-type]
+
+
+def plain(states_dir: str, pillar_dir: str) -> Roots:
+    """Those of two words."""
+    return Roots((Root(states_dir),), (Root(pillar_dir),), states_dir, pillar_dir)
+
+
+def _literal(path: str) -> Parts:
+    """The pattern that only `path` is of."""
+    return tuple(re.sub(r"([*?[])", r"[\1]", part) for part in path.split("/"))
+
+
+def matches(parts: Parts, pattern: Parts) -> bool:
+    """Whether a path is of a pattern, name by name; case does not save anybody where files have none."""
+    return len(parts) == len(pattern) and all(
+        fnmatchcase(part.casefold(), glob.casefold())
+        for part, glob in zip(parts, pattern, strict=True)
+    )
+
+
+def is_in(parts: Parts, patterns: Iterable[Parts]) -> bool:
+    """Whether a path is, or lies below, what one of `patterns` stands for."""
+    return any(len(parts) >= len(p) and matches(parts[: len(p)], p) for p in patterns)
+
+
+def is_above(parts: Parts, patterns: Iterable[Parts]) -> bool:
+    """Whether what one of `patterns` stands for may lie below a path."""
+    return any(len(parts) < len(p) and matches(parts, p[: len(parts)]) for p in patterns)
+
+
+def _is_inner(outer: Parts, inner: Parts) -> bool:
+    return len(inner) > len(outer) and _may_meet(outer, inner[: len(outer)])
+
+
+def _may_meet(one: Parts, other: Parts) -> bool:
+    """Whether one folder may be of both patterns, as far as that is told without trying."""
+    return all(
+        fnmatchcase(a.casefold(), b.casefold()) or fnmatchcase(b.casefold(), a.casefold())
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def parse(
+    states: object, pillar: object, place: str, *, fleet: str = "cache", stand_in: str | None = None
+) -> Roots:
+    """`states_dir:` and `pillar_dir:` as they stand in the file `place`, checked. Raises ConfigError."""
+    of_states, of_pillar = _entries(STATES, states, place), _entries(PILLAR, pillar, place)
+    apart = [*NOT_SERVED, *(path for path in (stand_in,) if path)]
+    if fleet != "cache" and (own := fleet.strip("/")):
+        apart.append(own.removeprefix("./"))
+    found = Roots(
+        of_states,
+        of_pillar,
+        of_states[0].folder if isinstance(states, str) else "",
+        of_pillar[0].folder if isinstance(pillar, str) else "",
+        tuple(dict.fromkeys(apart)),
+    )
+    _check_apart(found, place)
+    return found
+
+
+def _entries(kind: str, value: object, place: str) -> tuple[Root, ...]:
+    key = KEYS[kind]
+    if isinstance(value, str):
+        return (Root(inside(key, value, place)),)
+    listed = value if isinstance(value, list) else [value]
+    found = [root for entry in listed for root in _entry(key, entry, place)]
+    if not found or len(found) > _MOST:
+        raise ConfigError(
+            f"{place}: {key}: {'names no folder' if not found else f'names more than {_MOST} folders'}",
+            hint=f"for example {key}: {'pillar' if kind == PILLAR else '[salt, formulas/*]'}",
+        )
+    twice = [root.folder for root in found if [r.folder for r in found].count(root.folder) > 1]
+    if twice:
+        raise ConfigError(f"{place}: {key}: names {twice[0]!r} twice", hint="name it once")
+    return tuple(found)
+
+
+def _entry(key: str, entry: object, place: str) -> list[Root]:
+    if isinstance(entry, str):
+        if entry.rstrip("/") in (HERE, ""):
+            raise ConfigError(
+                f"{place}: {key}: all of the repository cannot be served",
+                hint=f"say what of it: {key}: [{{.: [nginx, 'role-*', top.sls]}}], or {{.: ['*']}} for all"
+                " folders but those of pillar, tests and the fleet",
+            )
+        root = Root(inside(key, entry, place))
+        return [root._replace(names=(_ALL,)) if root.is_glob else root]
+    if not isinstance(entry, dict):
+        raise _no_entry(key, entry, place)
+    return [_named(key, folder, names, place) for folder, names in entry.items()]
+
+
+def _named(key: str, folder: object, names: object, place: str) -> Root:
+    wanted = [names] if isinstance(names, str) else names
+    if not isinstance(folder, str) or not isinstance(wanted, list) or not wanted:
+        raise _no_entry(key, {folder: names}, place)
+    for name in wanted:
+        if (
+            not isinstance(name, str)
+            or "/" in name
+            or name.startswith(".")
+            or not name
+            or any(ord(c) < 32 for c in name)
+        ):
+            raise ConfigError(
+                f"{place}: {key}: {name!r} is no name right inside {folder!r}",
+                hint="name folders and files of it, or globs of them; what begins with a dot is never served",
+            )
+    clean = folder.rstrip("/") or HERE
+    return Root(clean if clean == HERE else inside(key, clean, place), tuple(wanted))
+
+
+def _no_entry(key: str, entry: object, place: str) -> ConfigError:
+    return ConfigError(
+        f"{place}: {key}: {entry!r} is no folder of the repository",
+        hint=f"a folder, a glob of folders, or FOLDER: [NAMES], for example {key}: [salt, formulas/*]",
+    )
+
+
+def _check_apart(roots: Roots, place: str) -> None:
+    """Refuse pillar in what minions may read; what is composed leaves out what lies inside of it."""
+    for states in roots.states:
+        for pillar in roots.pillar:
+            outer = is_in(states.parts, [pillar.parts]) and not pillar.names
+            if outer or (roots.states_word and _is_inner(states.parts, pillar.parts)):
+                raise ConfigError(
+                    f"{place}: states_dir {states.folder!r} and pillar_dir {pillar.folder!r} contain one another, so"
+                    " every minion could read the pillar of all as salt:// files",
+                    hint="keep states and pillar in two folders side by side, or say what is served:"
+                    f" states_dir: [{{{states.folder}: ['*']}}]",
+                )

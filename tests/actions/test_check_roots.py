@@ -1,0 +1,84 @@
+"""What `check` and `diff` see of several roots: all of them, in Salt's order, at the files' own places."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from saltbranch.actions.check import check
+
+MODEL = """\
+states_dir: {states}
+pillar_dir: {pillar}
+fleet: fleet
+saltenvs:
+  test: {{branch: develop, minions: ["w*"]}}
+  prod: {{branch: master, promote_from: test, minions: ["p*"]}}
+"""
+FILES = {
+    "salt/top.sls": "base:\n  '*': [web, nginx, none]\n",
+    "salt/web/init.sls": "web:\n  file.managed:\n    - name: /x\n    - source: salt://nginx/files/a\n",
+    "more/web/init.sls": "hidden:\n  file.mangaed: []\n",
+    "more/web/two.sls": "two:\n  file.mangaed: []\n",
+    "formulas/n-formula/nginx/init.sls": "include: [web.two, .lost]\nnginx:\n  pkg.instaled: []\n",
+    "formulas/n-formula/nginx/files/a": "a\n",
+    "formulas/n-formula/test/x.sls": "x:\n  y.z: []\n",
+    "pillar/top.sls": "base:\n  '*': [a, b, c]\n",
+    "pillar/a.sls": "a: 1\n",
+    "shared/b.sls": "b: {% if %}\n",
+    "fleet/w1.yaml": "grains: {os: Debian}\n",
+}
+
+
+def run(folder: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=folder, check=True)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A control repository with three roots of states, two of pillar."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = tmp_path / "clone"
+    model = MODEL.format(states="[salt, more, 'formulas/*']", pillar="[pillar, shared]")
+    for path, text in {**FILES, "saltbranch.yaml": model}.items():
+        (made / path).parent.mkdir(parents=True, exist_ok=True)
+        (made / path).write_text(text)
+    run(made, "init", "-q", "-b", "master")
+    run(made, "add", "-A")
+    run(made, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "x")
+    monkeypatch.chdir(made)
+    return made
+
+
+def places(*refs: str) -> set[tuple[str, str]]:
+    (ref,) = check(None, refs).refs
+    return {(f.file, f.rule) for f in ref.findings if f.severity == "error" and f.rule != "model"}
+
+
+@pytest.mark.parametrize("refs", [(), ("master",)])
+def test_findings_stand_at_the_files_themselves(clone: Path, refs: tuple[str, ...]) -> None:
+    assert places(*refs) == {
+        ("salt/top.sls", "top-missing-sls"),
+        ("more/web/two.sls", "unknown-state-function"),
+        ("formulas/n-formula/nginx/init.sls", "unknown-state-function"),
+        ("formulas/n-formula/nginx/init.sls", "include-missing"),
+        ("pillar/top.sls", "top-missing-sls"),
+        ("shared/b.sls", "jinja-syntax"),
+    }
+
+
+def test_two_owners_are_a_finding(clone: Path) -> None:
+    (clone / "formulas" / "other" / "nginx").mkdir(parents=True)
+    (clone / "formulas" / "other" / "nginx" / "init.sls").write_text("x: {test.nop: []}\n")
+    (ref,) = check(None, ()).refs
+    told = [f.message for f in ref.findings if "neither comes first" in f.message]
+    assert len(told) == 1 and "formulas/other/nginx/init.sls" in told[0]
+
+
+def test_what_a_submodule_may_hold_is_not_called_missing(clone: Path) -> None:
+    run(clone, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},formulas/sub")
+    os.makedirs(clone / "formulas" / "sub", exist_ok=True)
+    assert ("salt/top.sls", "top-missing-sls") not in places()
