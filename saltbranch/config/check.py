@@ -16,7 +16,7 @@ from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.config.roots import KINDS, Roots, is_above, is_in
 from saltbranch.config.roots import parse as parse_roots
 from saltbranch.config.saltenvs import check_saltenvs, follow_pattern, saltenv_of
-from saltbranch.config.values import check_path, check_remote, inside, no_branch
+from saltbranch.config.values import check_path, check_remote, check_submodules, inside, no_branch
 from saltbranch.git.program import branch_name_problem
 
 
@@ -62,6 +62,7 @@ def build_config(
         saltenvs=saltenvs,
         programs=_programs(machine.programs, path),
         record_syncs=machine.record_syncs,
+        submodules=tuple(machine.submodules),
         tickets=file.tickets,
         flow=file.flow,
         hooks=file.hooks,
@@ -142,6 +143,7 @@ def check_machine(machine: FileModel, path: str) -> None:
     if branch is not None and (problem := branch_name_problem(branch)):
         raise no_branch("model_branch", branch, problem, path)
     _programs(machine.programs, path)
+    check_submodules(machine.submodules, path)
     if machine.serves == []:
         raise ConfigError(
             f"{path}: serves: names no saltenv", hint="leave the key out to serve all of them"

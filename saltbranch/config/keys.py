@@ -44,7 +44,7 @@ _DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
 # What a machine says of itself: in the model, which stands in the repository, these have no effect.
 MACHINE_KEYS = (
     "remote", "root", "master_config", "salt_config", "group", "fetch_timeout", "model_branch", "record_syncs",
-    "gpg_keys", "ext_pillar", "serves", "programs", "extra_roots",
+    "gpg_keys", "ext_pillar", "serves", "programs", "extra_roots", "submodules",
 )  # fmt: skip
 _MODEL_BRANCH = "master"
 # What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
@@ -182,6 +182,13 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             " `refs/saltbranch/`. `init` sets it if the remote allows that"
         ),
     ] = False
+    submodules: Annotated[
+        list[str],
+        _key(
+            "URLs that [submodules](../how-to/formulas.md) may come from, each a repository or what is above it, such"
+            " as `https://git.example.com/formulas`; others are refused. Without it submodules stay empty"
+        ),
+    ] = []
     gpg_keys: Annotated[
         str | None, _key("the GnuPG folder with the keys for encrypted pillar, for compiling")
     ] = None

@@ -76,8 +76,9 @@ class Config(msgspec.Struct, frozen=True):
     """A checked configuration. Paths are absolute; `fetch_timeout` is in seconds.
 
     gpg_keys: GnuPG's folder with the keys of encrypted pillar. ext_pillar: names of the external
-    pillars that are compiled, too. programs: those of a model that may run unasked. source: which model it is.
-    roots: of which folders those of Salt are made. extra_roots: folders of the machine that come after them.
+    pillars that are compiled, too. submodules: URLs that they may come from. programs: those of a model that may
+    run unasked. source: which model it is. roots: of which folders those of Salt are made. extra_roots: folders of
+    the machine that come after them.
     elsewhere: saltenvs of the model that other machines serve.
     """
 
@@ -99,6 +100,7 @@ class Config(msgspec.Struct, frozen=True):
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
     fleet: str = "cache"
+    submodules: tuple[str, ...] = ()
     gpg_keys: str | None = None
     ext_pillar: tuple[str, ...] = ()
     ignore: tuple[IgnoreModel, ...] = ()

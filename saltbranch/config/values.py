@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from saltbranch.base.errors import ConfigError
+from saltbranch.git import address as addresses
+from saltbranch.git.address import BadAddress
 
 
 def check_remote(remote: str, path: str) -> None:
@@ -21,6 +24,20 @@ def check_remote(remote: str, path: str) -> None:
             f"{path}: remote names a git remote helper ({remote.split('::')[0]}::), which may run commands",
             hint="use ssh, https, git or a path",
         )
+
+
+def check_submodules(entries: Sequence[str], path: str) -> None:
+    """Refuse what is no URL, or would let in everything. Raises ConfigError."""
+    for number, entry in enumerate(entries, 1):
+        try:
+            address = addresses.parse(entry)
+            if address.scheme == "file" and not address.path:
+                raise BadAddress("it is every path of this machine")
+        except BadAddress as err:
+            raise ConfigError(
+                f"{path}: submodules: entry {number} is not a place that submodules may come from: {err}",
+                hint="for example https://git.example.com/formulas or git@git.example.com:ops",
+            ) from err
 
 
 def no_branch(key: str, branch: str, problem: str, path: str) -> ConfigError:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_FETCH = (
+FETCH_FLAGS = (
     "fetch",
     "--no-tags",
     "--prune",
@@ -64,6 +64,8 @@ _HINTS = (
 _BRANCHES = "+refs/heads/*:refs/heads/*"
 _JOURNAL = "+refs/saltbranch/*:refs/saltbranch/*"
 _TAGS = "+refs/tags/*:refs/tags/*"
+# The folder of the mirrors of submodules, beside that of the control repository (repository/pinned.py).
+FORMULAS = "formulas"
 JOURNAL_REF = "refs/saltbranch/journal"
 # The last journal that was accepted, where no fetch moves or prunes it.
 KEPT_REF = "refs/kept/journal"
@@ -108,12 +110,13 @@ class Refs:
 
 
 class Mirror:
-    """``root/mirror.git``."""
+    """``root/mirror.git``, or another one below `root`."""
 
     __slots__ = ("git", "path")
+    config_text = _CONFIG_TEXT
 
-    def __init__(self, root: str) -> None:
-        self.path = f"{root}/mirror.git"
+    def __init__(self, root: str, name: str = "mirror.git") -> None:
+        self.path = f"{root}/{name}"
         self.git = Git(self.path)
 
     def exists(self) -> bool:
@@ -130,7 +133,7 @@ class Mirror:
         if done.code != 0:
             raise failed(done, fresh)
         with open(f"{fresh}/config", "a", encoding="utf-8") as file:
-            file.write(_CONFIG_TEXT)
+            file.write(self.config_text)
         os.makedirs(f"{fresh}/info", exist_ok=True)
         os.rename(fresh, self.path)
 
@@ -160,8 +163,8 @@ class Mirror:
         done = self._fetch(remote, refspecs, timeout, progress)
         if done.code == 0:
             return {}
-        if _is_locked(done.complaint):
-            self._remove_stale_locks()
+        if is_locked(done.complaint):
+            self.remove_stale_locks()
             done = self._fetch(remote, refspecs, timeout, progress)
         if done.code == 0:
             return {}
@@ -216,7 +219,7 @@ class Mirror:
     ) -> proc.Finished:
         talk = "--progress" if progress else "--quiet"
         return self.git.run(
-            *_FETCH,
+            *FETCH_FLAGS,
             talk,
             "--",
             remote,
@@ -283,7 +286,17 @@ class Mirror:
         packs = sum(n.endswith(".pack") for n in _names(f"{self.path}/objects/pack"))
         loose = len(_names(f"{self.path}/objects/17"))
         if packs > 50 or loose > 27:
-            self.git.run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
+            self._seeing().run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
+
+    def _seeing(self) -> Git:
+        """git that sees the objects of submodules: the indexes of slots name them, too."""
+        below = f"{os.path.dirname(self.path)}/{FORMULAS}"
+        folders = [f"{below}/{name}" for name in _names(below) if name.endswith(".git")]
+        if not folders:
+            return self.git
+        from saltbranch.git.pinned_tree import with_objects  # rarely needed
+
+        return with_objects(self.git, folders)
 
     def _remove_cut_off(self) -> None:
         """Remove the packs of fetches that were cut off, which git would keep for ever."""
@@ -299,8 +312,8 @@ class Mirror:
         except (LockedError, OSError):
             pass  # the next run will
 
-    def _remove_stale_locks(self) -> None:
-        """Remove ref locks that a killed git left; the caller holds the root's lock.
+    def remove_stale_locks(self) -> None:
+        """Remove ref locks that a killed git left; the caller holds the lock of what is fetched into.
 
         Raises GitError when a git process still works here.
         """
@@ -325,7 +338,7 @@ class Mirror:
             return False
 
 
-def _is_locked(complaint: str) -> bool:
+def is_locked(complaint: str) -> bool:
     """Whether a lock was in the way, which a git that was killed may have left."""
     if "File name too long" in complaint:
         return False

@@ -13,7 +13,7 @@ from saltbranch.base.errors import GitError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 # `git merge-tree --write-tree`, with which promotions merge without a work tree (git 2.38 notes).
 GIT_MINIMUM = (2, 38)
@@ -86,6 +86,10 @@ class Git:
         self._prefix = ["git", "-C", directory] if work_tree else ["git", f"--git-dir={directory}"]
         for item in _ALWAYS:
             self._prefix += ["-c", item]
+
+    def start_with(self, words: Sequence[str]) -> None:
+        """From now on `words` is the program that starts git: it limits what that may use."""
+        self._prefix = [*words, *self._prefix]
 
     def run(
         self,

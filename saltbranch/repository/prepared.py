@@ -52,13 +52,13 @@ class Prepared:
     does not count. gid: the group that may read checkouts, -1 for
     none. cachedir, socket, pidfile: the master's. reporter: the name under which this master tells the journal what
     it serves; empty where it does not. roots: see config/roots.py, of_text. composed: stands for what is composed by
-    them, empty where nothing is.
+    them, empty where nothing is. submodules: URLs that they may come from, separated by spaces.
     """
 
     __slots__ = (
-        "accepted", "boot", "cachedir", "fetch_timeout", "gid", "master_config", "model", "pidfile",
+        "accepted", "boot", "cachedir", "composed", "fetch_timeout", "gid", "master_config", "model", "pidfile",
         "problem", "remote", "reporter", "root", "roots", "salt_config", "saltenvs", "signatures", "socket",
-        "composed",
+        "submodules",
     )  # fmt: skip
 
     root: str
@@ -74,6 +74,7 @@ class Prepared:
     reporter: str
     problem: str
     accepted: str
+    submodules: str
     gid: int
     fetch_timeout: int
     model: tuple[str, str, str] | None
@@ -95,7 +96,7 @@ class Prepared:
 
 
 _TEXTS = ("root", "remote", "roots", "composed", "master_config", "salt_config", "cachedir",
-          "socket", "pidfile", "boot", "reporter", "problem", "accepted")  # fmt: skip
+          "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules")  # fmt: skip
 
 
 def path(root: str) -> str:

@@ -129,20 +129,21 @@ def refusal(
 
 
 def refuse_unsafe_links(
-    git: Git, commit: str, proven: str | None, roots: Roots
+    git: Git, commit: str, proven: str | None, roots: Roots, *, tree: str | None = None
 ) -> tuple[list[str], list[str]]:
     """Refuse `commit` when a symlink in it leads out of the tree, into the pillar, or to what no minion is to read.
 
     Salt's file server follows links as the master's user, so such a link would hand /etc/shadow to
     every minion. proven: a commit that passed before; then only what changed since is looked at,
     which is enough because each link is judged alone: leading ``..`` parts from its own (real)
-    folder, then names only. Returns the submodules and the files found. Raises RefusedError, GitError.
+    folder, then names only. tree: what is served of the commit, where that is more than its own files; then
+    `proven` is a tree, too. Returns the submodules and the files found. Raises RefusedError, GitError.
     """
     args = ("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT")
-    done = git.run(*args, proven or _EMPTY_TREE, commit)
+    done = git.run(*args, proven or _EMPTY_TREE, tree or commit)
     if done.code != 0:
         # A mirror that was made anew lacks a proven commit that no branch has any more.
-        text = git.out(*args, _EMPTY_TREE, commit)
+        text = git.out(*args, _EMPTY_TREE, tree or commit)
     else:
         text = done.text
     parts = text.split("\0")

@@ -161,6 +161,7 @@ def _reduce(
     ready.model = _model_source(config, branches)
     ready.problem = " ".join(config.source.problem.split())
     ready.accepted = accepted
+    ready.submodules = " ".join(config.submodules)
     ready.saltenvs = served_saltenvs(config)
     sources = [
         config.path,

@@ -24,7 +24,7 @@ from saltbranch.serve.run import (
     Seen,
     SyncResult,
 )
-from saltbranch.serve.slots import Slots
+from saltbranch.serve.slots import PINS, Slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -204,13 +204,25 @@ def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
     record = recorded if recorded and recorded.slot == slot else None
     commit = record.commit if record else head
     spoilt = head is None or head != commit or (run.verify and _is_edited(run, slots, slot))
-    if record:
-        spoilt = (
-            spoilt or record.composed != run.ready.composed
-        )  # the roots of the model are others
+    if record:  # the roots of the model may be others
+        spoilt = spoilt or record.composed != run.ready.composed
     elif run.ready.composed:
         spoilt = spoilt or _is_composed_otherwise(run, slots, slot)
+    if run.fresh and commit and not spoilt:
+        spoilt = _lacks_submodules(run, slots, slot, commit)
     return Now(commit, record, is_empty=False, is_spoilt=spoilt)
+
+
+def _lacks_submodules(run: Run, slots: Slots, slot: str, commit: str) -> bool:
+    """Whether the submodules in the slot are not those that the configuration, which may be new, lets in."""
+    if not run.ready.submodules and not os.path.exists(f"{slots.folder_of(slot)}/{PINS}"):
+        return False
+    from saltbranch.serve import formulas
+
+    try:
+        return formulas.is_outdated(run, slots, slot, commit)
+    except GitError:
+        return True  # whoever brings it says what is wrong
 
 
 def decide(

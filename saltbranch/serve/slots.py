@@ -4,6 +4,7 @@
     slots/<dirname>/served  -> a                                 renamed by every switch
     slots/<dirname>/a, b    tree: the branch's files, a linked git worktree
                             commit: the full hash of what is in `tree`, for whoever looks
+                            pins: what is in `tree` of submodules, where there is any
                             roots: for what is composed beside the branch's files
 
 Only the idle slot is ever changed; it becomes the served one by renaming a symlink. Files keep the
@@ -27,9 +28,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from saltbranch.serve.pins import Pins
+
 NAMES = ("a", "b")
 # What a slot holds. `roots` is made by whoever composes something: an empty folder would say nothing.
-TREE, COMMIT, ROOTS = PARTS = ("tree", "commit", "roots")
+TREE, COMMIT, PINS, ROOTS = PARTS = ("tree", "commit", "pins", "roots")
 SERVED = "served"  # the symlink beside the slots
 _STAMP = "saltbranch-finished"
 
@@ -105,8 +108,28 @@ class Slots:
         """Where git keeps index and HEAD of the slot `name`, if it is registered."""
         return f"{self.mirror.path}/worktrees/{self.dirname}-{name}"
 
-    def bring(self, name: str, commit: str, progress: Callable[[str], None] | None = None) -> None:
-        """Make the slot `name` hold `commit`, nothing else and nothing less.
+    def pins(self, name: str) -> Pins | None:
+        """What the slot `name` holds of submodules; None where it holds none."""
+        data = files.read_or_none(f"{self.folder_of(name)}/{PINS}")
+        if data is None:
+            return None
+        from saltbranch.serve import pins  # only where there are submodules
+
+        return pins.loads(data)
+
+    def _git(self, name: str, pins: Pins | None) -> Git:
+        """git at work in the slot `name`, seeing the files of `pins`."""
+        git = Git(self.path(name), work_tree=True)
+        return pins.seen_by(git, self.root) if pins else git
+
+    def bring(
+        self,
+        name: str,
+        commit: str,
+        progress: Callable[[str], None] | None = None,
+        pins: Pins | None = None,
+    ) -> None:
+        """Make the slot `name` hold `commit`, with the submodules `pins`, nothing else and nothing less.
 
         Whatever a killed run or a person left in it is overwritten. Raises GitError.
         """
@@ -119,8 +142,9 @@ class Slots:
         untouched = known is None or self._is_untouched(name, gitdir)
         files.unlink(f"{gitdir}/{_STAMP}")
         files.unlink(f"{self.folder_of(name)}/{COMMIT}")
-        git = Git(self.path(name), work_tree=True)
-        self._checkout(git, gitdir, commit, progress)
+        self._tell_pins(name, pins)
+        git = self._git(name, pins)
+        self._checkout(git, gitdir, commit, progress, pins)
         if not untouched:
             self._clean(git, name, gitdir, commit)
         self.tell_commit(name, commit)
@@ -129,6 +153,13 @@ class Slots:
     def tell_commit(self, name: str, commit: str) -> None:
         """Leave the full hash beside the files of the slot `name`, whose files are those of `commit`."""
         files.write_atomic(f"{self.folder_of(name)}/{COMMIT}", f"{commit}\n", durable=False)
+
+    def _tell_pins(self, name: str, pins: Pins | None) -> None:
+        path = f"{self.folder_of(name)}/{PINS}"
+        if pins:
+            files.write_atomic(path, pins.dumps(), durable=False)
+        else:
+            files.unlink(path)
 
     def _is_untouched(self, name: str, gitdir: str) -> bool:
         """Whether nothing was created or removed in any folder of the slot since `bring` finished it.
@@ -141,7 +172,10 @@ class Slots:
             finished = os.stat(f"{gitdir}/{_STAMP}").st_mtime_ns
             if head is None or files.read_or_none(f"{gitdir}/{_STAMP}") != _stamp(head).encode():
                 return False
-            listed = self.mirror.git.out("ls-tree", "-r", "-d", "-z", "--name-only", head)
+            pins = self.pins(name)
+            git = self._git(name, pins) if pins else self.mirror.git
+            tree = pins.tree if pins else head
+            listed = git.out("ls-tree", "-r", "-d", "-z", "--name-only", tree)
             slot = self.path(name)
             folders = (f"{slot}/{folder}" for folder in listed.split("\0"))
             return all(os.stat(folder).st_mtime_ns < finished for folder in folders)
@@ -150,12 +184,17 @@ class Slots:
 
     def _clean(self, git: Git, name: str, gitdir: str, commit: str) -> None:
         """Remove what is not of `commit`, ignored files too. Raises GitError when something stays."""
+        for path in self._inner_repositories(name):
+            if os.path.isdir(path) and not os.path.islink(path):
+                remove_tree(path)
+            else:
+                files.unlink(path)
         odd = self._odd_files(name)
         if odd:
             cleaned = git.run("clean", "-ffdxq")
             if cleaned.code != 0:
                 raise failed(cleaned, self.path(name))
-            self._checkout(git, gitdir, commit, None)
+            self._checkout(git, gitdir, commit, None, self.pins(name))
             odd = self._odd_files(name)
         if odd:
             raise GitError(
@@ -165,16 +204,25 @@ class Slots:
             )
 
     def _checkout(
-        self, git: Git, gitdir: str, commit: str, progress: Callable[[str], None] | None
+        self,
+        git: Git,
+        gitdir: str,
+        commit: str,
+        progress: Callable[[str], None] | None,
+        pins: Pins | None,
     ) -> None:
         talk = "--progress" if progress else "--quiet"
         args = ("checkout", talk, "--detach", "--force", "--no-recurse-submodules", commit, "--")
+        if pins:  # compares every file with its index as `checkout --force` does, and moves no HEAD
+            args = ("read-tree", *(("-v",) if progress else ()), "--reset", "-u", pins.tree)
         done = git.run(*args, progress=progress)
         if done.code != 0 and "index" in done.complaint:
             files.unlink(f"{gitdir}/index")  # a torn one, from a power cut; it is only a cache here
             done = git.run(*args, progress=progress)
         if done.code != 0:
             raise failed(done, git.directory)
+        if pins:
+            files.write_atomic(f"{gitdir}/HEAD", f"{commit}\n", durable=False)
 
     def differences(self, name: str) -> list[str]:
         """Files of the slot that are changed, missing or not of its commit, ignored ones included.
@@ -189,10 +237,18 @@ class Slots:
         return odd
 
     def _odd_files(self, name: str) -> list[str]:
-        git = Git(self.path(name), work_tree=True)
+        git = self._git(name, self.pins(name))
         out = git.out("ls-files", "-z", "--modified", "--others")
         odd = [path for path in out.split("\0") if path]
-        return self._not_as_git_writes(git, name, odd) if odd else []
+        found = self._not_as_git_writes(git, name, odd) if odd else []
+        top = len(self.path(name)) + 1
+        return found + [path[top:] for path in self._inner_repositories(name)]
+
+    def _inner_repositories(self, name: str) -> list[str]:
+        """What somebody's `git submodule update` leaves in the slot; git looks past it."""
+        pins = self.pins(name)
+        paths = (f"{self.path(name)}/{path}/.git" for path in (pins.placed if pins else ()))
+        return [path for path in paths if os.path.lexists(path)]
 
     def _not_as_git_writes(self, git: Git, name: str, odd: list[str]) -> list[str]:
         """Those of `odd` that differ from what git makes of the same file in a moment.
@@ -253,6 +309,7 @@ class Slots:
         """
         other = "b" if name == "a" else "a"
         if self._gitdir(other) is None and self._link_files(name, other, commit):
+            self._tell_pins(other, self.pins(name))
             self.tell_commit(other, commit)
             _mark_finished(self.gitdir_path(other), commit)
 

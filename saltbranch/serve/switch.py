@@ -14,20 +14,23 @@ from saltbranch.config.roots import PILLAR, of_text
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.file_list import clear_file_list
 from saltbranch.serve import compose, fetch
+from saltbranch.serve.formulas import Formulas, Source, with_healing
 from saltbranch.serve.run import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from saltbranch.git.program import Git
     from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.run import Job, Run
 
 
 def judge(run: Run, jobs: list[Job]) -> None:
     """Say which of `jobs` would be refused, for a plan."""
+    formulas = Formulas(run)
     _tell_roots(run, jobs)
-    _in_parallel([lambda job=job: _judge_only(run, job) for job in jobs])  # type: ignore[misc]
+    _in_parallel([lambda job=job: _judge_only(run, job, formulas) for job in jobs])  # type: ignore[misc]
 
 
 def _tell_roots(run: Run, jobs: list[Job]) -> None:
@@ -36,10 +39,13 @@ def _tell_roots(run: Run, jobs: list[Job]) -> None:
         job.roots = roots
 
 
-def _judge(run: Run, job: Job) -> list[str]:
-    """Refuse a commit that must not be served, and note what is odd about it; the files that it changes.
+def _judge(
+    run: Run, job: Job, formulas: Formulas, *, fetch_missing: bool = True
+) -> tuple[Source, list[str]]:
+    """Refuse a commit that must not be served, and note what is odd about it; what is to be served of it, and the
+    files that it changes.
 
-    Raises RefusedError, GitError.
+    Raises RefusedError, GitError, SaltbranchError.
     """
     result = job.result
     old, new = result.old, _commit(result)
@@ -48,11 +54,25 @@ def _judge(run: Run, job: Job) -> list[str]:
         result.state = REWRITTEN
     elif old and old != new and servable.is_rewritten(run.mirror, old, new):
         odd += _judge_rewritten(run, job, old, new)
-    modules, names = servable.refuse_unsafe_links(run.mirror.git, new, job.proven, job.roots)
+    source = formulas.source(job.slots, new, fetch=fetch_missing)
+    git, proven = _proven(run, job, source)
+    modules, names = servable.refuse_unsafe_links(git, new, proven, job.roots, tree=source.tree)
+    if source.missing:
+        modules = [path for path in modules if path not in source.missing]
+        odd.append(f"submodules that will be fetched: {', '.join(map(repr, source.missing))}")
     if modules:
         odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
-    result.message = "; ".join(odd)
-    return names
+    result.message = "; ".join(filter(None, [*odd, source.odd]))
+    return source, names
+
+
+def _proven(run: Run, job: Job, source: Source) -> tuple[Git, str | None]:
+    """The commit or tree whose links were found safe, and git that sees it and what is to be served."""
+    served = job.slots.served()
+    before = job.slots.pins(served) if served and job.proven else None
+    if before is None:
+        return source.git, job.proven
+    return before.seen_by(source.git, run.ready.root), before.tree
 
 
 def _name_pointers(job: Job, slot: str, names: list[str]) -> None:
@@ -132,12 +152,12 @@ def _verify(run: Run, job: Job, *, keep: bool) -> None:
     result.message = "; ".join(filter(None, [result.message, found.told()]))
 
 
-def _judge_only(run: Run, job: Job) -> None:
-    new, git = _commit(job.result), run.mirror.git
+def _judge_only(run: Run, job: Job, formulas: Formulas) -> None:
     try:
         if not job.switched:
-            _judge(run, job)
-            _refuse_empty(job, lambda kind: servable.commit_has(git, new, job.roots, kind))
+            source, _ = _judge(run, job, formulas, fetch_missing=False)
+            git, tree = source.git, source.tree
+            _refuse_empty(job, lambda kind: servable.commit_has(git, tree, job.roots, kind))
             _verify(run, job, keep=False)
     except SaltbranchError as err:
         _fail(job.result, err)
@@ -162,12 +182,14 @@ def apply(
     notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
 ) -> None:
     """Switch all of `jobs`; what goes wrong with one stays with it."""
+    formulas = Formulas(run)
     _tell_roots(run, jobs)
-    _in_parallel([lambda job=job: _switch(run, job) for job in jobs])  # type: ignore[misc]
+    _in_parallel([lambda job=job: _switch(run, job, formulas) for job in jobs])  # type: ignore[misc]
     damaged = [job for job in jobs if job.damaged]
     if damaged and not run.offline:
         run.see(fetch.rebuild(run.mirror, fetch.remote_of(run.ready), run.say))
-        _in_parallel([lambda job=job: _switch(run, job) for job in damaged])  # type: ignore[misc]
+        _in_parallel([lambda job=job: _switch(run, job, formulas) for job in damaged])  # type: ignore[misc]
+    _look_again(run, jobs, formulas)
     done = [job for job in jobs if job.result.changed]
     _note_refused(run, jobs, done)
     if run.ready.reporter and (done or run.fresh):
@@ -188,6 +210,16 @@ def apply(
     prepared.save_served(run.ready.root, run.served)
     _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
     run.mirror.tidy()
+    formulas.tidy()
+
+
+def _look_again(run: Run, jobs: list[Job], formulas: Formulas) -> None:
+    """Let the next sync try once more to bring submodules into what is served: a quiet one would not see them."""
+    if formulas.allowed and any(
+        job.result.state == FAILED and job.result.old == job.result.new for job in jobs
+    ):
+        run.ready.signatures.append((run.ready.config_path, "look again: submodules are missing"))
+        prepared.save(run.ready)
 
 
 def _note_refused(run: Run, jobs: list[Job], done: list[Job]) -> None:
@@ -210,7 +242,7 @@ def _record(run: Run, done: list[SaltenvResult]) -> None:
     report.record(run.ready, run.mirror, done, run.served, fresh=run.fresh)
 
 
-def _switch(run: Run, job: Job) -> None:
+def _switch(run: Run, job: Job, formulas: Formulas) -> None:
     """Serve the new commit of one saltenv; what goes wrong stays with this saltenv."""
     result, slots = job.result, job.slots
     if job.damaged:
@@ -218,14 +250,8 @@ def _switch(run: Run, job: Job) -> None:
         result.state = SWITCHED if slots.served() else FIRST
     try:
         if not job.switched:
-            names = _judge(run, job)
-            _verify(run, job, keep=True)
-            slot = slots.path(idle := slots.idle())
-            slots.bring(idle, _commit(result), run.say)
-            compose.lay(slots, idle, job.roots)
-            _refuse_empty(job, lambda kind: _has_files(job, idle, kind))
-            _name_pointers(job, slot, names)
-            slots.switch(idle)
+            with_healing(formulas, _commit(result), lambda: _bring(run, job, formulas))
+            slots.switch(slots.idle())
     except SaltbranchError as err:
         job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
         _fail(result, err)
@@ -238,6 +264,18 @@ def _switch(run: Run, job: Job) -> None:
             result.message = (
                 f"the master may overlook new files for a while: {os_error(err).message}"
             )
+
+
+def _bring(run: Run, job: Job, formulas: Formulas) -> None:
+    """Bring what is to be served into the idle slot, once it was judged. Raises SaltbranchError, OSError."""
+    slots = job.slots
+    source, names = _judge(run, job, formulas)
+    _verify(run, job, keep=True)
+    slot = slots.path(idle := slots.idle())
+    slots.bring(idle, source.commit, run.say, source.pins)
+    compose.lay(slots, idle, job.roots)
+    _refuse_empty(job, lambda kind: _has_files(job, idle, kind))
+    _name_pointers(job, slot, names)
 
 
 def _commit(result: SaltenvResult) -> str:

@@ -90,6 +90,7 @@ PURE = (
     "base.tickets",
     "base.versions",
     "config.",
+    "git.address",
     "git.links",
     "journal.events",
     "journal.facts",

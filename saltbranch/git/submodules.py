@@ -1,0 +1,165 @@
+"""The submodules of a commit: what its tree pins, and what its .gitmodules says of where that comes from.
+
+All of it was written by strangers. It is read from the objects of that commit, never from a work tree, by git's own
+parser; of each entry only name, path and URL count, so nothing in it makes anybody run a program.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from saltbranch.base.text import printable
+from saltbranch.git import address as addresses
+from saltbranch.git.address import Address, BadAddress
+from saltbranch.git.program import Git, mask
+
+FILE = ".gitmodules"
+LINK_MODE = "160000"
+_LARGEST = 1 << 20  # bytes of a .gitmodules
+_MOST = 1000  # entries
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A submodule: the `commit` that the tree pins at `path`, and its entry in .gitmodules.
+
+    url: as written. address: where that is; None where `problem` says why it cannot be fetched from.
+    """
+
+    path: str
+    commit: str
+    name: str
+    url: str
+    address: Address | None
+    problem: str = ""
+
+    @property
+    def where(self) -> str:
+        """The URL as it may be shown."""
+        return self.address.shown if self.address else printable(mask(self.url))
+
+
+@dataclass(frozen=True, slots=True)
+class Submodules:
+    """What a commit says of submodules.
+
+    pins: by path, those with an entry. unnamed: paths of pins without one (only where the whole tree was asked for).
+    absent: path to name of entries without a pin. problem: why .gitmodules counts for nothing.
+    """
+
+    pins: dict[str, Pin]
+    unnamed: dict[str, str]
+    absent: dict[str, str]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    name: str
+    path: str
+    url: str
+
+
+def read(git: Git, commit: str, remote: str, *, whole: bool = True) -> Submodules:
+    """The submodules of `commit`, a full hash of a commit or tree.
+
+    remote: the URL of the repository, which relative URLs are relative to. whole: look for pins without an entry,
+    too, which lists the whole tree. Raises GitError.
+    """
+    entries, problem = _entries(git, commit)
+    paths = list(dict.fromkeys(entry.path for entry in entries))
+    links = gitlinks(git, commit, None if whole else paths)
+    pins = {}
+    for entry in entries:
+        if entry.path in links:
+            twice = sum(e.path == entry.path for e in entries) > 1
+            pins[entry.path] = _pin(entry, links[entry.path], remote, twice=twice)
+    unnamed = {path: oid for path, oid in links.items() if path not in pins}
+    absent = {entry.path: entry.name for entry in entries if entry.path not in links}
+    return Submodules(pins, unnamed, absent, problem)
+
+
+def gitlinks(git: Git, commit: str, paths: list[str] | None = None) -> dict[str, str]:
+    """Path to commit of what the tree of `commit` pins; of `paths` only, where they are given. Raises GitError."""
+    if paths is not None:
+        paths = [path for path in paths if not path_problem(path)]
+        if not paths:
+            return {}
+    literal = copy.copy(git)
+    literal.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
+    args = ("ls-tree", *(("-r",) if paths is None else ()), "-z", "--full-tree", commit, "--")
+    found = {}
+    for line in literal.out(*args, *(paths or ())).split("\0"):
+        meta, _, path = line.partition("\t")
+        if meta.startswith(f"{LINK_MODE} "):
+            found[path] = meta.split(" ")[2]
+    return found
+
+
+def _entries(git: Git, commit: str) -> tuple[list[_Entry], str]:
+    """What stands in the .gitmodules of `commit`, and why it counts for nothing."""
+    line = git.out("ls-tree", "-z", "-l", "--full-tree", commit, "--", FILE).strip("\0")
+    if not line:
+        return [], ""
+    mode, kind, oid, size = line.partition("\t")[0].split()
+    if kind != "blob" or mode not in ("100644", "100755"):
+        what = {"120000": "a symlink", LINK_MODE: "a submodule"}.get(mode, "a folder")
+        return [], f"{FILE} is {what} and not a file"
+    if int(size) > _LARGEST:
+        return [], f"{FILE} has {size} bytes, at most {_LARGEST} are read"
+    done = git.run("config", "--no-includes", f"--blob={oid}", "-z", "--list")
+    if done.code != 0:
+        return (
+            [],
+            f"git cannot read {FILE}: {printable(done.complaint.splitlines()[-1:][0] if done.complaint else '')}",
+        )
+    named: dict[str, dict[str, str]] = {}
+    for item in done.text.split("\0"):
+        key, _, value = item.partition("\n")
+        if key.startswith("submodule.") and key.count(".") > 1:
+            name, _, what = key[len("submodule.") :].rpartition(".")
+            named.setdefault(name, {})[what] = value
+    if len(named) > _MOST:
+        return [], f"{FILE} has {len(named)} entries, at most {_MOST} are read"
+    entries = [
+        _Entry(name, e["path"], e.get("url", "")) for name, e in named.items() if "path" in e
+    ]
+    return entries, ""
+
+
+def _pin(entry: _Entry, commit: str, remote: str, *, twice: bool) -> Pin:
+    address, problem = None, name_problem(entry.name) or path_problem(entry.path)
+    if twice:
+        problem = f"two entries of {FILE} have its path"
+    elif not entry.url:
+        problem = f"its entry in {FILE} has no url"
+    elif not problem:
+        try:
+            address = addresses.parse(addresses.resolve(entry.url, remote))
+        except BadAddress as err:
+            problem = f"its URL {printable(mask(entry.url))!r} is refused: {err}"
+    return Pin(entry.path, commit, entry.name, entry.url, address, problem)
+
+
+def name_problem(name: str) -> str:
+    """Why nothing is done with a submodule of this name, which is a path below .git/modules; empty when it is fine.
+
+    As git refuses it (CVE-2018-11235), and what would be an option or leave a line.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if len(name) > 250 or name.startswith("-") or any(ord(c) < 32 or ord(c) == 127 for c in name):
+        return f"its name {name[:250]!r} is none"
+    if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
+        return f"its name {name!r} leads elsewhere"
+    return ""
+
+
+def path_problem(path: str) -> str:
+    """Why nothing is put at the path `path` of a tree; empty when it is fine."""
+    if len(path) > 1000 or path.startswith("-") or any(ord(c) < 32 or ord(c) == 127 for c in path):
+        return f"its path {path[:250]!r} is none"
+    parts = path.split("/")
+    if any(p in ("", ".", "..") or p.lower().rstrip(". ") in (".git", "git~1") for p in parts):
+        return f"its path {path!r} leads elsewhere"
+    return ""

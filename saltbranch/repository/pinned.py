@@ -1,0 +1,302 @@
+"""The repositories that submodules come from: a bare mirror for each URL, shared by all that pin a commit of it.
+
+On a master they are below its root, in a clone below the user's cache. A mirror is fetched into only where a wanted
+commit is not in it yet. A commit counts as here once it was looked at: all of it is here and it is not too large; then
+a ref of its own keeps it, whatever its remote does with its branches later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from saltbranch.base import files, proc
+from saltbranch.base.errors import GitError, LockedError, os_error
+from saltbranch.base.text import one_line
+from saltbranch.git.address import Address
+from saltbranch.git.mirror import (
+    FETCH_CONFIG,
+    FETCH_FLAGS,
+    FORMULAS,
+    Mirror,
+    is_locked,
+    remote_error,
+    remove_tree,
+)
+from saltbranch.git.program import HINTS, Git, hint_for, mask
+from saltbranch.git.submodules import Pin, name_problem
+
+# Bytes of what one fetch brings, and of the files of one commit: more is no formula.
+LARGEST = 512 << 20
+MOST_FILES = 50_000
+_PINS = "refs/pins"
+_REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+# git's words for a server that was not reached: asking it for one commit would take as long again.
+_NOT_REACHED = (
+    "Could not read from remote repository",
+    "unable to access",
+    "does not appear to be a git repository",
+    "transport '",
+)
+_LIMITER = (
+    # A credential helper that stays in memory must not keep a lock of ours.
+    "import os, resource; os.closerange(3, 1024); limit = int(sys.argv[1]);"
+    " hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]; limit = min(limit, hard) if hard > 0 else limit;"
+    " resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)); os.execvp(sys.argv[2], sys.argv[2:])"
+)
+
+
+class Formula(Mirror):
+    """The mirror of one URL. address: where that is."""
+
+    __slots__ = ("address", "reached")
+    config_text = Mirror.config_text.replace("[gc]\n", "[gc]\n\tpackRefs = false\n")  # see `has`
+
+    def __init__(self, folder: str, address: Address) -> None:
+        name = "".join(c if c.isalnum() and c.isascii() else "-" for c in address.name)[:60]
+        digest = hashlib.sha256(address.identity.encode()).hexdigest()[:20]
+        super().__init__(folder, f"{name}-{digest}.git")
+        self.address = address
+        self.reached = True  # false once its server did not answer
+
+    def has(self, commit: str) -> bool:
+        """Whether `commit` was found to be here; no git is asked."""
+        return os.path.exists(f"{self.path}/{_PINS}/{commit}")
+
+    def bring_in(
+        self,
+        commits: Iterable[str],
+        *,
+        timeout: float,
+        say: Callable[[str], None] | None = None,
+        largest: int | None = None,
+    ) -> dict[str, str]:
+        """Fetch those of `commits` that are not here; why one is not here afterwards, by commit.
+
+        timeout: seconds for all. largest: bytes, as LARGEST. Raises nothing that is expected.
+        """
+        missing = [commit for commit in dict.fromkeys(commits) if not self.has(commit)]
+        if not missing:
+            return {}
+        deadline = time.monotonic() + timeout
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            with files.Lock(f"{self.path}.lock", wait=timeout):
+                return self._bring(missing, deadline, largest or LARGEST, say)
+        except (GitError, LockedError) as err:
+            return dict.fromkeys(missing, _told(err))
+        except OSError as err:
+            return dict.fromkeys(missing, _told(os_error(err)))
+
+    def refresh(self, *, timeout: float, say: Callable[[str], None] | None = None) -> str:
+        """Make branches and tags here those of the remote; why that failed, empty where it did not.
+
+        timeout: seconds. Raises nothing that is expected.
+        """
+        deadline = time.monotonic() + timeout
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            with files.Lock(f"{self.path}.lock", wait=timeout):
+                self._make_ready()
+                done = self._ask(_REFSPECS, deadline, LARGEST, say)
+        except (GitError, LockedError) as err:
+            return _told(err)
+        except OSError as err:
+            return _told(os_error(err))
+        return "" if done.code == 0 else self._reason("", done, deadline)
+
+    def _make_ready(self) -> None:
+        if not self.exists():
+            remove_tree(self.path)
+            self.create()
+        elif not self.is_healthy():
+            self._start_anew()
+        self._remove_cut_off()
+
+    def _bring(
+        self,
+        missing: Sequence[str],
+        deadline: float,
+        largest: int,
+        say: Callable[[str], None] | None,
+    ) -> dict[str, str]:
+        missing = [commit for commit in missing if not self.has(commit)]
+        if not missing:  # another was quicker
+            return {}
+        self._make_ready()
+        missing = [c for c in missing if not self._is_here(c) or self._keep(c, largest)]
+        if not missing:  # came along with another one
+            return {}
+        done = self._ask(_REFSPECS, deadline, largest, say)
+        left = [commit for commit in missing if not self._is_here(commit)]
+        if done.code != 0 and left and not self.is_healthy():
+            self._start_anew()
+            done = self._ask(_REFSPECS, deadline, largest, say)
+            left = [commit for commit in missing if not self._is_here(commit)]
+        self.reached = not any(sign in done.complaint for sign in _NOT_REACHED)
+        why: dict[str, str] = {}
+        for commit in left:  # no branch and no tag has it: many servers give it all the same
+            if self.reached and not done.timed_out and time.monotonic() < deadline:
+                ref = f"refs/asked/{commit}"
+                done = self._ask([f"+{commit}:{ref}"], deadline, largest, say)
+                self.git.run("update-ref", "-d", ref)
+            if not self._is_here(commit):
+                why[commit] = self._reason(commit, done, deadline)
+        for commit in missing:
+            if commit not in why:
+                why |= self._keep(commit, largest)
+        self._remove_cut_off()
+        return why
+
+    def _start_anew(self) -> None:
+        remove_tree(self.path)
+        self.create()
+
+    def _ask(
+        self,
+        refspecs: Sequence[str],
+        deadline: float,
+        largest: int,
+        say: Callable[[str], None] | None,
+    ) -> proc.Finished:
+        done = self._ask_once(refspecs, deadline, largest, say)
+        if done.code != 0 and is_locked(done.complaint):
+            self.remove_stale_locks()
+            done = self._ask_once(refspecs, deadline, largest, say)
+        return done
+
+    def _ask_once(
+        self,
+        refspecs: Sequence[str],
+        deadline: float,
+        largest: int,
+        say: Callable[[str], None] | None,
+    ) -> proc.Finished:
+        scheme = self.address.scheme
+        git = Git(self.path)
+        allowed = git.env.get("GIT_ALLOW_PROTOCOL")
+        if allowed is None or scheme in allowed.split(":"):
+            git.env["GIT_ALLOW_PROTOCOL"] = scheme
+        git.start_with(proc.python(_LIMITER, str(largest)))
+        return git.run(
+            *FETCH_FLAGS,
+            "--update-shallow",
+            "--progress" if say else "--quiet",
+            "--",
+            self.address.url,
+            *refspecs,
+            config=(*FETCH_CONFIG, "fetch.unpackLimit=1"),
+            timeout=max(1, deadline - time.monotonic()),
+            progress=say,
+        )
+
+    def _reason(self, commit: str, done: proc.Finished, deadline: float) -> str:
+        """Why `commit` is not here after the fetch `done`, in one line with what to do."""
+        text = done.complaint
+        shown = self.address.shown
+        if done.code == 0 or "not our ref" in text or "unadvertised object" in text:
+            return f"{shown} does not have the commit {commit[:12]} (was it pushed there? pin one that it has)"
+        if "File too large" in text or "signal 25" in text:
+            return f"what {shown} sends is larger than a formula may be (pin a smaller repository)"
+        if hint := hint_for(text, HINTS):
+            return f"{one_line(mask(text))} ({hint})"
+        return _told(remote_error(self.address.url, done, max(1, deadline - time.monotonic())))
+
+    def _is_here(self, commit: str) -> bool:
+        return self.git.run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
+
+    def _keep(self, commit: str, largest: int) -> dict[str, str]:
+        """Look at `commit` once and keep it by a ref; why that is not done."""
+        listed = self.git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit)
+        if listed.code != 0 or not self.is_whole(commit):
+            return {
+                commit: f"the copy of {self.address.shown} lacks files of {commit[:12]} (run it again)"
+            }
+        sizes = [line.partition("\t")[0].split()[-1] for line in listed.text.split("\0") if line]
+        if len(sizes) > MOST_FILES or sum(int(size) for size in sizes if size.isdigit()) > largest:
+            return {
+                commit: f"the files of {commit[:12]} of {self.address.shown} are more than a formula may have"
+                f" ({MOST_FILES} files, {largest >> 20} MiB; pin a smaller commit)"
+            }
+        self.git.out("update-ref", f"{_PINS}/{commit}", commit)
+        return {}
+
+    def tidy(self) -> None:
+        """Pack what many small fetches left; refs stay files of their own."""
+        packs = sum(name.endswith(".pack") for name in os.listdir(f"{self.path}/objects/pack"))
+        if packs > 50:
+            self.git.run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
+
+    def drop(self) -> None:
+        """Remove the mirror, which turned out to be damaged; the next fetch makes it anew."""
+        with files.Lock(f"{self.path}.lock", wait=60):
+            remove_tree(self.path)
+
+    def is_on_a_branch(self, commit: str) -> bool:
+        """Whether a branch or tag of its remote, as last fetched, has `commit`. Raises GitError."""
+        return bool(
+            self.git.out(
+                "for-each-ref", "--count=1", f"--contains={commit}", "refs/heads", "refs/tags"
+            )
+        )
+
+
+def git_folder_of(pin: Pin, stores: Iterable[Store], clone: str | None = None) -> str | None:
+    """The git folder whose objects have the commit of `pin` and its files; None where none has.
+
+    clone: the git folder of a clone, whose own submodules are looked at first. Nothing is fetched.
+    """
+    if clone and (found := module_of(clone, pin.name, pin.commit)):
+        return found
+    if pin.address is None:
+        return None
+    mirrors = (store.of(pin.address) for store in stores)
+    return next((mirror.path for mirror in mirrors if mirror.has(pin.commit)), None)
+
+
+class Store:
+    """The mirrors below one folder: ``root/formulas`` of a master, or the user's cache."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def of(self, address: Address) -> Formula:
+        """The mirror of `address`, which need not be there yet."""
+        return Formula(self.folder, address)
+
+
+def of_root(root: str) -> Store:
+    """The mirrors of a master."""
+    return Store(f"{root}/{FORMULAS}")
+
+
+def of_user() -> Store:
+    """The mirrors in the cache of the user (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Store(f"{base}/saltbranch/{FORMULAS}")
+
+
+def module_of(git_folder: str, name: str, commit: str) -> str | None:
+    """The git folder of the submodule `name` in a clone where it has the objects of `commit`.
+
+    git_folder: the clone's own (git rev-parse --git-common-dir). Only the objects in it are ever read.
+    """
+    if name_problem(name):
+        return None
+    folder = f"{git_folder}/modules/{name}"
+    below = os.path.realpath(f"{git_folder}/modules")
+    objects = os.path.realpath(f"{folder}/objects")
+    if objects != os.path.join(below, *name.split("/"), "objects") or not os.path.isdir(objects):
+        return None
+    from saltbranch.git.pinned_tree import with_objects
+
+    seeing = with_objects(Git(git_folder), [folder])
+    # The repository itself may have it as well; that is the same commit.
+    return folder if seeing.run("cat-file", "-e", f"{commit}^{{tree}}").code == 0 else None
+
+
+def _told(err: Exception) -> str:
+    hint = getattr(err, "hint", "")
+    return one_line(f"{getattr(err, 'message', err)}{f' ({hint})' if hint else ''}")

@@ -1,0 +1,208 @@
+"""The submodules of what is to be served: fetched where they are missing, and put into the tree of the commit.
+
+Loaded by a sync that switches something, and asks git for nothing where `submodules:` lists nothing. Whatever is wrong
+with one submodule stays with the saltenvs that would serve it: they keep what they serve.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from saltbranch.base.errors import GitError, SaltbranchError
+from saltbranch.base.text import some
+from saltbranch.git import address as addresses
+from saltbranch.git import pinned_tree, submodules
+from saltbranch.git.program import HINTS, Git, hint_for
+from saltbranch.git.submodules import Pin, Submodules
+from saltbranch.repository import pinned
+from saltbranch.repository.pinned import Formula
+from saltbranch.serve.pins import Pins, Placed
+from saltbranch.serve.run import Run
+from saltbranch.serve.slots import Slots
+
+
+class Source:
+    """What is to be served of `commit`. tree: of all its files; git: sees all of them. pins: what is in there of
+    submodules, None where nothing is. missing: paths of those that were not fetched; odd: what is to be said.
+    """
+
+    __slots__ = ("commit", "git", "missing", "odd", "pins", "tree")
+
+    def __init__(self, git: Git, commit: str, pins: Pins | None = None) -> None:
+        self.commit = commit
+        self.git = git
+        self.pins = pins
+        self.tree = pins.tree if pins else commit
+        self.missing: list[str] = []
+        self.odd = ""
+
+
+class Formulas:
+    """The mirrors of submodules, as one sync uses them from several threads."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.allowed = run.ready.submodules.split()
+        self.store = pinned.of_root(run.ready.root)
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        # Mirror to what came of the last try, so that a server that is down is waited for once in a run.
+        self._failed: dict[str, dict[str, str]] = {}
+        self._fetched: dict[str, Formula] = {}
+        self._healed: set[str] = set()
+
+    def source(self, slots: Slots, commit: str, *, fetch: bool = True) -> Source:
+        """What is to be served of `commit`, its submodules fetched. Raises SaltbranchError, GitError."""
+        git = self.run.mirror.git
+        if not self.allowed:
+            return Source(git, commit)
+        found = submodules.read(git, commit, self.run.ready.remote, whole=False)
+        self._refuse_lost(slots, commit, found)
+        mirrors = {path: self._mirror(commit, pin) for path, pin in found.pins.items()}
+        missing = self._missing(found.pins, mirrors, fetch=fetch)
+        if missing and fetch:
+            told = [f"{path!r}: {why}" for path, why in missing.items()]
+            raise SaltbranchError(f"submodules of commit {commit[:12]}: {some(told, 3)}")
+        placed = {p: m for p, m in mirrors.items() if p not in missing}
+        made = self._composed(commit, found.pins, placed) if placed else Source(git, commit)
+        made.missing = list(missing)
+        made.odd = f"submodules stay empty: {found.problem}" if found.problem else ""
+        return made
+
+    def _composed(
+        self, commit: str, pins: Mapping[str, Pin], placed: Mapping[str, Formula]
+    ) -> Source:
+        git = pinned_tree.with_objects(self.run.mirror.git, (m.path for m in placed.values()))
+        tree = pinned_tree.compose(git, commit, {path: pins[path].commit for path in placed})
+        record = {
+            path: Placed(pins[path].commit, mirror.path.rpartition("/")[2], pins[path].where)
+            for path, mirror in placed.items()
+        }
+        return Source(git, commit, Pins(tree, record))
+
+    def _refuse_lost(self, slots: Slots, commit: str, found: Submodules) -> None:
+        """Refuse a commit whose .gitmodules lost the entry of what is served. Raises SaltbranchError."""
+        served = slots.served()
+        before = slots.pins(served) if served else None
+        if before is None:
+            return
+        gone = [path for path in before.placed if path not in found.pins]
+        left = submodules.gitlinks(self.run.mirror.git, commit, gone) if gone else {}
+        if left:
+            why = found.problem or f"{submodules.FILE} has no entry for it"
+            raise SaltbranchError(
+                f"commit {commit[:12]} would empty the submodule {next(iter(left))!r}, whose files are served: {why}",
+                hint="push a commit with that entry, or one without the submodule",
+            )
+
+    def _mirror(self, commit: str, pin: Pin) -> Formula:
+        what = f"the submodule {pin.path!r} of commit {commit[:12]}"
+        if pin.address is None:
+            raise SaltbranchError(
+                f"{what} is refused: {pin.problem}",
+                hint=f"push a commit that fixes {submodules.FILE}",
+            )
+        if not addresses.is_allowed(pin.address, self.allowed):
+            raise SaltbranchError(
+                f"{what} comes from {pin.where}, which {self.run.ready.config_path} does not let in",
+                hint="list that place under submodules: there, or push a commit that pins it from elsewhere",
+            )
+        return self.store.of(pin.address)
+
+    def _missing(
+        self, pins: Mapping[str, Pin], mirrors: Mapping[str, Formula], *, fetch: bool
+    ) -> dict[str, str]:
+        """Path to why its commit is not here."""
+        lacking = {p: m for p, m in mirrors.items() if not m.has(pins[p].commit)}
+        if not fetch:
+            return dict.fromkeys(lacking, "not fetched")
+        wanted: dict[str, list[str]] = {}
+        for path, mirror in lacking.items():
+            wanted.setdefault(mirror.path, []).append(pins[path].commit)
+        why = {m.path: self._bring_in(m, wanted[m.path]) for m in lacking.values()}
+        found = {}
+        for path, mirror in lacking.items():
+            commit = pins[path].commit
+            if commit in why[mirror.path]:
+                found[path] = why[mirror.path][commit]
+        return found
+
+    def _bring_in(self, mirror: Formula, commits: list[str]) -> dict[str, str]:
+        with self._lock_of(mirror):
+            known = self._failed.get(mirror.path, {})
+            untried = [commit for commit in commits if commit not in known]
+            if "" in known:
+                known |= dict.fromkeys(untried, known[""])
+            elif untried:
+                if self.run.say:
+                    self.run.say(f"fetching {mirror.address.shown}")
+                timeout = self.run.ready.fetch_timeout
+                known = known | mirror.bring_in(untried, timeout=timeout, say=self.run.say)
+                if not mirror.reached:
+                    known[""] = next(iter(known.values()), "")
+                self._failed[mirror.path] = known
+                self._fetched[mirror.path] = mirror
+            return {commit: known[commit] for commit in commits if commit in known}
+
+    def _lock_of(self, mirror: Formula) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(mirror.path, threading.Lock())
+
+    def heal(self, commit: str, err: GitError) -> bool:
+        """Drop the mirrors of submodules of `commit` that turned out to be damaged; whether there were any."""
+        if not self.allowed or hint_for(err.message, HINTS):  # on a full disk nothing else is wrong
+            return False
+        found = submodules.read(self.run.mirror.git, commit, self.run.ready.remote, whole=False)
+        healed = False
+        for pin in found.pins.values():
+            if pin.address:
+                mirror = self.store.of(pin.address)
+                with self._lock_of(mirror):
+                    healed = self._heal(mirror, pin.commit) or healed
+        return healed
+
+    def _heal(self, mirror: Formula, commit: str) -> bool:
+        if mirror.path in self._healed or not mirror.has(commit):
+            return True  # for another saltenv
+        if mirror.is_whole(commit):
+            return False
+        mirror.drop()
+        self._healed.add(mirror.path)
+        self._failed.pop(mirror.path, None)
+        self.run.notes.append(f"the mirror of {mirror.address.shown} was damaged: it is made anew")
+        return True
+
+    def tidy(self) -> None:
+        """Pack what many fetches left."""
+        for mirror in self._fetched.values():
+            mirror.tidy()
+
+
+def is_outdated(run: Run, slots: Slots, slot: str, commit: str) -> bool:
+    """Whether the slot does not hold the submodules of its commit that the list lets in.
+
+    What is refused now, and was let in when it was brought, is left alone: doctor tells of it. Raises GitError.
+    """
+    allowed = run.ready.submodules.split()
+    held = slots.pins(slot)
+    if not allowed:
+        return held is not None
+    store = pinned.of_root(run.ready.root)
+    found = submodules.read(run.mirror.git, commit, run.ready.remote, whole=False)
+    wanted = {}
+    for path, pin in found.pins.items():
+        if pin.address is None or not addresses.is_allowed(pin.address, allowed):
+            return held is None
+        wanted[path] = (pin.commit, store.of(pin.address).path.rpartition("/")[2])
+    return wanted != ({path: p.key for path, p in held.placed.items()} if held else {})
+
+
+def with_healing(formulas: Formulas, commit: str, task: Callable[[], None]) -> None:
+    """Do `task`, and once more where it failed because a mirror of a submodule was damaged."""
+    try:
+        task()
+    except GitError as err:
+        if not formulas.heal(commit, err):
+            raise
+        task()

@@ -1,0 +1,66 @@
+"""What a slot holds of submodules, as its file `pins` says: for whoever looks, and for git's eyes.
+
+The files themselves stand in the slot's tree and in its index like all others. Loaded where there are any.
+"""
+
+from __future__ import annotations
+
+from saltbranch.git.mirror import FORMULAS
+from saltbranch.git.pinned_tree import with_objects
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from saltbranch.git.program import Git
+
+_FIRST = "saltbranch pins 1"
+
+
+class Placed:
+    """A submodule in a slot. commit: full hash. mirror: the name of its mirror's folder. url: as it may be shown."""
+
+    __slots__ = ("commit", "mirror", "url")
+
+    def __init__(self, commit: str, mirror: str, url: str) -> None:
+        self.commit = commit
+        self.mirror = mirror
+        self.url = url
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What is the same as long as its files are, and where they come from."""
+        return self.commit, self.mirror
+
+
+class Pins:
+    """tree: the hash of the tree with all files of the slot. placed: by path, its submodules."""
+
+    __slots__ = ("placed", "tree")
+
+    def __init__(self, tree: str, placed: Mapping[str, Placed]) -> None:
+        self.tree = tree
+        self.placed = placed
+
+    def seen_by(self, git: Git, root: str) -> Git:
+        """`git`, seeing the objects of the submodules."""
+        return with_objects(git, (f"{root}/{FORMULAS}/{p.mirror}" for p in self.placed.values()))
+
+    def dumps(self) -> str:
+        """The text of the file."""
+        lines = [f"{path}\t{p.commit}\t{p.mirror}\t{p.url}" for path, p in self.placed.items()]
+        return "\n".join([_FIRST, self.tree, *lines, "end\n"])
+
+
+def loads(data: bytes) -> Pins | None:
+    """What `dumps` wrote; None where that is torn."""
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    if lines[0] != _FIRST or lines[-2:] != ["end", ""]:
+        return None
+    placed = {}
+    for line in lines[2:-2]:
+        words = line.split("\t")
+        if len(words) != 4 or "/" in words[2]:
+            return None
+        placed[words[0]] = Placed(*words[1:])
+    return Pins(lines[1], placed)
