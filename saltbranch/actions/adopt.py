@@ -122,11 +122,11 @@ def adopt(
     text: str | None = None
     undecided: Mapping[str, str] = {}
     if not os.path.exists(path):
-        model = adopt_model.wanted(found, now, accepted, request.given)
-        if ask and not plan:
-            model = _asked(model, request.given, ask)
-        undecided = model.proposal.undecided
         with FirstLook(say) as first:
+            model = adopt_model.wanted(found, now, accepted, request.given, first)
+            if ask and not plan:
+                model = _asked(model, request.given, ask)
+            undecided = model.proposal.undecided
             text = look_ahead(path, _answers(model, request), {}, first).text
             if not plan and text:
                 _set_up(request, text, first, say)
@@ -187,9 +187,11 @@ def _answers(model: Wanted, request: Request) -> Answers:
         root=request.root,
         master_config=adopt_switch.aside(request.root),
         salt_config=request.salt_config,
-        states_dir=model.states_dir,
-        pillar_dir=model.pillar_dir,
+        states_dir=model.layout.states,
+        pillar_dir=model.layout.pillar,
         group=request.group,
+        extra_roots=model.layout.extra_roots,
+        submodules=model.layout.submodules,
         branches=model.branches,
         minions=model.proposal.minions,
     )

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.actions.test_adopt import SECRET, adopted, by_kind, control
 from tests.support.former_master import FormerMaster
-from tests.support.remote import Remote
+from tests.support.remote import Remote, Submodule
 
 pytest.importorskip("git")  # one of Salt's ways to gitfs
 
@@ -120,16 +121,38 @@ def test_tops_in_base_only_and_pillar_of_the_environment(tmp_path: Path) -> None
     assert (code, told["proof"]["differences"]) == (0, [])
 
 
-def test_another_remote_is_refused_by_name_and_without_its_password(tmp_path: Path) -> None:
+def test_another_remote_becomes_a_submodule(tmp_path: Path) -> None:
     remote, formula = control(tmp_path / "remote.git"), Remote(tmp_path / "nginx-formula.git")
-    formula.commit("main", {"nginx/init.sls": "nginx:\n  test.nop: []\n"})
+    head = formula.commit("main", {"nginx/init.sls": "nginx:\n  test.nop: []\n", "x/a": "1\n"})
+    top = "base:\n  'web*': [app, up.nginx]\n"
+    remote.commit("master", {"salt/top.sls": top})
     options = by_environment(remote)
     options["gitfs_remotes"] += [
-        {f"file://{formula.path}": [{"mountpoint": "salt://formulas"}, {"fallback": "main"}]},
+        {f"file://{formula.path}": [{"mountpoint": "salt://up"}, {"fallback": "main"}]},
     ]
-    former = FormerMaster(tmp_path / "site", options, ("web1",))
-    code, told, ran = adopted(former)
+    former = FormerMaster(tmp_path / "site", options, ("web1", "dev1"))
+    before = former.everything()
+    code, told, _ = adopted(former, "--leave-out", "main")
     assert code == 4
-    assert "nginx-formula.git at formulas is another repository" in told["error"]["message"]
-    assert not former.config.exists()
-    assert "hunter2" not in ran.out + ran.err
+    path = "formulas/nginx-formula/up"
+    for branch in ("master", "develop"):
+        wanted = f"--path {path} --at {head}"
+        assert f"on branch {branch}, make it a submodule" in told["error"]["message"]
+        assert wanted in told["error"]["message"]
+    assert not former.config.exists() and former.everything() == before
+
+    # What `saltbranch formula add` commits.
+    modules = f'[submodule "up"]\n\tpath = {path}\n\turl = {formula.path}\n'
+    for branch in ("master", "develop"):
+        remote.commit(branch, {".gitmodules": modules, path: Submodule(head)})
+    code, told, _ = adopted(former, "--leave-out", "main")
+    assert (code, told["proof"]["differences"]) == (0, []), told
+    model = yaml.safe_load(told["text"])
+    assert model["states_dir"] == ["salt", {"formulas/nginx-formula": ["up"]}]
+    assert model["submodules"] == [f"file://{formula.path.with_suffix('')}"]
+    assert adopted(former, "--switch")[0] == 0
+    assert (
+        former.served()["dev"]["up/nginx/init.sls"] == former.served()["base"]["up/nginx/init.sls"]
+    )
+    assert adopted(former, "--back")[0] == 0
+    assert former.everything() == before
