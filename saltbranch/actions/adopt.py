@@ -122,16 +122,18 @@ def adopt(
     text: str | None = None
     undecided: Mapping[str, str] = {}
     if not os.path.exists(path):
-        model = adopt_model.wanted(found, now, accepted, request.given)
-        if ask and not plan:
-            model = _asked(model, request.given, ask)
-        undecided = model.proposal.undecided
         with FirstLook(say) as first:
+            model = adopt_model.wanted(found, now, accepted, request.given, first)
+            if ask and not plan:
+                model = _asked(model, request.given, ask)
+            undecided = model.proposal.undecided
             text = look_ahead(path, _answers(model, request), {}, first).text
             if not plan and text:
                 _set_up(request, text, first, say)
     if plan:
         return AdoptResult(path, text, (*found.notes, *now.problems), undecided)
+    if former is None and text is None:
+        _sync(path, say)
     config = _config(path)
     _refuse_another_master(config, salt_config)
     then = plain_side.ask(salt_config, {} if former else moved_options.changes(config), key, say)
@@ -153,7 +155,11 @@ def _set_up(request: Request, text: str, first: FirstLook, say: Say | None) -> N
             files.write_atomic(request.config_path, text, mode=0o640)
     except OSError as err:
         raise os_error(err) from err
-    result = sync(request.config_path, say=say)
+    _sync(request.config_path, say)
+
+
+def _sync(config_path: str, say: Say | None) -> None:
+    result = sync(config_path, say=say)
     if result.exit_code:
         raise SaltbranchError(
             f"not every saltenv could be checked out: {'; '.join(s.message for s in result.saltenvs if s.message)}",
@@ -181,9 +187,11 @@ def _answers(model: Wanted, request: Request) -> Answers:
         root=request.root,
         master_config=adopt_switch.aside(request.root),
         salt_config=request.salt_config,
-        states_dir=model.states_dir,
-        pillar_dir=model.pillar_dir,
+        states_dir=model.layout.states,
+        pillar_dir=model.layout.pillar,
         group=request.group,
+        extra_roots=model.layout.extra_roots,
+        submodules=model.layout.submodules,
         branches=model.branches,
         minions=model.proposal.minions,
     )

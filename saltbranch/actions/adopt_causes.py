@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from saltbranch.actions.adopt_roots import is_same
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config import minions as targets
 from saltbranch.config.model import Config
+from saltbranch.config.roots import STATES
 from saltbranch.git import tree
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview.plain_side import Seen, Served
@@ -34,19 +36,37 @@ class Causes:
     def of_file(self, saltenv: str, path: str, old: str, new: str) -> str:
         """Why the file `path` is another one. old, new: hashes, empty where there is none."""
         own = self._config.saltenv(saltenv)
-        inside = f"{self._config.states_dir}/{path}"
         served = served_commit(self._config, saltenv)
-        for source in self._sources(saltenv):
+        sources = [s for s in self._found.states if s.saltenv in ("", saltenv)]
+        paths = self._config.roots.paths_of(STATES, path)
+        here = [s for s in sources if is_same(s.url, self._config.remote)]
+        if path.startswith(".git/") or "/.git/" in path:
+            return "the files of git itself are not served"
+        if old and not new and self._is_barred(here, path, served):
+            return "no pillar, tests, documents, hidden files and other roots are served from the top of the repository"
+        foreign = [s for s in sources if s not in here and s.url]
+        if foreign and not any(self._hash(served, p) for p in paths):
+            names = ", ".join(s.name for s in foreign)
+            return f"its submodule on branch {own.branch} may be at another commit than {names}"
+        for source in here or sources:
             if source.kind == "folder":
-                return self._of_folder(source, inside, old, own.branch, served)
-        if old and new and old == self._hash(served, inside):
+                return self._of_folder(source, paths, old, own.branch, served)
+        if old and new and any(old == self._hash(served, p) for p in paths):
             return "gitfs serves it as it is stored, and .gitattributes says how it is checked out"
         return ""
 
-    def _of_folder(self, source: Source, inside: str, old: str, branch: str, served: str) -> str:
+    def _is_barred(self, sources: list[Source], path: str, served: str) -> bool:
+        """Whether the commit has the file where it was served from, and our roots leave it out."""
+        own = self._config.roots
+        tried = [path if s.root == "." else f"{s.root}/{path}" for s in sources]
+        return any(own.name_of(STATES, p) != path and self._hash(served, p) for p in tried)
+
+    def _of_folder(
+        self, source: Source, paths: list[str], old: str, branch: str, served: str
+    ) -> str:
         if not source.commit:
             return f"branch {branch} has something else than {source.place}, which is in no clone"
-        if old != self._hash(source.commit, inside):
+        if old != next((h for p in paths if (h := self._hash(source.commit, p))), ""):
             return f"{source.place} was changed there, and that is not committed"
         if source.commit != served:
             return (
@@ -92,9 +112,6 @@ class Causes:
             if source.commit and source.commit != served_commit(self._config, own):
                 return f"{source.place} has the commit {source.commit[:12]}, which is not that of branch {branch}"
         return f"{folders[0].place} may hold what is not committed" if folders else ""
-
-    def _sources(self, saltenv: str) -> list[Source]:
-        return [s for s in self._found.states if s.saltenv in ("", saltenv)]
 
     def _hash(self, commit: str, path: str) -> str:
         """Of the file `path` of `commit` as Salt takes it by default; empty where there is none."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from saltbranch.actions.adopt_roots import Layout, Layouter, is_same
+from saltbranch.actions.init_ahead import FirstLook
 from saltbranch.base.errors import RefusedError
+from saltbranch.config.values import check_remote
 from saltbranch.git.program import indent, mask
 from saltbranch.preview.minions_of_tops import Proposal, home_of, propose
 from saltbranch.preview.plain_side import Served
@@ -42,39 +45,64 @@ class Wanted:
 
     remote: str
     branches: Mapping[str, str]
-    states_dir: str
-    pillar_dir: str
+    layout: Layout
     proposal: Proposal
 
 
-def wanted(found: Found, now: Served, accepted: Sequence[str], given: Given) -> Wanted:
-    """The model by what was found. Raises RefusedError that names everything that it cannot say."""
+def wanted(
+    found: Found, now: Served, accepted: Sequence[str], given: Given, first: FirstLook
+) -> Wanted:
+    """The model by what was found. Raises RefusedError that names everything that it cannot say, RemoteError."""
     problems = [*found.problems]
     remote = given.remote or _remote(found, problems)
-    sources = [s for s in (*found.states, *found.pillar) if _of(s, remote, given)]
-    for source in (*found.states, *found.pillar):
-        if remote and source not in sources:
-            problems.append(_other(source))
-    states = [s for s in found.states if s in sources]
+    _refuse(problems)
+    check_remote(remote, "what is served now")
+    if (
+        given.remote and given.states_dir
+    ):  # somebody says that the folders are what the repository has
+        found = _in_repository(found, given)
+    states = [s for s in found.states if s.url and is_same(s.url, remote)]
     branches = _branches(found, states, now, given, problems)
-    _check_each(states, branches, problems)
-    _check_pillar([s for s in found.pillar if s in sources], branches, problems)
-    states_dir = given.states_dir or _one_folder("states", states, problems)
-    pillar = [s for s in found.pillar if s in sources]
-    pillar_dir = given.pillar_dir or (
-        _one_folder("pillar", pillar, problems) if pillar else "pillar"
-    )
+    if not branches and not problems:
+        problems.append("no saltenv is in use: name them with --branch SALTENV=BRANCH")
+    _check_each(branches, problems)
+    _check_pillar([s for s in found.pillar if is_same(s.url, remote)], branches, problems)
+    _refuse(problems)
+    layouter = Layouter(remote, first.mirror(remote), branches, found.base, now)
+    layout = layouter.lay_out(found)
+    layout.states = given.states_dir or layout.states
+    layout.pillar = given.pillar_dir or layout.pillar
+    _refuse(layout.problems)
+    order = sorted(branches, key=lambda name: (_rank(name), list(branches).index(name)))
+    proposal = propose(now, accepted, order)
+    minions = {name: given.minions.get(name, globs) for name, globs in proposal.minions.items()}
+    ordered = {name: branches[name] for name in order}
+    return Wanted(remote, ordered, layout, Proposal(minions, proposal.undecided))
+
+
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
         raise RefusedError(
             "this master cannot be adopted as it is; nothing was written:\n"
             + indent("\n".join(dict.fromkeys(problems))),
             hint="change these in the repository or in the master's configuration, then run it again",
         )
-    order = sorted(branches, key=lambda name: (_rank(name), list(branches).index(name)))
-    proposal = propose(now, accepted, order)
-    minions = {name: given.minions.get(name, globs) for name, globs in proposal.minions.items()}
-    ordered = {name: branches[name] for name in order}
-    return Wanted(remote, ordered, states_dir, pillar_dir, Proposal(minions, proposal.undecided))
+
+
+def _in_repository(found: Found, given: Given) -> Found:
+    """Folders in no clone, taken for those of the repository that were named."""
+
+    def told(sources: tuple[Source, ...], folder: str | None) -> tuple[Source, ...]:
+        return tuple(
+            replace(s, url=given.remote or "", root=folder) if not s.url and folder else s
+            for s in sources
+        )
+
+    return replace(
+        found,
+        states=told(found.states, given.states_dir),
+        pillar=told(found.pillar, given.pillar_dir),
+    )
 
 
 def _remote(found: Found, problems: list[str]) -> str:
@@ -97,31 +125,6 @@ def _remote(found: Found, problems: list[str]) -> str:
             " URL, --branch SALTENV=BRANCH, --states-dir and --pillar-dir"
         )
     return ""
-
-
-def is_same(one: str, other: str) -> bool:
-    """Whether two URLs are spelled ways of one."""
-    return _plain(one) == _plain(other)
-
-
-def _plain(url: str) -> str:
-    return url.removeprefix("file://").rstrip("/").removesuffix(".git").rstrip("/")
-
-
-def _of(source: Source, remote: str, given: Given) -> bool:
-    if source.url:
-        return is_same(source.url, remote)
-    return bool(given.remote)  # somebody says that this folder is what the repository has
-
-
-def _other(source: Source) -> str:
-    if not source.url:
-        return f"{source.name} (saltenv {source.saltenv}) is in no clone: commit its files to the repository"
-    where = f" at {source.mountpoint}" if source.mountpoint else ""
-    return (
-        f"{source.name}{where} is another repository: make it a submodule of the control repository, or commit its"
-        " files there"
-    )
 
 
 def _branches(
@@ -150,17 +153,7 @@ def _of_gitfs(now: Served, given: Given) -> list[str]:
     return [s for s in sorted(now.saltenvs) if s in used and not given.leaves_out(s)]
 
 
-def _check_each(states: Sequence[Source], branches: Mapping[str, str], problems: list[str]) -> None:
-    for source in states:
-        if source.mountpoint:
-            problems.append(
-                f"{source.name} is served below {source.mountpoint}: move its files into a folder of that name"
-            )
-    for saltenv in branches:
-        own = [s for s in states if s.saltenv in ("", saltenv)]
-        if len(own) > 1:
-            names = ", ".join(f"{s.name} ({s.root})" for s in own)
-            problems.append(f"saltenv {saltenv} has several folders of states: {names}")
+def _check_each(branches: Mapping[str, str], problems: list[str]) -> None:
     by_branch: dict[str, str] = {}
     for saltenv, branch in branches.items():
         if branch and by_branch.setdefault(branch, saltenv) != saltenv:
@@ -185,28 +178,6 @@ def _check_pillar(
                 f"pillar of saltenv {source.saltenv} is on branch {source.branch} ({source.name}), its states are on"
                 f" {branch}: they must be on one"
             )
-    for saltenv in {s.saltenv for s in pillar if s.kind == "folder"}:
-        own = [s for s in pillar if s.kind == "folder" and s.saltenv == saltenv]
-        if len(own) > 1:
-            names = ", ".join(f"{s.name} ({s.root})" for s in own)
-            problems.append(f"saltenv {saltenv} has several folders of pillar: {names}")
-
-
-def _one_folder(what: str, sources: Sequence[Source], problems: list[str]) -> str:
-    roots = dict.fromkeys(s.root for s in sources if s.url)
-    if len(roots) > 1:
-        names = ", ".join(f"{s.name} ({s.root})" for s in sources)
-        problems.append(f"the saltenvs have {what} in different folders of the repository: {names}")
-    root = next(iter(roots), "")
-    if root == ".":
-        problems.append(
-            f"{what} lie at the top of the repository, where all of it would be served: move them into a folder"
-        )
-    if not roots and sources:
-        problems.append(
-            f"it is unknown where in the repository the {what} are: --{what}-dir FOLDER"
-        )
-    return root
 
 
 def _rank(name: str) -> int:

@@ -22,18 +22,21 @@ ROOT, MASTER_CONFIG, SALT_CONFIG = (
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What init has to be told. branches and minions go by saltenv; the first one of `branches` is
-    where code is tried, each other one is promoted to from the one before it.
+    where code is tried, each other one is promoted to from the one before it. states_dir, pillar_dir: a folder, or
+    a list as in the file. submodules: URLs that they may come from.
     """
 
     remote: str
     root: str
     master_config: str
     salt_config: str
-    states_dir: str
-    pillar_dir: str
+    states_dir: object
+    pillar_dir: object
     group: str | None
     branches: Mapping[str, str]
     minions: Mapping[str, tuple[str, ...]]
+    extra_roots: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
 
 
 def production_branch(answers: Answers) -> str:
@@ -64,6 +67,12 @@ salt_config: {_scalar(answers.salt_config)}
     machine += _record_syncs(refusal)
     if answers.group:
         machine += f"\n# The group that may read the checkouts.\ngroup: {_scalar(answers.group)}\n"
+    if answers.extra_roots:
+        machine += "\n# Folders outside of the repository that Salt looks for states in last.\n"
+        machine += _value("extra_roots", list(answers.extra_roots))
+    if answers.submodules:
+        machine += "\n# Where submodules may come from.\n"
+        machine += _value("submodules", list(answers.submodules))
     if not with_model:
         branch = _scalar(production_branch(answers))
         return machine + (
@@ -77,9 +86,7 @@ def model_text(answers: Answers) -> str:
     """The saltenvs with their folders, with a comment on every key."""
     model = f"""\
 # Folders of states and pillar inside the repository.
-states_dir: {_scalar(answers.states_dir)}
-pillar_dir: {_scalar(answers.pillar_dir)}
-
+{_value("states_dir", answers.states_dir)}{_value("pillar_dir", answers.pillar_dir)}
 # One saltenv for each branch. `minions:` takes ids: globs, {{list: [...]}}, {{pcre: ...}}, {{nodegroup: ...}}.
 # A minion belongs to one saltenv; what no saltenv claims gets neither states nor pillar.
 saltenvs:
@@ -103,6 +110,11 @@ def _record_syncs(refusal: str | None) -> str:
         return f"{what}\nrecord_syncs: true\n"
     reason = printable(refusal)[:300]
     return f"{what}\n# This user may not push there: {reason}\n# record_syncs: true\n"
+
+
+def _value(key: str, value: object) -> str:
+    text: str = yaml.safe_dump({key: value}, width=10_000, sort_keys=False)
+    return text
 
 
 def _scalar(text: str) -> str:

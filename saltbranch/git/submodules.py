@@ -41,6 +41,14 @@ class Pin:
         self.address = address
         self.problem = problem
 
+    def moved(self, commit: str) -> Pin:
+        """The same at another commit."""
+        return Pin(self.path, commit, self.name, self.url, self.address, self.problem)
+
+    def at(self, address: Address) -> Pin:
+        """The same, fetched from `address`."""
+        return Pin(self.path, self.commit, self.name, self.url, address, self.problem)
+
     @property
     def where(self) -> str:
         """The URL as it may be shown."""

@@ -105,7 +105,7 @@ def compare(
 def as_branch_has_it(files: Mapping[str, str]) -> dict[str, str]:
     """What we serve, with the branch's own top file in the place of the generated one, which reads it."""
     own = {path: digest for path, digest in files.items() if path not in ("top.sls", BRANCH_TOP)}
-    if BRANCH_TOP in files:
+    if files.get(BRANCH_TOP):  # a branch without a top file has a link that leads nowhere
         own["top.sls"] = files[BRANCH_TOP]
     return own
 

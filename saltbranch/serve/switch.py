@@ -291,12 +291,7 @@ def _switch(run: Run, job: Job, formulas: Formulas | None) -> None:
         result.state = SWITCHED if slots.served() else FIRST
     try:
         if not job.switched:
-            try:
-                _bring(run, job, formulas)
-            except GitError as err:
-                if not (formulas and formulas.heal(_commit(result), err)):
-                    raise
-                _bring(run, job, formulas)
+            _bring_or_heal(run, job, formulas)
             if not run.drain:
                 slots.switch(slots.idle())
             elif not run.drain.switch(job, slots.idle()):
@@ -313,6 +308,16 @@ def _switch(run: Run, job: Job, formulas: Formulas | None) -> None:
             result.message = (
                 f"the master may overlook new files for a while: {os_error(err).message}"
             )
+
+
+def _bring_or_heal(run: Run, job: Job, formulas: Formulas | None) -> None:
+    """The same as `_bring`, once more where a mirror of formulas was damaged and could be made anew."""
+    try:
+        _bring(run, job, formulas)
+    except GitError as err:
+        if not (formulas and formulas.heal(_commit(job.result), err)):
+            raise
+        _bring(run, job, formulas)
 
 
 def _bring(run: Run, job: Job, formulas: Formulas | None) -> None:

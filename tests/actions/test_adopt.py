@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from saltbranch.actions.adopt import Request, adopt
-from saltbranch.base.errors import RefusedError
+from saltbranch.base.errors import SaltbranchError
 from saltbranch.preview import plain_side
 from tests.support.former_master import FormerMaster, clone
 from tests.support.remote import Remote
@@ -137,9 +138,15 @@ def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
         ({"file_roots": {"__env__": ["/etc"]}}, "__env__ stands for any name"),
         ({"state_top": "main.sls"}, "state_top: main.sls: rename it to top.sls"),
         ({"master_tops": {"ext_nodes": "x"}}, "master_tops: ext_nodes"),
-        ({"file_roots": {"base": ["{base}/salt", "{base}/pillar"]}}, "several folders of states"),
-        ({"file_roots": {"base": ["{base}"]}}, "lie at the top of the repository"),
-        ({"file_roots": {"base": ["{base}/salt", "{loose}"]}}, "is in no clone: commit its files"),
+        (
+            {"file_roots": {"base": ["{base}/salt", "{base}/pillar"]}},
+            "could read the pillar of all",
+        ),
+        ({"file_roots": {"base": ["{loose}", "{base}/salt"]}}, "put it last, or commit its files"),
+        (
+            {"pillar_roots": {"base": ["{base}/pillar", "{loose}"]}},
+            "pillar folder {loose} is in no clone",
+        ),
         ({"file_roots": {"base": ["{loose}"]}, "pillar_roots": {}}, "name it with --remote URL"),
         (
             {"file_roots": {"base": ["{base}/salt"], "two": ["{base}/salt"]}},
@@ -151,10 +158,12 @@ def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
         ),
         (
             {
-                "fileserver_backend": ["gitfs"],
-                "gitfs_remotes": ["https://ann:hunter2@git.invalid/x"],
+                "fileserver_backend": ["roots", "gitfs"],
+                "gitfs_remotes": [
+                    {"https://ann:hunter2@git.invalid/x": [{"mountpoint": "salt://y"}]}
+                ],
             },
-            "is another repository: make it a submodule",
+            "git.invalid/x' --path formulas/x/y",
         ),
     ],
 )
@@ -174,9 +183,54 @@ def test_what_cannot_be_said_is_refused_by_name(
     former = FormerMaster(tmp_path / "site", json.loads(options), ())
     before = former.everything()
     request = Request(str(former.config), str(former.salt_config), str(former.root))
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(SaltbranchError) as refused:
         adopt(request)
+    said = said.replace("{loose}", str(places["loose"]))
     assert said in refused.value.message
     assert "hunter2" not in refused.value.message
     assert not former.config.exists() and not former.root.exists()
     assert former.everything() == before
+
+
+def test_states_at_the_top_several_roots_and_a_folder_outside(tmp_path: Path) -> None:
+    remote = Remote(tmp_path / "remote.git")
+    remote.commit(
+        "main",
+        {
+            "README.md": "Control repository\n",
+            "top.sls": "base:\n  '*': [app, nginx, extra]\n",
+            "app/init.sls": "app:\n  test.nop: []\n",
+            "map.jinja": "{% set word = 1 %}\n",
+            "formulas/nginx/nginx/init.sls": "nginx:\n  test.nop: []\n",
+            "pillar/top.sls": "base:\n  '*': [word]\n",
+            "pillar/word.sls": f"word: {SECRET}\n",
+        },
+    )
+    base = clone(remote, tmp_path / "srv", "main")
+    loose = tmp_path / "share" / "formulas"
+    (loose / "extra").mkdir(parents=True)
+    (loose / "extra" / "init.sls").write_text("extra:\n  test.nop: []\n")
+    options = {
+        "file_roots": {"base": [str(base), f"{base}/formulas/nginx", str(loose)]},
+        "pillar_roots": {"base": [f"{base}/pillar"]},
+    }
+    former = FormerMaster(tmp_path / "site", options, ("web1",))
+    code, told, _ = adopted(former)
+    assert code == 3, told
+    model = yaml.safe_load(told["text"])
+    assert model["states_dir"] == [{".": ["*", "map.jinja"]}, "formulas/nginx"]
+    assert model["extra_roots"] == [str(loose)]
+    assert model["pillar_dir"] == "pillar"
+    found = by_kind(told)
+    assert set(found) == {"file"} and told["proof"]["unexplained"] == 0, told["proof"]
+    gone = {what.removesuffix(" is gone"): why for _, what, why in found["file"]}
+    assert gone.pop("README.md") == gone["pillar/word.sls"]
+    assert "no pillar, tests, documents, hidden files and other roots" in gone.pop(
+        "pillar/word.sls"
+    )
+    assert gone.pop(".git/config") == "the files of git itself are not served"
+    assert told["proof"]["compared"]["low_chunks"] == 3
+    code, _, ran = adopted(former, "--switch", "--accept", told["digest"])
+    assert code == 0, ran
+    after = former.served()["base"]
+    assert {"extra/init.sls", "nginx/init.sls", "app/init.sls", "map.jinja"} <= set(after)

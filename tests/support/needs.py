@@ -12,7 +12,8 @@ _TESTS = Path(__file__).parents[1]
 _IMPORT = re.compile(r"^\s*(?:from (\S+) import \(?([\w, ]*)|import (\S+))", re.MULTILINE)
 # Helpers, and what a module needs that imports one or takes something out of a module of tests that does.
 _IMPORTS = {
-    "salt": {"compiling", "rendering", "plain_files", "plain_many", "plainly", "public_repositories", "diffs"},
+    "salt": {"compiling", "former_master", "rendering", "plain_files", "plain_many", "plainly",
+             "public_repositories", "diffs"},
     "daemons": {"running", "layout"},
     "git": {"agreed", "clone", "flow_site", "kill_server", "project", "reader", "remote", "site", "machine"},
 }  # fmt: skip
