@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from saltbranch.compiler.inside.rendered_lines import OPEN
+from saltbranch.compiler.inside.rendered_lines import OPEN, PILLAR
 from saltbranch.compiler.model import Chunk, Compiled, Which, hidden_name
 from saltbranch.preview import contents as content
 from saltbranch.preview import origins
@@ -293,7 +293,8 @@ def _files(
         return _Files((), (), ())
     which_of = Which(old.chunks, new.chunks)
     before = {which_of(c): c for c in old.chunks}
-    layer = _Layer(contents, lambda path: tuple(s.source(f"{states_dir}/{path}") for s in sources))
+    pillar, begin = dict(old.pillar) != dict(new.pillar), f"{states_dir}/"
+    layer = _Layer(contents, lambda p: tuple(s.source(begin + p) for s in sources), pillar=pillar)
     for chunk in new.chunks:
         which = which_of(chunk)
         prior = before.get(which)
@@ -309,11 +310,16 @@ def _has_moved(result: Compiled, sources: tuple[Sources, Sources], states_dir: s
     return any(sources[0].source(place) != sources[1].source(place) for place in places)
 
 
+_Token = Callable[[str], tuple[str | None, ...]]
+
+
 class _Layer:
     """Takes in the states that both sides have. token: what stands for a file, on either side."""
 
-    def __init__(self, contents: Contents, token: Callable[[str], tuple[str | None, ...]]) -> None:
+    def __init__(self, contents: Contents, token: _Token, *, pillar: bool) -> None:
+        """pillar: whether the minion's differs."""
         self.contents, self.token = contents, functools.cache(token)
+        self.has_pillar_changed = pillar
         self.users: dict[str, list[str]] = {}
         self.parts: list[ChangedContent] = []
         self.notes: list[str] = []
@@ -339,9 +345,11 @@ class _Layer:
     ) -> list[str]:
         """The sources that count where the content does not settle it."""
         name = f"salt://{compared.source or next(iter(used), '')}"
-        if not moved and OPEN in flags and self.contents.moved:
+        by_pillar = self.has_pillar_changed and PILLAR in flags
+        may_reach = OPEN in flags and self.contents.moved or (by_pillar and not compared.is_known)
+        if not moved and may_reach:
             moved = [path for path in used if not path.endswith("/")][:1]
-        if moved or compared.parts:
+        if moved or compared.parts or by_pillar:
             self.notes.append(f"{name} is compared by its sources: {compared.reason}")
         return moved
 
