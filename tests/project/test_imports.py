@@ -122,6 +122,7 @@ PURE = (
     "check.blame",
     "check.catalogue",
     "check.compiled",
+    "check.consequences",
     "check.expectations",
     "check.finding",
     "check.other_salt",
