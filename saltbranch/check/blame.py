@@ -65,6 +65,12 @@ def is_about_missing(text: str) -> bool:
     return text.startswith(tuple(_GONE.format(area=area) for area in ("states", "pillar")))
 
 
+def sls_of(error: str) -> str:
+    """The sls file that `error` says did not come out; empty if it names none."""
+    found = _RENDER.match(error) or _MISSING.match(error)
+    return found["sls"] if found else ""
+
+
 def without_line(text: str) -> str:
     """An error of Salt's without the line that it names: what only moved is not new."""
     return _JINJA_LINE.sub("", _YAML_LINE.sub("", text))

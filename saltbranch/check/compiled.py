@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from saltbranch.check import catalogue as rules
 from saltbranch.check.blame import blame, is_about_missing
+from saltbranch.check.consequences import Consequences
 from saltbranch.check.finding import Finding, Rule
 from saltbranch.check.project import Project
 from saltbranch.compiler.error_texts import (
@@ -28,11 +29,6 @@ _PRIVATE = re.compile(
     r"/etc/(?:shadow|gshadow|salt|ssl/private)|/root(?:/|$)|/home/|/proc/|.*/\.ssh|.*/pki(?:/|$)"
     r"|.*bubblewrap only$"
 )
-# What is said of states whose sls, or that of what they want, did not come out.
-_CONSEQUENCE = re.compile(
-    r"Referenced state does not exist|Cannot extend ID|The following requisite|.*\bdoes not exist$"
-)
-_BROKEN = re.compile(r"Rendering SLS |No matching sls found|Specified SLS ")
 # What Salt says besides of a state of the wrong shape, without a place.
 _FOLLOWS = "is not formatted as a dictionary"
 _CONTENTS, _NO_MAPPING = (
@@ -52,8 +48,9 @@ _Key = tuple[Rule, str, int, str]
 def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
     """One finding for each error or other matter, with the minions that have it."""
     grouped: dict[_Key, list[str]] = {}
+    consequences = Consequences(project)
     for result in results:
-        for key in _matters(result, project):
+        for key in _matters(result, project, consequences):
             grouped.setdefault(key, []).append(result.minion)
     for (rule, file, line, text), minions in grouped.items():
         yield rule.at(file, line, f"{some(minions)}: {text[:500]}", fix=_fix(rule, text))
@@ -66,18 +63,18 @@ def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
             yield finding
 
 
-def _is_said(error: str, errors: Sequence[str]) -> bool:
+def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> bool:
     """Whether another of `errors` says the same already, or brings it about."""
-    if _CONSEQUENCE.match(error):
-        return any(_BROKEN.match(other) for other in errors)
+    if consequences.holds(error, errors):
+        return True
     if error.startswith(_CONTENTS):  # what was rendered, without its place
         return any(_NO_MAPPING in other for other in errors)
     return error.endswith(_FOLLOWS) and len(errors) > 1
 
 
-def _matters(result: Compiled, project: Project) -> Iterator[_Key]:
+def _matters(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
     for error in result.errors:
-        if not _is_said(error, result.errors):
+        if not _is_said(error, result.errors, consequences):
             at = blame(error, project)
             yield rules.COMPILE, at.file, at.line, at.text
     yield from _not_loaded(result, project)

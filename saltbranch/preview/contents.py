@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from saltbranch.compiler.inside.rendered_lines import BROKEN, HALF, HIDDEN, TOLD
+from saltbranch.compiler.inside.rendered_lines import BROKEN, HALF, HIDDEN, PRIVATE_KEY, TOLD, split
 from saltbranch.compiler.model import Chunk, Content
 
 _CONTEXT = 2
 _MOST_LINES = 60
 """Lines of one file's difference that are told."""
 _MASK = "***"
+_LARGEST = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,11 @@ class ChangedContent:
 @dataclass(frozen=True, slots=True)
 class Compared:
     """One state's files on both sides. reason: why they are not compared by what they hold, or not by that alone;
-    is_same: whether all are that are known. parts: those that differ. source: one that stands for all.
+    is_known: whether what they hold is, at least with neutral answers. parts: those that differ. source: one that
+    stands for all.
     """
 
-    is_same: bool
+    is_known: bool
     parts: tuple[ChangedContent, ...] = ()
     reason: str = ""
     source: str = ""
@@ -130,7 +132,20 @@ def compare(
     if not reason and (asked := {told(name) for c in several for name in c.asked}):
         reason = f"it asks the minion for {', '.join(sorted(asked))}"
     name = next((c.source for c in several if c.problem or c.asked), "")
-    return Compared(not parts, tuple(parts), reason, name)
+    is_known = bool(several) and all(c.digest for c in several)
+    return Compared(is_known, tuple(parts), reason, name)
+
+
+def as_written(source: str, data: bytes, digest: Callable[[object], str]) -> Content:
+    """A file that is no template, as a rendered one. digest: as the sandbox makes it."""
+    lines: list[str] = []
+    try:
+        text = data.decode("utf-8")
+        if "\0" not in text and not PRIVATE_KEY.search(text) and len(data) <= _LARGEST:
+            lines = [f"{TOLD}{line}" for line in split(text)]
+    except UnicodeDecodeError:
+        pass
+    return Content(source, digest(["content", data.hex()]), tuple(lines))
 
 
 def merged(several: Sequence[ChangedContent]) -> tuple[ChangedContent, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from saltbranch.compiler.inside.rendered_lines import OPEN
+from saltbranch.compiler.inside.rendered_lines import OPEN, PILLAR
 from saltbranch.compiler.model import Chunk, Compiled, Which, hidden_name
 from saltbranch.preview import contents as content
 from saltbranch.preview import pillar_paths
@@ -315,7 +315,8 @@ def _files(
         return _Files((), (), ())
     which_of = Which(old.chunks, new.chunks)
     before = {which_of(c): c for c in old.chunks}
-    layer = _Layer(contents, held.tokens)
+    pillar = dict(old.pillar) != dict(new.pillar)
+    layer = _Layer(contents, held.tokens, pillar=pillar)
     for chunk in new.chunks:
         which = which_of(chunk)
         prior = before.get(which)
@@ -324,11 +325,16 @@ def _files(
     return layer.done()
 
 
+_Token = Callable[[str], tuple[str | None, ...]]
+
+
 class _Layer:
     """Takes in the states that both sides have. token: what stands for a file, on either side."""
 
-    def __init__(self, contents: Contents, token: Callable[[str], tuple[str | None, ...]]) -> None:
+    def __init__(self, contents: Contents, token: _Token, *, pillar: bool) -> None:
+        """pillar: whether the minion's differs."""
         self.contents, self.token = contents, functools.cache(token)
+        self.has_pillar_changed = pillar
         self.users: dict[str, list[str]] = {}
         self.parts: list[ChangedContent] = []
         self.notes: list[str] = []
@@ -354,9 +360,11 @@ class _Layer:
     ) -> list[str]:
         """The sources that count where the content does not settle it."""
         name = f"salt://{compared.source or next(iter(used), '')}"
-        if not moved and OPEN in flags and self.contents.moved:
+        by_pillar = self.has_pillar_changed and PILLAR in flags
+        may_reach = OPEN in flags and self.contents.moved or (by_pillar and not compared.is_known)
+        if not moved and may_reach:
             moved = [path for path in used if not path.endswith("/")][:1]
-        if moved or compared.parts:
+        if moved or compared.parts or by_pillar:
             self.notes.append(f"{name} is compared by its sources: {compared.reason}")
         return moved
 

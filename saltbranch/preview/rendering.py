@@ -88,7 +88,10 @@ def rendering(
         found.cpu += sum(r.rendering for r in (one, other) if not r.cached)
         found.files += sum(len(c.content) for r in (one, other) for c in r.chunks)
         own = digest(minion)
-        compared = _compared(minion.id, sides, (one, other), own or (lambda _text: ""), public.text)
+        pairs = _written(frame.states_dir, trees, _pairs(one, other), own)
+        compared = _compared(
+            minion.id, sides, (one, other), pairs, own or (lambda _text: ""), public.text
+        )
         found.by_minion[minion.id] = Contents(compared, plain, held)
     public.keep()
     return found
@@ -199,19 +202,42 @@ def _compared(
     minion: str,
     sides: tuple[Mapping[str, Compiled], Mapping[str, Compiled]],
     results: tuple[Compiled, Compiled],
+    held: Mapping[str, tuple[Chunk, Chunk]],
     digest: Callable[[Any], str],
     told: Callable[[str], str],
 ) -> dict[str, Compared]:
     found = {}
     broken = next((r.error for r in results if r.result == "failed"), None)
-    held = _pairs(*results)
     for which in _pairs(sides[0][minion], sides[1][minion]):
         if broken is not None or which not in held:
             why = (broken or "its state did not come out again").splitlines()[0]
-            found[which] = Compared(is_same=True, reason=told(why))
+            found[which] = Compared(is_known=False, reason=told(why))
         else:
             found[which] = contents.compare(*held[which], digest, told)
     return found
+
+
+def _written(
+    states_dir: str,
+    trees: tuple[Tree, Tree],
+    pairs: Mapping[str, tuple[Chunk, Chunk]],
+    digest: Callable[[Any], str] | None,
+) -> dict[str, tuple[Chunk, Chunk]]:
+    """`pairs`, where a state's file is a template on one side only with the file of the tree on the other."""
+
+    def filled(chunk: Chunk, beside: Chunk, tree: Tree) -> Chunk:
+        if digest is None or chunk.template or len(chunk.sources) != 1 or len(beside.content) != 1:
+            return chunk
+        data = _data(tree, f"{states_dir}/{chunk.sources[0]}")
+        name = beside.content[0].source
+        if data is None or not name:
+            return chunk
+        return replace(chunk, content=(contents.as_written(name, data, digest),))
+
+    return {
+        which: (filled(one, other, trees[0]), filled(other, one, trees[1]))
+        for which, (one, other) in pairs.items()
+    }
 
 
 def _moved(frame: Frame, trees: tuple[Tree, Tree]) -> tuple[str, ...]:
@@ -228,20 +254,23 @@ def _moved(frame: Frame, trees: tuple[Tree, Tree]) -> tuple[str, ...]:
     return tuple(path[len(begin) :] for path in differ)
 
 
+def _data(tree: Tree, name: str) -> bytes | None:
+    """The content of a file, where git writes it as it is."""
+    mode, oid = tree.entries.get(name, ("", ""))
+    if not mode.startswith("100") or tree.content(name) != f"{mode} {oid}":
+        return None
+    return blobs(tree.git, [oid])[oid]
+
+
 def _plain(
     states_dir: str, trees: tuple[Tree, Tree], path: str
 ) -> tuple[tuple[str, ...], int] | None:
     """The difference of a file of the tree itself, as far as git writes it there as it is."""
-    sides = []
-    for tree in trees:
-        name = f"{states_dir}/{path}"
-        mode, oid = tree.entries.get(name, ("", ""))
-        if not mode.startswith("100") or tree.content(name) != f"{mode} {oid}":
-            return None
-        sides.append(oid)
     texts = []
-    for tree, oid in zip(trees, sides, strict=True):
-        data = blobs(tree.git, [oid])[oid]
+    for tree in trees:
+        data = _data(tree, f"{states_dir}/{path}")
+        if data is None:
+            return None
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:

@@ -159,6 +159,18 @@ HIDDEN: dict[str, tuple[str, dict[str, Content], dict[str, Content], str]] = {
         {"pillar/c.sls": yaml.safe_dump({**PILLAR, "pin": None}), "salt/conf/x": "y\n",
          "salt/conf/main.j2": "{{ pillar.nosuch }}\n"}, "",
     ),
+    "pillar, and it does not render": (
+        jinja(), {"salt/conf/main.j2": "{{ salt['network.interfaces']().eth9.inet[0] }} {{ pillar.key }}\n"},
+        {"pillar/c.sls": yaml.safe_dump({**PILLAR, "key": "b"})}, "",
+    ),
+    "a template since now, and another content": (
+        state(source="salt://conf/t"), {}, {"salt/c.sls": state(source="salt://conf/t", template="jinja"),
+                                            "salt/conf/t": "plain {{ 1 + 1 }}\n"}, "+plain 2",
+    ),
+    "a template no more": (
+        state(source="salt://conf/t", template="jinja"), {"salt/conf/t": "{% set x = 1 %}plain\n"},
+        {"salt/c.sls": state(source="salt://conf/t")}, "+{% set x = 1 %}plain",
+    ),
     "time": (
         jinja(), {"salt/conf/main.j2": "{{ None | strftime('%s') }}{% from 'conf/lib.jinja' import x %}\n"}, LIB2, "",
     ),
@@ -216,6 +228,17 @@ def test_what_comes_out_the_same_is_no_change(clone: Clone, kind: str) -> None:
     states, before, after = SAME[kind]
     result = compared(clone, {"salt/c.sls": states, **before}, after)
     assert (result.exit_code, sources(result)) == (0, set()), result.as_dict()
+
+
+def test_a_file_that_becomes_a_template_of_the_same_content_is_the_same(clone: Clone) -> None:
+    plain, made = state(source="salt://conf/t"), state(source="salt://conf/t", template="jinja")
+    after: dict[str, Content] = {"salt/c.sls": made, "salt/conf/t": "{{ 'plain' }}\n"}
+    for one, other in ((plain, after), (made, {"salt/c.sls": plain, "salt/conf/t": "plain\n"})):
+        result = compared(clone, {"salt/c.sls": one, "salt/conf/t": "{# #}plain\n"} if one is made
+                          else {"salt/c.sls": one}, other)  # fmt: skip
+        assert sources(result) == set() and result.exit_code == 3
+        (changed,) = result.groups[0].difference.changed
+        assert list(changed.arguments) == ["template"]
 
 
 def test_what_is_shown_and_what_is_not(clone: Clone) -> None:

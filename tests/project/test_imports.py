@@ -126,6 +126,7 @@ PURE = (
     "check.blame",
     "check.catalogue",
     "check.compiled",
+    "check.consequences",
     "check.expectations",
     "check.finding",
     "check.other_salt",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import yaml
 
@@ -15,15 +15,11 @@ from saltbranch.check.template import literal, matches, shown
 from saltbranch.check.yaml_nodes import items, line_of, pairs, text_of
 
 
-class _Names:
-    """What every sls file declares, for looking up a target."""
+class Names:
+    """What sls files declare, for looking up a target."""
 
-    def __init__(self, project: Project) -> None:
-        files = [s for s in project.of("states") if s.is_sls and s.name != "top.sls"]
-        # A state that only rendering shows may be the one that is looked for.
-        self.all_known = not _lacks_any(project) and all(
-            s.readable and s.plain and s.plain.complete for s in files if s.path in project.reached
-        )
+    def __init__(self, files: Iterable[Source]) -> None:
+        """files: all those that count."""
         self.exact: set[tuple[str, str]] = set()
         self.patterns: set[tuple[str, str]] = set()
         self.ids: set[str] = set()
@@ -64,26 +60,27 @@ def _lacks_any(project: Project) -> bool:
 
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every target that is written out."""
-    names = _Names(project)
+    files = [s for s in project.of("states") if s.is_sls and s.name != "top.sls"]
+    names = Names(files)
+    # A state that only rendering shows may be the one that is looked for: a macro may make it.
+    all_known = not _lacks_any(project) and all(
+        s.readable and s.plain and s.plain.complete for s in files if s.path in project.reached
+    )
+    severity: Severity = "error" if all_known else "note"
     for source in project.judged("states"):
         for state in source.declared.states:
             if state.extends and literal(state.id) and not names.declares(state.id):
                 message = f"extend names the id {state.id[:100]!r}, which no sls declares"
-                yield rules.EXTEND.at(
-                    source.path, state.id_line, message, severity=_severity(names)
-                )
+                yield rules.EXTEND.at(source.path, state.id_line, message, severity=severity)
             for argument in state.arguments:
                 if argument.name in tools.catalogue.requisites:
-                    yield from _requisite(project, source, argument, names)
-
-
-def _severity(names: _Names) -> Severity:
-    return "error" if names.all_known else "note"  # a macro may make it
+                    yield from _requisite(project, source, argument, names, severity)
 
 
 def _requisite(
-    project: Project, source: Source, argument: Argument, names: _Names
+    project: Project, source: Source, argument: Argument, names: Names, otherwise: Severity
 ) -> Iterator[Finding]:
+    """otherwise: how bad a name is that may be declared where only rendering shows it."""
     if not isinstance(argument.value, yaml.SequenceNode):
         text = text_of(argument.value)
         # What a macro brings stands in no text of ours.
@@ -101,11 +98,11 @@ def _requisite(
                 what = f"{module}: {name}" if module else name
                 message = f"{argument.name} names {shown(what)[:120]!r}, which no sls declares"
                 certain = module == "sls" and not source.conditional(line)
-                severity: Severity = "error" if certain else _severity(names)
+                severity: Severity = "error" if certain else otherwise
                 yield rules.REQUISITE.at(source.path, line, message, severity=severity)
 
 
-def _there(project: Project, source: Source, module: str, name: str, names: _Names) -> bool:
+def _there(project: Project, source: Source, module: str, name: str, names: Names) -> bool:
     if any(sign in name for sign in "*?["):
         return True  # globs match what is there (salt/state.py, find_name)
     if module == "sls":

@@ -205,13 +205,39 @@ def test_names_with_slashes_have_a_place() -> None:
 
 
 def test_one_broken_sls_is_not_told_with_all_that_follows() -> None:
-    made = project({TOP: TOP_A, SLS: ""})
+    made = project({TOP: TOP_A, SLS: "x: {pkg.installed: []}\n{{ gone() }}\n"})
     broken = "Rendering SLS 'base:a' failed: Jinja error; line 1"
     follows = (
         "Referenced state does not exist for requisite [require: (pkg: x)] in state [y] in SLS [a]"
     )
     assert len(list(compile_findings([result(broken, follows)], made))) == 1
     assert len(list(compile_findings([result(follows)], made))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        ("z: {pkg.installed: []}", True),
+        ("z: {pkg.installed: [{name: x}]}", False),
+        ("'x{{ pillar.n }}': {pkg.installed: []}", False),
+        ("{% from 'm.jinja' import m %}\n{{ m('x') }}\n", False),
+        ("include: [b]", False),
+        ("include: [c]", True),
+        ("include: [nosuch]", False),
+        ("#!py\ndef run():\n    return {}\n", False),
+    ],
+)
+def test_what_a_broken_sls_cannot_have_declared_is_told(text: str, is_told: bool) -> None:
+    made = project({TOP: TOP_A, SLS: text, "salt/b.sls": "x: {pkg.installed: []}",
+                    "salt/c.sls": "y: {pkg.installed: []}"})  # fmt: skip
+    broken = "Rendering SLS 'base:a' failed: Jinja error; line 1"
+    wants = (
+        "Referenced state does not exist for requisite [require: (pkg: x)] in state [y] in SLS [c]",
+        "Cannot extend ID 'x' in 'base:c'. It is not part of the high state.\nThis is",
+    )
+    for error in wants:
+        found = list(compile_findings([result(broken, error)], made))
+        assert len(found) == 1 + is_told, found
 
 
 def test_no_mapping_is_told_once() -> None:
