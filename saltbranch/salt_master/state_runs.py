@@ -18,6 +18,7 @@ that keeps no returns (`job_cache: False`, `ext_job_cache`).
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import os
 import time
@@ -192,9 +193,11 @@ class LocalJobs:
 class OtherJobs:
     """A job cache elsewhere, read through Salt's returner of that name."""
 
-    def __init__(self, name: str, returners: Any) -> None:
+    def __init__(self, name: str, returners: Any, *, utc: bool = False) -> None:
+        """utc: whether the ids of jobs are in UTC, not in local time."""
         self._name = name
         self._returners = returners
+        self._utc = utc
 
     def open(self) -> list[Job]:
         """State runs of the last day that somebody has not returned. Raises SaltError."""
@@ -210,7 +213,7 @@ class OtherJobs:
         if not function:
             return None
         load = self._returners[f"{self._name}.get_load"](jid) or {}
-        since = _time_of(jid)
+        since = _time_of(jid, utc=self._utc)
         if since < oldest or "return" in load:
             return None
         returned = self._returners[f"{self._name}.get_jid"](jid) or {}
@@ -220,10 +223,11 @@ class OtherJobs:
         return Job(jid, function, since, left, saltenvs) if left else None
 
 
-def _time_of(jid: str) -> float:
-    """When a job was published, to the second: its id is the local time (salt/utils/jid.py)."""
+def _time_of(jid: str, *, utc: bool) -> float:
+    """When a job was published, to the second: its id says so (salt/utils/jid.py)."""
     try:
-        return time.mktime(time.strptime(jid[:14], "%Y%m%d%H%M%S"))
+        parsed = time.strptime(jid[:14], "%Y%m%d%H%M%S")
+        return float(calendar.timegm(parsed)) if utc else time.mktime(parsed)
     except ValueError:
         return 0.0
 
@@ -276,7 +280,8 @@ class Watch:
         if cache == "local_cache":
             self._jobs: Any = LocalJobs(f"{opts['cachedir']}/jobs", loads)
         else:
-            self._jobs = OtherJobs(cache, salt.loader.returners(dict(opts), {}))
+            returners = salt.loader.returners(dict(opts), {})
+            self._jobs = OtherJobs(cache, returners, utc=bool(opts.get("utc_jid")))
         self._errors = (salt.exceptions.SaltException, OSError, SystemExit)
         self._make_client: Any = lambda: salt.client.LocalClient(mopts=dict(opts))
         self._client: Any = None

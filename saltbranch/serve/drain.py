@@ -96,11 +96,17 @@ class _Wait:
 
 
 class Drain:
-    """One sync's waiting. asked: seconds that its caller gives it for all saltenvs, None for what is configured."""
+    """One sync's waiting. asked: seconds that its caller gives it for all saltenvs, None for what is configured.
 
-    def __init__(self, ready: Prepared, asked: float | None) -> None:
+    unprotected: the saltenvs that were not protected by the model before this sync.
+    """
+
+    def __init__(
+        self, ready: Prepared, asked: float | None, unprotected: Sequence[str] = ()
+    ) -> None:
         self.ready = ready
         self.asked = asked
+        self.unprotected = unprotected
         self.waits: dict[str, _Wait] = {}
         self.again = False  # whether runs have been waited for
         self._watch: proc.Companion | None = None
@@ -331,7 +337,7 @@ def begin(run: Run, jobs: Sequence[Job]) -> None:
     if run.drain:
         run.drain.ready = run.ready
     elif asked or (asked is None and any(job.saltenv.drain for job in jobs)):
-        run.drain = Drain(run.ready, asked)
+        run.drain = Drain(run.ready, asked, run.unprotected)
         run.drain.start(jobs)
 
 

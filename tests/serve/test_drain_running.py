@@ -92,7 +92,13 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def _fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    folder = tmp_path_factory.mktemp("drain")
+    with started(tmp_path_factory.mktemp("drain")) as fleet:
+        yield fleet
+
+
+@contextmanager
+def started(folder: Path, **options: Any) -> Iterator[Fleet]:
+    """A fleet whose master has more options."""
     (folder / "react.sls").write_text(REACTION)
     site = Site(folder, build_template(folder / "remote.git"))
     site.keep_only("test", "prod")
@@ -107,6 +113,7 @@ def _fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             "saltbranch_config": str(site.config),
             "gather_job_timeout": 4,
             "reactor": [{HOOK: [str(folder / "react.sls")]}],
+            **options,
         },
     )
     cluster.write_config()
@@ -341,9 +348,46 @@ def test_a_run_by_another_minion_that_names_the_saltenv_is_waited_for(fleet: Fle
     assert "prod1: state.single since " in row.message
 
 
+def test_a_run_in_the_minions_own_queue_is_waited_for(fleet: Fleet) -> None:
+    new, before = fleet.push(), fleet.serves("develop")
+    first = fleet.run("test1")
+    until(lambda: fleet.cluster.local("test1", "saltutil.find_job", first))
+    second = fleet.run("test1", queue=True)
+    process = fleet.site.start("--json")
+    kept = until(lambda: waits(fleet))
+    assert [run["jid"] for run in kept["runs"]] == [first, second]
+    # It has been asked for both by now, and the second is in no list of what the minion runs.
+    time.sleep(6)
+    assert not fleet.cluster.local("test1", "saltutil.find_job", second)
+
+    fleet.end(first)
+    until(lambda: fleet.cluster.local("test1", "saltutil.find_job", second))
+    time.sleep(2)
+    assert fleet.serves("develop") == before
+
+    fleet.end(second)
+    code, rows = finished(process)
+    assert (code, rows[0]["state"], fleet.serves("develop")) == (0, "switched", new)
+    assert fleet.is_returned(second)
+
+
 def test_what_is_no_state_run_is_not_waited_for(fleet: Fleet, tmp_path: Path) -> None:
     new = fleet.push()
     for function, words in (("test.sleep", [5]), ("state.list_disabled", [])):
         fleet.client.cmd_async(["test1"], function, words, tgt_type="list")
 
     assert fleet.sync().message == "" and fleet.serves("develop") == new
+
+
+@pytest.mark.slow
+def test_a_master_that_keeps_no_returns_asks_until_a_run_is_over(tmp_path: Path) -> None:
+    with started(tmp_path, job_cache=False) as fleet:
+        new, before = fleet.push(), fleet.serves("develop")
+        fleet.run("test1")
+        process = fleet.site.start("--json")
+        until(lambda: waits(fleet))
+        time.sleep(15)
+        assert (process.poll(), fleet.serves("develop")) == (None, before)
+        fleet.end()
+        code, rows = finished(process)
+        assert (code, rows[0]["state"], fleet.serves("develop")) == (0, "switched", new)
