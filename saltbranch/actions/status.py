@@ -26,7 +26,7 @@ from saltbranch.repository.root import root_of
 from saltbranch.repository.served_commit import Why
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import process
-from saltbranch.serve import decide, drain, prepare, refused, report, verify
+from saltbranch.serve import decide, drain_record, prepare, refused, report, verify
 from saltbranch.serve.slots import Slots
 
 State = Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]
@@ -212,7 +212,7 @@ def _with_waits(root: str, row: SaltenvStatus) -> SaltenvStatus:
     """`row` with the state runs that its switch waits for."""
     if not row.drift or row.served is None:
         return row
-    found = drain.load(root, row.saltenv)
+    found = drain_record.load(root, row.saltenv)
     if found is None or found["old"] != row.served.commit:
         return row
     return replace(row, waits={key: found[key] for key in ("since", "until", "then", "runs")})

@@ -19,10 +19,11 @@ from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.cli.show.commits import FetchOption, workplace
 from saltbranch.cli.show.sync import unread_lines
+from saltbranch.config.keys import DRAIN_WAIT
 from saltbranch.git.program import mask
 from saltbranch.promote.waiting import Outlook, outlook
 from saltbranch.repository import clone_or_mirror
-from saltbranch.serve import drain
+from saltbranch.serve import drain_record
 
 _STATES = {
     "in_sync": "[green]in sync[/]",
@@ -276,12 +277,12 @@ def _hold(hold: dict[str, object]) -> str:
 
 
 def _waits(waits: Mapping[str, Any]) -> str:
-    runs = drain.told_runs(waits["runs"]) or "state runs that are not known"
+    runs = drain_record.told_runs(waits["runs"]) or "state runs that are not known"
     left = waits["until"] - now()
     if left > 0:
         when = f"for {shown_duration(left)} more at most"
     else:
-        when = "the next sync " + ("goes on" if waits["then"] == drain.WAIT else "switches")
+        when = "the next sync " + ("goes on" if waits["then"] == DRAIN_WAIT else "switches")
     return f"[yellow]not switched since {ago(now() - waits['since'])}:[/] {shown(runs)} [dim]({when})[/]"
 
 

@@ -12,11 +12,13 @@ asked for what they run (`saltutil.running`), nobody else is.
 * A minion that does not answer in the master's `gather_job_timeout` is gone, as Salt itself takes it.
 
 A minion can speak for itself only: returns and answers are taken from the cache, where the master puts them under the
-id that was proven by its key, never from the event bus, where any minion may put what it likes.
+id that was proven by its key. The event bus, where any minion may put what it likes, has the answers only of a master
+that keeps no returns (`job_cache: False`, `ext_job_cache`).
 """
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import os
 import time
@@ -98,7 +100,7 @@ class LocalJobs:
     """
 
     def __init__(self, folder: str, loads: Any) -> None:
-        """loads: reads Salt's own serialisation."""
+        """loads: reads Salt's own serialisation, and raises ValueError where it is none."""
         self._folder = folder
         self._loads = loads
         self._others: set[str] = set()  # jobs that are no state runs
@@ -125,7 +127,7 @@ class LocalJobs:
             except FileNotFoundError:
                 unsettled = unsettled or self._is_new(path)
                 continue
-            except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            except (NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
                 self._others.add(path)  # no job of a master
                 continue
             if job is None or job.since < oldest:
@@ -191,9 +193,11 @@ class LocalJobs:
 class OtherJobs:
     """A job cache elsewhere, read through Salt's returner of that name."""
 
-    def __init__(self, name: str, returners: Any) -> None:
+    def __init__(self, name: str, returners: Any, *, utc: bool = False) -> None:
+        """utc: whether the ids of jobs are in UTC, not in local time."""
         self._name = name
         self._returners = returners
+        self._utc = utc
 
     def open(self) -> list[Job]:
         """State runs of the last day that somebody has not returned. Raises SaltError."""
@@ -209,7 +213,7 @@ class OtherJobs:
         if not function:
             return None
         load = self._returners[f"{self._name}.get_load"](jid) or {}
-        since = _time_of(jid)
+        since = _time_of(jid, utc=self._utc)
         if since < oldest or "return" in load:
             return None
         returned = self._returners[f"{self._name}.get_jid"](jid) or {}
@@ -219,10 +223,11 @@ class OtherJobs:
         return Job(jid, function, since, left, saltenvs) if left else None
 
 
-def _time_of(jid: str) -> float:
-    """When a job was published, to the second: its id is the local time (salt/utils/jid.py)."""
+def _time_of(jid: str, *, utc: bool) -> float:
+    """When a job was published, to the second: its id says so (salt/utils/jid.py)."""
     try:
-        return time.mktime(time.strptime(jid[:14], "%Y%m%d%H%M%S"))
+        parsed = time.strptime(jid[:14], "%Y%m%d%H%M%S")
+        return float(calendar.timegm(parsed)) if utc else time.mktime(parsed)
     except ValueError:
         return 0.0
 
@@ -261,17 +266,28 @@ class Watch:
         import salt.exceptions
         import salt.loader
         import salt.payload
+        import salt.utils.event
+
+        def loads(data: bytes) -> Any:
+            try:
+                return salt.payload.loads(data)
+            except salt.exceptions.SaltDeserializationError as err:
+                raise ValueError(str(err)) from err
 
         self.gone = set(gone)
         self._patience = float(opts.get("gather_job_timeout") or 10)
         cache = str(opts["master_job_cache"])
         if cache == "local_cache":
-            self._jobs: Any = LocalJobs(f"{opts['cachedir']}/jobs", salt.payload.loads)
+            self._jobs: Any = LocalJobs(f"{opts['cachedir']}/jobs", loads)
         else:
-            self._jobs = OtherJobs(cache, salt.loader.returners(dict(opts), {}))
+            returners = salt.loader.returners(dict(opts), {})
+            self._jobs = OtherJobs(cache, returners, utc=bool(opts.get("utc_jid")))
         self._errors = (salt.exceptions.SaltException, OSError, SystemExit)
         self._make_client: Any = lambda: salt.client.LocalClient(mopts=dict(opts))
         self._client: Any = None
+        self._bus: Any = None
+        if not opts.get("job_cache") or opts.get("ext_job_cache"):
+            self._bus = salt.utils.event.get_event("master", opts=dict(opts), listen=True)
         self._evidence: dict[tuple[str, str], _Evidence] = {}
         self._asked: dict[str, float] = {}
         self._questions: list[_Question] = []
@@ -290,7 +306,8 @@ class Watch:
                 self._hear(runs)
                 self._ask(runs)
         except self._errors as err:
-            raise SaltError(f"cannot see which state runs are under way: {err}") from err
+            why = str(err) or type(err).__name__
+            raise SaltError(f"cannot see which state runs are under way: {why}") from err
         self._evidence = {key: self._evidence[key] for key in runs if key in self._evidence}
         found = []
         for (jid, minion), job in runs.items():
@@ -325,16 +342,29 @@ class Watch:
         self._asked.update(dict.fromkeys(due, now))
 
     def _hear(self, runs: Mapping[tuple[str, str], Job]) -> None:
+        heard = self._heard() if self._bus else {}
         for question in self._questions:
-            answers = self._client.get_cache_returns(question.jid)
+            answers = heard.get(question.jid, {})
+            if not self._bus:
+                kept = self._client.get_cache_returns(question.jid)
+                answers = {minion: answer.get("ret") for minion, answer in kept.items()}
             for minion in question.open & answers.keys():
                 question.open.discard(minion)
-                self._take(minion, answers[minion].get("ret"), question, runs)
+                self._take(minion, answers[minion], question, runs)
             if question.open and time.monotonic() - question.asked > self._patience:
                 about = {key for key, job in runs.items() if question.is_about(job)}
                 self.gone |= {key for key in about if key[1] in question.open}
                 question.open.clear()
         self._questions = [question for question in self._questions if question.open]
+
+    def _heard(self) -> dict[str, dict[str, Any]]:
+        """What came by the event bus since the last look: job to minion to return."""
+        found: dict[str, dict[str, Any]] = {}
+        while event := self._bus.get_event(tag="salt/job/", full=True, no_block=True):
+            data = event["data"]
+            if "return" in data and data.get("fun") == "saltutil.running":
+                found.setdefault(str(data.get("jid")), {})[str(data.get("id"))] = data["return"]
+        return found
 
     def _take(
         self, minion: str, answer: Any, question: _Question, runs: Mapping[tuple[str, str], Job]

@@ -20,12 +20,11 @@ import time
 from _thread import allocate_lock
 
 from saltbranch.base import files, proc
-from saltbranch.base.durations import iso, shown_duration
+from saltbranch.base.durations import shown_duration
 from saltbranch.base.errors import LockedError, SaltbranchError
-from saltbranch.base.text import printable
 from saltbranch.repository import decision
-from saltbranch.serve import notify
-from saltbranch.serve.run import WAITING
+from saltbranch.serve import drain_record, notify
+from saltbranch.serve.run import FAILED, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,9 +43,7 @@ _ANSWER = 60  # seconds for an answer of the process that looks, Salt's import i
 _PAUSE = 0.2  # seconds between two looks
 _NEAR = 1.0  # seconds to wait for a gap between runs while all is ready and the lock is held
 _SETTLE = 6.0  # seconds in which a minion that is alive says that it lost a run
-_SHOWN = 5  # runs that are named
 _MOST = 200  # runs that are kept
-_KEYS = {"old", "new", "since", "until", "then", "runs", "problem"}
 
 
 class _Wait:
@@ -99,11 +96,17 @@ class _Wait:
 
 
 class Drain:
-    """One sync's waiting. asked: seconds that its caller gives it for all saltenvs, None for what is configured."""
+    """One sync's waiting. asked: seconds that its caller gives it for all saltenvs, None for what is configured.
 
-    def __init__(self, ready: Prepared, asked: float | None) -> None:
+    unprotected: the saltenvs that were not protected by the model before this sync.
+    """
+
+    def __init__(
+        self, ready: Prepared, asked: float | None, unprotected: Sequence[str] = ()
+    ) -> None:
         self.ready = ready
         self.asked = asked
+        self.unprotected = unprotected
         self.waits: dict[str, _Wait] = {}
         self.again = False  # whether runs have been waited for
         self._watch: proc.Companion | None = None
@@ -119,13 +122,18 @@ class Drain:
             return False
         return self._seconds(job.saltenv) > 0
 
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Let the process that looks be ready by the time that the slots are."""
+        if any(map(self._concerns, jobs)) and notify.listens(self.ready.socket):
+            self._begin()
+
     def judge(self, job: Job) -> None:
         """Say whom the switch of `job` would wait for, for a plan."""
         if not self._concerns(job):
             return
         with self._one:
             runs, problem = self._settled(job.saltenv.name)
-        job.result.runs = [_plain(run) for run in runs]
+        job.result.runs = [drain_record.plain(run) for run in runs]
         if runs or problem:
             _add(job.result, f"would wait for {_told(runs, problem)}")
 
@@ -156,7 +164,7 @@ class Drain:
         elif wait:
             seconds = shown_duration(time.time() - wait.began)
             _add(job.result, f"waited {seconds} for {_told(list(wait.met.values()), wait.problem)}")
-        job.result.runs = [_plain(run) for run in runs or late]
+        job.result.runs = [drain_record.plain(run) for run in runs or late]
         self._forget(name)
         return True
 
@@ -164,12 +172,12 @@ class Drain:
         name, result = job.saltenv.name, job.result
         wait = self.waits.get(name)
         if wait is None:
-            since = _first_put_off(self.ready.root, name, result.old)
+            since = drain_record.first_put_off(self.ready.root, name, result.old)
             wait = _Wait(self._seconds(job.saltenv), job.saltenv.drain_then, since)
             self.waits[name] = wait
         wait.see(runs, problem)
         result.changed, result.state = False, WAITING
-        result.runs = [_plain(run) for run in runs]
+        result.runs = [drain_record.plain(run) for run in runs]
         _add(result, f"waits for {_told(runs, problem)}")
 
     def close(self) -> None:
@@ -203,19 +211,22 @@ class Drain:
             return [], str(answer["error"])
         return [run for run in answer["runs"] if name in run["saltenvs"]][:_MOST], ""
 
+    def _begin(self) -> proc.Companion:
+        # The lock of the root is kept by what inherits it, and this must not keep it.
+        code = (
+            "import os; os.closerange(3, 1 << 20);"
+            " from saltbranch.serve import drain_watch; drain_watch.main()"
+        )
+        argv = proc.python(code, self.ready.root, self.ready.config_path)
+        self._watch = proc.Companion(argv, os.environ)
+        return self._watch
+
     def _ask(self, order: dict[str, object]) -> dict[str, Any]:
-        if self._watch is None:
-            # The lock of the root is kept by what inherits it, and this must not keep it.
-            code = (
-                "import os; os.closerange(3, 1 << 20);"
-                " from saltbranch.serve import drain_watch; drain_watch.main()"
-            )
-            argv = proc.python(code, self.ready.root, self.ready.config_path)
-            self._watch = proc.Companion(argv, os.environ)
+        watch = self._watch or self._begin()
         try:
-            answer = json.loads(self._watch.ask(json.dumps(order), _ANSWER))
+            answer = json.loads(watch.ask(json.dumps(order), _ANSWER))
         except (SaltbranchError, ValueError) as err:
-            self._watch.close()
+            watch.close()
             self._watch = None
             raise SaltbranchError(f"cannot look for state runs: {err}") from err
         return answer if isinstance(answer, dict) else {}
@@ -257,9 +268,9 @@ class Drain:
     def _claim(self, name: str, result: SyncResult) -> bool:
         """Whether this sync is the one that waits for `name`."""
         wait, row = self.waits[name], _row(result, name)
-        folder = f"{self.ready.root}/state/drain"
-        os.makedirs(folder, exist_ok=True)
-        lock = files.Lock(f"{folder}/{name}.lock")
+        path = drain_record.lock_path(self.ready.root, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        lock = files.Lock(path)
         try:
             wait.lock = lock.__enter__()
         except LockedError:
@@ -279,7 +290,7 @@ class Drain:
         if wait.told:
             return
         wait.told = True
-        save(self.ready.root, name, _record(wait, row))
+        drain_record.save(self.ready.root, name, _record(wait, row))
         self._fire(row, wait)
         if say:
             say(
@@ -291,12 +302,14 @@ class Drain:
         wait, row = self.waits[name], _row(result, name)
         if not end and not (wait.is_over and not wait.must_switch):
             return False
-        row.runs = [_plain(run) for run in wait.runs]
+        row.runs = [drain_record.plain(run) for run in wait.runs]
+        if wait.problem:
+            row.state = FAILED  # nobody is under way for ever, but this may stay so
         seconds = shown_duration(time.time() - wait.began)
         row.message = (
             f"not switched after {seconds}: {_told(wait.runs, wait.problem)}; the next sync goes on"
         )
-        save(self.ready.root, name, _record(wait, row))
+        drain_record.save(self.ready.root, name, _record(wait, row))
         self._fire(row, wait, gave_up=True)
         return True
 
@@ -306,7 +319,7 @@ class Drain:
             "branch": row.branch,
             "old": row.old,
             "new": row.new,
-            "runs": row.runs[:_SHOWN],
+            "runs": row.runs[: drain_record.SHOWN],
             "gave_up": gave_up,
         }
         try:
@@ -315,7 +328,7 @@ class Drain:
             pass  # nothing is held up by an event
 
     def _forget(self, name: str) -> None:
-        files.unlink(path(self.ready.root, name))
+        files.unlink(drain_record.path(self.ready.root, name))
 
 
 def begin(run: Run, jobs: Sequence[Job]) -> None:
@@ -324,42 +337,8 @@ def begin(run: Run, jobs: Sequence[Job]) -> None:
     if run.drain:
         run.drain.ready = run.ready
     elif asked or (asked is None and any(job.saltenv.drain for job in jobs)):
-        run.drain = Drain(run.ready, asked)
-
-
-def path(root: str, saltenv: str) -> str:
-    """The file that says for whom the switch of `saltenv` was put off last; a cache."""
-    return f"{root}/state/drain/{saltenv}"
-
-
-def save(root: str, saltenv: str, record: dict[str, object]) -> None:
-    """Keep it for `status`. A disk that is full is no reason to fail."""
-    try:
-        os.makedirs(f"{root}/state/drain", exist_ok=True)
-        files.write_atomic(path(root, saltenv), json.dumps(record), durable=False)
-    except OSError:
-        pass
-
-
-def load(root: str, saltenv: str) -> dict[str, Any] | None:
-    """What was kept: ``{"old", "new", "since", "until", "then", "runs", "problem"}``; None for nothing.
-
-    Times are in seconds since 1970.
-    """
-    try:
-        data = json.loads(files.read_or_none(path(root, saltenv)) or b"null")
-        is_whole = float(data["since"]) and float(data["until"]) and data.keys() >= _KEYS
-        told_runs(data["runs"])
-        return dict(data) if is_whole else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-
-
-def _first_put_off(root: str, name: str, served: str | None) -> float:
-    """When the switch away from the commit `served` was put off first."""
-    now, known = time.time(), load(root, name)
-    is_same = known is not None and known.get("old") == served
-    return min(float(known["since"]), now) if known and is_same else now
+        run.drain = Drain(run.ready, asked, run.unprotected)
+        run.drain.start(jobs)
 
 
 def _record(wait: _Wait, row: SaltenvResult) -> dict[str, object]:
@@ -378,28 +357,9 @@ def _row(result: SyncResult, name: str) -> SaltenvResult:
     return next(s for s in result.saltenvs if s.saltenv == name)
 
 
-def _plain(run: dict[str, Any]) -> dict[str, object]:
-    """A run as it is told; what minions and callers wrote is one line each."""
-    return {
-        "minion": printable(str(run["minion"])),
-        "jid": printable(str(run["jid"])),
-        "function": printable(str(run["function"])),
-        "since": iso(float(run["since"])),
-    }
-
-
-def told_runs(runs: Sequence[dict[str, Any]]) -> str:
-    """In one line, runs as `_plain` has them."""
-    named = [
-        f"{r['minion']}: {r['function']} since {r['since']} (job {r['jid']})" for r in runs[:_SHOWN]
-    ]
-    more = f"; and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
-    return "; ".join(named) + more
-
-
 def _told(runs: Runs, problem: str) -> str:
     return (
-        told_runs([_plain(run) for run in runs])
+        drain_record.told_runs([drain_record.plain(run) for run in runs])
         if runs
         else f"state runs that are not known: {problem}"
     )

@@ -7,6 +7,7 @@ It reads orders from stdin and answers each with a line, both JSON, and ends wit
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -84,6 +85,8 @@ def main() -> None:
     os.dup2(2, 1)  # what Salt prints is no answer
     logging.disable(logging.CRITICAL)
     watcher: Watcher | None = None
+    with contextlib.suppress(SaltbranchError):
+        watcher = Watcher(*sys.argv[1:3])  # while the other process has work of its own
     for line in sys.stdin:
         order = json.loads(line)
         try:

@@ -71,6 +71,7 @@ def _again(
         look = reconcile.look_at_mirror(mirror, ready, say)
         look.unread = prepared.load_unread(root)
         look.drain, look.drain_seconds = drain, drain.asked
+        look.unprotected = drain.unprotected
         run = reconcile.decided(look, write=True)
         done = reconcile.reconcile(run, known, plan=False, notify=notify)
         lock.keep_from_children()

@@ -299,6 +299,7 @@ def test_sync_without_news_imports_next_to_nothing(tmp_path: Path) -> None:
     remote = build_template(tmp_path / "remote.git")
     site = Site(tmp_path, remote)
     site.settings["saltenvs"]["stage"]["promote_from"] = "test"
+    site.settings["saltenvs"]["prod"]["drain"] = "120s"
     site.configure()
     site.sync_well()
     (site.root / "state" / "choices").unlink()  # nothing is asked of it
@@ -317,6 +318,7 @@ def test_sync_without_news_imports_no_more_for_holds_tags_and_the_journal(tmp_pa
     site = Site(tmp_path, remote)
     site.settings["saltenvs"]["stage"]["follow"] = {"tags": "^v"}
     site.settings["saltenvs"]["stage"]["promote_from"] = "test"
+    site.settings["saltenvs"]["prod"] |= {"drain": "120s", "drain_then": "wait"}
     remote.git("tag", "v1", remote.head("stage"))
     Journal(remote).hold("prod", remote.head("master"), until="2999-01-01T00:00:00Z")
     site.configure(record_syncs=True)
@@ -342,6 +344,7 @@ def test_sync_with_news_needs_no_salt_no_gitpython_and_no_typer(tmp_path: Path) 
     remote.commit("develop", {"salt/new.sls": ""})
     program = "from saltbranch.entry import main; main()"
     found = modules_of("-c", program, "sync", "--config", str(site.config))
+    assert not any(name.startswith("saltbranch.serve.drain") for name in found)
     packages = {name.split(".")[0] for name in found}
     assert not packages & {"salt", "git", "typer", "click", "rich", "yaml", "msgspec", "subprocess"}
     site.assert_serves("develop", remote.head("develop"))

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import salt.client
 
 from saltbranch.actions.status import status
 from saltbranch.salt_master import options as master_options
-from saltbranch.serve import drain
+from saltbranch.serve import drain_record
 from saltbranch.serve.hold_here import hold_locally
 from saltbranch.serve.run import SaltenvResult
 from tests.support.running import HOOK, REACTION, Cluster, Master
@@ -36,14 +38,32 @@ class Fleet:
     master: Master
     client: Any
     number: int = 0
+    gates: dict[str, Path] = field(default_factory=dict)
 
-    def run(self, minion: str, seconds: float) -> str:
-        """Start a state run; its job."""
-        jid = self.client.cmd_async(
-            [minion], "state.single", ["cmd.run", f"sleep {seconds}"], tgt_type="list"
+    def run(self, minion: str, **kwargs: Any) -> str:
+        """Start a state run that lasts until `end`; its job."""
+        self.number += 1
+        gate = self.site.folder / f"gate{self.number}"
+        words = ["cmd.run", f"until test -e {gate}; do sleep 0.1; done"]
+        jid = str(
+            self.client.cmd_async([minion], "state.single", words, tgt_type="list", kwarg=kwargs)
         )
-        assert jid
-        return str(jid)
+        assert jid != "0"
+        self.gates[jid] = gate
+        return jid
+
+    def end(self, *jids: str) -> None:
+        """Let runs end, all where none is named."""
+        for jid in jids or list(self.gates):
+            self.gates.pop(jid).touch()
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """All runs end a while after somebody began to wait for them."""
+        timer = threading.Timer(3, self.end)
+        timer.start()
+        yield
+        timer.join()
 
     def is_returned(self, jid: str) -> bool:
         """Whether the master has the return of all."""
@@ -72,7 +92,13 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def _fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    folder = tmp_path_factory.mktemp("drain")
+    with started(tmp_path_factory.mktemp("drain")) as fleet:
+        yield fleet
+
+
+@contextmanager
+def started(folder: Path, **options: Any) -> Iterator[Fleet]:
+    """A fleet whose master has more options."""
     (folder / "react.sls").write_text(REACTION)
     site = Site(folder, build_template(folder / "remote.git"))
     site.keep_only("test", "prod")
@@ -87,6 +113,7 @@ def _fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             "saltbranch_config": str(site.config),
             "gather_job_timeout": 4,
             "reactor": [{HOOK: [str(folder / "react.sls")]}],
+            **options,
         },
     )
     cluster.write_config()
@@ -109,6 +136,7 @@ def _fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def fleet(_fleet: Fleet) -> Iterator[Fleet]:
     """The same for all tests, as the one before found it."""
     yield _fleet
+    _fleet.end()
     _fleet.set(drain="60s", drain_then=None)
     until(lambda: not _fleet.cluster.local("test1", "saltutil.is_running", "state.*"))
 
@@ -124,7 +152,7 @@ def until(found: Callable[[], Any], seconds: float = SECONDS) -> Any:
 
 def waits(fleet: Fleet) -> dict[str, Any] | None:
     """What was kept of the waiting of the saltenv test."""
-    return drain.load(str(fleet.site.root), "test")
+    return drain_record.load(str(fleet.site.root), "test")
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, list[dict[str, Any]]]:
@@ -139,7 +167,7 @@ def test_a_switch_waits_for_a_run_and_neither_other_saltenvs_nor_a_hold_do(fleet
     new, other = fleet.push(), fleet.push("master")
 
     with fleet.master.listening("saltbranch/waiting/") as heard:
-        jid = fleet.run("test1", 12)
+        jid = fleet.run("test1")
         process = fleet.site.start("--json")
         until(lambda: waits(fleet))
         (told,) = heard(1)
@@ -160,6 +188,7 @@ def test_a_switch_waits_for_a_run_and_neither_other_saltenvs_nor_a_hold_do(fleet
     assert fleet.serves("master") == old
     assert not fleet.is_returned(jid)
 
+    fleet.end(jid)
     code, rows = finished(process)
 
     row = next(row for row in rows if row["saltenv"] == "test")
@@ -171,7 +200,7 @@ def test_a_switch_waits_for_a_run_and_neither_other_saltenvs_nor_a_hold_do(fleet
 
 def test_a_hold_of_the_very_saltenv_that_waits_is_served_at_once(fleet: Fleet) -> None:
     before, new = fleet.serves("develop"), fleet.push()
-    jid = fleet.run("test1", 8)
+    jid = fleet.run("test1")
     process = fleet.site.start("--json")
     until(lambda: waits(fleet))
     old = fleet.site.remote.git("rev-parse", "develop~2")
@@ -181,6 +210,7 @@ def test_a_hold_of_the_very_saltenv_that_waits_is_served_at_once(fleet: Fleet) -
     assert result_of(hold_locally(str(fleet.site.config), hold), "test").state == "switched"
 
     assert (fleet.serves("develop"), fleet.is_returned(jid)) == (old, False)
+    fleet.end(jid)
     code, rows = finished(process)
     assert (code, rows[0]["state"], rows[0]["held"]) == (0, "unchanged", "an emergency")
     assert fleet.serves("develop") == old
@@ -190,7 +220,7 @@ def test_a_hold_of_the_very_saltenv_that_waits_is_served_at_once(fleet: Fleet) -
 
 def test_a_plan_says_whom_it_would_wait_for(fleet: Fleet) -> None:
     fleet.push()
-    jid = fleet.run("test1", 5)
+    jid = fleet.run("test1")
 
     row = fleet.sync(plan=True)
 
@@ -202,7 +232,7 @@ def test_a_plan_says_whom_it_would_wait_for(fleet: Fleet) -> None:
 
 def test_a_run_longer_than_the_drain_is_switched_away_from(fleet: Fleet) -> None:
     fleet.set(drain="2s")
-    new, jid = fleet.push(), fleet.run("test1", 9)
+    new, jid = fleet.push(), fleet.run("test1")
 
     row = fleet.sync()
 
@@ -213,7 +243,7 @@ def test_a_run_longer_than_the_drain_is_switched_away_from(fleet: Fleet) -> None
 
 def test_with_wait_it_is_left_to_the_next_sync(fleet: Fleet) -> None:
     fleet.set(drain="2s", drain_then="wait")
-    before, new, jid = fleet.serves("develop"), fleet.push(), fleet.run("test1", 12)
+    before, new, jid = fleet.serves("develop"), fleet.push(), fleet.run("test1")
 
     ran = fleet.site.sync("test")
 
@@ -224,14 +254,14 @@ def test_with_wait_it_is_left_to_the_next_sync(fleet: Fleet) -> None:
     kept = waits(fleet)
     assert kept and kept["since"] < time.time() - 2
     # The same switch is not put off for more than a day.
-    drain.save(str(fleet.site.root), "test", kept | {"since": time.time() - 90_000})
+    drain_record.save(str(fleet.site.root), "test", kept | {"since": time.time() - 90_000})
     row = fleet.sync()
     assert (row.state, fleet.serves("develop")) == ("switched", new)
     assert "during test1" in row.message and not fleet.is_returned(jid)
 
 
 def test_a_run_that_died_is_not_waited_for_to_the_end(fleet: Fleet) -> None:
-    new, jid = fleet.push(), fleet.run("test1", 50)
+    new, jid = fleet.push(), fleet.run("test1")
     running = until(lambda: fleet.cluster.local("test1", "saltutil.find_job", jid))
     os.kill(running["pid"], signal.SIGKILL)
     begun = time.monotonic()
@@ -249,7 +279,7 @@ def test_a_minion_that_does_not_answer_is_not_waited_for_to_the_end(fleet: Fleet
     daemon = fleet.cluster._daemons["test1"]
     os.killpg(daemon.pid, signal.SIGSTOP)
     try:
-        new, jid = fleet.push(), fleet.run("test1", 1)
+        new, jid = fleet.push(), fleet.run("test1")
         begun = time.monotonic()
         row = fleet.sync()
         assert time.monotonic() - begun < 40
@@ -257,13 +287,14 @@ def test_a_minion_that_does_not_answer_is_not_waited_for_to_the_end(fleet: Fleet
         assert f"job {jid}" in row.message and not fleet.is_returned(jid)
     finally:
         os.killpg(daemon.pid, signal.SIGCONT)
+        fleet.end(jid)
     until(lambda: fleet.is_returned(jid))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_the_next_sync_goes_on_where_a_waiting_one_was_ended(fleet: Fleet, signum: int) -> None:
     before, new = fleet.serves("develop"), fleet.push()
-    fleet.run("test1", 8)
+    fleet.run("test1")
     process = fleet.site.start("--json")
     until(lambda: waits(fleet))
 
@@ -272,18 +303,22 @@ def test_the_next_sync_goes_on_where_a_waiting_one_was_ended(fleet: Fleet, signu
 
     assert process.returncode == (130 if signum == signal.SIGTERM else -signal.SIGKILL)
     assert fleet.serves("develop") == before
-    row = fleet.sync()
+    with fleet.ending():
+        row = fleet.sync()
     assert (row.state, fleet.serves("develop")) == ("switched", new)
     assert "waited" in row.message
 
 
 def test_a_runner_in_the_masters_own_process_waits_too(fleet: Fleet) -> None:
     new = fleet.push()
-    jid = fleet.run("test1", 8)
+    jid = fleet.run("test1")
 
     with fleet.master.listening("saltbranch/") as heard:
         assert master_options.fire(fleet.master.opts, HOOK, {"post": {"after": new}})
-        waiting, switched = heard(2)
+        (waiting,) = heard(1)
+        assert fleet.serves("develop") != new and not fleet.is_returned(jid)
+        fleet.end(jid)
+        (switched,) = heard(1)
 
     assert [waiting["tag"], switched["tag"]] == ["saltbranch/waiting/test", "saltbranch/sync/test"]
     assert fleet.is_returned(jid) and fleet.serves("develop") == new
@@ -292,7 +327,7 @@ def test_a_runner_in_the_masters_own_process_waits_too(fleet: Fleet) -> None:
 def test_after_a_promotion_nobody_sits_and_waits(fleet: Fleet) -> None:
     before = fleet.serves("develop")
     fleet.push()
-    fleet.run("test1", 15)
+    fleet.run("test1")
     begun = time.monotonic()
 
     row = fleet.sync(patience=0.0)
@@ -304,17 +339,36 @@ def test_after_a_promotion_nobody_sits_and_waits(fleet: Fleet) -> None:
 
 def test_a_run_by_another_minion_that_names_the_saltenv_is_waited_for(fleet: Fleet) -> None:
     new = fleet.push()
-    jid = str(
-        fleet.client.cmd_async(
-            ["prod1"], "state.single", ["cmd.run", "sleep 6"], tgt_type="list",
-            kwarg={"saltenv": "test"},
-        )
-    )  # fmt: skip
+    jid = fleet.run("prod1", saltenv="test")
 
-    row = fleet.sync()
+    with fleet.ending():
+        row = fleet.sync()
 
     assert (row.state, fleet.serves("develop"), fleet.is_returned(jid)) == ("switched", new, True)
     assert "prod1: state.single since " in row.message
+
+
+def test_a_run_in_the_minions_own_queue_is_waited_for(fleet: Fleet) -> None:
+    new, before = fleet.push(), fleet.serves("develop")
+    first = fleet.run("test1")
+    until(lambda: fleet.cluster.local("test1", "saltutil.find_job", first))
+    second = fleet.run("test1", queue=True)
+    process = fleet.site.start("--json")
+    kept = until(lambda: waits(fleet))
+    assert [run["jid"] for run in kept["runs"]] == [first, second]
+    # It has been asked for both by now, and the second is in no list of what the minion runs.
+    time.sleep(6)
+    assert not fleet.cluster.local("test1", "saltutil.find_job", second)
+
+    fleet.end(first)
+    until(lambda: fleet.cluster.local("test1", "saltutil.find_job", second))
+    time.sleep(2)
+    assert fleet.serves("develop") == before
+
+    fleet.end(second)
+    code, rows = finished(process)
+    assert (code, rows[0]["state"], fleet.serves("develop")) == (0, "switched", new)
+    assert fleet.is_returned(second)
 
 
 def test_what_is_no_state_run_is_not_waited_for(fleet: Fleet, tmp_path: Path) -> None:
@@ -323,3 +377,17 @@ def test_what_is_no_state_run_is_not_waited_for(fleet: Fleet, tmp_path: Path) ->
         fleet.client.cmd_async(["test1"], function, words, tgt_type="list")
 
     assert fleet.sync().message == "" and fleet.serves("develop") == new
+
+
+@pytest.mark.slow
+def test_a_master_that_keeps_no_returns_asks_until_a_run_is_over(tmp_path: Path) -> None:
+    with started(tmp_path, job_cache=False) as fleet:
+        new, before = fleet.push(), fleet.serves("develop")
+        fleet.run("test1")
+        process = fleet.site.start("--json")
+        until(lambda: waits(fleet))
+        time.sleep(15)
+        assert (process.poll(), fleet.serves("develop")) == (None, before)
+        fleet.end()
+        code, rows = finished(process)
+        assert (code, rows[0]["state"], fleet.serves("develop")) == (0, "switched", new)

@@ -1,0 +1,167 @@
+"""drain: where no master runs, or nobody can say what is under way. With a master: test_drain_running.py."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from saltbranch.actions.status import status
+from saltbranch.base import proc
+from saltbranch.base.errors import ConfigError
+from saltbranch.config.read import parse_file
+from saltbranch.config.saltenvs import saltenv_of
+from saltbranch.serve import drain_record
+from saltbranch.serve.hold_here import hold_locally
+from tests.support.site import Site, event, result_of
+
+
+@pytest.fixture
+def draining(site: Site) -> Site:
+    """A site whose saltenv test drains."""
+    site.salt_config.write_text(
+        json.dumps({"root_dir": str(site.folder), "cachedir": "/cache", "sock_dir": "/run"})
+    )
+    site.settings["saltenvs"]["test"]["drain"] = "1s"
+    site.configure()
+    site.sync_well()
+    return site
+
+
+@pytest.fixture
+def deaf(draining: Site) -> Iterator[Site]:
+    """The same with something that listens as a master does, and a job cache that cannot be read."""
+    (draining.folder / "run").mkdir()
+    (draining.folder / "cache").mkdir(exist_ok=True)
+    (draining.folder / "cache" / "jobs").write_text("no folder")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bus:
+        bus.bind(str(draining.folder / "run" / "master_event_pull.ipc"))
+        bus.listen()
+        yield draining
+
+
+def push(site: Site) -> str:
+    """A new commit of the saltenv test."""
+    return site.remote.commit("develop", {"salt/new.sls": "# new\n"})
+
+
+def test_nobody_is_asked_where_no_master_runs(
+    draining: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> NoReturn:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(proc, "Companion", refuse)
+    new = push(draining)
+
+    row = result_of(draining.sync_here(), "test")
+
+    assert (row.state, row.new, row.message, row.runs) == ("switched", new, "", [])
+    assert not (draining.root / "state" / "drain").exists()
+
+
+def test_what_is_not_known_is_not_taken_for_idle(deaf: Site) -> None:
+    deaf.settings["saltenvs"]["test"]["drain_then"] = "wait"
+    deaf.configure()
+    new, before = push(deaf), deaf.remote.head("develop~1")
+
+    result = deaf.sync_here()
+
+    row = result_of(result, "test")
+    assert (row.state, row.changed, result.exit_code) == ("failed", False, 20)
+    assert row.message.startswith("not switched after ")
+    assert "s: state runs that are not known: cannot see which state runs are" in row.message
+    deaf.assert_serves("develop", before)
+    shown = next(s for s in status(str(deaf.config)).saltenvs if s.saltenv == "test")
+    assert (shown.wanted, shown.waits and shown.waits["then"]) == (new, "wait")
+
+
+def test_after_the_drain_it_is_switched_all_the_same(deaf: Site) -> None:
+    new = push(deaf)
+
+    ran = deaf.sync("--json")
+
+    row = json.loads(ran.out)["saltenvs"][0]
+    assert (ran.code, row["state"], row["new"]) == (0, "switched", new)
+    assert row["message"].startswith("switched after 1 s during state runs that are not known: ")
+    assert drain_record.load(str(deaf.root), "test") is None
+
+
+def test_a_hold_and_a_sync_that_asks_for_no_drain_do_not_look(deaf: Site) -> None:
+    old, new = deaf.remote.head("master"), push(deaf)
+    begun = time.monotonic()
+
+    assert result_of(deaf.sync_here(drain=0.0), "test").message == ""
+    deaf.assert_serves("develop", new)
+    hold = event("hold", saltenv="test", commit=old, reason="an emergency")
+    row = result_of(hold_locally(str(deaf.config), hold), "test")
+
+    assert (row.state, row.message) == ("switched", "")
+    deaf.assert_serves("develop", old)
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        '{"since": 1}',
+        '{"since": "x"}',
+        "{",
+        '{"since": 1, "until": [], "runs": 3}',
+    ],
+)
+def test_a_torn_record_is_none(tmp_path: Path, text: str) -> None:
+    path = Path(drain_record.path(str(tmp_path), "test"))
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+    assert drain_record.load(str(tmp_path), "test") is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "seconds", "then"),
+    [
+        ("", 0, "switch"),
+        ("drain: 120s", 120, "switch"),
+        ("drain: 5m, drain_then: wait", 300, "wait"),
+        ("drain: 0s", 0, "switch"),
+    ],
+)
+def test_what_can_be_configured(keys: str, seconds: float, then: str) -> None:
+    saltenv = saltenv_of("prod", entry(keys), "FILE")
+
+    assert (saltenv.drain, saltenv.drain_then) == (seconds, then)
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ("drain: 120", "FILE: saltenvs.prod.drain: '120' is not a length of time"),
+        ("drain: soon", "FILE: saltenvs.prod.drain: 'soon' is not a length of time"),
+        ("drain: 2h", "FILE: saltenvs.prod.drain: 2h is more than an hour"),
+        ("drain: [1s]", "FILE: saltenvs.prod.drain: \"['1s']\" is not a length of time"),
+        ("drain_then: no", "FILE: saltenvs.prod.drain_then: False is unknown"),
+        ("drain: 1s, drain_then: later", "FILE: saltenvs.prod.drain_then: 'later' is unknown"),
+    ],
+)
+def test_what_cannot_be_configured(keys: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        saltenv_of("prod", entry(keys), "FILE")
+
+    assert caught.value.message == complaint and caught.value.hint
+
+
+def entry(keys: str) -> Any:
+    """The entry of a saltenv with more keys."""
+    text = f"saltenvs: {{prod: {{branch: master, minions: web*, {keys}}}}}"
+    saltenvs = parse_file(text, "FILE").saltenvs
+    assert saltenvs
+    return saltenvs["prod"]
