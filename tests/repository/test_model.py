@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 
 from saltbranch import __version__
 from saltbranch.base import patterns
+from saltbranch.base.errors import ConfigError
 from saltbranch.config.check import build_config
 from saltbranch.config.model import Source
 from saltbranch.config.read import parse_file
@@ -532,7 +534,10 @@ def test_what_is_no_file_is_no_model_and_locks_nobody_out(machines: Machines, ki
         f" a: {{branch: stage, minions: [{'x' * 60}]}}}}\n",
     ],
 )
-def test_an_expression_that_takes_for_ever_is_no_model(machines: Machines, text: str) -> None:
+def test_an_expression_that_takes_for_ever_is_no_model(
+    machines: Machines, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "_SECONDS", 0.1)  # which everybody here takes whole, often
     flow = machines.flow
     flow.push("develop", subject="KEY-1 " + "a" * 60)
     flow.tag("a" * 60 + "!", flow.head("master"))
@@ -542,6 +547,13 @@ def test_an_expression_that_takes_for_ever_is_no_model(machines: Machines, text:
         assert ran.code == 20 and "takes too long on some texts" in ran.err
     assert machines.agreed("stage")["model"] == "fail"
     assert flow.run("status").code == 0
+
+
+def test_a_second_is_enough_to_tell() -> None:
+    begin = time.process_time()
+    with pytest.raises(ConfigError, match="here: .* takes too long on some texts"):
+        patterns.check(re.compile("^(a+)+$"), "here")
+    assert time.process_time() - begin < 3
 
 
 def test_usual_expressions_are_quick(flow: FlowSite) -> None:

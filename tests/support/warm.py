@@ -8,6 +8,7 @@ what an import leaves behind, and the one hash seed of its parent.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -19,7 +20,12 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from saltbranch.base import proc
+from saltbranch.salt_master import top_view
 from tests.support import warm_salt
 
 _SERVER = Path(__file__).with_name("warm_server.py")
@@ -43,32 +49,37 @@ class WarmServer:
     def run(
         self, argv: Sequence[str], env: Mapping[str, str], timeout: float
     ) -> tuple[int, str, str]:
-        """Run ``python -m saltbranch ...`` in the current folder; exit code (negative: the signal), stdout, stderr.
+        """Run what `fits` in the current folder; exit code (negative: the signal), stdout, stderr.
 
         timeout: seconds, after which it is killed and subprocess.TimeoutExpired raised.
         """
-        order = {"argv": list(argv), "env": dict(env), "cwd": os.getcwd(), "umask": _umask()}
         with (
             open(os.devnull, "rb") as nothing,
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
         ):
-            fds = [nothing.fileno(), out.fileno(), err.fileno()]
-            self.control.settimeout(timeout)
-            socket.send_fds(self.control, [json.dumps(order).encode()], fds)
-            pid = int(self._heard())
-            try:
-                code = int(self._heard())
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                self.control.settimeout(None)
-                self._heard()
-                raise subprocess.TimeoutExpired(list(argv), timeout) from None
+            code = self.ended(argv, env, timeout, [f.fileno() for f in (nothing, out, err)])
             texts = []
             for file in (out, err):
                 file.seek(0)
                 texts.append(file.read().decode().replace("\r\n", "\n").replace("\r", "\n"))
         return code, texts[0], texts[1]
+
+    def ended(
+        self, argv: Sequence[str], env: Mapping[str, str], timeout: float, fds: list[int]
+    ) -> int:
+        """The same with the descriptors 0 to 2 of the caller; the exit code."""
+        order = {"argv": list(argv), "env": dict(env), "cwd": os.getcwd(), "umask": _umask()}
+        self.control.settimeout(timeout)
+        socket.send_fds(self.control, [json.dumps(order).encode()], fds)
+        pid = int(self._heard())
+        try:
+            return int(self._heard())
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            self.control.settimeout(None)
+            self._heard()
+            raise subprocess.TimeoutExpired(list(argv), timeout) from None
 
     def _heard(self) -> bytes:
         data = self.control.recv(1 << 10)
@@ -87,9 +98,36 @@ def fits(argv: Sequence[str], env: Mapping[str, str]) -> bool:
 
     One thread only: the orders come one after another, and two that are to race would not.
     """
-    ours = list(argv[:3]) == [sys.executable, "-m", "saltbranch"]
+    ours = list(argv[:3]) == [sys.executable, "-m", "saltbranch"] or _is_top_view(argv)
     alone = threading.current_thread() is threading.main_thread()
     return ours and alone and _read_at_start(env) == server().start
+
+
+def _is_top_view(argv: Sequence[str]) -> bool:
+    return list(argv[:2]) == [sys.executable, "-c"] and "top_view_child" in argv[2]
+
+
+def use_for_top_files(patch: pytest.MonkeyPatch) -> None:
+    """Let this process have top files evaluated by forks, where each would import Salt (top_view.py)."""
+
+    def run(argv: Sequence[str], env: Mapping[str, str], *, timeout: float) -> proc.Finished:
+        if not fits(argv, env):
+            return proc.run(argv, env, timeout=timeout)
+        # Pipes, for it may write no files; large ones, for they are read when it has ended.
+        (out, out_w), (err, err_w) = os.pipe(), os.pipe()
+        with open(out, "rb") as answer, open(err, "rb") as complaint, open(os.devnull, "rb") as no:
+            try:
+                for fd in (out_w, err_w):
+                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 1 << 20)
+                code = server().ended(argv, env, timeout, [no.fileno(), out_w, err_w])
+            except subprocess.TimeoutExpired:
+                return proc.Finished(argv, -signal.SIGKILL, b"", b"", timed_out=True)
+            finally:
+                os.close(out_w)
+                os.close(err_w)
+            return proc.Finished(argv, code, answer.read(), complaint.read(), timed_out=False)
+
+    patch.setattr(top_view, "proc", SimpleNamespace(run=run, python=proc.python))
 
 
 def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:

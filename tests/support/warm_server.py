@@ -29,10 +29,19 @@ LEFT_OUT = (
     "saltbranch.compiler",
     "saltbranch.salt_master.top_view_child",
 )
+# What verbs import of Salt as they ask for a master's options, its minions or its language.
+SALT = (
+    "salt.cache", "salt.config", "salt.loader", "salt.serializers.msgpack", "salt.template",
+    "salt.utils.event", "salt.utils.jinja", "salt.utils.process", "salt.utils.verify", "salt.version",
+    "salt.utils.xdg", "git", "distro",
+)  # fmt: skip
 
 
 def warm_up() -> None:
     """Import what the verbs would."""
+    for name in SALT:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     for module in pkgutil.walk_packages([str(PACKAGE)], "saltbranch."):
         if not module.name.startswith(LEFT_OUT):
             importlib.import_module(module.name)
@@ -41,7 +50,7 @@ def warm_up() -> None:
 
 
 def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list[int]) -> NoReturn:
-    """Be the process ``python -m saltbranch ...`` that `argv` asks for."""
+    """Be the process ``python -m saltbranch ...``, or ``python -c CODE ...``, that `argv` asks for."""
     code = 1
     try:
         for number, fd in enumerate(fds):
@@ -51,11 +60,15 @@ def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list
         os.umask(umask)
         os.environ.clear()
         os.environ.update(env)
-        sys.argv = [str(PACKAGE / "__main__.py"), *argv[3:]]
-        sys.path[0] = cwd
-        from saltbranch import entry
+        if argv[1] == "-c":
+            sys.argv = ["-c", *argv[3:]]
+            exec(argv[2], {"__name__": "__main__"})
+        else:
+            sys.argv = [str(PACKAGE / "__main__.py"), *argv[3:]]
+            sys.path[0] = cwd
+            from saltbranch import entry
 
-        entry.main()
+            entry.main()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
