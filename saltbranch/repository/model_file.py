@@ -12,7 +12,7 @@ from saltbranch.config.keys import FileModel
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Source, end_branches
 from saltbranch.config.read import check_model
-from saltbranch.config.roots import KEYS, Root, is_in
+from saltbranch.config.roots import KEYS, Root, is_above, is_in
 from saltbranch.git.program import Git
 from saltbranch.repository import servable
 
@@ -116,20 +116,27 @@ def _check_folders(git: Git, tree: str, model: FileModel) -> None:
     for kind, key in KEYS.items():
         if getattr(model, key) == getattr(plain, key):
             continue
-        for root in roots.of(kind):
-            if not _has_files(git, tree, root):
-                what = "folder of" if root.is_glob else "folder"
-                raise ConfigError(
-                    f"{FILE_NAME}: {key}: there is no {what} {root.folder!r} with files in that tree",
-                    hint="fix the name",
-                )
+        named = [root for root in roots.of(kind) if not root.is_glob]
+        # What a glob is for comes and goes: it may stand for nothing, where something else is named.
+        lacking = [root for root in named or roots.of(kind) if not _has_files(git, tree, root)]
+        if lacking and (named or len(lacking) == len(roots.of(kind))):
+            what = "folder" if named else "folder of"
+            raise ConfigError(
+                f"{FILE_NAME}: {key}: there is no {what} {lacking[0].folder!r} with files in that tree",
+                hint="fix the name",
+            )
 
 
 def _has_files(git: Git, tree: str, root: Root) -> bool:
-    if not root.is_glob and root.parts:
-        return servable.commit_has_files(git, tree, root.folder)
-    listed = git.out("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree).split("\0")
-    return any(is_in(tuple(path.split("/")), [root.parts]) for path in listed)
+    """Whether a folder of `root` has files, or a submodule, whose files are elsewhere."""
+    if not root.is_glob and root.parts and servable.commit_has_files(git, tree, root.folder):
+        return True
+    for line in git.out("ls-tree", "-r", "-z", "--full-tree", tree).split("\0"):
+        meta, _, path = line.partition("\t")
+        parts = tuple(path.split("/"))
+        if is_in(parts, [root.parts]) or (" commit " in meta and is_above(parts, [root.parts])):
+            return True
+    return False
 
 
 def ends_of(model: FileModel) -> set[str]:
