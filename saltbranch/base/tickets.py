@@ -17,7 +17,7 @@ _MERGED = re.compile(
 # The trailers of promotions and back-merges.
 _SALTBRANCH = re.compile(r"^(?:Promotion-Id|Back-Merge-Of): ", re.MULTILINE)
 _OF_TOPIC = re.compile(r"^Promotion-Kind: (?:feature|hotfix)$", re.MULTILINE)
-# Words of that shape that are no tickets.
+# Words of that shape that are not tickets.
 _NOT_TICKETS = re.compile(r"(?:UTF|SHA|ISO|RFC|CVE|RC|V)-[0-9]+", re.IGNORECASE)
 
 

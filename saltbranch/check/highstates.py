@@ -95,7 +95,7 @@ class Highstates:
             known = known_fleet.load(self.place).minions
         except ConfigError as err:
             raise ConfigError(err.message, hint=f"{err.hint}; {_HINT}") from err
-        # Whoever names minions means some; a saltenv without any is no mistake.
+        # Whoever names minions means some; a saltenv without any is not a mistake.
         return tuple(choose(known, how.minions, how.saltenv)) if how.minions else known
 
     def scope(self, name: str) -> str | None:

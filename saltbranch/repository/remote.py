@@ -95,7 +95,7 @@ class Repository:
         return self._without_unread(self.last_seen())
 
     def _without_unread(self, refs: Refs) -> Refs:
-        """`refs` without the branches that could not be read: what they were is no answer."""
+        """`refs` without the branches that could not be read: what they were is not an answer."""
         lost = [b for b in refs.branches if f"refs/heads/{b}" in self.unread]
         self.outdated = {b: refs.branches.pop(b) for b in lost}
         return refs
