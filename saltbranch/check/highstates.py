@@ -31,7 +31,7 @@ from saltbranch.preview import missing as gaps
 from saltbranch.preview.compare import cache_of, frame_of
 from saltbranch.preview.fleet import choose
 from saltbranch.preview.fleet_diff import Tellings, looked_up, stand_in_warnings
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master import options as master_options
 

@@ -17,7 +17,7 @@ from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.stand_ins import Offer
 from saltbranch.config.model import Config
 from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource, Side
 from saltbranch.salt_master import options as master_options
 
