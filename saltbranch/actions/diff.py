@@ -10,7 +10,7 @@ from saltbranch.preview import known_fleet
 from saltbranch.preview.before_and_after import provenance, sides
 from saltbranch.preview.compare import Progress, compare
 from saltbranch.preview.fleet_diff import FleetDiff
-from saltbranch.preview.place import open_place
+from saltbranch.preview.repository_and_master import open_place
 from saltbranch.repository.clone_or_mirror import Given
 
 

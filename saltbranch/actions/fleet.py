@@ -16,7 +16,7 @@ from saltbranch.base.errors import SaltError, UsageError
 from saltbranch.compiler.model import Minion
 from saltbranch.preview import fleet
 from saltbranch.preview.known_fleet import FleetResult, from_cache, load
-from saltbranch.preview.place import open_place
+from saltbranch.preview.repository_and_master import open_place
 
 
 def show(

@@ -198,7 +198,7 @@ def _merges_ticket(work: Workplace, merge: CommitTold, ticket: str) -> bool:
 
 
 def _families(past: Past, found: dict[str, CommitTold]) -> list[list[str]]:
-    """The commits `found` by change, the oldest first; reverts of one another are no changes of their own."""
+    """The commits `found` by change, the oldest first; reverts of one another are not changes of their own."""
     keys = commits.patch_keys(past.work.git, found)
     families: list[list[str]] = []
     for commit in sorted(found, key=lambda c: (found[c].time, c)):

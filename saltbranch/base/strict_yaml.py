@@ -12,7 +12,7 @@ _MOST = 100_000
 class Loader(yaml.SafeLoader):
     """SafeLoader that refuses what PyYAML lets pass or fails on without saying where.
 
-    YAML forbids a key that appears twice; 2026-13-45 is not a date; half a surrogate pair is no text.
+    YAML forbids a key that appears twice; 2026-13-45 is not a date; half a surrogate pair is not text.
     """
 
     def get_single_node(self) -> yaml.Node | None:

@@ -19,7 +19,7 @@ _SALTBRANCH = re.compile(r"^(?:Promotion-Id|Back-Merge-Of): ", re.MULTILINE)
 _OF_TOPIC = re.compile(r"^Promotion-Kind: (?:feature|hotfix)$", re.MULTILINE)
 # A commit that moves the pin of a formula names tags and commits of another repository, whose tickets are not ours.
 _OF_FORMULA = re.compile(r"^Formula: ", re.MULTILINE)
-# Words of that shape that are no tickets.
+# Words of that shape that are not tickets.
 _NOT_TICKETS = re.compile(r"(?:UTF|SHA|ISO|RFC|CVE|RC|V)-[0-9]+", re.IGNORECASE)
 
 

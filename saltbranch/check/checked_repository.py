@@ -95,7 +95,7 @@ def _of_clone(place: clone_or_mirror.CloneOrMirror, clone: clones.Clone) -> Chec
     try:
         return _known(place)
     except ConfigError:
-        # Not promoted yet, or this is no control repository at all: the file that is to be judged says what there
+        # Not promoted yet, or this is not a control repository at all: the file that is to be judged says what there
         # is to judge. No program of it runs, and what it says of a machine does not count.
         text = files.read_or_none(f"{clone.folder}/{locate.FILE_NAME}")
         own = _parsed(text) if text is not None else FileModel()

@@ -278,7 +278,9 @@ def _files(blobs: dict[str, Blob]) -> list[str]:
 
 
 def _refused(place: CheckedRepository, blobs: dict[str, Blob], project: Project) -> list[Finding]:
-    """What a sync refuses whatever it serves (repository/servable.py): links that lead out, folders that are none."""
+    """What a sync refuses whatever it serves (repository/servable.py): links that lead out, and what should be
+    folders.
+    """
     found = []
     for path, blob in blobs.items():
         if blob.kind == "link":

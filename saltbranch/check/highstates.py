@@ -31,7 +31,7 @@ from saltbranch.preview import missing as gaps
 from saltbranch.preview.compare import cache_of, frame_of
 from saltbranch.preview.fleet import choose
 from saltbranch.preview.fleet_diff import Tellings, looked_up, stand_in_warnings
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master import options as master_options
 
@@ -95,7 +95,7 @@ class Highstates:
             known = known_fleet.load(self.place).minions
         except ConfigError as err:
             raise ConfigError(err.message, hint=f"{err.hint}; {_HINT}") from err
-        # Whoever names minions means some; a saltenv without any is no mistake.
+        # Whoever names minions means some; a saltenv without any is not a mistake.
         return tuple(choose(known, how.minions, how.saltenv)) if how.minions else known
 
     def scope(self, name: str) -> str | None:

@@ -59,7 +59,7 @@ class Tools:
 class Source:
     """One file. area: "states", "pillar", "tests" or "". name: its path below the area's folder.
 
-    link: where a symlink leads. text is None when it was not read or is no text. renderers: those of
+    link: where a symlink leads. text is None when it was not read or is not text. renderers: those of
     an sls file. root: its YAML, None where that cannot be told. certain: that YAML stands there in
     every rendering; whole: that all branches of its templates are in it. real:
     where the file is that a link shows here.

@@ -1,6 +1,6 @@
 """Which files Salt comes to: from the top files by includes, imports and sources.
 
-What nothing comes to is no state of a minion: files for the reactor and for orchestration, winrepo's
+What nothing leads to is not a state of a minion: files for the reactor and for orchestration, winrepo's
 definitions, templates of other programs.
 """
 

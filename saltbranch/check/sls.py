@@ -10,7 +10,7 @@ import yaml
 from saltbranch.check.template import literal, shown
 from saltbranch.check.yaml_nodes import items, line_of, pairs, text_of
 
-# Words at the top of an sls that are no ids (salt/state.py, BaseHighState.render_state).
+# Words at the top of an sls that are not ids (salt/state.py, BaseHighState.render_state).
 _WORDS = ("include", "extend", "exclude")
 
 

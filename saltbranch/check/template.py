@@ -150,7 +150,7 @@ class _Reader:
         before = self.text.rfind("\n", 0, start) + 1
         after = self.text.find("\n", end)
         rest = self.text[before:start] + self.text[end : len(self.text) if after < 0 else after]
-        # Other tags beside it are no text either.
+        # Other tags beside it are not text either.
         return not re.sub(r"\{%.*?%\}|\{#.*?#\}", "", rest).strip()
 
     def _expression(self, tag: str, start: int, end: int) -> None:

@@ -112,7 +112,7 @@ class CompileCache:
             for old, _ in self._names(base)[_VARIANTS:]:
                 os.unlink(old)
         except OSError:
-            pass  # a cache that cannot be written is no reason to fail
+            pass  # a cache that cannot be written is not a reason to fail
 
     def notes(self, name: str) -> dict[str, object]:
         """What `note` kept under `name`; empty when it cannot be read, or was kept under another key."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 MARK = "-----BEGIN PGP MESSAGE-----"
 _MESSAGE = re.compile(rf"{MARK}.*?-----END PGP MESSAGE-----", re.DOTALL)
 LARGEST = 1 << 20
-"""Characters of one message; a larger one is no value of a pillar."""
+"""Characters of one message; a larger one is not a pillar value."""
 
 
 def messages(text: str) -> Iterator[str]:

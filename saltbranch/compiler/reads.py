@@ -14,7 +14,7 @@ from saltbranch.compiler.model import (
 def reads_of(told: bytes, folders: Sequence[str], ciphers: set[str]) -> Reads | None:
     """What was told to have been read, a name after another, each with its kind before and a zero after it.
 
-    None when anything in it is no path below `folders`: then it cannot be said what a tree has to hold.
+    None when anything in it is not a path below `folders`: then nobody can say what a tree has to contain.
     """
     files: set[str] = set()
     globs: set[tuple[str, str]] = set()

@@ -115,7 +115,7 @@ def check_model(text: str, place: str) -> tuple[FileModel, Config]:
 
 
 def _check_requires(value: object, text: str, path: str) -> None:
-    """Before all else: what only a newer saltbranch knows is no mistake of the file."""
+    """Before all else: what only a newer saltbranch knows is not a mistake in the file."""
     if value is None:
         return
     written = re.search(r"""^requires[ ]*:[ ]*['"]?([^'"\s#]+)""", text, re.MULTILINE)

@@ -61,8 +61,8 @@ def asked(claimed_by: object) -> Asked:
     """Who called this function, as Salt tells it, and for whom that one says it is.
 
     `RunnerClient.low` (salt/client/mixins.py) puts ``__user__`` into the globals of the first function that it finds
-    under our name. All of them are wrapped here, so these globals are this module's. It is no argument: `low` sets it
-    after the arguments came in, from what the master authenticated (salt/master.py, ``runner``).
+    under our name. All of them are wrapped here, so these globals are this module's. It is not an argument: `low` sets
+    it after the arguments came in, from what the master authenticated (salt/master.py, ``runner``).
     """
     return Asked(asked_by.name(globals().get("__user__")), asked_by.name(text(claimed_by)))
 

@@ -93,9 +93,10 @@ class Refs:
     )  # fmt: skip
 
     def __init__(self, listing: str = "") -> None:
-        """listing: lines of object name and full ref."""
-        self.branches: dict[str, str] = {}
-        self.tags: dict[str, str] = {}
+        """listing: lines of object name and full ref; others than those above are passed over."""
+        branches: dict[str, str] = {}
+        tags: dict[str, str] = {}
+        self.branches, self.tags = branches, tags
         self.tag_commits: dict[str, str] = {}
         self.accepted: dict[str, str] = {}
         self.in_the_way: list[str] = []
@@ -104,24 +105,20 @@ class Refs:
         self.kept_by_verbs: str | None = None
         for line in listing.split("\n"):  # a name may hold what else splitlines() splits at
             oid, _, ref = line.partition(" ")
-            self.add(oid, ref)
-
-    def add(self, oid: str, ref: str) -> None:
-        """Take in a ref, with its full name on the remote; others than those above are passed over."""
-        if ref.startswith("refs/heads/"):
-            self.branches[ref[11:]] = oid
-        elif ref.startswith("refs/tags/"):
-            self.tags[ref[10:]] = oid
-        elif ref == JOURNAL_REF:
-            self.journal = oid
-        elif ref == KEPT_REF:
-            self.kept = oid
-        elif ref == KEPT_BY_VERBS:
-            self.kept_by_verbs = oid
-        elif ref.startswith(f"{JOURNAL_REF}/"):
-            self.in_the_way.append(ref)
-        elif ref.startswith(PRODUCTION):
-            self.accepted[ref[len(PRODUCTION) :]] = oid
+            if ref.startswith("refs/heads/"):
+                branches[ref[11:]] = oid
+            elif ref.startswith("refs/tags/"):
+                tags[ref[10:]] = oid
+            elif ref == JOURNAL_REF:
+                self.journal = oid
+            elif ref == KEPT_REF:
+                self.kept = oid
+            elif ref == KEPT_BY_VERBS:
+                self.kept_by_verbs = oid
+            elif ref.startswith(f"{JOURNAL_REF}/"):
+                self.in_the_way.append(ref)
+            elif ref.startswith(PRODUCTION):
+                self.accepted[ref[len(PRODUCTION) :]] = oid
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Refs) and all(

@@ -124,7 +124,7 @@ class Git:
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
         )
         if done.code < 0:
-            raise failed(done, self.directory)  # killed: that is no answer
+            raise failed(done, self.directory)  # killed: that is not an answer
         return done.text.strip() if done.code == 0 else None
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:

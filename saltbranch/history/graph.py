@@ -96,7 +96,7 @@ class Graph:
         sides[other] = sides.get(other, 0) | 2
         todo = [-self.number[c] for c in sides]
         heapify(todo)
-        live, found = len(todo), []  # live: how many of todo are no ancestors of one found
+        live, found = len(todo), []  # live: how many of todo are not ancestors of one found
         while live:
             commit = self.ordered[-heappop(todo)]
             if not sides[commit] & _STALE:

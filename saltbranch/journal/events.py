@@ -86,7 +86,7 @@ def is_hash(text: str) -> bool:
 
 
 def parse_message(commit: str, message: str) -> Event | None:
-    """The event of a journal commit; None for what is none, or of a version that is not known."""
+    """The event of a journal commit; None for what is not one, or is of an unknown version."""
     try:
         data = json.loads(message.partition("\n\n")[2])
     except (ValueError, RecursionError):
@@ -95,7 +95,7 @@ def parse_message(commit: str, message: str) -> Event | None:
 
 
 def from_dict(data: Any, commit: str = "") -> Event | None:
-    """The event that the JSON of the journal stands for; None for what is none, or of a version that is not known."""
+    """The event that the JSON of the journal stands for; None for what is not one, or is of an unknown version."""
     try:
         time = from_iso(data["time"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):

@@ -29,7 +29,7 @@ def read(
 ) -> list[Event]:
     """The events up to the journal commit `head`, the oldest first; those after `since` only.
 
-    limit: of the newest commits only so many. What is no event is passed over. Raises GitError.
+    limit: of the newest commits only so many. What is not an event is passed over. Raises GitError.
     """
     if head is None:
         return []
@@ -118,7 +118,7 @@ class NoJournalError(GitError):
 
 
 def check_chain(git: Git, old: str | None, new: str | None, in_the_way: Sequence[str] = ()) -> None:
-    """Refuse a journal that is none, or does not go on from the one seen before. Raises GitError, NoJournalError.
+    """Refuse what is not a journal, or does not go on from the one seen before. Raises GitError, NoJournalError.
 
     in_the_way: refs below that of the journal, which exclude it (git keeps refs as files once were).
     """

@@ -23,7 +23,7 @@ from saltbranch.compiler.model import Minion
 from saltbranch.compiler.read_only_functions import ACTING
 from saltbranch.preview import compare, fleet
 from saltbranch.preview.fleet import plain
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.salt_master import options as master_options
 
 _SECONDS = 20

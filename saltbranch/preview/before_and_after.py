@@ -18,7 +18,7 @@ from saltbranch.git.merge import CONFLICT
 from saltbranch.git.program import Git, mask
 from saltbranch.history import commits
 from saltbranch.history.commits import CommitTold
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository import pin_conflicts
 from saltbranch.repository.commit_source import CommitSource, Side
 from saltbranch.repository.formulas import formulas_in

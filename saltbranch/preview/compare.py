@@ -18,7 +18,7 @@ from saltbranch.compiler.stand_ins import Offer
 from saltbranch.config.model import Config
 from saltbranch.config.roots import KINDS
 from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource, Side
 from saltbranch.repository.formulas import formulas_in
 from saltbranch.salt_master import options as master_options

@@ -58,7 +58,7 @@ class FleetCache:
             text = msgspec.json.encode(self._used).decode()
             files.write_atomic(self.path, text, mode=0o600, durable=False)
         except OSError:
-            pass  # a cache that cannot be written is no reason to fail
+            pass  # a cache that cannot be written is not a reason to fail
 
 
 def signature(path: str) -> str:

@@ -13,7 +13,7 @@ from saltbranch.compiler import cache as compile_cache
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
 from saltbranch.preview import fleet
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository import clone as clones
 from saltbranch.repository import clone_or_mirror
 from saltbranch.salt_master import options as master_options

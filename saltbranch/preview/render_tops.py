@@ -33,7 +33,7 @@ from saltbranch.config.roots import PILLAR, STATES
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import known_fleet
 from saltbranch.preview.compare import external_pillar, frame_of
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of

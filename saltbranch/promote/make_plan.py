@@ -249,7 +249,7 @@ def _changes(
 
 
 def _topic_name(work: Workplace, request: Request) -> str:
-    """The ticket, or the name, of a topic branch; empty when it is none."""
+    """The ticket, or the name, of a topic branch; empty when it is not one."""
     flow = work.config.flow
     for prefix in (flow.feature, flow.release, flow.hotfix):
         if request.source_name.startswith(prefix):

@@ -20,7 +20,7 @@ from saltbranch.salt_master import options as master_options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.preview.fleet_diff import FleetDiff
-    from saltbranch.preview.place import RepositoryAndMaster
+    from saltbranch.preview.repository_and_master import RepositoryAndMaster
 
 KINDS = ("promotion", "release", "hotfix")
 
@@ -57,7 +57,7 @@ def _is_compiled(request: Request) -> bool:
 
 def place_of(work: Workplace) -> RepositoryAndMaster:
     """Where to compile what `work` plans. Raises SaltError."""
-    from saltbranch.preview.place import RepositoryAndMaster
+    from saltbranch.preview.repository_and_master import RepositoryAndMaster
 
     repository = work.place.source()
     return RepositoryAndMaster(

@@ -95,7 +95,7 @@ class Repository:
         return self._without_unread(self.last_seen())
 
     def _without_unread(self, refs: Refs) -> Refs:
-        """`refs` without the branches that could not be read: what they were is no answer."""
+        """`refs` without the branches that could not be read: what they were is not an answer."""
         lost = [b for b in refs.branches if f"refs/heads/{b}" in self.unread]
         self.outdated = {b: refs.branches.pop(b) for b in lost}
         return refs
@@ -153,12 +153,11 @@ class Repository:
 
     def last_seen(self) -> Refs:
         """What the remote had when it was last read, without asking it. Raises GitError."""
-        found = Refs()
+        lines, commits = [], {}
         form = "--format=%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname)"
         where = [f"{self.seen}/{kind}/" for kind in ("heads", "tags", "saltbranch")]
-        kept = (
-            [KEPT_BY_VERBS] if self.place else [KEPT_BY_VERBS, KEPT_REF]
-        )  # a mirror's syncs believe one, too
+        # A mirror's syncs believe one, too.
+        kept = [KEPT_BY_VERBS] if self.place else [KEPT_BY_VERBS, KEPT_REF]
         for line in self.git.out("for-each-ref", form, *where, *kept).splitlines():
             oid, kind, peeled, peeled_kind, ref = line.split(" ", 4)
             name = ref if ref in kept else f"refs{ref[len(self.seen) :]}"
@@ -168,22 +167,23 @@ class Repository:
                     peeled_kind = "commit" if peeled else ""
                 if "commit" not in (kind, peeled_kind):
                     continue
-                found.tag_commits[name[10:]] = peeled or oid
-            found.add(oid, name)
+                commits[name[10:]] = peeled or oid
+            lines.append(f"{oid} {name}")
+        found = Refs("\n".join(lines))
+        found.tag_commits = commits
         if not found.branches and self.place and self.remote:
-            return self._fetched_by_git()
+            self._take_what_git_fetched(found)
         return found
 
-    def _fetched_by_git(self) -> Refs:
-        """What the person's own `git fetch` brought, where we have not read the remote yet."""
-        found = Refs()
+    def _take_what_git_fetched(self, found: Refs) -> None:
+        """Put what the person's own `git fetch` brought into `found`, where we have not read the remote yet."""
+        found.journal, found.tags, found.tag_commits = None, {}, {}
         found.branches = known_heads(self.git, self.remote)
         form = "--format=%(objectname) %(*objectname) %(refname:lstrip=2)"
         for line in self.git.out("for-each-ref", form, "refs/tags/").splitlines():
             name, peeled, tag = line.split(" ", 2)
             if commit := self.git.commit_or_none(peeled or name):
                 found.tags[tag], found.tag_commits[tag] = name, commit
-        return found
 
     def log_command(self, branch: str) -> str:
         """What a person types here to see the commits of a branch of the remote."""

@@ -101,7 +101,7 @@ def fire(opts: Mapping[str, Any], tag: str, data: Mapping[str, object]) -> bool:
 
     logger = logging.getLogger("salt")
     level = logger.level
-    logger.setLevel(logging.CRITICAL)  # a master that is down is no error of ours
+    logger.setLevel(logging.CRITICAL)  # a master that is down is not an error of ours
     try:
         with salt.utils.event.get_master_event(opts, opts["sock_dir"], listen=False) as bus:
             return bool(bus.fire_event(dict(data), tag, timeout=2000))

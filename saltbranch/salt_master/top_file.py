@@ -35,7 +35,7 @@ A branch's top file that fails to render stays an error. In pillar it is in ``_e
 ``state.apply`` refuses to run; for states Salt logs it and finds no top file, which
 ``state.apply`` reports as failed with nothing run.
 
-What this is no defence against: the Jinja of a pillar runs on the master with the master's
+What this does not defend against: the Jinja of a pillar runs on the master with the master's
 rights, so whoever may write to a branch's pillar can read every file the master can.
 """
 

@@ -137,7 +137,7 @@ def head(kind: Kind) -> str:
 def cron(job: Job) -> str:
     """The file for /etc/cron.d (crontab(5)). Raises UsageError for a command too long for cron.
 
-    cron mails what a command says. That another saltbranch is at work is no news: it is swallowed. cron starts
+    cron mails what a command says. That another saltbranch is at work is not news: it is not mailed. cron starts
     everything at the full minute, so each machine waits for a second of its own.
     """
     sync = " ".join(map(shlex.quote, job.argv))

@@ -266,7 +266,7 @@ def load(root: str, saltenv: str) -> Verdict | None:
 
 
 def save(root: str, found: Verdict) -> None:
-    """Keep it. A disk that is full is no reason to fail."""
+    """Keep it. A full disk is not a reason to fail."""
     try:
         os.makedirs(f"{root}/state/verified", exist_ok=True)
         files.write_atomic(path(root, found.saltenv), json.dumps(asdict(found)), durable=False)

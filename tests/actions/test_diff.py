@@ -20,7 +20,7 @@ from saltbranch.base.errors import ConfigError, RefusedError, UsageError
 from saltbranch.cli.app import build
 from saltbranch.preview import compare
 from saltbranch.preview.fleet_diff import FleetDiff
-from saltbranch.preview.place import open_place
+from saltbranch.preview.repository_and_master import open_place
 from tests.support import own_cache
 from tests.support.remote import Content, Remote
 

@@ -12,7 +12,7 @@ from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.read_only_functions import ACTS, NOT_LISTED
 from saltbranch.preview import compare, known_fleet
 from saltbranch.preview.ask_minions import HIDDEN
-from saltbranch.preview.place import open_place
+from saltbranch.preview.repository_and_master import open_place
 from tests.support.running import Master
 
 STATES = """\

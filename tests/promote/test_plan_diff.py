@@ -16,7 +16,7 @@ import yaml
 
 from saltbranch.compiler import sandbox
 from saltbranch.preview.before_and_after import sides
-from saltbranch.preview.place import open_place
+from saltbranch.preview.repository_and_master import open_place
 from saltbranch.promote import make_plan, promotion
 from saltbranch.repository.workplace import open_workplace
 from tests.support import own_cache

@@ -13,7 +13,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def junit(result: CheckResult) -> str:
-    """A suite for each ref, a case for each file with findings; notes are no failures."""
+    """A suite for each ref, a case for each file with findings; notes are not failures."""
     root = ET.Element("testsuites", name="saltbranch check")
     for ref in result.refs:
         root.append(_suite(ref))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from saltbranch.check.rules.secret_words import is_name, is_strong
 
 _COMMENT = re.compile(r"\s*(?:#|;|//|--\s|%%|\*\s|\{#|<!--|rem\s)", re.IGNORECASE)
-# Examples and manuals are no configuration.
+# Examples and manuals are not configuration.
 _PROSE = (".md", ".rst", ".txt", ".example", ".sample", ".dist", ".html", ".htm")
 
 _SET = re.compile(r"\{%[-+]?\s*set\s+(\w+)\s*=\s*(['\"])((?:(?!\2).)+)\2")
@@ -33,7 +33,7 @@ _TOKENS = re.compile(
       | \bdiscord(?:app)?\.com/api/webhooks/\d+/[\w-]{40,}""",
     re.VERBOSE,
 )  # fmt: skip
-# A command line, a connection string or the like is long; what is longer is no line that somebody wrote.
+# A command line, a connection string or the like is long; what is longer is not a line that somebody wrote.
 _LONGEST = 2000
 
 

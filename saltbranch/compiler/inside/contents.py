@@ -72,7 +72,7 @@ class Teller:
         return found
 
     def _lines(self, data: bytes) -> list[str]:
-        """Each line, as far as it is told; nothing where there are too many, or where it is no text."""
+        """Each line, as far as it is told; nothing where there are too many, or where it is not text."""
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:

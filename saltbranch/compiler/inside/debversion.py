@@ -59,7 +59,7 @@ def _parsed(text: str) -> tuple[int, str, str]:
 
 
 def _order(one: str, other: str) -> int:
-    """`verrevcmp`: what is no digit by letters, then digits as a number, in turn."""
+    """`verrevcmp`: what is not a digit by letters, then digits as a number, in turn."""
     a, b = (re.findall(r"([^0-9]*)([0-9]*)", text) for text in (one, other))
     for number in range(max(len(a), len(b))):
         (words, count), (others, limit) = (

@@ -361,7 +361,7 @@ def _result(outcome: highstate.Outcome) -> str:
 
 
 def _opened() -> list[str]:
-    """What this minion's encrypted values hold, also where they are no pillar."""
+    """What this minion's encrypted values hold, also where they are not pillar."""
     return [text.decode("utf-8", "replace") for text in HOST.ciphers.values() if text is not None]
 
 

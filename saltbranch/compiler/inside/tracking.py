@@ -264,7 +264,7 @@ class Tracker:
                 self._tells("w", self._whole)
 
     def _runs(self, event: str, args: tuple[Any, ...]) -> None:
-        """Code that is no library's own and not `plain_python` may read all of the tree, and nobody hears it.
+        """Code that is neither a library's own nor `plain_python` may read all of the tree unnoticed.
 
         What a code object says of its file is not asked: in compiled Python that may be anything.
         """
@@ -336,7 +336,7 @@ def _is_absolute(path: Any) -> bool:
 
 
 def _absolute(path: Any) -> str | None:
-    """The one name of what is at `path`; None for what is no path.
+    """The one name of what is at `path`; None for what is not a path.
 
     Links in /proc (root, cwd, fd) and what `..` leads to behind a link are followed. Other links are in the
     tree, whose content says so (`Tree.content`).

@@ -10,7 +10,7 @@ from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules.rendering import Rendered, check
 from saltbranch.git.mirror import Mirror
 from saltbranch.preview import render_tops
-from saltbranch.preview.place import RepositoryAndMaster
+from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import verify

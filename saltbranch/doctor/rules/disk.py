@@ -12,7 +12,7 @@ from saltbranch.base.text import many, some
 from saltbranch.doctor.finding import Finding
 from saltbranch.git.program import quoted
 
-_CLOCK_STEP = 60 * 10**9  # nanoseconds; a clock that was set in between is no sign of old files
+_CLOCK_STEP = 60 * 10**9  # nanoseconds; a clock that was set in between is not a sign of old files
 _LEAST_BYTES = 512 << 20
 _LEAST_INODES = 20_000
 

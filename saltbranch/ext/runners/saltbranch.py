@@ -9,7 +9,7 @@ comes back as ``{"retcode": N, "error": ..., "hint": ...}`` and makes ``salt-run
 exit codes are those of the command ``saltbranch``.
 
 The configuration is the file that the master's option ``saltbranch_config`` names, else
-``/etc/salt/saltbranch.yaml``. It is no argument: who may call a runner may not therefore choose a remote.
+``/etc/salt/saltbranch.yaml``. It is not an argument: whoever may call a runner may not for that reason choose a remote.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def check(
     Look for mistakes, dangers and secrets in what the branches hold, and compile it for the fleet.
 
     Where the master's option ``saltbranch_check_python`` names a Python with another Salt, that compiles,
-    too. It is no argument: who may call this runner may not therefore start any program.
+    too. It is not an argument: whoever may call this runner may not for that reason start any program.
 
     refs
         Saltenvs, branches, tags or commits: a name, a comma-separated text or a list; the branches of
