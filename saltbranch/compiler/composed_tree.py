@@ -25,8 +25,6 @@ class ComposedTree(Tree):
     No link is in it: there is what links lead to. `real` says where a file is in the repository.
     """
 
-    is_composed = True
-
     def __init__(
         self,
         git: Git,

@@ -35,9 +35,6 @@ ATTRIBUTES = ".gitattributes"
 class Tree:
     """States and pillar of `name`, a commit's or tree's full hash, in the repository of `git`."""
 
-    is_composed = False
-    """Whether its files have other names than in the repository."""
-
     def __init__(
         self,
         git: Git,

@@ -272,6 +272,11 @@ def _literal(path: str) -> Parts:
     )
 
 
+def is_composed(folder: str) -> bool:
+    """Whether a folder that Salt is told (`Config.salt_root`) is one of links."""
+    return folder.endswith(tuple(f"/served/roots/{kind}" for kind in KINDS))
+
+
 def matches(parts: Parts, pattern: Parts) -> bool:
     """Whether a path is of a pattern, name by name; case does not save anybody where files have none."""
     return len(parts) == len(pattern) and all(

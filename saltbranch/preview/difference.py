@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from saltbranch.compiler.model import without_digest
@@ -212,3 +212,19 @@ def nameless(key: str) -> str:
 def is_masked(value: Any) -> bool:
     """Whether `value` is a digest in the place of a value of the pillar."""
     return isinstance(value, Mapping) and set(value) == {"masked"}
+
+
+def placed(diff: MinionDiff, old: Callable[[str], str], new: Callable[[str], str]) -> MinionDiff:
+    """`diff` with states where their files are in the repository; `old` and `new` say so of either side."""
+    found = diff.difference
+    if found is None:
+        return diff
+    return replace(
+        diff,
+        difference=replace(
+            found,
+            added=tuple(replace(s, path=new(s.path)) for s in found.added),
+            removed=tuple(replace(s, path=old(s.path)) for s in found.removed),
+            changed=tuple(replace(s, path=new(s.path)) for s in found.changed),
+        ),
+    )

@@ -30,7 +30,7 @@ from saltbranch.preview import missing as gaps
 from saltbranch.preview.before_and_after import Provenance
 from saltbranch.preview.causes import Cause, causes
 from saltbranch.preview.contents import Contents
-from saltbranch.preview.difference import MinionDiff, Sided
+from saltbranch.preview.difference import MinionDiff, Sided, placed
 from saltbranch.preview.groups import Group
 from saltbranch.preview.low_diff import Ignore, Telling
 from saltbranch.preview.rendering import Rendering, new_side, rendering
@@ -221,7 +221,7 @@ def compare_trees(
         _noted(
             m,
             old[m.id],
-            _placed(
+            placed(
                 low_diff.compare(
                     m.saltenv,
                     old[m.id],
@@ -232,7 +232,7 @@ def compare_trees(
                     telling=telling(m),
                     contents=rendered.by_minion.get(m.id, Contents()),
                 ),
-                trees,
+                *(tree.place_of for tree in trees),
             ),
         )
         for m in sorted(minions, key=lambda m: m.id)
@@ -395,20 +395,3 @@ def _code(
         place = trees[path in after].place_of(path)
         found.append(CustomCode(place, change, tuple(users), after.get(path, "")))
     return tuple(found)
-
-
-def _placed(diff: MinionDiff, trees: tuple[Tree, Tree]) -> MinionDiff:
-    """`diff` with states where their files are in the repository."""
-    found = diff.difference
-    if found is None or not any(tree.is_composed for tree in trees):
-        return diff
-    old, new = (tree.place_of for tree in trees)
-    return replace(
-        diff,
-        difference=replace(
-            found,
-            added=tuple(replace(s, path=new(s.path)) for s in found.added),
-            removed=tuple(replace(s, path=old(s.path)) for s in found.removed),
-            changed=tuple(replace(s, path=new(s.path)) for s in found.changed),
-        ),
-    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch.base.errors import SaltError
+from saltbranch.config.roots import is_composed
 from saltbranch.salt_master import pillar_errors
 
 
@@ -300,6 +301,15 @@ def _bare(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _ends(root: str) -> list[str]:
+    """The real folders and files that a root of Salt's is made of."""
+    found = [os.path.realpath(root)]
+    for folder, folders, names in os.walk(root) if is_composed(root) else ():
+        paths = (f"{folder}/{name}" for name in (*folders, *names))
+        found += [os.path.realpath(path) for path in paths if os.path.islink(path)]
+    return found
+
+
 def _bounded(loader: Any) -> Any:
     """A template loader of Salt's, less the files outside of its roots, which it would open as
     well.
@@ -308,8 +318,8 @@ def _bounded(loader: Any) -> Any:
     class Bounded(loader):  # type: ignore[misc]
         def get_source(self, environment: Any, template: str) -> Any:
             source = super().get_source(environment, template)
-            real = os.path.realpath(source[1])
-            if not any(real.startswith(f"{os.path.realpath(r)}/") for r in self.searchpath):
+            real = f"{os.path.realpath(source[1])}/"
+            if not any(real.startswith(f"{end}/") for r in self.searchpath for end in _ends(r)):
                 raise SaltError(f"it includes {template!r}, which is {pillar_errors.OUTSIDE}")
             return source
 

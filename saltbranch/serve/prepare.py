@@ -40,9 +40,8 @@ def prepare(
     salt_files.refuse_foreign(config.master_config)
     gid = _group(config, master)
     try:
-        if write and config.roots.composed:
-            _compose_first(config, mirror)
-        notes = salt_files.write_all(config, gid) if write else salt_files.outdated(config)
+        notes = _compose_first(config, mirror) if write and config.roots.composed else []
+        notes += salt_files.write_all(config, gid) if write else salt_files.outdated(config)
         notes += relayout.move_over(config.root, mirror) if write else []
     except OSError as err:
         raise os_error(err) from err
@@ -58,14 +57,17 @@ def prepare(
     return ready, notes
 
 
-def _compose_first(config: Config, mirror: Mirror) -> None:
-    """Before Salt is told to look there: see compose.lay_first. Raises OSError."""
+def _compose_first(config: Config, mirror: Mirror) -> list[str]:
+    """Before Salt is told to look there: see compose.lay_first; what else was done. Raises OSError."""
     from saltbranch.serve import compose
     from saltbranch.serve.slots import Slots
 
+    os.makedirs(f"{config.root}/slots", exist_ok=True)
+    notes = relayout.move_over(config.root, mirror)
     for saltenv in config.saltenvs:
         former = salt_files.former_folders(config, saltenv)
         compose.lay_first(Slots(config.root, saltenv.dirname, mirror), config.roots, former)
+    return notes
 
 
 def _servable(config: Config, master: MasterOptions, mirror: Mirror) -> Config:

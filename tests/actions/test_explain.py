@@ -484,6 +484,21 @@ def test_without_a_master_here_the_rest_is_explained(place: Place) -> None:
     assert explained.grains_from is None
 
 
+def test_top_files_of_several_roots_are_evaluated(place: Place) -> None:
+    place.site.remote.commit(
+        "develop",
+        {
+            "more/top.sls": "{% include 'more.jinja' %}",
+            "more/more.jinja": "base: {'*': [of_more]}\n",
+        },
+    )
+    place.site.configure(states_dir=["more", "salt"])
+    place.site.sync_well()
+    assert view(place.explain("test1").states).entries == (
+        Entry("*", "compound", ("of_more",), True),
+    )
+
+
 def test_the_command_line_tells_the_story(place: Place) -> None:
     place.tops({"base": {"*": ["app"], "os:Debian": [{"match": "grain"}, "deb"]}})
     root = place.site.root

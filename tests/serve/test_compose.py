@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.former_layout import lay_out_as_before
 from tests.support.remote import Content, Link
 from tests.support.site import Site, result_of
 
@@ -243,3 +245,27 @@ def test_folders_of_the_machine_come_last(site: Site, tmp_path: Path) -> None:
     site.sync_well()
     assert roots_of(site)[1:] == [f"{site.root}/checkouts/develop/salt", str(tmp_path / "package")]
     assert len(roots_of(site, "pillar")) == 2
+
+
+def test_a_root_of_the_layout_before_is_moved_over_first(site: Site) -> None:
+    """A list that comes with a new release leaves no moment in which a branch's top file is away."""
+    site.sync_well()
+    lay_out_as_before(site)
+    site.configure(states_dir=["salt"])
+    link = site.root / "tops" / "test" / "states" / "branch_top.jinja"
+    site.sync_well()
+    assert link.read_text().startswith("base:") and "roots" in os.readlink(link)
+    assert "top.sls" in composed(site, "develop")
+
+
+def test_all_of_it_is_of_the_group_that_may_read(site: Site) -> None:
+    gid = next(entry.gr_gid for entry in grp.getgrall() if entry.gr_gid not in (0, os.getegid()))
+    site.keep_only("test")
+    site.configure(group=grp.getgrgid(gid).gr_name)
+    site.sync_well()
+    site.remote.commit("develop", {"more/app/x.sls": "x\n"})
+    site.configure(states_dir=["salt", "more"])
+    site.sync_well()
+    below = [site.root, *site.root.rglob("*")]
+    assert {path.lstat().st_gid for path in below} == {gid}
+    assert not any(path.lstat().st_mode & 0o007 for path in below if not path.is_symlink())

@@ -9,6 +9,7 @@ from typing import Any
 
 from saltbranch.base import files
 from saltbranch.config.model import Config
+from saltbranch.config.roots import is_composed
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules import master as rules
 from saltbranch.doctor.rules import master_roots, setup
@@ -25,7 +26,6 @@ from saltbranch.salt_master import (
 )
 from saltbranch.salt_master.option_files import ConfFile
 from saltbranch.salt_master.options import MasterOptions
-from saltbranch.serve.slots import ROOTS, SERVED
 
 _MOST_FILES = 20_000
 
@@ -129,8 +129,7 @@ def _served(file_roots: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
         left = _MOST_FILES
         for folder in folders:
             # What is composed of several roots are links to folders.
-            is_composed = f"/{SERVED}/{ROOTS}/" in folder
-            for where, _, names in os.walk(folder, followlinks=is_composed):
+            for where, _, names in os.walk(folder, followlinks=is_composed(folder)):
                 for name in names:
                     if name.endswith(".sls") or name == top_file.BRANCH_TOP:
                         path = f"{where}/{name}"
