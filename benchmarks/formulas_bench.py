@@ -155,7 +155,12 @@ def quiet(folder: Path) -> None:
 
 def file(folder: Path) -> None:
     """One file changed on one branch, with and without 20 formulas."""
-    sites = {n: Site(folder / f"file{n}", n) for n in (0, 20)}
+    sites = {f"{n} formulas": Site(folder / f"file{n}", n) for n in (0, 20)}
+    sites["0, and as many more files"] = more = Site(folder / "more", 0)
+    files = range(FILES_OF_FORMULA)
+    more.control.commit(
+        "develop", {f"formulas/f{n}/f/s{i}.sls": f"# {i}" for n in range(20) for i in files}
+    )
     count = 0
 
     def change(site: Site) -> tuple[float, float]:
@@ -167,7 +172,7 @@ def file(folder: Path) -> None:
     for site in sites.values():
         site.sync()
         change(site)
-    cases = {f"{n} formulas": lambda site=site: change(site) for n, site in sites.items()}
+    cases = {name: lambda site=site: change(site) for name, site in sites.items()}
     told("one file", medians(20, cases))  # type: ignore[arg-type]
 
 
