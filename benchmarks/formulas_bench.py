@@ -229,7 +229,7 @@ def cold(folder: Path) -> None:
             all_of_it = [all_of_it[0] + used[0], all_of_it[1] + used[1]]
         return all_of_it[0], all_of_it[1]
 
-    told("cold", medians(5, {"saltbranch sync": first, "git clone, 3 branches": clones}))
+    told("cold", medians(3, {"saltbranch sync": first, "git clone, 3 branches": clones}))
 
 
 def main() -> None:
