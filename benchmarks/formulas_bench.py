@@ -80,7 +80,11 @@ class Site:
     """A control repository with `pins` formulas, and a saltbranch that serves `branches` of it."""
 
     def __init__(
-        self, folder: Path, pins: int, branches: Sequence[str] = ("develop", "stage", "master")
+        self,
+        folder: Path,
+        pins: int,
+        branches: Sequence[str] = ("develop", "stage", "master"),
+        count: int = FILES,
     ) -> None:
         self.folder = folder
         self.branches = branches
@@ -93,7 +97,7 @@ class Site:
             )
             for n, f in enumerate(self.formulas)
         ]
-        files = {f"salt/d{i % 40}/s{i}.sls": f"# {i}\n" * 10 for i in range(FILES)}
+        files = {f"salt/d{i % 40}/s{i}.sls": f"# {i}\n" * 10 for i in range(count)}
         files |= {"salt/top.sls": "base: {}\n", "pillar/top.sls": "base: {}\n"}
         first = branches[0]
         self.control.commit(first, files | self.pinned())
@@ -155,7 +159,12 @@ def quiet(folder: Path) -> None:
 
 def file(folder: Path) -> None:
     """One file changed on one branch, with and without 20 formulas."""
-    sites = {n: Site(folder / f"file{n}", n) for n in (0, 20)}
+    sites = {f"{n} formulas": Site(folder / f"file{n}", n) for n in (0, 20)}
+    sites["0, and as many more files"] = more = Site(folder / "more", 0)
+    files = range(FILES_OF_FORMULA)
+    more.control.commit(
+        "develop", {f"formulas/f{n}/f/s{i}.sls": f"# {i}" for n in range(20) for i in files}
+    )
     count = 0
 
     def change(site: Site) -> tuple[float, float]:
@@ -167,7 +176,7 @@ def file(folder: Path) -> None:
     for site in sites.values():
         site.sync()
         change(site)
-    cases = {f"{n} formulas": lambda site=site: change(site) for n, site in sites.items()}
+    cases = {name: lambda site=site: change(site) for name, site in sites.items()}
     told("one file", medians(20, cases))  # type: ignore[arg-type]
 
 
@@ -191,7 +200,7 @@ def pin(folder: Path) -> None:
 def disk(folder: Path) -> None:
     """100 branches with the same 20 pins: what the object store holds."""
     for number in (1, 100):
-        site = Site(folder / f"disk{number}", 20, [f"b{n}" for n in range(number)])
+        site = Site(folder / f"disk{number}", 20, [f"b{n}" for n in range(number)], 50)
         site.sync()
         used = git_size(site.folder / "root" / "formulas")
         print(f"disk: {number} branches, 20 pins: {used >> 10} KiB below root/formulas", flush=True)
@@ -224,7 +233,7 @@ def cold(folder: Path) -> None:
             all_of_it = [all_of_it[0] + used[0], all_of_it[1] + used[1]]
         return all_of_it[0], all_of_it[1]
 
-    told("cold", medians(5, {"saltbranch sync": first, "git clone, 3 branches": clones}))
+    told("cold", medians(3, {"saltbranch sync": first, "git clone, 3 branches": clones}))
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ parser; of each entry only name, path and URL count, so nothing in it makes anyb
 
 from __future__ import annotations
 
-from saltbranch.base.text import printable
 from saltbranch.git import address as addresses
 from saltbranch.git.address import Address, BadAddress
 from saltbranch.git.program import Git, mask
@@ -52,7 +51,7 @@ class Pin:
     @property
     def where(self) -> str:
         """The URL as it may be shown."""
-        return self.address.shown if self.address else printable(mask(self.url))
+        return self.address.shown if self.address else _printable(mask(self.url))
 
 
 class Submodules:
@@ -134,10 +133,8 @@ def _entries(git: Git, commit: str) -> tuple[list[_Entry], str]:
         return [], f"{FILE} has {size} bytes, at most {_LARGEST} are read"
     done = git.run("config", "--no-includes", f"--blob={oid}", "-z", "--list")
     if done.code != 0:
-        return (
-            [],
-            f"git cannot read {FILE}: {printable(done.complaint.splitlines()[-1:][0] if done.complaint else '')}",
-        )
+        complaint = " ".join(done.complaint.split())[:200].replace(f"blob {oid}", FILE)
+        return [], f"git cannot read {FILE}: {_printable(complaint)}"
     named: dict[str, dict[str, str]] = {}
     for item in done.text.split("\0"):
         key, _, value = item.partition("\n")
@@ -162,7 +159,7 @@ def _pin(entry: _Entry, commit: str, remote: str, *, twice: bool) -> Pin:
         try:
             address = addresses.parse(addresses.resolve(entry.url, remote))
         except BadAddress as err:
-            problem = f"its URL {printable(mask(entry.url))!r} is refused: {err}"
+            problem = f"its URL {_printable(mask(entry.url))!r} is refused: {err}"
     return Pin(entry.path, commit, entry.name, entry.url, address, problem)
 
 
@@ -187,3 +184,9 @@ def path_problem(path: str) -> str:
     if any(p in ("", ".", "..") or p.lower().rstrip(". ") in (".git", "git~1") for p in parts):
         return f"its path {path!r} leads elsewhere"
     return ""
+
+
+def _printable(text: str) -> str:
+    from saltbranch.base.text import printable  # only where something is shown
+
+    return printable(text)

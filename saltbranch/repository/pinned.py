@@ -12,7 +12,6 @@ import time
 
 from saltbranch.base import files, proc
 from saltbranch.base.errors import GitError, LockedError, os_error
-from saltbranch.base.text import one_line
 from saltbranch.git.address import Address
 from saltbranch.git.mirror import (
     FETCH_CONFIG,
@@ -208,7 +207,7 @@ class Formula(Mirror):
         if "File too large" in text or "signal 25" in text:
             return f"what {shown} sends is larger than a formula may be (pin a smaller repository)"
         if hint := hint_for(text, HINTS):
-            return f"{one_line(mask(text))} ({hint})"
+            return f"{_one_line(mask(text))} ({hint})"
         return _told(remote_error(self.address.url, done, max(1, deadline - time.monotonic())))
 
     def _is_here(self, commit: str) -> bool:
@@ -321,4 +320,10 @@ def module_of(git_folder: str, name: str, commit: str) -> str | None:
 
 def _told(err: Exception) -> str:
     hint = getattr(err, "hint", "")
-    return one_line(f"{getattr(err, 'message', err)}{f' ({hint})' if hint else ''}")
+    return _one_line(f"{getattr(err, 'message', err)}{f' ({hint})' if hint else ''}")
+
+
+def _one_line(text: str) -> str:
+    from saltbranch.base.text import one_line  # only where something went wrong
+
+    return one_line(text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import _thread
 
 from saltbranch.base.errors import GitError, SaltbranchError
-from saltbranch.base.text import some
 from saltbranch.git import address as addresses
 from saltbranch.git import pinned_tree, submodules
 from saltbranch.git.mirror import FORMULAS
@@ -49,6 +48,8 @@ class Formulas:
         mirrors = {path: self._mirror(commit, pin) for path, pin in found.pins.items()}
         missing = self._missing(found.pins, mirrors, fetch=fetch)
         if missing and fetch:
+            from saltbranch.base.text import some
+
             told = [f"{path!r}: {why}" for path, why in missing.items()]
             raise SaltbranchError(f"submodules of commit {commit[:12]}: {some(told, 3)}")
         placed = {p: m for p, m in mirrors.items() if p not in missing}
