@@ -5,10 +5,9 @@ What is fetched is rebuilt from the parts that were compared: no URL is read her
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Final
 
 _PORTS: Final = {"ssh": "22", "https": "443", "http": "80", "git": "9418"}

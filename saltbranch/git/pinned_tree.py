@@ -7,13 +7,15 @@ this one like any other. A submodule in a submodule stays what it is, an empty f
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Iterable, Mapping
 
 from saltbranch.base.errors import GitError
 from saltbranch.git.program import Git, failed
-from saltbranch.git.submodules import LINK_MODE
+from saltbranch.git.submodules import FILE, LINK_MODE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _FOLDER = b"40000"
 
@@ -27,10 +29,8 @@ def with_objects(git: Git, folders: Iterable[str]) -> Git:
     if not added:
         return git
     known = git.env.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
-    seeing = copy.copy(git)
     together = ":".join([*([known] if known else []), *added])
-    seeing.env = {**git.env, "GIT_ALTERNATE_OBJECT_DIRECTORIES": together}
-    return seeing
+    return git.with_env(GIT_ALTERNATE_OBJECT_DIRECTORIES=together)
 
 
 def _as_entry(path: str) -> str:
@@ -64,6 +64,26 @@ def compose(git: Git, commit: str, pinned: Mapping[str, str]) -> str:
                 _replace(entries[folder], name, oid, f"{folder}/{name}".lstrip("/"), commit, pinned)
         new |= zip(level, _write(git, [entries[folder] for folder in level]), strict=True)
     return new[""]
+
+
+def recompose(git: Git, before: str, composed: str, commit: str) -> str | None:
+    """The tree of `commit` with the submodules that the tree `composed` of the commit `before` has, and which it pins,
+    too; None where that cannot be told from the top folder alone. Raises GitError.
+
+    It is what `compose` makes, without a look at the submodules.
+    """
+    names = [f"{before}^{{tree}}", composed, f"{commit}^{{tree}}"]
+    if before == commit:
+        return composed
+    old, made, new = (_entries(data, len(commit) // 2) for _, data in _trees(git, names))
+    if new.get(FILE) != old.get(FILE):
+        return None
+    for name, entry in made.items():
+        if entry != old.get(name):
+            if new.get(name) != old.get(name):
+                return None
+            new[name] = entry
+    return _write(git, [new])[0]
 
 
 def _above(path: str) -> list[str]:

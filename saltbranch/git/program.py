@@ -87,6 +87,13 @@ class Git:
         for item in _ALWAYS:
             self._prefix += ["-c", item]
 
+    def with_env(self, **variables: str) -> Git:
+        """The same git, with these variables in its environment."""
+        twin = Git.__new__(Git)
+        twin.directory, twin._prefix = self.directory, self._prefix
+        twin.env = {**self.env, **variables}
+        return twin
+
     def start_with(self, words: Sequence[str]) -> None:
         """From now on `words` is the program that starts git: it limits what that may use."""
         self._prefix = [*words, *self._prefix]

@@ -6,10 +6,6 @@ parser; of each entry only name, path and URL count, so nothing in it makes anyb
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
-
-from saltbranch.base.text import printable
 from saltbranch.git import address as addresses
 from saltbranch.git.address import Address, BadAddress
 from saltbranch.git.program import Git, mask
@@ -20,27 +16,36 @@ _LARGEST = 1 << 20  # bytes of a .gitmodules
 _MOST = 1000  # entries
 
 
-@dataclass(frozen=True, slots=True)
 class Pin:
     """A submodule: the `commit` that the tree pins at `path`, and its entry in .gitmodules.
 
     url: as written. address: where that is; None where `problem` says why it cannot be fetched from.
     """
 
-    path: str
-    commit: str
-    name: str
-    url: str
-    address: Address | None
-    problem: str = ""
+    __slots__ = ("address", "commit", "name", "path", "problem", "url")
+
+    def __init__(
+        self,
+        path: str,
+        commit: str,
+        name: str,
+        url: str,
+        address: Address | None,
+        problem: str = "",
+    ) -> None:
+        self.path = path
+        self.commit = commit
+        self.name = name
+        self.url = url
+        self.address = address
+        self.problem = problem
 
     @property
     def where(self) -> str:
         """The URL as it may be shown."""
-        return self.address.shown if self.address else printable(mask(self.url))
+        return self.address.shown if self.address else _printable(mask(self.url))
 
 
-@dataclass(frozen=True, slots=True)
 class Submodules:
     """What a commit says of submodules.
 
@@ -48,17 +53,28 @@ class Submodules:
     absent: path to name of entries without a pin. problem: why .gitmodules counts for nothing.
     """
 
-    pins: dict[str, Pin]
-    unnamed: dict[str, str]
-    absent: dict[str, str]
-    problem: str = ""
+    __slots__ = ("absent", "pins", "problem", "unnamed")
+
+    def __init__(
+        self,
+        pins: dict[str, Pin],
+        unnamed: dict[str, str],
+        absent: dict[str, str],
+        problem: str = "",
+    ) -> None:
+        self.pins = pins
+        self.unnamed = unnamed
+        self.absent = absent
+        self.problem = problem
 
 
-@dataclass(frozen=True, slots=True)
 class _Entry:
-    name: str
-    path: str
-    url: str
+    __slots__ = ("name", "path", "url")
+
+    def __init__(self, name: str, path: str, url: str) -> None:
+        self.name = name
+        self.path = path
+        self.url = url
 
 
 def read(git: Git, commit: str, remote: str, *, whole: bool = True) -> Submodules:
@@ -86,8 +102,7 @@ def gitlinks(git: Git, commit: str, paths: list[str] | None = None) -> dict[str,
         paths = [path for path in paths if not path_problem(path)]
         if not paths:
             return {}
-    literal = copy.copy(git)
-    literal.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
+    literal = git.with_env(GIT_LITERAL_PATHSPECS="1")
     args = ("ls-tree", *(("-r",) if paths is None else ()), "-z", "--full-tree", commit, "--")
     found = {}
     for line in literal.out(*args, *(paths or ())).split("\0"):
@@ -112,7 +127,7 @@ def _entries(git: Git, commit: str) -> tuple[list[_Entry], str]:
     if done.code != 0:
         return (
             [],
-            f"git cannot read {FILE}: {printable(done.complaint.splitlines()[-1:][0] if done.complaint else '')}",
+            f"git cannot read {FILE}: {_printable(done.complaint.splitlines()[-1:][0] if done.complaint else '')}",
         )
     named: dict[str, dict[str, str]] = {}
     for item in done.text.split("\0"):
@@ -138,7 +153,7 @@ def _pin(entry: _Entry, commit: str, remote: str, *, twice: bool) -> Pin:
         try:
             address = addresses.parse(addresses.resolve(entry.url, remote))
         except BadAddress as err:
-            problem = f"its URL {printable(mask(entry.url))!r} is refused: {err}"
+            problem = f"its URL {_printable(mask(entry.url))!r} is refused: {err}"
     return Pin(entry.path, commit, entry.name, entry.url, address, problem)
 
 
@@ -163,3 +178,9 @@ def path_problem(path: str) -> str:
     if any(p in ("", ".", "..") or p.lower().rstrip(". ") in (".git", "git~1") for p in parts):
         return f"its path {path!r} leads elsewhere"
     return ""
+
+
+def _printable(text: str) -> str:
+    from saltbranch.base.text import printable  # only where something is shown
+
+    return printable(text)

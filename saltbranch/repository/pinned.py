@@ -7,14 +7,11 @@ a ref of its own keeps it, whatever its remote does with its branches later.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
 
 from saltbranch.base import files, proc
 from saltbranch.base.errors import GitError, LockedError, os_error
-from saltbranch.base.text import one_line
 from saltbranch.git.address import Address
 from saltbranch.git.mirror import (
     FETCH_CONFIG,
@@ -28,6 +25,10 @@ from saltbranch.git.mirror import (
 from saltbranch.git.program import HINTS, Git, hint_for, mask
 from saltbranch.git.submodules import Pin, name_problem
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
 # Bytes of what one fetch brings, and of the files of one commit: more is no formula.
 LARGEST = 512 << 20
 MOST_FILES = 50_000
@@ -40,12 +41,19 @@ _NOT_REACHED = (
     "does not appear to be a git repository",
     "transport '",
 )
+_PLAIN = {c: c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-"}
+_PLAIN["/"] = "+"
 _LIMITER = (
     # A credential helper that stays in memory must not keep a lock of ours.
     "import os, resource; os.closerange(3, 1024); limit = int(sys.argv[1]);"
     " hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]; limit = min(limit, hard) if hard > 0 else limit;"
     " resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)); os.execvp(sys.argv[2], sys.argv[2:])"
 )
+
+
+def is_kept(mirror: str, commit: str) -> bool:
+    """Whether `commit` was found to be in the mirror at the path `mirror`, whole and not too large."""
+    return os.path.exists(f"{mirror}/{_PINS}/{commit}")
 
 
 class Formula(Mirror):
@@ -55,15 +63,13 @@ class Formula(Mirror):
     config_text = Mirror.config_text.replace("[gc]\n", "[gc]\n\tpackRefs = false\n")  # see `has`
 
     def __init__(self, folder: str, address: Address) -> None:
-        name = "".join(c if c.isalnum() and c.isascii() else "-" for c in address.name)[:60]
-        digest = hashlib.sha256(address.identity.encode()).hexdigest()[:20]
-        super().__init__(folder, f"{name}-{digest}.git")
+        super().__init__(folder, f"{_folder_name(address.identity)}.git")
         self.address = address
         self.reached = True  # false once its server did not answer
 
     def has(self, commit: str) -> bool:
         """Whether `commit` was found to be here; no git is asked."""
-        return os.path.exists(f"{self.path}/{_PINS}/{commit}")
+        return is_kept(self.path, commit)
 
     def bring_in(
         self,
@@ -201,7 +207,7 @@ class Formula(Mirror):
         if "File too large" in text or "signal 25" in text:
             return f"what {shown} sends is larger than a formula may be (pin a smaller repository)"
         if hint := hint_for(text, HINTS):
-            return f"{one_line(mask(text))} ({hint})"
+            return f"{_one_line(mask(text))} ({hint})"
         return _told(remote_error(self.address.url, done, max(1, deadline - time.monotonic())))
 
     def _is_here(self, commit: str) -> bool:
@@ -241,6 +247,21 @@ class Formula(Mirror):
                 "for-each-ref", "--count=1", f"--contains={commit}", "refs/heads", "refs/tags"
             )
         )
+
+
+def _folder_name(identity: str) -> str:
+    """Of one place, and readable: ``https+git.example.com+formulas+nginx``."""
+    scheme, _, rest = identity.partition("://")
+    name = "".join(_PLAIN.get(c) or _escaped(c) for c in rest)
+    if len(name) <= 200:
+        return f"{scheme}+{name}"
+    import hashlib  # costs more than all the rest here
+
+    return f"{scheme}+{name[:100]}-{hashlib.sha256(identity.encode()).hexdigest()}"
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 def git_folder_of(pin: Pin, stores: Iterable[Store], clone: str | None = None) -> str | None:
@@ -299,4 +320,10 @@ def module_of(git_folder: str, name: str, commit: str) -> str | None:
 
 def _told(err: Exception) -> str:
     hint = getattr(err, "hint", "")
-    return one_line(f"{getattr(err, 'message', err)}{f' ({hint})' if hint else ''}")
+    return _one_line(f"{getattr(err, 'message', err)}{f' ({hint})' if hint else ''}")
+
+
+def _one_line(text: str) -> str:
+    from saltbranch.base.text import one_line  # only where something went wrong
+
+    return one_line(text)

@@ -5,7 +5,6 @@ Loaded by a sync that has something to switch.
 
 from __future__ import annotations
 
-import copy
 import os
 
 from saltbranch.base.errors import GitError, RefusedError
@@ -77,8 +76,7 @@ def list_has_files(paths: Iterable[str], folder: str) -> bool:
 def commit_has_files(git: Git, commit: str, folder: str) -> bool:
     """The same of a commit that is not checked out. Raises GitError."""
     path = "/".join(part for part in folder.split("/") if part not in ("", "."))
-    literal = copy.copy(git)
-    literal.env = {**git.env, "GIT_LITERAL_PATHSPECS": "1"}
+    literal = git.with_env(GIT_LITERAL_PATHSPECS="1")
     listed = literal.out("ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{path}/")
     return any(" blob " in line.partition("\t")[0] for line in listed.split("\0"))
 

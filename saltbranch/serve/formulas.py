@@ -1,41 +1,29 @@
 """The submodules of what is to be served: fetched where they are missing, and put into the tree of the commit.
 
-Loaded by a sync that switches something, and asks git for nothing where `submodules:` lists nothing. Whatever is wrong
+Loaded by a sync that switches something where `submodules:` lists something. Whatever is wrong
 with one submodule stays with the saltenvs that would serve it: they keep what they serve.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+import _thread
 
 from saltbranch.base.errors import GitError, SaltbranchError
-from saltbranch.base.text import some
 from saltbranch.git import address as addresses
 from saltbranch.git import pinned_tree, submodules
-from saltbranch.git.program import HINTS, Git, hint_for
+from saltbranch.git.mirror import FORMULAS
+from saltbranch.git.program import HINTS, hint_for
 from saltbranch.git.submodules import Pin, Submodules
 from saltbranch.repository import pinned
 from saltbranch.repository.pinned import Formula
-from saltbranch.serve.pins import Pins, Placed
-from saltbranch.serve.run import Run
-from saltbranch.serve.slots import Slots
+from saltbranch.serve.pins import Pins, Placed, Source
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-class Source:
-    """What is to be served of `commit`. tree: of all its files; git: sees all of them. pins: what is in there of
-    submodules, None where nothing is. missing: paths of those that were not fetched; odd: what is to be said.
-    """
-
-    __slots__ = ("commit", "git", "missing", "odd", "pins", "tree")
-
-    def __init__(self, git: Git, commit: str, pins: Pins | None = None) -> None:
-        self.commit = commit
-        self.git = git
-        self.pins = pins
-        self.tree = pins.tree if pins else commit
-        self.missing: list[str] = []
-        self.odd = ""
+    from saltbranch.serve.run import Run
+    from saltbranch.serve.slots import Slots
 
 
 class Formulas:
@@ -45,8 +33,8 @@ class Formulas:
         self.run = run
         self.allowed = run.ready.submodules.split()
         self.store = pinned.of_root(run.ready.root)
-        self._lock = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
+        self._lock = _thread.allocate_lock()
+        self._locks: dict[str, _thread.LockType] = {}
         # Mirror to what came of the last try, so that a server that is down is waited for once in a run.
         self._failed: dict[str, dict[str, str]] = {}
         self._fetched: dict[str, Formula] = {}
@@ -55,13 +43,13 @@ class Formulas:
     def source(self, slots: Slots, commit: str, *, fetch: bool = True) -> Source:
         """What is to be served of `commit`, its submodules fetched. Raises SaltbranchError, GitError."""
         git = self.run.mirror.git
-        if not self.allowed:
-            return Source(git, commit)
         found = submodules.read(git, commit, self.run.ready.remote, whole=False)
         self._refuse_lost(slots, commit, found)
         mirrors = {path: self._mirror(commit, pin) for path, pin in found.pins.items()}
         missing = self._missing(found.pins, mirrors, fetch=fetch)
         if missing and fetch:
+            from saltbranch.base.text import some
+
             told = [f"{path!r}: {why}" for path, why in missing.items()]
             raise SaltbranchError(f"submodules of commit {commit[:12]}: {some(told, 3)}")
         placed = {p: m for p, m in mirrors.items() if p not in missing}
@@ -69,6 +57,23 @@ class Formulas:
         made.missing = list(missing)
         made.odd = f"submodules stay empty: {found.problem}" if found.problem else ""
         return made
+
+    def unchanged(self, served: Pins, before: str, commit: str) -> Source | None:
+        """What is to be served of `commit`, which pins what the commit `before` pins, served as `served`.
+
+        None where a closer look is needed. Raises GitError.
+        """
+        git, root = self.run.mirror.git, self.run.ready.root
+        if not all(
+            pinned.is_kept(f"{root}/{FORMULAS}/{p.mirror}", p.commit)
+            for p in served.placed.values()
+        ):
+            return None
+        tree = pinned_tree.recompose(git, before, served.tree, commit)
+        if tree is None:
+            return None
+        pins = Pins(tree, served.placed)
+        return Source(pins.seen_by(git, root), commit, pins)
 
     def _composed(
         self, commit: str, pins: Mapping[str, Pin], placed: Mapping[str, Formula]
@@ -145,13 +150,13 @@ class Formulas:
                 self._fetched[mirror.path] = mirror
             return {commit: known[commit] for commit in commits if commit in known}
 
-    def _lock_of(self, mirror: Formula) -> threading.Lock:
+    def _lock_of(self, mirror: Formula) -> _thread.LockType:
         with self._lock:
-            return self._locks.setdefault(mirror.path, threading.Lock())
+            return self._locks.setdefault(mirror.path, _thread.allocate_lock())
 
     def heal(self, commit: str, err: GitError) -> bool:
         """Drop the mirrors of submodules of `commit` that turned out to be damaged; whether there were any."""
-        if not self.allowed or hint_for(err.message, HINTS):  # on a full disk nothing else is wrong
+        if hint_for(err.message, HINTS):  # on a full disk nothing else is wrong
             return False
         found = submodules.read(self.run.mirror.git, commit, self.run.ready.remote, whole=False)
         healed = False
@@ -196,13 +201,3 @@ def is_outdated(run: Run, slots: Slots, slot: str, commit: str) -> bool:
             return held is None
         wanted[path] = (pin.commit, store.of(pin.address).path.rpartition("/")[2])
     return wanted != ({path: p.key for path, p in held.placed.items()} if held else {})
-
-
-def with_healing(formulas: Formulas, commit: str, task: Callable[[], None]) -> None:
-    """Do `task`, and once more where it failed because a mirror of a submodule was damaged."""
-    try:
-        task()
-    except GitError as err:
-        if not formulas.heal(commit, err):
-            raise
-        task()

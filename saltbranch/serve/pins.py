@@ -6,7 +6,6 @@ The files themselves stand in the slot's tree and in its index like all others. 
 from __future__ import annotations
 
 from saltbranch.git.mirror import FORMULAS
-from saltbranch.git.pinned_tree import with_objects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,12 +43,30 @@ class Pins:
 
     def seen_by(self, git: Git, root: str) -> Git:
         """`git`, seeing the objects of the submodules."""
+        from saltbranch.git.pinned_tree import with_objects
+
         return with_objects(git, (f"{root}/{FORMULAS}/{p.mirror}" for p in self.placed.values()))
 
     def dumps(self) -> str:
         """The text of the file."""
         lines = [f"{path}\t{p.commit}\t{p.mirror}\t{p.url}" for path, p in self.placed.items()]
         return "\n".join([_FIRST, self.tree, *lines, "end\n"])
+
+
+class Source:
+    """What is to be served of `commit`. tree: of all its files; git: sees all of them. pins: what is in there of
+    submodules, None where nothing is. missing: paths of those that were not fetched; odd: what is to be said.
+    """
+
+    __slots__ = ("commit", "git", "missing", "odd", "pins", "tree")
+
+    def __init__(self, git: Git, commit: str, pins: Pins | None = None) -> None:
+        self.commit = commit
+        self.git = git
+        self.pins = pins
+        self.tree = pins.tree if pins else commit
+        self.missing: list[str] = []
+        self.odd = ""
 
 
 def loads(data: bytes) -> Pins | None:

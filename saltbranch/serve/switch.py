@@ -13,26 +13,26 @@ from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_e
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.file_list import clear_file_list
 from saltbranch.serve import fetch
-from saltbranch.serve.formulas import Formulas, Source, with_healing
+from saltbranch.serve.pins import Source
 from saltbranch.serve.run import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from saltbranch.git.program import Git
     from saltbranch.repository.prepared import Prepared
+    from saltbranch.serve.formulas import Formulas
     from saltbranch.serve.run import Job, Run
 
 
 def judge(run: Run, jobs: list[Job]) -> None:
     """Say which of `jobs` would be refused, for a plan."""
-    formulas = Formulas(run)
+    formulas = _formulas(run)
     _in_parallel([lambda job=job: _judge_only(run, job, formulas) for job in jobs])  # type: ignore[misc]
 
 
 def _judge(
-    run: Run, job: Job, formulas: Formulas, *, fetch_missing: bool = True
+    run: Run, job: Job, formulas: Formulas | None, *, fetch_missing: bool = True
 ) -> tuple[Source, list[str]]:
     """Refuse a commit that must not be served, and note what is odd about it; what is to be served of it, and the
     files that it changes.
@@ -46,10 +46,7 @@ def _judge(
         result.state = REWRITTEN
     elif old and old != new and servable.is_rewritten(run.mirror, old, new):
         odd += _judge_rewritten(run, job, old, new)
-    pillar_dir = run.ready.pillar_dir
-    source = formulas.source(job.slots, new, fetch=fetch_missing)
-    git, proven = _proven(run, job, source)
-    modules, names = servable.refuse_unsafe_links(git, new, proven, pillar_dir, tree=source.tree)
+    source, modules, names = _source(run, job, formulas, fetch_missing=fetch_missing)
     if source.missing:
         modules = [path for path in modules if path not in source.missing]
         odd.append(f"submodules that will be fetched: {', '.join(map(repr, source.missing))}")
@@ -59,13 +56,40 @@ def _judge(
     return source, names
 
 
-def _proven(run: Run, job: Job, source: Source) -> tuple[Git, str | None]:
-    """The commit or tree whose links were found safe, and git that sees it and what is to be served."""
+def _source(
+    run: Run, job: Job, formulas: Formulas | None, *, fetch_missing: bool
+) -> tuple[Source, list[str], list[str]]:
+    """What is to be served of the new commit, its links found safe; what changed: submodules that stay empty, files.
+
+    Raises RefusedError, GitError, SaltbranchError.
+    """
+    git, new, proven = run.mirror.git, _commit(job.result), job.proven
+    pillar_dir = run.ready.pillar_dir
     served = job.slots.served()
-    before = job.slots.pins(served) if served and job.proven else None
-    if before is None:
-        return source.git, job.proven
-    return before.seen_by(source.git, run.ready.root), before.tree
+    before = job.slots.pins(served) if served and proven else None
+    if formulas is None or (before and proven):
+        modules, names = servable.refuse_unsafe_links(git, new, proven, pillar_dir)
+        if formulas is None:
+            return Source(git, new), modules, names
+        if before and proven and not modules:
+            same = formulas.unchanged(before, proven, new)
+            if same is not None:
+                return same, modules, names
+    source = formulas.source(job.slots, new, fetch=fetch_missing)
+    git = source.git
+    if before:
+        git, proven = before.seen_by(git, run.ready.root), before.tree
+    modules, names = servable.refuse_unsafe_links(git, new, proven, pillar_dir, tree=source.tree)
+    return source, modules, names
+
+
+def _formulas(run: Run) -> Formulas | None:
+    """The mirrors of submodules, where the configuration lets any in."""
+    if not run.ready.submodules:
+        return None
+    from saltbranch.serve.formulas import Formulas
+
+    return Formulas(run)
 
 
 def _name_pointers(run: Run, job: Job, slot: str, names: list[str]) -> None:
@@ -146,7 +170,7 @@ def _verify(run: Run, job: Job, *, keep: bool) -> None:
     result.message = "; ".join(filter(None, [result.message, found.told()]))
 
 
-def _judge_only(run: Run, job: Job, formulas: Formulas) -> None:
+def _judge_only(run: Run, job: Job, formulas: Formulas | None) -> None:
     try:
         if not job.switched:
             source, _ = _judge(run, job, formulas, fetch_missing=False)
@@ -172,13 +196,14 @@ def apply(
     notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
 ) -> None:
     """Switch all of `jobs`; what goes wrong with one stays with it."""
-    formulas = Formulas(run)
+    formulas = _formulas(run)
     _in_parallel([lambda job=job: _switch(run, job, formulas) for job in jobs])  # type: ignore[misc]
     damaged = [job for job in jobs if job.damaged]
     if damaged and not run.offline:
         run.see(fetch.rebuild(run.mirror, fetch.remote_of(run.ready), run.say))
         _in_parallel([lambda job=job: _switch(run, job, formulas) for job in damaged])  # type: ignore[misc]
-    _look_again(run, jobs, formulas)
+    if formulas:
+        _look_again(run, jobs)
     done = [job for job in jobs if job.result.changed]
     _note_refused(run, jobs, done)
     if run.ready.reporter and (done or run.fresh):
@@ -197,14 +222,13 @@ def apply(
     prepared.save_served(run.ready.root, run.served)
     _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
     run.mirror.tidy()
-    formulas.tidy()
+    if formulas:
+        formulas.tidy()
 
 
-def _look_again(run: Run, jobs: list[Job], formulas: Formulas) -> None:
+def _look_again(run: Run, jobs: list[Job]) -> None:
     """Let the next sync try once more to bring submodules into what is served: a quiet one would not see them."""
-    if formulas.allowed and any(
-        job.result.state == FAILED and job.result.old == job.result.new for job in jobs
-    ):
+    if any(job.result.state == FAILED and job.result.old == job.result.new for job in jobs):
         run.ready.signatures.append((run.ready.config_path, "look again: submodules are missing"))
         prepared.save(run.ready)
 
@@ -229,7 +253,7 @@ def _record(run: Run, done: list[SaltenvResult]) -> None:
     report.record(run.ready, run.mirror, done, run.served, fresh=run.fresh)
 
 
-def _switch(run: Run, job: Job, formulas: Formulas) -> None:
+def _switch(run: Run, job: Job, formulas: Formulas | None) -> None:
     """Serve the new commit of one saltenv; what goes wrong stays with this saltenv."""
     result, slots = job.result, job.slots
     if job.damaged:
@@ -237,7 +261,12 @@ def _switch(run: Run, job: Job, formulas: Formulas) -> None:
         result.state = SWITCHED if slots.served() else FIRST
     try:
         if not job.switched:
-            with_healing(formulas, _commit(result), lambda: _bring(run, job, formulas))
+            try:
+                _bring(run, job, formulas)
+            except GitError as err:
+                if not (formulas and formulas.heal(_commit(result), err)):
+                    raise
+                _bring(run, job, formulas)
             slots.switch(slots.idle())
     except SaltbranchError as err:
         job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
@@ -253,7 +282,7 @@ def _switch(run: Run, job: Job, formulas: Formulas) -> None:
             )
 
 
-def _bring(run: Run, job: Job, formulas: Formulas) -> None:
+def _bring(run: Run, job: Job, formulas: Formulas | None) -> None:
     """Bring what is to be served into the idle slot, once it was judged. Raises SaltbranchError, OSError."""
     slots = job.slots
     source, names = _judge(run, job, formulas)

@@ -207,3 +207,36 @@ def test_missing_commit_and_path_that_is_no_submodule_are_errors(remote: Remote)
     for path in ("a", "f", "nothing"):
         with pytest.raises(GitError):
             pinned_tree.compose(git, commit, {path: commit})
+
+
+def test_tree_is_composed_again_only_where_nothing_pinned_changed(
+    remote: Remote, tmp_path: Path
+) -> None:
+    formula = Remote(tmp_path / "nginx.git")
+    head, next_head = (formula.commit("main", {"init.sls": str(n)}) for n in range(2))
+    text = entry("n", "formulas/n", "https://h/n") + entry("later", "lib/later", "https://h/n")
+    first = remote.commit(
+        "master",
+        {".gitmodules": text, "formulas/n": Submodule(head), "lib/x": "", "salt/top.sls": ""},
+    )
+    git = pinned_tree.with_objects(Git(str(remote.path)), [str(formula.path)])
+    pinned = {"formulas/n": head}
+    composed = pinned_tree.compose(git, first, pinned)
+
+    def again(files: dict[str, Content]) -> tuple[str | None, str]:
+        new = remote.commit("other", files, parents=(first,), tree=first)
+        return pinned_tree.recompose(git, first, composed, new), new
+
+    for files in ({"salt/top.sls": "x"}, {"lib": None}, {"new": "x"}, {"salt": Link("lib")}, {}):
+        tree, new = again(files)  # type: ignore[arg-type]
+        assert tree == pinned_tree.compose(git, new, pinned)
+    for files in (
+        {"formulas/n": Submodule(next_head)},
+        {"formulas/n": None},
+        {"formulas": None, "formulas/n/x": "plain"},
+        {"formulas": "a file"},
+        {"formulas/beside": "x"},
+        {".gitmodules": entry("n", "formulas/n", "https://evil/n")},
+        {".gitmodules": None},
+    ):
+        assert again(files)[0] is None, files  # type: ignore[arg-type]
