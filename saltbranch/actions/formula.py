@@ -107,6 +107,10 @@ def update(
     chosen = [_named(known, name)] if name else list(known.values())
     found = []
     for pin in chosen:
+        if pin.problem:
+            raise RefusedError(
+                f"the formula {pin.path}: {pin.problem}", hint="fix its entry in .gitmodules first"
+            )
         formula_work_tree.refuse_own_changes(clone, pin)
         found.append(_update(work, formulas, clone, branch, pin, to, say, ask=ask))
     return found

@@ -318,3 +318,22 @@ def test_links_and_files_above_are_not_replaced(flow: FlowSite, nginx: FormulaRe
     assert "no plain file" in flow.refused("formula", "add", str(nginx.path), "--path", "web")
     assert (flow.clone / ".gitmodules").is_symlink()
     assert flow.git("rev-parse", "HEAD") == head
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/../../evil", ".git", "--evil"])
+def test_names_that_lead_elsewhere_are_refused(
+    flow: FlowSite, nginx: FormulaRemote, tmp_path: Path, name: str
+) -> None:
+    on_topic(flow)
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0")
+    text = (flow.clone / ".gitmodules").read_text()
+    (flow.clone / ".gitmodules").write_text(text.replace('"formulas/nginx"', f'"{name}"'))
+    flow.git("commit", "-qam", "Evil")
+    head = flow.git("rev-parse", "HEAD")
+    assert "its name" in flow.refused("formula", "update")
+    ran = flow.run("formula", "list", "--json")
+    assert (ran.code, "its name" in ran.out) == (20, True)
+    assert flow.git("rev-parse", "HEAD") == head
+    assert not list(tmp_path.glob("**/evil"))
+    flow.well("formula", "remove", "formulas/nginx")
+    assert flow.git("ls-tree", "HEAD", ".gitmodules", "formulas") == ""
