@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.base.text import many, one_line, some
@@ -122,7 +122,7 @@ def _update(
 ) -> Changed:  # fmt: skip
     refs = formula_remote.read(clone, formulas.address(pin.url), work.repo.timeout)
     commit = formula_remote.chosen(refs, to)
-    moved = replace(pin, commit=commit)
+    moved = Pin(pin.path, commit, pin.name, pin.url, pin.address)
     formulas.fetched(moved, say)
     formulas.fetched(pin, say, optional=True)
     change = formulas.change(pin, moved)

@@ -181,7 +181,7 @@ class Formulas:
         optional: it is fine where that fails. Raises RefusedError, RemoteError.
         """
         address = self.address(pin.url)
-        pin = replace(pin, address=address)
+        pin = Pin(pin.path, pin.commit, pin.name, pin.url, address)
         mirror = self._mirror(pin)
         if mirror.has(pin.commit):
             mirror.refresh(timeout=self.timeout, say=say)  # for its tags

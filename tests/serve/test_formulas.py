@@ -133,6 +133,8 @@ def test_list_that_comes_and_goes_counts_for_what_is_served(site: Site, formula:
     site.configure(submodules=[str(site.folder / "elsewhere")])
     assert not site.sync_here().changed  # what was let in once is not taken away
     assert site.shown("develop") == expected(site, "develop", pins)
+    told = site.run_here("doctor", "--config", str(site.config))
+    assert f"no longer lists: {PATH!r} of test from {formula.path}" in " ".join(told.out.split())
     site.configure(submodules=None)
     site.sync_here()
     site.assert_serves("develop", site.remote.head("develop"))

@@ -18,6 +18,8 @@ from saltbranch.doctor.gather import timers
 from saltbranch.doctor.rules import disk, setup
 from saltbranch.doctor.rules.disk import Account, Dated, Entry
 from saltbranch.doctor.rules.setup import ServedSlot
+from saltbranch.git import address as addresses
+from saltbranch.git.address import BadAddress
 from saltbranch.git.mirror import Mirror
 from saltbranch.journal import accepted
 from saltbranch.journal.tips import Push
@@ -42,6 +44,9 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
     yield from setup.served([_slot(config, saltenv, mine=mine) for saltenv in config.saltenvs])
     yield from disk.times([dated for s in config.saltenvs for dated in _dates(config, s)])
     yield from setup.lfs_pointers([path for s in config.saltenvs for path in _pointers(config, s)])
+    yield from setup.unlisted_submodules(
+        [found for s in config.saltenvs for found in _unlisted(config, s)]
+    )
     yield from setup.orphans(sorted(_orphans(config)))
     yield from setup.damaged_mirrors(sorted(glob.glob(f"{glob.escape(root)}/mirror.git.damaged-*")))
     pushed = _pushed(config)
@@ -213,6 +218,21 @@ def _pointers(config: Config, saltenv: Saltenv) -> Iterator[str]:
         for entry in _walk(top, reachable=False) if os.path.isdir(top) else ():
             if stat.S_ISREG(entry.mode) and servable.is_lfs_pointer(entry.path):
                 yield f"{slots.checkout}{entry.path[len(slots.path(str(served))) :]}"
+
+
+def _unlisted(config: Config, saltenv: Saltenv) -> Iterator[tuple[str, str, str]]:
+    """Saltenv, path and URL of each submodule that is served from where none may come from now."""
+    slots = Slots(config.root, saltenv.dirname, Mirror(config.root))
+    served = slots.served()
+    pins = slots.pins(served) if served else None
+    for path, placed in pins.placed.items() if pins else ():
+        try:
+            address = addresses.parse(placed.url.replace(":***@", "@"))
+            if addresses.is_allowed(address, config.submodules):
+                continue
+        except BadAddress:
+            pass
+        yield saltenv.name, printable(path), placed.url
 
 
 def _made_or_none(slot: str) -> int | None:

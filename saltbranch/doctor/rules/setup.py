@@ -233,6 +233,20 @@ def lfs_pointers(paths: Sequence[str]) -> Iterator[Finding]:
         )
 
 
+def unlisted_submodules(served: Sequence[tuple[str, str, str]]) -> Iterator[Finding]:
+    """What is served of submodules and would be refused today. served: saltenv, path and URL of each."""
+    if served:
+        shown = [f"{path!r} of {saltenv} from {url}" for saltenv, path, url in served]
+        yield Finding(
+            "unlisted-submodules",
+            "warning",
+            f"served from places that submodules: no longer lists: {some(shown, 3)}",
+            "They stay as they are, and the next commit of that branch is refused.",
+            "list the place again, or push a commit without the submodule",
+            tuple(shown),
+        )
+
+
 def clock(problem: str) -> Iterator[Finding]:
     """A clock that is wrong: this machine's, or that of whoever wrote to the journal."""
     if problem:
