@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.flow_site import FlowSite
+from saltbranch.cli.options import completion
+from tests.support.flow_site import FlowSite, standing_in
 from tests.support.formulas import FormulaRemote, on_topic
 
 URL = "https://git.example.com/formulas/nginx.git"
@@ -337,3 +338,16 @@ def test_names_that_lead_elsewhere_are_refused(
     assert not list(tmp_path.glob("**/evil"))
     flow.well("formula", "remove", "formulas/nginx")
     assert flow.git("ls-tree", "HEAD", ".gitmodules", "formulas") == ""
+
+
+def test_names_and_tags_are_completed(flow: FlowSite, nginx: FormulaRemote) -> None:
+    on_topic(flow)
+    with standing_in(flow.clone):
+        assert completion.formula_names("") == []
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0")
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0", "--path", "other/nginx")
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0", "--path", "formulas/web")
+    with standing_in(flow.clone):
+        assert completion.formula_names("") == ["formulas/nginx", "other/nginx", "web"]
+        assert completion.formula_names("w") == ["web"]
+        assert completion.formula_tags("v2") == ["v2.8.1", "v2.8.0"]
