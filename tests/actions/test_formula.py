@@ -223,6 +223,15 @@ def test_changes_in_the_way_are_refused(flow: FlowSite, nginx: FormulaRemote) ->
     assert (flow.clone / "formulas/nginx/nginx/init.sls").read_text() == "mine\n"
 
 
+def test_a_remove_that_is_refused_leaves_the_files(flow: FlowSite, nginx: FormulaRemote) -> None:
+    on_topic(flow)
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0")
+    with (flow.clone / ".gitmodules").open("a") as file:
+        file.write("# mine\n")
+    assert ".gitmodules has changes" in flow.refused("formula", "remove", "nginx")
+    assert (flow.clone / "formulas/nginx/nginx/init.sls").exists()
+
+
 def test_a_run_that_was_killed_is_gone_on_with(flow: FlowSite, nginx: FormulaRemote) -> None:
     """Between the index and the commit: both entries are staged, and nothing is committed."""
     on_topic(flow)
