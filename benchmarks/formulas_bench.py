@@ -80,7 +80,11 @@ class Site:
     """A control repository with `pins` formulas, and a saltbranch that serves `branches` of it."""
 
     def __init__(
-        self, folder: Path, pins: int, branches: Sequence[str] = ("develop", "stage", "master")
+        self,
+        folder: Path,
+        pins: int,
+        branches: Sequence[str] = ("develop", "stage", "master"),
+        count: int = FILES,
     ) -> None:
         self.folder = folder
         self.branches = branches
@@ -93,7 +97,7 @@ class Site:
             )
             for n, f in enumerate(self.formulas)
         ]
-        files = {f"salt/d{i % 40}/s{i}.sls": f"# {i}\n" * 10 for i in range(FILES)}
+        files = {f"salt/d{i % 40}/s{i}.sls": f"# {i}\n" * 10 for i in range(count)}
         files |= {"salt/top.sls": "base: {}\n", "pillar/top.sls": "base: {}\n"}
         first = branches[0]
         self.control.commit(first, files | self.pinned())
@@ -196,7 +200,7 @@ def pin(folder: Path) -> None:
 def disk(folder: Path) -> None:
     """100 branches with the same 20 pins: what the object store holds."""
     for number in (1, 100):
-        site = Site(folder / f"disk{number}", 20, [f"b{n}" for n in range(number)])
+        site = Site(folder / f"disk{number}", 20, [f"b{n}" for n in range(number)], 50)
         site.sync()
         used = git_size(site.folder / "root" / "formulas")
         print(f"disk: {number} branches, 20 pins: {used >> 10} KiB below root/formulas", flush=True)
@@ -229,7 +233,7 @@ def cold(folder: Path) -> None:
             all_of_it = [all_of_it[0] + used[0], all_of_it[1] + used[1]]
         return all_of_it[0], all_of_it[1]
 
-    told("cold", medians(5, {"saltbranch sync": first, "git clone, 3 branches": clones}))
+    told("cold", medians(3, {"saltbranch sync": first, "git clone, 3 branches": clones}))
 
 
 def main() -> None:

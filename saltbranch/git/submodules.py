@@ -125,10 +125,8 @@ def _entries(git: Git, commit: str) -> tuple[list[_Entry], str]:
         return [], f"{FILE} has {size} bytes, at most {_LARGEST} are read"
     done = git.run("config", "--no-includes", f"--blob={oid}", "-z", "--list")
     if done.code != 0:
-        return (
-            [],
-            f"git cannot read {FILE}: {_printable(done.complaint.splitlines()[-1:][0] if done.complaint else '')}",
-        )
+        complaint = " ".join(done.complaint.split())[:200].replace(f"blob {oid}", FILE)
+        return [], f"git cannot read {FILE}: {_printable(complaint)}"
     named: dict[str, dict[str, str]] = {}
     for item in done.text.split("\0"):
         key, _, value = item.partition("\n")

@@ -77,7 +77,7 @@ URLS = {
     "other host after a login": "https://git.example.invalid@evil.invalid/ok/x",
     "backslash": '"https://git.example.invalid\\\\@evil.invalid/ok/x"',
     "beside what is listed": "https://git.example.invalid/ok-not/x",
-    "climbing below what is listed": "https://git.example.invalid/ok/../secret",
+    "climbing below what is listed": "https://git.example.invalid/ok/../private",
     "http": "http://git.example.invalid/ok/x",
     "other port": "https://git.example.invalid:444/ok/x",
 }
@@ -89,7 +89,9 @@ def test_url(site: Site, formula: Remote, tmp_path: Path, kind: str) -> None:
     url = url.replace("CANARY", str(tmp_path / "canary")).replace(
         "FORMULAS", str(formula.path.parent)
     )
-    attack(site, formula, {".gitmodules": entry("m", GOOD, url)})
+    # git knows no \\r in a value: the whole file counts for nothing, and nothing was served of it before.
+    torn = kind == "carriage return"
+    attack(site, formula, {".gitmodules": entry("m", GOOD, url)}, stays_empty=torn)
 
 
 ENTRIES = {
@@ -113,7 +115,7 @@ def test_entry(site: Site, formula: Remote, tmp_path: Path, kind: str) -> None:
     text = text.replace("CANARY", str(tmp_path / "canary")).replace(
         "OTHER", f"{formula.path}/other"
     )
-    attack(site, formula, {".gitmodules": text}, stays_empty=kind in ("program as update", "torn"))
+    attack(site, formula, {".gitmodules": text}, stays_empty=kind == "torn")
 
 
 FORMULAS: dict[str, dict[str, Content]] = {
@@ -186,12 +188,13 @@ def test_configuration_and_hooks_of_a_formula_are_not_used(
         (formula.path / "hooks" / name).write_text(script)
         (formula.path / "hooks" / name).chmod(0o755)
     files: dict[str, Content] = {
-        ".gitmodules": entry("m", GOOD, str(formula.path), "update = !touch x", "branch = ."),
+        ".gitmodules": entry("m", GOOD, str(formula.path), "branch = .", "shallow = true"),
         GOOD: Submodule(head),
     }
     site.remote.commit("develop", files)
     for verify in (False, True):
-        assert site.sync_here(verify=verify).exit_code == 0
+        result = site.sync_here(verify=verify)
+        assert result.exit_code == 0, [s.message for s in result.saltenvs]
     assert not canary.exists()
     assert (site.slot("develop") / GOOD / "hooks/post-checkout").exists()
 
@@ -204,8 +207,9 @@ def test_folder_of_a_slot_that_was_made_a_link_is_not_followed(
         ".gitmodules": entry("m", GOOD, str(formula.path)),
         GOOD: Submodule(formula.head("main")),
     }
-    site.remote.commit("develop", files)
-    assert site.sync_here().exit_code == 0
+    for number in range(2):
+        site.remote.commit("develop", {**files, "salt/number": str(number)})
+        assert site.sync_here().exit_code == 0
     idle, outside = site.idle("develop"), tmp_path / "outside"
     (idle / "salt/formulas").rename(tmp_path / "moved")
     os.symlink(outside, idle / "salt/formulas")
