@@ -107,6 +107,10 @@ def update(
     chosen = [_named(known, name)] if name else list(known.values())
     found = []
     for pin in chosen:
+        if pin.problem:
+            raise RefusedError(
+                f"the formula {pin.path}: {pin.problem}", hint="fix its entry in .gitmodules first"
+            )
         formula_work_tree.refuse_own_changes(clone, pin)
         found.append(_update(work, formulas, clone, branch, pin, to, say, ask=ask))
     return found
@@ -151,6 +155,7 @@ def remove(work: Workplace, name: str, *, ask: bool = False) -> Changed:
     formula_work_tree.refuse_own_changes(clone, pin)
     change = FormulaChange(pin.path, pin.url, formulas.look(pin), None, pins.REMOVED)
     edit = PinEdit(pin.path, pin.name, None)
+    pin_commit.check(clone, work.git, edit)
     formula_work_tree.leave(clone, pin.path)
     made = _commit(work, clone, edit, _message(change, f"Formula {change.name}: removed"), ask=ask)
     formula_work_tree.remove_folder(clone, pin.path)
@@ -196,7 +201,7 @@ def _message(change: FormulaChange, subject: str) -> str:
             lines.append(f"  and {change.count - len(change.commits[:_SHOWN])} more")
         lines.append("")
     pin = change.new
-    lines.append(f"Formula: {change.path} {pin.commit if pin else 'removed'}")
+    lines.append(f"Formula: {one_line(change.path)} {pin.commit if pin else 'removed'}")
     return "\n".join(lines) + "\n"
 
 

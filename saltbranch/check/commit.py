@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch.check import allow, expectations, highstates, salt_language, scanners, static
+from saltbranch.check import (
+    allow,
+    expectations,
+    formula_files,
+    highstates,
+    salt_language,
+    scanners,
+    static,
+)
 from saltbranch.check import catalogue as rules
 from saltbranch.check import files as commit_files
 from saltbranch.check.checked_repository import CheckedRepository
@@ -99,9 +107,9 @@ class Checker:
     def _look(self, commit: str | None, saltenv: str | None) -> RefResult:
         place = self.place
         if commit is None and place.clone is not None:
-            files = commit_files.of_work_tree(place, place.clone)
+            files = formula_files.of_work_tree(place, place.clone)
         else:
-            files = commit_files.of_commit(place, commit or "HEAD")
+            files = formula_files.of_commit(place, commit or "HEAD")
         blobs = files.blobs
         own = {path: blob for path, blob in blobs.items() if path not in files.stand_ins}
         tools, entries, findings = self._tools(blobs)
@@ -129,7 +137,7 @@ class Checker:
             count = looked.count
         findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]
         if files.formulas:
-            findings = [replace(f, file=files.place(f.file)) for f in findings]
+            findings = [replace(f, file=formula_files.real_place(files, f.file)) for f in findings]
         kept, allowed, idle = allow.apply(findings, entries)
         number = sum(1 for source in project.sources.values() if source.area)
         placed = [_placed(f, place, files, project) for f in (*kept, *idle)]

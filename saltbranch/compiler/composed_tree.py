@@ -6,9 +6,7 @@ import functools
 import os
 import posixpath
 import shutil
-from collections.abc import Mapping
 
-from saltbranch.base.errors import RefusedError
 from saltbranch.compiler import stand_ins
 from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.tree import ATTRIBUTES, LINK, SUBMODULE, Tree
@@ -75,12 +73,8 @@ class ComposedTree(Tree):
                     found[f"{self.roots.prefix(kind)}/{name}"] = path
         return found
 
-    def refuse_gaps(self, gaps: Mapping[str, str]) -> None:
-        """As in `Tree`."""
-        for path, why in gaps.items():
-            stood_for = any(p.startswith(f"{path}/") for p in self.stand_ins)
-            if self.roots.reaches(path) and not stood_for:
-                raise RefusedError(f"the files of the formula {path} are missing: {why}")
+    def _is_seen(self, path: str) -> bool:
+        return self.roots.reaches(path)
 
     def place_of(self, path: str) -> str:
         """Where in the repository a file is that `entries` name; one that is not there is where it could be."""

@@ -71,10 +71,13 @@ class Tree:
     def refuse_gaps(self, gaps: Mapping[str, str]) -> None:
         """Raise RefusedError where files that Salt would see are not here. gaps: path of a formula to the reason."""
         for path, why in gaps.items():
-            known = (*self.folders, *self.linked)
-            seen = has_below(known, path) or any(has_below([path], folder) for folder in known)
-            if seen and not has_below(self.stand_ins, path):
+            if self._is_seen(path) and not has_below(self.stand_ins, path):
                 raise RefusedError(f"the files of the formula {path} are missing: {why}")
+
+    def _is_seen(self, path: str) -> bool:
+        """Whether Salt would see files below `path`, which is a folder in the repository."""
+        known = (*self.folders, *self.linked)
+        return has_below(known, path) or any(has_below([path], folder) for folder in known)
 
     def _list(self, paths: Sequence[str]) -> None:
         above = dict.fromkeys(

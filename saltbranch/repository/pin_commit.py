@@ -45,7 +45,29 @@ def write(clone: Git, objects: Git, edit: PinEdit, message: str, signed: Signer 
 
     Raises RefusedError where the person's own changes are in the way, GitError.
     """
-    head = clone.out("rev-parse", "--verify", "HEAD^{commit}").strip()
+    head = _head(clone)
+    rows, text = _rows(clone, objects, head, edit)
+    _stage(clone, rows)
+    if text is not None:
+        _write_gitmodules(clone, text)
+    commit = merge.write_commit(objects, _tree(clone, head, rows), [head], message, signed)
+    clone.out("update-ref", "-m", "saltbranch formula", "HEAD", commit, head)
+    return commit
+
+
+def check(clone: Git, objects: Git, edit: PinEdit) -> None:
+    """Raise RefusedError where `write` would, GitError. Nothing but an object is written."""
+    _rows(clone, objects, _head(clone), edit)
+
+
+def _head(clone: Git) -> str:
+    return clone.out("rev-parse", "--verify", "HEAD^{commit}").strip()
+
+
+def _rows(
+    clone: Git, objects: Git, head: str, edit: PinEdit
+) -> tuple[dict[str, _Entry], bytes | None]:
+    """What the index gets, and the text of .gitmodules where that changes. Raises RefusedError, GitError."""
     refuse_unfinished(clone)
     before, text = _known(objects, head, GITMODULES), None
     if before.mode not in ("", _FILE, "100755"):
@@ -63,13 +85,7 @@ def write(clone: Git, objects: Git, edit: PinEdit, message: str, signed: Signer 
         _refuse_other(clone, GITMODULES, (before, after))
         _refuse_on_disk(clone, (old, text))
     _refuse_other(clone, edit.path, (pin_before, pin))
-    rows = {GITMODULES: after, edit.path: pin}
-    _stage(clone, rows)
-    if text is not None:
-        _write_gitmodules(clone, text)
-    commit = merge.write_commit(objects, _tree(clone, head, rows), [head], message, signed)
-    clone.out("update-ref", "-m", "saltbranch formula", "HEAD", commit, head)
-    return commit
+    return {GITMODULES: after, edit.path: pin}, text
 
 
 def refuse_unfinished(clone: Git) -> None:

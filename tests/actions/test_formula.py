@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.flow_site import FlowSite
+from saltbranch.cli.options import completion
+from tests.support.flow_site import FlowSite, standing_in
 from tests.support.formulas import FormulaRemote, on_topic
 
 URL = "https://git.example.com/formulas/nginx.git"
@@ -222,6 +223,15 @@ def test_changes_in_the_way_are_refused(flow: FlowSite, nginx: FormulaRemote) ->
     assert (flow.clone / "formulas/nginx/nginx/init.sls").read_text() == "mine\n"
 
 
+def test_a_remove_that_is_refused_leaves_the_files(flow: FlowSite, nginx: FormulaRemote) -> None:
+    on_topic(flow)
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0")
+    with (flow.clone / ".gitmodules").open("a") as file:
+        file.write("# mine\n")
+    assert ".gitmodules has changes" in flow.refused("formula", "remove", "nginx")
+    assert (flow.clone / "formulas/nginx/nginx/init.sls").exists()
+
+
 def test_a_run_that_was_killed_is_gone_on_with(flow: FlowSite, nginx: FormulaRemote) -> None:
     """Between the index and the commit: both entries are staged, and nothing is committed."""
     on_topic(flow)
@@ -318,3 +328,35 @@ def test_links_and_files_above_are_not_replaced(flow: FlowSite, nginx: FormulaRe
     assert "no plain file" in flow.refused("formula", "add", str(nginx.path), "--path", "web")
     assert (flow.clone / ".gitmodules").is_symlink()
     assert flow.git("rev-parse", "HEAD") == head
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/../../evil", ".git", "--evil"])
+def test_names_that_lead_elsewhere_are_refused(
+    flow: FlowSite, nginx: FormulaRemote, tmp_path: Path, name: str
+) -> None:
+    on_topic(flow)
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0")
+    text = (flow.clone / ".gitmodules").read_text()
+    (flow.clone / ".gitmodules").write_text(text.replace('"formulas/nginx"', f'"{name}"'))
+    flow.git("commit", "-qam", "Evil")
+    head = flow.git("rev-parse", "HEAD")
+    assert "its name" in flow.refused("formula", "update")
+    ran = flow.run("formula", "list", "--json")
+    assert (ran.code, "its name" in ran.out) == (20, True)
+    assert flow.git("rev-parse", "HEAD") == head
+    assert not list(tmp_path.glob("**/evil"))
+    flow.well("formula", "remove", "formulas/nginx")
+    assert flow.git("ls-tree", "HEAD", ".gitmodules", "formulas") == ""
+
+
+def test_names_and_tags_are_completed(flow: FlowSite, nginx: FormulaRemote) -> None:
+    on_topic(flow)
+    with standing_in(flow.clone):
+        assert completion.formula_names("") == []
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0")
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0", "--path", "other/nginx")
+    flow.well("formula", "add", str(nginx.path), "--at", "v2.8.0", "--path", "formulas/web")
+    with standing_in(flow.clone):
+        assert completion.formula_names("") == ["formulas/nginx", "other/nginx", "web"]
+        assert completion.formula_names("w") == ["web"]
+        assert completion.formula_tags("v2") == ["v2.8.1", "v2.8.0"]

@@ -204,6 +204,21 @@ def test_two_pins_that_diverged_are_a_conflict_that_names_both(
     assert [c["path"] for c in plan["steps"][0]["conflicts"]] == [PATH]
 
 
+def test_a_person_chooses_one_of_two_that_diverged(site: FlowSite, nginx: FormulaRemote) -> None:
+    nginx.set_branch("fork", nginx.git("rev-parse", "v2.8.0^{commit}"))
+    fork = nginx.change("Of a fork", branch="fork")
+    pin(site, nginx, "develop", "v2.8.2")
+    site.remote.commit("stage", {PATH: Submodule(fork)}, message="fork")
+    site.well("formula", "list")
+    folder = site.folder / "conflict"
+    site.well("promote", "stage", "--no-diff", "--resolve", str(folder))
+    wanted = nginx.git("rev-parse", "v2.8.2^{commit}")
+    site.git("-C", str(folder), "update-index", "--cacheinfo", f"160000,{wanted},{PATH}")
+    ran = site.well("promote", "stage", "--no-diff", "--continue", "--yes")
+    assert "formula nginx" in ran.out and "DIVERGED" in ran.out
+    assert site.remote.git("rev-parse", f"stage:{PATH}") == wanted
+
+
 def test_other_conflicts_leave_the_pin_to_the_person(site: FlowSite, nginx: FormulaRemote) -> None:
     pin(site, nginx, "develop", "v2.8.2")
     pin(site, nginx, "stage", "v2.8.1")

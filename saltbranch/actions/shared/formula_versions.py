@@ -126,6 +126,8 @@ def _bring(formulas: Formulas, known: Sequence[Pin], say: Say | None) -> str:
     for pin in _different(known):
         if not formulas.missing(pin):
             continue
+        if pin.problem:
+            return pin.problem
         try:
             formulas.fetched(pin, say)
         except (RefusedError, RemoteError) as err:
