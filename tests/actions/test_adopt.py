@@ -124,6 +124,8 @@ def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
     assert [where for where, *_ in found["top"]] == ["web1", "web2", "web3"]
     assert found["top"][0][1] == "base: app, extra becomes base: app"
     assert found["pillar"][0][:2] == ("web1", "gone: more; new: levels:one; changed: word")
+    pillar = f"{base}/pillar was changed there, and that is not committed"
+    assert {why for *_, why in found["pillar"]} == {pillar}
     assert found["states"][0][0] == "web1"
     assert "gone: file.managed app, test.nop extra" in found["states"][0][1]
     assert found["states"][0][2] == "follows from its top files and its pillar"
