@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saltbranch.actions import adopt_causes, adopt_model, adopt_switch
+from saltbranch.actions import adopt_causes, adopt_model, adopt_switch, init_ahead
 from saltbranch.actions.adopt_model import Given, Wanted
 from saltbranch.actions.init import look_ahead
 from saltbranch.actions.init_ahead import FirstLook
-from saltbranch.actions.init_text import Answers
+from saltbranch.actions.init_text import ROOT, Answers
 from saltbranch.actions.sync import sync
 from saltbranch.base import files
 from saltbranch.base.errors import (
@@ -33,9 +33,9 @@ from saltbranch.git.program import mask
 from saltbranch.preview import plain_side, same_served
 from saltbranch.preview.plain_side import Served
 from saltbranch.preview.same_served import Proof
-from saltbranch.repository.machine import load_config
+from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.repository.root import make_root, root_of
-from saltbranch.salt_master import moved_options, served_now
+from saltbranch.salt_master import moved_options, process, served_now
 from saltbranch.salt_master import options as master_options
 
 Say = Callable[[str], None]
@@ -45,13 +45,14 @@ Ask = Callable[[str, tuple[str, ...]], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be adopted, and where saltbranch is to be. master_config: None for the usual place beside
-    `salt_config`. given: what somebody has decided.
+    """What is to be adopted, by the salt-master's file, and where saltbranch is to be. root: None for the usual place.
+
+    given: what somebody has decided.
     """
 
     config_path: str
     salt_config: str
-    root: str
+    root: str | None = None
     group: str | None = None
     given: Given = field(default_factory=Given)
 
@@ -135,7 +136,9 @@ def adopt(
     if former is None and text is None:
         _sync(path, say)
     config = _config(path)
-    _refuse_another_master(config, salt_config)
+    if text is None:
+        init_ahead.refuse_without_effect(_flags(request), read_machine_file(path), config, path)
+    _refuse_another_master(config, salt_config, is_moved=former is not None)
     then = plain_side.ask(salt_config, {} if former else moved_options.changes(config), key, say)
     proof = _proof(config, found, (now, then), request.given, master)
     no_grains = sorted(set(accepted) - {seen.minion for seen in now.seen.values()})
@@ -145,12 +148,28 @@ def adopt(
     return AdoptResult(path, text, notes, undecided, proof, digest, edits, former is not None)
 
 
+def _flags(request: Request) -> dict[str, object]:
+    """What somebody has typed, as init calls it."""
+    given = request.given
+    flags: dict[str, object] = {
+        "--remote": given.remote,
+        "--root": request.root,
+        "--group": request.group,
+        "--states-dir": given.states_dir,
+        "--pillar-dir": given.pillar_dir,
+        "--branch": given.branches,
+        "--minions": given.minions,
+    }
+    return {flag: value for flag, value in flags.items() if value}
+
+
 def _set_up(request: Request, text: str, first: FirstLook, say: Say | None) -> None:
     """Write the configuration, and make mirror and checkouts. Raises what `sync` raises."""
-    make_root(request.root)
+    root = request.root or ROOT
+    make_root(root)
     try:
         with files.private_umask():
-            first.hand_over(request.root)
+            first.hand_over(root)
             os.makedirs(os.path.dirname(request.config_path), exist_ok=True)
             files.write_atomic(request.config_path, text, mode=0o640)
     except OSError as err:
@@ -184,8 +203,8 @@ def _asked(model: Wanted, given: Given, ask: Ask) -> Wanted:
 def _answers(model: Wanted, request: Request) -> Answers:
     return Answers(
         remote=model.remote,
-        root=request.root,
-        master_config=adopt_switch.aside(request.root),
+        root=request.root or ROOT,
+        master_config=adopt_switch.aside(request.root or ROOT),
         salt_config=request.salt_config,
         states_dir=model.layout.states,
         pillar_dir=model.layout.pillar,
@@ -202,7 +221,12 @@ def _config(path: str) -> Config:
     return load_config(path, mirror, mirror.branches())
 
 
-def _refuse_another_master(config: Config, salt_config: str) -> None:
+def _refuse_another_master(config: Config, salt_config: str, *, is_moved: bool) -> None:
+    if not is_moved and not config.master_config.endswith(process.ASIDE):
+        raise RefusedError(
+            f"{config.path} is there already, and serves by {config.master_config}: there is nothing to adopt",
+            hint="see what it serves with: saltbranch status",
+        )
     if os.path.realpath(config.salt_config) != os.path.realpath(salt_config):
         raise RefusedError(
             f"{config.path} is there already, for the salt-master of {config.salt_config}",

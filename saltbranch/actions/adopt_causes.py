@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 
 from saltbranch.actions.adopt_roots import is_same
@@ -31,6 +32,7 @@ class Causes:
         self._config, self._found = config, found
         self._now, self._then = sides
         self._nodegroups = nodegroups
+        self._edited: dict[str, bool] = {}
         self._git = Mirror(config.root).git
 
     def of_file(self, saltenv: str, path: str, old: str, new: str) -> str:
@@ -106,12 +108,31 @@ class Causes:
         branches = list(dict.fromkeys(s.branch or "__env__" for s in remotes))
         if remotes and branches != [branch]:
             return f"git_pillar has {', '.join(branches)}, and afterwards its pillar is that of branch {branch} alone"
-        if others:
-            return f"pillar of saltenv {', '.join(others)} reaches it now, and afterwards that of {own} alone does"
         for source in folders:
-            if source.commit and source.commit != served_commit(self._config, own):
+            if source.commit and self._is_edited(source):
+                return f"{source.place} was changed there, and that is not committed"
+        for source in folders:
+            if source.saltenv == own and source.commit != served_commit(self._config, own):
                 return f"{source.place} has the commit {source.commit[:12]}, which is not that of branch {branch}"
-        return f"{folders[0].place} may hold what is not committed" if folders else ""
+        if others:
+            return f"pillar of saltenv {', '.join(others)} may reach it now, and afterwards that of {own} alone does"
+        return ""
+
+    def _is_edited(self, source: Source) -> bool:
+        """Whether a folder of pillar has other files than its commit."""
+        if source.place not in self._edited:
+            found = {}
+            for folder, _, names in os.walk(source.place):
+                for name in names:
+                    path = os.path.relpath(f"{folder}/{name}", source.place)
+                    data = files.read_or_none(f"{folder}/{name}") or b""
+                    found[path] = hashlib.sha256(data).hexdigest()
+            self._edited[source.place] = any(
+                digest != self._hash(source.commit, os.path.normpath(f"{source.root}/{path}"))
+                for path, digest in found.items()
+                if ".git" not in path.split("/")
+            )
+        return self._edited[source.place]
 
     def _hash(self, commit: str, path: str) -> str:
         """Of the file `path` of `commit` as Salt takes it by default; empty where there is none."""

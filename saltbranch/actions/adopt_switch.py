@@ -17,7 +17,7 @@ from saltbranch.git.mirror import Mirror
 from saltbranch.preview.same_served import Proof
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.repository.root import root_of
-from saltbranch.salt_master import moved_options, moving, option_files
+from saltbranch.salt_master import moved_options, moving, option_files, process
 from saltbranch.salt_master import options as master_options
 from saltbranch.serve.salt_files import refuse_foreign
 
@@ -50,7 +50,7 @@ class MoveResult:
 
 def aside(root: str) -> str:
     """Where the option file of saltbranch stands before the switch: nowhere that Salt looks."""
-    return f"{os.path.normpath(root)}/adopt/saltbranch.conf"
+    return f"{os.path.normpath(root)}{process.ASIDE}"
 
 
 def _backup(root: str) -> str:
@@ -131,7 +131,12 @@ def switch(config_path: str, *, accept: str | None = None, wait: float = 0) -> M
             if moving.has_begun(_backup(root)):
                 moving.restore(_backup(root))
             raise os_error(err) if isinstance(err, OSError) else err from err
-    return MoveResult("switch", tuple(changed), (RESTART, "To go back: saltbranch adopt --back"))
+    left = (
+        RESTART,
+        "Let a timer run the sync: saltbranch install",
+        "To go back: saltbranch adopt --back",
+    )
+    return MoveResult("switch", tuple(changed), left)
 
 
 def _check_proof(config: Config, accept: str | None) -> None:
@@ -186,7 +191,7 @@ def _move(config: Config) -> list[str]:
         )
     files.write_atomic(f"{root}/adopt/former", json.dumps(former, default=str), mode=0o600)
     files.unlink(aside(root))
-    return list(wanted)
+    return [*wanted, config.path]
 
 
 def back(config_path: str, *, wait: float = 0) -> MoveResult:

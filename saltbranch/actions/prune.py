@@ -39,7 +39,7 @@ MIRROR: Final = "mirror"
 LEFTOVER: Final = "leftover"
 
 _KNOWN = {
-    files.MARKER, files.FIRST_MARKER, "lock", "state", "journal", "mirror.git", "checkouts", "slots", "tops",
+    files.MARKER, files.FIRST_MARKER, "lock", "state", "adopt", "journal", "mirror.git", "checkouts", "slots", "tops",
 }  # fmt: skip
 _ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
 _UNFINISHED = ".saltbranch-new"

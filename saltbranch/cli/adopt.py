@@ -155,7 +155,7 @@ def _adopt(
         pillar_dir=pillar_dir,
         leave_out=tuple(leave_out or ()),
     )
-    request = Request(path, full(salt_config) or SALT_CONFIG, full(root) or ROOT, group, given)
+    request = Request(path, full(salt_config) or SALT_CONFIG, full(root), group, given)
     with progress.shown(enabled=not as_json and not asks) as say:
         result = adopt(request, plan=plan, ask=_ask if asks else None, say=say)
     if as_json:
@@ -203,12 +203,14 @@ def _show(result: AdoptResult) -> None:
         echo(f"{verb} {result.config_path}:")
         echo()
         block(mask(result.text))
+    else:
+        echo(f"kept {result.config_path}")
     for minion, why in result.undecided.items():
         echo(f"no saltenv has {minion}: {why}; --minions SALTENV={minion} gives it one")
     for note in result.notes:
         echo(f"note: {note}")
     if result.proof is None:
-        echo("Nothing was written. Set it up beside what runs, and prove it: saltbranch adopt")
+        echo("Only a plan. Set it up beside what runs, and prove it: saltbranch adopt")
         return
     _show_proof(result)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from saltbranch.compiler import sandbox as sandboxes
-from saltbranch.compiler.sandbox import INSTALL, SandboxError
+from saltbranch.compiler.sandbox import INSTALL, Sandbox, SandboxError
 
 _SECONDS = 30  # for one minion; half a one is usual
 
@@ -25,7 +27,26 @@ def compile_plainly(
         raise SandboxError(f"states cannot be compared: {sandbox.warning}", hint=INSTALL)
     inner = {saltenv: f"/srv/{number}" for number, saltenv in enumerate(folders)}
     binds = [(folder, inner[saltenv]) for saltenv, folder in folders.items()]
-    job = {"folders": inner, "options": dict(options), "minions": list(minions)}
+    jobs = min(os.cpu_count() or 1, len(minions)) or 1
+    shares = [list(minions[n::jobs]) for n in range(jobs)]
+    found: dict[str, dict[str, Any]] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        for part in pool.map(lambda own: _share(sandbox, binds, inner, options, own), shares):
+            found.update(part)
+    return found
+
+
+def _share(
+    sandbox: Sandbox,
+    binds: Sequence[tuple[str, str]],
+    folders: Mapping[str, str],
+    options: Mapping[str, Any],
+    minions: Sequence[Mapping[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """What one process makes of its share of the minions."""
+    if not minions:
+        return {}
+    job = {"folders": dict(folders), "options": dict(options), "minions": list(minions)}
     done = sandboxes.run_program(
         sandbox,
         "from saltbranch.compiler.inside import plain_lows; plain_lows.main()",
@@ -34,7 +55,7 @@ def compile_plainly(
         job=json.dumps(job, default=str).encode(),
     )
     found = dict(json.loads(line) for line in done.out.splitlines())
-    if minions and not found and not done.timed_out:
+    if not found and not done.timed_out:
         last = (done.complaint.splitlines() or [f"it ended with {done.code}"])[-1]
         raise SandboxError(f"Salt does not run in a sandbox here: {last.partition(':')[0][:100]}")
     for minion in minions:

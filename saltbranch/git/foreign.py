@@ -72,6 +72,8 @@ def _line(path: str) -> str:
 
 
 def _url(common: str) -> str:
+    if not os.path.isfile(f"{common}/config"):
+        return ""
     argv = ["git", "config", "--no-includes", "--file", f"{common}/config"]
     argv += ["--get", "remote.origin.url"]
     return proc.run(argv, environment(os.environ), timeout=60, folder="/").text.strip()

@@ -19,6 +19,7 @@ import yaml
 from saltbranch.base import proc, scratch
 from saltbranch.base.errors import SaltbranchError, SaltError
 from saltbranch.compiler import plain as plain_compiler
+from saltbranch.compiler.inside import drop_rights
 from saltbranch.compiler.inside.mask import SHORTEST_SECRET, Mask, plain, texts
 from saltbranch.salt_master import served_files
 from saltbranch.salt_master.served_files import Server, View
@@ -84,6 +85,7 @@ def ask(
     key: of the digests; two answers are compared with the same one. Raises SaltError, SandboxError.
     """
     with scratch.folder("saltbranch-scratch-compile-adopt-") as made:
+        os.chmod(made.path, 0o711)  # noqa: S103 - the master's user has a folder of its own in there
         job = {
             "salt_config": salt_config,
             "changes": dict(changes),
@@ -131,6 +133,7 @@ def _served(told: Mapping[str, Any]) -> Served:
 
 def main() -> None:
     """Answer the question on stdin, as `ask` puts it, on stdout."""
+    drop_rights.end_with_parent()
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever else writes to stdout must not get into the answer
     job = json.load(sys.stdin)
@@ -143,32 +146,47 @@ def main() -> None:
 
 
 def _answered(job: Mapping[str, Any]) -> dict[str, Any]:
-    server = Server(job["salt_config"], job["changes"], job["folder"])
     mask = Mask(bytes.fromhex(job["key"]))
-    export = f"{job['folder']}/export"
-    say = _Progress()
-    saltenvs = server.files(export, say)
-    server.fetch_pillar()
-    rows, minions = {}, []
-    views = list(server.views())
-    for number, view in enumerate(views):
-        say("Pillar", number, len(views))
-        rows[view.name], minion = _with_pillar(server, view, mask)
-        if minion:
-            minions.append(minion)
-    say("States", 0, 1)
-    options = {k: server.opts[k] for k in served_files.MINION_OPTIONS if k in server.opts}
-    folders = {saltenv: f"{export}/{saltenv}" for saltenv in saltenvs}
-    lows = plain_compiler.compile_plainly(folders, options, minions) if minions else {}
+    folder = f"{job['folder']}/work"
+    user = served_files.user_of(job["salt_config"])
+    served_files.make_folder(folder, user)
+    told = served_files.as_user(user, lambda: _given_out(job, folder, mask))
+    if "problem" in told:
+        return told
+    _Progress()("States", 0, 1)
+    folders = {saltenv: f"{folder}/export/{saltenv}" for saltenv in told["saltenvs"]}
+    minions, rows = told.pop("minions"), told["seen"]
+    lows = plain_compiler.compile_plainly(folders, told.pop("options"), minions)
     for minion in minions:
         row, found = rows[minion["name"]], lows[minion["name"]]
         row["top"] = found["top"]
         row["low"] = _lows(found["low"], minion["pillar"], mask)
         row["error"] = row["error"] or _telling(found["error"])
+    return {**told, "targets": dict(_targets(f"{folder}/export", told["saltenvs"]))}
+
+
+def _given_out(job: Mapping[str, Any], folder: str, mask: Mask) -> dict[str, Any]:
+    """What the master gives out, with its user's rights: files and pillar, and what states are compiled with."""
+    try:
+        server = Server(job["salt_config"], job["changes"], folder)
+        say = _Progress()
+        saltenvs = server.files(f"{folder}/export", say)
+        server.fetch_pillar()
+        rows, minions = {}, []
+        views = list(server.views())
+        for number, view in enumerate(views):
+            say("Pillar", number, len(views))
+            rows[view.name], minion = _with_pillar(server, view, mask)
+            if minion:
+                minions.append(minion)
+    except SaltbranchError as err:
+        return {"problem": err.message, "hint": err.hint}
+    options = {k: server.opts[k] for k in served_files.MINION_OPTIONS if k in server.opts}
     return {
         "saltenvs": saltenvs,
-        "targets": dict(_targets(export, saltenvs)),
         "seen": rows,
+        "minions": minions,
+        "options": plain(options),
         "others": server.others,
         "problems": list(dict.fromkeys(server.problems)),
     }

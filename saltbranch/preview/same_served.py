@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from saltbranch.base.text import some
+from saltbranch.base.text import many, some
 from saltbranch.preview.plain_side import Low, Seen, Served
 from saltbranch.salt_master.top_file import BRANCH_TOP
 
@@ -67,9 +67,9 @@ def compare(
     files = 0
     for saltenv in sorted(set(now.saltenvs) - set(saltenvs)):
         if not left_out(saltenv) and now.saltenvs[saltenv]:
-            number = len(now.saltenvs[saltenv])
+            number = many(len(now.saltenvs[saltenv]), "file")
             why = "the model has no such saltenv; --leave-out lets it end"
-            found.append(Difference("saltenv", saltenv, f"ends, with {number} files", why))
+            found.append(Difference("saltenv", saltenv, f"ends, with {number}", why))
     for saltenv in saltenvs:
         one, other = now.saltenvs.get(saltenv), then.saltenvs.get(saltenv, {})
         if one is None:
@@ -79,7 +79,8 @@ def compare(
             continue
         files += len(one)
         for path, old, new in _files(one, as_branch_has_it(other)):
-            what = "is gone" if not new else "is new" if not old else "differs"
+            is_told = {(True, True): "differs", (True, False): "is gone", (False, True): "is new"}
+            what = is_told.get((bool(old), bool(new)), "cannot be read")
             found.append(
                 Difference("file", saltenv, f"{path} {what}", file_cause(saltenv, path, old, new))
             )

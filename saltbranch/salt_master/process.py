@@ -13,6 +13,8 @@ from saltbranch.base.errors import SaltError
 from saltbranch.git.program import indent
 
 UNIT = "salt-master.service"
+ASIDE = "/adopt/saltbranch.conf"
+"""Where in the root the option file waits for `adopt --switch`: no master reads it there."""
 
 
 def started(pidfile: str) -> float | None:
@@ -35,6 +37,8 @@ def restart_reason(pidfile: str, master_config: str) -> str | None:
     A master reads its configuration only at its start: until then it ignores changed roots, while
     salt-run and this program already see them.
     """
+    if master_config.endswith(ASIDE):
+        return None
     begun = started(pidfile)
     try:
         changed = os.stat(master_config).st_mtime

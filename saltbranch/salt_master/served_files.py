@@ -7,8 +7,11 @@ is not disturbed, and gitfs fetches into that one. Salt is imported inside the f
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
+import pwd
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +22,7 @@ from saltbranch.salt_master import options as master_options
 
 # The file servers whose files are compared; what another one gives stays as it is.
 COMPARED = ("roots", "gitfs")
+_CANNOT_RUN = 3
 _LARGEST = 8 << 20
 """Bytes of a file that a template may read."""
 
@@ -136,6 +140,68 @@ class Server:
                 ]
                 for saltenv in [None] if minion in pillars or not pinned else sorted(pinned):
                     yield View(minion, saltenv, grains)
+
+
+def user_of(salt_config: str) -> str:
+    """Whom the master runs as. Raises SaltError."""
+    return master_options.read(salt_config).user
+
+
+def make_folder(path: str, user: str) -> None:
+    """A folder for `user` alone."""
+    os.mkdir(path, 0o700)
+    if os.geteuid() == 0:
+        found = _account(user)
+        os.chown(path, found.pw_uid, found.pw_gid)
+
+
+def as_user(user: str, function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `function` returns, plain data, in a process with the rights of `user` where root can give up its own.
+
+    Else what is rendered here would leave files of root's behind, in the master's folder of keys for one, that the
+    master cannot use. Raises SaltError where the process ends without an answer.
+    """
+    if os.geteuid() != 0 or _account(user).pw_uid == 0:
+        return function()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(read)
+            found = _account(user)
+            os.initgroups(user, found.pw_gid)
+            os.setresgid(found.pw_gid, found.pw_gid, found.pw_gid)
+            os.setresuid(found.pw_uid, found.pw_uid, found.pw_uid)
+            os.environ["HOME"] = found.pw_dir
+            code = 0 if os.access(os.__file__, os.R_OK) else _CANNOT_RUN
+            if code:
+                return {}
+            with os.fdopen(write, "w", encoding="utf-8", errors="replace") as answer:
+                code = 1
+                json.dump(function(), answer, default=str)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as answer:
+        told = answer.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status == _CANNOT_RUN:
+        raise SaltError(
+            f"the salt-master's user {user} cannot read {sys.prefix}, by which saltbranch runs",
+            hint="install saltbranch into the Python that runs Salt",
+        )
+    if status != 0 or not told:
+        raise SaltError(f"what the master gives out could not be found out as its user {user}")
+    return dict(json.loads(told))
+
+
+def _account(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError as err:
+        raise SaltError(f"the salt-master's user {user!r} does not exist here") from err
 
 
 def backends(opts: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,8 @@ def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
     assert [where for where, *_ in found["top"]] == ["web1", "web2", "web3"]
     assert found["top"][0][1] == "base: app, extra becomes base: app"
     assert found["pillar"][0][:2] == ("web1", "gone: more; new: levels:one; changed: word")
+    pillar = f"{base}/pillar was changed there, and that is not committed"
+    assert {why for *_, why in found["pillar"]} == {pillar}
     assert found["states"][0][0] == "web1"
     assert "gone: file.managed app, test.nop extra" in found["states"][0][1]
     assert found["states"][0][2] == "follows from its top files and its pillar"
@@ -234,3 +237,35 @@ def test_states_at_the_top_several_roots_and_a_folder_outside(tmp_path: Path) ->
     assert code == 0, ran
     after = former.served()["base"]
     assert {"extra/init.sls", "nginx/init.sls", "app/init.sls", "map.jinja"} <= set(after)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("--upload-pack=touch {flag}", "starts with '-'"),
+        ("ext::sh -c touch% {flag}", "git remote helper"),
+        ("file:///x\n[core]", "control character"),
+    ],
+)
+def test_urls_that_are_options_or_commands(tmp_path: Path, url: str, said: str) -> None:
+    flag = tmp_path / "flag"
+    base = clone(control(tmp_path / "remote.git"), tmp_path / "master", "master")
+    given = url.replace("{flag}", str(flag))
+    subprocess.run(["git", "-C", base, "config", "remote.origin.url", given], check=True)
+    options = {"file_roots": {"base": [f"{base}/salt"]}}
+    former = FormerMaster(tmp_path / "site", options, ())
+    ran = run([sys.executable, "-m", "saltbranch", *former.adopt_arguments("--plan")])
+    assert ran.code == 1 and said in ran.err, ran
+    assert not flag.exists() and not former.root.exists()
+
+
+def test_a_password_in_a_url_is_in_one_file_and_in_no_message(former: FormerMaster) -> None:
+    url = "https://ann:hunter2@127.0.0.1:9/salt.git"
+    for name in ("master", "develop"):
+        folder = former.folder.parent / name
+        subprocess.run(["git", "-C", folder, "config", "remote.origin.url", url], check=True)
+    for words in (("--plan",), (), ("--json",)):
+        ran = run([sys.executable, "-m", "saltbranch", *former.adopt_arguments(*words)])
+        assert ran.code == 1 and "127.0.0.1:9" in ran.out + ran.err, ran
+        assert "hunter2" not in ran.out + ran.err
+    assert not former.config.exists() and not former.root.exists()

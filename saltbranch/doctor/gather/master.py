@@ -67,6 +67,8 @@ def look(config: Config | None, master: MasterOptions, salt: Salt) -> Iterator[F
 
 def described(config: Config | None, master: MasterOptions, salt: Salt) -> Master:
     """The options with all that the rules need to judge them."""
+    if config and config.master_config.endswith(process.ASIDE):
+        config = None  # the master is to serve what it served before
     file_roots = config_file.file_roots(config) if config else {}
     pillar_roots = config_file.pillar_roots(config) if config else {}
     return Master(
@@ -87,6 +89,9 @@ def own_file(config: Config, master: MasterOptions, salt: Salt) -> Iterator[Find
     """The file that saltbranch writes: there, ours, current, included, and known to the running
     master.
     """
+    if config.master_config.endswith(process.ASIDE):
+        yield setup.not_switched(config.path)
+        return
     data = files.read_or_none(config.master_config)
     text = data.decode("utf-8", "replace") if data is not None else None
     included = [os.path.realpath(file.path) for file in salt.files]

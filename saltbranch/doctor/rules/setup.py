@@ -158,6 +158,17 @@ def master_file(
         )
 
 
+def not_switched(config: str) -> Finding:
+    """The master is set up beside what it serves. config: path of saltbranch.yaml."""
+    return Finding(
+        "not-switched",
+        "note",
+        f"the salt-master does not serve by {config} yet",
+        "saltbranch adopt set everything up beside what it serves.",
+        "prove that it would serve the same with: saltbranch adopt; then: saltbranch adopt --switch",
+    )
+
+
 def syncs(
     *, failure: str | None, last_good: float | None, now: float, timers: Sequence[str]
 ) -> Iterator[Finding]:

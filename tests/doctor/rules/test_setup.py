@@ -121,3 +121,9 @@ def test_errors_come_first_and_lists_are_cut() -> None:
     assert [finding.id for finding in in_order(found)] == ["b", "d", "c", "a"]
     assert some("abc", 3) == "a, b, c"
     assert some("abcde", 3) == "a, b, c and 2 more"
+
+
+def test_a_master_that_is_not_moved_over_yet() -> None:
+    finding = setup.not_switched("/etc/salt/saltbranch.yaml")
+    assert (finding.id, finding.severity) == ("not-switched", "note")
+    assert "adopt --switch" in finding.fix
