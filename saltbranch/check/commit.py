@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from jinja2 import nodes as jinja
 
-from saltbranch.check import allow, expectations, highstates, salt_language, scanners, static
+from saltbranch.check import (
+    allow,
+    compiled_states,
+    expectations,
+    highstates,
+    salt_language,
+    scanners,
+    static,
+)
 from saltbranch.check import catalogue as rules
 from saltbranch.check import files as commit_files
 from saltbranch.check.compiled import told_once
@@ -121,7 +129,14 @@ class Checker:
             )
         count = self.count
         if self.highstates is not None:
-            looked = self.highstates.look(commit, saltenv, project, tests)
+            told = tuple(findings)
+            looked = self.highstates.look(
+                commit,
+                saltenv,
+                project,
+                tests,
+                lambda results: compiled_states.findings(results, project, tools, told),
+            )
             findings += looked.findings
             count = looked.count
         findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]
