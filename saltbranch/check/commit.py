@@ -10,6 +10,7 @@ from jinja2 import nodes as jinja
 
 from saltbranch.check import (
     allow,
+    compiled_states,
     expectations,
     formula_files,
     highstates,
@@ -132,7 +133,14 @@ class Checker:
             )
         count = self.count
         if self.highstates is not None:
-            looked = self.highstates.look(commit, saltenv, project, tests)
+            told = tuple(findings)
+            looked = self.highstates.look(
+                commit,
+                saltenv,
+                project,
+                tests,
+                lambda results: compiled_states.findings(results, project, tools, told),
+            )
             findings += looked.findings
             count = looked.count
         findings = [f for f in findings if f.file not in files.stand_ins or _is_of_both(f)]

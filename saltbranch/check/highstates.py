@@ -107,11 +107,16 @@ class Highstates:
         return self.how.saltenv or (found.name if found else None)
 
     def look(
-        self, commit: str | None, saltenv: str | None, project: Project, tests: Sequence[StateTest]
+        self,
+        commit: str | None,
+        saltenv: str | None,
+        project: Project,
+        tests: Sequence[StateTest],
+        judge: Callable[[Sequence[Compiled]], Iterable[Finding]],
     ) -> Looked:
         """Compile all that is wanted on `commit`; None stands for the work tree.
 
-        saltenv: see `scope`. Raises SandboxError, GitError.
+        saltenv: see `scope`. judge: what else is wrong with what came out. Raises SandboxError, GitError.
         """
         minions = [m for m in self.minions if saltenv is None or m.saltenv == saltenv]
         chosen, wrong = self._chosen(tests, saltenv)
@@ -125,6 +130,7 @@ class Highstates:
                 tested = self._tested(self.frame, files, chosen)
                 judged = [f for test, result in tested for f in expectations.judge(test, result)]
                 found = [*wrong, *compiled.findings(results, project), *judged]
+                found += judge(results)
                 found += compiled.escapes([result for _, result in tested], project)
                 if self.other and (minions or chosen):
                     found += self._newer(self.other, files, minions, results, project)

@@ -51,6 +51,7 @@ FILES: dict[str, Content] = {
     "pillar/common.sls": None,
     "pillar/web.sls": None,
 }
+MACRO = "{% macro m(n) %}\n/etc/{{ n }}:\n  FUN\n{% endmacro %}\n{{ m('x') }}\n{{ m('y') }}\n"
 Told = set[tuple[str, int, str, str]]
 
 
@@ -159,6 +160,22 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
         {"salt/app.sls": "{{ salt['own.f']() }}: {test.nop: []}\n",
          "salt/_modules/own.py": "import os\ndef f():\n    return os.popen('id').read()[:0] + 'x'\n"},
         {("salt", 0, "escape-attempt", "test-web1: code of the branch tried to start a program")},
+    ),
+    "function-in-a-macro": (
+        {"salt/app.sls": MACRO.replace("FUN", "file.manged: []")},
+        {("salt/app.sls", 2, "unknown-state-function", "file has no function 'manged'")},
+    ),
+    "argument-in-a-macro": (
+        {"salt/app.sls": MACRO.replace("FUN", "cmd.run: [{user: x}]")},
+        {("salt/app.sls", 2, "unknown-argument", "cmd.run has no argument 'user'")},
+    ),
+    "missing-argument-in-a-macro": (
+        {"salt/app.sls": MACRO.replace("FUN", "file.symlink: []")},
+        {("salt/app.sls", 2, "missing-argument", "file.symlink needs the argument 'target'")},
+    ),
+    "told-by-reading": (
+        {"salt/app.sls": "a:\n  file.manged: []\n"},
+        {("salt/app.sls", 2, "unknown-state-function", "file has no function 'manged'")},
     ),
     "neutral": (
         {"salt/app.sls": "a:\n  test.nop:\n    - name: {{ salt['network.ip_addrs']('eth0') | length }}\n"},

@@ -126,6 +126,7 @@ PURE = (
     "check.blame",
     "check.catalogue",
     "check.compiled",
+    "check.compiled_states",
     "check.consequences",
     "check.expectations",
     "check.finding",

@@ -3,6 +3,7 @@
 What comes on stdin says what of each: its states with a pillar that is given, its pillar, or both.
 """
 
+import copy
 import hashlib
 import json
 import logging
@@ -94,7 +95,8 @@ def _compiled(base: dict[str, Any], minion: dict[str, Any]) -> dict[str, Any]:
 def _contents(opts: dict[str, Any], low: list[Any]) -> Iterator[tuple[str, str]]:
     """ID and name of each managed file whose source is in the tree, and a digest of what it holds."""
     functions = salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
-    for chunk in low:
+    for given in low:
+        chunk = copy.deepcopy(given)  # Salt puts the context into the defaults that it is given
         source = chunk.get("source") if isinstance(chunk, dict) else None
         if not source or f"{chunk['state']}.{chunk['fun']}" != "file.managed":
             continue

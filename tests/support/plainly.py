@@ -122,8 +122,10 @@ def untrue(
     if has_failed(old) or has_failed(new):
         return [] if said.result != "ok" else ["Salt has an error, the difference none"]
     if said.difference is None or said.result != "ok":
-        # Nothing is left, which is never told as "everything is removed".
-        return [] if old["low"] and not new["low"] else [f"no difference is told: {said.error}"]
+        # Nothing is left, which is never told as "everything is removed"; or a top file fails, which Salt only logs.
+        is_logged = "the top file does not render" in (said.error or "")
+        is_told = (old["low"] or is_logged) and not (new["low"] and old["low"])
+        return [] if is_told else [f"no difference is told: {said.error}"]
     told = said.difference
     before, after = _by_identity(old["low"], new["low"])
     pillars = [dict(_leaves(side["pillar"])) for side in (old, new)]

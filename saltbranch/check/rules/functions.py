@@ -33,8 +33,7 @@ def check(project: Project, tools: Tools) -> Iterator[Finding]:
     modules = state_modules(project, tools)
     for source in project.judged("states"):
         for state in source.declared.states:
-            if literal(state.module + state.function) and not state.extends:
-                yield from _state(source, state, modules, tools)
+            yield from of_state(source, state, modules, tools)
 
 
 def state_modules(project: Project, tools: Tools) -> Modules:
@@ -61,7 +60,10 @@ def _is_meant(module: str, function: str, modules: Modules) -> bool:
     return bool(function) and bool(function in known or _nearest(function, known))
 
 
-def _state(source: Source, state: State, modules: Modules, tools: Tools) -> Iterator[Finding]:
+def of_state(source: Source, state: State, modules: Modules, tools: Tools) -> Iterator[Finding]:
+    """What is wrong with the function and the arguments of one state, where they are written out."""
+    if state.extends or not literal(state.module + state.function):
+        return
     known = modules.get(state.module)
     if known is None:
         message = (
