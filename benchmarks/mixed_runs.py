@@ -24,7 +24,6 @@ import yaml
 
 from saltbranch.demo.cluster import Cluster
 
-FILES = 40
 PAUSE = 0.7
 REVISIONS = 3000
 STATE = "r{revision}-{number}:\n  test.nop: []\n"
@@ -36,18 +35,21 @@ def git(*words: str, folder: Path, stdin: str = "") -> str:
     return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=True).stdout
 
 
-def build(remote: Path) -> list[str]:
-    """A bare repository whose branch `develop` stands at the first of REVISIONS commits; the commits, oldest first."""
+def build(remote: Path, number_of_files: int) -> list[str]:
+    """A bare repository whose branch `develop` stands at the first of REVISIONS commits; the commits, oldest first.
+
+    number_of_files: sls files in each.
+    """
     remote.mkdir()
     git("init", "-q", "--bare", "-b", "develop", folder=remote)
-    names = " ".join(f"s{number}" for number in range(FILES))
+    names = " ".join(f"s{number}" for number in range(number_of_files))
     parts = []
     for revision in range(REVISIONS):
         text = STATE.format(revision=revision, number="{{ sls }}")
         parts.append(f"commit refs/heads/all\nmark :{revision + 1}\n")
         parts.append(f"committer B <b@example.com> {1_700_000_000 + revision} +0000\n")
         parts.append(f"data 1\nr\n{f'from :{revision}{chr(10)}' if revision else ''}")
-        files = {f"salt/s{number}.sls": text for number in range(FILES)}
+        files = {f"salt/s{number}.sls": text for number in range(number_of_files)}
         if not revision:
             files["salt/top.sls"] = f"base:\n  '*': [{names.replace(' ', ', ')}]\n"
             files["pillar/top.sls"] = "base: {}\n"
@@ -68,7 +70,7 @@ class Served:
         self.how = how
         self.folder = folder
         self.remote = folder / "remote.git"
-        self.commits = build(self.remote)
+        self.commits = build(self.remote, args.files)
         self.revision = 0
         self.switches = 0
         self.messages: list[str] = []
@@ -151,12 +153,12 @@ def repeat(work: Callable[[], None], pause: float, end: threading.Event) -> thre
     return thread
 
 
-def revisions(answer: Any) -> set[str]:
+def revisions(answer: Any, number_of_files: int) -> set[str]:
     """Those that a run's states say."""
     if not isinstance(answer, dict):
         raise SystemExit(f"no state run: {answer}")
     found = {row["__id__"].partition("-")[0] for row in answer.values()}
-    if len(answer) < FILES:
+    if len(answer) < number_of_files:
         raise SystemExit(f"{len(answer)} states: {answer}")
     return found
 
@@ -167,6 +169,7 @@ def main() -> None:
     parser.add_argument("how", choices=("in-place", "symlink", "sync", "drain"))
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--minions", type=int, default=2)
+    parser.add_argument("--files", type=int, default=40, help="sls of a run")
     parser.add_argument("--drain", default="60s")
     parser.add_argument("--then", default="wait")
     parser.add_argument(
@@ -200,7 +203,7 @@ def measure(
     threads = [repeat(served.move, PAUSE, end)]
     if served.how in ("sync", "drain"):
         threads.append(repeat(served.sync, 0.05, end))
-    mods = [f"s{number}" for number in range(FILES)]
+    mods = [f"s{number}" for number in range(args.files)]
     random_ = random.Random(1)
     seen, lengths, mixed = set(), [], 0
     while len(lengths) * len(minions) < args.runs:
@@ -209,7 +212,7 @@ def measure(
         answers = cluster.local_all("state.sls", mods, minions=minions, saltenv="test")
         lengths.append(time.monotonic() - begun)
         for answer in answers.values():
-            found = revisions(answer)
+            found = revisions(answer, args.files)
             mixed += len(found) > 1
             seen |= found
     end.set()

@@ -19,7 +19,7 @@ from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.cli.show.commits import FetchOption, workplace
 from saltbranch.cli.show.sync import unread_lines
-from saltbranch.config.keys import DRAIN_WAIT
+from saltbranch.config import drain
 from saltbranch.git.program import mask
 from saltbranch.promote.waiting import Outlook, outlook
 from saltbranch.repository import clone_or_mirror
@@ -282,7 +282,7 @@ def _waits(waits: Mapping[str, Any]) -> str:
     if left > 0:
         when = f"for {shown_duration(left)} more at most"
     else:
-        when = "the next sync " + ("goes on" if waits["then"] == DRAIN_WAIT else "switches")
+        when = "the next sync " + ("goes on" if waits["then"] == drain.WAIT else "switches")
     return f"[yellow]not switched since {ago(now() - waits['since'])}:[/] {shown(runs)} [dim]({when})[/]"
 
 

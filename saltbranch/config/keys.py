@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from saltbranch.config import drain
 from saltbranch.config.direct_pushes import POLICIES
 from saltbranch.config.gates import MODELS, SCHEMA
 from saltbranch.config.minions import KINDS
@@ -49,8 +50,6 @@ MACHINE_KEYS = (
 _MODEL_BRANCH = "master"
 # What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
 VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF = "top", "fleet", "off"
-# What becomes of a switch whose drain is over while state runs are under way.
-DRAIN_SWITCH, DRAIN_WAIT = "switch", "wait"
 # YAML reads an unquoted off as false.
 _VERIFY: dict[str, object] = {"enum": [VERIFY_TOP, VERIFY_FLEET, VERIFY_OFF, False, None]}
 
@@ -131,7 +130,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             "when that time is over and runs are under way still: `switch`, or `wait`, which leaves the switch to the"
             " next sync, for a day at most",
             default="`switch`",
-            schema={"enum": [DRAIN_SWITCH, DRAIN_WAIT, None]},
+            schema={"enum": [*drain.POLICIES, None]},
         ),
     ] = None
     follow: Annotated[

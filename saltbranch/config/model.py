@@ -8,9 +8,10 @@ import msgspec
 
 from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import nearest
+from saltbranch.config import drain as drain_policy
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
-from saltbranch.config.keys import DRAIN_SWITCH, VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
+from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
 from saltbranch.config.minions import Matcher
 from saltbranch.config.roots import PILLAR, STATES, Roots
 
@@ -22,7 +23,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     changes. overridable: names of gates. verify_switch: one of VERIFY_TOP, VERIFY_FLEET and VERIFY_OFF.
     direct_pushes: what becomes of what is pushed to the branch by hand, one of direct_pushes.POLICIES;
     allow where nothing is promoted to it. drain: how many seconds a switch waits for state runs, 0 for none;
-    drain_then: what happens after these, DRAIN_SWITCH or DRAIN_WAIT.
+    drain_then: what happens after these, one of drain.POLICIES.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     verify_switch: str = VERIFY_OFF
     direct_pushes: str = ALLOW
     drain: float = 0.0
-    drain_then: str = DRAIN_SWITCH
+    drain_then: str = drain_policy.SWITCH
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -7,11 +7,10 @@ import re
 from saltbranch.base.durations import parse_duration
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.base.text import nearest
+from saltbranch.config import drain
 from saltbranch.config.direct_pushes import ALLOW, POLICIES, REPORT
 from saltbranch.config.gates import OF_THE_SALTENV_BEFORE, check_overridable, parse_gates
 from saltbranch.config.keys import (
-    DRAIN_SWITCH,
-    DRAIN_WAIT,
     VERIFY_FLEET,
     VERIFY_OFF,
     VERIFY_TOP,
@@ -25,7 +24,6 @@ from saltbranch.git.program import branch_name_problem
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
 _SALTENV = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-LONGEST_DRAIN = 3600
 # Words with a meaning of their own inside a top file (salt/state.py, BaseHighState.top_matches).
 _RESERVED = ("match", "order", "ignore_missing", "include", "subfilter")
 
@@ -33,7 +31,7 @@ _RESERVED = ("match", "order", "ignore_missing", "include", "subfilter")
 def drain_seconds(text: str, where: str) -> float:
     """How long a switch waits for state runs, in seconds. Raises UsageError naming `where`."""
     seconds = parse_duration(text, where)
-    if seconds > LONGEST_DRAIN:
+    if seconds > drain.LONGEST:
         raise UsageError(f"{where}: {text} is more than an hour", hint="for example 120s")
     return seconds
 
@@ -80,11 +78,10 @@ def _drain(value: object, where: str) -> float:
 
 def _drain_then(value: object, where: str) -> str:
     if value is None:
-        return DRAIN_SWITCH
-    if value not in (DRAIN_SWITCH, DRAIN_WAIT):
-        raise ConfigError(
-            f"{where}: {value!r} is unknown", hint=f"known ones: {DRAIN_SWITCH}, {DRAIN_WAIT}"
-        )
+        return drain.SWITCH
+    if value not in drain.POLICIES:
+        known = ", ".join(drain.POLICIES)
+        raise ConfigError(f"{where}: {value!r} is unknown", hint=f"known ones: {known}")
     return str(value)
 
 

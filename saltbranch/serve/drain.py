@@ -22,6 +22,7 @@ from _thread import allocate_lock
 from saltbranch.base import files, proc
 from saltbranch.base.durations import shown_duration
 from saltbranch.base.errors import LockedError, SaltbranchError
+from saltbranch.config.drain import SWITCH
 from saltbranch.repository import decision
 from saltbranch.serve import drain_record, notify
 from saltbranch.serve.run import FAILED, WAITING
@@ -29,15 +30,13 @@ from saltbranch.serve.run import FAILED, WAITING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, Final
+    from typing import Any
 
     from saltbranch.repository.prepared import Prepared, ServedSaltenv
     from saltbranch.serve.run import Job, Run, SaltenvResult, Say, SyncResult
 
     Runs = list[dict[str, Any]]
 
-SWITCH: Final = "switch"  # what `drain_then` may be
-WAIT: Final = "wait"
 _LONGEST = 86400  # seconds after which also `drain_then: wait` switches: nobody holds up a saltenv for ever
 _ANSWER = 60  # seconds for an answer of the process that looks, Salt's import included
 _PAUSE = 0.2  # seconds between two looks
@@ -54,17 +53,8 @@ class _Wait:
     """
 
     __slots__ = (
-        "began",
-        "lock",
-        "met",
-        "problem",
-        "runs",
-        "seconds",
-        "since",
-        "then",
-        "told",
-        "until",
-    )
+        "began", "lock", "met", "problem", "runs", "seconds", "since", "then", "told", "until",
+    )  # fmt: skip
 
     def __init__(self, seconds: float, then: str, since: float) -> None:
         self.seconds = seconds
@@ -162,8 +152,8 @@ class Drain:
         elif late:
             _add(job.result, f"switched in the moment in which it began: {_told(late, '')}")
         elif wait:
-            seconds = shown_duration(time.time() - wait.began)
-            _add(job.result, f"waited {seconds} for {_told(list(wait.met.values()), wait.problem)}")
+            whom = _told(list(wait.met.values()), "the last look saw none")
+            _add(job.result, f"waited {shown_duration(time.time() - wait.began)} for {whom}")
         job.result.runs = [drain_record.plain(run) for run in runs or late]
         self._forget(name)
         return True
@@ -253,7 +243,10 @@ class Drain:
             time.sleep(_PAUSE)
             is_end = end is not None and time.monotonic() >= end
             ready = [name for name in open_ if self._is_ready(name)]
-            done = again(ready) if ready else None
+            try:
+                done = again(ready) if ready else None
+            except LockedError:
+                continue
             if ready and done is None:
                 return
             if done:
@@ -274,7 +267,7 @@ class Drain:
         try:
             wait.lock = lock.__enter__()
         except LockedError:
-            _add(row, "another sync waits already and will switch it")
+            _add(row, "another sync waits already")
             return False
         return True
 

@@ -141,6 +141,7 @@ def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> Non
                 "tag": None,
                 "held": None,
                 "refused": None,
+                "runs": [],
             }
             for saltenv, branch in BRANCHES.items()
         ],

@@ -17,13 +17,13 @@ import salt.payload
 import salt.utils.jid
 
 from saltbranch.base.errors import SaltError
-from saltbranch.salt_master.state_runs import (
+from saltbranch.salt_master.job_cache import (
     LocalJobs,
     OtherJobs,
-    Watch,
     named_saltenvs,
     state_function,
 )
+from saltbranch.salt_master.state_runs import Watch
 
 Jobs = LocalJobs | OtherJobs
 

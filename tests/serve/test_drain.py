@@ -13,9 +13,10 @@ import pytest
 
 from saltbranch.actions.status import status
 from saltbranch.base import proc
-from saltbranch.base.errors import ConfigError
+from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.config.read import parse_file
 from saltbranch.config.saltenvs import saltenv_of
+from saltbranch.ext import contract
 from saltbranch.serve import drain_record
 from saltbranch.serve.hold_here import hold_locally
 from tests.support.site import Site, event, result_of
@@ -104,6 +105,17 @@ def test_a_hold_and_a_sync_that_asks_for_no_drain_do_not_look(deaf: Site) -> Non
     assert (row.state, row.message) == ("switched", "")
     deaf.assert_serves("develop", old)
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("words", ["soon", "2h", "-1s", "120"])
+def test_a_length_of_time_that_is_none_is_refused(site: Site, words: str) -> None:
+    ran = site.sync(f"--drain={words}")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"saltbranch: --drain: {words!r} is") or "an hour" in ran.err
+    with pytest.raises(UsageError, match="^drain: "):
+        contract.drain(words)
+    assert contract.drain(None) is None and contract.drain("90s") == 90
 
 
 @pytest.mark.parametrize(

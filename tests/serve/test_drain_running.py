@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,14 +56,6 @@ class Fleet:
         for jid in jids or list(self.gates):
             self.gates.pop(jid).touch()
 
-    @contextmanager
-    def ending(self) -> Iterator[None]:
-        """All runs end a while after somebody began to wait for them."""
-        timer = threading.Timer(3, self.end)
-        timer.start()
-        yield
-        timer.join()
-
     def is_returned(self, jid: str) -> bool:
         """Whether the master has the return of all."""
         return bool(self.client.get_cache_returns(jid))
@@ -88,6 +79,15 @@ class Fleet:
     def sync(self, **options: Any) -> SaltenvResult:
         """Sync; what became of the saltenv test."""
         return result_of(self.site.sync_here(**options), "test")
+
+    def sync_and_end(self) -> SaltenvResult:
+        """The same, and let all runs end once it says that it waits."""
+
+        def say(text: str) -> None:
+            if " waits for " in text:
+                self.end()
+
+        return self.sync(say=say)
 
 
 @pytest.fixture(scope="module")
@@ -303,8 +303,7 @@ def test_the_next_sync_goes_on_where_a_waiting_one_was_ended(fleet: Fleet, signu
 
     assert process.returncode == (130 if signum == signal.SIGTERM else -signal.SIGKILL)
     assert fleet.serves("develop") == before
-    with fleet.ending():
-        row = fleet.sync()
+    row = fleet.sync_and_end()
     assert (row.state, fleet.serves("develop")) == ("switched", new)
     assert "waited" in row.message
 
@@ -341,8 +340,7 @@ def test_a_run_by_another_minion_that_names_the_saltenv_is_waited_for(fleet: Fle
     new = fleet.push()
     jid = fleet.run("prod1", saltenv="test")
 
-    with fleet.ending():
-        row = fleet.sync()
+    row = fleet.sync_and_end()
 
     assert (row.state, fleet.serves("develop"), fleet.is_returned(jid)) == ("switched", new, True)
     assert "prod1: state.single since " in row.message
