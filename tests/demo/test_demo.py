@@ -24,6 +24,7 @@ from saltbranch.demo.proof import Switch, find_problems
 from saltbranch.demo.repository import Change
 from saltbranch.demo.separation import TARGET
 from saltbranch.salt_master.file_list import clear_file_list
+from tests.support.running import short_names_of
 
 pytestmark = pytest.mark.daemons
 
@@ -87,7 +88,7 @@ def assert_nothing_left(folder: Path, born: dict[int, str]) -> None:
         time.sleep(0.1)
     assert left == set()
     assert processes_of(folder) == []
-    assert [a for a in Path("/tmp").glob("sb-*/*") if folder in a.readlink().parents] == []
+    assert short_names_of(folder) == []
 
 
 def changes_told(lines: list[str]) -> list[tuple[str, ...]]:
