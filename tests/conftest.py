@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ from tests.support.fixtures import (  # noqa: F401
 sys.meta_path[:] = [hook for hook in sys.meta_path if hasattr(hook, "find_spec")]
 assert salt
 
+gc.disable()  # thousands of tests are collected, and nothing of that is garbage
+
 PROJECT = Path(__file__).parents[1]
 BOOBYTRAP = PROJECT / "tests" / "boobytrap"
 
@@ -57,6 +60,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Before pytest chooses by markers."""
     needs.mark(items)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

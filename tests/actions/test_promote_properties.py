@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from saltbranch.journal.facts import Debt
+from tests.support import budget
 from tests.support.kill_server import KillServer
 from tests.support.project import CHAIN, Clone, Project, model
 from tests.support.remote import Content
@@ -403,7 +404,7 @@ _SETTINGS = settings(
 
 
 @given(kind=st.sampled_from(list(WORLDS)), steps=_STEPS)
-@settings(_SETTINGS, max_examples=4)
+@settings(_SETTINGS, max_examples=budget.examples(6, 3))
 def test_any_history_ends_well(
     server: KillServer, kind: str, steps: list[tuple[Deed, int]]
 ) -> None:

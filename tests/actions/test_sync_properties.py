@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from saltbranch.base.errors import ConfigError
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
+from tests.support import budget
 from tests.support.kill_server import KillServer
 from tests.support.remote import Content, Link, Remote
 from tests.support.site import BRANCHES, Site, build_template, result_of
@@ -200,7 +201,9 @@ def play(template: Remote, server: KillServer, steps: list[tuple[Deed, str, int]
                 (killed_sync, "develop", 25), (set_back, "develop", 0)])  # fmt: skip
 @example(steps=[(sync, "develop", 0), (rewrite, "develop", 0), (lose_state, "develop", 27),
                 (killed_sync, "develop", 6)])  # fmt: skip
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=budget.examples(12, 5), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 def test_any_history_ends_well(
     template: Remote, server: KillServer, steps: list[tuple[Deed, str, int]]
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.model import Compiled, Minion
+from tests.support import budget, warm_salt
 from tests.support.compiling import Lab, minion
 from tests.support.remote import Content, Link
 
@@ -47,6 +48,20 @@ def lab(tmp_path: Path, states: str, pillar: str = "", **more: Content) -> Lab:
         **{path.replace("__", "/"): content for path, content in more.items()},
     }
     return Lab(tmp_path, files)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _real() -> Iterator[None]:
+    """For what is compiled once for all tests here, which is before the marker counts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warm_salt, "is_used", False)
+        yield
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what comes out, which a new Salt has no part in."""
+    monkeypatch.setattr(warm_salt, "is_used", True)
 
 
 def test_whether_forks_are_apart_is_what_a_process_in_there_finds() -> None:
@@ -87,22 +102,34 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("where", ["states", "pillar"])
-def test_no_function_reaches_the_host(
-    tmp_path: Path, outside: Path, command: str, where: str
-) -> None:
+@pytest.fixture(scope="module")
+def tried(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
+    """Each command in states and in pillar, by a minion of its own: `states 0`, `pillar 0` and so on."""
     before = sorted(p.name for p in outside.iterdir())
-    text = command.replace("OUT", str(outside)).replace("PORT", "9")
-    value = f"value: |\n  {text}\n"
-    states = (
-        f"{GOOD}other:\n  test.nop:\n    - value: |\n        {text}\n"
-        if where == "states"
-        else GOOD
-    )
-    result = lab(tmp_path, states, value if where == "pillar" else "").one(minion("m1"))
-    assert SECRET not in everything(result)
+    files: dict[str, Content] = {"salt/good.sls": GOOD}
+    tops: dict[str, dict[str, list[str]]] = {"salt": {}, "pillar": {}}
+    for number, command in enumerate(COMMANDS):
+        text = command.replace("OUT", str(outside)).replace("PORT", "9")
+        other = f"other:\n  test.nop:\n    - value: |\n        {text}\n"
+        files[f"salt/c{number}.sls"] = f"{GOOD}{other}"
+        files[f"pillar/c{number}.sls"] = f"value: |\n  {text}\n"
+        tops["salt"] |= {f"states-{number}": [f"c{number}"], f"pillar-{number}": ["good"]}
+        tops["pillar"] |= {f"pillar-{number}": [f"c{number}"]}
+    for folder, top in tops.items():
+        files[f"{folder}/top.sls"] = json.dumps({"base": top})
+    who = [minion(name) for name in tops["salt"]]
+    assert not warm_salt.is_used
+    results = Lab(tmp_path_factory.mktemp("tried"), files).compile(who)
     assert sorted(p.name for p in outside.iterdir()) == before
+    return results
+
+
+@pytest.mark.parametrize("number", range(len(COMMANDS)), ids=COMMANDS.__getitem__)
+@pytest.mark.parametrize("where", ["states", "pillar"])
+def test_no_function_reaches_the_host(tried: dict[str, Compiled], number: int, where: str) -> None:
+    result = tried[f"{where}-{number}"]
+    assert result.low or result.errors
+    assert SECRET not in everything(result)
 
 
 PROGRAMS = {
@@ -117,21 +144,34 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_python_in_an_sls_stays_inside_and_what_it_tried_is_said(
-    tmp_path: Path, outside: Path, name: str
-) -> None:
+@pytest.fixture(scope="module")
+def programs(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
+    """Each program by a minion of its own."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        body = PROGRAMS[name].replace("OUT", str(outside)).replace("PORT", str(port))
-        body = body.replace("PID", str(os.getpid()))
-        states = f"#!py\ndef run():\n    {body}\n    return {{'done': {{'test.nop': []}}}}\n"
-        result = lab(tmp_path, states).one(minion("m1"))
+        top: dict[str, list[str]] = {}
+        files: dict[str, Content] = {"pillar/top.sls": "base: {}\n"}
+        for name, program in PROGRAMS.items():
+            body = program.replace("OUT", str(outside)).replace("PORT", str(port))
+            body = body.replace("PID", str(os.getpid()))
+            sls = name.replace(" ", "-")
+            states = f"#!py\ndef run():\n    {body}\n    return {{'done': {{'test.nop': []}}}}\n"
+            files[f"salt/{sls}.sls"], top[sls] = states, [sls]
+        files["salt/top.sls"] = json.dumps({"base": top})
+        results = Lab(tmp_path_factory.mktemp("programs"), files).compile([*map(minion, top)])
         server.settimeout(0.2)
         if sandbox.find().kind == "bubblewrap":
             with pytest.raises(TimeoutError):
                 server.accept()
     assert [p.name for p in outside.iterdir()] == ["secret"]
+    return results
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_python_in_an_sls_stays_inside_and_what_it_tried_is_said(
+    programs: dict[str, Compiled], name: str
+) -> None:
+    result = programs[name.replace(" ", "-")]
     assert SECRET not in everything(result) and "root:" not in everything(result)
     assert result.result != "ok" or name == "runs"
     if name not in ("escapes", "becomes root"):
@@ -155,8 +195,13 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize(
+    ("name", "jobs"),
+    budget.cases(
+        [(name, jobs) for name in LIMITS for jobs in (1, 3)],
+        lambda case: case[1] == 3 or case[0] in ("busy", "forks", "kills its parent", "kills all"),
+    ),
+)
 def test_limits_end_a_compile_and_the_other_minions_are_compiled(
     tmp_path: Path, name: str, jobs: int
 ) -> None:
@@ -247,6 +292,7 @@ def test_custom_modules_and_renderers_stay_inside(tmp_path: Path, outside: Path)
     assert [p.name for p in outside.iterdir()] == ["secret"]
 
 
+@pytest.mark.usefixtures("warm")
 def test_returns_answer_and_what_is_not_recorded_is_said(tmp_path: Path) -> None:
     states = (
         "x:\n  test.nop:\n    - a: {{ salt['network.ip_addrs']('eth0') | json }}\n"
@@ -267,6 +313,7 @@ def test_returns_answer_and_what_is_not_recorded_is_said(tmp_path: Path) -> None
     assert "mine.get" in " ".join(result.notes) and "ip_addrs" not in " ".join(result.notes)
 
 
+@pytest.mark.usefixtures("warm")
 def test_hard_coded_paths_read_the_compiled_tree(tmp_path: Path) -> None:
     if sandbox.find().kind != "bubblewrap":
         pytest.skip("only bubblewrap can map paths")
@@ -293,6 +340,7 @@ CLEAR = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", CLEAR)
 def test_every_kind_of_nothing_is_its_own_word(tmp_path: Path, name: str) -> None:
     files, word, wanted = CLEAR[name]
@@ -303,6 +351,7 @@ def test_every_kind_of_nothing_is_its_own_word(tmp_path: Path, name: str) -> Non
     assert word in " ".join([*result.errors, *result.notes])
 
 
+@pytest.mark.usefixtures("warm")
 def test_an_error_names_no_place_of_this_machine(tmp_path: Path) -> None:
     states = "#!py\ndef run():\n    raise ValueError('no such thing')\n"
     [error] = lab(tmp_path, states).one(minion("m1")).errors

@@ -29,7 +29,6 @@ from saltbranch import entry
 from saltbranch.base import scratch
 from saltbranch.compiler import sandbox
 from tests.actions.test_diff import GRAINS, Clone
-from tests.support import own_cache
 from tests.support.compiling import PROJECT
 from tests.support.remote import Content
 
@@ -179,7 +178,7 @@ def said(*argv: str) -> str:
 @contextlib.contextmanager
 def place(before: dict[str, Content], after: dict[str, Content]) -> Iterator[Clone]:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        own_cache.use(patch, Path(name) / "cache")
+        patch.setenv("XDG_CACHE_HOME", f"{name}/cache")
         patch.delenv("TMPDIR", raising=False)
         clone = Clone(Path(name))
         os.chmod(name, 0o755)  # noqa: S103

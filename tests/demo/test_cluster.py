@@ -16,6 +16,7 @@ import yaml
 from saltbranch.base.errors import SaltError
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.processes import processes_of
+from tests.support.running import short_names_of
 
 pytestmark = pytest.mark.daemons
 
@@ -51,6 +52,7 @@ def test_daemons_end_with_a_starter_that_is_killed(tmp_path: Path) -> None:
         lines = [line.strip() for line in iter(starter.stdout.readline, "up\n")]
         assert lines[-1] == "minion lone answers"
         assert len(processes_of(folder)) > 2
+        assert len(short_names_of(folder)) == 2
     finally:
         starter.send_signal(signal.SIGKILL)
         starter.communicate()
@@ -79,7 +81,6 @@ def test_a_start_that_fails_says_why_and_leaves_nothing_running(tmp_path: Path) 
 def test_nothing_is_written_outside_its_folder_and_nothing_left_running(
     tmp_path: Path,
 ) -> None:
-    before = set(Path("/tmp").glob("sb-*"))
     with Cluster(tmp_path, minions={"a b;$(id)": {"colour": "red"}}) as cluster:
         assert cluster.local("a b;$(id)", "grains.get", "colour") == "red"
         cluster.restart_master()
@@ -94,4 +95,4 @@ def test_nothing_is_written_outside_its_folder_and_nothing_left_running(
     assert {path for path in paths if Path(path).parents[0] == tmp_path / "master"}
     assert {path for path in paths if tmp_path not in Path(path).parents} == set()
     assert processes_of(tmp_path) == []
-    assert set(Path("/tmp").glob("sb-*")) == before
+    assert short_names_of(tmp_path) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support import budget
 from tests.support.remote import Remote
 from tests.support.site import Journal, Site, build_template, read_tree, result_of
 
@@ -95,7 +96,9 @@ class Model:
             self.journal.add("unhold", saltenv="stage")
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=budget.examples(20, 8), deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(st.booleans(), steps)
 def test_what_is_served_is_what_the_rules_say(refuse: bool, script: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

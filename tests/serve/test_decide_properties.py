@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saltbranch.base import versions
+from tests.support import budget
 from tests.support.remote import Remote
 from tests.support.site import Journal, Site, build_template, read_tree
 
@@ -71,7 +72,9 @@ class Model:
             self.served, self.by = self.tags[top], (top, self.tags[top])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=budget.examples(25, 10), deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(steps)
 def test_what_is_served_is_what_the_rules_say(script: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

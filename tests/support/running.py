@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,19 @@ saltbranch_hold:
 """
 SECRET = "a shared secret"  # with it anybody here is any user of external_auth
 EVENT_SECONDS = 30
+
+
+def short_names_of(folder: Path) -> list[str]:
+    """The links in /tmp by which daemons find `folder`, or one below it, for their sockets.
+
+    Others have folders with such names there that come and go: decrypting makes one for its keys.
+    """
+    found = []
+    for link in glob.glob("/tmp/sb-*/*"):  # noqa: S108 - looked at, and nothing more
+        with suppress(OSError):
+            if Path(os.readlink(link)).is_relative_to(folder):
+                found.append(link)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
