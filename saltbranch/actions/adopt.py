@@ -35,7 +35,7 @@ from saltbranch.preview.plain_side import Served
 from saltbranch.preview.same_served import Proof
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.repository.root import make_root, root_of
-from saltbranch.salt_master import moved_options, process, served_now
+from saltbranch.salt_master import moved_options, process, replacing, served_now
 from saltbranch.salt_master import options as master_options
 
 Say = Callable[[str], None]
@@ -126,7 +126,7 @@ def adopt(
         with FirstLook(say) as first:
             model = adopt_model.wanted(found, now, accepted, request.given, first)
             if ask and not plan:
-                model = _asked(model, request.given, ask)
+                model = asked_for(model, request.given, ask)
             undecided = model.proposal.undecided
             text = look_ahead(path, _answers(model, request), {}, first).text
             if not plan and text:
@@ -142,6 +142,7 @@ def adopt(
     then = plain_side.ask(salt_config, {} if former else moved_options.changes(config), key, say)
     proof = _proof(config, found, (now, then), request.given, master)
     no_grains = sorted(set(accepted) - {seen.minion for seen in now.seen.values()})
+    proof = _with_unclaimed(proof, no_grains, config, master)
     notes = (*found.notes, *dict.fromkeys((*now.problems, *then.problems)), *_without(no_grains))
     edits = () if former else tuple(moved_options.edits(config))
     digest = "" if former else adopt_switch.record(config, proof)
@@ -186,13 +187,23 @@ def _sync(config_path: str, say: Say | None) -> None:
         )
 
 
+def _with_unclaimed(
+    proof: Proof, minions: Sequence[str], config: Config, master: master_options.MasterOptions
+) -> Proof:
+    """The proof with those of `minions` that would get nothing, and nobody knows what they get now."""
+    why = "no saltenv claims it, and the master knows no grains of it"
+    unclaimed = replacing.unclaimed(minions, config, master.nodegroups)
+    return replace(proof, unproven={**proof.unproven, **dict.fromkeys(unclaimed, why)})
+
+
 def _without(minions: Sequence[str]) -> list[str]:
     if not minions:
         return []
     return [f"not compared, since the master knows no grains of them: {', '.join(minions)}"]
 
 
-def _asked(model: Wanted, given: Given, ask: Ask) -> Wanted:
+def asked_for(model: Wanted, given: Given, ask: Ask) -> Wanted:
+    """The model with the minions that somebody says, of each saltenv for which nobody has said them already."""
     minions = {
         saltenv: globs if saltenv in given.minions else ask(saltenv, globs)
         for saltenv, globs in model.proposal.minions.items()

@@ -238,8 +238,8 @@ def refuse_ending(found: Replacing, config: Config) -> None:
             f"the salt-master of this machine has its own configuration, of which {config.master_config} would end"
             f" a part; nothing was written:\n{indent(chr(10).join(found.lines()))}",
             hint="saltbranch adopt moves it over, with a proof; or bring what is still needed into the control"
-            " repository, then say --replace-roots (no folder is removed); a saltenv to keep beside those of saltbranch belongs in a separate file in"
-            " master.d: the roots of those files are joined",
+            " repository, then say --replace-roots (no folder is removed); a saltenv to keep beside those of"
+            " saltbranch belongs in a separate file in master.d: the roots of those files are joined",
         )
 
 

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from saltbranch.actions.adopt import Request, adopt
+from saltbranch.actions.adopt import Request, adopt, asked_for
+from saltbranch.actions.adopt_model import Given, Wanted
+from saltbranch.actions.adopt_roots import Layout
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.preview import plain_side
+from saltbranch.preview.minions_of_tops import Proposal
 from tests.support.former_master import FormerMaster, clone
 from tests.support.remote import Remote
 from tests.support.site import Ran, run
@@ -106,7 +109,10 @@ def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
     former.accept("web3", color="red")
     (former.folder / "master" / "pki" / "minions" / "silent").write_text("a key\n")
     code, told, ran = adopted(former)
-    assert code == 3
+    assert code == 20
+    assert told["proof"]["unproven"] == {
+        "silent": "no saltenv claims it, and the master knows no grains of it"
+    }
     assert "another secret word" not in ran.out + ran.err
     assert told["proof"]["unexplained"] == 0, told["proof"]
     assert "the master knows no grains of them: silent" in told["notes"][-1]
@@ -193,6 +199,20 @@ def test_what_cannot_be_said_is_refused_by_name(
     assert "hunter2" not in refused.value.message
     assert not former.config.exists() and not former.root.exists()
     assert former.everything() == before
+
+
+def test_minions_are_asked_for_where_nobody_has_said_them() -> None:
+    proposal = Proposal({"dev": ("dev*",), "base": ("*",)}, {})
+    model = Wanted("/x", {"dev": "develop", "base": "master"}, Layout(), proposal)
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    def ask(saltenv: str, proposed: tuple[str, ...]) -> tuple[str, ...]:
+        asked.append((saltenv, proposed))
+        return ("web*", "db1")
+
+    told = asked_for(model, Given(minions={"dev": ("test*",)}), ask)
+    assert asked == [("base", ("*",))]
+    assert told.proposal.minions == {"dev": ("dev*",), "base": ("web*", "db1")}
 
 
 def test_states_at_the_top_several_roots_and_a_folder_outside(tmp_path: Path) -> None:
