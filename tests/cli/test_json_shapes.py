@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ import jsonschema
 import pytest
 
 from saltbranch.cli.json_shapes import SHAPES
+from saltbranch.cli.options.common import json_text
 from tests.actions.test_diff import COMMON, Clone, clone  # noqa: F401 - a fixture
 from tests.support.flow_site import FlowSite
 from tests.support.remote import Remote
-from tests.support.site import Journal, Site, run
+from tests.support.site import Journal, Site
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "reference" / "schemas"
 
@@ -133,8 +133,6 @@ def test_a_compiled_diff(clone: Clone) -> None:  # noqa: F811
             "salt/_modules/own.py": "def f():\n    return 2\n",
         }
     )
-    told = conforms(
-        "diff", out(run([sys.executable, "-m", "saltbranch", "diff", "prod", "--json"]))
-    )
+    told = conforms("diff", json.loads(json_text(clone.diff().as_dict())))
     assert told["groups"] and told["causes"] and told["code"]
     assert any(group["contents"] for group in told["groups"])
