@@ -136,5 +136,7 @@ def differences(own: Config, model: Config) -> tuple[str, ...]:
         for key in _COMPARED
         if getattr(ours[name], key) != getattr(theirs[name], key)
     ]
-    found += [key for kind, key in KEYS.items() if own.roots.of(kind) != model.roots.of(kind)]
+    found += [
+        key for kind, key in KEYS.items() if own.roots.written(kind) != model.roots.written(kind)
+    ]
     return (*found, *(key for key in _ALSO_COMPARED if getattr(own, key) != getattr(model, key)))

@@ -12,6 +12,7 @@ from saltbranch.base.errors import RefusedError
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.composed_tree import ComposedTree
 from saltbranch.compiler.model import Minion
+from saltbranch.compiler.stand_ins import Offer
 from saltbranch.config.roots import KINDS, Roots, parse
 from saltbranch.preview.fleet_diff import compare_trees
 from saltbranch.salt_master import top_file
@@ -157,3 +158,21 @@ def test_the_generated_top_file_finds_the_branchs(lab: SeveralLab) -> None:
     found = lab.one(minion("w1"))
     assert "nothing" in (found.error or ""), found.error
     assert top_file.BRANCH_TOP
+
+
+def test_what_stands_in_has_its_place_in_the_roots(lab: SeveralLab, tmp_path: Path) -> None:
+    lab.commit(
+        {
+            "stand/formulas/nginx-formula/nginx/secret.sls": "secret: {test.nop: []}\n",
+            "stand/fleet/x.yaml": "{}\n",
+            "stand/shared/three.sls": "three: 3\n",
+        }
+    )
+    lab.frame = replace(lab.frame, offer=Offer("stand", None))
+    tree = lab.tree()
+    made = tmp_path / "written"
+    made.mkdir()
+    tree.write(str(made))
+    assert (made / "(states)/nginx/secret.sls").read_text() == "secret: {test.nop: []}\n"
+    assert (made / "(pillar)/three.sls").read_text() == "three: 3\n"
+    assert {*tree.stand_ins} == {"formulas/nginx-formula/nginx/secret.sls", "shared/three.sls"}

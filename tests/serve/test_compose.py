@@ -54,10 +54,12 @@ def roots_of(site: Site, kind: str = "states") -> list[str]:
     return list(options["file_roots" if kind == "states" else "pillar_roots"]["test"])
 
 
-def served(site: Site, tree: dict[str, Content], **keys: Any) -> Site:
+def served(site: Site, tree: dict[str, Content], *, all_of_it: bool = False, **keys: Any) -> Site:
     """A site whose branches have `tree` beside what they have, with the keys set; synced."""
     for branch in ("master", "stage", "develop"):
         site.remote.commit(branch, tree)
+    if not all_of_it:
+        site.keep_only("test")
     site.configure(**keys)
     site.sync_well()
     return site
@@ -81,7 +83,7 @@ def test_the_first_top_file_of_several_roots_is_the_branchs(site: Site) -> None:
 
 
 def test_a_glob_follows_the_commit_without_another_word_to_the_master(site: Site) -> None:
-    served(site, FORMULA, states_dir=["salt", "formulas/*"])
+    served(site, FORMULA, all_of_it=True, states_dir=["salt", "formulas/*"])
     found, told = composed(site, "develop"), site.master_config.read_text()
     assert {"nginx/init.sls", "nginx/map.jinja", "redis/init.sls"} <= {*found}
     assert {"_modules/nginx_info.py", "_modules/redis_info.py"} <= {*found}
