@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from saltbranch.base.text import some
 from saltbranch.compiler import cache as compile_cache
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.cache import CompileCache
@@ -48,12 +49,22 @@ def compare(
         cache=cache_of(place.config, enabled=cache),
         ignore=place.config.ignore,
         missing=place.config.missing,
-        warnings=warnings(place),
+        warnings=[*warnings(place), *_left_empty(frame, (before.tree, after.tree))],
         progress=progress,
     )
     # Nothing ran where all came from the cache.
     warning = sandbox.find().warning if found.spent["workers"] else None
     return replace(found, warnings=(warning, *found.warnings)) if warning else found
+
+
+def _left_empty(frame: Frame, names: Iterable[str]) -> list[str]:
+    """That the formulas of the commits or trees `names` are empty here, as they are served."""
+    formulas = frame.formulas
+    if formulas is None or formulas.listed != ():
+        return []
+    paths = sorted({path for name in names for path in formulas.pins(name)})
+    told = f"formulas stay empty, since this machine lists no submodules: ({some(paths)})"
+    return [told] if paths else []
 
 
 def frame_of(place: RepositoryAndMaster) -> Frame:

@@ -118,3 +118,18 @@ def test_a_place_that_is_not_listed_is_not_asked(site: Site, tmp_path: Path) -> 
     (row,) = [r for r in json.loads(ran.out)["formulas"] if r["path"] == "salt/other"]
     assert "is not among the submodules:" in row["problem"]
     assert not list((site.root / "formulas").glob("other-*"))
+
+
+def test_what_stays_empty_on_this_machine_is_said(site: Site, nginx: FormulaRemote) -> None:
+    folder = site.folder / "fleet"
+    folder.mkdir()
+    grains = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
+    (folder / "stage1.yaml").write_text(json.dumps({"grains": grains}))
+    site.configure(submodules=None, fleet=str(folder))
+    site.remote.commit(
+        "develop", {"salt/app/init.sls": "app:\n  test.succeed_without_changes: []\n"}
+    )
+    assert site.sync_here().exit_code == 0
+    ran = run(site, "diff", "stage", "--json")
+    assert ran.code == 3, ran
+    assert f"lists no submodules: ({PATH})" in "".join(json.loads(ran.out)["warnings"])
