@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _LONGEST = 86400  # seconds after which also `drain_then: wait` switches: nobody holds up a saltenv for ever
 _ANSWER = 60  # seconds for an answer of the process that looks, Salt's import included
 _PAUSE = 0.2  # seconds between two looks
+_TURN = 30.0  # seconds between two looks at the remote while something is waited for
 _NEAR = 1.0  # seconds to wait for a gap between runs while all is ready and the lock is held
 _SETTLE = 6.0  # seconds in which a minion that is alive says that it lost a run
 _MOST = 200  # runs that are kept
@@ -61,7 +62,9 @@ class _Wait:
         self.then = then
         self.since = since
         self.began = time.time()
-        self.until = time.monotonic() + seconds
+        # One drain for a switch, also where a sync that waited was ended: it has to end some time.
+        spent = self.began - since if then == SWITCH else 0
+        self.until = time.monotonic() + max(0, seconds - spent)
         self.lock: files.Lock | None = None
         self.runs: Runs = []
         self.met: dict[tuple[str, str], dict[str, Any]] = {}
@@ -175,10 +178,14 @@ class Drain:
         if self._watch:
             self._watch.close()
             self._watch = None
-        for wait in self.waits.values():
-            if wait.lock:
-                wait.lock.__exit__()
-                wait.lock = None
+        for name in list(self.waits):
+            self._leave(name)
+
+    def _leave(self, name: str) -> None:
+        """Wait no longer for `name`."""
+        wait = self.waits.pop(name)
+        if wait.lock:
+            wait.lock.__exit__()
 
     def _settled(self, name: str) -> tuple[Runs, str]:
         """What is under way as soon as the minions have said so."""
@@ -225,6 +232,7 @@ class Drain:
         self,
         result: SyncResult,
         again: Callable[[list[str]], SyncResult | None],
+        others: Callable[[list[str]], SyncResult | None],
         *,
         patience: float | None,
         say: Say | None,
@@ -232,35 +240,59 @@ class Drain:
         """Wait until what `result` left is switched, or the time is over; `result` then says so.
 
         The caller does not hold the lock. again: switches the saltenvs named, None where that is left to the next
-        sync. patience: seconds to wait at the most.
+        sync. others: syncs the saltenvs named, which nobody waits for: while this sync waits, its timer starts no
+        other one. patience: seconds to wait at the most.
         """
         end = None if patience is None else time.monotonic() + max(patience, _SETTLE)
-        self.again = True
-        open_ = [name for name in self.waits if self._claim(name, result)]
-        while open_:
-            for name in open_:
+        names = [row.saltenv for row in result.saltenvs]
+        left: set[str] = set()  # to other syncs
+        self.again, turn = True, time.monotonic() + _TURN
+        while True:
+            left |= {name for name in list(self.waits) if not self._claim(name, result)}
+            if not self.waits:
+                return
+            for name in self.waits:
                 self._tell(name, result, say)
             time.sleep(_PAUSE)
             is_end = end is not None and time.monotonic() >= end
-            ready = [name for name in open_ if self._is_ready(name)]
-            try:
-                done = again(ready) if ready else None
-            except LockedError:
-                continue
-            if ready and done is None:
+            if not self._switch_ready(result, again):
                 return
-            if done:
-                result.take(done)
-            left = [s.saltenv for s in result.saltenvs if s.state == WAITING]
-            open_ = [
-                name
-                for name in open_
-                if name in left and not self._gives_up(name, result, end=is_end)
-            ]
+            left |= self._ended(result, is_end=is_end)
+            if self.waits and time.monotonic() >= turn:
+                free = [name for name in names if name not in left and name not in self.waits]
+                if free and (done := others(free)):
+                    result.take(done)
+                turn = time.monotonic() + _TURN
+
+    def _switch_ready(
+        self, result: SyncResult, again: Callable[[list[str]], SyncResult | None]
+    ) -> bool:
+        """Switch what nothing holds up any more; False where that is left to the next sync."""
+        ready = [name for name in self.waits if self._is_ready(name)]
+        try:
+            done = again(ready) if ready else None
+        except LockedError:
+            return True  # another time
+        if done:
+            result.take(done)
+        return bool(done or not ready)
+
+    def _ended(self, result: SyncResult, *, is_end: bool) -> set[str]:
+        """Wait no longer for what was switched or is given up; what is given up."""
+        given_up = set()
+        for name in list(self.waits):
+            if _row(result, name).state != WAITING:
+                self._leave(name)
+            elif self._gives_up(name, result, end=is_end):
+                self._leave(name)
+                given_up.add(name)
+        return given_up
 
     def _claim(self, name: str, result: SyncResult) -> bool:
         """Whether this sync is the one that waits for `name`."""
         wait, row = self.waits[name], _row(result, name)
+        if wait.lock:
+            return True
         path = drain_record.lock_path(self.ready.root, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         lock = files.Lock(path)
@@ -268,6 +300,7 @@ class Drain:
             wait.lock = lock.__enter__()
         except LockedError:
             _add(row, "another sync waits already")
+            self._leave(name)
             return False
         return True
 
@@ -286,9 +319,8 @@ class Drain:
         drain_record.save(self.ready.root, name, _record(wait, row))
         self._fire(row, wait)
         if say:
-            say(
-                f"{name} waits for {_told(wait.runs, wait.problem)}, {shown_duration(wait.seconds)} at most"
-            )
+            most = shown_duration(wait.until - time.monotonic())
+            say(f"{name} waits for {_told(wait.runs, wait.problem)}, {most} at most")
 
     def _gives_up(self, name: str, result: SyncResult, *, end: bool) -> bool:
         """Whether this sync waits no longer for `name`."""
@@ -339,7 +371,8 @@ def _record(wait: _Wait, row: SaltenvResult) -> dict[str, object]:
         "old": row.old,
         "new": row.new,
         "since": wait.since,
-        "until": wait.began + wait.seconds,
+        "at": time.time(),
+        "until": time.time() + wait.until - time.monotonic(),
         "then": wait.then,
         "runs": row.runs,
         "problem": wait.problem,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 SHOWN = 5  # runs that are named
-_KEYS = {"old", "new", "since", "until", "then", "runs", "problem"}
+_KEYS = {"old", "new", "since", "at", "until", "then", "runs", "problem"}
+_FORGOTTEN = 7200  # seconds without a sync that waits, after which a switch is put off anew
 
 
 def path(root: str, saltenv: str) -> str:
@@ -39,13 +40,18 @@ def save(root: str, saltenv: str, record: dict[str, object]) -> None:
 
 
 def load(root: str, saltenv: str) -> dict[str, Any] | None:
-    """What was kept: ``{"old", "new", "since", "until", "then", "runs", "problem"}``; None for nothing.
+    """What was kept: ``{"old", "new", "since", "at", "until", "then", "runs", "problem"}``; None for nothing.
 
-    Times are in seconds since 1970.
+    at: when it was written. Times are in seconds since 1970.
     """
     try:
         data = json.loads(files.read_or_none(path(root, saltenv)) or b"null")
-        is_whole = float(data["since"]) and float(data["until"]) and data.keys() >= _KEYS
+        is_whole = (
+            float(data["since"])
+            and float(data["until"])
+            and float(data["at"])
+            and data.keys() >= _KEYS
+        )
         told_runs(data["runs"])
         return dict(data) if is_whole else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -55,8 +61,9 @@ def load(root: str, saltenv: str) -> dict[str, Any] | None:
 def first_put_off(root: str, name: str, served: str | None) -> float:
     """When the switch away from the commit `served` was put off first."""
     now, known = time.time(), load(root, name)
-    is_same = known is not None and known.get("old") == served
-    return min(float(known["since"]), now) if known and is_same else now
+    if known is None or known["old"] != served or now - float(known["at"]) > _FORGOTTEN:
+        return now
+    return min(float(known["since"]), now)
 
 
 def plain(run: dict[str, Any]) -> dict[str, object]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.repository import prepared
-from saltbranch.serve import reconcile
+from saltbranch.serve import fetch, reconcile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.git.mirror import Mirror
     from saltbranch.serve.drain import Drain
-    from saltbranch.serve.run import Notify, Say, SyncResult
+    from saltbranch.serve.run import Look, Notify, Say, SyncResult
 
 _LOCK = 60  # seconds to wait for another saltbranch, each time
 
@@ -46,8 +46,11 @@ def finish(
     def again(names: list[str]) -> SyncResult | None:
         return _again(place, drain, names, say=say, notify=notify)
 
+    def others(names: list[str]) -> SyncResult | None:
+        return _others(place, drain, names, notify)
+
     try:
-        drain.wait(result, again, patience=patience, say=say)
+        drain.wait(result, again, others, patience=patience, say=say)
     finally:
         drain.close()
 
@@ -70,13 +73,37 @@ def _again(
         lock.keep_with_children()
         look = reconcile.look_at_mirror(mirror, ready, say)
         look.unread = prepared.load_unread(root)
-        look.drain, look.drain_seconds = drain, drain.asked
         look.unprotected = drain.unprotected
-        run = reconcile.decided(look, write=True)
-        done = reconcile.reconcile(run, known, plan=False, notify=notify)
-        lock.keep_from_children()
-        try:
-            reconcile.tell_journal(run)
-        except SaltbranchError as err:
-            done.notes.append(err.message)  # what was switched is told all the same
-        return done
+        return _serve(look, drain, known, lock, notify)
+
+
+def _others(
+    place: Place, drain: Drain, names: list[str], notify: Notify | None
+) -> SyncResult | None:
+    """Sync the saltenvs `names`, as the timer would; None where that is not possible now, which the next sync tells."""
+    root = place.root
+    try:
+        with files.private_umask(), files.Lock(f"{root}/lock") as lock:
+            look = fetch.look(
+                place.mirror, root, place.config_path,
+                expect=None, patience=0, verify=False, write=True, say=None,
+            )  # fmt: skip
+            known = [s.name for s in look.ready.saltenvs if s.name in names]
+            lock.keep_with_children()
+            return _serve(look, drain, known, lock, notify) if known else None
+    except SaltbranchError:
+        return None
+
+
+def _serve(
+    look: Look, drain: Drain, names: list[str], lock: files.Lock, notify: Notify | None
+) -> SyncResult:
+    look.drain, look.drain_seconds = drain, drain.asked
+    run = reconcile.decided(look, write=True)
+    done = reconcile.reconcile(run, names, plan=False, notify=notify)
+    lock.keep_from_children()
+    try:
+        reconcile.tell_journal(run)
+    except SaltbranchError as err:
+        done.notes.append(err.message)  # what was switched is told all the same
+    return done

@@ -123,9 +123,15 @@ class SyncResult:
         self.drain: Drain | None = None
 
     def take(self, later: SyncResult) -> None:
-        """Go on by what was done for some saltenvs later, by the same reading of the remote."""
+        """Go on by what was done for some saltenvs later, whatever it was by then."""
         rows = {s.saltenv: s for s in later.saltenvs}
-        self.saltenvs = [rows.get(s.saltenv, s) for s in self.saltenvs]
+        for place, before in enumerate(self.saltenvs):
+            row = rows.get(before.saltenv)
+            if row is None or (before.changed and row.state == UNCHANGED):
+                continue
+            if before.changed and row.changed:
+                row.old = before.old
+            self.saltenvs[place] = row
         self.notes += [note for note in later.notes if note not in self.notes]
         self.problems += [text for text in later.problems if text not in self.problems]
         self.restart_needed = later.restart_needed

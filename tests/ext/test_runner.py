@@ -56,6 +56,7 @@ def test_sync_switches_and_returns_plain_data(master: Master, tmp_path: Path) ->
         "tag": None,
         "held": None,
         "refused": None,
+        "runs": [],
     }
     assert states(second) == {"test": "switched", "stage": "unchanged", "prod": "unchanged"}
     site.assert_serves("develop", new)

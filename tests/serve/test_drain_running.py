@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import salt.client
 
 from saltbranch.actions.status import status
 from saltbranch.salt_master import options as master_options
-from saltbranch.serve import drain_record
+from saltbranch.serve import drain, drain_record
 from saltbranch.serve.hold_here import hold_locally
 from saltbranch.serve.run import SaltenvResult
 from tests.support.running import HOOK, REACTION, Cluster, Master
@@ -367,6 +368,51 @@ def test_a_run_in_the_minions_own_queue_is_waited_for(fleet: Fleet) -> None:
     code, rows = finished(process)
     assert (code, rows[0]["state"], fleet.serves("develop")) == (0, "switched", new)
     assert fleet.is_returned(second)
+
+
+def test_while_a_sync_waits_it_goes_on_with_the_other_saltenvs(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "_TURN", 1.0)
+    pushed: list[str] = []
+
+    def say(text: str) -> None:
+        if " waits for " in text:
+            pushed.append(fleet.push("master"))
+            thread.start()
+
+    def served() -> None:
+        until(lambda: fleet.serves("master") == pushed[0])
+        fleet.end()
+
+    thread = threading.Thread(target=served)
+    hold_locally(str(fleet.site.config), event("unhold", saltenv="prod", reason="it is over"))
+    fleet.sync()
+    before, new, jid = fleet.serves("master"), fleet.push(), fleet.run("test1")
+
+    result = fleet.site.sync_here(say=say)
+
+    thread.join()
+    rows = {row.saltenv: row for row in result.saltenvs}
+    assert (rows["prod"].old, rows["prod"].new) == (before, pushed[0])
+    assert (rows["test"].state, fleet.serves("develop")) == ("switched", new)
+    assert fleet.is_returned(jid)
+
+
+def test_a_drain_goes_on_where_a_sync_that_waited_was_ended(fleet: Fleet) -> None:
+    fleet.set(drain="20s")
+    fleet.push()
+    fleet.run("test1")
+    assert fleet.sync(patience=0.0).state == "waiting"
+    kept = waits(fleet)
+    assert kept
+    drain_record.save(str(fleet.site.root), "test", kept | {"since": kept["since"] - 20})
+    begun = time.monotonic()
+
+    row = fleet.sync()
+
+    assert row.state == "switched" and "during test1" in row.message
+    assert time.monotonic() - begun < 18
 
 
 def test_what_is_no_state_run_is_not_waited_for(fleet: Fleet, tmp_path: Path) -> None:

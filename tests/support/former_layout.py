@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -30,7 +31,7 @@ def lay_out_as_before(site: Site, idle: dict[str, str] | None = None) -> None:
         os.umask(before)
     (root / files.MARKER).rename(root / ".saltbranch")
     prepared = root / "state" / "prepared"
-    prepared.write_text(prepared.read_text().replace("prepared 5", "prepared 4", 1))
+    prepared.write_text(re.sub(r"prepared \d+", "prepared 4", prepared.read_text(), count=1))
     record = root / "state" / "served"
     lines = [line.split("\t") for line in record.read_text().splitlines()]
     record.write_text("".join("\t".join([*w[:2], "a", *w[3:]]) + "\n" for w in lines))
