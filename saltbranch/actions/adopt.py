@@ -146,7 +146,16 @@ def adopt(
     notes = (*found.notes, *dict.fromkeys((*now.problems, *then.problems)), *_without(no_grains))
     edits = () if former else tuple(moved_options.edits(config))
     digest = "" if former else adopt_switch.record(config, proof)
-    return AdoptResult(path, text, notes, undecided, proof, digest, edits, former is not None)
+    return AdoptResult(
+        config_path=path,
+        text=text,
+        notes=notes,
+        undecided=undecided,
+        proof=proof,
+        digest=digest,
+        edits=edits,
+        switched=former is not None,
+    )
 
 
 def _flags(request: Request) -> dict[str, object]:
@@ -256,7 +265,7 @@ def _proof(
     return same_served.compare(
         *sides,
         tuple(s.name for s in config.saltenvs),
-        given.leaves_out,
-        causes.of_file,
-        causes.of_minion,
+        left_out=given.leaves_out,
+        file_cause=causes.of_file,
+        minion_cause=causes.of_minion,
     )

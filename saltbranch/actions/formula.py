@@ -112,13 +112,13 @@ def update(
                 f"the formula {pin.path}: {pin.problem}", hint="fix its entry in .gitmodules first"
             )
         formula_work_tree.refuse_own_changes(clone, pin)
-        found.append(_update(work, formulas, clone, branch, pin, to, say, ask=ask))
+        found.append(_update(work, formulas, clone, branch, pin, to=to, say=say, ask=ask))
     return found
 
 
 def _update(
-    work: Workplace, formulas: Formulas, clone: Git, branch: str, pin: Pin, to: str | None,
-    say: Say | None, *, ask: bool,
+    work: Workplace, formulas: Formulas, clone: Git, branch: str, pin: Pin, *, to: str | None,
+    say: Say | None, ask: bool,
 ) -> Changed:  # fmt: skip
     refs = formula_remote.read(clone, formulas.address(pin.url), work.repo.timeout)
     commit = formula_remote.chosen(refs, to)

@@ -51,5 +51,12 @@ def _state(chunk: Chunk) -> State:
     arguments = tuple(Argument(name, line, _NO_NODE) for name in names)
     hides = "\0" in chunk.module or len(names) < len(chunk.arguments)
     return State(
-        "", line, line, module, function, arguments, extends="\0" in chunk.module, open=hides
+        id="",
+        id_line=line,
+        line=line,
+        module=module,
+        function=function,
+        arguments=arguments,
+        extends="\0" in chunk.module,
+        open=hides,
     )

@@ -61,7 +61,14 @@ def compose(git: Git, commit: str, pinned: Mapping[str, str]) -> str:
         level = [folder for folder in above if _depth(folder) == depth]
         for folder in level:
             for name, oid in _below(new, folder):
-                _replace(entries[folder], name, oid, f"{folder}/{name}".lstrip("/"), commit, pinned)
+                _replace(
+                    entries[folder],
+                    name,
+                    oid,
+                    path=f"{folder}/{name}".lstrip("/"),
+                    commit=commit,
+                    pinned=pinned,
+                )
         new |= zip(level, _write(git, [entries[folder] for folder in level]), strict=True)
     return new[""]
 
@@ -106,6 +113,7 @@ def _replace(
     entries: dict[str, tuple[bytes, str]],
     name: str,
     oid: str,
+    *,
     path: str,
     commit: str,
     pinned: Mapping[str, str],

@@ -31,6 +31,7 @@ class Pin:
         name: str,
         url: str,
         address: Address | None,
+        *,
         problem: str = "",
     ) -> None:
         self.path = path
@@ -42,11 +43,25 @@ class Pin:
 
     def moved(self, commit: str) -> Pin:
         """The same at another commit."""
-        return Pin(self.path, commit, self.name, self.url, self.address, self.problem)
+        return Pin(
+            path=self.path,
+            commit=commit,
+            name=self.name,
+            url=self.url,
+            address=self.address,
+            problem=self.problem,
+        )
 
     def at(self, address: Address) -> Pin:
         """The same, fetched from `address`."""
-        return Pin(self.path, self.commit, self.name, self.url, address, self.problem)
+        return Pin(
+            path=self.path,
+            commit=self.commit,
+            name=self.name,
+            url=self.url,
+            address=address,
+            problem=self.problem,
+        )
 
     @property
     def where(self) -> str:
@@ -160,7 +175,14 @@ def _pin(entry: _Entry, commit: str, remote: str, *, twice: bool) -> Pin:
             address = addresses.parse(addresses.resolve(entry.url, remote))
         except BadAddress as err:
             problem = f"its URL {_printable(mask(entry.url))!r} is refused: {err}"
-    return Pin(entry.path, commit, entry.name, entry.url, address, problem)
+    return Pin(
+        path=entry.path,
+        commit=commit,
+        name=entry.name,
+        url=entry.url,
+        address=address,
+        problem=problem,
+    )
 
 
 def name_problem(name: str) -> str:

@@ -118,12 +118,12 @@ def _last(done: proc.Finished) -> str:
 def _served(told: Mapping[str, Any]) -> Served:
     seen = {
         name: Seen(
-            row["minion"],
-            row["saltenv"],
-            {env: tuple(sls) for env, sls in row["top"].items()},
-            row["pillar"],
-            None if row["low"] is None else tuple(Low(*low) for low in row["low"]),
-            row["error"],
+            minion=row["minion"],
+            saltenv=row["saltenv"],
+            top={env: tuple(sls) for env, sls in row["top"].items()},
+            pillar=row["pillar"],
+            low=None if row["low"] is None else tuple(Low(*low) for low in row["low"]),
+            error=row["error"],
         )
         for name, row in told["seen"].items()
     }

@@ -90,7 +90,12 @@ def rendering(
         own = digest(minion)
         pairs = _written(frame.states_dir, trees, _pairs(one, other), own)
         compared = _compared(
-            minion.id, sides, (one, other), pairs, own or (lambda _text: ""), public.text
+            minion.id,
+            sides,
+            (one, other),
+            pairs,
+            digest=own or (lambda _text: ""),
+            told=public.text,
         )
         found.by_minion[minion.id] = Contents(compared, plain, held)
     public.keep()
@@ -203,6 +208,7 @@ def _compared(
     sides: tuple[Mapping[str, Compiled], Mapping[str, Compiled]],
     results: tuple[Compiled, Compiled],
     held: Mapping[str, tuple[Chunk, Chunk]],
+    *,
     digest: Callable[[Any], str],
     told: Callable[[str], str],
 ) -> dict[str, Compared]:

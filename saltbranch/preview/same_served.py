@@ -58,6 +58,7 @@ def compare(
     now: Served,
     then: Served,
     saltenvs: tuple[str, ...],
+    *,
     left_out: Callable[[str], bool],
     file_cause: FileCause,
     minion_cause: MinionCause,
@@ -100,7 +101,14 @@ def compare(
             unproven[name] = f"{why}{side}"
         differing = {d.where for d in found if d.kind == "file"}
         found += _minion(name, seen, other_seen, minion_cause, differing)
-    return Proof(tuple(found), unproven, files, len(now.seen), keys, chunks)
+    return Proof(
+        differences=tuple(found),
+        unproven=unproven,
+        files=files,
+        minions=len(now.seen),
+        pillar_keys=keys,
+        chunks=chunks,
+    )
 
 
 def as_branch_has_it(files: Mapping[str, str]) -> dict[str, str]:

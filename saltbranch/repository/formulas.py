@@ -230,7 +230,13 @@ class Formulas:
             return FormulaChange(new.path, new.where, *sides, pins.UNKNOWN, missing=why)
         told = pins.between(found.git, old.commit, new.commit)
         return FormulaChange(
-            new.path, new.where, *sides, told.move, told.commits, told.count, told.lost
+            new.path,
+            new.where,
+            *sides,
+            told.move,
+            commits=told.commits,
+            count=told.count,
+            lost=told.lost,
         )
 
     def changes(self, old: str, new: str) -> tuple[FormulaChange, ...]:

@@ -128,7 +128,16 @@ class Watch:
             known = self._evidence.get((jid, minion))
             if (jid, minion) not in self.gone:
                 sure = bool(known and known.confirmed)
-                found.append(StateRun(minion, jid, job.function, job.since, job.saltenvs, sure))
+                found.append(
+                    StateRun(
+                        minion=minion,
+                        jid=jid,
+                        function=job.function,
+                        since=job.since,
+                        saltenvs=job.saltenvs,
+                        confirmed=sure,
+                    )
+                )
         return sorted(found, key=lambda run: (run.since, run.minion))
 
     def _ask(self, runs: Mapping[tuple[str, str], Job]) -> None:

@@ -24,9 +24,9 @@ def compared(now: Served, then: Served, *left_out: str) -> list[tuple[str, str, 
         now,
         then,
         ("base",),
-        lambda saltenv: saltenv in left_out,
-        lambda *_: "a cause",
-        lambda *_: "",
+        left_out=lambda saltenv: saltenv in left_out,
+        file_cause=lambda *_: "a cause",
+        minion_cause=lambda *_: "",
     )
     return [(d.kind, d.where, d.what, d.cause) for d in proof.differences]
 
@@ -72,9 +72,9 @@ def test_order_alone_and_errors() -> None:
         served(FILES, seen(), seen("db1")),
         served(OURS, seen(low=None, error="Rendering SLS 'app' failed")),
         ("base",),
-        lambda _: False,
-        lambda *_: "",
-        lambda *_: "",
+        left_out=lambda _: False,
+        file_cause=lambda *_: "",
+        minion_cause=lambda *_: "",
     )
     assert proof.differences == ()
     assert proof.unproven == {

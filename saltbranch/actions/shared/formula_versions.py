@@ -105,12 +105,12 @@ def listed(
 
         rows.append(
             FormulaRow(
-                path,
-                known[0].where,
-                pinned(here),
-                {saltenv: pinned(found) for saltenv, found in sides.items()},
-                {ref: pinned(found) for ref, found in others.items()},
-                problem or next((f for p in known if (f := formulas.missing(p))), ""),
+                path=path,
+                url=known[0].where,
+                here=pinned(here),
+                saltenvs={saltenv: pinned(found) for saltenv, found in sides.items()},
+                refs={ref: pinned(found) for ref, found in others.items()},
+                problem=problem or next((f for p in known if (f := formulas.missing(p))), ""),
             )
         )
     return rows
@@ -164,12 +164,21 @@ def _outdated(
 ) -> Outdated:
     look = formulas.look(pin)
     if isinstance(refs, str):
-        return Outdated(pin.path, pin.where, look, (), tuple(names), refs)
+        return Outdated(
+            path=pin.path, url=pin.where, pin=look, newer=(), where=tuple(names), problem=refs
+        )
     tagged = [tag for tag, commit in refs.tags.items() if commit == pin.commit]
     own = formula_remote.newest(tagged) or formula_remote.version_in(look.name)
     newer = formula_remote.newer(refs.tags, own)
     if not tagged and formulas.missing(pin) and newer:
-        return Outdated(pin.path, pin.where, look, (), tuple(names), formulas.missing(pin))
+        return Outdated(
+            path=pin.path,
+            url=pin.where,
+            pin=look,
+            newer=(),
+            where=tuple(names),
+            problem=formulas.missing(pin),
+        )
     return Outdated(pin.path, pin.where, look, newer, tuple(names))
 
 

@@ -254,9 +254,9 @@ def unlisted_submodules(served: Sequence[tuple[str, str, str]]) -> Iterator[Find
             "unlisted-submodules",
             "warning",
             f"served from places that submodules: no longer lists: {some(shown, 3)}",
-            "They stay as they are, and the next commit of that branch is refused.",
-            "list the place again, or push a commit without the submodule",
-            tuple(shown),
+            why="They stay as they are, and the next commit of that branch is refused.",
+            fix="list the place again, or push a commit without the submodule",
+            items=tuple(shown),
         )
 
 
