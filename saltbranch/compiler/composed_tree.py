@@ -129,7 +129,7 @@ class ComposedTree(Tree):
 
     def _checked_out(self, aside: str, index: str) -> None:
         own = {*self.oids} - {*self.stand_ins} | {*self.sealed}
-        git = self._with_index(index)
+        git = self.git.with_index(index)
         git.out("read-tree", self.name)
         # Those that say how files are written come first, for git reads them as it goes.
         for paths in (self.outer, own):

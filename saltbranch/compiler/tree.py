@@ -193,7 +193,7 @@ class Tree:
 
     def _filtered_into(self, folder: str) -> list[str]:
         """Write the files that have a filter to `folder`/tree; their paths. Raises GitError."""
-        git = self._with_index(f"{folder}/index")
+        git = self.git.with_index(f"{folder}/index")
         git.out("read-tree", self.name)
         known = "".join(f"{path}\0" for path in self._regular() if path not in self.stand_ins)
         told = git.out(
@@ -220,13 +220,6 @@ class Tree:
     def _searched(self) -> list[str]:
         """Where in the repository its files are, as pathspecs; none for anywhere."""
         return [f":(literal){folder}" for folder in (*self.folders, *self.linked)]
-
-    def _with_index(self, index: str) -> Git:
-        """The repository with an index of our own."""
-        git = Git(self.git.directory)
-        git._prefix = [*self.git._prefix]
-        git.env = {**self.git.env, "GIT_INDEX_FILE": index, "GIT_LITERAL_PATHSPECS": "1"}
-        return git
 
     @functools.cache  # noqa: B019 - a tree lives as long as one run
     def _written_by(self, folder: str) -> str:
@@ -378,7 +371,7 @@ class Tree:
         By git itself, which honours .gitattributes, as it does for what a master serves; the index is one of
         our own, where those above the folders have to be, too.
         """
-        git = self._with_index(f"{folder}.index")
+        git = self.git.with_index(f"{folder}.index")
         own = {*self.entries} - {*self.stand_ins} | {*self.sealed}
         tops = [p for p in (*self.folders, *self.linked) if has_below(own, p)]
         if tops:

@@ -14,7 +14,7 @@ from saltbranch.config.keys import FileModel, FlowModel, HooksModel, model_branc
 from saltbranch.config.minions import parse_minions
 from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.config.roots import KINDS, Roots, is_above, is_in
-from saltbranch.config.roots import parse as parse_roots
+from saltbranch.config.roots_keys import parse as parse_roots
 from saltbranch.config.saltenvs import check_saltenvs, follow_pattern, saltenv_of
 from saltbranch.config.values import check_path, check_remote, check_submodules, inside, no_branch
 from saltbranch.git.program import branch_name_problem

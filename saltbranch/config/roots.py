@@ -11,8 +11,6 @@ can be judged alone.
 
 from __future__ import annotations
 
-from saltbranch.base.errors import ConfigError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,9 +26,8 @@ PREFIXES = {STATES: "(states)", PILLAR: "(pillar)"}
 NO_STATES = frozenset(("bin", "ci", "doc", "docs", "test", "tests"))
 # Of the repository's root: what is read by saltbranch, and by nobody's minions.
 NOT_SERVED = ("tests", "saltbranch.yaml")
-_ALL = "*"
+ALL = "*"
 _GLOB = "*?["
-_MOST = 200
 
 
 # Of what all of them are told in one line: no name holds control characters.
@@ -88,7 +85,7 @@ class Root:
 def _is_named(name: str, pattern: str, *, is_folder: bool) -> bool:
     if name == pattern:
         return True
-    if pattern == _ALL and not is_folder and not name.endswith(".sls"):
+    if pattern == ALL and not is_folder and not name.endswith(".sls"):
         return False
     return name not in NO_STATES and fits(name, pattern)
 
@@ -171,12 +168,12 @@ class Roots:
             found += self.secret
             found += self.unserved
         else:
-            found += [p for p in (r.parts for r in self.states) if _is_inner(root.parts, p)]
+            found += [p for p in (r.parts for r in self.states) if is_inner(root.parts, p)]
         return tuple(found)
 
     def inner(self, kind: str, root: Root) -> tuple[Parts, ...]:
         """The folders of the other entries that lie inside of `root`."""
-        return tuple(r.parts for r in self.of(kind) if _is_inner(root.parts, r.parts))
+        return tuple(r.parts for r in self.of(kind) if is_inner(root.parts, r.parts))
 
     @property
     def secret(self) -> tuple[Parts, ...]:
@@ -299,7 +296,8 @@ def is_above(parts: Parts, patterns: Iterable[Parts]) -> bool:
     return any(len(parts) < len(p) and matches(parts, p[: len(parts)]) for p in patterns)
 
 
-def _is_inner(outer: Parts, inner: Parts) -> bool:
+def is_inner(outer: Parts, inner: Parts) -> bool:
+    """Whether a folder may lie inside of another, as far as that is told without trying."""
     return len(inner) > len(outer) and _may_meet(outer, inner[: len(outer)])
 
 
@@ -309,101 +307,3 @@ def _may_meet(one: Parts, other: Parts) -> bool:
         fits(a.casefold(), b.casefold()) or fits(b.casefold(), a.casefold())
         for a, b in zip(one, other, strict=True)
     )
-
-
-def parse(
-    states: object, pillar: object, place: str, *, fleet: str = "cache", stand_in: str | None = None
-) -> Roots:
-    """`states_dir:` and `pillar_dir:` as they stand in the file `place`, checked. Raises ConfigError."""
-    of_states, of_pillar = _entries(STATES, states, place), _entries(PILLAR, pillar, place)
-    apart = [*NOT_SERVED, *(path for path in (stand_in,) if path)]
-    if fleet != "cache" and (own := fleet.strip("/")):
-        apart.append(own.removeprefix("./"))
-    found = Roots(
-        of_states,
-        of_pillar,
-        of_states[0].folder if isinstance(states, str) else "",
-        of_pillar[0].folder if isinstance(pillar, str) else "",
-        tuple(dict.fromkeys(apart)),
-    )
-    _check_apart(found, place)
-    return found
-
-
-def _entries(kind: str, value: object, place: str) -> tuple[Root, ...]:
-    from saltbranch.config.values import inside
-
-    key = KEYS[kind]
-    if isinstance(value, str):
-        return (Root(inside(key, value, place)),)
-    listed = value if isinstance(value, list) else [value]
-    found = [root for entry in listed for root in _entry(key, entry, place)]
-    if not found or len(found) > _MOST:
-        raise ConfigError(
-            f"{place}: {key}: {'names no folder' if not found else f'names more than {_MOST} folders'}",
-            hint=f"for example {key}: {'pillar' if kind == PILLAR else '[salt, formulas/*]'}",
-        )
-    twice = [root.folder for root in found if [r.folder for r in found].count(root.folder) > 1]
-    if twice:
-        raise ConfigError(f"{place}: {key}: names {twice[0]!r} twice", hint="name it once")
-    return tuple(found)
-
-
-def _entry(key: str, entry: object, place: str) -> list[Root]:
-    from saltbranch.config.values import inside
-
-    if isinstance(entry, str):
-        if entry.rstrip("/") in (HERE, ""):
-            raise ConfigError(
-                f"{place}: {key}: all of the repository cannot be served",
-                hint=f"say what of it: {key}: [{{.: [nginx, 'role-*', top.sls]}}], or {{.: ['*']}} for all"
-                " folders but those of pillar, tests and the fleet",
-            )
-        root = Root(inside(key, entry, place))
-        return [Root(root.folder, (_ALL,)) if root.is_glob else root]
-    if not isinstance(entry, dict):
-        raise _no_entry(key, entry, place)
-    return [_named(key, folder, names, place) for folder, names in entry.items()]
-
-
-def _named(key: str, folder: object, names: object, place: str) -> Root:
-    from saltbranch.config.values import inside
-
-    wanted = [names] if isinstance(names, str) else names
-    if not isinstance(folder, str) or not isinstance(wanted, list) or not wanted:
-        raise _no_entry(key, {folder: names}, place)
-    for name in wanted:
-        if (
-            not isinstance(name, str)
-            or "/" in name
-            or name.startswith(".")
-            or not name
-            or any(ord(c) < 32 for c in name)
-        ):
-            raise ConfigError(
-                f"{place}: {key}: {name!r} is no name right inside {folder!r}",
-                hint="name folders and files of it, or globs of them; what begins with a dot is never served",
-            )
-    clean = folder.rstrip("/") or HERE
-    return Root(clean if clean == HERE else inside(key, clean, place), tuple(wanted))
-
-
-def _no_entry(key: str, entry: object, place: str) -> ConfigError:
-    return ConfigError(
-        f"{place}: {key}: {entry!r} is no folder of the repository",
-        hint=f"a folder, a glob of folders, or FOLDER: [NAMES], for example {key}: [salt, formulas/*]",
-    )
-
-
-def _check_apart(roots: Roots, place: str) -> None:
-    """Refuse pillar in what minions may read; what is composed leaves out what lies inside of it."""
-    for states in roots.states:
-        for pillar in roots.pillar:
-            outer = is_in(states.parts, [pillar.parts]) and not pillar.names
-            if outer or (roots.states_word and _is_inner(states.parts, pillar.parts)):
-                raise ConfigError(
-                    f"{place}: states_dir {states.folder!r} and pillar_dir {pillar.folder!r} contain one another, so"
-                    " every minion could read the pillar of all as salt:// files",
-                    hint="keep states and pillar in two folders side by side, or say what is served:"
-                    f" states_dir: [{{{states.folder}: ['*']}}]",
-                )

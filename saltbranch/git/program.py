@@ -94,6 +94,13 @@ class Git:
         twin.env = {**self.env, **variables}
         return twin
 
+    def with_index(self, index: str) -> Git:
+        """The same repository with an index of its own, at the path `index`, and paths that are no patterns."""
+        found = Git(self.directory)
+        found._prefix = [*self._prefix]
+        found.env = {**self.env, "GIT_INDEX_FILE": index, "GIT_LITERAL_PATHSPECS": "1"}
+        return found
+
     def start_with(self, words: Sequence[str]) -> None:
         """From now on `words` is the program that starts git: it limits what that may use."""
         self._prefix = [*words, *self._prefix]

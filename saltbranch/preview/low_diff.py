@@ -8,7 +8,6 @@ requisite moves is not, for the requisite itself shows.
 
 from __future__ import annotations
 
-import bisect
 import fnmatch
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from saltbranch.preview.difference import (
 )
 from saltbranch.preview.leftovers import Leftovers
 from saltbranch.preview.pillar_paths import Pillars
+from saltbranch.preview.reordered import reordered
 
 
 class Ignore(Protocol):
@@ -179,7 +179,7 @@ def _difference(
     shown_removed = [c for c in removed if not _is_ignored(ignore, c, None)]
     ignored += len(added) + len(removed) - len(shown_added) - len(shown_removed)
     gone, come, other = _pillar(old.pillar, new.pillar)
-    moved = _reordered(old.chunks, new.chunks, differ, which_of)
+    moved = reordered(old.chunks, new.chunks, differ, which_of)
     # What an error of the new side keeps out is not known to be removed.
     sure = set(new.errors) <= set(old.errors)
     left = Leftovers(new.chunks) if shown_removed and sure else None
@@ -229,54 +229,6 @@ def _is_ignored(ignore: Sequence[Ignore], chunk: Chunk, argument: str | None) ->
         ):
             return True
     return False
-
-
-def _reordered(
-    old: Sequence[Chunk], new: Sequence[Chunk], changed: set[str], which_of: Which
-) -> tuple[str, ...]:
-    """Which are the fewest states whose moving explains that the others stand in another order, as far as they
-    also run in another one; those aside that changed anyway.
-    """
-    before = {
-        which_of(c): c.place for c in old if c.place is not None and which_of(c) not in changed
-    }
-    written = [c for c in new if c.place is not None and which_of(c) in before]
-    written.sort(key=lambda c: c.place or 0)
-    kept = set(_longest_rising([before[which_of(c)] or 0 for c in written]))
-    moved = {which_of(c) for n, c in enumerate(written) if n not in kept}
-    if not moved:
-        return ()
-    ran = {w: n for n, w in enumerate(which_of(c) for c in old if which_of(c) in before)}
-    runs = [w for w in map(which_of, new) if w in ran]
-    return tuple(w for n, w in enumerate(runs) if w in moved and _overtook(n, runs, ran))
-
-
-def _overtook(place: int, runs: Sequence[str], ran: Mapping[str, int]) -> bool:
-    """Whether a state runs before one that it ran after, or the other way round."""
-    then = ran[runs[place]]
-    return any(ran[key] > then for key in runs[:place]) or any(
-        ran[key] < then for key in runs[place + 1 :]
-    )
-
-
-def _longest_rising(numbers: Sequence[float]) -> list[int]:
-    """The indices of a longest rising subsequence (patience sorting)."""
-    tails: list[float] = []
-    ends: list[int] = []
-    previous: list[int] = []
-    for index, number in enumerate(numbers):
-        place = bisect.bisect_left(tails, number)
-        previous.append(ends[place - 1] if place else -1)
-        if place == len(tails):
-            tails.append(number)
-            ends.append(index)
-        else:
-            tails[place], ends[place] = number, index
-    found, index = [], ends[-1] if ends else -1
-    while index >= 0:
-        found.append(index)
-        index = previous[index]
-    return found[::-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.composed_tree import ComposedTree
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.stand_ins import Offer
-from saltbranch.config.roots import KINDS, Roots, parse
+from saltbranch.config.roots import KINDS, Roots
+from saltbranch.config.roots_keys import parse
 from saltbranch.preview.fleet_diff import compare_trees
 from saltbranch.salt_master import top_file
 from tests.compiler.test_links_as_salt import ALL

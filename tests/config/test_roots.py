@@ -10,7 +10,8 @@ import yaml
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.check import build_config
 from saltbranch.config.read import check_model, parse_file
-from saltbranch.config.roots import PILLAR, STATES, Root, Roots, of_text, parse, plain
+from saltbranch.config.roots import PILLAR, STATES, Root, Roots, of_text, plain
+from saltbranch.config.roots_keys import parse
 
 SALTENVS = "saltenvs: {t: {branch: master, minions: [m]}}\n"
 

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from saltbranch.base.errors import ConfigError, RefusedError
-from saltbranch.config.roots import KINDS, STATES, parse
+from saltbranch.config.roots import KINDS, STATES
+from saltbranch.config.roots_keys import parse
 from saltbranch.git import links as symlinks
 from saltbranch.repository.composition import InCommit, OnDisk, compose, names
 from saltbranch.repository.servable import link_problem

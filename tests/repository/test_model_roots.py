@@ -10,7 +10,8 @@ from saltbranch.base.errors import ConfigError
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import FileModel
 from saltbranch.config.read import parse_file
-from saltbranch.config.roots import STATES, parse
+from saltbranch.config.roots import STATES
+from saltbranch.config.roots_keys import parse
 from saltbranch.git.program import Git
 from saltbranch.promote.plan import sls_names
 from saltbranch.repository import model, model_file, servable
