@@ -172,6 +172,8 @@ def path_problem(path: str) -> str:
     """Why nothing is put at the path `path` of a tree; empty when it is fine."""
     if len(path) > 1000 or path.startswith("-") or any(ord(c) < 32 or ord(c) == 127 for c in path):
         return f"its path {path[:250]!r} is none"
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in path):
+        return "its path is not UTF-8"
     parts = path.split("/")
     if any(p in ("", ".", "..") or p.lower().rstrip(". ") in (".git", "git~1") for p in parts):
         return f"its path {path!r} leads elsewhere"

@@ -41,6 +41,15 @@ _NOT_REACHED = (
     "does not appear to be a git repository",
     "transport '",
 )
+# Of a server that does not answer at all: nor will it for another repository.
+_SILENT = (
+    "timed out",
+    "Connection refused",
+    "Could not resolve host",
+    "No route to host",
+    "Failed to connect",
+    "Network is unreachable",
+)
 _PLAIN = {c: c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-"}
 _PLAIN["/"] = "+"
 _LIMITER = (
@@ -59,13 +68,14 @@ def is_kept(mirror: str, commit: str) -> bool:
 class Formula(Mirror):
     """The mirror of one URL. address: where that is."""
 
-    __slots__ = ("address", "reached")
+    __slots__ = ("address", "reached", "silent")
     config_text = Mirror.config_text.replace("[gc]\n", "[gc]\n\tpackRefs = false\n")  # see `has`
 
     def __init__(self, folder: str, address: Address) -> None:
         super().__init__(folder, f"{_folder_name(address.identity)}.git")
         self.address = address
-        self.reached = True  # false once its server did not answer
+        self.reached = True  # false once a fetch could not read there at all
+        self.silent = False  # true once its server did not even answer
 
     def has(self, commit: str) -> bool:
         """Whether `commit` was found to be here; no git is asked."""
@@ -142,6 +152,7 @@ class Formula(Mirror):
             done = self._ask(_REFSPECS, deadline, largest, say)
             left = [commit for commit in missing if not self._is_here(commit)]
         self.reached = not any(sign in done.complaint for sign in _NOT_REACHED)
+        self.silent = done.timed_out or any(sign in done.complaint for sign in _SILENT)
         why: dict[str, str] = {}
         for commit in left:  # no branch and no tag has it: many servers give it all the same
             if self.reached and not done.timed_out and time.monotonic() < deadline:
@@ -231,8 +242,11 @@ class Formula(Mirror):
 
     def tidy(self) -> None:
         """Pack what many small fetches left; refs stay files of their own."""
-        packs = sum(name.endswith(".pack") for name in os.listdir(f"{self.path}/objects/pack"))
-        if packs > 50:
+        try:
+            packs = [n for n in os.listdir(f"{self.path}/objects/pack") if n.endswith(".pack")]
+        except OSError:
+            return
+        if len(packs) > 50:
             self.git.run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
 
     def drop(self) -> None:

@@ -38,6 +38,7 @@ class Formulas:
         # Mirror to what came of the last try, so that a server that is down is waited for once in a run.
         self._failed: dict[str, dict[str, str]] = {}
         self._fetched: dict[str, Formula] = {}
+        self._silent: set[str] = set()
         self._healed: set[str] = set()
 
     def source(self, slots: Slots, commit: str, *, fetch: bool = True) -> Source:
@@ -137,6 +138,12 @@ class Formulas:
         with self._lock_of(mirror):
             known = self._failed.get(mirror.path, {})
             untried = [commit for commit in commits if commit not in known]
+            address = mirror.address
+            server = f"{address.scheme}://{address.host}:{address.port}" if address.host else ""
+            if server in self._silent:
+                return dict.fromkeys(
+                    commits, f"{address.shown}: its server did not answer ({server})"
+                )
             if "" in known:
                 known |= dict.fromkeys(untried, known[""])
             elif untried:
@@ -144,6 +151,8 @@ class Formulas:
                     self.run.say(f"fetching {mirror.address.shown}")
                 timeout = self.run.ready.fetch_timeout
                 known = known | mirror.bring_in(untried, timeout=timeout, say=self.run.say)
+                if mirror.silent and server:
+                    self._silent.add(server)
                 if not mirror.reached:
                     known[""] = next(iter(known.values()), "")
                 self._failed[mirror.path] = known

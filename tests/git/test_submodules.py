@@ -107,7 +107,7 @@ def test_names_that_lead_elsewhere(remote: Remote, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../x", "a/../b", ".git", "a/.GIT", "a/git~1", "-x", "/a", "a//b", "a\nb"]
+    "path", ["../x", "a/../b", ".git", "a/.GIT", "a/git~1", "-x", "/a", "a//b", "a\nb", "a\udcff"]
 )
 def test_paths_that_lead_elsewhere(path: str) -> None:
     assert submodules.path_problem(path)

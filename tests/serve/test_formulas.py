@@ -342,3 +342,18 @@ def test_gc_of_the_mirror_minds_what_slots_hold(site: Site, formula: Remote) -> 
     git.out("gc", "--quiet", "--prune=now")
     assert site.sync_here(verify=True).exit_code == 0
     assert site.shown("develop") == expected(site, "develop", pins)
+
+
+def test_server_that_does_not_answer_is_asked_once_in_a_sync(site: Site, formula: Remote) -> None:
+    site.sync_well()
+    dead = "http://127.0.0.1:9"
+    site.configure(submodules=[dead])
+    for branch in ("develop", "master"):
+        text = "".join(entry(f"m{n}", f"salt/m{n}", f"{dead}/m{n}") for n in range(3))
+        pins: dict[str, Content] = {f"salt/m{n}": Submodule(formula.head("main")) for n in range(3)}
+        site.remote.commit(branch, {".gitmodules": text, **pins})
+    result = site.sync_here()
+    assert result.exit_code == 20
+    told = " ".join(s.message for s in result.saltenvs)
+    assert told.count("Failed to connect") + told.count("Connection refused") in (1, 2), told
+    assert told.count("did not answer") >= 4
