@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from saltbranch.git.program import Git
 from saltbranch.repository import pin_commit
@@ -21,6 +22,11 @@ banner:
     - contents: banner %s
     - makedirs: True
 """
+
+
+def url(folder: Path) -> str:
+    """What git calls `folder`, whose name may hold anything."""
+    return f"file://{quote(str(folder))}"
 
 
 def make(folder: Path) -> None:
@@ -54,7 +60,7 @@ def pin(work: Path, folder: Path) -> None:
     # So that git takes a folder for a server, as `saltbranch formula` asks before it does.
     git.out("config", "protocol.file.allow", "always")
     commit = Git(str(folder), work_tree=True).out("rev-parse", f"{FIRST}^{{commit}}").strip()
-    edit = PinEdit(PATH, PATH, commit, str(folder))
+    edit = PinEdit(PATH, PATH, commit, url(folder))
     pin_commit.write(git, Git(f"{work}/.git"), edit, f"Formula {NAME}: {FIRST}\n")
     git.out(
         "submodule", "--quiet", "update", "--init", "--", PATH,

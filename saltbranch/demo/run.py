@@ -14,7 +14,7 @@ from saltbranch.actions.init import init
 from saltbranch.actions.init_text import DEFAULT_BRANCHES, Answers
 from saltbranch.actions.sync import sync
 from saltbranch.base.errors import Interrupted, SaltbranchError
-from saltbranch.demo import repository
+from saltbranch.demo import formula, repository
 from saltbranch.demo.cluster import Cluster
 from saltbranch.demo.interrupts import Interrupts
 from saltbranch.demo.minions import describe_cluster
@@ -114,7 +114,7 @@ def set_up(place: Place, cluster: Cluster, note: Note) -> None:
         raise SaltbranchError("init did not sync: the repository has no model")
     require_good(result.sync)
     with place.config.open("a") as config:
-        config.write(f"\nsubmodules:\n  - {place.formula.parent}\n")
+        config.write(f"\nsubmodules:\n  - {formula.url(place.formula.parent)}\n")
     synced = sync(str(place.config))
     require_good(synced)
     note(f"wrote {place.config}")

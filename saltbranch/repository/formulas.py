@@ -6,13 +6,13 @@ Nothing is fetched but by `fetched`, which only verbs call that are asked to: a 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from saltbranch.base import scratch
 from saltbranch.base.errors import RefusedError, RemoteError
 from saltbranch.config.model import Config
 from saltbranch.git import address as addresses
@@ -317,8 +317,11 @@ class Formulas:
         if "GIT_OBJECT_DIRECTORY" in git.env:
             return git  # it does so already
         if not self._scratch:
-            self._scratch = tempfile.mkdtemp(prefix="saltbranch-scratch-formulas-")
-            atexit.register(shutil.rmtree, self._scratch, ignore_errors=True)
+            stack = contextlib.ExitStack()
+            made = stack.enter_context(scratch.folder("saltbranch-scratch-tree-formulas-"))
+            self._scratch, owner = made.path, os.getpid()
+            # Not where a fork ends.
+            atexit.register(lambda: stack.close() if os.getpid() == owner else None)
             os.mkdir(f"{self._scratch}/objects")
         own = git.out("rev-parse", "--path-format=absolute", "--git-path", "objects").rstrip("\n")
         # git takes the object folder that it is given for its own.

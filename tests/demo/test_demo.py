@@ -105,6 +105,7 @@ def assert_promotions_told(text: str) -> None:
     digest = re.findall(r"^digest ([0-9a-f]{16})$", text, re.MULTILINE)[2]
     assert typed == [
         "feature start key-42-timeout",
+        "formula update banner",
         "feature finish --yes",
         "promote stage --yes",
         "promote prod --plan",
@@ -113,7 +114,10 @@ def assert_promotions_told(text: str) -> None:
         "hotfix finish --yes",
         "rollback prod --reason 'KEY-43 is too slow' --yes",
         "history",
+        "formula list",
     ]
+    assert "formula banner v1.0.0 -> v1.1.0, 1 commit\n" in text
+    assert re.search(r"^prod +v1.1.0 \([0-9a-f]{12}\), ", text, re.MULTILINE)
     switched = re.findall(r"^(\w+): \w+ switched, ", text, re.MULTILINE)
     assert switched == ["test", "stage", "prod", "test", "stage", "prod", "prod"]
     assert re.search(r"^refs/tags/v1.0.1: new -> ", text, re.MULTILINE)
