@@ -80,6 +80,8 @@ def test_what_is_not_known_is_not_taken_for_idle(deaf: Site) -> None:
     deaf.assert_serves("develop", before)
     shown = next(s for s in status(str(deaf.config)).saltenvs if s.saltenv == "test")
     assert (shown.wanted, shown.waits and shown.waits["then"]) == (new, "wait")
+    text = deaf.run_here("status", "--config", str(deaf.config)).out
+    assert "not switched since " in text and "(the next sync goes on)" in text
 
 
 def test_after_the_drain_it_is_switched_all_the_same(deaf: Site) -> None:
