@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from saltbranch.cli.json_shapes.parts import Commit, CommitLine, Time, Version
+from saltbranch.cli.json_shapes.parts import Commit, CommitLine, Pinned, Time, Version
 from saltbranch.history.presence import How, State, TicketState
 from saltbranch.journal.facts import PromotionKind, Via
 from saltbranch.repository.served_commit import Why
@@ -145,6 +145,7 @@ class PathPresence(TypedDict):
     saltenv: str
     branch: str
     object: str | None
+    formula: Pinned | None
     served: str | None
     commit: CommitLine | None
     arrival: Arrival | None

@@ -58,6 +58,15 @@ class HoldHere(Hold):
     pending: bool
 
 
+class Pinned(TypedDict):
+    """A commit of a formula; name: its tag, else as git describe calls it. time: seconds since 1970."""
+
+    commit: Commit
+    name: str
+    time: float | None
+    on_branch: bool | None
+
+
 class Debt(TypedDict):
     """A branch that lacks what another one has."""
 

@@ -13,6 +13,7 @@ from saltbranch.cli.json_shapes.parts import (
     Group,
     Hold,
     Model,
+    Pinned,
     Time,
     Version,
 )
@@ -81,6 +82,30 @@ class FileChange(TypedDict):
     path: str
 
 
+class FormulaCommit(TypedDict):
+    """A commit of a formula."""
+
+    commit: Commit
+    subject: str
+    author: str
+
+
+class FormulaChange(TypedDict):
+    """A formula that is pinned at another commit."""
+
+    formula: str
+    path: str
+    url: str
+    old_url: str | None
+    old: Pinned | None
+    new: Pinned | None
+    move: str
+    commits: list[FormulaCommit]
+    count: int
+    lost: int
+    missing: str | None
+
+
 class Plan(TypedDict):
     """``promote --plan --json``, and that of feature, release and hotfix finish and backmerge."""
 
@@ -96,6 +121,7 @@ class Plan(TypedDict):
     states: list[str]
     pillar: list[str]
     tickets: list[str]
+    formulas: list[FormulaChange]
     gates: list[Gate]
     left_behind: list[CommitLine]
     debts: list[Debt]

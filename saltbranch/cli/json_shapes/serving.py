@@ -20,6 +20,24 @@ from saltbranch.cli.json_shapes.parts import (
 from saltbranch.repository.served_commit import Why
 
 
+class StateRun(TypedDict):
+    """A state run that a switch waits for."""
+
+    minion: str
+    jid: str
+    function: str
+    since: Time
+
+
+class Waits(TypedDict):
+    """A switch that state runs put off; since, until: seconds since 1970. then: what happens after that."""
+
+    since: float
+    until: float
+    then: str
+    runs: list[StateRun]
+
+
 class SyncedSaltenv(TypedDict):
     """What became of one saltenv."""
 
@@ -36,6 +54,7 @@ class SyncedSaltenv(TypedDict):
     tag: str | None
     held: str | None
     refused: Commit | None
+    runs: list[StateRun]
 
 
 class Sync(TypedDict):
@@ -89,6 +108,7 @@ class SaltenvStatus(TypedDict):
     verified: dict[str, Any] | None
     pushed: PushedHere | None
     refused: str | None
+    waits: Waits | None
 
 
 class MasterStatus(TypedDict):
