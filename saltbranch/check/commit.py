@@ -128,9 +128,8 @@ class Checker:
             self._with_pillar.add(commit)
         model = blobs.get(locate.FILE_NAME)
         if model is not None:
-            findings += check_model.check(
-                model.data if model.kind == "file" else None, place.branches
-            )
+            data = model.data if model.kind == "file" else None
+            findings += check_model.check(data, place.branches, roots=place.roots, paths=blobs)
         count = self.count
         if self.highstates is not None:
             told = tuple(findings)

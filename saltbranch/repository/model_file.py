@@ -133,8 +133,10 @@ def _has_files(git: Git, tree: str, root: Root) -> bool:
         return True
     for line in git.out("ls-tree", "-r", "-z", "--full-tree", tree).split("\0"):
         meta, _, path = line.partition("\t")
-        parts = tuple(path.split("/"))
-        if is_in(parts, [root.parts]) or (" commit " in meta and is_above(parts, [root.parts])):
+        parts, is_pinned = tuple(path.split("/")), " commit " in meta
+        if is_pinned and is_above(parts, [root.parts]):
+            return True
+        if is_in(parts, [root.parts]) and (is_pinned or len(parts) > len(root.parts)):
             return True
     return False
 

@@ -82,3 +82,12 @@ def test_what_a_submodule_may_hold_is_not_called_missing(clone: Path) -> None:
     run(clone, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},formulas/sub")
     os.makedirs(clone / "formulas" / "sub", exist_ok=True)
     assert ("salt/top.sls", "top-missing-sls") not in places()
+
+
+def test_a_glob_that_stands_for_nothing_yet_is_a_warning(clone: Path) -> None:
+    model = (clone / "saltbranch.yaml").read_text()
+    (clone / "saltbranch.yaml").write_text(model.replace("'formulas/*'", "'formulas/*', 'new/*'"))
+    run(clone, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qam", "y")
+    (ref,) = check(None, ("master",)).refs
+    told = [(f.severity, f.line, f.message) for f in ref.findings if "no folder" in f.message]
+    assert told == [("warning", 1, "states_dir: no folder with files is one of 'new/*'")]

@@ -15,7 +15,7 @@ from saltbranch.config.roots_keys import parse
 from saltbranch.git.program import Git
 from saltbranch.promote.plan import sls_names
 from saltbranch.repository import model, model_file, servable
-from tests.support.remote import Remote
+from tests.support.remote import Remote, Submodule
 
 SALTENVS = "saltenvs: {t: {branch: master, minions: [m]}}\n"
 
@@ -28,6 +28,7 @@ def read(folder: Path, states: str) -> FileModel:
         "formulas/a/a/init.sls": "{}\n",
         "formulas/b/b/init.sls": "{}\n",
         "README": "\n",
+        "pinned": Submodule("1" * 40),
         "saltbranch.yaml": f"states_dir: {states}\n{SALTENVS}",
     }
     commit = remote.commit("master", files)
@@ -35,9 +36,14 @@ def read(folder: Path, states: str) -> FileModel:
 
 
 @pytest.mark.parametrize(
-    "states", ["[salt, 'formulas/*']", "[{.: ['*']}]", "['*/a', salt]", "{formulas/a: [a]}"]
-)
-def test_folders_that_are_there(tmp_path: Path, states: str) -> None:
+        "states",
+    [
+        "[salt, 'formulas/*']", "[{.: ['*']}]", "['*/a', salt]", "{formulas/a: [a]}",
+        "[salt, 'to-come/*']", "[salt, pinned, pinned/states]", "pinned",
+    ],
+)  # fmt: skip
+def test_folders_that_are_there_or_to_come(tmp_path: Path, states: str) -> None:
+    """A glob may stand for nothing yet; what is in a submodule is not seen here."""
     assert read(tmp_path, states).states_dir
 
 
@@ -45,7 +51,8 @@ def test_folders_that_are_there(tmp_path: Path, states: str) -> None:
     ("states", "why"),
     [
         ("[salt, more]", "there is no folder 'more' with files"),
-        ("['formulass/*', salt]", r"there is no folder of 'formulass/\*' with files"),
+        ("['formulass/*', 'x*']", r"there is no folder of 'formulass/\*' with files"),
+        ("[salt, pinne]", "there is no folder 'pinne' with files"),
         ("[{infra: ['*']}]", "there is no folder 'infra' with files"),
         ("[README]", "there is no folder 'README' with files"),
     ],

@@ -8,17 +8,22 @@ from collections.abc import Collection, Iterator
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
 from saltbranch.check import catalogue as rules
 from saltbranch.check.finding import Finding
+from saltbranch.config.check import roots_of
 from saltbranch.config.keys import MACHINE_KEYS, FileModel
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.read import check_model
+from saltbranch.config.roots import KEYS, Roots, is_in
 
 _PLACE = re.compile(rf"{re.escape(FILE_NAME)}(?::(\d+))?(?::\d+)?: (.*)", re.DOTALL)
 
 
-def check(data: bytes | None, branches: Collection[str]) -> Iterator[Finding]:
+def check(
+    data: bytes | None, branches: Collection[str], *, roots: Roots, paths: Collection[str]
+) -> Iterator[Finding]:
     """What is wrong with the file: a promotion with it is refused.
 
-    data: None where it is not a file. branches: of the remote; none known when empty.
+    data: None where it is not a file. branches: of the remote; none known when empty. paths: of the files that are
+    read by `roots`.
     """
     if data is None:
         yield rules.MODEL.at(
@@ -47,11 +52,28 @@ def check(data: bytes | None, branches: Collection[str]) -> Iterator[Finding]:
             yield rules.MODEL.at(
                 FILE_NAME, _line_of(text, name), message, fix="push it first, or fix the name"
             )
+    yield from _empty_globs(model, text, roots, paths)
     plain = FileModel()
     for key in MACHINE_KEYS:
         if getattr(model, key) != getattr(plain, key):
             message = f"{key}: has no effect here: only a machine's own file says that"
             yield rules.MACHINE_KEY.at(FILE_NAME, _line_of(text, key), message)
+
+
+def _empty_globs(
+    model: FileModel, text: str, roots: Roots, paths: Collection[str]
+) -> Iterator[Finding]:
+    """Globs of roots that no folder is of, where it was by them that files were read."""
+    if not roots.composed or roots_of(model, FILE_NAME) != roots:
+        return
+    parts = [tuple(path.split("/")) for path in paths]
+    for kind, key in KEYS.items():
+        for root in roots.of(kind):
+            if root.is_glob and not any(is_in(path, [root.parts]) for path in parts):
+                message = f"{key}: no folder with files is one of {root.folder!r}"
+                fix = "fix the name, or leave it for what is to come"
+                at = _line_of(text, key)
+                yield rules.MODEL.at(FILE_NAME, at, message, fix=fix, severity="warning")
 
 
 def _line_of(text: str, key: str) -> int:
