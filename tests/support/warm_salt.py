@@ -71,6 +71,14 @@ class _Offer:
                 [*argv, *map(str, numbers)],
                 stdin=subprocess.DEVNULL, pass_fds=numbers, env=sandbox._ENVIRONMENT,
             )  # fmt: skip
+            threading.Thread(
+                target=self._refuse_afterwards, args=[self.process], daemon=True
+            ).start()
+
+    def _refuse_afterwards(self, process: subprocess.Popen[bytes]) -> None:
+        """Whoever waits for a process that ended before its time is told, instead of waiting for ever."""
+        process.wait()
+        self.listener.close()
 
     def close(self) -> None:
         os.close(self.own_end)

@@ -94,7 +94,7 @@ def warm_up() -> None:
     for name in _SALT_NEEDS:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    remember_texts(importlib.import_module("saltbranch.compiler.wording"))
+    remember_texts(importlib.import_module("saltbranch.compiler.message_words"))
 
 
 def remember_texts(wording: Any) -> None:
