@@ -95,6 +95,7 @@ def test_the_plan_as_json_is_complete(flow: FlowSite) -> None:
         "files": [{"change": "A", "path": "salt/web.sls"}],
         "states": ["web"],
         "pillar": [],
+        "formulas": [],
         "tickets": ["KEY-5"],
         "gates": [
             {"gate": "hold", "reason": "nothing is held", **passed},
