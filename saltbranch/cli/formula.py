@@ -85,7 +85,7 @@ def _add(
     \b
     Examples:
       saltbranch formula add https://git.example.com/formulas/nginx-formula.git
-      saltbranch formula add git@git.example.com:formulas/ntp.git --path formulas/ntp --at v1.2.0
+      saltbranch formula add git@git.example.com:ops/ntp.git --path lib/ntp --at v1.2
     """
     work = run_merge.workplace(config, quiet=as_json)
     with progress.shown(enabled=not as_json) as say:
@@ -213,7 +213,7 @@ def _outdated(config: ConfigOption = None, as_json: JsonOption = False) -> int:
     \b
     Examples:
       saltbranch formula outdated
-      saltbranch formula outdated --json | jq -r '.formulas[] | select(.newest) | .formula'
+      saltbranch formula outdated --json | jq '.formulas[] | select(.newest)'
     """
     work = run_merge.workplace(config, quiet=as_json, fetch=False)
     rows = formula_versions.outdated(work)
