@@ -85,7 +85,7 @@ def _add(
     \b
     Examples:
       saltbranch formula add https://git.example.com/formulas/nginx-formula.git
-      saltbranch formula add git@git.example.com:ops/ntp.git --path lib/ntp --at v1.2
+      saltbranch formula add git@git.example.com:ops/ntp.git --at v1.2
     """
     work = run_merge.workplace(config, quiet=as_json)
     with progress.shown(enabled=not as_json) as say:
