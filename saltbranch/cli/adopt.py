@@ -12,7 +12,7 @@ from saltbranch.actions import adopt_switch
 from saltbranch.actions.adopt import AdoptResult, Request, adopt
 from saltbranch.actions.adopt_model import Given
 from saltbranch.actions.adopt_switch import MoveResult
-from saltbranch.actions.init_text import ROOT, SALT_CONFIG
+from saltbranch.actions.init_text import SALT_CONFIG
 from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many
 from saltbranch.cli.init import absolute, full, globs, pairs
@@ -23,6 +23,7 @@ from saltbranch.cli.options.common import (
     YesOption,
     print_json,
 )
+from saltbranch.cli.options.setting_up import GroupOption, RootOption
 from saltbranch.cli.show import progress
 from saltbranch.cli.terminal import block, echo
 from saltbranch.config import locate
@@ -55,14 +56,7 @@ def _adopt(
             show_default=False,
         ),
     ] = None,
-    root: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help=f"For mirror and checkouts. Default: {ROOT}.",
-            show_default=False,
-        ),
-    ] = None,
+    root: RootOption = None,
     branch: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,13 +85,7 @@ def _adopt(
             metavar="FOLDER", help="Folder of the pillar in the repository.", show_default=False
         ),
     ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            help="Group that may read the checkouts. Default: that of the salt-master's user.",
-            show_default=False,
-        ),
-    ] = None,
+    group: GroupOption = None,
     leave_out: Annotated[
         list[str] | None,
         typer.Option(

@@ -31,6 +31,7 @@ from saltbranch.cli.options.common import (
     YesOption,
     print_json,
 )
+from saltbranch.cli.options.setting_up import GroupOption, RootOption
 from saltbranch.cli.show import progress
 from saltbranch.cli.show import sync as sync_text
 from saltbranch.cli.terminal import block, echo
@@ -48,14 +49,7 @@ def _init(
         typer.Option(metavar="URL", help="The control repository.", show_default=False),
     ] = None,
     config: ConfigOption = None,
-    root: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help=f"For mirror and checkouts. Default: {ROOT}.",
-            show_default=False,
-        ),
-    ] = None,
+    root: RootOption = None,
     branch: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,13 +100,7 @@ def _init(
             show_default=False,
         ),
     ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            help="Group that may read the checkouts. Default: that of the salt-master's user.",
-            show_default=False,
-        ),
-    ] = None,
+    group: GroupOption = None,
     in_repository: Annotated[
         bool | None,
         typer.Option(
