@@ -121,6 +121,7 @@ PURE = (
     "preview.missing",
     "preview.leftovers",
     "preview.low_diff",
+    "preview.reordered",
     "preview.pillar_paths",
     "check.allow",
     "check.blame",
