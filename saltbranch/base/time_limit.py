@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,8 +13,14 @@ from types import FrameType
 SECONDS = 10.0
 # The rest of an outer limit that is over already: none would switch it off (setitimer(2)).
 _SOON = 1e-6
-# Python ignores what is raised in a finalizer (data model, object.__del__), so the timer asks again.
+# Python ignores what is raised in a finalizer (data model, object.__del__) and in a callback of a weak
+# reference (weakref.ref), so the timer asks again.
 _AGAIN = 0.05
+# Where the callbacks of weak dictionaries and sets are.
+_WEAK = frozenset(
+    function.__code__.co_filename
+    for function in (weakref.WeakValueDictionary.__init__, weakref.WeakSet.__init__)
+)
 
 
 class TooSlow(BaseException):
@@ -50,7 +57,8 @@ def limited(seconds: float = SECONDS) -> Iterator[None]:
 def _is_finalizing(frame: FrameType | None) -> bool:
     collecting = {getattr(callback, "__code__", None) for callback in gc.callbacks}
     while frame is not None:
-        if frame.f_code in collecting or frame.f_code.co_name == "__del__":
+        code = frame.f_code
+        if code in collecting or code.co_name == "__del__" or code.co_filename in _WEAK:
             return True
         frame = frame.f_back
     return False

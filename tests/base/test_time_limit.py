@@ -3,6 +3,7 @@
 import gc
 import signal
 import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -77,3 +78,26 @@ def test_a_limit_that_ends_while_garbage_is_collected_holds_after_it(slow_collec
     with pytest.raises(TooSlow), limited(0.05):
         gc.collect()
         compute(20)
+
+
+class Plain:
+    pass
+
+
+class SlowList(list[object]):
+    def append(self, one: object) -> None:
+        compute(0.2)
+        super().append(one)
+
+
+def test_a_limit_that_ends_in_the_callback_of_a_weak_reference_holds_after_it() -> None:
+    """Python swallows what is raised there, too. A dictionary that is gone through notes what went meanwhile."""
+    kept = Plain()
+    held = weakref.WeakValueDictionary({"x": kept})
+    held._pending_removals = SlowList()  # type: ignore[attr-defined]
+    iterating = held.keys()
+    next(iterating)
+    with pytest.raises(TooSlow), limited(0.05):
+        del kept
+        compute(20)
+    assert held._pending_removals == ["x"] and list(iterating) == []  # type: ignore[attr-defined]
