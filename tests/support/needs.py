@@ -36,7 +36,7 @@ def mark(items: list[pytest.Item]) -> None:
         for name in sorted(_needs(item.path) | more):
             item.add_marker(name)
         if item.get_closest_marker("daemons"):
-            # On one worker of ``-n 2 --dist loadgroup``, so that one cluster will do.
+            # On one worker of ``--dist loadgroup``, so that one cluster will do.
             item.add_marker(pytest.mark.xdist_group("daemons"))
 
 
