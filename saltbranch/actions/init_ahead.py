@@ -185,7 +185,7 @@ def look_at_master(config: Config) -> Replacing:
     unclaimed, problem = _unclaimed(config, master)
     return Replacing(
         replacing.find_roots(
-            before, after, own=own, places=places, defaults=defaults, is_used=_holds_files
+            before, after, own=own, places=places, defaults=defaults, is_used=files.holds_anything
         ),
         replacing.find_options(before, after, places),
         unclaimed,
@@ -241,16 +241,6 @@ def refuse_ending(found: Replacing, config: Config) -> None:
             " repository, then say --replace-roots (no folder is removed); a saltenv to keep beside those of"
             " saltbranch belongs in a separate file in master.d: the roots of those files are joined",
         )
-
-
-def _holds_files(folder: str) -> bool:
-    """Whether anything lies in `folder`; a folder that cannot be read may hold something."""
-    try:
-        return bool(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
 
 
 def _is_same(one: str, other: str) -> bool:

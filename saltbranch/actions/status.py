@@ -237,20 +237,7 @@ def _wanted(
     saltenvs = prepare.served_saltenvs(config)
     if not decision.sources(root, refs, saltenvs) or not mirror.exists():
         return Choices(), {}, {}, ""
-    unread = prepared.load_unread(root)
-    production = config.source.branch
-    last = decision.load(root, None, now())
-    facts = decide.Facts(
-        root=root,
-        mirror=mirror,
-        refs=refs,
-        saltenvs=saltenvs,
-        served=served,
-        now=now(),
-        production=production,
-        unread=unread,
-        last=last,
-    )
+    facts = prepare.last_facts(config, mirror, refs, served, now=now())
     found = decide.choose(facts)
     state = accepted.state_of(root, mirror.git, refs)
     journal_state.replay(decide.pushes_of(found), state)

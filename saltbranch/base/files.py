@@ -79,6 +79,16 @@ def read_or_none(path: str) -> bytes | None:
         return None
 
 
+def holds_anything(folder: str) -> bool:
+    """Whether anything lies in `folder`; a folder that cannot be read may hold something."""
+    try:
+        return bool(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
 def unlink(path: str) -> None:
     """Remove the file `path` if it is there."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch.base import text
+from saltbranch.base import files, text
 from saltbranch.git import foreign
 from saltbranch.git.program import mask
 from saltbranch.salt_master.served_files import backends
@@ -81,7 +81,7 @@ def _folders(option: str, opts: Options, problems: list[str]) -> Iterator[Source
     for saltenv, folders in roots.items() if isinstance(roots, Mapping) else ():
         for folder in folders or ():
             place = os.path.normpath(str(folder))
-            if not _holds_files(place):
+            if not files.holds_anything(place):
                 continue
             if saltenv == "__env__" or "__env__" in place:
                 problems.append(
@@ -183,12 +183,3 @@ def _check_top(opts: Options, problems: list[str]) -> None:
         problems.append(
             f"master_tops: {', '.join(map(str, opts['master_tops']))}: it goes past saltenvs and branches"
         )
-
-
-def _holds_files(folder: str) -> bool:
-    try:
-        return bool(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True

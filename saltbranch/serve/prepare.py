@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Mapping
 
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError, os_error
@@ -12,16 +13,17 @@ from saltbranch.config import minions as targets
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import VERIFY_OFF
 from saltbranch.config.model import Config, Source
-from saltbranch.git.mirror import JOURNAL_REF, Mirror, ref_name
+from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs, ref_name
 from saltbranch.git.program import mask
-from saltbranch.repository import model, model_file, prepared
+from saltbranch.repository import decision, model, model_file, prepared
 from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
-from saltbranch.repository.prepared import Prepared, ServedSaltenv
+from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import top_file
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import relayout, salt_files
+from saltbranch.serve.decide import Facts
 
 
 def prepare(
@@ -55,6 +57,23 @@ def prepare(
     if write:
         prepared.save(ready)
     return ready, notes
+
+
+def last_facts(
+    config: Config, mirror: Mirror, refs: Refs, served: Mapping[str, Served], *, now: float
+) -> Facts:
+    """What the last sync chose by, for whoever looks without a sync. now: seconds since 1970. Raises GitError."""
+    return Facts(
+        root=config.root,
+        mirror=mirror,
+        refs=refs,
+        saltenvs=served_saltenvs(config),
+        served=served,
+        now=now,
+        production=config.source.branch,
+        unread=prepared.load_unread(config.root),
+        last=decision.load(config.root, None, now),
+    )
 
 
 def _compose_first(config: Config, mirror: Mirror) -> list[str]:

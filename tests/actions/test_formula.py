@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from saltbranch.cli.options import completion
 from tests.support.flow_site import FlowSite, standing_in
-from tests.support.formulas import FormulaRemote, on_topic
+from tests.support.formulas import (  # noqa: F401
+    FormulaRemote,
+    on_topic,
+    own_cache,
+)
 
 URL = "https://git.example.com/formulas/nginx.git"
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file:https:ssh")
-    yield
 
 
 @pytest.fixture

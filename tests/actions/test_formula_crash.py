@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.flow_site import FlowSite
-from tests.support.formulas import FormulaRemote, on_topic
+from tests.support.formulas import FormulaRemote, on_topic, own_cache  # noqa: F401
 from tests.support.kill_server import KillServer
 
 # From the first step that writes anything of the clone on.
@@ -23,11 +23,7 @@ VERBS = {
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", list(VERBS))
-def test_killed_at_its_steps(
-    flow: FlowSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, *, every: bool
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file:https:ssh")
+def test_killed_at_its_steps(flow: FlowSite, tmp_path: Path, verb: str, *, every: bool) -> None:
     nginx = FormulaRemote(tmp_path / "nginx.git")
     for tag in ("v2.8.0", "v2.8.1"):
         nginx.release(tag)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,16 @@ import pytest
 import yaml
 
 from tests.support.flow_site import FlowSite
-from tests.support.formulas import FormulaRemote, gitmodules
+from tests.support.formulas import (  # noqa: F401
+    FormulaRemote,
+    gitmodules,
+    own_cache,
+)
 from tests.support.remote import Link, Submodule
 
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
 PATH = "formulas/nginx"
 TOP = "base:\n  '*': [app, nginx]\n"
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file:https:ssh")
-    yield
 
 
 @pytest.fixture

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.flow_site import FlowSite
 from tests.support.remote import Remote
 
 FILES = {"nginx/init.sls": "nginx:\n  test.nop: []\n", "README.md": "nginx\n"}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Formulas are kept in a cache of the test's own, and may come from folders; for modules that import it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file:https:ssh")
+    yield
 
 
 class FormulaRemote(Remote):

@@ -24,7 +24,7 @@ from saltbranch.git.address import BadAddress
 from saltbranch.git.mirror import Mirror
 from saltbranch.journal import accepted
 from saltbranch.journal.tips import Push
-from saltbranch.repository import decision, prepared, servable
+from saltbranch.repository import prepared, servable
 from saltbranch.repository.composition import OnDisk, compose
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import compose as composing
@@ -91,21 +91,8 @@ def _pushed(config: Config) -> dict[str, Push]:
     root, mirror = config.root, Mirror(config.root)
     if not mirror.exists():
         return {}
-    refs, saltenvs = mirror.refs(tags=True), prepare.served_saltenvs(config)
-    served, unread = prepared.load_served(root), prepared.load_unread(root)
-    production, now = config.source.branch, time.time()
-    last = decision.load(root, None, now)
-    facts = decide.Facts(
-        root=root,
-        mirror=mirror,
-        refs=refs,
-        saltenvs=saltenvs,
-        served=served,
-        now=now,
-        production=production,
-        unread=unread,
-        last=last,
-    )
+    refs, served = mirror.refs(tags=True), prepared.load_served(root)
+    facts = prepare.last_facts(config, mirror, refs, served, now=time.time())
     return decide.open_pushes(facts, decide.choose(facts))
 
 
