@@ -63,7 +63,7 @@ class _Wait:
         self.since = since
         self.began = time.time()
         # One drain for a switch, also where a sync that waited was ended: it has to end some time.
-        spent = self.began - since if then == SWITCH else 0
+        spent = max(0, self.began - since) if then == SWITCH else 0  # a clock may go back
         self.until = time.monotonic() + max(0, seconds - spent)
         self.lock: files.Lock | None = None
         self.runs: Runs = []

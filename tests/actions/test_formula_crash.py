@@ -23,7 +23,9 @@ VERBS = {
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", list(VERBS))
-def test_killed_at_its_steps(flow: FlowSite, tmp_path: Path, verb: str, *, every: bool) -> None:
+def test_killed_at_its_steps(
+    flow: FlowSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, *, every: bool
+) -> None:
     nginx = FormulaRemote(tmp_path / "nginx.git")
     for tag in ("v2.8.0", "v2.8.1"):
         nginx.release(tag)

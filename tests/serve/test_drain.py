@@ -17,7 +17,7 @@ from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.config.read import parse_file
 from saltbranch.config.saltenvs import saltenv_of
 from saltbranch.ext import contract
-from saltbranch.serve import drain_record
+from saltbranch.serve import drain, drain_record
 from saltbranch.serve.hold_here import hold_locally
 from tests.support.site import Site, event, result_of
 
@@ -179,3 +179,11 @@ def entry(keys: str) -> Any:
     saltenvs = parse_file(text, "FILE").saltenvs
     assert saltenvs
     return saltenvs["prod"]
+
+
+@pytest.mark.parametrize("ahead", [-5, 0, 86400])
+def test_a_clock_that_went_back_makes_no_drain_longer(ahead: float) -> None:
+    """ahead: seconds by which the first put-off is later than now."""
+    wait = drain._Wait(30, "switch", time.time() + ahead)
+    assert wait.until - time.monotonic() <= 30
+    assert not wait.is_over
