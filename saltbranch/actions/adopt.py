@@ -108,6 +108,7 @@ def adopt(
     """
     key = secrets.token_bytes(32)
     path, salt_config = request.config_path, request.salt_config
+    options = adopt_switch.options_now(salt_config)  # before anything is asked
     master = master_options.read(salt_config)
     if not master.exists:
         raise ConfigError(
@@ -139,13 +140,14 @@ def adopt(
     if text is None:
         init_ahead.refuse_without_effect(_flags(request), read_machine_file(path), config, path)
     _refuse_another_master(config, salt_config, is_moved=former is not None)
+    inputs = {**adopt_switch.inputs_of(config), **options}
     then = plain_side.ask(salt_config, {} if former else moved_options.changes(config), key, say)
     proof = _proof(config, found, (now, then), request.given, master)
     no_grains = sorted(set(accepted) - {seen.minion for seen in now.seen.values()})
     proof = _with_unclaimed(proof, no_grains, config, master)
     notes = (*found.notes, *dict.fromkeys((*now.problems, *then.problems)), *_without(no_grains))
     edits = () if former else tuple(moved_options.edits(config))
-    digest = "" if former else adopt_switch.record(config, proof)
+    digest = "" if former else adopt_switch.record(config, proof, inputs)
     return AdoptResult(
         config_path=path,
         text=text,

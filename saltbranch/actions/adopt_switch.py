@@ -78,9 +78,8 @@ def refuse_half_done(config_path: str) -> None:
         )
 
 
-def record(config: Config, proof: Proof) -> str:
-    """Remember what was proven of what; its digest. Raises SaltbranchError."""
-    inputs = _inputs(config)
+def record(config: Config, proof: Proof, inputs: dict[str, str]) -> str:
+    """Remember what was proven of `inputs`, as they were before that; its digest. Raises SaltbranchError."""
     told = {"inputs": inputs, "proof": proof.as_dict()}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     is_same = not proof.differences and not proof.unproven
@@ -93,12 +92,20 @@ def record(config: Config, proof: Proof) -> str:
     return digest
 
 
-def _inputs(config: Config) -> dict[str, str]:
+def inputs_of(config: Config) -> dict[str, str]:
     """What a proof is about: files of options, our configuration, commits; each with what tells its version."""
-    conf_files = option_files.read(config.salt_config, option_files.MASTER_INCLUDE)
-    paths = [config.path, *(file.path for file in conf_files)]
-    found = {path: hashlib.sha256(files.read_or_none(path) or b"").hexdigest() for path in paths}
+    found = {**_digests([config.path]), **options_now(config.salt_config)}
     return found | {f"commit of {s.name}": served_commit(config, s.name) for s in config.saltenvs}
+
+
+def options_now(salt_config: str) -> dict[str, str]:
+    """The master's files of options, each with a digest of what it holds."""
+    found = option_files.read(salt_config, option_files.MASTER_INCLUDE)
+    return _digests([file.path for file in found])
+
+
+def _digests(paths: list[str]) -> dict[str, str]:
+    return {path: hashlib.sha256(files.read_or_none(path) or b"").hexdigest() for path in paths}
 
 
 def target_of(config: Config) -> str:
@@ -144,7 +151,7 @@ def _check_proof(config: Config, accept: str | None) -> None:
     if not data:
         raise RefusedError("nothing was proven yet", hint="prove it first: saltbranch adopt")
     proof = json.loads(data)
-    now = _inputs(config)
+    now = inputs_of(config)
     keys = dict.fromkeys((*proof["inputs"], *now))
     other = [key for key in keys if proof["inputs"].get(key) != now.get(key)]
     if other:
@@ -187,7 +194,7 @@ def _move(config: Config) -> list[str]:
         raise RefusedError(
             f"with its files moved over, the master would have other options than were proven: {', '.join(other)};"
             " everything is as it was",
-            hint="set them in the master's own files as docs/how-to/from-gitfs.md has them, then prove it again",
+            hint="another file of the master sets them, too: take them out there, then prove it again",
         )
     files.write_atomic(f"{root}/adopt/former", json.dumps(former, default=str), mode=0o600)
     files.unlink(aside(root))

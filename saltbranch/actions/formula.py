@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from saltbranch.base.errors import RefusedError, UsageError
+from saltbranch.base.errors import RefusedError, SaltbranchError, UsageError
 from saltbranch.base.text import many, one_line, some
 from saltbranch.git import identity, signing
 from saltbranch.git.program import Git, quoted
@@ -105,14 +105,21 @@ def update(
     if to and not name and len(known) != 1:
         raise UsageError("--to is for one formula", hint=f"which one? {some(_names(known))}")
     chosen = [_named(known, name)] if name else list(known.values())
-    found = []
-    for pin in chosen:
+    for pin in chosen:  # before anything is committed
         if pin.problem:
             raise RefusedError(
                 f"the formula {pin.path}: {pin.problem}", hint="fix its entry in .gitmodules first"
             )
         formula_work_tree.refuse_own_changes(clone, pin)
-        found.append(_update(work, formulas, clone, branch, pin, to=to, say=say, ask=ask))
+    found: list[Changed] = []
+    for pin in chosen:
+        try:
+            found.append(_update(work, formulas, clone, branch, pin, to=to, say=say, ask=ask))
+        except SaltbranchError as err:
+            if done := [c.change.name for c in found if c.commit]:
+                begin = f"{err.hint}; " if err.hint else ""
+                err.hint = f"{begin}committed before that: {some(done)}"
+            raise
     return found
 
 

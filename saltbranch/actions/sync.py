@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from saltbranch.serve.drained import Place
     from saltbranch.serve.run import Notify, Say, SyncResult
 
 
@@ -86,14 +87,26 @@ def sync(
                 result.unread_news = prepared.save_unread(root, result.unread)
                 _remember_failure(root, _problems(result))
             if result.drain:
-                from saltbranch.serve import drained
+                from saltbranch.serve.drained import Place
 
-                place = drained.Place(mirror, root, config_path)
-                drained.finish(place, result, patience=patience, say=say, notify=notify)
-                _remember_failure(root, _problems(result))
+                _wait(Place(mirror, root, config_path), result, patience, say, notify)
             return result
     except OSError as err:
         raise os_error(err) from err
+
+
+def _wait(
+    place: Place, result: SyncResult, patience: float | None, say: Say | None, notify: Notify | None
+) -> None:
+    """Wait for state runs that hold up saltenvs of `result`, which then says what became of them."""
+    from saltbranch.serve import drained
+
+    try:
+        drained.finish(place, result, patience=patience, say=say, notify=notify)
+    except (SaltbranchError, OSError) as err:
+        _remember_failure(place.root, str(err))
+        raise
+    _remember_failure(place.root, _problems(result))
 
 
 def _hash_or_none(expect: str | None) -> str | None:

@@ -120,13 +120,15 @@ EXIT_CODES: dict[int, str] = {
     0: "done, or nothing to do",
     1: "failed: the message says what, on what, and what to do",
     2: "wrong usage",
-    3: "`--plan`: something would change; `diff`, `adopt`: there are differences; `check`: findings",
+    3: "`--plan`: something would change; `diff`, `adopt`: there are differences; `check`: findings; "
+    "`formula outdated`: there are newer versions",
     4: "refused, or with `--plan` about to be: a person must decide (merge conflict, closed gate, moved "
     "refs, rewritten protected branch or journal, a commit whose top files fail, a push by hand that "
     "is refused, moved or deleted tag on a protected saltenv, a file of somebody else, a link that "
     "leaves the tree)",
     20: "some saltenvs failed, the others are done; the newest model is broken and the last good one "
-    "counts; `diff`, `adopt`: some minion could not be compiled, or not wholly",
+    "counts; `diff`, `adopt`: some minion could not be compiled, or not wholly; "
+    "`formula list`, `formula outdated`: a formula could not be read",
     70: "a bug: one line for you, the traceback in a file",
     75: "another saltbranch holds the lock, or a saltenv is not switched yet because of state runs",
     130: "interrupted (^C or SIGTERM); what was served is still served",

@@ -332,7 +332,10 @@ def _gaps(place: CheckedRepository, files: Files) -> list[Finding]:
         begin = f"{path}/"
         linked = any(end and f"{end}/".startswith(begin) for end in ends)
         stood_for = any(p.startswith(begin) for p in files.stand_ins)
-        if (linked or place.roots.reaches(path)) and not stood_for:
+        if path in files.refused:
+            what = f"a master that lists submodules: refuses the commit: {why}"
+            told.append(rules.MISSING_FORMULA.at(path, 0, what, severity="error"))
+        elif (linked or place.roots.reaches(path)) and not stood_for:
             told.append(rules.MISSING_FORMULA.at(path, 0, f"its files were not judged: {why}"))
     return told
 

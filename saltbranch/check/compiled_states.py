@@ -23,11 +23,11 @@ def findings(
     """Each mistake once for a file. told: what reading found, which is not told again."""
     modules = functions.state_modules(project, tools)
     known = {(f.file, f.rule, f.message) for f in told}
-    seen = set()
+    seen, begin = set(), f"{project.folders['states']}/"
     for result in results:
         for chunk in result.chunks:
             shape = (chunk.path, chunk.module, *chunk.arguments)
-            source = project.sources.get(chunk.path)
+            source = project.names["states"].get(chunk.path.removeprefix(begin))
             if shape in seen or source is None:
                 continue
             seen.add(shape)

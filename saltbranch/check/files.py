@@ -27,7 +27,8 @@ ReadAll = Callable[[Callable[[str], bool]], dict[str, Blob]]
 class Files:
     """blobs: by path. aliases: names that links add, and where the file is. stand_ins: path to where what stands in
     for it is. composed: path to area and name of the files of composed roots. problem: why these cannot be composed.
-    gaps: formulas whose files are not here, and why. formulas: the paths of all others.
+    gaps: formulas whose files are not here, and why. formulas: the paths of all others. refused: gaps for
+    which masters refuse the commit.
     """
 
     blobs: dict[str, Blob]
@@ -37,6 +38,7 @@ class Files:
     problem: str = ""
     gaps: Mapping[str, str] = field(default_factory=dict)
     formulas: tuple[str, ...] = ()
+    refused: frozenset[str] = frozenset()
 
     def area(self, place: CheckedRepository, path: str) -> tuple[str, str]:
         """What a file is by its path, and its name below the root of that."""

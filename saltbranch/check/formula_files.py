@@ -17,7 +17,7 @@ def of_commit(place: CheckedRepository, commit: str) -> Files:
         return read(place, lambda wanted: tree.read_commit(place.git, commit, wanted))
     whole = place.formulas.composed(place.git, place.full_name(commit))
     found = read(place, lambda wanted: tree.read_commit(whole.git, whole.name, wanted))
-    return replace(found, gaps=whole.gaps, formulas=whole.paths)
+    return replace(found, gaps=whole.gaps, formulas=whole.paths, refused=whole.refused)
 
 
 def of_work_tree(place: CheckedRepository, clone: str) -> Files:
@@ -35,6 +35,7 @@ def of_work_tree(place: CheckedRepository, clone: str) -> Files:
             whole = place.formulas.composed(git, name)
             gaps.update(whole.gaps)
             paths.extend(whole.paths)
+            refused.update(whole.refused)
             inner = tree.read_commit(whole.git, whole.name, wanted)
         below = tuple(f"{path}/" for path in links)
         brought = {path: blob for path, blob in inner.items() if path.startswith(below)}
@@ -43,8 +44,11 @@ def of_work_tree(place: CheckedRepository, clone: str) -> Files:
 
     gaps: dict[str, str] = {}
     paths: list[str] = []
+    refused: set[str] = set()
     found = read(place, read_all)
-    return replace(found, gaps=gaps, formulas=tuple(dict.fromkeys(paths)))
+    return replace(
+        found, gaps=gaps, formulas=tuple(dict.fromkeys(paths)), refused=frozenset(refused)
+    )
 
 
 def real_place(files: Files, path: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from saltbranch.base.errors import ConfigError
+from saltbranch.base.errors import ConfigError, RefusedError
 from saltbranch.check import catalogue as rules
 from saltbranch.check import compiled, expectations, other_salt
 from saltbranch.check.expectations import StateTest
@@ -21,6 +21,7 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree
+from saltbranch.config import locate
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
@@ -124,7 +125,13 @@ class Highstates:
             git, oid = self.git, commit or ""
             if commit is None and self.clone is not None:
                 git, oid = stack.enter_context(tree.of_work_tree(self.git, self.clone))
-            files = self.frame.tree(git, oid)
+            try:
+                files = self.frame.tree(git, oid)
+            except RefusedError as err:  # other findings, and other refs, count all the same
+                if self.how.strict:
+                    raise
+                found = [*wrong, rules.COMPILE.at(locate.FILE_NAME, 0, err.message)]
+                return Looked(tuple(found), CompiledCount(missing=err.message))
             try:
                 results = self._compile(self.frame, files, minions, self.cache)
                 tested = self._tested(self.frame, files, chosen)

@@ -133,6 +133,16 @@ def _adopt(
     )
     _check(switch=switch, back=back, plan=plan, accept=accept)
     asks = not yes and not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    typed = {
+        "--salt-config": salt_config, "--remote": remote, "--root": root, "--branch": branch, "--minions": minions,
+        "--states-dir": states_dir, "--pillar-dir": pillar_dir, "--group": group, "--leave-out": leave_out,
+    }  # fmt: skip
+    useless = [flag for flag, value in typed.items() if value]
+    if (switch or back) and useless:
+        raise UsageError(
+            f"{', '.join(useless)} would have no effect with --switch or --back",
+            hint="both go by what was proven: leave it out, or prove again without --switch",
+        )
     if switch or back:
         return _move(path, back=back, accept=accept, asks=asks, as_json=as_json)
     given = Given(

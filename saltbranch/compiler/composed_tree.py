@@ -8,6 +8,7 @@ import posixpath
 import shutil
 
 from saltbranch.compiler import stand_ins
+from saltbranch.compiler.checkout_settings import has_below
 from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.tree import ATTRIBUTES, LINK, SUBMODULE, Tree
 from saltbranch.config.roots import KINDS, Roots
@@ -63,6 +64,7 @@ class ComposedTree(Tree):
         held = contents(self.git, links.values()) if links else {}
         files = [p for p, (mode, _) in self.entries.items() if mode not in (LINK, SUBMODULE)]
         led = {path: os.fsdecode(held[oid]) for path, oid in links.items()}
+        self.ends = self._ends(led)
         shown = symlinks.names(files, led)
         listing = InCommit([*files, *links, *shown])
         found = {}
@@ -73,8 +75,23 @@ class ComposedTree(Tree):
                     found[f"{self.roots.prefix(kind)}/{name}"] = path
         return found
 
+    def _ends(self, led: dict[str, str]) -> frozenset[str]:
+        """Where links lead to that Salt comes to, those over other links, too."""
+        found: set[str] = set()
+        todo = [path for path in led if self.roots.reaches(path)]
+        while todo:
+            path = todo.pop()
+            end = symlinks.target(path, led[path])
+            if end is not None and end not in found:
+                found.add(end)
+                todo += [
+                    other for other in led if has_below([other], end) or has_below([end], other)
+                ]
+        return frozenset(found)
+
     def _is_seen(self, path: str) -> bool:
-        return self.roots.reaches(path)
+        led_to = (has_below([end], path) or has_below([path], end) for end in self.ends)
+        return self.roots.reaches(path) or any(led_to)
 
     def place_of(self, path: str) -> str:
         """Where in the repository a file is that `entries` name; one that is not there is where it could be."""

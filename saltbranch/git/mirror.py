@@ -52,11 +52,11 @@ _CONFIG_TEXT = """\
 _HINTS = (
     ("Permission denied (publickey", "give this user a deploy key that may read the repository"),
     ("Host key verification failed", "add the server to known_hosts: ssh-keyscan HOST >> ~/.ssh/known_hosts"),
-    ("Could not resolve host", "check the name in remote: and this machine's DNS"),
+    ("Could not resolve host", "check the host in that URL and this machine's DNS"),
     ("Authentication failed", "check the credential helper or token of this user"),
     ("could not read Username", "configure a credential helper, or use an ssh URL with a deploy key"),
-    ("does not appear to be a git repository", "check the path in remote:"),
-    ("Repository not found", "check the URL in remote: and that this user may read it"),
+    ("does not appear to be a git repository", "check the path in that URL"),
+    ("Repository not found", "check that URL and that this user may read it"),
     *HINTS,
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from saltbranch.base import scratch
 from saltbranch.base.errors import RefusedError, RemoteError
@@ -38,15 +38,15 @@ _SECONDS = 300
 @dataclass(frozen=True, slots=True)
 class Composed:
     """A tree with the files of its formulas in it. git: sees all objects. name: its hash, that of a commit where
-    there are no formulas. paths: of those whose files are in it. gaps: path to why they are not. empty: the same where
-    this master serves none at all.
+    there are no formulas. paths: of those whose files are in it. gaps: path to why they are not. refused: those of them
+    for which a master that lists `submodules:` refuses the whole commit, wherever they are.
     """
 
     git: Git
     name: str
     paths: tuple[str, ...] = ()
     gaps: Mapping[str, str] = field(default_factory=dict)
-    empty: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
 
 
 class Formulas:
@@ -172,6 +172,8 @@ class Formulas:
             return pin.problem
         if pinned.git_folder_of(pin, (self.store,), self.clone):
             return ""
+        if self.listed is not None and not self._serves(pin):
+            return self._unlisted(pin)
         command = "saltbranch formula list" if self.clone else "saltbranch sync"
         return f"its commit {pin.commit[:12]} of {pin.where} is not here: {command} fetches it"
 
@@ -206,10 +208,7 @@ class Formulas:
         found = self.objects(pin)
         if found.git is None:
             return pins.unknown(pin.commit)
-        known = pins.look(found.git, pin.commit, found.branches)
-        # The submodule of a clone is as old as its last fetch.
-        stale = found.branches == ("refs/remotes/",) and known.on_branch is False
-        return replace(known, on_branch=None) if stale else known
+        return pins.look(found.git, pin.commit, found.branches)
 
     def change(self, old: Pin, new: Pin) -> FormulaChange:
         """From one pin of a path to another. Raises GitError."""
@@ -262,7 +261,10 @@ class Formulas:
                     )
                 )
             elif one:
-                found.append(FormulaChange(path, one.where, self.look(one), None, pins.REMOVED))
+                lost = self._lost(new, path)
+                found.append(
+                    FormulaChange(path, one.where, self.look(one), None, pins.REMOVED, missing=lost)
+                )
         return tuple(found)
 
     def _moved(self, old: str, new: str) -> list[str]:
@@ -275,7 +277,17 @@ class Formulas:
         if any(path == submodules.FILE for _, path in pairs):
             one, other = self.pins(old), self.pins(new)
             found += [p for p in one.keys() & other.keys() if _place(one[p]) != _place(other[p])]
+            found += submodules.gitlinks(self.git, new, [p for p in one if p not in other])
         return sorted(set(found))
+
+    def _lost(self, name: str, path: str) -> str:
+        """Why a pin counts for nothing that `name` still has; empty where it has none."""
+        if not submodules.gitlinks(self.git, name, [path]):
+            return ""
+        why = (
+            self._read(self.git, name).problem or f"{submodules.FILE} has no entry for it any more"
+        )
+        return f"{why}; masters that serve it refuse that: put it back, or remove the formula"
 
     # Files
 
@@ -284,27 +296,32 @@ class Formulas:
         found = self._read(git, name)
         folders: dict[str, str] = {}
         gaps: dict[str, str] = {}
-        empty: dict[str, str] = {}
+        refused = set()
         for path, pin in found.pins.items():
             if self.listed is not None and not self._serves(pin):
-                why = f"{pin.where} is not among the submodules: of this machine"
-                (gaps if self.listed else empty)[path] = pin.problem or why
+                if self.listed:
+                    gaps[path] = pin.problem or self._unlisted(pin)
+                    refused.add(path)
                 continue
             stores = () if pin.address is None else (self.store,)
             folder = None if pin.problem else pinned.git_folder_of(pin, stores, self.clone)
             if folder is None:
                 gaps[path] = self._gap(pin, name)
+                refused |= {path} if pin.problem else set()
             else:
                 folders[path] = folder
         if not folders:
-            return Composed(git, name, (), gaps, empty)
+            return Composed(git, name, (), gaps, frozenset(refused))
         seeing = pinned_tree.with_objects(self._writing(git), folders.values())
         wanted = {path: found.pins[path].commit for path in folders}
         made = pinned_tree.compose(seeing, name, wanted)
-        return Composed(seeing, made, tuple(folders), gaps, empty)
+        return Composed(seeing, made, tuple(folders), gaps, frozenset(refused))
 
     def _serves(self, pin: Pin) -> bool:
         return pin.address is not None and addresses.is_allowed(pin.address, self.listed or ())
+
+    def _unlisted(self, pin: Pin) -> str:
+        return f"{pin.where} is not among the submodules: of this machine"
 
     def _gap(self, pin: Pin, name: str) -> str:
         why = self.missing(pin)

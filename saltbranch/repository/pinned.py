@@ -250,17 +250,25 @@ class Formula(Mirror):
             self.git.run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
 
     def drop(self) -> None:
-        """Remove the mirror, which turned out to be damaged; the next fetch makes it anew."""
+        """Put the mirror, which turned out to be damaged, aside; the next fetch makes it anew."""
         with files.Lock(f"{self.path}.lock", wait=60):
-            remove_tree(self.path)
+            if os.path.isdir(self.path):
+                remove_tree(self._aside)
+                os.rename(self.path, self._aside)
 
-    def is_on_a_branch(self, commit: str) -> bool:
-        """Whether a branch or tag of its remote, as last fetched, has `commit`. Raises GitError."""
-        return bool(
-            self.git.out(
-                "for-each-ref", "--count=1", f"--contains={commit}", "refs/heads", "refs/tags"
-            )
-        )
+    def decide_aside(self, *, put_back: bool) -> None:
+        """Take again what was put aside, where its remote did not give all: other commits in it may be whole.
+        Else remove it.
+        """
+        with files.Lock(f"{self.path}.lock", wait=60):
+            if put_back and os.path.isdir(self._aside):
+                remove_tree(self.path)
+                os.rename(self._aside, self.path)
+            remove_tree(self._aside)
+
+    @property
+    def _aside(self) -> str:
+        return f"{self.path}.damaged"
 
 
 def _folder_name(identity: str) -> str:

@@ -102,6 +102,8 @@ class Prepared:
         return [*(s.branch for s in self.saltenvs), *([self.model[0]] if self.model else [])]
 
 
+AGAIN = "look again: "
+"""How a signature begins that no file has, so that the next sync prepares all of it again."""
 _TEXTS = ("root", "remote", "roots", "composed", "master_config", "salt_config", "cachedir",
           "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules")  # fmt: skip
 
@@ -111,8 +113,11 @@ def path(root: str) -> str:
     return f"{root}/state/prepared"
 
 
-def load(root: str, config_path: str) -> Prepared | None:
-    """What was prepared for `root` from the file `config_path`; None when any part of it is stale."""
+def load(root: str, config_path: str, *, within: bool = False) -> Prepared | None:
+    """What was prepared for `root` from the file `config_path`; None when any part of it is stale.
+
+    within: for a sync that goes on; what only the next one is to look at again counts for nothing.
+    """
     data = files.read_or_none(path(root))
     if data is None:
         return None
@@ -120,7 +125,7 @@ def load(root: str, config_path: str) -> Prepared | None:
     if lines[0] != FORMAT or lines[-1] != "end":
         return None
     try:
-        prepared = _parse(lines[1:-1])
+        prepared = _parse(lines[1:-1], within=within)
     except (IndexError, ValueError):
         return None
     if prepared is None or prepared.root != root:
@@ -128,7 +133,7 @@ def load(root: str, config_path: str) -> Prepared | None:
     return prepared if config_path in [name for name, _ in prepared.signatures] else None
 
 
-def _parse(lines: list[str]) -> Prepared | None:
+def _parse(lines: list[str], *, within: bool) -> Prepared | None:
     prepared = Prepared()
     prepared.saltenvs = []
     prepared.signatures = []
@@ -136,7 +141,8 @@ def _parse(lines: list[str]) -> Prepared | None:
     for line in lines:
         key, *words = line.split("\t")
         if key == "signature":
-            if files.signature(words[0]) != words[1]:
+            is_for_later = within and words[1].startswith(AGAIN)
+            if not is_for_later and files.signature(words[0]) != words[1]:
                 return None
             prepared.signatures.append((words[0], words[1]))
         elif key == "saltenv":

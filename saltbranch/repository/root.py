@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from saltbranch.base import files
@@ -15,8 +16,11 @@ def owner_of(root: str) -> str:
     return os.fsdecode(files.read_or_none(files.mark_of(root)) or b"").strip("\n")
 
 
-def check_owner(root: str, config_path: str) -> None:
-    """Refuse a root that another configuration file has: two would undo each other's work. Raises RefusedError."""
+def check_owner(root: str, config_path: str) -> bool:
+    """Whether `root` belongs to the configuration; False where it is nobody's yet.
+
+    Raises RefusedError for one that another configuration has: two would undo each other's work.
+    """
     owner = owner_of(root)
     if owner and os.path.realpath(owner) != os.path.realpath(config_path):
         raise RefusedError(
@@ -24,6 +28,7 @@ def check_owner(root: str, config_path: str) -> None:
             hint="name that file, or if the root was moved or restored: saltbranch init --move-root --config"
             f" {quoted(config_path)}",
         )
+    return bool(owner)
 
 
 def take_over(root: str, config_path: str) -> None:
@@ -44,13 +49,24 @@ def open_root(config_path: str, *, write: bool) -> str | None:
         if not write:
             return None
         make_root(root)
-    check_owner(root, config_path)
-    if write and not owner_of(root):
-        try:
-            take_over(root, config_path)
-        except OSError as err:
-            raise os_error(err) from err
+    if not check_owner(root, config_path) and write:
+        _own(root, config_path)
     return root
+
+
+def _own(root: str, config_path: str) -> None:
+    """Record the first owner; of two that start together, one. Raises RefusedError, SaltbranchError."""
+    try:
+        # The root's own lock is taken later; flock(2) works on a folder, and ends with this process.
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if not check_owner(root, config_path):
+                take_over(root, config_path)
+        finally:
+            os.close(folder)
+    except OSError as err:
+        raise os_error(err) from err
 
 
 def make_root(root: str) -> None:

@@ -12,7 +12,7 @@ from saltbranch.config.roots import KEYS, PILLAR, STATES, is_above, is_in, is_su
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from saltbranch.config.roots import Parts, Roots
     from saltbranch.git.mirror import Mirror
@@ -62,17 +62,24 @@ def _nothing_in(roots: Roots, kind: str) -> str:
     return f"no files in the folders of {KEYS[kind]}: {roots.told(kind)}"
 
 
-def has_files(top: str, folder: str) -> bool:
+def has_files(top: str, folder: str, apart: Collection[str] = ()) -> bool:
     """Whether `folder` below `top` is a folder with a file in it.
 
-    A link is none, nor is what is empty, as a submodule is here: Salt would serve nothing from it.
+    A link is none, nor is what is empty: Salt would serve nothing from it. apart: paths of submodules, whose files
+    do not count, as they do not for those who have only the commit (`refusal`).
     """
     path = top
     for part in folder.split("/"):
         path = f"{path}/{part}"
         if os.path.islink(path):
             return False
-    return any(names for _, _, names in os.walk(path))
+    pinned = {f"{top}/{one}" for one in apart}
+    for place, folders, names in os.walk(path):
+        if place in pinned:
+            folders.clear()
+        elif names:
+            return True
+    return False
 
 
 def list_has_files(paths: Iterable[str], folder: str) -> bool:
@@ -170,8 +177,8 @@ def lfs_pointers(top: str, paths: Iterable[str], roots: Roots) -> list[str]:
     return [
         path
         for path in paths
-        if any(roots.name_of(kind, path) is not None for kind in KEYS)
-        and is_lfs_pointer(f"{top}/{path}")
+        if is_lfs_pointer(f"{top}/{path}")  # by its size first: roots are many patterns
+        and any(roots.name_of(kind, path) is not None for kind in KEYS)
     ]
 
 

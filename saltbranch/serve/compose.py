@@ -18,7 +18,7 @@ from saltbranch.serve.slots import ROOTS, TREE, Slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from saltbranch.config.roots import Roots
 
@@ -75,10 +75,15 @@ def lay_first(slots: Slots, roots: Roots, former: dict[str, str]) -> None:
         os.rename(f"{place}{_NEW}", place)
 
 
-def has_files(slots: Slots, name: str, kind: str) -> bool:
-    """Whether what is composed of `kind` in the slot `name` holds a file."""
+def has_files(slots: Slots, name: str, kind: str, apart: Collection[str] = ()) -> bool:
+    """Whether what is composed of `kind` in the slot `name` holds a file. apart: as for `servable.has_files`."""
     top = f"{slots.folder_of(name)}/{ROOTS}/{kind}"
-    return any(names for _, _, names in os.walk(top, followlinks=True))
+    tree = os.path.realpath(slots.path(name))
+    pinned = tuple(f"{tree}/{path}/" for path in apart)
+    for place, _, names in os.walk(top, followlinks=True):
+        if any(not os.path.realpath(f"{place}/{n}").startswith(pinned) for n in names):
+            return True
+    return False
 
 
 def differences(slots: Slots, name: str, roots: Roots) -> list[str]:

@@ -132,10 +132,12 @@ class Drain:
 
     def switch(self, job: Job, slot: str) -> bool:
         """Serve `slot`, which is ready, unless runs are under way: then `job` waits, and it is not switched."""
+        name = job.saltenv.name
         if not self._concerns(job):
             job.slots.switch(slot)
+            if job.result.old != job.result.new:
+                self._forget(name)
             return True
-        name = job.saltenv.name
         with self._one:
             near = time.monotonic() + (_NEAR if self.again else 0)
             runs, problem = self._look(name)
@@ -150,7 +152,7 @@ class Drain:
             at = time.time()
             late = [] if runs or problem else [r for r in self._look(name)[0] if r["since"] <= at]
         if runs or problem:
-            seconds = shown_duration(wait.seconds if wait else 0)
+            seconds = shown_duration(time.time() - wait.began if wait else 0)
             _add(job.result, f"switched after {seconds} during {_told(runs, problem)}")
         elif late:
             _add(job.result, f"switched in the moment in which it began: {_told(late, '')}")
@@ -283,6 +285,7 @@ class Drain:
         for name in list(self.waits):
             if _row(result, name).state != WAITING:
                 self._leave(name)
+                self._forget(name)
             elif self._gives_up(name, result, end=is_end):
                 self._leave(name)
                 given_up.add(name)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 SHOWN = 5  # runs that are named
 _KEYS = {"old", "new", "since", "at", "until", "then", "runs", "problem"}
-_FORGOTTEN = 7200  # seconds without a sync that waits, after which a switch is put off anew
+_FORGOTTEN = (
+    600  # seconds after the end of a drain that no sync went on with: it is put off anew then
+)
 
 
 def path(root: str, saltenv: str) -> str:
@@ -61,7 +63,9 @@ def load(root: str, saltenv: str) -> dict[str, Any] | None:
 def first_put_off(root: str, name: str, served: str | None) -> float:
     """When the switch away from the commit `served` was put off first."""
     now, known = time.time(), load(root, name)
-    if known is None or known["old"] != served or now - float(known["at"]) > _FORGOTTEN:
+    if known is None or known["old"] != served:
+        return now
+    if now - max(float(known["at"]), float(known["until"])) > _FORGOTTEN:
         return now
     return min(float(known["since"]), now)
 

@@ -64,7 +64,7 @@ def _again(
     """
     root, mirror = place.root, place.mirror
     with files.private_umask(), files.Lock(f"{root}/lock", wait=_LOCK, waiting=say) as lock:
-        ready = prepared.load(root, place.config_path)
+        ready = prepared.load(root, place.config_path, within=True)
         if ready is None:
             return None
         known = [s.name for s in ready.saltenvs if s.name in names]
@@ -91,7 +91,7 @@ def _others(
             known = [s.name for s in look.ready.saltenvs if s.name in names]
             lock.keep_with_children()
             return _serve(look, drain, known, lock, notify) if known else None
-    except SaltbranchError:
+    except (SaltbranchError, OSError):
         return None
 
 

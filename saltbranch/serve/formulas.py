@@ -11,6 +11,7 @@ import _thread
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.git import address as addresses
 from saltbranch.git import pinned_tree, submodules
+from saltbranch.git.address import BadAddress
 from saltbranch.git.mirror import FORMULAS
 from saltbranch.git.program import HINTS, hint_for
 from saltbranch.git.submodules import Pin, Submodules
@@ -20,7 +21,7 @@ from saltbranch.serve.pins import Pins, Placed, Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from saltbranch.serve.run import Run
     from saltbranch.serve.slots import Slots
@@ -65,12 +66,17 @@ class Formulas:
         None where a closer look is needed. Raises GitError.
         """
         git, root = self.run.mirror.git, self.run.ready.root
+        if before != commit and not all(is_let_in(p, self.allowed) for p in served.placed.values()):
+            return None
         if not all(
             pinned.is_kept(f"{root}/{FORMULAS}/{p.mirror}", p.commit)
             for p in served.placed.values()
         ):
             return None
-        tree = pinned_tree.recompose(git, before, served.tree, commit)
+        try:
+            tree = pinned_tree.recompose(git, before, served.tree, commit)
+        except GitError:
+            return None  # what was composed is torn, or gone with a mirror that was made anew
         if tree is None:
             return None
         pins = Pins(tree, served.placed)
@@ -155,6 +161,8 @@ class Formulas:
                     self._silent.add(server)
                 if not mirror.reached:
                     known[""] = next(iter(known.values()), "")
+                if mirror.path in self._healed:
+                    mirror.decide_aside(put_back=any(commit in known for commit in untried))
                 self._failed[mirror.path] = known
                 self._fetched[mirror.path] = mirror
             return {commit: known[commit] for commit in commits if commit in known}
@@ -163,8 +171,10 @@ class Formulas:
         with self._lock:
             return self._locks.setdefault(mirror.path, _thread.allocate_lock())
 
-    def heal(self, commit: str, err: GitError) -> bool:
-        """Drop the mirrors of submodules of `commit` that turned out to be damaged; whether there were any."""
+    def heal(self, slots: Slots, commit: str, err: GitError) -> bool:
+        """Drop the mirrors of submodules of `commit` that turned out to be damaged, or compose again what is gone;
+        whether it is worth another try.
+        """
         if hint_for(err.message, HINTS):  # on a full disk nothing else is wrong
             return False
         found = submodules.read(self.run.mirror.git, commit, self.run.ready.remote, whole=False)
@@ -174,23 +184,43 @@ class Formulas:
                 mirror = self.store.of(pin.address)
                 with self._lock_of(mirror):
                     healed = self._heal(mirror, pin.commit) or healed
-        return healed
+        return healed or self.is_whole(slots, commit)
 
     def _heal(self, mirror: Formula, commit: str) -> bool:
-        if mirror.path in self._healed or not mirror.has(commit):
+        if mirror.path in self._healed:
             return True  # for another saltenv
-        if mirror.is_whole(commit):
+        if not mirror.has(commit) or mirror.is_whole(commit):
             return False
         mirror.drop()
         self._healed.add(mirror.path)
         self._failed.pop(mirror.path, None)
-        self.run.notes.append(f"the mirror of {mirror.address.shown} was damaged: it is made anew")
+        self.run.notes.append(f"the mirror of {mirror.address.shown} is damaged: it is made anew")
         return True
+
+    def is_whole(self, slots: Slots, commit: str) -> bool:
+        """Whether what is composed for `commit` can be read: git does not write a torn object again."""
+        try:
+            made = self.source(slots, commit, fetch=False)
+        except SaltbranchError:
+            return (
+                True  # it is told already, and a new mirror of the control repository fixes nothing
+            )
+        if made.pins is None:
+            return True
+        return made.git.run("archive", "--output=/dev/null", made.tree).code == 0
 
     def tidy(self) -> None:
         """Pack what many fetches left."""
         for mirror in self._fetched.values():
             mirror.tidy()
+
+
+def is_let_in(placed: Placed, allowed: Iterable[str]) -> bool:
+    """Whether the list has the place that what is served came from."""
+    try:
+        return addresses.is_allowed(addresses.parse(placed.url.replace(":***@", "@")), allowed)
+    except BadAddress:
+        return False
 
 
 def is_outdated(run: Run, slots: Slots, slot: str, commit: str) -> bool:

@@ -53,7 +53,9 @@ def prepare(
         accepted += f" {mirror.git.commit_or_none(JOURNAL_REF) or ''}"
     ready = _reduce(config, master, gid, branches, accepted)
     if config.source is not newest:
-        ready.signatures.append((config.path, "look again: other minions may be accepted by then"))
+        ready.signatures.append(
+            (config.path, f"{prepared.AGAIN}other minions may be accepted by then")
+        )
     if write:
         prepared.save(ready)
     return ready, notes

@@ -143,7 +143,7 @@ class SyncResult:
 
     @property
     def exit_code(self) -> int:
-        """0, 1, 3, 4 or 20, as docs/reference/exit-codes.md explains them."""
+        """0, 1, 3, 4, 20 or 75, as docs/reference/exit-codes.md explains them."""
         failed = sum(s.state in (FAILED, MISSING) for s in self.saltenvs)
         if failed:
             return EXIT_PARTIAL if failed < len(self.saltenvs) else 1

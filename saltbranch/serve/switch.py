@@ -5,21 +5,20 @@ Loaded by a sync that has something to switch.
 
 from __future__ import annotations
 
-import os
 import time
 
-from saltbranch.base import proc
 from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_error
 from saltbranch.config.roots import PILLAR, of_text
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.file_list import clear_file_list
 from saltbranch.serve import compose, fetch
+from saltbranch.serve.parallel import in_parallel
 from saltbranch.serve.pins import Source
 from saltbranch.serve.run import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.formulas import Formulas
@@ -32,7 +31,7 @@ def judge(run: Run, jobs: list[Job]) -> None:
     _tell_roots(run, jobs)
     _drain(run, jobs)
     try:
-        _in_parallel([lambda job=job: _judge_only(run, job, formulas) for job in jobs])  # type: ignore[misc]
+        in_parallel([lambda job=job: _judge_only(run, job, formulas) for job in jobs])  # type: ignore[misc]
     finally:
         if run.drain:
             run.drain.close()
@@ -193,9 +192,9 @@ def _verify(run: Run, job: Job, *, keep: bool) -> None:
 def _judge_only(run: Run, job: Job, formulas: Formulas | None) -> None:
     try:
         if not job.switched:
-            source, _ = _judge(run, job, formulas, fetch_missing=False)
-            git, tree = source.git, source.tree
-            _refuse_empty(job, lambda kind: servable.commit_has(git, tree, job.roots, kind))
+            _judge(run, job, formulas, fetch_missing=False)
+            git, new = run.mirror.git, _commit(job.result)
+            _refuse_empty(job, lambda kind: servable.commit_has(git, new, job.roots, kind))
             _verify(run, job, keep=False)
             if run.drain:
                 run.drain.judge(job)
@@ -210,10 +209,12 @@ def _refuse_empty(job: Job, has: Callable[[str], bool]) -> None:
 
 
 def _has_files(job: Job, slot: str, kind: str) -> bool:
-    """Whether the slot holds files of a kind as Salt sees them."""
+    """Whether the slot holds files of a kind as Salt sees them, those of submodules aside."""
+    pins = job.slots.pins(slot)
+    apart = pins.placed if pins else ()
     if word := job.roots.word(kind):
-        return servable.has_files(job.slots.path(slot), word)
-    return compose.has_files(job.slots, slot, kind)
+        return servable.has_files(job.slots.path(slot), word, apart)
+    return compose.has_files(job.slots, slot, kind, apart)
 
 
 def apply(
@@ -225,11 +226,11 @@ def apply(
     formulas = _formulas(run)
     _tell_roots(run, jobs)
     _drain(run, jobs)
-    _in_parallel([lambda job=job: _switch(run, job, formulas) for job in jobs])  # type: ignore[misc]
+    in_parallel([lambda job=job: _switch(run, job, formulas) for job in jobs])  # type: ignore[misc]
     damaged = [job for job in jobs if job.damaged]
     if damaged and not run.offline:
         run.see(fetch.rebuild(run.mirror, fetch.remote_of(run.ready), run.say))
-        _in_parallel([lambda job=job: _switch(run, job, formulas) for job in damaged])  # type: ignore[misc]
+        in_parallel([lambda job=job: _switch(run, job, formulas) for job in damaged])  # type: ignore[misc]
     if formulas:
         _look_again(run, jobs)
     done = [job for job in jobs if job.result.changed]
@@ -250,7 +251,7 @@ def apply(
             )
             run.served[job.saltenv.dirname] = record
     prepared.save_served(run.ready.root, run.served)
-    _in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
+    in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
     run.mirror.tidy()
     if formulas:
         formulas.tidy()
@@ -259,7 +260,9 @@ def apply(
 def _look_again(run: Run, jobs: list[Job]) -> None:
     """Let the next sync try once more to bring submodules into what is served: a quiet one would not see them."""
     if any(job.result.state == FAILED and job.result.old == job.result.new for job in jobs):
-        run.ready.signatures.append((run.ready.config_path, "look again: submodules are missing"))
+        run.ready.signatures.append(
+            (run.ready.config_path, f"{prepared.AGAIN}submodules are missing")
+        )
         prepared.save(run.ready)
 
 
@@ -297,7 +300,7 @@ def _switch(run: Run, job: Job, formulas: Formulas | None) -> None:
             elif not run.drain.switch(job, slots.idle()):
                 return
     except SaltbranchError as err:
-        job.damaged = isinstance(err, GitError) and not run.mirror.is_whole(_commit(result))
+        job.damaged = isinstance(err, GitError) and not _is_whole(run, job, formulas)
         _fail(result, err)
     except OSError as err:
         _fail(result, os_error(err))
@@ -310,12 +313,20 @@ def _switch(run: Run, job: Job, formulas: Formulas | None) -> None:
             )
 
 
+def _is_whole(run: Run, job: Job, formulas: Formulas | None) -> bool:
+    """Whether all is there in the mirror that the new commit is served from."""
+    new = _commit(job.result)
+    if not run.mirror.is_whole(new):
+        return False
+    return formulas is None or formulas.is_whole(job.slots, new)
+
+
 def _bring_or_heal(run: Run, job: Job, formulas: Formulas | None) -> None:
     """The same as `_bring`, once more where a mirror of formulas was damaged and could be made anew."""
     try:
         _bring(run, job, formulas)
     except GitError as err:
-        if not (formulas and formulas.heal(_commit(job.result), err)):
+        if not (formulas and formulas.heal(job.slots, _commit(job.result), err)):
             raise
         _bring(run, job, formulas)
 
@@ -354,42 +365,3 @@ def _fail(result: SaltenvResult, err: SaltbranchError) -> None:
     result.message = err.message + (f" ({err.hint})" if err.hint else "")
     if result.old:
         result.message += f"; still serving {result.old[:12]}"
-
-
-def _in_parallel(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run `tasks`, as many at once as there are processors. They raise nothing that is expected."""
-    if len(tasks) < 2:
-        for task in tasks:
-            task()
-        return
-    import threading  # only when there is more than one thing to do
-
-    waiting = list(reversed(tasks))
-    errors: list[BaseException] = []
-    threads = [
-        threading.Thread(target=_work, args=(waiting, errors), daemon=True)
-        for _ in range(min(len(tasks), os.cpu_count() or 1))
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except BaseException:
-        proc.kill_all()
-        raise
-    if errors:
-        raise errors[0]
-
-
-def _work(waiting: list[Callable[[], None]], errors: list[BaseException]) -> None:
-    """Do what is in `waiting` until it is empty, or until something fails here or elsewhere."""
-    while not errors:
-        try:
-            task = waiting.pop()
-        except IndexError:
-            return
-        try:
-            task()
-        except BaseException as err:
-            errors.append(err)

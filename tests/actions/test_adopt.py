@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from saltbranch.actions import adopt_switch
 from saltbranch.actions.adopt import Request, adopt, asked_for
 from saltbranch.actions.adopt_model import Given, Wanted
 from saltbranch.actions.adopt_roots import Layout
-from saltbranch.base.errors import SaltbranchError
+from saltbranch.base.errors import RefusedError, SaltbranchError
 from saltbranch.preview import plain_side
 from saltbranch.preview.minions_of_tops import Proposal
 from tests.support.former_master import FormerMaster, clone
@@ -176,10 +177,7 @@ def test_what_would_be_another_is_told_with_its_cause_and_without_pillar(
         ),
     ],
 )
-def test_what_cannot_be_said_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, said: str
-) -> None:
-    monkeypatch.setattr(plain_side, "ask", lambda *_: plain_side.Served({"base": {}}))
+def test_what_cannot_be_said_is_refused_by_name(tmp_path: Path, change: Any, said: str) -> None:
     remote = control(tmp_path / "remote.git")
     folders = {name: clone(remote, tmp_path / name, name) for name in ("master", "develop")}
     (tmp_path / "loose").mkdir()
@@ -289,3 +287,22 @@ def test_a_password_in_a_url_is_in_one_file_and_in_no_message(former: FormerMast
         assert ran.code == 1 and "127.0.0.1:9" in ran.out + ran.err, ran
         assert "hunter2" not in ran.out + ran.err
     assert not former.config.exists() and not former.root.exists()
+
+
+def test_what_is_edited_while_it_is_proven_is_not_what_was_proven(
+    former: FormerMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = plain_side.ask, [0]
+
+    def ask(*args: Any, **options: Any) -> Any:
+        answer = real(*args, **options)
+        asked[0] += 1
+        if asked[0] == 2:
+            text = former.salt_config.read_text()
+            former.salt_config.write_text(f"{text}jinja_trim_blocks: true\n")
+        return answer
+
+    monkeypatch.setattr(plain_side, "ask", ask)
+    adopt(Request(str(former.config), str(former.salt_config), str(former.root)))
+    with pytest.raises(RefusedError, match="since the proof this changed"):
+        adopt_switch.switch(str(former.config))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch.actions.check import check
+from saltbranch.check.highstates import Compiling
 
 MODEL = """\
 states_dir: {states}
@@ -91,3 +92,22 @@ def test_a_glob_that_stands_for_nothing_yet_is_a_warning(clone: Path) -> None:
     (ref,) = check(None, ("master",)).refs
     told = [(f.severity, f.line, f.message) for f in ref.findings if "no folder" in f.message]
     assert told == [("warning", 1, "states_dir: no folder with files is one of 'new/*'")]
+
+
+@pytest.mark.parametrize("states", ["salt", "[salt, more]"])
+def test_a_function_that_a_macro_makes_wrong_is_found(clone: Path, states: str) -> None:
+    macro = "{% macro bad(n) %}\n{{ n }}:\n  file.mangaed: []\n{% endmacro %}\n"
+    used = "{% from 'made/m.jinja' import bad %}\n{{ bad('x') }}\n"
+    (clone / "salt" / "made").mkdir()
+    (clone / "salt" / "made" / "m.jinja").write_text(macro)
+    (clone / "salt" / "made" / "init.sls").write_text(used)
+    (clone / "salt" / "top.sls").write_text("base:\n  '*': [made]\n")
+    (clone / "pillar" / "top.sls").write_text("base:\n  '*': [a]\n")
+    grains = "{os: Debian, os_family: Debian, kernel: Linux}"
+    (clone / "fleet" / "p1.yaml").write_text(f"grains: {grains}\n")
+    (clone / "saltbranch.yaml").write_text(MODEL.format(states=states, pillar="pillar"))
+    run(clone, "add", "-A")
+    run(clone, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "y")
+    (ref,) = check(None, ("master",), compiling=Compiling()).refs
+    found = {(f.rule, f.file) for f in ref.findings if "mangaed" in f.message}
+    assert ("unknown-state-function", "salt/made/init.sls") in found

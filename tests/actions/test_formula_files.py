@@ -80,7 +80,7 @@ def test_a_plan_names_versions_and_compiles_the_pinned_files(
     assert (found["move"], found["count"]) == ("forward", 2)
     assert [c["subject"] for c in found["commits"]] == ["Release v2.8.2", "Release v2.8.1"]
     assert plan["diff_missing"] is None
-    assert plan["diff"]["minions"] == 1 or plan["diff"]
+    assert plan["diff"]["minions"]["changed"] == 1
     text = site.run("promote", "stage", "--plan").out
     assert "formula nginx v2.8.0 -> v2.8.2, 2 commits" in text
     assert "Release v2.8.1" in text
@@ -240,3 +240,57 @@ def test_another_repository_under_the_same_path_is_said(
     plan = site.plan("promote", "stage", "--no-diff")
     assert plan["formulas"][0]["move"] == "other repository"
     assert any(f"comes from '{other.path}' now" in n for n in plan["notes"])
+
+
+def test_a_link_of_a_composed_root_into_a_missing_formula_is_refused(
+    site: FlowSite, nginx: FormulaRemote
+) -> None:
+    roots = {"states_dir": ["salt", "more"], "pillar_dir": "pillar"}
+    site.configure(top={"fleet": str(site.folder / "fleet"), **roots})
+    for branch in ("develop", "stage", "master"):
+        files = {
+            "more/x.sls": "x: {test.nop: []}\n",
+            "salt/nginx": None,
+            "salt/conf": Link("../formulas/nginx/nginx"),
+            "salt/top.sls": "base:\n  '*': [w]\n",
+            "salt/w.sls": "/etc/n:\n  file.recurse:\n    - source: salt://conf\n",
+        }
+        site.remote.commit(branch, files, message="more")
+    pin(site, nginx, "develop", "v2.8.2")
+    assert "the files of the formula formulas/nginx are missing" in site.refused("diff", "stage")
+    site.well("formula", "list")
+    assert site.run("diff", "stage").code == 3
+
+
+@pytest.mark.parametrize("text", ["", '[submodule "x\n'])
+def test_a_plan_says_that_a_pin_lost_its_entry(
+    site: FlowSite, nginx: FormulaRemote, text: str
+) -> None:
+    site.well("formula", "list")
+    site.remote.commit("develop", {".gitmodules": text}, message="lost entry")
+    plan = site.plan("promote", "stage", "--no-diff")
+    assert any("refuse that: put it back" in note for note in plan["notes"])
+
+
+def test_a_pin_that_every_master_refuses_is_an_error_wherever_it_is(
+    site: FlowSite, nginx: FormulaRemote
+) -> None:
+    site.well("formula", "list")
+    text = gitmodules((PATH, str(nginx.path)), ("docs/theme", "ext::sh -c id"))
+    site.remote.commit(
+        "develop", {".gitmodules": text, "docs/theme": Submodule("1" * 40)}, message="x"
+    )
+    site.git("pull", "--quiet")
+    for words in ((), ("HEAD",)):
+        found = [(f["rule"], f["severity"], f["file"]) for f in _check(site, *words, "--static")]
+        assert found == [("missing-formula", "error", "docs/theme")]
+
+
+def test_check_tells_of_what_it_can_read_where_a_formula_is_missing(
+    site: FlowSite, nginx: FormulaRemote
+) -> None:
+    site.push("develop", {"salt/bad.sls": "b:\n  test.nop: [\n"})
+    ran = site.run("check", "test", "stage", "--json")
+    refs = json.loads(ran.out)["refs"]
+    assert (ran.code, [ref["ref"] for ref in refs]) == (3, ["test", "stage"])
+    assert {f["rule"] for f in refs[0]["findings"]} >= {"missing-formula", "compile"}

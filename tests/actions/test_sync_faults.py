@@ -240,7 +240,7 @@ def test_deploy_14_unreachable_remote_takes_nothing_away(
 def test_deploy_12_wrong_remote_url_takes_nothing_away(served: Site, remote: Remote) -> None:
     served.configure(remote=str(served.folder / "nowhere.git"))
     ran = served.sync()
-    check_refusal(ran, "cannot read the remote", "check the path in remote:")
+    check_refusal(ran, "cannot read the remote", "check the path in that URL")
     for branch in BRANCHES.values():
         served.assert_serves(branch, remote.head(branch))
     served.configure(remote=str(remote.path))

@@ -10,7 +10,7 @@ import pytest
 
 from saltbranch.compiler import error_texts, message_words
 from saltbranch.salt_master import pillar_errors, top_file
-from tests.project.test_imports import MODULES
+from tests.support.modules import MODULES
 
 READERS = ("compiler", "check", "preview")
 

@@ -12,14 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.modules import MODULES, PACKAGE
 from tests.support.site import Journal, Site, build_template
-
-PACKAGE = Path(__file__).parents[2] / "saltbranch"
-MODULES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in PACKAGE.rglob("*.py")
-    if path != PACKAGE / "__init__.py"
-}
 
 # Arrows point down: a package imports from those that stand before it.
 ORDER = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.project.test_imports import MODULES
+from tests.support.modules import MODULES
 
 MOST = 5
 

@@ -13,12 +13,14 @@ import pytest
 
 from saltbranch.actions.status import status
 from saltbranch.base import proc
-from saltbranch.base.errors import ConfigError, UsageError
+from saltbranch.base.errors import ConfigError, GitError, UsageError
 from saltbranch.config.read import parse_file
 from saltbranch.config.saltenvs import saltenv_of
 from saltbranch.ext import contract
-from saltbranch.serve import drain, drain_record
+from saltbranch.serve import drain, drain_record, reconcile
 from saltbranch.serve.hold_here import hold_locally
+from tests.serve.test_formulas import PATH, pin
+from tests.support.remote import Remote
 from tests.support.site import Site, event, result_of
 
 
@@ -187,3 +189,54 @@ def test_a_clock_that_went_back_makes_no_drain_longer(ahead: float) -> None:
     wait = drain._Wait(30, "switch", time.time() + ahead)
     assert wait.until - time.monotonic() <= 30
     assert not wait.is_over
+
+
+def test_a_drain_ends_also_while_a_submodule_of_another_saltenv_is_missing(
+    deaf: Site, tmp_path: Path
+) -> None:
+    """What only the next sync is to look at again holds up none that goes on."""
+    formula = Remote(tmp_path / "formulas" / "nginx.git")
+    formula.commit("main", {"nginx/init.sls": "v: 1\n"})
+    pin(deaf, "stage", {PATH: (formula, formula.head("main"))})
+    deaf.sync_here()
+    formula.path.rename(formula.path.with_suffix(".away"))
+    deaf.configure(submodules=[str(tmp_path / "formulas")])
+    push(deaf)
+    assert result_of(deaf.sync_here(), "test").state == "switched"
+
+
+def test_a_push_that_was_taken_back_takes_nothing_from_the_next_drain(deaf: Site) -> None:
+    deaf.settings["saltenvs"]["test"]["drain"] = "9s"
+    deaf.configure()
+    deaf.sync_here()
+    old = deaf.remote.head("develop")
+    push(deaf)
+    assert not result_of(deaf.sync_here(patience=0), "test").changed
+    known = drain_record.load(str(deaf.root), "test")
+    assert known
+    late = {
+        **known,
+        "since": time.time() - 700,
+        "at": time.time() - 650,
+        "until": time.time() - 640,
+    }
+    drain_record.save(str(deaf.root), "test", late)
+    assert time.time() - drain_record.first_put_off(str(deaf.root), "test", old) < 5
+
+
+def test_what_fails_after_the_waiting_is_remembered(
+    deaf: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(deaf)
+    real, calls = reconcile.decided, [0]
+
+    def decided(*args: Any, **options: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > 1:
+            raise GitError("the disk is gone", hint="x")
+        return real(*args, **options)
+
+    monkeypatch.setattr(reconcile, "decided", decided)
+    with pytest.raises(GitError):
+        deaf.sync_here()
+    assert "the disk is gone" in (deaf.root / "state" / "failure").read_text()

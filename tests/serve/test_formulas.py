@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from saltbranch.git.program import Git
 from tests.support.remote import Content, Link, Remote, Submodule, Tree
-from tests.support.site import Site, build_template
+from tests.support.site import Site, build_template, result_of
 
 
 def entry(name: str, path: str, url: str) -> str:
@@ -133,6 +134,9 @@ def test_list_that_comes_and_goes_counts_for_what_is_served(site: Site, formula:
     site.configure(submodules=[str(site.folder / "elsewhere")])
     assert not site.sync_here().changed  # what was let in once is not taken away
     assert site.shown("develop") == expected(site, "develop", pins)
+    site.remote.commit("develop", {"new": "1\n"})  # not beside the submodule
+    refused(site, "does not let in")
+    site.remote.set_branch("develop", site.remote.git("rev-parse", "develop^"))
     told = site.run_here("doctor", "--config", str(site.config))
     assert f"no longer lists: {PATH!r} of test from {formula.path}" in " ".join(told.out.split())
     site.configure(submodules=None)
@@ -269,7 +273,7 @@ def test_damaged_mirror_of_a_formula_is_made_anew(site: Site, formula: Remote) -
     )
     result = site.sync_here()
     assert result.exit_code == 0, [s.message for s in result.saltenvs]
-    assert any("was damaged" in note for note in result.notes)
+    assert any("is damaged" in note for note in result.notes)
     assert site.shown("develop") == expected(site, "develop", pins)
     assert site.shown("stage") == expected(site, "stage", pins)
 
@@ -357,3 +361,73 @@ def test_server_that_does_not_answer_is_asked_once_in_a_sync(site: Site, formula
     told = " ".join(s.message for s in result.saltenvs)
     assert told.count("Failed to connect") + told.count("Connection refused") in (1, 2), told
     assert told.count("did not answer") >= 4
+
+
+@pytest.mark.parametrize("what", ["", "salt", "salt/formulas"])
+@pytest.mark.parametrize("torn", [True, False])
+def test_what_was_composed_and_is_damaged_is_made_anew(
+    site: Site, formula: Remote, what: str, *, torn: bool
+) -> None:
+    """No ref names these objects, and git writes none that it finds in place."""
+    pins = {PATH: (formula, formula.head("main"))}
+    pin(site, "develop", pins)
+    assert site.sync_here().exit_code == 0
+    tree = (site.slot("develop").parent / "pins").read_text().split("\n")[1]
+    git = Git(str(site.root / "mirror.git"))
+    oid = git.out("rev-parse", f"{tree}:{what}").strip() if what else tree
+    lost = site.root / "mirror.git" / "objects" / oid[:2] / oid[2:]
+    lost.unlink()
+    if torn:
+        lost.write_bytes(b"")
+    site.remote.commit("develop", {"pillar/beside": "1"})
+    assert result_of(site.sync_here(), "test").state == "switched"
+    assert site.shown("develop") == expected(site, "develop", pins)
+
+
+def test_a_damaged_mirror_stays_as_long_as_its_remote_is_away(site: Site, formula: Remote) -> None:
+    """Other saltenvs are served from what is whole in it."""
+    pin(site, "develop", {PATH: (formula, formula.head("main"))})
+    assert site.sync_here().exit_code == 0
+    (mirror,) = (site.root / "formulas").glob("*.git")
+    whole = set((mirror / "objects/pack").glob("*.pack"))
+    newer = {PATH: (formula, formula.commit("main", {"nginx/init.sls": "v: 2\n"}))}
+    pin(site, "stage", newer)
+    assert site.sync_here().exit_code == 0
+    (pack,) = set((mirror / "objects/pack").glob("*.pack")) - whole
+    pack.chmod(0o644)
+    pack.write_bytes(pack.read_bytes()[:12] + bytes(len(pack.read_bytes()) - 12))
+    away = formula.path.with_suffix(".away")
+    formula.path.rename(away)
+    shutil.rmtree(site.idle("stage").parent)
+    site.remote.commit("stage", {"pillar/n": "1"})
+    assert result_of(site.sync_here(), "stage").state == "failed"
+    site.remote.commit("develop", {"pillar/n": "1"})
+    assert result_of(site.sync_here(), "test").state == "switched"
+    away.rename(formula.path)
+    assert result_of(site.sync_here(), "stage").state == "switched"
+    assert site.shown("stage") == expected(site, "stage", newer)
+    assert list(mirror.parent.glob("*.damaged")) == []
+
+
+@pytest.mark.parametrize("kind", ["salt", "pillar"])
+@pytest.mark.parametrize("composed", [False, True])
+def test_nothing_but_submodules_is_served_by_nobody(
+    site: Site, formula: Remote, kind: str, *, composed: bool
+) -> None:
+    """Whoever has only the commit, and so its model, could not tell it from one that lost its states."""
+    if composed:
+        site.configure(states_dir=["salt"], pillar_dir=["pillar"])
+    assert site.sync_here().exit_code == 0
+    head = site.remote.head("develop")
+    gone: dict[str, Content] = {
+        path: None for path in site.remote.tree("develop") if path.startswith(f"{kind}/")
+    }
+    text = {".gitmodules": entry("n", kind, str(formula.path))}
+    site.remote.commit("develop", {**gone, **text, kind: Submodule(formula.head("main"))})
+    for plan in (True, False):
+        result = result_of(site.sync_here(plan=plan), "test")
+        assert (result.state, "a submodule or a link is none" in result.message) == (
+            "refused",
+            True,
+        )
+    site.assert_serves("develop", head)

@@ -34,10 +34,11 @@ def is_turning_point(step: str) -> bool:
 
 
 def calls(steps: Sequence[str], number: int) -> list[int]:
-    """Which calls of a run that took `steps` to be killed before: `some` of them, with the turning points, and
-    the one after the last, which is never reached.
+    """Which calls of a run that took `steps` to be killed before: `some` of them, with the turning points and those
+    that follow one, and the one after the last, which is never reached.
     """
-    kept = some([*range(len(steps))], number, lambda n: is_turning_point(steps[n]))
+    around = [any(map(is_turning_point, steps[max(0, n - 1) : n + 1])) for n in range(len(steps))]
+    kept = some([*range(len(steps))], number, lambda n: around[n])
     return [*kept, len(steps)]
 
 

@@ -47,7 +47,15 @@ class SyncedSaltenv(TypedDict):
     new: Commit | None
     changed: bool
     state: Literal[
-        "unchanged", "first", "switched", "rewritten", "repaired", "refused", "missing", "failed"
+        "unchanged",
+        "first",
+        "switched",
+        "rewritten",
+        "repaired",
+        "waiting",
+        "refused",
+        "missing",
+        "failed",
     ]
     message: str
     why: Why

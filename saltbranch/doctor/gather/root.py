@@ -19,8 +19,6 @@ from saltbranch.doctor.gather import timers
 from saltbranch.doctor.rules import disk, setup
 from saltbranch.doctor.rules.disk import Account, Dated, Entry
 from saltbranch.doctor.rules.setup import ServedSlot
-from saltbranch.git import address as addresses
-from saltbranch.git.address import BadAddress
 from saltbranch.git.mirror import Mirror
 from saltbranch.journal import accepted
 from saltbranch.journal.tips import Push
@@ -29,6 +27,7 @@ from saltbranch.repository.composition import OnDisk, compose
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.serve import compose as composing
 from saltbranch.serve import decide, prepare, verify
+from saltbranch.serve.formulas import is_let_in
 from saltbranch.serve.slots import NAMES, Slots
 
 _MOST_ENTRIES = 3000  # of each slot: a mistake in modes or times is hardly ever made in one file
@@ -243,13 +242,8 @@ def _unlisted(config: Config, saltenv: Saltenv) -> Iterator[tuple[str, str, str]
     served = slots.served()
     pins = slots.pins(served) if served else None
     for path, placed in pins.placed.items() if pins else ():
-        try:
-            address = addresses.parse(placed.url.replace(":***@", "@"))
-            if addresses.is_allowed(address, config.submodules):
-                continue
-        except BadAddress:
-            pass
-        yield saltenv.name, printable(path), placed.url
+        if not is_let_in(placed, config.submodules):
+            yield saltenv.name, printable(path), placed.url
 
 
 def _made_or_none(slot: str) -> int | None:
