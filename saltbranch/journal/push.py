@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Sequence
@@ -13,7 +14,6 @@ from saltbranch.journal import events
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 
-_TRIES = 10
 _RECENT = 500  # as far back a sync of ours is looked for: it was sent moments ago or never
 _CONFIG = ("http.lowSpeedLimit=1000", "http.lowSpeedTime=20", "push.recurseSubmodules=no")
 
@@ -34,7 +34,7 @@ def push(
     pushed, GitError when the remote's journal does not go on from the one that was accepted.
     """
     git, deadline, complaint = mirror.git, time.monotonic() + patience, "no time was left"
-    for number in range(_TRIES):
+    for number in itertools.count():
         refs = mirror.refs()
         journal.check_chain(git, refs.kept, refs.journal, refs.in_the_way)
         missing = [
@@ -55,7 +55,7 @@ def push(
             _accept(git, head)
             return
         complaint = "no end in time" if done.timed_out else mask(done.complaint)
-        time.sleep(random.random() * 0.1 * number)
+        time.sleep(random.random() * min(0.1 * number, 1))
         mirror.fetch_journal(remote, timeout=max(1, deadline - time.monotonic()))
         if mirror.refs().journal == refs.journal and "lock" not in complaint:
             break
