@@ -15,7 +15,7 @@ from saltbranch.journal.events import LAB, Event
 from saltbranch.journal.facts import CLAIM, EXTEND, RELEASE
 from saltbranch.labs.judge import free_number, judge, why_over
 from saltbranch.labs.lab import Claim, Lab
-from saltbranch.labs.look import Seen, look
+from saltbranch.labs.look import Seen, look, merged_in
 from saltbranch.promote.hold_plan import event_of
 from saltbranch.repository.workplace import Workplace
 
@@ -155,7 +155,8 @@ def plan_claim(
         return _as_it_is(seen, held, verb, wanted, number)
     notes: list[str] = []
     number = _free(work, seen, notes) if number is None else _asked_for(work, seen, number, notes)
-    empty_at = seen.merged.get(name)
+    # Of a branch that was just made everything is merged.
+    empty_at = merged_in(work.git, seen.rules, work.refs.branches, [name]).get(name)
     details = {
         "action": CLAIM,
         "lab": number,
