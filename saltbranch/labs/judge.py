@@ -58,13 +58,18 @@ class Rules:
         return next((end for prefix, end in self.ends.items() if branch.startswith(prefix)), "")
 
 
-def rules_of(config: Config, nodegroups: Nodegroups | None = None) -> Rules:
-    """By what this machine judges claims. nodegroups: the master's option of that name."""
+def rules_of(
+    config: Config, nodegroups: Nodegroups | None = None, *, count: int | None = None
+) -> Rules:
+    """By what this machine judges claims. nodegroups: the master's option of that name.
+
+    count: how many labs there are, where the file of this machine does not say it.
+    """
     first = first_of(config)
     last = _last_of(config, first)
     flow = config.flow
     return Rules(
-        count=config.labs,
+        count=config.labs if count is None else count,
         ends={flow.feature: first.branch, flow.hotfix: last.branch, flow.release: last.branch},
         groups=config.groups,
         here=frozenset(s.name for s in config.saltenvs),
@@ -194,11 +199,7 @@ def _give_out(
     found: dict[int, Lab], rules: Rules, branches: Collection[str], kept: Mapping[int, str]
 ) -> None:
     """Give free labs to branches that `lab_auto` means, for trying; what has one keeps it."""
-    wanting = [
-        branch
-        for branch in sorted(branches)
-        if fnmatch.fnmatchcase(branch, rules.auto) and not branch_problem(branch, rules)
-    ]
+    wanting = [branch for branch in sorted(branches) if is_meant(branch, rules)]
     free = [number for number, lab in found.items() if lab.claim is None]
     stay = {n: kept[n] for n in sorted(free) if kept.get(n) in wanting}
     given = {branch: number for number, branch in reversed(stay.items())}
@@ -211,6 +212,13 @@ def _give_out(
     for branch, number in given.items():
         claim = Claim("", number, branch, (), since=0, until=math.inf, by=BY_AUTO)
         found[number] = Lab(number, claim, saltenv=rules.first, freed=found[number].freed)
+
+
+def is_meant(branch: str, rules: Rules) -> bool:
+    """Whether `branch` gets a lab by `lab_auto`, where there is a free one."""
+    return bool(rules.auto) and (
+        fnmatch.fnmatchcase(branch, rules.auto) and not branch_problem(branch, rules)
+    )
 
 
 def given_out(labs: Sequence[Lab]) -> dict[int, str]:
