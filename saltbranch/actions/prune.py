@@ -15,6 +15,8 @@ from typing import Final, Literal, get_args
 
 from saltbranch.base import files
 from saltbranch.base.errors import EXIT_PENDING, RefusedError, os_error
+from saltbranch.config.lab_places import FOLDER as LABS
+from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import Mirror, remove_tree
 from saltbranch.repository import prepared
@@ -40,6 +42,7 @@ LEFTOVER: Final = "leftover"
 
 _KNOWN = {
     files.MARKER, files.FIRST_MARKER, "lock", "state", "adopt", "journal", "mirror.git", "checkouts", "slots", "tops",
+    LABS,
 }  # fmt: skip
 _ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
 _UNFINISHED = ".saltbranch-new"
@@ -159,8 +162,9 @@ class _Look:
         self.root = config.root
         self.config = config
         self.origin = config.path
-        self.branch_folders = {s.dirname for s in config.saltenvs}
-        self.names = {s.name for s in config.saltenvs}
+        all_of_them = (*config.saltenvs, *lab_saltenvs(config))
+        self.branch_folders = {s.dirname for s in all_of_them}
+        self.names = {s.name for s in all_of_them}
         self.items: list[Item] = []
         self.foreign: list[str] = []
 
@@ -233,7 +237,7 @@ def _is_tops(entry: os.DirEntry[str]) -> bool:
             return False
         for file in entries_of(kind.path):
             name = file.name.removesuffix(_UNFINISHED)
-            link = name == top_file.BRANCH_TOP and file.is_symlink()
+            link = name in (top_file.BRANCH_TOP, top_file.LENT) and file.is_symlink()
             if not link and not (name == "top.sls" and is_own_top(file)):
                 return False
     return True

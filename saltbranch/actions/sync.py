@@ -86,7 +86,7 @@ def sync(
                     raise
                 result.unread_news = prepared.save_unread(root, result.unread)
                 _remember_failure(root, _problems(result))
-            if result.drain:
+            if result.drain or result.moving is not None or result.to_tell:
                 from saltbranch.serve.drained import Place
 
                 _wait(Place(mirror, root, config_path), result, patience, say, notify)
@@ -98,10 +98,14 @@ def sync(
 def _wait(
     place: Place, result: SyncResult, patience: float | None, say: Say | None, notify: Notify | None
 ) -> None:
-    """Wait for state runs that hold up saltenvs of `result`, which then says what became of them."""
+    """Wait for what holds up saltenvs and labs of `result`, which then says what became of them."""
     from saltbranch.serve import drained
 
     try:
+        if result.moving is not None or result.to_tell:
+            from saltbranch.serve import lent_later
+
+            lent_later.finish(place, result, say=say, tell=notify)
         drained.finish(place, result, patience=patience, say=say, notify=notify)
     except (SaltbranchError, OSError) as err:
         _remember_failure(place.root, str(err))

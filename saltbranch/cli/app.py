@@ -24,8 +24,8 @@ _PANELS = {
     "Serve": {"sync": "sync", "status": "status", "explain": "explain"},
     "Develop and promote": {
         "feature": "feature", "formula": "formula", "check": "check", "diff": "diff", "fleet": "fleet",
-        "promote": "promote", "why-not": "why_not", "release": "release", "hotfix": "hotfix", "backmerge": "backmerge",
-        "accept": "hold",
+        "lab": "lab", "promote": "promote", "why-not": "why_not", "release": "release", "hotfix": "hotfix",
+        "backmerge": "backmerge", "accept": "hold",
     },
     "Emergency": {"rollback": "hold", "hold": "hold", "unhold": "hold"},
     "Look back": {"history": "history", "where": "where", "changelog": "changelog"},

@@ -226,7 +226,7 @@ def _show(found: HoldPlan, now: float) -> None:
         echo(f"  {what}: {printable(found.promotion)}")
 
 
-def _tell(done: Recorded, *, local: bool) -> None:
+def _tell(done: Recorded[HoldPlan], *, local: bool) -> None:
     where = "" if done.serves else "; every master follows at its next sync"
     what = f"recorded as {done.plan.event.id}{where}"
     if local:

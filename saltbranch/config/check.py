@@ -9,6 +9,7 @@ from typing import Any
 
 from saltbranch.base import tickets
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
+from saltbranch.config import labs
 from saltbranch.config.gates import split_command
 from saltbranch.config.keys import FileModel, FlowModel, HooksModel, model_branch
 from saltbranch.config.minions import parse_minions
@@ -16,7 +17,14 @@ from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.config.roots import KINDS, Roots, is_above, is_in
 from saltbranch.config.roots_keys import parse as parse_roots
 from saltbranch.config.saltenvs import check_saltenvs, follow_pattern, saltenv_of
-from saltbranch.config.values import check_path, check_remote, check_submodules, inside, no_branch
+from saltbranch.config.values import (
+    check_labs,
+    check_path,
+    check_remote,
+    check_submodules,
+    inside,
+    no_branch,
+)
 from saltbranch.git.program import branch_name_problem
 
 
@@ -45,6 +53,7 @@ def build_config(
     check_machine(machine, path)
     roots = roots_of(file, place)
     saltenvs = _saltenvs(file, place)
+    _check_lab_names(machine, path, saltenvs, place)
     tickets.compile_pattern(file.tickets, place)
     check_flow(file.flow, place)
     _check_hooks(file.hooks, place)
@@ -74,6 +83,10 @@ def build_config(
         missing=tuple(file.missing),
         stand_in=_stand_in(file.stand_in, roots, place),
         extra_roots=tuple(os.path.normpath(folder) for folder in machine.extra_roots),
+        labs=machine.labs,
+        lab_open=machine.lab_open,
+        lab_auto=machine.lab_auto,
+        lab_pillar=machine.lab_pillar,
     )
 
 
@@ -93,6 +106,20 @@ def _saltenvs(file: FileModel, place: str) -> tuple[Saltenv, ...]:
     saltenvs = tuple(saltenv_of(name, entry, place) for name, entry in file.saltenvs.items())
     check_saltenvs(saltenvs, place)
     return saltenvs
+
+
+def _check_lab_names(
+    machine: FileModel, path: str, saltenvs: tuple[Saltenv, ...], place: str
+) -> None:
+    """A saltenv of the model cannot be a lab, too. Raises ConfigError."""
+    for saltenv in saltenvs:
+        number = labs.number_of(saltenv.name)
+        if number is not None and number <= machine.labs:
+            raise ConfigError(
+                f"{place}: saltenvs.{saltenv.name}: with labs: {machine.labs} in {path}, {saltenv.name} is the name of"
+                " a lab",
+                hint=f"call the saltenv something else, or set labs: below {number}",
+            )
 
 
 def patterns_of(model: FileModel, place: str) -> Iterator[tuple[str, re.Pattern[str]]]:
@@ -144,6 +171,7 @@ def check_machine(machine: FileModel, path: str) -> None:
         raise no_branch("model_branch", branch, problem, path)
     _programs(machine.programs, path)
     check_submodules(machine.submodules, path)
+    check_labs(machine.labs, machine.lab_auto, machine.lab_pillar, path)
     if machine.serves == []:
         raise ConfigError(
             f"{path}: serves: names no saltenv", hint="leave the key out to serve all of them"

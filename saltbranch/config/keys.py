@@ -9,6 +9,8 @@ import msgspec
 from saltbranch.config import drain
 from saltbranch.config.direct_pushes import POLICIES
 from saltbranch.config.gates import MODELS, SCHEMA
+from saltbranch.config.labs import MOST as MOST_LABS
+from saltbranch.config.labs import PILLAR_OF_SALTENV
 from saltbranch.config.minions import KINDS
 
 _TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -46,6 +48,7 @@ _DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
 MACHINE_KEYS = (
     "remote", "root", "master_config", "salt_config", "group", "fetch_timeout", "model_branch", "record_syncs",
     "gpg_keys", "ext_pillar", "serves", "programs", "extra_roots", "submodules",
+    "labs", "lab_open", "lab_auto", "lab_pillar",
 )  # fmt: skip
 _MODEL_BRANCH = "master"
 # What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
@@ -133,6 +136,13 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             schema={"enum": [*drain.POLICIES, None]},
         ),
     ] = None
+    lend: Annotated[
+        bool | None,
+        _key(
+            "whether a [lab](../how-to/labs.md) may have minions of it for a while",
+            default="`true`, of a protected one `false`",
+        ),
+    ] = None
     follow: Annotated[
         FollowModel | None,
         _key("`{tags: REGEX}`: serve the highest matching version tag of the branch, not its head"),
@@ -208,6 +218,34 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             " as `https://git.example.com/formulas`; others are refused. Without it submodules stay empty"
         ),
     ] = []
+    labs: Annotated[
+        int,
+        _key(
+            f"how many spare saltenvs, `lab1` and so on, this master has for branches that are not merged yet, at most"
+            f" {MOST_LABS}: [labs](../how-to/labs.md). Another number wants a restart of the master"
+        ),
+    ] = 0
+    lab_open: Annotated[
+        bool,
+        _key(
+            "any minion may run the states of a lab that has no minions of its own, by `salt ID state.apply"
+            " saltenv=lab1 test=True`"
+        ),
+    ] = False
+    lab_auto: Annotated[
+        str | None,
+        _key(
+            "a glob, such as `feature/*`: branches that get a lab, for trying only, as soon as they are pushed, while"
+            " there are free ones"
+        ),
+    ] = None
+    lab_pillar: Annotated[
+        str,
+        _key(
+            "whose pillar a lab has: of the `saltenv` that its minions come from, or of the `branch` itself, which lets"
+            " everybody who may push such a branch run code on this master"
+        ),
+    ] = PILLAR_OF_SALTENV
     gpg_keys: Annotated[
         str | None, _key("the GnuPG folder with the keys for encrypted pillar, for compiling")
     ] = None

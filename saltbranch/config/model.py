@@ -9,6 +9,7 @@ import msgspec
 from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import nearest
 from saltbranch.config import drain as drain_policy
+from saltbranch.config import labs as lab_words
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
 from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
@@ -23,7 +24,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     changes. overridable: names of gates. verify_switch: one of VERIFY_TOP, VERIFY_FLEET and VERIFY_OFF.
     direct_pushes: what becomes of what is pushed to the branch by hand, one of direct_pushes.POLICIES;
     allow where nothing is promoted to it. drain: how many seconds a switch waits for state runs, 0 for none;
-    drain_then: what happens after these, one of drain.POLICIES.
+    drain_then: what happens after these, one of drain.POLICIES. lend: whether a lab may have its minions.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     direct_pushes: str = ALLOW
     drain: float = 0.0
     drain_then: str = drain_policy.SWITCH
+    lend: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -83,7 +85,8 @@ class Config(msgspec.Struct, frozen=True):
     pillars that are compiled, too. submodules: URLs that they may come from. programs: those of a model that may
     run unasked. source: which model it is. roots: of which folders those of Salt are made. extra_roots: folders of
     the machine that come after them.
-    elsewhere: saltenvs of the model that other machines serve.
+    elsewhere: saltenvs of the model that other machines serve. labs: how many; lab_auto: a glob of branches;
+    lab_pillar: one of labs.PILLARS.
     """
 
     path: str
@@ -112,6 +115,10 @@ class Config(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
     stand_in: str | None = None
     extra_roots: tuple[str, ...] = ()
+    labs: int = 0
+    lab_open: bool = False
+    lab_auto: str | None = None
+    lab_pillar: str = lab_words.PILLAR_OF_SALTENV
 
     @property
     def states_dir(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from saltbranch.base.errors import ConfigError
+from saltbranch.config import labs
 from saltbranch.git import address as addresses
 from saltbranch.git.address import BadAddress
 
@@ -69,3 +70,19 @@ def inside(key: str, value: str, path: str) -> str:
             hint=f"for example {key}: {'pillar' if key == 'pillar_dir' else 'salt'}",
         )
     return "/".join(parts)
+
+
+def check_labs(count: int, auto: str | None, pillar: str, path: str) -> None:
+    """Refuse what a machine's file cannot say of labs. Raises ConfigError."""
+    if not 0 <= count <= labs.MOST:
+        raise ConfigError(
+            f"{path}: labs: {count} is not from 0 to {labs.MOST}", hint="for example labs: 4"
+        )
+    if auto is not None and (not auto or not auto.isprintable() or len(auto) > 250):
+        raise ConfigError(
+            f"{path}: lab_auto: {auto[:300]!r} is not a glob of branches",
+            hint="for example lab_auto: 'feature/*'",
+        )
+    if pillar not in labs.PILLARS:
+        known = ", ".join(labs.PILLARS)
+        raise ConfigError(f"{path}: lab_pillar: {pillar!r} is unknown", hint=f"known ones: {known}")

@@ -1,14 +1,16 @@
-"""What entries of the journal tell of: holds, promotions, debts, what masters serve."""
+"""What entries of the journal tell of: holds, promotions, debts, labs, what masters serve."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from saltbranch.base import asked_by as asking
 from saltbranch.base.durations import from_iso, iso
-from saltbranch.journal.events import HOLD, PROMOTION, ROLLBACK, Event, is_hash
+from saltbranch.config.labs import MOST
+from saltbranch.journal.events import HOLD, LAB, PROMOTION, ROLLBACK, Event, is_hash
 
 HoldKind = Literal["hold", "rollback"]
 PromotionKind = Literal["promotion", "release", "hotfix"]
@@ -212,3 +214,113 @@ class Residence:
     since: float
     until: float | None
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the journal says of one lab: nothing that was judged yet, since whoever may push can write it.
+
+    id: of its event, empty for one that a master gave by `lab_auto`. number: which lab. minions: ids, none where it is
+    for trying only. since, until: seconds since 1970; infinity: as long as the branch is there. empty_at: the head of
+    the branch then, where it had nothing new yet: at that commit it does not count as merged. asked_by, claimed_by: see
+    base/asked_by.py.
+    """
+
+    id: str
+    number: int
+    branch: str
+    minions: tuple[str, ...]
+    since: float
+    until: float
+    by: str
+    empty_at: str = ""
+    asked_by: str = ""
+    claimed_by: str = ""
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether no person has claimed it."""
+        return not self.id
+
+    @property
+    def who(self) -> str:
+        """Who made it, for people."""
+        return asking.shown(self.by, self.asked_by, self.claimed_by)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "id": self.id or None,
+            "lab": self.number,
+            "branch": self.branch,
+            "minions": list(self.minions),
+            "since": None if self.is_auto else iso(self.since),
+            "until": None if math.isinf(self.until) else iso(self.until),
+            "by": self.by,
+            "asked_by": self.asked_by or None,
+            "claimed_by": self.claimed_by or None,
+            "empty_at": self.empty_at or None,
+        }
+
+
+CLAIM, EXTEND, RELEASE = "claim", "extend", "release"
+"""What an event of a lab does."""
+_MOST_MINIONS = 100
+_LONGEST_NAME = 255
+
+
+def claim_of(event: Event) -> Claim | None:
+    """The claim that an event makes; None when it lacks something, or is larger than any verb makes it."""
+    number, branch, minions = lab_of(event), event.text("branch"), event.details.get("minions", [])
+    until = until_of(event)
+    if number is None or until is None or until <= event.time:
+        return None
+    if not (_is_name(branch) and _is_name(event.id)):
+        return None
+    if not isinstance(minions, list) or len(minions) > _MOST_MINIONS:
+        return None
+    if not all(isinstance(m, str) and _is_name(m) for m in minions):
+        return None
+    return Claim(
+        id=event.id,
+        number=number,
+        branch=branch,
+        minions=tuple(dict.fromkeys(minions)),
+        since=event.time,
+        until=until,
+        by=event.by,
+        empty_at=event.commit_of("empty_at") or "",
+        **asking.named_in(event.details),
+    )
+
+
+def lab_of(event: Event) -> int | None:
+    """The number of the lab that an event is about."""
+    number = event.details.get("lab")
+    return number if type(number) is int and 1 <= number <= MOST else None
+
+
+def until_of(event: Event) -> float | None:
+    """When a claim ends, in seconds since 1970."""
+    try:
+        return from_iso(event.text("until"))
+    except (ValueError, OverflowError):
+        return None
+
+
+def claim_from_dict(data: Mapping[str, Any]) -> Claim:
+    """What Claim.as_dict() gave, of a claim that stands in the journal. Raises ValueError."""
+    try:
+        details = {key: data[key] for key in ("lab", "branch", "minions", "until", "empty_at")}
+        asked = {key: data[key] for key in ("asked_by", "claimed_by") if data.get(key)}
+        event = Event(LAB, data["id"], from_iso(data["since"]), data["by"], {**details, **asked})
+        found = claim_of(event)
+    except (KeyError, TypeError, AttributeError, OverflowError) as err:
+        raise ValueError(f"no claim: {data!r}") from err
+    if found is None:
+        raise ValueError(f"no claim: {data!r}")
+    return found
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_NAME and text.isprintable()

@@ -8,12 +8,14 @@ from typing import overload
 
 from saltbranch.base import asked_by
 from saltbranch.base.durations import from_iso, iso, shown_duration
+from saltbranch.config.labs import MOST
 from saltbranch.journal import tips
 from saltbranch.journal.events import (
     ACCEPT,
     BACKMERGE,
     DEBT,
     HOLD,
+    LAB,
     PROMOTION,
     PUSH,
     ROLLBACK,
@@ -23,12 +25,19 @@ from saltbranch.journal.events import (
     is_hash,
 )
 from saltbranch.journal.facts import (
+    CLAIM,
+    EXTEND,
+    RELEASE,
+    Claim,
     Debt,
     Hold,
     Promotion,
     Residence,
+    claim_of,
     hold_from_dict,
+    lab_of,
     promotion_of,
+    until_of,
 )
 from saltbranch.journal.tips import Moved, Push, Tip
 
@@ -71,7 +80,8 @@ class State:
 
     made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
     it said last. newest: the time of the last event. tips: branch to what is known of it. by_hand: see tips.Moved.
-    undone: the ids of promotions that their branches do not contain any more.
+    undone: the ids of promotions that their branches do not contain any more. labs: number to the claim that it has,
+    judged by nobody yet, in the order of the journal. lab_counts: master to how many labs it said it has.
     """
 
     events: Told = field(default_factory=Told)
@@ -85,6 +95,8 @@ class State:
     undone: set[str] = field(default_factory=set)
     latest: dict[str, dict[str, int]] = field(default_factory=dict)
     newest: float = 0
+    labs: dict[int, Claim] = field(default_factory=dict)
+    lab_counts: dict[str, int] = field(default_factory=dict)
 
     def clock_problem(self, now: float) -> str:
         """What is to be said where the newest event lies ahead of this machine's clock; empty where it does not."""
@@ -208,6 +220,9 @@ def _debt(state: State, event: Event) -> None:
 
 def _sync(state: State, event: Event) -> None:
     master, rows = event.text("master"), event.details.get("saltenvs")
+    labs = event.details.get("labs")
+    if master and type(labs) is int and 0 <= labs <= MOST:
+        state.lab_counts[master] = labs
     for row in rows if isinstance(rows, list) else ():
         if not isinstance(row, dict):
             continue
@@ -289,6 +304,23 @@ def _back_merge(state: State, event: Event) -> None:
     tips.follow(state.tips, event)
 
 
+def _lab(state: State, event: Event) -> None:
+    """Of two claims of one lab the first counts, until it is released or over."""
+    action, number = event.text("action"), lab_of(event)
+    held = state.labs.get(number or 0)
+    if action == CLAIM:
+        claim = claim_of(event)
+        if claim and (held is None or held.until <= event.time):
+            state.labs.pop(claim.number, None)
+            state.labs[claim.number] = claim
+    elif held is None or held.id != event.text("claim"):
+        return
+    elif action == RELEASE:
+        del state.labs[held.number]
+    elif action == EXTEND and (until := until_of(event)) is not None:
+        state.labs[held.number] = replace(held, until=until)
+
+
 _APPLY = {
     PROMOTION: _promotion,
     HOLD: _hold,
@@ -299,4 +331,5 @@ _APPLY = {
     PUSH: _push,
     ACCEPT: _accept,
     BACKMERGE: _back_merge,
+    LAB: _lab,
 }

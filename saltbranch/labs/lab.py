@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PREFIX = "lab"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What the journal says of one lab: nothing that was judged yet, since whoever may push can write it.
-
-    number: which lab. minions: ids, none where it is for trying only. since, until: seconds since 1970.
-    """
-
-    id: str
-    number: int
-    branch: str
-    minions: tuple[str, ...]
-    since: float
-    until: float
-    by: str
+from saltbranch.config.labs import PREFIX as PREFIX
+from saltbranch.config.labs import name_of
+from saltbranch.journal.facts import Claim as Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +14,8 @@ class Lab:
     """One lab as this master judges it.
 
     claim: None where it is free. saltenv: whose pillar it has, and where its minions come from. lent: the ids that it
-    has instead of their own saltenv. refused: why the claim does not count here, empty where it does.
+    has instead of their own saltenv. refused: why the claim does not count here, empty where it does. freed: why a
+    claim of the journal is over, where nobody has released it.
     """
 
     number: int
@@ -36,11 +23,12 @@ class Lab:
     saltenv: str = ""
     lent: tuple[str, ...] = ()
     refused: str = ""
+    freed: str = ""
 
     @property
     def name(self) -> str:
         """The saltenv's name."""
-        return f"{PREFIX}{self.number}"
+        return name_of(self.number)
 
     @property
     def dirname(self) -> str:

@@ -34,6 +34,17 @@ class HoldPlan:
     promotion: str = ""
     note: str = ""
 
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What is to be recorded."""
+        return (self.event,)
+
+    def refusal(self, new: HoldPlan) -> str:
+        """Why `new`, planned after another push, is not what was agreed to; empty where it is."""
+        if (new.will_serve, new.serves) == (self.will_serve, self.serves):
+            return ""
+        return f"{self.saltenv} serves {(new.serves or 'nothing')[:12]} now"
+
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
         rest = asdict(self)

@@ -41,7 +41,7 @@ FAILED: Final = "failed"
 HELD_BACK: Final = "held back"
 LEVELS: tuple[Level, ...] = (FINE, NEW, KEPT, REFUSED, MISSING, FAILED, HELD_BACK)
 
-FORMAT = "saltbranch choices 3"
+FORMAT = "saltbranch choices 4"
 _BRANCHES_ALONE = "branches alone\n"
 # What the file may say of a kind; anything else makes it stale.
 _WHYS: dict[str, Why] = {why: why for why in WHYS}
@@ -82,19 +82,41 @@ OF_BRANCH = Choice(BY_BRANCH)
 """That of a saltenv of which nothing else is said."""
 
 
+NOBODY = '{"labs": {}, "lent": {}, "moving": {}, "tell": {}, "boot": ""}'
+"""What the file that says which minions are lent (labs/lent.py) says where none are, its line's end aside."""
+
+
+class LabRow:
+    """A claim of a lab as it was judged. head: of its branch then, empty where that was not there; counts: here."""
+
+    __slots__ = ("branch", "counts", "head", "name")
+
+    def __init__(self, name: str, branch: str, head: str, counts: str) -> None:
+        self.name = name
+        self.branch = branch
+        self.head = head
+        self.counts = counts == "1"
+
+    def is_news(self, head: str) -> bool:
+        """Whether it is to be judged anew where its branch is at `head`; one that counts is where it is gone."""
+        return head != self.head and not (self.counts and head and self.head)
+
+
 class Choices:
     """All of them. until: seconds since 1970, when the next hold ends, None for never.
 
     accepted: saltenv to the tag that it follows and its commit. journal: the head that `holds`, JSON of the
     holds that stand in it, follows from. problem: of the journal itself. tips: JSON of what the journal knows of the
-    branches; bases: of those that it does not know. unrecorded: JSON of the events that the journal lacks, empty for
+    branches; bases: of those that it does not know. claims: JSON of its claims of labs; lab_rows: how each was judged;
+    labs: JSON of what the labs are to be (serve/lab_choices.py); lent: what is to be said of their minions in the end.
+    unrecorded: JSON of the events that the journal lacks, empty for
     none; news: what is to be said of those that are new. loosened: a branch is judged of which the model in force does
     not say so.
     """
 
     __slots__ = (
-        "accepted", "bases", "by_saltenv", "holds", "journal", "loosened", "news", "problem", "tips", "unrecorded",
-        "until",
+        "accepted", "bases", "by_saltenv", "claims", "holds", "journal", "lab_rows", "labs", "lent", "loosened",
+        "news", "problem", "tips", "unrecorded", "until",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -106,6 +128,10 @@ class Choices:
         self.problem = ""
         self.tips = "{}"
         self.bases = "{}"
+        self.claims = "[]"
+        self.lab_rows: list[LabRow] = []
+        self.labs = "{}"
+        self.lent = NOBODY
         self.unrecorded = ""
         self.news: list[str] = []
         self.loosened = False
@@ -117,25 +143,37 @@ def kept(look: Look, served: Mapping[str, Served]) -> Choices | None:
     served: what was recorded, by folder name.
     """
     ready = look.ready
-    expected = sources(ready.root, look.refs, ready.saltenvs, unread=look.unread)
+    expected = sources(ready.root, look.refs, ready.saltenvs, unread=look.unread, labs=ready.labs)
     plain = needs_no_choice(expected, look.refs, ready.saltenvs, served)
     # A new model may be less strict than the one before.
     if plain and not (expected and look.fresh):
         return Choices()  # the head of the branch, everywhere
-    return load(ready.root, expected, time.time())
+    found = load(ready.root, expected, time.time())
+    heads = look.refs.branches
+    if found and any(row.is_news(heads.get(row.branch, "")) for row in found.lab_rows):
+        return None
+    return found
 
 
 def sources(
-    root: str, refs: Refs, saltenvs: Sequence[ServedSaltenv], *, unread: Collection[str] = ()
+    root: str,
+    refs: Refs,
+    saltenvs: Sequence[ServedSaltenv],
+    *,
+    unread: Collection[str] = (),
+    labs: str = "",
 ) -> str:
-    """All that the choices follow from, the clock aside; empty where they follow from the branches alone.
+    """All that the choices follow from, the clock and the branches of labs aside; empty where they follow from the
+    branches alone.
 
-    unread: full refs of the remote that could not be read.
+    unread: full refs of the remote that could not be read. labs: as in `Prepared`.
     """
     pending = files.signature(files.pending_path(root))
     following = [s for s in saltenvs if s.follow]
     judged = [s for s in saltenvs if s.follow or s.pushes]
     alone = not (refs.journal or refs.kept or following or pending != "-" or refs.in_the_way)
+    _, ends, auto, _ = labs.split(" ") if labs else ("", "", "", "")
+    alone = alone and not auto
     if alone and not judged:
         return ""
     lines = [
@@ -150,6 +188,11 @@ def sources(
     lines += [refs.branches.get(s.branch, "-") for s in judged]
     if following:
         lines += [f"{oid} refs/tags/{name}" for name, oid in refs.tags.items()]
+    if labs:
+        lines += [labs, *(refs.branches.get(end, "-") for end in ends.split(","))]
+    if auto:
+        begin = auto[:-1]
+        lines += [f"{oid} {name}" for name, oid in refs.branches.items() if name.startswith(begin)]
     return ("" if not alone else _BRANCHES_ALONE) + "\n".join(lines)
 
 
@@ -214,6 +257,10 @@ def _parse(lines: list[str]) -> Choices:
             found.problem = words[0]
         elif key == "branches":
             found.tips, found.bases, found.unrecorded = words
+        elif key == "claims":
+            found.claims, found.labs, found.lent = words
+        elif key == "lab":
+            found.lab_rows.append(LabRow(*words))
     return found
 
 
@@ -222,6 +269,10 @@ def save(root: str, found: Choices, expected: str) -> None:
     lines = [FORMAT, f"until\t{found.until or ''}", f"journal\t{found.journal}\t{found.holds}"]
     lines.append(f"problem\t{found.problem}")
     lines.append(f"branches\t{found.tips}\t{found.bases}\t{found.unrecorded}")
+    if found.claims != "[]" or found.labs != "{}":
+        lines.append(f"claims\t{found.claims}\t{found.labs}\t{found.lent}")
+    rows = found.lab_rows
+    lines += [f"lab\t{r.name}\t{r.branch}\t{r.head}\t{int(r.counts)}" for r in rows]
     lines += [f"accepted\t{name}\t{tag}\t{c}" for name, (tag, c) in found.accepted.items()]
     lines += [
         f"choice\t{name}\t{c.why}\t{c.commit or ''}\t{c.tag}\t{c.held}\t{c.level}\t{c.message}"

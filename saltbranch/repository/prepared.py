@@ -12,7 +12,7 @@ import os
 from saltbranch import __version__
 from saltbranch.base import files
 
-FORMAT = f"saltbranch {__version__} prepared 6"
+FORMAT = f"saltbranch {__version__} prepared 7"
 
 
 class ServedSaltenv:
@@ -59,13 +59,15 @@ class Prepared:
     does not count. gid: the group that may read checkouts, -1 for
     none. cachedir, socket, pidfile: the master's. reporter: the name under which this master tells the journal what
     it serves; empty where it does not. roots: see config/roots.py, of_text. composed: stands for what is composed by
-    them, empty where nothing is. submodules: URLs that they may come from, separated by spaces.
+    them, empty where nothing is. submodules: URLs that they may come from, separated by spaces. labs: how many, the
+    branches that theirs end in, a glob of those that get one unasked, and the digest of `lab_rules`, by which they are
+    judged and which are kept beside; separated by spaces, empty where there are none.
     """
 
     __slots__ = (
-        "accepted", "boot", "cachedir", "composed", "fetch_timeout", "gid", "master_config", "model", "pidfile",
-        "problem", "remote", "reporter", "root", "roots", "salt_config", "saltenvs", "signatures", "socket",
-        "submodules",
+        "accepted", "boot", "cachedir", "composed", "fetch_timeout", "gid", "lab_rules", "labs", "master_config",
+        "model", "pidfile", "problem", "remote", "reporter", "root", "roots", "salt_config", "saltenvs", "signatures",
+        "socket", "submodules",
     )  # fmt: skip
 
     root: str
@@ -82,6 +84,8 @@ class Prepared:
     problem: str
     accepted: str
     submodules: str
+    labs: str
+    lab_rules: str
     gid: int
     fetch_timeout: int
     model: tuple[str, str, str] | None
@@ -105,7 +109,7 @@ class Prepared:
 AGAIN = "look again: "
 """How a signature begins that no file has, so that the next sync prepares all of it again."""
 _TEXTS = ("root", "remote", "roots", "composed", "master_config", "salt_config", "cachedir",
-          "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules")  # fmt: skip
+          "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules", "labs")  # fmt: skip
 
 
 def path(root: str) -> str:
@@ -138,6 +142,7 @@ def _parse(lines: list[str], *, within: bool) -> Prepared | None:
     prepared.saltenvs = []
     prepared.signatures = []
     prepared.model = None
+    prepared.lab_rules = ""
     for line in lines:
         key, *words = line.split("\t")
         if key == "signature":
@@ -171,8 +176,15 @@ def _saltenv(words: list[str]) -> ServedSaltenv:
     )
 
 
+def lab_rules_path(root: str) -> str:
+    """The file that holds `Prepared.lab_rules`."""
+    return f"{root}/state/lab-rules"
+
+
 def save(prepared: Prepared) -> None:
     """Write it for the next sync."""
+    if prepared.lab_rules:
+        files.write_atomic(lab_rules_path(prepared.root), prepared.lab_rules, durable=False)
     lines = [FORMAT]
     lines += [f"{key}\t{getattr(prepared, key)}" for key in (*_TEXTS, "gid", "fetch_timeout")]
     if prepared.model:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from saltbranch.config.lab_places import lab_saltenvs, pillar_link
 from saltbranch.config.model import Config
 from saltbranch.config.roots import PILLAR, STATES
 
@@ -42,10 +43,14 @@ def pillar_roots(config: Config) -> dict[str, list[str]]:
 
 
 def _roots(config: Config, kind: str) -> dict[str, list[str]]:
-    return {
+    found = {
         s.name: [f"{config.root}/tops/{s.name}/{kind}", config.salt_root(s, kind)]
-        for s in config.saltenvs
+        for s in (*config.saltenvs, *lab_saltenvs(config))
     }
+    if kind == PILLAR:
+        for lab in lab_saltenvs(config):
+            found[lab.name][1] = pillar_link(config.root, lab.name)
+    return found
 
 
 def env_order(saltenvs: Iterable[str], beside: Mapping[str, Any]) -> list[str]:
@@ -78,7 +83,7 @@ def render(config: Config, beside: Mapping[str, Any]) -> str:
 
     beside: the master's options without those of this file.
     """
-    order = env_order([s.name for s in config.saltenvs], beside)
+    order = env_order([s.name for s in (*config.saltenvs, *lab_saltenvs(config))], beside)
     options = {
         "file_roots": file_roots(config),
         "pillar_roots": pillar_roots(config),

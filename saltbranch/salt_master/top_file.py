@@ -7,6 +7,12 @@ one shadows. The text depends on the configuration alone: a branch may change as
 
 A minion that two saltenvs claim gets nothing from either, and an error that names both.
 
+Where there are labs, all top files read one more file, by a symlink beside each named `LENT`: which minions have a
+lab instead of their own saltenv (labs/lent.py). Salt renders the top files of the saltenvs one after another, so a
+minion that is being moved gets an error from all of them for a while. In `lab_open` labs a minion of the lab's
+saltenv is let in where it asks for the lab: by ``opts['saltenv']`` for states, which only an argument or its own
+configuration sets, and by ``opts['pillarenv']`` for pillar, which the master sets to what it was asked for.
+
 Order matters in the template. It looks first whether the minion belongs to the saltenv, and only
 then at the branch: a minion without a pinned pillarenv has the top files of all saltenvs rendered
 (``Pillar.get_tops``), and a broken branch must not reach the minions of another one.
@@ -46,9 +52,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from saltbranch.config.minions import Matcher
+from saltbranch.config.roots import PILLAR, STATES
 
 BRANCH_TOP = "branch_top.jinja"
 """Name of the symlink to the branch's own top file; not ``.sls``, lest it be a state itself."""
+
+LENT = "lent_minions.jinja"
+"""Name of the symlink to the file that says which minions are lent to labs."""
 
 # How the errors go on that the template raises about a branch's top file; read again in `pillar_errors`.
 NO_TARGETS = "has no targets"
@@ -91,7 +101,36 @@ _NODEGROUPS = """\
 {%- endfor %}
 """
 
-_BODY = (
+# Of a minion that is lent nothing counts but that, while it is of the saltenv that lent it.
+_LENT_MINIONS = (
+    f"""\
+{{%- set text %}}{{% include '{LENT}' %}}{{% endset %}}
+"""
+    + """\
+{%- set labs = text | load_json %}
+{%- if minion in labs['moving'] %}
+  {{- raise('minion ' ~ minion ~ ' is being moved to or from a lab: it gets nothing until that is done, try again in'
+            ~ ' half a minute') }}
+{%- endif %}
+{%- set lab = labs['lent'].get(minion) %}
+{%- if lab and claims != [labs['labs'][lab]['saltenv']] %}
+  {{- raise('minion ' ~ minion ~ ' is lent to ' ~ lab ~ ' and is not of saltenv ' ~ labs['labs'][lab]['saltenv']) }}
+{%- endif %}
+{%- if lab %}
+  {%- set claims = [lab] %}
+"""
+)
+_OPEN_LAB = """\
+{%- elif own in labs['labs'] and labs['labs'][own]['open'] and opts.get(asked_by) == own
+         and claims == [labs['labs'][own]['saltenv']] %}
+  {%- set claims = [own] %}
+"""
+_LAB_SECTIONS = """\
+{%- set sections = ['base', saltenv, own, labs['labs'][own]['saltenv']] if own in claims else [] %}
+"""
+_ASKED_BY = {STATES: "saltenv", PILLAR: "pillarenv"}
+
+_PAGES = (
     """\
 {%- set pages = [] %}
 {%- set queue = [branch_top] if own in claims else [] %}
@@ -120,7 +159,11 @@ _BODY = (
     + """') }}
   {%- endif %}
 {%- endfor %}
-{%- set sections = ['base', saltenv, own] %}
+"""
+)
+_SECTIONS = "{%- set sections = ['base', saltenv, own] %}\n"
+_ROLES = (
+    """\
 {%- set roles = {} %}
 {%- set types = {} %}
 {%- for section in sections | unique %}
@@ -206,25 +249,57 @@ def asks_options(text: str) -> bool:
     return "__opts__" in text or any(_OPTIONS.search(tag) for tag in tags)
 
 
-def render_top(saltenv: str, groups: Mapping[str, Sequence[Matcher]]) -> str:
+def render_top(
+    saltenv: str, groups: Mapping[str, Sequence[Matcher]], *, has_labs: bool = False
+) -> str:
     """Return the ``top.sls`` of a saltenv, the same text for its states and its pillar.
 
-    groups: the minions of every saltenv, this one among them.
+    groups: the minions of every saltenv, this one among them. has_labs: some of them may be lent.
     """
     nodegroups = [m.target for m in groups[saltenv] if m.kind == "nodegroup"]
     return "".join(
         (
-            _HEAD,
-            f"{{%- set branch_top = {_literal(BRANCH_TOP)} %}}\n",
-            f"{{%- set own = {_literal(saltenv)} %}}\n",
-            "{%- set minion = opts['id'] %}\n",
-            "{%- set claims = [] %}\n",
-            *(_claim(name, matchers) for name, matchers in groups.items() if matchers),
-            _ONE_CLAIM,
+            *_start(saltenv, groups),
+            f"{_LENT_MINIONS}{_END}" if has_labs else "",
             f"{{%- set groups = {_literals(nodegroups)} %}}\n{_NODEGROUPS}" if nodegroups else "",
-            _BODY,
+            _PAGES,
+            _SECTIONS,
+            _ROLES,
         )
     )
+
+
+def render_lab_top(lab: str, groups: Mapping[str, Sequence[Matcher]], kind: str) -> str:
+    """Return the ``top.sls`` of a lab for its states or its pillar; the sections of the saltenv that it is for count.
+
+    groups: as for `render_top`, without the labs.
+    """
+    nodegroups = [m.target for all_of in groups.values() for m in all_of if m.kind == "nodegroup"]
+    names = f"{_literals(dict.fromkeys(nodegroups))} if own in claims else []"
+    return "".join(
+        (
+            *_start(lab, groups),
+            f"{{%- set asked_by = {_literal(_ASKED_BY[kind])} %}}\n",
+            f"{_LENT_MINIONS}{_OPEN_LAB}{_END}",
+            f"{{%- set groups = {names} %}}\n{_NODEGROUPS}" if nodegroups else "",
+            _PAGES,
+            _LAB_SECTIONS,
+            _ROLES,
+        )
+    )
+
+
+_END = "{%- endif %}\n"
+
+
+def _start(own: str, groups: Mapping[str, Sequence[Matcher]]) -> Iterator[str]:
+    yield _HEAD
+    yield f"{{%- set branch_top = {_literal(BRANCH_TOP)} %}}\n"
+    yield f"{{%- set own = {_literal(own)} %}}\n"
+    yield "{%- set minion = opts['id'] %}\n"
+    yield "{%- set claims = [] %}\n"
+    yield from (_claim(name, matchers) for name, matchers in groups.items() if matchers)
+    yield _ONE_CLAIM
 
 
 def _claim(saltenv: str, matchers: Sequence[Matcher]) -> str:

@@ -51,7 +51,7 @@ class Facts:
 
     refs: of the mirror. served: what was recorded, by folder name. now: seconds since 1970. production: the branch
     that the model stands on, where it has one. unread: full refs of the remote that could not be read. last: what was
-    found before, whatever it followed from.
+    found before, whatever it followed from. labs, lab_rules: as in `Prepared`.
     """
 
     root: str
@@ -63,6 +63,8 @@ class Facts:
     production: str | None = None
     unread: Collection[str] = ()
     last: Choices | None = None
+    labs: str = ""
+    lab_rules: str = ""
 
     @property
     def git(self) -> Git:
@@ -94,6 +96,10 @@ def choose(facts: Facts) -> Choices:
         found.unrecorded = json.dumps([event.as_dict() for event in told]) if told else ""
         found.news = [_news_of(event) for event in told if event.id not in known]
     _choose_each(facts, state, before, found)
+    if facts.labs:
+        from saltbranch.serve import lab_choices
+
+        lab_choices.choose(facts, state.labs.values(), before, found)
     return found
 
 
@@ -237,6 +243,8 @@ def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> Sta
     found.journal = head
     found.holds = json.dumps([hold.as_dict() for hold in state.holds.values()])
     found.tips = unrecorded.dumps(state.tips)
+    if state.labs:
+        found.claims = json.dumps([claim.as_dict() for claim in state.labs.values()])
     pending = pending_holds.load(root)
     if pending:
         told = journal.read(git, head) if head and git.commit_or_none(head) else []
@@ -251,9 +259,11 @@ def _start(git: Git, head: str, last: Choices) -> tuple[State | None, str | None
             return None, None
         kept = [journal_facts.hold_from_dict(item) for item in json.loads(last.holds)]
         known = {b: tips.tip_from_list(data) for b, data in json.loads(last.tips).items()}
+        claims = [journal_facts.claim_from_dict(item) for item in json.loads(last.claims)]
     except (GitError, ValueError, AttributeError, TypeError):
         return None, None
-    return State(holds={hold.saltenv: hold for hold in kept}, tips=known), last.journal
+    holds, labs = {hold.saltenv: hold for hold in kept}, {c.number: c for c in claims}
+    return State(holds=holds, tips=known, labs=labs), last.journal
 
 
 def _held(git: Git, hold: Hold) -> Choice:

@@ -67,16 +67,22 @@ def _chosen(
             production=ready.model[0] if ready.model else None,
             unread=look.unread,
             last=decision.load(ready.root, None, now),
+            labs=ready.labs,
+            lab_rules=ready.lab_rules,
         )
 
     first = facts()
     found = decide.choose(first)
     if look.offline or not found.news:
         return first, found
-    before = decision.sources(first.root, first.refs, first.saltenvs, unread=first.unread)
+    before = decision.sources(
+        first.root, first.refs, first.saltenvs, unread=first.unread, labs=first.labs
+    )
     fetch.look_again(look, write=write)
     second = facts()
-    if before == decision.sources(second.root, second.refs, second.saltenvs, unread=second.unread):
+    if before == decision.sources(
+        second.root, second.refs, second.saltenvs, unread=second.unread, labs=second.labs
+    ):
         return second, found
     return second, decide.choose(second)
 
@@ -87,7 +93,9 @@ def _keep(facts: Facts, found: Choices) -> None:
     if not found.problem and refs.journal and refs.kept != refs.journal:
         facts.git.out("update-ref", KEPT_REF, refs.journal)
         refs.kept = refs.journal
-    expected = decision.sources(facts.root, refs, facts.saltenvs, unread=facts.unread)
+    expected = decision.sources(
+        facts.root, refs, facts.saltenvs, unread=facts.unread, labs=facts.labs
+    )
     if found.loosened:
         expected += "\nfound anew each time"
     decision.save(facts.root, found, expected)

@@ -12,9 +12,11 @@ from saltbranch.base.errors import ConfigError, RefusedError, os_error
 from saltbranch.config import minions as targets
 from saltbranch.config.check import build_config
 from saltbranch.config.keys import VERIFY_OFF
+from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config, Source
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs, ref_name
 from saltbranch.git.program import mask
+from saltbranch.labs import judge
 from saltbranch.repository import decision, model, model_file, prepared
 from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
@@ -22,7 +24,7 @@ from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import top_file
 from saltbranch.salt_master.options import MasterOptions
-from saltbranch.serve import relayout, salt_files
+from saltbranch.serve import lab_rules, relayout, salt_files
 from saltbranch.serve.decide import Facts
 
 
@@ -38,6 +40,7 @@ def prepare(
     master = master_options.read(config.salt_config)
     newest = config.source
     config = _servable(config, master, mirror)
+    asked, config = config, lab_rules.still_needed(config)
     check_jinja(master)
     salt_files.refuse_foreign(config.master_config)
     gid = _group(config, master)
@@ -52,6 +55,10 @@ def prepare(
     if config.source.problem:  # what is refused may be accepted by what the journal says
         accepted += f" {mirror.git.commit_or_none(JOURNAL_REF) or ''}"
     ready = _reduce(config, master, gid, branches, accepted)
+    rules = judge.rules_of(asked, master.nodegroups) if config.labs else None
+    ready.labs, ready.lab_rules = lab_rules.told(config, rules) if rules else ("", "")
+    if config.labs != asked.labs:
+        ready.signatures.append((config.path, f"{prepared.AGAIN}labs that are no longer there"))
     if config.source is not newest:
         ready.signatures.append(
             (config.path, f"{prepared.AGAIN}other minions may be accepted by then")
@@ -85,7 +92,7 @@ def _compose_first(config: Config, mirror: Mirror) -> list[str]:
 
     os.makedirs(f"{config.root}/slots", exist_ok=True)
     notes = relayout.move_over(config.root, mirror)
-    for saltenv in config.saltenvs:
+    for saltenv in (*config.saltenvs, *lab_saltenvs(config)):
         former = salt_files.former_folders(config, saltenv)
         compose.lay_first(Slots(config.root, saltenv.dirname, mirror), config.roots, former)
     return notes
@@ -185,6 +192,7 @@ def _reduce(
     ready.problem = " ".join(config.source.problem.split())
     ready.accepted = accepted
     ready.submodules = " ".join(config.submodules)
+    ready.labs = ready.lab_rules = ""
     ready.saltenvs = served_saltenvs(config)
     sources = [
         config.path,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from saltbranch.git.mirror import Mirror
     from saltbranch.repository.decision import Choice
     from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
+    from saltbranch.serve.lending import Lending
     from saltbranch.serve.run import Notify, Say
 
 PROBLEMS = (FAILED, MISSING, REFUSED)
@@ -82,16 +83,14 @@ def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | Non
     jobs: list[Job] = []
     results = []
     restated = False
-    for saltenv in select(ready.saltenvs, only):
-        choice = run.choices.by_saltenv.get(saltenv.name, decision.OF_BRANCH)
-        slots = Slots(ready.root, saltenv.dirname, run.mirror)
-        now = _look_at(run, saltenv, slots)
-        result = decide(saltenv, choice, run.refs.branches, run.unread, now)
+    saltenvs, lending = _chosen(run, only, plan=plan)
+    for saltenv in saltenvs:
+        if lending and (held_up := lending.holds_up(saltenv)):
+            results.append(held_up)
+            continue
+        result, is_restated = _examine(run, saltenv, jobs)
         results.append(result)
-        if result.changed:
-            jobs.append(_job(run, saltenv, slots, now=now, choice=choice, result=result))
-        elif now.record and now.record.why != choice.why and _is_as_chosen(result):
-            now.record.why, restated = choice.why, True
+        restated = restated or is_restated
     if jobs or run.fresh:
         from saltbranch.serve import switch
 
@@ -117,7 +116,44 @@ def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | Non
         unread=run.unread,
     )
     whole.drain = run.drain
+    if lending:
+        whole.moving, whole.to_tell = lending.step(plan=plan, restart=whole.restart_needed)
     return whole
+
+
+def _examine(run: Run, saltenv: ServedSaltenv, jobs: list[Job]) -> tuple[SaltenvResult, bool]:
+    """What is to be done for a saltenv, which is added to `jobs`; whether only the reason has changed."""
+    choice = run.choices.by_saltenv.get(saltenv.name, decision.OF_BRANCH)
+    slots = Slots(run.ready.root, saltenv.dirname, run.mirror)
+    now = _look_at(run, saltenv, slots)
+    result = decide(saltenv, choice, run.refs.branches, run.unread, now)
+    if result.changed:
+        jobs.append(_job(run, saltenv, slots, now=now, choice=choice, result=result))
+    elif now.record and now.record.why != choice.why and _is_as_chosen(result):
+        now.record.why = choice.why
+        return result, True
+    return result, False
+
+
+def _chosen(
+    run: Run, only: Sequence[str], *, plan: bool
+) -> tuple[list[ServedSaltenv], Lending | None]:
+    """What is looked at, labs that are to serve a branch among it, and what brings the labs in step.
+
+    Raises UsageError, OSError.
+    """
+    ready = run.ready
+    if not ready.labs:
+        return select(ready.saltenvs, only), None
+    from saltbranch.serve import lab_rows
+
+    known = lab_rows.names(ready)
+    others = [name for name in only if name not in known]
+    chosen = select(ready.saltenvs, others) if others or not only else []
+    lending = lab_rows.lending(run, only)
+    if lending and not plan:
+        lending.begin()
+    return [*chosen, *lab_rows.saltenvs(run, only)], lending
 
 
 def _journal_problems(run: Run) -> list[str]:

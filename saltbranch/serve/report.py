@@ -44,19 +44,30 @@ def record(
     first time then says all that it serves.
     """
     now = time.time()
-    rows = [_row(r.saltenv, r.branch, r.old, r.new, at=now, why=r.why) for r in done]
+    # What labs serve follows from the journal already.
+    ours = {s.name for s in ready.saltenvs}
+    rows = [
+        _row(r.saltenv, r.branch, r.old, r.new, at=now, why=r.why)
+        for r in done
+        if r.saltenv in ours
+    ]
+    labs = int(ready.labs.partition(" ")[0] or 0)
+    me = f"{ready.reporter}\nlabs {labs}" if labs else ready.reporter
     try:
         name = f"{ready.root}/state/reporter"
-        if fresh and files.read_or_none(name) != ready.reporter.encode():
+        before = files.read_or_none(name) or b""
+        if fresh and before != me.encode():
             told = [r.saltenv for r in done]
             rows += [
                 _row(s.name, s.branch, None, known.commit, at=known.since, why=known.why)
                 for s in ready.saltenvs
                 if s.name not in told and (known := served.get(s.dirname))
             ]
-            files.write_atomic(name, ready.reporter, durable=False)
+            files.write_atomic(name, me, durable=False)
         if rows:
-            details = {"master": ready.reporter, "saltenvs": rows}
+            details: dict[str, object] = {"master": ready.reporter, "saltenvs": rows}
+            if labs or b"\nlabs " in before:
+                details["labs"] = labs
             who = identity.who(mirror.git)
             event = Event(events.SYNC, journal.new_id(now), now, who, details)
             tries, kept = _load(ready.root)

@@ -94,11 +94,13 @@ class SyncResult:
     notes: what was done beside switching. problems: what a person must look at, of no saltenv alone.
     model_problem: why the newest model does not count; an older one does. unread: what of the remote could not be
     read, full ref to reason; unread_news: that is not what the last sync met. drain: what looks for state runs, to be
-    closed.
+    closed. moving: in how many seconds minions that are moved to labs or back may go on, None where none are; to_tell:
+    minion to the saltenv that it has got.
     """
 
     __slots__ = (
-        "drain", "model_problem", "notes", "plan", "problems", "restart_needed", "saltenvs", "unread", "unread_news",
+        "drain", "model_problem", "moving", "notes", "plan", "problems", "restart_needed", "saltenvs", "to_tell",
+        "unread", "unread_news",
     )  # fmt: skip
 
     def __init__(
@@ -121,6 +123,8 @@ class SyncResult:
         self.unread = unread or {}
         self.unread_news = False
         self.drain: Drain | None = None
+        self.moving: float | None = None
+        self.to_tell: dict[str, str] = {}
 
     def take(self, later: SyncResult) -> None:
         """Go on by what was done for some saltenvs later, whatever it was by then."""
@@ -193,12 +197,14 @@ class Look:
 
     fresh: the configuration was checked anew, so nothing proven before counts; unprotected: the saltenvs that were
     not protected by the model before. verify: look at every served file. offline: the remote is not to be asked.
-    drain_seconds: how long to wait for state runs, None for what is configured; drain: what looks for them.
+    drain_seconds: how long to wait for state runs, None for what is configured; drain: what looks for them. busy:
+    minions and saltenvs with state runs under way, None where nobody has looked; told: minion to saltenv, those that
+    know of their move to a lab or back.
     """
 
     __slots__ = (
-        "drain", "drain_seconds", "fresh", "mirror", "notes", "offline", "ready", "refs", "say", "unprotected",
-        "unread", "verify",
+        "busy", "drain", "drain_seconds", "fresh", "mirror", "notes", "offline", "ready", "refs", "say", "told",
+        "unprotected", "unread", "verify",
     )  # fmt: skip
 
     def __init__(
@@ -226,6 +232,8 @@ class Look:
         self.unprotected = unprotected
         self.drain_seconds: float | None = None
         self.drain: Drain | None = None
+        self.busy: frozenset[str] | None = None
+        self.told: dict[str, str] = {}
 
     def see(self, seen: Seen) -> None:
         """Go on by another reading of the remote."""
@@ -249,6 +257,7 @@ class Run(Look):
         self.fresh, self.verify, self.offline = look.fresh, look.verify, look.offline
         self.unprotected = look.unprotected
         self.drain_seconds, self.drain = look.drain_seconds, look.drain
+        self.busy, self.told = look.busy, look.told
         self.choices = choices
         self.served = served
         self.news = news

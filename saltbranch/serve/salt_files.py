@@ -6,8 +6,15 @@ import os
 
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError
+from saltbranch.config.lab_places import (
+    LENT_FILE,
+    lab_saltenvs,
+    pillar_link,
+    pillar_target,
+)
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.config.roots import KINDS
+from saltbranch.config.roots import KINDS, PILLAR
+from saltbranch.labs import lent
 from saltbranch.salt_master import config_file, option_file, top_file
 
 _FOLDERS = ("state", "checkouts", "slots", "tops")
@@ -27,18 +34,41 @@ def wanted_files(config: Config) -> dict[str, str]:
     """Path to text of everything that Salt reads from us."""
     wanted = {config.master_config: option_file.wanted(config)}
     for saltenv in config.saltenvs:
-        text = top_file.render_top(saltenv.name, config.groups)
-        for kind in ("states", "pillar"):
-            wanted[f"{config.root}/tops/{saltenv.name}/{kind}/top.sls"] = text
+        wanted |= top_files(config, saltenv)
+    for lab in lab_saltenvs(config):
+        wanted |= top_files(config, lab)
     return wanted
+
+
+def top_files(config: Config, saltenv: Saltenv) -> dict[str, str]:
+    """Path to text of the generated top files of a saltenv or a lab."""
+    own = None
+    if saltenv.name in config.groups:
+        own = top_file.render_top(saltenv.name, config.groups, has_labs=config.labs > 0)
+    return {
+        f"{config.root}/tops/{saltenv.name}/{kind}/top.sls": own
+        or top_file.render_lab_top(saltenv.name, config.groups, kind)
+        for kind in KINDS
+    }
 
 
 def _wanted_links(config: Config) -> dict[str, str]:
     """Path to target of the links by which the generated top files find the branches' own."""
+    links: dict[str, str] = {}
+    for saltenv in (*config.saltenvs, *lab_saltenvs(config)):
+        links |= top_links(config, saltenv)
+    return links
+
+
+def top_links(config: Config, saltenv: Saltenv) -> dict[str, str]:
+    """Path to target of the links beside the generated top files of a saltenv or a lab."""
     links = {}
-    for saltenv in config.saltenvs:
-        for kind in KINDS:
-            links[_top_link(config, saltenv, kind)] = branch_top(config, saltenv, kind)
+    for kind in KINDS:
+        links[_top_link(config, saltenv, kind)] = branch_top(config, saltenv, kind)
+        if config.labs:
+            links[f"{config.root}/tops/{saltenv.name}/{kind}/{top_file.LENT}"] = (
+                f"../../../{LENT_FILE}"
+            )
     return links
 
 
@@ -48,7 +78,10 @@ def _top_link(config: Config, saltenv: Saltenv, kind: str) -> str:
 
 def branch_top(config: Config, saltenv: Saltenv, kind: str) -> str:
     """Where the link to the branch's own top file leads: of several roots, to the first that has one."""
-    return f"../../..{config.salt_root(saltenv, kind)[len(config.root) :]}/top.sls"
+    folder = config.salt_root(saltenv, kind)
+    if kind == PILLAR and saltenv.name not in config.groups:
+        folder = pillar_link(config.root, saltenv.name)
+    return f"../../..{folder[len(config.root) :]}/top.sls"
 
 
 def former_folders(config: Config, saltenv: Saltenv) -> dict[str, str]:
@@ -77,6 +110,8 @@ def write_all(config: Config, gid: int) -> list[str]:
         os.makedirs(f"{root}/{name}", exist_ok=True)
     if gid != -1 and os.stat(root).st_gid != gid:
         _give_to_group(root, gid)
+    if config.labs:
+        _begin_labs(config)
     for path, target in _wanted_links(config).items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if files.readlink_or_none(path) != target:
@@ -89,6 +124,19 @@ def write_all(config: Config, gid: int) -> list[str]:
         if files.write_atomic(path, text, mode=0o640 if inside else 0o644, durable=not inside):
             notes.append(f"wrote {path}")
     return notes
+
+
+def _begin_labs(config: Config) -> None:
+    """What all top files read has to be there before them: a branch may have a file of that name. Raises OSError."""
+    path = f"{config.root}/{LENT_FILE}"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if not os.path.exists(path):
+        files.write_atomic(path, lent.NOBODY)
+    for lab in lab_saltenvs(config):
+        link = pillar_link(config.root, lab.name)
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        if files.readlink_or_none(link) is None:
+            files.replace_symlink(pillar_target(config, config.saltenvs[0]), link)
 
 
 def _give_to_group(root: str, gid: int) -> None:

@@ -92,6 +92,7 @@ PURE = (
     "journal.facts",
     "journal.state",
     "journal.tips",
+    "labs.judge",
     "labs.lab",
     "salt_master.config_file",
     "salt_master.pillar_errors",

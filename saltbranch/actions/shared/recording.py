@@ -1,9 +1,10 @@
-"""What hold, unhold, rollback and accept have in common: plan, ask, record in the journal, and sync."""
+"""What hold, unhold, rollback, accept and lab have in common: plan, ask, record in the journal, and sync."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from saltbranch.actions.shared.after_push import WAIT, Followed, Notify, follow
 from saltbranch.actions.shared.caller import Caller
@@ -11,17 +12,38 @@ from saltbranch.base.errors import EXIT_PENDING, RefusedError
 from saltbranch.git import identity
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.journal import store as journal
-from saltbranch.promote.hold_plan import HoldPlan
+from saltbranch.journal.events import Event
 from saltbranch.repository import timeline
 from saltbranch.repository.push import PushRefused, RefUpdate, push_refs
 from saltbranch.repository.workplace import Say, Workplace
 
 
+class Recordable(Protocol):
+    """A plan of which nothing but events comes."""
+
+    @property
+    def verb(self) -> str:
+        """The verb and what it is done with, for messages."""
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What is to be recorded; none where it is so already."""
+
+    def refusal(self, new: Any, /) -> str:
+        """Why `new`, planned after another push, is not what was agreed to; empty where it is."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+
+
+R = TypeVar("R", bound=Recordable)
+
+
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Generic[R]):
     """What a verb recorded, and the sync that followed on this machine. serves: whether it has saltenvs itself."""
 
-    plan: HoldPlan
+    plan: R
     followed: Followed
     serves: bool
 
@@ -45,21 +67,24 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldPlanned:
+class HoldPlanned(Generic[R]):
     """Only the plan was asked for."""
 
-    plan: HoldPlan
+    plan: R
 
-    exit_code = EXIT_PENDING
+    @property
+    def exit_code(self) -> int:
+        """Whether there is something to do."""
+        return EXIT_PENDING if self.plan.events else 0
 
 
 def run(
-    caller: Caller[HoldPlan],
-    build: Callable[[Workplace], HoldPlan],
+    caller: Caller[R],
+    build: Callable[[Workplace], R],
     *,
     local: bool = False,
     plan: bool = False,
-) -> Recorded | HoldPlanned:
+) -> Recorded[R] | HoldPlanned[R]:
     """Plan by `build`, show, ask, record and sync.
 
     local: on this master alone, without the remote. plan: only say what would be recorded. Raises SaltbranchError.
@@ -71,7 +96,8 @@ def run(
     caller.show(work, found, is_result=plan)
     if plan:
         return HoldPlanned(found)
-    caller.agree(found.verb)
+    if found.events:
+        caller.agree(found.verb)
     if local:
         return carry_out_locally(work, found, caller.notify)
     with caller.watching() as watcher:
@@ -85,10 +111,8 @@ def refuse_unrecordable(work: Workplace) -> None:
         raise RefusedError(found.message, hint=f"{found.hint}{here}")
 
 
-def record(
-    work: Workplace, replan: Callable[[], HoldPlan], plan: HoldPlan, say: Say | None = None
-) -> HoldPlan:
-    """Append the event of `plan` to the journal; the plan that was applied.
+def record(work: Workplace, replan: Callable[[], R], plan: R, say: Say | None = None) -> R:
+    """Append the events of `plan` to the journal; the plan that was applied.
 
     When somebody else wrote meanwhile it is planned anew, and goes on if it says the same.
     Raises RefusedError, RemoteError.
@@ -96,7 +120,9 @@ def record(
     refuse_unrecordable(work)
     identity.check_person(work.git)
     for _ in range(8):
-        new_events = [*timeline.unrecorded(work), plan.event]
+        if not plan.events:
+            return plan
+        new_events = [*timeline.unrecorded(work), *plan.events]
         head, _written = journal.append(work.git, work.refs.journal, new_events)
         try:
             push_refs(work.repo, [RefUpdate(JOURNAL_REF, work.refs.journal, head)], say)
@@ -106,9 +132,9 @@ def record(
                 raise
             work.refresh(say)
             new = replan()
-            if (new.will_serve, new.serves) != (plan.will_serve, plan.serves):
+            if why := plan.refusal(new):
                 raise RefusedError(
-                    f"another push came first: {plan.saltenv} serves {(new.serves or 'nothing')[:12]} now",
+                    f"another push came first: {why}",
                     hint=f"look again: saltbranch {plan.verb} --plan",
                 ) from err
             plan = new
@@ -119,23 +145,23 @@ def record(
 
 def carry_out(
     work: Workplace,
-    replan: Callable[[], HoldPlan],
-    plan: HoldPlan,
+    replan: Callable[[], R],
+    plan: R,
     *,
     say: Say | None = None,
     notify: Notify | None = None,
-) -> Recorded:
+) -> Recorded[R]:
     """Record `plan`, then sync this machine's saltenvs, where it has any. Raises what record raises."""
     done = record(work, replan, plan, say)
     return Recorded(done, follow(work, notify), work.serves)
 
 
-def carry_out_locally(work: Workplace, plan: HoldPlan, notify: Notify | None) -> Recorded:
+def carry_out_locally(work: Workplace, plan: R, notify: Notify | None) -> Recorded[R]:
     """Record and serve `plan` on this master alone; the next sync that reaches the remote publishes it.
 
     work: of `workplace.open_mirror`. Raises what hold_here.hold_locally raises.
     """
     from saltbranch.serve.hold_here import hold_locally
 
-    synced = hold_locally(work.config_path, plan.event, wait=WAIT, notify=notify)
+    synced = hold_locally(work.config_path, plan.events[0], wait=WAIT, notify=notify)
     return Recorded(plan, Followed(synced), work.serves)

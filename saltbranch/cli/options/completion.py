@@ -25,6 +25,30 @@ def branches(incomplete: str) -> list[str]:
     return _fitting(work.refs.branches, incomplete) if work else []
 
 
+def labs_and_branches(incomplete: str) -> list[str]:
+    """The labs that the journal says are in use, and their branches."""
+    from saltbranch.config.labs import name_of
+
+    work = _workplace()
+    if work is None:
+        return []
+    claims = [c for c in work.state.labs.values() if work.now < c.until]
+    names = [name_of(claim.number) for claim in claims]
+    return _fitting([*names, *(claim.branch for claim in claims)], incomplete)
+
+
+def minion_ids(incomplete: str) -> list[str]:
+    """The minions whose keys the master of this machine has accepted."""
+    from saltbranch.salt_master import options
+
+    work = _workplace()
+    if work is None or not work.serves:
+        return []
+    with contextlib.suppress(SaltbranchError, OSError):
+        return _fitting(options.read(work.config.salt_config).accepted_minions(), incomplete)
+    return []
+
+
 def promotions(incomplete: str) -> list[str]:
     """The ids of promotions in the journal, the newest first."""
     work = _workplace()

@@ -136,7 +136,7 @@ def _served(file_roots: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
             # What is composed of several roots are links to folders.
             for where, _, names in os.walk(folder, followlinks=is_composed(folder)):
                 for name in names:
-                    if name.endswith(".sls") or name == top_file.BRANCH_TOP:
+                    if name.endswith(".sls") or name in (top_file.BRANCH_TOP, top_file.LENT):
                         path = f"{where}/{name}"
                         yield path, os.path.relpath(path, folder)
                 left -= len(names)

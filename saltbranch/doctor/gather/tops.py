@@ -9,7 +9,6 @@ from saltbranch.config.model import Config, Saltenv
 from saltbranch.config.roots import KINDS
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules import setup, tops
-from saltbranch.salt_master import top_file
 from saltbranch.serve import salt_files
 
 
@@ -50,13 +49,7 @@ def generated(config: Config, saltenv: Saltenv) -> tuple[dict[str, str], dict[st
     """What a sync writes: path to text of the top files, path to target of the links beside
     them.
     """
-    groups = config.groups
-    wanted, links = {}, {}
-    for kind in KINDS:
-        place = f"{config.root}/tops/{saltenv.name}/{kind}"
-        wanted[f"{place}/top.sls"] = top_file.render_top(saltenv.name, groups)
-        links[f"{place}/{top_file.BRANCH_TOP}"] = salt_files.branch_top(config, saltenv, kind)
-    return wanted, links
+    return salt_files.top_files(config, saltenv), salt_files.top_links(config, saltenv)
 
 
 def _text_or_none(path: str) -> str | None:

@@ -1,0 +1,396 @@
+"""lab: a spare saltenv for a branch that is not merged yet, claimed, extended and given back by the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from saltbranch.base import asked_by
+from saltbranch.base.durations import iso, parse_duration, shown_duration
+from saltbranch.base.errors import RefusedError, UsageError
+from saltbranch.base.text import nearest
+from saltbranch.config.labs import LONGEST, MOST, USUAL, name_of, number_of
+from saltbranch.git.program import quoted
+from saltbranch.journal.events import LAB, Event
+from saltbranch.journal.facts import CLAIM, EXTEND, RELEASE
+from saltbranch.labs.judge import free_number, judge, why_over
+from saltbranch.labs.lab import Claim, Lab
+from saltbranch.labs.look import Seen, look, merged_in
+from saltbranch.promote.hold_plan import event_of
+from saltbranch.repository.workplace import Workplace
+
+_SHORTEST = 60  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LabPlan:
+    """What a verb would record. claim: as it is afterwards, or was, None where there is none to give back.
+
+    saltenv: whose pillar the lab has. events: none where it is so already. notes: what is to be said.
+    """
+
+    verb: str
+    action: str
+    claim: Claim | None
+    saltenv: str
+    events: tuple[Event, ...]
+    notes: tuple[str, ...] = ()
+
+    def refusal(self, _new: LabPlan) -> str:
+        """Another lab than the one that was planned is as good; what is impossible was refused by the plan."""
+        return ""
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What tries the lab."""
+        if self.action != CLAIM or self.claim is None:
+            return ()
+        name, minions, branch = name_of(self.claim.number), self.claim.minions, self.claim.branch
+        if minions:
+            target = minions[0] if len(minions) == 1 else f"-L {','.join(minions)}"
+            runs = (f"salt {target} state.apply test=True", f"salt {target} state.apply")
+        else:
+            extend = f"saltbranch lab extend {quoted(branch)}"
+            runs = (f"salt ID state.apply saltenv={name} test=True", extend)
+        return (*runs, f"saltbranch lab release {quoted(branch)}")
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        claim = self.claim
+        return {
+            "version": 1,
+            "verb": self.verb,
+            "action": self.action,
+            "changes": bool(self.events),
+            "lab": name_of(claim.number) if claim else None,
+            "saltenv": self.saltenv or None,
+            "claim": claim.as_dict() if claim else None,
+            "notes": list(self.notes),
+            "commands": list(self.commands),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Labs:
+    """All labs that are known here. count: how many there are, None where no master has told.
+
+    beyond: claims of labs that this machine, or some master, does not have.
+    """
+
+    labs: tuple[Lab, ...]
+    count: int | None
+    beyond: tuple[Claim, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        rows = [_row(lab) for lab in self.labs]
+        gone = [_row(Lab(c.number, c, refused=self.no_such)) for c in self.beyond]
+        return {"version": 1, "count": self.count, "labs": [*rows, *gone]}
+
+    @property
+    def no_such(self) -> str:
+        """Why the claims of `beyond` do not count."""
+        return f"there are {self.count} labs" if self.count else "there are no labs"
+
+
+def _row(lab: Lab) -> dict[str, object]:
+    claim = lab.claim
+    return {
+        "lab": lab.name,
+        "state": state_of(lab),
+        "saltenv": lab.saltenv or None,
+        "lent": list(lab.lent),
+        "refused": lab.refused or None,
+        "freed": lab.freed or None,
+        "claim": claim.as_dict() if claim else None,
+    }
+
+
+def state_of(lab: Lab) -> str:
+    """In one word: free, claimed, refused, or auto where `lab_auto` gave it."""
+    if lab.claim is None:
+        return "free"
+    return "refused" if lab.refused else "auto" if lab.claim.is_auto else "claimed"
+
+
+def listed(work: Workplace) -> Labs:
+    """The labs; in a clone by what masters told, and only those in use where none did. Raises GitError, SaltError."""
+    seen = look(work)
+    labs = seen.labs if seen.count is not None else [lab for lab in seen.labs if lab.claim]
+    most = len(seen.labs)
+    beyond = [c for c in seen.claims if c.number > most and not _over(work, seen, c)]
+    return Labs(tuple(labs), seen.count, tuple(beyond))
+
+
+def seconds_of(text: str | None, option: str = "--for") -> float:
+    """How long a branch is to have a lab. Raises UsageError."""
+    if text is None:
+        return USUAL
+    seconds = parse_duration(text, option)
+    if not _SHORTEST <= seconds <= LONGEST:
+        raise UsageError(
+            f"{option}: {text} is not from a minute to {shown_duration(LONGEST)}",
+            hint="for example 8h or 3d; saltbranch lab extend makes it longer",
+        )
+    return seconds
+
+
+def plan_claim(
+    work: Workplace,
+    branch: str,
+    *,
+    minions: Sequence[str] = (),
+    seconds: float = USUAL,
+    number: int | None = None,
+) -> LabPlan:
+    """Give `branch` a lab, and with it `minions`, for so many seconds. number: that lab, the lowest free one otherwise.
+
+    Nothing is recorded where it has one with these minions. Raises UsageError, RefusedError.
+    """
+    seen = look(work)
+    name = _branch(work, seen, branch)
+    wanted = tuple(dict.fromkeys(minions))
+    verb = f"lab claim {name}"
+    if held := next((c for c in _open(work, seen) if c.branch == name), None):
+        return _as_it_is(seen, held, verb, wanted, number)
+    notes: list[str] = []
+    number = _free(work, seen, notes) if number is None else _asked_for(work, seen, number, notes)
+    # Of a branch that was just made everything is merged.
+    empty_at = merged_in(work.git, seen.rules, work.refs.branches, [name]).get(name)
+    details = {
+        "action": CLAIM,
+        "lab": number,
+        "branch": name,
+        "minions": list(wanted),
+        "until": iso(work.now + seconds),
+        "empty_at": empty_at,
+    }
+    event = event_of(work, LAB, details)
+    before = next((c for c in seen.claims if c.number == number), None)
+    claim = Claim(
+        id=event.id,
+        number=number,
+        branch=name,
+        minions=wanted,
+        since=work.now,
+        until=float(int(work.now + seconds)),
+        by=event.by,
+        empty_at=empty_at or "",
+        **asked_by.named_in(event.details),
+    )
+    saltenv = _accepted(work, seen, claim, notes)
+    events = (_release(work, before), event) if before and work.now < before.until else (event,)
+    return LabPlan(verb, CLAIM, claim, saltenv, events, tuple(notes))
+
+
+def _as_it_is(
+    seen: Seen, held: Claim, verb: str, minions: tuple[str, ...], number: int | None
+) -> LabPlan:
+    """The plan where the branch has a lab. Raises RefusedError where that is not the one that was asked for."""
+    lab = seen.lab(held.number)
+    said = _taken(held)
+    if lab and lab.refused:
+        raise RefusedError(
+            f"{said}, which does not count: {lab.refused}",
+            hint=f"saltbranch lab release {held.branch}, then claim it anew",
+        )
+    if (minions and set(minions) != set(held.minions)) or number not in (None, held.number):
+        of = f" with {', '.join(held.minions)}" if held.minions else " without minions"
+        raise RefusedError(
+            f"{said}{of}",
+            hint=f"saltbranch lab release {held.branch} first, or keep it: saltbranch lab extend {held.branch}",
+        )
+    return LabPlan(verb, CLAIM, held, lab.saltenv if lab else "", (), (said,))
+
+
+def _taken(claim: Claim) -> str:
+    by = f" by {claim.who}" if claim.who else ""
+    until = f"until {iso(claim.until)}" if not claim.is_auto else "while it is there"
+    return f"{claim.branch} has {name_of(claim.number)}{by}, {until}"
+
+
+def _open(work: Workplace, seen: Seen) -> list[Claim]:
+    return [c for c in seen.claims if not _over(work, seen, c)]
+
+
+def _over(work: Workplace, seen: Seen, claim: Claim) -> str:
+    return why_over(claim, work.refs.branches, work.now, merged=seen.merged)
+
+
+def _free(work: Workplace, seen: Seen, notes: list[str]) -> int:
+    """The lowest lab that is free. Raises RefusedError that says who has them."""
+    if seen.count == 0:
+        raise _no_labs(work)
+    number = free_number(seen.labs)
+    if number is None:
+        having = "; ".join(_taken(lab.claim) for lab in seen.labs if lab.claim)
+        raise RefusedError(
+            f"no lab is free: {having}",
+            hint="ask one of them, wait, or give one back: saltbranch lab release BRANCH",
+        )
+    _note_count(seen, notes)
+    return number
+
+
+def _note_count(seen: Seen, notes: list[str]) -> None:
+    if seen.count is None:
+        notes.append(
+            "how many labs there are is the masters' to say (labs: in their files), and none has recorded it here"
+            " (record_syncs): saltbranch status on a master says whether it serves this one"
+        )
+
+
+def _no_labs(work: Workplace) -> RefusedError:
+    if work.serves:
+        return RefusedError(
+            f"this master has no labs: there is no labs: in {work.config_path}",
+            hint="for example labs: 4, then saltbranch sync, and restart the master once",
+        )
+    return RefusedError(
+        "no master has labs", hint="labs: 4 in the file of a master gives it some, with record_syncs: true"
+    )  # fmt: skip
+
+
+def _asked_for(work: Workplace, seen: Seen, number: int, notes: list[str]) -> int:
+    """`number`, where it is free. Raises UsageError, RefusedError."""
+    if not 1 <= number <= MOST:
+        raise UsageError(f"there is no lab {number}", hint=f"they are numbered from 1 to {MOST}")
+    lab = seen.lab(number)
+    if lab is None and work.serves:
+        raise UsageError(
+            f"there is no {name_of(number)}: labs: in {work.config_path} is {work.config.labs}",
+            hint="saltbranch lab list",
+        )
+    held = next((c for c in _open(work, seen) if c.number == number), None)
+    if held:
+        raise RefusedError(
+            f"{name_of(number)} is not free: {_taken(held)}", hint="saltbranch lab list"
+        )
+    if lab is None:
+        notes.append(f"some master told that it has {seen.count} labs: it will not serve this one")
+    _note_count(seen, notes)
+    return number
+
+
+def _accepted(work: Workplace, seen: Seen, claim: Claim, notes: list[str]) -> str:
+    """The saltenv that the lab belongs to. Raises RefusedError where the claim would not count."""
+    others = [c for c in _open(work, seen) if c.number != claim.number]
+    rules = replace(seen.rules, count=max(seen.rules.count, claim.number), auto="")
+    labs = judge(
+        [*others, claim], rules, work.refs.branches, work.now, merged=seen.merged
+    )  # fmt: skip
+    lab = labs[claim.number - 1]
+    if not lab.refused:
+        return lab.saltenv
+    if not seen.knows_groups and claim.minions:
+        notes.append(
+            f"the masters will say whether it counts, by their nodegroups; here {lab.refused}"
+        )
+        return ""
+    raise RefusedError(
+        f"{claim.branch} cannot have a lab so: {lab.refused}", hint=_help(lab.refused)
+    )
+
+
+def _help(refused: str) -> str:
+    if "lends no minions" in refused:
+        return (
+            "lend: true of the saltenv in the model lets its minions be lent; it has to be promoted"
+        )
+    if "is lent to" in refused:
+        return "saltbranch lab list"
+    return "saltbranch explain ID says which saltenv a minion is of"
+
+
+def plan_extend(work: Workplace, word: str, *, seconds: float = USUAL) -> LabPlan:
+    """Let a branch keep its lab for so many seconds from now. word: the branch, or the lab.
+
+    Raises UsageError, RefusedError.
+    """
+    seen = look(work)
+    claim, name = _named(work, seen, word)
+    if claim is None:
+        raise RefusedError(
+            f"{name} has no lab" if number_of(name) is None else f"nobody has {name}",
+            hint=f"saltbranch lab claim {name if number_of(name) is None else 'BRANCH'}",
+        )
+    verb, until = f"lab extend {claim.branch}", float(int(work.now + seconds))
+    if until - claim.since > LONGEST:
+        raise RefusedError(
+            f"{_taken(claim)}; with {shown_duration(seconds)} more it would have it for more than"
+            f" {shown_duration(LONGEST)}",
+            hint="release it and claim one anew, or merge the branch",
+        )
+    lab = seen.lab(claim.number)
+    saltenv, notes = lab.saltenv if lab else "", [lab.refused] if lab and lab.refused else []
+    if until <= claim.until:
+        return LabPlan(verb, EXTEND, claim, saltenv, (), (*notes, _taken(claim)))
+    details = {
+        "action": EXTEND,
+        "lab": claim.number,
+        "branch": claim.branch,
+        "claim": claim.id,
+        "until": iso(until),
+    }
+    event = event_of(work, LAB, details)
+    return LabPlan(verb, EXTEND, replace(claim, until=until), saltenv, (event,), tuple(notes))
+
+
+def plan_release(work: Workplace, word: str) -> LabPlan:
+    """Give a lab back, and its minions. word: the branch, or the lab. Raises UsageError, RefusedError."""
+    seen = look(work)
+    claim, name = _named(work, seen, word)
+    if claim is None:
+        said = f"nobody has {name}" if number_of(name) else f"{name} has no lab"
+        return LabPlan(f"lab release {name}", RELEASE, None, "", (), (said,))
+    lab = seen.lab(claim.number)
+    back = (f"{', '.join(lab.lent)}: back to {lab.saltenv}",) if lab and lab.lent else ()
+    verb = f"lab release {claim.branch}"
+    return LabPlan(
+        verb, RELEASE, claim, lab.saltenv if lab else "", (_release(work, claim),), back
+    )  # fmt: skip
+
+
+def _release(work: Workplace, claim: Claim) -> Event:
+    details: Mapping[str, object] = {
+        "action": RELEASE,
+        "lab": claim.number,
+        "branch": claim.branch,
+        "claim": claim.id,
+    }
+    return event_of(work, LAB, details)
+
+
+def _named(work: Workplace, seen: Seen, word: str) -> tuple[Claim | None, str]:
+    """The open claim that `word` means, a branch or a lab; and what it is called. Raises UsageError, RefusedError."""
+    claims = _open(work, seen)
+    if (number := number_of(word)) and word not in work.refs.branches:
+        auto = seen.lab(number)
+        if auto and auto.claim and auto.claim.is_auto:
+            raise RefusedError(
+                f"{word} was given to {auto.claim.branch} by lab_auto of this master",
+                hint="it is free for whoever claims it",
+            )
+        return next((c for c in claims if c.number == number), None), word
+    name = _branch(work, seen, word, known=[c.branch for c in claims])
+    return next((c for c in claims if c.branch == name), None), name
+
+
+def _branch(work: Workplace, seen: Seen, word: str, *, known: Iterable[str] = ()) -> str:
+    """The branch of the remote that `word` means, with or without its prefix. Raises UsageError, RefusedError."""
+    names = {*work.refs.branches, *known}
+    found = [b for b in (word, *(f"{p}{word}" for p in seen.rules.prefixes)) if b in names]
+    if len(found) > 1 and found[0] != word:
+        raise UsageError(f"{word!r} is {' and '.join(found)}", hint="name it with its prefix")
+    if found:
+        return found[0]
+    here = work.git.commit_or_none(f"refs/heads/{word}") if work.repo.clone else None
+    if here:
+        raise RefusedError(
+            f"the remote has no branch {word}, and a lab shows what the remote has",
+            hint=f"push it: saltbranch {word.split('/')[0]} publish",
+        )
+    raise UsageError(
+        f"the remote has no branch {word!r}",
+        hint=nearest(word, sorted(names)) or "saltbranch feature list",
+    )

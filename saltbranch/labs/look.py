@@ -1,0 +1,110 @@
+"""Labs as this machine or clone knows them: the journal's claims, judged by the rules and the remote's branches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from saltbranch.base import files
+from saltbranch.config.labs import MOST
+from saltbranch.git.program import Git
+from saltbranch.journal.state import State
+from saltbranch.labs.judge import Rules, given_out, is_meant, judge, rules_of
+from saltbranch.labs.lab import Claim, Lab
+from saltbranch.repository.workplace import Workplace
+from saltbranch.salt_master import options as master_options
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of labs. labs: by number. claims: the open ones of the journal, in its order. merged: see `judge`.
+
+    count: how many there are, None where no master has told. knows_groups: whether the nodegroups are known by which
+    the model may assign minions.
+    """
+
+    labs: tuple[Lab, ...]
+    rules: Rules
+    claims: tuple[Claim, ...]
+    merged: Mapping[str, str]
+    count: int | None
+    knows_groups: bool
+
+    def lab(self, number: int) -> Lab | None:
+        """The lab of that number."""
+        return self.labs[number - 1] if 1 <= number <= len(self.labs) else None
+
+
+def look(work: Workplace) -> Seen:
+    """The labs as the remote was last read. Raises GitError, SaltError."""
+    config, state = work.config, work.state
+    grouped = any(m.kind == "nodegroup" for ms in config.groups.values() for m in ms)
+    nodegroups: Mapping[str, object] = {}
+    if work.serves and grouped and config.labs:
+        nodegroups = master_options.read(config.salt_config).nodegroups
+    count = config.labs if work.serves else told_count(state)
+    rules = rules_of(config, nodegroups, count=MOST if count is None else count)
+    claims = tuple(state.labs.values())
+    heads = work.refs.branches
+    merged = merged_in(work.git, rules, heads, candidates(rules, claims, heads))
+    auto = load_auto(config.root) if work.serves else {}
+    labs = judge(claims, rules, heads, work.now, merged=merged, auto=auto)
+    return Seen(tuple(labs), rules, claims, merged, count, work.serves or not grouped)
+
+
+def told_count(state: State) -> int | None:
+    """How many labs every master has that has any, as they told the journal; None where none did."""
+    having = [count for count in state.lab_counts.values() if count]
+    if not having:
+        return 0 if state.lab_counts else None
+    return min(having)
+
+
+def candidates(rules: Rules, claims: Iterable[Claim], branches: Iterable[str]) -> set[str]:
+    """The branches of which has to be known whether they are merged."""
+    found = {claim.branch for claim in claims}
+    return found | {branch for branch in branches if is_meant(branch, rules)}
+
+
+def merged_in(
+    git: Git, rules: Rules, heads: Mapping[str, str], branches: Collection[str]
+) -> dict[str, str]:
+    """Those of `branches` whose head is in the history of the branch where they end, with that head.
+
+    heads: of the remote's branches. Raises GitError.
+    """
+    by_end: dict[str, list[str]] = {}
+    for branch in sorted(branches):
+        end = rules.end_of(branch)
+        if branch in heads and end in heads:
+            by_end.setdefault(end, []).append(branch)
+    found: dict[str, str] = {}
+    for end, names in by_end.items():
+        lines = [*dict.fromkeys(heads[name] for name in names), f"^{heads[end]}"]
+        ahead = git.out("rev-list", "--stdin", stdin="".join(f"{x}\n" for x in lines).encode())
+        lacking = set(ahead.split())
+        found |= {name: heads[name] for name in names if heads[name] not in lacking}
+    return found
+
+
+def auto_path(root: str) -> str:
+    """The file that keeps what `lab_auto` has given on this master; it may be deleted at any time."""
+    return f"{root}/state/labs-auto"
+
+
+def load_auto(root: str) -> dict[int, str]:
+    """Number to branch; nothing where there is no such file, or it is damaged."""
+    try:
+        data = json.loads(files.read_or_none(auto_path(root)) or b"{}")
+        pairs = {int(number): branch for number, branch in data.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {n: b for n, b in pairs.items() if isinstance(b, str) and 1 <= n <= MOST}
+
+
+def save_auto(root: str, labs: Sequence[Lab]) -> None:
+    """Keep what `labs` have by `lab_auto`; nothing is written where that is what is kept. Raises SaltbranchError."""
+    given = given_out(labs)
+    if given != load_auto(root):
+        files.write_atomic(auto_path(root), json.dumps(given), durable=False)

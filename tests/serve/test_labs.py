@@ -1,0 +1,180 @@
+"""Labs, as syncs serve them: a branch of their own, the pillar of the saltenv, minions that move in two steps."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from saltbranch.labs import lent
+from saltbranch.serve import lent_later
+from tests.support.labs import FEATURE, Labs, master_options_of, short_gap, with_labs
+from tests.support.site import Site, result_of
+
+
+@pytest.fixture
+def labs(site: Site) -> Labs:
+    made = with_labs(site)
+    site.sync_well()
+    return made
+
+
+def test_labs_are_in_the_masters_configuration_before_anybody_uses_one(labs: Labs) -> None:
+    root, options = labs.site.root, master_options_of(labs.site)
+    assert options["file_roots"]["lab1"] == [
+        f"{root}/tops/lab1/states",
+        f"{root}/checkouts/lab1+/salt",
+    ]
+    assert options["pillar_roots"]["lab2"] == [
+        f"{root}/tops/lab2/pillar",
+        f"{root}/labs/lab2/pillar",
+    ]
+    assert options["env_order"] == ["base", "test", "stage", "prod", "lab1", "lab2"]
+    before = labs.site.master_config.read_bytes()
+    labs.claim(1, FEATURE, "test7")
+    with short_gap(0):
+        labs.site.sync_well()
+    assert labs.site.master_config.read_bytes() == before
+
+
+def test_a_claim_is_served_with_the_pillar_of_the_saltenv_and_released(labs: Labs) -> None:
+    claim = labs.claim(1, FEATURE, "test7")
+    with short_gap(0.3):
+        result = labs.site.sync_here()
+    row = result_of(result, "lab1")
+    assert (row.state, row.branch) == ("first", FEATURE)
+    assert row.new == labs.site.remote.head(FEATURE)
+    assert labs.lent().lent == {"test7": "lab1"}
+    assert set(labs.served(1)) == {"top.sls", "new.sls"}
+    assert labs.pillar(1) == "branch: develop\n"
+    assert result.notes[-2:] == [
+        "test7 has lab1 now",
+        "no master runs here: modules of test7 are synced by their next highstate",
+    ]
+    again = labs.site.sync_here()
+    assert not again.changed and result_of(again, "lab1").state == "unchanged"
+
+    labs.release(1, claim)
+    with short_gap(0.3):
+        result = labs.site.sync_here()
+    assert labs.lent() == lent.Lent()
+    assert labs.served(1) == {}
+    assert [row.saltenv for row in result.saltenvs] == ["test", "stage", "prod"]
+    assert not labs.site.sync_here().changed
+
+
+def test_a_push_to_the_branch_is_served(labs: Labs) -> None:
+    labs.claim(2)
+    labs.site.sync_well()
+    assert "new" in labs.served(2)["new.sls"]
+    labs.site.remote.commit(FEATURE, {"salt/new.sls": "newer:\n  test.nop: []\n"})
+    row = result_of(labs.site.sync_here(), "lab2")
+    assert row.state == "switched" and "newer" in labs.served(2)["new.sls"]
+
+
+def test_a_sync_that_is_killed_while_a_minion_is_moved_is_finished_by_the_next(
+    labs: Labs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labs.claim(1, FEATURE, "test7")
+
+    def killed(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with short_gap(0.5), monkeypatch.context() as patch:
+        patch.setattr(lent_later.time, "sleep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            labs.site.sync_here()
+        assert list(labs.lent().moving) == ["test7"] and labs.lent().lent == {}
+        assert "new.sls" in labs.served(1)
+    with short_gap(0.5):
+        result = labs.site.sync_here()
+    assert labs.lent().lent == {"test7": "lab1"} and "test7 has lab1 now" in result.notes
+
+
+def test_a_branch_that_must_not_be_served_gets_no_minions(labs: Labs) -> None:
+    from tests.support.remote import Link
+
+    labs.site.remote.commit(FEATURE, {"salt/out": Link("/etc")})
+    labs.claim(1, FEATURE, "test7")
+    with short_gap(0):
+        row = result_of(labs.site.sync_here(), "lab1")
+    assert row.state == "refused" and labs.lent().lent == {} and labs.lent().moving == {}
+    assert labs.served(1) == {}
+
+
+def test_time_ends_a_claim(labs: Labs) -> None:
+    labs.claim(1, FEATURE, "test7", days=2.5 / 86400)
+    with short_gap(0):
+        labs.site.sync_here()
+        assert labs.lent().lent == {"test7": "lab1"}
+        time.sleep(2.6)
+        labs.site.sync_here()
+    assert labs.lent() == lent.Lent() and labs.served(1) == {}
+
+
+def test_a_branch_that_is_gone_or_merged_frees_its_lab(labs: Labs) -> None:
+    site = labs.site
+    labs.claim(1, FEATURE, "test7")
+    site.remote.set_branch("feature/y", site.remote.head("develop"))
+    site.remote.commit("feature/y", {"salt/y.sls": "y:\n  test.nop: []\n"})
+    labs.claim(2, "feature/y")
+    with short_gap(0):
+        site.sync_here()
+        assert set(labs.lent().labs) == {"lab1", "lab2"}
+        site.remote.git("update-ref", "-d", f"refs/heads/{FEATURE}")
+        site.sync_here()
+        assert set(labs.lent().labs) == {"lab2"} and labs.lent().lent == {}
+        site.remote.set_branch("develop", site.remote.head("feature/y"))
+        site.sync_here()
+    assert labs.lent() == lent.Lent() and labs.served(2) == {}
+
+
+def test_another_branch_finds_the_lab_empty(labs: Labs) -> None:
+    site = labs.site
+    claim = labs.claim(1, FEATURE, "test7")
+    site.remote.set_branch("feature/y", site.remote.head("develop"))
+    site.remote.commit("feature/y", {"salt/y.sls": "y:\n  test.nop: []\n"})
+    with short_gap(0.2):
+        site.sync_here()
+        labs.release(1, claim)
+        labs.claim(1, "feature/y", "test8")
+        row = result_of(site.sync_here(), "lab1")
+    assert row.state == "first" and "y.sls" in labs.served(1)
+    assert labs.lent().lent == {"test8": "lab1"}
+
+
+def test_the_file_that_all_top_files_read_never_has_the_same_time_twice(labs: Labs) -> None:
+    path = labs.site.root / "labs" / "lent"
+    times = {path.stat().st_mtime_ns}
+    with short_gap(0):
+        for _ in range(2):
+            claim = labs.claim(1, FEATURE, "test7")
+            labs.site.sync_here()
+            times.add(path.stat().st_mtime_ns)
+            labs.release(1, claim)
+            labs.site.sync_here()
+            times.add(path.stat().st_mtime_ns)
+    assert len(times) == 5
+
+
+def test_pillar_of_the_branch_is_the_administrators_choice(labs: Labs) -> None:
+    labs.site.configure(lab_pillar="branch")
+    labs.claim(1, FEATURE, "test7")
+    with short_gap(0):
+        labs.site.sync_here()
+    link = labs.site.root / "labs" / "lab1" / "pillar"
+    assert os.readlink(link) == "../../checkouts/lab1+/pillar"
+    assert (link / "stolen.sls").exists()
+
+
+def test_fewer_labs_give_minions_back_first(labs: Labs) -> None:
+    labs.claim(2, FEATURE, "test7")
+    with short_gap(0):
+        labs.site.sync_here()
+        assert labs.lent().lent == {"test7": "lab2"}
+        labs.site.configure(labs=1)
+        labs.site.sync_here()
+        assert labs.lent() == lent.Lent()
+        labs.site.sync_here()
+    assert "lab2" not in master_options_of(labs.site)["file_roots"]
