@@ -23,7 +23,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     changes. overridable: names of gates. verify_switch: one of VERIFY_TOP, VERIFY_FLEET and VERIFY_OFF.
     direct_pushes: what becomes of what is pushed to the branch by hand, one of direct_pushes.POLICIES;
     allow where nothing is promoted to it. drain: how many seconds a switch waits for state runs, 0 for none;
-    drain_then: what happens after these, one of drain.POLICIES.
+    drain_then: what happens after these, one of drain.POLICIES. first_highstate: new minions apply theirs.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     direct_pushes: str = ALLOW
     drain: float = 0.0
     drain_then: str = drain_policy.SWITCH
+    first_highstate: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):

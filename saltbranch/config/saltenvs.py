@@ -63,6 +63,7 @@ def saltenv_of(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         direct_pushes=_direct_pushes(entry, f"{path}: saltenvs.{name}.direct_pushes"),
         drain=_drain(entry.drain, f"{path}: saltenvs.{name}.drain"),
         drain_then=_drain_then(entry.drain_then, f"{path}: saltenvs.{name}.drain_then"),
+        first_highstate=entry.first_highstate,
     )
 
 
