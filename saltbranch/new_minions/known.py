@@ -36,8 +36,8 @@ _LONGEST_KEY = 1 << 16  # bytes
 class Entry:
     """A minion. key: digest of its key. jid: the job by which it was brought to its stage, empty for none.
 
-    at: when that was, in seconds since 1970. seen: the configuration by which it was judged last; had: it has applied
-    a highstate before.
+    at: when that was, in seconds since 1970; of one that has started, when it may be asked. seen: the configuration by
+    which it was judged last. had: it has applied a highstate before. starts: how often it started since it was asked.
     """
 
     key: str
@@ -46,6 +46,7 @@ class Entry:
     at: float = 0.0
     seen: str = ""
     had: bool = False
+    starts: int = 0
 
 
 @dataclass(slots=True)

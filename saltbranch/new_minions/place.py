@@ -28,12 +28,15 @@ _PAUSE = 0.5  # seconds between two looks; what comes up meanwhile shares a job
 _PATIENCE = 30.0  # seconds in which something has to happen
 _LONGEST = 600.0  # seconds that one call goes on
 _AGAIN = 60.0  # seconds after which a minion that did not answer is asked again
-_RESTARTED = 5.0  # seconds after which a start is another one than that which it was asked for
+_MOST_DOUBLED = 5  # how often the pause between two questions to a minion that starts again and again is doubled
 _REFUSAL = 5.0  # seconds in which a minion says that it cannot begin a highstate
 _BUSY = 10.0  # seconds until a minion that applied other states is asked again
 
 # What a minion leaves of every highstate (salt/state.py, call_highstate), whichever master it was from.
-_HAD = "{{ salt['file.file_exists'](opts['cachedir'] ~ '/highstate.cache.p') }}"
+_HAD = (
+    """{"had": {{ salt['file.file_exists'](opts['cachedir'] ~ '/highstate.cache.p') | json }} }"""
+)
+_FIRST = ("saltutil.sync_all", "saltutil.refresh_pillar", "slsutil.renderer")
 
 
 class Master(Protocol):
@@ -183,11 +186,17 @@ class _Placing:
         for minion in taken:
             key = self.master.key_of(minion)
             entry = self.known.minions.get(minion)
-            if key is None or not self._is_due(entry, key):
+            if key is None:
                 continue
-            self.known.minions.pop(minion, None)  # to its end: the oldest come first
-            self.known.minions[minion] = Entry(key)
-            self.changed = True
+            if entry and entry.key == key and entry.stage == ASKED:
+                # It may not have got its job. Seconds: 1, 2, 4 ..., since this may be somebody else's word.
+                pause = 2.0 ** min(entry.starts, _MOST_DOUBLED)
+                entry.starts += 1
+                self._later(entry, max(0.0, entry.at + pause - time.time()))
+            elif self._is_due(entry, key):
+                self.known.minions.pop(minion, None)  # to its end: the oldest come first
+                self.known.minions[minion] = Entry(key)
+                self.changed = True
         if taken:
             known.forget_gone(self.known, self.master.accepted())
             self._save()
@@ -197,9 +206,7 @@ class _Placing:
         """Whether a start begins something."""
         if entry is None or entry.key != key:
             return True
-        if entry.stage == UNPLACED:
-            return entry.seen != self.configuration
-        return entry.stage == ASKED and time.time() - entry.at > _RESTARTED
+        return entry.stage == UNPLACED and entry.seen != self.configuration
 
     def _rests(self, entry: Entry) -> bool:
         """Whether nothing is to be done for it for a while."""
@@ -248,11 +255,17 @@ class _Placing:
         for saltenv, names in together.items():
             jid = self.master.publish(
                 names,
-                [
-                    ("saltutil.sync_all", {"saltenv": saltenv}),
-                    ("saltutil.refresh_pillar", {"wait": True}),
-                    ("slsutil.renderer", {"string": _HAD, "default_renderer": "jinja|yaml"}),
-                ],
+                list(
+                    zip(
+                        _FIRST,
+                        (
+                            {"saltenv": saltenv},
+                            {"wait": True},
+                            {"string": _HAD, "default_renderer": "jinja|json"},
+                        ),
+                        strict=True,
+                    )
+                ),
             )
             for name in names:
                 entry = self.known.minions[name]
@@ -274,13 +287,14 @@ class _Placing:
             if time.time() - entry.at > _AGAIN or entry.at > time.time():
                 self._later(entry, _AGAIN)
             return
-        answer = answers[name]
+        answer = _by_function(answers[name])
         home = self.home_of(name)
         if home.problem:
             self._tell_unplaced(name, entry, home)
             return
         problem = _problem(answer)
-        had = answer.get("slsutil.renderer") if isinstance(answer, Mapping) else None
+        said = answer.get("slsutil.renderer")
+        had = said.get("had") if isinstance(said, Mapping) else None
         entry.had = had is True
         if problem or entry.had or not home.wants_highstate:
             self._tell(name, entry, home, problem)
@@ -325,16 +339,20 @@ class _Placing:
         entry.stage, entry.jid, entry.at, self.changed = KNOWN, highstate or "", 0.0, True
 
 
-def _problem(answer: object) -> str | None:
+def _by_function(answer: object) -> Mapping[str, Any]:
+    """What each function of the first job returned; a minion may put them in order instead (`multifunc_ordered`)."""
+    if isinstance(answer, list) and len(answer) == len(_FIRST):
+        return dict(zip(_FIRST, answer, strict=True))
+    return answer if isinstance(answer, Mapping) else {"saltutil.sync_all": answer}
+
+
+def _problem(answer: Mapping[str, Any]) -> str | None:
     """What went wrong with modules or pillar."""
-    if not isinstance(answer, Mapping):
-        return f"it answered {printable(str(answer))[:200]}"
-    if not isinstance(answer.get("saltutil.sync_all"), Mapping):
-        said = printable(str(answer.get("saltutil.sync_all")))[:200]
-        return f"its modules are not synced: {said}"
-    if answer.get("saltutil.refresh_pillar") is not True:
-        said = printable(str(answer.get("saltutil.refresh_pillar")))[:200]
-        return f"its pillar is not refreshed: {said}"
+    modules, pillar = (answer.get(name) for name in _FIRST[:2])
+    if not isinstance(modules, Mapping):
+        return f"its modules are not synced: {printable(str(modules))[:200]}"
+    if pillar is not True:
+        return f"its pillar is not refreshed: {printable(str(pillar))[:200]}"
     return None
 
 
