@@ -22,6 +22,7 @@ from saltbranch.schedule import files as timer_files
 from saltbranch.schedule import nightly
 from saltbranch.schedule import texts as timer
 from saltbranch.schedule.files import REMOVED, TimerFile, TimerFileData
+from saltbranch.schedule.reactor import Reaction
 from saltbranch.schedule.texts import Job, Kind, Names
 
 
@@ -29,25 +30,28 @@ class InstallData(TypedDict):
     """What `install --json` and `uninstall --json` write."""
 
     version: Literal[1]
-    kind: Literal["cron", "systemd", "schedule"]
+    kind: Literal["cron", "systemd", "schedule", "reactor"]
     plan: bool
     files: list[TimerFileData]
     commands: list[str]
     left: list[str]
+    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class InstallResult:
     """What install or uninstall did, or with `plan` would do.
 
-    commands: what was run, each as one line. left: what a person has to do now, one sentence each.
+    kind: who runs it, or that it is a reactor. commands: what was run, each as one line. left: what a person has to
+    do now, notes: what else there is to know, one sentence each.
     """
 
-    kind: Kind
+    kind: Kind | Reaction
     plan: bool
     files: tuple[TimerFile, ...]
     commands: tuple[str, ...]
     left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -68,6 +72,7 @@ class InstallResult:
             "files": [file.as_dict() for file in self.files],
             "commands": list(self.commands),
             "left": list(self.left),
+            "notes": list(self.notes),
         }
 
 
@@ -92,7 +97,7 @@ def install(
 
     Raises ConfigError, UsageError, SaltError, SaltbranchError; RefusedError for a file of others.
     """
-    machine = _read(config_path)
+    machine = read_machine(config_path)
     master = master_options.read(machine.salt_config)
     names = timer.CHECK if night else timer.SYNC
     if python:
@@ -107,7 +112,7 @@ def install(
         command=_checked(command or own_command()),
         config_path=timer.check_path(os.path.abspath(config_path)),
         minutes=minutes,
-        user=_user(kind, machine.root, user, master, elsewhere=bool(directory)),
+        user=run_by(kind, machine.root, user, master, elsewhere=bool(directory)),
         writes=(f"{machine.root}/state",)
         if night
         else timer_files.written_folders(machine, master),
@@ -156,7 +161,7 @@ def uninstall(
     config_path: says where the master's configuration is; the usual place when None.
     Raises ConfigError, SaltbranchError; RefusedError for a file of others.
     """
-    machine = _read(config_path) if config_path and kind is Kind.SCHEDULE else FileModel()
+    machine = read_machine(config_path) if config_path and kind is Kind.SCHEDULE else FileModel()
     done = [timer_files.removal(directory + path) for path in _paths(kind, machine, timer.SYNC)]
     checks = [timer_files.removal(directory + path) for path in _paths(kind, machine, timer.CHECK)]
     stop, reload = [], []
@@ -193,7 +198,7 @@ def _checked(command: Sequence[str]) -> tuple[str, ...]:
     return tuple(command)
 
 
-def _read(config_path: str) -> FileModel:
+def read_machine(config_path: str) -> FileModel:
     """The machine's part of the configuration. Raises ConfigError."""
     machine = read_machine_file(config_path)
     for key in ("root", "master_config", "salt_config"):
@@ -229,7 +234,7 @@ def _night_texts(kind: Kind, job: Job, python: str | None) -> list[str]:
     return [nightly.schedule(job, python)]
 
 
-def _user(
+def run_by(
     kind: Kind, root: str, wanted: str | None, master: MasterOptions, *, elsewhere: bool
 ) -> str:
     """Who runs the sync: it must own the root, or every sync would fail (files.check_root).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from saltbranch.actions.install import InstallResult
 from saltbranch.actions.install import install as install_action
 from saltbranch.actions.install import uninstall as uninstall_action
+from saltbranch.actions.install_reactor import install_reactor, uninstall_reactor
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.cli.options.common import (
     ConfigOption,
@@ -20,12 +22,24 @@ from saltbranch.cli.options.common import (
 )
 from saltbranch.cli.terminal import block, echo
 from saltbranch.schedule.files import TimerFile
+from saltbranch.schedule.reactor import Reaction
 from saltbranch.schedule.texts import EVERY, Kind, parse_interval
 
+
+class What(enum.Enum):
+    """What can be installed."""
+
+    CRON = Kind.CRON.value
+    SYSTEMD = Kind.SYSTEMD.value
+    SCHEDULE = Kind.SCHEDULE.value
+    REACTOR = Reaction.REACTOR.value
+
+
 KindArgument = Annotated[
-    Kind,
+    What,
     typer.Argument(
-        help="A line in /etc/cron.d, a systemd timer, or the salt-master's own scheduler.",
+        help="What runs the sync: a line in /etc/cron.d, a systemd timer, or the salt-master's own scheduler. reactor:"
+        " let the salt-master bring new minions to where their ids belong.",
         show_default=False,
     ),
 ]
@@ -83,7 +97,7 @@ def _install(
     plan: PlanOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Let cron, systemd or the salt-master run the sync from now on. Safe to run again.
+    """Let cron, systemd or the salt-master run the sync from now on, or bring on new minions. Safe to run again.
 
     A file that saltbranch did not write is never overwritten.
 
@@ -94,13 +108,21 @@ def _install(
       saltbranch install systemd --nightly      also check all branches each night
       saltbranch install cron --print
       saltbranch install schedule --plan
+      saltbranch install reactor                new minions are put where their ids say
     """
+    if kind is What.REACTOR:
+        if every is not None or night or python or user:
+            raise UsageError("reactor takes none of --every, --nightly, --python and --user")
+        found = install_reactor(
+            config_path(config), directory=_folder(directory), plan=plan or print_only
+        )
+        return _shown(found, print_only=print_only, as_json=as_json)
     if night and every is not None:
         raise UsageError("--every is for the sync, and the check comes once a night")
     if python and not night:
         raise UsageError("--python is for the nightly check", hint="add --nightly")
     result = install_action(
-        kind,
+        Kind(kind.value),
         config_path(config),
         minutes=EVERY if every is None else parse_interval(every),
         user=user,
@@ -109,6 +131,10 @@ def _install(
         night=night,
         python=python,
     )
+    return _shown(result, print_only=print_only, as_json=as_json)
+
+
+def _shown(result: InstallResult, *, print_only: bool, as_json: bool) -> int:
     if print_only:
         _print(result, as_json=as_json)
         return 0
@@ -128,12 +154,16 @@ def _uninstall(
     Examples:
       saltbranch uninstall cron
       saltbranch uninstall systemd --plan
+      saltbranch uninstall reactor
     """
     try:
         path = config_path(config)
     except ConfigError:
         path = None  # gone already: the files are looked for in their usual places
-    result = uninstall_action(kind, path, directory=_folder(directory), plan=plan)
+    if kind is What.REACTOR:
+        result = uninstall_reactor(path, directory=_folder(directory), plan=plan)
+    else:
+        result = uninstall_action(Kind(kind.value), path, directory=_folder(directory), plan=plan)
     return _show(result, as_json=as_json)
 
 
@@ -163,6 +193,8 @@ def _show(result: InstallResult, *, as_json: bool) -> int:
         echo(_line(file, plan=result.plan))
     for command in result.commands:
         echo(f"would run {command}" if result.plan else f"ran {command}")
+    for sentence in result.notes:
+        echo(sentence)
     if result.left:
         echo()
         echo("Left to do:")

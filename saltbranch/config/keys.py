@@ -143,6 +143,13 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             default="`true`, of a protected one `false`",
         ),
     ] = None
+    first_highstate: Annotated[
+        bool,
+        _key(
+            "a minion that comes up for the first time applies its highstate once, where the master has"
+            " [the reactor](../how-to/new-servers.md)"
+        ),
+    ] = False
     follow: Annotated[
         FollowModel | None,
         _key("`{tags: REGEX}`: serve the highest matching version tag of the branch, not its head"),

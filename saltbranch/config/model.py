@@ -25,6 +25,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     direct_pushes: what becomes of what is pushed to the branch by hand, one of direct_pushes.POLICIES;
     allow where nothing is promoted to it. drain: how many seconds a switch waits for state runs, 0 for none;
     drain_then: what happens after these, one of drain.POLICIES. lend: whether a lab may have its minions.
+    first_highstate: new minions apply theirs.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     drain: float = 0.0
     drain_then: str = drain_policy.SWITCH
     lend: bool = False
+    first_highstate: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):

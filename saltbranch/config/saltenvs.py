@@ -64,6 +64,7 @@ def saltenv_of(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         drain=_drain(entry.drain, f"{path}: saltenvs.{name}.drain"),
         drain_then=_drain_then(entry.drain_then, f"{path}: saltenvs.{name}.drain_then"),
         lend=not entry.protected if entry.lend is None else entry.lend,
+        first_highstate=entry.first_highstate,
     )
 
 

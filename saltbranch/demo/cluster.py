@@ -21,7 +21,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -66,19 +66,22 @@ class Cluster:
         minion_options: Mapping[str, Mapping[str, object]] | None = None,
         progress: Callable[[str], None] | None = None,
         outlive: bool = False,
+        later: Collection[str] = (),
     ) -> None:
         """Describe a cluster; nothing is written yet.
 
-        minions: minion id -> grains of its own. minion_options: minion id -> more options.
+        minions: minion id -> grains of its own. minion_options: minion id -> more options. later: minions that come
+        up, and whose keys are accepted, when `start_minion` says so.
         outlive: leave the daemons running when the starter ends without `stop`.
         """
         self.root = Path(folder).resolve()
-        self.minions = minions
+        self.minions = {name: grains for name, grains in minions.items() if name not in later}
         self._config = ClusterConfig(
             self.root,
             minions=minions,
             master_options=master_options or {},
             minion_options=minion_options or {},
+            later=later,
         )
         self._progress = progress or (lambda message: None)
         self._outlive = outlive
@@ -122,11 +125,20 @@ class Cluster:
             self._start_master()
             for minion in self.minions:
                 self._progress(f"starting minion {minion}")
-                self._spawn(minion, "salt-minion", self._config.folder_of(minion))
+                self.start_minion(minion)
             self._wait()
         except BaseException:
             self.stop()
             raise
+
+    def start_minion(self, minion: str) -> None:
+        """Accept its key, where that is not done, and start it."""
+        self._config.seed_keys(minion)
+        self._spawn(minion, "salt-minion", self._config.folder_of(minion))
+
+    def stop_minion(self, minion: str) -> None:
+        """End one minion."""
+        self._end([minion])
 
     def restart_master(self) -> None:
         """Stop and start the salt-master alone, and wait until every minion answers again."""

@@ -6,7 +6,7 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -51,12 +51,16 @@ class ClusterConfig:
         minions: Mapping[str, Mapping[str, object]],
         master_options: Mapping[str, object],
         minion_options: Mapping[str, Mapping[str, object]],
+        later: Collection[str] = (),
     ) -> None:
-        """root: an absolute path. minions: minion id -> grains. minion_options: minion id -> more options."""
+        """root: an absolute path. minions: minion id -> grains. minion_options: minion id -> more options. later: who
+        gets no key yet.
+        """
         self.root = root
         self._minions = minions
         self._master_options = dict(master_options)
         self._minion_options = dict(minion_options)
+        self._later = later
         self._aliases: Path | None = None
 
     @property
@@ -77,7 +81,8 @@ class ClusterConfig:
         _write_yaml(self.master_file, self._master_config(ports))
         for minion in self._minions:
             _write_yaml(self.folder_of(minion) / "minion", self._minion_config(minion, ports))
-            self._seed_keys(minion)
+            if minion not in self._later:
+                self.seed_keys(minion)
 
     def remove_aliases(self) -> None:
         """Remove the short symlinks to folders with long paths."""
@@ -146,7 +151,7 @@ class ClusterConfig:
             **self._minion_options.get(minion, {}),
         }
 
-    def _seed_keys(self, minion: str) -> None:
+    def seed_keys(self, minion: str) -> None:
         """Give a minion its key, and the master the other half: nobody else is let in."""
         own = self.folder_of(minion) / "pki"
         accepted = self.root / "master" / "pki" / "minions" / minion

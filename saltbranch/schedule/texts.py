@@ -56,6 +56,7 @@ def _names(unit: str, cron_name: str, schedule_file: str) -> Names:
 
 
 HEADER = "# Written by saltbranch"
+REACTION_HEADER = "#!jinja|json\n{# Written by saltbranch"
 SYNC = _names("saltbranch-sync", "saltbranch", "saltbranch-schedule.conf")
 CHECK = _names("saltbranch-check", "saltbranch-check", "saltbranch-check.conf")
 RUNNER = "saltbranch.sync"
@@ -278,4 +279,4 @@ def schedule(job: Job) -> str:
 
 def is_ours(text: str) -> bool:
     """Whether `text` is a file that saltbranch wrote."""
-    return text.startswith(HEADER)
+    return text.startswith((HEADER, REACTION_HEADER))

@@ -729,6 +729,7 @@ def test_json(site: Site, image: Path) -> None:
         "files": [{"path": f"{image}{schedule_file(site)}", "state": "written", "text": text}],
         "commands": [],
         "left": [],
+        "notes": [],
     }
     schema = json.loads((PROJECT / "docs" / "reference" / "schemas" / "install.json").read_text())
     jsonschema.validate(json.loads(ran.out), schema)

@@ -26,6 +26,7 @@ ORDER = (
     "repository",
     "labs",
     "serve",
+    "new_minions",
     "compiler",
     "preview",
     "check",

@@ -1,0 +1,151 @@
+"""install reactor: let the salt-master put new minions where their ids say; uninstall takes that away."""
+
+from __future__ import annotations
+
+import os
+
+import yaml
+
+from saltbranch.actions.install import InstallResult, read_machine, run_by
+from saltbranch.base import files
+from saltbranch.base.errors import RefusedError, SaltError, os_error
+from saltbranch.config.keys import FileModel
+from saltbranch.new_minions import known
+from saltbranch.salt_master import options as master_options
+from saltbranch.salt_master import process
+from saltbranch.salt_master.options import MasterOptions
+from saltbranch.schedule import files as timer_files
+from saltbranch.schedule import reactor
+from saltbranch.schedule import texts as timer
+from saltbranch.schedule.reactor import Reaction
+from saltbranch.schedule.texts import Kind
+
+
+def install_reactor(config_path: str, *, directory: str = "", plan: bool = False) -> InstallResult:
+    """Write the reaction and the master's configuration of it; all minions that are accepted by now count as known.
+
+    directory: a folder to write below, for images: nothing else is done then.
+    Raises ConfigError, UsageError, SaltError, SaltbranchError; RefusedError for a file of others, and where the
+    master would forget reactors that it has.
+    """
+    machine = read_machine(config_path)
+    master = master_options.read(machine.salt_config)
+    run_by(Kind.SCHEDULE, machine.root, None, master, elsewhere=bool(directory))
+    own_config, reaction = _paths(machine)
+    if not directory:
+        _refuse_lost(machine, master, reaction)
+    texts = {
+        reaction: reactor.reaction(),
+        own_config: reactor.config(timer.check_path(os.path.abspath(config_path)), reaction),
+    }
+    done = [timer_files.compare(directory + path, text) for path, text in texts.items()]
+    notes: list[str] = []
+    if not directory:
+        notes = _begin(machine.root, master, plan=plan)  # first: who starts from now on may be new
+    if not plan:
+        timer_files.write(done)
+        if not directory:
+            _refuse_unread(machine, own_config, reaction)
+    result = InstallResult(Reaction.REACTOR, plan, tuple(done), (), notes=tuple(notes))
+    left = () if directory else tuple(_left(machine, master, own_config, changed=result.changed))
+    return InstallResult(Reaction.REACTOR, plan, tuple(done), (), left, tuple(notes))
+
+
+def uninstall_reactor(
+    config_path: str | None, *, directory: str = "", plan: bool = False
+) -> InstallResult:
+    """Take away what `install_reactor` wrote, and nothing else; which minions are known stays recorded.
+
+    Raises ConfigError, SaltbranchError; RefusedError for a file of others.
+    """
+    machine = read_machine(config_path) if config_path else FileModel()
+    paths = _paths(machine)
+    done = [timer_files.removal(directory + path) for path in paths]
+    if not plan:
+        timer_files.remove(done)
+    result = InstallResult(Reaction.REACTOR, plan, tuple(done), ())
+    if directory or not result.changed:
+        return result
+    master = master_options.read(machine.salt_config)
+    left = _left(machine, master, paths[0], changed=True)
+    return InstallResult(Reaction.REACTOR, plan, tuple(done), (), tuple(left))
+
+
+def _paths(machine: FileModel) -> tuple[str, str]:
+    folder = os.path.dirname(machine.master_config)
+    return f"{folder}/{reactor.CONFIG_FILE}", f"{folder}/{reactor.REACTION_FILE}"
+
+
+def _begin(root: str, master: MasterOptions, *, plan: bool) -> list[str]:
+    """Record who is known already, where nothing is recorded."""
+    if not os.path.isdir(f"{root}/state"):
+        return []
+    found = known.load(root)
+    if found is None:
+        found = known.begin(master.pki_dir, master.accepted_minions())
+        if not plan:
+            try:
+                known.save(root, found)
+                owner = os.stat(root)
+                for path in (known.folder(root), known.path(root)):
+                    os.chown(path, owner.st_uid, owner.st_gid)
+            except OSError as err:
+                raise os_error(err) from err
+    count = sum(entry.stage == known.KNOWN for entry in found.minions.values())
+    return [f"{count} accepted minions are known: none of them is new"]
+
+
+def _refuse_lost(machine: FileModel, master: MasterOptions, reaction: str) -> None:
+    """Refuse to displace reactors: what files of master.d say takes the place of what the main file says.
+
+    Salt joins the lists of the files with one another, and then puts the result in the place of the main file's
+    (salt/config/__init__.py, master_config and include_config).
+    """
+    if not master.exists:
+        return
+    ours = yaml.safe_dump([reactor.entry(reaction)], sort_keys=False).strip()
+    at_work = master.opts.get("reactor")
+    if isinstance(at_work, str):
+        raise RefusedError(
+            f"the master has its reactors in {at_work}, and would forget these for a list",
+            hint=f"add this there yourself:\n{ours}",
+        )
+    try:
+        main = yaml.safe_load(files.read_or_none(machine.salt_config) or b"")
+    except yaml.YAMLError as err:
+        raise SaltError(f"{machine.salt_config} is not valid YAML", hint="fix that file") from err
+    own = main.get("reactor") if isinstance(main, dict) else None
+    if own and own == at_work:
+        raise RefusedError(
+            f"{machine.salt_config} has a `reactor:`, which Salt forgets as soon as a file in master.d has one, too",
+            hint="move it into a separate file in master.d, where they are joined, and try again",
+        )
+
+
+def _refuse_unread(machine: FileModel, path: str, reaction: str) -> None:
+    master = master_options.read(machine.salt_config)
+    if master.exists and reactor.entry(reaction) not in list(master.opts.get("reactor") or []):
+        raise SaltError(
+            f"{path} is written, but Salt does not see its reactor",
+            hint=f"does `default_include:` of {machine.salt_config} reach that file, and has no file under"
+            " `include:` another `reactor:`?",
+        )
+
+
+def _left(machine: FileModel, master: MasterOptions, path: str, *, changed: bool) -> list[str]:
+    if not master.exists:
+        return [f"There is no {master.path} here: install the salt-master first"]
+    left = []
+    if not os.path.isdir(f"{machine.root}/checkouts"):
+        left.append(
+            "Do the first sync by hand (saltbranch sync), and this once more: it records which"
+            " minions are known"
+        )
+    begun = process.started(master.pidfile)
+    written = os.stat(path).st_mtime if os.path.exists(path) else None
+    if begun is not None and (changed or (written is not None and written >= begun)):
+        left.append(
+            "Restart the salt-master, it reads its reactors at its start only:"
+            " systemctl restart salt-master"
+        )
+    return left
