@@ -88,19 +88,19 @@ def _source(
     served = job.slots.served()
     before = job.slots.pins(served) if served and proven else None
     if formulas is None or (before and proven):
-        modules, names = servable.refuse_unsafe_links(git, new, proven, job.roots)
+        changed = servable.refuse_unsafe_links(git, new, proven, job.roots)
         if formulas is None:
-            return Source(git, new), modules, names
-        if before and proven and not modules:
-            same = formulas.unchanged(before, proven, new)
+            return Source(git, new), changed.modules, changed.names
+        if before and proven and not changed.modules:
+            same = formulas.unchanged(before, proven, new, changed.entries)
             if same is not None:
-                return same, modules, names
+                return same, changed.modules, changed.names
     source = formulas.source(job.slots, new, fetch=fetch_missing)
     git = source.git
     if before:
         git, proven = before.seen_by(git, run.ready.root), before.tree
-    modules, names = servable.refuse_unsafe_links(git, new, proven, job.roots, tree=source.tree)
-    return source, modules, names
+    changed = servable.refuse_unsafe_links(git, new, proven, job.roots, tree=source.tree)
+    return source, changed.modules, changed.names
 
 
 def _formulas(run: Run) -> Formulas | None:
