@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from saltbranch.git.pinned_tree import TreeWithPins
+    from saltbranch.git.pinned_tree import Change, TreeWithPins
     from saltbranch.git.program import Git
 
 _FIRST = "saltbranch pins 2"
@@ -70,9 +70,10 @@ class Pins:
 class Source:
     """What is to be served of `commit`. tree: of all its files; git: sees all of them. pins: what is in there of
     submodules, None where nothing is. missing: paths of those that were not fetched; odd: what is to be said.
+    changes: as Slots.bring takes them.
     """
 
-    __slots__ = ("commit", "git", "missing", "odd", "pins", "tree")
+    __slots__ = ("changes", "commit", "git", "missing", "odd", "pins", "tree")
 
     def __init__(self, git: Git, commit: str, pins: Pins | None = None) -> None:
         self.commit = commit
@@ -81,6 +82,7 @@ class Source:
         self.tree = pins.tree if pins else commit
         self.missing: list[str] = []
         self.odd = ""
+        self.changes: tuple[str, list[Change]] | None = None
 
 
 def loads(data: bytes) -> Pins | None:
