@@ -87,6 +87,25 @@ def merge_trees(git: Git, ours: str, theirs: str, keep: Sequence[str] = ()) -> M
     return Merged(MERGE, tree, theirs=substitute)
 
 
+def stages(git: Git, ours: str, theirs: str, path: str) -> dict[int, tuple[str, str]]:
+    """Mode and blob of the file `path`, which conflicts, by stage: 1 the common one, 2 ours, 3 theirs.
+
+    Raises GitError.
+    """
+    done = git.run(
+        "-C", git.directory, "merge-tree", "--write-tree", "--no-messages", "-z", ours, theirs, config=CONFIG,
+    )  # fmt: skip
+    if done.code not in (0, 1):
+        raise failed(done, git.directory)
+    found = {}
+    for line in done.text.split("\0")[1:]:
+        meta, _, name = line.partition("\t")
+        if name == path:
+            mode, oid, stage = meta.split(" ")
+            found[int(stage)] = mode, oid
+    return found
+
+
 def _unrelated(ours: str, theirs: str) -> RefusedError:
     return RefusedError(
         f"{ours[:12]} and {theirs[:12]} have no common history",

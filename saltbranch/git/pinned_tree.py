@@ -15,8 +15,12 @@ from saltbranch.git.submodules import FILE, LINK_MODE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    Change = tuple[str, str, str]
+
+# A Change: path, mode and hash of what is there now, as `git diff-tree -t` tells them. GONE: the mode of nothing.
+FOLDER_MODE, GONE = "040000", "000000"
 _FOLDER = b"40000"
 
 
@@ -41,8 +45,20 @@ def _as_entry(path: str) -> str:
     return f'"{escaped}"'
 
 
-def compose(git: Git, commit: str, pinned: Mapping[str, str]) -> str:
-    """The hash of the tree of `commit` with the trees of `pinned` in it; the new objects are written by `git`.
+class TreeWithPins:
+    """A tree with submodules in it. tree: its hash. folders: those above a submodule, the root as the empty word, each
+    as git keeps it. Kept beside the files (see `moved_on`).
+    """
+
+    __slots__ = ("folders", "tree")
+
+    def __init__(self, tree: str, folders: Mapping[str, bytes]) -> None:
+        self.tree = tree
+        self.folders = folders
+
+
+def compose(git: Git, commit: str, pinned: Mapping[str, str]) -> TreeWithPins:
+    """The tree of `commit` with the trees of `pinned` in it; the new objects are written by `git`.
 
     pinned: path of a submodule, without control characters, to its commit; `git` sees the objects of all (see
     `with_objects`). Raises GitError, also where one of them is missing.
@@ -51,46 +67,69 @@ def compose(git: Git, commit: str, pinned: Mapping[str, str]) -> str:
     names = [f"{commit}:{folder}" for folder in above]
     found = _trees(git, names + [f"{oid}^{{tree}}" for oid in pinned.values()])
     if not pinned:
-        return found[0][0]
+        return TreeWithPins(found[0][0], {"": found[0][1]})
     width = len(commit) // 2
     entries = {
         folder: _entries(data, width) for folder, (_, data) in zip(above, found, strict=False)
     }
     new = {path: oid for path, (oid, _) in zip(pinned, found[len(above) :], strict=True)}
-    for depth in sorted({_depth(folder) for folder in above}, reverse=True):
-        level = [folder for folder in above if _depth(folder) == depth]
-        for folder in level:
-            for name, oid in _below(new, folder):
-                _replace(
-                    entries[folder],
-                    name,
-                    oid,
-                    path=f"{folder}/{name}".lstrip("/"),
-                    commit=commit,
-                    pinned=pinned,
-                )
-        new |= zip(level, _write(git, [entries[folder] for folder in level]), strict=True)
-    return new[""]
+    for path in (*above[1:], *pinned):
+        folder, _, name = path.rpartition("/")
+        wanted = LINK_MODE.encode() if path in pinned else _FOLDER
+        if entries[folder].get(name, (b"", ""))[0] != wanted:
+            raise GitError(f"{path!r} of {commit[:12]} is not what it was a moment ago")
+    return _written(git, entries, new, set(above))
 
 
-def recompose(git: Git, before: str, composed: str, commit: str) -> str | None:
-    """The tree of `commit` with the submodules that the tree `composed` of the commit `before` has, and which it pins,
-    too; None where that cannot be told from the top folder alone. Raises GitError.
+def moved_on(
+    git: Git, made: TreeWithPins, pinned: Collection[str], changes: Iterable[Change]
+) -> TreeWithPins | None:
+    """What `compose` makes of a commit that pins what that of `made` pins; None where it does not.
 
-    It is what `compose` makes, without a look at the submodules.
+    changes: all that is different between the two commits, folders too. Of the submodules nothing is read, and of the
+    commit nothing more. Raises GitError.
     """
-    names = [f"{before}^{{tree}}", composed, f"{commit}^{{tree}}"]
-    if before == commit:
-        return composed
-    old, made, new = (_entries(data, len(commit) // 2) for _, data in _trees(git, names))
-    if new.get(FILE) != old.get(FILE):
-        return None
-    for name, entry in made.items():
-        if entry != old.get(name):
-            if new.get(name) != old.get(name):
-                return None
-            new[name] = entry
-    return _write(git, [new])[0]
+    width = len(made.tree) // 2
+    entries = {folder: _entries(data, width) for folder, data in made.folders.items()}
+    touched: set[str] = set()
+    for path, mode, oid in sorted(changes, key=lambda change: change[1] != GONE):
+        folder, _, name = path.rpartition("/")
+        if path == FILE or path in pinned or (path in entries and mode != FOLDER_MODE):
+            return None
+        if path in entries or folder not in entries:
+            continue
+        touched |= {folder, *_above(folder)} if folder else {""}
+        if mode == GONE:
+            entries[folder].pop(name, None)
+        else:
+            entries[folder][name] = os.fsencode(mode).lstrip(b"0"), oid
+    if not touched:
+        return made
+    return _written(git, entries, {}, touched)
+
+
+def _written(
+    git: Git,
+    entries: Mapping[str, dict[str, tuple[bytes, str]]],
+    new: dict[str, str],
+    touched: Collection[str],
+) -> TreeWithPins:
+    """The tree of which `entries` are the folders above submodules, those of `touched` written anew.
+
+    new: path to hash of what goes into them.
+    """
+    for path, oid in new.items():
+        folder, _, name = path.rpartition("/")
+        entries[folder][name] = _FOLDER, oid
+    for depth in sorted({_depth(folder) for folder in touched}, reverse=True):
+        level = [folder for folder in touched if _depth(folder) == depth]
+        hashes = _write(git, [entries[folder] for folder in level])
+        for path, oid in zip(level, hashes, strict=True):
+            if not path:
+                return TreeWithPins(oid, {name: _content(held) for name, held in entries.items()})
+            folder, _, name = path.rpartition("/")
+            entries[folder][name] = _FOLDER, oid
+    raise AssertionError("no tree without its root")
 
 
 def _above(path: str) -> list[str]:
@@ -101,28 +140,6 @@ def _above(path: str) -> list[str]:
 
 def _depth(folder: str) -> int:
     return folder.count("/") + 1 if folder else 0
-
-
-def _below(new: Mapping[str, str], folder: str) -> list[tuple[str, str]]:
-    begin = f"{folder}/" if folder else ""
-    rest = [(p[len(begin) :], oid) for p, oid in new.items() if p and p.startswith(begin)]
-    return [(name, oid) for name, oid in rest if "/" not in name]
-
-
-def _replace(
-    entries: dict[str, tuple[bytes, str]],
-    name: str,
-    oid: str,
-    *,
-    path: str,
-    commit: str,
-    pinned: Mapping[str, str],
-) -> None:
-    mode, _ = entries.get(name, (b"", ""))
-    wanted = LINK_MODE.encode() if path in pinned else _FOLDER
-    if mode != wanted:
-        raise GitError(f"{path!r} of {commit[:12]} is not what it was a moment ago")
-    entries[name] = _FOLDER, oid
 
 
 def _trees(git: Git, names: list[str]) -> list[tuple[str, bytes]]:
@@ -154,6 +171,14 @@ def _entries(data: bytes, width: int) -> dict[str, tuple[bytes, str]]:
         found[os.fsdecode(name)] = (mode, data[end + 1 : end + 1 + width].hex())
         at = end + 1 + width
     return found
+
+
+def _content(entries: Mapping[str, tuple[bytes, str]]) -> bytes:
+    """The same as git keeps it, in any order."""
+    return b"".join(
+        b"%s %s\0%s" % (mode, os.fsencode(name), bytes.fromhex(oid))
+        for name, (mode, oid) in entries.items()
+    )
 
 
 _KINDS = {_FOLDER: b"tree", LINK_MODE.encode(): b"commit"}

@@ -315,7 +315,7 @@ class Formulas:
         seeing = pinned_tree.with_objects(self._writing(git), folders.values())
         wanted = {path: found.pins[path].commit for path in folders}
         made = pinned_tree.compose(seeing, name, wanted)
-        return Composed(seeing, made, tuple(folders), gaps, frozenset(refused))
+        return Composed(seeing, made.tree, tuple(folders), gaps, frozenset(refused))
 
     def _serves(self, pin: Pin) -> bool:
         return pin.address is not None and addresses.is_allowed(pin.address, self.listed or ())

@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from saltbranch.git import merge
 from saltbranch.git.merge import CONFLICT, MERGE, Merged
 from saltbranch.git.program import Git
+from saltbranch.git.submodules import FILE
 from saltbranch.history import pins
+from saltbranch.repository import gitmodules_conflict
 
-_PIN = "160000"
+_PIN, _PLAIN = "160000", "100644"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ Find = Callable[[str, str, tuple[str, ...]], Objects]
 
 
 def settled(git: Git, ours: str, merged: Merged, find: Find) -> Merged:
-    """`merged`, a merge into the commit `ours`, with the pins resolved that one side's contains the other's.
+    """`merged`, a merge into the commit `ours`, with the pins resolved that one side's contains the other's, and a
+    .gitmodules in which no entry conflicts.
 
     Where anything else conflicts, everything stays a conflict, for a person then resolves all of it; what becomes of
     the pins is said. Raises GitError.
@@ -44,14 +47,17 @@ def settled(git: Git, ours: str, merged: Merged, find: Find) -> Merged:
     if merged.kind != CONFLICT:
         return merged
     mine, other = (_pins(git, commit, merged.conflicts) for commit in (ours, merged.theirs))
-    taken: dict[str, str] = {}
+    taken: dict[str, tuple[str, str]] = {}
     said = []
     for path in merged.conflicts:
-        if path in mine and path in other:
+        if path == FILE and (done := gitmodules_conflict.settled(git, ours, merged.theirs)):
+            taken[path] = _PLAIN, done[0]
+            said.append(done[1])
+        elif path in mine and path in other:
             newer, why = _newer(path, mine[path], other[path], ours, find)
             said.append(why)
             if newer:
-                taken[path] = newer
+                taken[path] = _PIN, newer
     if not said:
         return merged
     if set(taken) != set(merged.conflicts):
@@ -90,12 +96,12 @@ def _newer(path: str, mine: str, other: str, ours: str, find: Find) -> tuple[str
     )
 
 
-def _with(git: Git, tree: str, chosen: Mapping[str, str]) -> str:
-    """The tree `tree` with the pins `chosen`."""
+def _with(git: Git, tree: str, chosen: Mapping[str, tuple[str, str]]) -> str:
+    """The tree `tree` with `chosen`: path to mode and hash."""
     with tempfile.TemporaryDirectory(prefix="saltbranch-") as folder:
         scratch = Git(git.directory)
         scratch.env = {**git.env, "GIT_INDEX_FILE": f"{folder}/index"}
         scratch.out("read-tree", tree)
-        text = "".join(f"{_PIN} {oid}\t{path}\0" for path, oid in chosen.items())
+        text = "".join(f"{mode} {oid}\t{path}\0" for path, (mode, oid) in chosen.items())
         scratch.out("update-index", "-z", "--index-info", stdin=os.fsencode(text))
         return scratch.out("write-tree").strip()

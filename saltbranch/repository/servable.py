@@ -133,40 +133,59 @@ def refusal(
     return None
 
 
+class Changed:
+    """What a commit changes. modules, names: paths of its submodules and files; links: path to hash of its symlinks.
+
+    entries: of everything, folders too, path, mode and hash (git/pinned_tree.py); None where that cannot be told.
+    """
+
+    __slots__ = ("entries", "links", "modules", "names")
+
+    def __init__(self, text: str, *, is_all: bool) -> None:
+        """text: what git diff-tree -t -z says."""
+        parts = text.split("\0")
+        self.modules: list[str] = []
+        self.names: list[str] = []
+        self.links: dict[str, str] = {}
+        entries = []
+        for meta, path in zip(parts[::2], parts[1::2], strict=False):
+            _, mode, _, oid, _ = meta.split(" ")
+            entries.append((path, mode, oid))
+            if mode == "160000":
+                self.modules.append(path)
+            elif mode == "120000":
+                self.links[path] = oid
+            elif mode not in ("040000", "000000"):
+                self.names.append(path)
+        self.entries = entries if is_all else None
+
+
 def refuse_unsafe_links(
     git: Git, commit: str, proven: str | None, roots: Roots, *, tree: str | None = None
-) -> tuple[list[str], list[str]]:
+) -> Changed:
     """Refuse `commit` when a symlink in it leads out of the tree, into the pillar, or to what no minion is to read.
 
     Salt's file server follows links as the master's user, so such a link would hand /etc/shadow to
     every minion. proven: a commit that passed before; then only what changed since is looked at,
     which is enough because each link is judged alone: leading ``..`` parts from its own (real)
     folder, then names only. tree: what is served of the commit, where that is more than its own files; then
-    `proven` is a tree, too. Returns the submodules and the files found. Raises RefusedError, GitError.
+    `proven` is a tree, too. Returns what changed. Raises RefusedError, GitError.
     """
-    args = ("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=AMT")
+    args = ("diff-tree", "-r", "-t", "-z", "--no-renames", "--diff-filter=AMTD")
     done = git.run(*args, proven or _EMPTY_TREE, tree or commit)
     if done.code != 0:
         # A mirror that was made anew lacks a proven commit that no branch has any more.
-        text = git.out(*args, _EMPTY_TREE, tree or commit)
+        changed = Changed(git.out(*args, _EMPTY_TREE, tree or commit), is_all=False)
     else:
-        text = done.text
-    parts = text.split("\0")
-    modules, names = [], []
-    for meta, path in zip(parts[::2], parts[1::2], strict=False):
-        _, mode, _, oid, _ = meta.split(" ")
-        if mode == "160000":
-            modules.append(path)
-        elif mode == "120000":
-            target = git.out("cat-file", "blob", oid)
-            if problem := link_problem(path, target, roots):
-                raise RefusedError(
-                    f"commit {commit[:12]} holds the symlink {path!r} -> {target!r}, which {problem}",
-                    hint="remove the link, or let it point to a file below its own folder tree",
-                )
-        else:
-            names.append(path)
-    return modules, names
+        changed = Changed(done.text, is_all=proven is not None)
+    for path, oid in changed.links.items():
+        target = git.out("cat-file", "blob", oid)
+        if problem := link_problem(path, target, roots):
+            raise RefusedError(
+                f"commit {commit[:12]} holds the symlink {path!r} -> {target!r}, which {problem}",
+                hint="remove the link, or let it point to a file below its own folder tree",
+            )
+    return changed
 
 
 def lfs_pointers(top: str, paths: Iterable[str], roots: Roots) -> list[str]:

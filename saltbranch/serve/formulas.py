@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from saltbranch.git.pinned_tree import Change
     from saltbranch.serve.run import Run
     from saltbranch.serve.slots import Slots
 
@@ -61,11 +62,15 @@ class Formulas:
         made.odd = f"submodules stay empty: {found.problem}" if found.problem else ""
         return made
 
-    def unchanged(self, served: Pins, before: str, commit: str) -> Source | None:
+    def unchanged(
+        self, served: Pins, before: str, commit: str, changes: list[Change] | None
+    ) -> Source | None:
         """What is to be served of `commit`, which pins what the commit `before` pins, served as `served`.
 
-        None where a closer look is needed. Raises GitError.
+        changes: all that differs between the two. None where a closer look is needed.
         """
+        if served.commit != before or served.made is None or changes is None:
+            return None
         git, root = self.run.mirror.git, self.run.ready.root
         if before != commit and not all(is_let_in(p, self.allowed) for p in served.placed.values()):
             return None
@@ -75,24 +80,24 @@ class Formulas:
         ):
             return None
         try:
-            tree = pinned_tree.recompose(git, before, served.tree, commit)
+            made = pinned_tree.moved_on(git, served.made, served.placed, changes)
         except GitError:
             return None  # what was composed is torn, or gone with a mirror that was made anew
-        if tree is None:
+        if made is None:
             return None
-        pins = Pins(tree, served.placed)
+        pins = Pins(made.tree, served.placed, made, commit)
         return Source(pins.seen_by(git, root), commit, pins)
 
     def _composed(
         self, commit: str, pins: Mapping[str, Pin], placed: Mapping[str, Formula]
     ) -> Source:
         git = pinned_tree.with_objects(self.run.mirror.git, (m.path for m in placed.values()))
-        tree = pinned_tree.compose(git, commit, {path: pins[path].commit for path in placed})
+        made = pinned_tree.compose(git, commit, {path: pins[path].commit for path in placed})
         record = {
             path: Placed(pins[path].commit, mirror.path.rpartition("/")[2], pins[path].where)
             for path, mirror in placed.items()
         }
-        return Source(git, commit, Pins(tree, record))
+        return Source(git, commit, Pins(made.tree, record, made, commit))
 
     def _refuse_lost(self, slots: Slots, commit: str, found: Submodules) -> None:
         """Refuse a commit whose .gitmodules lost the entry of what is served. Raises SaltbranchError."""

@@ -11,9 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from saltbranch.git.pinned_tree import Change, TreeWithPins
     from saltbranch.git.program import Git
 
-_FIRST = "saltbranch pins 1"
+_FIRST = "saltbranch pins 2"
+# In the form before, a file ended with its submodules, and its first two lines were all that came before them.
+_FORMER = "saltbranch pins 1"
+_HEX = frozenset("0123456789abcdef")
 
 
 class Placed:
@@ -33,13 +37,21 @@ class Placed:
 
 
 class Pins:
-    """tree: the hash of the tree with all files of the slot. placed: by path, its submodules."""
+    """tree: the hash of the tree with all files of the slot. placed: by path, its submodules.
 
-    __slots__ = ("placed", "tree")
+    made, commit: that tree with its folders, and the commit that it was made of; None and empty where they were not
+    kept.
+    """
 
-    def __init__(self, tree: str, placed: Mapping[str, Placed]) -> None:
+    __slots__ = ("commit", "made", "placed", "tree")
+
+    def __init__(
+        self, tree: str, placed: Mapping[str, Placed], made: TreeWithPins | None, commit: str
+    ) -> None:
         self.tree = tree
         self.placed = placed
+        self.made = made
+        self.commit = commit
 
     def seen_by(self, git: Git, root: str) -> Git:
         """`git`, seeing the objects of the submodules."""
@@ -50,15 +62,18 @@ class Pins:
     def dumps(self) -> str:
         """The text of the file."""
         lines = [f"{path}\t{p.commit}\t{p.mirror}\t{p.url}" for path, p in self.placed.items()]
-        return "\n".join([_FIRST, self.tree, *lines, "end\n"])
+        folders = self.made.folders if self.made else {}
+        lines += [f"{folder}\t{data.hex()}" for folder, data in folders.items()]
+        return "\n".join([_FIRST, self.tree, self.commit, *lines, "end\n"])
 
 
 class Source:
     """What is to be served of `commit`. tree: of all its files; git: sees all of them. pins: what is in there of
     submodules, None where nothing is. missing: paths of those that were not fetched; odd: what is to be said.
+    changes: as Slots.bring takes them.
     """
 
-    __slots__ = ("commit", "git", "missing", "odd", "pins", "tree")
+    __slots__ = ("changes", "commit", "git", "missing", "odd", "pins", "tree")
 
     def __init__(self, git: Git, commit: str, pins: Pins | None = None) -> None:
         self.commit = commit
@@ -67,17 +82,29 @@ class Source:
         self.tree = pins.tree if pins else commit
         self.missing: list[str] = []
         self.odd = ""
+        self.changes: tuple[str, list[Change]] | None = None
 
 
 def loads(data: bytes) -> Pins | None:
     """What `dumps` wrote; None where that is torn."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")
-    if lines[0] != _FIRST or lines[-2:] != ["end", ""]:
+    if lines[0] == _FORMER:
+        lines.insert(2, "")
+    elif lines[0] != _FIRST:
         return None
-    placed = {}
-    for line in lines[2:-2]:
+    if lines[-2:] != ["end", ""] or len(lines) < 5:
+        return None
+    placed, folders = {}, {}
+    for line in lines[3:-2]:
         words = line.split("\t")
-        if len(words) != 4 or "/" in words[2]:
+        if len(words) == 4 and "/" not in words[2]:
+            placed[words[0]] = Placed(*words[1:])
+        elif len(words) == 2 and not set(words[1]) - _HEX:
+            folders[words[0]] = bytes.fromhex(words[1])
+        else:
             return None
-        placed[words[0]] = Placed(*words[1:])
-    return Pins(lines[1], placed)
+    if not folders:
+        return Pins(lines[1], placed, None, "")
+    from saltbranch.git.pinned_tree import TreeWithPins
+
+    return Pins(lines[1], placed, TreeWithPins(lines[1], folders), lines[2])

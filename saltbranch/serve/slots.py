@@ -17,7 +17,6 @@ to it. It is read here as long as it is served; serve/relayout.py moves it over.
 from __future__ import annotations
 
 import os
-import time
 
 from saltbranch.base import files
 from saltbranch.base.errors import GitError, RootError
@@ -26,15 +25,15 @@ from saltbranch.git.program import Git, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from saltbranch.git.pinned_tree import Change
     from saltbranch.serve.pins import Pins
 
 NAMES = ("a", "b")
 # What a slot holds. `roots` is made by whoever composes something: an empty folder would say nothing.
 TREE, COMMIT, PINS, ROOTS = PARTS = ("tree", "commit", "pins", "roots")
 SERVED = "served"  # the symlink beside the slots
-_STAMP = "saltbranch-finished"
 
 
 class Slots:
@@ -128,11 +127,15 @@ class Slots:
         commit: str,
         progress: Callable[[str], None] | None = None,
         pins: Pins | None = None,
+        changes: tuple[str, Sequence[Change]] | None = None,
     ) -> None:
         """Make the slot `name` hold `commit`, with the submodules `pins`, nothing else and nothing less.
 
-        Whatever a killed run or a person left in it is overwritten. Raises GitError.
+        changes: a commit, and all that changes from it to what this slot is to hold. Whatever a killed run or a
+        person left in it is overwritten. Raises GitError.
         """
+        from saltbranch.serve import finished  # where something is switched
+
         if self.idle() != name:
             raise AssertionError(f"slot {name} of {self.dirname} is served")
         known = self._gitdir(name)
@@ -140,15 +143,21 @@ class Slots:
         for lock in ("index.lock", "HEAD.lock"):
             files.unlink(f"{gitdir}/{lock}")
         untouched = known is None or self._is_untouched(name, gitdir)
-        files.unlink(f"{gitdir}/{_STAMP}")
+        files.unlink(f"{gitdir}/{finished.STAMP}")
         files.unlink(f"{self.folder_of(name)}/{COMMIT}")
         self._tell_pins(name, pins)
         git = self._git(name, pins)
         self._checkout(git, gitdir, commit, progress, pins)
         if not untouched:
             self._clean(git, name, gitdir, commit)
+        served = self.served()
+        folders = None
+        if changes and served:
+            folders = finished.after(self.gitdir_path(served), *changes)
+        if folders is None:
+            folders = finished.folders_of(git, pins.tree if pins else commit)
         self.tell_commit(name, commit)
-        _mark_finished(gitdir, commit)
+        finished.mark(gitdir, commit, folders)
 
     def tell_commit(self, name: str, commit: str) -> None:
         """Leave the full hash beside the files of the slot `name`, whose files are those of `commit`."""
@@ -167,19 +176,17 @@ class Slots:
         Looking at the folders is several times cheaper than looking for strange files. What was changed
         inside files is none of its business, `git checkout --force` compares each with its index.
         """
+        from saltbranch.serve import finished
+
         head = self.head(name)
         try:
-            finished = os.stat(f"{gitdir}/{_STAMP}").st_mtime_ns
-            if head is None or files.read_or_none(f"{gitdir}/{_STAMP}") != _stamp(head).encode():
+            marked = os.stat(f"{gitdir}/{finished.STAMP}").st_mtime_ns
+            folders = finished.noted(gitdir, head) if head else None
+            if folders is None:
                 return False
-            pins = self.pins(name)
-            git = self._git(name, pins) if pins else self.mirror.git
-            tree = pins.tree if pins else head
-            listed = git.out("ls-tree", "-r", "-d", "-z", "--name-only", tree)
             slot = self.path(name)
-            folders = (f"{slot}/{folder}" for folder in listed.split("\0"))
-            return all(os.stat(folder).st_mtime_ns < finished for folder in folders)
-        except (OSError, GitError):
+            return all(os.stat(f"{slot}/{f}").st_mtime_ns < marked for f in folders)
+        except OSError:
             return False
 
     def _clean(self, git: Git, name: str, gitdir: str, commit: str) -> None:
@@ -311,7 +318,11 @@ class Slots:
         if self._gitdir(other) is None and self._link_files(name, other, commit):
             self._tell_pins(other, self.pins(name))
             self.tell_commit(other, commit)
-            _mark_finished(self.gitdir_path(other), commit)
+            from saltbranch.serve import finished
+
+            folders = finished.noted(self.gitdir_path(name), commit)
+            if folders is not None:
+                finished.mark(self.gitdir_path(other), commit, folders)
 
     def copy(self, name: str, other: str) -> None:
         """Make the slot `other` anew, of what lies in `name`: hard links, with what somebody edited there.
@@ -355,29 +366,6 @@ def _are_equal(one: str, other: str) -> bool:
         return files.read_or_none(one) == files.read_or_none(other)
     except OSError:
         return False
-
-
-def _mark_finished(gitdir: str, commit: str) -> None:
-    """Leave the mark, with a time later than that of the index, which is written after all files.
-
-    File times advance in steps of some milliseconds. What happens in the slot from now on must be
-    later than the mark or at its step, what happened before it earlier.
-    """
-    path = f"{gitdir}/{_STAMP}"
-    files.write_atomic(path, _stamp(commit), durable=False)
-    for _ in range(50):
-        if os.stat(path).st_mtime_ns > os.stat(f"{gitdir}/index").st_mtime_ns:
-            return
-        time.sleep(0.001)
-        os.utime(path)
-
-
-def _stamp(commit: str) -> str:
-    """What says that a slot was finished at `commit`, since this machine was started.
-
-    After a power cut the newest files may be empty, so nothing older than that is believed.
-    """
-    return f"{commit} {files.boot_id()}\n"
 
 
 def _link(entry: os.DirEntry[str], target: str) -> None:

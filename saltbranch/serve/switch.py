@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.formulas import Formulas
+    from saltbranch.serve.pins import Pins
     from saltbranch.serve.run import Job, Run
 
 
@@ -87,20 +88,28 @@ def _source(
     git, new, proven = run.mirror.git, _commit(job.result), job.proven
     served = job.slots.served()
     before = job.slots.pins(served) if served and proven else None
+    source = Source(git, new) if formulas is None else None
     if formulas is None or (before and proven):
-        modules, names = servable.refuse_unsafe_links(git, new, proven, job.roots)
-        if formulas is None:
-            return Source(git, new), modules, names
-        if before and proven and not modules:
-            same = formulas.unchanged(before, proven, new)
-            if same is not None:
-                return same, modules, names
+        changed = servable.refuse_unsafe_links(git, new, proven, job.roots)
+        if formulas and before and proven and not changed.modules:
+            source = formulas.unchanged(before, proven, new, changed.entries)
+    if source is None:
+        assert formulas is not None
+        source, changed = _composed(run, job, formulas, before, fetch_missing=fetch_missing)
+    if proven and changed.entries is not None and (formulas or not before):
+        source.changes = proven, changed.entries
+    return source, changed.modules, changed.names
+
+
+def _composed(
+    run: Run, job: Job, formulas: Formulas, before: Pins | None, *, fetch_missing: bool
+) -> tuple[Source, servable.Changed]:
+    new, proven = _commit(job.result), job.proven
     source = formulas.source(job.slots, new, fetch=fetch_missing)
     git = source.git
     if before:
         git, proven = before.seen_by(git, run.ready.root), before.tree
-    modules, names = servable.refuse_unsafe_links(git, new, proven, job.roots, tree=source.tree)
-    return source, modules, names
+    return source, servable.refuse_unsafe_links(git, new, proven, job.roots, tree=source.tree)
 
 
 def _formulas(run: Run) -> Formulas | None:
@@ -337,7 +346,7 @@ def _bring(run: Run, job: Job, formulas: Formulas | None) -> None:
     source, names = _judge(run, job, formulas)
     _verify(run, job, keep=True)
     slot = slots.path(idle := slots.idle())
-    slots.bring(idle, source.commit, run.say, source.pins)
+    slots.bring(idle, source.commit, run.say, source.pins, source.changes)
     compose.lay(slots, idle, job.roots)
     _refuse_empty(job, lambda kind: _has_files(job, idle, kind))
     _name_pointers(job, slot, names)

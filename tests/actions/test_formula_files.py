@@ -294,3 +294,24 @@ def test_check_tells_of_what_it_can_read_where_a_formula_is_missing(
     refs = json.loads(ran.out)["refs"]
     assert (ran.code, [ref["ref"] for ref in refs]) == (3, ["test", "stage"])
     assert {f["rule"] for f in refs[0]["findings"]} >= {"missing-formula", "compile"}
+
+
+def test_two_features_that_each_add_a_formula_meet_without_a_conflict(
+    site: FlowSite, nginx: FormulaRemote, tmp_path: Path
+) -> None:
+    others = {name: FormulaRemote(tmp_path / f"{name}-formula.git") for name in ("redis", "ntp")}
+    for name, remote in others.items():
+        remote.release("v1.0.0")
+        site.well("feature", "start", name)
+        site.well("formula", "add", str(remote.path), "--path", f"formulas/{name}")
+        site.well("feature", "publish", name)
+    site.well("feature", "finish", "redis", "--yes")
+    text = site.well("feature", "finish", "ntp", "--yes").out
+    assert "both sides changed .gitmodules, but no entry of it" in text
+    listed = site.remote.git("config", "--blob=develop:.gitmodules", "--get-regexp", "path$")
+    assert {line.split()[1] for line in listed.splitlines()} == {
+        "formulas/nginx",
+        "formulas/redis",
+        "formulas/ntp",
+    }
+    assert all(site.remote.git("rev-parse", f"develop:formulas/{name}") for name in others)

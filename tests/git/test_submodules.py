@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from saltbranch.base.errors import GitError
+from saltbranch.config import roots
 from saltbranch.git import pinned_tree, submodules
 from saltbranch.git.program import Git
+from saltbranch.repository.servable import refuse_unsafe_links
+from saltbranch.serve import pins
 from tests.support.remote import Content, Link, Remote, Script, Submodule
 
 ORIGIN = "https://git.example.com/ops/salt.git"
@@ -164,7 +167,7 @@ def test_composed_tree_is_what_git_would_have_on_disk(remote: Remote, tmp_path: 
         },
     )
     git = pinned_tree.with_objects(Git(str(remote.path)), [str(formula.path), str(other.path)])
-    tree = pinned_tree.compose(git, commit, {"formulas/nginx": inner, "other": top})
+    tree = pinned_tree.compose(git, commit, {"formulas/nginx": inner, "other": top}).tree
     expected = remote.tree(commit)
     for path in ("formulas/nginx", "other"):
         expected.pop(path, None)
@@ -196,7 +199,9 @@ def test_composed_tree_is_what_git_would_have_on_disk(remote: Remote, tmp_path: 
 def test_nothing_pinned_is_the_tree_itself(remote: Remote) -> None:
     commit = remote.commit("master", {"a": "1"})
     git = Git(str(remote.path))
-    assert pinned_tree.compose(git, commit, {}) == remote.git("rev-parse", f"{commit}^{{tree}}")
+    assert pinned_tree.compose(git, commit, {}).tree == remote.git(
+        "rev-parse", f"{commit}^{{tree}}"
+    )
 
 
 def test_missing_commit_and_path_that_is_no_submodule_are_errors(remote: Remote) -> None:
@@ -209,34 +214,55 @@ def test_missing_commit_and_path_that_is_no_submodule_are_errors(remote: Remote)
             pinned_tree.compose(git, commit, {path: commit})
 
 
-def test_tree_is_composed_again_only_where_nothing_pinned_changed(
+def test_tree_is_moved_on_by_what_changed_and_only_where_nothing_pinned_changed(
     remote: Remote, tmp_path: Path
 ) -> None:
     formula = Remote(tmp_path / "nginx.git")
     head, next_head = (formula.commit("main", {"init.sls": str(n)}) for n in range(2))
-    text = entry("n", "formulas/n", "https://h/n") + entry("later", "lib/later", "https://h/n")
+    text = entry("n", "salt/lib/n", "https://h/n") + entry("later", "lib/later", "https://h/n")
     first = remote.commit(
         "master",
-        {".gitmodules": text, "formulas/n": Submodule(head), "lib/x": "", "salt/top.sls": ""},
+        {".gitmodules": text, "salt/lib/n": Submodule(head), "lib/x": "", "salt/a/top.sls": ""}
+        | {"salt/lib/x": ""},
     )
     git = pinned_tree.with_objects(Git(str(remote.path)), [str(formula.path)])
-    pinned = {"formulas/n": head}
-    composed = pinned_tree.compose(git, first, pinned)
+    pinned = {"salt/lib/n": head}
+    made = pinned_tree.compose(git, first, pinned)
 
-    def again(files: dict[str, Content]) -> tuple[str | None, str]:
+    def after(files: dict[str, Content]) -> tuple[pinned_tree.TreeWithPins | None, str]:
         new = remote.commit("other", files, parents=(first,), tree=first)
-        return pinned_tree.recompose(git, first, composed, new), new
+        changed = refuse_unsafe_links(git, new, first, roots.plain("salt", "pillar"))
+        return pinned_tree.moved_on(git, made, pinned, changed.entries or []), new
 
-    for files in ({"salt/top.sls": "x"}, {"lib": None}, {"new": "x"}, {"salt": Link("lib")}, {}):
-        tree, new = again(files)  # type: ignore[arg-type]
-        assert tree == pinned_tree.compose(git, new, pinned)
     for files in (
-        {"formulas/n": Submodule(next_head)},
-        {"formulas/n": None},
-        {"formulas": None, "formulas/n/x": "plain"},
-        {"formulas": "a file"},
-        {"formulas/beside": "x"},
-        {".gitmodules": entry("n", "formulas/n", "https://evil/n")},
+        {"salt/a/top.sls": "x"},
+        {"lib": None},
+        {"new": "x"},
+        {"a/b/c": "x", "salt/a/b/c": "x"},
+        {"salt/a": Link("lib")},
+        {"salt/a/top.sls": None, "salt/a/x/y": ""},
+        {"lib/x": None, "lib": "a file"},
+        {"salt/lib/x": None},
+        {"salt/lib/beside/x": "x"},
+        {"salt/lib/n.": "x", "salt/lib/n-": "", "salt/lib/n0/x": ""},
+        {},
+    ):
+        moved, new = after(files)  # type: ignore[arg-type]
+        wanted = pinned_tree.compose(git, new, pinned)
+        assert moved, files
+        assert moved.tree == wanted.tree, files
+        again = pinned_tree.moved_on(git, moved, pinned, [])
+        assert again and again.tree == wanted.tree
+        known = pins.loads(pins.Pins(moved.tree, {}, moved, new).dumps().encode())
+        assert known and known.made and known.made.folders == moved.folders, "read as written"
+    for files in (
+        {"salt/lib/n": Submodule(next_head)},
+        {"salt/lib/n": None},
+        {"salt/lib/n": None, "salt/lib/n/x": "plain"},
+        {"salt/lib": None, "salt/lib/n/x": "plain"},
+        {"salt/lib": "a file"},
+        {"salt": None},
+        {".gitmodules": entry("n", "salt/lib/n", "https://evil/n")},
         {".gitmodules": None},
     ):
-        assert again(files)[0] is None, files  # type: ignore[arg-type]
+        assert after(files)[0] is None, files  # type: ignore[arg-type]
