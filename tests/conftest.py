@@ -15,7 +15,7 @@ import pytest
 import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch.config import locate
-from tests.support import needs, warm_salt
+from tests.support import needs, warm, warm_salt
 from tests.support.daemons import cluster, layout, master, pillar, states  # noqa: F401
 from tests.support.fixtures import (  # noqa: F401
     _flow_template,
@@ -83,12 +83,15 @@ def _no_outside_configuration() -> Iterator[None]:
         patch.setattr(locate, "SYSTEM_FILE", "/nonexistent/saltbranch.yaml")
         with warm_salt.offered():
             warm_salt.use()
+            warm.use_for_children()
             yield
     os.umask(umask)
 
 
 @pytest.fixture(autouse=True)
 def _sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """See warm_salt.py."""
+    """See warm_salt.py and warm.py."""
     if request.node.get_closest_marker("real_sandbox"):
         monkeypatch.setattr(warm_salt, "is_used", False)
+    elif not request.node.get_closest_marker("daemons"):
+        monkeypatch.setattr(warm, "is_used", True)

@@ -19,7 +19,6 @@ from saltbranch.actions.explain import Explanation
 from saltbranch.actions.explain import explain as explain_action
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.salt_master.top_view import Entry, TopView
-from tests.support import warm
 from tests.support.remote import Remote
 from tests.support.site import Site, build_template
 
@@ -115,11 +114,6 @@ class Place:
 @pytest.fixture(scope="session")
 def _template(tmp_path_factory: pytest.TempPathFactory) -> Remote:
     return build_template(tmp_path_factory.mktemp("template") / "remote.git")
-
-
-@pytest.fixture(autouse=True)
-def _warm(monkeypatch: pytest.MonkeyPatch) -> None:
-    warm.use_for_top_files(monkeypatch)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,7 @@ ATTACKS = {
     "        os._exit(0)\n    answer()\n    os._exit(0)\n",
 }
 MINIONS = ("m1", "bad", "m2", "m3")
+HOW: dict[str, Any] = {"jobs": 2, "plain": False}
 
 
 def fleet() -> list[Minion]:
@@ -151,32 +153,68 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Honest:
+    """What is before any attack: a repository, what its two commits compile to, and a cache that knows the first."""
+
+    lab: Lab
+    commits: tuple[str, str]
+    fresh: dict[str, dict[str, Any]]
+
+    def copy(self, folder: Path) -> Lab:
+        """One to attack, whose cache is in `folder`/cache."""
+        shutil.copytree(self.lab.folder / "cache", folder / "cache")
+        return self.lab.copy(folder)
+
+
+@pytest.fixture(scope="module")
+def honest_ones() -> dict[str, Honest]:
+    """By mode, as they are made."""
+    return {}
+
+
+@pytest.fixture
+def honest(
+    mode: str, honest_ones: dict[str, Honest], tmp_path_factory: pytest.TempPathFactory
+) -> Honest:
+    """Compiled once for all attacks: the same steps give the same hashes."""
+    if mode not in honest_ones:
+        folder = tmp_path_factory.mktemp("honest")
+        lab = Lab(folder, {**CLEAN, "salt/top.sls": EVIL_TOP, "salt/evil.sls": "{}\n"})
+        lab.frame = dataclasses.replace(lab.frame, seconds=6)
+        clean = lab.remote.head("master")
+        next_one = lab.commit({"salt/uses.sls": "bomb:\n  cmd.run:\n    - name: rm -rf /\n"})
+        lab.remote.set_branch("evil", clean)
+        made = Honest(lab, (clean, next_one), {})
+        key = CompileCache(str(folder / "cache")).key()
+        for commit in made.commits:
+            cache = CompileCache(None)
+            cache._key = key
+            made.fresh[commit] = plainly(lab.compile(fleet(), commit, cache=cache, **HOW))
+        lab.compile(fleet(), clean, cache=CompileCache(str(folder / "cache")), **HOW)
+        honest_ones[mode] = made
+    return honest_ones[mode]
+
+
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_lie_is_about_its_own_tree_and_minion_only(tmp_path: Path, mode: str, name: str) -> None:
-    lab = Lab(tmp_path, {**CLEAN, "salt/top.sls": EVIL_TOP, "salt/evil.sls": "{}\n"})
-    lab.frame = dataclasses.replace(lab.frame, seconds=6)
-    clean = lab.remote.head("master")
-    next_one = lab.commit({"salt/uses.sls": "bomb:\n  cmd.run:\n    - name: rm -rf /\n"})
-    lab.remote.set_branch("evil", clean)
+def test_a_lie_is_about_its_own_tree_and_minion_only(
+    tmp_path: Path, honest: Honest, name: str
+) -> None:
+    lab = honest.copy(tmp_path)
+    fresh, how = honest.fresh, HOW
+    clean = honest.commits[0]
     lie = "answer()\nos._exit(0)\n"
     evil = lab.remote.commit("evil", {"salt/evil.sls": TOOLS + ATTACKS[name], "salt/x.txt": lie})
     folder = tmp_path / "cache"
-    how: dict[str, Any] = {"jobs": 2, "plain": False}
-    key = CompileCache(str(folder)).key()
-    fresh = {}
-    for commit in (clean, next_one):
-        cache = CompileCache(None)
-        cache._key = key
-        fresh[commit] = plainly(lab.compile(fleet(), commit, cache=cache, **how))
-    lab.compile(fleet(), clean, cache=CompileCache(str(folder)), **how)
     before = files_of(folder)
+    assert before
     # Twice: once it is the first to answer, once others were before it.
     for _ in range(2):
         lied = lab.compile(fleet(), evil, cache=CompileCache(str(folder)), **how)
         assert plainly(lied, but="bad") == {k: v for k, v in fresh[clean].items() if k != "bad"}
     after = files_of(folder)
     assert {path: after[path] for path in before} == before
-    for commit in (clean, next_one):
+    for commit in honest.commits:
         got = plainly(lab.compile(fleet(), commit, cache=CompileCache(str(folder)), **how))
         assert got == fresh[commit]
     # Nor is it believed where the lying file is another one, or is gone.

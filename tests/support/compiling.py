@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -72,6 +73,13 @@ class Lab:
         self.options: dict[str, Any] = {}
         """What real Salt is configured with beside the rest."""
         self.commit(sample_files() if files is None else files)
+
+    def copy(self, folder: Path) -> Lab:
+        """The same once more, to go its own way."""
+        twin = copy.copy(self)
+        twin.folder = folder
+        twin.remote = self.remote.copy(folder / "repo.git")
+        return twin
 
     def commit(self, files: Mapping[str, Content]) -> str:
         """Change `files` on master; the commit."""

@@ -4,11 +4,14 @@ They are forks of a Python that has everything imported (warm_server.py), one fo
 the tests. For tests of what the program does: what it imports, or how it starts, is asked of a real one
 (tests/cli/test_command_line.py, and every test that starts a process by itself). What a fork takes over is
 what an import leaves behind, and the one hash seed of its parent.
+
+So are the Pythons of our own that these start, and the tests themselves by what they call, `CHILDREN`: a small
+process stands for each (warm_client.py), with its number, its descriptors and its exit code. Tests with a
+running master, and those with the marker `real_sandbox`, have real ones.
 """
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import json
 import os
@@ -20,15 +23,15 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-
-import pytest
 
 from saltbranch.base import proc
-from saltbranch.salt_master import top_view
 from tests.support import warm_salt
 
 _SERVER = Path(__file__).with_name("warm_server.py")
+_CLIENT = str(Path(__file__).with_name("warm_client.py"))
+VARIABLE = "WARM_PYTHON"
+"""Names the socket of the server, for processes that the tests start."""
+CHILDREN = ("plain_side.main()", "render_tops.main()", "top_view_child.main()")
 # What Python, libc or a module reads once, as it starts.
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "HOME", "TYPER_", "LD_")
 
@@ -39,12 +42,18 @@ class WarmServer:
     def __init__(self) -> None:
         warm_salt.start()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            fd = theirs.fileno()
-            argv = [sys.executable, str(_SERVER), str(fd)]
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=[fd])
+        self.folder = tempfile.TemporaryDirectory(prefix="warm-")
+        self.path = f"{self.folder.name}/socket"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, listener:
+            listener.bind(self.path)
+            listener.listen(64)
+            fds = [theirs.fileno(), listener.fileno()]
+            argv = [sys.executable, str(_SERVER), *map(str, fds)]
+            env = {**os.environ, VARIABLE: self.path}
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=fds, env=env)
         self.control = ours
-        self.start = _read_at_start(os.environ)
+        self.start = read_at_start(os.environ)
 
     def run(
         self, argv: Sequence[str], env: Mapping[str, str], timeout: float
@@ -69,7 +78,10 @@ class WarmServer:
         self, argv: Sequence[str], env: Mapping[str, str], timeout: float, fds: list[int]
     ) -> int:
         """The same with the descriptors 0 to 2 of the caller; the exit code."""
-        order = {"argv": list(argv), "env": dict(env), "cwd": os.getcwd(), "umask": _umask()}
+        where = {VARIABLE: self.path} if is_used else {}
+        order = {
+            "argv": list(argv), "env": {**env, **where}, "cwd": os.getcwd(), "umask": _umask(),
+        }  # fmt: skip
         self.control.settimeout(timeout)
         socket.send_fds(self.control, [json.dumps(order).encode()], fds)
         pid = int(self._heard())
@@ -98,39 +110,31 @@ def fits(argv: Sequence[str], env: Mapping[str, str]) -> bool:
 
     One thread only: the orders come one after another, and two that are to race would not.
     """
-    ours = list(argv[:3]) == [sys.executable, "-m", "saltbranch"] or _is_top_view(argv)
+    ours = list(argv[:3]) == [sys.executable, "-m", "saltbranch"]
     alone = threading.current_thread() is threading.main_thread()
-    return ours and alone and _read_at_start(env) == server().start
+    return ours and alone and read_at_start(env) == server().start
 
 
-def _is_top_view(argv: Sequence[str]) -> bool:
-    return list(argv[:2]) == [sys.executable, "-c"] and "top_view_child" in argv[2]
+is_used = False
+"""Whether children are forks in this process."""
 
 
-def use_for_top_files(patch: pytest.MonkeyPatch) -> None:
-    """Let this process have top files evaluated by forks, where each would import Salt (top_view.py)."""
+def use_for_children() -> None:
+    """Let this process, and its forks, have `CHILDREN` forked that would each import Salt."""
+    real = proc.python
 
-    def run(argv: Sequence[str], env: Mapping[str, str], *, timeout: float) -> proc.Finished:
-        if not fits(argv, env):
-            return proc.run(argv, env, timeout=timeout)
-        # Pipes, for it may write no files; large ones, for they are read when it has ended.
-        (out, out_w), (err, err_w) = os.pipe(), os.pipe()
-        with open(out, "rb") as answer, open(err, "rb") as complaint, open(os.devnull, "rb") as no:
-            try:
-                for fd in (out_w, err_w):
-                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 1 << 20)
-                code = server().ended(argv, env, timeout, [no.fileno(), out_w, err_w])
-            except subprocess.TimeoutExpired:
-                return proc.Finished(argv, -signal.SIGKILL, b"", b"", timed_out=True)
-            finally:
-                os.close(out_w)
-                os.close(err_w)
-            return proc.Finished(argv, code, answer.read(), complaint.read(), timed_out=False)
+    def python(code: str, *arguments: str) -> list[str]:
+        argv = real(code, *arguments)
+        path = server().path if is_used else os.environ.get(VARIABLE)
+        if not path or not code.endswith(CHILDREN):
+            return argv
+        return [argv[0], "-I", "-S", _CLIENT, path, *argv[1:]]
 
-    patch.setattr(top_view, "proc", SimpleNamespace(run=run, python=proc.python))
+    proc.python = python
 
 
-def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
+def read_at_start(env: Mapping[str, str]) -> dict[str, str]:
+    """What of `env` a fork cannot change any more."""
     return {name: value for name, value in env.items() if name.startswith(_READ_AT_START)}
 
 

@@ -19,17 +19,20 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from saltbranch.base import proc
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.sandbox import Identity, Sandbox
 
-VARIABLE = "WARM_SALT"
-"""Names the socket, for processes that the tests start."""
+VARIABLES = {"worker": "WARM_SALT", "plain_lows": "WARM_PLAIN_SALT"}
+"""The module that is forked, to what names the socket for processes that the tests start. Each has a process of
+its own that forks: the one replaces parts of Salt, the other must have Salt as it is.
+"""
 _SERVER = Path(__file__).with_name("warm_salt_server.py")
 _REAL = sandbox.run
+_REAL_PROGRAM = sandbox.run_program
 
 
 @contextlib.contextmanager
@@ -38,25 +41,28 @@ def offered() -> Iterator[None]:
     if os.geteuid() != 0 or not shutil.which("bwrap"):
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="warm-") as folder, socket.socket(
-        socket.AF_UNIX, socket.SOCK_SEQPACKET
-    ) as listener:  # fmt: skip
-        listener.bind(f"{folder}/socket")
-        listener.listen(64)
-        os.environ[VARIABLE] = f"{folder}/socket"
-        _offers.append(_Offer(listener))
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-"))
+        for module, variable in VARIABLES.items():
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            stack.enter_context(listener)
+            listener.bind(f"{folder}/{module}")
+            listener.listen(64)
+            os.environ[variable] = f"{folder}/{module}"
+            _offers[module] = _Offer(module, listener)
         try:
             yield
         finally:
-            del os.environ[VARIABLE]
-            _offers.pop().close()
+            for module, variable in VARIABLES.items():
+                del os.environ[variable]
+                _offers.pop(module).close()
 
 
 class _Offer:
     """A process that is started when it is needed. It ends when the pipe does: with this process at the latest."""
 
-    def __init__(self, listener: socket.socket) -> None:
-        self.listener = listener
+    def __init__(self, module: str, listener: socket.socket) -> None:
+        self.module, self.listener = module, listener
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         self.life, self.own_end = os.pipe()
@@ -68,7 +74,7 @@ class _Offer:
             numbers = [self.listener.fileno(), self.life]
             argv = [*_outside(), sys.executable, "-I", "-B", str(_SERVER), sandbox._HOME]
             self.process = subprocess.Popen(
-                [*argv, *map(str, numbers)],
+                [*argv, *map(str, numbers), self.module],
                 stdin=subprocess.DEVNULL, pass_fds=numbers, env=sandbox._ENVIRONMENT,
             )  # fmt: skip
             threading.Thread(
@@ -87,14 +93,20 @@ class _Offer:
             self.process.wait()
 
 
-_offers: list[_Offer] = []
+_offers: dict[str, _Offer] = {}
 is_used = True
 """Whether `run` uses it, where there is one."""
 
 
 def start() -> None:
     """Have it started by now, for processes that only find its socket."""
-    for offer in _offers:
+    _offers["worker"].start()
+    threading.Thread(target=_start_when_asked, args=[_offers["plain_lows"]], daemon=True).start()
+
+
+def _start_when_asked(offer: _Offer) -> None:
+    with contextlib.suppress(OSError, ValueError):  # it was closed, for nobody came
+        select.select([offer.listener], [], [])
         offer.start()
 
 
@@ -112,20 +124,47 @@ def _outside() -> list[str]:
 def use() -> None:
     """Let this process compile with it from now on."""
     sandbox.run = run
+    sandbox.run_program = run_program
 
 
 def run(
     where: Sandbox, argv: list[str], who: Identity, *, timeout: float, job: bytes, control: int
 ) -> proc.Finished:
     """What `sandbox.run` does."""
-    path = os.environ.get(VARIABLE)
     cut = argv.index("--") if "--" in argv else 0
-    if not path or not is_used or where.kind != "bubblewrap" or argv[cut + 1] != sys.executable:
+    if not _is_for(where, "worker") or argv[cut + 1] != sys.executable:
         return _REAL(where, argv, who, timeout=timeout, job=job, control=control)
-    start()
-    boot, home = argv[-2:]
     env = {**sandbox._ENVIRONMENT, "SALTBRANCH_ALONE": "1"}
-    with _sandbox(argv[:cut]) as pid, contextlib.ExitStack() as stack:
+    done = _forked("worker", argv, env, timeout, job, control)
+    # None: it cannot go in there, and has done nothing.
+    return done or _REAL(where, argv, who, timeout=timeout, job=job, control=control)
+
+
+def run_program(
+    where: Sandbox, code: str, binds: Sequence[tuple[str, str]], *, timeout: float, job: bytes
+) -> proc.Finished:
+    """What `sandbox.run_program` does."""
+    done = None
+    if _is_for(where, "plain_lows") and code.endswith("plain_lows.main()"):
+        argv = sandbox._argv(where, code, binds, sandbox.new_identity(), None)
+        with open(os.devnull, "rb") as nothing:
+            env = sandbox._ENVIRONMENT
+            done = _forked("plain_lows", argv, env, timeout, job, nothing.fileno())
+    return done or _REAL_PROGRAM(where, code, binds, timeout=timeout, job=job)
+
+
+def _is_for(where: Sandbox, module: str) -> bool:
+    return bool(os.environ.get(VARIABLES[module])) and is_used and where.kind == "bubblewrap"
+
+
+def _forked(
+    module: str, argv: list[str], env: Mapping[str, str], timeout: float, job: bytes, control: int
+) -> proc.Finished | None:
+    """The end of a fork in the sandbox that `argv` makes; None where it could not go in."""
+    if module in _offers:
+        _offers[module].start()
+    boot, home = argv[-2:]
+    with _sandbox(argv[: argv.index("--")]) as pid, contextlib.ExitStack() as stack:
         fds = [os.memfd_create(name) for name in ("job", "out", "err")]
         fds += [os.dup(control), os.pidfd_open(pid)]
         for fd in fds:
@@ -133,15 +172,15 @@ def run(
         os.write(fds[0], job)
         os.lseek(fds[0], 0, os.SEEK_SET)
         line = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        line.connect(path)
-        order = {"boot": boot, "home": home, "env": env, "pid": pid}
+        line.connect(os.environ[VARIABLES[module]])
+        order = {"boot": boot, "home": home, "env": dict(env), "pid": pid}
         socket.send_fds(line, [json.dumps(order).encode()], fds)
         timed_out = not select.select([line], [], [], timeout)[0]
         if timed_out:
             os.kill(pid, signal.SIGKILL)  # and with the first process all others in there
         answer = line.recv(1 << 10)
-        if not answer:  # it cannot go in there, and has done nothing
-            return _REAL(where, argv, who, timeout=timeout, job=job, control=control)
+        if not answer:
+            return None
         said = [os.pread(fd, os.fstat(fd).st_size, 0) for fd in fds[1:3]]
     return proc.Finished(argv, int(answer), *said, timed_out=timed_out)
 

@@ -30,6 +30,10 @@ _SALT_NEEDS = (
     "salt.utils.configparser", "salt.utils.functools", "salt.utils.gitfs", "salt.utils.itertools",
     "salt.utils.nb_popen", "salt.utils.smb", "salt.utils.vt", "salt.utils.yamlloader_old", "saltbranch.ext",
 )  # fmt: skip
+_MODULES = {
+    "worker": ("worker", "one_minion", "drop_rights"),
+    "plain_lows": ("plain_lows", "drop_rights"),
+}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -87,14 +91,16 @@ def be(order: dict[str, object], fds: list[int]) -> NoReturn:
     os._exit(code)
 
 
-def warm_up() -> None:
+def warm_up(module: str) -> None:
     """Import what a worker would, and what Salt imports as it makes its first highstate."""
-    for name in ("worker", "one_minion", "drop_rights"):
+    for name in _MODULES[module]:
         importlib.import_module(f"saltbranch.compiler.inside.{name}")
-    for name in _SALT_NEEDS:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    remember_texts(importlib.import_module("saltbranch.compiler.message_words"))
+    for name in ("salt.config", "salt.pillar", "salt.state", *_SALT_NEEDS):
+        if module == "worker" or name.startswith("salt."):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+    if module == "worker":
+        remember_texts(importlib.import_module("saltbranch.compiler.message_words"))
 
 
 def remember_texts(wording: Any) -> None:
@@ -121,9 +127,9 @@ def remember_texts(wording: Any) -> None:
 
 def main() -> None:
     """Serve until nobody holds the other end of the pipe any more."""
-    home, number, life = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    home, number, life, module = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     sys.path.insert(0, home)
-    warm_up()
+    warm_up(module)
     listener = socket.socket(fileno=number)
     gc.collect()
     gc.freeze()

@@ -1,12 +1,14 @@
 """A Python that has imported saltbranch and Salt already, and forks for every command line; see warm.py.
 
 Each message is JSON, `argv`, `env`, `cwd` and `umask`, with the descriptors 0 to 2 of the new process beside it.
-The answer is its exit code. Nothing of saltbranch has run in here: a fork differs from a new Python in what is
-imported, and in nothing else.
+The answer is its exit code. What a command line starts in its turn comes by connections of `warm_client`.
+Nothing of saltbranch has run in here but the question which sandbox works on this machine: a fork differs from a
+new Python in that, in what is imported, and in nothing else.
 """
 
 from __future__ import annotations
 
+import ast
 import atexit
 import contextlib
 import gc
@@ -14,12 +16,14 @@ import importlib
 import json
 import os
 import pkgutil
+import select
+import signal
 import socket
 import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 PACKAGE = Path(__file__).parents[2] / "saltbranch"
 # What needs a master's `__opts__`, or replaces parts of Salt where it is imported.
@@ -34,6 +38,9 @@ SALT = (
     "salt.cache", "salt.config", "salt.loader", "salt.serializers.msgpack", "salt.template",
     "salt.utils.event", "salt.utils.jinja", "salt.utils.process", "salt.utils.verify", "salt.version",
     "salt.utils.xdg", "git", "distro",
+    # What its file server, its pillar and its loader are asked with.
+    "salt.fileserver", "salt.fileserver.roots", "salt.loader.lazy", "salt.minion", "salt.payload", "salt.pillar",
+    "salt.roster", "salt.runner", "salt.state", "salt.utils.minions", "salt.wheel",
 )  # fmt: skip
 
 
@@ -47,17 +54,29 @@ def warm_up() -> None:
             importlib.import_module(module.name)
     importlib.import_module("saltbranch.cli.app").build()
     importlib.import_module("tests.support.warm_salt").use()
+    importlib.import_module("tests.support.warm").use_for_children()
+    from saltbranch.base.errors import SaltbranchError
+    from saltbranch.compiler import sandbox
+
+    with contextlib.suppress(SaltbranchError):
+        sandbox.find()
 
 
 def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list[int]) -> NoReturn:
     """Be the process ``python -m saltbranch ...``, or ``python -c CODE ...``, that `argv` asks for."""
     code = 1
     try:
+        # Numbers that are none of 0 to 3, which they get now; others are for nobody.
+        fds = [os.dup2(fd, 512 + number, inheritable=False) for number, fd in enumerate(fds)]
         for number, fd in enumerate(fds):
             os.dup2(fd, number)
-            os.close(fd)
+        os.closerange(len(fds), 1024)
         os.chdir(cwd)
         os.umask(umask)
+        if env.get("PATH") != os.environ.get("PATH"):
+            from saltbranch.compiler import sandbox
+
+            sandbox.find.cache_clear()
         os.environ.clear()
         os.environ.update(env)
         if argv[1] == "-c":
@@ -84,27 +103,101 @@ def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list
     os._exit(code)
 
 
+class Server:
+    """Forks that are at work, each with where its exit code goes and, for a client's, who must be alive for it."""
+
+    def __init__(self, control: socket.socket, listener: socket.socket) -> None:
+        self.control, self.listener = control, listener
+        self.poll = select.poll()
+        self.poll.register(control, select.POLLIN)
+        self.poll.register(listener, select.POLLIN)
+        self.answers: dict[int, tuple[int, socket.socket]] = {}
+        """The descriptor of a fork to its number, and whom its end is told."""
+        self.lives: dict[int, int] = {}
+        """What hangs up when somebody has ended, to the fork that ends with them."""
+
+    def serve(self) -> None:
+        """Until the other end is closed."""
+        while True:
+            for fd, _ in self.poll.poll():
+                if fd == self.control.fileno():
+                    if not self._command_line():
+                        return
+                elif fd == self.listener.fileno():
+                    self._child()
+                elif fd in self.answers:
+                    self._ended(fd)
+                elif fd in self.lives:
+                    self.poll.unregister(fd)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self.lives[fd], signal.SIGKILL)
+
+    def _command_line(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self.control, 1 << 20, 3)
+        if data:
+            pid = self._fork(self.control, json.loads(data), fds)
+            self.control.send(b"%d" % pid)
+        return bool(data)
+
+    def _child(self) -> None:
+        line, _ = self.listener.accept()
+        data, fds, _, _ = socket.recv_fds(line, 1 << 20, 4)
+        argv, raw, cwd, umask, client, parent = ast.literal_eval(data.decode())
+        env = {os.fsdecode(name): os.fsdecode(value) for name, value in raw.items()}
+        from tests.support import warm
+
+        if warm.read_at_start(env) != warm.read_at_start(os.environ):
+            line.close()  # it starts a Python of its own
+            for fd in fds:
+                os.close(fd)
+            return
+        order = {"argv": argv, "env": env, "cwd": os.fsdecode(cwd), "umask": umask}
+        pid = self._fork(line, order, fds, parent)
+        self._die_with(line.fileno(), pid)
+
+    def _die_with(self, fd: int, pid: int) -> None:
+        """The client holds the other end: whoever kills that means the fork."""
+        self.lives[fd] = pid
+        self.poll.register(fd, select.POLLHUP)
+
+    def _fork(
+        self, answer: socket.socket, order: dict[str, Any], fds: list[int], parent: int = 0
+    ) -> int:
+        pid = os.fork()
+        if pid == 0:
+            if parent:
+                os.setpgid(0, 0)
+                os.getppid = lambda: parent
+            become(**order, fds=fds)
+        for fd in fds:
+            os.close(fd)
+        watch = os.pidfd_open(pid)
+        self.answers[watch] = (pid, answer)
+        self.poll.register(watch, select.POLLIN)
+        return pid
+
+    def _ended(self, watch: int) -> None:
+        self.poll.unregister(watch)
+        os.close(watch)
+        pid, answer = self.answers.pop(watch)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with contextlib.suppress(OSError):
+            answer.send(b"%d" % code)
+        if answer is not self.control:
+            del self.lives[answer.fileno()]
+            with contextlib.suppress(KeyError):
+                self.poll.unregister(answer)
+            answer.close()
+
+
 def main() -> None:
-    """Serve until the other end is closed."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    """Serve."""
+    control, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     sys.path[0] = str(PACKAGE.parent)  # not this folder: its names are no modules of their own
     warm_up()
     gc.collect()
     gc.freeze()
-    while True:
-        data, fds, _, _ = socket.recv_fds(control, 1 << 20, 3)
-        if not data:
-            return
-        order = json.loads(data)
-        pid = os.fork()
-        if pid == 0:
-            control.close()
-            become(**order, fds=fds)
-        for fd in fds:
-            os.close(fd)
-        control.send(b"%d" % pid)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        control.send(b"%d" % code)
+    Server(control, listener).serve()
 
 
 if __name__ == "__main__":
