@@ -92,7 +92,7 @@ def install(
 
     Raises ConfigError, UsageError, SaltError, SaltbranchError; RefusedError for a file of others.
     """
-    machine = _read(config_path)
+    machine = machine_file(config_path)
     master = master_options.read(machine.salt_config)
     names = timer.CHECK if night else timer.SYNC
     if python:
@@ -107,7 +107,7 @@ def install(
         command=_checked(command or own_command()),
         config_path=timer.check_path(os.path.abspath(config_path)),
         minutes=minutes,
-        user=_user(kind, machine.root, user, master, elsewhere=bool(directory)),
+        user=user_of(kind, machine.root, user, master, elsewhere=bool(directory)),
         writes=(f"{machine.root}/state",)
         if night
         else timer_files.written_folders(machine, master),
@@ -156,7 +156,7 @@ def uninstall(
     config_path: says where the master's configuration is; the usual place when None.
     Raises ConfigError, SaltbranchError; RefusedError for a file of others.
     """
-    machine = _read(config_path) if config_path and kind is Kind.SCHEDULE else FileModel()
+    machine = machine_file(config_path) if config_path and kind is Kind.SCHEDULE else FileModel()
     done = [timer_files.removal(directory + path) for path in _paths(kind, machine, timer.SYNC)]
     checks = [timer_files.removal(directory + path) for path in _paths(kind, machine, timer.CHECK)]
     stop, reload = [], []
@@ -193,7 +193,7 @@ def _checked(command: Sequence[str]) -> tuple[str, ...]:
     return tuple(command)
 
 
-def _read(config_path: str) -> FileModel:
+def machine_file(config_path: str) -> FileModel:
     """The machine's part of the configuration. Raises ConfigError."""
     machine = read_machine_file(config_path)
     for key in ("root", "master_config", "salt_config"):
@@ -229,7 +229,7 @@ def _night_texts(kind: Kind, job: Job, python: str | None) -> list[str]:
     return [nightly.schedule(job, python)]
 
 
-def _user(
+def user_of(
     kind: Kind, root: str, wanted: str | None, master: MasterOptions, *, elsewhere: bool
 ) -> str:
     """Who runs the sync: it must own the root, or every sync would fail (files.check_root).

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from saltbranch.actions.install import InstallResult
 from saltbranch.actions.install import install as install_action
 from saltbranch.actions.install import uninstall as uninstall_action
+from saltbranch.actions.install_webhook import WebhookInstall, install_webhook, uninstall_webhook
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.cli.options.common import (
     ConfigOption,
@@ -22,10 +25,21 @@ from saltbranch.cli.terminal import block, echo
 from saltbranch.schedule.files import TimerFile
 from saltbranch.schedule.texts import EVERY, Kind, parse_interval
 
+
+class What(enum.Enum):
+    """What can be installed: what repeats the sync, and what starts it at a push."""
+
+    CRON = "cron"
+    SYSTEMD = "systemd"
+    SCHEDULE = "schedule"
+    WEBHOOK = "webhook"
+
+
 KindArgument = Annotated[
-    Kind,
+    What,
     typer.Argument(
-        help="A line in /etc/cron.d, a systemd timer, or the salt-master's own scheduler.",
+        help="A line in /etc/cron.d, a systemd timer, or the salt-master's own scheduler; webhook: besides one of"
+        " these, a sync as soon as the git server says that something was pushed.",
         show_default=False,
     ),
 ]
@@ -80,6 +94,17 @@ def _install(
         bool, typer.Option("--print", help="Only write the files to stdout.")
     ] = False,
     directory: DirectoryOption = "",
+    open_hooks: Annotated[
+        bool,
+        typer.Option(
+            "--open-hooks",
+            help="With webhook: although anybody will then reach other reactors of this master, too.",
+        ),
+    ] = False,
+    show_secret: Annotated[
+        bool,
+        typer.Option("--show-secret", help="With webhook: print the secret for the git server."),
+    ] = False,
     plan: PlanOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -94,13 +119,23 @@ def _install(
       saltbranch install systemd --nightly      also check all branches each night
       saltbranch install cron --print
       saltbranch install schedule --plan
+      saltbranch install webhook --show-secret
     """
+    if kind is What.WEBHOOK:
+        if every is not None or night or python or user or print_only or directory:
+            raise UsageError("install webhook takes --open-hooks, --show-secret, --plan and --json")
+        done = install_webhook(
+            config_path(config), open_hooks=open_hooks, show_secret=show_secret, plan=plan
+        )
+        return _show_webhook(done, as_json=as_json)
+    if open_hooks or show_secret:
+        raise UsageError("--open-hooks and --show-secret are for: saltbranch install webhook")
     if night and every is not None:
         raise UsageError("--every is for the sync, and the check comes once a night")
     if python and not night:
         raise UsageError("--python is for the nightly check", hint="add --nightly")
     result = install_action(
-        kind,
+        Kind(kind.value),
         config_path(config),
         minutes=EVERY if every is None else parse_interval(every),
         user=user,
@@ -129,11 +164,13 @@ def _uninstall(
       saltbranch uninstall cron
       saltbranch uninstall systemd --plan
     """
+    if kind is What.WEBHOOK:
+        return _show_webhook(uninstall_webhook(config_path(config), plan=plan), as_json=as_json)
     try:
         path = config_path(config)
     except ConfigError:
         path = None  # gone already: the files are looked for in their usual places
-    result = uninstall_action(kind, path, directory=_folder(directory), plan=plan)
+    result = uninstall_action(Kind(kind.value), path, directory=_folder(directory), plan=plan)
     return _show(result, as_json=as_json)
 
 
@@ -163,12 +200,28 @@ def _show(result: InstallResult, *, as_json: bool) -> int:
         echo(_line(file, plan=result.plan))
     for command in result.commands:
         echo(f"would run {command}" if result.plan else f"ran {command}")
-    if result.left:
+    _show_left(result.left)
+    return result.exit_code
+
+
+def _show_webhook(result: WebhookInstall, *, as_json: bool) -> int:
+    if as_json:
+        print_json(result.as_dict())
+        return result.exit_code
+    for file in result.files:
+        echo(_line(file, plan=result.plan))
+    if result.secret:
+        echo(f"secret: {result.secret}")
+    _show_left(result.left)
+    return result.exit_code
+
+
+def _show_left(left: Sequence[str]) -> None:
+    if left:
         echo()
         echo("Left to do:")
-        for sentence in result.left:
+        for sentence in left:
             echo(f"  - {sentence}")
-    return result.exit_code
 
 
 def _line(file: TimerFile, *, plan: bool) -> str:

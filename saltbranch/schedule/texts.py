@@ -56,6 +56,8 @@ def _names(unit: str, cron_name: str, schedule_file: str) -> Names:
 
 
 HEADER = "# Written by saltbranch"
+PYTHON_LINE = "#!py\n"
+"""The first line of a file of Salt's that is Python; our header follows it."""
 SYNC = _names("saltbranch-sync", "saltbranch", "saltbranch-schedule.conf")
 CHECK = _names("saltbranch-check", "saltbranch-check", "saltbranch-check.conf")
 RUNNER = "saltbranch.sync"
@@ -278,4 +280,4 @@ def schedule(job: Job) -> str:
 
 def is_ours(text: str) -> bool:
     """Whether `text` is a file that saltbranch wrote."""
-    return text.startswith(HEADER)
+    return text.removeprefix(PYTHON_LINE).startswith(HEADER)

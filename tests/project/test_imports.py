@@ -31,6 +31,7 @@ ORDER = (
     "check",
     "promote",
     "schedule",
+    "webhook",
     "doctor",
     "actions",
     "demo",
@@ -144,6 +145,9 @@ PURE = (
     "schedule.texts",
     "doctor.finding",
     "doctor.rules.",
+    "webhook.payload",
+    "webhook.signature",
+    "webhook.texts",
 )
 
 
