@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
 import sys
@@ -25,13 +26,30 @@ ASIDE = "~.saltbranch-new"
 
 
 class private_umask:  # noqa: N801 - reads like the function it wraps
-    """Make files for owner and group only, while it lasts: they hold pillar."""
+    """Make files for owner and group only, while it lasts: they hold pillar.
+
+    The mask is the process's, and the reactor of a master calls runners in several threads: the last one out puts
+    back what the first one found.
+    """
+
+    _lock = _thread.allocate_lock()  # `threading` would be one module more
+    _inside = 0
+    _before = 0
 
     def __enter__(self) -> None:
-        self.mask = os.umask(0o027)
+        cls = private_umask
+        with cls._lock:
+            mask = os.umask(0o027)
+            if not cls._inside:
+                cls._before = mask
+            cls._inside += 1
 
     def __exit__(self, *_exc: object) -> None:
-        os.umask(self.mask)
+        cls = private_umask
+        with cls._lock:
+            cls._inside -= 1
+            if not cls._inside:
+                os.umask(cls._before)
 
 
 def choices_path(root: str) -> str:

@@ -7,6 +7,7 @@ both outputs captured, a time limit for the whole process group.
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import sys
@@ -108,20 +109,35 @@ def run(
 
 
 class _standing_in:  # noqa: N801 - reads like the function it wraps
-    """The current folder is another one while a program starts: posix_spawn(3) cannot be told one."""
+    """The current folder is another one while a program starts: posix_spawn(3) cannot be told one.
+
+    It is the process's, so programs that other threads start meanwhile wait.
+    """
+
+    _lock = _thread.allocate_lock()
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def __enter__(self) -> None:
-        if self.folder:
-            self.before = os.open(".", os.O_PATH | os.O_CLOEXEC)  # it may be one without reading
-            os.chdir(self.folder)
+        self._lock.acquire()
+        self.before = -1
+        try:
+            if self.folder:
+                # It may be one without reading.
+                self.before = os.open(".", os.O_PATH | os.O_CLOEXEC)
+                os.chdir(self.folder)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_exc: object) -> None:
-        if self.folder:
-            os.fchdir(self.before)
-            os.close(self.before)
+        try:
+            if self.before >= 0:
+                os.fchdir(self.before)
+                os.close(self.before)
+        finally:
+            self._lock.release()
 
 
 def _open_stdin(data: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from saltbranch.actions.install import InstallResult
 from saltbranch.actions.install import install as install_action
 from saltbranch.actions.install import uninstall as uninstall_action
 from saltbranch.actions.install_reactor import install_reactor, uninstall_reactor
+from saltbranch.actions.install_webhook import WebhookInstall, install_webhook, uninstall_webhook
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.cli.options.common import (
     ConfigOption,
@@ -27,19 +29,21 @@ from saltbranch.schedule.texts import EVERY, Kind, parse_interval
 
 
 class What(enum.Enum):
-    """What can be installed."""
+    """What can be installed: what repeats the sync, what starts it at a push, what minds new minions."""
 
-    CRON = Kind.CRON.value
-    SYSTEMD = Kind.SYSTEMD.value
-    SCHEDULE = Kind.SCHEDULE.value
+    CRON = "cron"
+    SYSTEMD = "systemd"
+    SCHEDULE = "schedule"
+    WEBHOOK = "webhook"
     REACTOR = Reaction.REACTOR.value
 
 
 KindArgument = Annotated[
     What,
     typer.Argument(
-        help="What runs the sync: a line in /etc/cron.d, a systemd timer, or the salt-master's own scheduler. reactor:"
-        " let the salt-master bring new minions to where their ids belong.",
+        help="A line in /etc/cron.d, a systemd timer, or the salt-master's own scheduler. webhook: besides one of"
+        " these, a sync as soon as the git server says that something was pushed. reactor: let the salt-master bring"
+        " new minions to where their ids belong.",
         show_default=False,
     ),
 ]
@@ -94,6 +98,17 @@ def _install(
         bool, typer.Option("--print", help="Only write the files to stdout.")
     ] = False,
     directory: DirectoryOption = "",
+    open_hooks: Annotated[
+        bool,
+        typer.Option(
+            "--open-hooks",
+            help="With webhook: although anybody will then reach other reactors of this master, too.",
+        ),
+    ] = False,
+    show_secret: Annotated[
+        bool,
+        typer.Option("--show-secret", help="With webhook: print the secret for the git server."),
+    ] = False,
     plan: PlanOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -108,8 +123,18 @@ def _install(
       saltbranch install systemd --nightly      also check all branches each night
       saltbranch install cron --print
       saltbranch install schedule --plan
+      saltbranch install webhook --show-secret
       saltbranch install reactor                new minions are put where their ids say
     """
+    if kind is What.WEBHOOK:
+        if every is not None or night or python or user or print_only or directory:
+            raise UsageError("install webhook takes --open-hooks, --show-secret, --plan and --json")
+        done = install_webhook(
+            config_path(config), open_hooks=open_hooks, show_secret=show_secret, plan=plan
+        )
+        return _show_webhook(done, as_json=as_json)
+    if open_hooks or show_secret:
+        raise UsageError("--open-hooks and --show-secret are for: saltbranch install webhook")
     if kind is What.REACTOR:
         if every is not None or night or python or user:
             raise UsageError("reactor takes none of --every, --nightly, --python and --user")
@@ -156,6 +181,8 @@ def _uninstall(
       saltbranch uninstall systemd --plan
       saltbranch uninstall reactor
     """
+    if kind is What.WEBHOOK:
+        return _show_webhook(uninstall_webhook(config_path(config), plan=plan), as_json=as_json)
     try:
         path = config_path(config)
     except ConfigError:
@@ -195,12 +222,28 @@ def _show(result: InstallResult, *, as_json: bool) -> int:
         echo(f"would run {command}" if result.plan else f"ran {command}")
     for sentence in result.notes:
         echo(sentence)
-    if result.left:
+    _show_left(result.left)
+    return result.exit_code
+
+
+def _show_webhook(result: WebhookInstall, *, as_json: bool) -> int:
+    if as_json:
+        print_json(result.as_dict())
+        return result.exit_code
+    for file in result.files:
+        echo(_line(file, plan=result.plan))
+    if result.secret:
+        echo(f"secret: {result.secret}")
+    _show_left(result.left)
+    return result.exit_code
+
+
+def _show_left(left: Sequence[str]) -> None:
+    if left:
         echo()
         echo("Left to do:")
-        for sentence in result.left:
+        for sentence in left:
             echo(f"  - {sentence}")
-    return result.exit_code
 
 
 def _line(file: TimerFile, *, plan: bool) -> str:

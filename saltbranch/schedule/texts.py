@@ -57,6 +57,8 @@ def _names(unit: str, cron_name: str, schedule_file: str) -> Names:
 
 HEADER = "# Written by saltbranch"
 REACTION_HEADER = "#!jinja|json\n{# Written by saltbranch"
+PYTHON_LINE = "#!py\n"
+"""The first line of a file of Salt's that is Python; our header follows it."""
 SYNC = _names("saltbranch-sync", "saltbranch", "saltbranch-schedule.conf")
 CHECK = _names("saltbranch-check", "saltbranch-check", "saltbranch-check.conf")
 RUNNER = "saltbranch.sync"
@@ -279,4 +281,4 @@ def schedule(job: Job) -> str:
 
 def is_ours(text: str) -> bool:
     """Whether `text` is a file that saltbranch wrote."""
-    return text.startswith((HEADER, REACTION_HEADER))
+    return text.removeprefix(PYTHON_LINE).startswith((HEADER, REACTION_HEADER))

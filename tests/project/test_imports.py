@@ -32,6 +32,7 @@ ORDER = (
     "check",
     "promote",
     "schedule",
+    "webhook",
     "doctor",
     "actions",
     "demo",
@@ -146,6 +147,9 @@ PURE = (
     "schedule.texts",
     "doctor.finding",
     "doctor.rules.",
+    "webhook.payload",
+    "webhook.signature",
+    "webhook.texts",
 )
 
 

@@ -14,7 +14,7 @@ _IMPORT = re.compile(r"^\s*(?:from (\S+) import \(?([\w, ]*)|import (\S+))", re.
 _IMPORTS = {
     "salt": {"compiling", "former_master", "rendering", "plain_files", "plain_many", "plainly",
              "public_repositories", "diffs"},
-    "daemons": {"running", "layout"},
+    "daemons": {"running", "layout", "salt_api"},
     "git": {"agreed", "clone", "flow_site", "kill_server", "project", "reader", "remote", "site", "machine"},
 }  # fmt: skip
 _FIXTURES = {

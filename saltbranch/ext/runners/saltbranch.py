@@ -85,6 +85,36 @@ def sync_(
 
 
 @contract.plain
+def webhook(ref: str, commit: str = "") -> contract.Result:
+    """
+    Serve what a git server said was pushed: what the reactor file of ``saltbranch install webhook`` calls.
+
+    Several pushes in a row make one sync: while one call serves, one more waits and serves for all the others, which
+    return at once with ``coalesced``.
+
+    ref
+        What was pushed, in full: ``refs/heads/develop``.
+    commit
+        Where it is now; the remote is asked again until it shows that, for half a minute.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.webhook refs/heads/develop
+    """
+    from saltbranch.actions.webhook import webhook as action
+
+    result = action(
+        contract.config_path(__opts__),
+        contract.word(ref),
+        contract.word(commit),
+        notify=contract.notifier(__opts__),
+    )
+    return {**result.as_dict(), "retcode": result.exit_code}
+
+
+@contract.plain
 def status() -> contract.Result:
     """
     Say what every saltenv serves, what waits for it, and how the last sync went.
