@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
+from saltbranch.actions.shared.lent_to import LentTo, lent_to
 from saltbranch.base.errors import (
     ConfigError,
     RefusedError,
@@ -19,6 +20,7 @@ from saltbranch.base.errors import (
     UsageError,
 )
 from saltbranch.config import minions as targets
+from saltbranch.config.labs import number_of
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding, in_order
 from saltbranch.doctor.gather import master as gather_master
@@ -29,6 +31,8 @@ from saltbranch.doctor.rules import minion as minion_rules
 from saltbranch.git import describe as commit_info
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror
+from saltbranch.labs.lab import Lab
+from saltbranch.labs.look import LENT_FILE
 from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
@@ -75,6 +79,8 @@ class Place:
 class Explanation:
     """All about one minion. place, states and pillar are None unless exactly one saltenv claims it.
 
+    lent: where it is in a lab; place, states and pillar are then those of the lab.
+
     accepted: the master has accepted a key with this id; None in a clone. grains_from: where its grains come from,
     None when none are known. findings: what in the configuration changes the picture. notes: what
     always holds.
@@ -91,6 +97,7 @@ class Explanation:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     snippet: str | None
+    lent: LentTo | None = None
 
     @property
     def exit_code(self) -> int:
@@ -109,6 +116,7 @@ class Explanation:
             "accepted": self.accepted,
             "claims": [{"saltenv": c.saltenv, "matcher": c.matcher} for c in self.claims],
             "saltenv": place.saltenv if place else None,
+            "lent": self.lent.as_dict() if self.lent else None,
             "branch": place.branch if place else None,
             "folder": place.folder if place else None,
             "slot": place.slot if place else None,
@@ -142,8 +150,8 @@ def explain(
     place = clone_or_mirror.find(config)
     place.require()
     if place.clone:
-        return _in_clone(place, minion)
-    return _on_master(place.path, minion, grains, minion_config)
+        return replace(_in_clone(place, minion), lent=lent_to(place, minion))
+    return _on_master(place.path, minion, grains, minion_config, lent_to(place, minion))
 
 
 def _in_clone(place: clone_or_mirror.CloneOrMirror, minion: str) -> Explanation:
@@ -172,7 +180,11 @@ def _in_clone(place: clone_or_mirror.CloneOrMirror, minion: str) -> Explanation:
 
 
 def _on_master(
-    config_path: str, minion: str, grains: str | None, minion_config: str | None
+    config_path: str,
+    minion: str,
+    grains: str | None,
+    minion_config: str | None,
+    lent: LentTo | None,
 ) -> Explanation:
     root = root_of(config_path)
     mirror = Mirror(root)
@@ -182,7 +194,8 @@ def _on_master(
     found = targets.claimed_by(minion, groups, master.nodegroups)
     here = [s.name for s in config.saltenvs]
     known_here = len(found) == 1 and found[0][0] in here
-    place = _place(config, mirror, config.saltenv(found[0][0])) if known_here else None
+    home = config.saltenv(found[0][0]) if known_here else None
+    place = _place(config, mirror, _given(config, home, lent)) if home else None
     known, remembered, source = _facts(master, minion, place, grains)
     states, pillar = _tops(config, minion, place, known, remembered)
     return Explanation(
@@ -194,10 +207,19 @@ def _on_master(
         grains_from=source,
         states=states,
         pillar=pillar,
-        findings=_findings(config, master, minion, place, minion_config),
+        findings=_findings(config, master, minion, home, minion_config),
         notes=_notes(place, [s.name for s in config.saltenvs]),
-        snippet=f"saltenv: {place.saltenv}\nlock_saltenv: True\n" if place else None,
+        snippet=f"saltenv: {home.name}\nlock_saltenv: True\n" if home and not lent else None,
+        lent=lent,
     )
+
+
+def _given(config: Config, home: Saltenv, lent: LentTo | None) -> Saltenv:
+    """What a minion of `home` really gets: the lab that it is lent to, as a saltenv."""
+    if lent is None or lent.is_moving or lent.lab not in config_file.file_roots(config):
+        return home
+    lab = Lab(number_of(lent.lab) or 0)
+    return Saltenv(lab.name, lent.branch, lab.dirname, (), promote_from=None, protected=False)
 
 
 def _check_id(minion: str) -> None:
@@ -266,6 +288,7 @@ def _tops(
         pillar_roots=place.pillar_roots,
         grains=grains,
         pillar=pillar,
+        lent_file=f"{config.root}/{LENT_FILE}",
     )
     try:
         return top_view.ask(question)
@@ -292,7 +315,7 @@ def _findings(
     config: Config,
     master: MasterOptions,
     minion: str,
-    place: Place | None,
+    home: Saltenv | None,
     minion_config: str | None,
 ) -> tuple[Finding, ...]:
     """What the doctor would say, as far as it changes what this minion gets."""
@@ -301,10 +324,9 @@ def _findings(
     if master.exists:
         found += master_rules.check(gather_master.described(config, master, salt))
         found += gather_master.own_file(config, master, salt)
-    if place:
-        saltenv = config.saltenv(place.saltenv)
-        found += tops.look_generated(config, [saltenv])
-        found += tops.look_branch(config, saltenv)
+    if home:
+        found += tops.look_generated(config, [home])
+        found += tops.look_branch(config, home)
     path = minion_config or gather_minion.default_path(master)
     if minion_config or (os.path.isfile(path) and os.access(path, os.R_OK)):
         own = gather_minion.described(path, config, master, salt.known)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from saltbranch.actions.shared.lab_plan import LabPlan, Labs
+from saltbranch.actions.shared.pinned_minions import pinned
 from saltbranch.base import asked_by
 from saltbranch.base.durations import iso, parse_duration, shown_duration
 from saltbranch.base.errors import RefusedError, UsageError
@@ -44,6 +45,14 @@ def seconds_of(text: str | None, option: str = "--for") -> float:
     return seconds
 
 
+def number_of_lab(word: str | None, option: str) -> int | None:
+    """The number of a lab such as `lab2`. Raises UsageError."""
+    number = None if word is None else number_of(word)
+    if word is not None and number is None:
+        raise UsageError(f"{option}: {word!r} is not a lab", hint=f"for example {option} lab2")
+    return number
+
+
 def plan_claim(
     work: Workplace,
     branch: str,
@@ -63,7 +72,11 @@ def plan_claim(
     if held := next((c for c in _open(work, seen) if c.branch == name), None):
         return _as_it_is(seen, held, verb, wanted, number)
     notes: list[str] = []
-    number = _free(work, seen, notes) if number is None else _asked_for(work, seen, number, notes)
+    autos = [lab.number for lab in seen.labs if lab.branch == name]  # given by lab_auto: it stays
+    if number is None:
+        number = autos[0] if autos else _free(work, seen, notes)
+    else:
+        number = _asked_for(work, seen, number, notes)
     # Of a branch that was just made everything is merged.
     empty_at = merged_in(work.git, seen.rules, work.refs.branches, [name]).get(name)
     details = {
@@ -88,6 +101,7 @@ def plan_claim(
         **asked_by.named_in(event.details),
     )
     saltenv = _accepted(work, seen, claim, notes)
+    _refuse_pinned(work, wanted, notes)
     events = (_release(work, before), event) if before and work.now < before.until else (event,)
     return LabPlan(verb, CLAIM, claim, saltenv, events, tuple(notes))
 
@@ -199,6 +213,18 @@ def _accepted(work: Workplace, seen: Seen, claim: Claim, notes: list[str]) -> st
     raise RefusedError(
         f"{claim.branch} cannot have a lab so: {lab.refused}", hint=_help(lab.refused)
     )
+
+
+def _refuse_pinned(work: Workplace, minions: Sequence[str], notes: list[str]) -> None:
+    """Raises RefusedError for minions that would get nothing from a lab."""
+    found, said = pinned(work, minions)
+    notes += said
+    if found:
+        told = "; ".join(f"{minion} has {option}" for minion, option in found.items())
+        raise RefusedError(
+            f"the configuration of minions keeps them in their saltenv, so a lab would leave them without any: {told}",
+            hint="take the option away on the minion and restart it, or lend another one",
+        )
 
 
 def _help(refused: str) -> str:

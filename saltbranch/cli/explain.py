@@ -8,6 +8,8 @@ import typer
 
 from saltbranch.actions.explain import Explanation, Place
 from saltbranch.actions.explain import explain as explain_action
+from saltbranch.actions.shared.lent_to import LentTo
+from saltbranch.base.durations import iso
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.doctor import show_finding
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
@@ -64,10 +66,12 @@ def _explain(
 def _show(result: Explanation) -> None:
     console = Terminal()
     lines = [_headline(result)]
+    if result.lent:
+        lines.append(f"  [yellow]{_lent(result.lent)}[/]")
     if result.accepted is False:
         lines.append("  [yellow]the master has no accepted key with this id[/]")
     if result.place:
-        lines += _place(result.place)
+        lines += _place(result.place, result.lent)
         lines += [*_view("states", result.states), *_view("pillar", result.pillar)]
         lines.append(f"grains: {shown(result.grains_from or 'none known; see --grains')}")
     _print(console, lines)
@@ -97,16 +101,29 @@ def _headline(result: Explanation) -> str:
     return f"{name} belongs to {who[0]}"
 
 
-def _place(place: Place) -> list[str]:
+def _lent(lent: LentTo) -> str:
+    if lent.is_moving:
+        where = f"to {lent.lab}" if lent.lab else "back from a lab"
+        return f"it is on its way {where}, and gets nothing for half a minute"
+    until = f" until {iso(lent.until)}" if lent.until is not None else ""
+    of = f": the states of {shown(lent.branch)}" if lent.branch else ""
+    pillar = f", the pillar of {lent.saltenv}" if lent.saltenv else ""
+    return f"it is lent to {lent.lab}{until}{of}{pillar}, nothing else"
+
+
+def _place(place: Place, lent: LentTo | None) -> list[str]:
     commit = "[red]nothing served yet[/]"
     if place.commit:
         commit = f"[cyan]{place.commit[:12]}[/]"
+    source = place.saltenv
+    if lent and lent.saltenv and source == lent.lab:
+        source += f" (that of {lent.saltenv}, unless lab_pillar is branch)"
     if place.described:
         commit += f" {shown(place.described.subject)} [dim]({shown(place.described.author)})[/]"
     return [
         f"branch: {shown(place.branch)}, serving {commit}",
         f"folder: {shown(place.folder)} -> {shown(place.slot or 'nothing')}",
-        f"pillar: only from {place.saltenv}, whether pillarenv is set to that or not at all",
+        f"pillar: only from {source}, whether pillarenv is set to that or not at all",
     ]
 
 

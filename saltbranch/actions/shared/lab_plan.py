@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from saltbranch.config.labs import name_of
 from saltbranch.git.program import quoted
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import CLAIM
 from saltbranch.labs.lab import Claim, Lab
+
+Action = Literal["claim", "extend", "release"]
+"""What a verb does with a lab."""
+State = Literal["free", "claimed", "refused", "auto"]
+"""How it is with a lab; auto: it was given by `lab_auto`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,7 @@ class LabPlan:
     """
 
     verb: str
-    action: str
+    action: Action
     claim: Claim | None
     saltenv: str
     events: tuple[Event, ...]
@@ -95,7 +101,7 @@ def _row(lab: Lab) -> dict[str, object]:
     }
 
 
-def state_of(lab: Lab) -> str:
+def state_of(lab: Lab) -> State:
     """In one word: free, claimed, refused, or auto where `lab_auto` gave it."""
     if lab.claim is None:
         return "free"
