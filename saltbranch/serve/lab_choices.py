@@ -6,9 +6,10 @@ import json
 import math
 from dataclasses import asdict
 
+from saltbranch.base import files
 from saltbranch.base.text import one_line
 from saltbranch.config.labs import LONGEST, PILLAR_OF_BRANCH
-from saltbranch.labs import judge, lent
+from saltbranch.labs import judge, lent, look
 from saltbranch.repository.decision import LabRow
 from saltbranch.serve import lab_rules
 
@@ -28,17 +29,10 @@ def choose(facts: Facts, claims: Iterable[Claim], last: Choices, found: Choices)
     """Judge `claims`, and keep in `found` what follows. Raises GitError, SaltbranchError."""
     claims = list(claims)
     rules, pillars = lab_rules.read(facts.root, facts.labs, facts.lab_rules)
-    before = wanted_of(last)
-    given = {row.name: row.branch for row in last.lab_rows if row.name in before}
-    auto = {
-        int(name.removeprefix("lab")): branch
-        for name, branch in given.items()
-        if not before[name].claim
-    }
     heads = facts.refs.branches
-    judged = judge.judge(
-        claims, rules, heads, facts.now, merged=_merged(facts, claims, rules), auto=auto
-    )
+    merged = look.merged_in(facts.git, rules, heads, look.candidates(rules, claims, heads))
+    auto = look.load_auto(facts.root)
+    judged = judge.judge(claims, rules, heads, facts.now, merged=merged, auto=auto)
     wanted = {lab.name: _wanted(lab, rules, pillars) for lab in judged if lab.branch}
     found.labs = json.dumps({name: asdict(want) for name, want in wanted.items()})
     found.lent = lent.dumps(lent.settled(wanted)).strip()
@@ -91,15 +85,12 @@ def wanted_of(found: Choices) -> dict[str, lent.Wanted]:
     return {n: lent.Wanted(**{**w, "minions": tuple(w["minions"])}) for n, w in data.items()}
 
 
-def _merged(facts: Facts, claims: list[Claim], rules: Rules) -> dict[str, str]:
-    """Of the branches that may have a lab those whose head is in the history of where they end, to that head."""
-    heads, found = facts.refs.branches, {}
-    asked = {claim.branch for claim in claims}
-    if rules.auto:
-        begin = facts.labs.split(" ")[2][:-1]
-        asked |= {branch for branch in heads if branch.startswith(begin)}
-    for branch in sorted(asked):
-        head, end = heads.get(branch), heads.get(rules.end_of(branch))
-        if head and end and (head == end or facts.git.is_ancestor(head, end)):
-            found[branch] = head
-    return found
+def keep(root: str, found: Choices) -> None:
+    """Let those who list the labs know what `lab_auto` gave. Raises OSError."""
+    given = {
+        row.name.removeprefix("lab"): row.branch
+        for row in found.lab_rows
+        if row.counts and not wanted_of(found)[row.name].claim
+    }
+    if {str(number): branch for number, branch in look.load_auto(root).items()} != given:
+        files.write_atomic(look.auto_path(root), json.dumps(given), durable=False)
