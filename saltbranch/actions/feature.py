@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from saltbranch.actions import lab
+from saltbranch.actions.shared import recording
 from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.shared.lab_plan import LabPlan
 from saltbranch.actions.shared.merge_verb import MergeOptions, Outcome
+from saltbranch.actions.shared.recording import Recorded
 from saltbranch.actions.shared.topic import (
     Started,
     finish_topic,
@@ -18,6 +23,7 @@ from saltbranch.promote import commits as merging
 from saltbranch.promote import topic_branch
 from saltbranch.promote.plan import Plan
 from saltbranch.promote.request import Request
+from saltbranch.repository.push import RefUpdate, push_refs
 from saltbranch.repository.workplace import Workplace
 
 
@@ -36,8 +42,44 @@ class FeatureRow:
 
 def start(caller: Caller[Started], name: str) -> Started:
     """Make feature/NAME from the head of develop, and check it out. Raises SaltbranchError."""
-    work = caller.open()
+    return _begin(caller.open(), name)
+
+
+def _begin(work: Workplace, name: str) -> Started:
     return start_topic(work, work.config.flow.feature, name, work.head(first_saltenv(work)))
+
+
+def start_with_lab(
+    caller: Caller[Started],
+    name: str,
+    minions: Sequence[str] = (),
+) -> tuple[Started, Recorded[LabPlan]]:
+    """Make feature/NAME, push it, and claim a lab for it, with `minions`; what is done of that already is left.
+
+    Nothing is made where no lab is free. Raises SaltbranchError.
+    """
+    work = caller.open()
+    recording.refuse_unrecordable(work)
+    branch = topic_branch.topic_name(_prefix(work), name)
+    clone = topic_branch.writable_clone(work)
+    here = topic_branch.local_branch(clone, branch)
+    is_begun = here is not None and topic_branch.current_branch(clone) == branch
+    if branch not in work.refs.branches:
+        work.refs.branches[branch] = here or work.head(first_saltenv(work))
+        try:
+            lab.plan_claim(work, branch, minions=minions)
+        finally:
+            del work.refs.branches[branch]
+    started = Started(branch, here or "", here or "") if is_begun else _begin(work, name)
+    if branch not in work.refs.branches:
+        push_refs(work.repo, [RefUpdate(f"refs/heads/{branch}", None, started.commit)])
+        work.refresh()
+    topic_branch.follow_remote(work, clone, branch)
+
+    def plan() -> LabPlan:
+        return lab.plan_claim(work, branch, minions=minions)
+
+    return started, recording.carry_out(work, plan, plan(), notify=caller.notify)
 
 
 def publish(caller: Caller[Started], name: str | None) -> Started:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from saltbranch.actions import feature
+from saltbranch.base.errors import UsageError
 from saltbranch.base.text import printable
 from saltbranch.cli import run_merge
+from saltbranch.cli.lab import LentOption, tell, words
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.cli.options.merging import gated
 from saltbranch.cli.terminal import echo
@@ -28,15 +31,38 @@ def register(app: typer.Typer) -> None:
     group.command("list")(_list)
 
 
-def _start(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> int:
+def _start(
+    name: NameArgument,
+    config: ConfigOption = None,
+    lab: Annotated[
+        bool,
+        typer.Option("--lab", help="Push it, too, and claim a lab for it: see saltbranch lab."),
+    ] = False,
+    minions: LentOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Make feature/NAME from the remote's develop, and check it out.
 
+    With --lab masters serve it as a saltenv of its own from their next sync on, for three days, and --minions get it
+    instead of their own.
+
     \b
-    Example:
+    Examples:
       saltbranch feature start key-123-ntp
+      saltbranch feature start key-123-ntp --lab --minions test1
     """
-    started = feature.start(TopicTerminal(config, as_json), name)
-    return said(started, as_json=as_json, what="made and checked out")
+    terminal = TopicTerminal(config, as_json)
+    if not lab and minions:
+        raise UsageError("--minions goes with --lab", hint="add --lab")
+    if not lab:
+        return said(feature.start(terminal, name), as_json=as_json, what="made and checked out")
+    started, done = feature.start_with_lab(terminal, name, words(minions))
+    if as_json:
+        print_json({**started.as_dict(), "lab": done.as_dict()})
+    else:
+        said(started, as_json=False, what="made, checked out and pushed")
+        tell(done, as_json=False)
+    return done.exit_code
 
 
 def _publish(

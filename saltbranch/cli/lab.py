@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions import lab
-from saltbranch.actions.lab import LabPlan, Labs
 from saltbranch.actions.shared import recording
+from saltbranch.actions.shared.lab_plan import LabPlan, Labs
 from saltbranch.actions.shared.recording import Recorded
 from saltbranch.base.durations import iso, shown_duration
 from saltbranch.base.errors import UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from saltbranch.base import asked_by as asking
 from saltbranch.base.durations import from_iso, iso
@@ -263,7 +263,9 @@ class Claim:
         }
 
 
-CLAIM, EXTEND, RELEASE = "claim", "extend", "release"
+CLAIM: Final = "claim"
+EXTEND: Final = "extend"
+RELEASE: Final = "release"
 """What an event of a lab does."""
 _MOST_MINIONS = 100
 _LONGEST_NAME = 255

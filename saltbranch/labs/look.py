@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from saltbranch.base import files
-from saltbranch.config.labs import MOST
+from saltbranch.config.labs import MOST, number_of
 from saltbranch.git.program import Git
 from saltbranch.journal.state import State
-from saltbranch.labs.judge import Rules, given_out, is_meant, judge, rules_of
+from saltbranch.labs.judge import Rules, is_meant, judge, rules_of
 from saltbranch.labs.lab import Claim, Lab
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master import options as master_options
+
+LENT_FILE = "labs/lent"
+"""Below a master's root: which minions have a lab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def look(work: Workplace) -> Seen:
     claims = tuple(state.labs.values())
     heads = work.refs.branches
     merged = merged_in(work.git, rules, heads, candidates(rules, claims, heads))
-    auto = load_auto(config.root) if work.serves else {}
+    auto = given_here(config.root).autos if work.serves else {}
     labs = judge(claims, rules, heads, work.now, merged=merged, auto=auto)
     return Seen(tuple(labs), rules, claims, merged, count, work.serves or not grouped)
 
@@ -88,23 +91,26 @@ def merged_in(
     return found
 
 
-def auto_path(root: str) -> str:
-    """The file that keeps what `lab_auto` has given on this master; it may be deleted at any time."""
-    return f"{root}/state/labs-auto"
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What this master has given, by the file that its top files read. autos: number to branch, where no claim is.
+
+    lent: minion to the lab that it has; moving: those that are on their way in or out.
+    """
+
+    autos: Mapping[int, str] = field(default_factory=dict)
+    lent: Mapping[str, str] = field(default_factory=dict)
+    moving: frozenset[str] = frozenset()
 
 
-def load_auto(root: str) -> dict[int, str]:
-    """Number to branch; nothing where there is no such file, or it is damaged."""
+def given_here(root: str) -> Given:
+    """What stands in the file below `root`; nothing where there is none, or it is damaged."""
     try:
-        data = json.loads(files.read_or_none(auto_path(root)) or b"{}")
-        pairs = {int(number): branch for number, branch in data.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}
-    return {n: b for n, b in pairs.items() if isinstance(b, str) and 1 <= n <= MOST}
-
-
-def save_auto(root: str, labs: Sequence[Lab]) -> None:
-    """Keep what `labs` have by `lab_auto`; nothing is written where that is what is kept. Raises SaltbranchError."""
-    given = given_out(labs)
-    if given != load_auto(root):
-        files.write_atomic(auto_path(root), json.dumps(given), durable=False)
+        data = json.loads(files.read_or_none(f"{root}/{LENT_FILE}") or b"{}")
+        places = data.get("labs", {}).items()
+        autos = {number_of(n): p["branch"] for n, p in places if not p["claim"]}
+        lent = {str(minion): str(lab) for minion, lab in data.get("lent", {}).items()}
+        moving = frozenset(str(minion) for minion in data.get("moving", {}))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return Given()
+    return Given({n: b for n, b in autos.items() if n and isinstance(b, str)}, lent, moving)

@@ -280,3 +280,47 @@ def test_plan_changes_nothing_and_without_yes_it_is_refused(flow: FlowSite) -> N
 def test_a_local_branch_is_to_be_pushed_first(flow: FlowSite) -> None:
     flow.well("feature", "start", "mine")
     assert "saltbranch feature publish" in flow.refused("lab", "claim", "feature/mine", "--yes")
+
+
+# feature start --lab
+
+
+def test_a_feature_with_a_lab_in_one_command(flow: FlowSite) -> None:
+    told(flow, 2)
+    ran = flow.well("feature", "start", "ntp", "--lab", "--minions", "test1")
+    assert "feature/ntp: made, checked out and pushed at " in ran.out
+    assert "  salt test1 state.apply test=True\n" in ran.out
+    assert flow.branch_here() == "feature/ntp"
+    assert having(flow) == {1: "feature/ntp"}
+    assert listed(flow)["lab1"]["state"] == "claimed"
+    before = flow.refs()
+    flow.well("feature", "start", "ntp", "--lab", "--minions", "test1")
+    assert flow.refs() == before, "it is done already"
+    flow.commit({"salt/ntp.sls": "ntp:\n  test.nop: []\n"}, "KEY-5 Ntp")
+    flow.well("feature", "publish")
+    assert listed(flow)["lab1"]["state"] == "claimed"
+    flow.well("feature", "finish", "--yes")
+    assert listed(flow)["lab1"]["freed"] == "the remote has no branch feature/ntp"
+
+
+def test_nothing_is_made_where_no_lab_is_free(flow: FlowSite) -> None:
+    told(flow, 1)
+    flow.well("feature", "start", "a", "--lab")
+    flow.git("switch", "develop")
+    assert "no lab is free: feature/a has lab1" in flow.refused("feature", "start", "b", "--lab")
+    told(flow, 2)
+    assert "prod" in flow.refused("feature", "start", "b", "--lab", "--minions", "prod1,test1")
+    assert flow.git("branch", "--list", "feature/b") == ""
+    assert "goes with --lab" in flow.refused("feature", "start", "b", "--minions", "x", code=2)
+
+
+@pytest.mark.parametrize("left", ["begun", "pushed"])
+def test_a_start_that_was_killed_goes_on(flow: FlowSite, left: str) -> None:
+    told(flow, 1)
+    flow.well("feature", "start", "a")
+    if left == "pushed":
+        flow.well("feature", "publish")
+    ran = flow.well("feature", "start", "a", "--lab", "--json")
+    found = json.loads(ran.out)
+    assert (found["branch"], found["lab"]["lab"]) == ("feature/a", "lab1")
+    assert having(flow) == {1: "feature/a"}

@@ -94,6 +94,19 @@ def test_a_clone_promotes_and_holds(flow: FlowSite) -> None:
     conforms("hold", out(flow.well("unhold", "stage", "--reason", "x", "--yes", "--json")))
 
 
+def test_labs(flow: FlowSite) -> None:
+    flow.record("sync", master="m1", saltenvs=[], labs=2)
+    flow.push_branch("feature/a", "develop")
+    words = ("feature/a", "--minions", "test1")
+    conforms("lab-plan", out(flow.run("lab", "claim", *words, "--plan", "--json")))
+    conforms("lab", out(flow.well("lab", "claim", *words, "--yes", "--json")))
+    conforms("lab", out(flow.well("lab", "extend", "lab1", "--for", "9d", "--yes", "--json")))
+    told = conforms("lab-list", out(flow.well("lab", "list", "--json")))
+    assert [row["state"] for row in told["labs"]] == ["claimed", "free"]
+    conforms("lab", out(flow.well("lab", "release", "lab1", "--yes", "--json")))
+    conforms("lab", out(flow.well("lab", "release", "lab1", "--yes", "--json")))
+
+
 def test_a_plan_with_a_conflict(flow: FlowSite) -> None:
     flow.push("develop", {"salt/app/init.sls": "app:\n  test.nop: [{name: one}]\n"})
     flow.push("stage", {"salt/app/init.sls": "app:\n  test.nop: [{name: two}]\n"})

@@ -20,6 +20,7 @@ import sys
 from typing import Any, NoReturn
 
 import saltbranch.actions.hold
+import saltbranch.actions.lab
 import saltbranch.cli.app
 import saltbranch.promote.apply_plan
 import saltbranch.serve.decide

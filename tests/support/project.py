@@ -26,7 +26,7 @@ from tests.support.remote import Content, Remote
 from tests.support.site import Ran
 
 CHAIN = {"test": "develop", "stage": "stage", "prod": "master"}
-_GROUPS = ("feature", "release", "hotfix", "flow")
+_GROUPS = ("feature", "release", "hotfix", "flow", "lab")
 
 
 def model(**changes: dict[str, Any]) -> dict[str, Any]:

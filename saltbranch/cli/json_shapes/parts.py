@@ -127,3 +127,18 @@ class WhyNot(TypedDict):
     conflicts: list[str]
     gates: list[Gate]
     passes_at: Time | None
+
+
+class LabClaim(TypedDict):
+    """Who has a lab. id, since: null where lab_auto gave it; until: null while the branch is there."""
+
+    id: str | None
+    lab: int
+    branch: str
+    minions: list[str]
+    since: Time | None
+    until: Time | None
+    by: str
+    asked_by: str | None
+    claimed_by: str | None
+    empty_at: Commit | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from saltbranch.actions.shared.lab_plan import Action, State
 from saltbranch.cli.json_shapes.comparing import Cause, Code, DiffGroup
 from saltbranch.cli.json_shapes.parts import (
     Commit,
@@ -12,6 +13,7 @@ from saltbranch.cli.json_shapes.parts import (
     Gate,
     Group,
     Hold,
+    LabClaim,
     Model,
     Pinned,
     Time,
@@ -185,3 +187,45 @@ class Held(HoldPlan):
 
     problems: list[str]
     sync: Sync | None
+
+
+class LabPlan(TypedDict):
+    """``lab claim --plan --json``, and that of extend and release. saltenv: whose pillar; commands: to try it by."""
+
+    version: Version
+    verb: str
+    action: Action
+    changes: bool
+    lab: str | None
+    saltenv: str | None
+    claim: LabClaim | None
+    notes: list[str]
+    commands: list[str]
+
+
+class LabRecorded(LabPlan):
+    """``lab claim --json``, and that of extend and release."""
+
+    problems: list[str]
+    sync: Sync | None
+
+
+class Lab(TypedDict):
+    """A spare saltenv. lent: minions that it has; refused: why the claim does not count; freed: why one is over."""
+
+    lab: str
+    state: State
+    saltenv: str | None
+    lent: list[str]
+    refused: str | None
+    freed: str | None
+    claim: LabClaim | None
+
+
+class Labs(TypedDict):
+    """``lab list --json``; count: how many there are, null where no master has told."""
+
+    version: Version
+    count: int | None
+    labs: list[Lab]
+    problems: list[str]
