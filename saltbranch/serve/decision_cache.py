@@ -98,8 +98,4 @@ def _keep(facts: Facts, found: Choices) -> None:
     )
     if found.loosened:
         expected += "\nfound anew each time"
-    if facts.labs:
-        from saltbranch.serve import lab_choices
-
-        lab_choices.keep(facts.root, found)
     decision.save(facts.root, found, expected)

@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import asdict
 
-from saltbranch.base import files
 from saltbranch.base.text import one_line
 from saltbranch.config.labs import LONGEST, PILLAR_OF_BRANCH
 from saltbranch.labs import judge, lent, look
@@ -31,7 +30,7 @@ def choose(facts: Facts, claims: Iterable[Claim], last: Choices, found: Choices)
     rules, pillars = lab_rules.read(facts.root, facts.labs, facts.lab_rules)
     heads = facts.refs.branches
     merged = look.merged_in(facts.git, rules, heads, look.candidates(rules, claims, heads))
-    auto = look.load_auto(facts.root)
+    auto = look.given_here(facts.root).autos
     judged = judge.judge(claims, rules, heads, facts.now, merged=merged, auto=auto)
     wanted = {lab.name: _wanted(lab, rules, pillars) for lab in judged if lab.branch}
     found.labs = json.dumps({name: asdict(want) for name, want in wanted.items()})
@@ -83,14 +82,3 @@ def wanted_of(found: Choices) -> dict[str, lent.Wanted]:
     """What was kept of it, by the name of the lab."""
     data = json.loads(found.labs)
     return {n: lent.Wanted(**{**w, "minions": tuple(w["minions"])}) for n, w in data.items()}
-
-
-def keep(root: str, found: Choices) -> None:
-    """Let those who list the labs know what `lab_auto` gave. Raises OSError."""
-    given = {
-        row.name.removeprefix("lab"): row.branch
-        for row in found.lab_rows
-        if row.counts and not wanted_of(found)[row.name].claim
-    }
-    if {str(number): branch for number, branch in look.load_auto(root).items()} != given:
-        files.write_atomic(look.auto_path(root), json.dumps(given), durable=False)
