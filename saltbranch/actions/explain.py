@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
+from saltbranch.base.durations import iso
 from saltbranch.base.errors import (
     ConfigError,
     RefusedError,
@@ -29,9 +30,11 @@ from saltbranch.doctor.rules import minion as minion_rules
 from saltbranch.git import describe as commit_info
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror
+from saltbranch.labs.look import Given, given_here, look
 from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
+from saltbranch.repository.workplace import open_workplace
 from saltbranch.salt_master import (
     config_file,
     top_view,
@@ -72,8 +75,34 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class LentTo:
+    """The lab that the minion has instead of its own saltenv. until: seconds since 1970, None where nobody says.
+
+    saltenv: whose pillar it has there. is_moving: it is on its way in or out, and gets nothing for the moment.
+    """
+
+    lab: str
+    branch: str
+    saltenv: str
+    until: float | None
+    is_moving: bool = False
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "lab": self.lab,
+            "branch": self.branch or None,
+            "saltenv": self.saltenv or None,
+            "until": iso(self.until) if self.until is not None else None,
+            "moving": self.is_moving,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """All about one minion. place, states and pillar are None unless exactly one saltenv claims it.
+
+    lent: where it is in a lab; place, states and pillar are those of its own saltenv all the same.
 
     accepted: the master has accepted a key with this id; None in a clone. grains_from: where its grains come from,
     None when none are known. findings: what in the configuration changes the picture. notes: what
@@ -91,6 +120,7 @@ class Explanation:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     snippet: str | None
+    lent: LentTo | None = None
 
     @property
     def exit_code(self) -> int:
@@ -109,6 +139,7 @@ class Explanation:
             "accepted": self.accepted,
             "claims": [{"saltenv": c.saltenv, "matcher": c.matcher} for c in self.claims],
             "saltenv": place.saltenv if place else None,
+            "lent": self.lent.as_dict() if self.lent else None,
             "branch": place.branch if place else None,
             "folder": place.folder if place else None,
             "slot": place.slot if place else None,
@@ -142,8 +173,31 @@ def explain(
     place = clone_or_mirror.find(config)
     place.require()
     if place.clone:
-        return _in_clone(place, minion)
-    return _on_master(place.path, minion, grains, minion_config)
+        return replace(_in_clone(place, minion), lent=_lent(place, minion))
+    found = _on_master(place.path, minion, grains, minion_config)
+    return replace(found, lent=_lent(place, minion))
+
+
+def _lent(place: clone_or_mirror.CloneOrMirror, minion: str) -> LentTo | None:
+    """The lab that has the minion: on a master by what its top files say, in a clone by the claims."""
+    root = os.path.normpath(place.machine.root)
+    given = Given() if place.clone else given_here(root)
+    if not place.clone and minion not in given.lent and minion not in given.moving:
+        return None
+    try:
+        work = open_workplace(place, fetch=False)
+        labs = {lab.name: lab for lab in look(work).labs}
+    except SaltbranchError:
+        labs = {}  # what the journal says cannot be known now
+    claimed = next((name for name, lab in labs.items() if minion in lab.lent), "")
+    is_moving = minion in given.moving
+    name = claimed if place.clone or is_moving else given.lent.get(minion, "")
+    if not name and not is_moving:
+        return None
+    lab = labs.get(name)
+    if lab is None or lab.claim is None:
+        return LentTo(name, "", "", None, is_moving)
+    return LentTo(name, lab.branch, lab.saltenv, lab.claim.until, is_moving)
 
 
 def _in_clone(place: clone_or_mirror.CloneOrMirror, minion: str) -> Explanation:

@@ -8,6 +8,7 @@ from typing import Any
 
 from saltbranch.base import asked_by as asking
 from saltbranch.base.durations import iso
+from saltbranch.config.labs import name_of, number_of
 from saltbranch.journal import events, facts, tips
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Promotion
@@ -20,7 +21,7 @@ PROMOTIONS = (events.PROMOTION, "release", "hotfix")
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One thing that was done. what: promotion, release, hotfix, backmerge, push (by hand), accept, hold, unhold,
-    rollback, tag, override, debt, sync.
+    rollback, tag, override, debt, lab, sync.
 
     time: seconds since 1970. by, asked_by, claimed_by: see base.asked_by. old, new: commits, None where there are none.
     source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:
@@ -96,7 +97,8 @@ def history(
     limit: of entries, 0 for all. since: seconds since 1970. syncs: those of the masters, too.
     Raises ConfigError for an unknown saltenv, GitError.
     """
-    name = work.config.saltenv(saltenv).name if saltenv else None
+    is_lab = saltenv is not None and number_of(saltenv) is not None
+    name = saltenv if is_lab or not saltenv else work.config.saltenv(saltenv).name
     found = _entries(work, syncs=syncs)
     found = [e for e in found if name in (None, e.saltenv) and (since is None or e.time >= since)]
     found.reverse()
@@ -147,6 +149,8 @@ def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
         return _of_sync(event)
     if event.kind == events.PUSH:
         return _of_push(event)
+    if event.kind == events.LAB:
+        return _of_lab(event)
     entry = Entry(
         time=event.time,
         what=event.kind,
@@ -166,6 +170,28 @@ def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
         claimed_by=asking.name(event.details.get(asking.CLAIMED_BY)),
     )
     return [entry]
+
+
+def _of_lab(event: Event) -> Iterable[Entry]:
+    """What was asked for; whether it counted is each machine's judgement."""
+    number, action = facts.lab_of(event), event.text("action")
+    if number is None or action not in (facts.CLAIM, facts.EXTEND, facts.RELEASE):
+        return
+    minions = event.details.get("minions")
+    names = [m for m in minions if isinstance(m, str)] if isinstance(minions, list) else []
+    lent = f" with {', '.join(names)}" if names else ""
+    yield Entry(
+        time=event.time,
+        what=events.LAB,
+        saltenv=name_of(number),
+        id=event.id,
+        by=event.by,
+        source=event.text("branch"),
+        reason=asking.shortened(f"{action}{lent}"),
+        until=event.text("until"),
+        asked_by=asking.name(event.details.get(asking.ASKED_BY)),
+        claimed_by=asking.name(event.details.get(asking.CLAIMED_BY)),
+    )
 
 
 def _of_push(event: Event) -> Iterable[Entry]:

@@ -44,6 +44,14 @@ def seconds_of(text: str | None, option: str = "--for") -> float:
     return seconds
 
 
+def number_of_lab(word: str | None, option: str) -> int | None:
+    """The number of a lab such as `lab2`. Raises UsageError."""
+    number = None if word is None else number_of(word)
+    if word is not None and number is None:
+        raise UsageError(f"{option}: {word!r} is not a lab", hint=f"for example {option} lab2")
+    return number
+
+
 def plan_claim(
     work: Workplace,
     branch: str,

@@ -25,6 +25,7 @@ from saltbranch.history.presence import (
     TICKET,
     Arrival,
     How,
+    InLab,
     Kind,
     OnMaster,
     PathPresence,
@@ -38,6 +39,7 @@ from saltbranch.history.presence import (
 )
 from saltbranch.history.reverts import Fate, Turn
 from saltbranch.journal import events
+from saltbranch.labs.look import look
 from saltbranch.repository.formulas import formulas_of
 from saltbranch.repository.timeline import Past, Reading, read_word
 from saltbranch.repository.workplace import Workplace
@@ -86,7 +88,22 @@ def _where_commit(work: Workplace, reading: Reading) -> Whereabouts:
         alike = commits.look_alikes(work.git, commit, past.starts)
         rows = tuple(_with_resembling(past, p, alike) for p in rows)
     about = commits.told(work.git, work.pattern, [commit])[commit]
-    return Whereabouts(about, reading.said, rows)
+    return Whereabouts(about, reading.said, rows, _labs_with(work, family))
+
+
+def _labs_with(work: Workplace, names: Iterable[str]) -> tuple[InLab, ...]:
+    """The labs whose branches brought any of the commits `names`, and are not merged yet. Raises GitError."""
+    if not work.state.labs and not work.config.lab_auto:
+        return ()
+    here, found, seen = present(work, names), [], look(work)
+    heads = work.refs.branches
+    for lab in seen.labs:
+        head, end = heads.get(lab.branch), heads.get(seen.rules.end_of(lab.branch))
+        own = [c for c in here if head and work.git.is_ancestor(c, head)]
+        if lab.claim and own and not all(end and work.git.is_ancestor(c, end) for c in own):
+            until = None if lab.claim.is_auto else lab.claim.until
+            found.append(InLab(lab.name, lab.branch, lab.lent, until))
+    return tuple(found)
 
 
 def _presence(past: Past, fate: Fate, commit: str, saltenv: Saltenv) -> Presence:
@@ -172,7 +189,8 @@ def _where_ticket(work: Workplace, ticket: str) -> TicketWhereabouts:
     families = _families(past, found)
     fates = [(family[0], past.fate(past.links.family(family))) for family in families]
     rows = tuple(_ticket_presence(past, fates, found, s) for s in work.config.saltenvs)
-    return TicketWhereabouts(ticket, tuple(found[c] for c, _ in fates), rows)
+    changes = tuple(found[c] for c, _ in fates)
+    return TicketWhereabouts(ticket, changes, rows, _labs_with(work, found))
 
 
 def _of_ticket(work: Workplace, ticket: str) -> dict[str, CommitTold]:

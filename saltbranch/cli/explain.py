@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions.explain import Explanation, Place
+from saltbranch.actions.explain import Explanation, LentTo, Place
 from saltbranch.actions.explain import explain as explain_action
+from saltbranch.base.durations import iso
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.doctor import show_finding
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
@@ -64,6 +65,8 @@ def _explain(
 def _show(result: Explanation) -> None:
     console = Terminal()
     lines = [_headline(result)]
+    if result.lent:
+        lines.append(f"  [yellow]{_lent(result.lent)}[/]")
     if result.accepted is False:
         lines.append("  [yellow]the master has no accepted key with this id[/]")
     if result.place:
@@ -95,6 +98,16 @@ def _headline(result: Explanation) -> str:
     if len(who) > 1:
         return f"{name}: [red]{len(who)} saltenvs claim it[/], so it gets nothing: {', '.join(who)}"
     return f"{name} belongs to {who[0]}"
+
+
+def _lent(lent: LentTo) -> str:
+    if lent.is_moving:
+        where = f"to {lent.lab}" if lent.lab else "back from a lab"
+        return f"it is on its way {where}, and gets nothing for a moment"
+    until = f" until {iso(lent.until)}" if lent.until is not None else ""
+    of = f": the states of {shown(lent.branch)}" if lent.branch else ""
+    pillar = f", the pillar of {lent.saltenv}" if lent.saltenv else ""
+    return f"it is lent to {lent.lab}{until}{of}{pillar}, and nothing of what follows"
 
 
 def _place(place: Place) -> list[str]:

@@ -22,6 +22,7 @@ _STYLES = {
     "hold": "yellow",
     "push": "red",
     "accept": "yellow",
+    "lab": "cyan",
     "rollback": "red",
     "override": "red",
     "debt": "red",

@@ -12,7 +12,6 @@ from saltbranch.actions.shared import recording
 from saltbranch.actions.shared.lab_plan import LabPlan, Labs
 from saltbranch.actions.shared.recording import Recorded
 from saltbranch.base.durations import iso, shown_duration
-from saltbranch.base.errors import UsageError
 from saltbranch.base.text import printable
 from saltbranch.cli import run_merge
 from saltbranch.cli.options.common import (
@@ -25,7 +24,7 @@ from saltbranch.cli.options.common import (
 from saltbranch.cli.options.completion import branches, labs_and_branches, minion_ids
 from saltbranch.cli.show import sync
 from saltbranch.cli.terminal import echo
-from saltbranch.config.labs import name_of, number_of
+from saltbranch.config.labs import name_of
 from saltbranch.labs.lab import Claim, Lab
 from saltbranch.repository.workplace import Workplace
 
@@ -110,8 +109,12 @@ def _claim(
 
     def build(work: Workplace) -> LabPlan:
         return lab.plan_claim(
-            work, branch, minions=words(minions), seconds=lab.seconds_of(length), number=_number(number)
-        )  # fmt: skip
+            work,
+            branch,
+            minions=words(minions),
+            seconds=lab.seconds_of(length),
+            number=lab.number_of_lab(number, "--lab"),
+        )
 
     return _run(build, config, plan=plan, yes=yes, as_json=as_json)
 
@@ -181,15 +184,6 @@ def _list(config: ConfigOption = None, as_json: JsonOption = False) -> int:
 def words(values: list[str] | None) -> list[str]:
     """Ids, given one by one or with commas."""
     return [w for value in values or () for w in (one.strip() for one in value.split(",")) if w]
-
-
-def _number(word: str | None) -> int | None:
-    if word is None:
-        return None
-    number = number_of(word)
-    if number is None:
-        raise UsageError(f"--lab: {word!r} is not a lab", hint="for example --lab lab2")
-    return number
 
 
 class _LabTerminal(run_merge.Terminal[LabPlan]):

@@ -21,6 +21,7 @@ from saltbranch.history.presence import (
     PATH,
     TICKET,
     Arrival,
+    InLab,
     Kind,
     PathPresence,
     PathWhereabouts,
@@ -96,10 +97,19 @@ def lines(result: Whereabouts | TicketWhereabouts | PathWhereabouts) -> Iterator
         width = _width(result.saltenvs)
         for row in result.saltenvs:
             yield from _presence(row, width)
+        yield from _labs(result.labs)
     elif isinstance(result, TicketWhereabouts):
         yield from _ticket(result)
+        yield from _labs(result.labs)
     else:
         yield from _path(result)
+
+
+def _labs(labs: Iterable[InLab]) -> Iterator[str]:
+    for lab in labs:
+        until = f", until {local_time(lab.until)}" if lab.until is not None else ""
+        lent = f", which {shown(', '.join(lab.lent))} get" if lab.lent else ", for trying"
+        yield f"[bold]{lab.lab}[/]  [cyan]there[/] through {shown(lab.branch)}{lent}{until}"
 
 
 def _width(rows: Iterable[Presence | TicketPresence | PathPresence]) -> int:

@@ -228,8 +228,8 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     lab_open: Annotated[
         bool,
         _key(
-            "any minion may run the states of a lab that has no minions of its own, by `salt ID state.apply"
-            " saltenv=lab1 test=True`"
+            "minions of the first saltenv may run the states of a lab that has no minions of its own, by `salt ID"
+            " state.apply saltenv=lab1 test=True`"
         ),
     ] = False
     lab_auto: Annotated[

@@ -121,17 +121,35 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True)
+class InLab:
+    """A lab whose branch has what is looked for. lent: the minions that get it so. until: seconds since 1970."""
+
+    lab: str
+    branch: str
+    lent: tuple[str, ...]
+    until: float | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        until = iso(self.until) if self.until is not None else None
+        return {"lab": self.lab, "branch": self.branch, "lent": list(self.lent), "until": until}
+
+
+@dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where a commit is, saltenv by saltenv."""
+    """Where a commit is, saltenv by saltenv. labs: those that have it and are not merged yet."""
 
     about: CommitTold
     said: str
     saltenvs: tuple[Presence, ...]
+    labs: tuple[InLab, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
         rows = [p.as_dict() for p in self.saltenvs]
-        return {"version": 1, "kind": COMMIT, **self.about.as_dict(), "saltenvs": rows}
+        labs = [lab.as_dict() for lab in self.labs]
+        told = self.about.as_dict()
+        return {"version": 1, "kind": COMMIT, **told, "saltenvs": rows, "labs": labs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +190,7 @@ class TicketWhereabouts:
     ticket: str
     changes: tuple[CommitTold, ...]
     saltenvs: tuple[TicketPresence, ...]
+    labs: tuple[InLab, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -181,6 +200,7 @@ class TicketWhereabouts:
             "ticket": self.ticket,
             "commits": [c.as_dict() for c in self.changes],
             "saltenvs": [p.as_dict() for p in self.saltenvs],
+            "labs": [lab.as_dict() for lab in self.labs],
         }
 
 

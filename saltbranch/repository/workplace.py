@@ -148,10 +148,13 @@ class Workplace:
         self.pattern = tickets.compile_pattern(self.config.tickets, self.config_path)
 
 
-def open_workplace(config: str | None, say: Say | None = None, *, fetch: bool = True) -> Workplace:
+def open_workplace(
+    config: clone_or_mirror.Given, say: Say | None = None, *, fetch: bool = True
+) -> Workplace:
     """The clone one stands in or, where the configuration is a machine's own, the mirror of its root.
 
-    config: --config. fetch: read the remote; otherwise what it had when it was last read counts.
+    config: --config, or a place that is known. fetch: read the remote; otherwise what it had when it was last read
+    counts.
     Raises ConfigError, RemoteError, GitError, RefusedError, LockedError.
     """
     return _open(clone_or_mirror.find(config), say, fetch=fetch)

@@ -324,3 +324,45 @@ def test_a_start_that_was_killed_goes_on(flow: FlowSite, left: str) -> None:
     found = json.loads(ran.out)
     assert (found["branch"], found["lab"]["lab"]) == ("feature/a", "lab1")
     assert having(flow) == {1: "feature/a"}
+
+
+# history, where, explain
+
+
+def test_history_where_and_explain_know_labs(flow: FlowSite) -> None:
+    told(flow, 2)
+    name = branch(flow)
+    flow.well("lab", "claim", name, "--minions", "test1", "--yes")
+    flow.well("lab", "extend", name, "--for", "9d", "--yes")
+    text = flow.well("history").out
+    assert f"lab       lab1  {name}  by Ann <ann@example.com>  until 2" in text
+    assert "(claim with test1)" in text
+    rows = json.loads(flow.well("history", "lab1", "--json").out)["entries"]
+    assert [(r["what"], r["saltenv"], r["reason"]) for r in rows] == [
+        ("lab", "lab1", "extend"),
+        ("lab", "lab1", "claim with test1"),
+    ]
+    assert flow.well("history", "lab2").out == "nothing that fits\n"
+
+    found = json.loads(flow.well("where", flow.head(name), "--json").out)
+    assert [(row["lab"], row["branch"], row["lent"]) for row in found["labs"]] == [
+        ("lab1", name, ["test1"])
+    ]
+    assert f"lab1  there through {name}, which test1 get" in flow.well("where", name).out
+    assert json.loads(flow.well("where", "KEY-101", "--json").out)["labs"][0]["lab"] == "lab1"
+    assert json.loads(flow.well("where", flow.head("develop"), "--json").out)["labs"] == []
+
+    lent = json.loads(flow.well("explain", "test1", "--json").out)["lent"]
+    assert (lent["lab"], lent["branch"], lent["saltenv"], lent["moving"]) == (
+        "lab1",
+        name,
+        "test",
+        False,
+    )
+    assert f"it is lent to lab1 until {lent['until']}: the states of {name}" in (
+        flow.well("explain", "test1").out
+    )
+    assert json.loads(flow.well("explain", "test2", "--json").out)["lent"] is None
+    flow.well("lab", "release", name, "--yes")
+    flow.well("lab", "list")  # reads the remote, which explain does not
+    assert json.loads(flow.well("explain", "test1", "--json").out)["lent"] is None

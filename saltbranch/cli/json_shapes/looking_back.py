@@ -104,12 +104,22 @@ class CommitPresence(TypedDict):
     resembles: Commit | None
 
 
+class InLab(TypedDict):
+    """A lab that has what is looked for; lent: the minions that get it so."""
+
+    lab: str
+    branch: str
+    lent: list[str]
+    until: Time | None
+
+
 class WhereCommit(CommitLine):
     """``where COMMIT --json``."""
 
     version: Version
     kind: Literal["commit"]
     saltenvs: list[CommitPresence]
+    labs: list[InLab]
     problems: list[str]
 
 
@@ -136,6 +146,7 @@ class WhereTicket(TypedDict):
     ticket: str
     commits: list[CommitLine]
     saltenvs: list[TicketPresence]
+    labs: list[InLab]
     problems: list[str]
 
 
