@@ -69,12 +69,12 @@ def _add_rows(facts: Facts, claims: list[Claim], judged: list[Lab], found: Choic
 def _wanted(lab: Lab, rules: Rules, pillars: Mapping[str, str]) -> lent.Wanted:
     source = lab.name if rules.pillar == PILLAR_OF_BRANCH else lab.saltenv
     return lent.Wanted(
-        lab.claim.id if lab.claim else "",
-        lab.branch,
-        lab.saltenv,
-        pillars[source],
-        tuple(sorted(lab.lent)),
-        rules.is_open and not lab.lent,
+        claim=lab.claim.id if lab.claim else "",
+        branch=lab.branch,
+        saltenv=lab.saltenv,
+        pillar=pillars[source],
+        minions=tuple(sorted(lab.lent)),
+        is_open=rules.is_open and not lab.lent,
     )
 
 
