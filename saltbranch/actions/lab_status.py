@@ -15,6 +15,7 @@ from saltbranch.labs import lent
 from saltbranch.labs.lab import Lab
 from saltbranch.labs.look import look
 from saltbranch.repository.workplace import Workplace
+from saltbranch.serve import lab_minions
 from saltbranch.serve.slots import Slots
 
 
@@ -25,7 +26,8 @@ class LabStatus:
     claim: as the journal has it, None where it is free. saltenv: whose minions it may have, and, unless pillar is
     ``branch``, whose pillar it has. served: what it serves. minions: those that it is to have; lent: those of them
     that have it now; moving: those that are on their way to it or back, and get nothing. open: whether others of the
-    saltenv get it where they ask. refused: why the claim does not count here; freed: why one is over.
+    saltenv get it where they ask. refused: why the claim does not count here; freed: why one is over. pinned: minions
+    that it does not get, with what pins them.
     """
 
     lab: str
@@ -41,6 +43,7 @@ class LabStatus:
     open: bool
     refused: str | None
     freed: str | None
+    pinned: dict[str, str]
 
     @property
     def is_behind(self) -> bool:
@@ -63,6 +66,7 @@ def _status(work: Workplace, lab: Lab, said: lent.Lent) -> LabStatus:
     slots = Slots(work.config.root, lab.dirname, mirror)
     slot = slots.served()
     commit = slots.head(slot) if slot else None
+    pinned = lab_minions.pinned(work.config.root, lab.claim.id) if lab.claim and lab.lent else {}
     moving = {m for m, move in said.moving.items() if move.source == lab.name or m in lab.lent}
     return LabStatus(
         lab=lab.name,
@@ -72,12 +76,13 @@ def _status(work: Workplace, lab: Lab, said: lent.Lent) -> LabStatus:
         pillar=work.config.lab_pillar,
         served=_described(mirror.path, commit),
         head=work.refs.branches.get(lab.branch),
-        minions=tuple(sorted(lab.lent)),
+        minions=tuple(sorted(set(lab.lent) - pinned.keys())),
         lent=tuple(sorted(m for m, name in said.lent.items() if name == lab.name)),
         moving=tuple(sorted(moving)),
         open=bool(place and place.open),
         refused=printable(lab.refused) or None,
         freed=printable(lab.freed) or None,
+        pinned={m: printable(why) for m, why in pinned.items()},
     )
 
 

@@ -10,7 +10,7 @@ from saltbranch.base.text import one_line
 from saltbranch.config.labs import LONGEST, PILLAR_OF_BRANCH
 from saltbranch.labs import judge, lent, look
 from saltbranch.repository.decision import LabRow
-from saltbranch.serve import lab_rules
+from saltbranch.serve import lab_minions, lab_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def choose(facts: Facts, claims: Iterable[Claim], last: Choices, found: Choices)
     merged = look.merged_in(facts.git, rules, heads, look.candidates(rules, claims, heads))
     auto = look.given_here(facts.root).autos
     judged = judge.judge(claims, rules, heads, facts.now, merged=merged, auto=auto)
-    wanted = {lab.name: _wanted(lab, rules, pillars) for lab in judged if lab.branch}
+    wanted = {lab.name: _wanted(facts.root, lab, rules, pillars) for lab in judged if lab.branch}
     found.labs = json.dumps({name: asdict(want) for name, want in wanted.items()})
     found.lent = lent.dumps(lent.settled(wanted)).strip()
     _add_rows(facts, claims, judged, found)
@@ -66,14 +66,15 @@ def _add_rows(facts: Facts, claims: list[Claim], judged: list[Lab], found: Choic
     found.until = min(ends, default=None)
 
 
-def _wanted(lab: Lab, rules: Rules, pillars: Mapping[str, str]) -> lent.Wanted:
+def _wanted(root: str, lab: Lab, rules: Rules, pillars: Mapping[str, str]) -> lent.Wanted:
+    pinned = lab_minions.pinned(root, lab.claim.id) if lab.claim and lab.lent else {}
     source = lab.name if rules.pillar == PILLAR_OF_BRANCH else lab.saltenv
     return lent.Wanted(
         claim=lab.claim.id if lab.claim else "",
         branch=lab.branch,
         saltenv=lab.saltenv,
         pillar=pillars[source],
-        minions=tuple(sorted(lab.lent)),
+        minions=tuple(sorted(set(lab.lent) - pinned.keys())),
         is_open=rules.is_open and not lab.lent,
     )
 

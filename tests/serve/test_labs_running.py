@@ -45,7 +45,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Labs, Cl
     site.remote.commit(FEATURE, {**_app("feature"), "salt/_modules/in_lab.py": MODULE})
     cluster = Cluster(
         folder / "salt",
-        minions={"test1": {}, "prod1": {}},
+        minions={"test1": {}, "test2": {}, "prod1": {}},
+        minion_options={"test2": {"saltenv": "test"}},
         master_options={"loop_interval": 5},
     )
     cluster.write_config()
@@ -141,6 +142,25 @@ def test_modules_of_the_branch_come_and_go_with_the_lab(running: tuple[Labs, Clu
     with short_gap(GAP):
         labs.site.sync_here()
     assert "in_lab.hello" not in cluster.local("test1", "sys.list_functions")
+
+
+@pytest.mark.xdist_group("labs")
+def test_a_minion_that_pins_its_saltenv_is_not_lent(running: tuple[Labs, Cluster]) -> None:
+    labs, cluster = running
+    claim = labs.claim(1, FEATURE, "test2")
+    with short_gap(GAP):
+        result = labs.site.sync_here()
+    assert [note for note in result.notes if "saltenv: test" in note and "test2" in note]
+    assert labs.lent().lent == {} and labs.lent().moving == {}
+    assert _states(cluster.local("test2", "state.apply")) == OF_TEST[0]
+    assert not labs.site.sync_here().changed
+    told = labs.site.run_here("status", "--config", str(labs.site.config)).out
+    assert "test2 is not lent: its own configuration has saltenv: test" in told
+    doctor = labs.site.run_here("doctor", "--config", str(labs.site.config), "--json").out
+    assert "lab-minion-pinned" in doctor and "lab-minion-unknown" not in doctor
+    labs.release(1, claim)
+    with short_gap(1):
+        labs.site.sync_here()
 
 
 @pytest.mark.xdist_group("labs")

@@ -136,6 +136,7 @@ class LabStatus(TypedDict):
     open: bool
     refused: str | None
     freed: str | None
+    pinned: dict[str, str]
 
 
 class MasterStatus(TypedDict):

@@ -37,6 +37,8 @@ def lab_line(root: Tree, row: LabStatus) -> None:
         node.add(f"lent to it: {shown(', '.join(row.lent))}")
     if row.moving:
         node.add(f"[yellow]being moved, they get nothing: {shown(', '.join(row.moving))}[/]")
+    for minion, why in row.pinned.items():
+        node.add(f"[red]{shown(f'{minion} is not lent: its own configuration has {why}')}[/]")
     if row.open:
         node.add(f"for who asks: salt ID state.apply saltenv={row.lab} test=True")
     if row.is_behind and not row.moving:
