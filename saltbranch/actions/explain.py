@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from saltbranch.base.durations import iso
+from saltbranch.actions.shared.lent_to import LentTo, lent_to
 from saltbranch.base.errors import (
     ConfigError,
     RefusedError,
@@ -20,6 +20,7 @@ from saltbranch.base.errors import (
     UsageError,
 )
 from saltbranch.config import minions as targets
+from saltbranch.config.labs import number_of
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding, in_order
 from saltbranch.doctor.gather import master as gather_master
@@ -30,11 +31,11 @@ from saltbranch.doctor.rules import minion as minion_rules
 from saltbranch.git import describe as commit_info
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror
-from saltbranch.labs.look import Given, given_here, look
+from saltbranch.labs.lab import Lab
+from saltbranch.labs.look import LENT_FILE
 from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
-from saltbranch.repository.workplace import open_workplace
 from saltbranch.salt_master import (
     config_file,
     top_view,
@@ -75,34 +76,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class LentTo:
-    """The lab that the minion has instead of its own saltenv. until: seconds since 1970, None where nobody says.
-
-    saltenv: whose pillar it has there. is_moving: it is on its way in or out, and gets nothing for the moment.
-    """
-
-    lab: str
-    branch: str
-    saltenv: str
-    until: float | None
-    is_moving: bool = False
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain data."""
-        return {
-            "lab": self.lab,
-            "branch": self.branch or None,
-            "saltenv": self.saltenv or None,
-            "until": iso(self.until) if self.until is not None else None,
-            "moving": self.is_moving,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Explanation:
     """All about one minion. place, states and pillar are None unless exactly one saltenv claims it.
 
-    lent: where it is in a lab; place, states and pillar are those of its own saltenv all the same.
+    lent: where it is in a lab; place, states and pillar are then those of the lab.
 
     accepted: the master has accepted a key with this id; None in a clone. grains_from: where its grains come from,
     None when none are known. findings: what in the configuration changes the picture. notes: what
@@ -173,31 +150,8 @@ def explain(
     place = clone_or_mirror.find(config)
     place.require()
     if place.clone:
-        return replace(_in_clone(place, minion), lent=_lent(place, minion))
-    found = _on_master(place.path, minion, grains, minion_config)
-    return replace(found, lent=_lent(place, minion))
-
-
-def _lent(place: clone_or_mirror.CloneOrMirror, minion: str) -> LentTo | None:
-    """The lab that has the minion: on a master by what its top files say, in a clone by the claims."""
-    root = os.path.normpath(place.machine.root)
-    given = Given() if place.clone else given_here(root)
-    if not place.clone and minion not in given.lent and minion not in given.moving:
-        return None
-    try:
-        work = open_workplace(place, fetch=False)
-        labs = {lab.name: lab for lab in look(work).labs}
-    except SaltbranchError:
-        labs = {}  # what the journal says cannot be known now
-    claimed = next((name for name, lab in labs.items() if minion in lab.lent), "")
-    is_moving = minion in given.moving
-    name = claimed if place.clone or is_moving else given.lent.get(minion, "")
-    if not name and not is_moving:
-        return None
-    lab = labs.get(name)
-    if lab is None or lab.claim is None:
-        return LentTo(name, "", "", None, is_moving)
-    return LentTo(name, lab.branch, lab.saltenv, lab.claim.until, is_moving)
+        return replace(_in_clone(place, minion), lent=lent_to(place, minion))
+    return _on_master(place.path, minion, grains, minion_config, lent_to(place, minion))
 
 
 def _in_clone(place: clone_or_mirror.CloneOrMirror, minion: str) -> Explanation:
@@ -226,7 +180,11 @@ def _in_clone(place: clone_or_mirror.CloneOrMirror, minion: str) -> Explanation:
 
 
 def _on_master(
-    config_path: str, minion: str, grains: str | None, minion_config: str | None
+    config_path: str,
+    minion: str,
+    grains: str | None,
+    minion_config: str | None,
+    lent: LentTo | None,
 ) -> Explanation:
     root = root_of(config_path)
     mirror = Mirror(root)
@@ -236,7 +194,8 @@ def _on_master(
     found = targets.claimed_by(minion, groups, master.nodegroups)
     here = [s.name for s in config.saltenvs]
     known_here = len(found) == 1 and found[0][0] in here
-    place = _place(config, mirror, config.saltenv(found[0][0])) if known_here else None
+    home = config.saltenv(found[0][0]) if known_here else None
+    place = _place(config, mirror, _given(config, home, lent)) if home else None
     known, remembered, source = _facts(master, minion, place, grains)
     states, pillar = _tops(config, minion, place, known, remembered)
     return Explanation(
@@ -248,10 +207,19 @@ def _on_master(
         grains_from=source,
         states=states,
         pillar=pillar,
-        findings=_findings(config, master, minion, place, minion_config),
+        findings=_findings(config, master, minion, home, minion_config),
         notes=_notes(place, [s.name for s in config.saltenvs]),
-        snippet=f"saltenv: {place.saltenv}\nlock_saltenv: True\n" if place else None,
+        snippet=f"saltenv: {home.name}\nlock_saltenv: True\n" if home and not lent else None,
+        lent=lent,
     )
+
+
+def _given(config: Config, home: Saltenv, lent: LentTo | None) -> Saltenv:
+    """What a minion of `home` really gets: the lab that it is lent to, as a saltenv."""
+    if lent is None or lent.is_moving or lent.lab not in config_file.file_roots(config):
+        return home
+    lab = Lab(number_of(lent.lab) or 0)
+    return Saltenv(lab.name, lent.branch, lab.dirname, (), promote_from=None, protected=False)
 
 
 def _check_id(minion: str) -> None:
@@ -320,6 +288,7 @@ def _tops(
         pillar_roots=place.pillar_roots,
         grains=grains,
         pillar=pillar,
+        lent_file=f"{config.root}/{LENT_FILE}",
     )
     try:
         return top_view.ask(question)
@@ -346,7 +315,7 @@ def _findings(
     config: Config,
     master: MasterOptions,
     minion: str,
-    place: Place | None,
+    home: Saltenv | None,
     minion_config: str | None,
 ) -> tuple[Finding, ...]:
     """What the doctor would say, as far as it changes what this minion gets."""
@@ -355,10 +324,9 @@ def _findings(
     if master.exists:
         found += master_rules.check(gather_master.described(config, master, salt))
         found += gather_master.own_file(config, master, salt)
-    if place:
-        saltenv = config.saltenv(place.saltenv)
-        found += tops.look_generated(config, [saltenv])
-        found += tops.look_branch(config, saltenv)
+    if home:
+        found += tops.look_generated(config, [home])
+        found += tops.look_branch(config, home)
     path = minion_config or gather_minion.default_path(master)
     if minion_config or (os.path.isfile(path) and os.access(path, os.R_OK)):
         own = gather_minion.described(path, config, master, salt.known)

@@ -71,7 +71,11 @@ def plan_claim(
     if held := next((c for c in _open(work, seen) if c.branch == name), None):
         return _as_it_is(seen, held, verb, wanted, number)
     notes: list[str] = []
-    number = _free(work, seen, notes) if number is None else _asked_for(work, seen, number, notes)
+    autos = [lab.number for lab in seen.labs if lab.branch == name]  # given by lab_auto: it stays
+    if number is None:
+        number = autos[0] if autos else _free(work, seen, notes)
+    else:
+        number = _asked_for(work, seen, number, notes)
     # Of a branch that was just made everything is merged.
     empty_at = merged_in(work.git, seen.rules, work.refs.branches, [name]).get(name)
     details = {

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions.explain import Explanation, LentTo, Place
+from saltbranch.actions.explain import Explanation, Place
 from saltbranch.actions.explain import explain as explain_action
+from saltbranch.actions.shared.lent_to import LentTo
 from saltbranch.base.durations import iso
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.doctor import show_finding
@@ -70,7 +71,7 @@ def _show(result: Explanation) -> None:
     if result.accepted is False:
         lines.append("  [yellow]the master has no accepted key with this id[/]")
     if result.place:
-        lines += _place(result.place)
+        lines += _place(result.place, result.lent)
         lines += [*_view("states", result.states), *_view("pillar", result.pillar)]
         lines.append(f"grains: {shown(result.grains_from or 'none known; see --grains')}")
     _print(console, lines)
@@ -103,23 +104,26 @@ def _headline(result: Explanation) -> str:
 def _lent(lent: LentTo) -> str:
     if lent.is_moving:
         where = f"to {lent.lab}" if lent.lab else "back from a lab"
-        return f"it is on its way {where}, and gets nothing for a moment"
+        return f"it is on its way {where}, and gets nothing for half a minute"
     until = f" until {iso(lent.until)}" if lent.until is not None else ""
     of = f": the states of {shown(lent.branch)}" if lent.branch else ""
     pillar = f", the pillar of {lent.saltenv}" if lent.saltenv else ""
-    return f"it is lent to {lent.lab}{until}{of}{pillar}, and nothing of what follows"
+    return f"it is lent to {lent.lab}{until}{of}{pillar}, nothing else"
 
 
-def _place(place: Place) -> list[str]:
+def _place(place: Place, lent: LentTo | None) -> list[str]:
     commit = "[red]nothing served yet[/]"
     if place.commit:
         commit = f"[cyan]{place.commit[:12]}[/]"
+    source = place.saltenv
+    if lent and lent.saltenv and source == lent.lab:
+        source += f" (that of {lent.saltenv}, unless lab_pillar is branch)"
     if place.described:
         commit += f" {shown(place.described.subject)} [dim]({shown(place.described.author)})[/]"
     return [
         f"branch: {shown(place.branch)}, serving {commit}",
         f"folder: {shown(place.folder)} -> {shown(place.slot or 'nothing')}",
-        f"pillar: only from {place.saltenv}, whether pillarenv is set to that or not at all",
+        f"pillar: only from {source}, whether pillarenv is set to that or not at all",
     ]
 
 

@@ -188,11 +188,13 @@ class TopEvaluator:
         pillar: Mapping[str, Any],
         folder: str,
         functions_id: str,
+        lent_file: str = "",
     ) -> None:
         """Take the master's options, and where the saltenv's files are.
 
-        functions_id: whose id the functions called in Jinja go by.
+        functions_id: whose id the functions called in Jinja go by. lent_file: what is read beside the saltenv's own.
         """
+        self.lent_file = lent_file
         self.saltenv = saltenv
         self.roots = roots
         self.opts: dict[str, Any] = {
@@ -246,7 +248,9 @@ class TopEvaluator:
             for name, function in JinjaFilter.salt_jinja_filters.items()
         }
         JinjaGlobal.salt_jinja_globals["ifelse"] = refusal("ifelse")
-        salt.utils.jinja.SaltCacheLoader = _bounded(salt.utils.jinja.SaltCacheLoader)
+        salt.utils.jinja.SaltCacheLoader = _bounded(
+            salt.utils.jinja.SaltCacheLoader, self.lent_file
+        )
         client = salt.fileclient.PillarClient(self.opts)
         loaded = salt.loader.render(self.opts, {})
 
@@ -310,16 +314,19 @@ def _ends(root: str) -> list[str]:
     return found
 
 
-def _bounded(loader: Any) -> Any:
+def _bounded(loader: Any, lent_file: str) -> Any:
     """A template loader of Salt's, less the files outside of its roots, which it would open as
-    well.
+    well. lent_file: the one that may be read all the same; empty for none.
     """
+    beside = f"{os.path.realpath(lent_file)}/" if lent_file else ""
 
     class Bounded(loader):  # type: ignore[misc]
         def get_source(self, environment: Any, template: str) -> Any:
             source = super().get_source(environment, template)
             real = f"{os.path.realpath(source[1])}/"
-            if not any(real.startswith(f"{end}/") for r in self.searchpath for end in _ends(r)):
+            if real != beside and not any(
+                real.startswith(f"{end}/") for r in self.searchpath for end in _ends(r)
+            ):
                 raise SaltError(f"it includes {template!r}, which is {pillar_errors.OUTSIDE}")
             return source
 

@@ -95,7 +95,7 @@ class Question:
     """What is asked about one minion. Paths are absolute.
 
     states, pillar_roots: the folders of its saltenv, the generated top file's first. grains,
-    pillar: None when they are not known.
+    pillar: None when they are not known. lent_file: the one that says which minions a lab has.
     """
 
     salt_config: str
@@ -105,6 +105,7 @@ class Question:
     pillar_roots: tuple[str, ...]
     grains: Mapping[str, Any] | None
     pillar: Mapping[str, Any] | None
+    lent_file: str = ""
 
 
 def ask(question: Question) -> tuple[TopView, TopView]:

@@ -85,6 +85,7 @@ class _Evaluation:
             grains=question.grains or {},
             pillar=pillar or {},
             folder=folder,
+            lent_file=question.lent_file,
             # In a pillar they are the master's own (pillar/__init__.py, Pillar.__init__).
             functions_id=question.minion_id if states else str(opts.get("id") or "master"),
         )
