@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from saltbranch.actions.lab_status import LabStatus, labs_of
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
 from saltbranch.config import minions as targets
@@ -88,7 +89,7 @@ class Status:
     last_good_sync: when the remote was last read and served. failure: what went wrong since.
     model: which model decided.
     problems: of the journal, and of clocks. unreported: whether this master has something to tell that was not
-    published yet.
+    published yet. labs: those of this master.
     unread: what of the remote the last sync could not read, full ref to reason.
     """
 
@@ -104,6 +105,7 @@ class Status:
     problems: tuple[str, ...]
     unreported: bool
     unread: dict[str, str]
+    labs: tuple[LabStatus, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -162,7 +164,15 @@ def status(config_path: str) -> Status:
         problems=tuple(text for text in (found.problem, clock) if text),
         unreported=os.path.exists(report.path(root)),
         unread=unread,
+        labs=_labs(config_path) if config.labs else (),
     )
+
+
+def _labs(config_path: str) -> tuple[LabStatus, ...]:
+    try:
+        return labs_of(workplace.open_mirror(config_path))
+    except SaltbranchError:
+        return ()  # a damaged mirror: what is served can be told all the same
 
 
 def _outlook(config_path: str) -> Sequence[Outlook]:

@@ -18,6 +18,7 @@ from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.cli.show.commits import FetchOption, workplace
+from saltbranch.cli.show.labs import lab_line
 from saltbranch.cli.show.sync import unread_lines
 from saltbranch.config import drain
 from saltbranch.git.program import mask
@@ -145,6 +146,8 @@ def tree(status: Status) -> Tree:
     root = Tree(f"[bold]{shown(status.remote)}[/]  {_last_sync(status)}")
     for saltenv in status.saltenvs:
         _branch(root, saltenv)
+    for lab in status.labs:
+        lab_line(root, lab)
     _model(root, status.model)
     for problem in status.problems:
         root.add(f"[red]{shown(problem)}[/]")

@@ -9,6 +9,8 @@ The names never change, so a master is told of them once, at its start.
 
 from __future__ import annotations
 
+import msgspec
+
 from saltbranch.config import labs
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.config.roots import PILLAR
@@ -36,6 +38,11 @@ def lab_saltenvs(config: Config) -> tuple[Saltenv, ...]:
         )
         for name in names
     )
+
+
+def with_labs(config: Config, count: int) -> Config:
+    """`config` with another number of labs."""
+    return config if count == config.labs else msgspec.structs.replace(config, labs=count)
 
 
 def pillar_link(root: str, name: str) -> str:

@@ -308,7 +308,8 @@ def _bare(function: Callable[..., Any]) -> Callable[..., Any]:
 def _ends(root: str) -> list[str]:
     """The real folders and files that a root of Salt's is made of."""
     found = [os.path.realpath(root)]
-    for folder, folders, names in os.walk(root) if is_composed(root) else ():
+    leads = os.readlink(root) if os.path.islink(root) else root  # a lab's, to a saltenv's
+    for folder, folders, names in os.walk(root) if is_composed(leads) else ():
         paths = (f"{folder}/{name}" for name in (*folders, *names))
         found += [os.path.realpath(path) for path in paths if os.path.islink(path)]
     return found

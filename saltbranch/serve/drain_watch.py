@@ -20,7 +20,9 @@ from typing import Any
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config import minions as targets
+from saltbranch.config.lab_places import LENT_FILE
 from saltbranch.git.mirror import Mirror
+from saltbranch.labs import lent
 from saltbranch.repository.machine import load_config
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.state_runs import StateRun, Watch
@@ -39,6 +41,7 @@ class Watcher:
         self._master = master_options.read(config.salt_config)
         self._groups = config.groups
         self._path = f"{root}/state/drain/over"
+        self._lent = f"{root}/{LENT_FILE}"
         self._kept = _load(self._path)
         self._watch = Watch(self._master.opts, self._kept)
 
@@ -53,7 +56,13 @@ class Watcher:
     def _saltenvs(self, run: StateRun) -> list[str]:
         """Whose files the run may read: those of its minion's saltenv, and those that it names."""
         claims = targets.claimed_by(run.minion, self._groups, self._master.nodegroups)
-        return sorted({name for name, _ in claims} | set(run.saltenvs))
+        names = {name for name, _ in claims}
+        said = lent.loads(files.read_or_none(self._lent))
+        if run.minion in said.lent:
+            names = {said.lent[run.minion]}
+        elif run.minion in said.moving:
+            names |= {said.moving[run.minion].source} - {""}
+        return sorted(names | set(run.saltenvs))
 
     def fire(self, order: Mapping[str, Any]) -> dict[str, object]:
         """The answer to ``fire``."""

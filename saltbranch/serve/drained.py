@@ -10,6 +10,7 @@ from saltbranch.serve import fetch, reconcile
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.git.mirror import Mirror
+    from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.drain import Drain
     from saltbranch.serve.run import Look, Notify, Say, SyncResult
 
@@ -67,7 +68,7 @@ def _again(
         ready = prepared.load(root, place.config_path, within=True)
         if ready is None:
             return None
-        known = [s.name for s in ready.saltenvs if s.name in names]
+        known = [name for name in _names(ready) if name in names]
         if not known:
             return None
         lock.keep_with_children()
@@ -88,11 +89,21 @@ def _others(
                 place.mirror, root, place.config_path,
                 expect=None, patience=0, verify=False, write=True, say=None,
             )  # fmt: skip
-            known = [s.name for s in look.ready.saltenvs if s.name in names]
+            known = [name for name in _names(look.ready) if name in names]
             lock.keep_with_children()
             return _serve(look, drain, known, lock, notify) if known else None
     except (SaltbranchError, OSError):
         return None
+
+
+def _names(ready: Prepared) -> list[str]:
+    """The saltenvs that may be named, labs among them."""
+    found = [s.name for s in ready.saltenvs]
+    if ready.labs:
+        from saltbranch.serve import lab_rows
+
+        found += lab_rows.names(ready)
+    return found
 
 
 def _serve(

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 from saltbranch.base.text import one_line
 from saltbranch.config.labs import LONGEST, PILLAR_OF_BRANCH
-from saltbranch.labs import judge, lent
+from saltbranch.labs import judge, lent, look
 from saltbranch.repository.decision import LabRow
-from saltbranch.serve import lab_rules
+from saltbranch.serve import lab_minions, lab_rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,18 +28,11 @@ def choose(facts: Facts, claims: Iterable[Claim], last: Choices, found: Choices)
     """Judge `claims`, and keep in `found` what follows. Raises GitError, SaltbranchError."""
     claims = list(claims)
     rules, pillars = lab_rules.read(facts.root, facts.labs, facts.lab_rules)
-    before = wanted_of(last)
-    given = {row.name: row.branch for row in last.lab_rows if row.name in before}
-    auto = {
-        int(name.removeprefix("lab")): branch
-        for name, branch in given.items()
-        if not before[name].claim
-    }
     heads = facts.refs.branches
-    judged = judge.judge(
-        claims, rules, heads, facts.now, merged=_merged(facts, claims, rules), auto=auto
-    )
-    wanted = {lab.name: _wanted(lab, rules, pillars) for lab in judged if lab.branch}
+    merged = look.merged_in(facts.git, rules, heads, look.candidates(rules, claims, heads))
+    auto = look.given_here(facts.root).autos
+    judged = judge.judge(claims, rules, heads, facts.now, merged=merged, auto=auto)
+    wanted = {lab.name: _wanted(facts.root, lab, rules, pillars) for lab in judged if lab.branch}
     found.labs = json.dumps({name: asdict(want) for name, want in wanted.items()})
     found.lent = lent.dumps(lent.settled(wanted)).strip()
     _add_rows(facts, claims, judged, found)
@@ -73,15 +66,16 @@ def _add_rows(facts: Facts, claims: list[Claim], judged: list[Lab], found: Choic
     found.until = min(ends, default=None)
 
 
-def _wanted(lab: Lab, rules: Rules, pillars: Mapping[str, str]) -> lent.Wanted:
+def _wanted(root: str, lab: Lab, rules: Rules, pillars: Mapping[str, str]) -> lent.Wanted:
+    pinned = lab_minions.pinned(root, lab.claim.id) if lab.claim and lab.lent else {}
     source = lab.name if rules.pillar == PILLAR_OF_BRANCH else lab.saltenv
     return lent.Wanted(
-        lab.claim.id if lab.claim else "",
-        lab.branch,
-        lab.saltenv,
-        pillars[source],
-        tuple(sorted(lab.lent)),
-        rules.is_open and not lab.lent,
+        claim=lab.claim.id if lab.claim else "",
+        branch=lab.branch,
+        saltenv=lab.saltenv,
+        pillar=pillars[source],
+        minions=tuple(sorted(set(lab.lent) - pinned.keys())),
+        is_open=rules.is_open and not lab.lent,
     )
 
 
@@ -89,17 +83,3 @@ def wanted_of(found: Choices) -> dict[str, lent.Wanted]:
     """What was kept of it, by the name of the lab."""
     data = json.loads(found.labs)
     return {n: lent.Wanted(**{**w, "minions": tuple(w["minions"])}) for n, w in data.items()}
-
-
-def _merged(facts: Facts, claims: list[Claim], rules: Rules) -> dict[str, str]:
-    """Of the branches that may have a lab those whose head is in the history of where they end, to that head."""
-    heads, found = facts.refs.branches, {}
-    asked = {claim.branch for claim in claims}
-    if rules.auto:
-        begin = facts.labs.split(" ")[2][:-1]
-        asked |= {branch for branch in heads if branch.startswith(begin)}
-    for branch in sorted(asked):
-        head, end = heads.get(branch), heads.get(rules.end_of(branch))
-        if head and end and (head == end or facts.git.is_ancestor(head, end)):
-            found[branch] = head
-    return found

@@ -9,10 +9,9 @@ from saltbranch.repository.prepared import ServedSaltenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from saltbranch.repository.prepared import Prepared
-    from saltbranch.serve.lending import Lending
     from saltbranch.serve.run import Run
 
 
@@ -40,18 +39,8 @@ def saltenvs(run: Run, only: Sequence[str]) -> list[ServedSaltenv]:
     ]
 
 
-def lending(run: Run, only: Iterable[str]) -> Lending | None:
-    """What brings the labs in step where they are not; None where nothing is to be done, or not by this sync."""
-    if only and not set(names(run.ready)).intersection(only):
-        return None
-    if _is_settled(run):
-        return None
-    from saltbranch.serve.lending import Lending
-
-    return Lending(run)
-
-
-def _is_settled(run: Run) -> bool:
+def is_settled(run: Run) -> bool:
+    """Whether nothing is to be done but to serve their branches."""
     root = run.ready.root
     if (files.read_or_none(lent_path(root)) or b"").rstrip() != run.choices.lent.encode():
         return False

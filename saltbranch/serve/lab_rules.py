@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-import msgspec
-
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config import labs
-from saltbranch.config.lab_places import LENT_FILE, lab_saltenvs, pillar_target
+from saltbranch.config.lab_places import LENT_FILE, lab_saltenvs, pillar_target, with_labs
 from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
 from saltbranch.labs import lent
@@ -26,7 +24,7 @@ def still_needed(config: Config) -> Config:
     said = lent.loads(files.read_or_none(f"{config.root}/{LENT_FILE}"))
     names = {*said.labs, *said.lent.values(), *(move.source for move in said.moving.values())}
     count = max([config.labs, *(labs.number_of(name) or 0 for name in names)])
-    return config if count == config.labs else msgspec.structs.replace(config, labs=count)
+    return with_labs(config, count)
 
 
 def told(config: Config, rules: Rules) -> tuple[str, str]:

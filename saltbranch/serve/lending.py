@@ -66,8 +66,9 @@ class Lending:
         restart: why the running master does not know its configuration. Returns in how many seconds there is more to
         do, None for never, and minion to the saltenv that it has now and is to be told of. Raises OSError.
         """
-        mirror = self._run.mirror
-        served = {n for n in self._wanted if Slots(self._root, lab_rows.folder(n), mirror).served()}
+        mirror, served = self._run.mirror, set(self._wanted)
+        if not plan:
+            served = {n for n in served if Slots(self._root, lab_rows.folder(n), mirror).served()}
         step = lent.advance(
             self._old,
             self._wanted,

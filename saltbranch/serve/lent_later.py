@@ -1,20 +1,16 @@
-"""What a sync that moves minions to labs or back does once it has let go of the lock: wait, look for state runs, go on,
-and let the minions that were moved sync their modules and refresh their pillar.
-"""
+"""What a sync that moves minions does once it has let go of the lock: wait, look for state runs, go on."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 
 from saltbranch.base import files, proc
 from saltbranch.base.errors import SaltbranchError
-from saltbranch.base.text import one_line
 from saltbranch.labs.lent import GAP
 from saltbranch.repository import prepared
-from saltbranch.serve import lab_rows, notify, reconcile
+from saltbranch.serve import lab_minions, lab_rows, notify, reconcile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +22,6 @@ _LOCK = 60  # seconds to wait for another saltbranch, each time
 _RUNS = 60  # seconds for which state runs are waited for; the next sync goes on
 _PAUSE = 1.0
 _ANSWER = 60  # seconds for an answer of the process that looks
-_TOLD = 20  # seconds for which the answers of minions are waited for
 
 
 def finish(place: Place, result: SyncResult, *, say: Say | None, tell: Notify | None) -> None:
@@ -43,7 +38,9 @@ def finish(place: Place, result: SyncResult, *, say: Say | None, tell: Notify | 
                 say(f"minions are being moved, which takes {GAP:g} s at least")
                 said = True
             watch.begin()
-            time.sleep(max(result.moving, 0.05))
+            due = time.monotonic() + max(result.moving, 0.05)
+            result.notes += lab_minions.refuse_pinned(place)
+            time.sleep(max(due - time.monotonic(), 0))
             done = _again(place, watch.busy(), {}, say, tell)
             if done is None:
                 return
@@ -54,7 +51,7 @@ def finish(place: Place, result: SyncResult, *, say: Say | None, tell: Notify | 
     finally:
         watch.close()
     if result.to_tell:
-        result.notes += _tell(place, result.to_tell)
+        result.notes += lab_minions.tell(place, result.to_tell)
         _again(place, None, result.to_tell, say, tell)
 
 
@@ -117,52 +114,3 @@ class _Watch:
         if self._process:
             self._process.close()
             self._process = None
-
-
-def _tell(place: Place, to_tell: dict[str, str]) -> list[str]:
-    """Let these minions sync their modules and refresh their pillar; what is to be said of that."""
-    ready = prepared.load(place.root, place.config_path, within=True)
-    names = ", ".join(sorted(to_tell))
-    if ready is None or not notify.listens(ready.socket):
-        return [
-            one_line(f"no master runs here: modules of {names} are synced by their next highstate")
-        ]
-    code = "from saltbranch.serve import lent_later; lent_later.main()"
-    argv = proc.python(code, ready.salt_config, json.dumps(to_tell))
-    try:
-        done = proc.run(argv, os.environ, timeout=6 * _TOLD)
-    except SaltbranchError as err:
-        return [f"{names}: not told to sync modules and refresh pillar: {err.message}"]
-    if done.code != 0:
-        last = done.complaint.splitlines()[-1:] or [f"exit {done.code}"]
-        return [one_line(f"{names}: not told to sync modules and refresh pillar: {last[0]}")]
-    missed = [m for m in sorted(to_tell) if m not in done.text.split("\n")]
-    if not missed:
-        return []
-    them = ", ".join(missed)
-    what = f"{them} did not answer in {_TOLD} s: run saltutil.sync_all and saltutil.refresh_pillar there"
-    return [one_line(what)]
-
-
-def main() -> None:
-    """Run both on the minions named in `sys.argv`: the master's configuration file, then minion to saltenv in JSON.
-
-    Who answered is printed, one in a line.
-    """
-    from saltbranch.salt_master import options as master_options
-
-    to_tell = json.loads(sys.argv[2])
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what Salt prints is no answer
-    try:
-        master = master_options.read(sys.argv[1])
-        for name in sorted(set(to_tell.values())):
-            minions = sorted(m for m, n in to_tell.items() if n == name)
-            ask = master_options.ask
-            synced = ask(master, minions, "saltutil.sync_all", [], {"saltenv": name}, seconds=_TOLD)
-            if synced:
-                done = ask(master, sorted(synced), "saltutil.refresh_pillar", [], {}, seconds=_TOLD)
-                answers.write("".join(f"{minion}\n" for minion in done))
-    except SaltbranchError as err:
-        sys.exit(err.message)
-    answers.flush()

@@ -149,11 +149,18 @@ def _chosen(
 
     known = lab_rows.names(ready)
     others = [name for name in only if name not in known]
-    chosen = select(ready.saltenvs, others) if others or not only else []
-    lending = lab_rows.lending(run, only)
-    if lending and not plan:
-        lending.begin()
-    return [*chosen, *lab_rows.saltenvs(run, only)], lending
+    chosen = [*(select(ready.saltenvs, others) if others or not only else ())]
+    chosen += lab_rows.saltenvs(run, only)
+    if len(others) < len(only) or not only:
+        if lab_rows.is_settled(run):
+            return chosen, None
+        from saltbranch.serve.lending import Lending
+
+        lending = Lending(run)
+        if not plan:
+            lending.begin()
+        return chosen, lending
+    return chosen, None
 
 
 def _journal_problems(run: Run) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -178,3 +179,60 @@ def test_fewer_labs_give_minions_back_first(labs: Labs) -> None:
         assert labs.lent() == lent.Lent()
         labs.site.sync_here()
     assert "lab2" not in master_options_of(labs.site)["file_roots"]
+
+
+def test_composed_roots_work_the_same(labs: Labs) -> None:
+    site = labs.site
+    for branch in ("master", "stage", "develop", FEATURE):
+        files = {f"{f}/extra.sls": f"of-{branch}:\n  test.nop: []\n" for f in ("more", "others")}
+        site.remote.commit(branch, {**files})
+    site.configure(states_dir=["salt", "more"], pillar_dir=["pillar", "others"])
+    site.sync_well()
+    labs.claim(1, FEATURE, "test7")
+    with short_gap(0):
+        site.sync_here()
+    root, options = site.root, master_options_of(site)
+    states = Path(options["file_roots"]["lab1"][1])
+    pillar = Path(options["pillar_roots"]["lab1"][1])
+    assert states == root / "slots" / "lab1+" / "served" / "roots" / "states"
+    assert "feature/x" in (states / "extra.sls").read_text()
+    assert "of-develop" in (pillar / "extra.sls").read_text()
+    assert labs.lent().lent == {"test7": "lab1"}
+    top = root / "tops" / "lab1" / "pillar" / "branch_top.jinja"
+    assert top.read_text() == (site.checkout("develop") / "pillar" / "top.sls").read_text()
+    told = site.run_here("explain", "--config", str(site.config), "test7").out
+    assert "it cannot be evaluated" not in told and "yes * (compound): app, new" in told
+
+
+def test_labs_zero_change_nothing(site: Site) -> None:
+    site.sync_well()
+    before = {
+        path.relative_to(site.root): path.read_bytes()
+        for path in (site.root / "tops").rglob("*")
+        if path.is_file()
+    }
+    options = site.master_config.read_bytes()
+    site.configure(labs=0)
+    site.sync_well()
+    assert site.master_config.read_bytes() == options
+    assert not (site.root / "labs").exists()
+    for path, data in before.items():
+        assert (site.root / path).read_bytes() == data and b"labs" not in data
+
+
+def test_a_sync_of_some_saltenvs_leaves_labs_alone_and_one_of_a_lab_does_not(labs: Labs) -> None:
+    labs.claim(1, FEATURE, "test7")
+    with short_gap(0):
+        assert [row.saltenv for row in labs.site.sync_here("test").saltenvs] == ["test"]
+        assert labs.lent() == lent.Lent()
+        result = labs.site.sync_here("lab1")
+    assert [row.saltenv for row in result.saltenvs] == ["lab1"]
+    assert labs.lent().lent == {"test7": "lab1"}
+
+
+def test_a_plan_changes_nothing(labs: Labs) -> None:
+    labs.claim(1, FEATURE, "test7")
+    result = labs.site.sync_here(plan=True)
+    assert (result_of(result, "lab1").state, result_of(result, "lab1").changed) == ("first", True)
+    assert result.notes == ["test7 would be lent to lab1: until that is done it gets nothing"]
+    assert labs.lent() == lent.Lent() and labs.served(1) == {}

@@ -8,14 +8,16 @@ itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from saltbranch.actions.lab_status import labs_of
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.compiler import sandbox
 from saltbranch.config import locate
 from saltbranch.config.keys import FileModel
+from saltbranch.config.labs import PILLAR_OF_BRANCH
 from saltbranch.config.model import Config
 from saltbranch.doctor.finding import SEVERITIES, Finding, FindingData, Severity, in_order
 from saltbranch.doctor.gather import (
@@ -29,10 +31,11 @@ from saltbranch.doctor.gather import (
 from saltbranch.doctor.gather import (
     root as look_root,
 )
-from saltbranch.doctor.rules import compiling, fleet, models, setup
+from saltbranch.doctor.rules import compiling, fleet, labs, models, setup
 from saltbranch.git import program as git
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import mask
+from saltbranch.repository import workplace
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
@@ -108,6 +111,7 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
         attempt("the branches' top files", lambda: tops.look(ours))
         attempt("whether they render", lambda: renders.look(ours, master))
         attempt("the minions", lambda: _fleet(ours, master))
+        attempt("the labs", lambda: _labs(ours, master))
     elif known.path and here:
         attempt("the root", lambda: look_root.look_outside(known.root, master))
     if known.config or known.path is None:
@@ -120,6 +124,18 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
     )
     model = known.config.source.shown() if known.config else None
     return DoctorResult(known.path, model, in_order(found))
+
+
+def _labs(config: Config, master: MasterOptions) -> Iterator[Finding]:
+    if not config.labs:
+        return
+    if config.lab_pillar == PILLAR_OF_BRANCH:
+        yield labs.pillar_of_branch()
+    rows = labs_of(workplace.open_mirror(config.path))
+    yield from labs.refused({row.lab: row.refused for row in rows if row.refused})
+    pinned = {minion: why for row in rows for minion, why in row.pinned.items()}
+    lent = [minion for row in rows for minion in row.minions]
+    yield from labs.minions(lent, pinned, master.accepted_minions())
 
 
 class _Attempts:

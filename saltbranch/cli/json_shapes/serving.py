@@ -9,6 +9,7 @@ from saltbranch.cli.json_shapes.parts import (
     Debt,
     Hold,
     HoldHere,
+    LabClaim,
     Model,
     Proposal,
     Pushed,
@@ -119,6 +120,25 @@ class SaltenvStatus(TypedDict):
     waits: Waits | None
 
 
+class LabStatus(TypedDict):
+    """One lab of a master. lent: the minions that have it now; moving: those that get nothing for the moment."""
+
+    lab: str
+    branch: str | None
+    claim: LabClaim | None
+    saltenv: str | None
+    pillar: Literal["saltenv", "branch"]
+    served: CommitInfo | None
+    head: Commit | None
+    minions: list[str]
+    lent: list[str]
+    moving: list[str]
+    open: bool
+    refused: str | None
+    freed: str | None
+    pinned: dict[str, str]
+
+
 class MasterStatus(TypedDict):
     """``status --json`` on a master."""
 
@@ -135,6 +155,7 @@ class MasterStatus(TypedDict):
     problems: list[str]
     unreported: bool
     unread: dict[str, str]
+    labs: list[LabStatus]
 
 
 class ServedBy(TypedDict):

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError, SaltbranchError, SaltError
 from saltbranch.base.text import printable
+from saltbranch.config.lab_places import FOLDER as LABS
+from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.config.roots import KINDS
 from saltbranch.doctor.finding import Finding
@@ -32,7 +34,7 @@ from saltbranch.serve.slots import NAMES, Slots
 
 _MOST_ENTRIES = 3000  # of each slot: a mistake in modes or times is hardly ever made in one file
 _TELLING = 200  # characters by which a line of ours is known again
-_READ_BY_MASTER = ("tops", "checkouts", "slots")
+_READ_BY_MASTER = ("tops", "checkouts", "slots", LABS)
 
 
 def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
@@ -273,8 +275,8 @@ def _is_copy(path: str, twin: str) -> bool:
 
 
 def _orphans(config: Config) -> Iterator[str]:
-    branches = {s.dirname for s in config.saltenvs}
-    names = {s.name for s in config.saltenvs}
+    ours = (*config.saltenvs, *lab_saltenvs(config))
+    branches, names = {s.dirname for s in ours}, {s.name for s in ours}
     for folder, known in (("slots", branches), ("checkouts", branches), ("tops", names)):
         for path in glob.glob(f"{glob.escape(config.root)}/{folder}/*"):
             name = os.path.basename(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from saltbranch.base import files
+from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.config.roots import KINDS
 from saltbranch.doctor.finding import Finding
@@ -14,7 +15,7 @@ from saltbranch.serve import salt_files
 
 def look(config: Config) -> Iterator[Finding]:
     """Both kinds, for every saltenv."""
-    yield from look_generated(config, config.saltenvs)
+    yield from look_generated(config, (*config.saltenvs, *lab_saltenvs(config)))
     for saltenv in config.saltenvs:
         yield from look_branch(config, saltenv)
 
