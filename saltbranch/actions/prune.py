@@ -23,6 +23,7 @@ from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process, top_file
 from saltbranch.salt_master import options as master_options
 from saltbranch.serve.own_files import content_of, entries_of, gitdir_of, is_own_top
+from saltbranch.serve.salt_files import SERVED_COMMIT
 from saltbranch.serve.slots import NAMES, PARTS, SERVED, TREE
 
 GONE = ".saltbranch-gone"
@@ -233,7 +234,7 @@ def _is_tops(entry: os.DirEntry[str]) -> bool:
             return False
         for file in entries_of(kind.path):
             name = file.name.removesuffix(_UNFINISHED)
-            link = name == top_file.BRANCH_TOP and file.is_symlink()
+            link = name in (top_file.BRANCH_TOP, SERVED_COMMIT) and file.is_symlink()
             if not link and not (name == "top.sls" and is_own_top(file)):
                 return False
     return True

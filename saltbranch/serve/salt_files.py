@@ -7,9 +7,12 @@ import os
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.config.roots import KINDS
+from saltbranch.config.roots import KINDS, STATES
 from saltbranch.salt_master import config_file, option_file, top_file
 
+# Among the states of each saltenv: the commit that it serves, for minions. It leads into the served slot, so it
+# switches with it.
+SERVED_COMMIT = "saltbranch_commit"
 _FOLDERS = ("state", "checkouts", "slots", "tops")
 
 
@@ -34,11 +37,14 @@ def wanted_files(config: Config) -> dict[str, str]:
 
 
 def _wanted_links(config: Config) -> dict[str, str]:
-    """Path to target of the links by which the generated top files find the branches' own."""
+    """Path to target of the links beside the generated top files: to the branches' own, and to the served commit."""
     links = {}
     for saltenv in config.saltenvs:
         for kind in KINDS:
             links[_top_link(config, saltenv, kind)] = branch_top(config, saltenv, kind)
+        links[f"{config.root}/tops/{saltenv.name}/{STATES}/{SERVED_COMMIT}"] = served_commit(
+            saltenv
+        )
     return links
 
 
@@ -49,6 +55,11 @@ def _top_link(config: Config, saltenv: Saltenv, kind: str) -> str:
 def branch_top(config: Config, saltenv: Saltenv, kind: str) -> str:
     """Where the link to the branch's own top file leads: of several roots, to the first that has one."""
     return f"../../..{config.salt_root(saltenv, kind)[len(config.root) :]}/top.sls"
+
+
+def served_commit(saltenv: Saltenv) -> str:
+    """Where the link to the commit of what is served leads."""
+    return f"../../../slots/{saltenv.dirname}/served/commit"
 
 
 def former_folders(config: Config, saltenv: Saltenv) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from saltbranch.base import files
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.config.roots import KINDS
+from saltbranch.config.roots import KINDS, STATES
 from saltbranch.doctor.finding import Finding
 from saltbranch.doctor.rules import setup, tops
 from saltbranch.salt_master import top_file
@@ -56,6 +56,8 @@ def generated(config: Config, saltenv: Saltenv) -> tuple[dict[str, str], dict[st
         place = f"{config.root}/tops/{saltenv.name}/{kind}"
         wanted[f"{place}/top.sls"] = top_file.render_top(saltenv.name, groups)
         links[f"{place}/{top_file.BRANCH_TOP}"] = salt_files.branch_top(config, saltenv, kind)
+    commit = f"{config.root}/tops/{saltenv.name}/{STATES}/{salt_files.SERVED_COMMIT}"
+    links[commit] = salt_files.served_commit(saltenv)
     return wanted, links
 
 
