@@ -18,6 +18,7 @@ from tests.support.site import Journal, Site
 FUNCTIONS = {
     "check", "sync", "status", "explain", "doctor",
     "promote", "hold", "unhold", "rollback", "accept", "why_not", "history", "where", "diff",
+    "changelog", "new_minions",
 }  # fmt: skip
 
 
