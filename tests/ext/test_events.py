@@ -64,7 +64,7 @@ def test_a_plan_and_what_is_refused_are_no_events(
     def do() -> None:
         assert call("hold", "prod", "reason=x", "plan=True")["retcode"] == 3
         assert call("unhold", "prod")["retcode"] == 4
-        assert call("rollback", "prod")["retcode"] == 2
+        assert call("rollback", "prod")["retcode"] == 4
 
     assert heard_of(master, 0, do) == {}
 
