@@ -3,6 +3,7 @@
 base:
   '*':
     - common
+    - saltbranch.applied
 
   'roles:web':
     - match: grain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import yaml
 
@@ -48,7 +49,7 @@ def install_reactor(config_path: str, *, directory: str = "", plan: bool = False
             _refuse_unread(machine, own_config, reaction)
     result = InstallResult(Reaction.REACTOR, plan, tuple(done), (), notes=tuple(notes))
     left = () if directory else tuple(_left(machine, master, own_config, changed=result.changed))
-    return InstallResult(Reaction.REACTOR, plan, tuple(done), (), left, tuple(notes))
+    return replace(result, left=left)
 
 
 def uninstall_reactor(
@@ -68,7 +69,7 @@ def uninstall_reactor(
         return result
     master = master_options.read(machine.salt_config)
     left = _left(machine, master, paths[0], changed=True)
-    return InstallResult(Reaction.REACTOR, plan, tuple(done), (), tuple(left))
+    return replace(result, left=tuple(left))
 
 
 def _paths(machine: FileModel) -> tuple[str, str]:

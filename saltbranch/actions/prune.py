@@ -25,6 +25,7 @@ from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process, top_file
 from saltbranch.salt_master import options as master_options
 from saltbranch.serve.own_files import content_of, entries_of, gitdir_of, is_own_top
+from saltbranch.serve.salt_files import SERVED_COMMIT
 from saltbranch.serve.slots import NAMES, PARTS, SERVED, TREE
 
 GONE = ".saltbranch-gone"
@@ -237,7 +238,8 @@ def _is_tops(entry: os.DirEntry[str]) -> bool:
             return False
         for file in entries_of(kind.path):
             name = file.name.removesuffix(_UNFINISHED)
-            link = name in (top_file.BRANCH_TOP, top_file.LENT) and file.is_symlink()
+            known = (top_file.BRANCH_TOP, top_file.LENT, SERVED_COMMIT)
+            link = name in known and file.is_symlink()
             if not link and not (name == "top.sls" and is_own_top(file)):
                 return False
     return True

@@ -9,6 +9,7 @@ from typing import Any
 from saltbranch.base.text import many, some
 from saltbranch.preview.plain_side import Low, Seen, Served
 from saltbranch.salt_master.top_file import BRANCH_TOP, LENT
+from saltbranch.serve.salt_files import SERVED_COMMIT
 
 _MOST = 8  # names in one line
 
@@ -111,11 +112,12 @@ def compare(
     )
 
 
+_OURS = ("top.sls", BRANCH_TOP, LENT, SERVED_COMMIT)
+
+
 def as_branch_has_it(files: Mapping[str, str]) -> dict[str, str]:
     """What we serve, with the branch's own top file in the place of the generated one, which reads it."""
-    own = {
-        path: digest for path, digest in files.items() if path not in ("top.sls", BRANCH_TOP, LENT)
-    }
+    own = {path: digest for path, digest in files.items() if path not in _OURS}
     if files.get(BRANCH_TOP):  # a branch without a top file has a link that leads nowhere
         own["top.sls"] = files[BRANCH_TOP]
     return own

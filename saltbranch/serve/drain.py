@@ -111,7 +111,8 @@ class Drain:
     def _concerns(self, job: Job) -> bool:
         """Whether runs could be torn by this switch, and nothing is more urgent than they are."""
         result = job.result
-        if not result.old or result.old == result.new or result.why == decision.BY_HOLD:
+        is_same = result.old == result.new and not job.relaid  # damage is repaired at once
+        if not result.old or is_same or result.why == decision.BY_HOLD:
             return False
         return self._seconds(job.saltenv) > 0
 

@@ -223,10 +223,11 @@ def select(saltenvs: list[ServedSaltenv], only: Sequence[str]) -> list[ServedSal
 class Now:
     """What a saltenv serves as it was found: a commit, why where that was recorded, and whether its files are right.
 
-    record: of that slot. is_empty: nothing is served.
+    record: of that slot. is_empty: nothing is served. is_relaid: its roots are to be composed otherwise, of the same
+    files.
     """
 
-    __slots__ = ("commit", "is_empty", "is_spoilt", "record")
+    __slots__ = ("commit", "is_empty", "is_relaid", "is_spoilt", "record")
 
     def __init__(
         self,
@@ -235,7 +236,9 @@ class Now:
         *,
         is_empty: bool = True,
         is_spoilt: bool = False,
+        is_relaid: bool = False,
     ) -> None:
+        self.is_relaid = is_relaid
         self.commit = commit
         self.record = record
         self.is_empty = is_empty
@@ -252,14 +255,16 @@ def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
     record = recorded if recorded and recorded.slot == slot else None
     commit = record.commit if record else head
     spoilt = head is None or head != commit or (run.verify and _is_edited(run, slots, slot))
+    relaid = False
     if record:
         # The roots of the model may be others.
-        spoilt = spoilt or record.composed != run.ready.composed
+        relaid = not spoilt and record.composed != run.ready.composed
+        spoilt = spoilt or relaid
     elif run.ready.composed:
         spoilt = spoilt or _is_composed_otherwise(run, slots, slot)
     if run.fresh and commit and not spoilt:
         spoilt = _lacks_submodules(run, slots, slot, commit)
-    return Now(commit, record, is_empty=False, is_spoilt=spoilt)
+    return Now(commit, record, is_empty=False, is_spoilt=spoilt, is_relaid=relaid)
 
 
 def _lacks_submodules(run: Run, slots: Slots, slot: str, commit: str) -> bool:
@@ -341,7 +346,9 @@ def _job(
         result.old = recorded.commit if recorded else None
     proven = now.commit if now.record and not (run.fresh or switched or now.is_spoilt) else None
     was = now.record.why if now.record else ""
-    return Job(saltenv, slots, result, choice, was=was, proven=proven, switched=switched)
+    job = Job(saltenv, slots, result, choice, was=was, proven=proven, switched=switched)
+    job.relaid = now.is_relaid
+    return job
 
 
 def _similar(branch: str, branches: dict[str, str]) -> str:

@@ -268,13 +268,15 @@ class Job:
 
     was: why it serves what it serves until now, where that is known. proven: a commit whose links were found safe.
     roots: of which folders those of Salt are made; told before the first switch. switched: it was, by a run that was
-    killed before it could say so. damaged: the mirror turned out to lack objects.
+    killed before it could say so. damaged: the mirror turned out to lack objects. relaid: the roots of Salt are to be
+    composed otherwise.
     """
 
     __slots__ = (
         "choice",
         "damaged",
         "proven",
+        "relaid",
         "result",
         "roots",
         "saltenv",
@@ -303,3 +305,4 @@ class Job:
         self.switched = switched
         self.roots: Roots
         self.damaged = False
+        self.relaid = False

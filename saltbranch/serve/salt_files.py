@@ -13,10 +13,13 @@ from saltbranch.config.lab_places import (
     pillar_target,
 )
 from saltbranch.config.model import Config, Saltenv
-from saltbranch.config.roots import KINDS, PILLAR
+from saltbranch.config.roots import KINDS, PILLAR, STATES
 from saltbranch.labs import lent
 from saltbranch.salt_master import config_file, option_file, top_file
 
+# Among the states of each saltenv: the commit that it serves, for minions. It leads into the served slot, so it
+# switches with it.
+SERVED_COMMIT = "saltbranch_commit"
 _FOLDERS = ("state", "checkouts", "slots", "tops")
 
 
@@ -69,6 +72,7 @@ def top_links(config: Config, saltenv: Saltenv) -> dict[str, str]:
             links[f"{config.root}/tops/{saltenv.name}/{kind}/{top_file.LENT}"] = (
                 f"../../../{LENT_FILE}"
             )
+    links[f"{config.root}/tops/{saltenv.name}/{STATES}/{SERVED_COMMIT}"] = served_commit(saltenv)
     return links
 
 
@@ -82,6 +86,11 @@ def branch_top(config: Config, saltenv: Saltenv, kind: str) -> str:
     if kind == PILLAR and saltenv.name not in config.groups:
         folder = pillar_link(config.root, saltenv.name)
     return f"../../..{folder[len(config.root) :]}/top.sls"
+
+
+def served_commit(saltenv: Saltenv) -> str:
+    """Where the link to the commit of what is served leads."""
+    return f"../../../slots/{saltenv.dirname}/served/commit"
 
 
 def former_folders(config: Config, saltenv: Saltenv) -> dict[str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import jsonschema
 import pytest
 
-from saltbranch.cli.json_shapes import SHAPES
+from saltbranch.cli.json_shapes import SHAPES, serving
 from saltbranch.cli.options.common import json_text
+from saltbranch.serve import run
 from tests.actions.test_diff import COMMON, Clone, clone  # noqa: F401 - a fixture
 from tests.support.flow_site import FlowSite
 from tests.support.remote import Remote
@@ -57,6 +58,14 @@ def test_a_key_too_many_and_one_too_few_are_noticed(served: Site) -> None:
 def test_every_schema_is_of_a_shape() -> None:
     names = {path.stem for path in SCHEMAS.glob("*.json")}
     assert names == {*SHAPES, "doctor", "install"}
+
+
+def test_the_states_of_a_sync_are_those_that_it_knows() -> None:
+    known = {
+        value for name, value in vars(run).items() if name.isupper() and isinstance(value, str)
+    }
+    (told,) = (h for n, h in get_type_hints(serving.SyncedSaltenv).items() if n == "state")
+    assert set(get_args(told)) == known
 
 
 def test_a_master_syncs_and_tells_its_status(served: Site, remote: Remote) -> None:

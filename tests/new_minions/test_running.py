@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saltbranch.new_minions.known import KNOWN, UNPLACED
+from tests.cli.test_json_shapes import conforms
 from tests.new_minions.conftest import ODD, Arrivals
 
 pytestmark = pytest.mark.xdist_group("arrivals")
@@ -35,6 +36,7 @@ def test_a_new_one_has_its_modules_its_pillar_and_its_highstate_once(
         (event,) = heard(1)
 
     data = event["data"]
+    conforms("event-minion-new", {k: v for k, v in data.items() if k != "_stamp"})
     assert event["tag"] == "saltbranch/minion/new/test"
     assert (data["minion"], data["saltenv"], data["branch"]) == (minion, "test", "develop")
     assert data["commit"] == arrivals.site.remote.head("develop")
@@ -77,6 +79,7 @@ def test_one_that_no_saltenv_claims_is_told_of_once_and_nothing_is_applied(
 
     assert event["tag"] == "saltbranch/minion/unplaced"
     data = {k: v for k, v in event["data"].items() if k != "_stamp"}
+    conforms("event-minion-unplaced", data)
     assert data == {"minion": "other1", "saltenvs": [], "reason": "no saltenv claims it"}
     entry = arrivals.entry("other1")
     assert entry and entry.stage == UNPLACED

@@ -325,6 +325,30 @@ def test_a_runner_in_the_masters_own_process_waits_too(fleet: Fleet) -> None:
     assert fleet.is_returned(jid) and fleet.serves("develop") == new
 
 
+def test_other_roots_of_the_same_commit_wait_too(fleet: Fleet) -> None:
+    before = fleet.serves("develop")
+    slot = (fleet.site.root / "slots" / "develop" / "served").readlink()
+    jid = fleet.run("test1")
+    fleet.site.configure(states_dir=["salt"])
+    try:
+        planned = fleet.sync(plan=True)
+        assert "would wait for test1: state.single" in planned.message
+        row = fleet.sync(patience=0.0)
+        assert (row.state, row.changed) == ("waiting", False)
+        assert (fleet.site.root / "slots" / "develop" / "served").readlink() == slot
+        fleet.end(jid)
+        until(lambda: fleet.is_returned(jid))
+
+        row = fleet.sync()
+
+        assert (row.state, fleet.serves("develop")) == ("repaired", before)
+        assert (fleet.site.root / "slots/develop/served/roots/states/app").exists()
+        assert fleet.sync().state == "unchanged"
+    finally:
+        fleet.site.configure(states_dir=None)
+        fleet.site.sync_here(drain=0.0)
+
+
 def test_after_a_promotion_nobody_sits_and_waits(fleet: Fleet) -> None:
     before = fleet.serves("develop")
     fleet.push()

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from saltbranch.cli.json_shapes import checking, comparing, looking_back, promoting, serving
+from saltbranch.cli.json_shapes import checking, comparing, events, looking_back, promoting, serving
 
 SHAPES: dict[str, Any] = {
     "check": checking.Check,
     "diff": comparing.Diff,
+    "event-minion-new": events.NewMinion,
+    "event-minion-unplaced": events.UnplacedMinion,
+    "event-promote": events.Promoted,
+    "event-recorded": events.Recorded,
+    "event-sync": events.Switched,
+    "event-waiting": events.Waiting,
     "history": looking_back.History,
     "hold": promoting.Held,
     "hold-plan": promoting.HoldPlan,

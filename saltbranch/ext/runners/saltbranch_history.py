@@ -177,3 +177,35 @@ def where(
     work = _workplace(fetch=fetch)
     found = action(work, contract.word(what), only=only)
     return {**found.as_dict(), "problems": work.problems, "retcode": 0}
+
+
+@contract.plain
+def changelog(
+    saltenv: str,
+    old: str | None = None,
+    new: str | None = None,
+    fetch: bool = True,  # noqa: FBT001, FBT002
+) -> contract.Result:
+    """
+    Say what a saltenv got by its last promotion, or between two commits, grouped by ticket or feature.
+
+    saltenv
+        The saltenv.
+    old
+        Where to begin: a commit, branch, tag or promotion.
+    new
+        Where to end; with this alone, what the promotion brought that it came by.
+    fetch
+        Read the remote first; otherwise what was last read counts.
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.changelog prod
+        salt-run saltbranch.changelog prod old=v1.3 new=v1.4
+    """
+    from saltbranch.actions.changelog import changelog as action
+
+    work = _workplace(fetch=fetch)
+    found = action(work, contract.word(saltenv), old=contract.text(old), new=contract.text(new))
+    return {**found.as_dict(), "problems": work.problems, "retcode": 0}

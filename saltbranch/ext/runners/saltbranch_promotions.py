@@ -301,5 +301,10 @@ def _record(
     from saltbranch.ext.caller import Runner
 
     done = recording.run(Runner(__opts__, asked), build, local=local, plan=plan)
-    found = done if isinstance(done, Recorded) else done.plan
-    return {**found.as_dict(), "retcode": done.exit_code}
+    if not isinstance(done, Recorded):
+        return {**done.plan.as_dict(), "retcode": done.exit_code}
+    result = {**done.as_dict(), "retcode": done.exit_code}
+    problem = contract.tell_recorded(__opts__, done.plan, local=local)
+    if problem:
+        result["problems"] = [*filter(None, [done.problem]), problem]
+    return result

@@ -1,0 +1,71 @@
+"""The data of the events that the master's bus has of saltbranch; Salt adds `_stamp` to each."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from saltbranch.cli.json_shapes.parts import Commit, Time
+from saltbranch.cli.json_shapes.serving import StateRun
+from saltbranch.new_minions.events import NewMinion, UnplacedMinion
+
+__all__ = ["NewMinion", "UnplacedMinion"]
+
+
+class Switched(TypedDict):
+    """``saltbranch/sync/<saltenv>``: a sync of this master switched a saltenv; `old` is null for the first one."""
+
+    saltenv: str
+    branch: str
+    old: Commit | None
+    new: Commit
+
+
+class Waiting(TypedDict):
+    """``saltbranch/waiting/<saltenv>``: a switch waits for state runs or, with `gave_up`, is left to the next sync."""
+
+    saltenv: str
+    branch: str
+    old: Commit | None
+    new: Commit | None
+    runs: list[StateRun]
+    gave_up: bool
+
+
+class Who(TypedDict):
+    """by: the machine that recorded it. asked_by: the caller as Salt told it; claimed_by: for whom, by its word."""
+
+    by: str | None
+    asked_by: str | None
+    claimed_by: str | None
+
+
+class Promoted(Who):
+    """``saltbranch/promote/<saltenv>``: a promotion by the runner; `id` is of the journal, old and new are heads."""
+
+    saltenv: str
+    branch: str
+    id: str
+    source: str
+    source_commit: Commit
+    old: Commit
+    new: Commit
+    tag: str | None
+    tickets: list[str]
+    digest: str
+
+
+class Recorded(Who):
+    """``saltbranch/hold/<saltenv>``, ``unhold``, ``rollback`` and ``accept``: recorded in the journal by the runner.
+
+    old, new: commits that the saltenv serves before and after, null for nothing. until: when it ends. promotion: that
+    which a rollback goes by, and the push that was accepted. local: on this master alone, until the remote is back.
+    """
+
+    saltenv: str
+    id: str
+    old: Commit | None
+    new: Commit | None
+    reason: str
+    until: Time | None
+    promotion: str | None
+    local: bool
