@@ -137,6 +137,8 @@ def test_in_a_clone_they_are_named_as_not_read(
 ) -> None:
     clone = tmp_path / "clone"
     site.remote.git("clone", "--quiet", "-b", "develop", str(site.remote.path), str(clone))
+    model = {"saltenvs": site.settings["saltenvs"], "fleet": site.settings["fleet"]}
+    (clone / "saltbranch.yaml").write_text(yaml.safe_dump(model))
     monkeypatch.chdir(clone)
     ran = run(site, "check", "develop", "--json")
     (ref,) = json.loads(ran.out)["refs"]
