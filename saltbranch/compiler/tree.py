@@ -75,7 +75,11 @@ class Tree:
         """Raise RefusedError where files that Salt would see are not here. gaps: path of a formula to the reason."""
         for path, why in gaps.items():
             if self._is_seen(path) and not has_below(self.stand_ins, path):
-                raise RefusedError(f"the files of the formula {path} are missing: {why}")
+                raise RefusedError(
+                    f"the files of the formula {path} are missing: {why}",
+                    hint="saltbranch formula list fetches it; a master does at its next sync, from places under"
+                    " submodules: in its file",
+                )
 
     def _is_seen(self, path: str) -> bool:
         """Whether Salt would see files below `path`, which is a folder in the repository."""
