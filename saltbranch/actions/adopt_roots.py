@@ -9,7 +9,7 @@ from saltbranch.base.errors import RemoteError
 from saltbranch.git import address, submodules
 from saltbranch.git.address import BadAddress
 from saltbranch.git.mirror import Mirror
-from saltbranch.git.program import mask, quoted
+from saltbranch.git.program import quoted
 from saltbranch.git.submodules import Pin
 from saltbranch.preview.plain_side import Served
 from saltbranch.salt_master.served_now import Found, Source
@@ -192,10 +192,15 @@ class Layouter:
                 )
                 return
             path += f"/{source.mountpoint}"
-        at = f" --at {commit}" if commit else ""
+        # What the command writes is for everybody, so no password and no name of a user gets into it.
+        url = quoted(address.parse(source.url).without_credentials)
+        place, name = quoted(path), quoted(branch)
+        steps = [f"git checkout {name}", f"git submodule add --force -- {url} {place}"]
+        steps += [f"git -C {place} checkout --quiet --detach {commit}"] if commit else []
+        steps += [f"git add -- {place}", f"git commit -m {quoted(f'Formula {path}')}"]
         self.layout.problems.append(
-            f"{source.name} is another repository; on branch {branch}, make it a submodule of the control repository:"
-            f" saltbranch formula add {quoted(mask(source.url))} --path {quoted(path)}{at}"
+            f"{source.name} is another repository; on branch {branch}, make it a submodule of the control repository,"
+            f" in a clone of that: {' && '.join([*steps, f'git push origin {name}'])}"
         )
 
     def _commit(self, source: Source, saltenv: str) -> str | None:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from saltbranch.actions.shared import unused_formulas
 from saltbranch.base import files
 from saltbranch.base.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.config.lab_places import FOLDER as LABS
 from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config
-from saltbranch.git.mirror import Mirror, remove_tree
+from saltbranch.git.mirror import FORMULAS, Mirror, remove_tree
 from saltbranch.repository import prepared
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
@@ -42,8 +43,8 @@ MIRROR: Final = "mirror"
 LEFTOVER: Final = "leftover"
 
 _KNOWN = {
-    files.MARKER, files.FIRST_MARKER, "lock", "state", "adopt", "journal", "mirror.git", "checkouts", "slots", "tops",
-    LABS,
+    files.MARKER, files.FIRST_MARKER, FORMULAS, LABS, "lock", "state", "adopt", "journal", "mirror.git", "checkouts",
+    "slots", "tops",
 }  # fmt: skip
 _ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
 _UNFINISHED = ".saltbranch-new"
@@ -147,7 +148,8 @@ def apply_prune(
             )
         plan.check(force=force)
         try:
-            _remove(plan)
+            with unused_formulas.locked(root, [item.path for item in plan.items]):
+                _remove(plan)
         except OSError as err:
             raise os_error(err) from err
     return PruneResult(plan)
@@ -188,6 +190,7 @@ def _plan(config_path: str, root: str) -> PrunePlan:
                 judge(look, entry)
         for entry in _own_folder(look, f"{root}/mirror.git/worktrees"):
             _worktree(look, entry)
+        _formulas(look, mirror)
     except OSError as err:
         raise os_error(err) from err
     items = sorted(look.items, key=lambda item: (KINDS.index(item.kind), item.path))
@@ -326,6 +329,19 @@ def _worktree(look: _Look, entry: os.DirEntry[str]) -> None:
         look.goes(WORKTREE, entry.path, "its slot goes")
     elif not link or gitdir_of(os.path.join(entry.path, link)) != os.path.realpath(entry.path):
         look.goes(WORKTREE, entry.path, "no slot uses it")
+
+
+def _formulas(look: _Look, mirror: Mirror) -> None:
+    entries = _own_folder(look, f"{look.root}/{FORMULAS}")
+    for entry, verdict in unused_formulas.judged(look.root, look.config.remote, mirror, entries):
+        if verdict == "foreign":
+            look.foreign.append(entry.path)
+        elif verdict != "kept":
+            look.goes(
+                LEFTOVER if verdict == "unfinished" else MIRROR,
+                entry.path,
+                unused_formulas.WHY[verdict],
+            )
 
 
 # Judging

@@ -7,6 +7,7 @@ memory where there is such a place (`in_memory`), so that not even then pillar i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -68,6 +69,14 @@ def folder(family: str, parent: str | None = None) -> Iterator[Scratch]:
             if os.path.lexists(name):
                 shutil.rmtree(name)
         os.close(lock)
+
+
+def kept(family: str) -> str:
+    """The path of a new folder that goes with this process, not with a fork of it. family: as for `folder`."""
+    stack = contextlib.ExitStack()
+    made, owner = stack.enter_context(folder(family)), os.getpid()
+    atexit.register(lambda: stack.close() if os.getpid() == owner else None)
+    return made.path
 
 
 def in_memory(size: int) -> str | None:

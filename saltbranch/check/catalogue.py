@@ -33,7 +33,8 @@ LFS = _rule(
     "commit the file itself, or see that git-lfs fetches it on every master",
 )  # fmt: skip
 MISSING_FORMULA = _rule(
-    "missing-formula", "warning", "The files of a formula are not here, so they were not judged",
+    "missing-formula", "warning",
+    "The files of a formula are not here, so they were not judged; an error where masters refuse the commit for it",
     "fetch it: saltbranch formula list, or on a master saltbranch sync",
 )  # fmt: skip
 NO_STATES = _rule(

@@ -30,6 +30,7 @@ from saltbranch.check.project import TESTS, Catalogue, Project, Source, Tools
 from saltbranch.check.reading import read, with_renderers
 from saltbranch.check.result import LEFT_OUT, CompiledCount, RefResult
 from saltbranch.check.rules import model as check_model
+from saltbranch.compiler import extra_roots
 from saltbranch.config import locate
 from saltbranch.config.model import Config
 from saltbranch.config.roots import PILLAR, STATES, is_in
@@ -248,6 +249,7 @@ def _project(place: CheckedRepository, files: Files, tools: Tools) -> Project:
         opaque=opaque,
         roots=roots,
         missing=place.config.missing if place.config else (),
+        outside=extra_roots.of(place.config, place.formulas).files,
     )
 
 

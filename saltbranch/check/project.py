@@ -114,17 +114,19 @@ class Project:
         opaque: Iterable[str] = (),
         roots: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
+        outside: Iterable[str] = (),
     ) -> None:
         """Take the parsed files; opaque: folders whose content is elsewhere (submodules, links).
 
         roots: absolute folders that the checkouts are served from. missing: globs of what is kept out on
-        purpose, names of sls and ``salt://`` paths.
+        purpose, names of sls and ``salt://`` paths. outside: states that Salt has from elsewhere, names below its root.
         """
         self.sources = {source.path: source for source in sources}
         self.folders = {"states": states_dir, "pillar": pillar_dir, "tests": TESTS}
         self.opaque = frozenset(opaque)
         self.roots = roots
         self.missing = missing
+        self.outside = _outside(outside)
         self.names: dict[str, dict[str, Source]] = {"states": {}, "pillar": {}, "tests": {}, "": {}}
         self.dirs: set[str] = set()
         for source in self.sources.values():
@@ -158,13 +160,19 @@ class Project:
         return (
             name in self.names[area]
             or self._hidden(f"{self.folders[area]}/{name}")
+            or self._is_outside(area, f"salt://{name}")
             or self.is_declared(f"salt://{name}")
         )
 
     def has_dir(self, area: str, name: str) -> bool:
         """The same for a folder."""
         path = f"{self.folders[area]}/{name}".rstrip("/")
-        return path in self.dirs or self._hidden(path) or self.is_declared(f"salt://{name}/")
+        return (
+            path in self.dirs
+            or self._hidden(path)
+            or self._is_outside(area, f"salt://{name}/")
+            or self.is_declared(f"salt://{name}/")
+        )
 
     def has_sls(self, area: str, sls: str) -> bool:
         """Whether there is the sls file `sls`; true where it cannot be told."""
@@ -173,8 +181,12 @@ class Project:
             bool(self.named(area, sls))
             or self._hidden(f"{self.folders[area]}/{path}/init.sls")
             or self._hidden(f"{self.folders[area]}/{path}.sls")
+            or self._is_outside(area, path.replace("/", "."))
             or self.is_declared(path.replace("/", "."))
         )
+
+    def _is_outside(self, area: str, name: str) -> bool:
+        return area == "states" and name in self.outside
 
     def is_declared(self, name: str) -> bool:
         """Whether `name`, of an sls or as ``salt://PATH``, is known to be kept somewhere else."""
@@ -184,7 +196,10 @@ class Project:
         """Whether the states sls `sls` is kept somewhere else, so that what it declares is not known."""
         if not literal(sls):
             return False
-        return not self.sls_like("states", sls) and self.is_declared(sls.replace("/", "."))
+        if self.sls_like("states", sls):
+            return False
+        name = sls.replace("/", ".")
+        return self._is_outside("states", name) or self.is_declared(name)
 
     def named(self, area: str, sls: str) -> list[Source]:
         """The file of the sls `sls`, which may be written with slashes (salt/fileclient.py, get_state)."""
@@ -237,3 +252,16 @@ def absolute(source: Source, sls: str) -> str:
     up = dots - 1 if source.is_init else dots
     kept = parts[: len(parts) - up] if up else parts
     return ".".join([*kept, sls[dots:]]) if sls[dots:] else ".".join(kept)
+
+
+def _outside(names: Iterable[str]) -> frozenset[str]:
+    """What is found by `names`: sls, and ``salt://`` paths of files and, with a slash at the end, folders."""
+    found = set()
+    for name in names:
+        found.add(f"salt://{name}")
+        if name.endswith(".sls"):
+            found.add(name.removesuffix(".sls").removesuffix("/init").replace("/", "."))
+        while (folder := name.rpartition("/")[0]) and f"salt://{folder}/" not in found:
+            found.add(f"salt://{folder}/")
+            name = folder
+    return frozenset(found)

@@ -40,7 +40,8 @@ def _prune(
 ) -> int:
     """Remove what was made for branches and saltenvs that the configuration no longer names.
 
-    Also mirrors that were put aside as damaged, and what git remembers of slots that are gone.
+    Also mirrors of formulas that nothing serves and no branch pins, mirrors that were put aside as
+    damaged, and what git remembers of slots that are gone.
     What saltbranch did not make is shown and left alone. The network is not touched.
 
     \b

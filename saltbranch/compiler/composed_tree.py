@@ -36,7 +36,7 @@ class ComposedTree(Tree):
         self.git, self.keys, self.name, self.roots = git, keys, name, roots
         self.folders = tuple(roots.prefix(kind) for kind in KINDS)
         self.linked = ()
-        self.entries, self.outer, self.stand_ins, self.sealed = {}, {}, {}, {}
+        self.entries, self.outer, self.stand_ins, self.sealed, self.outside = {}, {}, {}, {}, {}
         for item in git.out("ls-tree", "-r", "-z", "--full-tree", name).split("\0"):
             if item:
                 meta, _, path = item.partition("\t")
@@ -95,7 +95,7 @@ class ComposedTree(Tree):
 
     def place_of(self, path: str) -> str:
         """Where in the repository a file is that `entries` name; one that is not there is where it could be."""
-        return self.real.get(path, path)
+        return self.real.get(path) or super().place_of(path)
 
     @functools.cached_property
     def attributes(self) -> dict[str, str]:
@@ -115,7 +115,7 @@ class ComposedTree(Tree):
     def content(self, path: str) -> str | None:
         """As in `Tree`."""
         if path in self.entries:
-            place = self.real[path]
+            place = self.real.get(path, path)
             written = self._written_by(posixpath.dirname(place))
             if place in self.filtered:
                 written += f" {self.filtered[place]}"
@@ -136,12 +136,13 @@ class ComposedTree(Tree):
         aside, index = f"{folder}.files", f"{folder}.index"
         os.makedirs(f"{aside}/tree")
         self._checked_out(aside, index)
-        self._write_stand_ins(f"{aside}/tree")
+        stand_ins.write(self.git, self.stand_ins, f"{aside}/tree")
         for wanted in self.folders:
             os.makedirs(f"{folder}/{wanted}", exist_ok=True)
         for name, path in self.real.items():
             os.makedirs(posixpath.dirname(f"{folder}/{name}"), exist_ok=True)
             os.link(f"{aside}/tree/{path}", f"{folder}/{name}")
+        self._write_outside(folder)
         shutil.rmtree(aside)
 
     def _checked_out(self, aside: str, index: str) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from saltbranch.base import proc, scratch
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.compiler import pgp
+from saltbranch.git.program import Git, failed
 
 _MOST = 5000
 """Messages in one tree; the others stay as they are."""
@@ -24,6 +25,21 @@ _SECONDS = 20.0
 _ALL_SECONDS = 300.0
 # What an agent of somebody else, a lock or a trust database would be; gpg makes its own.
 _NOT_LINKED = ("S.", ".#", "trustdb", "random_seed")
+
+
+def messages_in(
+    git: Git, tree: str, searched: Sequence[str], oid_at: Callable[[str], str | None]
+) -> set[str]:
+    """The PGP messages in the files of `tree` that `oid_at` has a blob for. searched: pathspecs. Raises GitError."""
+    done = git.run("grep", "-l", "-z", "-a", "-F", "-e", pgp.MARK, tree, "--", *searched)
+    if done.code not in (0, 1):
+        raise failed(done, git.directory)
+    paths = [item.partition(":")[2] for item in done.text.split("\0")]
+    blobs = sorted({oid for path in paths if (oid := oid_at(path))})
+    if not blobs:
+        return set()
+    # The names of blobs in between part one file from the next.
+    return set(pgp.messages(git.out("cat-file", "--batch", stdin="\n".join(blobs).encode())))
 
 
 @dataclass(slots=True)

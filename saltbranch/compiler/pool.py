@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch.base import scratch
+from saltbranch.compiler import extra_roots
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.cache import CompileCache, base_of
 from saltbranch.compiler.composed_tree import ComposedTree
 from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.dispatcher import Dispatcher, Work
+from saltbranch.compiler.extra_roots import ExtraRoots
 from saltbranch.compiler.interpreter import Interpreter
 from saltbranch.compiler.model import Compiled, Minion, digest, failed
 from saltbranch.compiler.public_words import Public
@@ -48,7 +50,7 @@ class Frame:
     one minion. python: whose Salt compiles; None for our own. shown: globs of pillar paths whose values
     may be shown. tops_only: only whether the top files render. offer: what may stand in for files. content: what the
     files of states hold, too. roots: where states and pillar are made of several folders. formulas: where the files of
-    pinned formulas are; None where they stay empty.
+    pinned formulas are; None where they stay empty. extra: the files of `extra_roots`.
     """
 
     states_dir: str
@@ -67,6 +69,7 @@ class Frame:
     content: bool = False
     roots: Roots | None = None
     formulas: Formulas | None = field(default=None, compare=False)
+    extra: ExtraRoots = field(default=extra_roots.NOTHING, compare=False)
 
     @property
     def dirs(self) -> dict[str, str]:
@@ -88,6 +91,8 @@ class Frame:
         else:
             found = Tree(git, name, (self.states_dir, self.pillar_dir), self.keys, self.offer)
         found.refuse_gaps(gaps)
+        if self.extra.files and self.formulas and self.roots is not None:
+            extra_roots.let_in(found, self.roots, self.extra, self.formulas.writing(git))
         return found
 
     def served_as(self, saltenv: str) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ Whatever can be read counts as it is; a stand-in for it is idle.
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -50,6 +51,18 @@ def let_in(
         found[path] = offered[path]
         entries[path] = ("100644", offered[path])
     return found
+
+
+def write(git: Git, used: Mapping[str, str], folder: str) -> None:
+    """Write what `let_in` found below `folder`, in the place of what git wrote there. Raises GitError.
+
+    No link is on the way to one.
+    """
+    held = contents(git, used.values()) if used else {}
+    for path, oid in used.items():
+        os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
+        with open(f"{folder}/{path}", "wb") as file:
+            file.write(held[oid])
 
 
 def _unread(

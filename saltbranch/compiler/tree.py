@@ -6,11 +6,12 @@ import fnmatch
 import functools
 import os
 import posixpath
+import shutil
 from collections.abc import Mapping, Sequence
 
 from saltbranch.base import scratch
 from saltbranch.base.errors import RefusedError
-from saltbranch.compiler import pgp, stand_ins
+from saltbranch.compiler import stand_ins
 from saltbranch.compiler.checkout_settings import (
     Machine,
     digest_of,
@@ -18,12 +19,12 @@ from saltbranch.compiler.checkout_settings import (
     has_below,
     machine_of,
 )
-from saltbranch.compiler.decipher import Keys
+from saltbranch.compiler.decipher import Keys, messages_in
 from saltbranch.compiler.linked_files import bring_in
 from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import links as symlinks
 from saltbranch.git.links import target
-from saltbranch.git.program import Git, failed
+from saltbranch.git.program import Git
 from saltbranch.git.tree import contents
 
 LINK, SUBMODULE = "120000", "160000"
@@ -55,6 +56,8 @@ class Tree:
         self.linked: tuple[str, ...] = ()
         # Path to blob of what is not the tree's own.
         self.stand_ins: dict[str, str] = {}
+        # Path to blob, to where the file is on this machine, and to a copy of it: of no repository.
+        self.outside: dict[str, tuple[str, str, str]] = {}
         offered = offer.files(git, name) if offer else {}
         # What they stand for that the tree has encrypted.
         self.sealed: dict[str, str] = {}
@@ -72,7 +75,11 @@ class Tree:
         """Raise RefusedError where files that Salt would see are not here. gaps: path of a formula to the reason."""
         for path, why in gaps.items():
             if self._is_seen(path) and not has_below(self.stand_ins, path):
-                raise RefusedError(f"the files of the formula {path} are missing: {why}")
+                raise RefusedError(
+                    f"the files of the formula {path} are missing: {why}",
+                    hint="saltbranch formula list fetches it; a master does at its next sync, from places under"
+                    " submodules: in its file",
+                )
 
     def _is_seen(self, path: str) -> bool:
         """Whether Salt would see files below `path`, which is a folder in the repository."""
@@ -121,7 +128,19 @@ class Tree:
 
     def place_of(self, path: str) -> str:
         """Where in the repository a file is that `entries` name."""
-        return path
+        return self.outside[path][1] if path in self.outside else path
+
+    def take_in(self, git: Git, outside: Mapping[str, tuple[str, str, str]]) -> None:
+        """Take in files that are in no repository, before anything was asked. git: has their blobs, too."""
+        self.git = git
+        self.outside.update(outside)
+        self.entries.update({path: ("100644", oid) for path, (oid, _, _) in outside.items()})
+        self.__dict__.pop("directories", None)
+
+    def _write_outside(self, folder: str) -> None:
+        for path, (_, _, copy) in self.outside.items():
+            os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
+            shutil.copyfile(copy, f"{folder}/{path}")
 
     @functools.cached_property
     def directories(self) -> frozenset[str]:
@@ -211,7 +230,8 @@ class Tree:
 
     def _regular(self) -> list[str]:
         """Where in the repository its regular files are."""
-        return [path for path, (mode, _) in self.entries.items() if mode[:3] == "100"]
+        known = self.entries.items()
+        return [p for p, (mode, _) in known if mode[:3] == "100" and p not in self.outside]
 
     def _oid_at(self, path: str) -> str | None:
         """The blob of the file that is there in the repository; None of one that does not count."""
@@ -234,20 +254,8 @@ class Tree:
         """What the PGP messages in the files hold, by their names; those aside that no key opens."""
         if self.keys is None or self.keys.folder is None:
             return {}
-        return self.keys.decipher(self._messages())
-
-    def _messages(self) -> set[str]:
-        argv = ["grep", "-l", "-z", "-a", "-F", "-e", pgp.MARK, self.name, "--", *self._searched()]
-        done = self.git.run(*argv)
-        if done.code not in (0, 1):
-            raise failed(done, self.git.directory)
-        paths = [item.partition(":")[2] for item in done.text.split("\0")]
-        blobs = sorted({oid for path in paths if (oid := self._oid_at(path))})
-        if not blobs:
-            return set()
-        # The names of blobs in between part one file from the next.
-        text = self.git.out("cat-file", "--batch", stdin="\n".join(blobs).encode())
-        return set(pgp.messages(text))
+        found = messages_in(self.git, self.name, self._searched(), self._oid_at)
+        return self.keys.decipher(found)
 
     @functools.cached_property
     def public_blobs(self) -> frozenset[str]:
@@ -372,7 +380,7 @@ class Tree:
         our own, where those above the folders have to be, too.
         """
         git = self.git.with_index(f"{folder}.index")
-        own = {*self.entries} - {*self.stand_ins} | {*self.sealed}
+        own = {*self.entries} - {*self.stand_ins, *self.outside} | {*self.sealed}
         tops = [p for p in (*self.folders, *self.linked) if has_below(own, p)]
         if tops:
             git.out(
@@ -383,16 +391,9 @@ class Tree:
             os.unlink(f"{folder}/{path}")
         for wanted in self.folders:
             os.makedirs(f"{folder}/{wanted}", exist_ok=True)
-        self._write_stand_ins(folder)
+        stand_ins.write(self.git, self.stand_ins, folder)
         if self.links:
             bring_in(folder, self.links, self.folders)
+        self._write_outside(folder)
         if os.path.exists(f"{folder}.index"):
             os.unlink(f"{folder}.index")
-
-    def _write_stand_ins(self, folder: str) -> None:
-        """In the place of what git wrote there. No link is on the way to one (`stand_ins.let_in`)."""
-        held = contents(self.git, self.stand_ins.values()) if self.stand_ins else {}
-        for path, oid in self.stand_ins.items():
-            os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
-            with open(f"{folder}/{path}", "wb") as file:
-                file.write(held[oid])

@@ -66,6 +66,13 @@ class Address:
         return self._text(self.password)
 
     @property
+    def without_credentials(self) -> str:
+        """What anybody may be given: ssh needs the user, and nothing else does."""
+        if self.scheme == "ssh" or not (self.user or self.password):
+            return self._text("")
+        return Address(self.scheme, self.path, host=self.host, port=self.port).url
+
+    @property
     def shown(self) -> str:
         """What people are shown."""
         return self._text("***" if self.password else "")

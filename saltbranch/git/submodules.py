@@ -119,6 +119,15 @@ def read(git: Git, commit: str, remote: str, *, whole: bool = True) -> Submodule
     return Submodules(pins, unnamed, absent, problem)
 
 
+def addresses_in(git: Git, blob: str, remote: str) -> list[Address]:
+    """Where the entries of a .gitmodules, the blob `blob`, can be fetched from. Raises GitError."""
+    found = []
+    for entry in _parsed(git, blob)[0]:
+        pin = _pin(entry, "", remote, twice=False)
+        found += [pin.address] if pin.address else []
+    return found
+
+
 def gitlinks(git: Git, commit: str, paths: list[str] | None = None) -> dict[str, str]:
     """Path to commit of what the tree of `commit` pins; of `paths` only, where they are given. Raises GitError."""
     if paths is not None:
@@ -146,6 +155,10 @@ def _entries(git: Git, commit: str) -> tuple[list[_Entry], str]:
         return [], f"{FILE} is {what} and not a file"
     if int(size) > _LARGEST:
         return [], f"{FILE} has {size} bytes, at most {_LARGEST} are read"
+    return _parsed(git, oid)
+
+
+def _parsed(git: Git, oid: str) -> tuple[list[_Entry], str]:
     done = git.run("config", "--no-includes", f"--blob={oid}", "-z", "--list")
     if done.code != 0:
         complaint = " ".join(done.complaint.split())[:200].replace(f"blob {oid}", FILE)

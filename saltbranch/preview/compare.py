@@ -9,7 +9,7 @@ from typing import Any
 
 from saltbranch.base.text import some
 from saltbranch.compiler import cache as compile_cache
-from saltbranch.compiler import sandbox
+from saltbranch.compiler import extra_roots, sandbox
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.decipher import Keys
 from saltbranch.compiler.master_options import TAKEN_OVER, not_taken_over
@@ -49,7 +49,11 @@ def compare(
         cache=cache_of(place.config, enabled=cache),
         ignore=place.config.ignore,
         missing=place.config.missing,
-        warnings=[*warnings(place), *_left_empty(frame, (before.tree, after.tree))],
+        warnings=[
+            *warnings(place),
+            *frame.extra.said,
+            *_left_empty(frame, (before.tree, after.tree)),
+        ],
         progress=progress,
     )
     # Nothing ran where all came from the cache.
@@ -76,6 +80,7 @@ def frame_of(place: RepositoryAndMaster) -> Frame:
         for s in config.saltenvs
         for kind in KINDS
     ]
+    formulas = formulas_in(place.repository, config)
     return Frame(
         states_dir=config.states_dir,
         pillar_dir=config.pillar_dir,
@@ -87,7 +92,8 @@ def frame_of(place: RepositoryAndMaster) -> Frame:
         keys=Keys(config.gpg_keys),
         offer=offer_of(config, place.repository),
         roots=config.roots,
-        formulas=formulas_in(place.repository, config),
+        formulas=formulas,
+        extra=extra_roots.of(config, formulas),
     )
 
 

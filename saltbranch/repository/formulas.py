@@ -5,8 +5,6 @@ Nothing is fetched but by `fetched`, which only verbs call that are asked to: a 
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import functools
 import os
 from collections.abc import Mapping
@@ -312,7 +310,7 @@ class Formulas:
                 folders[path] = folder
         if not folders:
             return Composed(git, name, (), gaps, frozenset(refused))
-        seeing = pinned_tree.with_objects(self._writing(git), folders.values())
+        seeing = pinned_tree.with_objects(self.writing(git), folders.values())
         wanted = {path: found.pins[path].commit for path in folders}
         made = pinned_tree.compose(seeing, name, wanted)
         return Composed(seeing, made.tree, tuple(folders), gaps, frozenset(refused))
@@ -329,16 +327,12 @@ class Formulas:
             return why  # the tree of a merge has no name
         return why.replace("formula list fetches", f"formula list {name[:12]} fetches")
 
-    def _writing(self, git: Git) -> Git:
+    def writing(self, git: Git) -> Git:
         """`git` that writes new objects into a folder that goes with this process."""
         if "GIT_OBJECT_DIRECTORY" in git.env:
             return git  # it does so already
         if not self._scratch:
-            stack = contextlib.ExitStack()
-            made = stack.enter_context(scratch.folder("saltbranch-scratch-tree-formulas-"))
-            self._scratch, owner = made.path, os.getpid()
-            # Not where a fork ends.
-            atexit.register(lambda: stack.close() if os.getpid() == owner else None)
+            self._scratch = scratch.kept("saltbranch-scratch-tree-formulas-")
             os.mkdir(f"{self._scratch}/objects")
         own = git.out("rev-parse", "--path-format=absolute", "--git-path", "objects").rstrip("\n")
         # git takes the object folder that it is given for its own.

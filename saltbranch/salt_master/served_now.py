@@ -71,6 +71,7 @@ def find(opts: Options) -> Found:
         states += _gitfs(opts, problems)
     pillar = [*_folders("pillar_roots", opts, problems), *_git_pillar(opts, problems, notes)]
     _check_top(opts, problems)
+    notes += _credentials(opts)
     base = str(opts.get("gitfs_base") or "master")
     return Found(tuple(states), tuple(pillar), tuple(problems), tuple(notes), base)
 
@@ -158,6 +159,37 @@ def _git_pillar(opts: Options, problems: list[str], notes: list[str]) -> Iterato
                         f"git_pillar {mask(url)}: mountpoint is set: merge its files into that folder"
                     )
                 yield Source("git_pillar", saltenv, url.strip(), branch, root)
+
+
+_CREDENTIALS = ("privkey", "pubkey", "passphrase", "user", "password")
+
+
+def _credentials(opts: Options) -> Iterator[str]:
+    """What Salt reaches remotes with, by the names of its options: never what stands there."""
+    pillar: list[object] = []
+    for entry in opts.get("ext_pillar") or ():
+        if isinstance(entry, Mapping) and isinstance(entry.get("git"), list):
+            pillar += entry["git"]
+    states = opts.get("gitfs_remotes") if "gitfs" in backends(opts) else ()
+    told: dict[tuple[str, ...], dict[str, None]] = {}
+    for kind, entries in (("gitfs", states), ("git_pillar", pillar)):
+        for entry in entries or ():
+            words, own = _entry(entry)
+            keys = tuple(
+                f"{kind}_{key}" for key in _CREDENTIALS if own.get(key) or opts.get(f"{kind}_{key}")
+            )
+            url = words.rpartition(" ")[2]
+            shown = mask(url)
+            if shown != url:
+                keys = (*keys, "a password in the URL")
+            if keys:
+                told.setdefault(keys, {})[shown] = None
+    for keys, urls in told.items():
+        yield (
+            f"{', '.join(keys)}: not taken over; let git of the user that syncs reach {', '.join(urls)} by itself,"
+            " with a key in that user's ssh configuration (Host, IdentityFile), or a credential helper for https; git"
+            " ls-remote URL tells whether it can"
+        )
 
 
 def _entry(entry: object) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,8 @@ import yaml
 
 from tests.actions.test_adopt import SECRET, adopted, by_kind, control
 from tests.support.former_master import FormerMaster
-from tests.support.remote import Remote, Submodule
+from tests.support.remote import Remote
+from tests.support.site import run
 
 pytest.importorskip("git")  # one of Salt's ways to gitfs
 
@@ -121,9 +127,34 @@ def test_tops_in_base_only_and_pillar_of_the_environment(tmp_path: Path) -> None
     assert (code, told["proof"]["differences"]) == (0, [])
 
 
+def git(*words: str) -> None:
+    subprocess.run(["git", *words], check=True)
+
+
+def test_credentials_are_named_with_what_to_do_and_never_printed(tmp_path: Path) -> None:
+    remote = control(tmp_path / "remote.git")
+    options = by_environment(remote)
+    options |= {
+        "gitfs_privkey": "/etc/salt/hidden-one",
+        "gitfs_pubkey": "/etc/salt/hidden-one.pub",
+        "git_pillar_user": "hidden-two",
+        "git_pillar_password": "hidden-three",
+    }
+    former = FormerMaster(tmp_path / "site", options, ("web1",))
+    ran = run([sys.executable, "-m", "saltbranch", *former.adopt_arguments("--plan", "--json")])
+    assert "hidden-" not in ran.out + ran.err
+    notes = [n for n in json.loads(ran.out)["notes"] if "not taken over" in n]
+    assert [n.partition(":")[0] for n in notes] == [
+        "gitfs_privkey, gitfs_pubkey",
+        "git_pillar_user, git_pillar_password",
+    ]
+    assert all(str(remote.path) in n and "git ls-remote" in n for n in notes)
+
+
 def test_another_remote_becomes_a_submodule(tmp_path: Path) -> None:
     remote, formula = control(tmp_path / "remote.git"), Remote(tmp_path / "nginx-formula.git")
     head = formula.commit("main", {"nginx/init.sls": "nginx:\n  test.nop: []\n", "x/a": "1\n"})
+    formula.git("symbolic-ref", "HEAD", "refs/heads/main")
     top = "base:\n  'web*': [app, up.nginx]\n"
     remote.commit("master", {"salt/top.sls": top})
     options = by_environment(remote)
@@ -136,15 +167,29 @@ def test_another_remote_becomes_a_submodule(tmp_path: Path) -> None:
     assert code == 4
     path = "formulas/nginx-formula/up"
     for branch in ("master", "develop"):
-        wanted = f"--path {path} --at {head}"
+        wanted = f"git -C {path} checkout --quiet --detach {head}"
         assert f"on branch {branch}, make it a submodule" in told["error"]["message"]
         assert wanted in told["error"]["message"]
     assert not former.config.exists() and former.everything() == before
 
-    # What `saltbranch formula add` commits.
-    modules = f'[submodule "up"]\n\tpath = {path}\n\turl = {formula.path}\n'
+    # What was printed, in a clone of the control repository.
+    clone = tmp_path / "clone"
+    env = {
+        **os.environ,
+        **{
+            f"GIT_{who}_{what}": "a@example.com"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        },
+        "GIT_ALLOW_PROTOCOL": "file",
+    }
+    git("clone", "--quiet", str(remote.path), str(clone))
+    said = re.findall(r"in a clone of that: (git checkout .* origin \S+)", told["error"]["message"])
+    assert len(said) == 2
+    for command in said:
+        subprocess.run(["bash", "-ec", command], cwd=clone, env=env, check=True)
     for branch in ("master", "develop"):
-        remote.commit(branch, {".gitmodules": modules, path: Submodule(head)})
+        assert remote.git("rev-parse", f"{branch}:{path}") == head
     code, told, _ = adopted(former, "--leave-out", "main")
     assert (code, told["proof"]["differences"]) == (0, []), told
     model = yaml.safe_load(told["text"])

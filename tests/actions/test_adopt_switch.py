@@ -12,6 +12,7 @@ import pytest
 from saltbranch.actions import adopt_switch
 from saltbranch.base.errors import RefusedError
 from tests.actions.test_adopt import adopted, control
+from tests.support import budget
 from tests.support.former_master import FormerMaster, clone
 from tests.support.kill_server import KillServer
 
@@ -54,44 +55,57 @@ def everything(former: FormerMaster) -> dict[str, object]:
     return {**former.everything(), "config": (config.read_bytes(), config.stat().st_mtime_ns)}
 
 
-@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.slow)])
+def steps_of(server: KillServer, log: Path, *words: str) -> list[str]:
+    """The steps of a run that is not killed."""
+    log.touch()
+    assert server.run(log, "", 0, *words) == 0
+    return log.read_text().splitlines()
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_killed_at_any_step_the_way_back_leads_to_the_same(
-    proven: FormerMaster, server: KillServer, tmp_path: Path, stride: int
+    proven: FormerMaster, server: KillServer, tmp_path: Path, *, every: bool
 ) -> None:
+    """Before and after each rename at least."""
     before = everything(proven)
     words = ["adopt", "--config", str(proven.config)]
-    log, killed, begun = tmp_path / "log", 0, 0
-    while True:
+    there = steps_of(server, tmp_path / "there", *words, "--switch")
+    switched = everything(proven)
+    back = steps_of(server, tmp_path / "back", *words, "--back")
+    assert everything(proven) == before
+    assert len(there) > 20 and len(back) > 5
+
+    log, begun = tmp_path / "log", 0
+    for number in range(len(there) + 1) if every else budget.calls(there, 8):
         log.touch()
-        code = server.run(log, "any", killed, *words, "--switch")
-        if code != -9:
+        code = server.run(log, "any", number, *words, "--switch")
+        assert code == (-9 if number < len(there) else 0), number
+        if code == 0:
             break
-        killed += stride
         if (proven.root / "adopt" / "backup" / "manifest.json").exists():
             begun += 1
             assert server.run(log, "", 0, *words, "--back") == 0
-        assert everything(proven) == before, (killed, log.read_text())
-    assert code == 0 and killed > 20 and begun > 1
-    switched = everything(proven)
+        assert everything(proven) == before, (number, log.read_text())
+    assert begun > 1
+    assert contents(everything(proven)) == contents(switched)
 
-    killed = 0
-    while True:
-        code = server.run(log, "any", killed, *words, "--back")
-        if code != -9:
+    for number in range(len(back) + 1) if every else budget.calls(back, 6):
+        code = server.run(log, "any", number, *words, "--back")
+        if code == 0:
             break
-        killed += stride
-        if not (proven.root / "adopt" / "backup" / "manifest.json").exists():
-            code = 0  # it is back, and what is left is to tidy up
-        else:
+        assert code == -9, number
+        if (proven.root / "adopt" / "backup" / "manifest.json").exists():
             assert server.run(log, "", 0, *words, "--back") == 0
-        assert everything(proven) == before, (killed, log.read_text())
+        assert everything(proven) == before, (number, log.read_text())
         assert server.run(log, "", 0, *words, "--switch") == 0
-        assert {k: v[0] for k, v in everything(proven).items()} == {  # type: ignore[index]
-            k: v[0]
-            for k, v in switched.items()  # type: ignore[index]
-        }
-    assert code == 0 and killed > 5
+        assert contents(everything(proven)) == contents(switched)
+    assert code == 0
     assert everything(proven) == before
+
+
+def contents(found: dict[str, object]) -> dict[str, object]:
+    """Without times."""
+    return {path: held[0] for path, held in found.items()}  # type: ignore[index]
 
 
 def test_after_a_switch_that_was_cut_off_another_one_begins_anew(

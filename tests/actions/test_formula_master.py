@@ -133,3 +133,16 @@ def test_what_stays_empty_on_this_machine_is_said(site: Site, nginx: FormulaRemo
     ran = run(site, "diff", "stage", "--json")
     assert ran.code == 3, ran
     assert f"lists no submodules: ({PATH})" in "".join(json.loads(ran.out)["warnings"])
+
+
+def test_doctor_says_what_to_do_where_a_served_place_is_no_longer_listed(
+    site: Site, nginx: FormulaRemote, tmp_path: Path
+) -> None:
+    assert site.sync_here().exit_code == 0
+    site.configure(submodules=[str(tmp_path / "elsewhere")])
+    ran = run(site, "doctor", "--json")
+    found = [f for f in json.loads(ran.out)["findings"] if f["id"] == "not-checked"]
+    told = [f for f in found if "the files of the formula" in f["message"]]
+    assert told, ran.out
+    assert all("is not among the submodules: of this machine" in f["message"] for f in told), told
+    assert all(f["fix"].startswith("fix what is named") for f in told), told

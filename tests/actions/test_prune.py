@@ -19,6 +19,8 @@ from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, LockedError, RefusedError
 from saltbranch.git import mirror
 from saltbranch.repository import prepared
+from tests.serve.test_formulas import pin
+from tests.support.remote import Remote
 from tests.support.site import Ran, Site, run
 
 
@@ -482,3 +484,94 @@ def test_killed_at_any_step_the_next_run_finishes(
     assert registrations(retired) == slots(retired, "develop", "master")
     assert not list(retired.root.rglob(pruning.GONE))
     assert names(retired.root / "slots") == ["develop", "master"]
+
+
+def formulas(site: Site, tmp_path: Path, *names: str) -> dict[str, Remote]:
+    """A site that serves test with these submodules."""
+    site.configure(submodules=[str(tmp_path / "formulas")])
+    found = {name: Remote(tmp_path / "formulas" / f"{name}.git") for name in names}
+    for name, remote in found.items():
+        remote.commit("main", {f"{name}/init.sls": f"{name}: 1\n"})
+    pin(site, "develop", {f"salt/{n}": (r, r.head("main")) for n, r in found.items()})
+    assert site.sync_here().exit_code == 0
+    return found
+
+
+def mirrors(site: Site, suffix: str = ".git") -> list[str]:
+    """The names of the formulas that have a mirror."""
+    found = (p.name for p in (site.root / "formulas").iterdir() if p.name.endswith(suffix))
+    return sorted(name.removesuffix(suffix).rpartition("+")[2] for name in found)
+
+
+def unpin(site: Site, branch: str, *gone: str, **kept: Remote) -> None:
+    pin(
+        site,
+        branch,
+        {f"salt/{n}": (r, r.head("main")) for n, r in kept.items()},
+        **{f"salt/{name}": None for name in gone},
+    )
+    assert site.sync_here().exit_code == 0
+
+
+def test_mirrors_of_formulas_go_once_nothing_serves_or_pins_them(
+    site: Site, tmp_path: Path
+) -> None:
+    made = formulas(site, tmp_path, "nginx", "redis")
+    assert not plan_of(site).items and not plan_of(site).foreign
+    site.remote.set_branch("feature/old", site.remote.head("develop"))
+    site.sync_here()
+    unpin(site, "develop", "redis", nginx=made["nginx"])
+    site.remote.commit("develop", {"salt/more.sls": ""})
+    assert site.sync_here().exit_code == 0  # now neither slot has it
+    assert not plan_of(site).items, "a branch that is not served pins it"
+    site.remote.git("branch", "-D", "feature/old")
+    site.sync_here()
+    (item,) = plan_of(site).items
+    assert (item.kind, Path(item.path).name.endswith("+redis.git")) == ("mirror", True)
+    before = everything(site.root / "slots")
+    prune(site)
+    assert everything(site.root / "slots") == before
+    assert mirrors(site) == ["nginx"]
+    assert not plan_of(site).items
+    unpin(site, "develop", **made)  # it comes back where it is pinned again
+    assert mirrors(site) == ["nginx", "redis"]
+
+
+def test_mirror_of_the_idle_slot_stays(site: Site, tmp_path: Path) -> None:
+    made = formulas(site, tmp_path, "nginx", "redis")
+    unpin(site, "develop", "redis", nginx=made["nginx"])
+    assert not plan_of(site).items, "the idle slot still has its files"
+
+
+def test_what_lies_beside_the_mirrors_of_formulas(site: Site, tmp_path: Path) -> None:
+    formulas(site, tmp_path, "nginx")
+    folder = site.root / "formulas"
+    (mirror,) = (p for p in folder.iterdir() if p.name.endswith(".git"))
+    shutil.copytree(mirror, f"{mirror}.damaged")
+    (folder / "other.git.saltbranch-new").mkdir()
+    (folder / "mine.git").mkdir()
+    (folder / "notes.txt").write_text("mine\n")
+    (folder / "link.git").symlink_to(mirror)
+    plan = plan_of(site)
+    assert [(i.kind, Path(i.path).name.rpartition("+")[2]) for i in plan.items] == [
+        ("mirror", "nginx.git.damaged"),
+        ("leftover", "other.git.saltbranch-new"),
+    ]
+    assert [Path(path).name for path in plan.foreign] == ["link.git", "mine.git", "notes.txt"]
+    shutil.rmtree(mirror)
+    assert [i.kind for i in plan_of(site).items] == ["leftover"], "nothing is in its place yet"
+    assert site.sync_here(verify=True).exit_code in (0, 20)
+
+
+def test_mirror_that_somebody_fetches_into_is_not_removed(site: Site, tmp_path: Path) -> None:
+    made = formulas(site, tmp_path, "nginx", "redis")
+    unpin(site, "develop", "redis", nginx=made["nginx"])
+    site.remote.commit("develop", {"salt/more.sls": ""})
+    site.sync_here()
+    (item,) = plan_of(site).items
+    before = everything(site.root)
+    with files.Lock(f"{item.path}.lock"), pytest.raises(LockedError):
+        prune(site)
+    assert {p: v for p, v in everything(site.root).items() if not p.endswith(".lock")} == {
+        p: v for p, v in before.items() if not p.endswith(".lock")
+    }

@@ -33,13 +33,17 @@ def is_turning_point(step: str) -> bool:
     return step.startswith(_TURNING_POINTS)
 
 
+def around(steps: Sequence[str], number: int) -> list[int]:
+    """Numbers of `steps`: `some` of them, with the turning points and those that follow one."""
+    near = [any(map(is_turning_point, steps[max(0, n - 1) : n + 1])) for n in range(len(steps))]
+    return some([*range(len(steps))], number, lambda n: near[n])
+
+
 def calls(steps: Sequence[str], number: int) -> list[int]:
-    """Which calls of a run that took `steps` to be killed before: `some` of them, with the turning points and those
-    that follow one, and the one after the last, which is never reached.
+    """Which calls of a run that took `steps` to be killed before: those `around` its turning points, and the one after
+    the last, which is never reached.
     """
-    around = [any(map(is_turning_point, steps[max(0, n - 1) : n + 1])) for n in range(len(steps))]
-    kept = some([*range(len(steps))], number, lambda n: around[n])
-    return [*kept, len(steps)]
+    return [*around(steps, number), len(steps)]
 
 
 def cases(values: Sequence[T], is_kept: Callable[[T], bool]) -> list[Any]:

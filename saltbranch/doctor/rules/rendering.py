@@ -63,7 +63,7 @@ def check(rendered: Rendered) -> Iterator[Finding]:
             "warning",
             f"whether the top files that {saltenv} serves render could not be found out: {rendered.unknown}",
             "What is wrong there remains unknown.",
-            "run saltbranch doctor as the user who runs the sync",
+            "fix what is named; if that is a missing right: run saltbranch doctor as the user who runs the sync",
         )
     if rendered.unverified:
         yield Finding(
