@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -239,7 +240,9 @@ def test_a_run_longer_than_the_drain_is_switched_away_from(fleet: Fleet) -> None
 
     assert (row.state, fleet.serves("develop"), fleet.is_returned(jid)) == ("switched", new, False)
     assert [run["jid"] for run in row.runs] == [jid]
-    assert row.message.startswith("switched after 2 s during test1: state.single since ")
+    # A busy machine looks later than it wanted to.
+    told = re.match(r"switched after (\d+) s during test1: state\.single since ", row.message)
+    assert told and int(told[1]) >= 2
 
 
 def test_with_wait_it_is_left_to_the_next_sync(fleet: Fleet) -> None:
