@@ -24,6 +24,7 @@ from tests.support.fixtures import (  # noqa: F401
     flow,
     remote,
     served,
+    server,
     site,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from saltbranch.actions.shared.caller import Opener
 from saltbranch.base import tickets
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import UsageError
@@ -85,6 +86,19 @@ def _formula(change: FormulaChange) -> list[str]:
     ]
     more = change.count - len(change.commits)
     return [*lines, *([f"  - and {more} more"] if change.commits and more > 0 else [])]
+
+
+def tell(
+    opener: Opener,
+    saltenv: str,
+    *,
+    old: str | None = None,
+    new: str | None = None,
+    fetch: bool = True,
+) -> tuple[Workplace, Changelog]:
+    """`changelog` in what `opener` opens, the remote read unless `fetch` is False. Raises SaltbranchError."""
+    work = opener.open(fetch=fetch)
+    return work, changelog(work, saltenv, old=old, new=new)
 
 
 def changelog(

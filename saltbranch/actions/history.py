@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from saltbranch.actions.shared.caller import Opener
 from saltbranch.base import asked_by as asking
 from saltbranch.base.durations import iso
 from saltbranch.config.labs import name_of, number_of
@@ -82,6 +83,20 @@ class History:
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
         return {"version": 1, "entries": [e.as_dict() for e in self.entries], "more": self.more}
+
+
+def tell(
+    opener: Opener,
+    saltenv: str | None = None,
+    *,
+    limit: int = 0,
+    since: float | None = None,
+    syncs: bool = False,
+    fetch: bool = True,
+) -> tuple[Workplace, History]:
+    """`history` in what `opener` opens, the remote read unless `fetch` is False. Raises SaltbranchError."""
+    work = opener.open(fetch=fetch)
+    return work, history(work, saltenv, limit=limit, since=since, syncs=syncs)
 
 
 def history(

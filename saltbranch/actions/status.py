@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from saltbranch.actions.lab_status import LabStatus, labs_of
+from saltbranch.actions.shared.caller import Opener
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
 from saltbranch.config import minions as targets
@@ -20,7 +21,7 @@ from saltbranch.journal import accepted, pending_holds
 from saltbranch.journal import state as journal_state
 from saltbranch.promote import waiting as outlook
 from saltbranch.promote.waiting import Outlook
-from saltbranch.repository import decision, prepared, workplace
+from saltbranch.repository import clone_or_mirror, decision, prepared, workplace
 from saltbranch.repository.decision import Choice, Choices
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
@@ -110,6 +111,48 @@ class Status:
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
         return {"version": 1, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class CloneStatus:
+    """A clone, where nothing is served: what the remote and the journal say.
+
+    model: which model decided. foreign: why the remote was not read, empty where it was or need not be.
+    unread: what of the remote could not be read, full ref to reason. problems: as in `Status`.
+    """
+
+    model: dict[str, object]
+    remote: str
+    saltenvs: tuple[Outlook, ...]
+    foreign: str
+    unread: dict[str, str]
+    problems: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, the shape of `--json`."""
+        rows = [row.as_dict() for row in self.saltenvs]
+        more = {"unread": self.unread, "problems": self.problems}
+        return {"version": 1, "model": self.model, "saltenvs": rows, **more}
+
+
+def tell(opener: Opener, config: str | None, *, fetch: bool = True) -> Status | CloneStatus:
+    """Of the clone one stands in, the remote read by `opener` first unless `fetch` is False, or of the machine.
+
+    config: --config. Raises SaltbranchError.
+    """
+    place = clone_or_mirror.find(config)
+    if not place.clone:
+        return status(place.path)
+    work = opener.open(fetch=fetch)
+    known = work.repo.place.foreign if work.repo.place and work.repo.is_foreign else ""
+    return CloneStatus(
+        model=work.config.source.as_dict(),
+        remote=work.config.remote,
+        saltenvs=outlook.outlook(work),
+        foreign=known,
+        unread=work.repo.unread,
+        problems=tuple(work.problems),
+    )
 
 
 def status(config_path: str) -> Status:

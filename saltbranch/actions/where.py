@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from saltbranch.actions.shared.caller import Opener
 from saltbranch.base import tickets
 from saltbranch.base.errors import GitError
 from saltbranch.config.model import Saltenv
@@ -46,6 +47,14 @@ from saltbranch.repository.workplace import Workplace
 
 # A ticket that more merges name is looked at in those only.
 _MOST_MERGES = 100
+
+
+def tell(
+    opener: Opener, word: str, *, only: Kind | None = None, fetch: bool = True
+) -> tuple[Workplace, Whereabouts | TicketWhereabouts | PathWhereabouts]:
+    """`where` in what `opener` opens, the remote read unless `fetch` is False. Raises SaltbranchError."""
+    work = opener.open(fetch=fetch)
+    return work, where(work, word, only=only)
 
 
 def where(

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions.changelog import changelog
+from saltbranch.actions import changelog as action
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json, saltenv_names
 from saltbranch.cli.options.completion import points
-from saltbranch.cli.show.commits import FetchOption, workplace
+from saltbranch.cli.show.commits import FetchOption, Reader
 from saltbranch.cli.terminal import block
 
 
@@ -54,8 +54,8 @@ def _changelog(
       saltbranch changelog prod --from v1.2.0 --to v1.3.0 > notes.md
       saltbranch changelog stage --to 20260301T101500Z-5f3c2a81
     """
-    work = workplace(config, fetch=fetch, quiet=as_json)
-    result = changelog(work, saltenv, old=old, new=new)
+    reader = Reader(config, quiet=as_json)
+    work, result = action.tell(reader, saltenv, old=old, new=new, fetch=fetch)
     if as_json:
         print_json({**result.as_dict(), "problems": work.problems})
     else:

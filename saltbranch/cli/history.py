@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from saltbranch.actions.history import PROMOTIONS, Entry, history
+from saltbranch.actions import history as action
+from saltbranch.actions.history import PROMOTIONS, Entry
 from saltbranch.base.durations import parse_since
 from saltbranch.base.text import printable
 from saltbranch.cli.console import Terminal
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json, saltenv_names
-from saltbranch.cli.show.commits import FetchOption, local_time, workplace
+from saltbranch.cli.show.commits import FetchOption, Reader, local_time
 
 _STYLES = {
     "promotion": "green",
@@ -74,8 +75,10 @@ def _history(
       saltbranch history prod --json | jq '.entries[] | {time, by, tickets}'
     """
     begin = parse_since(since, time.time()) if since else None
-    work = workplace(config, fetch=fetch, quiet=as_json)
-    result = history(work, saltenv, limit=limit, since=begin, syncs=everything)
+    reader = Reader(config, quiet=as_json)
+    work, result = action.tell(
+        reader, saltenv, limit=limit, since=begin, syncs=everything, fetch=fetch
+    )
     if as_json:
         print_json({**result.as_dict(), "problems": work.problems})
         return 0

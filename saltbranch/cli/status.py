@@ -10,20 +10,19 @@ import typer
 from rich.live import Live
 from rich.tree import Tree
 
-from saltbranch.actions.status import SaltenvStatus, Status, ago, now
+from saltbranch.actions.status import CloneStatus, SaltenvStatus, Status, ago, now, tell
 from saltbranch.actions.status import status as status_action
 from saltbranch.base import asked_by
 from saltbranch.base.durations import shown_duration
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
-from saltbranch.cli.show.commits import FetchOption, workplace
+from saltbranch.cli.show.commits import FetchOption, Reader
 from saltbranch.cli.show.labs import lab_line
 from saltbranch.cli.show.sync import unread_lines
 from saltbranch.config import drain
 from saltbranch.git.program import mask
-from saltbranch.promote.waiting import Outlook, outlook
-from saltbranch.repository import clone_or_mirror
+from saltbranch.promote.waiting import Outlook
 from saltbranch.serve import drain_record
 
 _STATES = {
@@ -64,46 +63,33 @@ def _status(
       saltbranch status --watch
       saltbranch status --json | jq '.saltenvs[] | {saltenv, state}'
     """
-    place = clone_or_mirror.find(config)
-    if place.clone:
-        return _status_of_clone(config, as_json=as_json, fetch=fetch)
-    path = place.path
+    found = tell(Reader(config, quiet=as_json), config, fetch=fetch)
     if as_json:
-        print_json(status_action(path).as_dict())
+        print_json(found.as_dict())
         return 0
     console = Terminal()
-    if not watch:
+    if isinstance(found, CloneStatus) or not watch:
+        picture = _clone(found, fetch=fetch) if isinstance(found, CloneStatus) else tree(found)
         if not console.is_terminal:
             console = Terminal(width=10_000)  # a file keeps the lines whole
-        console.print(tree(status_action(path)), soft_wrap=not console.is_terminal)
+        console.print(picture, soft_wrap=not console.is_terminal)
         return 0
-    with Live(tree(status_action(path)), console=console, auto_refresh=False) as live:
+    with Live(tree(found), console=console, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
-            live.update(tree(status_action(path)), refresh=True)
+            live.update(tree(status_action(found.config)), refresh=True)
 
 
-def _status_of_clone(config: str | None, *, as_json: bool, fetch: bool) -> int:
-    """In a clone nothing is served: what the remote and the journal say, the remote read first."""
-    work = workplace(config, fetch=fetch, quiet=as_json)
-    rows = outlook(work)
-    if as_json:
-        what = {"model": work.config.source.as_dict(), "saltenvs": [row.as_dict() for row in rows]}
-        more = {"unread": work.repo.unread, "problems": work.problems}
-        print_json({"version": 1, **what, **more})
-        return 0
-    console = Terminal()
-    if not console.is_terminal:
-        console = Terminal(width=10_000)
-    when = "is now" if fetch and not work.repo.is_foreign else "was last read"
-    root = Tree(f"[bold]{shown(mask(work.config.remote))}[/]  as it {when}")
-    if work.repo.place and work.repo.is_foreign:
-        root.add(f"[yellow]the remote was not read: {shown(work.repo.place.foreign)}[/]")
-    for row in rows:
+def _clone(status: CloneStatus, *, fetch: bool) -> Tree:
+    """The picture of a clone for people."""
+    when = "is now" if fetch and not status.foreign else "was last read"
+    root = Tree(f"[bold]{shown(mask(status.remote))}[/]  as it {when}")
+    if status.foreign:
+        root.add(f"[yellow]the remote was not read: {shown(status.foreign)}[/]")
+    for row in status.saltenvs:
         _outlook(root, row)
-    _model(root, work.config.source.as_dict())
-    console.print(root, soft_wrap=not console.is_terminal)
-    return 0
+    _model(root, status.model)
+    return root
 
 
 def _outlook(root: Tree, row: Outlook) -> None:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions.where import where as where_action
+from saltbranch.actions import where as action
 from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.cli.options.completion import points
-from saltbranch.cli.show.commits import FetchOption, local_time, workplace
+from saltbranch.cli.show.commits import FetchOption, Reader, local_time
 from saltbranch.history import presence as words
 from saltbranch.history.commits import CommitTold
 from saltbranch.history.presence import (
@@ -79,8 +79,8 @@ def _where(
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise UsageError("--commit, --ticket and --path exclude each other")
-    work = workplace(config, fetch=fetch, quiet=as_json)
-    result = where_action(work, what, only=chosen[0] if chosen else None)
+    reader, only = Reader(config, quiet=as_json), chosen[0] if chosen else None
+    work, result = action.tell(reader, what, only=only, fetch=fetch)
     if as_json:
         print_json({**result.as_dict(), "problems": work.problems})
         return 0

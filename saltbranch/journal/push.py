@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from saltbranch.journal import events
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
 
+_TRIES = 10  # in which nobody else wrote, either
 _RECENT = 500  # as far back a sync of ours is looked for: it was sent moments ago or never
 _CONFIG = ("http.lowSpeedLimit=1000", "http.lowSpeedTime=20", "push.recurseSubmodules=no")
 
@@ -34,7 +34,8 @@ def push(
     pushed, GitError when the remote's journal does not go on from the one that was accepted.
     """
     git, deadline, complaint = mirror.git, time.monotonic() + patience, "no time was left"
-    for number in itertools.count():
+    rejected = stuck = 0
+    while stuck < _TRIES:
         refs = mirror.refs()
         journal.check_chain(git, refs.kept, refs.journal, refs.in_the_way)
         missing = [
@@ -55,10 +56,14 @@ def push(
             _accept(git, head)
             return
         complaint = "no end in time" if done.timed_out else mask(done.complaint)
-        time.sleep(random.random() * min(0.1 * number, 1))
+        time.sleep(random.random() * 0.1 * min(rejected, _TRIES))
         mirror.fetch_journal(remote, timeout=max(1, deadline - time.monotonic()))
-        if mirror.refs().journal == refs.journal and "lock" not in complaint:
+        rejected += 1
+        # Whoever was overtaken tries on: many masters may well be so more than a few times.
+        has_moved = mirror.refs().journal != refs.journal
+        if not has_moved and "lock" not in complaint:
             break
+        stuck = 0 if has_moved else stuck + 1
     raise RemoteError(
         f"the journal could not be pushed to {mask(remote)}:\n{indent(complaint)}",
         hint="this user needs the right to push refs below refs/saltbranch/",

@@ -148,6 +148,8 @@ class Formulas:
 
     def _bring_in(self, mirror: Formula, commits: list[str]) -> dict[str, str]:
         with self._lock_of(mirror):
+            # Another saltenv may have fetched them meanwhile, or put back what it had put aside.
+            commits = [commit for commit in commits if not mirror.has(commit)]
             known = self._failed.get(mirror.path, {})
             untried = [commit for commit in commits if commit not in known]
             address = mirror.address
@@ -169,6 +171,9 @@ class Formulas:
                     known[""] = next(iter(known.values()), "")
                 if mirror.path in self._healed:
                     mirror.decide_aside(put_back=any(commit in known for commit in untried))
+                    for commit in untried:  # it was put aside because of another one
+                        if mirror.has(commit) and mirror.is_whole(commit):
+                            known.pop(commit, None)
                 self._failed[mirror.path] = known
                 self._fetched[mirror.path] = mirror
             # What another saltenv put aside meanwhile, and took back, has them again.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,13 +34,6 @@ def proven(tmp_path_factory: pytest.TempPathFactory) -> FormerMaster:
     code, told, _ = adopted(former)
     assert code == 0, told
     return former
-
-
-@pytest.fixture
-def server() -> Iterator[KillServer]:
-    """What is killed."""
-    with KillServer() as server:
-        yield server
 
 
 def switch(former: FormerMaster, **options: str) -> adopt_switch.MoveResult:

@@ -6,7 +6,7 @@ import json
 import re
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -374,12 +374,6 @@ def settle(world: World) -> None:
     assert trees[0] == trees[1] == trees[2]
     world.project.check()
     world.check_served()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    with KillServer() as server:
-        yield server
 
 
 def play(kind: str, server: KillServer, steps: list[tuple[Deed, int]]) -> None:

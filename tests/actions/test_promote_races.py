@@ -6,7 +6,6 @@ import json
 import random
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,6 @@ from tests.support.project import Clone, Project, model
 PEOPLE = 8
 ZERO = "0" * 40
 PATIENCE = 100  # rounds
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    with KillServer() as server:
-        yield server
 
 
 @dataclass(slots=True)

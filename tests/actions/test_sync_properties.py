@@ -6,7 +6,7 @@ import logging
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -177,12 +177,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Remote:
     remote = build_template(tmp_path_factory.mktemp("template") / "remote.git")
     remote.set_branch("keep", remote.head("master"))
     return remote
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    with KillServer() as server:
-        yield server
 
 
 def play(template: Remote, server: KillServer, steps: list[tuple[Deed, str, int]]) -> None:

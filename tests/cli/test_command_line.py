@@ -95,10 +95,10 @@ def test_without_json_stdout_stays_empty(served: Site) -> None:
 
 
 def test_a_bug_is_json_too(served: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_path: str) -> None:
+    def broken(*_args: object, **_options: object) -> None:
         raise RuntimeError("x")
 
-    monkeypatch.setattr("saltbranch.cli.status.status_action", broken)
+    monkeypatch.setattr("saltbranch.cli.status.tell", broken)
     ran = served.run_here("status", "--config", str(served.config), "--json")
     assert error_of(ran)["exit_code"] == 70
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,8 +16,8 @@ import pytest
 import yaml
 
 from tests.compiler.test_decipher import Keyring, indented
-from tests.support.compiling import PROJECT
 from tests.support.remote import Content, Remote
+from tests.support.site import run
 
 TOP = "base:\n  '*':\n    - common\n"
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
@@ -148,19 +147,12 @@ class Place:
         self.scratch.mkdir(mode=0o755)
 
     def run(self, *words: str) -> str:
-        """Both outputs, with the file of --output where it is written."""
-        env = {
-            **os.environ,
-            "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "PYTHONPATH": str(PROJECT),
-        }
+        """Both outputs, with the file of --output where it is written; in the current folder."""
+        env = {"XDG_CACHE_HOME": str(self.folder / "cache"), "TMPDIR": str(self.scratch)}
         argv = [sys.executable, "-m", "saltbranch", *words, "--config", str(self.config)]
-        done = subprocess.run(
-            argv, cwd=self.clone, env={**env, "TMPDIR": str(self.scratch)},
-            capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-        assert done.returncode in (0, 3, 20), done.stderr
-        return done.stdout + done.stderr
+        done = run(argv, env)
+        assert done.code in (0, 3, 20), done.err
+        return done.out + done.err
 
 
 def spellings(marker: str) -> set[str]:
@@ -176,8 +168,11 @@ def leaks(text: str) -> list[str]:
     return [name for name, mark in MARKERS.items() if any(s in text for s in spellings(mark))]
 
 
-def test_no_value_comes_out_in_any_spelling(tmp_path: Path, keyring: Keyring) -> None:
+def test_no_value_comes_out_in_any_spelling(
+    tmp_path: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = Place(tmp_path, keyring)
+    monkeypatch.chdir(place.clone)
     said: dict[str, str] = {}
     for words in FORMATS:
         output = tmp_path / "output"
@@ -204,8 +199,11 @@ def test_no_value_comes_out_in_any_spelling(tmp_path: Path, keyring: Keyring) ->
     assert list(place.scratch.iterdir()) == []
 
 
-def test_names_made_of_values_stay_apart_and_the_same(tmp_path: Path, keyring: Keyring) -> None:
+def test_names_made_of_values_stay_apart_and_the_same(
+    tmp_path: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = Place(tmp_path, keyring)
+    monkeypatch.chdir(place.clone)
     data = json.loads(place.run("diff", "master", "develop", "--json", "--minions", "prod-fine"))
     states = data["minions"]["prod-fine"]["states"]
     shown = [key.partition(" ~")[0] for key in states["added"]]

@@ -276,6 +276,16 @@ OPENERS = ("cli.run_merge", "cli.show.commits", "cli.options.completion")
 def test_a_verb_is_put_together_by_its_action(module: str) -> None:
     names = [name.rpartition(".")[2] for name in imports(MODULES[module])]
     assert module in OPENERS or not any(name.startswith("open_") for name in names)
+    if module in (*OPENERS, "cli.formula"):  # whose verbs open by themselves yet
+        return
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert "workplace" not in {alias.name for alias in node.names}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            words = {keyword.arg for keyword in node.keywords}
+            assert node.func.attr != "workplace"
+            is_own = isinstance(node.func.value, ast.Call)  # of super()
+            assert is_own or not (node.func.attr == "open" and "fetch" in words)
 
 
 def test_every_rule_speaks_of_modules_that_exist() -> None:

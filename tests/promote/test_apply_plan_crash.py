@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,12 +85,6 @@ class Scene:
         """The promotions that there were before."""
         twin = Project(Path(f"{self.folder}.template"))
         return {p.id for p in twin.state().promotions}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    with KillServer() as server:
-        yield server
 
 
 def scene(folder: Path, build: Build, words: list[str], moves: set[str]) -> Scene:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.serve.test_switch_crash import ANY, Crash
 from tests.support.kill_server import KillServer
 from tests.support.remote import Remote
 from tests.support.site import Journal, Site, result_of
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    """What runs and kills saltbranch."""
-    with KillServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from tests.support.remote import Content
 from tests.support.site import Site, result_of
 
 Shown = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    """What runs and kills saltbranch."""
-    with KillServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -240,7 +240,9 @@ def test_a_run_longer_than_the_drain_is_switched_away_from(fleet: Fleet) -> None
 
     assert (row.state, fleet.serves("develop"), fleet.is_returned(jid)) == ("switched", new, False)
     assert [run["jid"] for run in row.runs] == [jid]
-    assert re.match(r"switched after \d+ s during test1: state.single since ", row.message)
+    # A busy machine looks later than it wanted to.
+    told = re.match(r"switched after (\d+) s during test1: state\.single since ", row.message)
+    assert told and int(told[1]) >= 2
 
 
 def test_with_wait_it_is_left_to_the_next_sync(fleet: Fleet) -> None:
@@ -323,30 +325,6 @@ def test_a_runner_in_the_masters_own_process_waits_too(fleet: Fleet) -> None:
 
     assert [waiting["tag"], switched["tag"]] == ["saltbranch/waiting/test", "saltbranch/sync/test"]
     assert fleet.is_returned(jid) and fleet.serves("develop") == new
-
-
-def test_other_roots_of_the_same_commit_wait_too(fleet: Fleet) -> None:
-    before = fleet.serves("develop")
-    slot = (fleet.site.root / "slots" / "develop" / "served").readlink()
-    jid = fleet.run("test1")
-    fleet.site.configure(states_dir=["salt"])
-    try:
-        planned = fleet.sync(plan=True)
-        assert "would wait for test1: state.single" in planned.message
-        row = fleet.sync(patience=0.0)
-        assert (row.state, row.changed) == ("waiting", False)
-        assert (fleet.site.root / "slots" / "develop" / "served").readlink() == slot
-        fleet.end(jid)
-        until(lambda: fleet.is_returned(jid))
-
-        row = fleet.sync()
-
-        assert (row.state, fleet.serves("develop")) == ("repaired", before)
-        assert (fleet.site.root / "slots/develop/served/roots/states/app").exists()
-        assert fleet.sync().state == "unchanged"
-    finally:
-        fleet.site.configure(states_dir=None)
-        fleet.site.sync_here(drain=0.0)
 
 
 def test_after_a_promotion_nobody_sits_and_waits(fleet: Fleet) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from saltbranch.git.program import Git
+from saltbranch.repository.pinned import Formula
+from saltbranch.serve.formulas import Formulas
+from saltbranch.serve.pins import Pins, Source
 from tests.support.remote import Content, Link, Remote, Submodule, Tree
 from tests.support.site import Site, build_template, result_of
 
@@ -384,8 +388,8 @@ def test_what_was_composed_and_is_damaged_is_made_anew(
     assert site.shown("develop") == expected(site, "develop", pins)
 
 
-def test_a_damaged_mirror_stays_as_long_as_its_remote_is_away(site: Site, formula: Remote) -> None:
-    """Other saltenvs are served from what is whole in it."""
+def damaged(site: Site, formula: Remote) -> tuple[Path, dict[str, tuple[Remote, str]], Path]:
+    """The mirror that has what develop pins whole and what stage pins not, that pin, and where its remote went."""
     pin(site, "develop", {PATH: (formula, formula.head("main"))})
     assert site.sync_here().exit_code == 0
     (mirror,) = (site.root / "formulas").glob("*.git")
@@ -400,6 +404,12 @@ def test_a_damaged_mirror_stays_as_long_as_its_remote_is_away(site: Site, formul
     formula.path.rename(away)
     shutil.rmtree(site.idle("stage").parent)
     site.remote.commit("stage", {"pillar/n": "1"})
+    return mirror, newer, away
+
+
+def test_a_damaged_mirror_stays_as_long_as_its_remote_is_away(site: Site, formula: Remote) -> None:
+    """Other saltenvs are served from what is whole in it."""
+    mirror, newer, away = damaged(site, formula)
     assert result_of(site.sync_here(), "stage").state == "failed"
     site.remote.commit("develop", {"pillar/n": "1"})
     assert result_of(site.sync_here(), "test").state == "switched"
@@ -407,6 +417,31 @@ def test_a_damaged_mirror_stays_as_long_as_its_remote_is_away(site: Site, formul
     assert result_of(site.sync_here(), "stage").state == "switched"
     assert site.shown("stage") == expected(site, "stage", newer)
     assert list(mirror.parent.glob("*.damaged")) == []
+
+
+def test_a_saltenv_that_comes_while_a_damaged_mirror_is_aside_is_served(
+    site: Site, formula: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged(site, formula)
+    site.remote.commit("develop", {"pillar/n": "1"})
+    is_aside = threading.Event()
+    drop, unchanged = Formula.drop, Formulas.unchanged
+
+    def dropped(self: Formula) -> None:
+        drop(self)
+        is_aside.set()
+
+    def late(self: Formulas, served: Pins, before: str, commit: str) -> Source | None:
+        if commit == site.remote.head("develop"):
+            assert is_aside.wait(60)
+        return unchanged(self, served, before, commit)
+
+    monkeypatch.setattr(Formula, "drop", dropped)
+    monkeypatch.setattr(Formulas, "unchanged", late)
+    result = site.sync_here()
+    assert is_aside.is_set()
+    assert result_of(result, "test").state == "switched", result_of(result, "test").message
+    assert result_of(result, "stage").state == "failed"
 
 
 @pytest.mark.parametrize("kind", ["salt", "pillar"])

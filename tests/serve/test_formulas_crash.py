@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from tests.serve.test_formulas import PATH, expected, pin
 from tests.support.kill_server import KillServer
 from tests.support.remote import Remote
 from tests.support.site import FaultyGit, Site, build_template
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    """What runs and kills saltbranch."""
-    with KillServer() as server:
-        yield server
 
 
 @pytest.fixture

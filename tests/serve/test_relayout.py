@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,13 +25,6 @@ from tests.support.remote import Remote, Tree
 from tests.support.site import BRANCHES, Journal, Site, read_tree, result_of
 
 READER = Path(__file__).parents[1] / "support" / "reader.py"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    """What runs and kills saltbranch."""
-    with KillServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from saltbranch.base.errors import GitError, RefusedError, RemoteError, UsageError
-from saltbranch.git.mirror import JOURNAL_REF, Mirror
+from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs
 from saltbranch.git.program import Git
 from saltbranch.journal import pending_holds, push
 from saltbranch.serve import report
@@ -152,6 +152,37 @@ def test_event_that_was_pushed_by_a_killed_run_is_not_told_twice(
     assert telling.sync().code == 0
     assert [e.id for e in journal.events()] == [e.id for e in told]
     assert not (telling.root / "state" / "unreported").exists()
+
+
+class Overtaken(Mirror):
+    """A mirror of a journal that somebody else writes to between every look at it and the push."""
+
+    times = 0
+
+    def refs(self) -> Refs:
+        found = super().refs()
+        if self.times:
+            self.times -= 1
+            self.others.add("sync", master="another", saltenvs=[])
+        return found
+
+    def __init__(self, root: str, others: Journal) -> None:
+        super().__init__(root)
+        self.others = others
+
+
+def test_a_master_that_is_overtaken_more_than_a_few_times_tells_in_the_end(
+    telling: Site, remote: Remote, journal: Journal, tmp_path: Path
+) -> None:
+    mirror = Overtaken(str(tmp_path), journal)
+    mirror.fetch(str(remote.path), timeout=60)
+    said = event("sync", master="slow", saltenvs=[])
+    mirror.times = 26  # twice for each try
+    push.push(mirror, str(remote.path), [said], patience=60)
+    assert mirror.times == 0
+    known = [e.id for e in journal.events()]
+    assert said.id == known[0] or said.id == known[-1]
+    assert len(known) == len(set(known)) == 1 + 26 + 1
 
 
 def test_masters_that_tell_at_once_lose_nothing(

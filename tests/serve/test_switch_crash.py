@@ -66,13 +66,6 @@ class Crash:
         ]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[KillServer]:
-    """What runs and kills saltbranch."""
-    with KillServer() as server:
-        yield server
-
-
 def recover(site: Site) -> None:
     """The next sync, which nobody helps; git may still be at work for the killed one."""
     result = site.sync_here(wait=30)

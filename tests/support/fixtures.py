@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.flow_site import FlowSite, FlowTemplate, build_flow_template
+from tests.support.kill_server import KillServer
 from tests.support.remote import Remote
 from tests.support.site import FaultyGit, Site, build_template
 
@@ -50,3 +52,10 @@ def _flow_template(tmp_path_factory: pytest.TempPathFactory) -> FlowTemplate:
 def flow(_flow_template: FlowTemplate, tmp_path: Path) -> FlowSite:
     """A clone of a control repository whose branches are one."""
     return FlowSite(tmp_path, _flow_template)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[KillServer]:
+    """What runs and kills saltbranch."""
+    with KillServer() as server:
+        yield server

@@ -29,6 +29,7 @@ import saltbranch.serve.prepare
 import saltbranch.serve.report
 from saltbranch import entry
 from saltbranch.serve.hold_here import hold_locally
+from tests.support import warm
 from tests.support.site import event
 
 _EVENTS = frozenset(
@@ -98,6 +99,7 @@ def _shorten_moves() -> None:
 def main() -> None:
     """Carry out orders until there are no more."""
     _shorten_moves()
+    warm.use_for_children()
     saltbranch.cli.app.build()  # here, so that no fork has to import the verbs
     for line in sys.stdin:
         pids = [_fork(order) for order in json.loads(line)]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+
+from tests.support import warm
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
 
@@ -17,7 +20,11 @@ class KillServer:
 
     def __enter__(self) -> KillServer:
         self.process = subprocess.Popen(
-            [sys.executable, str(KILL_AT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(KILL_AT)],
+            env={**os.environ, warm.VARIABLE: warm.server().path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         return self
 

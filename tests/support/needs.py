@@ -22,6 +22,8 @@ _FIXTURES = {
     "git": {"remote", "site", "served", "flow", "machine"},
 }
 
+_CHEAP = {"_quiet_salt", "_real", "_template", "template"}
+
 
 def mark(items: list[pytest.Item]) -> None:
     """Give every test the markers `daemons`, `git` and `salt` that fit."""
@@ -38,6 +40,19 @@ def mark(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("daemons"):
             # On one worker of ``--dist loadgroup``, so that one cluster will do.
             item.add_marker(pytest.mark.xdist_group("daemons"))
+        elif _shares(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_TESTS))))
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether something dear is made once for the module: once, then, and not by every worker."""
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(
+        found[-1].scope == "module"
+        and name not in _CHEAP
+        and item.get_closest_marker("xdist_group") is None
+        for name, found in fixtures.items()
+    )
 
 
 @functools.cache

@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import traceback
 from pathlib import Path
@@ -79,6 +80,7 @@ def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list
             sandbox.find.cache_clear()
         os.environ.clear()
         os.environ.update(env)
+        tempfile.tempdir = None
         if argv[1] == "-c":
             sys.argv = ["-c", *argv[3:]]
             exec(argv[2], {"__name__": "__main__"})

@@ -1,4 +1,4 @@
-"""Who calls a verb that merges or records: a person at a terminal, or Salt's master.
+"""Who calls a verb that merges, records or looks back: a person at a terminal, or Salt's master.
 
 A verb's action opens, plans, applies and syncs; by its caller it is told where, and tells it of what it does.
 """
@@ -27,7 +27,15 @@ class Watcher:
     compiled: Callable[[int, int], None] | None = None
 
 
-class Caller(ABC, Generic[P]):
+class Opener(ABC):
+    """All that a verb needs that only looks back."""
+
+    @abstractmethod
+    def open(self, *, fetch: bool = True) -> Workplace:
+        """Where the verb works, the remote read unless `fetch` is False. Raises SaltbranchError."""
+
+
+class Caller(Opener, Generic[P]):
     """By itself it agrees to everything and looks at nothing, as a program does that calls a verb."""
 
     @property
@@ -39,10 +47,6 @@ class Caller(ABC, Generic[P]):
     def has_person(self) -> bool:
         """Whether somebody may be asked for a passphrase."""
         return False
-
-    @abstractmethod
-    def open(self, *, fetch: bool = True) -> Workplace:
-        """Where the verb works, the remote read unless `fetch` is False. Raises SaltbranchError."""
 
     @abstractmethod
     def open_mirror(self) -> Workplace:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from saltbranch.actions.shared.caller import Opener
 from saltbranch.base.errors import RefusedError, RemoteError
 from saltbranch.base.text import printable
 from saltbranch.cli.show import progress
@@ -21,6 +23,18 @@ FetchOption = Annotated[
         help="Read the remote first; otherwise what it had when it was last read counts.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader(Opener):
+    """A person who looks back, or their script. quiet: what is wrong is told elsewhere."""
+
+    config: str | None
+    quiet: bool
+
+    def open(self, *, fetch: bool = True) -> Workplace:
+        """Where the verb reads. Raises SaltbranchError."""
+        return workplace(self.config, fetch=fetch, quiet=self.quiet)
 
 
 def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from saltbranch.ext import contract
 
 if TYPE_CHECKING:
-    from saltbranch.repository.workplace import Workplace
-
     __opts__: dict[str, Any]
 
 __virtualname__ = "saltbranch"
@@ -24,12 +22,6 @@ __virtualname__ = "saltbranch"
 def __virtual__() -> str:
     """The name Salt loads it under."""
     return __virtualname__
-
-
-def _workplace(*, fetch: bool) -> Workplace:
-    from saltbranch.repository.workplace import open_machine
-
-    return open_machine(contract.config_path(__opts__), fetch=fetch)
 
 
 @contract.plain
@@ -135,13 +127,15 @@ def history(
 
         salt-run saltbranch.history prod since=7d
     """
-    from saltbranch.actions.history import history as action
+    from saltbranch.actions import history as action
     from saltbranch.base.durations import parse_since
+    from saltbranch.ext.caller import Runner
 
     begin = parse_since(contract.word(since), time.time()) if since is not None else None
     most = contract.count("limit", limit)
-    work = _workplace(fetch=fetch)
-    found = action(work, contract.text(saltenv), limit=most, since=begin, syncs=syncs)
+    work, found = action.tell(
+        Runner(__opts__), contract.text(saltenv), limit=most, since=begin, syncs=syncs, fetch=fetch
+    )
     return {**found.as_dict(), "problems": work.problems, "retcode": 0}
 
 
@@ -166,16 +160,16 @@ def where(
 
         salt-run saltbranch.where KEY-12
     """
-    from saltbranch.actions.where import where as action
+    from saltbranch.actions import where as action
     from saltbranch.base.errors import UsageError
+    from saltbranch.ext.caller import Runner
     from saltbranch.history.presence import COMMIT, PATH, TICKET, Kind
 
     kinds: tuple[Kind, ...] = (COMMIT, TICKET, PATH)
     only = next((known for known in kinds if known == kind), None)
     if kind is not None and only is None:
         raise UsageError(f"kind={contract.word(kind)}: unknown", hint=f"known: {', '.join(kinds)}")
-    work = _workplace(fetch=fetch)
-    found = action(work, contract.word(what), only=only)
+    work, found = action.tell(Runner(__opts__), contract.word(what), only=only, fetch=fetch)
     return {**found.as_dict(), "problems": work.problems, "retcode": 0}
 
 
