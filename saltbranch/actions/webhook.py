@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from saltbranch.serve.run import Notify, SyncResult
 
 _LOCK = 300  # seconds to wait for another saltbranch
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 1.0
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 
 
@@ -96,7 +96,7 @@ def _serve(root: str, config_path: str, notify: Notify | None) -> WebhookResult:
         now = time.time()
         due = [note for note in missing if note.is_due(now)]
         coalesce.forget(root, [note for note in pushed if note not in due])
-        if not due or coalesce.is_awaited(root):  # whoever waits goes on with it
+        if not due:
             told = tuple(f"{n.ref} {n.commit or 'deleted'}" for n in missing if n not in due)
             return WebhookResult(whole, syncs, told)
         time.sleep(pause)

@@ -90,15 +90,6 @@ def _held(lock: files.Lock) -> Iterator[None]:
         lock.__exit__()
 
 
-def is_awaited(root: str) -> bool:
-    """Whether somebody waits for its turn."""
-    try:
-        with files.Lock(f"{path(root)}.waiting"):
-            return False
-    except LockedError:
-        return True
-
-
 def _load(root: str) -> list[Note]:
     """Nothing where the file is torn: a sync serves all that was pushed."""
     data = (files.read_or_none(path(root)) or b"").decode("utf-8", "surrogateescape")
