@@ -13,6 +13,7 @@ from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
 from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
 from saltbranch.config.minions import Matcher
+from saltbranch.config.notify import NotifyModel
 from saltbranch.config.roots import PILLAR, STATES, Roots
 
 
@@ -83,7 +84,8 @@ class Config(msgspec.Struct, frozen=True):
     pillars that are compiled, too. submodules: URLs that they may come from. programs: those of a model that may
     run unasked. source: which model it is. roots: of which folders those of Salt are made. extra_roots: folders of
     the machine that come after them.
-    elsewhere: saltenvs of the model that other machines serve.
+    elsewhere: saltenvs of the model that other machines serve. notify_targets: names; where they lead only the
+    machine's file says.
     """
 
     path: str
@@ -103,6 +105,8 @@ class Config(msgspec.Struct, frozen=True):
     tickets: str | None = None
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
+    notify: tuple[NotifyModel, ...] = ()
+    notify_targets: tuple[str, ...] = ()
     fleet: str = "cache"
     submodules: tuple[str, ...] = ()
     gpg_keys: str | None = None

@@ -1,0 +1,69 @@
+"""What a sync keeps in the outbox for people and hooks. Loaded by a sync that has something to tell."""
+
+from __future__ import annotations
+
+import os
+
+from saltbranch.base import files
+from saltbranch.notify import outbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from saltbranch.serve.run import Run, SaltenvResult
+
+
+def switched(run: Run, done: Sequence[SaltenvResult]) -> str:
+    """Keep that `done` were switched, before that is recorded; why that failed, empty where it did not."""
+    root, rows = run.ready.root, []
+    for result in done:
+        before = run.served.get(_dirname(run, result.saltenv))
+        since = before.since if before else 0
+        id_ = outbox.id_of(root, "switched", result.saltenv, result.old, result.new, since)
+        rows.append({**result.as_dict(), "id": id_})
+    if not rows:
+        return ""
+    id_ = outbox.id_of(root, *sorted(str(row["id"]) for row in rows))
+    data = {"master": master(), "rows": rows}
+    return outbox.put(root, "switched", id_, data, [result.saltenv for result in done])
+
+
+def _dirname(run: Run, saltenv: str) -> str:
+    return next(s.dirname for s in run.ready.saltenvs if s.name == saltenv)
+
+
+def failed(root: str, before: str, text: str) -> None:
+    """Keep that a sync failed, unless the one before failed for the same reason; it raises nothing expected."""
+    if _kind(before) == _kind(text):
+        return
+    id_ = outbox.id_of(root, "failed", _kind(text), _mtime(f"{root}/state/seen"))
+    outbox.put(root, "sync_failed", id_, {"master": master(), "problem": text, "over": False})
+
+
+def good_again(root: str) -> None:
+    """Keep that what the last sync failed by is over; it raises nothing expected."""
+    path = f"{root}/state/failure"
+    try:
+        text = (files.read_or_none(path) or b"").decode("utf-8", "replace")
+    except OSError:
+        return
+    id_ = outbox.id_of(root, "over", text, _mtime(path))
+    outbox.put(root, "sync_failed", id_, {"master": master(), "problem": text, "over": True})
+
+
+def master() -> str:
+    """What this machine is called in what is told."""
+    return os.uname().nodename
+
+
+def _kind(text: str) -> str:
+    """`text` without words of which each run may have others: numbers, hashes, times."""
+    return " ".join(w for w in text.split() if not any(c.isdigit() for c in w))
+
+
+def _mtime(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
