@@ -17,6 +17,7 @@ from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror, Refs
 from saltbranch.journal import accepted, pending_holds
 from saltbranch.journal import state as journal_state
+from saltbranch.notify.backlog import Backlog, backlog
 from saltbranch.promote import waiting as outlook
 from saltbranch.promote.waiting import Outlook
 from saltbranch.repository import decision, prepared, workplace
@@ -89,7 +90,8 @@ class Status:
     model: which model decided.
     problems: of the journal, and of clocks. unreported: whether this master has something to tell that was not
     published yet.
-    unread: what of the remote the last sync could not read, full ref to reason.
+    unread: what of the remote the last sync could not read, full ref to reason. notifications: what people and hooks
+    are still to be told.
     """
 
     config: str
@@ -104,6 +106,7 @@ class Status:
     problems: tuple[str, ...]
     unreported: bool
     unread: dict[str, str]
+    notifications: Backlog
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -162,6 +165,7 @@ def status(config_path: str) -> Status:
         problems=tuple(text for text in (found.problem, clock) if text),
         unreported=os.path.exists(report.path(root)),
         unread=unread,
+        notifications=backlog(root),
     )
 
 

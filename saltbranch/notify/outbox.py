@@ -152,5 +152,12 @@ def dropped(root: str) -> list[int]:
     return [int(line) for line in data.split() if line.isdigit()]
 
 
+def forget_drops(root: str, *, before: float) -> None:
+    """Begin to count anew where the last one was before then. Raises OSError."""
+    when = dropped(root)
+    if when and when[-1] < before:
+        files.unlink(f"{folder(root)}/dropped")
+
+
 def _name(at: float, id_: str) -> str:
     return _STAMP % (f"{int(at * 1000):014d}", id_)

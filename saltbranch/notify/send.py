@@ -28,6 +28,7 @@ HOOK_SECONDS = 600
 LONGEST_WAIT = 1800
 _SHORTEST_WAIT = 60
 _OLD = 3 * 86400  # seconds
+_FORGOTTEN = 7 * 86400  # seconds
 _ROUNDS = 50
 
 
@@ -35,12 +36,16 @@ def main() -> None:
     """Send all that is due of the root in `sys.argv`, by the machine's file that stands after it."""
     root, config_path = sys.argv[1:3]
     with files.private_umask():
+        folder = outbox.folder(root)
         try:
-            with open(f"{outbox.folder(root)}/lock", "a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with open(f"{folder}/next", "a") as following, open(f"{folder}/lock", "a") as lock:
+                # One may wait for the one at work, which may have looked before the newest notice came.
+                fcntl.flock(following, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                fcntl.flock(following, fcntl.LOCK_UN)
                 Sender(root, config_path).run()
         except OSError:
-            pass  # another one is at work, or there is no room: the next sync starts one again
+            pass  # another one waits already, or there is no room: the next sync starts one again
 
 
 class Sender:
@@ -58,8 +63,9 @@ class Sender:
         try:
             for _ in range(_ROUNDS):
                 self._resolve()
-                if not self._round():
+                if not self._round() and not self._has_notices():
                     break
+            outbox.forget_drops(self.root, before=time.time() - _FORGOTTEN)
             again = self._next()
             self._channel("sender").went_well()
         except (SaltbranchError, OSError) as err:
@@ -67,8 +73,11 @@ class Sender:
             reason = err.message if isinstance(err, SaltbranchError) else str(err)
             self._channel("sender").failed(reason, again)
         os.utime(f"{self.folder}/pause", (again, again))
-        if any("@" not in name for name in self._names()):
+        if self._has_notices():
             os.utime(f"{self.folder}/pause", (0, 0))  # it came in meanwhile
+
+    def _has_notices(self) -> bool:
+        return any("@" not in name for name in self._names())
 
     def _names(self) -> list[str]:
         return sorted(n for n in os.listdir(f"{self.folder}/queue") if n.endswith(".json"))

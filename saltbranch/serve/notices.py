@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 
 from saltbranch.base import files
-from saltbranch.notify import outbox
+from saltbranch.notify import outbox, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from saltbranch.serve.run import Run, SaltenvResult
 
@@ -50,6 +52,40 @@ def good_again(root: str) -> None:
         return
     id_ = outbox.id_of(root, "over", text, _mtime(path))
     outbox.put(root, "sync_failed", id_, {"master": master(), "problem": text, "over": True})
+
+
+def gate_closed(root: str, config_path: str, plan: Mapping[str, Any]) -> None:
+    """Keep, and let be sent, that a promotion was refused by its gates; once while they say the same of it.
+
+    plan: as a plan's `as_dict`. It raises nothing expected.
+    """
+    closed = [
+        gate for gate in plan["gates"] if gate["verdict"] != "pass" and not gate.get("overridden")
+    ]
+    names = [str(gate["gate"]) for gate in closed]
+    id_ = outbox.id_of(
+        root, "gate", plan["saltenv"], plan["source"], *names, int(time.time()) // 3600
+    )
+    data = {"verb": plan["verb"], "source": plan["source"], "gates": closed, "master": master()}
+    outbox.put(root, "gate_closed", id_, data, [plan["saltenv"]] if plan["saltenv"] else [])
+    start.start_if_wanted(root, config_path)
+
+
+def check_found(root: str, config_path: str, refs: Sequence[Mapping[str, Any]]) -> None:
+    """Keep, and let be sent, what a check found; once a day while it is the same. It raises nothing expected.
+
+    refs: of each its `name`, `commit`, number of `findings`, the `first` of them and what is `told` in a line.
+    """
+    what = [f"{ref['name']} {ref['commit']} {ref['findings']} {ref['first']}" for ref in refs]
+    id_ = outbox.id_of(root, "check", *what, int(time.time()) // 86400)
+    outbox.put(
+        root,
+        "check_found",
+        id_,
+        {"refs": list(refs), "master": master()},
+        [r["name"] for r in refs],
+    )
+    start.start_if_wanted(root, config_path)
 
 
 def master() -> str:

@@ -16,6 +16,7 @@ SHAPES: dict[str, Any] = {
     "history": looking_back.History,
     "hold": promoting.Held,
     "hold-plan": promoting.HoldPlan,
+    "notify": serving.NotifyData,
     "promote": promoting.Promoted,
     "promote-plan": promoting.Plan,
     "status": serving.MasterStatus,
