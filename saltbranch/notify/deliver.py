@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from saltbranch import __version__
 from saltbranch.base import proc
@@ -49,11 +50,14 @@ def deliver(url: str, message: Mapping[str, Any]) -> None:
 
 
 def hidden(url: str, text: str) -> str:
-    """`text` without `url` and without whatever of it may be a secret: all but its scheme and its host."""
+    """`text` without `url` and without whatever of it may be a secret: all but its scheme and the name of its host."""
     text = text.replace(url, "***")
-    rest = re.sub(r"^[^:]*://", "", url)
-    login, at, place = rest.rpartition("@")
-    parts = re.split(r"[/?&=:;,#]", login if at else "") + re.split(r"[/?&=;,#]", place)[1:]
+    authority, *rest = re.split(r"[/?#]", re.sub(r"^[^:]*://", "", url), maxsplit=1)
+    login, _, host = authority.rpartition("@")
+    parts = re.split(r"[:,;]", login) + re.split(r"[/?&=;,#:@]", rest[0] if rest else "")
+    if "." not in host and not host.startswith(("localhost", "[")):
+        parts.append(host.partition(":")[0])  # of chats it is often a token
+    parts += [unquote(part) for part in parts]
     for part in sorted(filter(lambda word: len(word) >= _ENOUGH, parts), key=len, reverse=True):
         text = text.replace(part, "***")
     return one_line(text)[:300]

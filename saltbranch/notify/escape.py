@@ -9,7 +9,9 @@ from saltbranch.base.text import printable
 from saltbranch.config.notify import Format
 
 _GAP = "\u200b"  # of no width: a chat reads no mention across it, and people see none
-_MENTION = re.compile(r"@(?=[\w<({\[-])|(?<=<)(?=[!@#])")
+_MENTION = re.compile(
+    r"@(?=[\w<({\[-])|(?<=<)(?=[!@#])|\](?=[(\[])"
+)  # and a link with a text of its own
 # Right-to-left marks and the like would let one text look as another.
 _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+.!|~=-])")
