@@ -170,9 +170,9 @@ def _show(result: SyncResult, *, quiet: bool) -> None:
 
 
 def _notify(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
-    from saltbranch.serve import notify
+    from saltbranch.serve import bus_event
 
-    return notify.tell(ready, results)
+    return bus_event.tell(ready, results)
 
 
 def _bug_report() -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from saltbranch.base.errors import ConfigError, UsageError
+from saltbranch.base.text import many
 from saltbranch.check.checked_repository import CheckedRepository, open_place
 from saltbranch.check.commit import Checker
-from saltbranch.check.finding import Severity
+from saltbranch.check.finding import SEVERITIES, Severity
 from saltbranch.check.highstates import Compiling
 from saltbranch.check.result import CheckResult
 from saltbranch.config import locate
+from saltbranch.config.model import Config
 from saltbranch.repository.clone_or_mirror import Given
+from saltbranch.serve import notices
 
 WORK_TREE = "work tree"
+_TOLD = 5  # findings of a ref that people are told of
 
 
 def check(
@@ -48,7 +52,26 @@ def check(
     if not wanted:
         return CheckResult((checker.result(WORK_TREE, None, base),), fail_on)
     commits = [(name, place.commit(name)) for name in wanted]
-    return CheckResult(tuple(checker.result(n, c, base) for n, c in commits), fail_on)
+    result = CheckResult(tuple(checker.result(n, c, base) for n, c in commits), fail_on)
+    if every_branch and result.exit_code and place.clone is None and place.config:
+        _tell(place.config, result)
+    return result
+
+
+def _tell(config: Config, result: CheckResult) -> None:
+    """Let people be told of what the nightly check of a master found, if anybody wants that."""
+    counting = SEVERITIES[: SEVERITIES.index(result.fail_on) + 1]
+    refs = []
+    for ref in result.refs:
+        found = [f for f in ref.findings if f.severity in counting]
+        if found:
+            first = [
+                f"{f.file}{f':{f.line}' if f.line else ''}: {f.rule} {f.message}" for f in found
+            ]
+            told = f"{ref.name} at {(ref.commit or '')[:12]}: {many(len(found), 'finding')}"
+            about = {"name": ref.name, "commit": ref.commit, "told": told}
+            refs.append({**about, "findings": len(found), "first": first[:_TOLD]})
+    notices.check_found(config.root, config.path, refs)
 
 
 def _branches(place: CheckedRepository) -> list[str]:

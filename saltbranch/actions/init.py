@@ -29,7 +29,7 @@ from saltbranch.repository.machine import read_machine_file
 from saltbranch.repository.root import make_root, open_root, take_over
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.replacing import Replacing
-from saltbranch.serve import notify
+from saltbranch.serve import bus_event
 from saltbranch.serve.first_sync import remote_heads
 from saltbranch.serve.run import SyncResult
 
@@ -234,7 +234,7 @@ def _carry_out(
     left = _proposed(config_path, answers, say=say) if in_repository else []
     result = None
     if not left or read_machine_file(config_path).saltenvs is not None:
-        result = sync(config_path, wait=wait, say=say, notify=notify.tell)
+        result = sync(config_path, wait=wait, say=say, notify=bus_event.tell)
     left += _left(config_path, result)
     return InitResult(config_path, wrote, result, tuple(left), ahead.replacing)
 

@@ -19,6 +19,7 @@ from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror, Refs
 from saltbranch.journal import accepted, pending_holds
 from saltbranch.journal import state as journal_state
+from saltbranch.notify.backlog import Backlog, backlog
 from saltbranch.promote import waiting as outlook
 from saltbranch.promote.waiting import Outlook
 from saltbranch.repository import clone_or_mirror, decision, prepared, workplace
@@ -90,8 +91,9 @@ class Status:
     last_good_sync: when the remote was last read and served. failure: what went wrong since.
     model: which model decided.
     problems: of the journal, and of clocks. unreported: whether this master has something to tell that was not
-    published yet. labs: those of this master.
-    unread: what of the remote the last sync could not read, full ref to reason.
+    published yet.
+    unread: what of the remote the last sync could not read, full ref to reason. notifications: what people and hooks
+    are still to be told. labs: those of this master.
     """
 
     config: str
@@ -106,6 +108,7 @@ class Status:
     problems: tuple[str, ...]
     unreported: bool
     unread: dict[str, str]
+    notifications: Backlog
     labs: tuple[LabStatus, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
@@ -208,6 +211,7 @@ def status(config_path: str) -> Status:
         unreported=os.path.exists(report.path(root)),
         unread=unread,
         labs=_labs(config_path) if config.labs else (),
+        notifications=backlog(root),
     )
 
 

@@ -8,6 +8,7 @@ whatever only a changed configuration needs is imported where it is needed.
 from __future__ import annotations
 
 import os
+import time
 
 from saltbranch.base import files
 from saltbranch.base.errors import RemoteError, SaltbranchError, UsageError, os_error
@@ -56,7 +57,8 @@ def sync(
                 from saltbranch.serve import first_sync
 
                 return first_sync.plan_first(config_path, only)
-            with files.Lock(f"{root}/lock", wait=wait, waiting=say) as lock:
+            lock = files.Lock(f"{root}/lock", wait=wait, waiting=say)
+            with _sending(root, config_path, write=not plan), lock:
                 mirror = Mirror(root)
 
                 def serve() -> SyncResult:
@@ -71,6 +73,7 @@ def sync(
                     if not plan:
                         lock.keep_from_children()
                         reconcile.tell_journal(run)
+                        _hear(root, run.choices.journal)
                     return result
 
                 if plan:
@@ -110,6 +113,8 @@ def _wait(
     except (SaltbranchError, OSError) as err:
         _remember_failure(place.root, str(err))
         raise
+    finally:
+        _send(place.root, place.config_path)
     _remember_failure(place.root, _problems(result))
 
 
@@ -151,16 +156,63 @@ def _remember_failure(root: str, text: str) -> None:
     """Keep the reason of a failed run for `status`; a good run clears it and leaves its time."""
     failure, seen = f"{root}/state/failure", f"{root}/state/seen"
     try:
+        # People are told before it is remembered: a run that is killed in between tells it again.
         if text:
+            from saltbranch.serve import notices
+
+            before = (files.read_or_none(failure) or b"").decode("utf-8", "replace")
+            notices.failed(root, before, text)
             files.write_atomic(failure, text, durable=False)
             return
-        files.unlink(failure)
+        if os.path.exists(failure):
+            from saltbranch.serve import notices
+
+            notices.good_again(root)
+            files.unlink(failure)
         try:
             os.utime(seen)
         except FileNotFoundError:
             files.write_atomic(seen, "the time of this file is that of the last good sync\n")
     except OSError:
         pass  # a full or read-only disk has already been reported by what failed first
+
+
+class _sending:  # noqa: N801 - reads like a function
+    """Let what is in the outbox be sent once the lock is given back, however the sync ended."""
+
+    def __init__(self, root: str, config_path: str, *, write: bool) -> None:
+        self.root, self.config_path, self.write = root, config_path, write
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_exc: object) -> None:
+        if self.write:
+            _send(self.root, self.config_path)
+
+
+def _send(root: str, config_path: str) -> None:
+    """Start whoever sends, where something is due; a sync without news looks into one folder."""
+    outbox = f"{root}/state/outbox"
+    try:
+        if not os.listdir(f"{outbox}/queue"):
+            return
+        left = os.stat(f"{outbox}/pause").st_mtime - time.time()
+    except OSError:
+        return  # nobody wants to be told of anything
+    if not 0 < left <= 1800:  # more is left only where the clock went back
+        from saltbranch.notify.start import start
+
+        start(root, config_path)
+
+
+def _hear(root: str, journal: str) -> None:
+    """Where people are told of the journal's entries, see whether it has new ones; the price is one small file."""
+    heard = files.read_or_none(f"{root}/state/outbox/heard")
+    if heard is not None and heard.decode() != journal:
+        from saltbranch.notify import outbox
+
+        outbox.hear(root, journal)
 
 
 def _serve_pending(

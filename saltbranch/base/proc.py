@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _TERM, _KILL = 15, 9
 
 _running: set[int] = set()
+_left: set[int] = set()
 _paths: dict[str, str] = {}
 
 
@@ -106,6 +107,32 @@ def run(
         os.close(out_r)
         os.close(err_r)
     return Finished(argv, os.waitstatus_to_exitcode(status), out, err_text, timed_out=timed_out)
+
+
+def leave(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Start `argv` and leave it alone: a session of its own, in ``/``, with no input and nowhere to write; its pid.
+
+    Those that were left before and have ended are forgotten here, so none remains of them. Raises SaltbranchError.
+    """
+    for pid in list(_left):
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                _left.discard(pid)
+        except ChildProcessError:
+            _left.discard(pid)
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, nowhere, fd) for fd in (0, 1, 2)]
+    try:
+        with _standing_in("/"):
+            pid = os.posix_spawn(
+                _which(argv[0]), list(argv), env, file_actions=actions, setsid=True
+            )
+    except OSError as err:
+        raise SaltbranchError(f"cannot start {argv[0]!r}: {err.strerror}") from err
+    finally:
+        os.close(nowhere)
+    _left.add(pid)
+    return pid
 
 
 class _standing_in:  # noqa: N801 - reads like the function it wraps

@@ -19,7 +19,7 @@ from saltbranch.cli.options.common import ConfigOption, JsonOption, print_error,
 _PANELS = {
     "Set up": {
         "init": "init", "adopt": "adopt", "install": "install", "uninstall": "install", "flow": "flow",
-        "doctor": "doctor", "prune": "prune", "schema": "schema", "demo": "demo",
+        "doctor": "doctor", "notify": "notify", "prune": "prune", "schema": "schema", "demo": "demo",
     },
     "Serve": {"sync": "sync", "status": "status", "explain": "explain"},
     "Develop and promote": {

@@ -35,7 +35,7 @@ from saltbranch.repository import clone as clones
 from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.programs import Argv
 from saltbranch.repository.workplace import Workplace, open_mirror, open_workplace
-from saltbranch.serve import notify
+from saltbranch.serve import bus_event
 
 P = TypeVar("P")
 
@@ -62,7 +62,7 @@ class Terminal(caller.Caller[P]):
     @property
     def notify(self) -> Notify:
         """Fires the events of a sync on the bus of this machine's master."""
-        return notify.tell
+        return bus_event.tell
 
     @property
     def has_person(self) -> bool:

@@ -141,6 +141,8 @@ def tree(status: Status) -> Tree:
         root.add(f"[red]{shown(line)}[/]")
     if status.unreported:
         root.add("[yellow]the journal does not know yet what this master serves[/]")
+    for line in status.notifications.told():
+        root.add(f"[yellow]{shown(line)}[/]")
     if status.restart_needed:
         root.add(f"[yellow]restart the salt-master:[/] {shown(status.restart_needed)}")
     if status.unclaimed:

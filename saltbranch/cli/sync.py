@@ -17,7 +17,7 @@ from saltbranch.cli.options.common import (
 )
 from saltbranch.cli.show import progress, sync
 from saltbranch.config.saltenvs import drain_seconds
-from saltbranch.serve import notify
+from saltbranch.serve import bus_event
 
 
 def register(app: typer.Typer) -> None:
@@ -91,7 +91,7 @@ def _sync(
             verify=verify,
             drain=drain_seconds(drain, "--drain") if drain else None,
             say=say,
-            notify=notify.tell,
+            notify=bus_event.tell,
         )
     if restart and result.restart_needed and not plan:
         from saltbranch.salt_master.process import restart_master

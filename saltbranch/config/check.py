@@ -9,9 +9,9 @@ from typing import Any
 
 from saltbranch.base import tickets
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
-from saltbranch.config import labs
+from saltbranch.config import labs, notify
 from saltbranch.config.gates import split_command
-from saltbranch.config.keys import FileModel, FlowModel, HooksModel, model_branch
+from saltbranch.config.keys import FileModel, FlowModel, model_branch
 from saltbranch.config.minions import parse_minions
 from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.config.roots import KINDS, Roots, is_above, is_in
@@ -56,7 +56,8 @@ def build_config(
     _check_lab_names(machine, path, saltenvs, place)
     tickets.compile_pattern(file.tickets, place)
     check_flow(file.flow, place)
-    _check_hooks(file.hooks, place)
+    notify.check_hooks(file.hooks, file.hooks.__struct_fields__, place)
+    notify.check_rules(file.notify, list(file.saltenvs or ()), place)
     return Config(
         path=path,
         remote=remote,
@@ -75,6 +76,8 @@ def build_config(
         tickets=file.tickets,
         flow=file.flow,
         hooks=file.hooks,
+        notify=tuple(file.notify),
+        notify_targets=tuple(machine.notify_targets),
         fleet=file.fleet,
         gpg_keys=os.path.normpath(machine.gpg_keys) if machine.gpg_keys else None,
         ext_pillar=tuple(machine.ext_pillar),
@@ -134,12 +137,6 @@ def patterns_of(model: FileModel, place: str) -> Iterator[tuple[str, re.Pattern[
                 yield f"{where}.minions", re.compile(matcher.target)
 
 
-def _check_hooks(hooks: HooksModel, place: str) -> None:
-    for name in ("before_promote", "after_promote"):
-        if command := getattr(hooks, name):
-            split_command(command, f"{place}: hooks.{name}")
-
-
 def _programs(entries: list[Any], path: str) -> tuple[tuple[str, ...], ...]:
     return tuple(split_command(entry, f"{path}: programs") for entry in entries)
 
@@ -170,6 +167,7 @@ def check_machine(machine: FileModel, path: str) -> None:
     if branch is not None and (problem := branch_name_problem(branch)):
         raise no_branch("model_branch", branch, problem, path)
     _programs(machine.programs, path)
+    notify.targets_of(machine.notify_targets, path)
     check_submodules(machine.submodules, path)
     check_labs(machine.labs, machine.lab_auto, machine.lab_pillar, path)
     if machine.serves == []:

@@ -12,6 +12,7 @@ from saltbranch.config.gates import MODELS, SCHEMA
 from saltbranch.config.labs import MOST as MOST_LABS
 from saltbranch.config.labs import PILLAR_OF_SALTENV
 from saltbranch.config.minions import KINDS
+from saltbranch.config.notify import FORMATS, NotifyModel
 
 _TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _MATCHERS = {
@@ -42,12 +43,25 @@ _GATES = {"type": "array", "items": SCHEMA}
 
 
 _PROGRAMS = {"type": "array", "items": _TARGETS}
+_TARGET = {
+    "type": "object",
+    "properties": {
+        "url": {"type": "string"},
+        "env": {"type": "string"},
+        "format": {"enum": list(FORMATS)},
+    },
+    "additionalProperties": False,
+}
+_NOTIFY_TARGETS = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [{"type": "string"}, _TARGET]},
+}
 _DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
 
 # What a machine says of itself: in the model, which stands in the repository, these have no effect.
 MACHINE_KEYS = (
     "remote", "root", "master_config", "salt_config", "group", "fetch_timeout", "model_branch", "record_syncs",
-    "gpg_keys", "ext_pillar", "serves", "programs", "extra_roots", "submodules",
+    "gpg_keys", "ext_pillar", "serves", "programs", "extra_roots", "submodules", "notify_targets",
     "labs", "lab_open", "lab_auto", "lab_pillar",
 )  # fmt: skip
 _MODEL_BRANCH = "master"
@@ -82,10 +96,16 @@ class FlowModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class HooksModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Programs that are told of each promotion, as a list of words or one line of them."""
+    """Programs that are told of what happens, as a list of words or one line of them.
+
+    The first two where a promotion is made; the others on masters, whatever it was that a sync found.
+    """
 
     before_promote: str | list[str] | None = None
     after_promote: str | list[str] | None = None
+    after_sync: str | list[str] | None = None
+    after_switch: str | list[str] | None = None
+    after_hold: str | list[str] | None = None
 
 
 class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -211,6 +231,14 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             schema=_PROGRAMS,
         ),
     ] = []
+    notify_targets: Annotated[
+        dict[str, Any],
+        _key(
+            "where the names in `notify:` of the model lead, from this machine: a URL each, or `{env: VARIABLE,"
+            " format: text, markdown or html}`; these URLs are secrets",
+            schema=_NOTIFY_TARGETS,
+        ),
+    ] = {}
     record_syncs: Annotated[
         bool,
         _key(
@@ -303,10 +331,17 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     hooks: Annotated[
         HooksModel,
         _key(
-            "`{before_promote, after_promote}`: programs that get each promotion as JSON on stdin; the first may"
-            " veto it"
+            "`{before_promote, after_promote, after_sync, after_switch, after_hold}`: programs that get what"
+            " happened as JSON on stdin; the first may veto it: [hooks](../how-to/notifications.md#hooks)"
         ),
     ] = HooksModel()
+    notify: Annotated[
+        list[NotifyModel],
+        _key(
+            "who is told of what: a list of `{events: [...], saltenvs: [...], to: [...], template: ...}`:"
+            " [notifications](../how-to/notifications.md)"
+        ),
+    ] = []
     fleet: Annotated[
         str,
         _key(

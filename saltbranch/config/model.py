@@ -14,6 +14,7 @@ from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
 from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
 from saltbranch.config.minions import Matcher
+from saltbranch.config.notify import NotifyModel
 from saltbranch.config.roots import PILLAR, STATES, Roots
 
 
@@ -88,7 +89,7 @@ class Config(msgspec.Struct, frozen=True):
     run unasked. source: which model it is. roots: of which folders those of Salt are made. extra_roots: folders of
     the machine that come after them.
     elsewhere: saltenvs of the model that other machines serve. labs: how many; lab_auto: a glob of branches;
-    lab_pillar: one of labs.PILLARS.
+    lab_pillar: one of labs.PILLARS. notify_targets: names; where they lead only the machine's file says.
     """
 
     path: str
@@ -108,6 +109,8 @@ class Config(msgspec.Struct, frozen=True):
     tickets: str | None = None
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()
+    notify: tuple[NotifyModel, ...] = ()
+    notify_targets: tuple[str, ...] = ()
     fleet: str = "cache"
     submodules: tuple[str, ...] = ()
     gpg_keys: str | None = None

@@ -23,6 +23,7 @@ from saltbranch.base.time_limit import TooSlow, limited
 from saltbranch.config.check import build_config, check_machine, patterns_of
 from saltbranch.config.keys import FileModel, FlowModel, FollowModel, HooksModel, SaltenvModel
 from saltbranch.config.model import Config, Source
+from saltbranch.config.notify import NotifyModel
 
 _LARGEST = 1_000_000
 _SECONDS = 5.0
@@ -82,6 +83,7 @@ def parse_file(text: str, path: str) -> FileModel:
     _refuse_unknown(data, FileModel, path, text, ())
     _refuse_unknown(data.get("flow"), FlowModel, path, text, ("flow",))
     _refuse_unknown(data.get("hooks"), HooksModel, path, text, ("hooks",))
+    _refuse_unknown_rules(data.get("notify"), path, text)
     saltenvs = data.get("saltenvs")
     if isinstance(saltenvs, dict):
         for name, entry in saltenvs.items():
@@ -143,6 +145,11 @@ def _first_misfit(saltenvs: object) -> str:
         except msgspec.ValidationError:
             return str(name)
     return "(unknown)"
+
+
+def _refuse_unknown_rules(rules: object, path: str, text: str) -> None:
+    for rule in rules if isinstance(rules, list) else ():
+        _refuse_unknown(rule, NotifyModel, path, text, ("notify",))
 
 
 def _refuse_unknown(

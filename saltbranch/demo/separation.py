@@ -17,7 +17,7 @@ from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Seen, Switch, find_problems
 from saltbranch.demo.steps import Note, Steps
 from saltbranch.salt_master import options as master_options
-from saltbranch.serve import notify
+from saltbranch.serve import bus_event
 from saltbranch.serve.run import SyncResult
 
 TARGET: Final = "test"
@@ -61,7 +61,7 @@ def sync_once(place: Place, cluster: Cluster, note: Note) -> Switch:
     Raises what actions.sync raises, SaltbranchError when a saltenv is not served.
     """
     with _bus(cluster) as bus:
-        result = sync(str(place.config), notify=notify.tell)
+        result = sync(str(place.config), notify=bus_event.tell)
         require_good(result)
         moved = [saltenv for saltenv in result.saltenvs if saltenv.changed]
         events = _events(bus, len(moved))
@@ -70,7 +70,7 @@ def sync_once(place: Place, cluster: Cluster, note: Note) -> Switch:
         note(f"{saltenv.saltenv}: {saltenv.branch} {old}{(saltenv.new or 'nothing')[:12]}")
     for tag in events:
         note(f"event on the master's bus: {tag}")
-    prefix = notify.tag("")
+    prefix = bus_event.tag("")
     return Switch(
         switched=tuple(saltenv.saltenv for saltenv in moved),
         events=tuple(tag.removeprefix(prefix) for tag in events),
@@ -100,7 +100,7 @@ def _events(bus: Any, expected: int) -> list[str]:
     deadline = time.monotonic() + _EVENT_SECONDS
     while time.monotonic() < deadline:
         wait = _EVENT_SECONDS if len(tags) < expected else 0.2
-        event = bus.get_event(wait=wait, tag=notify.tag(""), full=True)
+        event = bus.get_event(wait=wait, tag=bus_event.tag(""), full=True)
         if event is None:
             break
         tags.append(str(event["tag"]))

@@ -20,7 +20,7 @@ from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.clone_or_mirror import CloneOrMirror
 from saltbranch.salt_master import options as master_options
 from saltbranch.schedule.texts import CONFIG_OPTION
-from saltbranch.serve import notify
+from saltbranch.serve import bus_event as sync_event
 
 if TYPE_CHECKING:
     from saltbranch.promote.apply_plan import Published
@@ -168,8 +168,10 @@ def notifier(opts: Mapping[str, Any]) -> Notify:
 
     def tell(_ready: Prepared, results: list[SaltenvResult]) -> str | None:
         for result in results:
-            data = notify.data(result.saltenv, result.branch, result.old or "", result.new or "")
-            if not master_options.fire(opts, notify.tag(result.saltenv), data):
+            data = sync_event.data(
+                result.saltenv, result.branch, result.old or "", result.new or ""
+            )
+            if not master_options.fire(opts, sync_event.tag(result.saltenv), data):
                 return _NOT_TAKEN
         return None
 

@@ -22,7 +22,8 @@ from saltbranch.config.model import Config, owned_paths
 from saltbranch.config.roots import KEYS
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
-from saltbranch.promote import gates, gates_by_verb, hooks
+from saltbranch.notify import hooks
+from saltbranch.promote import gates, gates_by_verb
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional

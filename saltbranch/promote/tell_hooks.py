@@ -9,7 +9,7 @@ from typing import Any
 
 from saltbranch.base import files
 from saltbranch.base.errors import RefusedError
-from saltbranch.promote import hooks
+from saltbranch.notify import hooks
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.record import Prepared
 from saltbranch.repository.workplace import Workplace

@@ -200,6 +200,8 @@ ExecStart={" ".join(unit_word(word) for word in job.argv)}
 # Another saltbranch is at work and does it.
 SuccessExitStatus={LockedError.exit_code}
 TimeoutStartSec={job.patience}
+# Who sends notifications goes on after the sync.
+KillMode=process
 # Not three lines for each run that found nothing to do; what the sync says, and failures, are kept.
 SyslogLevel=notice
 LogLevelMax=notice

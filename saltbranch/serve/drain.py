@@ -24,7 +24,7 @@ from saltbranch.base.durations import shown_duration
 from saltbranch.base.errors import LockedError, SaltbranchError
 from saltbranch.config.drain import SWITCH
 from saltbranch.repository import decision
-from saltbranch.serve import drain_record, notify
+from saltbranch.serve import bus_event, drain_record
 from saltbranch.serve.run import FAILED, WAITING
 
 TYPE_CHECKING = False
@@ -118,7 +118,7 @@ class Drain:
 
     def start(self, jobs: Sequence[Job]) -> None:
         """Let the process that looks be ready by the time that the slots are."""
-        if any(map(self._concerns, jobs)) and notify.listens(self.ready.socket):
+        if any(map(self._concerns, jobs)) and bus_event.listens(self.ready.socket):
             self._begin()
 
     def judge(self, job: Job) -> None:
@@ -201,7 +201,7 @@ class Drain:
 
     def _look(self, name: str) -> tuple[Runs, str]:
         """The runs that may read files of the saltenv `name`, and why they are not known."""
-        if not notify.listens(self.ready.socket):
+        if not bus_event.listens(self.ready.socket):
             return [], ""  # no master runs, so nobody gets files, and there is nobody to ask
         try:
             answer = self._ask({"do": "look"})

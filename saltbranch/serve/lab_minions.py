@@ -17,7 +17,7 @@ from saltbranch.base.errors import SaltbranchError
 from saltbranch.base.text import one_line
 from saltbranch.labs import lent
 from saltbranch.repository import prepared
-from saltbranch.serve import lab_rows, notify
+from saltbranch.serve import bus_event, lab_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _ask(
 ) -> dict[str, Any] | None:
     """Minion to its answer; None where no master runs. strict: raises SaltbranchError where it cannot be asked."""
     ready = prepared.load(place.root, place.config_path, within=True)
-    if ready is None or not notify.listens(ready.socket):
+    if ready is None or not bus_event.listens(ready.socket):
         return None
     code = "from saltbranch.serve import lab_minions; lab_minions.main()"
     try:

@@ -10,7 +10,7 @@ from saltbranch.base import files, proc
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.labs.lent import GAP
 from saltbranch.repository import prepared
-from saltbranch.serve import lab_minions, lab_rows, notify, reconcile
+from saltbranch.serve import bus_event, lab_minions, lab_rows, reconcile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Watch:
 
     def _listens(self) -> Prepared | None:
         ready = prepared.load(self._place.root, self._place.config_path, within=True)
-        return ready if ready and notify.listens(ready.socket) else None
+        return ready if ready and bus_event.listens(ready.socket) else None
 
     def begin(self) -> None:
         """Let the process be ready by the time that it is asked."""

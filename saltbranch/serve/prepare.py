@@ -16,7 +16,9 @@ from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config, Source
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs, ref_name
 from saltbranch.git.program import mask
+from saltbranch.journal.accepted import believed
 from saltbranch.labs import judge
+from saltbranch.notify import gather, outbox
 from saltbranch.repository import decision, model, model_file, prepared
 from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
@@ -48,6 +50,7 @@ def prepare(
         notes = _compose_first(config, mirror) if write and config.roots.composed else []
         notes += salt_files.write_all(config, gid) if write else salt_files.outdated(config)
         notes += relayout.move_over(config.root, mirror) if write else []
+        notes += _want_notices(config, mirror) if write else []
     except OSError as err:
         raise os_error(err) from err
     ref = f"{IN_MIRROR}{ref_name(config.model_branch)}"
@@ -66,6 +69,18 @@ def prepare(
     if write:
         prepared.save(ready)
     return ready, notes
+
+
+def _want_notices(config: Config, mirror: Mirror) -> list[str]:
+    """Remember what people and hooks are to be told of; what is to be noted, for a sync does not fail by it."""
+    try:
+        names = gather.wanted(config)
+        outbox.want(
+            config.root, names, believed(mirror.git, mirror.refs()).head or "" if names else ""
+        )
+    except OSError as err:
+        return [f"what people are told of stays as it was: {os_error(err).message}"]
+    return []
 
 
 def last_facts(

@@ -11,7 +11,7 @@ from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_e
 from saltbranch.config.roots import PILLAR, of_text
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.file_list import clear_file_list
-from saltbranch.serve import compose, fetch
+from saltbranch.serve import compose, fetch, notices
 from saltbranch.serve.parallel import in_parallel
 from saltbranch.serve.pins import Source
 from saltbranch.serve.run import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
@@ -249,9 +249,9 @@ def apply(
     if not done:
         return
     # Told before it is recorded: whoever is killed in between tells it twice, never not at all.
+    untold = notices.switched(run, [job.result for job in done])
     problem = notify(run.ready, [job.result for job in done]) if notify else None
-    if problem:
-        run.notes.append(problem)
+    run.notes += [text for text in (untold, problem) if text]
     for job in done:
         slot, new = job.slots.served(), job.result.new
         if slot and new:

@@ -25,6 +25,7 @@ ORDER = (
     "history",
     "repository",
     "labs",
+    "notify",
     "serve",
     "new_minions",
     "compiler",
@@ -72,6 +73,7 @@ RESERVED = {
         "repository.model",
     ),
     "saltlint": ("check.scanners",),
+    "apprise": ("notify.deliver",),
     "detect_secrets": ("check.scanners",),
 }
 
@@ -96,6 +98,8 @@ PURE = (
     "journal.tips",
     "labs.judge",
     "labs.lab",
+    "notify.escape",
+    "notify.texts",
     "salt_master.config_file",
     "salt_master.pillar_errors",
     "salt_master.top_file",
@@ -314,8 +318,12 @@ def test_sync_without_news_imports_next_to_nothing(tmp_path: Path) -> None:
     site = Site(tmp_path, remote)
     site.settings["saltenvs"]["stage"]["promote_from"] = "test"
     site.settings["saltenvs"]["prod"]["drain"] = "120s"
+    site.settings["notify"] = [{"events": ["switched", "promotion"], "to": ["ops"]}]
+    site.settings["hooks"] = {"after_sync": ["/bin/true"]}
+    site.settings |= {"notify_targets": {"ops": "env-less://x"}, "programs": [["/bin/true"]]}
     site.configure()
     site.sync_well()
+    assert (site.root / "state" / "outbox" / "queue").is_dir()
     (site.root / "state" / "choices").unlink()  # nothing is asked of it
     program = "from saltbranch.entry import main; main()"
     for options in ([], ["--quiet"], ["test", "prod"]):

@@ -9,7 +9,7 @@ from typing import Any
 
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.read import check_model
-from saltbranch.promote import hooks
+from saltbranch.notify import hooks
 from saltbranch.repository.programs import Programs
 
 

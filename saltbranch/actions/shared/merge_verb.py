@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from saltbranch.actions.shared.after_push import Notify, follow
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.base import asked_by
-from saltbranch.base.errors import UsageError
+from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.promote import apply_plan, ask_gates, conflict, make_plan, tell_hooks
 from saltbranch.promote.apply_plan import Published
 from saltbranch.promote.conflict import Resolution
@@ -19,6 +19,7 @@ from saltbranch.promote.gates import check_reviewed
 from saltbranch.promote.plan import Plan
 from saltbranch.promote.request import DiffOptions, Request
 from saltbranch.repository.workplace import Say, Workplace
+from saltbranch.serve import notices
 
 Build = Callable[[Workplace, str | None], Request]
 """Makes the request of a verb; with a commit, the source is that one (a conflict that was resolved)."""
@@ -217,7 +218,12 @@ def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
     if options.plan:
         apply_plan.check_expected(plan, options.expect)
         return Planned(plan)
-    apply_plan.check(plan, options.expect)
+    try:
+        apply_plan.check(plan, options.expect)
+    except RefusedError:
+        if plan.closed_gates and verb.work.serves:
+            notices.gate_closed(verb.work.config.root, verb.work.config_path, plan.as_dict())
+        raise
     caller.agree(plan.verb)
     with caller.watching() as watcher:
         verb.diff = replace(verb.diff, progress=watcher.compiled)

@@ -25,6 +25,7 @@ SHAPES: dict[str, Any] = {
     "lab": promoting.LabRecorded,
     "lab-list": promoting.Labs,
     "lab-plan": promoting.LabPlan,
+    "notify": serving.NotifyData,
     "promote": promoting.Promoted,
     "promote-plan": promoting.Plan,
     "status": serving.MasterStatus,

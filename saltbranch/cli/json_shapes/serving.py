@@ -139,6 +139,39 @@ class LabStatus(TypedDict):
     pinned: dict[str, str]
 
 
+class NotifyFailure(TypedDict):
+    """What went wrong last at a target or hook."""
+
+    channel: str
+    reason: str
+    since: float
+
+
+class Notifications(TypedDict):
+    """What people and hooks are still to be told."""
+
+    waiting: int
+    oldest: float | None
+    dropped: int
+    last_dropped: float | None
+    failures: list[NotifyFailure]
+
+
+class TriedTarget(TypedDict):
+    """A target that a message was sent to."""
+
+    target: str
+    problem: str | None
+
+
+class NotifyData(TypedDict):
+    """``notify --json``."""
+
+    version: Version
+    tried: list[TriedTarget]
+    notifications: Notifications
+
+
 class MasterStatus(TypedDict):
     """``status --json`` on a master."""
 
@@ -156,6 +189,7 @@ class MasterStatus(TypedDict):
     unreported: bool
     unread: dict[str, str]
     labs: list[LabStatus]
+    notifications: Notifications
 
 
 class ServedBy(TypedDict):

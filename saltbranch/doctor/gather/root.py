@@ -17,7 +17,7 @@ from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.config.roots import KINDS
 from saltbranch.doctor.finding import Finding
-from saltbranch.doctor.gather import timers
+from saltbranch.doctor.gather import notifications, timers
 from saltbranch.doctor.rules import disk, setup
 from saltbranch.doctor.rules.disk import Account, Dated, Entry
 from saltbranch.doctor.rules.setup import ServedSlot
@@ -63,6 +63,7 @@ def look(config: Config, master: MasterOptions) -> Iterator[Finding]:
     yield from setup.unread(prepared.load_unread(root))
     yield from setup.clock(_clock(root))
     yield from setup.pushed_by_hand(pushed)
+    yield from notifications.look(config)
 
 
 def _failure(config: Config, pushed: dict[str, Push]) -> str | None:

@@ -198,8 +198,14 @@ def changelog(
         salt-run saltbranch.changelog prod
         salt-run saltbranch.changelog prod old=v1.3 new=v1.4
     """
-    from saltbranch.actions.changelog import changelog as action
+    from saltbranch.actions import changelog as action
+    from saltbranch.ext.caller import Runner
 
-    work = _workplace(fetch=fetch)
-    found = action(work, contract.word(saltenv), old=contract.text(old), new=contract.text(new))
+    work, found = action.tell(
+        Runner(__opts__),
+        contract.word(saltenv),
+        old=contract.text(old),
+        new=contract.text(new),
+        fetch=fetch,
+    )
     return {**found.as_dict(), "problems": work.problems, "retcode": 0}

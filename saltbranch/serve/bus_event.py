@@ -38,7 +38,7 @@ def tell(ready: Prepared, results: Sequence[SaltenvResult]) -> str | None:
     if not listens(ready.socket):
         return None
     events = [f"{r.saltenv}\t{r.branch}\t{r.old or ''}\t{r.new}" for r in results]
-    code = "from saltbranch.serve import notify; notify.main()"
+    code = "from saltbranch.serve import bus_event; bus_event.main()"
     argv = proc.python(code, ready.salt_config, *events)
     try:
         done = proc.run(argv, os.environ, timeout=_PATIENCE)

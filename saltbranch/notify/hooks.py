@@ -11,17 +11,24 @@ from saltbranch.base import proc
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.gates import split_command
 from saltbranch.config.model import Config
+from saltbranch.config.notify import HOOKS
 from saltbranch.git.program import environment, indent, mask
 
 
-def configured(config: Config) -> list[tuple[str, tuple[str, ...]]]:
-    """The hooks of the model: name and words. Raises ConfigError."""
-    names = ("before_promote", "after_promote")
+def configured(
+    config: Config, names: Sequence[str] = ("before_promote", "after_promote")
+) -> list[tuple[str, tuple[str, ...]]]:
+    """The hooks of the model among `names`: name and words. Raises ConfigError."""
     given = [(name, getattr(config.hooks, name)) for name in names]
     place = config.source.place
     return [
         (name, split_command(value, f"{place}: hooks.{name}")) for name, value in given if value
     ]
+
+
+def that_may_run(config: Config) -> dict[str, tuple[str, ...]]:
+    """Those of masters that the machine's file lists among its programs. Raises ConfigError."""
+    return {name: argv for name, argv in configured(config, list(HOOKS)) if argv in config.programs}
 
 
 def run(argv: Sequence[str], payload: Mapping[str, Any], *, timeout: float) -> tuple[bool, str]:
