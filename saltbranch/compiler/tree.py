@@ -353,6 +353,7 @@ class Tree:
         """Whether all that `state_of` said of another tree is the same in this one."""
         return all(self._of(key) == value for key, value in state.items())
 
+    @functools.cache  # noqa: B019 - most minions of a fleet read the same files
     def _of(self, key: str) -> str | None:
         """What `state_of` says under `key` of this tree."""
         kind, _, rest = key.partition(" ")

@@ -58,7 +58,8 @@ def rendering(
         return found
     plain = functools.cache(functools.partial(_plain, frame.states_dir, trees))
     moved = _moved(frame, trees)
-    wanted = [m for m in minions if _may_differ(frame, trees, sides, m.id, moved)]
+    token = functools.cache(lambda path, tree: tree.source(f"{frame.states_dir}/{path}"))
+    wanted = [m for m in minions if _may_differ(token, trees, sides, m.id, moved)]
     # Those that Salt takes for states, or for code, show themselves.
     held = tuple(p for p in moved if not p.endswith(".sls") and not p.startswith("_"))
     found.by_minion = {m.id: Contents(plain=plain, moved=held) for m in minions}
@@ -168,25 +169,23 @@ def _pairs(old: Compiled, new: Compiled) -> dict[str, tuple[Chunk, Chunk]]:
 
 
 def _may_differ(
-    frame: Frame,
+    token: Callable[[str, Tree], str | None],
     trees: tuple[Tree, Tree],
     sides: tuple[Mapping[str, Compiled], Mapping[str, Compiled]],
     minion: str,
     moved: tuple[str, ...],
 ) -> bool:
-    """Whether some file of a state may hold something else on the other side."""
+    """Whether some file of a state may hold something else on the other side. token: what stands for a file."""
     old, new = (side[minion] for side in sides)
     if "failed" in (old.result, new.result):
         return False
-
-    def tokens(chunk: Chunk, tree: Tree) -> list[Any]:
-        return [(path, tree.source(f"{frame.states_dir}/{path}")) for path in chunk.sources]
 
     if old is new:  # arguments and pillar are the same, so only files can have moved
         templates = [c for c in new.chunks if c.template]
         if moved and any(OPEN in c.template for c in templates):
             return True
-        return any(tokens(c, trees[0]) != tokens(c, trees[1]) for c in templates)
+        named = {path for c in templates for path in c.sources}
+        return any(token(path, trees[0]) != token(path, trees[1]) for path in named)
     pairs = _pairs(old, new)
     if not pairs:
         return False
@@ -198,7 +197,9 @@ def _may_differ(
             return True
         if dict(one.arguments) != dict(other.arguments) or one.template != other.template:
             return True
-        if tokens(one, trees[0]) != tokens(other, trees[1]):
+        if one.sources != other.sources:
+            return True
+        if any(token(path, trees[0]) != token(path, trees[1]) for path in one.sources):
             return True
     return False
 

@@ -5,7 +5,9 @@ Salt is imported inside the functions: that takes a third of a second.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,11 +165,19 @@ def cached_minions(opts: Mapping[str, Any]) -> list[str]:
 
 def version() -> str:
     """Salt's version, "" without Salt."""
-    try:
-        import salt.version
-    except ImportError:
-        return ""
-    return str(salt.version.__version__)
+    known: Any = sys.modules.get("salt.version")
+    if known is None:
+        # Its file alone: the package around it takes 60 ms, a fifth of a diff that finds nothing new.
+        package = importlib.util.find_spec("salt")
+        if package is None or package.origin is None:  # a folder of states is no Salt
+            return ""
+        spec = importlib.util.spec_from_file_location(
+            "saltbranch_salt_version", f"{os.path.dirname(package.origin)}/version.py"
+        )
+        assert spec is not None and spec.loader is not None  # of a .py file it is never None
+        known = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(known)
+    return str(known.__version__)
 
 
 class TopEvaluator:

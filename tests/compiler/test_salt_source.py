@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.support.remote import Remote
 
 SOURCE = os.environ.get("SALTBRANCH_SALT_SOURCE", "")
 TOP = "base:\n  '*': {{ [grains['%s']] if grains['%s'] else [] }}\n"
+MOST, SHARE = 2500, 100
 PILLAR = {"name": "Salt", "data": {"a": 1}}
 
 
@@ -44,14 +45,18 @@ class Cases:
         names = [*dict.fromkeys((*salt_source.sls_files(root), *self.texts))]
         self.minions = [_minion(f"s{n}", states=name) for n, name in enumerate(names)]
         self.minions += [_minion(f"p{n}", pillar=name) for n, name in enumerate(self.texts)]
+        self.options = self._laid_out()
 
-    def ours(self) -> dict[str, Compiled]:
+    def ours(self, minions: Sequence[Minion]) -> dict[str, Compiled]:
         git, frame = Git(str(self.remote.path)), Frame("salt", "pillar", GROUPS)
         tree = frame.tree(git, self.remote.git("rev-parse", "master"))
-        cache = CompileCache(None)
-        return compile_fleet(frame, tree, self.minions, jobs=2, cache=cache, plain=True)
+        return compile_fleet(frame, tree, minions, jobs=2, cache=CompileCache(None), plain=True)
 
-    def salts(self) -> dict[str, Any]:
+    def salts(self, minions: Sequence[Minion]) -> dict[str, Any]:
+        return plainly.compiled(self.folder, self.options, [_plain(m) for m in minions])
+
+    def _laid_out(self) -> dict[str, Any]:
+        """The options with which Salt finds the files where they are checked out."""
         tree, tops = self.folder / "tree", self.folder / "tops"
         tree.mkdir()
         argv = (f"--work-tree={tree}", "checkout", "--quiet", "master", "--", ".")
@@ -60,7 +65,7 @@ class Cases:
             (tops / kind).mkdir(parents=True)
             (tops / kind / "top.sls").write_text(top_file.render_top("test", GROUPS))
             (tops / kind / top_file.BRANCH_TOP).symlink_to(tree / kind / "top.sls")
-        options = {
+        return {
             "file_client": "local",
             "saltenv": "test",
             "pillarenv": "test",
@@ -69,7 +74,6 @@ class Cases:
             "file_roots": {"test": [str(tops / "salt"), str(tree / "salt")]},
             "pillar_roots": {"test": [str(tops / "pillar"), str(tree / "pillar")]},
         }
-        return plainly.compiled(self.folder, options, [_plain(m) for m in self.minions])
 
 
 def _minion(minion_id: str, states: str = "", pillar: str = "") -> Minion:
@@ -82,12 +86,23 @@ def _plain(minion: Minion) -> Mapping[str, Any]:
     return {**own, "pillar": dict(minion.pillar)} if minion.pillar else own
 
 
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    return Cases(tmp_path_factory.mktemp("source"), Path(SOURCE))
+
+
+# By shares, so that a run that is ended has said something.
 @pytest.mark.slow
+@pytest.mark.xdist_group("salt_source")
 @pytest.mark.skipif(not SOURCE, reason="SALTBRANCH_SALT_SOURCE names no source of Salt")
-def test_sls_of_salts_own_tests_come_out_as_salt_has_them(tmp_path: Path) -> None:
-    cases = Cases(tmp_path, Path(SOURCE))
-    ours, salts = cases.ours(), cases.salts()
-    assert len(ours) > 1000
+@pytest.mark.parametrize("first", range(0, MOST, SHARE))
+def test_sls_of_salts_own_tests_come_out_as_salt_has_them(cases: Cases, first: int) -> None:
+    assert 1000 < len(cases.minions) <= MOST
+    some = cases.minions[first : first + SHARE]
+    if not some:
+        pytest.skip("there are no more of them")
+    ours, salts = cases.ours(some), cases.salts(some)
+    assert len(ours) == len(salts) == len(some)
     differences = {
         name: (found, plainly.explained(ours[name]))
         for name in ours
@@ -95,5 +110,5 @@ def test_sls_of_salts_own_tests_come_out_as_salt_has_them(tmp_path: Path) -> Non
     }
     open_ = {name: found for name, (found, why) in differences.items() if why is None}
     counts = f"{len(ours)} compiles, {len(differences)} unequal, {len(open_)} unexplained"
-    sys.stdout.write(f"{counts}\n")
+    sys.stdout.write(f"from {first} on: {counts}\n")
     assert not open_

@@ -47,6 +47,7 @@ class Describer:
         self.texts: dict[str, tuple[str, str]] = {}
         self.functions: dict[tuple[str, str], str] = {}
         self.lines: dict[str, _Lines] = {}
+        self.called: dict[tuple[str, str], str] = {}
 
     def chunks(self, chunks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """All of them, under keys of their own: ``names:`` makes several with one ID."""
@@ -107,8 +108,13 @@ class Describer:
 
     def _name(self, name: str, source: str) -> str:
         """An argument's name, which a template may have made of a pillar value; hidden like a key."""
-        shown = self.hider.hide(name, source)
-        return f"{shown} ~{self.mask.digest(name)[:8]}" if "\0" in shown else name
+        if (name, source) not in self.called:
+            shown = self.hider.hide(name, source)
+            is_told = "\0" not in shown
+            self.called[name, source] = (
+                name if is_told else f"{shown} ~{self.mask.digest(name)[:8]}"
+            )
+        return self.called[name, source]
 
     def _function(self, function: str, source: str) -> str:
         """`module.function`: as `file.managed`, or as two words that Salt puts together."""
