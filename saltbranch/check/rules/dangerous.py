@@ -59,7 +59,14 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
 def _template(source: Source) -> Iterator[Finding]:
     if source.template is None:
         return
-    seen: set[int] = set()
+    # 'mod.fun' in salt: a name that is written out, and nothing is called.
+    seen = {
+        id(side.expr)
+        for question in source.template.find_all(jinja.Compare)
+        if isinstance(question.expr, jinja.Const)
+        for side in question.ops
+        if side.op in ("in", "notin")
+    }
     reading = {id(call.node) for call in source.template.find_all(jinja.Call) if _only_reads(call)}
     for node in source.template.find_all((jinja.Getitem, jinja.Getattr, jinja.Call)):
         name = _called(node, seen)

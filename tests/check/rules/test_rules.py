@@ -83,6 +83,7 @@ CASES: list[tuple[str, dict[str, str | bytes], str, dict[str, str | bytes]]] = [
     ("render-time-call", {SLS: "#!py\nimport subprocess"}, f"{SLS}:2", {SLS: "#!py\nimport re"}),
     ("render-time-call", {SLS: "#!py\ndef run():\n    __salt__['cmd.run']('x')"}, f"{SLS}:3", {SLS: "#!py\ndef run():\n    __salt__['grains.get']('x')"}),
     ("render-time-indirect", {SLS: "#{{ salt[x]('y') }}"}, f"{SLS}:1", {SLS: "#{{ salt['test.ping']() }}"}),
+    ("render-time-indirect", {SLS: "{% if x in salt %}{% endif %}"}, f"{SLS}:1", {SLS: "{% if 'test.ping' in salt %}{% endif %}"}),
     ("render-time-indirect", {SLS: "{% set s = salt %}"}, f"{SLS}:1", {SLS: "{% set salt = 1 %}"}),
     ("plaintext-secret", {"salt/x": "", "pillar/a.sls": "a:\n  db_password: hunter2hunter2"}, "pillar/a.sls:2", {"salt/x": "", "pillar/a.sls": "a: {db_password: '{{ x }}', token: 'vault:a/b', secret: null}"}),
     ("plaintext-secret", {"salt/x": "", "pillar/a.sls": f"k: {AWS}"}, "pillar/a.sls:1", {"salt/x": "", "pillar/a.sls": f"password: |\n    {PGP}"}),
