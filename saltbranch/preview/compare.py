@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import some
 from saltbranch.compiler import cache as compile_cache
 from saltbranch.compiler import extra_roots, sandbox
@@ -16,8 +17,11 @@ from saltbranch.compiler.master_options import TAKEN_OVER, not_taken_over
 from saltbranch.compiler.model import Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.stand_ins import Offer
+from saltbranch.config.check import roots_of
+from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Config
-from saltbranch.config.roots import KINDS
+from saltbranch.config.read import parse_file
+from saltbranch.config.roots import KEYS, KINDS
 from saltbranch.preview.fleet_diff import FleetDiff, compare_trees
 from saltbranch.preview.repository_and_master import RepositoryAndMaster
 from saltbranch.repository.commit_source import CommitSource, Side
@@ -52,6 +56,7 @@ def compare(
         warnings=[
             *warnings(place),
             *frame.extra.said,
+            *_other_roots(place, (before, after)),
             *_left_empty(frame, (before.tree, after.tree)),
         ],
         progress=progress,
@@ -59,6 +64,24 @@ def compare(
     # Nothing ran where all came from the cache.
     warning = sandbox.find().warning if found.spent["workers"] else None
     return replace(found, warnings=(warning, *found.warnings)) if warning else found
+
+
+def _other_roots(place: RepositoryAndMaster, sides: Iterable[Side]) -> Iterator[str]:
+    """That a side's own saltbranch.yaml has other roots than those that are in force."""
+    for side in sides:
+        done = place.repository.git.run("cat-file", "blob", f"{side.tree}:{FILE_NAME}")
+        try:
+            model = parse_file(done.text, FILE_NAME)
+            own = roots_of(model, FILE_NAME)
+        except ConfigError:
+            continue  # told by whoever judges the file
+        for kind, key in KEYS.items():
+            is_model = done.code == 0 and model.saltenvs is not None
+            if is_model and own.written(kind) != place.config.roots.written(kind):
+                yield (
+                    f"{side.name}: its {FILE_NAME} has {key}: {own.told(kind)}, which counts once it is on the"
+                    f" production branch; compared by what is in force: {place.config.roots.told(kind)}"
+                )
 
 
 def _left_empty(frame: Frame, names: Iterable[str]) -> list[str]:

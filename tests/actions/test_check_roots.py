@@ -10,6 +10,8 @@ import pytest
 
 from saltbranch.actions.check import check
 from saltbranch.check.highstates import Compiling
+from saltbranch.preview import compare
+from saltbranch.preview.repository_and_master import open_place
 
 MODEL = """\
 states_dir: {states}
@@ -111,3 +113,27 @@ def test_a_function_that_a_macro_makes_wrong_is_found(clone: Path, states: str) 
     (ref,) = check(None, ("master",), compiling=Compiling()).refs
     found = {(f.rule, f.file) for f in ref.findings if "mangaed" in f.message}
     assert ("unknown-state-function", "salt/made/init.sls") in found
+
+
+def test_other_roots_in_the_file_of_a_commit_are_said(clone: Path) -> None:
+    model = MODEL.format(states="[salt, more, 'formulas/*']", pillar="[pillar, shared]")
+    (clone / "saltbranch.yaml").write_text(model.replace("[salt, more, 'formulas/*']", "more"))
+    run(clone, "checkout", "-qb", "develop")
+    run(clone, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qam", "roots")
+    (ref,) = check(None, ("develop",)).refs
+    told = [
+        f for f in ref.findings if "counts once this file is on the production branch" in f.message
+    ]
+    assert [(f.file, f.line, f.severity) for f in told] == [("saltbranch.yaml", 1, "warning")]
+    assert told[0].message.startswith("states_dir: more counts once")
+    assert "in force: salt, more, formulas/*" in told[0].message
+    (ref,) = check(None, ("master",)).refs
+    assert not [f for f in ref.findings if "counts once" in f.message]
+
+    opened = open_place(None)
+    sides = [opened.repository.side(opened.config, name) for name in ("master", "develop")]
+    found = compare.compare(opened, *sides, [], cache=False)
+    said = [w for w in found.warnings if "counts once" in w]
+    assert len(said) == 1 and said[0].startswith(
+        "develop: its saltbranch.yaml has states_dir: more"
+    )

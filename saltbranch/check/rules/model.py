@@ -53,11 +53,27 @@ def check(
                 FILE_NAME, _line_of(text, name), message, fix="push it first, or fix the name"
             )
     yield from _empty_globs(model, text, roots, paths)
+    yield from _other_roots(model, text, roots)
     plain = FileModel()
     for key in MACHINE_KEYS:
         if getattr(model, key) != getattr(plain, key):
             message = f"{key}: has no effect here: only a machine's own file says that"
             yield rules.MACHINE_KEY.at(FILE_NAME, _line_of(text, key), message)
+
+
+def _other_roots(model: FileModel, text: str, roots: Roots) -> Iterator[Finding]:
+    """Roots that are not those in force, by which the files are read."""
+    own = roots_of(model, FILE_NAME)
+    for kind, key in KEYS.items():
+        if own.written(kind) != roots.written(kind):
+            message = (
+                f"{key}: {own.told(kind)} counts once this file is on the production branch; here files are read by"
+                f" what is in force: {roots.told(kind)}"
+            )
+            fix = f"nothing, if that is meant; until then keep files where {key}: {roots.told(kind)} has them"
+            yield rules.MODEL.at(
+                FILE_NAME, _line_of(text, key), message, fix=fix, severity="warning"
+            )
 
 
 def _empty_globs(
