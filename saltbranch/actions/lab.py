@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from saltbranch.actions.shared.lab_plan import LabPlan, Labs
+from saltbranch.actions.shared.pinned_minions import pinned
 from saltbranch.base import asked_by
 from saltbranch.base.durations import iso, parse_duration, shown_duration
 from saltbranch.base.errors import RefusedError, UsageError
@@ -100,6 +101,7 @@ def plan_claim(
         **asked_by.named_in(event.details),
     )
     saltenv = _accepted(work, seen, claim, notes)
+    _refuse_pinned(work, wanted, notes)
     events = (_release(work, before), event) if before and work.now < before.until else (event,)
     return LabPlan(verb, CLAIM, claim, saltenv, events, tuple(notes))
 
@@ -211,6 +213,18 @@ def _accepted(work: Workplace, seen: Seen, claim: Claim, notes: list[str]) -> st
     raise RefusedError(
         f"{claim.branch} cannot have a lab so: {lab.refused}", hint=_help(lab.refused)
     )
+
+
+def _refuse_pinned(work: Workplace, minions: Sequence[str], notes: list[str]) -> None:
+    """Raises RefusedError for minions that would get nothing from a lab."""
+    found, said = pinned(work, minions)
+    notes += said
+    if found:
+        told = "; ".join(f"{minion} has {option}" for minion, option in found.items())
+        raise RefusedError(
+            f"the configuration of minions keeps them in their saltenv, so a lab would leave them without any: {told}",
+            hint="take the option away on the minion and restart it, or lend another one",
+        )
 
 
 def _help(refused: str) -> str:

@@ -257,7 +257,9 @@ def _tell(done: Recorded[LabPlan]) -> None:
     plan = done.plan
     if plan.events:
         where = "" if done.serves else "; every master follows at its next sync"
-        echo(printable(f"{plan.verb}: recorded as {plan.events[-1].id}{where}"))
+        # Somebody else may have been quicker, so it need not be the lab of the plan.
+        got = f"it has {name_of(plan.claim.number)}, " if plan.claim and plan.commands else ""
+        echo(printable(f"{plan.verb}: {got}recorded as {plan.events[-1].id}{where}"))
     if plan.commands:
         echo("to try it:" if done.serves else "to try it, after the next sync of the master:")
         for command in plan.commands:

@@ -42,7 +42,7 @@ def test_from_claim_to_release(flow: FlowSite) -> None:
     assert lines[1:] == [
         "  minions: test1, test2, which leave test for it",
         "  pillar: that of test, unless the master's lab_pillar says otherwise",
-        f"lab claim {name}: recorded as ID; every master follows at its next sync",
+        f"lab claim {name}: it has lab1, recorded as ID; every master follows at its next sync",
         "to try it, after the next sync of the master:",
         "  salt -L test1,test2 state.apply test=True",
         "  salt -L test1,test2 state.apply",

@@ -87,7 +87,11 @@ def test_two_claim_two_labs_at_once(tmp_path: Path, server: KillServer) -> None:
         for c, n in zip(people, "ab", strict=True)
     ]
     assert server.run_all(orders) == [0, 0]
-    assert sorted(found.state().labs) == [1, 2]
+    having = {claim.branch: number for number, claim in found.state().labs.items()}
+    assert sorted(having.values()) == [1, 2]
+    for clone, name in zip(people, "ab", strict=True):
+        out = (clone.path / ".git" / "steps.out").read_text()
+        assert f"feature/{name}: it has lab{having[f'feature/{name}']}, recorded as" in out
     found.check()
 
 
