@@ -236,3 +236,37 @@ def test_a_plan_changes_nothing(labs: Labs) -> None:
     assert (result_of(result, "lab1").state, result_of(result, "lab1").changed) == ("first", True)
     assert result.notes == ["test7 would be lent to lab1: until that is done it gets nothing"]
     assert labs.lent() == lent.Lent() and labs.served(1) == {}
+
+
+def test_a_master_tells_the_journal_how_many_labs_it_has(labs: Labs) -> None:
+    site = labs.site
+    site.configure(record_syncs=True)
+    site.sync_well()
+    assert list(labs.journal.state().lab_counts.values()) == [2]
+    labs.claim(1, FEATURE, "test7")
+    with short_gap(0):
+        site.sync_here()
+    rows = [r for e in labs.journal.events("sync") for r in e.details["saltenvs"]]
+    assert "lab1" not in [row["saltenv"] for row in rows]
+    site.configure(labs=3)
+    site.sync_here()
+    assert list(labs.journal.state().lab_counts.values()) == [3]
+    site.configure(labs=0)
+    with short_gap(0):
+        site.sync_here()
+        site.sync_here()
+    assert list(labs.journal.state().lab_counts.values()) == [0]
+
+
+def test_prune_keeps_labs_in_use_and_removes_those_that_are_gone(labs: Labs) -> None:
+    site = labs.site
+    labs.claim(2, FEATURE, "test7")
+    with short_gap(0):
+        site.sync_here()
+        site.configure(labs=1)
+        told = site.run_here("prune", "--config", str(site.config), "--plan").out
+        assert "nothing to remove" in told
+        site.sync_here()
+        site.sync_here()
+    told = site.run_here("prune", "--config", str(site.config), "--plan").out
+    assert "tops/lab2" in told and "slots/lab2+" in told and "lab1" not in told
