@@ -25,6 +25,7 @@ from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
 from saltbranch.salt_master import option_file, process, top_file
 from saltbranch.salt_master import options as master_options
+from saltbranch.serve.lab_rules import still_needed
 from saltbranch.serve.own_files import content_of, entries_of, gitdir_of, is_own_top
 from saltbranch.serve.salt_files import SERVED_COMMIT
 from saltbranch.serve.slots import NAMES, PARTS, SERVED, TREE
@@ -165,7 +166,7 @@ class _Look:
         self.root = config.root
         self.config = config
         self.origin = config.path
-        all_of_them = (*config.saltenvs, *lab_saltenvs(config))
+        all_of_them = (*config.saltenvs, *lab_saltenvs(still_needed(config)))
         self.branch_folders = {s.dirname for s in all_of_them}
         self.names = {s.name for s in all_of_them}
         self.items: list[Item] = []

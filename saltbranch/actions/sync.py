@@ -86,6 +86,7 @@ def sync(
                     _remember_failure(root, str(err))
                     if isinstance(err, RemoteError):
                         _serve_pending(mirror, root, config_path, lock, say=say, notify=notify)
+                        _go_on_with_labs(mirror, root, config_path, lock, say=say, notify=notify)
                     raise
                 result.unread_news = prepared.save_unread(root, result.unread)
                 _remember_failure(root, _problems(result))
@@ -237,3 +238,22 @@ def _serve_pending(
             lock.keep_with_children()
             look = reconcile.look_at_mirror(mirror, ready, say)
             reconcile.serve_from_mirror(look, held, notify)
+
+
+def _go_on_with_labs(
+    mirror: Mirror,
+    root: str,
+    config_path: str,
+    lock: files.Lock,
+    *,
+    say: Say | None,
+    notify: Notify | None,
+) -> None:
+    """A minion that is being moved gets nothing, and a claim has its end, also while the remote cannot be read."""
+    ready = prepared.load(root, config_path)
+    if ready is None or not ready.labs or not mirror.exists():
+        return
+    from saltbranch.serve import lent_later
+    from saltbranch.serve.drained import Place
+
+    lent_later.go_on(Place(mirror, root, config_path), lock, say=say, tell=notify)

@@ -143,6 +143,12 @@ def settled(wanted: Mapping[str, Wanted]) -> Lent:
     return Lent(labs, {minion: n for n, w in wanted.items() for minion in w.minions})
 
 
+def wanted_of(text: str) -> dict[str, Wanted]:
+    """What labs are to be, by their names, of the JSON that is kept of it (serve/lab_choices.py)."""
+    data = json.loads(text)
+    return {n: Wanted(**{**w, "minions": tuple(w["minions"])}) for n, w in data.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What may be done now. empty: labs that nobody has, whose files go before `lent` is written; links: where

@@ -42,7 +42,6 @@ class Formulas:
         self._fetched: dict[str, Formula] = {}
         self._silent: set[str] = set()
         self._healed: set[str] = set()
-        self._torn: set[tuple[str, str]] = set()  # mirror and commit that turned out to be damaged
 
     def source(self, slots: Slots, commit: str, *, fetch: bool = True) -> Source:
         """What is to be served of `commit`, its submodules fetched. Raises SaltbranchError, GitError."""
@@ -176,9 +175,7 @@ class Formulas:
                             known.pop(commit, None)
                 self._failed[mirror.path] = known
                 self._fetched[mirror.path] = mirror
-            # What another saltenv put aside meanwhile, and took back, has them again.
-            left = [c for c in commits if (mirror.path, c) in self._torn or not mirror.has(c)]
-            return {commit: known[commit] for commit in left if commit in known}
+            return {commit: known[commit] for commit in commits if commit in known}
 
     def _lock_of(self, mirror: Formula) -> _thread.LockType:
         with self._lock:
@@ -204,7 +201,6 @@ class Formulas:
             return True  # for another saltenv
         if not mirror.has(commit) or mirror.is_whole(commit):
             return False
-        self._torn.add((mirror.path, commit))
         mirror.drop()
         self._healed.add(mirror.path)
         self._failed.pop(mirror.path, None)

@@ -77,9 +77,3 @@ def _wanted(root: str, lab: Lab, rules: Rules, pillars: Mapping[str, str]) -> le
         minions=tuple(sorted(set(lab.lent) - pinned.keys())),
         is_open=rules.is_open and not lab.lent,
     )
-
-
-def wanted_of(found: Choices) -> dict[str, lent.Wanted]:
-    """What was kept of it, by the name of the lab."""
-    data = json.loads(found.labs)
-    return {n: lent.Wanted(**{**w, "minions": tuple(w["minions"])}) for n, w in data.items()}

@@ -16,7 +16,7 @@ from saltbranch.base import files, proc
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.base.text import one_line
 from saltbranch.labs import lent
-from saltbranch.repository import prepared
+from saltbranch.repository import decision, prepared
 from saltbranch.serve import bus_event, lab_rows
 
 TYPE_CHECKING = False
@@ -72,11 +72,8 @@ def refuse_pinned(place: Place) -> list[str]:
 
 def _homes(root: str) -> dict[str, str]:
     """Minion to the claim that it is to be lent for."""
-    from saltbranch.repository import decision
-    from saltbranch.serve import lab_choices
-
     found = decision.load(root, None, 0)
-    wanted = lab_choices.wanted_of(found).values() if found else ()
+    wanted = lent.wanted_of(found.labs).values() if found else ()
     return {minion: want.claim for want in wanted for minion in want.minions}
 
 

@@ -16,7 +16,7 @@ from saltbranch.config.lab_places import pillar_link
 from saltbranch.labs import lent
 from saltbranch.repository import prepared
 from saltbranch.salt_master.file_list import clear_file_list
-from saltbranch.serve import lab_choices, lab_rows
+from saltbranch.serve import lab_rows
 from saltbranch.serve.run import WAITING, SaltenvResult
 from saltbranch.serve.slots import SERVED, Slots
 
@@ -37,7 +37,7 @@ class Lending:
         self._run = run
         self._root = run.ready.root
         self._path = lab_rows.lent_path(self._root)
-        self._wanted = lab_choices.wanted_of(run.choices)
+        self._wanted = lent.wanted_of(run.choices.labs)
         self._old = lent.loads(files.read_or_none(self._path))
         self._at = lent.Moment(time.monotonic(), files.boot_id())
         for minion, name in run.told.items():

@@ -55,6 +55,32 @@ def finish(place: Place, result: SyncResult, *, say: Say | None, tell: Notify | 
         _again(place, None, result.to_tell, say, tell)
 
 
+def go_on(place: Place, lock: files.Lock, *, say: Say | None, tell: Notify | None) -> None:
+    """What is to be done by what was fetched last, by a sync that holds `lock` and fails.
+
+    Here the lock is kept all the time: what is waited for is short, and whoever comes meanwhile would wait as well.
+    """
+    lock.keep_with_children()
+    try:
+        result = _step(place, None, {}, say, tell)
+        if result is None or (result.moving is None and not result.to_tell):
+            return
+        watch = _Watch(place)
+        end = time.monotonic() + 2 * GAP
+        try:
+            while result is not None and result.moving is not None and time.monotonic() < end:
+                watch.begin()
+                time.sleep(max(result.moving, _PAUSE if result.moving == 0 else 0))
+                result = _step(place, watch.busy(), {}, say, tell)
+        finally:
+            watch.close()
+        if result is not None and result.to_tell:
+            lab_minions.tell(place, result.to_tell)
+            _step(place, None, result.to_tell, say, tell)
+    except (SaltbranchError, OSError):
+        return  # what failed first is told; the next sync goes on
+
+
 def _again(
     place: Place,
     busy: frozenset[str] | None,
@@ -62,18 +88,29 @@ def _again(
     say: Say | None,
     tell: Notify | None,
 ) -> SyncResult | None:
-    """The next step, by what was fetched; None where the configuration is another one by now."""
-    root = place.root
-    with files.private_umask(), files.Lock(f"{root}/lock", wait=_LOCK, waiting=say) as lock:
-        ready = prepared.load(root, place.config_path, within=True)
-        if ready is None or not ready.labs:
-            return None
+    """The next step under the lock; None where the configuration is another one by now."""
+    path = f"{place.root}/lock"
+    with files.private_umask(), files.Lock(path, wait=_LOCK, waiting=say) as lock:
         lock.keep_with_children()
-        look = reconcile.look_at_mirror(place.mirror, ready, say)
-        look.unread = prepared.load_unread(root)
-        look.busy, look.told = busy, told
-        run = reconcile.decided(look, write=True)
-        return reconcile.reconcile(run, lab_rows.names(ready), plan=False, notify=tell)
+        return _step(place, busy, told, say, tell)
+
+
+def _step(
+    place: Place,
+    busy: frozenset[str] | None,
+    told: dict[str, str],
+    say: Say | None,
+    tell: Notify | None,
+) -> SyncResult | None:
+    """The next step, by what was fetched; None where the configuration is another one by now."""
+    ready = prepared.load(place.root, place.config_path, within=True)
+    if ready is None or not ready.labs:
+        return None
+    look = reconcile.look_at_mirror(place.mirror, ready, say)
+    look.unread = prepared.load_unread(place.root)
+    look.busy, look.told = busy, told
+    run = reconcile.decided(look, write=True)
+    return reconcile.reconcile(run, lab_rows.names(ready), plan=False, notify=tell)
 
 
 class _Watch:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from saltbranch.base.errors import RemoteError
 from saltbranch.labs import lent
 from saltbranch.serve import lent_later
 from tests.support.labs import FEATURE, Labs, master_options_of, short_gap, with_labs
@@ -104,12 +105,17 @@ def test_a_branch_that_must_not_be_served_gets_no_minions(labs: Labs) -> None:
     assert labs.served(1) == {}
 
 
-def test_time_ends_a_claim(labs: Labs) -> None:
-    labs.claim(1, FEATURE, "test7", days=2.5 / 86400)
+def _four_days_later(patch: pytest.MonkeyPatch) -> None:
+    now = time.time
+    patch.setattr(time, "time", lambda: now() + 4 * 86400)
+
+
+def test_time_ends_a_claim(labs: Labs, monkeypatch: pytest.MonkeyPatch) -> None:
+    labs.claim(1, FEATURE, "test7")
     with short_gap(0):
         labs.site.sync_here()
         assert labs.lent().lent == {"test7": "lab1"}
-        time.sleep(2.6)
+        _four_days_later(monkeypatch)
         labs.site.sync_here()
     assert labs.lent() == lent.Lent() and labs.served(1) == {}
 
@@ -236,3 +242,64 @@ def test_a_plan_changes_nothing(labs: Labs) -> None:
     assert (result_of(result, "lab1").state, result_of(result, "lab1").changed) == ("first", True)
     assert result.notes == ["test7 would be lent to lab1: until that is done it gets nothing"]
     assert labs.lent() == lent.Lent() and labs.served(1) == {}
+
+
+def test_a_master_tells_the_journal_how_many_labs_it_has(labs: Labs) -> None:
+    site = labs.site
+    site.configure(record_syncs=True)
+    site.sync_well()
+    assert list(labs.journal.state().lab_counts.values()) == [2]
+    labs.claim(1, FEATURE, "test7")
+    with short_gap(0):
+        site.sync_here()
+    rows = [r for e in labs.journal.events("sync") for r in e.details["saltenvs"]]
+    assert "lab1" not in [row["saltenv"] for row in rows]
+    site.configure(labs=3)
+    site.sync_here()
+    assert list(labs.journal.state().lab_counts.values()) == [3]
+    site.configure(labs=0)
+    with short_gap(0):
+        site.sync_here()
+        site.sync_here()
+    assert list(labs.journal.state().lab_counts.values()) == [0]
+
+
+def test_prune_keeps_labs_in_use_and_removes_those_that_are_gone(labs: Labs) -> None:
+    site = labs.site
+    labs.claim(2, FEATURE, "test7")
+    with short_gap(0):
+        site.sync_here()
+        site.configure(labs=1)
+        told = site.run_here("prune", "--config", str(site.config), "--plan").out
+        assert "nothing to remove" in told
+        site.sync_here()
+        site.sync_here()
+    told = site.run_here("prune", "--config", str(site.config), "--plan").out
+    assert "tops/lab2" in told and "slots/lab2+" in told and "lab1" not in told
+
+
+def test_what_was_begun_is_finished_and_time_goes_on_while_the_remote_is_away(
+    labs: Labs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = labs.site
+    labs.claim(1, FEATURE, "test7")
+
+    def killed(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with short_gap(0.2), monkeypatch.context() as patch:
+        patch.setattr(lent_later.time, "sleep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            site.sync_here()
+    assert list(labs.lent().moving) == ["test7"]
+    site.remote.path.rename(away := site.folder / "away")
+    with short_gap(0.2):
+        with pytest.raises(RemoteError):
+            site.sync_here()
+        assert labs.lent().lent == {"test7": "lab1"} and labs.lent().tell == {}
+        _four_days_later(monkeypatch)
+        with pytest.raises(RemoteError):
+            site.sync_here()
+        assert labs.lent() == lent.Lent() and labs.served(1) == {}
+        away.rename(site.remote.path)
+        site.sync_well()

@@ -17,7 +17,7 @@ def refused(claims: Mapping[str, str]) -> Iterator[Finding]:
             f"the claim of {lab} does not count here: {why}",
             "Nothing is served for it, and nobody else gets that lab.",
             f"saltbranch lab release {lab}, then claim it anew",
-            (lab,),
+            items=(lab,),
         )
 
 
@@ -35,7 +35,7 @@ def minions(
             f"a lab has {some(unknown)}, of which this master knows no key",
             "The name may be misspelt: then nothing is tried on the minion that was meant.",
             "saltbranch lab list shows who has it; salt-key -L shows the minions",
-            unknown,
+            items=unknown,
         )
     for minion, why in sorted(pinned.items()):
         yield Finding(
@@ -44,7 +44,7 @@ def minions(
             f"{minion} is not lent to its lab: its own configuration has {why}",
             "It asks for that saltenv only, and would get nothing.",
             "take that line away there, restart the minion, then release the lab and claim it anew",
-            (minion,),
+            items=(minion,),
         )
 
 
