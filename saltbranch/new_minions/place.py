@@ -200,6 +200,7 @@ class _Placing:
         if taken:
             known.forget_gone(self.known, self.master.accepted())
             self._save()
+        if known.has_started(self.root):
             known.forget_started(self.root, taken)
 
     def _is_due(self, entry: Entry | None, key: str) -> bool:
