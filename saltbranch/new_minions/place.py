@@ -28,7 +28,7 @@ _PAUSE = 0.5  # seconds between two looks; what comes up meanwhile shares a job
 _PATIENCE = 30.0  # seconds in which something has to happen
 _LONGEST = 600.0  # seconds that one call goes on
 _AGAIN = 60.0  # seconds after which a minion that did not answer is asked again
-_MOST_DOUBLED = 5  # how often the pause between two questions to a minion that starts again and again is doubled
+_MOST_DOUBLED = 4  # how often the pause between two questions to a minion that starts again and again is doubled
 _REFUSAL = 5.0  # seconds in which a minion says that it cannot begin a highstate
 _BUSY = 10.0  # seconds until a minion that applied other states is asked again
 
@@ -153,8 +153,7 @@ class _Placing:
         begun = moved = time.monotonic()
         self._resume()
         while True:
-            self._take()
-            if self._step():
+            if self._take() | self._step():
                 moved = time.monotonic()
             self._save()
             now = time.monotonic()
@@ -180,19 +179,20 @@ class _Placing:
             known.save(self.root, self.known)
             self.changed = False
 
-    def _take(self) -> None:
-        """Look at who is said to have started."""
+    def _take(self) -> bool:
+        """Look at who is said to have started; whether anybody is."""
         taken = known.started(self.root)
         for minion in taken:
             key = self.master.key_of(minion)
             entry = self.known.minions.get(minion)
             if key is None:
                 continue
-            if entry and entry.key == key and entry.stage == ASKED:
+            if entry and entry.key == key and entry.stage in (STARTED, ASKED):
                 # It may not have got its job. Seconds: 1, 2, 4 ..., since this may be somebody else's word.
-                pause = 2.0 ** min(entry.starts, _MOST_DOUBLED)
+                pause, now = 2.0 ** min(entry.starts, _MOST_DOUBLED), time.time()
+                due = entry.at + pause if entry.stage == ASKED else min(entry.at, now + pause)
                 entry.starts += 1
-                self._later(entry, max(0.0, entry.at + pause - time.time()))
+                self._later(entry, max(0.0, due - now))
             elif self._is_due(entry, key):
                 self.known.minions.pop(minion, None)  # to its end: the oldest come first
                 self.known.minions[minion] = Entry(key)
@@ -200,7 +200,9 @@ class _Placing:
         if taken:
             known.forget_gone(self.known, self.master.accepted())
             self._save()
+        if known.has_started(self.root):
             known.forget_started(self.root, taken)
+        return bool(taken)
 
     def _is_due(self, entry: Entry | None, key: str) -> bool:
         """Whether a start begins something."""

@@ -139,7 +139,7 @@ def test_a_hundred_calls_in_one_process_leave_nothing_open(
     client: salt.runner.RunnerClient,
 ) -> None:
     """MANY_CALLS=1000 for the figures in the documents."""
-    names = ("sync", "status", "explain", "why_not", "new_minions")
+    names = ("sync", "status", "where", "why_not", "new_minions")
     many = int(os.environ.get("MANY_CALLS", "100"))
 
     def call(times: int) -> None:
