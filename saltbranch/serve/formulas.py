@@ -42,6 +42,9 @@ class Formulas:
         self._fetched: dict[str, Formula] = {}
         self._silent: set[str] = set()
         self._healed: set[str] = set()
+        self._failing: set[str] = (
+            set()
+        )  # commits that are looked at as if nothing was known of them
 
     def source(self, slots: Slots, commit: str, *, fetch: bool = True) -> Source:
         """What is to be served of `commit`, its submodules fetched. Raises SaltbranchError, GitError."""
@@ -70,8 +73,12 @@ class Formulas:
         """
         if served.commit != before or served.made is None or changes is None:
             return None
+        if commit in self._failing:
+            return None
         git, root = self.run.mirror.git, self.run.ready.root
-        if before != commit and not all(is_let_in(p, self.allowed) for p in served.placed.values()):
+        listed = self.run.ready.submodules
+        is_judged = before == commit or served.allowed == listed
+        if not is_judged and not all(is_let_in(p, self.allowed) for p in served.placed.values()):
             return None
         if not all(
             pinned.is_kept(f"{root}/{FORMULAS}/{p.mirror}", p.commit)
@@ -84,7 +91,7 @@ class Formulas:
             return None  # what was composed is torn, or gone with a mirror that was made anew
         if made is None:
             return None
-        pins = Pins(made.tree, served.placed, made, commit)
+        pins = Pins(made.tree, served.placed, made, commit, listed)
         return Source(pins.seen_by(git, root), commit, pins)
 
     def _composed(
@@ -96,7 +103,7 @@ class Formulas:
             path: Placed(pins[path].commit, mirror.path.rpartition("/")[2], pins[path].where)
             for path, mirror in placed.items()
         }
-        return Source(git, commit, Pins(made.tree, record, made, commit))
+        return Source(git, commit, Pins(made.tree, record, made, commit, self.run.ready.submodules))
 
     def _refuse_lost(self, slots: Slots, commit: str, found: Submodules) -> None:
         """Refuse a commit whose .gitmodules lost the entry of what is served. Raises SaltbranchError."""
@@ -187,6 +194,7 @@ class Formulas:
         """
         if hint_for(err.message, HINTS):  # on a full disk nothing else is wrong
             return False
+        self._failing.add(commit)
         found = submodules.read(self.run.mirror.git, commit, self.run.ready.remote, whole=False)
         healed = False
         for pin in found.pins.values():

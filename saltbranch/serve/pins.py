@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from saltbranch.git.pinned_tree import Change, TreeWithPins
     from saltbranch.git.program import Git
 
-_FIRST = "saltbranch pins 2"
+_FIRST = "saltbranch pins 3"
 # In the form before, a file ended with its submodules, and its first two lines were all that came before them.
 _FORMER = "saltbranch pins 1"
 _HEX = frozenset("0123456789abcdef")
@@ -40,18 +40,24 @@ class Pins:
     """tree: the hash of the tree with all files of the slot. placed: by path, its submodules.
 
     made, commit: that tree with its folders, and the commit that it was made of; None and empty where they were not
-    kept.
+    kept. allowed: the list of places that let all of them in.
     """
 
-    __slots__ = ("commit", "made", "placed", "tree")
+    __slots__ = ("allowed", "commit", "made", "placed", "tree")
 
     def __init__(
-        self, tree: str, placed: Mapping[str, Placed], made: TreeWithPins | None, commit: str
+        self,
+        tree: str,
+        placed: Mapping[str, Placed],
+        made: TreeWithPins | None,
+        commit: str,
+        allowed: str,
     ) -> None:
         self.tree = tree
         self.placed = placed
         self.made = made
         self.commit = commit
+        self.allowed = allowed
 
     def seen_by(self, git: Git, root: str) -> Git:
         """`git`, seeing the objects of the submodules."""
@@ -64,7 +70,7 @@ class Pins:
         lines = [f"{path}\t{p.commit}\t{p.mirror}\t{p.url}" for path, p in self.placed.items()]
         folders = self.made.folders if self.made else {}
         lines += [f"{folder}\t{data.hex()}" for folder, data in folders.items()]
-        return "\n".join([_FIRST, self.tree, self.commit, *lines, "end\n"])
+        return "\n".join([_FIRST, self.tree, self.commit, self.allowed, *lines, "end\n"])
 
 
 class Source:
@@ -89,13 +95,13 @@ def loads(data: bytes) -> Pins | None:
     """What `dumps` wrote; None where that is torn."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")
     if lines[0] == _FORMER:
-        lines.insert(2, "")
+        lines[2:2] = ["", ""]
     elif lines[0] != _FIRST:
         return None
-    if lines[-2:] != ["end", ""] or len(lines) < 5:
+    if lines[-2:] != ["end", ""] or len(lines) < 6:
         return None
     placed, folders = {}, {}
-    for line in lines[3:-2]:
+    for line in lines[4:-2]:
         words = line.split("\t")
         if len(words) == 4 and "/" not in words[2]:
             placed[words[0]] = Placed(*words[1:])
@@ -104,7 +110,7 @@ def loads(data: bytes) -> Pins | None:
         else:
             return None
     if not folders:
-        return Pins(lines[1], placed, None, "")
+        return Pins(lines[1], placed, None, "", "")
     from saltbranch.git.pinned_tree import TreeWithPins
 
-    return Pins(lines[1], placed, TreeWithPins(lines[1], folders), lines[2])
+    return Pins(lines[1], placed, TreeWithPins(lines[1], folders), lines[2], lines[3])

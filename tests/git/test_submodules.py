@@ -253,8 +253,9 @@ def test_tree_is_moved_on_by_what_changed_and_only_where_nothing_pinned_changed(
         assert moved.tree == wanted.tree, files
         again = pinned_tree.moved_on(git, moved, pinned, [])
         assert again and again.tree == wanted.tree
-        known = pins.loads(pins.Pins(moved.tree, {}, moved, new).dumps().encode())
+        known = pins.loads(pins.Pins(moved.tree, {}, moved, new, "https://h a").dumps().encode())
         assert known and known.made and known.made.folders == moved.folders, "read as written"
+        assert (known.commit, known.allowed) == (new, "https://h a")
     for files in (
         {"salt/lib/n": Submodule(next_head)},
         {"salt/lib/n": None},

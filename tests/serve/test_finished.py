@@ -9,7 +9,7 @@ import pytest
 
 from saltbranch.git.program import Git
 from saltbranch.serve import finished
-from tests.serve.test_formulas import PATH, pin
+from tests.serve.test_formulas import PATH, expected, pin
 from tests.support.remote import Content, Link, Remote
 from tests.support.site import Site, build_template
 
@@ -104,3 +104,18 @@ def test_switches_list_no_tree_once_the_folders_are_noted(
         used = [word for word in asked if word in ("ls-tree", "cat-file", "mktree", "read-tree")]
         # `salt` and the top folder stand above the submodule.
         assert used == ["mktree", "mktree", "read-tree"], asked
+
+
+def test_record_of_submodules_that_lacks_one_heals(site: Site, formula: Remote) -> None:
+    other = Remote(formula.path.with_name("redis.git"))
+    other.commit("main", {"redis/init.sls": "r: 1\n"})
+    pins = {PATH: (formula, formula.head("main")), "salt/redis": (other, other.head("main"))}
+    pin(site, "develop", pins)
+    assert site.sync_here().exit_code == 0
+    for name in "ab":
+        record = site.root / "slots" / "develop" / name / "pins"
+        lines = record.read_text().split("\n")
+        record.write_text("\n".join(line for line in lines if not line.startswith("salt/redis\t")))
+    site.remote.commit("develop", {"salt/more.sls": ""})
+    assert site.sync_here().exit_code == 0
+    assert site.shown("develop") == expected(site, "develop", pins)
