@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from saltbranch.base import proc
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.pool import Spent
 from tests.support import warm, warm_salt
@@ -88,3 +90,41 @@ def test_only_what_starts_alike_is_forked(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.undo()
     assert not warm.fits([sys.executable, "-c", "pass"], os.environ)
     assert not warm.fits(["git", "status"], os.environ)
+
+
+SEEN = (
+    "import json, os; mask = os.umask(0); os.umask(mask);"
+    " seen = [sys.argv[1:], os.getcwd(), mask, os.getppid(), os.getpgid(0) == os.getpgrp(),"
+    " sys.stdin.read(), os.environ['WHOSE'], os.path.exists('/proc/self/fd/3')];"
+    " print(json.dumps(seen)); print('bad', file=sys.stderr); sys.exit(7) or top_view_child.main()"
+)
+
+
+def test_a_child_is_in_the_place_of_a_real_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WHOSE", "ours")
+    warm_argv = proc.python(SEEN, "a b", "c")
+    monkeypatch.setattr(warm, "is_used", False)
+    assert warm_argv != proc.python(SEEN, "a b", "c")
+    found = []
+    for argv in (warm_argv, proc.python(SEEN, "a b", "c")):
+        done = proc.run(argv, os.environ, stdin=b"words", timeout=60)
+        found.append((done.code, json.loads(done.text), done.complaint))
+    assert found[0] == found[1]
+    assert found[0][1][3] == os.getpid()
+
+
+def test_a_child_ends_with_what_stands_for_it(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    code = (
+        f"import os, time; open({str(told)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+        " or top_view_child.main()"
+    )
+    done = proc.run(proc.python(code), os.environ, timeout=10)
+    assert done.timed_out
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{told.read_text()}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{told.read_text()}").exists()
