@@ -77,11 +77,9 @@ def _context(certificate: str) -> ssl.SSLContext:
 
 def _insist(url: str, context: ssl.SSLContext | None, body: bytes, proof: Mapping[str, str]) -> int:
     """The status of a request; salt-api answers 500 to one that comes while it hands over another."""
-    for _ in range(10):
-        status = _post(url, context, body, proof)
-        if status != 500:
-            break
-        time.sleep(0.1)
+    deadline = time.monotonic() + _SECONDS
+    while (status := _post(url, context, body, proof)) == 500 and time.monotonic() < deadline:
+        time.sleep(0.2)
     return status
 
 

@@ -56,7 +56,7 @@ def test_a_key_too_many_and_one_too_few_are_noticed(served: Site) -> None:
 
 def test_every_schema_is_of_a_shape() -> None:
     names = {path.stem for path in SCHEMAS.glob("*.json")}
-    assert names == {*SHAPES, "doctor", "install"}
+    assert names == {*SHAPES, "doctor", "install", "install-webhook"}
 
 
 def test_a_master_syncs_and_tells_its_status(served: Site, remote: Remote) -> None:

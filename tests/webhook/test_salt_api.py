@@ -31,6 +31,14 @@ def commit(hooked: Hooked, text: str) -> str:
     return hooked.site.remote.commit("develop", {"pillar/app.sls": f"branch: {text}\n"})
 
 
+def settle(hooked: Hooked) -> None:
+    """Wait until no job has ended for two seconds."""
+    known = -1
+    while known != len(hooked.jobs()):
+        known = len(hooked.jobs())
+        time.sleep(2)
+
+
 def is_served(hooked: Hooked, new: str) -> bool:
     path = hooked.site.root / "slots" / "develop" / "served" / "commit"
     return path.read_text().strip() == new
@@ -55,6 +63,7 @@ def test_hostile_requests_start_nothing_and_no_secret_is_logged(
     head = hooked.site.remote.head("develop")
     canary, url = tmp_path / "canary", str(hooked.site.remote.path)
     body = requests.body_of(DEVELOP, head, url)
+    settle(hooked)
     jobs, served = hooked.jobs(), hooked.site.shown("develop")
     sent = {
         **requests.unproven(hooked.secret, body),
@@ -88,6 +97,29 @@ def answered(hooked: Hooked, request: requests.Request) -> bool:
         return False
 
 
+def webhook_findings(hooked: Hooked) -> list[tuple[str, str]]:
+    found = doctor(str(hooked.site.config)).findings
+    return [(f.id, f.message) for f in found if f.id.startswith("webhook")]
+
+
+def test_doctor_tries_it(hooked: Hooked) -> None:
+    assert webhook_findings(hooked) == []
+
+    path = Path(secret.path_of(str(hooked.site.config)))
+    kept = path.read_text()
+    path.chmod(0o644)
+    assert [found[0] for found in webhook_findings(hooked)] == ["webhook-secret"]
+    path.chmod(0o600)
+
+    reactor = path.with_name("saltbranch-webhook.sls")
+    text = reactor.read_text()
+    reactor.write_text("#!py\ndef run():\n    return {}\n")  # as a master that was not restarted
+    (found,) = webhook_findings(hooked)
+    assert found[0] == "webhook-silent" and "did not arrive" in found[1]
+    reactor.write_text(text + "\n")
+    assert webhook_findings(hooked) == [] and path.read_text() == kept
+
+
 def test_200_pushes_in_ten_seconds_make_a_few_syncs(hooked: Hooked) -> None:
     base = hooked.site.remote.head("develop")
     commits = [commit(hooked, f"burst {number}") for number in range(200)]
@@ -103,13 +135,14 @@ def test_200_pushes_in_ten_seconds_make_a_few_syncs(hooked: Hooked) -> None:
     until(lambda: len(hooked.jobs()) - before >= 200, 120)
     made = [job for job in hooked.jobs()[before:] if "'coalesced': False" in job]
     hooked.site.assert_serves("develop", new)
-    assert len(made) <= 50
+    assert len(made) <= 40
 
 
 def test_a_sync_without_news_costs_at_most_twice_that_of_the_command_line(hooked: Hooked) -> None:
     head, root = hooked.site.remote.head("develop"), str(hooked.site.root)
     argv = [sys.executable, "-c", "from saltbranch.entry import main; main()", "sync", "--quiet"]
     argv += ["--config", str(hooked.site.config)]
+    settle(hooked)
     ratios = []
     for _ in range(3):
         before = os.times()
@@ -140,28 +173,7 @@ def cpu_of_reactor(hooked: Hooked) -> float:
     pytest.fail("there is no process of the reactor")
 
 
-def webhook_findings(hooked: Hooked) -> list[tuple[str, str]]:
-    found = doctor(str(hooked.site.config)).findings
-    return [(f.id, f.message) for f in found if f.id.startswith("webhook")]
-
-
-def test_doctor_tries_it(hooked: Hooked) -> None:
-    assert webhook_findings(hooked) == []
-
-    path = Path(secret.path_of(str(hooked.site.config)))
-    kept = path.read_text()
-    path.chmod(0o644)
-    assert [found[0] for found in webhook_findings(hooked)] == ["webhook-secret"]
-    path.chmod(0o600)
-
-    reactor = path.with_name("saltbranch-webhook.sls")
-    text = reactor.read_text()
-    reactor.write_text("#!py\ndef run():\n    return {}\n")  # as a master that was not restarted
-    (found,) = webhook_findings(hooked)
-    assert found[0] == "webhook-silent" and "did not arrive" in found[1]
-    reactor.write_text(text + "\n")
-    assert webhook_findings(hooked) == [] and path.read_text() == kept
-
+def test_doctor_says_that_salt_api_is_down(hooked: Hooked) -> None:
     stop(hooked.api)
     (found,) = webhook_findings(hooked)
     assert found[0] == "webhook-silent" and "does not answer" in found[1]
