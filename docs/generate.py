@@ -18,6 +18,7 @@ import typer.main
 
 from saltbranch.actions.doctor import DoctorData
 from saltbranch.actions.install import InstallData
+from saltbranch.actions.install_webhook import WebhookData
 from saltbranch.base.errors import EXIT_CODES
 from saltbranch.check.catalogue import RULES
 from saltbranch.cli import app as command_line
@@ -36,7 +37,12 @@ than not; a note never changes the exit code. What is meant to be so stands in
 [`.saltbranch-check.yaml`](check.md#what-counts-and-what-is-allowed)."""
 _WIDTH = 100
 # Verb -> the shape of what its --json writes.
-SHAPES: dict[str, Any] = {**json_shapes.SHAPES, "doctor": DoctorData, "install": InstallData}
+SHAPES: dict[str, Any] = {
+    **json_shapes.SHAPES,
+    "doctor": DoctorData,
+    "install": InstallData,
+    "install-webhook": WebhookData,
+}
 
 
 def pages() -> dict[Path, str]:

@@ -7,6 +7,7 @@ until they are served, so a kill loses nothing: the next event, or the timer, go
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from saltbranch.base.errors import LockedError
 
 PATIENCE = 30  # seconds for which the remote is asked for a commit that was pushed
 _TURN = 900  # seconds that one waits at the most for the one before it
+_GAP = 1.0  # seconds from the begin of one sync to that of the next
 _MOST = 500  # refs that are noted; a sync serves the others as well
 
 
@@ -75,11 +77,23 @@ def turn(root: str) -> Iterator[bool]:
         return
     running = files.Lock(f"{path(root)}.running", wait=_TURN)
     try:
+        before = _mtime(running.path)
         running.__enter__()
+        # Whoever comes meanwhile leaves: of pushes without a pause, one sync a second is enough.
+        time.sleep(min(max(before + _GAP - time.time(), 0), _GAP))
+        os.utime(running.path)
     finally:
         waiting.__exit__()
     with _held(running):
         yield True
+
+
+def _mtime(file: str) -> float:
+    """When the one before began, in seconds since 1970; 0 where there was none."""
+    try:
+        return os.stat(file).st_mtime
+    except OSError:
+        return 0
 
 
 @contextmanager

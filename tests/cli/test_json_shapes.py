@@ -57,7 +57,7 @@ def test_a_key_too_many_and_one_too_few_are_noticed(served: Site) -> None:
 
 def test_every_schema_is_of_a_shape() -> None:
     names = {path.stem for path in SCHEMAS.glob("*.json")}
-    assert names == {*SHAPES, "doctor", "install"}
+    assert names == {*SHAPES, "doctor", "install", "install-webhook"}
 
 
 def test_the_states_of_a_sync_are_those_that_it_knows() -> None:

@@ -27,6 +27,7 @@ from saltbranch.doctor.gather import (
     minion,
     renders,
     tops,
+    webhook,
 )
 from saltbranch.doctor.gather import (
     root as look_root,
@@ -112,6 +113,7 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
         attempt("whether they render", lambda: renders.look(ours, master))
         attempt("the minions", lambda: _fleet(ours, master))
         attempt("the labs", lambda: _labs(ours, master))
+        attempt("the webhook", lambda: webhook.look(ours, master))
     elif known.path and here:
         attempt("the root", lambda: look_root.look_outside(known.root, master))
     if known.config or known.path is None:
