@@ -145,3 +145,19 @@ def test_a_check_of_the_night_is_told_with_one_id_a_day(site: Site, server: Rece
     assert until(lambda: not os.listdir(site.root / "state" / "outbox" / "queue"))
     time.sleep(0.2)
     assert {m["id"] for m in server.got if m["event"] == "check_found"} == ids
+
+
+def test_a_promotion_that_a_gate_refused_on_the_master_is_told(
+    site: Site, server: Receiver
+) -> None:
+    saltenvs = site.settings["saltenvs"]
+    saltenvs["prod"] |= {"promote_from": "stage", "gates": [{"soak": "1h"}]}
+    model = {"saltenvs": saltenvs, "notify": RULES}
+    new = site.remote.commit("master", {"saltbranch.yaml": json.dumps(model)})
+    site.configure(saltenvs=None, notify=None)
+    site.sync_here()
+    assert until(lambda: server.got)
+    assert site.run_here("promote", "prod", "--yes", "--config", str(site.config)).code == 4
+    assert until(lambda: server.got[-1]["event"] == "gate_closed")
+    assert server.got[-1]["saltenvs"] == ["prod"] and "soak" in server.got[-1]["text"]
+    assert site.remote.head("master") == new
