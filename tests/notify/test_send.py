@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from saltbranch.notify import channel, outbox, send
+from tests.actions.test_sync_faults import mounted
 from tests.support.receiver import Receiver, until
 from tests.support.remote import Remote
 from tests.support.site import FaultyGit, Journal, Site, build_template
@@ -245,6 +246,27 @@ def test_a_full_disk_fails_no_sync_and_says_so(
     site.remote.commit("develop", {"salt/new.sls": ""})
     result = site.sync_well()
     assert any("nobody will be told of it" in note for note in result.notes)
+
+
+def test_on_a_full_disk_what_was_delivered_is_told_once(site: Site, server: Receiver) -> None:
+    server.status = 503
+    site.root.mkdir()
+    with mounted("-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", site.root):
+        site.sync_well()
+        assert until(lambda: any("@" in name for name in queue(site)))
+        assert until(lambda: server.asked == 1)
+        filler = site.root / "filler"
+        stat = os.statvfs(site.root)
+        filler.write_bytes(b"\0" * (stat.f_bavail * stat.f_frsize))
+        server.status = 200
+        for _ in range(3):
+            send_now(site)
+        assert len(server.got) == 1 and queue(site) == []
+        filler.unlink()
+        site.remote.commit("develop", {"salt/new.sls": ""})
+        site.sync_well()
+        assert until(lambda: len(server.got) == 2) and settled(site)
+        send_now(site)  # whoever sent has ended, so the folder is nobody's
 
 
 def test_hooks_are_told_as_json(tmp_path: Path, remote: Remote) -> None:
