@@ -120,9 +120,14 @@ def make_room(root: str, names: Iterable[str], number: int) -> None:
     """Drop the oldest of the files `names` until `number` more have room. Raises OSError."""
     queue = sorted(name for name in names if name.endswith(".json"))
     gone = queue[: max(0, len(queue) + number - MOST)]
+    removed = 0
     for name in gone:
-        files.unlink(f"{folder(root)}/queue/{name}")
-    _drop(root, len(gone))
+        try:
+            os.unlink(f"{folder(root)}/queue/{name}")
+            removed += 1
+        except FileNotFoundError:
+            pass  # it was sent meanwhile
+    _drop(root, removed)
 
 
 def drop(root: str, name: str) -> None:

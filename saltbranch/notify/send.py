@@ -35,7 +35,11 @@ _ROUNDS = 50
 def main() -> None:
     """Send all that is due of the root in `sys.argv`, by the machine's file that stands after it."""
     os.closerange(3, 1024)  # whatever whoever started the sync left open: nobody is to wait for us
-    root, config_path = sys.argv[1:3]
+    run(*sys.argv[1:3])
+
+
+def run(root: str, config_path: str) -> None:
+    """Send all that is due of `root`, once whoever is at work has ended; it raises nothing expected."""
     with files.private_umask():
         folder = outbox.folder(root)
         try:

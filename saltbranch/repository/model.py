@@ -28,6 +28,7 @@ _ALSO_COMPARED = (
     "tickets",
     "flow",
     "hooks",
+    "notify",
     "fleet",
     "ignore",
     "shown_pillar",

@@ -22,7 +22,8 @@ def switched(run: Run, done: Sequence[SaltenvResult]) -> str:
     for result in done:
         before = run.served.get(_dirname(run, result.saltenv))
         since = before.since if before else 0
-        id_ = outbox.id_of(root, "switched", result.saltenv, result.old, result.new, since)
+        what = [result.saltenv, result.old, result.new, since]
+        id_ = outbox.id_of(root, "switched", *what)
         rows.append({**result.as_dict(), "id": id_})
     if not rows:
         return ""
@@ -55,7 +56,7 @@ def good_again(root: str) -> None:
 
 
 def gate_closed(root: str, config_path: str, plan: Mapping[str, Any]) -> None:
-    """Keep, and let be sent, that a promotion was refused by its gates; once while they say the same of it.
+    """Keep, and let be sent, that a promotion was refused by its gates; one id an hour while they are the same.
 
     plan: as a plan's `as_dict`. It raises nothing expected.
     """
@@ -63,16 +64,15 @@ def gate_closed(root: str, config_path: str, plan: Mapping[str, Any]) -> None:
         gate for gate in plan["gates"] if gate["verdict"] != "pass" and not gate.get("overridden")
     ]
     names = [str(gate["gate"]) for gate in closed]
-    id_ = outbox.id_of(
-        root, "gate", plan["saltenv"], plan["source"], *names, int(time.time()) // 3600
-    )
+    what = [plan["saltenv"], plan["source"], *names, int(time.time()) // 3600]
+    id_ = outbox.id_of(root, "gate", *what)
     data = {"verb": plan["verb"], "source": plan["source"], "gates": closed, "master": master()}
     outbox.put(root, "gate_closed", id_, data, [plan["saltenv"]] if plan["saltenv"] else [])
     start.start_if_wanted(root, config_path)
 
 
 def check_found(root: str, config_path: str, refs: Sequence[Mapping[str, Any]]) -> None:
-    """Keep, and let be sent, what a check found; once a day while it is the same. It raises nothing expected.
+    """Keep, and let be sent, what a check found; one id a day while it is the same. It raises nothing expected.
 
     refs: of each its `name`, `commit`, number of `findings`, the `first` of them and what is `told` in a line.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from saltbranch.notify import channel, outbox, send
+from tests.actions.test_sync_faults import mounted
 from tests.support.receiver import Receiver, until
 from tests.support.remote import Remote
 from tests.support.site import FaultyGit, Journal, Site, build_template
@@ -51,7 +53,7 @@ def send_now(site: Site) -> None:
     for place in (folder, folder / "queue", folder / "channels"):
         for path in place.glob("*"):
             os.utime(path, (0, 0))
-    send.Sender(str(site.root), str(site.config)).run()
+    send.run(str(site.root), str(site.config))
 
 
 def settled(site: Site) -> bool:
@@ -161,7 +163,8 @@ def test_a_dead_server_delays_no_sync_and_loses_nothing(site: Site, server: Rece
     server.status = 200
     send_now(site)
     assert queue(site) == []
-    assert {row["new"] for m in server.got[1:] for row in m["rows"]} == set(commits)
+    assert {row["new"] for m in server.got for row in m["rows"]} >= set(commits)
+    assert len({m["id"] for m in server.got}) == len(server.got) == 6
 
 
 def test_what_is_refused_keeps_nothing_else_back(site: Site, server: Receiver) -> None:
@@ -199,8 +202,10 @@ def test_the_outbox_is_bounded_and_counts_what_it_drops(
     site.sync_well()
     assert until(lambda: server.asked == 1)
     monkeypatch.setattr(outbox, "MOST", 10)
-    for number in range(100):
-        outbox.put(str(site.root), "switched", f"id{number}", {"rows": [], "master": "m"})
+    with (site.root / "state" / "outbox" / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for number in range(100):
+            outbox.put(str(site.root), "switched", f"id{number}", {"rows": [], "master": "m"})
     assert len(queue(site)) == 10 and len(outbox.dropped(str(site.root))) == 91
     server.status = 200
     send_now(site)
@@ -241,6 +246,27 @@ def test_a_full_disk_fails_no_sync_and_says_so(
     site.remote.commit("develop", {"salt/new.sls": ""})
     result = site.sync_well()
     assert any("nobody will be told of it" in note for note in result.notes)
+
+
+def test_on_a_full_disk_what_was_delivered_is_told_once(site: Site, server: Receiver) -> None:
+    server.status = 503
+    site.root.mkdir()
+    with mounted("-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", site.root):
+        site.sync_well()
+        assert until(lambda: any("@" in name for name in queue(site)))
+        assert until(lambda: server.asked == 1)
+        filler = site.root / "filler"
+        stat = os.statvfs(site.root)
+        filler.write_bytes(b"\0" * (stat.f_bavail * stat.f_frsize))
+        server.status = 200
+        for _ in range(3):
+            send_now(site)
+        assert len(server.got) == 1 and queue(site) == []
+        filler.unlink()
+        site.remote.commit("develop", {"salt/new.sls": ""})
+        site.sync_well()
+        assert until(lambda: len(server.got) == 2) and settled(site)
+        send_now(site)  # whoever sent has ended, so the folder is nobody's
 
 
 def test_hooks_are_told_as_json(tmp_path: Path, remote: Remote) -> None:

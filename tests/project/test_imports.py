@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.modules import MODULES, PACKAGE
+from tests.support.receiver import until
 from tests.support.site import Journal, Site, build_template
 
 # Arrows point down: a package imports from those that stand before it.
@@ -323,7 +325,11 @@ def test_sync_without_news_imports_next_to_nothing(tmp_path: Path) -> None:
     site.settings |= {"notify_targets": {"ops": "env-less://x"}, "programs": [["/bin/true"]]}
     site.configure()
     site.sync_well()
-    assert (site.root / "state" / "outbox" / "queue").is_dir()
+    pause = (
+        site.root / "state" / "outbox" / "pause"
+    )  # a target cannot be reached, so something waits
+    assert until(lambda: pause.stat().st_mtime > time.time() + 30)
+    assert any((site.root / "state" / "outbox" / "queue").iterdir())
     (site.root / "state" / "choices").unlink()  # nothing is asked of it
     program = "from saltbranch.entry import main; main()"
     for options in ([], ["--quiet"], ["test", "prod"]):
