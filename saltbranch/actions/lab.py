@@ -103,7 +103,7 @@ def plan_claim(
     saltenv = _accepted(work, seen, claim, notes)
     _refuse_pinned(work, wanted, notes)
     events = (_release(work, before), event) if before and work.now < before.until else (event,)
-    return LabPlan(verb, CLAIM, claim, saltenv, events, tuple(notes))
+    return LabPlan(verb, CLAIM, claim, saltenv, events=events, notes=tuple(notes))
 
 
 def _as_it_is(

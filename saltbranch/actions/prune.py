@@ -23,11 +23,10 @@ from saltbranch.git.mirror import FORMULAS, Mirror, remove_tree
 from saltbranch.repository import prepared
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of
-from saltbranch.salt_master import option_file, process, top_file
+from saltbranch.salt_master import option_file, process
 from saltbranch.salt_master import options as master_options
 from saltbranch.serve.lab_rules import still_needed
-from saltbranch.serve.own_files import content_of, entries_of, gitdir_of, is_own_top
-from saltbranch.serve.salt_files import SERVED_COMMIT
+from saltbranch.serve.own_files import content_of, entries_of, gitdir_of, is_own_tops
 from saltbranch.serve.slots import NAMES, PARTS, SERVED, TREE
 
 GONE = ".saltbranch-gone"
@@ -47,8 +46,8 @@ _KNOWN = {
     files.MARKER, files.FIRST_MARKER, FORMULAS, LABS, "lock", "state", "adopt", "journal", "mirror.git", "checkouts",
     "slots", "tops",
 }  # fmt: skip
-_ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
 _UNFINISHED = ".saltbranch-new"
+_ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,26 +226,10 @@ def _look_at_root(look: _Look) -> None:
 def _tops(look: _Look, entry: os.DirEntry[str]) -> None:
     if entry.name in look.names:
         return
-    if _is_tops(entry):
+    if is_own_tops(entry):
         look.goes(TOPS, entry.path, f"{look.origin} names no saltenv {entry.name!r}")
     else:
         look.foreign.append(entry.path)
-
-
-def _is_tops(entry: os.DirEntry[str]) -> bool:
-    """Whether it is as serve/prepare.py makes it: states and pillar, each with our top file."""
-    if not entry.is_dir(follow_symlinks=False):
-        return False
-    for kind in entries_of(entry.path):
-        if kind.name not in ("states", "pillar") or not kind.is_dir(follow_symlinks=False):
-            return False
-        for file in entries_of(kind.path):
-            name = file.name.removesuffix(_UNFINISHED)
-            known = (top_file.BRANCH_TOP, top_file.LENT, SERVED_COMMIT)
-            link = name in known and file.is_symlink()
-            if not link and not (name == "top.sls" and is_own_top(file)):
-                return False
-    return True
 
 
 def _checkout(look: _Look, entry: os.DirEntry[str]) -> None:

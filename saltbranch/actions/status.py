@@ -391,14 +391,6 @@ def _mtime_or_none(path: str) -> float | None:
         return None
 
 
-def ago(seconds: float) -> str:
-    """A length of time as people say it: 40 s, 5 min, 3 h, 2 d."""
-    for unit, size, limit in (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 48 * 3600)):
-        if seconds < limit:
-            return f"{max(0, seconds) / size:.0f} {unit}"
-    return f"{seconds / 86400:.0f} d"
-
-
 def now() -> float:
     """The clock, in seconds since 1970."""
     return time.time()

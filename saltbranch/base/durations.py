@@ -120,3 +120,11 @@ def shown_duration(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     return f"{round(hours / 24)} d"
+
+
+def ago(seconds: float) -> str:
+    """A length of time as people say it: 40 s, 5 min, 3 h, 2 d."""
+    for unit, size, limit in (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 48 * 3600)):
+        if seconds < limit:
+            return f"{max(0, seconds) / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"

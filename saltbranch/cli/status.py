@@ -10,10 +10,10 @@ import typer
 from rich.live import Live
 from rich.tree import Tree
 
-from saltbranch.actions.status import CloneStatus, SaltenvStatus, Status, ago, now, tell
+from saltbranch.actions.status import CloneStatus, SaltenvStatus, Status, now, tell
 from saltbranch.actions.status import status as status_action
 from saltbranch.base import asked_by
-from saltbranch.base.durations import shown_duration
+from saltbranch.base.durations import ago, shown_duration
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json

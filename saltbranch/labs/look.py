@@ -53,7 +53,8 @@ def look(work: Workplace) -> Seen:
     merged = merged_in(work.git, rules, heads, candidates(rules, claims, heads))
     auto = given_here(config.root).autos if work.serves else {}
     labs = judge(claims, rules, heads, work.now, merged=merged, auto=auto)
-    return Seen(tuple(labs), rules, claims, merged, count, work.serves or not grouped)
+    knows = work.serves or not grouped
+    return Seen(tuple(labs), rules, claims, merged, count=count, knows_groups=knows)
 
 
 def told_count(state: State) -> int | None:

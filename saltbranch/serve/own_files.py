@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from saltbranch.base import files
+from saltbranch.salt_master import top_file
+from saltbranch.serve.salt_files import SERVED_COMMIT
 
 TOP_MARK = b"Written by saltbranch"
 
@@ -36,3 +38,19 @@ def gitdir_of(path: str) -> str | None:
 def content_of(path: str) -> str:
     """The text of a short file; empty where it cannot be read."""
     return os.fsdecode(files.read_or_none(path) or b"").strip()
+
+
+def is_own_tops(entry: os.DirEntry[str]) -> bool:
+    """Whether it is as salt_files makes it: states and pillar, each with our top file. Raises OSError."""
+    if not entry.is_dir(follow_symlinks=False):
+        return False
+    for kind in entries_of(entry.path):
+        if kind.name not in ("states", "pillar") or not kind.is_dir(follow_symlinks=False):
+            return False
+        for file in entries_of(kind.path):
+            name = file.name.removesuffix(".saltbranch-new")
+            known = (top_file.BRANCH_TOP, top_file.LENT, SERVED_COMMIT)
+            link = name in known and file.is_symlink()
+            if not link and not (name == "top.sls" and is_own_top(file)):
+                return False
+    return True
