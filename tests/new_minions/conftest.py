@@ -14,6 +14,7 @@ from saltbranch.actions.install_reactor import install_reactor
 from saltbranch.demo.cluster import Cluster
 from saltbranch.new_minions import known
 from saltbranch.new_minions.known import Entry
+from saltbranch.salt_master import options as master_options
 from tests.support.running import Master
 from tests.support.site import Site, build_template
 
@@ -92,4 +93,10 @@ def arrivals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arrivals]:
     installed = install_reactor(str(site.config))
     assert installed.notes == ("1 accepted minions are known: none of them is new",)
     with cluster:
-        yield Arrivals(Master(site, cluster))
+        master = Master(site, cluster)
+        with master.listening("salt/run/") as heard:  # until the reactor is there, too
+            for _ in range(100):
+                master_options.fire(master.opts, "salt/minion/nobody/start", {"id": "nobody"})
+                if heard(0):
+                    break
+        yield Arrivals(master)
