@@ -78,17 +78,9 @@ class Hooked:
         return self.post(request[1], request[0], path)
 
     def push(self, ref: str, commit: str) -> int:
-        """Announce a push as GitHub does, and again where salt-api answers 500.
-
-        Two requests at once meet in one event loop there ("This event loop is already running", Salt 3008.3).
-        """
+        """Announce a push as GitHub does."""
         body = requests.body_of(ref, commit, str(self.site.remote.path))
-        for _ in range(20):
-            status = self.send(requests.github(self.secret, body))
-            if status != 500:
-                break
-            time.sleep(0.05)
-        return status
+        return self.send(requests.github(self.secret, body))
 
     def ping(self) -> bool:
         """Send one of our own."""
