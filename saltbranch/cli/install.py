@@ -124,7 +124,7 @@ def _install(
       saltbranch install cron --print
       saltbranch install schedule --plan
       saltbranch install webhook --show-secret
-      saltbranch install reactor                new minions are put where their ids say
+      saltbranch install reactor                put new minions where they belong
     """
     if kind is What.WEBHOOK:
         if every is not None or night or python or user or print_only or directory:

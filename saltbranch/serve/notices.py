@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from saltbranch.serve.run import Run, SaltenvResult
 
 
-def switched(run: Run, done: Sequence[SaltenvResult]) -> str:
-    """Keep that `done` were switched, before that is recorded; why that failed, empty where it did not."""
+def switched(run: Run, done: Sequence[tuple[str, SaltenvResult]]) -> str:
+    """Keep that `done` were switched, before that is recorded; why that failed, empty where it did not.
+
+    done: saltenvs and labs, each with the name of its folder.
+    """
     root, rows = run.ready.root, []
-    for result in done:
-        before = run.served.get(_dirname(run, result.saltenv))
+    for dirname, result in done:
+        before = run.served.get(dirname)
         since = before.since if before else 0
         what = [result.saltenv, result.old, result.new, since]
         id_ = outbox.id_of(root, "switched", *what)
@@ -29,11 +32,7 @@ def switched(run: Run, done: Sequence[SaltenvResult]) -> str:
         return ""
     id_ = outbox.id_of(root, *sorted(str(row["id"]) for row in rows))
     data = {"master": master(), "rows": rows}
-    return outbox.put(root, "switched", id_, data, [result.saltenv for result in done])
-
-
-def _dirname(run: Run, saltenv: str) -> str:
-    return next(s.dirname for s in run.ready.saltenvs if s.name == saltenv)
+    return outbox.put(root, "switched", id_, data, [result.saltenv for _, result in done])
 
 
 def failed(root: str, before: str, text: str) -> None:

@@ -249,7 +249,7 @@ def apply(
     if not done:
         return
     # Told before it is recorded: whoever is killed in between tells it twice, never not at all.
-    untold = notices.switched(run, [job.result for job in done])
+    untold = notices.switched(run, [(job.saltenv.dirname, job.result) for job in done])
     problem = notify(run.ready, [job.result for job in done]) if notify else None
     run.notes += [text for text in (untold, problem) if text]
     for job in done:

@@ -18,7 +18,7 @@ from saltbranch.base.text import printable
 from saltbranch.config import locate
 from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import branch_name_problem, mask
-from saltbranch.repository import machine, prepared
+from saltbranch.repository import decision, machine, prepared
 from saltbranch.repository.prepared import Prepared
 from saltbranch.webhook import payload, secret, signature
 from saltbranch.webhook.payload import BadPayload, Ping, Push
@@ -115,7 +115,19 @@ def _is_followed(ref: str, ready: Prepared | None) -> bool:
         )
     if ref.startswith(_TAGS):
         return any(s.follow and re.search(s.follow, name) for s in ready.saltenvs)
-    return ref == JOURNAL_REF or (ref.startswith(_HEADS) and name in ready.branches())
+    return ref == JOURNAL_REF or (
+        ref.startswith(_HEADS) and (name in ready.branches() or _has_lab(name, ready))
+    )
+
+
+def _has_lab(branch: str, ready: Prepared) -> bool:
+    """Whether `branch` has a lab here, or is one of those that get one by themselves."""
+    if not ready.labs:
+        return False
+    auto = ready.labs.split(" ")[2]
+    last = decision.load(ready.root, None, 0)
+    has_one = last is not None and any(row.branch == branch for row in last.lab_rows)
+    return has_one or (bool(auto) and branch.startswith(auto.removesuffix("*")))
 
 
 def pings_path(root: str) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from saltbranch.demo.cluster import Cluster
+from tests.support import labs
 from tests.support.project import Project, run_here
 from tests.support.site import Site
 
-labs = pytest.importorskip("tests.support.labs")
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "labs.md"
 
 

@@ -37,6 +37,11 @@ CALLS: dict[str, dict[str, Any]] = {
     "diff": {"before": "test", "after": "stage", "minions": "nobody*"},
     "changelog": {"saltenv": "test", "old": "master"},
     "new_minions": {},
+    "lab_claim": {"branch": "feature/none", "plan": True},
+    "lab_extend": {"having": "lab1", "plan": True},
+    "lab_release": {"having": "lab1", "plan": True},
+    "lab_list": {},
+    "webhook": {"ref": "refs/heads/develop", "commit": "0" * 40},
 }
 REACTION = """\
 call:

@@ -19,7 +19,7 @@ FUNCTIONS = {
     "check", "sync", "status", "explain", "doctor",
     "promote", "hold", "unhold", "rollback", "accept", "why_not", "history", "where", "diff",
     "lab_claim", "lab_extend", "lab_release", "lab_list",
-    "changelog", "new_minions",
+    "changelog", "new_minions", "webhook",
 }  # fmt: skip
 
 
@@ -82,6 +82,28 @@ def test_salt_finds_every_function_with_an_example(client: salt.runner.RunnerCli
     assert {name.removeprefix("saltbranch.") for name in told} == FUNCTIONS
     for name, text in told.items():
         assert "CLI Example:" in text and f"salt-run {name}" in text, name
+
+
+def test_labs(site: Site, call: Call) -> None:
+    """Before other clients: of one process's loaders the first to load a module gives it its options."""
+    site.remote.set_branch("feature/a", site.remote.head("develop"))
+    none = call("lab_claim", "feature/a")
+    site.configure(labs=2)
+    plan = call("lab_claim", "a", "plan=True")
+    done = call("lab_claim", "a", "length=8h", "claimed_by=ann")
+    again = call("lab_claim", "a")
+    bad = call("lab_claim", "a", "lab=prod")
+    rows = call("lab_list")["labs"]
+    longer = call("lab_extend", "lab1", "length=2d")
+    back = call("lab_release", "a")
+
+    assert codes(none, plan, done, again, bad, longer, back) == [4, 3, 0, 0, 2, 0, 0]
+    assert "this master has no labs" in none["error"]
+    assert (done["lab"], done["saltenv"], again["changes"]) == ("lab1", "test", False)
+    assert done["sync"] is not None
+    assert [row["state"] for row in rows] == ["claimed", "free"]
+    assert rows[0]["claim"]["claimed_by"] == "ann"
+    assert not Journal(site.remote).state().labs
 
 
 def test_promote_as_planned_moves_the_branch_syncs_and_says_so_on_the_bus(
@@ -323,24 +345,3 @@ def test_the_journal_says_who_asked_and_no_caller_can_say_so_of_another(
         ("hold", "Reactor", "bob Asked-By: root"),
     ]
     assert held["by"] == journal.events()[begun].by != "ann"
-
-
-def test_labs(site: Site, call: Call) -> None:
-    site.remote.set_branch("feature/a", site.remote.head("develop"))
-    none = call("lab_claim", "feature/a")
-    site.configure(labs=2)
-    plan = call("lab_claim", "a", "plan=True")
-    done = call("lab_claim", "a", "length=8h", "claimed_by=ann")
-    again = call("lab_claim", "a")
-    bad = call("lab_claim", "a", "lab=prod")
-    rows = call("lab_list")["labs"]
-    longer = call("lab_extend", "lab1", "length=2d")
-    back = call("lab_release", "a")
-
-    assert codes(none, plan, done, again, bad, longer, back) == [4, 3, 0, 0, 2, 0, 0]
-    assert "this master has no labs" in none["error"]
-    assert (done["lab"], done["saltenv"], again["changes"]) == ("lab1", "test", False)
-    assert done["sync"] is not None
-    assert [row["state"] for row in rows] == ["claimed", "free"]
-    assert rows[0]["claim"]["claimed_by"] == "ann"
-    assert not Journal(site.remote).state().labs

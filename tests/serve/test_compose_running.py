@@ -13,7 +13,7 @@ from tests.support.remote import Content
 from tests.support.running import Master, running_master
 from tests.support.site import result_of
 
-OURS = {"branch_top.jinja", "top.sls"}
+OURS = {"branch_top.jinja", "top.sls", "saltbranch_commit"}
 FIRST: dict[str, Content] = {
     "web/init.sls": "web: {test.nop: []}\n",
     "web/conf": "of the root\n",
