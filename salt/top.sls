@@ -3,7 +3,7 @@
 base:
   '*':
     - common
-    - saltbranch.applied
+    # - saltbranch.applied  # what salt '*' saltbranch.applied tells; it makes previews slower: docs/reference/runners.md
 
   'roles:web':
     - match: grain

@@ -123,7 +123,8 @@ def _as_it_is(
             f"{said}{of}",
             hint=f"saltbranch lab release {held.branch} first, or keep it: saltbranch lab extend {held.branch}",
         )
-    return LabPlan(verb, CLAIM, held, lab.saltenv if lab else "", (), (said,))
+    saltenv = lab.saltenv if lab else ""
+    return LabPlan(verb, CLAIM, held, saltenv, events=(), notes=(said,))
 
 
 def _taken(claim: Claim) -> str:
