@@ -260,7 +260,7 @@ def plan_extend(work: Workplace, word: str, *, seconds: float = USUAL) -> LabPla
     lab = seen.lab(claim.number)
     saltenv, notes = lab.saltenv if lab else "", [lab.refused] if lab and lab.refused else []
     if until <= claim.until:
-        return LabPlan(verb, EXTEND, claim, saltenv, (), (*notes, _taken(claim)))
+        return LabPlan(verb, EXTEND, claim, saltenv, events=(), notes=(*notes, _taken(claim)))
     details = {
         "action": EXTEND,
         "lab": claim.number,
@@ -269,7 +269,8 @@ def plan_extend(work: Workplace, word: str, *, seconds: float = USUAL) -> LabPla
         "until": iso(until),
     }
     event = event_of(work, LAB, details)
-    return LabPlan(verb, EXTEND, replace(claim, until=until), saltenv, (event,), tuple(notes))
+    extended = replace(claim, until=until)
+    return LabPlan(verb, EXTEND, extended, saltenv, events=(event,), notes=tuple(notes))
 
 
 def plan_release(work: Workplace, word: str) -> LabPlan:
@@ -278,13 +279,12 @@ def plan_release(work: Workplace, word: str) -> LabPlan:
     claim, name = _named(work, seen, word)
     if claim is None:
         said = f"nobody has {name}" if number_of(name) else f"{name} has no lab"
-        return LabPlan(f"lab release {name}", RELEASE, None, "", (), (said,))
+        return LabPlan(f"lab release {name}", RELEASE, None, "", events=(), notes=(said,))
     lab = seen.lab(claim.number)
     back = (f"{', '.join(lab.lent)}: back to {lab.saltenv}",) if lab and lab.lent else ()
     verb = f"lab release {claim.branch}"
-    return LabPlan(
-        verb, RELEASE, claim, lab.saltenv if lab else "", (_release(work, claim),), back
-    )  # fmt: skip
+    saltenv, events = lab.saltenv if lab else "", (_release(work, claim),)
+    return LabPlan(verb, RELEASE, claim, saltenv, events=events, notes=back)
 
 
 def _release(work: Workplace, claim: Claim) -> Event:

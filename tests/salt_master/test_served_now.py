@@ -44,7 +44,9 @@ def test_git_pillar_with_env_and_without_a_branch() -> None:
         ("git_pillar", "", "", "."),
     ]
     password, stack = sorted(found.notes)
-    assert password.startswith("a password in the URL: not taken over") and "secret" not in password
+    assert (
+        password.startswith("a password in the URL: not taken over") and "hunter2" not in password
+    )
     assert stack == "ext_pillar stack: stays as it is, and is rendered on both sides"
 
 

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -431,10 +432,10 @@ def test_a_saltenv_that_comes_while_a_damaged_mirror_is_aside_is_served(
         drop(self)
         is_aside.set()
 
-    def late(self: Formulas, served: Pins, before: str, commit: str) -> Source | None:
+    def late(self: Formulas, served: Pins, before: str, commit: str, changes: Any) -> Source | None:
         if commit == site.remote.head("develop"):
             assert is_aside.wait(60)
-        return unchanged(self, served, before, commit)
+        return unchanged(self, served, before, commit, changes)
 
     monkeypatch.setattr(Formula, "drop", dropped)
     monkeypatch.setattr(Formulas, "unchanged", late)
