@@ -41,7 +41,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "lab_extend": {"having": "lab1", "plan": True},
     "lab_release": {"having": "lab1", "plan": True},
     "lab_list": {},
-    "webhook": {"ref": "refs/heads/develop", "commit": "0" * 40},
+    "webhook": {"ref": "refs/heads/develop"},
 }
 REACTION = """\
 call:
