@@ -63,7 +63,7 @@ class Arrivals:
         return found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def arrivals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arrivals]:
     """A master that has the minion test1 since before the reactor was installed."""
     folder = tmp_path_factory.mktemp("arrivals")
