@@ -3,7 +3,6 @@
 base:
   '*':
     - common
-    # - saltbranch.applied  # what salt '*' saltbranch.applied tells; it makes previews slower: docs/reference/runners.md
 
   'roles:web':
     - match: grain
@@ -16,6 +15,7 @@ base:
   'roles:salt-master':
     - match: grain
     - role.salt-master
+    - saltbranch.applied  # custom code: previews of these minions take longer, see docs/reference/runners.md
 
   # Whatever cannot be made again from this repository.
   'G@roles:db or G@roles:salt-master':

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,17 +153,21 @@ def test_a_hundred_calls_in_one_process_leave_nothing_open(
             name = names[number % len(names)]
             client.cmd(f"saltbranch.{name}", kwarg=dict(CALLS[name]), print_event=False)
 
-    call(25)  # imports, caches
-    memory, descriptors = _held()
-    call(many)
-    now, left = _held()
+    logging.disable(logging.CRITICAL)  # pytest keeps every record of a test
+    try:
+        call(25)  # imports, caches
+        memory, descriptors = _held()
+        call(many)
+        now, left = _held()
+    finally:
+        logging.disable(logging.NOTSET)
     if path := os.environ.get("MANY_CALLS_FILE"):
         Path(path).write_text(
             f"{many} calls: {(now - memory) / 2**20:.1f} MiB, {left - descriptors} fds\n"
         )
 
     assert left <= descriptors
-    assert now - memory < 16 * 2**20
+    assert now - memory < 4 * 2**20
 
 
 def test_from_the_schedule(called: Master, expected: dict[str, int]) -> None:

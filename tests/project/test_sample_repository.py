@@ -346,15 +346,17 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Applied:
 
 
 def test_highstate_applies_and_then_changes_nothing(applied: Applied) -> None:
-    assert len(applied.first) == 9
+    assert len(applied.first) == 10
     assert {
         name: it["comment"] for name, it in applied.first.items() if it["result"] is not True
     } == {}
-    assert all(it["changes"] for it in applied.first.values())
+    records = [it for it in applied.first.values() if it["__id__"] == "saltbranch-applied"]
+    assert [(it["changes"], it["comment"]) for it in records] == [({}, "Applied an unknown commit")]
+    assert all(it["changes"] for it in applied.first.values() if it not in records)
     assert {
         name: it["comment"] for name, it in applied.second.items() if it["result"] is not True
     } == {}
-    assert [it["changes"] for it in applied.second.values()] == [{}] * 9
+    assert [it["changes"] for it in applied.second.values()] == [{}] * 10
 
 
 def test_applied_files_say_their_saltenv(applied: Applied) -> None:
