@@ -20,6 +20,7 @@ from saltbranch.base.errors import (
     UsageError,
 )
 from saltbranch.config import minions as targets
+from saltbranch.config.lab_places import LENT_FILE
 from saltbranch.config.labs import number_of
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.doctor.finding import Finding, in_order
@@ -32,7 +33,6 @@ from saltbranch.git import describe as commit_info
 from saltbranch.git.describe import CommitInfo
 from saltbranch.git.mirror import Mirror
 from saltbranch.labs.lab import Lab
-from saltbranch.labs.look import LENT_FILE
 from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.machine import load_config
 from saltbranch.repository.root import root_of

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from saltbranch.base import files
+from saltbranch.config.lab_places import LENT_FILE
 from saltbranch.config.labs import MOST, number_of
 from saltbranch.git.program import Git
 from saltbranch.journal.state import State
+from saltbranch.labs import lent
 from saltbranch.labs.judge import Rules, is_meant, judge, rules_of
 from saltbranch.labs.lab import Claim, Lab
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master import options as master_options
-
-LENT_FILE = "labs/lent"
-"""Below a master's root: which minions have a lab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +105,9 @@ class Given:
 def given_here(root: str) -> Given:
     """What stands in the file below `root`; nothing where there is none, or it is damaged."""
     try:
-        data = json.loads(files.read_or_none(f"{root}/{LENT_FILE}") or b"{}")
-        places = data.get("labs", {}).items()
-        autos = {number_of(n): p["branch"] for n, p in places if not p["claim"]}
-        lent = {str(minion): str(lab) for minion, lab in data.get("lent", {}).items()}
-        moving = frozenset(str(minion) for minion in data.get("moving", {}))
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        said = lent.loads(files.read_or_none(f"{root}/{LENT_FILE}"))
+    except OSError:
         return Given()
-    return Given({n: b for n, b in autos.items() if n and isinstance(b, str)}, lent, moving)
+    autos = {number_of(n): place.branch for n, place in said.labs.items() if not place.claim}
+    given = {number: branch for number, branch in autos.items() if number}
+    return Given(given, said.lent, frozenset(said.moving))

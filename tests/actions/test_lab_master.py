@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from saltbranch.labs import lent
 from tests.support.site import Journal, Site
 
 
@@ -54,8 +55,8 @@ def test_what_lab_auto_gave_is_shown_and_free_for_a_claim(served: Site) -> None:
     served.sync()
     path = served.root / "labs" / "lent"
     path.parent.mkdir(exist_ok=True)
-    place = {"claim": "", "branch": "feature/b"}
-    path.write_text(json.dumps({"labs": {"lab1": place, "labX": place}, "lent": {}, "moving": {}}))
+    place = lent.Place("", "feature/b", "test", "", open=False)
+    path.write_text(lent.dumps(lent.Lent({"lab1": place, "labX": place})))
     rows = said(served, "list")["labs"]
     assert [(r["state"], r["claim"]["branch"]) for r in rows] == [
         ("auto", "feature/b"),

@@ -181,7 +181,7 @@ def test_pending_hold_is_served_while_the_remote_is_away(former: Site, remote: R
 def edit(site: Site) -> Tree:
     """Somebody works in what develop serves; what is shown then."""
     slot = site.slot("develop")
-    (slot / "pillar" / "app.sls").write_text("edited: by hand\n")
+    (slot / "pillar" / "app.sls").write_text("edited: by hand, of another size\n")
     (slot / "salt" / "strange.sls").write_text("strange\n")
     (slot / "salt" / "app" / "files" / "run.sh").unlink()
     return read_tree(site.checkout("develop"))
