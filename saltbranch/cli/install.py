@@ -196,6 +196,8 @@ def _uninstall(
       saltbranch uninstall reactor
     """
     if kind is What.WEBHOOK:
+        if directory:
+            raise UsageError("uninstall webhook does not take --directory")
         return _show_webhook(uninstall_webhook(config_path(config), plan=plan), as_json=as_json)
     try:
         path = config_path(config)

@@ -72,6 +72,10 @@ def test_the_command_line_shows_the_secret_only_when_it_is_asked_for(place: Site
     assert f"secret: {own}\n" in place.run_here(*words, "--show-secret").out
     for odd in (["--every", "5"], ["--nightly"], ["--directory", "/x"]):
         assert place.run_here(*words, *odd).code == 2
+    gone = place.run_here(
+        "uninstall", "webhook", "--config", str(place.config), "--directory", "/x"
+    )
+    assert gone.code == 2 and secret_file(place).exists()  # those of this machine are not meant
     assert place.run_here("install", "cron", "--show-secret", "-c", str(place.config)).code == 2
 
 
