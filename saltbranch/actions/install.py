@@ -16,7 +16,6 @@ from saltbranch.compiler import interpreter
 from saltbranch.config.keys import FileModel
 from saltbranch.repository.machine import read_machine_file
 from saltbranch.salt_master import options as master_options
-from saltbranch.salt_master import process
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.schedule import files as timer_files
 from saltbranch.schedule import nightly
@@ -319,12 +318,4 @@ def _left_in_master(result: InstallResult, master: MasterOptions) -> list[str]:
         and timer_files.has_job(master, timer.SYNC)
     ):
         left.append(f"Another file has the job {timer.SYNC.job}, too (master.d/_schedule.conf?)")
-    begun = process.started(master.pidfile)
-    written = os.stat(path).st_mtime if os.path.exists(path) else None
-    stale = result.changed or (begun is not None and written is not None and written >= begun)
-    if begun is not None and stale:
-        left.append(
-            "Restart the salt-master, it reads its schedule at its start only:"
-            " systemctl restart salt-master"
-        )
-    return left
+    return left + timer_files.restart(master, path, changed=result.changed, what="schedule")

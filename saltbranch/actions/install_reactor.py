@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-import yaml
-
 from saltbranch.actions.install import InstallResult, read_machine, run_by
-from saltbranch.base import files
-from saltbranch.base.errors import RefusedError, SaltError, os_error
+from saltbranch.base.errors import os_error
 from saltbranch.config.keys import FileModel
 from saltbranch.new_minions import known
 from saltbranch.salt_master import options as master_options
-from saltbranch.salt_master import process
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.schedule import files as timer_files
 from saltbranch.schedule import reactor
@@ -33,12 +29,12 @@ def install_reactor(config_path: str, *, directory: str = "", plan: bool = False
     master = master_options.read(machine.salt_config)
     run_by(Kind.SCHEDULE, machine.root, None, master, elsewhere=bool(directory))
     own_config, reaction = _paths(machine)
+    own = reactor.entry(reactor.EVENT, reaction)
+    config_path = timer.check_path(os.path.abspath(config_path))
+    text = reactor.options(Reaction.REACTOR.value, config_path, own)
     if not directory:
-        _refuse_lost(machine, master, reaction)
-    texts = {
-        reaction: reactor.reaction(),
-        own_config: reactor.config(timer.check_path(os.path.abspath(config_path)), reaction),
-    }
+        timer_files.refuse_lost_reactors(master, machine.salt_config, own_config, text)
+    texts = {reaction: reactor.reaction(), own_config: text}
     done = [timer_files.compare(directory + path, text) for path, text in texts.items()]
     notes: list[str] = []
     if not directory:
@@ -46,7 +42,7 @@ def install_reactor(config_path: str, *, directory: str = "", plan: bool = False
     if not plan:
         timer_files.write(done)
         if not directory:
-            _refuse_unread(machine, own_config, reaction)
+            timer_files.refuse_unread_reactor(machine.salt_config, own_config, own)
     result = InstallResult(Reaction.REACTOR, plan, tuple(done), (), notes=tuple(notes))
     left = () if directory else tuple(_left(machine, master, own_config, changed=result.changed))
     return replace(result, left=left)
@@ -96,43 +92,6 @@ def _begin(root: str, master: MasterOptions, *, plan: bool) -> list[str]:
     return [f"{count} accepted minions are known: none of them is new"]
 
 
-def _refuse_lost(machine: FileModel, master: MasterOptions, reaction: str) -> None:
-    """Refuse to displace reactors: what files of master.d say takes the place of what the main file says.
-
-    Salt joins the lists of the files with one another, and then puts the result in the place of the main file's
-    (salt/config/__init__.py, master_config and include_config).
-    """
-    if not master.exists:
-        return
-    ours = yaml.safe_dump([reactor.entry(reaction)], sort_keys=False).strip()
-    at_work = master.opts.get("reactor")
-    if isinstance(at_work, str):
-        raise RefusedError(
-            f"the master has its reactors in {at_work}, and would forget these for a list",
-            hint=f"add this there yourself:\n{ours}",
-        )
-    try:
-        main = yaml.safe_load(files.read_or_none(machine.salt_config) or b"")
-    except yaml.YAMLError as err:
-        raise SaltError(f"{machine.salt_config} is not valid YAML", hint="fix that file") from err
-    own = main.get("reactor") if isinstance(main, dict) else None
-    if own and own == at_work:
-        raise RefusedError(
-            f"{machine.salt_config} has a `reactor:`, which Salt forgets as soon as a file in master.d has one, too",
-            hint="move it into a separate file in master.d, where they are joined, and try again",
-        )
-
-
-def _refuse_unread(machine: FileModel, path: str, reaction: str) -> None:
-    master = master_options.read(machine.salt_config)
-    if master.exists and reactor.entry(reaction) not in list(master.opts.get("reactor") or []):
-        raise SaltError(
-            f"{path} is written, but Salt does not see its reactor",
-            hint=f"does `default_include:` of {machine.salt_config} reach that file, and has no file under"
-            " `include:` another `reactor:`?",
-        )
-
-
 def _left(machine: FileModel, master: MasterOptions, path: str, *, changed: bool) -> list[str]:
     if not master.exists:
         return [f"There is no {master.path} here: install the salt-master first"]
@@ -142,11 +101,4 @@ def _left(machine: FileModel, master: MasterOptions, path: str, *, changed: bool
             "Do the first sync by hand (saltbranch sync), and this once more: it records which"
             " minions are known"
         )
-    begun = process.started(master.pidfile)
-    written = os.stat(path).st_mtime if os.path.exists(path) else None
-    if begun is not None and (changed or (written is not None and written >= begun)):
-        left.append(
-            "Restart the salt-master, it reads its reactors at its start only:"
-            " systemctl restart salt-master"
-        )
-    return left
+    return left + timer_files.restart(master, path, changed=changed, what="reactors")

@@ -7,17 +7,18 @@ import os
 import pwd
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from saltbranch.actions.install import read_machine, run_by
 from saltbranch.base import files
-from saltbranch.base.errors import EXIT_PENDING, ConfigError, RefusedError, SaltError, os_error
+from saltbranch.base.errors import EXIT_PENDING, ConfigError, RefusedError, os_error
 from saltbranch.config.keys import FileModel
-from saltbranch.salt_master import option_files, process
+from saltbranch.salt_master import option_files
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
 from saltbranch.schedule import files as own_files
+from saltbranch.schedule import reactor
 from saltbranch.schedule import texts as timer
 from saltbranch.schedule.files import TimerFile, TimerFileData
 from saltbranch.schedule.texts import Kind
@@ -93,7 +94,7 @@ def install_webhook(
             hint="install it first; without salt-api, see docs/how-to/webhook.md",
         )
     user = run_by(Kind.SCHEDULE, machine.root, None, master, elsewhere=False)
-    others = [tag for tag, _ in texts.reactors(master.opts) if texts.listens_outside(tag)]
+    others = [tag for tag, _ in reactor.reactors(master.opts) if texts.listens_outside(tag)]
     if others and not open_hooks and not _is_open(master.opts):
         raise RefusedError(
             f"other reactors listen to requests from outside: {', '.join(others)}; for webhooks salt-api needs"
@@ -101,8 +102,9 @@ def install_webhook(
             hint="look at what they do with a stranger's request; then: saltbranch install webhook --open-hooks",
         )
     option_path, reactor_path, secret_path = _paths(machine, config_path)
-    option_text = texts.options(config_path, reactor_path)
-    _refuse_lost_reactors(machine.salt_config, option_path, option_text)
+    own = reactor.entry(texts.TAG, reactor_path)
+    option_text = reactor.options("webhook", config_path, own)
+    own_files.refuse_lost_reactors(master, machine.salt_config, option_path, option_text)
     wanted = [
         own_files.compare(reactor_path, texts.reactor(config_path)),
         own_files.compare(option_path, option_text),
@@ -113,7 +115,7 @@ def install_webhook(
         if made:
             secret.make(secret_path, uid=pwd.getpwnam(user).pw_uid)
         own_files.write(wanted)
-        _refuse_unread(machine.salt_config, option_path)
+        own_files.refuse_unread_reactor(machine.salt_config, option_path, own)
     known = secret.load(secret_path) if os.path.lexists(secret_path) else []
     result = WebhookInstall(
         plan,
@@ -131,8 +133,11 @@ def uninstall_webhook(config_path: str, *, plan: bool = False) -> WebhookInstall
     machine = read_machine(config_path)
     *paths, secret_path = _paths(machine, os.path.abspath(config_path))
     done = [own_files.removal(path) for path in paths]
-    ours = secret.is_ours(secret_path)
-    done.append(TimerFile(secret_path, own_files.REMOVED if ours else own_files.ABSENT))
+    if secret.is_ours(secret_path):
+        done.append(TimerFile(secret_path, own_files.REMOVED))
+    else:
+        there = os.path.lexists(secret_path)
+        done.append(TimerFile(secret_path, own_files.UNCHANGED if there else own_files.ABSENT))
     if not plan:
         own_files.remove([file for file in done if file.changed])
         _remove_bytecode(paths[1])
@@ -171,39 +176,6 @@ def _is_open(opts: Mapping[str, Any]) -> bool:
     return isinstance(api, Mapping) and bool(api.get("webhook_disable_auth"))
 
 
-def _refuse_lost_reactors(salt_config: str, path: str, text: str) -> None:
-    """Refuse to displace the `reactor:` of the master's main file, as a file in ``master.d`` would.
-
-    Raises RefusedError.
-    """
-    before = option_files.effective(salt_config, option_files.MASTER_INCLUDE, path)
-    after = option_files.effective(salt_config, option_files.MASTER_INCLUDE, path, text)
-    if isinstance(before.get("reactor"), str):
-        raise RefusedError(
-            f"reactor: of {salt_config} names the file {before['reactor']}",
-            hint=f"move what is in that file into a list below reactor: in a file of master.d, beside {path}",
-        )
-    kept = texts.reactors(after)
-    lost = [tag for tag, sls in texts.reactors(before) if (tag, sls) not in kept]
-    if lost:
-        raise RefusedError(
-            f"{salt_config} has a `reactor:` ({', '.join(lost)}), which Salt forgets as soon as a file in master.d"
-            " has one, too",
-            hint="move it into a separate file in master.d, where they are merged",
-        )
-
-
-def _refuse_unread(salt_config: str, path: str) -> None:
-    """Say so when Salt does not find the reactor that was written. Raises SaltError."""
-    master = master_options.read(salt_config)
-    if texts.TAG not in [tag for tag, _ in texts.reactors(master.opts)]:
-        raise SaltError(
-            f"{path} is written, but Salt does not see its reactor",
-            hint=f"does `default_include:` of {salt_config} reach that file, and has no file under"
-            " `include:` another `reactor:`?",
-        )
-
-
 def _host(opts: Mapping[str, Any]) -> str:
     api = opts.get(texts.API)
     named = str(api.get("host") or "") if isinstance(api, Mapping) else ""
@@ -232,29 +204,11 @@ def _with_left(result: WebhookInstall, master: MasterOptions, machine: FileModel
         left.append(
             f"Anybody who reaches salt-api calls these reactors, too: {', '.join(result.reactors)}"
         )
-    if process.started(master.pidfile) is not None and _is_stale(result, master):
-        left.append(
-            "Restart the salt-master, it reads its reactors at its start only: systemctl restart salt-master"
-        )
+    option = result.files[1]
+    left += own_files.restart(master, option.path, changed=option.changed, what="reactors")
     where = result.url or "https://THIS-MASTER:PORT/hook/saltbranch"
     left.append(
         f"Enter at the git server: URL {where}, JSON, push and tag events, and the secret in {result.secret_file}"
     )
     left.append("Then try it: saltbranch doctor")
-    return WebhookInstall(
-        result.plan,
-        result.files,
-        result.secret_file,
-        url=result.url,
-        secret=result.secret,
-        reactors=result.reactors,
-        left=tuple(left),
-    )
-
-
-def _is_stale(result: WebhookInstall, master: MasterOptions) -> bool:
-    begun = process.started(master.pidfile)
-    option = result.files[1]
-    if option.changed or begun is None:
-        return True
-    return os.path.exists(option.path) and os.stat(option.path).st_mtime >= begun
+    return replace(result, left=tuple(left))

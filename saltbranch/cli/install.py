@@ -38,6 +38,13 @@ class What(enum.Enum):
     REACTOR = Reaction.REACTOR.value
 
 
+_TIMER = ("--every", "--nightly", "--python", "--user", "--print", "--directory")
+# The options of install that not all kinds take.
+_TAKES = {
+    What.WEBHOOK: ("--open-hooks", "--show-secret"),
+    What.REACTOR: ("--print", "--directory"),
+}
+
 KindArgument = Annotated[
     What,
     typer.Argument(
@@ -126,18 +133,25 @@ def _install(
       saltbranch install webhook --show-secret
       saltbranch install reactor                put new minions where they belong
     """
+    given = {
+        "--every": every is not None,
+        "--nightly": night,
+        "--python": python,
+        "--user": user,
+        "--print": print_only,
+        "--directory": directory,
+        "--open-hooks": open_hooks,
+        "--show-secret": show_secret,
+    }
+    odd = [name for name, value in given.items() if value and name not in _TAKES.get(kind, _TIMER)]
+    if odd:
+        raise UsageError(f"install {kind.value} does not take {', '.join(odd)}")
     if kind is What.WEBHOOK:
-        if every is not None or night or python or user or print_only or directory:
-            raise UsageError("install webhook takes --open-hooks, --show-secret, --plan and --json")
         done = install_webhook(
             config_path(config), open_hooks=open_hooks, show_secret=show_secret, plan=plan
         )
         return _show_webhook(done, as_json=as_json)
-    if open_hooks or show_secret:
-        raise UsageError("--open-hooks and --show-secret are for: saltbranch install webhook")
     if kind is What.REACTOR:
-        if every is not None or night or python or user:
-            raise UsageError("reactor takes none of --every, --nightly, --python and --user")
         found = install_reactor(
             config_path(config), directory=_folder(directory), plan=plan or print_only
         )
@@ -182,6 +196,8 @@ def _uninstall(
       saltbranch uninstall reactor
     """
     if kind is What.WEBHOOK:
+        if directory:
+            raise UsageError("uninstall webhook does not take --directory")
         return _show_webhook(uninstall_webhook(config_path(config), plan=plan), as_json=as_json)
     try:
         path = config_path(config)

@@ -9,7 +9,7 @@ import os
 import pwd
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
@@ -19,9 +19,10 @@ from saltbranch.base import files, proc
 from saltbranch.base.errors import RefusedError, SaltbranchError, SaltError, os_error
 from saltbranch.config.keys import FileModel
 from saltbranch.git.program import indent
+from saltbranch.salt_master import option_files, process
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master.options import MasterOptions
-from saltbranch.schedule import texts
+from saltbranch.schedule import reactor, texts
 from saltbranch.schedule.texts import Job, Names
 
 # There while systemd is the init of this machine (sd_booted(3)).
@@ -124,6 +125,55 @@ def refuse_unread(salt_config: str, path: str, names: Names) -> None:
             hint=f"does `default_include:` of {salt_config} reach that file, and has no file under"
             " `include:` another `schedule:`?",
         )
+
+
+def refuse_lost_reactors(master: MasterOptions, salt_config: str, path: str, text: str) -> None:
+    """Refuse to displace the `reactor:` of the master's main file, as `text` in the file `path` would.
+
+    Salt does the same with it as with `schedule:`, see `refuse_lost_jobs`. Raises RefusedError.
+    """
+    if not master.exists:
+        return
+    before = option_files.effective(salt_config, option_files.MASTER_INCLUDE, path)
+    after = option_files.effective(salt_config, option_files.MASTER_INCLUDE, path, text)
+    if isinstance(before.get("reactor"), str):
+        raise RefusedError(
+            f"reactor: of {salt_config} names the file {before['reactor']}, and Salt would forget it for a list",
+            hint=f"move what is in that file into a list below reactor: in a file of master.d, beside {path}",
+        )
+    kept = reactor.reactors(after)
+    lost = [tag for tag, sls in reactor.reactors(before) if (tag, sls) not in kept]
+    if lost:
+        raise RefusedError(
+            f"{salt_config} has a `reactor:` ({', '.join(lost)}), which Salt forgets as soon as a file in master.d"
+            " has one, too",
+            hint="move it into a separate file in master.d, where they are joined, and try again",
+        )
+
+
+def refuse_unread_reactor(salt_config: str, path: str, own: Mapping[str, list[str]]) -> None:
+    """Say so when Salt does not find the reactor `own` that was written to `path`. Raises SaltError."""
+    master = master_options.read(salt_config)
+    if master.exists and own not in list(master.opts.get("reactor") or []):
+        raise SaltError(
+            f"{path} is written, but Salt does not see its reactor",
+            hint=f"does `default_include:` of {salt_config} reach that file, and has no file under"
+            " `include:` another `reactor:`?",
+        )
+
+
+def restart(master: MasterOptions, path: str, *, changed: bool, what: str) -> list[str]:
+    """What is left to do where the master that runs has not read its file `path`: a sentence, or nothing.
+
+    changed: the file was, or would be. what: the master has in it.
+    """
+    begun = process.started(master.pidfile)
+    written = os.stat(path).st_mtime if os.path.exists(path) else None
+    if begun is None or not (changed or (written is not None and written >= begun)):
+        return []
+    return [
+        f"Restart the salt-master, it reads its {what} at its start only: systemctl restart salt-master"
+    ]
 
 
 def _refuse_foreign(path: str) -> bytes | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from saltbranch.base import files
@@ -76,15 +76,13 @@ def turn(root: str) -> Iterator[bool]:
         yield False
         return
     running = files.Lock(f"{path(root)}.running", wait=_TURN)
-    try:
-        before = _mtime(running.path)
-        running.__enter__()
-        # Whoever comes meanwhile leaves: of pushes without a pause, one sync a second is enough.
-        time.sleep(min(max(before + _GAP - time.time(), 0), _GAP))
-        os.utime(running.path)
-    finally:
-        waiting.__exit__()
-    with _held(running):
+    with ExitStack() as mine:
+        with _held(waiting):
+            before = _mtime(running.path)
+            mine.enter_context(running)
+            # Whoever comes meanwhile leaves: of pushes without a pause, one sync a second is enough.
+            time.sleep(min(max(before + _GAP - time.time(), 0), _GAP))
+            os.utime(running.path)
         yield True
 
 

@@ -1,4 +1,4 @@
-"""The two files by which the salt-master's reactor asks us, and who else listens to requests from outside.
+"""The file by which the salt-master's reactor asks us, and who else listens to requests from outside.
 
 Pure: it knows how Salt wants to be written to, and nothing about what is installed.
 """
@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
-from saltbranch.schedule.texts import CONFIG_OPTION, HEADER, PYTHON_LINE
+from saltbranch.schedule.texts import HEADER, PYTHON_LINE
 
 OPTION_FILE = "saltbranch-webhook.conf"
 REACTOR_FILE = "saltbranch-webhook.sls"
@@ -34,26 +32,6 @@ def reactor(config_path: str) -> str:
 def run():
     return react(data, {config_path!r})
 """
-
-
-def options(config_path: str, reactor_path: str) -> str:
-    """The file for ``master.d``."""
-    data = {CONFIG_OPTION: config_path, "reactor": [{TAG: [reactor_path]}]}
-    return (
-        f"{_HEAD}# The salt-master reads it at its start only: restart it after a change.\n"
-        + yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    )
-
-
-def reactors(opts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Each reactor of the master's options: the glob of tags that it listens to, and its files."""
-    listed = opts.get("reactor")
-    found = []
-    for entry in listed if isinstance(listed, list) else ():
-        for tag, sls in entry.items() if isinstance(entry, Mapping) else ():
-            names = sls if isinstance(sls, list) else [sls]
-            found.append((str(tag), [str(name) for name in names]))
-    return found
 
 
 def listens_outside(tag: str) -> bool:
@@ -81,4 +59,5 @@ def url(opts: Mapping[str, Any], host: str) -> str:
     scheme = "http" if api.get("disable_ssl") else "https"
     places = [str(api.get(key) or "").strip("/") for key in ("root_prefix", "webhook_url")]
     path = "/".join(part for part in (places[0], places[1] or "hook", "saltbranch") if part)
-    return f"{scheme}://{host}:{api['port']}/{path}"
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}:{api['port']}/{path}"

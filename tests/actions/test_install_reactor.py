@@ -87,7 +87,7 @@ def test_reactors_of_other_files_stay(site: Site) -> None:
     ("text", "said"),
     [
         ("reactor:\n- own/*: [/srv/own.sls]\n", "which Salt forgets"),
-        ("reactor: /etc/salt/reactor.map\n", "would forget these for a list"),
+        ("reactor: /etc/salt/reactor.map\n", "would forget it for a list"),
     ],
 )
 def test_reactors_of_the_main_file_are_not_displaced(site: Site, text: str, said: str) -> None:
@@ -126,7 +126,7 @@ def test_the_command_line_shows_it_and_takes_no_option_of_a_timer(site: Site) ->
 
     assert json.loads(shown.out)["kind"] == "reactor"
     assert not json.loads(shown.out)["commands"]
-    assert (refused.code, "takes none of" in refused.err) == (2, True)
+    assert (refused.code, "does not take --every" in refused.err) == (2, True)
     assert "none of them is new" in done.out
     assert site.run_here("uninstall", "reactor", "--config", str(site.config)).code == 0
 

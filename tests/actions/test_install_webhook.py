@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import stat
@@ -13,6 +14,7 @@ import yaml
 from saltbranch.actions.install_webhook import install_webhook, uninstall_webhook
 from saltbranch.base.errors import ConfigError, RefusedError, SaltbranchError
 from saltbranch.salt_master import options as master_options
+from saltbranch.schedule import reactor
 from saltbranch.webhook import secret, texts
 from tests.support.site import Site
 
@@ -47,7 +49,7 @@ def test_writes_three_files_that_salt_reads_and_may_be_run_again(place: Site) ->
 
     assert [file.state for file in result.files] == ["written"] * 3
     assert stat.S_IMODE(secret_file(place).stat().st_mode) == 0o600
-    (found,) = texts.reactors(master_options.read(str(place.salt_config)).opts)
+    (found,) = reactor.reactors(master_options.read(str(place.salt_config)).opts)
     assert found == ("salt/netapi/hook/saltbranch", [str(place.folder / texts.REACTOR_FILE)])
     assert result.url == "https://salt.example.com:8000/hook/saltbranch"
     kept = secret.load(str(secret_file(place)))
@@ -70,6 +72,10 @@ def test_the_command_line_shows_the_secret_only_when_it_is_asked_for(place: Site
     assert f"secret: {own}\n" in place.run_here(*words, "--show-secret").out
     for odd in (["--every", "5"], ["--nightly"], ["--directory", "/x"]):
         assert place.run_here(*words, *odd).code == 2
+    gone = place.run_here(
+        "uninstall", "webhook", "--config", str(place.config), "--directory", "/x"
+    )
+    assert gone.code == 2 and secret_file(place).exists()  # those of this machine are not meant
     assert place.run_here("install", "cron", "--show-secret", "-c", str(place.config)).code == 2
 
 
@@ -85,7 +91,7 @@ def test_other_reactors_that_would_be_opened_are_named(place: Site, tag: str) ->
     assert f": {tag}; " in caught.value.message and not secret_file(place).exists()
 
     assert tag in install(place, open_hooks=True)
-    tags = [t for t, _ in texts.reactors(master_options.read(str(place.salt_config)).opts)]
+    tags = [t for t, _ in reactor.reactors(master_options.read(str(place.salt_config)).opts)]
     assert sorted(tags) == sorted([tag, texts.TAG])
 
 
@@ -114,10 +120,30 @@ def test_files_of_others_are_left_alone(place: Site) -> None:
         path.write_text("mine\n")
         with pytest.raises(SaltbranchError):
             install_webhook(str(place.config))
-        with pytest.raises(RefusedError) if name != secret.FILE else pytest.MonkeyPatch.context():
-            uninstall_webhook(str(place.config))
+        if name == secret.FILE:
+            assert uninstall_webhook(str(place.config)).files[-1].state == "unchanged"
+        else:
+            with pytest.raises(RefusedError):
+                uninstall_webhook(str(place.config))
         assert path.read_text() == "mine\n"
         path.unlink()
+
+
+def test_a_folder_whose_name_salt_would_take_for_a_glob(place: Site) -> None:
+    folder = place.folder / "a[1]*"
+    folder.mkdir()
+    place.config = place.config.rename(folder / place.config.name)
+    install_webhook(str(place.config))
+    (found,) = reactor.reactors(master_options.read(str(place.salt_config)).opts)
+    (folder.with_name("a11")).mkdir()
+    (folder.with_name("a11") / texts.REACTOR_FILE).write_text("# somebody else's\n")
+    assert glob.glob(found[1][0]) == [str(folder / texts.REACTOR_FILE)]
+
+
+def test_an_address_of_ipv6_is_written_as_urls_have_it(place: Site) -> None:
+    configure(place, rest_cherrypy={**API, "host": "2001:db8::7"})
+    result = install_webhook(str(place.config))
+    assert result.url == "https://[2001:db8::7]:8000/hook/saltbranch"
 
 
 def test_without_a_master_there_is_nothing_to_install(site: Site) -> None:

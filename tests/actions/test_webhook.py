@@ -163,6 +163,23 @@ def test_one_serves_one_waits_and_the_others_leave_it_to_that_one(served: Site) 
         assert fourth
 
 
+def test_a_fault_while_it_waits_lets_go_of_both_locks(
+    served: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(served.root)
+
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(coalesce.time, "sleep", interrupted)
+        with pytest.raises(KeyboardInterrupt), coalesce.turn(root):
+            pass
+    for name in ("waiting", "running"):
+        with files.Lock(f"{coalesce.path(root)}.{name}"):
+            pass
+
+
 def test_another_saltbranch_that_does_not_end_is_told(
     served: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

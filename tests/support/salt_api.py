@@ -83,14 +83,13 @@ class Hooked:
         return self.send(requests.github(self.secret, body))
 
     def ping(self) -> bool:
-        """Send one of our own."""
-        nonce = json.dumps({"saltbranch_ping": secrets.token_hex(8)}).encode()
-        return self.send(requests.github(self.secret, nonce)) == 200
-
-    def pinged(self) -> bool:
-        """Whether one arrived in the last second."""
+        """Send one of our own; whether it arrived, and with it all that was sent before."""
+        nonce = secrets.token_hex(8)
+        body = json.dumps({"saltbranch_ping": nonce}).encode()
+        if self.send(requests.github(self.secret, body)) != 200:
+            return False
         time.sleep(0.5)
-        return bool(reaction.pings(str(self.site.root)))
+        return nonce in reaction.pings(str(self.site.root))
 
     def jobs(self) -> list[str]:
         """The runner jobs that the master remembers: their function and arguments."""
@@ -140,7 +139,7 @@ def running_api(folder: Path) -> Iterator[Hooked]:
         try:
             until(lambda: _is_open(port))
             # Its reactor listens a little later.
-            until(lambda: hooked.ping() and hooked.pinged())
+            until(hooked.ping)
             hooked.push("refs/heads/develop", site.remote.head("develop"))
             until(hooked.jobs)
             yield hooked

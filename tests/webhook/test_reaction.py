@@ -12,6 +12,7 @@ import pytest
 
 from saltbranch.webhook import reaction, secret
 from tests.support import requests
+from tests.support.labs import FEATURE, with_labs
 from tests.support.requests import Request, as_event, body_of, github
 from tests.support.site import Site, build_template
 
@@ -110,6 +111,36 @@ def test_tags_that_are_followed(own_place: Site) -> None:
 
     assert react(own_place, request) == starts("refs/tags/v1.0", "a" * 40)
     assert react(own_place, github(own, push(own_place, "refs/tags/w1"))) == {}
+
+
+def test_branches_of_labs(own_place: Site) -> None:
+    labs = with_labs(own_place, lab_auto="try/*")
+    labs.claim(1)
+    own_place.remote.set_branch("other", own_place.remote.head("develop"))
+    own_place.sync_well()
+    own = secret_of(own_place)
+
+    for branch in (FEATURE, "try/new"):  # it has one; it will have one, and is not known yet
+        ref = f"refs/heads/{branch}"
+        assert react(own_place, github(own, push(own_place, ref))) == starts(ref, "a" * 40)
+    for ref in (
+        "refs/heads/other",
+        "refs/heads/try",
+        "refs/heads/x/try/new",
+        f"refs/tags/{FEATURE}",
+    ):
+        assert react(own_place, github(own, push(own_place, ref))) == {}, ref
+
+
+def test_where_lab_auto_is_not_set_a_branch_without_a_lab_starts_nothing(own_place: Site) -> None:
+    labs = with_labs(own_place)
+    own_place.sync_well()
+    request = github(secret_of(own_place), push(own_place, f"refs/heads/{FEATURE}"))
+    assert react(own_place, request) == {}
+
+    labs.claim(1)
+    own_place.sync_well()
+    assert react(own_place, request) == starts(f"refs/heads/{FEATURE}", "a" * 40)
 
 
 def test_where_the_configuration_is_new_a_sync_finds_out_what_is_followed(own_place: Site) -> None:
