@@ -10,7 +10,7 @@ from saltbranch.actions.shared.pinned_minions import pinned
 from saltbranch.base import asked_by
 from saltbranch.base.durations import iso, parse_duration, shown_duration
 from saltbranch.base.errors import RefusedError, UsageError
-from saltbranch.base.text import nearest
+from saltbranch.base.text import many, nearest
 from saltbranch.config.labs import LONGEST, MOST, USUAL, name_of, number_of
 from saltbranch.journal.events import LAB, Event
 from saltbranch.journal.facts import CLAIM, EXTEND, RELEASE
@@ -147,7 +147,11 @@ def _free(work: Workplace, seen: Seen, notes: list[str]) -> int:
         raise _no_labs(work)
     number = free_number(seen.labs)
     if number is None:
-        having = "; ".join(_taken(lab.claim) for lab in seen.labs if lab.claim)
+        having = "; ".join(
+            f"{_taken(lab.claim)}{f', which does not count: {lab.refused}' if lab.refused else ''}"
+            for lab in seen.labs
+            if lab.claim
+        )
         raise RefusedError(
             f"no lab is free: {having}",
             hint="ask one of them, wait, or give one back: saltbranch lab release BRANCH",
@@ -191,7 +195,8 @@ def _asked_for(work: Workplace, seen: Seen, number: int, notes: list[str]) -> in
             f"{name_of(number)} is not free: {_taken(held)}", hint="saltbranch lab list"
         )
     if lab is None:
-        notes.append(f"some master told that it has {seen.count} labs: it will not serve this one")
+        told = many(seen.count or 0, "lab")
+        notes.append(f"some master told that it has {told}: it will not serve this one")
     _note_count(seen, notes)
     return number
 
@@ -206,7 +211,7 @@ def _accepted(work: Workplace, seen: Seen, claim: Claim, notes: list[str]) -> st
     lab = labs[claim.number - 1]
     if not lab.refused:
         return lab.saltenv
-    if not seen.knows_groups and claim.minions:
+    if not seen.knows_groups and lab.refused.endswith(" is of no saltenv"):
         notes.append(
             f"the masters will say whether it counts, by their nodegroups; here {lab.refused}"
         )

@@ -104,8 +104,12 @@ def iso(seconds: float) -> str:
 
 
 def from_iso(text: str) -> float:
-    """Seconds since 1970. Raises ValueError."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    """Seconds since 1970, of a time that `iso` can write: not before 1970, nor after 9999. Raises ValueError."""
+    seconds = datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    # By its zone a time of the year 9999 may be one of 10000, in UTC.
+    if not 0 <= seconds < _LATEST + 1:
+        raise ValueError(f"not a time from 1970 to 9999: {text!r}")
+    return seconds
 
 
 def shown_duration(seconds: float) -> str:

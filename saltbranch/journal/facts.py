@@ -275,7 +275,7 @@ def claim_of(event: Event) -> Claim | None:
     """The claim that an event makes; None when it lacks something, or is larger than any verb makes it."""
     number, branch, minions = lab_of(event), event.text("branch"), event.details.get("minions", [])
     until = until_of(event)
-    if number is None or until is None or until <= event.time:
+    if number is None or until is None:
         return None
     if not (_is_name(branch) and _is_name(event.id)):
         return None

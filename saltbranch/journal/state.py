@@ -310,7 +310,8 @@ def _lab(state: State, event: Event) -> None:
     held = state.labs.get(number or 0)
     if action == CLAIM:
         claim = claim_of(event)
-        if claim and (held is None or held.until <= event.time):
+        is_free = held is None or held.until <= event.time
+        if claim and is_free and claim.until > event.time:
             state.labs.pop(claim.number, None)
             state.labs[claim.number] = claim
     elif held is None or held.id != event.text("claim"):

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 _ANSWER = 10  # seconds for which an answer is waited for
 _MOST = 90  # seconds for all of it, Salt's import included
-_PINS = ("saltenv", "pillarenv")
+PINS = ("saltenv", "pillarenv", "lock_saltenv")
+"""The options of a minion that keep it in its saltenv."""
+# A grain of that name pins nothing, nor does pillar.
+OWN = {"omit_grains": True, "omit_pillar": True, "omit_master": True}
 
 
 def pins_path(root: str) -> str:
@@ -132,12 +135,14 @@ def main() -> None:
     ask = master_options.ask
     try:
         master = master_options.read(sys.argv[1])
-        for key in _PINS if order.get("pins") else ():
-            said = ask(master, order["pins"], "config.get", [key], {}, seconds=_ANSWER)
+        left = order.get("pins", [])
+        for key in PINS:
+            said = ask(master, left, "config.get", [key], OWN, seconds=_ANSWER) if left else {}
+            left = [*said]
             found |= {
                 m: f"{key}: {value}"
                 for m, value in said.items()
-                if isinstance(value, str) and value
+                if (isinstance(value, str) or value is True) and value
             }
         to_tell = order.get("tell", {})
         for name in sorted(set(to_tell.values())):

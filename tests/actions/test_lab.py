@@ -224,9 +224,9 @@ def test_how_many_labs_there_are_the_masters_tell(flow: FlowSite) -> None:
     flow.well("lab", "claim", "a", "--yes")
     assert "no lab is free" in flow.refused("lab", "claim", "b", "--yes"), "the smallest counts"
     ran = flow.well("lab", "claim", "b", "--lab", "lab3", "--yes")
-    assert "some master told that it has 1 labs: it will not serve this one" in ran.out
+    assert "some master told that it has 1 lab: it will not serve this one" in ran.out
     assert having(flow) == {1: names[0], 3: names[1]}
-    assert listed(flow)["lab3"]["refused"] == "there are 1 labs"
+    assert listed(flow)["lab3"]["refused"] == "there is only 1 lab"
 
 
 def test_what_strangers_wrote_is_shown_and_counts_for_nothing(flow: FlowSite) -> None:
@@ -251,9 +251,41 @@ def test_what_strangers_wrote_is_shown_and_counts_for_nothing(flow: FlowSite) ->
     assert "\x1b" not in text
     assert "does not count: master is the branch of a saltenv" in text
     assert f"saltbranch lab release {name}" in flow.refused("lab", "claim", name, "--yes")
+    other = branch(flow, "feature/b")
+    flow.record("lab", action="claim", lab=4, branch="develop", minions=[], until=until)
+    said = flow.refused("lab", "claim", other, "--yes")
+    assert ", which does not count: master is the branch of a saltenv; " in said
+    flow.well("lab", "release", "lab4", "--yes")
     for number in (1, 2, 3):
         flow.well("lab", "release", f"lab{number}", "--yes")
     flow.well("lab", "claim", name, "--yes")
+    assert having(flow) == {1: name}
+
+
+def test_what_a_shell_would_run_is_quoted_in_what_is_to_be_pasted(flow: FlowSite) -> None:
+    """The claim is of a lab that nobody here has, so nobody here has judged it."""
+    told(flow, 1)
+    name, until = branch(flow), iso(time.time() + DAY)
+    for minions, target in ((["a;id"], "'a;id'"), (["b", "$(id)"], "-L 'b,$(id)'")):
+        flow.record("lab", action="claim", lab=5, branch=name, minions=minions, until=until)
+        assert f"  salt {target} state.apply\n" in flow.well("lab", "claim", name).out
+        flow.well("lab", "release", name, "--yes")
+
+
+def test_a_clone_that_does_not_know_nodegroups_refuses_what_no_master_takes(flow: FlowSite) -> None:
+    flow.configure(test={"minions": {"nodegroup": "testing"}}, prod={"protected": True})
+    told(flow, 2)
+    name = branch(flow)
+    for words, said in (
+        (("develop", "--minions", "x1"), "develop is the branch of a saltenv"),
+        ((name, "--minions", "x*"), "is not a minion id"),
+        ((name, "--minions", "prod1"), "prod lends no minions"),
+    ):
+        assert said in flow.refused("lab", "claim", *words, "--yes")
+    ran = flow.well("lab", "claim", name, "--minions", "x1", "--yes")
+    assert (
+        "the masters will say whether it counts, by their nodegroups; here x1 is of no" in ran.out
+    )
     assert having(flow) == {1: name}
 
 

@@ -114,6 +114,16 @@ def test_what_no_calendar_holds_is_refused(text: str) -> None:
         parse_until(text, NOW)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+14:00", "0999-01-01T00:00:00Z"],
+)  # fmt: skip
+def test_a_time_that_could_not_be_written_again_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="not a time from 1970 to 9999"):
+        from_iso(text)
+    assert iso(from_iso("9999-12-31T23:59:59Z")) == "9999-12-31T23:59:59Z"
+
+
 @given(st.integers(0, 250_000_000_000))
 def test_iso_comes_back(seconds: int) -> None:
     assert from_iso(iso(seconds)) == seconds

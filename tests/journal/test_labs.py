@@ -82,6 +82,21 @@ def test_what_is_not_a_claim_is_passed_over(details: dict[str, Any]) -> None:
     assert labs(claim(**details)) == {}
 
 
+@pytest.mark.parametrize(
+    "until",
+    [iso(T - 5), iso(T), "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+14:00"],
+)  # fmt: skip
+def test_whatever_a_claim_is_extended_to_it_can_be_kept(until: str) -> None:
+    found = labs(claim(), event("extend", T + 1, "e2", lab=1, claim="e1", until=until))[1]
+    assert found.until <= T + 100
+    assert claim_from_dict(found.as_dict()) == found
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999Z"])
+def test_a_claim_to_the_end_of_time_is_none(until: str) -> None:
+    assert labs(claim(until=until)) == {}
+
+
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),

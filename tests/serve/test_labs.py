@@ -120,6 +120,19 @@ def test_time_ends_a_claim(labs: Labs, monkeypatch: pytest.MonkeyPatch) -> None:
     assert labs.lent() == lent.Lent() and labs.served(1) == {}
 
 
+@pytest.mark.parametrize("kind", ["lab", "hold"])
+def test_no_time_in_the_journal_stops_a_sync(labs: Labs, kind: str) -> None:
+    """One that only its zone moves out of the calendar: it can be read, and could not be written."""
+    until = "9999-12-31T23:59:59-14:00"
+    if kind == "lab":
+        claim = labs.claim(1)
+        labs.journal.add("lab", action="extend", lab=1, claim=claim, until=until)
+    else:
+        commit = labs.site.remote.head("develop")
+        labs.journal.add("hold", saltenv="test", commit=commit, reason="x", until=until)
+    assert labs.site.sync().code == 0
+
+
 def test_a_branch_that_is_gone_or_merged_frees_its_lab(labs: Labs) -> None:
     site = labs.site
     labs.claim(1, FEATURE, "test7")

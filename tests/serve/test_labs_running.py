@@ -36,7 +36,8 @@ MODULE = "def hello():\n    return 'from the lab'\n"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Labs, Cluster]]:
-    """A master with two labs and the minions test1, test2 (whose saltenv is pinned) and prod1."""
+    """A master with two labs and the minions test1 (of which only a grain is called saltenv), test2 (whose
+    saltenv is pinned) and prod1."""
     folder = tmp_path_factory.mktemp("labs")
     site = Site(folder, build_template(folder / "remote.git"))
     for branch in ("develop", "master"):
@@ -45,7 +46,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Labs, Cl
     site.remote.commit(FEATURE, {**_app("feature"), "salt/_modules/in_lab.py": MODULE})
     cluster = Cluster(
         folder / "salt",
-        minions={"test1": {}, "test2": {}, "prod1": {}},
+        minions={"test1": {"saltenv": "test"}, "test2": {}, "prod1": {}},
         minion_options={"test2": {"saltenv": "test"}},
         master_options={"loop_interval": 5},
     )

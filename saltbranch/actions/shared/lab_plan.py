@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from saltbranch.base.text import many
 from saltbranch.config.labs import name_of
 from saltbranch.git.program import quoted
 from saltbranch.journal.events import Event
@@ -42,7 +43,8 @@ class LabPlan:
             return ()
         name, minions, branch = name_of(self.claim.number), self.claim.minions, self.claim.branch
         if minions:
-            target = minions[0] if len(minions) == 1 else f"-L {','.join(minions)}"
+            # Of a claim that no machine has judged the ids may be anything.
+            target = f"{'-L ' if minions[1:] else ''}{quoted(','.join(minions))}"
             runs = (f"salt {target} state.apply test=True", f"salt {target} state.apply")
         else:
             extend = f"saltbranch lab extend {quoted(branch)}"
@@ -85,7 +87,9 @@ class Labs:
     @property
     def no_such(self) -> str:
         """Why the claims of `beyond` do not count."""
-        return f"there are {self.count} labs" if self.count else "there are no labs"
+        if not self.count:
+            return "there are no labs"
+        return f"there {'is' if self.count == 1 else 'are'} only {many(self.count, 'lab')}"
 
 
 def _row(lab: Lab) -> dict[str, object]:

@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from saltbranch.base.errors import SaltError
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master import options as master_options
+from saltbranch.serve.lab_minions import OWN, PINS
 
 _SECONDS = 5
-_OPTIONS = ("saltenv", "pillarenv", "lock_saltenv")
-# A grain of that name pins nothing.
-_OWN = {"omit_grains": True, "omit_pillar": True, "omit_master": True}
 
 
 def pinned(work: Workplace, minions: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -36,8 +34,8 @@ def _asked(
 ) -> tuple[dict[str, str], list[str]]:
     found: dict[str, str] = {}
     left: Mapping[str, object] = dict.fromkeys(minions)
-    for option in _OPTIONS:
-        left = master_options.ask(master, [*left], "config.get", [option], _OWN, seconds=_SECONDS)
+    for option in PINS:
+        left = master_options.ask(master, [*left], "config.get", [option], OWN, seconds=_SECONDS)
         for minion, value in left.items():
             if minion in minions and (isinstance(value, str) or value is True) and value:
                 found.setdefault(minion, f"{option}: {str(value)[:100]}")
