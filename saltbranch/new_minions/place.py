@@ -165,11 +165,7 @@ class _Placing:
 
     def _begin(self) -> None:
         """Nothing is recorded, so nobody can be told to be new."""
-        accepted = self.master.accepted()
-        fresh = Known()
-        for minion in accepted:
-            if key := self.master.key_of(minion):
-                fresh.minions[minion] = Entry(key, KNOWN)
+        fresh = known.begin(self.master.accepted(), self.master.key_of)
         known.save(self.root, fresh)
         known.forget_started(self.root, known.started(self.root))
         self.outcome.begun = len(fresh.minions)
