@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 
 from saltbranch.actions.install import InstallResult, read_machine, run_by
 from saltbranch.base.errors import os_error
@@ -79,7 +80,7 @@ def _begin(root: str, master: MasterOptions, *, plan: bool) -> list[str]:
         return []
     found = known.load(root)
     if found is None:
-        found = known.begin(master.pki_dir, master.accepted_minions())
+        found = known.begin(master.accepted_minions(), partial(known.key_of, master.pki_dir))
         if not plan:
             try:
                 known.save(root, found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 from saltbranch.base.errors import GitError
 from saltbranch.base.text import printable
@@ -38,13 +39,29 @@ def describe(repository: str, commit: str) -> CommitInfo:
 
     try:
         with git.Repo(repository, odbt=git.GitDB, expand_vars=False) as repo:
-            found = repo.commit(commit)
-            subject = str(found.summary)
-            author = f"{found.author.name}"
-            when = datetime.fromtimestamp(found.committed_date, timezone.utc)
+            try:
+                found = repo.commit(commit)
+                subject = str(found.summary)
+                author = f"{found.author.name}"
+                when = datetime.fromtimestamp(found.committed_date, timezone.utc)
+            finally:
+                _let_go(repo.odb)  # before the repository is closed, which unmaps what nobody holds
     except (git.GitError, gitdb.exc.ODBError, OSError, ValueError) as err:
         raise GitError(f"cannot read commit {commit[:12]} in {repository}: {err}") from err
     return CommitInfo(commit, printable(subject), printable(author), when.isoformat())
+
+
+def _let_go(database: Any) -> None:
+    """Let go of the packs that were read: GitDB's circles would keep them open until Python breaks these."""
+    from gitdb.db.base import CompoundDB
+    from gitdb.db.pack import PackedDB
+
+    if isinstance(database, CompoundDB):
+        for below in database.databases():
+            _let_go(below)
+    elif isinstance(database, PackedDB) and "_entities" in vars(database):  # made when needed
+        for pack in database.entities():
+            pack.close()
 
 
 def count(git: Git, since: str, until: str) -> int:

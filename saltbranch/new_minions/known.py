@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
@@ -111,9 +111,9 @@ def save(root: str, known: Known) -> None:
     files.write_atomic(path(root), json.dumps(data, ensure_ascii=True), mode=0o640)
 
 
-def begin(pki_dir: str, accepted: Iterable[str]) -> Known:
-    """All that the master has accepted by now, as known."""
-    keys = ((minion, key_of(pki_dir, minion)) for minion in accepted)
+def begin(accepted: Iterable[str], digest: Callable[[str], str | None]) -> Known:
+    """All that the master has accepted by now, as known. digest: of a minion's key."""
+    keys = ((minion, digest(minion)) for minion in accepted)
     return Known({minion: Entry(key, KNOWN) for minion, key in keys if key})
 
 

@@ -165,11 +165,7 @@ class _Placing:
 
     def _begin(self) -> None:
         """Nothing is recorded, so nobody can be told to be new."""
-        accepted = self.master.accepted()
-        fresh = Known()
-        for minion in accepted:
-            if key := self.master.key_of(minion):
-                fresh.minions[minion] = Entry(key, KNOWN)
+        fresh = known.begin(self.master.accepted(), self.master.key_of)
         known.save(self.root, fresh)
         known.forget_started(self.root, known.started(self.root))
         self.outcome.begun = len(fresh.minions)
@@ -192,7 +188,7 @@ class _Placing:
                 pause, now = 2.0 ** min(entry.starts, _MOST_DOUBLED), time.time()
                 due = entry.at + pause if entry.stage == ASKED else min(entry.at, now + pause)
                 entry.starts += 1
-                self._later(entry, max(0.0, due - now))
+                self._later(entry, max(0.0, due - now), entry.jid)  # it may answer all the same
             elif self._is_due(entry, key):
                 self.known.minions.pop(minion, None)  # to its end: the oldest come first
                 self.known.minions[minion] = Entry(key)
@@ -233,11 +229,11 @@ class _Placing:
         """Bring everybody on by as much as is possible now; whether that was anything."""
         before = [(n, e.stage, e.jid) for n, e in self.known.under_way()]
         self._ask()
-        jids = {e.jid for _, e in self.known.under_way() if e.stage in (ASKED, APPLYING)}
+        jids = {e.jid for _, e in self.known.under_way() if e.jid}
         returns = {jid: self.master.returns(jid) for jid in jids}
         for name, entry in self.known.under_way():
             answer = returns.get(entry.jid, {})
-            if entry.stage == ASKED:
+            if entry.stage == ASKED or (entry.stage == STARTED and name in answer):
                 self._hear(name, entry, answer)
             elif entry.stage == APPLYING:
                 self._applied(name, entry, answer)
@@ -313,14 +309,14 @@ class _Placing:
     def _applied(self, name: str, entry: Entry, answers: Mapping[str, Any]) -> None:
         """Tell of a highstate once it has begun."""
         if name in answers and _is_busy(answers[name]):
-            self._later(
-                entry, _BUSY
-            )  # with other states, or with a highstate that somebody else began
+            # With other states, or with a highstate that somebody else began.
+            self._later(entry, _BUSY)
         elif name in answers or not 0 <= time.time() - entry.at < _REFUSAL:
             self._tell(name, entry, self.home_of(name), None, highstate=entry.jid)
 
-    def _later(self, entry: Entry, seconds: float) -> None:
-        entry.stage, entry.jid, entry.at = STARTED, "", time.time() + seconds
+    def _later(self, entry: Entry, seconds: float, jid: str = "") -> None:
+        """Ask it then. jid: an earlier question that counts until then."""
+        entry.stage, entry.jid, entry.at = STARTED, jid, time.time() + seconds
         self.changed = True
 
     def _tell(
