@@ -72,7 +72,7 @@ class _Reader:
                 self.said.append(f"extra_roots: {folder} is not read: {who}")
                 return
             real = os.path.realpath(folder)
-            for name, path in _walk(real, real, "", self.left, 0):
+            for name, path in _walk(real, real, "", self.left):
                 if not self._is_taken(name) and not self._copy(name, path):
                     self.said.append(
                         f"extra_roots: not all of {folder} is read: more than {MOST_FILES} files or"
@@ -126,10 +126,11 @@ def _is_sound(st: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
 
 
 def _walk(
-    top: str, folder: str, begin: str, left: list[str], depth: int
+    top: str, folder: str, begin: str, left: list[str], way: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, str]]:
     """Name below the root and place of each file, links inside of `top` followed as Salt does."""
-    if depth > _DEEPEST or not _is_sound(os.stat(folder), stat.S_ISDIR):
+    # Two links to a folder above them would be followed in each other 2 ** _DEEPEST times.
+    if folder in way or len(way) > _DEEPEST or not _is_sound(os.stat(folder), stat.S_ISDIR):
         left.append(begin or folder)
         return
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
@@ -140,7 +141,7 @@ def _walk(
         if entry.is_symlink() and not path.startswith(f"{top}/"):
             left.append(name)
         elif os.path.isdir(path):
-            yield from _walk(top, path, f"{name}/", left, depth + 1)
+            yield from _walk(top, path, f"{name}/", left, (*way, folder))
         else:
             yield name, path
 

@@ -121,7 +121,9 @@ def read(git: Git, commit: str, remote: str, *, whole: bool = True) -> Submodule
 
 def addresses_in(git: Git, blob: str, remote: str) -> list[Address]:
     """Where the entries of a .gitmodules, the blob `blob`, can be fetched from. Raises GitError."""
-    found = []
+    found: list[Address] = []
+    if int(git.out("cat-file", "-s", blob)) > _LARGEST:
+        return found  # nothing of it is served, either
     for entry in _parsed(git, blob)[0]:
         pin = _pin(entry, "", remote, twice=False)
         found += [pin.address] if pin.address else []

@@ -89,6 +89,23 @@ def test_gitmodules_that_counts_for_nothing(remote: Remote, content: Content, sa
     assert found.pins == {} and said in found.problem and "m" in found.unnamed
 
 
+def test_addresses_are_not_looked_for_in_a_file_that_is_too_large_to_be_read(
+    remote: Remote,
+) -> None:
+    text = entry("nginx", "formulas/nginx", "https://example.com/nginx.git")
+    commits = [
+        remote.commit("develop", {".gitmodules": text + filler}) for filler in ("", "#" * (1 << 20))
+    ]
+    git = Git(str(remote.path))
+    small, large = (
+        submodules.addresses_in(git, git.out("rev-parse", f"{c}:.gitmodules").strip(), ORIGIN)
+        for c in commits
+    )
+
+    assert len(small) == 1
+    assert large == []
+
+
 def test_gitmodules_that_is_a_folder_is_none(remote: Remote) -> None:
     found = read(remote, {".gitmodules/config": entry("m", "m", "https://h/a"), "m": Submodule()})
     assert found.pins == {} and "folder" in found.problem
