@@ -210,7 +210,7 @@ def _send(root: str, config_path: str) -> None:
 def _hear(root: str, journal: str) -> None:
     """Where people are told of the journal's entries, see whether it has new ones; the price is one small file."""
     heard = files.read_or_none(f"{root}/state/outbox/heard")
-    if heard is not None and heard.decode() != journal:
+    if heard is not None and heard != journal.encode():
         from saltbranch.notify import outbox
 
         outbox.hear(root, journal)
@@ -250,7 +250,7 @@ def _go_on_with_labs(
     notify: Notify | None,
 ) -> None:
     """A minion that is being moved gets nothing, and a claim has its end, also while the remote cannot be read."""
-    ready = prepared.load(root, config_path)
+    ready = prepared.load(root, config_path, within=True)
     if ready is None or not ready.labs or not mirror.exists():
         return
     from saltbranch.serve import lent_later

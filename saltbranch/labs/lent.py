@@ -93,14 +93,8 @@ class Lent:
         leaving = (minion for minion, move in self.moving.items() if move.source == lab)
         return sorted({m for m, name in self.lent.items() if name == lab}.union(leaving))
 
-    def due(self, at: Moment) -> set[str]:
-        """Minions and labs for which enough time has passed."""
-        moves = {minion for minion, move in self.moving.items() if at.now - move.since >= GAP}
-        closed = (n for n, p in self.labs.items() if p.closing and at.now - p.closing >= GAP)
-        return moves.union(closed) if self.boot == at.boot else set()
-
     def wait(self, at: Moment) -> float:
-        """In how many seconds the next of them is due."""
+        """In how many seconds there is more to do."""
         begun = [move.since for move in self.moving.values()]
         begun += [place.closing for place in self.labs.values() if place.closing is not None]
         return max(0.0, min(begun, default=at.now) + GAP - at.now)

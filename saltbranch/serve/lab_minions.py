@@ -48,28 +48,32 @@ def pinned(root: str, claim: str) -> dict[str, str]:
         return {}
 
 
-def refuse_pinned(place: Place) -> list[str]:
-    """Ask the minions that are being lent what they pin, and keep it; what is to be said of that."""
+def pins(place: Place) -> dict[str, tuple[str, str]]:
+    """Minions that are being lent and pin their saltenv: for which claim, and what they say. They are asked."""
     root = place.root
     said = lent.loads(files.read_or_none(lab_rows.lent_path(root)))
     homes = _homes(root)
     coming = [m for m, move in said.moving.items() if not move.source and m in homes]
     answers = _ask(place, {"pins": coming}) if coming else None
-    found = {m: why for m, why in (answers or {}).items() if m in homes and why}
+    return {m: (homes[m], str(why)) for m, why in (answers or {}).items() if m in homes and why}
+
+
+def refuse(root: str, found: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Keep what `pins` found, and what is to be said of it. The caller holds the lock. Raises OSError."""
     if not found:
         return []
-    kept = {m: [homes[m], why] for m, why in found.items()}
     try:
         data = json.loads(files.read_or_none(pins_path(root)) or b"{}")
-    except ValueError:
-        data = {}
-    files.write_atomic(pins_path(root), json.dumps({**data, **kept}), durable=False)
+        kept = {m: (of, why) for m, (of, why) in data.items()} | dict(found)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        kept = dict(found)
+    files.write_atomic(pins_path(root), json.dumps(kept), durable=False)
     files.unlink(files.choices_path(root))  # they follow from it, too
     return [
         one_line(
             f"{m} is not lent: its own configuration has {why} (take that away, then claim the lab anew)"
         )
-        for m, why in sorted(found.items())
+        for m, (_, why) in sorted(found.items())
     ]
 
 

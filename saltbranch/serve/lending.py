@@ -39,7 +39,6 @@ class Lending:
         self._path = lab_rows.lent_path(self._root)
         self._wanted = lent.wanted_of(run.choices.labs)
         self._old = lent.loads(files.read_or_none(self._path))
-        self._at = lent.Moment(time.monotonic(), files.boot_id())
         for minion, name in run.told.items():
             if self._old.tell.get(minion) == name:
                 del self._old.tell[minion]
@@ -66,13 +65,14 @@ class Lending:
         restart: why the running master does not know its configuration. Returns in how many seconds there is more to
         do, None for never, and minion to the saltenv that it has now and is to be told of. Raises OSError.
         """
+        at = lent.Moment(time.monotonic(), files.boot_id())  # whatever was checked out took time
         mirror, served = self._run.mirror, set(self._wanted)
         if not plan:
             served = {n for n in served if Slots(self._root, lab_rows.folder(n), mirror).served()}
         step = lent.advance(
             self._old,
             self._wanted,
-            self._at,
+            at,
             served=served,
             busy=self._run.busy,
             may_lend=restart is None,
@@ -90,7 +90,7 @@ class Lending:
         _write(self._path, lent.dumps(step.lent))
         new = step.lent
         more = new.is_moving or bool(step.empty)
-        waited = new.wait(self._at) if new.is_moving else 0.0
+        waited = new.wait(at) if new.is_moving else 0.0
         return (waited if more else None), dict(new.tell)
 
     def _served(self, name: str) -> str:

@@ -14,6 +14,8 @@ from saltbranch.serve import bus_event, lab_minions, lab_rows, reconcile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.drained import Place
     from saltbranch.serve.run import Notify, Say, SyncResult
@@ -39,9 +41,9 @@ def finish(place: Place, result: SyncResult, *, say: Say | None, tell: Notify | 
                 said = True
             watch.begin()
             due = time.monotonic() + max(result.moving, 0.05)
-            result.notes += lab_minions.refuse_pinned(place)
+            pins = lab_minions.pins(place)
             time.sleep(max(due - time.monotonic(), 0))
-            done = _again(place, watch.busy(), {}, say, tell)
+            done = _again(place, watch.busy(), {}, say, tell, pins)
             if done is None:
                 return
             result.take(done)
@@ -52,13 +54,14 @@ def finish(place: Place, result: SyncResult, *, say: Say | None, tell: Notify | 
         watch.close()
     if result.to_tell:
         result.notes += lab_minions.tell(place, result.to_tell)
-        _again(place, None, result.to_tell, say, tell)
+        _again(place, None, result.to_tell, say, tell, {})
 
 
 def go_on(place: Place, lock: files.Lock, *, say: Say | None, tell: Notify | None) -> None:
     """What is to be done by what was fetched last, by a sync that holds `lock` and fails.
 
-    Here the lock is kept all the time: what is waited for is short, and whoever comes meanwhile would wait as well.
+    Here the lock is kept all the time, for two gaps and what minions take to answer: whoever comes meanwhile would
+    wait as well.
     """
     lock.keep_with_children()
     try:
@@ -70,7 +73,9 @@ def go_on(place: Place, lock: files.Lock, *, say: Say | None, tell: Notify | Non
         try:
             while result is not None and result.moving is not None and time.monotonic() < end:
                 watch.begin()
-                time.sleep(max(result.moving, _PAUSE if result.moving == 0 else 0))
+                due = time.monotonic() + (result.moving or _PAUSE)
+                lab_minions.refuse(place.root, lab_minions.pins(place))
+                time.sleep(max(due - time.monotonic(), 0))
                 result = _step(place, watch.busy(), {}, say, tell)
         finally:
             watch.close()
@@ -87,12 +92,17 @@ def _again(
     told: dict[str, str],
     say: Say | None,
     tell: Notify | None,
+    pins: Mapping[str, tuple[str, str]],
 ) -> SyncResult | None:
-    """The next step under the lock; None where the configuration is another one by now."""
+    """The next step under the lock; None where the configuration is another one by now. pins: as lab_minions has it."""
     path = f"{place.root}/lock"
     with files.private_umask(), files.Lock(path, wait=_LOCK, waiting=say) as lock:
         lock.keep_with_children()
-        return _step(place, busy, told, say, tell)
+        refused = lab_minions.refuse(place.root, pins)
+        done = _step(place, busy, told, say, tell)
+        if done is not None:
+            done.notes = [*refused, *done.notes]
+        return done
 
 
 def _step(

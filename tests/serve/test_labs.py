@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from saltbranch.base.errors import RemoteError
 from saltbranch.labs import lent
-from saltbranch.serve import lent_later
+from saltbranch.repository import prepared
+from saltbranch.serve import lab_minions, lent_later
+from saltbranch.serve.slots import Slots
 from tests.support.labs import FEATURE, Labs, master_options_of, short_gap, with_labs
 from tests.support.site import Site, result_of
 
@@ -291,6 +294,24 @@ def test_prune_keeps_labs_in_use_and_removes_those_that_are_gone(labs: Labs) -> 
     assert "tops/lab2" in told and "slots/lab2+" in told and "lab1" not in told
 
 
+def test_the_gap_begins_when_the_checkouts_are_done(
+    labs: Labs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another sync could give the minion away before any top file has said that it is moved."""
+    labs.claim(1, FEATURE, "test7")
+    bring, ended = Slots.bring, []
+
+    def slow(self: Slots, *args: Any) -> None:
+        bring(self, *args)
+        time.sleep(0.2)
+        ended.append(time.monotonic())
+
+    monkeypatch.setattr(Slots, "bring", slow)
+    monkeypatch.setattr(lent_later, "finish", lambda *_args, **_words: None)
+    labs.site.sync_here()
+    assert labs.lent().moving["test7"].since >= ended[0]
+
+
 def test_what_was_begun_is_finished_and_time_goes_on_while_the_remote_is_away(
     labs: Labs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +327,11 @@ def test_what_was_begun_is_finished_and_time_goes_on_while_the_remote_is_away(
             site.sync_here()
     assert list(labs.lent().moving) == ["test7"]
     site.remote.path.rename(away := site.folder / "away")
+    # What only a sync that reads the remote is to look at again holds nobody up.
+    ready = prepared.load(str(site.root), str(site.config))
+    assert ready
+    ready.signatures.append((str(site.config), f"{prepared.AGAIN}a test"))
+    prepared.save(ready)
     with short_gap(0.2):
         with pytest.raises(RemoteError):
             site.sync_here()
@@ -316,3 +342,14 @@ def test_what_was_begun_is_finished_and_time_goes_on_while_the_remote_is_away(
         assert labs.lent() == lent.Lent() and labs.served(1) == {}
         away.rename(site.remote.path)
         site.sync_well()
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "3", "{", '{"a": 1}'])
+def test_minions_that_pin_their_saltenv_are_kept_whatever_stood_there(
+    labs: Labs, damaged: str
+) -> None:
+    root = str(labs.site.root)
+    Path(lab_minions.pins_path(root)).write_text(damaged)
+    (said,) = lab_minions.refuse(root, {"test7": ("claim", "saltenv: prod")})
+    assert said.startswith("test7 is not lent: its own configuration has saltenv: prod")
+    assert lab_minions.pinned(root, "claim") == {"test7": "saltenv: prod"}
