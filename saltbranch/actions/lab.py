@@ -40,7 +40,7 @@ def seconds_of(text: str | None, option: str = "--for") -> float:
     if not _SHORTEST <= seconds <= LONGEST:
         raise UsageError(
             f"{option}: {text} is not from a minute to {shown_duration(LONGEST)}",
-            hint="for example 8h or 3d; saltbranch lab extend makes it longer",
+            hint="for example 8h or 3d",
         )
     return seconds
 
@@ -163,7 +163,7 @@ def _free(work: Workplace, seen: Seen, notes: list[str]) -> int:
 def _note_count(seen: Seen, notes: list[str]) -> None:
     if seen.count is None:
         notes.append(
-            "how many labs there are is the masters' to say (labs: in their files), and none has recorded it here"
+            "masters decide how many labs there are (labs: in their files), and none has recorded it here"
             " (record_syncs): saltbranch status on a master says whether it serves this one"
         )
 

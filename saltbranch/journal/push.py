@@ -35,6 +35,7 @@ def push(
     """
     git, deadline, complaint = mirror.git, time.monotonic() + patience, "no time was left"
     rejected = stuck = 0
+    has_moved = False
     while stuck < _TRIES:
         refs = mirror.refs()
         journal.check_chain(git, refs.kept, refs.journal, refs.in_the_way)
@@ -66,7 +67,9 @@ def push(
         stuck = 0 if has_moved else stuck + 1
     raise RemoteError(
         f"the journal could not be pushed to {mask(remote)}:\n{indent(complaint)}",
-        hint="this user needs the right to push refs below refs/saltbranch/",
+        hint="others wrote to it all the time; run it again"
+        if has_moved
+        else "this user needs the right to push refs below refs/saltbranch/",
     )
 
 

@@ -214,7 +214,7 @@ def test_an_extended_claim_ends_after_30_days(flow: FlowSite) -> None:
 def test_how_many_labs_there_are_the_masters_tell(flow: FlowSite) -> None:
     names = [branch(flow, f"feature/{c}") for c in "abc"]
     ran = flow.well("lab", "claim", "a", "--yes")
-    assert "how many labs there are is the masters' to say" in ran.out
+    assert "masters decide how many labs there are" in ran.out
     assert "no master has told" in flow.well("lab", "list").out
     assert "no master has told" not in flow.well("lab", "release", "a", "--yes").out
     told(flow, 0)
