@@ -109,7 +109,7 @@ class Sender:
             files.unlink(f"{self.folder}/queue/{name}")
 
     def _hear(self, head: str) -> None:
-        heard = (files.read_or_none(f"{self.folder}/heard") or b"").decode()
+        heard = (files.read_or_none(f"{self.folder}/heard") or b"").decode("ascii", "replace")
         try:
             gather.hear(self.root, self.mirror, heard, head)
         except GitError:

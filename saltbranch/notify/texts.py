@@ -74,11 +74,15 @@ def _hold(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 def _lab(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
     entry = _entry(notice)
-    skipped = ("version", "event", "id", "time", "by", "saltenv")
-    details = [
-        f"{key}: {value}" for key, value in sorted(entry.items()) if key not in skipped and value
-    ]
-    return f"lab {_names(notice)}", [f"by {_who(entry)}", *details[:_MOST]]
+    words = {"claim": "claimed", "extend": "kept for longer", "release": "released"}
+    number = entry.get("lab")
+    name = f"lab{number}" if type(number) is int else "a lab"
+    lines = [f"by {_who(entry)} for {entry.get('branch')}"]
+    if minions := _list(entry, "minions"):
+        lines.append(f"minions: {some([str(minion) for minion in minions], 10)}")
+    if entry.get("until"):
+        lines.append(f"until {entry['until']}")
+    return f"{name} {words.get(str(entry.get('action')), 'changed')}", lines
 
 
 def _gate_closed(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
