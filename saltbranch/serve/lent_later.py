@@ -43,7 +43,7 @@ def finish(place: Place, result: SyncResult, *, say: Say | None, tell: Notify | 
             due = time.monotonic() + max(result.moving, 0.05)
             pins = lab_minions.pins(place)
             time.sleep(max(due - time.monotonic(), 0))
-            done = _again(place, watch.busy(), {}, say, tell, pins)
+            done = _again(place, watch.busy(), {}, pins=pins, say=say, tell=tell)
             if done is None:
                 return
             result.take(done)
@@ -54,7 +54,7 @@ def finish(place: Place, result: SyncResult, *, say: Say | None, tell: Notify | 
         watch.close()
     if result.to_tell:
         result.notes += lab_minions.tell(place, result.to_tell)
-        _again(place, None, result.to_tell, say, tell, {})
+        _again(place, None, result.to_tell, pins={}, say=say, tell=tell)
 
 
 def go_on(place: Place, lock: files.Lock, *, say: Say | None, tell: Notify | None) -> None:
@@ -90,9 +90,10 @@ def _again(
     place: Place,
     busy: frozenset[str] | None,
     told: dict[str, str],
+    *,
+    pins: Mapping[str, tuple[str, str]],
     say: Say | None,
     tell: Notify | None,
-    pins: Mapping[str, tuple[str, str]],
 ) -> SyncResult | None:
     """The next step under the lock; None where the configuration is another one by now. pins: as lab_minions has it."""
     path = f"{place.root}/lock"
