@@ -10,13 +10,16 @@ import typer
 from rich.live import Live
 from rich.tree import Tree
 
+from saltbranch.actions import masters as masters_action
 from saltbranch.actions.status import CloneStatus, SaltenvStatus, Status, now, tell
 from saltbranch.actions.status import status as status_action
 from saltbranch.base import asked_by
 from saltbranch.base.durations import ago, shown_duration
+from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
+from saltbranch.cli.show import masters as masters_picture
 from saltbranch.cli.show.commits import FetchOption, Reader
 from saltbranch.cli.show.labs import lab_line
 from saltbranch.cli.show.sync import unread_lines
@@ -50,6 +53,10 @@ def _status(
     interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.2, help="How often with --watch.")
     ] = 2,
+    masters: Annotated[
+        bool,
+        typer.Option("--masters", help="What each master serves by the journal, and which lags."),
+    ] = False,
     fetch: FetchOption = True,
 ) -> int:
     """Show what every saltenv serves, what waits for it, and how the last sync went.
@@ -61,8 +68,11 @@ def _status(
     Examples:
       saltbranch status
       saltbranch status --watch
+      saltbranch status --masters
       saltbranch status --json | jq '.saltenvs[] | {saltenv, state}'
     """
+    if masters:
+        return _masters(config, as_json=as_json, watch=watch, fetch=fetch)
     found = tell(Reader(config, quiet=as_json), config, fetch=fetch)
     if as_json:
         print_json(found.as_dict())
@@ -78,6 +88,23 @@ def _status(
         while True:
             time.sleep(interval)
             live.update(tree(status_action(found.config)), refresh=True)
+
+
+def _masters(config: str | None, *, as_json: bool, watch: bool, fetch: bool) -> int:
+    if watch:
+        raise UsageError(
+            "--watch and --masters exclude each other",
+            hint="promote --wait-masters 60s waits for the masters",
+        )
+    found = masters_action.tell(Reader(config, quiet=as_json), config, fetch=fetch)
+    if as_json:
+        print_json(found.as_dict())
+        return 0
+    console = Terminal()
+    if not console.is_terminal:
+        console = Terminal(width=10_000)  # a file keeps the lines whole
+    console.print(masters_picture.tree(found), soft_wrap=not console.is_terminal)
+    return 0
 
 
 def _clone(status: CloneStatus, *, fetch: bool) -> Tree:

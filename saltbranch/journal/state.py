@@ -9,7 +9,7 @@ from typing import overload
 from saltbranch.base import asked_by
 from saltbranch.base.durations import from_iso, iso, shown_duration
 from saltbranch.config.labs import MOST
-from saltbranch.journal import tips
+from saltbranch.journal import masters, tips
 from saltbranch.journal.events import (
     ACCEPT,
     BACKMERGE,
@@ -81,7 +81,8 @@ class State:
     made: the promotions by their ids, the oldest first. latest: master and saltenv to the place in `residences` of what
     it said last. newest: the time of the last event. tips: branch to what is known of it. by_hand: see tips.Moved.
     undone: the ids of promotions that their branches do not contain any more. labs: number to the claim that it has,
-    judged by nobody yet, in the order of the journal. lab_counts: master to how many labs it said it has.
+    judged by nobody yet, in the order of the journal. lab_counts: master to how many labs it said it has. masters: see
+    journal/masters.py.
     """
 
     events: Told = field(default_factory=Told)
@@ -97,6 +98,7 @@ class State:
     newest: float = 0
     labs: dict[int, Claim] = field(default_factory=dict)
     lab_counts: dict[str, int] = field(default_factory=dict)
+    masters: masters.Masters = field(default_factory=dict)
 
     def clock_problem(self, now: float) -> str:
         """What is to be said where the newest event lies ahead of this machine's clock; empty where it does not."""
@@ -219,15 +221,18 @@ def _debt(state: State, event: Event) -> None:
 
 
 def _sync(state: State, event: Event) -> None:
+    masters.follow(state.masters, event)
     master, rows = event.text("master"), event.details.get("saltenvs")
+    if not masters.is_name(master):
+        return
     labs = event.details.get("labs")
-    if master and type(labs) is int and 0 <= labs <= MOST:
+    if type(labs) is int and 0 <= labs <= MOST:
         state.lab_counts[master] = labs
     for row in rows if isinstance(rows, list) else ():
         if not isinstance(row, dict):
             continue
         saltenv, new, when, why = (row.get(k) for k in ("saltenv", "new", "time", "why"))
-        if not (isinstance(saltenv, str) and isinstance(new, str) and is_hash(new) and master):
+        if not (isinstance(saltenv, str) and isinstance(new, str) and is_hash(new)):
             continue
         try:
             since = from_iso(when) if isinstance(when, str) else event.time

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from saltbranch.base import asked_by, files
 from saltbranch.base.asked_by import NOBODY, Asked
-from saltbranch.base.errors import EXIT_PARTIAL, RefusedError, UsageError
+from saltbranch.base.errors import EXIT_PARTIAL, Interrupted, RefusedError, UsageError
 from saltbranch.git import identity, merge, signing
 from saltbranch.git.merge import FAST_FORWARD, MERGE
 from saltbranch.git.mirror import JOURNAL_REF
@@ -17,6 +17,7 @@ from saltbranch.promote import plan as plans
 from saltbranch.promote import proposed, record, tell_hooks
 from saltbranch.promote.plan import BACK_MERGE, DELETE, RECORDED, Plan
 from saltbranch.promote.record import Prepared
+from saltbranch.promote.wait_masters import Waited
 from saltbranch.repository import timeline
 from saltbranch.repository.push import PushRefused, RefUpdate, push_refs
 from saltbranch.repository.workplace import Say, Workplace
@@ -29,7 +30,7 @@ _ATTEMPTS = 8
 class Published:
     """What a verb did. moved: (ref, old, new), None for not there. problems: what went wrong afterwards.
 
-    by: who did it as git knows them; asked: who asked for it.
+    by: who did it as git knows them; asked: who asked for it. waited: for masters, None where that was not asked for.
     """
 
     plan: Plan
@@ -41,10 +42,13 @@ class Published:
     sync: SyncResult | None = None
     by: str = ""
     asked: Asked = NOBODY
+    waited: Waited | None = None
 
     @property
     def exit_code(self) -> int:
-        """0, or 20 when something that follows the push failed."""
+        """0, or 20 when something that follows the push failed; 130 where somebody did not wait for it."""
+        if self.waited and self.waited.interrupted:
+            return Interrupted.exit_code
         if self.problems or (self.sync is not None and self.sync.exit_code):
             return EXIT_PARTIAL
         return 0
@@ -61,6 +65,7 @@ class Published:
             "problems": list(self.problems),
             "notes": list(self.notes),
             "sync": self.sync.as_dict() if self.sync is not None else None,
+            "waited": self.waited.as_dict() if self.waited else None,
             **asked_by.told(self.by, self.asked.details()),
         }
 

@@ -84,6 +84,27 @@ class Repository:
             self.judge_journal(keep=True)
         return self.refs
 
+    def ask_journal(self, *, timeout: float) -> str | None:
+        """The head of the remote's journal, nothing of which is fetched. timeout: seconds. Raises RemoteError."""
+        words = ("ls-remote", "--quiet", "--", self.remote, JOURNAL_REF)
+        done = self.git.run(*words, config=FETCH_CONFIG, timeout=timeout)
+        if done.code != 0:
+            raise remote_error(self.remote, done, timeout)
+        return next(
+            (line[:40] for line in done.text.splitlines() if line.endswith(JOURNAL_REF)), None
+        )
+
+    def fetch_journal(self, *, timeout: float) -> None:
+        """Read only the journal of the remote. timeout: seconds. Raises RemoteError, GitError, LockedError."""
+        begun = time.monotonic()
+        with Lock(f"{self.git.directory}/saltbranch.lock", wait=timeout):
+            left = max(1.0, timeout - (time.monotonic() - begun))
+            done = self._fetch((f"+{JOURNAL_REF}:{self.seen}/saltbranch/journal",), left, None)
+            if done.code != 0:
+                raise remote_error(self.remote, done, left)
+            self.refs = self.read_last()
+            self.judge_journal(keep=True)
+
     @property
     def _unread_path(self) -> str:
         return f"{self.git.directory}/saltbranch-unread"

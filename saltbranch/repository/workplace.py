@@ -140,12 +140,20 @@ class Workplace:
             return False
         return not self.git.is_ancestor(debt.commit, head)
 
-    def refresh(self, say: Say | None = None) -> None:
-        """Read the remote again. Raises RemoteError, ConfigError."""
-        self.repo.fetch(say)
+    def refresh(self, say: Say | None = None, *, wait: float = 60) -> None:
+        """Read the remote again. wait: seconds for whoever reads it now.
+
+        Raises RemoteError, ConfigError, LockedError.
+        """
+        self.repo.fetch(say, wait=wait)
         seen = _look(self.repo, self.place, self.now, say, fetched=True)
         self.config, self.state, self.unknown = seen.config, seen.state, seen.unknown
         self.pattern = tickets.compile_pattern(self.config.tickets, self.config_path)
+
+    def read_journal(self, *, timeout: float) -> None:
+        """Read only the journal of the remote; branches stay what they were. Raises RemoteError, LockedError."""
+        self.repo.fetch_journal(timeout=timeout)
+        self.state = _kept(self.repo)
 
 
 def open_workplace(

@@ -6,8 +6,10 @@ a sync to fail, or to take longer than a moment.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -52,28 +54,71 @@ def record(
         if r.saltenv in ours
     ]
     labs = int(ready.labs.partition(" ")[0] or 0)
-    me = f"{ready.reporter}\nlabs {labs}" if labs else ready.reporter
     try:
         name = f"{ready.root}/state/reporter"
-        before = files.read_or_none(name) or b""
-        if fresh and before != me.encode():
-            told = [r.saltenv for r in done]
+        before = (files.read_or_none(name) or b"").decode("utf-8", "replace")
+        if not (ready.reporter or before):
+            return
+        root = root_id(ready.root)
+        me = _introduced(ready, root, labs)
+        anew = before != me and (fresh or bool(rows))
+        told: list[Event] = []
+        if anew and before and before.partition("\n")[0] != ready.reporter:
+            gone: dict[str, object] = {
+                "master": before.partition("\n")[0],
+                "root": root,
+                "saltenvs": [],
+                "serves": [],
+            }
+            told.append(_event(mirror, now, gone))
+        if anew:
+            named = [r.saltenv for r in done]
             rows += [
                 _row(s.name, s.branch, None, known.commit, at=known.since, why=known.why)
                 for s in ready.saltenvs
-                if s.name not in told and (known := served.get(s.dirname))
+                if s.name not in named and (known := served.get(s.dirname))
             ]
-            files.write_atomic(name, me, durable=False)
-        if rows:
-            details: dict[str, object] = {"master": ready.reporter, "saltenvs": rows}
-            if labs or b"\nlabs " in before:
+        if ready.reporter and (rows or anew):
+            details: dict[str, object] = {"master": ready.reporter, "root": root}
+            details |= {"saltenvs": rows, "serves": sorted(ours)}
+            if labs or "\nlabs " in before:
                 details["labs"] = labs
-            who = identity.who(mirror.git)
-            event = Event(events.SYNC, journal.new_id(now), now, who, details)
+            told.append(_event(mirror, now, details))
+        if told:
             tries, kept = _load(ready.root)
-            _save(ready.root, [*kept, event], tries)
+            _save(ready.root, [*kept, *told], tries)
+        if anew:
+            if me:
+                files.write_atomic(name, me, durable=False)
+            else:
+                files.unlink(name)
     except (SaltbranchError, OSError):
         pass
+
+
+def _introduced(ready: Prepared, root: str, labs: int) -> str:
+    """What tells whether this master is to say anew all that it serves; empty for one that tells nothing."""
+    if not ready.reporter:
+        return ""
+    lines = [ready.reporter, f"root {root}", *([f"labs {labs}"] if labs else [])]
+    return "\n".join([*lines, *sorted(s.name for s in ready.saltenvs)])
+
+
+def _event(mirror: Mirror, now: float, details: dict[str, object]) -> Event:
+    return Event(events.SYNC, journal.new_id(now), now, identity.who(mirror.git), details)
+
+
+def root_id(root: str) -> str:
+    """What tells this root from another one that tells under the same name: made once, another one on a machine that
+    was made from an image of this one. Raises OSError.
+    """
+    name = f"{root}/state/reporter-root"
+    made = (files.read_or_none(name) or b"").decode("ascii", "replace").strip()
+    if not made:
+        made = secrets.token_hex(16)
+        files.write_atomic(name, f"{made}\n")
+    machine = files.read_or_none("/etc/machine-id") or b""
+    return hashlib.sha256(made.encode() + b"\n" + machine).hexdigest()[:8]
 
 
 def _row(
@@ -99,7 +144,9 @@ def send(ready: Prepared, mirror: Mirror, found: Choices) -> list[str]:
         lacking = _parsed(json.loads(found.unrecorded or "[]"))
         pending = pending_holds.load(root)
         if not ready.reporter:
-            syncs, lacking = [], lacking if pending else []
+            # Only that it tells no more; what it serves since then is nobody's business.
+            syncs = [event for event in syncs if event.details.get("serves") == []]
+            lacking = lacking if pending else []
         if pending or syncs or lacking:
             try:
                 push.push(

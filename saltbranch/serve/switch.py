@@ -244,7 +244,7 @@ def apply(
         _look_again(run, jobs)
     done = [job for job in jobs if job.result.changed]
     _note_refused(run, jobs, done)
-    if run.ready.reporter and (done or run.fresh):
+    if run.fresh or (run.ready.reporter and done):
         _record(run, [job.result for job in done])
     if not done:
         return

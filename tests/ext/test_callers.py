@@ -25,6 +25,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "sync": {"wait": 60},
     "status": {},
     "explain": {"minion": "test1"},
+    "masters": {},
     "doctor": {},
     "check": {"static": True},
     "promote": {"saltenv": "stage", "plan": True, "diff": False},

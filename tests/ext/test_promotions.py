@@ -16,7 +16,7 @@ from tests.support.running import EVENT_SECONDS, HOLD_HOOK, SECRET, Master
 from tests.support.site import Journal, Site
 
 FUNCTIONS = {
-    "check", "sync", "status", "explain", "doctor",
+    "check", "sync", "status", "masters", "explain", "doctor",
     "promote", "hold", "unhold", "rollback", "accept", "why_not", "history", "where", "diff",
     "lab_claim", "lab_extend", "lab_release", "lab_list",
     "changelog", "new_minions", "webhook",

@@ -96,6 +96,7 @@ PURE = (
     "git.links",
     "journal.events",
     "journal.facts",
+    "journal.masters",
     "journal.state",
     "journal.tips",
     "labs.judge",

@@ -12,7 +12,14 @@ from saltbranch.actions.shared.after_push import Notify, follow
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.base import asked_by
 from saltbranch.base.errors import RefusedError, UsageError
-from saltbranch.promote import apply_plan, ask_gates, conflict, make_plan, tell_hooks
+from saltbranch.promote import (
+    apply_plan,
+    ask_gates,
+    conflict,
+    make_plan,
+    tell_hooks,
+    wait_masters,
+)
 from saltbranch.promote.apply_plan import Published
 from saltbranch.promote.conflict import Resolution
 from saltbranch.promote.gates import check_reviewed
@@ -48,6 +55,7 @@ class MergeOptions:
     plan: only say what would be done. expect: the digest of the only plan to do. resolve: the folder to resolve a
     conflict in; go_on, abort: what becomes of the one that was resolved there. diff: compile what changes.
     reviewed: the digest of the diff that somebody reviewed. overrides: gates to pass over, each with its reason.
+    wait_masters: seconds to wait until all masters serve it.
     """
 
     plan: bool = False
@@ -59,8 +67,14 @@ class MergeOptions:
     reviewed: str | None = None
     via_branch: bool = False
     overrides: dict[str, str] = field(default_factory=dict)
+    wait_masters: float | None = None
 
     def __post_init__(self) -> None:
+        if self.wait_masters is not None and self.via_branch:
+            raise UsageError(
+                "--wait-masters and --via branch exclude each other",
+                hint="a pull request is served when it was merged",
+            )
         if sum((bool(self.resolve), self.go_on, self.abort)) > 1:
             raise UsageError("--resolve, --continue and --abort exclude each other")
 
@@ -212,9 +226,13 @@ def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
         verb.diff = replace(verb.diff, progress=watcher.compiled)
         plan = verb.plan()
     is_result = options.plan or plan.is_empty
+    if options.wait_masters is not None:
+        wait_masters.refuse_pointless(verb.work, plan.saltenv)
     caller.show(verb.work, plan, is_result=is_result)
     if plan.is_empty:
-        return Planned(plan) if options.plan else Finished(plan, verb.finish(plan))
+        if options.plan:
+            return Planned(plan)
+        return Finished(plan, _waited(caller, options, verb, verb.finish(plan)))
     if options.plan:
         apply_plan.check_expected(plan, options.expect)
         return Planned(plan)
@@ -227,10 +245,24 @@ def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
     caller.agree(plan.verb)
     with caller.watching() as watcher:
         verb.diff = replace(verb.diff, progress=watcher.compiled)
-        return verb.carry_out(
+        done = verb.carry_out(
             plan,
             expect=options.expect,
             say=watcher.say,
             notify=caller.notify,
             ask=caller.has_person,
         )
+    return _waited(caller, options, verb, done)
+
+
+def _waited(
+    caller: Caller[Plan], options: MergeOptions, verb: FlowVerb, done: Published
+) -> Published:
+    """`done`, once all masters serve it or the time is over, where that was asked for."""
+    if options.wait_masters is None:
+        return done
+    with caller.watching() as watcher:
+        found = wait_masters.wait(verb.work, done.plan.saltenv, options.wait_masters, watcher.say)
+    if found.is_done:
+        return replace(done, waited=found, notes=(*done.notes, found.told()))
+    return replace(done, waited=found, problems=(*done.problems, found.told()))

@@ -30,6 +30,7 @@ SHAPES: dict[str, Any] = {
     "promote-plan": promoting.Plan,
     "status": serving.MasterStatus,
     "status-clone": serving.CloneStatus,
+    "status-masters": serving.Masters,
     "sync": serving.Sync,
     "where-commit": looking_back.WhereCommit,
     "where-path": looking_back.WherePath,

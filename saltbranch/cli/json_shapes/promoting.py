@@ -147,6 +147,26 @@ class MovedRef(TypedDict):
     new: str | None
 
 
+class WaitedMaster(TypedDict):
+    """A master that does not serve it. recorded: when it told last, by its own clock."""
+
+    master: str
+    commit: Commit | None
+    recorded: Time
+
+
+class Waited(TypedDict):
+    """What ``--wait-masters`` came to. silent: masters that were not waited for."""
+
+    saltenv: str
+    commit: Commit | None
+    seconds: float
+    served: list[str]
+    missing: list[WaitedMaster]
+    silent: list[WaitedMaster]
+    interrupted: bool
+
+
 class Promoted(TypedDict):
     """``promote --json``, and that of the other verbs that merge."""
 
@@ -159,6 +179,7 @@ class Promoted(TypedDict):
     problems: list[str]
     notes: list[str]
     sync: Sync | None
+    waited: Waited | None
     by: str | None
     asked_by: str | None
     claimed_by: str | None

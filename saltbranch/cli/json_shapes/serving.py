@@ -18,6 +18,7 @@ from saltbranch.cli.json_shapes.parts import (
     Version,
     WhyNot,
 )
+from saltbranch.repository.masters import MasterState, ServedState
 from saltbranch.repository.served_commit import Why
 
 
@@ -228,4 +229,42 @@ class CloneStatus(TypedDict):
     model: Model
     saltenvs: list[SaltenvInClone]
     unread: dict[str, str]
+    problems: list[str]
+
+
+class ServedThere(TypedDict):
+    """What a master serves as one saltenv. lacks, beyond: commits, null where they are not known here."""
+
+    saltenv: str
+    commit: Commit
+    since: Time
+    wanted: Commit | None
+    state: ServedState
+    lacks: int | None
+    beyond: int | None
+    behind_since: Time | None
+
+
+class OneMaster(TypedDict):
+    """A master, as it told of itself. recorded: when it did so last, by its own clock."""
+
+    master: str
+    root: str | None
+    state: MasterState
+    recorded: Time
+    clock_ahead: bool
+    shared: bool
+    here: bool
+    saltenvs: list[ServedThere]
+
+
+class Masters(TypedDict):
+    """``status --masters --json``. more: how many are not listed. records: whether this one does, null in a clone."""
+
+    version: Version
+    time: Time
+    masters: list[OneMaster]
+    more: int
+    records: bool | None
+    notes: list[str]
     problems: list[str]

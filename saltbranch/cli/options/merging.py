@@ -13,6 +13,7 @@ import typer
 from saltbranch.actions.shared.merge_verb import is_via_branch, overrides
 from saltbranch.cli.options.common import ConfigOption, JsonOption, PlanOption, YesOption
 from saltbranch.cli.run_merge import FlowOptions
+from saltbranch.promote.wait_masters import parse_seconds
 
 ExpectOption = Annotated[
     str | None,
@@ -81,6 +82,16 @@ ViaOption = Annotated[
     ),
 ]
 
+WaitMastersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--wait-masters",
+        metavar="TIME",
+        help="Wait until every master that records its syncs serves it, 60s for example; exit 20 names who does not.",
+        show_default=False,
+    ),
+]
+
 
 def merging(verb: Callable[..., int]) -> Callable[..., int]:
     """Give the command `verb` the options of every verb that merges, as its argument `options`."""
@@ -138,8 +149,11 @@ def _gated(
     )
 
 
-def _pushing(*, via: ViaOption = "push", **others: Any) -> FlowOptions:
-    return replace(_gated(**others), via_branch=is_via_branch(via))
+def _pushing(
+    *, via: ViaOption = "push", wait_masters: WaitMastersOption = None, **others: Any
+) -> FlowOptions:
+    seconds = parse_seconds(wait_masters)
+    return replace(_gated(**others), via_branch=is_via_branch(via), wait_masters=seconds)
 
 
 def _with(

@@ -131,6 +131,24 @@ def status() -> contract.Result:
 
 
 @contract.plain
+def masters() -> contract.Result:
+    """
+    Say what each master serves by the journal, when it recorded that last, and which lags. This master asks no other
+    one: it tells what its last sync has read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.masters
+    """
+    from saltbranch.actions.masters import masters as action
+    from saltbranch.repository.workplace import open_mirror
+
+    return {**action(open_mirror(contract.config_path(__opts__))).as_dict(), "retcode": 0}
+
+
+@contract.plain
 def explain(minion: str) -> contract.Result:
     """
     Say which saltenv a minion belongs to and why, and which top entries apply to it.

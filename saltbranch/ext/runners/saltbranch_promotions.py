@@ -47,6 +47,7 @@ def promote(
     reviewed: str | None = None,
     diff: bool = True,  # noqa: FBT001, FBT002
     claimed_by: str | None = None,
+    wait_masters: str | None = None,
 ) -> contract.Result:
     """
     Merge what the saltenv before ``saltenv`` serves into its branch, by one atomic push, and sync.
@@ -73,6 +74,8 @@ def promote(
         Compile what changes for the minions of the saltenv, where there is a fleet.
     claimed_by
         For whom, where Salt does not know it: the name that an event brought to a reactor. It is recorded as a claim.
+    wait_masters
+        How long to wait until all masters that record their syncs serve it (``60s``); retcode 20 if some do not.
 
     A promotion fires the event ``saltbranch/promote/<saltenv>`` with its ``id``, ``old`` and ``new`` commit and
     tickets; each saltenv that the sync switches fires ``saltbranch/sync/<saltenv>``.
@@ -96,6 +99,7 @@ def promote(
     )
     from saltbranch.ext.caller import Runner
     from saltbranch.promote.apply_plan import Published
+    from saltbranch.promote.wait_masters import parse_seconds
 
     options = MergeOptions(
         plan=plan,
@@ -104,6 +108,7 @@ def promote(
         reviewed=contract.text(reviewed),
         via_branch=is_via_branch(contract.word(via)),
         overrides=overrides(contract.words(override), contract.reason(reason) or None),
+        wait_masters=parse_seconds(contract.text(wait_masters)),
     )
     done = action(
         Runner(__opts__, contract.asked(claimed_by)),
