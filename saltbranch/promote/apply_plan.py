@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from saltbranch.base import asked_by, files
 from saltbranch.base.asked_by import NOBODY, Asked
-from saltbranch.base.errors import EXIT_PARTIAL, Interrupted, RefusedError, UsageError
+from saltbranch.base.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.git import identity, merge, signing
 from saltbranch.git.merge import FAST_FORWARD, MERGE
 from saltbranch.git.mirror import JOURNAL_REF
@@ -46,9 +46,7 @@ class Published:
 
     @property
     def exit_code(self) -> int:
-        """0, or 20 when something that follows the push failed; 130 where somebody did not wait for it."""
-        if self.waited and self.waited.interrupted:
-            return Interrupted.exit_code
+        """0, or 20 when something that follows the push failed."""
         if self.problems or (self.sync is not None and self.sync.exit_code):
             return EXIT_PARTIAL
         return 0

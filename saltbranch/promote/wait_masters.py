@@ -184,8 +184,9 @@ class _Wait:
             self.masters = tuple(
                 m for m in masters_of(self.work, time.time()) if m.serves(self.saltenv.name)
             )
-            if self.say and self.masters != before and (who := self._split()[1]):
-                self.say(f"waiting for {_some([m.name for m in who])}")
+            if self.say:
+                good, missing, _ = self._split()
+                self.say(f"Waiting for masters: {100 * len(good) // max(1, len(good + missing))}%")
         return self.masters != before
 
     def _read(self) -> bool:
