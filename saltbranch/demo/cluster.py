@@ -140,6 +140,15 @@ class Cluster:
         """End one minion."""
         self._end([minion])
 
+    def stop_master(self) -> None:
+        """End the salt-master alone; its minions stay."""
+        self._close_client()
+        self._end([MASTER])
+
+    def answering(self, minions: Sequence[str]) -> set[str]:
+        """Those of `minions` that answer this master now."""
+        return self._ping(minions)
+
     def restart_master(self) -> None:
         """Stop and start the salt-master alone, and wait until every minion answers again."""
         self._close_client()

@@ -453,4 +453,4 @@ def test_ctrl_c_leaves_with_the_whole_result(flow: FlowSite, masters: Callable[.
     found = json.loads(out)
     assert found["waited"]["interrupted"] is True
     assert found["moved"]
-    assert "was waited for until ^C" in err
+    assert "was waited for until ^C" in found["problems"][-1]
