@@ -195,7 +195,16 @@ class _Compared:
         if late is not None:
             # It cannot lag for longer than it serves this; a clock that is fast says nothing.
             late = min(max(late, since if since <= self.now else 0), self.now)
-        return ServedThere(saltenv, commit, since, wanted, state, lacks, beyond, late)
+        return ServedThere(
+            saltenv,
+            commit,
+            since,
+            wanted,
+            state,
+            lacks=lacks,
+            beyond=beyond,
+            behind_since=late,
+        )
 
     def _compare(
         self, saltenv: str, commit: str, wanted: str

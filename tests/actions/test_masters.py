@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from saltbranch.git.mirror import JOURNAL_REF
+from tests.cli.test_json_shapes import conforms
 from tests.support.flow_site import FlowSite
 from tests.support.site import Site
 
@@ -42,7 +43,7 @@ def masters(flow: FlowSite, tmp_path: Path) -> Callable[..., Site]:
 def listed(flow: FlowSite, *words: str) -> dict[str, Any]:
     ran = flow.run("status", "--masters", "--json", *words)
     assert ran.code == 0, ran
-    found: dict[str, Any] = json.loads(ran.out)
+    found: dict[str, Any] = conforms("status-masters", json.loads(ran.out))
     return found
 
 
@@ -324,7 +325,7 @@ def test_it_ends_when_all_serve_it(flow: FlowSite, masters: Callable[..., Site])
     with soon(lambda: [run_sync(s) for s in (one, two)], lambda: flow.head("stage") != before):
         ran = flow.run("promote", "stage", "--yes", "--wait-masters", "60s", "--json")
     assert ran.code == 0, ran
-    found = json.loads(ran.out)
+    found = conforms("promote", json.loads(ran.out))
     waited = found["waited"]
     assert (waited["saltenv"], waited["commit"]) == ("stage", flow.head("stage"))
     assert waited["served"] == ["one", "two"]
@@ -368,7 +369,7 @@ def test_who_is_silent_is_not_waited_for_and_is_named(
     flow.push("develop")
     ran = flow.run("promote", "stage", "--yes", "--wait-masters", "1s", "--json")
     assert ran.code == 20
-    waited = json.loads(ran.out)["waited"]
+    waited = conforms("promote", json.loads(ran.out))["waited"]
     assert [m["master"] for m in waited["missing"]] == ["one"]
     assert [m["master"] for m in waited["silent"]] == ["dead"]
 
