@@ -398,6 +398,22 @@ def test_on_a_master_what_it_serves_counts_where_it_cannot_record(
     assert json.loads(ran.out)["waited"]["served"] == ["one"]
 
 
+@pytest.mark.parametrize(("verb", "saltenv"), [("release", "stage"), ("hotfix", "prod")])
+def test_what_else_promotes_waits_for_its_saltenv(
+    flow: FlowSite, masters: Callable[..., Site], verb: str, saltenv: str
+) -> None:
+    masters("one")
+    flow.push("develop")
+    flow.well(verb, "start", "1.0", *(["--yes"] if verb == "release" else []))
+    if verb == "hotfix":
+        flow.commit({"salt/fix.sls": "fix:\n  test.nop: []\n"}, "KEY-9 Fix")
+        flow.well(verb, "publish")
+    ran = flow.run(verb, "finish", "1.0", "--yes", "--wait-masters", "1s", "--json")
+    assert ran.code == 20, ran
+    waited = json.loads(ran.out)["waited"]
+    assert (waited["saltenv"], [m["master"] for m in waited["missing"]]) == (saltenv, ["one"])
+
+
 @pytest.mark.parametrize("how", ["nobody", "another saltenv", "silent"])
 def test_what_nobody_would_ever_tell_is_refused_beforehand(
     flow: FlowSite, masters: Callable[..., Site], how: str
