@@ -24,6 +24,8 @@ FIRST_MARKER = ".saltbranch"  # of layout 1, which serve/relayout.py moves over
 # What is to be renamed into place. No name that saltbranch gives to a folder or file holds a '~'.
 ASIDE = "~.saltbranch-new"
 
+_CHUNK = 1 << 16  # bytes
+
 
 class private_umask:  # noqa: N801 - reads like the function it wraps
     """Make files for owner and group only, while it lasts: they hold pillar.
@@ -62,6 +64,11 @@ def pending_path(root: str) -> str:
     return f"{root}/state/pending-holds"
 
 
+def lent_path(root: str) -> str:
+    """Which minions have a lab: the file that all generated top files read (labs/lent.py)."""
+    return f"{root}/labs/lent"
+
+
 def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = True) -> bool:
     """Replace `path` by `text` in one rename unless it holds just that; True when it was written.
 
@@ -91,10 +98,17 @@ def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = Tru
 def read_or_none(path: str) -> bytes | None:
     """The bytes of `path`, None when there is no such file."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    # A quiet sync reads a few files for each saltenv: a file object asks the kernel twice as much.
+    try:
+        data = os.read(fd, _CHUNK)
+        while more := os.read(fd, _CHUNK):
+            data += more
+        return data
+    finally:
+        os.close(fd)
 
 
 def holds_anything(folder: str) -> bool:
