@@ -123,6 +123,11 @@ def _as_it_is(
             f"{said}{of}",
             hint=f"saltbranch lab release {held.branch} first, or keep it: saltbranch lab extend {held.branch}",
         )
+    if lab is None and number is None:
+        raise RefusedError(
+            f"{said}, but there {'is' if seen.count == 1 else 'are'} only {many(seen.count or 0, 'lab')}",
+            hint=f"saltbranch lab release {held.branch}, then claim it anew",
+        )
     saltenv = lab.saltenv if lab else ""
     return LabPlan(verb, CLAIM, held, saltenv, events=(), notes=(said,))
 

@@ -19,6 +19,8 @@ from saltbranch.base.errors import EXIT_PENDING, RefusedError, os_error
 from saltbranch.config.lab_places import FOLDER as LABS
 from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config
+from saltbranch.git import mirror as mirrors
+from saltbranch.git.collect import link_of
 from saltbranch.git.mirror import FORMULAS, Mirror, remove_tree
 from saltbranch.repository import prepared
 from saltbranch.repository.machine import load_config
@@ -46,6 +48,7 @@ _KNOWN = {
     files.MARKER, files.FIRST_MARKER, FORMULAS, LABS, "lock", "state", "adopt", "journal", "mirror.git", "checkouts",
     "slots", "tops",
 }  # fmt: skip
+_REGISTRATIONS = (mirrors.WORKTREES, mirrors.LABS)
 _UNFINISHED = ".saltbranch-new"
 _ASIDE = re.compile(r"mirror\.git\.damaged-[0-9]{8}T[0-9]{6}")
 
@@ -188,8 +191,9 @@ def _plan(config_path: str, root: str) -> PrunePlan:
         for folder, judge in (("tops", _tops), ("checkouts", _checkout), ("slots", _slots)):
             for entry in _own_folder(look, f"{root}/{folder}"):
                 judge(look, entry)
-        for entry in _own_folder(look, f"{root}/mirror.git/worktrees"):
-            _worktree(look, entry)
+        for folder in _REGISTRATIONS:
+            for entry in _own_folder(look, f"{root}/mirror.git/{folder}"):
+                _worktree(look, entry)
         _formulas(look, mirror)
     except OSError as err:
         raise os_error(err) from err
@@ -293,12 +297,14 @@ def _is_worktree(look: _Look, slot: str) -> bool:
 def _points_to_mirror(look: _Look, path: str) -> bool:
     if os.path.islink(path) or not os.path.isfile(path):
         return False
-    ours = os.path.realpath(f"{look.root}/mirror.git/worktrees")
-    return os.path.dirname(gitdir_of(path) or "") == ours
+    ours = [os.path.realpath(f"{look.root}/mirror.git/{folder}") for folder in _REGISTRATIONS]
+    return os.path.dirname(gitdir_of(path) or "") in ours
 
 
 def _worktree(look: _Look, entry: os.DirEntry[str]) -> None:
     """Judge what git knows of a worktree (gitrepository-layout(5), worktrees/<id>/gitdir)."""
+    if files.readlink_or_none(entry.path) == link_of(entry.name):
+        return  # of a gc; the next one takes it away
     if not entry.is_dir(follow_symlinks=False):
         look.foreign.append(entry.path)
         return

@@ -136,7 +136,7 @@ def _find_root(config_path: str, *, write: bool) -> str | None:
     The plain look at the file counts only where an earlier sync proved that it saw right.
     """
     root = locate.plain_root(config_path)
-    if root is not None and prepared.load(root, config_path) and files.check_root(root):
+    if root is not None and prepared.is_made_from(root, config_path) and files.check_root(root):
         return root
     from saltbranch.repository import root as roots
 

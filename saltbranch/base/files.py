@@ -24,32 +24,78 @@ FIRST_MARKER = ".saltbranch"  # of layout 1, which serve/relayout.py moves over
 # What is to be renamed into place. No name that saltbranch gives to a folder or file holds a '~'.
 ASIDE = "~.saltbranch-new"
 
+_CHUNK = 1 << 16  # bytes
 
-class private_umask:  # noqa: N801 - reads like the function it wraps
-    """Make files for owner and group only, while it lasts: they hold pillar.
 
-    The mask is the process's, and the reactor of a master calls runners in several threads: the last one out puts
-    back what the first one found.
+class _umask:  # noqa: N801 - reads like a function
+    """The one place that changes the mask of the process, which all of its threads share.
+
+    While several threads want one, what any of them forbids is forbidden; the last one out puts back what the first
+    one found.
     """
 
     _lock = _thread.allocate_lock()  # `threading` would be one module more
-    _inside = 0
+    _wanted: list[int] = []  # noqa: RUF012 - of all threads
+    _begun = 0  # how often anybody asked for one
     _before = 0
+    mask = 0
 
     def __enter__(self) -> None:
-        cls = private_umask
-        with cls._lock:
-            mask = os.umask(0o027)
-            if not cls._inside:
-                cls._before = mask
-            cls._inside += 1
+        with _umask._lock:
+            _umask._begun += 1
+            self.was_alone = not _umask._wanted
+            self.number = _umask._begun
+            _umask._wanted.append(self.mask)
+            before = os.umask(self._strictest())
+            if self.was_alone:
+                _umask._before = before
 
     def __exit__(self, *_exc: object) -> None:
-        cls = private_umask
-        with cls._lock:
-            cls._inside -= 1
-            if not cls._inside:
-                os.umask(cls._before)
+        with _umask._lock:
+            self.was_alone = self.was_alone and self.number == _umask._begun
+            _umask._wanted.remove(self.mask)
+            os.umask(self._strictest() if _umask._wanted else _umask._before)
+
+    @staticmethod
+    def _strictest() -> int:
+        found = 0
+        for mask in _umask._wanted:
+            found |= mask
+        return found
+
+
+class private_umask(_umask):  # noqa: N801 - reads like the function it wraps
+    """Make files for owner and group only, while it lasts: they hold pillar.
+
+    The reactor of a master calls runners in several threads.
+    """
+
+    mask = 0o027
+
+
+class readable_umask(_umask):  # noqa: N801 - reads like the function it wraps
+    """Make what is made in `folder` readable for everybody who gets there, whatever other threads want meanwhile."""
+
+    mask = 0o022
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        if not self.was_alone and exc[:1] == (None,):
+            _make_readable(self.folder)
+
+
+def _make_readable(folder: str) -> None:
+    for place, _, names in os.walk(folder):
+        if place != folder:
+            os.chmod(place, 0o755)
+        for name in names:
+            path = f"{place}/{name}"
+            if not os.path.islink(path):
+                mode = os.stat(path).st_mode & 0o777
+                os.chmod(path, mode | 0o444 | (0o111 if mode & 0o100 else 0))
 
 
 def choices_path(root: str) -> str:
@@ -60,6 +106,11 @@ def choices_path(root: str) -> str:
 def pending_path(root: str) -> str:
     """The holds of this master alone, until the journal has them (journal/pending_holds.py)."""
     return f"{root}/state/pending-holds"
+
+
+def lent_path(root: str) -> str:
+    """Which minions have a lab: the file that all generated top files read (labs/lent.py)."""
+    return f"{root}/labs/lent"
 
 
 def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = True) -> bool:
@@ -91,10 +142,17 @@ def write_atomic(path: str, text: str, *, mode: int = 0o640, durable: bool = Tru
 def read_or_none(path: str) -> bytes | None:
     """The bytes of `path`, None when there is no such file."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    # A quiet sync reads a few files for each saltenv: a file object asks the kernel twice as much.
+    try:
+        data = os.read(fd, _CHUNK)
+        while more := os.read(fd, _CHUNK):
+            data += more
+        return data
+    finally:
+        os.close(fd)
 
 
 def holds_anything(folder: str) -> bool:

@@ -52,7 +52,7 @@ def _demo(
     """See it work: a salt-master, three minions, and changes that reach one saltenv after the other.
 
     First a change on develop, which only test gets. Then a feature on its way
-    from develop over stage to production, a hotfix, and a rollback.
+    from develop over stage to production, a hotfix, a rollback, and a lab.
 
     Needs neither root nor network, writes to one folder only and removes it
     again. What it starts is real: a remote made from the sample repository,

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch.base import scratch
+from saltbranch.base import files, scratch
 from saltbranch.compiler import extra_roots
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.cache import CompileCache, base_of
@@ -251,8 +251,7 @@ def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
     place = scratch.in_memory(tree.size()) if is_safe else None
     with scratch.folder("saltbranch-scratch-compile-", place) as made:
         folder = made.path
-        umask = os.umask(0o022)
-        try:
+        with files.readable_umask(folder):
             os.makedirs(f"{folder}/tree")
             with made.lent():  # git may go on when we are killed
                 tree.write(f"{folder}/tree")
@@ -267,8 +266,6 @@ def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
                     if sandbox.kind != "bubblewrap":
                         where = f"{folder}/tree/{inside}"
                     os.symlink(f"{where}/top.sls", f"{top}/{top_file.BRANCH_TOP}")
-        finally:
-            os.umask(umask)
         if confinement.is_root():
             os.chown(folder, -1, confinement.new_identity().gid)
             os.chmod(folder, 0o750)

@@ -36,16 +36,23 @@ def look(place: Place, cluster: Cluster) -> tuple[Seen, ...]:
     """Run the highstate on all minions, and see what each has then. Raises SaltError."""
     runs = cluster.local_all("state.apply")
     pillars = cluster.local_all("pillar.items", unmask=True)
-    return tuple(
-        Seen(
-            minion=minion,
-            saltenv=saltenv,
-            files=_read_files(place.server(minion)),
-            pillar=pillars[minion],
-            changed=_changed(runs[minion]),
-            failed=_failed(runs[minion]),
-        )
-        for minion, saltenv in MINIONS.items()
+    return tuple(_seen(place, minion, runs[minion], pillars[minion]) for minion in MINIONS)
+
+
+def run_highstate(place: Place, cluster: Cluster, minion: str, *, saltenv: str) -> Seen:
+    """Let `minion` run the highstate of `saltenv`, and see what it has then. Raises SaltError."""
+    run = cluster.local(minion, "state.apply", saltenv=saltenv)
+    return _seen(place, minion, run, cluster.local(minion, "pillar.items", unmask=True))
+
+
+def _seen(place: Place, minion: str, run: Any, pillar: Mapping[str, Any]) -> Seen:
+    return Seen(
+        minion=minion,
+        saltenv=MINIONS[minion],
+        files=_read_files(place.server(minion)),
+        pillar=pillar,
+        changed=_changed(run),
+        failed=_failed(run),
     )
 
 

@@ -1,4 +1,4 @@
-"""The demo's second part: a feature goes from develop over stage to master, then a hotfix, then a rollback.
+"""The demo's second part: a feature goes from develop over stage to master, then a hotfix, then a rollback, then a lab.
 
 After each step a sync and a highstate: the minions that were to change did, and no others.
 """
@@ -18,6 +18,7 @@ from saltbranch.demo.place import Place
 from saltbranch.demo.proof import Expected, Moment, Seen, find_wrong
 from saltbranch.demo.shell import Shell
 from saltbranch.demo.steps import Steps
+from saltbranch.demo.trial import trial
 from saltbranch.git.program import Git
 
 _BRANCHES: Final = DEFAULT_BRANCHES
@@ -92,6 +93,7 @@ def promotions(place: Place, cluster: Cluster, steps: Steps, seen: tuple[Seen, .
         Expected((), (PROD,), app, slow, like=promoted),
         lambda clone: _say(clone, "rollback", PROD, "--reason", "KEY-43 is too slow", "--yes"),
     )
+    scene.problems += trial(place, cluster, steps, scene.now.seen)
     with steps.step("What was done stands in the repository itself") as note:
         clone = Shell(_CLONE, place.clone, note, {"XDG_CACHE_HOME": str(place.cache)})
         clone.saltbranch("history")

@@ -28,6 +28,7 @@ notice:
     - mode: '0644'
 """
 _MOTD_LINE: Final = "There is a notice in /etc/notice."
+GREETING: Final = "Good morning."
 NOTICE_TEXTS: Final[Mapping[str, str]] = {"etc/motd": _MOTD_LINE, "etc/notice": NOTICE}
 _MODEL: Final = """\
 # Which branch is which saltenv, and whose minions get it. This file counts as it stands on master:
@@ -130,6 +131,12 @@ def add_timeout(work: Path) -> None:
 def raise_timeout(work: Path) -> None:
     """Change that pillar."""
     _edit(work / "pillar" / "app.sls", "timeout: 30", "timeout: 90")
+
+
+def greet(work: Path) -> None:
+    """Add a line to the message of the day."""
+    with (work / "salt" / "common" / "files" / "motd.j2").open("a") as motd:
+        motd.write(f"{GREETING}\n")
 
 
 def _edit(path: Path, old: str, new: str) -> None:

@@ -115,6 +115,7 @@ def set_up(place: Place, cluster: Cluster, note: Note) -> None:
     require_good(result.sync)
     with place.config.open("a") as config:
         config.write(f"\nsubmodules:\n  - {formula.url(place.formula.parent)}\n")
+        config.write("\nlabs: 2\nlab_open: true\n")
     synced = sync(str(place.config))
     require_good(synced)
     note(f"wrote {place.config}")

@@ -66,6 +66,9 @@ _JOURNAL = "+refs/saltbranch/*:refs/saltbranch/*"
 _TAGS = "+refs/tags/*:refs/tags/*"
 # The folder of the mirrors of submodules, beside that of the control repository (repository/pinned.py).
 FORMULAS = "formulas"
+WORKTREES = "worktrees"
+# Where git keeps what it knows of the slots of labs. `git fetch` reads all that is below WORKTREES, each time.
+LABS = "labs"
 JOURNAL_REF = "refs/saltbranch/journal"
 # The last journal that was accepted, where no fetch moves or prunes it.
 KEPT_REF = "refs/kept/journal"
@@ -139,6 +142,10 @@ class Mirror:
     def exists(self) -> bool:
         """Whether it was made; it is renamed into place when it is whole."""
         return os.path.exists(f"{self.path}/config")
+
+    def gitdir_of(self, slot: str, *, of_lab: bool) -> str:
+        """Where git keeps index and HEAD of the slot of that name, ``<dirname>-a`` or ``-b``."""
+        return f"{self.path}/{LABS if of_lab else WORKTREES}/{slot}"
 
     def create(self) -> None:
         """Make an empty one. Raises GitError."""
@@ -301,25 +308,6 @@ class Mirror:
             os.rename(self.path, aside)
         self.create()
         return aside
-
-    def tidy(self) -> None:
-        """Pack what many small fetches left, when there is enough of it (git-gc(1), gc.auto's measure)."""
-        if len(_names(f"{self.path}/refs/tags")) > 30:
-            self.git.run("pack-refs", "--all")  # hundreds of small files would slow down every look
-        packs = sum(n.endswith(".pack") for n in _names(f"{self.path}/objects/pack"))
-        loose = len(_names(f"{self.path}/objects/17"))
-        if packs > 50 or loose > 27:
-            self._seeing().run("gc", "--quiet", config=("gc.autoDetach=false",), timeout=3600)
-
-    def _seeing(self) -> Git:
-        """git that sees the objects of submodules: the indexes of slots name them, too."""
-        below = f"{os.path.dirname(self.path)}/{FORMULAS}"
-        folders = [f"{below}/{name}" for name in _names(below) if name.endswith(".git")]
-        if not folders:
-            return self.git
-        from saltbranch.git.pinned_tree import with_objects  # rarely needed
-
-        return with_objects(self.git, folders)
 
     def _remove_cut_off(self) -> None:
         """Remove the packs of fetches that were cut off, which git would keep for ever."""

@@ -98,7 +98,18 @@ def load(root: str) -> Known | None:
         minions = {str(name): Entry(**entry) for name, entry in found["minions"].items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return Known(minions) if all(e.stage in _STAGES for e in minions.values()) else None
+    return Known(minions) if all(map(_is_sound, minions.values())) else None
+
+
+def _is_sound(entry: Entry) -> bool:
+    texts = (entry.key, entry.stage, entry.jid, entry.seen)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and entry.stage in _STAGES
+        and isinstance(entry.at, (int, float))
+        and type(entry.had) is bool
+        and type(entry.starts) is int
+    )
 
 
 def save(root: str, known: Known) -> None:

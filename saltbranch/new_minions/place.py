@@ -221,9 +221,19 @@ class _Placing:
                 del self.known.minions[name]  # its key was taken from it
                 self.changed = True
             elif entry.stage == APPLYING and not self.master.is_published(entry.jid):
-                self.master.publish([name], [("state.highstate", {})], entry.jid)
-                entry.at = time.time()
-                self.changed = True
+                self._resume_highstate(name, entry)
+
+    def _resume_highstate(self, name: str, entry: Entry) -> None:
+        """Publish what was not, where the configuration, which may be new, still wants it."""
+        home = self.home_of(name)
+        if home.problem:
+            self._tell_unplaced(name, entry, home)
+        elif not home.wants_highstate:
+            self._tell(name, entry, home, None)
+        else:
+            self.master.publish([name], [("state.highstate", {})], entry.jid)
+            entry.at = time.time()
+            self.changed = True
 
     def _step(self) -> bool:
         """Bring everybody on by as much as is possible now; whether that was anything."""

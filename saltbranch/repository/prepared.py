@@ -101,9 +101,18 @@ class Prepared:
         """Whether any saltenv does, so that the mirror needs the remote's tags."""
         return any(s.follow for s in self.saltenvs)
 
+    def lab_names(self) -> list[str]:
+        """The labs that the master has."""
+        return [f"lab{number}" for number in range(1, int(self.labs.partition(" ")[0] or 0) + 1)]
+
     def branches(self) -> list[str]:
         """The branches of the remote that a sync cannot do without."""
         return [*(s.branch for s in self.saltenvs), *([self.model[0]] if self.model else [])]
+
+
+def lab_folder(name: str) -> str:
+    """The folder of a lab in checkouts and slots."""
+    return f"{name}+"  # as config/lab_places.py
 
 
 AGAIN = "look again: "
@@ -115,6 +124,24 @@ _TEXTS = ("root", "remote", "roots", "composed", "master_config", "salt_config",
 def path(root: str) -> str:
     """The file that holds it."""
     return f"{root}/state/prepared"
+
+
+def is_made_from(root: str, config_path: str) -> bool:
+    """Whether `root` is that of the file `config_path`: what was prepared there was made from it as it is now.
+
+    The top files, two for each saltenv, say nothing about that; whoever then has the lock looks at all of it.
+    """
+    lines = os.fsdecode(files.read_or_none(path(root)) or b"").split("\n")
+    if lines[0] != FORMAT or lines[-1] != "end" or f"root\t{root}" not in lines:
+        return False
+    made_from = []
+    for line in lines:
+        if line.startswith("signature\t") and not line.startswith(f"signature\t{root}/tops/"):
+            _, name, seen = line.split("\t")
+            if files.signature(name) != seen:
+                return False
+            made_from.append(name)
+    return config_path in made_from
 
 
 def load(root: str, config_path: str, *, within: bool = False) -> Prepared | None:

@@ -99,10 +99,7 @@ def _others(
 def _names(ready: Prepared) -> list[str]:
     """The saltenvs that may be named, labs among them."""
     found = [s.name for s in ready.saltenvs]
-    if ready.labs:
-        from saltbranch.serve import lab_rows
-
-        found += lab_rows.names(ready)
+    found += ready.lab_names()
     return found
 
 

@@ -10,7 +10,7 @@ import _thread
 
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.git import address as addresses
-from saltbranch.git import pinned_tree, submodules
+from saltbranch.git import collect, pinned_tree, submodules
 from saltbranch.git.address import BadAddress
 from saltbranch.git.mirror import FORMULAS
 from saltbranch.git.program import HINTS, hint_for
@@ -230,7 +230,7 @@ class Formulas:
     def tidy(self) -> None:
         """Pack what many fetches left."""
         for mirror in self._fetched.values():
-            mirror.tidy()
+            collect.tidy(mirror)
 
 
 def is_let_in(placed: Placed, allowed: Iterable[str]) -> bool:

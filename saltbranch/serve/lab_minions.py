@@ -17,7 +17,7 @@ from saltbranch.base.errors import SaltbranchError
 from saltbranch.base.text import one_line
 from saltbranch.labs import lent
 from saltbranch.repository import decision, prepared
-from saltbranch.serve import bus_event, lab_rows
+from saltbranch.serve import bus_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def pinned(root: str, claim: str) -> dict[str, str]:
 def pins(place: Place) -> dict[str, tuple[str, str]]:
     """Minions that are being lent and pin their saltenv: for which claim, and what they say. They are asked."""
     root = place.root
-    said = lent.loads(files.read_or_none(lab_rows.lent_path(root)))
+    said = lent.loads(files.read_or_none(files.lent_path(root)))
     homes = _homes(root)
     coming = [m for m, move in said.moving.items() if not move.source and m in homes]
     answers = _ask(place, {"pins": coming}) if coming else None

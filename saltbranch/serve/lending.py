@@ -16,7 +16,6 @@ from saltbranch.config.lab_places import pillar_link
 from saltbranch.labs import lent
 from saltbranch.repository import prepared
 from saltbranch.salt_master.file_list import clear_file_list
-from saltbranch.serve import lab_rows
 from saltbranch.serve.run import WAITING, SaltenvResult
 from saltbranch.serve.slots import SERVED, Slots
 
@@ -36,7 +35,7 @@ class Lending:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._root = run.ready.root
-        self._path = lab_rows.lent_path(self._root)
+        self._path = files.lent_path(self._root)
         self._wanted = lent.wanted_of(run.choices.labs)
         self._old = lent.loads(files.read_or_none(self._path))
         for minion, name in run.told.items():
@@ -45,7 +44,7 @@ class Lending:
 
     def begin(self) -> None:
         """Leave nothing of a branch before in a lab that nobody has. Raises OSError."""
-        for name in lab_rows.names(self._run.ready):
+        for name in self._run.ready.lab_names():
             if name not in self._old.labs and os.path.lexists(self._served(name)):
                 self._empty(name)
 
@@ -68,7 +67,9 @@ class Lending:
         at = lent.Moment(time.monotonic(), files.boot_id())  # whatever was checked out took time
         mirror, served = self._run.mirror, set(self._wanted)
         if not plan:
-            served = {n for n in served if Slots(self._root, lab_rows.folder(n), mirror).served()}
+            served = {
+                n for n in served if Slots(self._root, prepared.lab_folder(n), mirror).served()
+            }
         step = lent.advance(
             self._old,
             self._wanted,
@@ -94,11 +95,11 @@ class Lending:
         return (waited if more else None), dict(new.tell)
 
     def _served(self, name: str) -> str:
-        return f"{self._root}/slots/{lab_rows.folder(name)}/{SERVED}"
+        return f"{self._root}/slots/{prepared.lab_folder(name)}/{SERVED}"
 
     def _empty(self, name: str) -> None:
         files.unlink(self._served(name))
-        if self._run.served.pop(lab_rows.folder(name), None):
+        if self._run.served.pop(prepared.lab_folder(name), None):
             prepared.save_served(self._root, self._run.served)
         clear_file_list(self._run.ready.cachedir, name)
 
@@ -143,4 +144,4 @@ def _time_after(path: str) -> int:
 
 def said(root: str) -> Lent:
     """What the file says now."""
-    return lent.loads(files.read_or_none(lab_rows.lent_path(root)))
+    return lent.loads(files.read_or_none(files.lent_path(root)))

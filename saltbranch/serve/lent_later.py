@@ -10,7 +10,7 @@ from saltbranch.base import files, proc
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.labs.lent import GAP
 from saltbranch.repository import prepared
-from saltbranch.serve import bus_event, lab_minions, lab_rows, reconcile
+from saltbranch.serve import bus_event, lab_minions, reconcile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _step(
     look.unread = prepared.load_unread(place.root)
     look.busy, look.told = busy, told
     run = reconcile.decided(look, write=True)
-    return reconcile.reconcile(run, lab_rows.names(ready), plan=False, notify=tell)
+    return reconcile.reconcile(run, ready.lab_names(), plan=False, notify=tell)
 
 
 class _Watch:

@@ -102,7 +102,9 @@ def reconcile(run: Run, only: Sequence[str], *, plan: bool, notify: Notify | Non
         if restated:
             prepared.save_served(ready.root, run.served)
         if run.news:
-            run.mirror.tidy()
+            from saltbranch.git import collect
+
+            collect.tidy(run.mirror)
         if run.verify and not only:
             ready.boot = files.boot_id()
             prepared.save(ready)
@@ -145,14 +147,12 @@ def _chosen(
     ready = run.ready
     if not ready.labs:
         return select(ready.saltenvs, only), None
-    from saltbranch.serve import lab_rows
-
-    known = lab_rows.names(ready)
+    known = ready.lab_names()
     others = [name for name in only if name not in known]
     chosen = [*(select(ready.saltenvs, others) if others or not only else ())]
-    chosen += lab_rows.saltenvs(run, only)
+    chosen += run.lab_saltenvs(only)
     if len(others) < len(only) or not only:
-        if lab_rows.is_settled(run):
+        if run.has_labs_settled():
             return chosen, None
         from saltbranch.serve.lending import Lending
 
@@ -247,6 +247,13 @@ class Now:
 
 def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
     recorded = run.served.get(saltenv.dirname)
+    if (
+        recorded
+        and not (run.verify or run.fresh)
+        and recorded.composed == run.ready.composed
+        and slots.serves(recorded.slot, recorded.commit)
+    ):
+        return Now(recorded.commit, recorded, is_empty=False)
     slot = slots.served()
     if slot is None:
         return Now()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+from saltbranch.base import files
 from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING, LockedError, RefusedError
-from saltbranch.repository import decision
+from saltbranch.repository import decision, prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -261,6 +264,29 @@ class Run(Look):
         self.choices = choices
         self.served = served
         self.news = news
+
+    def lab_saltenvs(self, only: Sequence[str]) -> list[ServedSaltenv]:
+        """The labs that are to serve a branch; those of `only`, all when it is empty."""
+        return [
+            prepared.ServedSaltenv(
+                row.name, row.branch, prepared.lab_folder(row.name), protected=False, follow=None
+            )
+            for row in self.choices.lab_rows
+            if row.counts and (not only or row.name in only)
+        ]
+
+    def has_labs_settled(self) -> bool:
+        """Whether nothing is to be done for labs but to serve their branches. Raises OSError."""
+        root = self.ready.root
+        lent = files.read_or_none(files.lent_path(root)) or b""
+        if lent.rstrip() != self.choices.lent.encode():
+            return False
+        used = {prepared.lab_folder(row.name) for row in self.choices.lab_rows if row.counts}
+        return not any(
+            os.path.lexists(f"{root}/slots/{name}/served")
+            for name in os.listdir(f"{root}/slots")  # one look for all that were never used
+            if name[-1] == "+" and name not in used
+        )
 
 
 class Job:

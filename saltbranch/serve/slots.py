@@ -62,6 +62,22 @@ class Slots:
                 return name
         return None
 
+    def serves(self, name: str, commit: str) -> bool:
+        """Whether the slot `name` is served and at `commit`, by as few looks as that takes; see `served`, `head`."""
+        folder = self.folder
+        try:
+            if (
+                os.readlink(self.checkout) != self._target()
+                or os.readlink(f"{folder}/{SERVED}") != name
+            ):
+                return False
+        except OSError:
+            return False
+        gitdir, read = self.gitdir_path(name), files.read_or_none
+        return read(f"{gitdir}/HEAD") == f"{commit}\n".encode() and (
+            read(f"{folder}/{name}/{TREE}/.git") == os.fsencode(f"gitdir: {gitdir}\n")
+        )
+
     def flat(self) -> str | None:
         """The name of the slot that is served in the layout before, and has to be moved over."""
         self.served()
@@ -105,7 +121,8 @@ class Slots:
 
     def gitdir_path(self, name: str) -> str:
         """Where git keeps index and HEAD of the slot `name`, if it is registered."""
-        return f"{self.mirror.path}/worktrees/{self.dirname}-{name}"
+        of_lab = self.dirname.endswith("+")  # as config/lab_places.py
+        return self.mirror.gitdir_of(f"{self.dirname}-{name}", of_lab=of_lab)
 
     def pins(self, name: str) -> Pins | None:
         """What the slot `name` holds of submodules; None where it holds none."""

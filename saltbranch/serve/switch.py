@@ -9,6 +9,7 @@ import time
 
 from saltbranch.base.errors import GitError, RefusedError, SaltbranchError, os_error
 from saltbranch.config.roots import PILLAR, of_text
+from saltbranch.git import collect
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.file_list import clear_file_list
 from saltbranch.serve import compose, fetch, notices
@@ -261,7 +262,7 @@ def apply(
             run.served[job.saltenv.dirname] = record
     prepared.save_served(run.ready.root, run.served)
     in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
-    run.mirror.tidy()
+    collect.tidy(run.mirror)
     if formulas:
         formulas.tidy()
 

@@ -268,7 +268,8 @@ def test_what_a_shell_would_run_is_quoted_in_what_is_to_be_pasted(flow: FlowSite
     name, until = branch(flow), iso(time.time() + DAY)
     for minions, target in ((["a;id"], "'a;id'"), (["b", "$(id)"], "-L 'b,$(id)'")):
         flow.record("lab", action="claim", lab=5, branch=name, minions=minions, until=until)
-        assert f"  salt {target} state.apply\n" in flow.well("lab", "claim", name).out
+        out = flow.well("lab", "claim", name, "--lab", "lab5").out
+        assert f"  salt {target} state.apply\n" in out
         flow.well("lab", "release", name, "--yes")
 
 
@@ -398,3 +399,13 @@ def test_history_where_and_explain_know_labs(flow: FlowSite) -> None:
     flow.well("lab", "release", name, "--yes")
     flow.well("lab", "list")  # reads the remote, which explain does not
     assert json.loads(flow.well("explain", "test1", "--json").out)["lent"] is None
+
+
+def test_a_claim_of_a_lab_that_no_longer_exists_is_not_in_order(flow: FlowSite) -> None:
+    told(flow, 2)
+    name = branch(flow)
+    flow.well("lab", "claim", name, "--lab", "lab2", "--yes")
+    told(flow, 1)
+    ran = flow.run("lab", "claim", name, "--yes")
+    assert ran.code == 4 and "but there is only 1 lab" in ran.err
+    assert f"saltbranch lab release {name}, then claim it anew" in ran.err

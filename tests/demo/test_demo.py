@@ -113,6 +113,8 @@ def assert_promotions_told(text: str) -> None:
         "hotfix start 1.0.1",
         "hotfix finish --yes",
         "rollback prod --reason 'KEY-43 is too slow' --yes",
+        "feature start key-44-greeting --lab",
+        "feature publish",
         "history",
         "formula list",
     ]
@@ -154,6 +156,8 @@ def test_demo_proves_that_every_change_is_where_it_belongs(tmp_path: Path) -> No
     assert re.search(r"^prod: master unchanged at [0-9a-f]{12}$", text, re.MULTILINE)
     assert text.count("event on the master's bus") == 1
     assert "event on the master's bus: saltbranch/sync/test\n" in text
+    at = lines.index("    master# salt test1 state.apply saltenv=lab1") + 1
+    lab = lines.pop(at).partition("changed: ")[2]
     assert changes_told(lines) == [
         ("motd, notice", "nothing", "nothing"),
         ("app-config, banner", "nothing", "nothing"),  # the feature is finished
@@ -161,7 +165,11 @@ def test_demo_proves_that_every_change_is_where_it_belongs(tmp_path: Path) -> No
         ("nothing", "nothing", "app-config, banner, motd, notice"),  # promote prod
         ("app-config", "app-config", "app-config"),  # the hotfix
         ("nothing", "nothing", "app-config"),  # the rollback
+        (lab, "nothing", "nothing"),  # after the lab
     ]
+    assert "motd" in lab.split(", ")
+    assert "lab1: feature/key-44-greeting served for the first time" in text
+    assert "proof: test1 had what the branch has, and now all have what they had before" in text
     assert_promotions_told(text)
     steps = [line for line in lines if not line.startswith(" ")]
     assert len(re.findall(r"^ok, \d+\.\d s$", text, re.MULTILINE)) == len(steps) - 1
@@ -330,6 +338,9 @@ def test_the_tutorial_works_as_written(kept: Kept) -> None:
     assert "prod: master switched" in said["Promote it to production"]
     assert "\nWelcome.\n" in said["Promote it to production"]
     assert "KEY-50 is too friendly" in said["Roll it back"] and "-Welcome." in said["Roll it back"]
+    tried = said["Try a branch before it is merged"]
+    assert "lab2: feature/key-51-goodbye" in tried and "+Goodbye." in tried
+    assert "\nlab2  feature/key-51-goodbye, by " in tried
     assert "0 of 1 served" in said["See what went where"]
     assert "prod1 belongs to prod" in said["See what went where"]
 

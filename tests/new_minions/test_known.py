@@ -76,3 +76,27 @@ def test_minions_whose_key_is_gone_are_remembered_up_to_a_number(root: str) -> N
     assert "gone0" not in found.minions and "gone10049" in found.minions
     assert known.load(root) == found
     assert json.loads(Path(known.path(root)).read_text())["version"] == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"key": 1},
+        {"stage": []},
+        {"jid": None},
+        {"at": "0"},
+        {"seen": 0},
+        {"had": 1},
+        {"starts": "1"},
+    ],
+)
+def test_a_record_with_a_value_of_another_kind_counts_for_nothing(
+    tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    root = str(tmp_path)
+    known.save(root, known.Known({"web1": known.Entry("a")}))
+    path = Path(known.path(root))
+    data = json.loads(path.read_text())
+    data["minions"]["web1"] |= wrong
+    path.write_text(json.dumps(data))
+    assert known.load(root) is None

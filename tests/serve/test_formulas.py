@@ -345,9 +345,9 @@ def test_gc_of_the_mirror_minds_what_slots_hold(site: Site, formula: Remote) -> 
         site.remote.commit("develop", {"salt/n": str(n)})
         if n % 20 == 0:
             assert site.sync_here().exit_code == 0
-    from saltbranch.git.mirror import Mirror
+    from saltbranch.git import collect
 
-    git = Mirror(str(site.root))._seeing()
+    git = collect.seeing(f"{site.root}/mirror.git")
     git.out("gc", "--quiet", "--prune=now")
     assert site.sync_here(verify=True).exit_code == 0
     assert site.shown("develop") == expected(site, "develop", pins)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 from saltbranch.base.errors import RemoteError
+from saltbranch.git import collect
+from saltbranch.git.mirror import Mirror
+from saltbranch.git.program import Git
 from saltbranch.labs import lent
 from saltbranch.repository import prepared
 from saltbranch.serve import lab_minions, lent_later
@@ -353,3 +357,39 @@ def test_minions_that_pin_their_saltenv_are_kept_whatever_stood_there(
     (said,) = lab_minions.refuse(root, {"test7": ("claim", "saltenv: prod")})
     assert said.startswith("test7 is not lent: its own configuration has saltenv: prod")
     assert lab_minions.pinned(root, "claim") == {"test7": "saltenv: prod"}
+
+
+def test_git_gc_keeps_what_a_lab_serves_and_no_fetch_looks_at_its_slots(labs: Labs) -> None:
+    labs.claim(1)
+    labs.site.sync_well()
+    commit = labs.site.remote.head(FEATURE)
+    mirror = labs.site.root / "mirror.git"
+    assert not [p for p in (mirror / "worktrees").iterdir() if "lab" in p.name]
+    git = Git(str(mirror))
+    git.out("update-ref", "-d", f"refs/heads/{FEATURE}")
+    with (mirror / "config").open("a") as config:
+        config.write("[gc]\n\tpruneExpire = now\n")
+    (mirror / "worktrees" / "lab1+-a").symlink_to("../labs/lab1+-a")  # of one that was killed
+    collect.collect(str(mirror))
+    assert git.commit_or_none(commit) == commit
+    assert not [p for p in (mirror / "worktrees").iterdir() if "lab" in p.name]
+    slots = Slots(str(labs.site.root), "lab1+", Mirror(str(labs.site.root)))
+    assert [slots.differences(name) for name in "ab"] == [[], []]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    ["checkouts/lab1+", "slots/lab1+/served", "slots/lab1+/a/tree/.git", "mirror.git/labs/lab1+-a"],
+)
+def test_a_quiet_sync_notices_a_lab_that_lacks_a_part(labs: Labs, spoil: str) -> None:
+    labs.claim(1)
+    labs.site.sync_well()
+    assert not labs.site.sync_here().changed
+    path = labs.site.root / spoil
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    labs.site.sync_well()
+    assert set(labs.served(1)) == {"top.sls", "new.sls"}
+    assert not labs.site.sync_here().changed
