@@ -11,6 +11,8 @@ saltbranch:
     root: /srv/saltbranch
     states_dir: salt
     pillar_dir: pillar
+    # Where formulas may come from, each pinned by a submodule.
+    submodules: ['git@git.example.com:formulas']
     master_config: /etc/salt/master.d/saltbranch.conf
     saltenvs:
       test:

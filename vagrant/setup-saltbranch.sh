@@ -5,6 +5,7 @@
 # From the environment:
 #   SALTBRANCH                the command                         saltbranch
 #   SALTBRANCH_REMOTE         URL of the control repository       /srv/git/salt.git
+#   SALTBRANCH_SUBMODULES     where formulas may come from        /srv/git/formulas
 #   SALTBRANCH_CONFIG         saltbranch.yaml                     /etc/salt/saltbranch.yaml
 #   SALTBRANCH_ROOT           mirror, slots, checkouts, tops      /srv/saltbranch
 #   SALTBRANCH_MASTER_CONFIG  what is written for the salt-master /etc/salt/master.d/saltbranch.conf
@@ -21,4 +22,8 @@ export SALTBRANCH_CONFIG=${SALTBRANCH_CONFIG:-/etc/salt/saltbranch.yaml}
     --root "${SALTBRANCH_ROOT:-/srv/saltbranch}" \
     --master-config "${SALTBRANCH_MASTER_CONFIG:-/etc/salt/master.d/saltbranch.conf}" \
     --salt-config "${SALTBRANCH_SALT_CONFIG:-/etc/salt/master}"
+# A branch may pin any URL, and a master fetches with its own key: so it lists where from.
+if ! grep --quiet '^submodules:' "$SALTBRANCH_CONFIG"; then
+    printf '\nsubmodules:\n  - "%s"\n' "${SALTBRANCH_SUBMODULES:-/srv/git/formulas}" >> "$SALTBRANCH_CONFIG"
+fi
 "$saltbranch" sync

@@ -110,6 +110,8 @@ def parse(url: str) -> Address:
         raise BadAddress("it is longer than a URL")
     if not url or url.startswith("-"):
         raise BadAddress("it is empty, or git would take it for an option")
+    if url.startswith("/"):  # a folder of this machine may be called anything
+        return Address(_LOCAL, _parts(url))
     if any(ord(c) <= 32 or ord(c) >= 127 or c in '\\"<>^`{|}' for c in url):
         raise BadAddress("it holds a space, a control character or one that no URL has")
     scheme, sign, rest = url.partition("://")
@@ -118,8 +120,6 @@ def parse(url: str) -> Address:
     before = url.partition("/")[0]
     if "::" in before:
         raise BadAddress("it names a git remote helper, which may run commands")
-    if url.startswith("/"):
-        return Address(_LOCAL, _parts(url))
     if ":" in before:
         return _of_scp(url)
     raise BadAddress("it is a path that depends on where git is run")
@@ -193,6 +193,8 @@ def _parts(path: str) -> tuple[str, ...]:
         raise BadAddress("its path holds '.' or '..'")
     if any(ord(c) < 32 or ord(c) == 127 for c in path):
         raise BadAddress("its path holds a control character")
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in path):
+        raise BadAddress("its path is not UTF-8")
     if parts and parts[0].startswith("-"):
         raise BadAddress("its path starts with '-'")
     return parts
@@ -226,6 +228,11 @@ def _quote(text: str) -> str:
     return "".join(
         c if c in _PLAIN else "".join(f"%{byte:02X}" for byte in c.encode("utf-8")) for c in text
     )
+
+
+def one_word(entry: str) -> str:
+    """A valid URL without spaces, for a list in one line: only a plain path may hold some."""
+    return f"file://{_quote(entry)}" if entry.startswith("/") and _quote(entry) != entry else entry
 
 
 def is_allowed(address: Address, listed: Iterable[str]) -> bool:

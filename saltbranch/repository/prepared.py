@@ -228,19 +228,28 @@ def save(prepared: Prepared) -> None:
 class Served:
     """What the last finished sync left: commit, slot and time (seconds since 1970) for each saltenv.
 
-    why: as in repository/decision.py; empty when not known. composed: as in `Prepared`.
+    why: as in repository/decision.py; empty when not known. composed, submodules: as in `Prepared`, by which the
+    slot was made.
     """
 
-    __slots__ = ("commit", "composed", "since", "slot", "why")
+    __slots__ = ("commit", "composed", "since", "slot", "submodules", "why")
 
     def __init__(
-        self, commit: str, slot: str, since: int, why: str = "", composed: str = ""
+        self,
+        commit: str,
+        slot: str,
+        since: int,
+        why: str = "",
+        composed: str = "",
+        *,
+        submodules: str = "",
     ) -> None:
         self.commit = commit
         self.slot = slot
         self.since = since
         self.why = why
         self.composed = composed
+        self.submodules = submodules
 
 
 def load_served(root: str) -> dict[str, Served]:
@@ -249,15 +258,17 @@ def load_served(root: str) -> dict[str, Served]:
     served = {}
     for line in data.decode("utf-8", "replace").splitlines():
         words = line.split("\t")
-        if len(words) in (4, 5, 6) and words[3].isdigit():
-            served[words[0]] = Served(words[1], words[2], int(words[3]), *words[4:])
+        if len(words) in (4, 5, 6, 7) and words[3].isdigit():
+            served[words[0]] = Served(
+                words[1], words[2], int(words[3]), *words[4:6], submodules="".join(words[6:])
+            )
     return served
 
 
 def save_served(root: str, served: dict[str, Served]) -> None:
     """Record what is served now."""
     text = "".join(
-        f"{d}\t{s.commit}\t{s.slot}\t{s.since}\t{s.why}\t{s.composed}\n"
+        f"{d}\t{s.commit}\t{s.slot}\t{s.since}\t{s.why}\t{s.composed}\t{s.submodules}\n"
         for d, s in sorted(served.items())
     )
     files.write_atomic(f"{root}/state/served", text, durable=False)

@@ -14,6 +14,7 @@ from saltbranch.config.check import build_config
 from saltbranch.config.keys import VERIFY_OFF
 from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config, Source
+from saltbranch.git.address import one_word
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs, ref_name
 from saltbranch.git.program import mask
 from saltbranch.journal.accepted import believed
@@ -206,7 +207,7 @@ def _reduce(
     ready.model = _model_source(config, branches)
     ready.problem = " ".join(config.source.problem.split())
     ready.accepted = accepted
-    ready.submodules = " ".join(config.submodules)
+    ready.submodules = " ".join(map(one_word, config.submodules))
     ready.labs = ready.lab_rules = ""
     ready.saltenvs = served_saltenvs(config)
     sources = [

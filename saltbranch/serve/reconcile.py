@@ -131,9 +131,11 @@ def _examine(run: Run, saltenv: ServedSaltenv, jobs: list[Job]) -> tuple[Saltenv
     result = decide(saltenv, choice, run.refs.branches, run.unread, now)
     if result.changed:
         jobs.append(_job(run, saltenv, slots, now=now, choice=choice, result=result))
-    elif now.record and now.record.why != choice.why and _is_as_chosen(result):
-        now.record.why = choice.why
-        return result, True
+    elif now.record and _is_as_chosen(result):
+        listed = now.record.submodules if now.is_spoilt else run.ready.submodules
+        is_restated = (now.record.why, now.record.submodules) != (choice.why, listed)
+        now.record.why, now.record.submodules = choice.why, listed
+        return result, is_restated
     return result, False
 
 
@@ -269,7 +271,9 @@ def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
         spoilt = spoilt or relaid
     elif run.ready.composed:
         spoilt = spoilt or _is_composed_otherwise(run, slots, slot)
-    if run.fresh and commit and not spoilt:
+    # Not only a run that finds the list new: that one may have been killed, or was for another saltenv.
+    is_listed = not run.fresh and record and record.submodules == run.ready.submodules
+    if commit and not spoilt and not is_listed:
         spoilt = _lacks_submodules(run, slots, slot, commit)
     return Now(commit, record, is_empty=False, is_spoilt=spoilt, is_relaid=relaid)
 

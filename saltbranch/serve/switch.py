@@ -256,10 +256,14 @@ def apply(
     for job in done:
         slot, new = job.slots.served(), job.result.new
         if slot and new:
-            record = prepared.Served(
-                new, slot, int(time.time()), job.result.why, run.ready.composed
+            run.served[job.saltenv.dirname] = prepared.Served(
+                new,
+                slot,
+                int(time.time()),
+                job.result.why,
+                run.ready.composed,
+                submodules=run.ready.submodules,
             )
-            run.served[job.saltenv.dirname] = record
     prepared.save_served(run.ready.root, run.served)
     in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
     collect.tidy(run.mirror)

@@ -22,6 +22,7 @@ from saltbranch.git.address import BadAddress
         ("file:///srv/git/a.git", "/srv/git/a"),
         ("ssh://[2001:DB8::1]/a", "ssh://[2001:db8::1]:22/a.git"),
         ("/srv/git/a/.git", "/srv/git/a"),
+        ("file:///srv/b%C3%A4r/a%20b", "/srv/b\u00e4r/a b.git"),
     ],
 )
 def test_spellings_of_one_place_are_one(one: str, other: str) -> None:
@@ -52,12 +53,22 @@ def test_other_places_are_others(one: str, other: str) -> None:
         "ssh://git@git.example.com:2222/~ann/b.git",
         "https://oauth2:token@git.example.com/a",
         "https://git.example.com/a%20b",
-        "/srv/git/a b.git".replace(" ", "_"),
+        "/srv/git/a b.git",
         "git://git.example.com/a",
     ],
 )
 def test_git_is_given_what_was_written(url: str) -> None:
     assert address.parse(url).url == url
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/git", "/srv/b\u00e4r/a b", "/srv/100%20/a\u2003b", "/srv/a,b"]
+)
+def test_a_listed_path_is_one_word_that_stands_for_the_same(path: str) -> None:
+    word = address.one_word(path)
+    assert word.split() == [word]
+    assert address.parse(word).path == address.parse(path).path
+    assert (word == path) is (path in ("/srv/git", "/srv/a,b"))
 
 
 def test_password_is_not_shown() -> None:
@@ -101,6 +112,8 @@ REFUSED = [
     "file://git.example.com/a",
     "file:///srv/../etc",
     "/srv/git/../../etc",
+    "/srv/git/a\nb",
+    "/srv/git/a\udcff",
     "srv/git",
     "./a",
     "../a",

@@ -18,6 +18,7 @@ from tests.support.site import BRANCHES, Ran, read_tree, run
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "vagrant"
+PINNED = "formulas/banner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,21 @@ class Machine:
         """What the salt-master includes."""
         return self.folder / "etc" / "master.d" / "saltbranch.conf"
 
+    @property
+    def formula(self) -> Path:
+        """The formula's repository on it."""
+        return self.folder / "git" / "formulas" / "banner-formula.git"
+
+    def make_formula(self) -> Ran:
+        """Run formula-repository.sh, as the Vagrantfile does."""
+        return run([str(SCRIPTS / "formula-repository.sh"), str(self.formula)])
+
     def make_remote(self) -> Ran:
         """Run control-repository.sh, as the Vagrantfile does."""
-        remote = self.folder / "git" / "salt.git"
-        return run([str(SCRIPTS / "control-repository.sh"), str(PROJECT), str(remote)])
+        remote, formula = self.folder / "git" / "salt.git", self.formula
+        return run(
+            [str(SCRIPTS / "control-repository.sh"), str(PROJECT), str(remote), str(formula)]
+        )
 
     def set_up(self, **variables: str) -> Ran:
         """Run setup-saltbranch.sh with the paths of this machine and the wrapper of install-master.sh."""
@@ -60,6 +72,7 @@ class Machine:
         environment = {
             "SALTBRANCH": str(command),
             "SALTBRANCH_REMOTE": str(self.folder / "git" / "salt.git"),
+            "SALTBRANCH_SUBMODULES": str(self.formula.parent),
             "SALTBRANCH_CONFIG": str(self.config),
             "SALTBRANCH_ROOT": str(self.root),
             "SALTBRANCH_MASTER_CONFIG": str(self.master_config),
@@ -68,11 +81,14 @@ class Machine:
         return run([str(SCRIPTS / "setup-saltbranch.sh")], env=environment | variables)
 
     def serves(self, branch: str) -> bool:
-        """Whether the checkout of `branch` shows the head of that branch on the remote."""
-        checkout = self.root / "checkouts" / branch
-        return read_tree(checkout.resolve(strict=True)) == self.remote.tree(
-            self.remote.head(branch)
-        )
+        """Whether the checkout of `branch` shows the head of that branch on the remote, with what it pins."""
+        checkout, head = self.root / "checkouts" / branch, self.remote.head(branch)
+        pinned = Remote(self.formula).tree(self.remote.git("rev-parse", f"{head}:{PINNED}"))
+        wanted = {
+            **self.remote.tree(head),
+            **{f"{PINNED}/{path}": entry for path, entry in pinned.items()},
+        }
+        return read_tree(checkout.resolve(strict=True)) == wanted
 
     def written(self) -> dict[Path, bytes | str]:
         """Everything but what git and a run keep for themselves, links by their targets."""
@@ -95,7 +111,7 @@ def machine(tmp_path: Path) -> Machine:
 @pytest.fixture
 def provisioned(machine: Machine) -> Machine:
     """A machine after `vagrant up`."""
-    for ran in (machine.make_remote(), machine.set_up()):
+    for ran in (machine.make_formula(), machine.make_remote(), machine.set_up()):
         assert (ran.code, ran.err) == (0, "")
     return machine
 
@@ -109,8 +125,26 @@ def test_three_checkouts_serve_the_three_branches(provisioned: Machine) -> None:
             top, served = map(Path, options[roots][saltenv])
             assert served == checkout / folder
             assert (top / "top.sls").is_file()
-            assert (served / "top.sls").read_bytes() == (PROJECT / folder / "top.sls").read_bytes()
+            expected = (PROJECT / folder / "top.sls").read_text("utf-8")
+            if folder == "salt":
+                expected = expected.replace("    - common\n", "    - common\n    - banner\n", 1)
+            assert (served / "top.sls").read_text("utf-8") == expected
     assert provisioned.remote.head("develop") == provisioned.remote.head("master")
+
+
+def test_the_pinned_formula_is_among_the_states_and_a_newer_one_is_named(
+    provisioned: Machine,
+) -> None:
+    options = yaml.safe_load(provisioned.master_config.read_text())
+    for saltenv in BRANCHES:
+        served = Path(options["file_roots"][saltenv][1])
+        assert "banner v1.0.0" in (served / "banner" / "init.sls").read_text("utf-8")
+
+    command = [str(provisioned.folder / "saltbranch"), "formula", "outdated"]
+    ran = run(command, env={"SALTBRANCH_CONFIG": str(provisioned.config)})
+
+    assert (ran.code, ran.err) == (3, "")
+    assert "v1.1.0 is there" in ran.out
 
 
 def test_every_minion_of_the_vagrantfile_has_its_saltenv(provisioned: Machine) -> None:
@@ -126,10 +160,10 @@ def test_every_minion_of_the_vagrantfile_has_its_saltenv(provisioned: Machine) -
 def test_provisioning_twice_changes_nothing(provisioned: Machine) -> None:
     before = provisioned.written()
 
-    again = (provisioned.make_remote(), provisioned.set_up())
+    again = (provisioned.make_formula(), provisioned.make_remote(), provisioned.set_up())
 
-    assert [(ran.code, ran.err) for ran in again] == [(0, ""), (0, "")]
-    assert f"kept {provisioned.config}" in again[1].out
+    assert [(ran.code, ran.err) for ran in again] == [(0, "")] * 3
+    assert f"kept {provisioned.config}" in again[2].out
     assert provisioned.written() == before
     assert len(before) > 2 + len(BRANCHES)
 

@@ -15,6 +15,7 @@ PROJECT = Path(__file__).parents[2]
 VAGRANTFILE = PROJECT / "Vagrantfile"
 SCRIPTS = sorted((PROJECT / "vagrant").glob("*.sh"))
 CONTROL_REPOSITORY = PROJECT / "vagrant" / "control-repository.sh"
+FORMULA_REPOSITORY = PROJECT / "vagrant" / "formula-repository.sh"
 
 # What the Vagrantfile uses of Vagrant's own `Vagrant.configure`, written down as it is called.  A
 # method that is not here is an error, as a misspelt one would be in Vagrant.
@@ -142,11 +143,24 @@ def test_master_comes_last_and_waits_for_all_minions(machines: dict[str, dict[st
     assert scripts_of(machines["master"]) == [
         "apt-repository.sh",
         "install-master.sh",
+        "formula-repository.sh",
         "control-repository.sh",
         "setup-saltbranch.sh",
         "start-master.sh",
     ]
     assert machines["master"]["provisions"][-1]["args"] == minions
+
+
+def test_the_formula_that_is_made_is_the_one_that_is_pinned_and_let_in(
+    machines: dict[str, dict[str, Any]],
+) -> None:
+    steps = {Path(it["path"]).name: it.get("args") for it in machines["master"]["provisions"]}
+    (formula,) = steps["formula-repository.sh"]
+    _, remote, pinned = steps["control-repository.sh"]
+    assert pinned == formula
+    setup = (PROJECT / "vagrant" / "setup-saltbranch.sh").read_text("utf-8")
+    assert f"SALTBRANCH_REMOTE:-{remote}}}" in setup
+    assert f"SALTBRANCH_SUBMODULES:-{Path(formula).parent}}}" in setup
 
 
 def test_every_minion_belongs_to_one_saltenv_of_the_sample_pillar(
@@ -201,6 +215,42 @@ def test_control_repository_has_three_branches_with_the_same_files(tmp_path: Pat
     git(tmp_path, "clone", "--quiet", "--branch", "master", "--", str(remote), str(clone))
     assert files_below(clone) == files_below(PROJECT)
     assert list(remote.parent.iterdir()) == [remote], "nothing half-made is left beside it"
+
+
+def test_every_branch_pins_the_first_release_of_the_formula(tmp_path: Path) -> None:
+    remote, formula = tmp_path / "git" / "salt.git", tmp_path / "git" / "formulas" / "banner.git"
+    for words in ((FORMULA_REPOSITORY, formula), (CONTROL_REPOSITORY, PROJECT, remote, formula)):
+        answer = run(*words)
+        assert answer.returncode == 0, answer.stderr
+
+    assert git(formula, "tag").split() == ["v1.0.0", "v1.1.0"]
+    first = git(formula, "rev-parse", "v1.0.0^{commit}")
+    for branch in ("develop", "stage", "master"):
+        assert git(remote, "rev-parse", f"{branch}:formulas/banner") == first
+    clone = tmp_path / "clone"
+    options = ("-c", "protocol.file.allow=always", "clone", "--quiet", "--recurse-submodules")
+    git(tmp_path, *options, "--", str(remote), str(clone))
+    assert "banner v1.0.0" in (clone / "salt" / "banner" / "init.sls").read_text("utf-8")
+    top = yaml.safe_load((clone / "salt" / "top.sls").read_text("utf-8"))
+    assert top["base"]["*"] == ["common", "banner"]
+    assert sorted(path.name for path in remote.parent.iterdir()) == ["formulas", "salt.git"]
+    assert list(formula.parent.iterdir()) == [formula], "nothing half-made is left beside it"
+
+
+def test_formula_repository_leaves_what_is_there_alone(tmp_path: Path) -> None:
+    formula, taken = tmp_path / "banner.git", tmp_path / "taken.git"
+    run(FORMULA_REPOSITORY, formula)
+    git(formula, "branch", "mine", "main")
+    before = git(formula, "for-each-ref")
+    taken.mkdir()
+
+    answers = [run(FORMULA_REPOSITORY, path) for path in (formula, taken)]
+
+    assert [answer.returncode for answer in answers] == [0, 1]
+    assert "left alone" in answers[0].stdout
+    assert "not a bare Git repository" in answers[1].stderr
+    assert git(formula, "for-each-ref") == before
+    assert list(taken.iterdir()) == []
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

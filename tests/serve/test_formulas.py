@@ -149,6 +149,22 @@ def test_list_that_comes_and_goes_counts_for_what_is_served(site: Site, formula:
     site.assert_serves("develop", site.remote.head("develop"))
 
 
+def test_new_list_counts_for_saltenvs_that_the_first_sync_leaves_alone(
+    site: Site, formula: Remote
+) -> None:
+    listed, pins = site.settings["submodules"], {PATH: (formula, formula.head("main"))}
+    site.configure(submodules=None)
+    for branch in ("develop", "master"):
+        pin(site, branch, pins)
+    site.sync_here()
+    site.configure(submodules=listed)
+    assert site.sync_here("test").exit_code == 0
+    assert site.shown("develop") == expected(site, "develop", pins)
+    assert site.sync_here().exit_code == 0
+    assert site.shown("master") == expected(site, "master", pins)
+    assert not site.sync_here().changed
+
+
 def refused(site: Site, words: str) -> None:
     """That test keeps what it serves, is told why, and that the others go on."""
     before = site.shown("develop")

@@ -65,6 +65,32 @@ def test_killed_at_every_step(site: Site, formula: Remote, server: KillServer) -
     raise AssertionError("it never came to an end")
 
 
+@pytest.mark.parametrize("apart", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_while_a_list_becomes_known(
+    site: Site, formula: Remote, server: KillServer, apart: int
+) -> None:
+    """At a commit that stays: the next sync has to see that what is served was made by another list."""
+    listed, log = site.settings["submodules"], site.folder / "steps"
+    pins = {PATH: (formula, formula.head("main"))}
+    pin(site, "develop", pins)
+    assert site.sync_here().exit_code == 0
+    with_it, without = (
+        expected(site, "develop", pins),
+        site.remote.tree(site.remote.head("develop")),
+    )
+    for number in range(0, 400, apart):
+        site.configure(submodules=None if number % 2 == 0 else listed)
+        new = without if number % 2 == 0 else with_it
+        code = server.run(log, "any", number, "sync", "--quiet", "--config", str(site.config))
+        assert code in (0, -signal.SIGKILL)
+        assert site.shown("develop") in (with_it, without)
+        assert site.sync_here(wait=30).exit_code == 0
+        assert site.shown("develop") == new, f"killed at step {number}"
+        if code == 0:
+            return
+    raise AssertionError("it never came to an end")
+
+
 @pytest.mark.parametrize("fault", ["git", "torn", "parent"])
 def test_git_that_fails_at_any_call(
     site: Site, formula: Remote, tmp_path: Path, fault: str
