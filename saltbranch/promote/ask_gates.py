@@ -16,6 +16,7 @@ from saltbranch.config.gates import (
     ModelGate,
     SoakGate,
     TicketGate,
+    WindowGate,
 )
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, owned_paths
@@ -23,7 +24,7 @@ from saltbranch.config.roots import KEYS
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
 from saltbranch.notify import hooks
-from saltbranch.promote import gates, gates_by_verb
+from saltbranch.promote import gates, gates_by_verb, windows
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
@@ -73,6 +74,8 @@ def ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResul
             return _soak_gate(work, request, gate)
         case TicketGate():
             return gates.ticket_gate(found.changes.groups, work.pattern)
+        case WindowGate():
+            return windows.window_gate(gate, work.now)
         case _ if found.is_conflict:
             return GateResult(
                 gate.name, CANNOT_TELL, "the merge conflicts, so there is no tree to check"
@@ -151,6 +154,7 @@ def model_facts(
         if s.branch not in work.refs.branches and not work.is_unread(s.branch)
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
+    what = what or (windows.unknown_zone(merged) if new != old else "")
     return ModelFacts(changed=new != old, problem=what, broken=broken)
 
 
