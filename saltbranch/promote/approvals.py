@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import many
-from saltbranch.config.gates import ApprovalsGate
+from saltbranch.config.gates import ApprovalsGate, parse_gates
+from saltbranch.config.keys import FileModel
 from saltbranch.git import identity, ssh_signature
 from saltbranch.git.program import Git
 from saltbranch.git.ssh_signature import Vouched
@@ -154,6 +155,20 @@ def signers_of(work: Workplace, gate: ApprovalsGate) -> str:
     if int(work.git.out("cat-file", "-s", blob)) > _LARGEST:
         raise SaltbranchError(f"{gate.file} in {where} is too large", hint="make it smaller")
     return work.git.out("cat-file", "blob", blob)
+
+
+def missing_signers(git: Git, tree: str, model: FileModel) -> str:
+    """What is wrong with the files of signers that `model`, of the same tree, names: a gate that nobody can pass.
+
+    Raises GitError.
+    """
+    for name, saltenv in (model.saltenvs or {}).items():
+        for gate in parse_gates(saltenv.gates, name):
+            if isinstance(gate, ApprovalsGate) and gate.file:
+                blob = git.blob_or_none(tree, gate.file)
+                if blob is None or git.out("cat-file", "-t", blob).strip() != "blob":
+                    return f"saltenvs.{name}.gates: approvals: from: there is no file {gate.file}"
+    return ""
 
 
 def _people(work: Workplace, plan: Plan) -> People:

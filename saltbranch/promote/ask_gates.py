@@ -158,6 +158,7 @@ def model_facts(
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
     what = what or (windows.unknown_zone(merged) if new != old else "")
+    what = what or approvals.missing_signers(git, tree, merged)
     return ModelFacts(changed=new != old, problem=what, broken=broken)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import zoneinfo
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from math import inf
 
 from saltbranch.config.gates import WindowGate, parse_gates
@@ -53,6 +53,8 @@ def window_gate(gate: WindowGate, now: float) -> GateResult:
 
 def zone_of(name: str) -> tzinfo | None:
     """The time zone; None where this machine has no such one."""
+    if name == "UTC":
+        return timezone.utc
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -173,24 +175,35 @@ def _offset(zone: tzinfo, moment: float) -> int:
 
 def _cron_spans(entry: CronRange, zone: tzinfo, since: float) -> Iterator[Span]:
     # croniter counts without a zone: a time that comes twice begins it twice.
-    for start in heapq.merge(*(_cron_starts(entry, zone, since, fold) for fold in (0, 1))):
-        yield start, start + entry.seconds
+    again: list[float] = []
+    for first, second in _cron_starts(entry, zone, since):
+        while again and again[0] < first:
+            start = heapq.heappop(again)
+            yield start, start + entry.seconds
+        yield first, first + entry.seconds
+        if second > first:
+            heapq.heappush(again, second)
 
 
-def _cron_starts(entry: CronRange, zone: tzinfo, since: float, fold: int) -> Iterator[float]:
-    """The last one up to `since`, and all after it."""
+def _cron_starts(entry: CronRange, zone: tzinfo, since: float) -> Iterator[tuple[float, float]]:
+    """The last one up to `since`, and all after it, each as often as clocks show it: the first and the last time."""
     from croniter import CroniterBadDateError, croniter  # only where somebody writes one
 
     wall = datetime.fromtimestamp(since, zone).replace(tzinfo=None)
     found = croniter(entry.expression, wall + timedelta(hours=3))  # clocks go back by less
     try:
-        while (start := _moment(found.get_prev(datetime), zone, fold)) > since:
+        while (start := _moments(found.get_prev(datetime), zone))[1] > since:
             pass
         yield start
         while True:
-            yield _moment(found.get_next(datetime), zone, fold)
+            yield _moments(found.get_next(datetime), zone)
     except CroniterBadDateError:
         return  # there is none for fifty years
+
+
+def _moments(wall: datetime, zone: tzinfo) -> tuple[float, float]:
+    first = _moment(wall, zone, 0)
+    return first, first if zone is timezone.utc else _moment(wall, zone, 1)
 
 
 def _moment(wall: datetime, zone: tzinfo, fold: int) -> float:

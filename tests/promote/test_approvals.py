@@ -12,8 +12,10 @@ import pytest
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.gates import ApprovalsGate, parse_gates
 from saltbranch.git import ssh_signature
+from saltbranch.git.mirror import JOURNAL_REF
 from saltbranch.git.program import Git
 from saltbranch.git.ssh_signature import Vouched
+from saltbranch.journal import store as journal
 from saltbranch.journal.approvals import signed_text
 from saltbranch.promote.approvals import together
 from tests.support.flow_site import FlowSite, as_yaml
@@ -178,9 +180,6 @@ def test_what_was_revoked_never_comes_back(flow: FlowSite, keys: Keys) -> None:
     (event,) = [e for e in flow.state().events if e.kind == "approval"]
     flow.well("approve", "prod", "--revoke", event.id[:20], "--yes")
     assert gate(flow)[1].startswith("0 of 1")
-    from saltbranch.git.mirror import JOURNAL_REF
-    from saltbranch.journal import store as journal
-
     git = Git(str(flow.remote.path))
     again = journal.append(git, flow.refs()[JOURNAL_REF], [event])[0]
     flow.remote.git("update-ref", JOURNAL_REF, again)  # somebody tells the same once more
@@ -316,6 +315,38 @@ def test_an_override_is_recorded(flow: FlowSite, keys: Keys) -> None:
     flow.promoted("prod", "--override", "approvals", "--reason", "Dora is ill")
     (event,) = [e for e in flow.state().events if e.kind == "override"]
     assert (event.details["gate"], event.details["reason"]) == ("approvals", "Dora is ill")
+
+
+def test_an_approval_that_is_revoked_during_the_push_stops_it(flow: FlowSite, keys: Keys) -> None:
+    asking(flow, [keys.line(DORA, "dora")], count=1)
+    approve(flow, keys.path("dora"))
+    (event,) = [e for e in flow.state().events if e.kind == "approval"]
+    revoked = flow.prepared("approval", action="revoke", saltenv="prod", approval=event.id)
+    before = flow.head("master")
+    once = flow.race(JOURNAL_REF, revoked)
+    ran = flow.run("promote", "prod", "--yes")
+    assert once.exists()
+    assert (ran.code, flow.head("master")) == (4, before), ran
+    assert "approvals: fail: 0 of 1" in ran.err
+
+
+def test_an_approval_goes_on_where_somebody_else_wrote_first(flow: FlowSite, keys: Keys) -> None:
+    asking(flow, [keys.line(DORA, "dora")], count=1)
+    other = flow.prepared("hold", saltenv="test", commit=flow.head("develop"), reason="x")
+    expect = digest(flow)
+    once = flow.race(JOURNAL_REF, other)
+    approve(flow, keys.path("dora"), expect=expect)
+    assert once.exists()
+    assert flow.kinds().count("approval") == 1
+    assert gate(flow)[0] == "pass"
+
+
+def test_a_model_whose_signers_are_not_there_is_not_merged(flow: FlowSite) -> None:
+    rule = {"approvals": {"count": 1, "from": "ops/signers"}}
+    flow.model["saltenvs"]["prod"]["gates"] = [rule]
+    flow.push("develop", {"saltbranch.yaml": as_yaml(flow.model)}, "KEY-3 Model")
+    verdict, reason = flow.gates("promote", "stage")["model"]
+    assert (verdict, "there is no file ops/signers" in reason) == ("fail", True)
 
 
 def test_wrong_usage(flow: FlowSite, keys: Keys) -> None:

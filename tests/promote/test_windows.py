@@ -8,6 +8,7 @@ import time
 import zoneinfo
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.gates import WindowGate, parse_gates
 from saltbranch.config.windows import DAYS
-from saltbranch.promote import gates
+from saltbranch.promote import apply_plan, gates
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult
 from saltbranch.promote.windows import window_gate
 from tests.support.flow_site import FlowSite, as_yaml
@@ -199,6 +200,21 @@ def test_promote_waits_for_the_window_and_why_not_says_when(flow: FlowSite) -> N
     assert 3600 <= opens.timestamp() - now <= 2 * 3600
     assert "; passes in " in flow.run("why-not", "prod").out
     assert "gate window: denied by" in flow.run("status").out.replace("\n", " ")
+
+
+def test_a_window_that_closes_while_somebody_thinks(
+    flow: FlowSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    flow.configure(stage={"gates": [{"window": around(now, is_open=True)}]})
+    flow.push("develop")
+    before, later = flow.head("stage"), SimpleNamespace(time=lambda: now + 4 * 3600)
+    with monkeypatch.context() as patch:
+        patch.setattr(apply_plan, "time", later)
+        said = flow.refused("promote", "stage", "--yes")
+    assert "the gate 'window' has closed meanwhile" in said
+    assert flow.head("stage") == before
+    flow.promoted("stage")
 
 
 def test_a_hotfix_outside_of_the_window_needs_an_override_that_is_recorded(flow: FlowSite) -> None:
