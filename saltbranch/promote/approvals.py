@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -31,8 +32,10 @@ class People:
     keys: frozenset[str] = frozenset()
 
     def has(self, who: Vouched) -> bool:
-        """Whether it is one of them, by any name or by the key."""
-        return who.fingerprint in self.keys or any(p.lower() in self.names for p in who.principals)
+        """Whether it is one of them, by the key or by any name; a principal may be a pattern (ssh_config(5))."""
+        patterns = [p.lower().replace("[", "[[]") for p in who.principals]
+        named = any(fnmatch.fnmatchcase(name, p) for name in self.names for p in patterns)
+        return named or who.fingerprint in self.keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from saltbranch.git.program import Git
 from saltbranch.git.ssh_signature import Vouched
 from saltbranch.journal import store as journal
 from saltbranch.journal.approvals import signed_text
-from saltbranch.promote.approvals import together
+from saltbranch.promote.approvals import People, people_of, together
 from tests.support.flow_site import FlowSite, as_yaml
 
 # The site's commits are of ann@example.com.
@@ -136,6 +136,34 @@ def test_a_person_counts_once_by_any_key_and_by_any_name() -> None:
     assert len(together([who("dora", "k1"), who("bob", "k1")])) == 1
     assert len(together([who("dora", "k1"), who("bob", "k2"), who("dora,bob", "k3")])) == 1
     assert len(together([who("dora", "k1"), who("bob", "k2")])) == 2
+
+
+@pytest.mark.parametrize(
+    ("principals", "is_author"),
+    [("ann@example.com", True), ("Ann@Example.com,a", True), ("*@example.com", True)]
+    + [("a?n@example.com", True), ("bob@example.com", False), ("[a]nn@example.com", False)],
+)
+def test_an_author_is_found_by_every_name_and_pattern(principals: str, is_author: bool) -> None:
+    people = People(frozenset({"ann@example.com"}), frozenset({"k9"}))
+    assert people.has(Vouched(frozenset(principals.split(",")), "k1")) is is_author
+    assert people.has(Vouched(frozenset({"x"}), "k9"))
+
+
+def test_authors_committers_promoters_and_signers_of_every_commit_are_people(
+    flow: FlowSite, keys: Keys
+) -> None:
+    flow.git("fetch", "--quiet")
+    old = flow.git("rev-parse", "origin/master")
+    new = flow.git(
+        "-c", "user.name=C", "-c", "user.email=C@x.org", "-c", "gpg.format=ssh",
+        "-c", f"user.signingkey={keys.path('cid')}", "commit-tree", "-S", "-p", old,
+        "-m", "A\n\nPromoted-By: Pat <pat@x.org>\nAsked-By: tim", f"{old}^{{tree}}",
+    )  # fmt: skip
+    found = people_of(Git(str(flow.clone / ".git")), old, new)
+    kind, key, *_ = Path(f"{keys.path('cid')}.pub").read_text().split()
+    assert {"pat@x.org", "tim"} <= found.names
+    assert found.keys == {ssh_signature.fingerprint_of(key)}, kind
+    assert people_of(Git(str(flow.clone / ".git")), new, new).names == frozenset()
 
 
 # By the verbs
