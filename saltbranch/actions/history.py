@@ -236,6 +236,9 @@ def _saltenv(work: Workplace, event: Event) -> str:
 def _reason(event: Event) -> str:
     if event.kind == events.DEBT:
         return f"lacks a hotfix of {event.text('origin') or 'a branch above it'}"
+    if event.kind == events.APPROVAL:
+        what = event.text("approval") or f"plan {event.text('digest')[:16]}"
+        return asking.shortened(f"{event.text('action')} {what}")
     return asking.shortened(event.text("reason"))
 
 

@@ -24,7 +24,8 @@ _PANELS = {
     "Serve": {"sync": "sync", "status": "status", "explain": "explain"},
     "Develop and promote": {
         "feature": "feature", "formula": "formula", "check": "check", "diff": "diff", "fleet": "fleet",
-        "lab": "lab", "promote": "promote", "why-not": "why_not", "release": "release", "hotfix": "hotfix",
+        "lab": "lab", "promote": "promote", "why-not": "why_not",
+        "approve": "approve", "release": "release", "hotfix": "hotfix",
         "backmerge": "backmerge", "accept": "hold",
     },
     "Emergency": {"rollback": "hold", "hold": "hold", "unhold": "hold"},

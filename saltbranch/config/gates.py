@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from saltbranch.base.durations import parse_duration
 from saltbranch.base.errors import ConfigError, UsageError
+from saltbranch.config import approvals, windows
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _Limit = Annotated[int, msgspec.Meta(ge=0)]
@@ -55,7 +56,9 @@ class CommandModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     timeout: str | UnsetType = UNSET
 
 
-MODELS: tuple[type[msgspec.Struct], ...] = (SoakModel, DiffModel, CheckModel, CommandModel)
+MODELS: tuple[type[msgspec.Struct], ...] = (
+    SoakModel, DiffModel, CheckModel, windows.WindowModel, approvals.ApprovalsModel, CommandModel,
+)  # fmt: skip
 
 
 # As they are asked
@@ -124,6 +127,26 @@ class CheckGate(_Gate, frozen=True, tag="check"):
     static: bool = False
 
 
+class WindowGate(_Gate, frozen=True, tag="window"):
+    """It is a time at which promotions are allowed. allow: none for any time; deny wins. zone: of tz(5)."""
+
+    allow: tuple[windows.Range, ...] = ()
+    deny: tuple[windows.Range, ...] = ()
+    zone: str = "UTC"
+
+
+class ApprovalsGate(_Gate, frozen=True, tag="approvals"):
+    """So many people signed the plan. file: of allowed signers, in the repository; lines: of it, where there is none.
+
+    not_author: who made a commit of the plan does not count.
+    """
+
+    count: int
+    file: str = ""
+    lines: tuple[str, ...] = ()
+    not_author: bool = True
+
+
 class CommandGate(_Gate, frozen=True, tag="command"):
     """A program agrees. argv: its words. timeout: in seconds."""
 
@@ -141,6 +164,8 @@ Gate = (
     | IdenticalGate
     | DiffGate
     | CheckGate
+    | WindowGate
+    | ApprovalsGate
     | CommandGate
 )
 # Always there, first, whether the configuration names them or not.
@@ -150,7 +175,17 @@ BUILT_IN = tuple(gate.kind for gate in ALWAYS)
 _PLAIN: Mapping[str, Gate] = {
     gate.kind: gate for gate in (*ALWAYS, TicketGate(), IdenticalGate(), DiffGate(), CheckGate())
 }
-KINDS = (*BUILT_IN, "soak", "ticket", "identical", "diff", "check", "command")
+KINDS = (
+    *BUILT_IN,
+    "soak",
+    "ticket",
+    "identical",
+    "diff",
+    "check",
+    "window",
+    "approvals",
+    "command",
+)
 # They compare with the saltenv before: where there is none, saltbranch.yaml may not name them.
 OF_THE_SALTENV_BEFORE = ("soak", "identical")
 # An entry below `gates:`, in the words of a JSON schema that has the definitions of MODELS.
@@ -182,6 +217,14 @@ def _parse(entry: Any, where: str) -> Gate:
         return SoakGate(_seconds(entry["soak"], f"{where}: soak"))
     if _has_keys_of(DiffModel, entry):
         return _diff(entry["diff"], f"{where}: diff")
+    if _has_keys_of(windows.WindowModel, entry):
+        allow, deny, zone = windows.parse_rule(entry["window"], f"{where}: window")
+        return WindowGate(allow, deny, zone)
+    if _has_keys_of(approvals.ApprovalsModel, entry):
+        count, file, lines, not_author = approvals.parse_rule(
+            entry["approvals"], f"{where}: approvals"
+        )
+        return ApprovalsGate(count, file, lines, not_author)
     if _has_keys_of(CommandModel, entry):
         return _command(entry, where)
     if _is(CheckModel, entry):
@@ -189,7 +232,8 @@ def _parse(entry: Any, where: str) -> Gate:
     raise ConfigError(
         f"{where}: {entry!r} is not a gate",
         hint="known ones: ticket, identical, diff, check, {diff: {minions: 50, removed_states: 10, reviewed: true,"
-        " expect: true}}, {check: static}, {soak: 2h}, {command: PROGRAM, name: WORD, timeout: 10m}"
+        " expect: true}}, {check: static}, {soak: 2h}, {window: {allow: [mon-fri 09:00-17:00]}},"
+        " {approvals: {count: 2, from: FILE}}, {command: PROGRAM, name: WORD, timeout: 10m}"
         " (hold and debts are always there)",
     )
 

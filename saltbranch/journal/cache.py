@@ -16,7 +16,7 @@ import msgspec
 from saltbranch.base import asked_by, durations, files
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.git.program import Git
-from saltbranch.journal import events, facts, masters, tips
+from saltbranch.journal import approvals, events, facts, masters, tips
 from saltbranch.journal import state as journal_state
 from saltbranch.journal import store as journal
 from saltbranch.journal.events import Event
@@ -110,7 +110,8 @@ def _kept() -> type[msgspec.Struct]:
 def _format() -> str:
     """Names the code that says what follows from an event: of another release nothing is believed."""
     digest = hashlib.sha256()
-    for module in (events, asked_by, durations, tips, facts, masters, journal_state):
+    modules = (events, asked_by, durations, tips, facts, masters, approvals, journal_state)
+    for module in modules:
         with open(str(module.__file__), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()

@@ -9,9 +9,11 @@ from typing import overload
 from saltbranch.base import asked_by
 from saltbranch.base.durations import from_iso, iso, shown_duration
 from saltbranch.config.labs import MOST
-from saltbranch.journal import masters, tips
+from saltbranch.journal import approvals, masters, tips
+from saltbranch.journal.approvals import Approval
 from saltbranch.journal.events import (
     ACCEPT,
+    APPROVAL,
     BACKMERGE,
     DEBT,
     HOLD,
@@ -82,7 +84,8 @@ class State:
     it said last. newest: the time of the last event. tips: branch to what is known of it. by_hand: see tips.Moved.
     undone: the ids of promotions that their branches do not contain any more. labs: number to the claim that it has,
     judged by nobody yet, in the order of the journal. lab_counts: master to how many labs it said it has. masters: see
-    journal/masters.py.
+    journal/masters.py. approvals: id to what was approved and not yet promoted, judged by nobody; revoked: ids that
+    never count again.
     """
 
     events: Told = field(default_factory=Told)
@@ -99,6 +102,8 @@ class State:
     labs: dict[int, Claim] = field(default_factory=dict)
     lab_counts: dict[str, int] = field(default_factory=dict)
     masters: masters.Masters = field(default_factory=dict)
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    revoked: set[str] = field(default_factory=set)
 
     def clock_problem(self, now: float) -> str:
         """What is to be said where the newest event lies ahead of this machine's clock; empty where it does not."""
@@ -165,6 +170,8 @@ def _promotion(state: State, event: Event) -> None:
     state.made.pop(promotion.id, None)
     state.undone.discard(promotion.id)
     state.made[promotion.id] = promotion
+    # Every plan for the saltenv is another one from now on.
+    state.approvals = {i: a for i, a in state.approvals.items() if a.saltenv != promotion.saltenv}
     hold = state.holds.get(promotion.saltenv)
     if hold is None:
         return
@@ -327,6 +334,10 @@ def _lab(state: State, event: Event) -> None:
         state.labs[held.number] = replace(held, until=until)
 
 
+def _approval(state: State, event: Event) -> None:
+    approvals.apply(state.approvals, state.revoked, event)
+
+
 _APPLY = {
     PROMOTION: _promotion,
     HOLD: _hold,
@@ -338,4 +349,5 @@ _APPLY = {
     ACCEPT: _accept,
     BACKMERGE: _back_merge,
     LAB: _lab,
+    APPROVAL: _approval,
 }

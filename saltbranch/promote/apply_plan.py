@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -103,6 +104,16 @@ def check_expected(plan: Plan, expect: str | None) -> None:
         )
 
 
+def _refuse_closed(plan: Plan, now: float) -> None:
+    """Refuse what was open when it was planned and is closed by now: a person, or a compile, took a while."""
+    for gate in plan.gates:
+        if gate.opens_after and gate.overridden is None and gate.opens_after(now) != now:
+            raise RefusedError(
+                f"{plan.saltenv or plan.target.branch}: not promoted: the gate {gate.name!r} has closed meanwhile",
+                hint=f"saltbranch why-not {plan.saltenv} says when it opens",
+            )
+
+
 def publish(
     work: Workplace,
     plan: Plan,
@@ -127,6 +138,7 @@ def publish(
     tell_hooks.before(work, plan, id_)
     for _ in range(_ATTEMPTS):
         prepared = _prepare(work, plan, id_, ask=ask)
+        _refuse_closed(plan, time.time())
         pending = tell_hooks.note_pending(work, plan, id_)
         try:
             push_refs(work.repo, prepared.updates, say)

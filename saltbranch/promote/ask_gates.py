@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from saltbranch.base.errors import ConfigError, GitError, Interrupted, SaltbranchError
 from saltbranch.config.gates import (
+    ApprovalsGate,
     CheckGate,
     CommandGate,
     DebtsGate,
@@ -16,6 +17,7 @@ from saltbranch.config.gates import (
     ModelGate,
     SoakGate,
     TicketGate,
+    WindowGate,
 )
 from saltbranch.config.keys import FileModel
 from saltbranch.config.model import Config, owned_paths
@@ -23,7 +25,7 @@ from saltbranch.config.roots import KEYS
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
 from saltbranch.notify import hooks
-from saltbranch.promote import gates, gates_by_verb
+from saltbranch.promote import approvals, gates, gates_by_verb, windows
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
@@ -73,6 +75,8 @@ def ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResul
             return _soak_gate(work, request, gate)
         case TicketGate():
             return gates.ticket_gate(found.changes.groups, work.pattern)
+        case WindowGate():
+            return windows.window_gate(gate, work.now)
         case _ if found.is_conflict:
             return GateResult(
                 gate.name, CANNOT_TELL, "the merge conflicts, so there is no tree to check"
@@ -85,7 +89,7 @@ def _ask_of_tree(
     work: Workplace,
     request: Request,
     found: Plan,
-    gate: ModelGate | IdenticalGate | DiffGate | CheckGate | CommandGate,
+    gate: ModelGate | IdenticalGate | ApprovalsGate | DiffGate | CheckGate | CommandGate,
 ) -> GateResult | None:
     """The gates that look at what is made; the plan has no conflict."""
     match gate:
@@ -93,6 +97,8 @@ def _ask_of_tree(
             return gates.model_gate(_model_facts(work, request, found))
         case IdenticalGate():
             return _identical_gate(work, request, provisional(work, found.target))
+        case ApprovalsGate():
+            return _approvals_gate(work, request, found, gate)
         case DiffGate():
             return _diff_gate(request, found, gate)
         case CheckGate():
@@ -151,6 +157,8 @@ def model_facts(
         if s.branch not in work.refs.branches and not work.is_unread(s.branch)
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
+    what = what or (windows.unknown_zone(merged) if new != old else "")
+    what = what or approvals.missing_signers(git, tree, merged)
     return ModelFacts(changed=new != old, problem=what, broken=broken)
 
 
@@ -199,6 +207,16 @@ def _identical_gate(work: Workplace, request: Request, result: str) -> GateResul
     owned = owned_paths(request.saltenv, source)
     tree = merge.without(work.git, result, owned, served)
     return gates.identical_gate(tree, merge.tree_of(work.git, served), source.name)
+
+
+def _approvals_gate(
+    work: Workplace, request: Request, found: Plan, gate: ApprovalsGate
+) -> GateResult:
+    if request.asks_for_diff and not found.diff_counts:
+        reason = f"the plan's digest covers its diff: saltbranch why-not {found.saltenv} makes it"
+        return GateResult(gate.name, CANNOT_TELL, reason)
+    told = approvals.find(work, gate, found)
+    return approvals.approvals_gate(gate, told, found.saltenv, found.whole_digest)
 
 
 def _diff_gate(request: Request, found: Plan, gate: DiffGate) -> GateResult:

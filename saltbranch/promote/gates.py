@@ -10,7 +10,7 @@ import enum
 import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from saltbranch.base import tickets
 from saltbranch.base.durations import iso, shown_duration
@@ -45,13 +45,19 @@ PASS, FAIL, CANNOT_TELL = Verdict.PASS, Verdict.FAIL, Verdict.CANNOT_TELL
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What a gate says. passes_at: seconds since 1970, where it knows. overridden: the reason of the person."""
+    """What a gate says. passes_at: seconds since 1970, where it knows. overridden: the reason of the person.
+
+    opens_after: when one that may close again is open next, from a moment on; None where that is not known.
+    """
 
     name: str
     verdict: Verdict
     reason: str
     passes_at: float | None = None
     overridden: str | None = None
+    opens_after: Callable[[float], float | None] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +81,17 @@ def override(results: Iterable[GateResult], overrides: dict[str, str]) -> tuple[
         replace(r, overridden=overrides[r.name]) if r.name in overrides and r.verdict != PASS else r
         for r in results
     )
+
+
+def passes_at(results: Sequence[GateResult]) -> float | None:
+    """When all that can pass by itself will have passed, in seconds since 1970; None where that is not enough."""
+    times = [r.passes_at for r in results if not r.is_open]
+    known = [t for t in times if t is not None]
+    moment = max(known) if times and len(known) == len(times) else None
+    for result in results:  # a window that is open now may be closed again by then
+        if moment is not None and result.opens_after and result.overridden is None:
+            moment = result.opens_after(moment)
+    return moment
 
 
 # The rules, each a function of values

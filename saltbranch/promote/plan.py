@@ -191,7 +191,12 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Names exactly what would be applied: two plans with one digest do the same.
+        """Names exactly what would be applied: two plans with one digest do the same. For people: its beginning."""
+        return self.whole_digest[:16]
+
+    @property
+    def whole_digest(self) -> str:
+        """All 64 digits, for signatures: of 16 a pair that is the same can be found by trying.
 
         Left out is what may change without changing that: the time, the journal's head, how far a gate has got.
         """
@@ -210,7 +215,7 @@ class Plan:
             **({"diff": self.diff_digest} if self.diff_counts else {}),
         }
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--plan --json`."""

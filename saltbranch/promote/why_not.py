@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import RefusedError
+from saltbranch.promote import gates
 from saltbranch.promote.gates import GateResult
 from saltbranch.promote.plan import Plan
 
@@ -20,9 +21,7 @@ class WhyNot:
     @classmethod
     def of(cls, plan: Plan) -> WhyNot:
         """What stands in the way of `plan`."""
-        times = [g.passes_at for g in plan.closed_gates]
-        known = [t for t in times if t is not None]
-        return cls(plan, max(known) if times and len(known) == len(times) else None)
+        return cls(plan, gates.passes_at(plan.gates))
 
     @property
     def closed(self) -> list[GateResult]:

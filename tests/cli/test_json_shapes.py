@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -101,6 +102,27 @@ def test_a_clone_promotes_and_holds(flow: FlowSite) -> None:
     rows = conforms("status-clone", out(flow.well("status", "--json")))["saltenvs"]
     assert [row["hold"] is not None for row in rows] == [False, True, False]
     conforms("hold", out(flow.well("unhold", "stage", "--reason", "x", "--yes", "--json")))
+
+
+def test_approvals(flow: FlowSite) -> None:
+    key = flow.folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    line = "dora@example.com " + " ".join(Path(f"{key}.pub").read_text().split()[:2])
+    flow.configure(stage={"gates": [{"approvals": {"count": 1, "from": [line]}}]})
+    flow.push("develop")
+    digest = conforms("promote-plan", out(flow.run("promote", "stage", "--plan", "--json")))[
+        "digest"
+    ]
+    words = ("approve", "stage", "--expect", digest, "--key", str(key), "--json")
+    conforms("approve", out(flow.run(*words, "--plan")))
+    made = conforms("approve", out(flow.well(*words, "--yes")))
+    told = conforms("approve-list", out(flow.well("approve", "stage", "--list", "--json")))
+    assert (told["persons"], [row["id"] for row in told["approvals"]]) == (1, [made["id"]])
+    flow.push("develop")
+    told = conforms("approve-list", out(flow.well("approve", "stage", "--list", "--json")))
+    assert [row["id"] for row in told["other_plans"]] == [made["id"]]
+    words = ("approve", "stage", "--revoke", made["id"], "--yes", "--json")
+    conforms("approve", out(flow.well(*words)))
 
 
 def test_labs(flow: FlowSite) -> None:

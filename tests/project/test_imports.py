@@ -94,6 +94,7 @@ PURE = (
     "config.",
     "git.address",
     "git.links",
+    "journal.approvals",
     "journal.events",
     "journal.facts",
     "journal.masters",

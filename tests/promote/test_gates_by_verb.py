@@ -55,11 +55,21 @@ def test_a_gate_that_compares_with_the_saltenv_before_is_refused_where_there_is_
 
 def test_no_gate_of_the_first_saltenv_is_left_out_by_a_feature() -> None:
     """What the configuration takes there is asked; the built-in ones have their reasons in the table."""
-    gates = "[ticket, diff, {check: static}, {command: [/bin/true]}]"
+    gates = (
+        "[ticket, diff, {check: static}, {window: {allow: [mon]}},"
+        " {approvals: {count: 1, from: a}}, {command: [/bin/true]}]"
+    )
     _, built = check_model(model(gates, first=True), "x.yaml")
 
     allowed = [g for g in built.saltenv("test").gates if g.kind not in BUILT_IN]
-    assert [g.kind for g in allowed] == ["ticket", "diff", "check", "command"]
+    assert [g.kind for g in allowed] == [
+        "ticket",
+        "diff",
+        "check",
+        "window",
+        "approvals",
+        "command",
+    ]
     assert gates_by_verb.unasked("feature", allowed) == []
     refused = set(KINDS) - set(BUILT_IN) - {g.kind for g in allowed}
     assert refused == {

@@ -11,6 +11,8 @@ from typing import Any
 from saltbranch.cli.json_shapes import checking, comparing, events, looking_back, promoting, serving
 
 SHAPES: dict[str, Any] = {
+    "approve": promoting.ApprovalRecorded,
+    "approve-list": promoting.Approvals,
     "check": checking.Check,
     "diff": comparing.Diff,
     "event-minion-new": events.NewMinion,

@@ -231,6 +231,50 @@ class LabRecorded(LabPlan):
     sync: Sync | None
 
 
+class ApprovalRecorded(TypedDict):
+    """``approve --json``, also with ``--plan`` and ``--revoke``. approval: the one that is revoked."""
+
+    version: Version
+    verb: str
+    saltenv: str
+    id: str
+    action: str
+    approval: str | None
+    digest: str | None
+    by: str
+    note: str | None
+
+
+class Approval(TypedDict):
+    """A signature of the next promotion's plan, and why it does not count."""
+
+    id: str
+    by: str
+    counts: bool
+    why_not: str | None
+
+
+class OtherApproval(TypedDict):
+    """One of another plan."""
+
+    id: str
+    by: str
+    digest: str
+
+
+class Approvals(TypedDict):
+    """``approve --list --json``. count: how many people are wanted; persons: how many there are."""
+
+    version: Version
+    saltenv: str
+    digest: str
+    count: int
+    persons: int
+    problem: str | None
+    approvals: list[Approval]
+    other_plans: list[OtherApproval]
+
+
 class Lab(TypedDict):
     """A spare saltenv. lent: minions that it has; refused: why the claim does not count; freed: why one is over."""
 

@@ -1,0 +1,74 @@
+"""Approvals as the journal has them: nothing that was judged yet, since whoever may push can write it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from saltbranch.journal.events import Event
+
+APPROVE: Final = "approve"
+REVOKE: Final = "revoke"
+"""What an event of an approval does."""
+MOST = 100
+"""So many are kept for one saltenv; more are no approvals, but somebody who floods the journal."""
+_LONGEST = 20_000  # characters of a signature
+_LONGEST_ID = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Somebody says that they agree to a plan. digest: of the plan, all 64 digits. signature: of `signed_text`."""
+
+    id: str
+    saltenv: str
+    digest: str
+    signature: str
+    time: float
+    by: str
+
+
+def signed_text(id_: str, saltenv: str, digest: str) -> bytes:
+    """What is signed. By the id of its event no approval that was revoked can be told once more under another one."""
+    return f"saltbranch approval 1\nid {id_}\nsaltenv {saltenv}\nplan {digest}\n".encode()
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is the whole digest of a plan."""
+    return len(text) == 64 and not text.strip("0123456789abcdef")
+
+
+def approval_of(event: Event) -> Approval | None:
+    """The approval that an event tells of; None when it lacks something, or is larger than any is."""
+    saltenv, digest, signature = (event.text(k) for k in ("saltenv", "digest", "signature"))
+    if not (saltenv and is_digest(digest) and 0 < len(signature) <= _LONGEST):
+        return None
+    if not (0 < len(event.id) <= _LONGEST_ID and event.id.isascii() and event.id.isprintable()):
+        return None
+    return Approval(
+        id=event.id,
+        saltenv=saltenv,
+        digest=digest,
+        signature=signature,
+        time=event.time,
+        by=event.by,
+    )
+
+
+def revoked_by(event: Event) -> str:
+    """The id of the approval that an event takes back; empty where it names none."""
+    name = event.text("approval")
+    return name if len(name) <= _LONGEST_ID else ""
+
+
+def apply(approvals: dict[str, Approval], revoked: set[str], event: Event) -> None:
+    """Bring both on. Of two with one id the first counts, and one that was revoked never comes back."""
+    action = event.text("action")
+    if action == REVOKE:
+        if name := revoked_by(event):
+            revoked.add(name)
+            approvals.pop(name, None)
+    elif action == APPROVE and (found := approval_of(event)) is not None:
+        many = sum(a.saltenv == found.saltenv for a in approvals.values())
+        if found.id not in revoked and found.id not in approvals and many < MOST:
+            approvals[found.id] = found
