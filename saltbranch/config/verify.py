@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +21,7 @@ from saltbranch.config.entries import MINION, Arguments, Call, Keywords, Timeout
 from saltbranch.config.gates import split_command
 
 On = Literal["all", "one", "changed"]
+ExpectKind = Literal["equals", "matches", "contains", "at_most"]
 _MOST = 100  # checks of a saltenv
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
@@ -112,7 +113,7 @@ KEY = msgspec.Meta(
 class Expect(msgspec.Struct, frozen=True):
     """What an answer has to be. value: as JSON."""
 
-    kind: Literal["equals", "matches", "contains", "at_most"]
+    kind: ExpectKind
     value: str
 
     @property
@@ -144,12 +145,30 @@ class HttpCheck(_Check, frozen=True, tag="http", kw_only=True):
     status: int = 200
     contains: str = ""
 
+    @property
+    def names_minion(self) -> bool:
+        """Whether it is asked for each minion."""
+        return MINION in self.url
+
+    def of(self, minion: str) -> HttpCheck:
+        """The same for one minion; its id has to fit (config/entries.py)."""
+        return msgspec.structs.replace(self, url=self.url.replace(MINION, minion))
+
 
 class TcpCheck(_Check, frozen=True, tag="tcp", kw_only=True):
     """A port of a host, in which `{minion}` stands for an id."""
 
     host: str
     port: int
+
+    @property
+    def names_minion(self) -> bool:
+        """Whether it is asked for each minion."""
+        return MINION in self.host
+
+    def of(self, minion: str) -> TcpCheck:
+        """The same for one minion; its id has to fit (config/entries.py)."""
+        return msgspec.structs.replace(self, host=self.host.replace(MINION, minion))
 
 
 class ProgramCheck(_Check, frozen=True, tag="command", kw_only=True):
@@ -245,7 +264,8 @@ def _expect(model: ExpectModel | UnsetType, where: str) -> Expect | None:
             f"{where}: {many(len(given), 'condition')}",
             hint="one of equals, matches, contains, at_most",
         )
-    ((kind, value),) = given.items()
+    ((word, value),) = given.items()
+    kind = next(k for k in get_args(ExpectKind) if k == word)
     if kind == "matches":
         try:
             re.compile(value)
