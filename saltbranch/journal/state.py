@@ -21,6 +21,7 @@ from saltbranch.journal.events import (
     ROLLBACK,
     SYNC,
     UNHOLD,
+    VERIFY,
     Event,
     is_hash,
 )
@@ -33,11 +34,13 @@ from saltbranch.journal.facts import (
     Hold,
     Promotion,
     Residence,
+    Verification,
     claim_of,
     hold_from_dict,
     lab_of,
     promotion_of,
     until_of,
+    verification_of,
 )
 from saltbranch.journal.tips import Moved, Push, Tip
 
@@ -82,6 +85,7 @@ class State:
     it said last. newest: the time of the last event. tips: branch to what is known of it. by_hand: see tips.Moved.
     undone: the ids of promotions that their branches do not contain any more. labs: number to the claim that it has,
     judged by nobody yet, in the order of the journal. lab_counts: master to how many labs it said it has.
+    verified: saltenv to its verifications that count: those in a row that passed, the last failure alone.
     """
 
     events: Told = field(default_factory=Told)
@@ -97,6 +101,7 @@ class State:
     newest: float = 0
     labs: dict[int, Claim] = field(default_factory=dict)
     lab_counts: dict[str, int] = field(default_factory=dict)
+    verified: dict[str, list[Verification]] = field(default_factory=dict)
 
     def clock_problem(self, now: float) -> str:
         """What is to be said where the newest event lies ahead of this machine's clock; empty where it does not."""
@@ -181,6 +186,8 @@ def _hold(state: State, event: Event) -> None:
         until = from_iso(event.text("until")) if event.text("until") else None
     except (ValueError, OverflowError):
         until = None
+    if event.kind == ROLLBACK:
+        state.verified.pop(saltenv, None)  # somebody took back what had passed
     state.holds[saltenv] = Hold(
         saltenv=saltenv,
         commit=commit,
@@ -322,6 +329,16 @@ def _lab(state: State, event: Event) -> None:
         state.labs[held.number] = replace(held, until=until)
 
 
+def _verify(state: State, event: Event) -> None:
+    """A failure makes void what passed before. That some of the minions passed says nothing of the others."""
+    found = verification_of(event)
+    if found is None or (found.passed and not found.complete):
+        return
+    before = state.verified.get(found.saltenv, [])
+    is_on = found.passed and all(v.passed for v in before)
+    state.verified[found.saltenv] = [*before, found] if is_on else [found]
+
+
 _APPLY = {
     PROMOTION: _promotion,
     HOLD: _hold,
@@ -333,4 +350,5 @@ _APPLY = {
     ACCEPT: _accept,
     BACKMERGE: _back_merge,
     LAB: _lab,
+    VERIFY: _verify,
 }

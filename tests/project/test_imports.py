@@ -149,6 +149,7 @@ PURE = (
     "check.static",
     "check.template",
     "check.rules.",
+    "promote.gate_verified",
     "promote.gates",
     "verify.judge",
     "promote.gates_by_verb",
