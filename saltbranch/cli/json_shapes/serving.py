@@ -265,7 +265,7 @@ class CheckResult(TypedDict):
 
 
 class Verification(TypedDict):
-    """What ``verify`` found. complete: on all minions that it has. id: of the journal, null where it is not recorded."""
+    """What ``verify`` found. complete: on all its minions. id: of the journal, null where it is not recorded."""
 
     version: int
     plan: bool
