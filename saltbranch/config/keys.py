@@ -229,7 +229,7 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     programs: Annotated[
         list[Any],
         _key(
-            "gate commands and hooks that run here without asking, each as a list of words or one line, exactly as"
+            "gate commands, checks and hooks that run here without asking, each a list of words or one line, exactly as"
             " the model has it",
             schema=_PROGRAMS,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from saltbranch.base.durations import from_iso
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.gates import Gate, SoakGate, VerifiedGate, parse_gates
 from saltbranch.config.read import check_model
-from saltbranch.journal import facts
+from saltbranch.git.program import Git
+from saltbranch.journal import cache, facts, store
 from saltbranch.journal.facts import Verification
 from saltbranch.journal.state import replay
 from saltbranch.promote import gate_verified, gates_by_verb
@@ -161,6 +163,17 @@ def test_a_rollback_asks_for_a_new_one() -> None:
 )  # fmt: skip
 def test_what_a_stranger_wrote_is_passed_over(wrong: dict[str, Any]) -> None:
     assert rows(verified(**wrong)) == []
+
+
+def test_what_follows_is_kept_between_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_MANY", 0)
+    git = Git(str(tmp_path / "repository.git"))
+    git.out("init", "--bare", "--quiet", git.directory)
+    head, _ = store.append(git, None, [verified(), verified(commit=TWO)])
+    first = cache.state(git, head).verified
+    assert Path(cache.path(git)).exists()
+    assert cache.state(git, head).verified == first
+    assert [row.commit for row in first["stage"]] == [ONE, TWO]
 
 
 def test_a_reason_of_a_stranger_is_cut() -> None:
