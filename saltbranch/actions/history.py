@@ -22,7 +22,7 @@ PROMOTIONS = (events.PROMOTION, "release", "hotfix")
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One thing that was done. what: promotion, release, hotfix, backmerge, push (by hand), accept, hold, unhold,
-    rollback, tag, override, debt, lab, sync.
+    rollback, tag, override, debt, lab, verify, sync.
 
     time: seconds since 1970. by, asked_by, claimed_by: see base.asked_by. old, new: commits, None where there are none.
     source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:

@@ -9,7 +9,7 @@ from typing import Any
 
 from saltbranch.base import tickets
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
-from saltbranch.config import labs, notify
+from saltbranch.config import labs, notify, verify
 from saltbranch.config.gates import split_command
 from saltbranch.config.keys import FileModel, FlowModel, model_branch
 from saltbranch.config.minions import parse_minions
@@ -135,6 +135,9 @@ def patterns_of(model: FileModel, place: str) -> Iterator[tuple[str, re.Pattern[
         for matcher in parse_minions(entry.minions, f"{where}.minions"):
             if matcher.kind == "pcre":
                 yield f"{where}.minions", re.compile(matcher.target)
+        verify.parse_checks(entry.verify, f"{where}.verify")
+        for pattern in verify.patterns(entry.verify):
+            yield f"{where}.verify: matches", pattern
 
 
 def _programs(entries: list[Any], path: str) -> tuple[tuple[str, ...], ...]:

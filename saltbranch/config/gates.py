@@ -21,10 +21,29 @@ _Limit = Annotated[int, msgspec.Meta(ge=0)]
 # As they stand in the file
 
 
+class SoakRuleModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long, and since when: since it is `served`, or since it was `verified`."""
+
+    for_: str = msgspec.field(name="for")
+    from_: Literal["served", "verified"] = msgspec.field(name="from", default="served")
+
+
 class SoakModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long the saltenv before has to have served what is promoted."""
 
-    soak: str
+    soak: str | SoakRuleModel
+
+
+class VerifiedRuleModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long ago the verification may be at most."""
+
+    within: str
+
+
+class VerifiedModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The gate `verified` with a limit."""
+
+    verified: VerifiedRuleModel
 
 
 class DiffRuleModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,7 +76,8 @@ class CommandModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 MODELS: tuple[type[msgspec.Struct], ...] = (
-    SoakModel, DiffModel, CheckModel, windows.WindowModel, approvals.ApprovalsModel, CommandModel,
+    SoakModel, VerifiedModel, DiffModel, CheckModel, windows.WindowModel, approvals.ApprovalsModel,
+    CommandModel,
 )  # fmt: skip
 
 
@@ -91,9 +111,16 @@ class ModelGate(_Gate, frozen=True, tag="model"):
 
 
 class SoakGate(_Gate, frozen=True, tag="soak"):
-    """The saltenv before has served the commit for `seconds`."""
+    """The saltenv before has served the commit for `seconds`. from_verified: counted from when it was verified."""
 
     seconds: float
+    from_verified: bool = False
+
+
+class VerifiedGate(_Gate, frozen=True, tag="verified"):
+    """The saltenv before passed `verify` with the commit. within: in the last so many seconds, None: ever."""
+
+    within: float | None = None
 
 
 class TicketGate(_Gate, frozen=True, tag="ticket"):
@@ -160,6 +187,7 @@ Gate = (
     | DebtsGate
     | ModelGate
     | SoakGate
+    | VerifiedGate
     | TicketGate
     | IdenticalGate
     | DiffGate
@@ -173,11 +201,20 @@ ALWAYS: tuple[Gate, ...] = (HoldGate(), DebtsGate(), ModelGate())
 BUILT_IN = tuple(gate.kind for gate in ALWAYS)
 # One word is enough for these.
 _PLAIN: Mapping[str, Gate] = {
-    gate.kind: gate for gate in (*ALWAYS, TicketGate(), IdenticalGate(), DiffGate(), CheckGate())
+    gate.kind: gate
+    for gate in (
+        *ALWAYS,
+        VerifiedGate(),
+        TicketGate(),
+        IdenticalGate(),
+        DiffGate(),
+        CheckGate(),
+    )
 }
 KINDS = (
     *BUILT_IN,
     "soak",
+    "verified",
     "ticket",
     "identical",
     "diff",
@@ -187,7 +224,7 @@ KINDS = (
     "command",
 )
 # They compare with the saltenv before: where there is none, saltbranch.yaml may not name them.
-OF_THE_SALTENV_BEFORE = ("soak", "identical")
+OF_THE_SALTENV_BEFORE = ("soak", "verified", "identical")
 # An entry below `gates:`, in the words of a JSON schema that has the definitions of MODELS.
 SCHEMA: dict[str, object] = {
     "anyOf": [{"enum": list(_PLAIN)}, *({"$ref": f"#/$defs/{m.__name__}"} for m in MODELS)]
@@ -214,7 +251,9 @@ def _parse(entry: Any, where: str) -> Gate:
     if isinstance(entry, str) and entry in _PLAIN:
         return _PLAIN[entry]
     if _has_keys_of(SoakModel, entry):
-        return SoakGate(_seconds(entry["soak"], f"{where}: soak"))
+        return _soak(entry["soak"], f"{where}: soak")
+    if _has_keys_of(VerifiedModel, entry):
+        return _verified(entry["verified"], f"{where}: verified")
     if _has_keys_of(DiffModel, entry):
         return _diff(entry["diff"], f"{where}: diff")
     if _has_keys_of(windows.WindowModel, entry):
@@ -231,8 +270,9 @@ def _parse(entry: Any, where: str) -> Gate:
         return CheckGate(static=True)
     raise ConfigError(
         f"{where}: {entry!r} is not a gate",
-        hint="known ones: ticket, identical, diff, check, {diff: {minions: 50, removed_states: 10, reviewed: true,"
-        " expect: true}}, {check: static}, {soak: 2h}, {window: {allow: [mon-fri 09:00-17:00]}},"
+        hint="known ones: verified, ticket, identical, diff, check, {diff: {minions: 50, removed_states: 10,"
+        " reviewed: true, expect: true}}, {check: static}, {soak: 2h}, {soak: {for: 2h, from: verified}},"
+        " {verified: {within: 1d}}, {window: {allow: [mon-fri 09:00-17:00]}},"
         " {approvals: {count: 2, from: FILE}}, {command: PROGRAM, name: WORD, timeout: 10m}"
         " (hold and debts are always there)",
     )
@@ -252,6 +292,32 @@ def _is(kind: Any, value: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+def _soak(value: Any, where: str) -> SoakGate:
+    if not isinstance(value, dict):
+        return SoakGate(_seconds(value, where))
+    _refuse_keys(value, SoakRuleModel, where, "{for: 2h, from: verified}")
+    begin = value.get("from", "served")
+    if begin not in ("served", "verified"):
+        raise ConfigError(f"{where}: from: {begin!r} is unknown", hint="served or verified")
+    return SoakGate(_seconds(value["for"], f"{where}: for"), begin == "verified")
+
+
+def _verified(value: Any, where: str) -> VerifiedGate:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: {value!r} is not a mapping", hint="{verified: {within: 1d}}")
+    _refuse_keys(value, VerifiedRuleModel, where, "{within: 1d}")
+    return VerifiedGate(_seconds(value["within"], f"{where}: within"))
+
+
+def _refuse_keys(value: Any, model: type[msgspec.Struct], where: str, hint: str) -> None:
+    """Raises ConfigError where `value` lacks a key of `model`, or has others."""
+    if not _has_keys_of(model, value):
+        known = {f.encode_name for f in msgspec.structs.fields(model)}
+        strange = [key for key in value if key not in known]
+        said = f"unknown key {strange[0]!r}" if strange else "it lacks a key"
+        raise ConfigError(f"{where}: {said}", hint=hint)
 
 
 def _diff(value: Any, where: str) -> DiffGate:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from saltbranch.config import drain
+from saltbranch.config import batch_hooks, drain, verify
 from saltbranch.config.direct_pushes import POLICIES
 from saltbranch.config.gates import MODELS, SCHEMA
 from saltbranch.config.labs import MOST as MOST_LABS
@@ -183,6 +183,9 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         ),
     ] = []
     overridable: Annotated[list[str], _key("gates that `--override` may pass over")] = []
+    verify: Annotated[list[Any], verify.KEY] = []
+    before_batch: Annotated[list[Any], batch_hooks.BEFORE_KEY] = []
+    after_batch: Annotated[list[Any], batch_hooks.AFTER_KEY] = []
     mode: Annotated[str, _key("or `fast-forward`")] = "merge"
     saltenv_owned: Annotated[list[str], _key("paths that no promotion changes")] = []
     back_merge: Annotated[
@@ -226,7 +229,7 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     programs: Annotated[
         list[Any],
         _key(
-            "gate commands and hooks that run here without asking, each as a list of words or one line, exactly as"
+            "gate commands, checks and hooks that run here without asking, each a list of words or one line, exactly as"
             " the model has it",
             schema=_PROGRAMS,
         ),
@@ -389,6 +392,6 @@ def model_branch(machine: FileModel) -> str:
 
 def json_schema() -> dict[str, object]:
     """A JSON schema of saltbranch.yaml, for editors."""
-    models = (FileModel, *MODELS)
+    models = (FileModel, *MODELS, *verify.MODELS, *batch_hooks.MODELS)
     (file, *_), all_of_them = msgspec.json.schema_components(models, ref_template="#/$defs/{name}")
     return {**file, "$defs": all_of_them}

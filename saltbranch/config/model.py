@@ -10,12 +10,14 @@ from saltbranch.base.errors import ConfigError
 from saltbranch.base.text import nearest
 from saltbranch.config import drain as drain_policy
 from saltbranch.config import labs as lab_words
+from saltbranch.config.batch_hooks import Hook
 from saltbranch.config.direct_pushes import ALLOW
 from saltbranch.config.gates import Gate
 from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreModel
 from saltbranch.config.minions import Matcher
 from saltbranch.config.notify import NotifyModel
 from saltbranch.config.roots import PILLAR, STATES, Roots
+from saltbranch.config.verify import Check
 
 
 class Saltenv(msgspec.Struct, frozen=True):
@@ -26,7 +28,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     direct_pushes: what becomes of what is pushed to the branch by hand, one of direct_pushes.POLICIES;
     allow where nothing is promoted to it. drain: how many seconds a switch waits for state runs, 0 for none;
     drain_then: what happens after these, one of drain.POLICIES. lend: whether a lab may have its minions.
-    first_highstate: new minions apply theirs.
+    first_highstate: new minions apply theirs. verify: how it is proven that its servers work.
     """
 
     name: str
@@ -47,6 +49,9 @@ class Saltenv(msgspec.Struct, frozen=True):
     drain_then: str = drain_policy.SWITCH
     lend: bool = False
     first_highstate: bool = False
+    verify: tuple[Check, ...] = ()
+    before_batch: tuple[Hook, ...] = ()
+    after_batch: tuple[Hook, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -16,10 +16,18 @@ from saltbranch.base.text import nearest
 from saltbranch.config.gates import split_command
 
 Event = Literal[
-    "switched", "sync_failed", "promotion", "hold", "rollback", "lab", "gate_closed", "check_found"
+    "switched",
+    "sync_failed",
+    "promotion",
+    "hold",
+    "rollback",
+    "lab",
+    "verify",
+    "gate_closed",
+    "check_found",
 ]
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
-OF_JOURNAL: Final = ("promotion", "hold", "rollback", "lab")
+OF_JOURNAL: Final = ("promotion", "hold", "rollback", "lab", "verify")
 """Those that a master learns from the journal, wherever they were done."""
 HOOKS: Final = {"after_sync": ("switched", "sync_failed"), "after_switch": ("switched",),
                 "after_hold": ("hold", "rollback")}  # fmt: skip

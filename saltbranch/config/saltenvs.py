@@ -8,6 +8,7 @@ from saltbranch.base.durations import parse_duration
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.base.text import nearest
 from saltbranch.config import drain
+from saltbranch.config.batch_hooks import parse_hooks
 from saltbranch.config.direct_pushes import ALLOW, POLICIES, REPORT
 from saltbranch.config.gates import OF_THE_SALTENV_BEFORE, check_overridable, parse_gates
 from saltbranch.config.keys import (
@@ -20,6 +21,7 @@ from saltbranch.config.keys import (
 from saltbranch.config.minions import find_overlap, parse_minions
 from saltbranch.config.model import Saltenv, dirname
 from saltbranch.config.values import inside, no_branch
+from saltbranch.config.verify import parse_checks
 from saltbranch.git.program import branch_name_problem
 
 # What a saltenv may be called: it is a folder name, a YAML key and a word on command lines.
@@ -65,6 +67,9 @@ def saltenv_of(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         drain_then=_drain_then(entry.drain_then, f"{path}: saltenvs.{name}.drain_then"),
         lend=not entry.protected if entry.lend is None else entry.lend,
         first_highstate=entry.first_highstate,
+        verify=parse_checks(entry.verify, f"{path}: saltenvs.{name}.verify"),
+        before_batch=parse_hooks(entry.before_batch, f"{path}: saltenvs.{name}.before_batch"),
+        after_batch=parse_hooks(entry.after_batch, f"{path}: saltenvs.{name}.after_batch"),
     )
 
 

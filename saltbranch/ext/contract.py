@@ -188,3 +188,8 @@ def tell_recorded(opts: Mapping[str, Any], plan: HoldPlan, *, local: bool) -> st
     """Fire the event of a hold, unhold, rollback or accept; why that failed."""
     tag, data = bus_event.recorded_tag(plan), bus_event.recorded_data(plan, local=local)
     return None if master_options.fire(opts, tag, data) else _NOT_TAKEN
+
+
+def tell_verified(opts: Mapping[str, Any], tag: str, data: Mapping[str, object]) -> str:
+    """Fire the event of a verification; why that failed."""
+    return "" if master_options.fire(opts, tag, data) else _NOT_TAKEN

@@ -217,6 +217,37 @@ class Residence:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """The checks of `saltenv` were run while it served `commit`. time: in seconds since 1970.
+
+    complete: on all its minions. reason: in one line, what was counted or why it failed.
+    """
+
+    saltenv: str
+    commit: str
+    passed: bool
+    complete: bool
+    time: float
+    reason: str
+
+
+def verification_of(event: Event) -> Verification | None:
+    """The verification that an event tells of; None when it lacks something."""
+    commit, saltenv = event.commit_of("commit"), event.text("saltenv")
+    passed = event.details.get("passed")
+    if not commit or not saltenv or not isinstance(passed, bool):
+        return None
+    return Verification(
+        saltenv=saltenv,
+        commit=commit,
+        passed=passed,
+        complete=event.details.get("complete") is True,
+        time=event.time,
+        reason=asking.shortened(event.text("reason")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What the journal says of one lab: nothing that was judged yet, since whoever may push can write it.
 

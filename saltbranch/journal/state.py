@@ -23,6 +23,7 @@ from saltbranch.journal.events import (
     ROLLBACK,
     SYNC,
     UNHOLD,
+    VERIFY,
     Event,
     is_hash,
 )
@@ -35,11 +36,13 @@ from saltbranch.journal.facts import (
     Hold,
     Promotion,
     Residence,
+    Verification,
     claim_of,
     hold_from_dict,
     lab_of,
     promotion_of,
     until_of,
+    verification_of,
 )
 from saltbranch.journal.tips import Moved, Push, Tip
 
@@ -85,7 +88,8 @@ class State:
     undone: the ids of promotions that their branches do not contain any more. labs: number to the claim that it has,
     judged by nobody yet, in the order of the journal. lab_counts: master to how many labs it said it has. masters: see
     journal/masters.py. approvals: id to what was approved and not yet promoted, judged by nobody; revoked: ids that
-    never count again.
+    never count again. verified: saltenv to its verifications that count: those in a row that passed, the last failure
+    alone.
     """
 
     events: Told = field(default_factory=Told)
@@ -104,6 +108,7 @@ class State:
     masters: masters.Masters = field(default_factory=dict)
     approvals: dict[str, Approval] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
+    verified: dict[str, list[Verification]] = field(default_factory=dict)
 
     def clock_problem(self, now: float) -> str:
         """What is to be said where the newest event lies ahead of this machine's clock; empty where it does not."""
@@ -190,6 +195,8 @@ def _hold(state: State, event: Event) -> None:
         until = from_iso(event.text("until")) if event.text("until") else None
     except (ValueError, OverflowError):
         until = None
+    if event.kind == ROLLBACK:
+        state.verified.pop(saltenv, None)  # somebody took back what had passed
     state.holds[saltenv] = Hold(
         saltenv=saltenv,
         commit=commit,
@@ -338,6 +345,16 @@ def _approval(state: State, event: Event) -> None:
     approvals.apply(state.approvals, state.revoked, event)
 
 
+def _verify(state: State, event: Event) -> None:
+    """A failure makes void what passed before. That some of the minions passed says nothing of the others."""
+    found = verification_of(event)
+    if found is None or (found.passed and not found.complete):
+        return
+    before = state.verified.get(found.saltenv, [])
+    is_on = found.passed and all(v.passed for v in before)
+    state.verified[found.saltenv] = [*before, found] if is_on else [found]
+
+
 _APPLY = {
     PROMOTION: _promotion,
     HOLD: _hold,
@@ -350,4 +367,5 @@ _APPLY = {
     BACKMERGE: _back_merge,
     LAB: _lab,
     APPROVAL: _approval,
+    VERIFY: _verify,
 }

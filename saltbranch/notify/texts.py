@@ -85,6 +85,14 @@ def _lab(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
     return f"{name} {words.get(str(entry.get('action')), 'changed')}", lines
 
 
+def _verify(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
+    entry = _entry(notice)
+    at, part = _short(entry.get("commit")), "" if entry.get("complete") is True else " (in part)"
+    word = "passed its checks" if entry.get("passed") is True else "did not pass its checks"
+    reasons = [str(line) for line in _list(entry, "reasons")[:_MOST]]
+    return f"{_names(notice)} {word}{part} at {at}", [f"by {_who(entry)}", *reasons]
+
+
 def _gate_closed(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
     gates = [f"{g.get('gate')}: {g.get('reason')}" for g in _list(notice, "gates")[:_MOST]]
     return f"not promoted to {_names(notice)}: a gate is closed", gates
@@ -141,6 +149,7 @@ _MAKERS = {
     "hold": _hold,
     "rollback": _hold,
     "lab": _lab,
+    "verify": _verify,
     "gate_closed": _gate_closed,
     "check_found": _check_found,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NoReturn
 
 from saltbranch.base.errors import ConfigError, GitError, Interrupted, SaltbranchError
@@ -17,6 +18,7 @@ from saltbranch.config.gates import (
     ModelGate,
     SoakGate,
     TicketGate,
+    VerifiedGate,
     WindowGate,
 )
 from saltbranch.config.keys import FileModel
@@ -25,7 +27,7 @@ from saltbranch.config.roots import KEYS
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
 from saltbranch.notify import hooks
-from saltbranch.promote import approvals, gates, gates_by_verb, windows
+from saltbranch.promote import approvals, gate_verified, gates, gates_by_verb, windows
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
@@ -73,6 +75,8 @@ def ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResul
             return gates.debts_gate(work.open_debts(), names)
         case SoakGate():
             return _soak_gate(work, request, gate)
+        case VerifiedGate():
+            return _verified_gate(work, request, gate)
         case TicketGate():
             return gates.ticket_gate(found.changes.groups, work.pattern)
         case WindowGate():
@@ -180,22 +184,40 @@ def _check_production(config: Config, merged: FileModel) -> None:
 
 
 def _soak_gate(work: Workplace, request: Request, gate: SoakGate) -> GateResult:
-    if request.source_saltenv is None:
-        reason = f"{request.source_name} is not served by any saltenv, so it is untested"
-        return GateResult(gate.name, CANNOT_TELL, reason)
-
-    def contains(commit: str) -> bool:
-        return work.git.commit_or_none(commit) is not None and work.git.is_ancestor(
-            request.source, commit
-        )
-
-    rows = work.state.residences
+    source = request.source_saltenv
+    if source is None:
+        return _untested(request, gate)
+    contains = partial(_contains, work, request)
     made = float(
         work.git.out("log", "-1", "--format=%ct", "--end-of-options", request.source).strip()
     )
-    return gates.soak_gate(
-        gate, request.source_saltenv.name, rows, contains, now=work.now, made=made
-    )
+    if gate.from_verified:
+        told = work.state.verified.get(source.name, [])
+        return gate_verified.soak_since_verified(
+            gate, source.name, told, contains, now=work.now, made=made
+        )
+    rows = work.state.residences
+    return gates.soak_gate(gate, source.name, rows, contains, now=work.now, made=made)
+
+
+def _verified_gate(work: Workplace, request: Request, gate: VerifiedGate) -> GateResult:
+    source = request.source_saltenv
+    if source is None:
+        return _untested(request, gate)
+    told = work.state.verified.get(source.name, [])
+    contains = partial(_contains, work, request)
+    return gate_verified.verified_gate(gate, source.name, told, contains, now=work.now)
+
+
+def _untested(request: Request, gate: Gate) -> GateResult:
+    reason = f"{request.source_name} is not served by any saltenv, so it is untested"
+    return GateResult(gate.name, CANNOT_TELL, reason)
+
+
+def _contains(work: Workplace, request: Request, commit: str) -> bool:
+    """Whether `commit`, of the journal, contains what is promoted."""
+    known = work.git.commit_or_none(commit) is not None
+    return known and work.git.is_ancestor(request.source, commit)
 
 
 def _identical_gate(work: Workplace, request: Request, result: str) -> GateResult:

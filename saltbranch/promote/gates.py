@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from saltbranch.preview.fleet_diff import FleetDiff
 
 SHORTEST_DIGEST = 6
-_SLACK = 86400  # seconds by which clocks may differ before it is plain that one is wrong
+SLACK = 86400  # seconds by which clocks may differ before it is plain that one is wrong
 
 
 class Verdict(str, enum.Enum):
@@ -231,7 +231,7 @@ def soak_gate(
     if not starts:
         return GateResult("soak", FAIL, f"{source} does not serve this commit yet")
     begin = min(starts)
-    if begin < made - _SLACK:
+    if begin < made - SLACK:
         begin = min(made, now)
     if now - begin >= gate.seconds:
         since = shown_duration(now - begin)

@@ -27,7 +27,7 @@ _NOT_ASKED: dict[Kind, dict[str, str]] = {
     "release": {},
     "hotfix": {
         "debts": "a fix of production does not wait for an older one to be merged below",
-        "soak": "no saltenv has served it before production does",
+        **dict.fromkeys(("soak", "verified"), "no saltenv has served it before production does"),
         "identical": "it goes on top of what production serves, so no other saltenv has that tree",
     },
     "feature": {

@@ -43,6 +43,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "lab_extend": {"having": "lab1", "plan": True},
     "lab_release": {"having": "lab1", "plan": True},
     "lab_list": {},
+    "verify": {"saltenv": "test"},
     "webhook": {"ref": "refs/heads/develop"},
 }
 REACTION = """\

@@ -19,7 +19,7 @@ FUNCTIONS = {
     "check", "sync", "status", "masters", "explain", "doctor",
     "promote", "hold", "unhold", "rollback", "accept", "why_not", "history", "where", "diff",
     "lab_claim", "lab_extend", "lab_release", "lab_list",
-    "changelog", "new_minions", "webhook",
+    "changelog", "new_minions", "webhook", "verify",
 }  # fmt: skip
 
 

@@ -39,6 +39,22 @@ class Who(TypedDict):
     claimed_by: str | None
 
 
+class Verified(Who):
+    """``saltbranch/verify/<saltenv>``: the checks of a saltenv were run. complete: on all its minions.
+
+    checks, minions: how many. reasons: why it did not pass. id: of the journal, null where it is not recorded.
+    """
+
+    saltenv: str
+    commit: Commit
+    passed: bool
+    complete: bool
+    checks: int
+    minions: int
+    reasons: list[str]
+    id: str | None
+
+
 class Promoted(Who):
     """``saltbranch/promote/<saltenv>``: a promotion by the runner; `id` is of the journal, old and new are heads."""
 

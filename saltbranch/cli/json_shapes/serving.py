@@ -18,6 +18,7 @@ from saltbranch.cli.json_shapes.parts import (
     Version,
     WhyNot,
 )
+from saltbranch.config.verify import On
 from saltbranch.repository.masters import MasterState, ServedState
 from saltbranch.repository.served_commit import Why
 
@@ -268,3 +269,52 @@ class Masters(TypedDict):
     records: bool | None
     notes: list[str]
     problems: list[str]
+
+
+class CheckOn(TypedDict):
+    """A check, and on which minions it is run."""
+
+    check: str
+    on: On
+
+
+class VerifyPlan(TypedDict):
+    """Which checks ``verify`` would run on whom. elsewhere: minions that the saltenv lacks now, and why."""
+
+    version: int
+    plan: bool
+    saltenv: str
+    commit: Commit
+    checks: list[CheckOn]
+    minions: list[str]
+    elsewhere: dict[str, str]
+    complete: bool
+    notes: list[str]
+
+
+class CheckResult(TypedDict):
+    """What came of a check on a minion; null where the master asked once. seconds: with all tries."""
+
+    check: str
+    minion: str | None
+    passed: bool
+    reason: str | None
+    tries: int
+    seconds: float
+
+
+class Verification(TypedDict):
+    """What ``verify`` found. complete: on all its minions. id: of the journal, null where it is not recorded."""
+
+    version: int
+    plan: bool
+    saltenv: str
+    commit: Commit
+    passed: bool
+    complete: bool
+    minions: list[str]
+    elsewhere: dict[str, str]
+    results: list[CheckResult]
+    id: str | None
+    problems: list[str]
+    notes: list[str]

@@ -168,6 +168,50 @@ def explain(minion: str) -> contract.Result:
 
 
 @contract.plain
+def verify(
+    saltenv: str,
+    minions: str | list[str] | None = None,
+    plan: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
+    claimed_by: str | None = None,
+) -> contract.Result:
+    """
+    Prove that the servers of a saltenv work: run the checks that the model has for it.
+
+    saltenv
+        Which.
+    minions
+        Only these: globs of ids, as text or list. The gate ``verified`` wants all of them.
+    plan
+        Only say what would be run, and on whom; retcode 3.
+    claimed_by
+        For whom, as in ``promote``.
+
+    What came of it is recorded in the journal with the commit that is served, and told by the event
+    ``saltbranch/verify/<saltenv>``; retcode 1 where a check did not pass.
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.verify stage
+        salt-run saltbranch.verify prod minions='web*'
+    """
+    from saltbranch.actions.verify import verify as action
+
+    def fire(_salt_config: str, tag: str, data: dict[str, object]) -> str:
+        return contract.tell_verified(__opts__, tag, data)
+
+    result = action(
+        contract.config_path(__opts__),
+        contract.word(saltenv),
+        minions=contract.globs("minions", minions),
+        plan=plan,
+        fire=fire,
+        asked=contract.asked(claimed_by),
+    )
+    return {**result.as_dict(), "retcode": result.exit_code}
+
+
+@contract.plain
 def doctor() -> contract.Result:
     """
     Look for the settings that let saltenvs reach into one another, and say how to fix each.
