@@ -53,6 +53,7 @@ RESERVED = {
     "gitdb": ("git.describe",),
     "salt": (
         "salt_master.options",
+        "salt_master.job_client",
         "salt_master.state_runs",
         "check.salt_language",
         "compiler.pillar_causes",
