@@ -34,6 +34,7 @@ ORDER = (
     "preview",
     "check",
     "promote",
+    "apply",
     "schedule",
     "webhook",
     "doctor",

@@ -1,0 +1,163 @@
+"""An apply whose record is written and whose lease is taken: it runs to its end, or until somebody ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.apply import run_state
+from saltbranch.apply.engine import Engine, Stop, Stopped, Tell
+from saltbranch.apply.lease_holder import LeaseHolder
+from saltbranch.apply.make_plan import ApplyPlan
+from saltbranch.apply.options import options_from_dict
+from saltbranch.apply.outcome import RUNNING
+from saltbranch.apply.run_state import ABORTED, APPLY, DONE, STOPPED, Pass, Record
+from saltbranch.apply.seams import Batch, NoSeams, Seams
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import Interrupted, SaltbranchError
+from saltbranch.base.text import some
+from saltbranch.repository.workplace import Workplace
+from saltbranch.salt_master.jobs import Jobs
+
+
+@dataclass(slots=True)
+class Watching:
+    """Who looks on. tell: told of what happens. ask: whether to go on after a batch; None where nobody is there.
+
+    stop: set when the apply is to end after the batch under way.
+    """
+
+    tell: Tell = lambda event: None
+    ask: Callable[[Batch], bool] | None = None
+    stops: list[Stop] = field(default_factory=list)
+
+    def end(self) -> bool:
+        """Let what is under way end after its batch; whether anything is."""
+        for stop in self.stops:
+            stop.asked = True
+        return bool(self.stops)
+
+
+def shown(record: Record) -> dict[str, Any]:
+    """A record as plain data."""
+    return {
+        "id": record.id,
+        "saltenv": record.saltenv,
+        "commit": record.first.commit,
+        "by": record.by,
+        "since": iso(record.since),
+        "ended": iso(record.ended) if record.ended else None,
+        "status": record.status,
+        "why": record.why or None,
+        "skipped": record.skipped,
+        "passes": [
+            {
+                "kind": one.kind,
+                "commit": one.commit,
+                "batches": one.batches,
+                "done": one.at,
+                "counts": one.counts(),
+                "minions": {m: one.of(m).as_dict() for m in one.minions},
+            }
+            for one in record.passes
+        ],
+    }
+
+
+class Running:
+    """An apply whose record is written and whose lease is taken."""
+
+    def __init__(
+        self,
+        caller: Caller[ApplyPlan],
+        work: Workplace,
+        jobs: Jobs,
+        record: Record,
+        lease: LeaseHolder,
+        watching: Watching,
+    ) -> None:
+        self._caller = caller
+        self._work = work
+        self._jobs = jobs
+        self._record = record
+        self._lease = lease
+        self._watching = watching
+        self._root = work.config.root
+        self._options = options_from_dict(record.options)
+        self._stop = Stop(self._root, record.id)
+        watching.stops.append(self._stop)
+        self._engine = Engine(
+            jobs,
+            record,
+            self._root,
+            seams=self._seams(),
+            tell=watching.tell,
+            renew=lease.renew,
+            stop=self._stop,
+        )
+
+    def _seams(self) -> Seams:
+        return NoSeams()
+
+    def run(self) -> list[str]:
+        """Run it to its end; what is to be noted. Raises SaltError, Interrupted: then it can be gone on with."""
+        record = self._record
+        try:
+            if record.last.kind == APPLY:
+                self._run_pass(record.first)
+                record.status = DONE
+        except Stopped as err:
+            record.status, record.why = STOPPED, err.message
+            record.by_person = not err.is_failure
+            if self._stop.reason == "it was aborted":
+                record.status = ABORTED
+        except (KeyboardInterrupt, Interrupted, SaltbranchError) as err:
+            raise self._left(err) from err
+        return self._end()
+
+    def _run_pass(self, run: Pass) -> None:
+        options = self._options
+        self._engine.run(run, options.limits, timeout=options.seconds, pause=self._pause)
+
+    def _pause(self, batch: Batch) -> None:
+        options = self._options
+        if options.asks:
+            ask = self._watching.ask
+            self._watching.tell({"event": "ask", "number": batch.number, "of": batch.of})
+            if ask is None or not ask(batch):
+                raise Stopped("a person is to say that it goes on", is_failure=False)
+        elif options.pause_seconds:
+            seconds = options.pause_seconds
+            self._watching.tell({"event": "pause", "seconds": seconds})
+            self._engine.rest(seconds)
+
+    def _left(self, err: BaseException) -> SaltbranchError:
+        """Say what still runs where: the record stays one that is under way."""
+        self._engine.save()
+        record = self._record
+        run = record.last
+        still = [m for m in run.minions if run.of(m).state == RUNNING]
+        jids = sorted({run.of(m).jid for m in still})
+        what = "interrupted"
+        kind: type[SaltbranchError] = Interrupted
+        if isinstance(err, SaltbranchError) and not isinstance(err, Interrupted):
+            what, kind = err.message, type(err)
+        text = f"apply {record.id} of {record.saltenv}: {what}"
+        if still:
+            text += f"; state.apply may still run on {some(still)} (job {', '.join(jids)})"
+        return kind(
+            text,
+            hint=f"saltbranch apply --resume {record.id} goes on, --abort {record.id} ends it",
+        )
+
+    def _end(self) -> list[str]:
+        record = self._record
+        record.ended = time.time()
+        self._engine.save()
+        run_state.forget_request(self._root, record.id)
+        self._lease.drop()
+        self._watching.tell({"event": "end", **shown(record)})
+        return []

@@ -1,0 +1,39 @@
+"""Minions for which a test run found the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from saltbranch.apply.outcome import Change, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Minions with the same changes. problems: what fails already in a test run; it may be right all the same."""
+
+    minions: tuple[str, ...]
+    changes: tuple[Change, ...]
+    problems: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {
+            "minions": list(self.minions),
+            "changes": [
+                {"sls": c.sls, "id": c.id, "function": c.function, "name": c.name}
+                for c in self.changes
+            ],
+            "problems": list(self.problems),
+        }
+
+
+def grouped(runs: Mapping[str, Run]) -> tuple[Group, ...]:
+    """The minions by what their test runs found, the most first; those for which it is nothing are left out."""
+    by_key: dict[tuple[tuple[Change, ...], tuple[str, ...]], list[str]] = {}
+    for minion, run in sorted(runs.items()):
+        problems = (run.problem,) if run.problem else run.failed
+        if run.changes or problems:
+            by_key.setdefault((run.changes, problems), []).append(minion)
+    found = [Group(tuple(ids), changes, said) for (changes, said), ids in by_key.items()]
+    return tuple(sorted(found, key=lambda group: (-len(group.minions), group.minions)))
