@@ -18,6 +18,8 @@ from saltbranch.apply.run_state import (
     ABORTED,
     APPLY,
     DONE,
+    OVER,
+    ROLLBACK,
     STOPPED,
     UNDER_WAY,
     Pass,
@@ -175,7 +177,7 @@ def _go_on(
 ) -> Applied:
     """The caller holds the lock."""
     root = work.config.root
-    if record.status in (DONE, ABORTED):
+    if record.status in OVER:
         raise RefusedError(
             f"apply {record.id} is {record.status}", hint=f"saltbranch apply {record.saltenv}"
         )
@@ -195,7 +197,8 @@ def _go_on(
     if record.status == STOPPED:
         # A person has looked at them and goes on.
         last.forgiven = len(last.wrong())
-    record.status, record.why, record.ended = UNDER_WAY, "", None
+    record.status, record.ended, record.by_person = UNDER_WAY, None, False
+    record.why = record.why if last.kind == ROLLBACK else ""
     run_state.save(root, record)
     watching.tell({"event": "resume", "id": record.id, "since": iso(record.since)})
     notes = Running(caller, work, jobs, record, lease, watching).run()
@@ -210,7 +213,7 @@ def abort(caller: Caller[ApplyPlan], name: str) -> tuple[Record, bool]:
     work = caller.open_mirror()
     root = work.config.root
     record = run_state.load(root, name)
-    if record.status in (DONE, ABORTED):
+    if record.status in OVER:
         raise RefusedError(f"apply {name} is {record.status} already")
     saltenv = named(work, record.saltenv)
     with files.private_umask():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from saltbranch.apply.outcome import Change, Run
+
+MINION = "MINION"
+"""Stands for the id of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,19 @@ class Group:
         }
 
 
+def _nameless(change: Change, minion: str) -> Change:
+    """The same without the minion's own id, which many names and contents have."""
+    name, what = (text.replace(minion, MINION) for text in (change.name, change.what))
+    return replace(change, name=name, what=what)
+
+
 def grouped(runs: Mapping[str, Run]) -> tuple[Group, ...]:
     """The minions by what their test runs found, the most first; those for which it is nothing are left out."""
     by_key: dict[tuple[tuple[Change, ...], tuple[str, ...]], list[str]] = {}
     for minion, run in sorted(runs.items()):
         problems = (run.problem,) if run.problem else run.failed
         if run.changes or problems:
-            by_key.setdefault((run.changes, problems), []).append(minion)
+            changes = tuple(_nameless(change, minion) for change in run.changes)
+            by_key.setdefault((changes, problems), []).append(minion)
     found = [Group(tuple(ids), changes, said) for (changes, said), ids in by_key.items()]
     return tuple(sorted(found, key=lambda group: (-len(group.minions), group.minions)))

@@ -30,11 +30,14 @@ from saltbranch.serve.leased import FOLDER
 VERSION = 1
 APPLY: Final = "apply"
 ROLLBACK: Final = "rollback"
-Status = Literal["running", "done", "stopped", "aborted"]
+Status = Literal["running", "done", "stopped", "rolled-back", "aborted"]
 UNDER_WAY: Final = "running"
 DONE: Final = "done"
 STOPPED: Final = "stopped"
+ROLLED_BACK: Final = "rolled-back"
 ABORTED: Final = "aborted"
+OVER: Final = (DONE, ROLLED_BACK, ABORTED)
+"""Those that nothing can be gone on with."""
 STEPS = ("", "before", "apply", "verify", "after")
 _MOST = 50  # records that are kept
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -107,7 +110,6 @@ class Record:
     former: str = ""
     hold: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
-    event: str = ""
 
     @property
     def last(self) -> Pass:

@@ -86,6 +86,13 @@ def _apply(
             show_default=False,
         ),
     ] = None,
+    on_failure: Annotated[
+        str,
+        typer.Option(
+            metavar="stop|rollback",
+            help="rollback: serve what was served before the last promotion, and apply that where it was applied.",
+        ),
+    ] = STOP,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -133,7 +140,7 @@ def _apply(
         max_failures=max_failures,
         max_failures_per_batch=max_failures_per_batch or "",
         only=only or "",
-        on_failure=STOP,
+        on_failure=on_failure,
     )
     if options.pause == ASK and not (yes or _has_person()):
         raise UsageError("--pause ask: there is nobody to ask", hint="name a time, such as 2m")

@@ -24,6 +24,7 @@ _STYLES = {
     "push": "red",
     "accept": "yellow",
     "lab": "cyan",
+    "apply": "green",
     "rollback": "red",
     "override": "red",
     "debt": "red",

@@ -18,7 +18,7 @@ from saltbranch.journal import tips
 VERSION = 1
 Kind = Literal[
     "promotion", "hold", "unhold", "rollback", "tag", "override", "debt", "sync", "push", "accept", "backmerge",
-    "lab",
+    "lab", "apply",
 ]  # fmt: skip
 """What an event tells of. One of a newer release is none of these, and is passed over when the journal is read."""
 
@@ -34,6 +34,7 @@ PUSH: Final = tips.PUSH
 ACCEPT: Final = tips.ACCEPT
 BACKMERGE: Final = tips.BACKMERGE
 LAB: Final = "lab"
+APPLY: Final = "apply"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _KNOWN: dict[object, Kind] = {kind: kind for kind in KINDS}
 

@@ -13,7 +13,7 @@ from saltbranch.apply.engine import Tell, told
 from saltbranch.apply.groups import Group
 from saltbranch.apply.make_plan import ApplyPlan
 from saltbranch.apply.outcome import RUNNING, WRONG
-from saltbranch.apply.run_state import DONE, UNDER_WAY, Pass, Record
+from saltbranch.apply.run_state import DONE, OVER, UNDER_WAY, Pass, Record
 from saltbranch.base.durations import iso, shown_duration
 from saltbranch.base.text import many, some
 from saltbranch.cli.console import Terminal
@@ -74,7 +74,10 @@ def end(record: Record, notes: Sequence[str]) -> None:
         return
     text = f"apply {record.id} of {record.saltenv}: {record.status}: {record.why}"
     echo(f"saltbranch: {text}; {told(record.first)}", err=True)
-    echo(f"  saltbranch apply --resume {record.id} goes on", err=True)
+    for run in record.passes[1:]:
+        echo(f"  rolled back to {run.commit[:12]}, held there: {told(run)}", err=True)
+    if record.status not in OVER:
+        echo(f"  saltbranch apply --resume {record.id} goes on", err=True)
 
 
 def _wrong(run: Pass) -> None:
@@ -105,7 +108,7 @@ def status(found: Sequence[tuple[Record, bool]]) -> None:
                 echo(f"    on its way: {some(running, _MOST)} (job {', '.join(jids)})")
             for minion in run.wrong()[:_MOST]:
                 echo(f"    {minion}: {run.of(minion).state}: {run.of(minion).reason}")
-        if record.status != DONE and not lives:
+        if record.status not in OVER and not lives:
             echo(f"  saltbranch apply --resume {record.id} goes on, --abort {record.id} ends it")
 
 
@@ -132,6 +135,8 @@ def _as_line(event: Mapping[str, Any]) -> None:
         reason = f": {event['reason']}" if event["reason"] else ""
         changed = f", {many(event['changed'], 'state')} changed" if event["changed"] else ""
         echo(f"  {event['minion']}: {event['state']}{changed}{reason}")
+    elif event["event"] == "rollback":
+        echo(f"{event['why']}: rolling back to {event['commit'][:12]}")
     elif event["event"] == "resume":
         echo(f"going on with apply {event['id']}, which was begun {event['since']}")
     elif event["event"] == "pause":
