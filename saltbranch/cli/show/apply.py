@@ -128,6 +128,12 @@ def progress(*, enabled: bool) -> Iterator[Tell]:
 
 
 def _as_line(event: Mapping[str, Any]) -> None:
+    """Show one event at once, also in a pipe."""
+    _say(event)
+    sys.stdout.flush()
+
+
+def _say(event: Mapping[str, Any]) -> None:
     if event["event"] == "batch":
         ids = some(event["minions"], _MOST)
         echo(f"{event['pass']}: batch {event['number']} of {event['of']}: {ids}")
