@@ -105,7 +105,7 @@ def apply(
             killed = run_state.last_of(work.config.root, found.name)
             if killed and killed.status == UNDER_WAY:
                 return _go_on(caller, work, jobs, killed, watching)
-            return _begin(caller, work, jobs, found, options, watching)
+            return _begin(caller, work, jobs, found, options=options, watching=watching)
 
 
 def _begin(
@@ -113,6 +113,7 @@ def _begin(
     work: Workplace,
     jobs: Jobs,
     saltenv: Saltenv,
+    *,
     options: Options,
     watching: Watching,
 ) -> Applied:
@@ -146,7 +147,7 @@ def _begin(
     record.passes.append(Pass(APPLY, planned.commit, batches, {}))
     run_state.save(work.config.root, record)
     run_state.forget_old(work.config.root)
-    notes = Running(caller, work, jobs, record, lease, watching).run()
+    notes = Running(caller, work, jobs, record=record, lease=lease, watching=watching).run()
     return Applied(record, planned, tuple(notes))
 
 
@@ -201,7 +202,7 @@ def _go_on(
     record.why = record.why if last.kind == ROLLBACK else ""
     run_state.save(root, record)
     watching.tell({"event": "resume", "id": record.id, "since": iso(record.since)})
-    notes = Running(caller, work, jobs, record, lease, watching).run()
+    notes = Running(caller, work, jobs, record=record, lease=lease, watching=watching).run()
     return Applied(record, None, tuple(notes))
 
 

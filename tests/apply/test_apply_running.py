@@ -91,7 +91,13 @@ class Fleet:
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Begin the verb."""
-        return self.site.start("apply", *args)
+        return subprocess.Popen(
+            self.site.argv("apply", *args),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def record(self) -> dict[str, Any]:
         """The newest record as it lies on the disk; empty where there is none."""
@@ -112,10 +118,13 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield fleet
 
 
-def until(is_so: Callable[[], bool], seconds: float = 90) -> None:
+def until(is_so: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not is_so():
-        assert time.monotonic() < end, "it has not come about"
+        assert process.poll() is None, process.communicate()
+        if time.monotonic() > end:
+            process.kill()
+            raise AssertionError(process.communicate())
         time.sleep(0.05)
 
 
@@ -131,7 +140,10 @@ def test_killed_between_steps_and_the_same_command_finishes(fleet: Fleet) -> Non
     before = fleet.record().get("id")
     words = ("prod", "--yes", "--batch", "4", "--max-failures", "1", "--canary", "prod03", "--json")
     first = fleet.start(*words)
-    until(lambda: fleet.record().get("id") != before and fleet.states().get("prod02") == "running")
+    until(
+        lambda: fleet.record().get("id") != before and fleet.states().get("prod02") == "running",
+        first,
+    )
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     told = fleet.site.run("apply", "prod", "--status").out
@@ -161,7 +173,7 @@ def test_every_minion_ends_as_something_and_two_do_not_apply_at_once(fleet: Flee
         jobs.publish(["prod06"], "state.single", ["cmd.run", "sleep 12"])
     words = ("prod", "--yes", "--timeout", "25s", "--max-failures", "100%", "--json")
     first = fleet.start(*words)
-    until(lambda: "later" in fleet.applied().get("prod04", []))
+    until(lambda: "later" in fleet.applied().get("prod04", []), first)
     other = fleet.site.run("apply", "prod", "--yes")
     assert other.code == 75 and "runs since" in other.err
     os.killpg(fleet.cluster._daemons["prod04"].pid, signal.SIGKILL)

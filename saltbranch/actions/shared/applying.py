@@ -98,6 +98,7 @@ class Running:
         caller: Caller[ApplyPlan],
         work: Workplace,
         jobs: Jobs,
+        *,
         record: Record,
         lease: LeaseHolder,
         watching: Watching,
