@@ -121,12 +121,15 @@ class Follower:
                 break
             if time.monotonic() >= end:
                 why = f"it has not returned after {shown_duration(self._timeout)}"
-                lost |= {m: Outcome(TIMED_OUT, why, jid=jid) for m in missing}
+                for minion in missing:
+                    said = "; ".join(filter(None, [why, reasons.get(minion, "")]))
+                    lost[minion] = Outcome(TIMED_OUT, said, jid=jid)
                 break
             runs = self._jobs.find_job(jid, missing)
             for minion in missing:
                 if runs.get(minion):
                     strikes.pop(minion, None)
+                    reasons[minion] = "it still runs there"
                     continue
                 strikes[minion] = strikes.get(minion, 0) + 1
                 said = "it does not run the job, and returned nothing"

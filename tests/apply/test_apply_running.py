@@ -15,7 +15,7 @@ import pytest
 
 from saltbranch.demo.cluster import Cluster
 from saltbranch.salt_master.jobs import Jobs
-from tests.support.site import Site, build_template
+from tests.support.site import Journal, Site, build_template
 
 IDS = [f"prod{number:02}" for number in range(1, 13)]
 EMPTY = IDS[11]
@@ -37,7 +37,7 @@ bad:
 """
 WITHOUT_ANSWER = "def apply_(*args, **kwargs):\n    return {}\n"
 
-pytestmark = pytest.mark.xdist_group("apply")
+pytestmark = [pytest.mark.xdist_group("apply"), pytest.mark.slow]
 
 
 class Fleet:
@@ -168,10 +168,10 @@ def test_killed_between_steps_and_the_same_command_finishes(fleet: Fleet) -> Non
 
 def test_every_minion_ends_as_something_and_two_do_not_apply_at_once(fleet: Fleet) -> None:
     fleet.cluster.stop_minion("prod11")
-    fleet.does(prod02="fail", prod03="sleep 40", prod04="sleep 30", prod07="sleep 9")
+    fleet.does(prod02="fail", prod03="sleep 70", prod04="sleep 60", prod07="sleep 9")
     with Jobs(str(fleet.cluster.master_config_file)) as jobs:
         jobs.publish(["prod06"], "state.single", ["cmd.run", "sleep 12"])
-    words = ("prod", "--yes", "--timeout", "25s", "--max-failures", "100%", "--json")
+    words = ("prod", "--yes", "--timeout", "45s", "--max-failures", "100%", "--json")
     first = fleet.start(*words)
     until(lambda: "later" in fleet.applied().get("prod04", []), first)
     other = fleet.site.run("apply", "prod", "--yes")
@@ -188,20 +188,41 @@ def test_every_minion_ends_as_something_and_two_do_not_apply_at_once(fleet: Flee
     assert minions["prod04"]["reason"] == "it does not answer"
     assert "bad" in minions["prod02"]["reason"]
     assert fleet.applied() == {m: ["later"] for m in IDS if m not in ("prod11", EMPTY)}
+    fleet.cluster.stop_minion("prod04")
     for minion in ("prod04", "prod11"):
-        if minion == "prod04":
-            fleet.cluster.stop_minion(minion)
         fleet.cluster.start_minion(minion)
     fleet.cluster.local_all("test.ping", minions=IDS)
 
 
 def test_a_rollback_brings_the_former_commit_back(fleet: Fleet) -> None:
     fleet.does(prod05="fail")
-    served = fleet.site.remote.head("master")
-    words = ("prod", "--yes", "--batch", "3", "--on-failure", "rollback", "--json")
+    newer = fleet.site.remote.head("master")
+    assert newer != fleet.former
+    Journal(fleet.site.remote).add(
+        "promotion",
+        saltenv="prod",
+        branch="master",
+        source="stage",
+        source_commit=newer,
+        old=fleet.former,
+        new=newer,
+        served_before=fleet.former,
+    )
+    fleet.site.sync_well()
+    words = ("prod", "--yes", "--batch", "4", "--on-failure", "rollback", "--json")
     code, lines = end_of(fleet.start(*words))
     end = lines[-1]
-    assert code == 20 and end["commit"] == served
-    if end["status"] == "stopped":
-        assert "not rolled back" in end["why"]
-    assert [line["event"] for line in lines].count("batch") >= 2
+    assert code == 20 and end["status"] == "rolled-back", end
+    assert end["passes"][1]["commit"] == fleet.former
+    assert end["passes"][1]["batches"] == [IDS[:4], ["prod05", "prod06", "prod07", "prod08"]]
+    assert end["passes"][1]["counts"] == {"applied": 8}
+    # The files of those that were touched are those of the former commit, nobody else was touched.
+    assert fleet.applied() == {minion: ["later", "former"] for minion in IDS[:8]}
+    held = fleet.site.run("status").out
+    assert "rolled back" in held and fleet.former[:12] in held
+    assert fleet.site.sync_well()  # it is pushed, and stays
+    assert [e.text("commit") for e in Journal(fleet.site.remote).events("rollback")] == [
+        fleet.former
+    ]
+    told = Journal(fleet.site.remote).events("apply")[-1]
+    assert told.text("status") == "rolled-back" and told.details["failed"] == {"prod05": "failed"}
