@@ -20,21 +20,20 @@ class Group:
     problems: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """Plain data."""
+        """Plain data. Names and changes, which may hold values of the pillar, are only compared."""
         return {
             "minions": list(self.minions),
-            "changes": [
-                {"sls": c.sls, "id": c.id, "function": c.function, "name": c.name}
-                for c in self.changes
-            ],
+            "changes": [{"sls": c.sls, "id": c.id, "function": c.function} for c in self.changes],
             "problems": list(self.problems),
         }
 
 
 def _nameless(change: Change, minion: str) -> Change:
     """The same without the minion's own id, which many names and contents have."""
-    name, what = (text.replace(minion, MINION) for text in (change.name, change.what))
-    return replace(change, name=name, what=what)
+    id_, name, what = (
+        text.replace(minion, MINION) for text in (change.id, change.name, change.what)
+    )
+    return replace(change, id=id_, name=name, what=what)
 
 
 def grouped(runs: Mapping[str, Run]) -> tuple[Group, ...]:

@@ -55,8 +55,7 @@ def _group(number: int, group: Group) -> None:
     ids = some(group.minions, _MOST)
     echo(f"    group {number}: {many(len(group.minions), 'minion')}: {ids}")
     for change in group.changes[:_MOST]:
-        name = f" {change.name}" if change.name != change.id else ""
-        echo(f"      {change.function} {change.id}{name} ({change.sls})")
+        echo(f"      {change.function} {change.id} ({change.sls})")
     if len(group.changes) > _MOST:
         echo(f"      {len(group.changes) - _MOST} more")
     for problem in group.problems[:_MOST]:
