@@ -196,8 +196,7 @@ def test_every_minion_ends_as_something_and_two_do_not_apply_at_once(fleet: Flee
 
 def test_a_rollback_brings_the_former_commit_back(fleet: Fleet) -> None:
     fleet.does(prod05="fail")
-    newer = fleet.site.remote.head("master")
-    assert newer != fleet.former
+    newer = fleet.commit("later")
     Journal(fleet.site.remote).add(
         "promotion",
         saltenv="prod",
@@ -220,7 +219,7 @@ def test_a_rollback_brings_the_former_commit_back(fleet: Fleet) -> None:
     assert fleet.applied() == {minion: ["later", "former"] for minion in IDS[:8]}
     held = fleet.site.run("status").out
     assert "rolled back" in held and fleet.former[:12] in held
-    assert fleet.site.sync_well()  # it is pushed, and stays
+    assert fleet.site.sync().code == 0  # it is pushed, and stays
     assert [e.text("commit") for e in Journal(fleet.site.remote).events("rollback")] == [
         fleet.former
     ]
