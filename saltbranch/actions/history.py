@@ -22,7 +22,7 @@ PROMOTIONS = (events.PROMOTION, "release", "hotfix")
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One thing that was done. what: promotion, release, hotfix, backmerge, push (by hand), accept, hold, unhold,
-    rollback, tag, override, debt, lab, verify, sync.
+    rollback, tag, override, debt, lab, verify, apply, sync.
 
     time: seconds since 1970. by, asked_by, claimed_by: see base.asked_by. old, new: commits, None where there are none.
     source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:
@@ -234,6 +234,8 @@ def _saltenv(work: Workplace, event: Event) -> str:
 
 
 def _reason(event: Event) -> str:
+    if event.kind == events.APPLY:
+        return asking.shortened(": ".join(filter(None, [event.text("told"), event.text("why")])))
     if event.kind == events.DEBT:
         return f"lacks a hotfix of {event.text('origin') or 'a branch above it'}"
     if event.kind == events.APPROVAL:

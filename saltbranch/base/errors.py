@@ -128,9 +128,10 @@ EXIT_CODES: dict[int, str] = {
     "leaves the tree)",
     20: "some saltenvs failed, the others are done; the newest model is broken and the last good one "
     "counts; `diff`, `adopt`: some minion could not be compiled, or not wholly; "
-    "`formula list`, `formula outdated`: a formula could not be read",
+    "`formula list`, `formula outdated`: a formula could not be read; `apply`: some minions were not applied to",
     70: "a bug: one line for you, the traceback in a file",
-    75: "another saltbranch holds the lock, or a saltenv is not switched yet because of state runs",
+    75: "another saltbranch holds the lock or applies the saltenv, or a saltenv is not switched yet because of state "
+    "runs or an apply",
     130: "interrupted (^C or SIGTERM); what was served is still served",
 }
 """What each exit code means, in the words of docs/reference/exit-codes.md."""

@@ -21,7 +21,9 @@ _PANELS = {
         "init": "init", "adopt": "adopt", "install": "install", "uninstall": "install", "flow": "flow",
         "doctor": "doctor", "notify": "notify", "prune": "prune", "schema": "schema", "demo": "demo",
     },
-    "Serve": {"sync": "sync", "status": "status", "explain": "explain", "verify": "verify"},
+    "Serve": {
+        "sync": "sync", "apply": "apply", "verify": "verify", "status": "status", "explain": "explain",
+    },
     "Develop and promote": {
         "feature": "feature", "formula": "formula", "check": "check", "diff": "diff", "fleet": "fleet",
         "lab": "lab", "promote": "promote", "why-not": "why_not",

@@ -25,6 +25,7 @@ _STYLES = {
     "accept": "yellow",
     "lab": "cyan",
     "verify": "cyan",
+    "apply": "green",
     "rollback": "red",
     "override": "red",
     "debt": "red",

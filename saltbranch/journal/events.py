@@ -18,7 +18,7 @@ from saltbranch.journal import tips
 VERSION = 1
 Kind = Literal[
     "promotion", "hold", "unhold", "rollback", "tag", "override", "debt", "sync", "push", "accept", "backmerge",
-    "lab", "approval", "verify",
+    "lab", "approval", "verify", "apply",
 ]  # fmt: skip
 """What an event tells of. One of a newer release is none of these, and is passed over when the journal is read."""
 
@@ -36,6 +36,7 @@ BACKMERGE: Final = tips.BACKMERGE
 LAB: Final = "lab"
 APPROVAL: Final = "approval"
 VERIFY: Final = "verify"
+APPLY: Final = "apply"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _KNOWN: dict[object, Kind] = {kind: kind for kind in KINDS}
 

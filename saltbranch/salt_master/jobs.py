@@ -95,7 +95,13 @@ class Jobs:
             raise SaltError(str(answer["error"]), hint=str(answer.get("hint", "")))
         return dict(answer)
 
-    def _seconds(self, option: str) -> float:
+    @property
+    def patience(self) -> float:
+        """How many seconds a minion that is up takes at the most to answer, as the master has it."""
+        return self.seconds("timeout") + self.seconds("gather_job_timeout")
+
+    def seconds(self, option: str) -> float:
+        """The master's option `timeout` or `gather_job_timeout`."""
         self._options = self._options or self._ask("options")
         return self._options[option]
 
@@ -156,14 +162,16 @@ class Jobs:
         minions: Iterable[str],
         *,
         timeout: float,
+        known: Collection[str] = (),
         on_return: Callable[[Return], None] | None = None,
         go_on: Callable[[], bool] = lambda: True,
     ) -> dict[str, Return]:
         """The returns of those `minions` that come within `timeout` seconds. on_return: told each as it comes.
 
-        go_on: asked each second; False ends it before the time.
+        known: who has returned before, which need not be read again. go_on: asked each second; False ends it
+        before the time.
         """
-        wanted, found, others = set(minions), dict[str, Return](), set[str]()
+        wanted, found, others = set(minions), dict[str, Return](), set(known)
         end = time.monotonic() + timeout
         while True:
             for name, one in self.returns(jid, {*found, *others}).items():
@@ -196,13 +204,12 @@ class Jobs:
 
     def up(self, minions: Iterable[str]) -> set[str]:
         """Who of `minions` answers a ping in the time that the master gives (timeout and gather_job_timeout)."""
-        patience = self._seconds("timeout") + self._seconds("gather_job_timeout")
-        answers = self.run_and_wait(minions, "test.ping", timeout=patience)
+        answers = self.run_and_wait(minions, "test.ping", timeout=self.patience)
         return {name for name, one in answers.items() if one}
 
     def find_job(self, jid: str, minions: Iterable[str]) -> dict[str, bool]:
         """Whether each of `minions` still runs a job or has it in its queue; who does not answer is not there."""
-        patience = self._seconds("gather_job_timeout")
+        patience = self.seconds("gather_job_timeout")
         answers = self.run_and_wait(minions, "saltutil.find_job", [_checked(jid)], timeout=patience)
         return {
             name: isinstance(one.value, Mapping) and str(one.value.get("jid")) == jid

@@ -128,6 +128,12 @@ def _row(
     return {**row, "why": why}
 
 
+def keep(root: str, event: Event) -> None:
+    """Let the next sync tell the journal of `event`, too. The caller holds the lock of the root. Raises OSError."""
+    tries, kept = _load(root)
+    _save(root, [*kept, event], tries)
+
+
 def path(root: str) -> str:
     """The file of what could not be sent yet; its time is when to try again."""
     return f"{root}/state/unreported"

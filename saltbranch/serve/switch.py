@@ -12,7 +12,7 @@ from saltbranch.config.roots import PILLAR, of_text
 from saltbranch.git import collect
 from saltbranch.repository import decision, prepared, servable
 from saltbranch.salt_master.file_list import clear_file_list
-from saltbranch.serve import compose, fetch, notices
+from saltbranch.serve import compose, fetch, leased, notices
 from saltbranch.serve.parallel import in_parallel
 from saltbranch.serve.pins import Source
 from saltbranch.serve.run import FAILED, FIRST, REFUSED, REWRITTEN, SWITCHED, SaltenvResult
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 def judge(run: Run, jobs: list[Job]) -> None:
     """Say which of `jobs` would be refused, or would wait for state runs, for a plan."""
+    jobs = leased.without_leased(run, jobs)
     formulas = _formulas(run)
     _tell_roots(run, jobs)
     _drain(run, jobs)
@@ -233,6 +234,7 @@ def apply(
     notify: Callable[[Prepared, list[SaltenvResult]], str | None] | None,
 ) -> None:
     """Switch all of `jobs`; what goes wrong with one stays with it."""
+    jobs = leased.without_leased(run, jobs)
     formulas = _formulas(run)
     _tell_roots(run, jobs)
     _drain(run, jobs)

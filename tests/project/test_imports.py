@@ -35,6 +35,7 @@ ORDER = (
     "check",
     "promote",
     "verify",
+    "apply",
     "schedule",
     "webhook",
     "doctor",

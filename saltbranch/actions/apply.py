@@ -1,0 +1,288 @@
+"""apply: what a saltenv serves is applied to its minions, in batches."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from saltbranch.actions.shared.applying import Running, Watching, shown
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.apply import run_state
+from saltbranch.apply.lease_holder import LeaseHolder
+from saltbranch.apply.make_plan import ApplyPlan, make_plan
+from saltbranch.apply.options import Options
+from saltbranch.apply.run_state import (
+    ABORTED,
+    APPLY,
+    DONE,
+    OVER,
+    ROLLBACK,
+    STOPPED,
+    UNDER_WAY,
+    Pass,
+    Record,
+)
+from saltbranch.base import files
+from saltbranch.base.durations import iso
+from saltbranch.base.errors import (
+    EXIT_PARTIAL,
+    EXIT_PENDING,
+    Interrupted,
+    LockedError,
+    RefusedError,
+)
+from saltbranch.config.model import Saltenv
+from saltbranch.git import identity
+from saltbranch.journal import store as journal
+from saltbranch.promote.promotion import named
+from saltbranch.repository.workplace import Workplace
+from saltbranch.salt_master.jobs import Jobs
+from saltbranch.verify.members import served_commit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply did."""
+
+    record: Record
+    plan: ApplyPlan | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0; 20 where not all minions were applied to; 130 where a person ended it."""
+        record = self.record
+        if record.status == STOPPED and record.by_person:
+            return Interrupted.exit_code
+        ailing = self.plan.ailing if self.plan else ()
+        if record.status != DONE or record.first.wrong() or ailing:
+            return EXIT_PARTIAL
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"version": 1, **shown(self.record), "notes": list(self.notes)}
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPlanned:
+    """Only the plan was asked for."""
+
+    plan: ApplyPlan
+
+    @property
+    def exit_code(self) -> int:
+        """Whether there is something to do."""
+        return EXIT_PENDING if self.plan.minions else 0
+
+
+def apply(
+    caller: Caller[ApplyPlan],
+    saltenv: str,
+    options: Options,
+    watching: Watching,
+    *,
+    plan: bool = False,
+) -> Applied | ApplyPlanned:
+    """Plan, show, ask and apply; what a killed process left of the same is gone on with.
+
+    Raises LockedError where another one applies the saltenv, SaltError, RefusedError, UsageError.
+    """
+    options.check()
+    work = caller.open_mirror()
+    found = named(work, saltenv)
+    with Jobs(work.config.salt_config) as jobs:
+        if plan:
+            planned = _planned(work, found, jobs, options, watching)
+            caller.show(work, planned, is_result=True)
+            return ApplyPlanned(planned)
+        with files.private_umask(), locked(work, found):
+            killed = run_state.last_of(work.config.root, found.name)
+            if killed and killed.status == UNDER_WAY:
+                return _go_on(caller, work, jobs, killed, watching)
+            return _begin(caller, work, jobs, found, options=options, watching=watching)
+
+
+def _begin(
+    caller: Caller[ApplyPlan],
+    work: Workplace,
+    jobs: Jobs,
+    saltenv: Saltenv,
+    *,
+    options: Options,
+    watching: Watching,
+) -> Applied:
+    record = Record(
+        id=journal.new_id(work.now),
+        saltenv=saltenv.name,
+        dirname=saltenv.dirname,
+        by=identity.who(work.git),
+        since=work.now,
+        options=options.as_dict(),
+        skipped={},
+        passes=[],
+        asked=work.asked.details(),
+    )
+    lease = lease_of(work, saltenv, record)
+    lease.take()
+    try:
+        planned = _planned(work, saltenv, jobs, options, watching)
+        caller.show(work, planned, is_result=False)
+        if not planned.minions:
+            record.passes.append(Pass(APPLY, planned.commit, [], {}))
+            record.status = DONE
+            return Applied(record, planned)
+        caller.agree(f"apply {saltenv.name}")
+        lease.take(planned.commit)
+    except BaseException:
+        lease.drop()
+        raise
+    record.skipped = dict(planned.skipped)
+    batches = [list(batch) for batch in planned.batches]
+    record.passes.append(Pass(APPLY, planned.commit, batches, {}))
+    run_state.save(work.config.root, record)
+    run_state.forget_old(work.config.root)
+    notes = Running(caller, work, jobs, record=record, lease=lease, watching=watching).run()
+    return Applied(record, planned, tuple(notes))
+
+
+def _planned(
+    work: Workplace, saltenv: Saltenv, jobs: Jobs, options: Options, watching: Watching
+) -> ApplyPlan:
+    def tell(what: str, done: int, of: int) -> None:
+        watching.tell({"event": what, "done": done, "of": of})
+
+    return make_plan(work.config, saltenv, jobs, options, tell=tell)
+
+
+def resume(caller: Caller[ApplyPlan], name: str, watching: Watching) -> Applied:
+    """Go on with an apply that was killed or stopped. Raises what `apply` raises."""
+    work = caller.open_mirror()
+    record = run_state.load(work.config.root, name)
+    saltenv = named(work, record.saltenv)
+    with (
+        Jobs(work.config.salt_config) as jobs,
+        files.private_umask(),
+        locked(work, saltenv),
+    ):
+        return _go_on(caller, work, jobs, run_state.load(work.config.root, name), watching)
+
+
+def _go_on(
+    caller: Caller[ApplyPlan], work: Workplace, jobs: Jobs, record: Record, watching: Watching
+) -> Applied:
+    """The caller holds the lock."""
+    root = work.config.root
+    if record.status in OVER:
+        raise RefusedError(
+            f"apply {record.id} is {record.status}", hint=f"saltbranch apply {record.saltenv}"
+        )
+    lease = lease_of(work, named(work, record.saltenv), record)
+    last = record.last
+    try:
+        if last.kind == APPLY:
+            lease.take(last.commit)
+        else:
+            lease.move_to(last.commit)
+    except RefusedError as err:
+        raise RefusedError(
+            f"apply {record.id} cannot go on: {err.message}",
+            hint=f"saltbranch apply --abort {record.id}, then apply what is served now",
+        ) from err
+    run_state.forget_request(root, record.id)
+    if record.status == STOPPED:
+        # A person has looked at them and goes on.
+        last.forgiven = len(last.wrong())
+    record.status, record.ended, record.by_person = UNDER_WAY, None, False
+    record.why = record.why if last.kind == ROLLBACK else ""
+    run_state.save(root, record)
+    watching.tell({"event": "resume", "id": record.id, "since": iso(record.since)})
+    notes = Running(caller, work, jobs, record=record, lease=lease, watching=watching).run()
+    return Applied(record, None, tuple(notes))
+
+
+def abort(caller: Caller[ApplyPlan], name: str) -> tuple[Record, bool]:
+    """End an apply for good; whether its process lives: that one ends after the batch under way.
+
+    Raises UsageError, RefusedError.
+    """
+    work = caller.open_mirror()
+    root = work.config.root
+    record = run_state.load(root, name)
+    if record.status in OVER:
+        raise RefusedError(f"apply {name} is {record.status} already")
+    saltenv = named(work, record.saltenv)
+    with files.private_umask():
+        try:
+            with locked(work, saltenv):
+                record = run_state.load(root, name)
+                newest = run_state.last_of(root, record.saltenv)
+                record.status, record.ended = ABORTED, time.time()
+                run_state.save(root, record)
+                if newest and newest.id == name:
+                    lease_of(work, saltenv, record).drop()
+                return record, False
+        except LockedError:
+            run_state.ask_to_end(root, name)
+            return record, True
+
+
+def status(caller: Caller[ApplyPlan], saltenv: str | None = None) -> list[tuple[Record, bool]]:
+    """The last apply of each saltenv, or of the one named, and whether its process lives. Raises UsageError."""
+    work = caller.open_mirror()
+    chosen = [named(work, saltenv)] if saltenv else list(work.config.saltenvs)
+    found = []
+    for one in chosen:
+        record = run_state.last_of(work.config.root, one.name)
+        if record:
+            found.append((record, _is_locked(work.config.root, one)))
+    return found
+
+
+def _is_locked(root: str, saltenv: Saltenv) -> bool:
+    try:
+        with files.Lock(run_state.lock_path(root, saltenv.dirname)):
+            return False
+    except LockedError:
+        return True
+
+
+@contextmanager
+def locked(work: Workplace, saltenv: Saltenv) -> Iterator[None]:
+    """Nobody else applies it on this master. Raises LockedError, which says who does and since when."""
+    root = work.config.root
+    path = run_state.lock_path(root, saltenv.dirname)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    lock = files.Lock(path)
+    try:
+        lock.__enter__()
+    except LockedError as err:
+        other = run_state.last_of(root, saltenv.name)
+        who = "another saltbranch is about to apply it"
+        hint = "look again in a moment: saltbranch apply --status"
+        if other and other.status == UNDER_WAY:
+            who = f"apply {other.id} of {other.by} runs since {iso(other.since)}"
+            hint = f"saltbranch apply --status shows it, --abort {other.id} ends it"
+        raise LockedError(f"{saltenv.name} is being applied: {who}", hint=hint) from err
+    try:
+        yield
+    finally:
+        lock.__exit__()
+
+
+def lease_of(work: Workplace, saltenv: Saltenv, record: Record) -> LeaseHolder:
+    """The lease of that apply, not taken yet."""
+    return LeaseHolder(
+        root=work.config.root,
+        dirname=saltenv.dirname,
+        served=lambda: served_commit(work.config, saltenv),
+        apply=record.id,
+        by=record.by,
+        since=record.since,
+    )

@@ -1,0 +1,1 @@
+"""Applying what a saltenv serves to its minions, in batches."""

@@ -1,0 +1,231 @@
+"""The batches of an apply, one after another: take out, apply, verify, put back, and stop at the first trouble.
+
+Each step is written down before it begins, so it can be gone on with after a kill.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from saltbranch.apply import run_state
+from saltbranch.apply.follow import Follower
+from saltbranch.apply.limits import Limits
+from saltbranch.apply.outcome import FAILED, GONE, PENDING, RUNNING, TIMED_OUT, Outcome, judge
+from saltbranch.apply.run_state import ROLLBACK, STEPS, Pass, Record
+from saltbranch.apply.seams import Batch, Seams
+from saltbranch.base.errors import SaltbranchError
+from saltbranch.base.text import many
+from saltbranch.salt_master.jobs import Jobs, Return
+
+Tell = Callable[[Mapping[str, Any]], None]
+"""Told of what happens, as `--json` shows it: ``{"event": NAME, ...}``."""
+_SAVE = (
+    1.0  # seconds between two times that returns are written down; the job cache has them meanwhile
+)
+
+
+class Stopped(SaltbranchError):
+    """The apply ends before all batches are done. is_failure: since something went wrong, not by a person's word."""
+
+    def __init__(self, message: str, *, is_failure: bool) -> None:
+        super().__init__(message)
+        self.is_failure = is_failure
+
+
+class Stop:
+    """Whether a person wants an apply to end after the batch under way."""
+
+    def __init__(self, root: str, apply: str) -> None:
+        self._root = root
+        self._apply = apply
+        self.asked = False
+
+    @property
+    def reason(self) -> str:
+        """Why it is to end; empty where it is not."""
+        if self.asked:
+            return "it was interrupted"
+        if run_state.is_to_end(self._root, self._apply):
+            return "it was aborted"
+        return ""
+
+
+class Engine:
+    """Runs the passes of an apply. What fails raises Stopped, SaltError."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        record: Record,
+        root: str,
+        *,
+        seams: Seams,
+        tell: Tell,
+        renew: Callable[[], None],
+        stop: Stop,
+    ) -> None:
+        """renew: called now and then, so that the lease of a process that lives does not end."""
+        self._jobs = jobs
+        self._record = record
+        self._root = root
+        self._seams = seams
+        self._tell = tell
+        self._renew = renew
+        self._stop = stop
+        self._saved = 0.0
+
+    def run(
+        self, run: Pass, limits: Limits, *, timeout: float, pause: Callable[[Batch], None]
+    ) -> None:
+        """Run what is left of `run`. timeout: seconds for each minion. pause: called between two batches."""
+        minions = run.minions
+        done = [m for m in minions if run.of(m).state not in (PENDING, RUNNING)]
+        self._tell({"event": "begin", "pass": run.kind, "done": done, "total": len(minions)})
+        while not run.is_over:
+            batch = self._batch(run)
+            if run.step == "":
+                self._go_on()
+            self._run_batch(run, batch, timeout)
+            minions = list(batch.minions)
+            wrong = len(run.wrong()) - run.forgiven
+            run.at, run.step = run.at + 1, ""
+            self.save()
+            why = limits.exceeded(
+                wrong=wrong,
+                total=len(run.minions),
+                in_batch=len(run.wrong(minions)),
+                size=len(minions),
+            )
+            if why:
+                raise Stopped(why, is_failure=True)
+            if not run.is_over:
+                self._go_on()
+                pause(batch)
+        self._take_late(run)
+
+    def save(self) -> None:
+        """Write the record down."""
+        run_state.save(self._root, self._record)
+        self._saved = time.monotonic()
+
+    def rest(self, seconds: float) -> None:
+        """Wait; a person's word ends it."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._go_on()
+            self._renew()
+            time.sleep(min(left, 0.5))
+
+    def _go_on(self) -> None:
+        if reason := self._stop.reason:
+            raise Stopped(reason, is_failure=False)
+
+    def _batch(self, run: Pass) -> Batch:
+        return Batch(
+            apply=self._record.id,
+            saltenv=self._record.saltenv,
+            commit=run.commit,
+            number=run.at + 1,
+            of=len(run.batches),
+            minions=tuple(run.batches[run.at]),
+            is_rollback=run.kind == ROLLBACK,
+        )
+
+    def _run_batch(self, run: Pass, batch: Batch, timeout: float) -> None:
+        self._tell(
+            {
+                "event": "batch",
+                "pass": run.kind,
+                "number": batch.number,
+                "of": batch.of,
+                "minions": list(batch.minions),
+            }
+        )
+        if self._begins(run, "before"):
+            self._seam("before", lambda: self._seams.before(batch))
+        if self._begins(run, "apply"):
+            self._apply(run, batch, timeout)
+        good = [m for m in batch.minions if m not in run.wrong(list(batch.minions))]
+        if self._begins(run, "verify"):
+            found = self._seam("verify", lambda: self._seams.verify(batch, good))
+            for minion, why in found.items():
+                before = run.of(minion)
+                said = f"not as it should be: {why}"
+                self._set(
+                    run, minion, Outcome(FAILED, said, before.changed, before.states, before.jid)
+                )
+        good = [m for m in batch.minions if m not in run.wrong(list(batch.minions))]
+        if self._begins(run, "after"):
+            self._seam("after", lambda: self._seams.after(batch, good))
+
+    def _begins(self, run: Pass, step: str) -> bool:
+        """Whether the step is to be done: what was begun before a kill is, what was followed by another is not."""
+        if STEPS.index(run.step) > STEPS.index(step):
+            return False
+        run.step = step
+        self.save()
+        self._renew()
+        return True
+
+    def _seam(self, step: str, do: Callable[[], Any]) -> Any:
+        try:
+            return do()
+        except SaltbranchError as err:
+            raise Stopped(f"{step}: {err.message}", is_failure=True) from err
+
+    def _apply(self, run: Pass, batch: Batch, timeout: float) -> None:
+        """Apply to those of the batch that nothing became of yet."""
+        pending = [m for m in batch.minions if run.of(m).state == PENDING]
+        under_way: dict[str, list[str]] = {}
+        for minion in batch.minions:
+            if run.of(minion).state == RUNNING:
+                under_way.setdefault(run.of(minion).jid, []).append(minion)
+
+        def publishing(minions: Collection[str], jid: str) -> None:
+            for minion in minions:
+                run.outcomes[minion] = Outcome(RUNNING, jid=jid)
+            self.save()
+            self._tell({"event": "job", "jid": jid, "minions": sorted(minions)})
+
+        def taken(returned: Return, jid: str) -> None:
+            found = judge(returned)
+            outcome = Outcome(found.state, found.reason, found.changed, found.states, jid)
+            self._set(run, returned.minion, outcome)
+
+        follower = Follower(
+            self._jobs,
+            # A minion whose own configuration says `test: True` applies all the same.
+            {"test": False},
+            timeout=timeout,
+            publishing=publishing,
+            tick=self._renew,
+        )
+        lost = follower.run(pending, taken, under_way=under_way)
+        for minion, outcome in lost.items():
+            self._set(run, minion, outcome)
+        self.save()
+
+    def _set(self, run: Pass, minion: str, outcome: Outcome) -> None:
+        run.outcomes[minion] = outcome
+        if time.monotonic() - self._saved > _SAVE:
+            self.save()
+        self._tell({"event": "minion", "pass": run.kind, "minion": minion, **outcome.as_dict()})
+
+    def _take_late(self, run: Pass) -> None:
+        """Take what came after it was given up: it is what is true now."""
+        lost = {m: run.of(m) for m in run.minions if run.of(m).state in (GONE, TIMED_OUT)}
+        for jid in sorted({outcome.jid for outcome in lost.values() if outcome.jid}):
+            for minion, returned in self._jobs.returns(jid).items():
+                if minion not in lost or lost[minion].jid != jid:
+                    continue
+                found = judge(returned)
+                said = "; ".join(filter(None, [f"late: {lost[minion].reason}", found.reason]))
+                self._set(run, minion, Outcome(found.state, said, found.changed, found.states, jid))
+        self.save()
+
+
+def told(run: Pass) -> str:
+    """The counts of a pass for people: `11 applied, 1 failed`."""
+    return ", ".join(f"{n} {state}" for state, n in run.counts().items()) or many(0, "minion")

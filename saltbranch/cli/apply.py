@@ -1,0 +1,225 @@
+"""``saltbranch apply``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from saltbranch.actions import apply as action
+from saltbranch.actions.apply import Applied, ApplyPlanned
+from saltbranch.actions.shared.applying import Watching, shown
+from saltbranch.apply.make_plan import ApplyPlan
+from saltbranch.apply.options import ASK, STOP, Options
+from saltbranch.apply.run_state import Record
+from saltbranch.apply.seams import Batch
+from saltbranch.base.errors import UsageError
+from saltbranch.cli import run_merge
+from saltbranch.cli.options.common import (
+    ConfigOption,
+    JsonOption,
+    PlanOption,
+    YesOption,
+    print_json,
+    saltenv_names,
+)
+from saltbranch.cli.show import apply as show
+from saltbranch.cli.terminal import echo
+from saltbranch.repository.workplace import Workplace
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to `app`."""
+    app.command("apply")(_apply)
+
+
+def _apply(
+    saltenv: Annotated[
+        str | None,
+        typer.Argument(metavar="[SALTENV]", autocompletion=saltenv_names, show_default=False),
+    ] = None,
+    config: ConfigOption = None,
+    canary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID|N",
+            help="The minion that goes first, or how many do.",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|N%", help="How many at a time; all at once otherwise.", show_default=False
+        ),
+    ] = None,
+    pause: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|ask",
+            help="How long to wait after each batch (2m), or ask to let a person say that it goes on.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="How long a minion may take.")
+    ] = "30m",
+    max_failures: Annotated[
+        str,
+        typer.Option(metavar="N|N%", help="How many minions may go wrong before it stops."),
+    ] = "0",
+    max_failures_per_batch: Annotated[
+        str | None,
+        typer.Option(metavar="N|N%", help="The same for each batch.", show_default=False),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="changed",
+            help="changed: leave out minions for which the test run found nothing.",
+            show_default=False,
+        ),
+    ] = None,
+    on_failure: Annotated[
+        str,
+        typer.Option(
+            metavar="stop|rollback",
+            help="rollback: serve what was served before the last promotion, and apply that where it was applied.",
+        ),
+    ] = STOP,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Go on with one that was stopped or killed.", show_default=False
+        ),
+    ] = None,
+    abort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="End one for good; one that runs ends after its batch.",
+            show_default=False,
+        ),
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show the last apply of SALTENV, or of each.")
+    ] = False,
+    plan: PlanOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Apply what SALTENV serves to its minions: first a test run, then state.apply in batches.
+
+    It stops after the batch in which more minions went wrong than --max-failures. While it runs, SALTENV is not
+    switched on this master. ^C ends it after the batch under way; a second one at once.
+
+    \b
+    Examples:
+      saltbranch apply prod --plan
+      saltbranch apply prod --canary web1 --batch 10% --pause 2m
+      saltbranch apply --resume 20261129T180000Z-0a1b2c3d
+    """
+    if (saltenv is not None) + (resume is not None) + (abort is not None) != 1 and not status:
+        raise UsageError("apply wants a SALTENV, --resume ID, --abort ID or --status")
+    terminal = _ApplyTerminal(config=config, as_json=as_json, yes=yes)
+    if status:
+        return _status(terminal, saltenv)
+    if abort is not None:
+        return _abort(terminal, abort)
+    options = Options(
+        canary=canary or "",
+        batch=batch or "",
+        pause=pause or "",
+        timeout=timeout,
+        max_failures=max_failures,
+        max_failures_per_batch=max_failures_per_batch or "",
+        only=only or "",
+        on_failure=on_failure,
+    )
+    if options.pause == ASK and not (yes or _has_person()):
+        raise UsageError("--pause ask: there is nobody to ask", hint="name a time, such as 2m")
+    with _watching(as_json=as_json) as watching:
+        done: Applied | ApplyPlanned
+        if resume is not None:
+            done = action.resume(terminal, resume, watching)
+        else:
+            done = action.apply(terminal, saltenv or "", options, watching, plan=plan)
+    if isinstance(done, Applied) and not as_json:
+        show.end(done.record, done.notes)
+    return done.exit_code
+
+
+def _has_person() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+@dataclass(slots=True)
+class _ApplyTerminal(run_merge.Terminal[ApplyPlan]):
+    def show(self, work: Workplace, plan: ApplyPlan, *, is_result: bool) -> None:
+        if self.as_json:
+            _line({"event": "plan", "version": 1, **plan.as_dict()})
+        else:
+            show.plan(plan)
+
+
+def _line(event: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _watching(*, as_json: bool) -> Iterator[Watching]:
+    """Show what happens, and let ^C end it after the batch."""
+    with show.progress(enabled=not as_json) as tell:
+        watching = Watching(tell=_line if as_json else tell, ask=_ask if _has_person() else None)
+        with _gentle(watching.end):
+            yield watching
+
+
+@contextmanager
+def _gentle(end: Callable[[], bool]) -> Iterator[None]:
+    """The first ^C calls `end`; the second one is one, as is the first where there is nothing to end."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not end():
+            raise KeyboardInterrupt
+        echo("saltbranch: the batch under way ends, then it stops; ^C again leaves now", err=True)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _ask(batch: Batch) -> bool:
+    return typer.confirm(f"batch {batch.number} of {batch.of} is done: go on?", err=True)
+
+
+def _abort(terminal: _ApplyTerminal, name: str) -> int:
+    record, lives = action.abort(terminal, name)
+    if terminal.as_json:
+        print_json({"version": 1, **shown(record), "ends": lives})
+    elif lives:
+        echo(f"apply {name} ends after the batch under way")
+    else:
+        echo(f"apply {name} is ended; {record.saltenv} may be switched again")
+    return 0
+
+
+def _status(terminal: _ApplyTerminal, saltenv: str | None) -> int:
+    found: list[tuple[Record, bool]] = action.status(terminal, saltenv)
+    if terminal.as_json:
+        rows = [{**shown(record), "lives": lives} for record, lives in found]
+        print_json({"version": 1, "applies": rows})
+    else:
+        show.status(found)
+    return 0
