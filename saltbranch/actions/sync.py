@@ -232,8 +232,8 @@ def _serve_pending(
     if ready and mirror.exists():
         from saltbranch.journal import pending_holds
 
-        names = [event.text("saltenv") for event in pending_holds.load(root)]
-        held = [s.name for s in ready.saltenvs if s.name in names]
+        known = [s.name for s in ready.saltenvs]
+        held = pending_holds.saltenvs(pending_holds.load(root), known)
         if held:
             lock.keep_with_children()
             look = reconcile.look_at_mirror(mirror, ready, say)

@@ -121,6 +121,7 @@ def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
         beyond_source=beyond,
         brings_news=found.target.moves or found.is_conflict,
         hotfix=request.kind == "hotfix",
+        of_all=work.state.hold_of_all(work.now),
     )
 
 

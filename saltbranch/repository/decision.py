@@ -41,7 +41,7 @@ FAILED: Final = "failed"
 HELD_BACK: Final = "held back"
 LEVELS: tuple[Level, ...] = (FINE, NEW, KEPT, REFUSED, MISSING, FAILED, HELD_BACK)
 
-FORMAT = "saltbranch choices 4"
+FORMAT = "saltbranch choices 5"
 _BRANCHES_ALONE = "branches alone\n"
 # What the file may say of a kind; anything else makes it stale.
 _WHYS: dict[str, Why] = {why: why for why in WHYS}

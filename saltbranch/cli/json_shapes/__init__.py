@@ -21,6 +21,8 @@ SHAPES: dict[str, Any] = {
     "event-waiting": events.Waiting,
     "history": looking_back.History,
     "hold": promoting.Held,
+    "hold-all": promoting.HeldAll,
+    "hold-all-plan": promoting.HoldAllPlan,
     "hold-plan": promoting.HoldPlan,
     "lab": promoting.LabRecorded,
     "lab-list": promoting.Labs,
