@@ -21,7 +21,7 @@ _PANELS = {
         "init": "init", "adopt": "adopt", "install": "install", "uninstall": "install", "flow": "flow",
         "doctor": "doctor", "notify": "notify", "prune": "prune", "schema": "schema", "demo": "demo",
     },
-    "Serve": {"sync": "sync", "status": "status", "explain": "explain"},
+    "Serve": {"sync": "sync", "status": "status", "metrics": "metrics", "explain": "explain"},
     "Develop and promote": {
         "feature": "feature", "formula": "formula", "check": "check", "diff": "diff", "fleet": "fleet",
         "lab": "lab", "promote": "promote", "why-not": "why_not", "release": "release", "hotfix": "hotfix",

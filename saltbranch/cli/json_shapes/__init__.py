@@ -27,6 +27,7 @@ SHAPES: dict[str, Any] = {
     "lab": promoting.LabRecorded,
     "lab-list": promoting.Labs,
     "lab-plan": promoting.LabPlan,
+    "metrics": serving.Metrics,
     "notify": serving.NotifyData,
     "promote": promoting.Promoted,
     "promote-plan": promoting.Plan,

@@ -192,6 +192,28 @@ class MasterStatus(TypedDict):
     notifications: Notifications
 
 
+class Sample(TypedDict):
+    """A value, and what it is of."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class Metric(TypedDict):
+    """A gauge."""
+
+    name: str
+    help: str
+    samples: list[Sample]
+
+
+class Metrics(TypedDict):
+    """``metrics --json``."""
+
+    version: Version
+    metrics: list[Metric]
+
+
 class ServedBy(TypedDict):
     """What a master said that it serves."""
 
