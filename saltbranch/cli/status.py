@@ -212,6 +212,23 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
     _proposed(node, row.branch, [str(p["branch"]) for p in row.proposed])
     if row.next is not None:
         promotion_lines(node, row.saltenv, row.debts, row.next)
+    if row.auto:
+        _auto(node, row.auto)
+
+
+_AUTO = {
+    "nothing": "[dim]promoted to by itself[/]",
+    "elsewhere": "[dim]promoted to by itself, by other machines (promotes: true)[/]",
+    "waiting": "promoted to by itself",
+    "failed": "[red]not promoted to by itself[/]",
+    "trouble": "[yellow]not promoted to by itself yet[/]",
+}
+
+
+def _auto(node: Tree, auto: Mapping[str, Any]) -> None:
+    at = f" at {auto['passes_at']}" if auto["passes_at"] and auto["state"] == "waiting" else ""
+    why = f": {printable(auto['reason'])}" if auto["reason"] else ""
+    node.add(f"{_AUTO[auto['state']]}{shown(at + why)}")
 
 
 def _trouble(node: Tree, row: SaltenvStatus) -> None:

@@ -62,7 +62,7 @@ _DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
 MACHINE_KEYS = (
     "remote", "root", "master_config", "salt_config", "group", "fetch_timeout", "model_branch", "record_syncs",
     "gpg_keys", "ext_pillar", "serves", "programs", "extra_roots", "submodules", "notify_targets",
-    "labs", "lab_open", "lab_auto", "lab_pillar",
+    "labs", "lab_open", "lab_auto", "lab_pillar", "promotes",
 )  # fmt: skip
 _MODEL_BRANCH = "master"
 # What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
@@ -174,6 +174,14 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         FollowModel | None,
         _key("`{tags: REGEX}`: serve the highest matching version tag of the branch, not its head"),
     ] = None
+    auto_promote: Annotated[
+        bool,
+        _key(
+            "what the saltenv before it serves is promoted to it by itself when all gates pass, by masters with"
+            " `promotes: true`: [promotions that move by themselves](../how-to/auto-promote.md); only with"
+            " `promote_from`"
+        ),
+    ] = False
     gates: Annotated[
         list[Any],
         _key(
@@ -244,6 +252,13 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         _key(
             "after each switch, this master records in the journal what it now serves; needs push access to refs below"
             " `refs/saltbranch/`. `init` sets it if the remote allows that"
+        ),
+    ] = False
+    promotes: Annotated[
+        bool,
+        _key(
+            "this machine may promote to saltenvs with `auto_promote`; it needs push access to their branches:"
+            " [promotions that move by themselves](../how-to/auto-promote.md)"
         ),
     ] = False
     submodules: Annotated[

@@ -65,7 +65,16 @@ def saltenv_of(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         drain_then=_drain_then(entry.drain_then, f"{path}: saltenvs.{name}.drain_then"),
         lend=not entry.protected if entry.lend is None else entry.lend,
         first_highstate=entry.first_highstate,
+        auto_promote=_auto_promote(entry, f"{path}: saltenvs.{name}.auto_promote"),
     )
+
+
+def _auto_promote(entry: SaltenvModel, where: str) -> bool:
+    if entry.auto_promote and entry.promote_from is None:
+        raise ConfigError(
+            f"{where}: nothing is promoted to it", hint="leave it out, or add promote_from:"
+        )
+    return entry.auto_promote
 
 
 def _drain(value: object, where: str) -> float:

@@ -254,3 +254,8 @@ def _command_gate(work: Workplace, found: Plan, gate: CommandGate, result: str) 
     passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
     first = said.strip() or f"{gate.argv[0]} ended with 0"
     return GateResult(gate.name, PASS if passed else FAIL, first)
+
+
+def is_slow(gate: Gate) -> bool:
+    """Whether `gate` compiles or runs a program, so that only who wants to promote asks it."""
+    return isinstance(gate, _SLOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from saltbranch.base.durations import iso
@@ -20,9 +21,14 @@ class WhyNot:
     @classmethod
     def of(cls, plan: Plan) -> WhyNot:
         """What stands in the way of `plan`."""
-        times = [g.passes_at for g in plan.closed_gates]
+        return cls(plan, cls.passing(plan.closed_gates))
+
+    @staticmethod
+    def passing(closed: Sequence[GateResult]) -> float | None:
+        """When all gates of `closed` will have passed by themselves; None where one of them will not."""
+        times = [g.passes_at for g in closed]
         known = [t for t in times if t is not None]
-        return cls(plan, max(known) if times and len(known) == len(times) else None)
+        return max(known) if times and len(known) == len(times) else None
 
     @property
     def closed(self) -> list[GateResult]:

@@ -88,6 +88,20 @@ class CommitInfo(TypedDict):
     date: Time
 
 
+class AutoPromote(TypedDict):
+    """Of a saltenv that is promoted to by itself: what it waits for, or why the plan of this digest failed.
+
+    state: nothing (is left to promote), waiting, failed (not tried again until the plan is another one), trouble (tried
+    again), elsewhere (other machines do it).
+    """
+
+    state: Literal["nothing", "waiting", "failed", "trouble", "elsewhere"]
+    reason: str
+    digest: str
+    since: Time | None
+    passes_at: Time | None
+
+
 class SaltenvStatus(TypedDict):
     """One saltenv of a master."""
 
@@ -118,6 +132,7 @@ class SaltenvStatus(TypedDict):
     pushed: PushedHere | None
     refused: str | None
     waits: Waits | None
+    auto: AutoPromote | None
 
 
 class LabStatus(TypedDict):
