@@ -43,8 +43,8 @@ def main() -> None:
         pass  # nothing was kept, so the next sync starts one again
 
 
-def run(root: str, config_path: str) -> None:
-    """Promote what is due, one at a time; not while another process of this root does.
+def run(root: str, config_path: str) -> bool:
+    """Promote what is due, one at a time; False where another process of this root does, and nothing was done.
 
     Raises SaltbranchError, OSError where nothing could be found out.
     """
@@ -52,7 +52,7 @@ def run(root: str, config_path: str) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return
+            return False
         work = open_machine(config_path)
         work.asked = ASKED
         before, rows = promotions_due.told(root), {}
@@ -66,10 +66,11 @@ def run(root: str, config_path: str) -> None:
                 rows[saltenv.name] = found
         ready = prepared.load(root, config_path)
         if ready is None:
-            return  # the configuration is another one by now
+            return True  # the configuration is another one by now
         times = [row["passes_at"] for row in rows.values() if row["passes_at"] is not None]
         seen = decision.heads(work.refs, ready)
         promotions_due.keep(root, min(times, default=None), seen, rows)
+        return True
 
 
 @dataclass(slots=True)

@@ -59,7 +59,11 @@ def push(remote: Remote, number: int = 1) -> str:
 
 
 def promote(site: Site) -> None:
-    auto_promote.run(str(site.root), str(site.config))
+    """As the process of a sync does; after that of an earlier sync, where one is at work."""
+    deadline = time.monotonic() + TIMEOUT
+    while not auto_promote.run(str(site.root), str(site.config)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def made(remote: Remote) -> list[tuple[str, str]]:
