@@ -22,15 +22,10 @@ from saltbranch.journal import state as journal_state
 from saltbranch.notify.backlog import Backlog, backlog
 from saltbranch.promote import waiting as outlook
 from saltbranch.promote.waiting import Outlook
-from saltbranch.repository import (
-    clone_or_mirror,
-    decision,
-    prepared,
-    promotions_due,
-    workplace,
-)
+from saltbranch.repository import clone_or_mirror, decision, prepared, workplace
 from saltbranch.repository.decision import Choice, Choices
 from saltbranch.repository.machine import load_config
+from saltbranch.repository.promotions_due import shown as waiting_by_itself
 from saltbranch.repository.root import root_of
 from saltbranch.repository.served_commit import Why
 from saltbranch.salt_master import options as master_options
@@ -202,7 +197,7 @@ def status(config_path: str) -> Status:
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
     rows = tuple(_with_refusal(root, _with_verdict(root, row)) for row in rows)
     rows = tuple(_with_waits(root, row) for row in rows)
-    auto = promotions_due.shown(config)
+    auto = waiting_by_itself(config)
     rows = tuple(replace(row, auto=auto.get(row.saltenv)) for row in rows)
     unread = prepared.load_unread(root)
     rows = tuple(_unread(row, unread.get(f"refs/heads/{row.branch}")) for row in rows)

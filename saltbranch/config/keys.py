@@ -12,7 +12,7 @@ from saltbranch.config.gates import MODELS, SCHEMA
 from saltbranch.config.labs import MOST as MOST_LABS
 from saltbranch.config.labs import PILLAR_OF_SALTENV
 from saltbranch.config.minions import KINDS
-from saltbranch.config.notify import FORMATS, NotifyModel
+from saltbranch.config.notify import TARGETS_SCHEMA, NotifyModel
 
 _TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _MATCHERS = {
@@ -43,19 +43,6 @@ _GATES = {"type": "array", "items": SCHEMA}
 
 
 _PROGRAMS = {"type": "array", "items": _TARGETS}
-_TARGET = {
-    "type": "object",
-    "properties": {
-        "url": {"type": "string"},
-        "env": {"type": "string"},
-        "format": {"enum": list(FORMATS)},
-    },
-    "additionalProperties": False,
-}
-_NOTIFY_TARGETS = {
-    "type": "object",
-    "additionalProperties": {"anyOf": [{"type": "string"}, _TARGET]},
-}
 _DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
 
 # What a machine says of itself: in the model, which stands in the repository, these have no effect.
@@ -244,7 +231,7 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         _key(
             "where the names in `notify:` of the model lead, from this machine: a URL each, or `{env: VARIABLE,"
             " format: text, markdown or html}`; these URLs are secrets",
-            schema=_NOTIFY_TARGETS,
+            schema=TARGETS_SCHEMA,
         ),
     ] = {}
     record_syncs: Annotated[
