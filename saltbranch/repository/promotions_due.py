@@ -58,7 +58,15 @@ def told(root: str) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError, RecursionError):
         return {}
     rows = data.items() if isinstance(data, dict) else ()
-    return {name: row for name, row in rows if isinstance(row, dict) and row.keys() >= _KEYS}
+    return {name: row for name, row in rows if _is_row(row)}
+
+
+def _is_row(row: object) -> bool:
+    if not isinstance(row, dict) or not row.keys() >= _KEYS:
+        return False
+    at, texts = row["passes_at"], [row[key] for key in ("state", "reason", "digest", "since")]
+    is_whole = all(isinstance(text, str) for text in texts) and row["state"] in _STATES
+    return is_whole and (at is None or isinstance(at, int | float))
 
 
 def shown(config: Config) -> dict[str, dict[str, object]]:
@@ -76,4 +84,5 @@ def shown(config: Config) -> dict[str, dict[str, object]]:
 
 _NOTHING = {"state": "nothing", "reason": "", "digest": "", "since": None, "passes_at": None}
 _ELSEWHERE = {**_NOTHING, "state": "elsewhere"}
+_STATES = ("waiting", "failed", "trouble")
 _KEYS = {"state", "reason", "digest", "since", "passes_at"}

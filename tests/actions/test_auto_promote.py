@@ -101,6 +101,8 @@ def test_status_says_what_it_waits_for_and_when(tmp_path: Path, remote: Remote) 
     rows = conforms("status", out(site.run_here("status", *config, "--json")))["saltenvs"]
     auto = {r["saltenv"]: r["auto"] for r in rows}
     assert (auto["test"], auto["stage"]["state"], auto["prod"]) == (None, "waiting", None)
+    why = site.run_here("why-not", "stage", *config)
+    assert why.code == 4 and "auto_promote: it moves by itself as soon as all gates pass" in why.out
     site.configure(promotes=False)
     site.sync_here()
     assert "by other machines (promotes: true)" in site.run_here("status", *config).out
@@ -181,6 +183,17 @@ def test_not_where_model_or_machine_do_not_say_so(
     assert not (site.root / "state" / "promotions").exists()
     promote(site)
     assert made(remote) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"stage": 1}', '{"stage": {}}', "null", "[" * 9000, "\x00",
+             '{"stage": {"state": "x", "reason": "", "digest": "", "since": "", "passes_at": null}}',
+             '{"stage": {"state": "failed", "reason": 1, "digest": "", "since": "", "passes_at": 1}}'],
+)  # fmt: skip
+def test_what_was_remembered_may_be_torn(site: Site, remote: Remote, text: str) -> None:
+    (site.root / "state" / "promotions.json").write_text(text)
+    assert row(site) is None
+    assert site.run_here("status", "--config", str(site.config)).code == 0
 
 
 def test_a_change_does_not_turn_it_on_for_itself(tmp_path: Path, remote: Remote) -> None:
