@@ -26,7 +26,7 @@ class Entry:
 
     time: seconds since 1970. by, asked_by, claimed_by: see base.asked_by. old, new: commits, None where there are none.
     source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:
-    journal, or trailers where only the merge commit tells of it.
+    journal, or trailers where only the merge commit tells of it. all: it is about every saltenv, and so of each.
     """
 
     time: float
@@ -45,6 +45,7 @@ class Entry:
     via: str = "journal"
     asked_by: str = ""
     claimed_by: str = ""
+    all: bool = False
 
     @property
     def who(self) -> str:
@@ -57,6 +58,7 @@ class Entry:
             "time": iso(self.time),
             "what": self.what,
             "saltenv": self.saltenv or None,
+            "all": self.all,
             "id": self.id,
             "by": self.by,
             "asked_by": self.asked_by or None,
@@ -115,7 +117,8 @@ def history(
     is_lab = saltenv is not None and number_of(saltenv) is not None
     name = saltenv if is_lab or not saltenv else work.config.saltenv(saltenv).name
     found = _entries(work, syncs=syncs)
-    found = [e for e in found if name in (None, e.saltenv) and (since is None or e.time >= since)]
+    found = [e for e in found if name in (None, e.saltenv) or (e.all and not is_lab)]
+    found = [e for e in found if since is None or e.time >= since]
     found.reverse()
     kept = found[:limit] if limit else found
     return History(tuple(kept), len(found) - len(kept))
@@ -183,6 +186,7 @@ def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
         until=event.text("until"),
         asked_by=asking.name(event.details.get(asking.ASKED_BY)),
         claimed_by=asking.name(event.details.get(asking.CLAIMED_BY)),
+        all=event.is_of_all,
     )
     return [entry]
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from saltbranch.base.durations import iso
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import HOLD
-from saltbranch.promote.hold_plan import HoldPlan, hold_at, promotions_to, served
+from saltbranch.promote.hold_all_plan import HoldAllPlan, Row
+from saltbranch.promote.hold_plan import (
+    HoldPlan,
+    asked_reason,
+    event_of,
+    hold_at,
+    promotions_to,
+    served,
+)
 from saltbranch.promote.promotion import named
 from saltbranch.repository import prepared, timeline
 from saltbranch.repository.workplace import Workplace
@@ -25,6 +34,39 @@ def plan_hold(
             f"{saltenv} serves nothing that it could be held at", hint="name a commit with --at"
         )
     return hold_at(work, found, commit, kind=HOLD, reason=reason, until=until)
+
+
+def plan_hold_all(work: Workplace, *, reason: str, until: float | None) -> HoldAllPlan:
+    """Hold every saltenv of the model at what it serves now, by one event; holds of single ones stay below it.
+
+    Also those that other masters serve. until: as in plan_hold. Raises UsageError, RefusedError.
+    """
+    reason, rows = asked_reason(reason, "hold --all"), []
+    for saltenv in (*work.config.saltenvs, *work.config.elsewhere):
+        commit, note = _stopped_at(work, saltenv)
+        rows.append(Row(saltenv.name, commit, commit, note))
+    held = [{"saltenv": row.saltenv, "commit": row.will_serve} for row in rows if row.will_serve]
+    if not held:
+        raise RefusedError(
+            "no saltenv serves anything that it could be held at", hint="saltbranch status"
+        )
+    details = {
+        "all": True,
+        "saltenvs": held,
+        "reason": reason,
+        "until": iso(until) if until is not None else None,
+    }
+    event = event_of(work, HOLD, details)
+    return HoldAllPlan("hold --all", tuple(rows), event, reason, until)
+
+
+def _stopped_at(work: Workplace, saltenv: Saltenv) -> tuple[str | None, str]:
+    """What a hold of all holds `saltenv` at, and what is to be said of it: an emergency waits for no answer."""
+    try:
+        commit = _served_now(work, saltenv)
+    except RefusedError as err:
+        return work.wanted(saltenv).commit, err.message
+    return commit, "" if commit else "it serves nothing yet"
 
 
 def _served_now(work: Workplace, saltenv: Saltenv) -> str | None:

@@ -25,6 +25,7 @@ from saltbranch.promote.waiting import Outlook
 from saltbranch.repository import clone_or_mirror, decision, prepared, workplace
 from saltbranch.repository.decision import Choice, Choices
 from saltbranch.repository.machine import load_config
+from saltbranch.repository.promotions_due import shown as waiting_by_itself
 from saltbranch.repository.root import root_of
 from saltbranch.repository.served_commit import Why
 from saltbranch.salt_master import options as master_options
@@ -52,7 +53,7 @@ class SaltenvStatus:
     pushed: what was pushed to its branch by hand since the last promotion, with a line that `told` it.
     refused: why the last sync did not serve `wanted`, as it said it; None where it did, or none has seen it yet.
     waits: since when the switch to `wanted` is put off by state runs, until when a sync waits for them, what it does
-    `then`, and the `runs`; None where it is not.
+    `then`, and the `runs`; None where it is not. auto: of a saltenv with `auto_promote`, what its promotion waits for.
     """
 
     saltenv: str
@@ -82,6 +83,7 @@ class SaltenvStatus:
     pushed: dict[str, object] | None = None
     refused: str | None = None
     waits: dict[str, object] | None = None
+    auto: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,8 @@ def status(config_path: str) -> Status:
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
     rows = tuple(_with_refusal(root, _with_verdict(root, row)) for row in rows)
     rows = tuple(_with_waits(root, row) for row in rows)
+    auto = waiting_by_itself(config)
+    rows = tuple(replace(row, auto=auto.get(row.saltenv)) for row in rows)
     unread = prepared.load_unread(root)
     rows = tuple(_unread(row, unread.get(f"refs/heads/{row.branch}")) for row in rows)
     return Status(

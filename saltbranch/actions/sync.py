@@ -14,7 +14,7 @@ from saltbranch.base import files
 from saltbranch.base.errors import RemoteError, SaltbranchError, UsageError, os_error
 from saltbranch.config import locate
 from saltbranch.git.mirror import Mirror
-from saltbranch.repository import prepared
+from saltbranch.repository import decision, prepared
 from saltbranch.serve import fetch, reconcile
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from saltbranch.serve.drained import Place
-    from saltbranch.serve.run import Notify, Say, SyncResult
+    from saltbranch.serve.run import Notify, Run, Say, SyncResult
 
 
 def sync(
@@ -58,7 +58,7 @@ def sync(
 
                 return first_sync.plan_first(config_path, only)
             lock = files.Lock(f"{root}/lock", wait=wait, waiting=say)
-            with _sending(root, config_path, write=not plan), lock:
+            with _sending(root, config_path, write=not plan) as sending, lock:
                 mirror = Mirror(root)
 
                 def serve() -> SyncResult:
@@ -74,6 +74,7 @@ def sync(
                         lock.keep_from_children()
                         reconcile.tell_journal(run)
                         _hear(root, run.choices.journal)
+                        sending.promote = _is_promotion_due(root, run)
                     return result
 
                 if plan:
@@ -183,13 +184,18 @@ class _sending:  # noqa: N801 - reads like a function
 
     def __init__(self, root: str, config_path: str, *, write: bool) -> None:
         self.root, self.config_path, self.write = root, config_path, write
+        self.promote = False
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> _sending:
+        return self
 
     def __exit__(self, *_exc: object) -> None:
         if self.write:
             _send(self.root, self.config_path)
+        if self.promote:
+            from saltbranch.serve import promoter
+
+            promoter.start(self.root, self.config_path)
 
 
 def _send(root: str, config_path: str) -> None:
@@ -216,6 +222,17 @@ def _hear(root: str, journal: str) -> None:
         outbox.hear(root, journal)
 
 
+def _is_promotion_due(root: str, run: Run) -> bool:
+    """Whether one may move by itself; the price is one small file, where this machine promotes at all."""
+    data = files.read_or_none(f"{root}/state/promotions")
+    if data is None:
+        return False
+    again, _, seen = data.decode("utf-8", "surrogateescape").partition("\n")
+    return seen != decision.heads(run.refs, run.ready) or (
+        again.isdigit() and int(again) <= time.time()
+    )
+
+
 def _serve_pending(
     mirror: Mirror,
     root: str,
@@ -232,8 +249,8 @@ def _serve_pending(
     if ready and mirror.exists():
         from saltbranch.journal import pending_holds
 
-        names = [event.text("saltenv") for event in pending_holds.load(root)]
-        held = [s.name for s in ready.saltenvs if s.name in names]
+        known = [s.name for s in ready.saltenvs]
+        held = pending_holds.saltenvs(pending_holds.load(root), known)
         if held:
             lock.keep_with_children()
             look = reconcile.look_at_mirror(mirror, ready, say)

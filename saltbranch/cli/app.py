@@ -22,7 +22,8 @@ _PANELS = {
         "doctor": "doctor", "notify": "notify", "prune": "prune", "schema": "schema", "demo": "demo",
     },
     "Serve": {
-        "sync": "sync", "apply": "apply", "verify": "verify", "status": "status", "explain": "explain",
+        "sync": "sync", "apply": "apply", "verify": "verify", "status": "status", "metrics": "metrics",
+        "explain": "explain",
     },
     "Develop and promote": {
         "feature": "feature", "formula": "formula", "check": "check", "diff": "diff", "fleet": "fleet",

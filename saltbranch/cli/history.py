@@ -98,7 +98,8 @@ def _line(entry: Entry) -> Text:
     """When, what, where, from -> to, tickets, who, why."""
     line = Text(f"{local_time(entry.time)}  ", style="dim")
     line.append(f"{entry.what:<9} ", _STYLES.get(entry.what, ""))
-    line.append(printable(entry.saltenv) or "-", "bold")
+    name = "all saltenvs" if entry.all else printable(entry.saltenv)
+    line.append(name or "-", "bold")
     words = [_from_to(entry)]
     words += [f"tag {entry.tag}"] if entry.tag else []
     words += [", ".join(entry.tickets)] if entry.tickets else []
@@ -115,6 +116,8 @@ def _line(entry: Entry) -> Text:
 
 def _from_to(entry: Entry) -> str:
     old, new = (c[:12] if c else "" for c in (entry.old, entry.new))
+    if entry.all:
+        return ""
     if entry.what in ("hold", "rollback"):
         return f"at {new}" + (f" instead of {old}" if old and old != new else "")
     moved = f"{old} -> {new}" if old else new

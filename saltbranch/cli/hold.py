@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.accept import plan_accept
-from saltbranch.actions.hold import plan_hold
+from saltbranch.actions.hold import plan_hold, plan_hold_all
 from saltbranch.actions.rollback import plan_rollback
 from saltbranch.actions.shared import recording
 from saltbranch.actions.shared.recording import Recorded
-from saltbranch.actions.unhold import plan_unhold
+from saltbranch.actions.unhold import plan_unhold, plan_unhold_all
 from saltbranch.base.durations import parse_until, shown_duration
-from saltbranch.base.errors import RemoteError
+from saltbranch.base.errors import RemoteError, UsageError
 from saltbranch.base.text import printable
 from saltbranch.cli import run_merge
 from saltbranch.cli.options.common import (
@@ -24,11 +24,13 @@ from saltbranch.cli.options.common import (
     SaltenvArgument,
     YesOption,
     print_json,
+    saltenv_names,
 )
 from saltbranch.cli.options.completion import points, promotions
 from saltbranch.cli.options.merging import ReasonOption
 from saltbranch.cli.show import sync
 from saltbranch.cli.terminal import echo
+from saltbranch.promote.hold_all_plan import HoldAllPlan, Row
 from saltbranch.promote.hold_plan import HoldPlan
 from saltbranch.repository.workplace import Workplace
 
@@ -39,6 +41,14 @@ LocalOption = Annotated[
         help="On a master whose remote is out of reach: serve it here at once, publish it when the remote is back.",
     ),
 ]
+SomeSaltenvArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[SALTENV]", autocompletion=saltenv_names, show_default=False),
+]
+AllOption = Annotated[
+    bool, typer.Option("--all", help="Every saltenv of the model, by one entry of the journal.")
+]
+AnyPlan = HoldPlan | HoldAllPlan
 
 
 def register(app: typer.Typer) -> None:
@@ -50,8 +60,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _hold(
-    saltenv: SaltenvArgument,
+    saltenv: SomeSaltenvArgument = None,
     config: ConfigOption = None,
+    every: AllOption = False,
     at: Annotated[
         str | None,
         typer.Option(
@@ -75,24 +86,33 @@ def _hold(
 ) -> int:
     """Let SALTENV serve a certain commit, whatever its branch says. Every master follows at its next sync.
 
-    Promotions to it wait until unhold, or until the hold ends. A hotfix goes on top of it.
+    Promotions to it wait until unhold, or until the hold ends. A hotfix goes on top of it. With --all every saltenv
+    stays at what it serves now, until unhold --all: the emergency stop.
 
     \b
     Examples:
+      saltbranch hold --all --reason "incident 4711"
       saltbranch hold prod --reason "end of quarter" --until 2026-12-31T18:00
       saltbranch hold stage --at v1.3.0 --reason "KEY-77 is being looked at"
     """
 
-    def build(work: Workplace) -> HoldPlan:
+    name = _one_or_all(saltenv, every=every)
+    if every and at:
+        raise UsageError("--at and --all exclude each other", hint="hold them one by one")
+
+    def build(work: Workplace) -> AnyPlan:
         ends = parse_until(until, work.now) if until else None
-        return plan_hold(work, saltenv, at=at, reason=reason or "", until=ends)
+        if name is None:
+            return plan_hold_all(work, reason=reason or "", until=ends)
+        return plan_hold(work, name, at=at, reason=reason or "", until=ends)
 
     return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
 
 def _unhold(
-    saltenv: SaltenvArgument,
+    saltenv: SomeSaltenvArgument = None,
     config: ConfigOption = None,
+    every: AllOption = False,
     reason: ReasonOption = None,
     local: LocalOption = False,
     plan: PlanOption = False,
@@ -101,16 +121,30 @@ def _unhold(
 ) -> int:
     """Let SALTENV follow its branch (or tags) again.
 
+    While all are held (hold --all) no single one is let go: unhold --all ends that, and whatever was held before, or
+    was held or rolled back since, stays so.
+
     \b
     Examples:
       saltbranch unhold prod --plan         what would it serve then?
       saltbranch unhold prod --reason "KEY-131 is fixed"
     """
 
-    def build(work: Workplace) -> HoldPlan:
-        return plan_unhold(work, saltenv, reason=reason or "")
+    name = _one_or_all(saltenv, every=every)
+
+    def build(work: Workplace) -> AnyPlan:
+        if name is None:
+            return plan_unhold_all(work, reason=reason or "")
+        return plan_unhold(work, name, reason=reason or "")
 
     return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
+
+
+def _one_or_all(saltenv: str | None, *, every: bool) -> str | None:
+    """The saltenv, None for all. Raises UsageError where both or neither are named."""
+    if every == (saltenv is not None):
+        raise UsageError("name one SALTENV, or all of them by --all", hint="not both")
+    return saltenv
 
 
 def _rollback(
@@ -174,7 +208,7 @@ def _accept(
 
 
 def _run(
-    build: Callable[[Workplace], HoldPlan],
+    build: Callable[[Workplace], AnyPlan],
     config: str | None,
     *,
     local: bool,
@@ -194,7 +228,7 @@ def _run(
     return done.exit_code
 
 
-class _HoldTerminal(run_merge.Terminal[HoldPlan]):
+class _HoldTerminal(run_merge.Terminal[AnyPlan]):
     def open(self, *, fetch: bool = True) -> Workplace:
         try:
             return super().open(fetch=fetch)
@@ -202,21 +236,23 @@ class _HoldTerminal(run_merge.Terminal[HoldPlan]):
             err.hint += "; on a master, --local does it at once without the remote"
             raise
 
-    def show(self, work: Workplace, plan: HoldPlan, *, is_result: bool) -> None:
-        if not self.as_json:
+    def show(self, work: Workplace, plan: AnyPlan, *, is_result: bool) -> None:
+        if not self.as_json and isinstance(plan, HoldAllPlan):
+            _show_all(plan, work.now)
+        elif isinstance(plan, HoldPlan) and not self.as_json:
             _show(plan, work.now)
         elif is_result:
             print_json(plan.as_dict())
 
 
+def _change(row: HoldPlan | Row) -> str:
+    before, after = ((commit or "nothing")[:12] for commit in (row.serves, row.will_serve))
+    return f"serves {before}, will serve {after}" if before != after else f"goes on serving {after}"
+
+
 def _show(found: HoldPlan, now: float) -> None:
-    before = (found.serves or "nothing")[:12]
-    after = (found.will_serve or "nothing")[:12]
-    change = (
-        f"serves {before}, will serve {after}" if before != after else f"goes on serving {after}"
-    )
     ends = f", for {shown_duration(found.until - now)}" if found.until is not None else ""
-    echo(printable(f"{found.verb}: {found.saltenv} {change}{ends}"))
+    echo(printable(f"{found.verb}: {found.saltenv} {_change(found)}{ends}"))
     if found.reason:
         echo(f"  reason: {printable(found.reason)}")
     if found.note:
@@ -226,7 +262,16 @@ def _show(found: HoldPlan, now: float) -> None:
         echo(f"  {what}: {printable(found.promotion)}")
 
 
-def _tell(done: Recorded[HoldPlan], *, local: bool) -> None:
+def _show_all(found: HoldAllPlan, now: float) -> None:
+    ends = f", for {shown_duration(found.until - now)}" if found.until is not None else ""
+    echo(f"{found.verb}: {len(found.rows)} saltenvs{ends}")
+    for row in found.rows:
+        echo(printable(f"  {row.saltenv} {_change(row)}{f' ({row.note})' if row.note else ''}"))
+    if found.reason:
+        echo(f"  reason: {printable(found.reason)}")
+
+
+def _tell(done: Recorded[AnyPlan], *, local: bool) -> None:
     where = "" if done.serves else "; every master follows at its next sync"
     what = f"recorded as {done.plan.event.id}{where}"
     if local:

@@ -113,6 +113,8 @@ def _clone(status: CloneStatus, *, fetch: bool) -> Tree:
     root = Tree(f"[bold]{shown(mask(status.remote))}[/]  as it {when}")
     if status.foreign:
         root.add(f"[yellow]the remote was not read: {shown(status.foreign)}[/]")
+    holds = [r.hold.as_dict() | {"pending": False} for r in status.saltenvs if r.hold]
+    _held_all(root, holds)
     for row in status.saltenvs:
         _outlook(root, row)
     _model(root, status.model)
@@ -157,6 +159,7 @@ def _outlook(root: Tree, row: Outlook) -> None:
 def tree(status: Status) -> Tree:
     """The picture for people."""
     root = Tree(f"[bold]{shown(status.remote)}[/]  {_last_sync(status)}")
+    _held_all(root, [row.hold for row in status.saltenvs if row.hold])
     for saltenv in status.saltenvs:
         _branch(root, saltenv)
     for lab in status.labs:
@@ -236,6 +239,23 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
     _proposed(node, row.branch, [str(p["branch"]) for p in row.proposed])
     if row.next is not None:
         promotion_lines(node, row.saltenv, row.debts, row.next)
+    if row.auto:
+        _auto(node, row.auto)
+
+
+_AUTO = {
+    "nothing": "[dim]promoted to by itself[/]",
+    "elsewhere": "[dim]promoted to by itself, by other machines (promotes: true)[/]",
+    "waiting": "promoted to by itself",
+    "failed": "[red]not promoted to by itself[/]",
+    "trouble": "[yellow]not promoted to by itself yet[/]",
+}
+
+
+def _auto(node: Tree, auto: Mapping[str, Any]) -> None:
+    at = f" at {auto['passes_at']}" if auto["passes_at"] and auto["state"] == "waiting" else ""
+    why = f": {printable(auto['reason'])}" if auto["reason"] else ""
+    node.add(f"{_AUTO[auto['state']]}{shown(at + why)}")
 
 
 def _trouble(node: Tree, row: SaltenvStatus) -> None:
@@ -284,14 +304,24 @@ def promotion_lines(
         node.add(f"[green]can be promoted: saltbranch promote {saltenv}[/]")
 
 
+def _held_all(root: Tree, holds: Iterable[dict[str, object]]) -> None:
+    """That all are held is said once, and not of each."""
+    for hold in [hold for hold in holds if hold["all"]][:1]:
+        root.add(f"[bold yellow]all saltenvs are held[/][yellow]{shown(_who_and_why(hold))}[/]")
+
+
 def _hold(hold: dict[str, object]) -> str:
+    what = "rolled back to" if hold["kind"] == "rollback" else "held at"
+    at = f"{what} {str(hold['commit'])[:12]}"
+    return f"[yellow]{shown(at + (', as all are' if hold['all'] else _who_and_why(hold)))}[/]"
+
+
+def _who_and_why(hold: dict[str, object]) -> str:
     until = f" until {hold['until']}" if hold["until"] else ""
     pending = ", known to this master alone yet" if hold["pending"] else ""
     asked, claimed = (str(hold[key] or "") for key in (asked_by.ASKED_BY, asked_by.CLAIMED_BY))
     by = asked_by.shown(str(hold["by"]), asked, claimed)
-    what = "rolled back to" if hold["kind"] == "rollback" else "held at"
-    text = f"{what} {str(hold['commit'])[:12]}{until}: {hold['reason']} ({by}{pending})"
-    return f"[yellow]{shown(text)}[/]"
+    return f"{until}: {printable(str(hold['reason']))} ({printable(by)}{pending})"
 
 
 def _waits(waits: Mapping[str, Any]) -> str:

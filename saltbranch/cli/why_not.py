@@ -54,4 +54,6 @@ def _why_not(
             echo(f"passes in {shown_duration(found.passes_at - work.now)}")
         elif found.is_possible:
             echo(f"nothing is in the way: saltbranch promote {saltenv}")
+        if work.config.saltenv(saltenv).auto_promote and not found.plan.is_conflict:
+            echo("auto_promote: it moves by itself as soon as all gates pass")
     return found.exit_code

@@ -72,6 +72,7 @@ def build_config(
         saltenvs=saltenvs,
         programs=_programs(machine.programs, path),
         record_syncs=machine.record_syncs,
+        promotes=machine.promotes,
         submodules=tuple(machine.submodules),
         tickets=file.tickets,
         flow=file.flow,

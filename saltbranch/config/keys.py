@@ -12,7 +12,7 @@ from saltbranch.config.gates import MODELS, SCHEMA
 from saltbranch.config.labs import MOST as MOST_LABS
 from saltbranch.config.labs import PILLAR_OF_SALTENV
 from saltbranch.config.minions import KINDS
-from saltbranch.config.notify import FORMATS, NotifyModel
+from saltbranch.config.notify import TARGETS_SCHEMA, NotifyModel
 
 _TARGETS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _MATCHERS = {
@@ -43,26 +43,13 @@ _GATES = {"type": "array", "items": SCHEMA}
 
 
 _PROGRAMS = {"type": "array", "items": _TARGETS}
-_TARGET = {
-    "type": "object",
-    "properties": {
-        "url": {"type": "string"},
-        "env": {"type": "string"},
-        "format": {"enum": list(FORMATS)},
-    },
-    "additionalProperties": False,
-}
-_NOTIFY_TARGETS = {
-    "type": "object",
-    "additionalProperties": {"anyOf": [{"type": "string"}, _TARGET]},
-}
 _DIRECT = {"anyOf": [{"enum": list(POLICIES)}, {"type": "null"}]}
 
 # What a machine says of itself: in the model, which stands in the repository, these have no effect.
 MACHINE_KEYS = (
     "remote", "root", "master_config", "salt_config", "group", "fetch_timeout", "model_branch", "record_syncs",
     "gpg_keys", "ext_pillar", "serves", "programs", "extra_roots", "submodules", "notify_targets",
-    "labs", "lab_open", "lab_auto", "lab_pillar",
+    "labs", "lab_open", "lab_auto", "lab_pillar", "promotes",
 )  # fmt: skip
 _MODEL_BRANCH = "master"
 # What is compiled of a commit before a master switches to it: the top files, whole highstates, nothing.
@@ -174,6 +161,14 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         FollowModel | None,
         _key("`{tags: REGEX}`: serve the highest matching version tag of the branch, not its head"),
     ] = None
+    auto_promote: Annotated[
+        bool,
+        _key(
+            "what the saltenv before it serves is promoted to it by itself when all gates pass, by masters with"
+            " `promotes: true`: [promotions that move by themselves](../how-to/auto-promote.md); only with"
+            " `promote_from`"
+        ),
+    ] = False
     gates: Annotated[
         list[Any],
         _key(
@@ -239,7 +234,7 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         _key(
             "where the names in `notify:` of the model lead, from this machine: a URL each, or `{env: VARIABLE,"
             " format: text, markdown or html}`; these URLs are secrets",
-            schema=_NOTIFY_TARGETS,
+            schema=TARGETS_SCHEMA,
         ),
     ] = {}
     record_syncs: Annotated[
@@ -247,6 +242,13 @@ class FileModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         _key(
             "after each switch, this master records in the journal what it now serves; needs push access to refs below"
             " `refs/saltbranch/`. `init` sets it if the remote allows that"
+        ),
+    ] = False
+    promotes: Annotated[
+        bool,
+        _key(
+            "this machine may promote to saltenvs with `auto_promote`; it needs push access to their branches:"
+            " [promotions that move by themselves](../how-to/auto-promote.md)"
         ),
     ] = False
     submodules: Annotated[

@@ -28,7 +28,8 @@ class Saltenv(msgspec.Struct, frozen=True):
     direct_pushes: what becomes of what is pushed to the branch by hand, one of direct_pushes.POLICIES;
     allow where nothing is promoted to it. drain: how many seconds a switch waits for state runs, 0 for none;
     drain_then: what happens after these, one of drain.POLICIES. lend: whether a lab may have its minions.
-    first_highstate: new minions apply theirs. verify: how it is proven that its servers work.
+    first_highstate: new minions apply theirs. verify: how it is proven that its servers work. auto_promote:
+    promotions to it move by themselves.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     verify: tuple[Check, ...] = ()
     before_batch: tuple[Hook, ...] = ()
     after_batch: tuple[Hook, ...] = ()
+    auto_promote: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -111,6 +113,7 @@ class Config(msgspec.Struct, frozen=True):
     elsewhere: tuple[Saltenv, ...] = ()
     programs: tuple[tuple[str, ...], ...] = ()
     record_syncs: bool = False
+    promotes: bool = False
     tickets: str | None = None
     flow: FlowModel = FlowModel()
     hooks: HooksModel = HooksModel()

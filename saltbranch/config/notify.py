@@ -34,6 +34,20 @@ HOOKS: Final = {"after_sync": ("switched", "sync_failed"), "after_switch": ("swi
 """Hooks that are told by masters, and of which events."""
 Format = Literal["text", "markdown", "html"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+_TARGET = {
+    "type": "object",
+    "properties": {
+        "url": {"type": "string"},
+        "env": {"type": "string"},
+        "format": {"enum": list(FORMATS)},
+    },
+    "additionalProperties": False,
+}
+TARGETS_SCHEMA: Final[dict[str, object]] = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [{"type": "string"}, _TARGET]},
+}
+"""`notify_targets:`, in the words of a JSON schema."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LONGEST = 4000  # characters of a template
 _MOST = 100  # rules

@@ -70,7 +70,16 @@ def saltenv_of(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         verify=parse_checks(entry.verify, f"{path}: saltenvs.{name}.verify"),
         before_batch=parse_hooks(entry.before_batch, f"{path}: saltenvs.{name}.before_batch"),
         after_batch=parse_hooks(entry.after_batch, f"{path}: saltenvs.{name}.after_batch"),
+        auto_promote=_auto_promote(entry, f"{path}: saltenvs.{name}.auto_promote"),
     )
+
+
+def _auto_promote(entry: SaltenvModel, where: str) -> bool:
+    if entry.auto_promote and entry.promote_from is None:
+        raise ConfigError(
+            f"{where}: nothing is promoted to it", hint="leave it out, or add promote_from:"
+        )
+    return entry.auto_promote
 
 
 def _drain(value: object, where: str) -> float:

@@ -24,6 +24,7 @@ from saltbranch.serve import bus_event as sync_event
 
 if TYPE_CHECKING:
     from saltbranch.promote.apply_plan import Published
+    from saltbranch.promote.hold_all_plan import HoldAllPlan
     from saltbranch.promote.hold_plan import HoldPlan
     from saltbranch.repository.prepared import Prepared
     from saltbranch.serve.run import SaltenvResult
@@ -184,10 +185,14 @@ def tell_promotion(opts: Mapping[str, Any], done: Published) -> str | None:
     return None if master_options.fire(opts, tag, bus_event.promotion_data(done)) else _NOT_TAKEN
 
 
-def tell_recorded(opts: Mapping[str, Any], plan: HoldPlan, *, local: bool) -> str | None:
-    """Fire the event of a hold, unhold, rollback or accept; why that failed."""
-    tag, data = bus_event.recorded_tag(plan), bus_event.recorded_data(plan, local=local)
-    return None if master_options.fire(opts, tag, data) else _NOT_TAKEN
+def tell_recorded(
+    opts: Mapping[str, Any], plan: HoldPlan | HoldAllPlan, *, local: bool
+) -> str | None:
+    """Fire the event of a hold, unhold, rollback or accept, one for each saltenv; why that failed."""
+    for tag, data in bus_event.recorded(plan, local=local):
+        if not master_options.fire(opts, tag, data):
+            return _NOT_TAKEN
+    return None
 
 
 def tell_verified(opts: Mapping[str, Any], tag: str, data: Mapping[str, object]) -> str:

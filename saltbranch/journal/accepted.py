@@ -92,7 +92,7 @@ def state_of(root: str, git: Git, refs: Refs) -> State:
 def was_held(root: str, git: Git, saltenv: str, commit: str) -> bool:
     """Whether the journal, or a pending hold, ever held `saltenv` at `commit`. Raises GitError."""
     told = journal.read(git, git.commit_or_none(KEPT_REF)) + pending_holds.load(root)
-    return any(
+    return any((saltenv, commit) in event.held_rows() for event in told) or any(
         event.text("saltenv") == saltenv
         and commit
         in (

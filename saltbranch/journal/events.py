@@ -59,7 +59,8 @@ class Event:
 
     def message(self) -> str:
         """The message of its commit."""
-        what = [self.kind, self.text("saltenv") or self.text("branch"), self.id]
+        about = "all" if self.is_of_all else self.text("saltenv") or self.text("branch")
+        what = [self.kind, about, self.id]
         return f"{' '.join(w for w in what if w)}\n\n{json.dumps(self.as_dict(), sort_keys=True)}\n"
 
     def text(self, key: str) -> str:
@@ -72,6 +73,24 @@ class Event:
         value = self.text(key)
         return value if is_hash(value) else None
 
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it is a hold of all saltenvs, or the end of one."""
+        return self.kind in (HOLD, UNHOLD) and self.details.get("all") is True
+
+    def held_rows(self) -> list[tuple[str, str]]:
+        """Of a hold of all saltenvs: each with the commit that it is held at."""
+        rows = self.details.get("saltenvs") if self.is_of_all and self.kind == HOLD else None
+        found = [
+            row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, Mapping)
+        ]
+        pairs = [(row.get("saltenv"), row.get("commit")) for row in found]
+        return [
+            (name, commit)
+            for name, commit in pairs
+            if isinstance(name, str) and isinstance(commit, str) and name and is_hash(commit)
+        ]
+
     def names(self) -> list[str]:
         """The commits that the event speaks of and that must not be lost while it counts."""
         keys = ["commit", "hold_moves_to", "new", "served_before"]
@@ -80,6 +99,7 @@ class Event:
         # What masters served, and what back-merges made, is the measure for a branch that is rewritten later.
         told = self.details.get({SYNC: "saltenvs", PROMOTION: "merges"}.get(self.kind, ""))
         rows = told if isinstance(told, list) else []
+        found += [commit for _, commit in self.held_rows()]
         found += [str(row.get("new")) for row in rows if isinstance(row, Mapping)]
         found = [c for c in found if c and is_hash(c)]
         return list(dict.fromkeys(c for c in found if c))

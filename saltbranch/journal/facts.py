@@ -24,7 +24,8 @@ class Hold:
     """A saltenv serves `commit`, whatever its branch says. `until`: seconds since 1970, None: for ever.
 
     kind: `hold` (somebody wants it so: promotions wait) or `rollback` (the next promotion lifts it).
-    asked_by, claimed_by: see base/asked_by.py.
+    asked_by, claimed_by: see base/asked_by.py. all: it is held with all others, by one hold. below: it was held before
+    all were, so it counts when that is over.
     """
 
     saltenv: str
@@ -38,6 +39,8 @@ class Hold:
     from_commit: str | None = None
     asked_by: str = ""
     claimed_by: str = ""
+    all: bool = False
+    below: bool = False
 
     @property
     def who(self) -> str:
@@ -60,11 +63,15 @@ class Hold:
             "claimed_by": self.claimed_by or None,
             "since": iso(self.since),
             "until": iso(self.until) if self.until is not None else None,
+            "all": self.all,
         }
 
 
 def hold_from_dict(data: Mapping[str, Any]) -> Hold:
-    """What Hold.as_dict() gave; `event` and `from_commit`, which it leaves out, are empty. Raises ValueError."""
+    """What Hold.as_dict() gave; `event` and `from_commit`, which it leaves out, are empty. Raises ValueError.
+
+    `below`, which it leaves out, too, is taken where somebody added it.
+    """
     texts = [data.get(k) for k in ("saltenv", "commit", "kind", "reason", "by", "since")]
     saltenv, commit, kind, reason, by, since = (t if isinstance(t, str) else "" for t in texts)
     if not saltenv or not is_hash(commit):
@@ -79,6 +86,8 @@ def hold_from_dict(data: Mapping[str, Any]) -> Hold:
         since=from_iso(since),
         until=from_iso(until) if isinstance(until, str) else None,
         event="",
+        all=data.get("all") is True,
+        below=data.get("below") is True,
         **asking.named_in(data),
     )
 

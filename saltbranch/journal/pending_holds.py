@@ -34,6 +34,12 @@ def load(root: str) -> list[Event]:
     return known
 
 
+def saltenvs(told: Sequence[Event], known: Sequence[str]) -> list[str]:
+    """Those of the saltenvs `known` that one of the events `told` is about."""
+    names = {event.text("saltenv") for event in told}
+    return [name for name in known if name in names or any(e.is_of_all for e in told)]
+
+
 def add(root: str, event: Event) -> None:
     """Record `event`; once, however often it is added. Raises SaltbranchError."""
     known = load(root)

@@ -89,11 +89,12 @@ class State:
     judged by nobody yet, in the order of the journal. lab_counts: master to how many labs it said it has. masters: see
     journal/masters.py. approvals: id to what was approved and not yet promoted, judged by nobody; revoked: ids that
     never count again. verified: saltenv to its verifications that count: those in a row that passed, the last failure
-    alone.
+    alone. held_all: saltenv to its part of the hold of all saltenvs, where there is one.
     """
 
     events: Told = field(default_factory=Told)
     holds: dict[str, Hold] = field(default_factory=dict)
+    held_all: dict[str, Hold] = field(default_factory=dict)
     made: dict[str, Promotion] = field(default_factory=dict)
     debts: list[Debt] = field(default_factory=list)
     residences: list[Residence] = field(default_factory=list)
@@ -126,9 +127,14 @@ class State:
         return [p for p in self.made.values() if p.id not in self.undone]
 
     def hold(self, saltenv: str, now: float) -> Hold | None:
-        """The hold that counts for `saltenv` at `now`."""
-        hold = self.holds.get(saltenv)
-        return hold if hold and hold.is_active(now) else None
+        """The hold that counts for `saltenv` at `now`: of its own and that of all saltenvs the one made last."""
+        found = [h for h in (self.holds.get(saltenv), self.held_all.get(saltenv)) if h]
+        own_or_all = [h for h in found if h.is_active(now)]
+        return next((h for h in own_or_all if not h.below), own_or_all[0]) if own_or_all else None
+
+    def hold_of_all(self, now: float) -> Hold | None:
+        """One part of the hold of all saltenvs, where there is one at `now`."""
+        return next((h for h in self.held_all.values() if h.is_active(now)), None)
 
     def promotions_to(self, saltenv: str) -> list[Promotion]:
         """Those of one saltenv, the oldest first."""
@@ -177,27 +183,34 @@ def _promotion(state: State, event: Event) -> None:
     state.made[promotion.id] = promotion
     # Every plan for the saltenv is another one from now on.
     state.approvals = {i: a for i, a in state.approvals.items() if a.saltenv != promotion.saltenv}
-    hold = state.holds.get(promotion.saltenv)
-    if hold is None:
-        return
     moved = event.commit_of("hold_moves_to")
-    if moved:
-        state.holds[hold.saltenv] = replace(hold, commit=moved)
-    elif event.details.get("lifts_hold") is True:
-        del state.holds[promotion.saltenv]
+    for holds in (state.holds, state.held_all) if moved else ():
+        if hold := holds.get(promotion.saltenv):
+            holds[hold.saltenv] = replace(hold, commit=moved or hold.commit)
+    if not moved and event.details.get("lifts_hold") is True:
+        state.holds.pop(promotion.saltenv, None)
 
 
 def _hold(state: State, event: Event) -> None:
-    commit, saltenv = event.commit_of("commit"), event.text("saltenv")
-    if not commit or not saltenv:
+    if event.is_of_all:
+        rows = event.held_rows()
+        if rows:
+            state.held_all = {s: _made(event, s, commit) for s, commit in rows}
+            state.holds = {s: replace(hold, below=True) for s, hold in state.holds.items()}
         return
+    commit, saltenv = event.commit_of("commit"), event.text("saltenv")
+    if commit and saltenv:
+        if event.kind == ROLLBACK:
+            state.verified.pop(saltenv, None)  # somebody took back what had passed
+        state.holds[saltenv] = _made(event, saltenv, commit)
+
+
+def _made(event: Event, saltenv: str, commit: str) -> Hold:
     try:
         until = from_iso(event.text("until")) if event.text("until") else None
     except (ValueError, OverflowError):
         until = None
-    if event.kind == ROLLBACK:
-        state.verified.pop(saltenv, None)  # somebody took back what had passed
-    state.holds[saltenv] = Hold(
+    return Hold(
         saltenv=saltenv,
         commit=commit,
         kind=ROLLBACK if event.kind == ROLLBACK else HOLD,
@@ -207,11 +220,15 @@ def _hold(state: State, event: Event) -> None:
         until=until,
         event=event.id,
         from_commit=event.commit_of("from_commit"),
+        all=event.is_of_all,
+        below=False,
         **asked_by.named_in(event.details),
     )
 
 
 def _unhold(state: State, event: Event) -> None:
+    if event.is_of_all:
+        state.held_all = {}
     state.holds.pop(event.text("saltenv"), None)
 
 

@@ -56,14 +56,12 @@ def _promotion(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 def _hold(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
     entry = _entry(notice)
-    kind = str(entry.get("event"))
+    kind, names = str(entry.get("event")), _names(notice)
     words = {"hold": "held at", "rollback": "rolled back to"}
     at = _short(entry.get("commit"))
-    title = (
-        f"{_names(notice)} {words[kind]} {at}"
-        if kind in words
-        else f"{_names(notice)}: hold lifted"
-    )
+    title = f"{names} {words[kind]} {at}" if kind in words else f"{names}: hold lifted"
+    if entry.get("all") is True:
+        title = "all saltenvs held" if kind in words else "hold of all saltenvs lifted"
     until = f"until {entry['until']}" if entry.get("until") else ""
     return title, [
         f"by {_who(entry)}: {entry.get('reason') or 'no reason given'}",

@@ -131,6 +131,7 @@ def _hold_gate(work: Workplace, request: Request, found: Plan) -> GateResult:
         beyond_source=beyond,
         brings_news=found.target.moves or found.is_conflict,
         hotfix=request.kind == "hotfix",
+        of_all=work.state.hold_of_all(work.now),
     )
 
 
@@ -293,3 +294,8 @@ def _command_gate(work: Workplace, found: Plan, gate: CommandGate, result: str) 
     passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
     first = said.strip() or f"{gate.argv[0]} ended with 0"
     return GateResult(gate.name, PASS if passed else FAIL, first)
+
+
+def is_slow(gate: Gate) -> bool:
+    """Whether `gate` compiles or runs a program, so that only who wants to promote asks it."""
+    return isinstance(gate, _SLOW)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from saltbranch.base import asked_by
 from saltbranch.base.durations import iso
+from saltbranch.promote.hold_all_plan import HoldAllPlan
 
 if TYPE_CHECKING:
     from saltbranch.promote.apply_plan import Published
@@ -35,21 +37,26 @@ def promotion_data(done: Published) -> dict[str, object]:
     }
 
 
-def recorded_tag(plan: HoldPlan) -> str:
-    """The tag of the event for a hold, unhold, rollback or accept that was recorded."""
-    return f"saltbranch/{plan.event.kind}/{plan.saltenv}"
+def recorded(
+    plan: HoldPlan | HoldAllPlan, *, local: bool
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Tag and data of the events for a hold, unhold, rollback or accept that was recorded, of each saltenv.
 
-
-def recorded_data(plan: HoldPlan, *, local: bool) -> dict[str, object]:
-    """The data of that event; `old` and `new` are what the saltenv serves, `id` is that of the journal."""
-    return {
-        "saltenv": plan.saltenv,
-        "id": plan.event.id,
-        "old": plan.serves,
-        "new": plan.will_serve,
-        "reason": plan.reason,
-        "until": iso(plan.until) if plan.until is not None else None,
-        "promotion": plan.promotion or None,
-        "local": local,
-        **asked_by.told(plan.event.by, plan.event.details),
-    }
+    `old` and `new` are what the saltenv serves, `id` is that of the journal.
+    """
+    promotion = "" if isinstance(plan, HoldAllPlan) else plan.promotion
+    for row in plan.rows if isinstance(plan, HoldAllPlan) else (plan,):
+        yield (
+            f"saltbranch/{plan.event.kind}/{row.saltenv}",
+            {
+                "saltenv": row.saltenv,
+                "id": plan.event.id,
+                "old": row.serves,
+                "new": row.will_serve,
+                "reason": plan.reason,
+                "until": iso(plan.until) if plan.until is not None else None,
+                "promotion": promotion or None,
+                "local": local,
+                **asked_by.told(plan.event.by, plan.event.details),
+            },
+        )

@@ -104,12 +104,18 @@ def hold_gate(
     beyond_source: bool,
     brings_news: bool,
     hotfix: bool,
+    of_all: Hold | None = None,
 ) -> GateResult:
     """Whether a hold stands in the way.
+
+    of_all: a part of the hold of all saltenvs, which only a hotfix passes.
 
     beyond_source: the promoted commit is beyond what the held source serves. brings_news: the promotion brings
     something that the target's branch lacks. hotfix: it goes on top of what is served, below a hold.
     """
+    if of_all and not hotfix:
+        reason = f"all saltenvs are held by {of_all.who} ({of_all.reason})"
+        return GateResult("hold", FAIL, reason, of_all.until)
     if source and beyond_source:
         return GateResult(
             "hold",

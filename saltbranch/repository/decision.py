@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Final, Literal
 
     from saltbranch.git.mirror import Refs
-    from saltbranch.repository.prepared import Served, ServedSaltenv
+    from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
     from saltbranch.repository.served_commit import Why
     from saltbranch.serve.run import Look
 
@@ -41,7 +41,7 @@ FAILED: Final = "failed"
 HELD_BACK: Final = "held back"
 LEVELS: tuple[Level, ...] = (FINE, NEW, KEPT, REFUSED, MISSING, FAILED, HELD_BACK)
 
-FORMAT = "saltbranch choices 4"
+FORMAT = "saltbranch choices 5"
 _BRANCHES_ALONE = "branches alone\n"
 # What the file may say of a kind; anything else makes it stale.
 _WHYS: dict[str, Why] = {why: why for why in WHYS}
@@ -194,6 +194,15 @@ def sources(
         begin = auto[:-1]
         lines += [f"{oid} {name}" for name, oid in refs.branches.items() if name.startswith(begin)]
     return ("" if not alone else _BRANCHES_ALONE) + "\n".join(lines)
+
+
+def heads(refs: Refs, ready: Prepared) -> str:
+    """What promotions that move by themselves follow from, the clock aside: branches, journal, tags."""
+    lines = [f"journal {refs.journal or ''}"]
+    lines += [f"{refs.branches.get(name, '-')} {name}" for name in ready.branches()]
+    if ready.follows_tags():
+        lines += [f"{oid} refs/tags/{name}" for name, oid in sorted(refs.tags.items())]
+    return "\n".join(lines)
 
 
 def needs_no_choice(

@@ -241,7 +241,12 @@ def _holds(root: str, git: Git, head: str, last: Choices, found: Choices) -> Sta
     told = journal.read(git, head or None, since=since) if since != head else []
     state = journal_state.replay(told, start)
     found.journal = head
-    found.holds = json.dumps([hold.as_dict() for hold in state.holds.values()])
+    found.holds = json.dumps(
+        [
+            h.as_dict() | {"below": h.below}
+            for h in (*state.holds.values(), *state.held_all.values())
+        ]
+    )
     found.tips = unrecorded.dumps(state.tips)
     if state.labs:
         found.claims = json.dumps([claim.as_dict() for claim in state.labs.values()])
@@ -262,8 +267,10 @@ def _start(git: Git, head: str, last: Choices) -> tuple[State | None, str | None
         claims = [journal_facts.claim_from_dict(item) for item in json.loads(last.claims)]
     except (GitError, ValueError, AttributeError, TypeError):
         return None, None
-    holds, labs = {hold.saltenv: hold for hold in kept}, {c.number: c for c in claims}
-    return State(holds=holds, tips=known, labs=labs), last.journal
+    holds = {hold.saltenv: hold for hold in kept if not hold.all}
+    held_all = {hold.saltenv: hold for hold in kept if hold.all}
+    labs = {c.number: c for c in claims}
+    return State(holds=holds, held_all=held_all, tips=known, labs=labs), last.journal
 
 
 def _held(git: Git, hold: Hold) -> Choice:

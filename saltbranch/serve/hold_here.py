@@ -33,7 +33,7 @@ def hold_locally(
     say: Callable[[str], None] | None = None,
     notify: Notify | None = None,
 ) -> SyncResult:
-    """Record `event`, a hold, rollback or unhold of one saltenv, and serve what it asks for.
+    """Record `event`, a hold, rollback or unhold of one saltenv or all, and serve what it asks for.
 
     wait: seconds to wait for the lock. Raises UsageError for an unknown saltenv, RefusedError for a commit that the
     mirror does not have, and what a sync raises but RemoteError.
@@ -52,18 +52,26 @@ def hold_locally(
         lock.keep_with_children()
         look = look_at_mirror(mirror, ready, say, fresh=fresh)
         look.notes += notes
-        return serve_from_mirror(look, [event.text("saltenv")], notify)
+        names = pending_holds.saltenvs([event], [s.name for s in ready.saltenvs])
+        return serve_from_mirror(look, names, notify)
 
 
 def _check(event: Event, ready: Prepared, mirror: Mirror) -> None:
     known = [s.name for s in ready.saltenvs]
+    if event.is_of_all:
+        for name, commit in event.held_rows():
+            if name in known:
+                _check_commit(commit, mirror)
+        return
     name = event.text("saltenv")
     if event.kind not in (events.HOLD, events.ROLLBACK, events.UNHOLD) or name not in known:
         raise UsageError(f"there is no saltenv {name!r}", hint=f"known: {', '.join(known)}")
-    commit = event.text("commit")
-    if event.kind != events.UNHOLD and not (
-        events.is_hash(commit) and mirror.git.commit_or_none(commit)
-    ):
+    if event.kind != events.UNHOLD:
+        _check_commit(event.text("commit"), mirror)
+
+
+def _check_commit(commit: str, mirror: Mirror) -> None:
+    if not (events.is_hash(commit) and mirror.git.commit_or_none(commit)):
         raise RefusedError(
             f"commit {commit[:12]} is not in {mirror.path}",
             hint="without the remote only commits that were fetched before can be served",

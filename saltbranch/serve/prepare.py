@@ -20,7 +20,7 @@ from saltbranch.git.program import mask
 from saltbranch.journal.accepted import believed
 from saltbranch.labs import judge
 from saltbranch.notify import gather, outbox
-from saltbranch.repository import decision, model, model_file, prepared
+from saltbranch.repository import decision, model, model_file, prepared, promotions_due
 from saltbranch.repository.accepted import IN_MIRROR
 from saltbranch.repository.machine import load_config, read_machine_file
 from saltbranch.repository.prepared import Prepared, Served, ServedSaltenv
@@ -52,6 +52,8 @@ def prepare(
         notes += salt_files.write_all(config, gid) if write else salt_files.outdated(config)
         notes += relayout.move_over(config.root, mirror) if write else []
         notes += _want_notices(config, mirror) if write else []
+        if write:
+            promotions_due.want(config)
     except OSError as err:
         raise os_error(err) from err
     ref = f"{IN_MIRROR}{ref_name(config.model_branch)}"

@@ -164,11 +164,15 @@ def send(ready: Prepared, mirror: Mirror, found: Choices) -> list[str]:
                 return [] if tries else [_complaint(err, pending)]
             pending_holds.drop(root, [event.id for event in pending])
         files.unlink(path(root))
-        return [f"published: {event.kind} of {event.text('saltenv')}" for event in pending]
+        return [f"published: {event.kind} of {_about(event)}" for event in pending]
     except OSError as err:
         return [os_error(err).message]
     except SaltbranchError as err:
         return [err.message]
+
+
+def _about(event: Event) -> str:
+    return "all saltenvs" if event.is_of_all else event.text("saltenv")
 
 
 def _complaint(err: SaltbranchError, pending: Sequence[Event]) -> str:

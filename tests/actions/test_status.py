@@ -126,6 +126,7 @@ def test_hold_is_shown_with_all_that_is_known(
         "claimed_by": None,
         "since": iso(made.time),
         "until": until,
+        "all": False,
         "pending": False,
     }
     shown = text(served)

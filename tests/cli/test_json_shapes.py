@@ -125,6 +125,15 @@ def test_approvals(flow: FlowSite) -> None:
     conforms("approve", out(flow.well(*words)))
 
 
+def test_all_are_held(flow: FlowSite) -> None:
+    held = ("hold", "--all", "--reason", "x")
+    conforms("hold-all-plan", out(flow.run(*held, "--plan", "--json")))
+    conforms("hold-all", out(flow.well(*held, "--yes", "--json")))
+    conforms("status-clone", out(flow.well("status", "--json")))
+    conforms("history", out(flow.well("history", "--json")))
+    conforms("hold-all", out(flow.well("unhold", "--all", "--yes", "--json")))
+
+
 def test_labs(flow: FlowSite) -> None:
     flow.record("sync", master="m1", saltenvs=[], labs=2)
     flow.push_branch("feature/a", "develop")

@@ -31,6 +31,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "promote": {"saltenv": "stage", "plan": True, "diff": False},
     "hold": {"saltenv": "prod", "reason": "a test", "plan": True},
     "unhold": {"saltenv": "prod", "plan": True},
+    "hold_all": {"reason": "a test", "plan": True},
+    "unhold_all": {"plan": True},
     "rollback": {"saltenv": "stage", "reason": "a test", "plan": True},
     "accept": {"saltenv": "stage", "reason": "a test", "plan": True},
     "why_not": {"saltenv": "stage"},

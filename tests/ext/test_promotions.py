@@ -17,7 +17,7 @@ from tests.support.site import Journal, Site
 
 FUNCTIONS = {
     "check", "sync", "status", "masters", "explain", "doctor",
-    "promote", "hold", "unhold", "rollback", "accept", "why_not", "history", "where", "diff",
+    "promote", "hold", "unhold", "hold_all", "unhold_all", "rollback", "accept", "why_not", "history", "where", "diff",
     "lab_claim", "lab_extend", "lab_release", "lab_list",
     "changelog", "new_minions", "webhook", "verify",
 }  # fmt: skip

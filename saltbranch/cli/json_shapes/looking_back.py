@@ -11,11 +11,12 @@ from saltbranch.repository.served_commit import Why
 
 
 class Entry(TypedDict):
-    """One thing that was done. what: the kind of its event, or of the promotion."""
+    """One thing that was done. what: the kind of its event, or of the promotion; all: of every saltenv."""
 
     time: Time
     what: str
     saltenv: str | None
+    all: bool
     id: str
     by: str
     asked_by: str | None

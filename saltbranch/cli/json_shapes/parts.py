@@ -39,7 +39,7 @@ class Model(TypedDict):
 
 
 class Hold(TypedDict):
-    """A saltenv serves this commit, whatever its branch says."""
+    """A saltenv serves this commit, whatever its branch says; all: as do all others, by one hold."""
 
     saltenv: str
     commit: Commit
@@ -50,6 +50,7 @@ class Hold(TypedDict):
     claimed_by: str | None
     since: Time
     until: Time | None
+    all: bool
 
 
 class HoldHere(Hold):

@@ -210,6 +210,36 @@ class Held(HoldPlan):
     sync: Sync | None
 
 
+class HoldRow(TypedDict):
+    """One of all saltenvs; commits before and after."""
+
+    saltenv: str
+    serves: Commit | None
+    will_serve: Commit | None
+    note: str
+
+
+class HoldAllPlan(TypedDict):
+    """``hold --all --plan --json``, and that of unhold."""
+
+    version: Version
+    verb: str
+    saltenvs: list[HoldRow]
+    reason: str
+    until: Time | None
+    id: str
+    by: str | None
+    asked_by: str | None
+    claimed_by: str | None
+
+
+class HeldAll(HoldAllPlan):
+    """``hold --all --json``, and that of unhold."""
+
+    problems: list[str]
+    sync: Sync | None
+
+
 class LabPlan(TypedDict):
     """``lab claim --plan --json``, and that of extend and release. saltenv: whose pillar; commands: to try it by."""
 

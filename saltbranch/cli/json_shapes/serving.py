@@ -90,6 +90,20 @@ class CommitInfo(TypedDict):
     date: Time
 
 
+class AutoPromote(TypedDict):
+    """Of a saltenv that is promoted to by itself: what it waits for, or why the plan of this digest failed.
+
+    state: nothing (is left to promote), waiting, failed (not tried again until the plan is another one), trouble (tried
+    again), elsewhere (other machines do it).
+    """
+
+    state: Literal["nothing", "waiting", "failed", "trouble", "elsewhere"]
+    reason: str
+    digest: str
+    since: Time | None
+    passes_at: Time | None
+
+
 class SaltenvStatus(TypedDict):
     """One saltenv of a master."""
 
@@ -120,6 +134,7 @@ class SaltenvStatus(TypedDict):
     pushed: PushedHere | None
     refused: str | None
     waits: Waits | None
+    auto: AutoPromote | None
 
 
 class LabStatus(TypedDict):
@@ -192,6 +207,28 @@ class MasterStatus(TypedDict):
     unread: dict[str, str]
     labs: list[LabStatus]
     notifications: Notifications
+
+
+class Sample(TypedDict):
+    """A value, and what it is of."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class Metric(TypedDict):
+    """A gauge."""
+
+    name: str
+    help: str
+    samples: list[Sample]
+
+
+class Metrics(TypedDict):
+    """``metrics --json``."""
+
+    version: Version
+    metrics: list[Metric]
 
 
 class ServedBy(TypedDict):

@@ -21,6 +21,7 @@ from saltbranch.ext import contract
 if TYPE_CHECKING:
     from saltbranch.base.asked_by import Asked
     from saltbranch.promote.apply_plan import Published
+    from saltbranch.promote.hold_all_plan import HoldAllPlan
     from saltbranch.promote.hold_plan import HoldPlan
     from saltbranch.repository.workplace import Workplace
 
@@ -221,6 +222,75 @@ def unhold(
 
 
 @contract.plain
+def hold_all(
+    reason: str = "",
+    until: str | None = None,
+    local: bool = False,  # noqa: FBT001, FBT002
+    plan: bool = False,  # noqa: FBT001, FBT002
+    claimed_by: str | None = None,
+) -> contract.Result:
+    """
+    The emergency stop: every saltenv goes on serving what it serves now; every master follows at its next sync.
+
+    reason
+        Why; it is recorded and has to be given.
+    until
+        When it ends, as for ``hold``; with ``unhold_all`` when not given.
+    local
+        The remote is out of reach: do it on this master at once, publish it when the remote is back.
+    plan
+        Only say what would be recorded; retcode 3.
+    claimed_by
+        For whom, as in ``promote``.
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.hold_all reason='incident 4711'
+    """
+    from saltbranch.actions.hold import plan_hold_all
+    from saltbranch.base.durations import parse_until
+
+    def build(work: Workplace) -> HoldAllPlan:
+        ends = parse_until(contract.word(until), work.now) if until is not None else None
+        return plan_hold_all(work, reason=contract.reason(reason), until=ends)
+
+    return _record(build, local=local, plan=plan, asked=contract.asked(claimed_by))
+
+
+@contract.plain
+def unhold_all(
+    reason: str = "",
+    local: bool = False,  # noqa: FBT001, FBT002
+    plan: bool = False,  # noqa: FBT001, FBT002
+    claimed_by: str | None = None,
+) -> contract.Result:
+    """
+    End ``hold_all``; what was held or rolled back by itself stays so.
+
+    reason
+        Why; it is recorded.
+    local
+        The remote is out of reach: do it on this master at once, publish it when the remote is back.
+    plan
+        Only say what would be recorded; retcode 3.
+    claimed_by
+        For whom, as in ``promote``.
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run saltbranch.unhold_all reason='the incident is over'
+    """
+    from saltbranch.actions.unhold import plan_unhold_all
+
+    def build(work: Workplace) -> HoldAllPlan:
+        return plan_unhold_all(work, reason=contract.reason(reason))
+
+    return _record(build, local=local, plan=plan, asked=contract.asked(claimed_by))
+
+
+@contract.plain
 def rollback(
     saltenv: str,
     to: str | None = None,
@@ -299,13 +369,18 @@ def accept(
 
 
 def _record(
-    build: Callable[[Workplace], HoldPlan], *, local: bool, plan: bool, asked: Asked
+    build: Callable[[Workplace], HoldPlan | HoldAllPlan],
+    *,
+    local: bool,
+    plan: bool,
+    asked: Asked,
 ) -> contract.Result:
     from saltbranch.actions.shared import recording
     from saltbranch.actions.shared.recording import Recorded
     from saltbranch.ext.caller import Runner
 
-    done = recording.run(Runner(__opts__, asked), build, local=local, plan=plan)
+    runner: Runner[HoldPlan | HoldAllPlan] = Runner(__opts__, asked)
+    done = recording.run(runner, build, local=local, plan=plan)
     if not isinstance(done, Recorded):
         return {**done.plan.as_dict(), "retcode": done.exit_code}
     result = {**done.as_dict(), "retcode": done.exit_code}
