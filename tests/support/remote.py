@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -39,6 +40,10 @@ Content = str | bytes | Link | Submodule | Script | None
 
 Tree = dict[str, tuple[str, str]]
 """Path to mode and object id, as ``git ls-tree -r`` has them."""
+
+_HASH = re.compile(r"[0-9a-f]{40}")
+_trees: dict[str, Tree] = {}
+"""By the hash of a commit, in whichever repository: the same hash is the same tree."""
 
 
 class Remote:
@@ -119,14 +124,30 @@ class Remote:
 
     def head(self, branch: str) -> str:
         """The commit that `branch` names."""
-        return self.git("rev-parse", "--verify", f"refs/heads/{branch}")
+        ref = f"refs/heads/{branch}"
+        return self._in_its_file(ref) or self.git("rev-parse", "--verify", ref)
 
     def head_or_none(self, branch: str) -> str | None:
         """The commit that `branch` names, if there is such a branch."""
-        return self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}") or None
+        ref = f"refs/heads/{branch}"
+        return (
+            self._in_its_file(ref)
+            or self.git("for-each-ref", "--format=%(objectname)", ref)
+            or None
+        )
+
+    def _in_its_file(self, ref: str) -> str | None:
+        """What the ref's file says, which is asked ten thousand times: git need not be started for it. None: ask git."""
+        try:
+            said = (self.path / ref).read_text().strip()
+        except (OSError, ValueError):  # packed, none, or odd
+            return None
+        return said if _HASH.fullmatch(said) else None
 
     def tree(self, commit: str) -> Tree:
         """All files of `commit`, submodules left out."""
+        if commit in _trees:
+            return dict(_trees[commit])
         found = {}
         for line in self.git("ls-tree", "-r", "-z", "--full-tree", commit).split("\0"):
             if line:
@@ -134,6 +155,8 @@ class Remote:
                 mode, kind, oid = meta.split()
                 if kind != "commit":
                     found[path] = (mode, oid)
+        if _HASH.fullmatch(commit):
+            _trees[commit] = dict(found)
         return found
 
 

@@ -127,6 +127,19 @@ def use() -> None:
     sandbox.run_program = run_program
 
 
+@contextlib.contextmanager
+def used() -> Iterator[None]:
+    """Compile with it in a test with the marker `real_sandbox`, too: what an attack in a real one left behind is
+    looked for by what is compiled afterwards, and a cold start of Salt for that proves no more.
+    """
+    global is_used
+    before, is_used = is_used, True
+    try:
+        yield
+    finally:
+        is_used = before
+
+
 def run(
     where: Sandbox, argv: list[str], who: Identity, *, timeout: float, job: bytes, control: int
 ) -> proc.Finished:
