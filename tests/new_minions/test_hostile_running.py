@@ -127,7 +127,7 @@ def test_starts_that_are_made_up_all_the_time_keep_no_minion_from_its_place(
         return entry is not None and entry.stage == KNOWN
 
     arrivals.cluster.start_minion("test2")
-    arrivals.wait(lie, 40)
+    arrivals.wait(lie, 120)
     arrivals.wait(lambda: arrivals.highstates("test2") == 1)
 
 
