@@ -181,7 +181,7 @@ def _credentials(opts: Options) -> Iterator[str]:
             url = words.rpartition(" ")[2]
             shown = mask(url)
             if shown != url:
-                keys = (*keys, "a password in the URL")
+                keys = (*keys, f"{_held(url)} in the URL")
             if keys:
                 told.setdefault(keys, {})[shown] = None
     for keys, urls in told.items():
@@ -190,6 +190,12 @@ def _credentials(opts: Options) -> Iterator[str]:
             " with a key in that user's ssh configuration (Host, IdentityFile), or a credential helper for https; git"
             " ls-remote URL tells whether it can"
         )
+
+
+def _held(url: str) -> str:
+    """What stands before the host in a URL that cannot be shown whole."""
+    credentials = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return "a password" if credentials.partition(":")[2] else "a user name or token"
 
 
 def _entry(entry: object) -> tuple[str, dict[str, Any]]:
