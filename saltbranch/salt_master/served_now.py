@@ -65,10 +65,13 @@ def find(opts: Options) -> Found:
         if name not in ("roots", "gitfs")
     ]
     states: list[Source] = []
-    if "roots" in backends(opts):
-        states += _folders("file_roots", opts, problems)
-    if "gitfs" in backends(opts):
-        states += _gitfs(opts, problems)
+    for name in backends(
+        opts
+    ):  # the first that has a file wins (salt/fileserver/__init__.py, find_file)
+        if name == "roots":
+            states += _folders("file_roots", opts, problems)
+        elif name == "gitfs":
+            states += _gitfs(opts, problems)
     pillar = [*_folders("pillar_roots", opts, problems), *_git_pillar(opts, problems, notes)]
     _check_top(opts, problems)
     notes += _credentials(opts)
@@ -136,7 +139,8 @@ def _refs(value: object, name: str, problems: list[str]) -> dict[str, str]:
 
 _GITFS = ("root", "mountpoint", "fallback", "all_saltenvs", "disable_saltenv_mapping", "refspecs")
 _NOT_GITFS = {
-    "all_saltenvs": "one branch for all saltenvs; commit its files to each branch instead",
+    "all_saltenvs": "one branch for all saltenvs; commit its files to each branch instead, or pin it there as a"
+    " submodule",
     "disable_saltenv_mapping": "its saltenvs are those of gitfs_saltenv",
 }
 
