@@ -47,13 +47,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The sources of states and of pillar in Salt's order; problems: what cannot be expressed; notes: what stays."""
+    """The sources of states and of pillar in Salt's order; problems: what cannot be expressed; notes: what stays.
+
+    base: the branch that gitfs calls `base`. only_base: who is pinned to no saltenv gets pillar of `base` alone.
+    """
 
     states: tuple[Source, ...] = ()
     pillar: tuple[Source, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     base: str = field(default="base")
+    only_base: bool = False
 
 
 def find(opts: Options) -> Found:
@@ -76,7 +80,10 @@ def find(opts: Options) -> Found:
     _check_top(opts, problems)
     notes += _credentials(opts)
     base = str(opts.get("gitfs_base") or "master")
-    return Found(tuple(states), tuple(pillar), tuple(problems), tuple(notes), base)
+    only_base = (
+        opts.get("pillar_source_merging_strategy") == "none"
+    )  # salt/pillar/__init__.py, get_tops
+    return Found(tuple(states), tuple(pillar), tuple(problems), tuple(notes), base, only_base)
 
 
 def _folders(option: str, opts: Options, problems: list[str]) -> Iterator[Source]:
