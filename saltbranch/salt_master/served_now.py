@@ -83,7 +83,9 @@ def find(opts: Options) -> Found:
     only_base = (
         opts.get("pillar_source_merging_strategy") == "none"
     )  # salt/pillar/__init__.py, get_tops
-    return Found(tuple(states), tuple(pillar), tuple(problems), tuple(notes), base, only_base)
+    return Found(
+        tuple(states), tuple(pillar), tuple(problems), tuple(notes), base, only_base=only_base
+    )
 
 
 def _folders(option: str, opts: Options, problems: list[str]) -> Iterator[Source]:
