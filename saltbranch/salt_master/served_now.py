@@ -80,9 +80,8 @@ def find(opts: Options) -> Found:
     _check_top(opts, problems)
     notes += _credentials(opts)
     base = str(opts.get("gitfs_base") or "master")
-    only_base = (
-        opts.get("pillar_source_merging_strategy") == "none"
-    )  # salt/pillar/__init__.py, get_tops
+    # salt/pillar/__init__.py, get_tops
+    only_base = opts.get("pillar_source_merging_strategy") == "none"
     return Found(
         tuple(states), tuple(pillar), tuple(problems), tuple(notes), base, only_base=only_base
     )
