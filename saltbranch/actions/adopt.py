@@ -14,9 +14,10 @@ from typing import Any
 
 from saltbranch.actions import adopt_causes, adopt_model, adopt_switch, init_ahead
 from saltbranch.actions.adopt_model import Given, Wanted
+from saltbranch.actions.adopt_switch import MoveResult
 from saltbranch.actions.init import look_ahead
 from saltbranch.actions.init_ahead import FirstLook
-from saltbranch.actions.init_text import ROOT, Answers
+from saltbranch.actions.init_text import ROOT, SALT_CONFIG, Answers
 from saltbranch.actions.sync import sync
 from saltbranch.base import files
 from saltbranch.base.errors import (
@@ -25,6 +26,7 @@ from saltbranch.base.errors import (
     ConfigError,
     RefusedError,
     SaltbranchError,
+    UsageError,
     os_error,
 )  # fmt: skip
 from saltbranch.config.model import Config
@@ -45,13 +47,13 @@ Ask = Callable[[str, tuple[str, ...]], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be adopted, by the salt-master's file, and where saltbranch is to be. root: None for the usual place.
+    """What is to be adopted, by the salt-master's file, and where saltbranch is to be; None for the usual places.
 
     given: what somebody has decided.
     """
 
     config_path: str
-    salt_config: str
+    salt_config: str | None = None
     root: str | None = None
     group: str | None = None
     given: Given = field(default_factory=Given)
@@ -107,7 +109,7 @@ def adopt(
     Raises what `init` raises; RefusedError where what is served cannot be expressed.
     """
     key = secrets.token_bytes(32)
-    path, salt_config = request.config_path, request.salt_config
+    path, salt_config = request.config_path, request.salt_config or SALT_CONFIG
     options = adopt_switch.options_now(salt_config)  # before anything is asked
     master = master_options.read(salt_config)
     if not master.exists:
@@ -158,6 +160,32 @@ def adopt(
         edits=edits,
         switched=former is not None,
     )
+
+
+def move(
+    request: Request,
+    *,
+    back: bool,
+    accept: str | None = None,
+    agree: Callable[[str], None] | None = None,
+) -> MoveResult:
+    """Move the master over to what was proven, or `back`. agree: asked before, raises where the answer is no.
+
+    Raises UsageError where `request` names what is given by the proof, and what `adopt_switch` raises.
+    """
+    given = request.given
+    typed = {
+        "--salt-config": request.salt_config, **_flags(request), "--leave-out": given.leave_out,
+    }  # fmt: skip
+    if useless := [flag for flag, value in typed.items() if value]:
+        raise UsageError(
+            f"{', '.join(useless)} would have no effect with --switch or --back",
+            hint="both go by what was proven: leave it out, or prove again without --switch",
+        )
+    if agree:
+        agree("Restore the master's files" if back else "Change the master's files")
+    path = request.config_path
+    return adopt_switch.back(path) if back else adopt_switch.switch(path, accept=accept)
 
 
 def _flags(request: Request) -> dict[str, object]:
@@ -227,7 +255,7 @@ def _answers(model: Wanted, request: Request) -> Answers:
         remote=model.remote,
         root=request.root or ROOT,
         master_config=adopt_switch.aside(request.root or ROOT),
-        salt_config=request.salt_config,
+        salt_config=request.salt_config or SALT_CONFIG,
         states_dir=model.layout.states,
         pillar_dir=model.layout.pillar,
         group=request.group,

@@ -99,6 +99,11 @@ class Causes:
             if "top.sls" not in self._now.saltenvs.get(own, {}):
                 return f"branch {branch} has no top file; that of another saltenv says what it gets now"
             return "another saltenv's top file says what it gets now, or says more"
+        if self._found.only_base and not now.saltenv and own != "base":
+            return (
+                f"pillar_source_merging_strategy is none: pinned to no saltenv, it gets pillar of base alone,"
+                f" none of {own}; remove the option, or set its pillarenv"
+            )
         return self._of_pillar(own, branch)
 
     def _of_pillar(self, own: str, branch: str) -> str:

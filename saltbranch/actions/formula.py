@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from saltbranch.actions.shared import formula_versions
+from saltbranch.actions.shared.caller import Caller, Opener
+from saltbranch.actions.shared.formula_versions import FormulaRow, Outdated
 from saltbranch.base.errors import RefusedError, SaltbranchError, UsageError
 from saltbranch.base.text import many, one_line, some
 from saltbranch.git import identity, signing
@@ -47,14 +50,21 @@ class Changed:
 
 
 def add(
-    work: Workplace, url: str, *, path: str | None = None, at: str | None = None, say: Say | None = None,
-    ask: bool = False,
-) -> Changed:  # fmt: skip
+    caller: Caller[None], url: str, *, path: str | None = None, at: str | None = None
+) -> Changed:
     """Pin the repository `url` at `path` and commit that on the topic branch that is checked out.
 
     at: a tag, a branch or a commit; else the newest version tag, else the head of the default branch.
-    Raises RefusedError, UsageError, RemoteError, GitError.
+    Raises SaltbranchError.
     """
+    work = caller.open()
+    with caller.watching() as watcher:
+        return _add(work, url, path=path, at=at, say=watcher.say, ask=caller.has_person)
+
+
+def _add(
+    work: Workplace, url: str, *, path: str | None, at: str | None, say: Say | None, ask: bool
+) -> Changed:
     clone, branch = _topic(work)
     formulas = formulas_of(work)
     address = formulas.address(url)
@@ -92,13 +102,20 @@ def add(
 
 
 def update(
-    work: Workplace, name: str | None = None, *, to: str | None = None, say: Say | None = None,
-    ask: bool = False,
-) -> list[Changed]:  # fmt: skip
+    caller: Caller[None], name: str | None = None, *, to: str | None = None
+) -> list[Changed]:
     """Move the pin of the formula `name`, of all where there is none, to its newest version tag or to `to`.
 
-    A commit each, whose message lists what came. Raises RefusedError, UsageError, RemoteError, GitError.
+    A commit each, whose message lists what came. Raises SaltbranchError.
     """
+    work = caller.open()
+    with caller.watching() as watcher:
+        return _update_each(work, name, to=to, say=watcher.say, ask=caller.has_person)
+
+
+def _update_each(
+    work: Workplace, name: str | None, *, to: str | None, say: Say | None, ask: bool
+) -> list[Changed]:
     clone, branch = _topic(work)
     formulas = formulas_of(work)
     known = formulas.pins("HEAD")
@@ -154,8 +171,9 @@ def _said(to: str | None, refs: RemoteRefs) -> str:
     return quoted(to or formula_remote.newest(refs.tags) or "COMMIT")
 
 
-def remove(work: Workplace, name: str, *, ask: bool = False) -> Changed:
-    """Take the formula `name` out of the branch that is checked out. Raises RefusedError, UsageError, GitError."""
+def remove(caller: Caller[None], name: str) -> Changed:
+    """Take the formula `name` out of the branch that is checked out. Raises SaltbranchError."""
+    work, ask = caller.open(), caller.has_person
     clone, branch = _topic(work)
     formulas = formulas_of(work)
     pin = _named(formulas.pins("HEAD"), name)
@@ -169,6 +187,20 @@ def remove(work: Workplace, name: str, *, ask: bool = False) -> Changed:
     links = _links_to(clone, pin.path)
     notes = [f"links still lead there: {some(links)}"] if links else []
     return Changed("remove", branch, made, change, tuple(notes))
+
+
+def listed(
+    opener: Opener, refs: Sequence[str] = (), *, fetch: bool = True
+) -> tuple[Workplace, list[FormulaRow]]:
+    """Every formula, and its versions in saltenvs and `refs`. Raises SaltbranchError."""
+    work = opener.open(fetch=fetch)
+    with opener.watching() as watcher:
+        return work, formula_versions.listed(work, refs, watcher.say, fetch=fetch)
+
+
+def outdated(opener: Opener) -> list[Outdated]:
+    """The formulas, and which version tags of their remotes are newer. Raises SaltbranchError."""
+    return formula_versions.outdated(opener.open(fetch=False))
 
 
 # What is committed

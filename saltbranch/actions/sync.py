@@ -100,6 +100,16 @@ def sync(
         raise os_error(err) from err
 
 
+def restart_if_needed(result: SyncResult) -> None:
+    """Restart the salt-master where `result` says that it has to be. Raises SaltError."""
+    if result.restart_needed and not result.plan:
+        from saltbranch.salt_master.process import restart_master
+
+        restart_master()
+        result.restart_needed = None
+        result.notes.append("restarted the salt-master")
+
+
 def _wait(
     place: Place, result: SyncResult, patience: float | None, say: Say | None, notify: Notify | None
 ) -> None:

@@ -145,7 +145,8 @@ class Highstates:
             except SandboxError as err:
                 raise SandboxError(err.message, hint=f"{err.hint}; {_HINT}") from err
         self.cache.tidy()
-        warnings = [*stand_in_warnings(self.frame, [files]), *self.frame.extra.said]
+        said = (*self.frame.extra.said, *files.left_out)
+        warnings = [*stand_in_warnings(self.frame, [files]), *said]
         return Looked(tuple(found), self._count(results, tested, saltenv, warnings))
 
     def _newer(

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saltbranch.actions import adopt_switch
-from saltbranch.actions.adopt import AdoptResult, Request, adopt
+from saltbranch.actions.adopt import AdoptResult, Request, adopt, move
 from saltbranch.actions.adopt_model import Given
 from saltbranch.actions.adopt_switch import MoveResult
 from saltbranch.actions.init_text import SALT_CONFIG
@@ -128,23 +127,9 @@ def _adopt(
       saltbranch adopt --switch                only what was proven
       saltbranch adopt --back                  byte for byte as before
     """
-    path = os.path.abspath(
-        config or os.environ.get(locate.ENVIRONMENT_VARIABLE) or locate.SYSTEM_FILE
-    )
+    path = locate.new_file(config, os.environ)
     _check(switch=switch, back=back, plan=plan, accept=accept)
     asks = not yes and not as_json and sys.stdin.isatty() and sys.stderr.isatty()
-    typed = {
-        "--salt-config": salt_config, "--remote": remote, "--root": root, "--branch": branch, "--minions": minions,
-        "--states-dir": states_dir, "--pillar-dir": pillar_dir, "--group": group, "--leave-out": leave_out,
-    }  # fmt: skip
-    useless = [flag for flag, value in typed.items() if value]
-    if (switch or back) and useless:
-        raise UsageError(
-            f"{', '.join(useless)} would have no effect with --switch or --back",
-            hint="both go by what was proven: leave it out, or prove again without --switch",
-        )
-    if switch or back:
-        return _move(path, back=back, accept=accept, asks=asks, as_json=as_json)
     given = Given(
         remote=None if remote is None else absolute(remote),
         branches=pairs(branch),
@@ -153,14 +138,21 @@ def _adopt(
         pillar_dir=pillar_dir,
         leave_out=tuple(leave_out or ()),
     )
-    request = Request(path, full(salt_config) or SALT_CONFIG, full(root), group, given)
+    request = Request(path, full(salt_config), full(root), group, given)
+    if switch or back:
+        result = move(request, back=back, accept=accept, agree=_agree if asks else None)
+        if as_json:
+            print_json(result.as_dict())
+        else:
+            _show_move(result)
+        return 0
     with progress.shown(enabled=not as_json and not asks) as say:
-        result = adopt(request, plan=plan, ask=_ask if asks else None, say=say)
+        proven = adopt(request, plan=plan, ask=_ask if asks else None, say=say)
     if as_json:
-        print_json(result.as_dict())
+        print_json(proven.as_dict())
     else:
-        _show(result)
-    return result.exit_code
+        _show(proven)
+    return proven.exit_code
 
 
 def _check(*, switch: bool, back: bool, plan: bool, accept: str | None) -> None:
@@ -175,16 +167,8 @@ def _ask(saltenv: str, proposed: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(typer.prompt(question, " ".join(proposed), err=True).split())
 
 
-def _move(path: str, *, back: bool, accept: str | None, asks: bool, as_json: bool) -> int:
-    if asks:
-        what = "Restore the master's files" if back else "Change the master's files"
-        typer.confirm(f"{what}?", err=True, abort=True)
-    result = adopt_switch.back(path) if back else adopt_switch.switch(path, accept=accept)
-    if as_json:
-        print_json(result.as_dict())
-    else:
-        _show_move(result)
-    return 0
+def _agree(what: str) -> None:
+    typer.confirm(f"{what}?", err=True, abort=True)
 
 
 def _show_move(result: MoveResult) -> None:

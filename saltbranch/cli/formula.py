@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,16 +9,14 @@ import typer
 
 from saltbranch.actions import formula
 from saltbranch.actions.formula import Changed
-from saltbranch.actions.shared import formula_versions
 from saltbranch.actions.shared.formula_versions import FormulaRow, Outdated
 from saltbranch.base.durations import shown_duration
 from saltbranch.base.errors import EXIT_PARTIAL, EXIT_PENDING
 from saltbranch.base.text import printable, some
-from saltbranch.cli import run_merge
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.cli.options.completion import formula_names, formula_tags, points
-from saltbranch.cli.show import progress
-from saltbranch.cli.show.commits import FetchOption, workplace
+from saltbranch.cli.run_merge import Terminal
+from saltbranch.cli.show.commits import FetchOption, Reader
 from saltbranch.cli.show.formulas import lines_of
 from saltbranch.cli.terminal import echo
 from saltbranch.history.pins import Pinned
@@ -87,9 +84,7 @@ def _add(
       saltbranch formula add https://git.example.com/formulas/nginx-formula.git
       saltbranch formula add git@git.example.com:ops/ntp.git --at v1.2
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    with progress.shown(enabled=not as_json) as say:
-        done = formula.add(work, url, path=path, at=at, say=say, ask=sys.stdin.isatty())
+    done = formula.add(_caller(config, as_json=as_json), url, path=path, at=at)
     return _said([done], as_json=as_json)
 
 
@@ -115,9 +110,7 @@ def _update(
       saltbranch formula update                     all of them
       saltbranch formula update nginx --to v2.8.1
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    with progress.shown(enabled=not as_json) as say:
-        done = formula.update(work, name, to=to, say=say, ask=sys.stdin.isatty())
+    done = formula.update(_caller(config, as_json=as_json), name, to=to)
     return _said(done, as_json=as_json)
 
 
@@ -128,8 +121,11 @@ def _remove(name: NameArgument, config: ConfigOption = None, as_json: JsonOption
     Example:
       saltbranch formula remove nginx
     """
-    work = run_merge.workplace(config, quiet=as_json)
-    return _said([formula.remove(work, name, ask=sys.stdin.isatty())], as_json=as_json)
+    return _said([formula.remove(_caller(config, as_json=as_json), name)], as_json=as_json)
+
+
+def _caller(config: str | None, *, as_json: bool) -> Terminal[None]:
+    return Terminal(config=config, as_json=as_json)
 
 
 def _said(done: Sequence[Changed], *, as_json: bool) -> int:
@@ -174,9 +170,7 @@ def _list(
       saltbranch formula list
       saltbranch formula list --json | jq '.formulas[] | {formula, saltenvs}'
     """
-    work = workplace(config, fetch=fetch, quiet=as_json)
-    with progress.shown(enabled=fetch and not as_json) as say:
-        rows = formula_versions.listed(work, refs or (), say, fetch=fetch)
+    work, rows = formula.listed(Reader(config, quiet=as_json), refs or (), fetch=fetch)
     if as_json:
         found = [row.as_dict() for row in rows]
         print_json({"version": 1, "formulas": found, "problems": work.problems})
@@ -215,8 +209,7 @@ def _outdated(config: ConfigOption = None, as_json: JsonOption = False) -> int:
       saltbranch formula outdated
       saltbranch formula outdated --json | jq '.formulas[] | select(.newest)'
     """
-    work = run_merge.workplace(config, quiet=as_json, fetch=False)
-    rows = formula_versions.outdated(work)
+    rows = formula.outdated(_caller(config, as_json=as_json))
     if as_json:
         print_json({"version": 1, "formulas": [row.as_dict() for row in rows]})
     else:

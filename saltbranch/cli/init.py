@@ -144,9 +144,7 @@ def _init(
       saltbranch init --remote URL --replace-roots   former roots may end
       saltbranch init --move-root --config /etc/salt/saltbranch.yaml
     """
-    path = os.path.abspath(
-        config or os.environ.get(locate.ENVIRONMENT_VARIABLE) or locate.SYSTEM_FILE
-    )
+    path = locate.new_file(config, os.environ)
     there = os.path.exists(path)
     ask = not yes and not there and sys.stdin.isatty() and sys.stderr.isatty()
     if remote is None and ask:

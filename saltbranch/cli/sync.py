@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from saltbranch.actions.sync import restart_if_needed
 from saltbranch.actions.sync import sync as sync_action
 from saltbranch.cli.options.common import (
     ConfigOption,
@@ -93,12 +94,8 @@ def _sync(
             say=say,
             notify=bus_event.tell,
         )
-    if restart and result.restart_needed and not plan:
-        from saltbranch.salt_master.process import restart_master
-
-        restart_master()
-        result.restart_needed = None
-        result.notes.append("restarted the salt-master")
+    if restart:
+        restart_if_needed(result)
     if as_json:
         print_json(result.as_dict())
     else:

@@ -10,6 +10,7 @@ import shutil
 from saltbranch.compiler import stand_ins
 from saltbranch.compiler.checkout_settings import has_below
 from saltbranch.compiler.decipher import Keys
+from saltbranch.compiler.linked_files import add
 from saltbranch.compiler.tree import ATTRIBUTES, LINK, SUBMODULE, Tree
 from saltbranch.config.roots import KINDS, Roots
 from saltbranch.git import links as symlinks
@@ -37,6 +38,7 @@ class ComposedTree(Tree):
         self.folders = tuple(roots.prefix(kind) for kind in KINDS)
         self.linked = ()
         self.entries, self.outer, self.stand_ins, self.sealed, self.outside = {}, {}, {}, {}, {}
+        self.left_out = ()
         for item in git.out("ls-tree", "-r", "-z", "--full-tree", name).split("\0"):
             if item:
                 meta, _, path = item.partition("\t")
@@ -142,7 +144,7 @@ class ComposedTree(Tree):
         for name, path in self.real.items():
             os.makedirs(posixpath.dirname(f"{folder}/{name}"), exist_ok=True)
             os.link(f"{aside}/tree/{path}", f"{folder}/{name}")
-        self._write_outside(folder)
+        add(folder, {path: copy for path, (_, _, copy) in self.outside.items()})
         shutil.rmtree(aside)
 
     def _checked_out(self, aside: str, index: str) -> None:

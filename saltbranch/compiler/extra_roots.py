@@ -19,7 +19,9 @@ from saltbranch.base.text import some
 from saltbranch.compiler.tree import Tree
 from saltbranch.config.model import Config
 from saltbranch.config.roots import STATES, Roots
+from saltbranch.git.links import end_of
 from saltbranch.git.program import Git
+from saltbranch.git.tree import contents
 from saltbranch.repository.formulas import Formulas
 
 MOST_FILES, LARGEST = 50_000, 256 << 20  # files and bytes of all folders
@@ -67,12 +69,14 @@ class _Reader:
         self.left: list[str] = []
 
     def read(self, folder: str) -> None:
+        begun = False
         try:
             if os.geteuid() == 0 and (who := ownership.writer_or_none(folder)):
                 self.said.append(f"extra_roots: {folder} is not read: {who}")
                 return
             real = os.path.realpath(folder)
             for name, path in _walk(real, real, "", self.left):
+                begun = True
                 if not self._is_taken(name) and not self._copy(name, path):
                     self.said.append(
                         f"extra_roots: not all of {folder} is read: more than {MOST_FILES} files or"
@@ -80,7 +84,8 @@ class _Reader:
                     )
                     break
         except OSError as err:
-            self.said.append(f"extra_roots: {folder} is not read: {err.strerror or err}")
+            what = f"not all of {folder} is" if begun else f"{folder} is not"
+            self.said.append(f"extra_roots: {what} read: {err.strerror or err}")
         if self.left:
             self.said.append(
                 f"extra_roots: not read of {folder}, since somebody else can write it, or it leads out of"
@@ -147,21 +152,27 @@ def _walk(
 
 
 def let_in(tree: Tree, roots: Roots, extra: ExtraRoots, git: Git) -> None:
-    """Put the files into `tree` that it has not itself. git: the same repository, writing new objects elsewhere.
+    """Put the files into `tree` that it has not itself; what has no place there is in its `left_out`.
 
-    Raises GitError.
+    Salt looks for a name in one root after the other, so it finds a file here below a folder that is a link in the
+    branch, too. git: the same repository, writing new objects elsewhere. Raises GitError.
     """
     prefix = roots.prefix(STATES)
-    fitting = {f"{prefix}/{name}": found for name, found in extra.files.items()}
-    folders = tree.directories
-    known = tree.entries
-    fitting = {
-        path: found
-        for path, found in fitting.items()
-        if path not in known
-        and path not in folders
-        and not any(way in known for way in _above(path))
-    }
+    fitting, lost = {}, []
+    beside = _Beside(tree)
+    for name, found in extra.files.items():
+        path = f"{prefix}/{name}"
+        if path in beside.files:
+            continue
+        if beside.has_place(path):
+            fitting[path] = found
+        else:
+            lost.append(name)
+    if lost:
+        tree.left_out = (
+            "extra_roots: left out here, though Salt finds them, since the branch has a file where they have a"
+            f" folder, a folder where they have a file, or a link that leads around them: {some(lost, 3)}",
+        )
     if not fitting:
         return
     text = "".join(f"{copy}\n" for _, copy in fitting.values())
@@ -173,6 +184,30 @@ def let_in(tree: Tree, roots: Roots, extra: ExtraRoots, git: Git) -> None:
             for (path, (place, copy)), oid in zip(fitting.items(), oids.split(), strict=True)
         },
     )
+
+
+class _Beside:
+    """The names that a tree has. files: of regular files, those that links show, too."""
+
+    def __init__(self, tree: Tree) -> None:
+        oids = {path[:-1]: tree.entries[path[:-1]][1] for path in tree.links}
+        held = contents(tree.git, oids.values()) if oids else {}
+        links = {path: os.fsdecode(held[oid]) for path, oid in oids.items()}
+        self.files = {path for path in tree.entries if path not in links} | {*tree.shown}
+        self.folders = {above for path in (*self.files, *links) for above in _above(path)}
+        ends = {path: end_of(path, links) for path in links}
+        # No folder can be put in the place of a link that leads out, or to a folder that it is in.
+        self.around = {
+            path
+            for path, end in ends.items()
+            if end in (None, ".") or f"{path}/".startswith(f"{end}/")
+        }
+
+    def has_place(self, path: str) -> bool:
+        """Whether a file can be put there, with all that the tree has itself still in place."""
+        if path in self.folders or path in self.around:
+            return False
+        return not any(way in self.files or way in self.around for way in _above(path))
 
 
 def _above(path: str) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 
 # A few links to large folders could fill a disk with folders.
 _MOST_LINKED = 100_000
@@ -26,8 +27,7 @@ def bring_in(folder: str, links: Iterable[str], own_folders: Iterable[str]) -> N
             continue
         real = os.path.realpath(on_disk)
         if bringing.is_inside(real):
-            os.unlink(on_disk)
-            bringing.copy(real, on_disk, ())
+            bringing.replace(on_disk, real)
 
 
 def _stays(own: str, path: str, on_disk: str) -> bool:
@@ -43,6 +43,36 @@ def _stays(own: str, path: str, on_disk: str) -> bool:
     return True
 
 
+def add(folder: str, files: Mapping[str, str], links: Iterable[str] = ()) -> None:
+    """Put `files`, path below `folder` to a copy of each, beside what is there, which stays as it is.
+
+    links: as for `bring_in`. What is added is seen by its own name only: links that lead over it, and around none of
+    it, are replaced by what was there.
+    """
+    bringing = _Bringing(os.path.realpath(folder))
+    above = {f"{bringing.top}/{os.path.dirname(path)}/" for path in files}
+    for link in links if files else ():
+        place = f"{bringing.top}/{link[:-1]}"
+        real = os.path.realpath(place)
+        if not os.path.islink(place) or place.startswith(f"{real}/"):
+            continue
+        if any(way.startswith((f"{place}/", f"{real}/")) for way in above):
+            bringing.replace(place, real)
+    for path, copy in files.items():
+        place = f"{bringing.top}/{path}"
+        if not os.path.exists(place):
+            for at in reversed([place, *_parents_below(bringing.top, place)]):
+                if os.path.islink(at):  # leads nowhere, and nothing may be written through it
+                    os.unlink(at)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            shutil.copyfile(copy, place)
+
+
+def _parents_below(top: str, place: str) -> Iterator[str]:
+    while (place := os.path.dirname(place)) != top:
+        yield place
+
+
 class _Bringing:
     """Copies by hard links, with what links lead to in their place."""
 
@@ -52,6 +82,12 @@ class _Bringing:
     def is_inside(self, real: str) -> bool:
         """Whether `real` is a file or folder of the tree."""
         return real.startswith(f"{self.top}/") and os.path.exists(real)
+
+    def replace(self, link: str, real: str) -> None:
+        """Put what is at `real`, if anything is, in the place of a link."""
+        os.unlink(link)
+        if self.is_inside(real):
+            self.copy(real, link, ())
 
     def copy(self, real: str, place: str, way: tuple[str, ...]) -> None:
         """way: the folders that it was come by; one of them again is a circle."""

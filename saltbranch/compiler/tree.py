@@ -6,7 +6,6 @@ import fnmatch
 import functools
 import os
 import posixpath
-import shutil
 from collections.abc import Mapping, Sequence
 
 from saltbranch.base import scratch
@@ -20,7 +19,7 @@ from saltbranch.compiler.checkout_settings import (
     machine_of,
 )
 from saltbranch.compiler.decipher import Keys, messages_in
-from saltbranch.compiler.linked_files import bring_in
+from saltbranch.compiler.linked_files import add, bring_in
 from saltbranch.compiler.model import Reads, digest
 from saltbranch.git import links as symlinks
 from saltbranch.git.links import target
@@ -58,6 +57,7 @@ class Tree:
         self.stand_ins: dict[str, str] = {}
         # Path to blob, to where the file is on this machine, and to a copy of it: of no repository.
         self.outside: dict[str, tuple[str, str, str]] = {}
+        self.left_out: tuple[str, ...] = ()  # what of there has no place beside its own
         offered = offer.files(git, name) if offer else {}
         # What they stand for that the tree has encrypted.
         self.sealed: dict[str, str] = {}
@@ -135,12 +135,8 @@ class Tree:
         self.git = git
         self.outside.update(outside)
         self.entries.update({path: ("100644", oid) for path, (oid, _, _) in outside.items()})
-        self.__dict__.pop("directories", None)
-
-    def _write_outside(self, folder: str) -> None:
-        for path, (_, _, copy) in self.outside.items():
-            os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
-            shutil.copyfile(copy, f"{folder}/{path}")
+        for told in ("directories", "links", "shown"):
+            self.__dict__.pop(told, None)
 
     @functools.cached_property
     def directories(self) -> frozenset[str]:
@@ -161,7 +157,8 @@ class Tree:
         """Path of each file as links show it, and where it really is; not by links in circles."""
         links = {path: oid for path, (mode, oid) in self.entries.items() if mode == LINK}
         held = contents(self.git, links.values()) if links else {}
-        files = [p for p, (mode, _) in self.entries.items() if mode not in (LINK, SUBMODULE)]
+        kept = {*self.entries} - {*self.outside}
+        files = [p for p in kept if self.entries[p][0] not in (LINK, SUBMODULE)]
         led = {path: os.fsdecode(held[oid]) for path, oid in links.items()}
         return symlinks.names(files, led, self.folders)
 
@@ -276,7 +273,7 @@ class Tree:
         It is what git writes there: of the blob, and of each .gitattributes from the root to the file's folder
         (gitattributes(5)).
         """
-        if self.links and f"{path}/".startswith(self.links):
+        if self.links and path not in self.outside and f"{path}/".startswith(self.links):
             if path not in self.shown:
                 return f"link {self.digest}"  # a folder, or nothing; any other link may decide it
             path = self.shown[path]
@@ -395,6 +392,6 @@ class Tree:
         stand_ins.write(self.git, self.stand_ins, folder)
         if self.links:
             bring_in(folder, self.links, self.folders)
-        self._write_outside(folder)
+        add(folder, {path: copy for path, (_, _, copy) in self.outside.items()}, self.links)
         if os.path.exists(f"{folder}.index"):
             os.unlink(f"{folder}.index")

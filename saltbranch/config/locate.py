@@ -47,6 +47,11 @@ def machine_file(explicit: str | None, environ: Mapping[str, str]) -> str:
     )
 
 
+def new_file(explicit: str | None, environ: Mapping[str, str]) -> str:
+    """The same where there may be none yet. Raises ConfigError."""
+    return named_file(explicit, environ) or SYSTEM_FILE
+
+
 def plain_root(path: str) -> str | None:
     """The root that the file `path` names in a plain line ``root: /path``; None when it is not so plain.
 

@@ -34,6 +34,18 @@ def target(link: str, holds: str) -> str | None:
     return None if end.startswith(("/", "..")) or holds.startswith("/") else end
 
 
+def end_of(link: str, links: Mapping[str, str]) -> str | None:
+    """Where `link`, one of `links`, leads; a folder on the way may be a link, too. None outside of the repository."""
+    end = target(link, links[link])
+    for _ in range(_DEPTH):
+        over = next((p for p in _parents(end) if p in links), None) if end else None
+        if end is None or over is None:
+            break
+        inner = target(over, links[over])
+        end = posixpath.normpath(f"{inner}{end[len(over) :]}") if inner is not None else None
+    return end
+
+
 class _Walk:
     """Follows links. known: all paths, in order. found: see `names`."""
 
@@ -45,7 +57,7 @@ class _Walk:
 
     def follow(self, name: str, link: str, way: tuple[str, ...]) -> None:
         """Note what stands below the link at `link`, which is seen as `name`. way: the folders that it was come by."""
-        end = self._end(link)
+        end = end_of(link, self.links)
         if end is None or end == "." or end in way or len(way) == _DEPTH:
             return
         if next(self.budget, None) is None:
@@ -64,17 +76,6 @@ class _Walk:
             else:
                 self.found.setdefault(below, path)
             at += 1
-
-    def _end(self, link: str) -> str | None:
-        """Where the link at `link` leads; a folder on the way may be a link, too."""
-        end = target(link, self.links[link])
-        for _ in range(_DEPTH):
-            over = next((p for p in _parents(end) if p in self.links), None) if end else None
-            if end is None or over is None:
-                break
-            inner = target(over, self.links[over])
-            end = posixpath.normpath(f"{inner}{end[len(over) :]}") if inner is not None else None
-        return end
 
 
 def _parents(path: str) -> Iterable[str]:

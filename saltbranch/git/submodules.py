@@ -122,8 +122,6 @@ def read(git: Git, commit: str, remote: str, *, whole: bool = True) -> Submodule
 def addresses_in(git: Git, blob: str, remote: str) -> list[Address]:
     """Where the entries of a .gitmodules, the blob `blob`, can be fetched from. Raises GitError."""
     found: list[Address] = []
-    if int(git.out("cat-file", "-s", blob)) > _LARGEST:
-        return found  # nothing of it is served, either
     for entry in _parsed(git, blob)[0]:
         pin = _pin(entry, "", remote, twice=False)
         found += [pin.address] if pin.address else []
@@ -155,28 +153,39 @@ def _entries(git: Git, commit: str) -> tuple[list[_Entry], str]:
     if kind != "blob" or mode not in ("100644", "100755"):
         what = {"120000": "a symlink", LINK_MODE: "a submodule"}.get(mode, "a folder")
         return [], f"{FILE} is {what} and not a file"
-    if int(size) > _LARGEST:
-        return [], f"{FILE} has {size} bytes, at most {_LARGEST} are read"
-    return _parsed(git, oid)
+    return _parsed(git, oid, int(size))
 
 
-def _parsed(git: Git, oid: str) -> tuple[list[_Entry], str]:
-    done = git.run("config", "--no-includes", f"--blob={oid}", "-z", "--list")
+def _parsed(git: Git, blob: str, size: int | None = None) -> tuple[list[_Entry], str]:
+    named, problem = keys_in(git, blob, size)
+    found = {name: dict(keys) for name, keys in named.items()}
+    entries = [_Entry(n, e["path"], e.get("url", "")) for n, e in found.items() if "path" in e]
+    return entries, problem
+
+
+def keys_in(
+    git: Git, blob: str, size: int | None = None
+) -> tuple[dict[str, list[tuple[str, str]]], str]:
+    """Name to keys and values, as they stand, of each entry of a .gitmodules; and why it counts for nothing.
+
+    size: of the blob in bytes, where it is known. Raises GitError.
+    """
+    size = int(git.out("cat-file", "-s", blob)) if size is None else size
+    if size > _LARGEST:
+        return {}, f"{FILE} has {size} bytes, at most {_LARGEST} are read"
+    done = git.run("config", "--no-includes", f"--blob={blob}", "-z", "--list")
     if done.code != 0:
-        complaint = " ".join(done.complaint.split())[:200].replace(f"blob {oid}", FILE)
-        return [], f"git cannot read {FILE}: {_printable(complaint)}"
-    named: dict[str, dict[str, str]] = {}
+        complaint = " ".join(done.complaint.split())[:200].replace(f"blob {blob}", FILE)
+        return {}, f"git cannot read {FILE}: {_printable(complaint)}"
+    named: dict[str, list[tuple[str, str]]] = {}
     for item in done.text.split("\0"):
         key, _, value = item.partition("\n")
         if key.startswith("submodule.") and key.count(".") > 1:
             name, _, what = key[len("submodule.") :].rpartition(".")
-            named.setdefault(name, {})[what] = value
+            named.setdefault(name, []).append((what, value))
     if len(named) > _MOST:
-        return [], f"{FILE} has {len(named)} entries, at most {_MOST} are read"
-    entries = [
-        _Entry(name, e["path"], e.get("url", "")) for name, e in named.items() if "path" in e
-    ]
-    return entries, ""
+        return {}, f"{FILE} has {len(named)} entries, at most {_MOST} are read"
+    return named, ""
 
 
 def _pin(entry: _Entry, commit: str, remote: str, *, twice: bool) -> Pin:

@@ -44,9 +44,10 @@ def compare(
     """Compare two sides for `minions`: what `diff` and the gates of a promotion share."""
     frame = frame_of(place)
     git = place.repository.git
+    trees = (frame.tree(git, before.tree), frame.tree(git, after.tree))
     found = compare_trees(
         frame,
-        (frame.tree(git, before.tree), frame.tree(git, after.tree)),
+        trees,
         (before.as_dict(), after.as_dict()),
         minions,
         jobs=jobs or os.cpu_count() or 1,
@@ -56,6 +57,7 @@ def compare(
         warnings=[
             *warnings(place),
             *frame.extra.said,
+            *dict.fromkeys(said for tree in trees for said in tree.left_out),
             *_other_roots(place, (before, after)),
             *_left_empty(frame, (before.tree, after.tree)),
         ],

@@ -13,14 +13,16 @@ from collections.abc import Mapping
 from saltbranch.base.text import one_line, some
 from saltbranch.git import merge
 from saltbranch.git.program import Git
-from saltbranch.git.submodules import FILE
+from saltbranch.git.submodules import FILE, keys_in
 
 _HEADER = re.compile(r'\[submodule "((?:[^"\\\n]|\\["\\])+)"\][ \t]*')
 _MODE = "100644"
-_LARGEST = 1 << 20  # bytes
 
 _Sections = dict[str, str]
 """Header to its text, in order; the empty word to what comes before the first."""
+
+_Keys = dict[str, list[tuple[str, str]]]
+"""What `keys_in` reads."""
 
 
 def settled(git: Git, ours: str, theirs: str) -> tuple[str, str] | None:
@@ -32,7 +34,10 @@ def settled(git: Git, ours: str, theirs: str) -> tuple[str, str] | None:
     if not {2, 3} <= set(stages) or any(mode != _MODE for mode, _ in stages.values()):
         return None
     blobs = {number: oid for number, (_, oid) in stages.items()}
-    texts = {number: _read(git, oid) for number, oid in blobs.items()}
+    said = {number: keys_in(git, oid) for number, oid in blobs.items()}
+    if any(problem for _, problem in said.values()):
+        return None
+    texts = {number: git.out("cat-file", "blob", oid) for number, oid in blobs.items()}
     sections = {number: _sections(text) for number, text in texts.items()}
     base, mine, other = (sections.get(number, {}) for number in (1, 2, 3))
     if base is None or mine is None or other is None:
@@ -42,7 +47,8 @@ def settled(git: Git, ours: str, theirs: str) -> tuple[str, str] | None:
         return None
     text = "".join(f"{part.rstrip()}\n" for part in chosen.values() if part.strip())
     oid = git.out("hash-object", "-w", "--stdin", stdin=os.fsencode(text)).strip()
-    if not _says(git, oid, blobs):
+    new, problem = keys_in(git, oid)
+    if problem or not _says(new, {number: keys for number, (keys, _) in said.items()}):
         return None
     return oid, f"both sides changed {FILE}, but no entry of it: {_told(base, mine, other)}"
 
@@ -64,15 +70,9 @@ def _name(header: str) -> str:
     return found[1] if found else header
 
 
-def _read(git: Git, oid: str) -> str | None:
-    if int(git.out("cat-file", "-s", oid)) > _LARGEST:
-        return None
-    return git.out("cat-file", "blob", oid)
-
-
-def _sections(text: str | None) -> _Sections | None:
+def _sections(text: str) -> _Sections | None:
     """The entries of a file that is written as git writes it; None for any other, which a person may read."""
-    if text is None or "\\\n" in text or "\r" in text or "\0" in text:
+    if "\\\n" in text or "\r" in text or "\0" in text:
         return None
     found: _Sections = {"": ""}
     header = ""
@@ -106,13 +106,9 @@ def _plain(text: str | None) -> str | None:
     return None if text is None else text.rstrip()
 
 
-def _says(git: Git, oid: str, blobs: Mapping[int, str]) -> bool:
+def _says(new: _Keys, sides: Mapping[int, _Keys]) -> bool:
     """Whether git reads from the merged text what it reads from the sides, and no two entries of one path."""
-    parsed = {number: _entries(git, blob) for number, blob in blobs.items()}
-    new = _entries(git, oid)
-    if new is None or any(entries is None for entries in parsed.values()):
-        return False
-    before, ours, theirs = (parsed.get(number) or {} for number in (1, 2, 3))
+    before, ours, theirs = (sides.get(number, {}) for number in (1, 2, 3))
     wanted = {}
     for name in {*before, *ours, *theirs}:
         taken = ours if theirs.get(name) == before.get(name) else theirs
@@ -120,17 +116,3 @@ def _says(git: Git, oid: str, blobs: Mapping[int, str]) -> bool:
             wanted[name] = taken[name]
     paths = [value for entry in new.values() for key, value in entry if key == "path"]
     return new == wanted and len(paths) == len(set(paths))
-
-
-def _entries(git: Git, oid: str) -> dict[str, list[tuple[str, str]]] | None:
-    """Name to keys and values, by git's own parser; None where it cannot read them."""
-    done = git.run("config", "--no-includes", f"--blob={oid}", "-z", "--list")
-    if done.code != 0:
-        return None
-    found: dict[str, list[tuple[str, str]]] = {}
-    for item in done.text.split("\0"):
-        key, _, value = item.partition("\n")
-        name, _, what = key.removeprefix("submodule.").rpartition(".")
-        if key:
-            found.setdefault(name, []).append((what, value))
-    return found

@@ -47,13 +47,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The sources of states and of pillar in Salt's order; problems: what cannot be expressed; notes: what stays."""
+    """The sources of states and of pillar in Salt's order; problems: what cannot be expressed; notes: what stays.
+
+    base: the branch that gitfs calls `base`. only_base: who is pinned to no saltenv gets pillar of `base` alone.
+    """
 
     states: tuple[Source, ...] = ()
     pillar: tuple[Source, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     base: str = field(default="base")
+    only_base: bool = False
 
 
 def find(opts: Options) -> Found:
@@ -65,15 +69,22 @@ def find(opts: Options) -> Found:
         if name not in ("roots", "gitfs")
     ]
     states: list[Source] = []
-    if "roots" in backends(opts):
-        states += _folders("file_roots", opts, problems)
-    if "gitfs" in backends(opts):
-        states += _gitfs(opts, problems)
+    for name in backends(
+        opts
+    ):  # the first that has a file wins (salt/fileserver/__init__.py, find_file)
+        if name == "roots":
+            states += _folders("file_roots", opts, problems)
+        elif name == "gitfs":
+            states += _gitfs(opts, problems)
     pillar = [*_folders("pillar_roots", opts, problems), *_git_pillar(opts, problems, notes)]
     _check_top(opts, problems)
     notes += _credentials(opts)
     base = str(opts.get("gitfs_base") or "master")
-    return Found(tuple(states), tuple(pillar), tuple(problems), tuple(notes), base)
+    # salt/pillar/__init__.py, get_tops
+    only_base = opts.get("pillar_source_merging_strategy") == "none"
+    return Found(
+        tuple(states), tuple(pillar), tuple(problems), tuple(notes), base, only_base=only_base
+    )
 
 
 def _folders(option: str, opts: Options, problems: list[str]) -> Iterator[Source]:
@@ -136,7 +147,8 @@ def _refs(value: object, name: str, problems: list[str]) -> dict[str, str]:
 
 _GITFS = ("root", "mountpoint", "fallback", "all_saltenvs", "disable_saltenv_mapping", "refspecs")
 _NOT_GITFS = {
-    "all_saltenvs": "one branch for all saltenvs; commit its files to each branch instead",
+    "all_saltenvs": "one branch for all saltenvs; commit its files to each branch instead, or pin it there as a"
+    " submodule",
     "disable_saltenv_mapping": "its saltenvs are those of gitfs_saltenv",
 }
 
@@ -181,7 +193,7 @@ def _credentials(opts: Options) -> Iterator[str]:
             url = words.rpartition(" ")[2]
             shown = mask(url)
             if shown != url:
-                keys = (*keys, "a password in the URL")
+                keys = (*keys, f"{_held(url)} in the URL")
             if keys:
                 told.setdefault(keys, {})[shown] = None
     for keys, urls in told.items():
@@ -190,6 +202,12 @@ def _credentials(opts: Options) -> Iterator[str]:
             " with a key in that user's ssh configuration (Host, IdentityFile), or a credential helper for https; git"
             " ls-remote URL tells whether it can"
         )
+
+
+def _held(url: str) -> str:
+    """What stands before the host in a URL that cannot be shown whole."""
+    credentials = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return "a password" if credentials.partition(":")[2] else "a user name or token"
 
 
 def _entry(entry: object) -> tuple[str, dict[str, Any]]:

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from saltbranch.actions import adopt_switch
-from saltbranch.actions.adopt import Request, adopt, asked_for
+from saltbranch.actions.adopt import Request, adopt, asked_for, move
 from saltbranch.actions.adopt_model import Given, Wanted
 from saltbranch.actions.adopt_roots import Layout
-from saltbranch.base.errors import RefusedError, SaltbranchError
+from saltbranch.base.errors import RefusedError, SaltbranchError, UsageError
 from saltbranch.preview import plain_side
 from saltbranch.preview.minions_of_tops import Proposal
 from tests.support.former_master import FormerMaster, clone
@@ -307,3 +307,13 @@ def test_what_is_edited_while_it_is_proven_is_not_what_was_proven(
     adopt(Request(str(former.config), str(former.salt_config), str(former.root)))
     with pytest.raises(RefusedError, match="since the proof this changed"):
         adopt_switch.switch(str(former.config))
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_a_proof_gives_cannot_be_typed_with_a_move(tmp_path: Path, back: bool) -> None:
+    given = Given(minions={"prod": ("web*",)}, leave_out=("x*",))
+    request = Request(str(tmp_path / "none.yaml"), "/etc/other", given=given)
+    asked: list[str] = []
+    with pytest.raises(UsageError, match="^--salt-config, --minions, --leave-out would have no"):
+        move(request, back=back, agree=asked.append)
+    assert asked == []

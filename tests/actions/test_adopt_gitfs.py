@@ -201,3 +201,30 @@ def test_another_remote_becomes_a_submodule(tmp_path: Path) -> None:
     )
     assert adopted(former, "--back")[0] == 0
     assert former.everything() == before
+
+
+def test_a_strategy_by_which_only_base_has_pillar_is_named(tmp_path: Path) -> None:
+    """git_pillar fills the pillar whatever it says; afterwards the option would leave most minions without any."""
+    remote = control(tmp_path / "remote.git")
+    local = tmp_path / "local"
+    local.mkdir()
+    (local / "site.sls").write_text("site: {test.nop: []}\n")
+    options = by_environment(remote) | {
+        "fileserver_backend": ["git", "roots"],
+        "file_roots": {"base": [str(local)], "dev": [str(local)]},
+        "pillar_source_merging_strategy": "none",
+    }
+    former = FormerMaster(tmp_path / "site", options, ("web1", "dev1"))
+    before = former.everything()
+    code, told, _ = adopted(former)
+    assert code == 20, told  # its states do not render without pillar
+    differences = told["proof"]["differences"]
+    assert {d["where"] for d in differences} == {"dev1"}
+    (pillar,) = (d for d in differences if d["kind"] == "pillar")
+    assert pillar["cause"].startswith(
+        "pillar_source_merging_strategy is none: pinned to no saltenv"
+    )
+    code, _, ran = adopted(former, "--switch", "--accept", told["digest"])
+    assert code == 0, ran
+    assert adopted(former, "--back")[0] == 0
+    assert former.everything() == before

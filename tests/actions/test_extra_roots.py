@@ -124,6 +124,14 @@ def test_what_others_can_write_or_leads_out_is_named_and_not_read(
     assert ("vendor/planted.sls" in said) == (os.geteuid() == 0)
 
 
+def test_what_has_no_place_beside_the_branch_is_said(site: Site) -> None:
+    site.remote.commit("develop", {"salt/vendor/files/other/deep": "a folder here, a file there\n"})
+    site.sync_here()
+    for warnings in (diff(site)["warnings"], check(site)["compiled"]["warnings"]):
+        (said,) = [w for w in warnings if "extra_roots" in w]
+        assert said.endswith(": vendor/files/other"), said
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone has to mind who else can write")
 def test_folder_of_somebody_else_is_not_read(site: Site, package: Path) -> None:
     package.chmod(0o777)

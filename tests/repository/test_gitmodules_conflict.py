@@ -134,3 +134,11 @@ def test_another_conflict_leaves_all_to_the_person(remote: Remote) -> None:
     )
     assert done.kind == merge.CONFLICT and done.conflicts == (".gitmodules", "x")
     assert any("both sides changed .gitmodules" in line for line in done.said)
+
+
+def test_no_more_is_merged_than_is_read(remote: Remote) -> None:
+    """Each side is served as it is; both together would leave every formula empty."""
+    many = [entry(f"n{number}") for number in range(1200)]
+    assert merged(remote, BASE, BASE + "".join(many[:600]), BASE + "".join(many[600:])) is None
+    large = [entry(name, more=f"\t# {'x' * 600_000}\n") for name in ("one", "two")]
+    assert merged(remote, BASE, BASE + large[0], BASE + large[1]) is None

@@ -50,6 +50,20 @@ def test_git_pillar_with_env_and_without_a_branch() -> None:
     assert stack == "ext_pillar stack: stays as it is, and is rendered on both sides"
 
 
+def test_the_file_servers_come_in_the_order_in_which_salt_asks_them(tmp_path: Path) -> None:
+    (tmp_path / "x.sls").write_text("{}\n")
+    for order in (["roots", "git"], ["gitfs", "file_roots"]):
+        options = gitfs() | {"fileserver_backend": order, "file_roots": {"base": [str(tmp_path)]}}
+        kinds = ["folder", "gitfs"] if order[0] == "roots" else ["gitfs", "folder"]
+        assert [s.kind for s in served_now.find(options).states] == kinds
+
+
+def test_a_user_name_alone_is_no_password() -> None:
+    url = URL.replace("hunter2", "").replace(":@", "@")
+    (said,) = served_now.find(gitfs() | {"gitfs_remotes": [url]}).notes
+    assert said.startswith("a user name or token in the URL: not taken over")
+
+
 def test_what_cannot_be_expressed(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
     assert "all_saltenvs is set" in problems(**gitfs({"all_saltenvs": "main"}))

@@ -34,6 +34,11 @@ class Opener(ABC):
     def open(self, *, fetch: bool = True) -> Workplace:
         """Where the verb works, the remote read unless `fetch` is False. Raises SaltbranchError."""
 
+    @contextmanager
+    def watching(self) -> Iterator[Watcher]:
+        """Around what may take a while."""
+        yield Watcher()
+
 
 class Caller(Opener, Generic[P]):
     """By itself it agrees to everything and looks at nothing, as a program does that calls a verb."""
@@ -51,11 +56,6 @@ class Caller(Opener, Generic[P]):
     @abstractmethod
     def open_mirror(self) -> Workplace:
         """What the last sync of this master saw. Raises ConfigError, GitError."""
-
-    @contextmanager
-    def watching(self) -> Iterator[Watcher]:
-        """Around what may take a while."""
-        yield Watcher()
 
     def settle(self, work: Workplace, wanted: Callable[[], Sequence[Argv]]) -> None:
         """Find out which of the model's programs may run here; `wanted` are those that the verb would run."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from saltbranch.actions.shared.caller import Opener
+from saltbranch.actions.shared.caller import Opener, Watcher
 from saltbranch.base.errors import RefusedError, RemoteError
 from saltbranch.base.text import printable
 from saltbranch.cli.show import progress
@@ -35,6 +37,12 @@ class Reader(Opener):
     def open(self, *, fetch: bool = True) -> Workplace:
         """Where the verb reads. Raises SaltbranchError."""
         return workplace(self.config, fetch=fetch, quiet=self.quiet)
+
+    @contextmanager
+    def watching(self) -> Iterator[Watcher]:
+        """What git does, on stderr."""
+        with progress.shown(enabled=not self.quiet) as say:
+            yield Watcher(say)
 
 
 def workplace(config: str | None, *, fetch: bool, quiet: bool) -> Workplace:
