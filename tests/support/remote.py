@@ -137,7 +137,7 @@ class Remote:
         )
 
     def _in_its_file(self, ref: str) -> str | None:
-        """What the ref's file says: asked ten thousand times, so git is not started for it. None: ask git."""
+        """What the ref's file says, asked ten thousand times. None: git is to be asked."""
         try:
             said = (self.path / ref).read_text().strip()
         except (OSError, ValueError):  # packed, none, or odd
