@@ -71,8 +71,9 @@ def apply(approvals: dict[str, Approval], revoked: set[str], event: Event) -> No
             revoked.add(name)
             approvals.pop(name, None)
     elif action == APPROVE and (found := approval_of(event)) is not None:
-        if found.id not in revoked and found.id not in approvals:
-            mine = [a.id for a in approvals.values() if a.saltenv == found.saltenv]
-            if len(mine) >= MOST or len(approvals) >= MOST_OF_ALL:
-                del approvals[mine[0] if len(mine) >= MOST else next(iter(approvals))]
-            approvals[found.id] = found
+        if found.id in revoked or found.id in approvals:
+            return
+        mine = [a.id for a in approvals.values() if a.saltenv == found.saltenv]
+        if len(mine) >= MOST or len(approvals) >= MOST_OF_ALL:
+            del approvals[mine[0] if len(mine) >= MOST else next(iter(approvals))]
+        approvals[found.id] = found
