@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from saltbranch.promote import ask_gates, gates, make_plan, promotion
 from saltbranch.promote.plan import Plan
 from saltbranch.promote.request import DiffOptions, Request
 from saltbranch.repository import decision, prepared, promotions_due
+from saltbranch.repository.push import PushRefused
 from saltbranch.repository.workplace import Workplace, open_machine
 from saltbranch.serve import bus_event, notices
 
@@ -54,22 +56,34 @@ def run(root: str, config_path: str) -> bool:
             return False
         work = open_machine(config_path)
         work.asked = ASKED
-        before, rows = promotions_due.told(root), {}
-        for saltenv in promotions_due.wanted(work.config):
-            one = _Try(work, saltenv.name, before.get(saltenv.name))
-            try:
-                found = one.go()
-            except SaltbranchError as err:
-                found = one.row(TROUBLE, err.message, "", work.now + _PAUSE)
-            if found is not None:
-                rows[saltenv.name] = found
-        ready = prepared.load(root, config_path)
-        if ready is None:
-            return True  # the configuration is another one by now
-        times = [row["passes_at"] for row in rows.values() if row["passes_at"] is not None]
-        seen = decision.heads(work.refs, ready)
-        promotions_due.keep(root, min(times, default=None), seen, rows)
+        before = promotions_due.told(root)
+        for _ in range(_ROUNDS):
+            work.now, refs = time.time(), work.refs
+            rows = _tried(work, before)
+            ready = prepared.load(root, config_path)
+            if ready is None:
+                return True  # the configuration is another one by now
+            times = [row["passes_at"] for row in rows.values() if row["passes_at"] is not None]
+            seen = decision.heads(refs, ready)
+            promotions_due.keep(root, min(times, default=None), seen, rows)
+            if seen == decision.heads(work.refs, ready):
+                break
+            before = rows  # what was looked at first may have been done for newer heads
         return True
+
+
+def _tried(work: Workplace, before: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is to be remembered of each saltenv, after one try. before: what was found the last time."""
+    rows = {}
+    for saltenv in promotions_due.wanted(work.config):
+        one = _Try(work, saltenv.name, before.get(saltenv.name))
+        try:
+            found = one.go()
+        except SaltbranchError as err:
+            found = one.row(TROUBLE, err.message, "", work.now + _PAUSE)
+        if found is not None:
+            rows[saltenv.name] = found
+    return rows
 
 
 @dataclass(slots=True)
@@ -98,16 +112,29 @@ class _Try:
             try:
                 full = verb_plan(verb)
                 if full.closed_gates:
-                    return self._failed(plan, full)
+                    return self._waits(target, full, full=True) or self._failed(plan, full)
                 verb.carry_out(full, notify=bus_event.tell)
             except RefusedError as err:
-                self.work.refresh()
+                self._renew()
                 again = make_plan.plan(self.work, verb.request(), commands=False)
                 if again.digest == plan.digest:
-                    return self._failed(plan, None, err.message)
+                    # Held, or out of its window, by now: that says nothing against the plan.
+                    return self._closed(target, again) or self._refused(plan, err)
             else:
-                self.work.refresh()
+                self._renew()
+        return self._busy()
+
+    def _refused(self, plan: Plan, err: RefusedError) -> dict[str, Any]:
+        if isinstance(err, PushRefused) and err.kind == "race":
+            return self._busy()
+        return self._failed(plan, None, err.message)
+
+    def _busy(self) -> dict[str, Any]:
         return self.row(WAITING, "others push all the time", "", self.work.now + 60)
+
+    def _renew(self) -> None:
+        self.work.now = time.time()
+        self.work.refresh()
 
     def _build(self, work: Workplace, resolved: str | None) -> Request:
         return promotion.request(work, self.saltenv, commit=resolved)
@@ -118,10 +145,19 @@ class _Try:
             return self.before
         if plan.is_conflict:
             return self._failed(plan, None, f"it conflicts in {plan.target.conflicts[0].path!r}")
+        return self._waits(target, plan)
+
+    def _waits(self, target: Saltenv, plan: Plan, *, full: bool = False) -> dict[str, Any] | None:
+        """What is to be remembered where nothing but time or people is missing; None otherwise.
+
+        full: the gates that take long were asked, too.
+        """
         slow = {gate.name for gate in target.gates if ask_gates.is_slow(gate)}
+        if not full and any(gate.kind == "diff" for gate in target.gates):
+            slow.add("approvals")  # what people sign has the diff in it
         quick = [gate for gate in plan.gates if gate.name not in slow]
         closed = [gate for gate in quick if not gate.is_open]
-        if not closed:
+        if not closed or (full and len(closed) < len(plan.closed_gates)):
             return None
         why = "; ".join(f"{gate.name}: {gate.reason}" for gate in closed)
         return self.row(WAITING, why, plan.digest, gates.passes_at(quick))

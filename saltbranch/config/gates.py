@@ -236,7 +236,7 @@ def parse_gates(entries: Sequence[Any], where: str) -> tuple[Gate, ...]:
     gates = list(ALWAYS)
     for entry in entries:
         gate = _parse(entry, where)
-        if gate.name in BUILT_IN:
+        if gate in ALWAYS:
             continue
         if gate.name in [g.name for g in gates]:
             raise ConfigError(

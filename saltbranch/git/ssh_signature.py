@@ -82,6 +82,7 @@ def verify(text: bytes, signature: str, signers: str) -> Vouched | None:
         _write(f"{folder}/signature", signature)
         common = ("-f", f"{folder}/signers", "-s", f"{folder}/signature")
         found = _keygen("find-principals", *common)
+        names, key = set[str](), ""
         for principal in found.text.splitlines() if found.code == 0 else ():
             if not principal or principal.startswith("-"):
                 continue
@@ -89,9 +90,11 @@ def verify(text: bytes, signature: str, signers: str) -> Vouched | None:
             done = _keygen(*words, stdin=text)
             good = _GOOD.search(done.text) if done.code == 0 else None
             if good:
-                named = {principal, *principals_of(signers, good[1])}
-                return Vouched(frozenset(named), good[1])
-    return None
+                key = good[1]
+                names |= {principal, *principals_of(signers, key)}
+                if principal in principals_of(signers, key):
+                    break  # of a certificate, whose names are in no line, all count
+    return Vouched(frozenset(names), key) if key else None
 
 
 def principals_of(signers: str, fingerprint: str) -> set[str]:

@@ -10,8 +10,10 @@ from saltbranch.journal.events import Event
 APPROVE: Final = "approve"
 REVOKE: Final = "revoke"
 """What an event of an approval does."""
-MOST = 100
-"""So many are kept for one saltenv; more are no approvals, but somebody who floods the journal."""
+MOST: Final = 100
+"""So many are kept for one saltenv, the newest: who was flooded out of it approves once more."""
+MOST_OF_ALL: Final = 400
+"""So many are kept in all, for whoever floods the journal may make saltenvs up."""
 _LONGEST = 20_000  # characters of a signature
 _LONGEST_ID = 100
 
@@ -69,6 +71,9 @@ def apply(approvals: dict[str, Approval], revoked: set[str], event: Event) -> No
             revoked.add(name)
             approvals.pop(name, None)
     elif action == APPROVE and (found := approval_of(event)) is not None:
-        many = sum(a.saltenv == found.saltenv for a in approvals.values())
-        if found.id not in revoked and found.id not in approvals and many < MOST:
-            approvals[found.id] = found
+        if found.id in revoked or found.id in approvals:
+            return
+        mine = [a.id for a in approvals.values() if a.saltenv == found.saltenv]
+        if len(mine) >= MOST or len(approvals) >= MOST_OF_ALL:
+            del approvals[mine[0] if len(mine) >= MOST else next(iter(approvals))]
+        approvals[found.id] = found

@@ -181,8 +181,10 @@ def _promotion(state: State, event: Event) -> None:
     state.made.pop(promotion.id, None)
     state.undone.discard(promotion.id)
     state.made[promotion.id] = promotion
-    # Every plan for the saltenv is another one from now on.
-    state.approvals = {i: a for i, a in state.approvals.items() if a.saltenv != promotion.saltenv}
+    # Every plan for the saltenv is another one from now on; were the branch reset, that one is to be approved anew.
+    for spent in [i for i, a in state.approvals.items() if a.saltenv == promotion.saltenv]:
+        del state.approvals[spent]
+        state.revoked.add(spent)
     moved = event.commit_of("hold_moves_to")
     for holds in (state.holds, state.held_all) if moved else ():
         if hold := holds.get(promotion.saltenv):
@@ -307,7 +309,8 @@ def _push(state: State, event: Event) -> None:
     hold = event.details.get("restores_hold")
     if isinstance(hold, Mapping) and hold.get("saltenv") == push.saltenv and is_gone:
         try:
-            state.holds[push.saltenv] = replace(hold_from_dict(hold), event=push.id)
+            below = push.saltenv in state.held_all  # a push ends no stop
+            state.holds[push.saltenv] = replace(hold_from_dict(hold), event=push.id, below=below)
         except (ValueError, OverflowError):
             pass
 

@@ -154,8 +154,9 @@ def publish(
             plan, id_, prepared.new, tuple(prepared.updates), tuple(problems),
             by=identity.who(work.git), asked=work.asked,
         )  # fmt: skip
-    raise RefusedError(
+    raise PushRefused(
         f"others pushed {_ATTEMPTS} times in a row while this tried to; nothing was changed",
+        kind="race",
         hint="run it again when it is quieter",
     )
 

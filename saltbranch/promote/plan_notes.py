@@ -24,7 +24,7 @@ def notes(work: Workplace, request: Request, found: Plan) -> list[str]:
     if found.hold and found.is_empty:
         said.append(
             f"{found.saltenv} is held at {found.hold.commit[:12]} ({found.hold.reason}):"
-            f" saltbranch unhold {found.saltenv} lets it follow again"
+            f" saltbranch unhold {'--all' if found.hold.all else found.saltenv} lets it follow again"
         )
     if found.hold_moves_to and found.hold:
         said.append(

@@ -22,6 +22,7 @@ _DAY = 86400
 _HORIZON = 366 * _DAY  # seconds; as far as an opening is looked for
 _FAR = 8 * _DAY  # an end that is farther away need not be known
 _MOST = 10_000  # changes that are looked at
+_MOST_SPANS = 30_000  # more begin within a year only where something begins every few minutes
 
 Span = tuple[float, float]
 """From and to, in seconds since 1970; the end is not part of it."""
@@ -102,7 +103,7 @@ def _look(gate: WindowGate, zone: tzinfo, now: float) -> tuple[bool, float | Non
             is_now = moment == now
             return is_now, (None if end == inf else end) if is_now else moment
         moment = max(changes if denied else 0, 0 if allowed else ends)
-        if moment > now + _HORIZON:
+        if moment > now + _HORIZON or allow.is_spent or deny.is_spent:
             break
     return False, None
 
@@ -114,6 +115,12 @@ class _Cover:
         self._spans = heapq.merge(*(_spans(entry, zone, since) for entry in entries))
         self._next = next(self._spans, None)
         self._end = -inf
+        self._left = _MOST_SPANS
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether so much was looked at that what comes later is not asked any more."""
+        return self._left <= 0
 
     def at(self, moment: float) -> tuple[bool, float]:
         """Whether `moment` is covered, and until when that stays so, at least."""
@@ -127,6 +134,7 @@ class _Cover:
 
     def _take(self, span: Span) -> None:
         self._end = max(self._end, span[1])
+        self._left -= 1
         self._next = next(self._spans, None)
 
 

@@ -63,6 +63,12 @@ def test_a_single_one_is_not_let_go_meanwhile(flow: FlowSite) -> None:
     assert (held_at(flow), held_at(flow, "test")) == (flow.head("master"), None)
 
 
+def test_the_way_out_that_is_named_is_one(flow: FlowSite) -> None:
+    flow.well(*STOP)
+    said = " ".join(flow.plan("promote", "stage")["notes"])
+    assert "saltbranch unhold --all lets it follow again" in said
+
+
 def test_a_rollback_meanwhile_counts_and_the_stop_still_stops(flow: FlowSite) -> None:
     before = flow.head("master")
     flow.push("develop")

@@ -122,3 +122,13 @@ def test_its_commits_are_kept_with_it() -> None:
 
 def test_its_line_for_people() -> None:
     assert stop().message().startswith("hold all id-hold-")
+
+
+def test_a_push_that_undoes_a_promotion_ends_no_stop() -> None:
+    """The hold that the promotion had lifted is back, below it."""
+    before = after(own(C, "rollback")).holds["prod"].as_dict()
+    details = {"saltenv": "prod", "branch": "master", "old": B, "new": A, "good": A, "number": 0}
+    undone = event("push", **details, restores_hold=before)
+    assert at(after(undone)) == C
+    assert at(after(stop(), undone)) == B
+    assert at(after(stop(), undone, go_on())) == C

@@ -381,3 +381,29 @@ def test_wrong_usage(flow: FlowSite, keys: Keys) -> None:
     assert "asks for no approvals" in flow.refused("approve", "prod", "--expect", "0" * 16)
     assert "is required" in flow.refused("approve", "prod", code=2)
     assert "no approval of prod" in flow.refused("approve", "prod", "--revoke", "x", code=2)
+
+
+def test_all_names_of_a_certificate_are_its_owners(keys: Keys) -> None:
+    """Else whoever has two could approve by one what they wrote by the other."""
+    words = [
+        "ssh-keygen",
+        "-q",
+        "-s",
+        keys.path("ca"),
+        "-I",
+        "x",
+        "-n",
+        f"alias@example.com,{DORA}",
+    ]
+    subprocess.run([*words, f"{keys.path('dora')}.pub"], check=True)
+    signed = keys.folder / "signed"
+    signed.write_bytes(Path(keys.path("dora")).read_bytes())
+    signed.chmod(0o600)
+    Path(f"{signed}.pub").write_bytes((keys.folder / "dora-cert.pub").read_bytes())
+    text = signed_text("x1", "prod", "d" * 64)
+    signature = ssh_signature.sign(Git(str(keys.folder)), text, str(signed))
+    signers = f"{keys.line('*@example.com', 'ca', 'cert-authority')}\n"
+    who = ssh_signature.verify(text, signature, signers)
+    assert who and who.principals == {"alias@example.com", DORA}
+    assert People(frozenset({DORA})).has(who)
+    assert ssh_signature.verify(text, signature, signers.replace("*@", "x@")) is None

@@ -101,6 +101,13 @@ def test_two_gates_of_one_name_are_refused() -> None:
         parse_gates([{"command": "lint a"}, {"command": "/bin/lint b"}], "x")
 
 
+@pytest.mark.parametrize("name", ["hold", "debts", "model"])
+def test_a_program_with_the_name_of_a_built_in_gate_is_not_left_out_silently(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"two gates are called '{name}'"):
+        parse_gates([{"command": f"/usr/local/bin/{name}"}], "prod")
+    assert parse_gates([name], "prod") == parse_gates([], "prod")
+
+
 def test_the_rule_of_diff_and_what_check_looks_at() -> None:
     rule = {"minions": 0, "removed_states": 10, "reviewed": True, "expect": False}
     diff, check = parse_gates([{"diff": rule}, {"check": "static"}], "x")[-2:]

@@ -376,6 +376,17 @@ def test_it_says_what_a_clock_on_the_wall_says_minute_by_minute(
                 assert found.passes_at is None or found.passes_at >= high * 60
 
 
+def test_what_never_opens_costs_little() -> None:
+    """The status of every command asks it."""
+    always = {"cron": "* * * * *", "for": "1m"}
+    found = [g for g in parse_gates([{"window": {"allow": [always], "deny": [always]}}], "x")]
+    gate = next(g for g in found if isinstance(g, WindowGate))
+    begin = time.process_time()
+    result = window_gate(gate, 1_795_980_000)
+    assert (result.verdict, result.passes_at) == (FAIL, None)
+    assert time.process_time() - begin < 10, "of a year with 527,040 of them"
+
+
 def test_the_oracle_itself_knows_what_day_it_is() -> None:
     assert calendar.day_name[datetime(2026, 12, 7, tzinfo=timezone.utc).weekday()] == "Monday"
     assert plainly("mon-mon 09:00-10:00", datetime(2026, 12, 7, 9, 59))
