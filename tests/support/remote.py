@@ -137,7 +137,7 @@ class Remote:
         )
 
     def _in_its_file(self, ref: str) -> str | None:
-        """What the ref's file says, which is asked ten thousand times: git need not be started for it. None: ask git."""
+        """What the ref's file says, which is asked ten thousand times, without starting git. None: ask git."""
         try:
             said = (self.path / ref).read_text().strip()
         except (OSError, ValueError):  # packed, none, or odd
