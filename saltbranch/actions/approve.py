@@ -209,8 +209,8 @@ def _planned(work: Workplace, saltenv: str, expect: str) -> ApprovalPlan:
             now = f"is {plan.digest}" if plan and not plan.is_empty else "has nothing to approve"
             raise RefusedError(
                 f"the next promotion to {saltenv} {now}, not {expect}",
-                hint="look at it again (promote --plan); a plan of another verb is approved by all 64 digits of its"
-                " digest, which its gate `approvals` names",
+                hint="look at it again (promote --plan); a plan of another verb, or with options, is approved by all"
+                " 64 digits of its digest, which its gate `approvals` names",
             )
         plan = None
         note = "it is not the next promotion, and was not made on this machine: look at it before you sign it"

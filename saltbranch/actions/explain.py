@@ -80,6 +80,7 @@ class Explanation:
     """All about one minion. place, states and pillar are None unless exactly one saltenv claims it.
 
     lent: where it is in a lab; place, states and pillar are then those of the lab.
+    model: where the saltenvs stand that claim minions, in one line for people.
 
     accepted: the master has accepted a key with this id; None in a clone. grains_from: where its grains come from,
     None when none are known. findings: what in the configuration changes the picture. notes: what
@@ -98,6 +99,7 @@ class Explanation:
     notes: tuple[str, ...]
     snippet: str | None
     lent: LentTo | None = None
+    model: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -167,6 +169,7 @@ def _in_clone(place: clone_or_mirror.CloneOrMirror, minion: str) -> Explanation:
     return Explanation(
         minion=minion,
         config=config.source.shown(),
+        model=config.source.shown(),
         accepted=None,
         claims=tuple(Claim(saltenv, str(matcher)) for saltenv, matcher in found),
         place=None,
@@ -201,6 +204,7 @@ def _on_master(
     return Explanation(
         minion=minion,
         config=config.path,
+        model=config.source.shown(),
         accepted=minion in master.accepted_minions(),
         claims=tuple(Claim(saltenv, str(matcher)) for saltenv, matcher in found),
         place=place,

@@ -152,7 +152,7 @@ class Engine:
             found = self._seam("verify", lambda: self._seams.verify(batch, good))
             for minion, why in found.items():
                 before = run.of(minion)
-                said = f"not as it should be: {why}"
+                said = f"it did not pass verify: {why}"
                 self._set(
                     run, minion, Outcome(FAILED, said, before.changed, before.states, before.jid)
                 )

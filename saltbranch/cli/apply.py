@@ -63,7 +63,7 @@ def _apply(
         str | None,
         typer.Option(
             metavar="TIME|ask",
-            help="How long to wait after each batch (2m), or ask to let a person say that it goes on.",
+            help="How long to wait after each batch (2m); ask: until a person says that it goes on.",
             show_default=False,
         ),
     ] = None,
@@ -96,14 +96,14 @@ def _apply(
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="Go on with one that was stopped or killed.", show_default=False
+            metavar="ID", help="Go on with an apply that was stopped or killed.", show_default=False
         ),
     ] = None,
     abort: Annotated[
         str | None,
         typer.Option(
             metavar="ID",
-            help="End one for good; one that runs ends after its batch.",
+            help="End an apply for good; one that runs ends after its batch.",
             show_default=False,
         ),
     ] = None,

@@ -95,7 +95,7 @@ def _headline(result: Explanation) -> str:
     name = f"[bold]{shown(result.minion)}[/]"
     who = [f"[bold]{c.saltenv}[/] ({shown(c.matcher)})" for c in result.claims]
     if not who:
-        return f"{name}: [red]no saltenv claims it[/] (minions: in {shown(result.config)})"
+        return f"{name}: [red]no saltenv claims it[/] (minions: in {shown(result.model)})"
     if len(who) > 1:
         return f"{name}: [red]{len(who)} saltenvs claim it[/], so it gets nothing: {', '.join(who)}"
     return f"{name} belongs to {who[0]}"

@@ -55,7 +55,9 @@ def _status(
     ] = 2,
     masters: Annotated[
         bool,
-        typer.Option("--masters", help="What each master serves by the journal, and which lags."),
+        typer.Option(
+            "--masters", help="What each master serves, by the journal, and which ones lag."
+        ),
     ] = False,
     fetch: FetchOption = True,
 ) -> int:
@@ -245,7 +247,7 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
 
 _AUTO = {
     "nothing": "[dim]promoted to by itself[/]",
-    "elsewhere": "[dim]promoted to by itself, by other machines (promotes: true)[/]",
+    "elsewhere": "[dim]promoted to by itself, not by this machine (promotes: false)[/]",
     "waiting": "promoted to by itself",
     "failed": "[red]not promoted to by itself[/]",
     "trouble": "[yellow]not promoted to by itself yet[/]",

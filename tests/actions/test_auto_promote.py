@@ -105,7 +105,7 @@ def test_status_says_what_it_waits_for_and_when(tmp_path: Path, remote: Remote) 
     assert why.code == 4 and "auto_promote: it moves by itself as soon as all gates pass" in why.out
     site.configure(promotes=False)
     site.sync_here()
-    assert "by other machines (promotes: true)" in site.run_here("status", *config).out
+    assert "not by this machine (promotes: false)" in site.run_here("status", *config).out
 
 
 def test_what_goes_wrong_is_remembered_and_tried_again(

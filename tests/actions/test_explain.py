@@ -422,6 +422,18 @@ def test_a_minion_of_no_saltenv_ends_with_1_and_one_of_two_with_4(place: Place) 
     assert "stage (pcre stage.$), prod (pcre .*9$)" in done.out
 
 
+def test_a_minion_of_no_saltenv_hears_where_the_saltenvs_stand(place: Place) -> None:
+    own = place.site.run("explain", "web1")
+    assert f"(minions: in {place.site.config})" in own.out
+
+    model = yaml.safe_dump({"saltenvs": place.site.settings.pop("saltenvs")})
+    head = place.site.remote.commit("master", {"saltbranch.yaml": model})
+    place.site.configure(model_branch="master")
+    assert place.site.sync_here().exit_code == 0
+    told = place.site.run("explain", "web1")
+    assert f"(minions: in saltbranch.yaml on branch 'master' at {head[:12]})" in told.out
+
+
 @pytest.mark.parametrize("minion", ["", "../test1", "a/b", "..", "x\0y"])
 def test_what_is_no_minion_id_is_refused(place: Place, minion: str) -> None:
     with pytest.raises(UsageError, match="not a minion id"):
