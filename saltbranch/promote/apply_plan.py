@@ -18,11 +18,14 @@ from saltbranch.promote import plan as plans
 from saltbranch.promote import proposed, record, tell_hooks
 from saltbranch.promote.plan import BACK_MERGE, DELETE, RECORDED, Plan
 from saltbranch.promote.record import Prepared
-from saltbranch.promote.wait_masters import Waited
 from saltbranch.repository import timeline
 from saltbranch.repository.push import PushRefused, RefUpdate, push_refs
 from saltbranch.repository.workplace import Say, Workplace
 from saltbranch.serve.run import SyncResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.promote.wait_masters import Waited
 
 _ATTEMPTS = 8
 

@@ -27,7 +27,7 @@ from saltbranch.config.roots import KEYS
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
 from saltbranch.notify import hooks
-from saltbranch.promote import approvals, gate_verified, gates, gates_by_verb, windows
+from saltbranch.promote import gate_verified, gates, gates_by_verb, windows
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
@@ -163,8 +163,17 @@ def model_facts(
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
     what = what or (windows.unknown_zone(merged) if new != old else "")
-    what = what or approvals.missing_signers(git, tree, merged)
+    what = what or _missing_signers(work, tree, merged)
     return ModelFacts(changed=new != old, problem=what, broken=broken)
+
+
+def _missing_signers(work: Workplace, tree: str, merged: FileModel) -> str:
+    gates_of_all = [g for s in (merged.saltenvs or {}).values() for g in s.gates]
+    if not any(isinstance(gate, dict) and "approvals" in gate for gate in gates_of_all):
+        return ""
+    from saltbranch.promote import approvals  # as in _approvals_gate
+
+    return approvals.missing_signers(work.git, tree, merged)
 
 
 def _check_production(config: Config, merged: FileModel) -> None:
@@ -238,6 +247,8 @@ def _approvals_gate(
     if request.asks_for_diff and not found.diff_counts:
         reason = f"the plan's digest covers its diff: saltbranch why-not {found.saltenv} makes it"
         return GateResult(gate.name, CANNOT_TELL, reason)
+    from saltbranch.promote import approvals  # only where they are asked for
+
     told = approvals.find(work, gate, found)
     return approvals.approvals_gate(gate, told, found.saltenv, found.whole_digest)
 

@@ -8,7 +8,6 @@ time, or goes past it where it is left out, and lasts for a length of time, what
 from __future__ import annotations
 
 import heapq
-import zoneinfo
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone, tzinfo
 from math import inf
@@ -56,6 +55,8 @@ def zone_of(name: str) -> tzinfo | None:
     """The time zone; None where this machine has no such one."""
     if name == "UTC":
         return timezone.utc
+    import zoneinfo  # which few repositories need
+
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

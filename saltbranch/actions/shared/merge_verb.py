@@ -18,7 +18,6 @@ from saltbranch.promote import (
     conflict,
     make_plan,
     tell_hooks,
-    wait_masters,
 )
 from saltbranch.promote.apply_plan import Published
 from saltbranch.promote.conflict import Resolution
@@ -227,6 +226,8 @@ def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
         plan = verb.plan()
     is_result = options.plan or plan.is_empty
     if options.wait_masters is not None:
+        from saltbranch.promote import wait_masters
+
         wait_masters.refuse_pointless(verb.work, plan.saltenv)
     caller.show(verb.work, plan, is_result=is_result)
     if plan.is_empty:
@@ -261,6 +262,8 @@ def _waited(
     """`done`, once all masters serve it or the time is over, where that was asked for."""
     if options.wait_masters is None:
         return done
+    from saltbranch.promote import wait_masters  # only who waits pays for it
+
     with caller.watching() as watcher:
         found = wait_masters.wait(verb.work, done.plan.saltenv, options.wait_masters, watcher.say)
     if found.is_done:

@@ -13,7 +13,6 @@ import typer
 from saltbranch.actions.shared.merge_verb import is_via_branch, overrides
 from saltbranch.cli.options.common import ConfigOption, JsonOption, PlanOption, YesOption
 from saltbranch.cli.run_merge import FlowOptions
-from saltbranch.promote.wait_masters import parse_seconds
 
 ExpectOption = Annotated[
     str | None,
@@ -152,7 +151,11 @@ def _gated(
 def _pushing(
     *, via: ViaOption = "push", wait_masters: WaitMastersOption = None, **others: Any
 ) -> FlowOptions:
-    seconds = parse_seconds(wait_masters)
+    seconds = None
+    if wait_masters is not None:
+        from saltbranch.promote.wait_masters import parse_seconds  # only who waits pays for it
+
+        seconds = parse_seconds(wait_masters)
     return replace(_gated(**others), via_branch=is_via_branch(via), wait_masters=seconds)
 
 
