@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from saltbranch.apply import run_state
+from saltbranch.apply.batches import Share
+from saltbranch.apply.limits import Limits
 from saltbranch.apply.outcome import APPLIED, FAILED, GONE, RUNNING, Outcome
 from saltbranch.apply.run_state import Pass, Record
 from saltbranch.base.errors import SaltbranchError, UsageError
@@ -102,6 +104,29 @@ def test_what_returned_late_counts(tmp_path: Path) -> None:
     engine._take_late(run)
     assert run.of("web1").state == APPLIED and "late" in run.of("web1").reason
     assert run.of("web2").state == GONE and "x" not in run.outcomes
+
+
+@pytest.mark.parametrize("batches", [[["web1"]], [["web1"], ["web2"]]])
+def test_what_a_killed_process_did_not_hear_of_its_last_batch_ends_it(
+    tmp_path: Path, batches: list[list[str]]
+) -> None:
+    from saltbranch.apply.engine import Engine, Stop, Stopped
+
+    mine = record()
+    run = mine.passes[0] = Pass("apply", A, batches, {"web1": Outcome(FAILED, "bad")}, at=1)
+    engine = Engine(
+        # Nothing is asked of it: it ends before anything is begun.
+        object(), mine, str(tmp_path), seams=object(), tell=lambda event: None,
+        renew=lambda: None, stop=Stop(str(tmp_path), NAME),
+    )  # type: ignore[arg-type]  # fmt: skip
+    for limits in (Limits(Share(0)), Limits(Share(9), Share(0))):
+        with pytest.raises(Stopped, match="1 of . .*went wrong") as stopped:
+            engine.run(run, limits, timeout=1, pause=lambda batch: None)
+        assert stopped.value.is_failure
+    if run.is_over:
+        # A person has looked at it and goes on: that is not counted again.
+        run.forgiven = 1
+        engine.run(run, Limits(Share(0), Share(0)), timeout=1, pause=lambda batch: None)
 
 
 @pytest.mark.parametrize(
