@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from saltbranch.apply import run_state
 from saltbranch.apply.batches import Share
 from saltbranch.apply.limits import Limits
-from saltbranch.apply.outcome import APPLIED, FAILED, GONE, RUNNING, Outcome
+from saltbranch.apply.outcome import APPLIED, FAILED, RUNNING, Outcome
 from saltbranch.apply.run_state import Pass, Record
 from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.serve import leased
@@ -80,30 +79,6 @@ def test_the_word_that_ends_it(tmp_path: Path) -> None:
     assert run_state.is_to_end(root, NAME) and run_state.names(root) == [NAME]
     run_state.forget_request(root, NAME)
     assert not run_state.is_to_end(root, NAME)
-
-
-def test_what_returned_late_counts(tmp_path: Path) -> None:
-    from saltbranch.apply.engine import Engine, Stop
-    from saltbranch.salt_master.jobs import Return
-
-    mine = record()
-    run = mine.first
-    run.outcomes = {
-        "web1": Outcome(GONE, "it does not answer", jid="1"),
-        "web2": Outcome(GONE, "it does not answer", jid="1"),
-    }
-    states = {"test_|-a_|-a_|-nop": {"result": True, "changes": {}}}
-    # The job cache stands for itself: nothing is published here.
-    jobs = SimpleNamespace(
-        returns=lambda jid: {"web1": Return("web1", states), "x": Return("x", 1)}
-    )
-    engine = Engine(
-        jobs, mine, str(tmp_path), seams=SimpleNamespace(), tell=lambda event: None,
-        renew=lambda: None, stop=Stop(str(tmp_path), NAME),
-    )  # type: ignore[arg-type]  # fmt: skip
-    engine._take_late(run)
-    assert run.of("web1").state == APPLIED and "late" in run.of("web1").reason
-    assert run.of("web2").state == GONE and "x" not in run.outcomes
 
 
 @pytest.mark.parametrize("batches", [[["web1"]], [["web1"], ["web2"]]])
