@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from saltbranch.apply.engine import Engine, Stop
+from saltbranch.apply.follow import Follower
 from saltbranch.apply.outcome import APPLIED, GONE, Outcome
 from saltbranch.apply.run_state import Pass, Record
 from saltbranch.repository.workplace import open_machine
@@ -93,3 +94,13 @@ def test_what_returned_late_counts(master: Master, tmp_path: Path) -> None:
         engine._take_late(run_)
     assert run_.of(minion).state == APPLIED and "late: it does not answer" in run_.of(minion).reason
     assert run_.of("other").state == GONE
+
+
+def test_a_job_that_the_job_cache_may_have_forgotten_is_not_published_again(master: Master) -> None:
+    work = open_machine(str(master.site.config), fetch=False)
+    with Jobs(work.config.salt_config) as jobs:
+        for jid in ("20260101000000000001", "99990101000000000001"):
+            lost = Follower(jobs, {}, timeout=60).run(
+                [], lambda one, jid: None, under_way={jid: jobs.accepted()}
+            )
+            assert [o.state for o in lost.values()] == [GONE] and not jobs.is_published(jid)
