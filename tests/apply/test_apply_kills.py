@@ -122,7 +122,7 @@ def test_ended_by_a_person_once_twice_and_from_elsewhere(fleet: Fleet) -> None:
     words = fresh(fleet, prod01="sleep 5")
     first = fleet.start(*words)
     until(lambda: "former" in fleet.applied().get("prod01", []), first)
-    os.kill(first.pid, signal.SIGINT)
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does
     code, lines = end_of(first)
     end = lines[-1]
     assert (code, end["status"], end["why"]) == (130, "stopped", "it was interrupted")
@@ -134,9 +134,9 @@ def test_ended_by_a_person_once_twice_and_from_elsewhere(fleet: Fleet) -> None:
     words = fresh(fleet, prod01="sleep 8")
     second = fleet.start(*words)
     until(lambda: "former" in fleet.applied().get("prod01", []), second)
-    os.kill(second.pid, signal.SIGINT)
+    os.killpg(second.pid, signal.SIGINT)
     until(lambda: _is_heard(second), second)
-    os.kill(second.pid, signal.SIGINT)
+    os.killpg(second.pid, signal.SIGINT)
     _, err = second.communicate(timeout=60)
     assert second.returncode == 130 and "may still run on prod01" in err, err
     code, lines = end_of(fleet.start(*words))
@@ -174,7 +174,7 @@ def test_only_those_that_change_and_nobody_who_is_lent(fleet: Fleet) -> None:
     assert end["skipped"] == dict.fromkeys(("prod01", "prod03"), "nothing would change")
     assert fleet.applied() == {"prod02": ["one"]}
     row = told(fleet)["applied"]
-    assert (row["applied"], row["of"]) == (1, 3) and sorted(row["others"]) == ["prod01", "prod03"]
+    assert (row["applied"], row["of"]) == (1, 3) and "prod02" not in row["others"]
 
 
 @pytest.mark.parametrize(
@@ -198,3 +198,4 @@ def test_killed_in_a_rollback(fleet: Fleet, when: str, step: str, let_through: i
     assert fleet.applied() == {minion: ["later", "former"] for minion in IDS[:2]}
     row = told(fleet)
     assert row["hold"]["commit"] == row["served"]["commit"] == row["applied"]["commit"] == former
+    assert fleet.site.sync().code == 0  # the hold is pushed, so the next promotion lifts it

@@ -131,8 +131,8 @@ def until(is_so: Callable[[], bool], process: subprocess.Popen[str], seconds: fl
 
 def end_of(process: subprocess.Popen[str]) -> tuple[int, list[dict[str, Any]]]:
     out, err = process.communicate(timeout=200)
+    assert "Traceback" not in err and "\n{\n" not in out, (out, err)
     lines = [json.loads(line) for line in out.splitlines()]
-    assert "Traceback" not in err, err
     return process.returncode, lines
 
 
