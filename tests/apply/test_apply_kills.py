@@ -183,11 +183,14 @@ def test_only_those_that_change_and_nobody_who_is_lent(fleet: Fleet) -> None:
 )
 def test_killed_in_a_rollback(fleet: Fleet, when: str, step: str, let_through: int) -> None:
     words = (*fresh(fleet, prod02="fail"), "--on-failure", "rollback")
-    former = fleet.commit("former")
+    if told(fleet)["hold"] is None:
+        fleet.commit("former")
+        fleet.site.sync_well()
+    former, old = told(fleet)["served"]["commit"], str(fleet.site.remote.head("master"))
     newer = fleet.commit("later")
     Journal(fleet.site.remote).add(
         "promotion", saltenv="prod", branch="master", source="stage", source_commit=newer,
-        old=former, new=newer, served_before=former,
+        old=old, new=newer, served_before=former, lifts_hold=True,
     )  # fmt: skip
     fleet.site.sync_well()
     die(fleet, when, step, let_through, *words)
