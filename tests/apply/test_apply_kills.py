@@ -162,7 +162,7 @@ def _is_heard(process: subprocess.Popen[str]) -> bool:
     return bool(ready)
 
 
-def test_only_those_that_change_and_nobody_who_is_lent(fleet: Fleet) -> None:
+def test_only_those_that_change(fleet: Fleet) -> None:
     words = fresh(fleet)
     # A state that says itself whether it changes something: here only one does.
     text = ONE_CHANGES.format(lines=fleet.lines)
