@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from saltbranch.actions.shared.applying import Running, Watching, shown
 from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.status_applies import is_alive
 from saltbranch.apply import run_state
 from saltbranch.apply.lease_holder import LeaseHolder
 from saltbranch.apply.make_plan import ApplyPlan, make_plan
@@ -40,6 +41,7 @@ from saltbranch.journal import store as journal
 from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master.jobs import Jobs
+from saltbranch.serve import leased
 from saltbranch.verify.members import served_commit
 
 if TYPE_CHECKING:
@@ -214,23 +216,47 @@ def abort(caller: Caller[ApplyPlan], name: str) -> tuple[Record, bool]:
     """
     work = caller.open_mirror()
     root = work.config.root
-    record = run_state.load(root, name)
+    record = _planning(work, name) or run_state.load(root, name)
     if record.status in OVER:
         raise RefusedError(f"apply {name} is {record.status} already")
     saltenv = named(work, record.saltenv)
     with files.private_umask():
         try:
             with locked(work, saltenv):
-                record = run_state.load(root, name)
+                if planning := _planning(work, name):
+                    record = planning
+                else:
+                    record = run_state.load(root, name)
                 newest = run_state.last_of(root, record.saltenv)
                 record.status, record.ended = ABORTED, time.time()
-                run_state.save(root, record)
-                if newest and newest.id == name:
+                if not planning:
+                    run_state.save(root, record)
+                if planning or (newest and newest.id == name):
                     lease_of(work, saltenv, record).drop()
                 return record, False
         except LockedError:
             run_state.ask_to_end(root, name)
             return record, True
+
+
+def _planning(work: Workplace, name: str) -> Record | None:
+    """An apply that planned when it was heard of last: it holds its saltenv, and has no record yet."""
+    if name in run_state.names(work.config.root):
+        return None
+    for saltenv in work.config.saltenvs:
+        lease = leased.read(work.config.root, saltenv.dirname, time.time())
+        if lease and lease.apply == name:
+            return Record(
+                id=name,
+                saltenv=saltenv.name,
+                dirname=saltenv.dirname,
+                by=lease.by,
+                since=lease.since,
+                options={},
+                skipped={},
+                passes=[Pass(APPLY, lease.commit, [], {})],
+            )
+    return None
 
 
 def status(caller: Caller[ApplyPlan], saltenv: str | None = None) -> list[tuple[Record, bool]]:
@@ -241,16 +267,8 @@ def status(caller: Caller[ApplyPlan], saltenv: str | None = None) -> list[tuple[
     for one in chosen:
         record = run_state.last_of(work.config.root, one.name)
         if record:
-            found.append((record, _is_locked(work.config.root, one)))
+            found.append((record, is_alive(work.config.root, one.dirname)))
     return found
-
-
-def _is_locked(root: str, saltenv: Saltenv) -> bool:
-    try:
-        with files.Lock(run_state.lock_path(root, saltenv.dirname)):
-            return False
-    except LockedError:
-        return True
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def _status(work: Workplace, lab: Lab, said: lent.Lent) -> LabStatus:
         claim=_printable(lab.claim.as_dict()) if lab.claim else None,
         saltenv=lab.saltenv or None,
         pillar=work.config.lab_pillar,
-        served=_described(mirror.path, commit),
+        served=described(mirror.path, commit),
         head=work.refs.branches.get(lab.branch),
         minions=tuple(sorted(set(lab.lent) - pinned.keys())),
         lent=tuple(sorted(m for m, name in said.lent.items() if name == lab.name)),
@@ -90,7 +90,8 @@ def _printable(data: dict[str, Any]) -> dict[str, object]:
     return {key: printable(v) if isinstance(v, str) else v for key, v in data.items()}
 
 
-def _described(git_dir: str, commit: str | None) -> CommitInfo | None:
+def described(git_dir: str, commit: str | None) -> CommitInfo | None:
+    """A commit as people know it; None where it cannot be read."""
     try:
         return commit_info.describe(git_dir, commit) if commit else None
     except GitError:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from saltbranch.actions.lab_status import LabStatus, labs_of
+from saltbranch.actions.lab_status import LabStatus, described, labs_of
 from saltbranch.actions.shared.caller import Opener
+from saltbranch.actions.status_applies import applied, not_over, owned, records_of, waits
+from saltbranch.apply.run_state import Record
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
 from saltbranch.config import minions as targets
@@ -30,7 +32,7 @@ from saltbranch.repository.root import root_of
 from saltbranch.repository.served_commit import Why
 from saltbranch.salt_master import options as master_options
 from saltbranch.salt_master import process
-from saltbranch.serve import decide, drain_record, prepare, refused, report, verify
+from saltbranch.serve import decide, prepare, refused, report, verify
 from saltbranch.serve.slots import Slots
 
 State = Literal["absent", "missing", "in_sync", "drift", "behind", "diverged", "unread"]
@@ -54,6 +56,7 @@ class SaltenvStatus:
     refused: why the last sync did not serve `wanted`, as it said it; None where it did, or none has seen it yet.
     waits: since when the switch to `wanted` is put off by state runs, until when a sync waits for them, what it does
     `then`, and the `runs`; None where it is not. auto: of a saltenv with `auto_promote`, what its promotion waits for.
+    applied: which commit its minions run, as far as this master applied it; apply: that which is not over.
     """
 
     saltenv: str
@@ -84,6 +87,8 @@ class SaltenvStatus:
     refused: str | None = None
     waits: dict[str, object] | None = None
     auto: dict[str, object] | None = None
+    applied: dict[str, object] | None = None
+    apply: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +178,7 @@ def status(config_path: str) -> Status:
     groups = config.groups
     minions = master.accepted_minions()
     claims = {m: targets.claimed_by(m, groups, master.nodegroups) for m in minions}
-    numbers = {
-        s.name: sum(c[0][0] == s.name for c in claims.values() if len(c) == 1)
-        for s in config.saltenvs
-    }
+    own = owned(claims)
     served = prepared.load_served(root)
     found, holds, pushed, clock = _wanted(root, mirror, refs, config, served)
     rows = tuple(
@@ -186,19 +188,21 @@ def status(config_path: str) -> Status:
             refs.branches,
             served,
             s,
-            minions=numbers[s.name],
+            minions=len(own.get(s.name, ())),
             found=found,
             holds=holds,
         )
         for s in config.saltenvs
     )
-    rows = tuple(replace(row, pushed=pushed.get(row.saltenv)) for row in rows)
+    records = records_of(root)
     outlooks = {o.saltenv: o for o in _outlook(config_path)}
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
     rows = tuple(_with_refusal(root, _with_verdict(root, row)) for row in rows)
-    rows = tuple(_with_waits(root, row) for row in rows)
     auto = waiting_by_itself(config)
-    rows = tuple(replace(row, auto=auto.get(row.saltenv)) for row in rows)
+    rows = tuple(
+        replace(row, pushed=pushed.get(row.saltenv), auto=auto.get(row.saltenv)) for row in rows
+    )
+    rows = tuple(_with_runs(config, row, own, records) for row in rows)
     unread = prepared.load_unread(root)
     rows = tuple(_unread(row, unread.get(f"refs/heads/{row.branch}")) for row in rows)
     return Status(
@@ -269,14 +273,17 @@ def _with_refusal(root: str, row: SaltenvStatus) -> SaltenvStatus:
     return replace(row, refused=why, problem=row.problem or f"refused: {why}")
 
 
-def _with_waits(root: str, row: SaltenvStatus) -> SaltenvStatus:
-    """`row` with the state runs that its switch waits for."""
-    if not row.drift or row.served is None:
-        return row
-    found = drain_record.load(root, row.saltenv)
-    if found is None or found["old"] != row.served.commit:
-        return row
-    return replace(row, waits={key: found[key] for key in ("since", "until", "then", "runs")})
+def _with_runs(
+    config: Config,
+    row: SaltenvStatus,
+    own: Mapping[str, set[str]],
+    records: Mapping[str, list[Record]],
+) -> SaltenvStatus:
+    """`row` with what was applied, the apply that is not over, and the state runs that its switch waits for."""
+    root, mine = config.root, records.get(row.saltenv, [])
+    waiting = waits(root, row.saltenv, row.served.commit) if row.drift and row.served else None
+    over = not_over(root, config.saltenv(row.saltenv), mine, now())
+    return replace(row, waits=waiting, applied=applied(mine, own.get(row.saltenv, ())), apply=over)
 
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:
@@ -342,7 +349,7 @@ def _saltenv(
         promote_from=saltenv.promote_from,
         protected=saltenv.protected,
         state=_state(mirror, commit, wanted, choice),
-        served=_describe_or_none(mirror, commit),
+        served=described(mirror.path, commit),
         served_since=record.since if record and record.commit == commit else None,
         head=head,
         remote_ahead=_count_or_none(mirror, commit, head),
@@ -372,13 +379,6 @@ def _state(mirror: Mirror, commit: str | None, head: str | None, choice: Choice)
         return "behind" if mirror.git.is_ancestor(commit, head) else "diverged"
     except GitError:
         return "diverged"
-
-
-def _describe_or_none(mirror: Mirror, commit: str | None) -> CommitInfo | None:
-    try:
-        return commit_info.describe(mirror.path, commit) if commit else None
-    except GitError:
-        return None
 
 
 def _count_or_none(mirror: Mirror, since: str | None, until: str | None) -> int | None:

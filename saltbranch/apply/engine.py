@@ -83,23 +83,16 @@ class Engine:
         minions = run.minions
         done = [m for m in minions if run.of(m).state not in (PENDING, RUNNING)]
         self._tell({"event": "begin", "pass": run.kind, "done": done, "total": len(minions)})
+        if run.step == "":
+            _look_at(run, limits)  # a kill may have come before what the last batch said was heard
         while not run.is_over:
             batch = self._batch(run)
             if run.step == "":
                 self._go_on()
             self._run_batch(run, batch, timeout)
-            minions = list(batch.minions)
-            wrong = len(run.wrong()) - run.forgiven
             run.at, run.step = run.at + 1, ""
             self.save()
-            why = limits.exceeded(
-                wrong=wrong,
-                total=len(run.minions),
-                in_batch=len(run.wrong(minions)),
-                size=len(minions),
-            )
-            if why:
-                raise Stopped(why, is_failure=True)
+            _look_at(run, limits)
             if not run.is_over:
                 self._go_on()
                 pause(batch)
@@ -224,6 +217,22 @@ class Engine:
                 said = "; ".join(filter(None, [f"late: {lost[minion].reason}", found.reason]))
                 self._set(run, minion, Outcome(found.state, said, found.changed, found.states, jid))
         self.save()
+
+
+def _look_at(run: Pass, limits: Limits) -> None:
+    """Stop where too many went wrong by the end of the batch before. What was forgiven does not count again."""
+    if not run.at:
+        return
+    minions = run.batches[run.at - 1]
+    wrong = len(run.wrong()) - run.forgiven
+    why = limits.exceeded(
+        wrong=wrong,
+        total=len(run.minions),
+        in_batch=min(wrong, len(run.wrong(minions))),
+        size=len(minions),
+    )
+    if why:
+        raise Stopped(why, is_failure=True)
 
 
 def told(run: Pass) -> str:

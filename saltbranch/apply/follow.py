@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from saltbranch.apply.outcome import GONE, TIMED_OUT, Outcome, is_busy
@@ -20,9 +21,19 @@ _TWICE = 2
 _AGAIN = 2.5  # seconds until a minion that does not run the job is asked once more: its return may be on its way
 _PAUSE = 10.0  # seconds between two questions to one that runs it
 _BUSY = 3.0  # seconds until a minion that runs other states is asked anew
+_JUMP = 3700.0  # seconds by which local time goes back
+_FORGOTTEN = "its job is too old for the job cache to tell whether it was published"
 
 Taken = Callable[[Return, str], None]
 """Told of each return, with the id of its job."""
+
+
+def _time_of(jid: str) -> datetime:
+    """When the id of a job was made, by the master's clock."""
+    try:
+        return datetime.strptime(jid[:20], "%Y%m%d%H%M%S%f")  # noqa: DTZ007 - local or not
+    except ValueError:
+        return datetime.min  # noqa: DTZ901
 
 
 class Follower:
@@ -53,10 +64,14 @@ class Follower:
         """
         lost: dict[str, Outcome] = {}
         end = time.monotonic() + self._timeout
+        rounds = []
         for jid, ids in under_way.items():
             if not self._jobs.is_published(jid):
+                if self._is_forgotten(jid):
+                    lost |= {m: Outcome(GONE, _FORGOTTEN, jid=jid) for m in ids}
+                    continue
                 self._jobs.publish(ids, FUNCTION, kwargs=self._kwargs, jid=jid)
-        rounds = [(jid, set(ids)) for jid, ids in under_way.items()]
+            rounds.append((jid, set(ids)))
         if minions:
             rounds.append((self._publish(minions), set(minions)))
         busy: set[str] = set()
@@ -75,6 +90,13 @@ class Follower:
             rounds.append((self._publish(busy), busy))
             busy = set()
         return lost
+
+    def _is_forgotten(self, jid: str) -> bool:
+        """Whether the job cache may have had a job and dropped it: nobody is applied to twice."""
+        made, now = (_time_of(one) for one in (jid, self._jobs.new_jid()))
+        age = (now - made).total_seconds()
+        # Half of it, as ids may be of local time, which jumps.
+        return not -_JUMP <= age <= self._jobs.seconds("keep_jobs_seconds") / 2
 
     def _publish(self, minions: Collection[str]) -> str:
         jid = self._jobs.new_jid()

@@ -124,6 +124,7 @@ def run() -> int:
         return int(err.exit_code)
     except typer.Abort:
         raise KeyboardInterrupt from None
-    if code == Interrupted.exit_code:  # what newer typers make of ^C
+    # What newer typers make of ^C; a verb that has told of it itself returns an int of its own kind.
+    if type(code) is int and code == Interrupted.exit_code:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -152,7 +152,11 @@ def _apply(
             done = action.apply(terminal, saltenv or "", options, watching, plan=plan)
     if isinstance(done, Applied) and not as_json:
         show.end(done.record, done.notes)
-    return done.exit_code
+    return _Told(done.exit_code)
+
+
+class _Told(int):
+    """An exit code whose reason was told: 130 is an apply that a person ended after a batch."""
 
 
 def _has_person() -> bool:

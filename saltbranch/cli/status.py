@@ -20,6 +20,7 @@ from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
 from saltbranch.cli.show import masters as masters_picture
+from saltbranch.cli.show.applies import apply_lines
 from saltbranch.cli.show.commits import FetchOption, Reader
 from saltbranch.cli.show.labs import lab_line
 from saltbranch.cli.show.sync import unread_lines
@@ -227,6 +228,8 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
             f" {shown(row.served.subject)}"
             f" [dim]({shown(row.served.author)}, {age} ago)[/]"
         )
+    served = row.served.commit if row.served else ""
+    apply_lines(node, applied=row.applied, apply=row.apply, served=served)
     if row.hold:
         node.add(_hold(row.hold))
     _trouble(node, row)

@@ -101,7 +101,7 @@ class Jobs:
         return self.seconds("timeout") + self.seconds("gather_job_timeout")
 
     def seconds(self, option: str) -> float:
-        """The master's option `timeout` or `gather_job_timeout`."""
+        """The master's option `timeout`, `gather_job_timeout` or `keep_jobs_seconds`."""
         self._options = self._options or self._ask("options")
         return self._options[option]
 

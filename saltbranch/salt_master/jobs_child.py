@@ -50,7 +50,11 @@ class Child:
         """The options of the master that jobs.py goes by, in seconds."""
         return {
             name: float(self._opts.get(name) or default)
-            for name, default in (("timeout", 5), ("gather_job_timeout", 10))
+            for name, default in (
+                ("timeout", 5),
+                ("gather_job_timeout", 10),
+                ("keep_jobs_seconds", 86400),
+            )
         }
 
     def accepted(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,7 @@ from typing import Any
 
 import pytest
 
-from saltbranch.config.batch_hooks import AFTER, BEFORE
-from saltbranch.config.model import Saltenv
 from saltbranch.demo.cluster import Cluster
-from saltbranch.repository.workplace import open_machine
-from saltbranch.salt_master.jobs import Jobs
-from saltbranch.verify.batch_hooks import Batch, run_hooks
-from saltbranch.verify.run import Subject, run
 from tests.cli.test_json_shapes import conforms
 from tests.support.running import Master
 from tests.support.site import Journal, Ran, Site, build_template
@@ -259,22 +253,6 @@ def _answers(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-def roll(rig: Rig, prod: Saltenv, webs: Sequence[str], *, hooks: bool) -> None:
-    """Apply to one server after the other, with what the model wants around that."""
-    config = open_machine(str(rig.site.config), fetch=False).config
-    programs = frozenset(config.programs)
-    with Jobs(config.salt_config) as jobs:
-        for number, web in enumerate(webs, 1):
-            batch = Batch("prod", "c" * 40, number, (web,), programs=programs)
-            steps = run_hooks(BEFORE, batch, prod.before_batch, jobs) if hooks else []
-            applied = jobs.run_and_wait([web], "state.apply", timeout=90)[web]
-            assert applied and applied.retcode == 0, applied
-            found = run(jobs, prod.verify, Subject("prod", "c" * 40, (web,)))
-            assert found.passed, found.reasons()
-            steps += run_hooks(AFTER, batch, prod.after_batch, jobs) if hooks else []
-            assert [step.said for step in steps if not step.passed] == []
-
-
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="needs Debian's haproxy")
 def test_clients_of_the_load_balancer_notice_nothing(rig: Rig) -> None:
     program = rig.folder / "haproxy-batch"
@@ -288,16 +266,17 @@ def test_clients_of_the_load_balancer_notice_nothing(rig: Rig) -> None:
         after_batch=[hook],
         verify=[{"salt": "file.file_exists", "args": [f"{rig.folder}/backend.py"]}],
     )
-    prod = open_machine(str(rig.site.config), fetch=False).config.saltenv("prod")
     for web in WEBS:
         subprocess.run([str(rig.folder / "restart"), web], check=True)
     with balanced(rig) as port:
         before = {web: (rig.folder / f"{web}.pid").read_text() for web in WEBS}
         with asking(port) as client:
-            roll(rig, prod, WEBS, hooks=True)
+            applied = rig.site.run("apply", "prod", "--yes", "--batch", "1", "--json")
+        assert applied.code == 0, applied
         assert client.asked > 50 and client.failed == []
         after = {web: (rig.folder / f"{web}.pid").read_text() for web in WEBS}
         assert all(before[web] != after[web] for web in WEBS)  # they did restart
+        rig.configure()  # without hooks
         with asking(port) as client:
-            roll(rig, prod, WEBS[:1], hooks=False)
-        assert client.failed
+            applied = rig.site.run("apply", "prod", "--yes", "--batch", "1")
+        assert applied.code == 0 and client.failed

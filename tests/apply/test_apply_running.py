@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ pytestmark = [pytest.mark.xdist_group("apply"), pytest.mark.slow]
 class Fleet:
     """The running cluster. What a minion applies appends the name of the commit to a file of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ids: Sequence[str] = IDS) -> None:
+        self.ids = list(ids)
         self.site = Site(folder, build_template(folder / "remote.git"))
         self.lines, self.behave = folder / "lines", folder / "behave"
         self.lines.mkdir()
@@ -56,8 +57,8 @@ class Fleet:
         self.former = self.commit("former")
         self.cluster = Cluster(
             folder / "salt",
-            minions={minion: {} for minion in IDS},
-            minion_options={EMPTY: {"module_dirs": [str(modules)]}},
+            minions={minion: {} for minion in ids},
+            minion_options={m: {"module_dirs": [str(modules)]} for m in ids if m == EMPTY},
             master_options={"timeout": 6, "gather_job_timeout": 6, "worker_threads": 4},
         )
         self.cluster.write_config()
@@ -130,8 +131,8 @@ def until(is_so: Callable[[], bool], process: subprocess.Popen[str], seconds: fl
 
 def end_of(process: subprocess.Popen[str]) -> tuple[int, list[dict[str, Any]]]:
     out, err = process.communicate(timeout=200)
+    assert "Traceback" not in err and "\n{\n" not in out, (out, err)
     lines = [json.loads(line) for line in out.splitlines()]
-    assert "Traceback" not in err, err
     return process.returncode, lines
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from saltbranch.apply import run_state
-from saltbranch.apply.outcome import APPLIED, FAILED, GONE, RUNNING, Outcome
+from saltbranch.apply.batches import Share
+from saltbranch.apply.limits import Limits
+from saltbranch.apply.outcome import APPLIED, FAILED, RUNNING, Outcome
 from saltbranch.apply.run_state import Pass, Record
 from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.serve import leased
@@ -80,28 +81,27 @@ def test_the_word_that_ends_it(tmp_path: Path) -> None:
     assert not run_state.is_to_end(root, NAME)
 
 
-def test_what_returned_late_counts(tmp_path: Path) -> None:
-    from saltbranch.apply.engine import Engine, Stop
-    from saltbranch.salt_master.jobs import Return
+@pytest.mark.parametrize("batches", [[["web1"]], [["web1"], ["web2"]]])
+def test_what_a_killed_process_did_not_hear_of_its_last_batch_ends_it(
+    tmp_path: Path, batches: list[list[str]]
+) -> None:
+    from saltbranch.apply.engine import Engine, Stop, Stopped
 
     mine = record()
-    run = mine.first
-    run.outcomes = {
-        "web1": Outcome(GONE, "it does not answer", jid="1"),
-        "web2": Outcome(GONE, "it does not answer", jid="1"),
-    }
-    states = {"test_|-a_|-a_|-nop": {"result": True, "changes": {}}}
-    # The job cache stands for itself: nothing is published here.
-    jobs = SimpleNamespace(
-        returns=lambda jid: {"web1": Return("web1", states), "x": Return("x", 1)}
-    )
+    run = mine.passes[0] = Pass("apply", A, batches, {"web1": Outcome(FAILED, "bad")}, at=1)
     engine = Engine(
-        jobs, mine, str(tmp_path), seams=SimpleNamespace(), tell=lambda event: None,
+        # Nothing is asked of it: it ends before anything is begun.
+        object(), mine, str(tmp_path), seams=object(), tell=lambda event: None,
         renew=lambda: None, stop=Stop(str(tmp_path), NAME),
     )  # type: ignore[arg-type]  # fmt: skip
-    engine._take_late(run)
-    assert run.of("web1").state == APPLIED and "late" in run.of("web1").reason
-    assert run.of("web2").state == GONE and "x" not in run.outcomes
+    for limits in (Limits(Share(0)), Limits(Share(9), Share(0))):
+        with pytest.raises(Stopped, match="1 of . .*went wrong") as stopped:
+            engine.run(run, limits, timeout=1, pause=lambda batch: None)
+        assert stopped.value.is_failure
+    if run.is_over:
+        # A person has looked at it and goes on: that is not counted again.
+        run.forgiven = 1
+        engine.run(run, Limits(Share(0), Share(0)), timeout=1, pause=lambda batch: None)
 
 
 @pytest.mark.parametrize(

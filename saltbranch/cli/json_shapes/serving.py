@@ -104,6 +104,40 @@ class AutoPromote(TypedDict):
     passes_at: Time | None
 
 
+class AppliedHere(TypedDict):
+    """The commit that was applied last from this master, and on how many `of` the saltenv's minions it was.
+
+    others: minions to which it was not applied last, or not well, and what was.
+    """
+
+    commit: Commit
+    applied: int
+    of: int
+    since: Time
+    others: dict[str, str]
+
+
+class ApplyNotOver(TypedDict):
+    """An apply that goes on, was killed or has stopped. command: which goes on with it, empty while it runs.
+
+    batch: the one under way of `batches`, from 1 on; both 0 while it plans. running: minions with a job under way.
+    """
+
+    id: str
+    state: Literal["planning", "running", "stopped", "killed"]
+    kind: Literal["apply", "rollback"]
+    commit: Commit
+    by: str
+    since: Time
+    batch: int
+    batches: int
+    step: Literal["before", "apply", "verify", "after"] | None
+    counts: dict[str, int]
+    running: list[str]
+    why: str | None
+    command: str
+
+
 class SaltenvStatus(TypedDict):
     """One saltenv of a master."""
 
@@ -135,6 +169,8 @@ class SaltenvStatus(TypedDict):
     refused: str | None
     waits: Waits | None
     auto: AutoPromote | None
+    applied: AppliedHere | None
+    apply: ApplyNotOver | None
 
 
 class LabStatus(TypedDict):
