@@ -16,7 +16,7 @@ from typing import Any
 
 from saltbranch.actions.shared.merge_verb import FlowVerb
 from saltbranch.base import files
-from saltbranch.base.asked_by import Asked
+from saltbranch.base.asked_by import ITSELF, Asked
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import RefusedError, SaltbranchError
 from saltbranch.config.model import Saltenv
@@ -29,7 +29,7 @@ from saltbranch.repository.push import PushRefused
 from saltbranch.repository.workplace import Workplace, open_machine
 from saltbranch.serve import bus_event, notices
 
-ASKED = Asked(claimed="auto_promote")
+ASKED = Asked(claimed=ITSELF)
 WAITING, FAILED, TROUBLE = "waiting", "failed", "trouble"
 _PAUSE = 600  # seconds after which what went wrong for no reason of the plan is tried again
 _ROUNDS = 8

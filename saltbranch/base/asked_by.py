@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from saltbranch.base.errors import UsageError
 
 ASKED_BY, CLAIMED_BY = "asked_by", "claimed_by"
+ITSELF = "auto_promote"
+"""What a machine claims of what nobody asked for; no caller may claim it."""
 LONGEST_REASON = 1000  # characters; a longer text belongs into a ticket
 _LONGEST = 200  # characters of a name
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+\\-]*")
@@ -77,6 +79,8 @@ def shown(by: str, asked_by: str, claimed_by: str) -> str:
     """
     if not (asked_by or claimed_by):
         return by
+    if claimed_by == ITSELF and not asked_by:
+        return f"{by} by itself ({ITSELF})"
     user = _quoted(asked_by) if asked_by else "somebody"
     claim = f" (who says: for {_quoted(claimed_by)})" if claimed_by else ""
     return f"{user}{claim} through Salt on {by}"

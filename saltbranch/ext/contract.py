@@ -64,9 +64,15 @@ def asked(claimed_by: object) -> Asked:
 
     `RunnerClient.low` (salt/client/mixins.py) puts ``__user__`` into the globals of the first function that it finds
     under our name. All of them are wrapped here, so these globals are this module's. It is not an argument: `low` sets
-    it after the arguments came in, from what the master authenticated (salt/master.py, ``runner``).
+    it after the arguments came in, from what the master authenticated (salt/master.py, ``runner``). Raises UsageError
+    for the name that stands for nobody.
     """
-    return Asked(asked_by.name(globals().get("__user__")), asked_by.name(text(claimed_by)))
+    claim = asked_by.name(text(claimed_by))
+    if claim == asked_by.ITSELF:
+        raise UsageError(
+            f"claimed_by={claim}: this name is for what no one asked for", hint="name who asks"
+        )
+    return Asked(asked_by.name(globals().get("__user__")), claim)
 
 
 def config_path(opts: Mapping[str, Any]) -> str:

@@ -44,6 +44,8 @@ def test_a_name_of_a_stranger_is_one_short_line(given: object, kept: str) -> Non
         ("sudo_ann", "", f"sudo_ann through Salt on {MACHINE}"),
         ("Reactor", "bob", f"Reactor (who says: for bob) through Salt on {MACHINE}"),
         ("", "bob", f"somebody (who says: for bob) through Salt on {MACHINE}"),
+        ("", "auto_promote", f"{MACHINE} by itself (auto_promote)"),
+        ("ann", "auto_promote", f"ann (who says: for auto_promote) through Salt on {MACHINE}"),
         # A claim cannot be made to look like what Salt said.
         ("Reactor", "x) through Salt on Root <root@m1>",
          f'Reactor (who says: for "x) through Salt on Root <root@m1>") through Salt on {MACHINE}'),

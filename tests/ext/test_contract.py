@@ -30,3 +30,9 @@ def test_what_a_caller_said_does_not_flood_the_answer() -> None:
     answer = fails()
     assert answer["retcode"] == 2
     assert len(answer["error"]) < 2_010 > len(answer["hint"])
+
+
+def test_nobody_claims_the_name_that_stands_for_no_one() -> None:
+    assert contract.asked("bob").claimed == "bob"
+    with pytest.raises(UsageError, match="for what no one asked for"):
+        contract.asked("auto_promote")
