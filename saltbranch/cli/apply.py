@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,6 +26,7 @@ from saltbranch.cli.options.common import (
     PlanOption,
     YesOption,
     print_json,
+    print_json_line,
     saltenv_names,
 )
 from saltbranch.cli.show import apply as show
@@ -167,21 +167,18 @@ def _has_person() -> bool:
 class _ApplyTerminal(run_merge.Terminal[ApplyPlan]):
     def show(self, work: Workplace, plan: ApplyPlan, *, is_result: bool) -> None:
         if self.as_json:
-            _line({"event": "plan", "version": 1, **plan.as_dict()})
+            print_json_line({"event": "plan", "version": 1, **plan.as_dict()})
         else:
             show.plan(plan)
-
-
-def _line(event: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
 
 
 @contextmanager
 def _watching(*, as_json: bool) -> Iterator[Watching]:
     """Show what happens, and let ^C end it after the batch."""
     with show.progress(enabled=not as_json) as tell:
-        watching = Watching(tell=_line if as_json else tell, ask=_ask if _has_person() else None)
+        watching = Watching(
+            tell=print_json_line if as_json else tell, ask=_ask if _has_person() else None
+        )
         with _gentle(watching.end):
             yield watching
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,13 @@ import typer
 from saltbranch.actions.metrics import metrics
 from saltbranch.base import files, openmetrics
 from saltbranch.base.errors import os_error
-from saltbranch.cli.options.common import ConfigOption, JsonOption, config_path, print_json
+from saltbranch.cli.options.common import (
+    ConfigOption,
+    JsonOption,
+    config_path,
+    print_for_program,
+    print_json,
+)
 
 _READABLE = 0o644  # node_exporter is another user
 
@@ -52,5 +57,5 @@ def _metrics(
     if as_json:
         print_json({"version": 1, "metrics": [gauge.as_dict() for gauge in found if gauge.samples]})
     elif output is None:
-        sys.stdout.write(text)
+        print_for_program(text)
     return 0

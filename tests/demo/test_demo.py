@@ -348,7 +348,9 @@ def test_the_tutorial_works_as_written(kept: Kept) -> None:
 def test_a_real_leak_is_noticed(kept: Kept) -> None:
     """The minions of stage are given the checkout of test, by hand."""
     *_, push, sync, _promote, _stop = kept.commands()
-    shell(f"git -C {shlex.quote(str(kept.place.clone))} switch --quiet develop")  # after the tutorial
+    shell(
+        f"git -C {shlex.quote(str(kept.place.clone))} switch --quiet develop"
+    )  # after the tutorial
     pillar = kept.place.clone / "pillar" / "common.sls"
     pillar.write_text(pillar.read_text().replace("Questions go to", "Ask"))
     shell(f"{push} && {sync}")

@@ -46,6 +46,17 @@ def print_json(data: Any) -> None:
     sys.stdout.write(json_text(data))
 
 
+def print_json_line(data: Any) -> None:
+    """Write `data` to stdout at once, as one line of a stream of JSON."""
+    sys.stdout.write(json.dumps(data) + "\n")
+    sys.stdout.flush()
+
+
+def print_for_program(text: str) -> None:
+    """Write `text`, which is in a format of programs and holds no control character, to stdout as it is."""
+    sys.stdout.write(text)
+
+
 def wants_json(words: Sequence[str]) -> bool:
     """Whether the command line `words` asks for JSON."""
     options = words[: words.index("--")] if "--" in words else words
