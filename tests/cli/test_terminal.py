@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,3 +166,19 @@ def writers() -> Iterator[tuple[str, int]]:
 def test_there_is_one_way_out() -> None:
     # JSON is escaped, app.py says its version, the demo has its own texts.
     assert {name for name, _ in writers()} <= {"common.py", "app.py", "demo.py"}
+
+
+def test_a_format_of_programs_is_left_alone_but_for_a_terminal() -> None:
+    code = (
+        "from saltbranch.cli.options.common import print_for_program;"
+        " print_for_program('a\\x1b[31m\\u202e\\nb\\n')"
+    )
+    piped = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert piped.decode() == "a\x1b[31m\u202e\nb\n"
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run([sys.executable, "-c", code], stdout=theirs, check=True)
+        assert os.read(ours, 1000).decode() == "a\ufffd[31m\ufffd\r\nb\r\n"
+    finally:
+        os.close(ours)
+        os.close(theirs)

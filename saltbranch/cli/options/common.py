@@ -53,7 +53,9 @@ def print_json_line(data: Any) -> None:
 
 
 def print_for_program(text: str) -> None:
-    """Write `text`, which is in a format of programs and holds no control character, to stdout as it is."""
+    """Write `text`, in a format of programs, to stdout; to a terminal without what steers one."""
+    if sys.stdout.isatty():
+        text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
     sys.stdout.write(text)
 
 
