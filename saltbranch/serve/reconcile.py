@@ -253,6 +253,7 @@ def _look_at(run: Run, saltenv: ServedSaltenv, slots: Slots) -> Now:
         recorded
         and not (run.verify or run.fresh)
         and recorded.composed == run.ready.composed
+        and recorded.submodules == run.ready.submodules
         and slots.serves(recorded.slot, recorded.commit)
     ):
         return Now(recorded.commit, recorded, is_empty=False)
