@@ -10,7 +10,6 @@ import typer
 from rich.live import Live
 from rich.tree import Tree
 
-from saltbranch.actions import masters as masters_action
 from saltbranch.actions.status import CloneStatus, SaltenvStatus, Status, now, tell
 from saltbranch.actions.status import status as status_action
 from saltbranch.base import asked_by
@@ -19,7 +18,6 @@ from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json
-from saltbranch.cli.show import masters as masters_picture
 from saltbranch.cli.show.applies import apply_lines
 from saltbranch.cli.show.commits import FetchOption, Reader
 from saltbranch.cli.show.labs import lab_line
@@ -99,6 +97,10 @@ def _masters(config: str | None, *, as_json: bool, watch: bool, fetch: bool) -> 
             "--watch and --masters exclude each other",
             hint="promote --wait-masters 60s waits for the masters",
         )
+    # Who only asks for the status does not wait for these.
+    from saltbranch.actions import masters as masters_action
+    from saltbranch.cli.show import masters as masters_picture
+
     found = masters_action.tell(Reader(config, quiet=as_json), config, fetch=fetch)
     if as_json:
         print_json(found.as_dict())

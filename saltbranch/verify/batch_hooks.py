@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ class Salt(Protocol):
 
     def run_and_wait(
         self,
-        minions: Sequence[str],
+        minions: Collection[str],
         function: str,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] = {},

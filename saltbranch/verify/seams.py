@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from saltbranch.base.errors import RefusedError
 from saltbranch.config.batch_hooks import AFTER, BEFORE, Hook, Which
@@ -11,36 +11,14 @@ from saltbranch.config.model import Config, Saltenv
 from saltbranch.repository.programs import Programs
 from saltbranch.verify import batch_hooks
 from saltbranch.verify.batch_hooks import run_hooks
-from saltbranch.verify.judge import Returned
 from saltbranch.verify.run import Say, Subject, run
 
 
-class Salt(Protocol):
+class Salt(batch_hooks.Salt, Protocol):
     """What salt_master/jobs.py does."""
 
     def up(self, minions: Collection[str], /) -> set[str]:
         """Who of them answers."""
-
-    def run_and_wait(
-        self,
-        minions: Collection[str],
-        function: str,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] = {},
-        *,
-        timeout: float,
-    ) -> Mapping[str, Returned | None]:
-        """What each returns in time."""
-
-    def runner(
-        self,
-        function: str,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] = {},
-        *,
-        timeout: float,
-    ) -> object:
-        """What a runner returns."""
 
 
 class OneBatch(Protocol):
