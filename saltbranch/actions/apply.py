@@ -134,17 +134,21 @@ def _begin(
     lease = lease_of(work, saltenv, record)
     lease.take()
     try:
-        planned = _planned(work, saltenv, jobs, options, watching)
-        caller.show(work, planned, is_result=False)
-        if not planned.minions:
-            record.passes.append(Pass(APPLY, planned.commit, [], {}))
-            record.status = DONE
-            return Applied(record, planned)
-        caller.agree(f"apply {saltenv.name}")
-        lease.take(planned.commit)
+        with lease.kept():
+            planned = _planned(work, saltenv, jobs, options, watching)
+            caller.show(work, planned, is_result=False)
+            if planned.minions:
+                caller.agree(f"apply {saltenv.name}")
+        if planned.minions:
+            lease.take(planned.commit)
     except BaseException:
         lease.drop()
         raise
+    if not planned.minions:
+        lease.drop()
+        record.passes.append(Pass(APPLY, planned.commit, [], {}))
+        record.status = DONE
+        return Applied(record, planned)
     record.skipped = dict(planned.skipped)
     batches = [list(batch) for batch in planned.batches]
     record.passes.append(Pass(APPLY, planned.commit, batches, {}))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from saltbranch.base import files
-from saltbranch.base.errors import RefusedError
+from saltbranch.base.errors import RefusedError, SaltbranchError
 from saltbranch.serve import leased
 from saltbranch.serve.leased import SECONDS, Lease
 
@@ -27,13 +29,14 @@ class LeaseHolder:
     since: float
     commit: str = ""
     _written: float = 0.0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def take(self, commit: str = "") -> str:
         """Hold what is served; the commit. commit: what it must be; empty for any.
 
         The lock of the root is held for a moment, so no switch is under way. Raises RefusedError, LockedError, OSError.
         """
-        with files.Lock(f"{self.root}/lock", wait=_WAIT):
+        with self._lock, files.Lock(f"{self.root}/lock", wait=_WAIT):
             found = self.served()
             if commit and found != commit:
                 raise RefusedError(
@@ -46,18 +49,40 @@ class LeaseHolder:
 
     def renew(self) -> None:
         """Move its end on; now and then is enough. Raises what `take` raises where it had ended."""
-        age = time.time() - self._written
-        if 0 <= age < _RENEW:
-            return
-        if 0 <= age < SECONDS:
-            self._write()
-        else:
-            self.take(self.commit)  # this process slept, or the clock was set
+        with self._lock:
+            age = time.time() - self._written
+            if 0 <= age < _RENEW:
+                return
+            if 0 <= age < SECONDS:
+                self._write()
+            else:
+                self.take(self.commit)  # this process slept, or the clock was set
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Move its end on meanwhile, whatever is waited for: a hook, a check, a person."""
+        over = threading.Event()
+
+        def go_on() -> None:
+            while not over.wait(_RENEW):
+                try:
+                    self.renew()
+                except (SaltbranchError, OSError):
+                    return  # who goes on is told so by a `renew` of its own
+
+        thread = threading.Thread(target=go_on, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def move_to(self, commit: str) -> None:
         """Let the saltenv be switched to `commit`, and nothing else. Raises OSError."""
-        self.commit = commit
-        self._write()
+        with self._lock:
+            self.commit = commit
+            self._write()
 
     def drop(self) -> None:
         """Let go of it. Raises OSError."""

@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from saltbranch.base.errors import SaltError
 from saltbranch.config.batch_hooks import Hook, ProgramHook, RunnerHook, SaltHook, Which
 from saltbranch.config.entries import Call, fits
 from saltbranch.notify import hooks
 from saltbranch.verify import judge
-from saltbranch.verify.judge import Judged, Returned
-
-
-class Salt(Protocol):
-    """Who runs functions on minions, and runners; salt_master/jobs.py does."""
-
-    def run_and_wait(
-        self,
-        minions: Collection[str],
-        function: str,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] = {},
-        *,
-        timeout: float,
-    ) -> Mapping[str, Returned | None]:
-        """What each returns in time."""
-
-    def runner(
-        self,
-        function: str,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] = {},
-        *,
-        timeout: float,
-    ) -> object:
-        """What a runner returns."""
+from saltbranch.verify.judge import Judged
+from saltbranch.verify.salt import Salt
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from saltbranch.base.text import many, printable, some
 from saltbranch.config.entries import fits
 from saltbranch.config.verify import Check, HttpCheck, ProgramCheck, SaltCheck, TcpCheck
 from saltbranch.notify import hooks
 from saltbranch.verify import judge, probe
-from saltbranch.verify.judge import Judged, Returned
+from saltbranch.verify.judge import Judged
+from saltbranch.verify.salt import Salt
 
 PAUSE = 2.0
 """Seconds between two tries."""
 _MOST_REASONS = 10
 
 Say = Callable[[str], None]
-
-
-class Minions(Protocol):
-    """Who runs functions on minions; salt_master/jobs.py does."""
-
-    def up(self, minions: Collection[str], /) -> set[str]:
-        """Who of them answers."""
-
-    def run_and_wait(
-        self,
-        minions: Collection[str],
-        function: str,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] = {},
-        *,
-        timeout: float,
-    ) -> Mapping[str, Returned | None]:
-        """What each returns in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +103,7 @@ class Verified:
 
 @dataclass(slots=True)
 class _Run:
-    minions: Minions
+    minions: Salt
     subject: Subject
     pause: float
     up: set[str] | None = None
@@ -134,7 +116,7 @@ class _Run:
 
 
 def run(
-    minions: Minions,
+    minions: Salt,
     checks: Sequence[Check],
     subject: Subject,
     *,

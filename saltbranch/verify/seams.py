@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from saltbranch.base.errors import RefusedError
@@ -12,13 +12,7 @@ from saltbranch.repository.programs import Programs
 from saltbranch.verify import batch_hooks
 from saltbranch.verify.batch_hooks import run_hooks
 from saltbranch.verify.run import Say, Subject, run
-
-
-class Salt(batch_hooks.Salt, Protocol):
-    """What salt_master/jobs.py does."""
-
-    def up(self, minions: Collection[str], /) -> set[str]:
-        """Who of them answers."""
+from saltbranch.verify.salt import Salt
 
 
 class OneBatch(Protocol):

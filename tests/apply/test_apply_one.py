@@ -39,6 +39,7 @@ def test_a_minion_is_applied_to(master: Master) -> None:
 def test_a_saltenv_without_minions_and_words_that_mean_nothing(master: Master) -> None:
     done = master.site.run("apply", "prod", "--yes")
     assert done.code == 0 and "no minion to apply to" in done.out
+    assert not list((master.site.root / "state" / "applies").glob("lease-*"))  # nobody waits for it
     assert master.site.run("apply", "nope").code == 2
     assert master.site.run("apply").code == 2
     assert master.site.run("apply", "test", "--batch", "0").code == 2

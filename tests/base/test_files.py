@@ -34,7 +34,7 @@ def test_the_umask_of_a_process_outlasts_the_thread_that_leaves_first() -> None:
 
 
 def test_what_is_to_be_readable_takes_nothing_from_a_thread_that_hides(tmp_path: Path) -> None:
-    """Two threads, in both orders: pillar stays private, and the compiler's tree is readable all the same."""
+    """Two threads: pillar stays private, and the compiler's tree is readable all the same."""
     before = os.umask(0o077)
     hidden, tree = tmp_path / "hidden", tmp_path / "tree"
     tree.mkdir(mode=0o700)

@@ -52,7 +52,7 @@ _MOST_NAMED = 20  # minions that the journal names
 class Watching:
     """Who looks on. tell: told of what happens. ask: whether to go on after a batch; None where nobody is there.
 
-    stop: set when the apply is to end after the batch under way.
+    stops: of what is under way; set where it is to end after its batch.
     """
 
     tell: Tell = lambda event: None
@@ -133,10 +133,11 @@ class Running:
         """Run it to its end; what is to be noted. Raises SaltError, Interrupted: then it can be gone on with."""
         record = self._record
         try:
-            if record.last.kind == APPLY:
-                self._forwards()
-            if record.last.kind == ROLLBACK:
-                self._back()
+            with self._lease.kept():
+                if record.last.kind == APPLY:
+                    self._forwards()
+                if record.last.kind == ROLLBACK:
+                    self._back()
         except (KeyboardInterrupt, Interrupted, SaltbranchError) as err:
             raise self._left(err) from err
         return self._end()
