@@ -151,12 +151,24 @@ def test_a_sync_without_news_costs_at_most_twice_that_of_the_command_line(hooked
         after = os.times()
         command = after.children_user + after.children_system
         command -= before.children_user + before.children_system
-        reactor, done = cpu_of_reactor(hooked), len(hooked.jobs())
-        for number in range(10):  # one after the other: each is a sync of its own
-            hooked.push(DEVELOP, head)
-            until(lambda most=done + number: len(hooked.jobs()) > most)  # type: ignore[misc]
+        reactor = cpu_of_reactor(hooked)
+        for _ in range(10):  # one after the other: each is a sync of its own
+            push_until_it_arrives(hooked, head)
         ratios.append((cpu_of_reactor(hooked) - reactor) / command)
     assert min(ratios) < 2, ratios
+
+
+def push_until_it_arrives(hooked: Hooked, head: str) -> None:
+    """salt-api loses one now and then, on a busy machine; the next is another push."""
+    done = len(hooked.jobs())
+    for _ in range(3):
+        hooked.push(DEVELOP, head)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if len(hooked.jobs()) > done:
+                return
+            time.sleep(0.01)
+    pytest.fail("three pushes started no job")
 
 
 def cpu_of_reactor(hooked: Hooked) -> float:
