@@ -100,14 +100,20 @@ def sync(
         raise os_error(err) from err
 
 
-def restart_if_needed(result: SyncResult) -> None:
-    """Restart the salt-master where `result` says that it has to be. Raises SaltError."""
-    if result.restart_needed and not result.plan:
-        from saltbranch.salt_master.process import restart_master
+def restart_if_needed(result: SyncResult) -> bool:
+    """Restart the salt-master where `result` says that it has to be; False where that failed, as its problems tell."""
+    if not result.restart_needed or result.plan:
+        return True
+    from saltbranch.salt_master.process import restart_master
 
+    try:
         restart_master()
-        result.restart_needed = None
-        result.notes.append("restarted the salt-master")
+    except SaltbranchError as err:
+        result.problems.append(f"{err.message}; {err.hint}" if err.hint else err.message)
+        return False
+    result.restart_needed = None
+    result.notes.append("restarted the salt-master")
+    return True
 
 
 def _wait(

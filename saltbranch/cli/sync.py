@@ -8,6 +8,7 @@ import typer
 
 from saltbranch.actions.sync import restart_if_needed
 from saltbranch.actions.sync import sync as sync_action
+from saltbranch.base.errors import SaltError
 from saltbranch.cli.options.common import (
     ConfigOption,
     JsonOption,
@@ -94,10 +95,11 @@ def _sync(
             say=say,
             notify=bus_event.tell,
         )
-    if restart:
-        restart_if_needed(result)
+    # What was served by then is told, too.
+    code = result.exit_code
+    restarted = not restart or restart_if_needed(result)
     if as_json:
         print_json(result.as_dict())
     else:
         sync.show(result, quiet=quiet)
-    return result.exit_code
+    return code if restarted else code or SaltError.exit_code

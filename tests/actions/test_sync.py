@@ -588,6 +588,13 @@ def test_deploy_07_says_restart_only_to_a_master_that_is_older(site: Site) -> No
     reason = site.sync_here().restart_needed
     assert reason and str(site.master_config) in reason  # it is newer than this process
     assert "restart the salt-master" in site.sync().out
+    if not os.path.isdir("/run/systemd/system"):  # else a master would be restarted
+        ran = site.sync("--restart")
+        assert (ran.code, "was not restarted: systemd does not run" in ran.err) == (1, True)
+        assert "test: " in ran.out  # what was served all the same
+        shown = json.loads(site.sync("--restart", "--json").out)
+        assert "was not restarted" in shown["problems"][0]
+        assert shown["restart_needed"]
     os.utime(site.master_config, (1, 1))
     assert site.sync_here().restart_needed is None
 

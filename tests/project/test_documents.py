@@ -112,9 +112,7 @@ def test_a_page_whose_comments_are_gone_is_not_passed_over() -> None:
         generate._filled("# Exit codes\n", "codes", [])
 
 
-@pytest.mark.parametrize(
-    "page", sorted(DOCS.glob("*/*.md")), ids=lambda p: str(p.relative_to(DOCS))
-)
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda p: str(p.relative_to(DOCS)))
 def test_prose_is_wrapped(page: Path) -> None:
     """Tables and code are as wide as they are."""
     if generate.NOTE in page.read_text():
