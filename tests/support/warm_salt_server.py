@@ -104,12 +104,18 @@ def warm_up(module: str) -> None:
 
 
 def rehearse() -> None:
-    """Change Salt and go through all of it as a worker does, with a tree in which nothing is: forks do the second
-    again, and find Salt's own modules and templates ready. Only Salt's cache is where theirs is, for in whose
-    folders Salt looks for modules is remembered.
+    """Change Salt and go through all of it as a worker does, with a tree in which nothing is: forks do that again
+    but for the one compile, and find Salt's own modules and templates ready. Only Salt's cache is where theirs is,
+    for the folders in which Salt looks for modules are remembered.
     """
     from saltbranch.compiler import sandbox
-    from saltbranch.compiler.inside import prepared_salt, salt_patches, shortcuts, worker
+    from saltbranch.compiler.inside import (
+        highstate,
+        prepared_salt,
+        salt_patches,
+        shortcuts,
+        worker,
+    )
     from saltbranch.config.minions import Matcher
     from saltbranch.salt_master import top_file
 
@@ -134,6 +140,18 @@ def rehearse() -> None:
         }
         worker.have_a_name()
         prepared_salt.PreparedSalt(job)
+    real = prepared_salt.PreparedSalt._rehearse
+
+    def again(self: Any) -> None:
+        compile_minion = highstate.compile_minion
+        if not self.job["master"]:  # with the options of above, so nothing more is loaded
+            highstate.compile_minion = lambda *_: None
+        try:
+            real(self)
+        finally:
+            highstate.compile_minion = compile_minion
+
+    prepared_salt.PreparedSalt._rehearse = again
     for changing in (shortcuts, salt_patches):  # once in a process, and this was it
         changing.install = lambda: None  # type: ignore[assignment]
 
