@@ -16,6 +16,7 @@ import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch.config import locate
 from tests.support import needs, warm, warm_salt
+from tests.support.brisk_salt import brisk_salt  # noqa: F401
 from tests.support.daemons import cluster, layout, master, pillar, states  # noqa: F401
 from tests.support.fixtures import (  # noqa: F401
     _flow_template,

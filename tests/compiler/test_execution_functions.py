@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,25 +194,49 @@ def test_a_call_with_a_value_of_the_pillar_is_told_without_it(tmp_path: Path) ->
 
 # What is not there
 
-OWN = "salt___modules__own.py"
 ABSENT = {
-    "misspelt": ("salt['network.ip_adrs']()", {}),
-    "another platform's": ("salt['reg.read_value']('HKLM', 'x')", {}),
-    "nobody's": ("salt['mytools.x']()", {}),
-    "the branch's module lacks it": ("salt['own.triple'](1)", {OWN: "def double(x):\n    return 2\n"}),
-    "the branch's module does not import": ("salt['own.double'](1)", {OWN: "import nothing_of_this_name\n"}),
-}  # fmt: skip
+    "misspelt": "salt['network.ip_adrs']()",
+    "another platform's": "salt['reg.read_value']('HKLM', 'x')",
+    "nobody's": "salt['mytools.x']()",
+    "the branch's module lacks it": "salt['own.triple'](1)",
+    "the branch's module does not import": "salt['bad.double'](1)",
+}
+Both = Mapping[str, tuple[Compiled, Any]]
+
+
+def both(folder: Path, states: Sequence[tuple[Minion, str]], **more: str) -> Both:
+    """What we and Salt make of the sls file of each minion, which is named as the minion is."""
+    minions = [who for who, _ in states]
+    top = {who.id: [who.id] for who in minions}
+    named: dict[str, Content] = {f"salt/{who.id}.sls": text for who, text in states}
+    place = lab(folder, "{}\n", **more)
+    place.commit({"salt/top.sls": json.dumps({"base": top}), **named})
+    ours, salts = place.compile(minions), place.salts_own(minions)
+    return {who.id: (ours[who.id], salts[who.id]["low"][0]) for who in minions}
+
+
+@pytest.fixture(scope="module")
+def absent(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    """To say no, Salt loads all the modules that it has, which takes a second."""
+    own = {
+        "salt___modules__own.py": "def double(x):\n    return 2\n",
+        "salt___modules__bad.py": "import nothing_of_this_name\n",
+    }
+    states = [
+        (minion(f"m{n}", grains=WHO.grains), _state([text]))
+        for n, text in enumerate(ABSENT.values())
+    ]
+    return both(tmp_path_factory.mktemp("absent"), states, **own)
 
 
 @pytest.mark.parametrize("name", ABSENT)
-def test_what_is_not_there_does_not_answer(tmp_path: Path, name: str) -> None:
-    text, files = ABSENT[name]
-    place = lab(tmp_path, _state([text]), **files)
-    result = place.one(WHO)
-    assert not isinstance(place.salts_own([WHO])["m1"]["low"][0], dict)
-    assert result.result == "failed" and text.split("'")[1] in result.errors[0], result.errors
+def test_what_is_not_there_does_not_answer(absent: Both, name: str) -> None:
+    result, salts = absent[f"m{[*ABSENT].index(name)}"]
+    assert not isinstance(salts, dict)
+    wanted = ABSENT[name].split("'")[1]
+    assert result.result == "failed" and wanted in result.errors[0], result.errors
     if "import" in name:
-        assert "own, a module of the branch, does not load: ModuleNotFoundError" in result.notes[0]
+        assert "bad, a module of the branch, does not load: ModuleNotFoundError" in result.notes[0]
 
 
 GUARDS = [
@@ -223,15 +249,29 @@ GUARDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("os", ["Debian", "RedHat", "Suse"])
-def test_a_guard_says_what_salt_says_for_these_grains(tmp_path: Path, os: str) -> None:
-    who = minion("m1", grains={"os": os, "os_family": os, "osmajorrelease": 12, "osarch": "amd64"})
+SYSTEMS = ("Debian", "RedHat", "Suse")
+
+
+def guards_of(os: str) -> list[str]:
     guards = [g for g in GUARDS if os == "Debian" or "pkg" not in g]
     if not Path("/etc/alternatives").is_dir():
         guards.remove("'alternatives.display' in salt")
-    place = lab(tmp_path, _state(guards), **FILES)
-    ours = place.one(who)
-    salts = place.salts_own([who])["m1"]["low"][0]
+    return guards
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    states = []
+    for os in SYSTEMS:
+        grains = {"os": os, "os_family": os, "osmajorrelease": 12, "osarch": "amd64"}
+        states.append((minion(os, grains=grains), _state(guards_of(os))))
+    return both(tmp_path_factory.mktemp("guards"), states, **FILES)
+
+
+@pytest.mark.parametrize("os", SYSTEMS)
+def test_a_guard_says_what_salt_says_for_these_grains(guarded: Both, os: str) -> None:
+    ours, salts = guarded[os]
+    guards = guards_of(os)
     assert {g: values(ours)[f"v{n}"] for n, g in enumerate(guards)} == {
         g: salts[f"v{n}"] for n, g in enumerate(guards)
     }

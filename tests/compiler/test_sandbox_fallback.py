@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -70,6 +71,12 @@ def _others_run(python: str) -> bool:
 @pytest.fixture
 def hole() -> Iterator[Path]:
     """A folder outside of /tmp, which only root may enter."""
+    with _hole() as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _hole() -> Iterator[Path]:
     made = subprocess.check_output(["mktemp", "-d", "/var/tmp/hole-XXXXXX"], text=True).strip()
     yield Path(made)
     subprocess.run(["rm", "-rf", "--", made], check=True)
@@ -143,22 +150,36 @@ WRITES = {
 }
 
 
+@pytest.fixture(scope="module")
+def written(python: str, path: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is answered where each of them is tried by a minion of its own, between two that try nothing."""
+    folder = tmp_path_factory.mktemp("written")
+    files: dict[str, Content] = {}
+    top: dict[str, list[str]] = {"m*": ["all"]}
+    with _hole() as hole:
+        (hole / "key").write_text(SECRET)
+        (hole / "key").chmod(0o600)
+        hole.chmod(0o755)
+        for number, body in enumerate(WRITES.values()):
+            body = body.replace("REPO", str(folder / "repo.git")).replace("HOLE", str(hole))
+            files[f"salt/bad{number}.sls"] = program(body.replace("PID", str(os.getpid())))
+            top[f"bad{number}"] = [f"bad{number}"]
+        files["salt/top.sls"] = json.dumps({"base": top})
+        job = states(folder, "{}\n", files=files)
+        bad = {f"bad{number}": [] for number in range(len(WRITES))}
+        job["minions"] = {"m1": [], **bad, "m2": []}
+        return child(python, path, job)
+
+
 @pytest.mark.parametrize("what", WRITES)
-def test_code_of_a_branch_has_no_rights(
-    python: str, path: str, tmp_path: Path, hole: Path, what: str
-) -> None:
-    (hole / "key").write_text(SECRET)
-    (hole / "key").chmod(0o600)
-    hole.chmod(0o755)
-    body = WRITES[what].replace("REPO", str(tmp_path / "repo.git")).replace("HOLE", str(hole))
-    body = body.replace("PID", str(os.getpid()))
-    answer = child(python, path, states(tmp_path, program(body)))
-    results = answer["results"]
-    assert results["bad"]["result"] == "failed", results["bad"]
+def test_code_of_a_branch_has_no_rights(written: dict[str, Any], what: str) -> None:
+    results = written["results"]
+    bad = results[f"bad{[*WRITES].index(what)}"]
+    assert bad["result"] == "failed", bad
     refused = ("ermi", "nvalid")  # permission, permitted; a user that there is not in here
-    assert any(word in str(results["bad"]["errors"]) for word in refused), results["bad"]
+    assert any(word in str(bad["errors"]) for word in refused), bad
     assert (results["m1"]["result"], results["m2"]["result"]) == ("ok", "ok")
-    assert SECRET not in json.dumps(answer) and "root:" not in json.dumps(answer)
+    assert SECRET not in json.dumps(written) and "root:" not in json.dumps(written)
     for place in ("/etc/saltbranch-was-here", "/root/saltbranch-was-here"):
         assert not os.path.exists(place)
 

@@ -29,6 +29,7 @@ from saltbranch import entry
 from saltbranch.base import scratch
 from saltbranch.compiler import sandbox
 from tests.actions.test_diff import GRAINS, Clone
+from tests.support import own_cache
 from tests.support.compiling import PROJECT
 from tests.support.remote import Content
 
@@ -178,7 +179,7 @@ def said(*argv: str) -> str:
 @contextlib.contextmanager
 def place(before: dict[str, Content], after: dict[str, Content]) -> Iterator[Clone]:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", f"{name}/cache")
+        own_cache.use(patch, Path(name, "cache"))
         patch.delenv("TMPDIR", raising=False)
         clone = Clone(Path(name))
         os.chmod(name, 0o755)  # noqa: S103

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -207,10 +208,11 @@ def own(name: str) -> str | None:
     return None
 
 
-def own_imports(module: str) -> set[str]:
+@functools.cache
+def own_imports(module: str) -> frozenset[str]:
     """The modules of ours that `module` imports."""
     names = [name for name in imports(module) if name.startswith("saltbranch.")]
-    return {found for found in map(own, names) if found} - {module}
+    return frozenset(found for found in map(own, names) if found) - {module}
 
 
 def package_of(module: str) -> str:
@@ -218,7 +220,7 @@ def package_of(module: str) -> str:
     return module.split(".")[0]
 
 
-def circle(arrows: Mapping[str, set[str]]) -> list[str]:
+def circle(arrows: Mapping[str, AbstractSet[str]]) -> list[str]:
     """A circle of `arrows`, empty where there is none."""
     try:
         TopologicalSorter(arrows).prepare()

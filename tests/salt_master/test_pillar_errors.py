@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -74,12 +75,17 @@ def test_compiling_tells_the_kind_and_the_place(tmp_path: Path, name: str) -> No
 
 
 def test_no_form_of_check_tells_more(clone: Clone) -> None:  # noqa: F811
-    for name, (text, _, _) in BROKEN.items():
-        clone.commit({"pillar/app.sls": text})
-        for words in (["--static", "--json"], ["--no-cache", "--json"]):
-            ran = run_check(clone, "test", *words)
-            assert WORD not in ran.out + ran.err, (name, words)
-            assert ran.code == 3 or words[0] == "--static", (name, words)
+    """Each mistake is in a file of its own, which one minion has."""
+    for number in range(len(BROKEN)):
+        clone.minion(f"test-{number}")
+    top = {f"test-{number}": [f"b{number}"] for number in range(len(BROKEN))}
+    texts = {f"pillar/b{number}.sls": text for number, (text, _, _) in enumerate(BROKEN.values())}
+    clone.commit({"pillar/top.sls": json.dumps({"base": top}), **texts})
+    for words in (["--static", "--json"], ["--no-cache", "--json"]):
+        ran = run_check(clone, "test", *words)
+        assert WORD not in ran.out + ran.err, words
+    findings = json.loads(ran.out)["refs"][0]["findings"]
+    assert ran.code == 3 and set(texts) <= {found["file"] for found in findings}
     for form in FORMS:
         assert WORD not in run_check(clone, "test", *filter(None, [form])).out
 

@@ -20,6 +20,7 @@ from saltbranch.compiler.pool import Frame, compile_fleet
 from saltbranch.config.minions import Matcher
 from saltbranch.git.program import Git
 from saltbranch.salt_master import top_file
+from tests.support import warm
 from tests.support.remote import Content, Remote
 
 PROJECT = Path(__file__).parents[2]
@@ -151,10 +152,9 @@ class Lab:
     def salts_own(self, minions: Sequence[Minion]) -> dict[str, Any]:
         """Low chunks (or errors) and pillar by Salt's classes, unchanged, in another process."""
         folders = [str(self.config_folder(who)) for who in minions]
-        argv = [sys.executable, str(Path(__file__).with_name("plain_salt.py")), *folders]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(
+            warm.program(str(Path(__file__).with_name("plain_salt.py")), *folders)
+        )
         return found
 
 

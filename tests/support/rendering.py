@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.dispatcher import values_key
 from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, Minion
+from tests.support import warm
 from tests.support.compiling import Lab, minion
 
 
@@ -28,10 +27,8 @@ def out_minion(lab: Lab, name: str = "m1", **more: Any) -> Minion:
 def salts_files(lab: Lab, minions: Sequence[Minion]) -> Mapping[str, Any]:
     """What the files hold after Salt applied the highstate, by minion and path below its folder."""
     folders = [str(lab.config_folder(who)) for who in minions]
-    argv = [sys.executable, str(Path(__file__).with_name("plain_files.py")), *folders]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    program = str(Path(__file__).with_name("plain_files.py"))
+    found: dict[str, Any] = json.loads(warm.program(program, *folders))
     for one in found.values():
         one["files"] = {k: base64.b64decode(v) for k, v in one["files"].items()}
     return found

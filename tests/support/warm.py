@@ -106,13 +106,30 @@ def server() -> WarmServer:
 
 
 def fits(argv: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether a fork would do: our own command line, and an environment that Python starts alike in.
+    """Whether a fork would do: our own command line, and an environment that Python starts alike in."""
+    return list(argv[:3]) == [sys.executable, "-m", "saltbranch"] and starts_alike(env)
+
+
+def starts_alike(env: Mapping[str, str]) -> bool:
+    """Whether Python would start in `env` as the server did.
 
     One thread only: the orders come one after another, and two that are to race would not.
     """
-    ours = list(argv[:3]) == [sys.executable, "-m", "saltbranch"]
     alone = threading.current_thread() is threading.main_thread()
-    return ours and alone and read_at_start(env) == server().start
+    return alone and read_at_start(env) == server().start
+
+
+def program(path: str, *words: str) -> str:
+    """What a Python program prints that needs Salt as it is. AssertionError where it fails."""
+    argv = [sys.executable, path, *words]
+    if starts_alike(os.environ):
+        code = f"import runpy; runpy.run_path({path!r}, run_name='__main__')"
+        ended, out, err = server().run([argv[0], "-c", code, *words], os.environ, 300)
+    else:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+        ended, out, err = done.returncode, done.stdout, done.stderr
+    assert ended == 0, err
+    return out
 
 
 is_used = False

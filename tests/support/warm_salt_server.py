@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import gc
 import importlib
-import itertools
 import json
 import os
 import select
 import socket
 import sys
+import tempfile
 import traceback
 from typing import Any, NoReturn
 
@@ -100,12 +99,73 @@ def warm_up(module: str) -> None:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
     if module == "worker":
+        rehearse()
         remember_texts(importlib.import_module("saltbranch.compiler.message_words"))
 
 
+def rehearse() -> None:
+    """Change Salt and go through all of it as a worker does, with a tree in which nothing is: forks do that again
+    but for the one compile, and find Salt's own modules and templates ready. Only Salt's cache is where theirs is,
+    for the folders in which Salt looks for modules are remembered.
+    """
+    from saltbranch.compiler import sandbox
+    from saltbranch.compiler.inside import (
+        highstate,
+        prepared_salt,
+        salt_patches,
+        shortcuts,
+        worker,
+    )
+    from saltbranch.config.minions import Matcher
+    from saltbranch.salt_master import top_file
+
+    inside = {"states": "salt", "pillar": "pillar"}
+    groups = {"test": [Matcher("glob", "*")]}
+    # In the mount namespace of this process only.
+    call("mount", b"tmpfs", b"/var/cache", b"tmpfs", 0, None)
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+        folders = {name: f"{folder}/{name}" for name in (*inside, "tops")}
+        folders["cache"] = sandbox._CACHE
+        for path in (*folders.values(), *(f"{folder}/tops/test/{name}" for name in inside)):
+            os.makedirs(path)
+        for name in inside:
+            with open(f"{folder}/tops/test/{name}/top.sls", "w", encoding="utf-8") as file:
+                file.write(top_file.render_top("test", groups))
+        job = {
+            "folders": folders,
+            "writable": [],
+            "inside": inside,
+            "saltenv": "test",
+            "master": {},
+        }
+        worker.have_a_name()
+        prepared_salt.PreparedSalt(job)
+    real = prepared_salt.PreparedSalt._rehearse
+
+    def again(self: Any) -> None:
+        compile_minion = highstate.compile_minion
+        if not self.job["master"]:  # with the options of above, so nothing more is loaded
+            highstate.compile_minion = lambda *_: None
+        try:
+            real(self)
+        finally:
+            highstate.compile_minion = compile_minion
+
+    prepared_salt.PreparedSalt._rehearse = again
+    for changing in (shortcuts, salt_patches):  # once in a process, and this was it
+        changing.install = lambda: None  # type: ignore[assignment]
+
+
+class Words:
+    """What `_said_by` says of a module, with the words of it."""
+
+    def __init__(self, found: frozenset[str]) -> None:
+        self.found = found
+
+
 def remember_texts(wording: Any) -> None:
-    """Let forks look up what the code of a function says, and which words a text has: neither changes."""
-    constants, words = wording._constants, wording._words
+    """Let forks look up what the code of a function says, and which words a module has: neither changes any more."""
+    constants, said_by, words = wording._constants, wording._said_by, wording._words
     said: dict[tuple[int, ...], tuple[str, ...]] = {}
     kept: list[object] = []
 
@@ -116,12 +176,10 @@ def remember_texts(wording: Any) -> None:
             said[key] = tuple(constants(*of))
         return said[key]
 
-    @functools.cache
-    def words_of(text: str) -> tuple[str, ...]:
-        return tuple(words([text]))
-
+    modules = {id(m): Words(frozenset(words(said_by(m)))) for m in [*sys.modules.values()]}
     wording._constants = constants_of
-    wording._words = lambda texts: itertools.chain.from_iterable(map(words_of, texts))
+    wording._said_by = lambda module: modules.get(id(module)) or said_by(module)
+    wording._words = lambda texts: texts.found if isinstance(texts, Words) else words(texts)
     wording.salts_words()
 
 
