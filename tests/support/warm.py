@@ -28,7 +28,8 @@ from saltbranch.base import proc
 from tests.support import warm_salt
 
 _SERVER = Path(__file__).with_name("warm_server.py")
-_CLIENT = str(Path(__file__).with_name("warm_client.py"))
+CLIENT = str(Path(__file__).with_name("warm_client.py"))
+"""The program that stands for a child."""
 VARIABLE = "WARM_PYTHON"
 """Names the socket of the server, for processes that the tests start."""
 CHILDREN = (
@@ -131,7 +132,7 @@ def use_for_children() -> None:
         path = server().path if is_used else os.environ.get(VARIABLE)
         if not path or not code.endswith(CHILDREN):
             return argv
-        return [argv[0], "-I", "-S", _CLIENT, path, *argv[1:]]
+        return [argv[0], "-I", "-S", CLIENT, path, *argv[1:]]
 
     proc.python = python
 

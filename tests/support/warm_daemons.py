@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from saltbranch.base import proc
 from saltbranch.demo import cluster, cluster_config, processes
-from tests.support import warm
+from tests.support import warm, warm_salt
 
 _SERVER = Path(__file__).with_name("warm_daemons_server.py")
 _ROOM = {"ROOM_FOR_TITLES": "x" * 4000}
@@ -100,6 +100,18 @@ def use() -> None:
     cluster_config._QUICK_MASTER = {**cluster_config._QUICK_MASTER, **_QUICK}  # type: ignore[misc]
     processes.start_program = cluster.start_program = start_program  # type: ignore[assignment]
     cluster.call_program = call_program
+
+
+def variables() -> dict[str, str]:
+    """The environment of a child that is to call `use_in_child`; all servers have been started."""
+    return {VARIABLE: server().path, warm.VARIABLE: warm.server().path}
+
+
+def use_in_child() -> None:
+    """Let what this child of the tests starts be forks: command lines, compiles, clusters."""
+    warm_salt.use()
+    warm.use_for_children()
+    use()
 
 
 def start_program(

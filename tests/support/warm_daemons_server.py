@@ -104,8 +104,11 @@ class Server:
 
     def _begin(self) -> None:
         line, _ = self.listener.accept()
-        data, fds, _, _ = socket.recv_fds(line, 1 << 20, 3)
-        start, order = json.loads(data)
+        data, fds = b"", []
+        with contextlib.suppress(OSError):
+            data, fds, _, _ = socket.recv_fds(line, 1 << 20, 3)
+        # Nothing came from somebody who was killed on the way.
+        start, order = json.loads(data or "[null, null]")
         pid = os.fork() if start == self.start else 0
         if pid == 0 and start == self.start:
             os.setsid()
