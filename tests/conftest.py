@@ -15,7 +15,7 @@ import pytest
 import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch.config import locate
-from tests.support import needs, warm, warm_salt
+from tests.support import needs, warm, warm_daemons, warm_salt
 from tests.support.brisk_salt import brisk_salt  # noqa: F401
 from tests.support.daemons import cluster, layout, master, pillar, states  # noqa: F401
 from tests.support.fixtures import (  # noqa: F401
@@ -86,6 +86,7 @@ def _no_outside_configuration() -> Iterator[None]:
         with warm_salt.offered():
             warm_salt.use()
             warm.use_for_children()
+            warm_daemons.use()
             yield
     os.umask(umask)
 
@@ -95,5 +96,5 @@ def _sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """See warm_salt.py and warm.py."""
     if request.node.get_closest_marker("real_sandbox"):
         monkeypatch.setattr(warm_salt, "is_used", False)
-    elif not request.node.get_closest_marker("daemons"):
+    else:
         monkeypatch.setattr(warm, "is_used", True)

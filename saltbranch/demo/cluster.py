@@ -27,16 +27,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from saltbranch.base import proc
 from saltbranch.base.errors import SaltError
 from saltbranch.demo.cluster_config import MASTER, ClusterConfig
 from saltbranch.demo.processes import (
     GUARD,
     OUTPUT,
     STOP_SECONDS,
+    call_program,
     free_ports,
     kill_leftovers,
-    script,
+    start_program,
     stop,
 )
 
@@ -188,8 +188,8 @@ class Cluster:
         """
         options = ["-c", str(self.config_dir), "--out=json"]
         options += ["--static"] if program == "salt" else []
-        argv = [sys.executable, "-c", script(program), *options, *arguments]
-        done = proc.run(argv, self._environment(), timeout=timeout)
+        words = [*options, *arguments]
+        done = call_program(program, words, env=self._environment(), timeout=timeout)
         if done.timed_out:
             raise SaltError(f"{program} {' '.join(arguments)} took longer than {timeout:g} s")
         out = done.out.decode("utf-8", "replace")
@@ -249,27 +249,22 @@ class Cluster:
         self._spawn(MASTER, "salt-master", self.config_dir)
 
     def _spawn(self, name: str, program: str, config: Path) -> None:
-        argv = [sys.executable, "-c", script(program), "-c", str(config)]
+        words = ["-c", str(config)]
         if program == "salt-minion":
-            argv.append("--disable-keepalive")
+            words.append("--disable-keepalive")
         with (self._config.folder_of(name) / OUTPUT).open("ab") as out:
-            daemon = subprocess.Popen(
-                argv,
-                env=self._environment(),
-                cwd=self.root,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
+            daemon = start_program(
+                program, words, env=self._environment(), folder=self.root, out=out
             )
         self._daemons[name] = daemon
         self._tell_guard("+", daemon)
 
     def _end(self, names: Sequence[str]) -> None:
-        daemons = [self._daemons[name] for name in names]
-        stop(daemons)
-        for name, daemon in zip(names, daemons, strict=True):
-            del self._daemons[name]
+        daemons = {name: self._daemons.pop(name) for name in names}
+        # Minions take seconds to end, over nothing; what the master has written is whole when it ends by itself.
+        minions = [daemon for name, daemon in daemons.items() if name != MASTER]
+        stop([daemon for name, daemon in daemons.items() if name == MASTER], minions)
+        for daemon in daemons.values():
             self._tell_guard("-", daemon)
 
     def _tell_guard(self, sign: str, daemon: subprocess.Popen[bytes]) -> None:

@@ -7,12 +7,15 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-STOP_SECONDS: Final = 2  # a minion whose master has gone takes six, over nothing
+from saltbranch.base import proc
+
+STOP_SECONDS: Final = 2
 OUTPUT: Final = "daemon.out"
 """The file, in a daemon's folder, that it writes to."""
 
@@ -46,6 +49,33 @@ def script(program: str) -> str:
     return _SCRIPT.format(name=name, title=program)
 
 
+def start_program(
+    program: str,
+    words: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    folder: Path | None,
+    out: BinaryIO,
+) -> subprocess.Popen[bytes]:
+    """Start Salt's `program` in `folder` as the leader of a session of its own, with both outputs to `out`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script(program), *words],
+        env=env,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=out,
+        start_new_session=True,
+    )
+
+
+def call_program(
+    program: str, words: Sequence[str], *, env: Mapping[str, str], timeout: float
+) -> proc.Finished:
+    """Run Salt's `program` to its end, or until `timeout` seconds are over."""
+    return proc.run([sys.executable, "-c", script(program), *words], env, timeout=timeout)
+
+
 def free_ports() -> tuple[int, int]:
     """Two ports that nobody listens on now; both are held until both are known."""
     with socket.socket() as first, socket.socket() as second:
@@ -54,14 +84,19 @@ def free_ports() -> tuple[int, int]:
         return first.getsockname()[1], second.getsockname()[1]
 
 
-def stop(daemons: Sequence[subprocess.Popen[bytes]]) -> None:
-    """TERM to every process group at once, KILL to what is left of them after STOP_SECONDS."""
-    for daemon in daemons:
+def stop(
+    daemons: Sequence[subprocess.Popen[bytes]], hasty: Sequence[subprocess.Popen[bytes]] = ()
+) -> None:
+    """TERM to every process group at once, KILL to what is left of them after STOP_SECONDS.
+
+    hasty: more daemons, whose end nobody waits for: they get KILL when the others have ended.
+    """
+    for daemon in (*daemons, *hasty):
         _signal_group(daemon.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline and any(_alive(daemon) for daemon in daemons):
         time.sleep(0.05)
-    for daemon in daemons:
+    for daemon in (*daemons, *hasty):
         _signal_group(daemon.pid, signal.SIGKILL)
         daemon.wait()
 

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from saltbranch.demo.proof import Switch, find_problems
 from saltbranch.demo.repository import Change
 from saltbranch.demo.separation import TARGET
 from saltbranch.salt_master.file_list import clear_file_list
-from tests.support import budget
+from tests.support import budget, warm, warm_daemons
 from tests.support.running import short_names_of
 
 pytestmark = pytest.mark.daemons
@@ -36,15 +37,22 @@ import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("saltbranch", run_name="__main__", alter_sys=True)
 """
+# The same with what it starts as forks: the whole tour, and one that ends early, are without.
+WARM = "from tests.support import warm_daemons; warm_daemons.use_in_child()" + COMMAND
+# Stands for the command in scripts.
+STUB = """\
+#!/bin/sh
+exec {python} -I -S {client} {socket} -c 'from saltbranch.entry import main; main()' "$@"
+"""
 
 
 @contextmanager
-def started(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *args: str, command: str = WARM) -> Iterator[subprocess.Popen[str]]:
     """``saltbranch demo args`` with `folder` for its temporary files."""
     folder.mkdir(exist_ok=True)
     with subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "demo", *args],
-        env={**os.environ, "TMPDIR": str(folder)},
+        [sys.executable, "-c", command, "demo", *args],
+        env={**os.environ, **warm_daemons.variables(), "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -132,7 +140,7 @@ def assert_promotions_told(text: str) -> None:
 
 
 def test_demo_proves_that_every_change_is_where_it_belongs(tmp_path: Path) -> None:
-    with started(tmp_path / "tmp") as child:
+    with started(tmp_path / "tmp", command=COMMAND) as child:
         lines = read_until(child, "minion test1 answers")
         born = births(processes_of(tmp_path / "tmp"))
         out, err = child.communicate(timeout=PATIENCE)
@@ -186,7 +194,8 @@ def test_demo_proves_that_every_change_is_where_it_belongs(tmp_path: Path) -> No
     budget.cases([signal.SIGTERM, signal.SIGINT, signal.SIGHUP], lambda s: s != signal.SIGHUP),
 )
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, signum: signal.Signals) -> None:
-    with started(tmp_path / "tmp", "--keep") as child:
+    command = COMMAND if signum == signal.SIGTERM else WARM
+    with started(tmp_path / "tmp", "--keep", command=command) as child:
         read_until(child, "starting minion prod1")
         born = births(processes_of(tmp_path / "tmp"))
         child.send_signal(signum)
@@ -321,7 +330,12 @@ def test_the_tutorial_works_as_written(kept: Kept) -> None:
         assert f"\n{done_by_others}" in script
         script = script.replace(f"\n{done_by_others}", "")
     script = script.replace("/tmp/saltbranch-tutorial", shlex.quote(str(kept.place.folder)))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    stub = kept.place.folder.parent / "bin" / "saltbranch"
+    stub.parent.mkdir()
+    words = {"python": sys.executable, "client": warm.CLIENT, "socket": warm.server().path}
+    stub.write_text(STUB.format(**{name: shlex.quote(word) for name, word in words.items()}))
+    stub.chmod(0o755)
+    path = os.pathsep.join(map(str, (stub.parent, Path(sys.executable).parent, os.environ["PATH"])))
 
     done = subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False,
@@ -386,4 +400,5 @@ def test_a_kept_demo_is_stopped_with_the_command_it_names(kept: Kept) -> None:
 
     assert re.fullmatch(rf"ended \d+ processes and removed {kept.place.folder}\n", out)
     (kept.place.folder.parent / "tmp").rmdir()
+    shutil.rmtree(kept.place.folder.parent / "bin", ignore_errors=True)
     assert_nothing_left(kept.place.folder.parent, born)

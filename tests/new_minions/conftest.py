@@ -19,7 +19,8 @@ from tests.support.running import Master
 from tests.support.site import Site, build_template
 
 ODD = "test {{ 7 }},*'\"é"
-LATER = ("test2", "test3", "test4", "test5", ODD, "stage1", "other1")
+# Each is new once: the modules share them, and the master.
+LATER = ("test2", "test3", "test4", "test5", "test6", ODD, "stage1", "other1")
 # Each highstate leaves a line on its minion.
 APPLY = "app:\n  cmd.run:\n    - name: echo applied >> {{ opts['cachedir'] | tojson }}/highstates\n"
 
@@ -63,7 +64,7 @@ class Arrivals:
         return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def arrivals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arrivals]:
     """A master that has the minion test1 since before the reactor was installed."""
     folder = tmp_path_factory.mktemp("arrivals")

@@ -14,6 +14,8 @@ from tests.support.labs import FEATURE, Labs, short_gap, with_labs
 from tests.support.site import Site, build_template, result_of
 
 GAP = 8.0  # of tests: less than of users, since nothing here takes long to render
+NOBODY_RENDERS = 1.0
+"""The same where no minion is asked meanwhile."""
 PILLAR = "#!jinja|yaml\nin_{{ saltenv }}: {{ opts['id'] }}\nbranch: BRANCH\n"
 EVERYBODY = (
     "base:\n  '*': [app]\ntest:\n  '*': [greedy]\nlab1:\n  '*': [greedy]\nprod:\n  '*': [greedy]\n"
@@ -80,13 +82,21 @@ class _Rendering(threading.Thread):
         self.states: dict[str, list[set[str]]] = {m: [] for m in minions}
 
     def run(self) -> None:
-        """Until it is told to end."""
-        while not self.over.is_set():
+        """Until it is told to end; the first of them most often."""
+        while not self.over.wait(0.1):
             for minion in self.minions:
-                for _ in range(3):
+                for _ in range(3 if minion == self.minions[0] else 1):
                     answer = self.cluster.local(minion, "pillar.items", unmask=True)
                     self.pillar[minion].append(set(answer))
                 self.states[minion].append(_states(self.cluster.local(minion, "state.apply")))
+
+    def until(self, states: set[str], pillar: set[str]) -> None:
+        """Wait until a round that begins now has shown the first minion with these."""
+        minion, end = self.minions[0], time.monotonic() + 60
+        seen, given = len(self.states[minion]), len(self.pillar[minion])
+        while states not in self.states[minion][seen:] or pillar not in self.pillar[minion][given:]:
+            assert self.is_alive() and time.monotonic() < end, (self.states, self.pillar)
+            time.sleep(0.1)
 
 
 OF_TEST = {"app-of-develop", "greedy-of-develop"}, {"in_test", "branch", "greedy_of_develop"}
@@ -109,12 +119,12 @@ def test_never_two_saltenvs_while_labs_come_and_go(running: tuple[Labs, Cluster]
     rendering.start()
     try:
         for _ in range(2):
-            time.sleep(2)
+            rendering.until(*OF_TEST)
             claim = labs.claim(1, FEATURE, "test1")
             with short_gap(GAP):
                 lent = labs.site.sync_here()
             assert "test1 has lab1 now" in lent.notes, lent.notes
-            time.sleep(3)
+            rendering.until(*OF_LAB)
             labs.release(1, claim)
             with short_gap(GAP):
                 back = labs.site.sync_here()
@@ -136,11 +146,11 @@ def test_never_two_saltenvs_while_labs_come_and_go(running: tuple[Labs, Cluster]
 def test_modules_of_the_branch_come_and_go_with_the_lab(running: tuple[Labs, Cluster]) -> None:
     labs, cluster = running
     claim = labs.claim(1, FEATURE, "test1")
-    with short_gap(GAP):
+    with short_gap(NOBODY_RENDERS):
         labs.site.sync_here()
     assert cluster.local("test1", "in_lab.hello") == "from the lab"
     labs.release(1, claim)
-    with short_gap(GAP):
+    with short_gap(NOBODY_RENDERS):
         labs.site.sync_here()
     assert "in_lab.hello" not in cluster.local("test1", "sys.list_functions")
 
@@ -149,7 +159,7 @@ def test_modules_of_the_branch_come_and_go_with_the_lab(running: tuple[Labs, Clu
 def test_a_minion_that_pins_its_saltenv_is_not_lent(running: tuple[Labs, Cluster]) -> None:
     labs, cluster = running
     claim = labs.claim(1, FEATURE, "test2")
-    with short_gap(GAP):
+    with short_gap(NOBODY_RENDERS):
         result = labs.site.sync_here()
     assert [note for note in result.notes if "saltenv: test" in note and "test2" in note]
     assert labs.lent().lent == {} and labs.lent().moving == {}
@@ -160,7 +170,7 @@ def test_a_minion_that_pins_its_saltenv_is_not_lent(running: tuple[Labs, Cluster
     doctor = labs.site.run_here("doctor", "--config", str(labs.site.config), "--json").out
     assert "lab-minion-pinned" in doctor and "lab-minion-unknown" not in doctor
     labs.release(1, claim)
-    with short_gap(1):
+    with short_gap(NOBODY_RENDERS):
         labs.site.sync_here()
 
 
@@ -174,7 +184,7 @@ def test_a_lab_that_is_not_open_gives_nothing_to_who_asks(running: tuple[Labs, C
         assert cluster.local(minion, "pillar.items", pillarenv="lab2") == {}
         assert _states(cluster.local(minion, "state.apply", saltenv="lab2")) == set()
     labs.release(2, claim)
-    with short_gap(1):
+    with short_gap(NOBODY_RENDERS):
         labs.site.sync_here()
 
 
@@ -183,7 +193,7 @@ def test_an_open_lab_is_for_minions_of_its_saltenv_that_ask(running: tuple[Labs,
     labs, cluster = running
     labs.site.configure(lab_open=True)
     claim = labs.claim(2, FEATURE)
-    with short_gap(1):
+    with short_gap(NOBODY_RENDERS):
         labs.site.sync_here()
     asked = cluster.local("test1", "state.apply", saltenv="lab2")
     assert _states(asked) == {"app-of-feature", "greedy-of-feature"}
@@ -198,7 +208,7 @@ def test_an_open_lab_is_for_minions_of_its_saltenv_that_ask(running: tuple[Labs,
     assert cluster.local("prod1", "pillar.items", pillarenv="lab2") == {}
     labs.release(2, claim)
     labs.site.configure(lab_open=None)
-    with short_gap(1):
+    with short_gap(NOBODY_RENDERS):
         labs.site.sync_here()
 
 

@@ -10,7 +10,6 @@ import secrets
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +23,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from saltbranch.actions.install_webhook import install_webhook
+from saltbranch.demo import processes
 from saltbranch.demo.cluster import Cluster
-from saltbranch.demo.processes import free_ports, script, stop
+from saltbranch.demo.processes import free_ports, stop
 from saltbranch.webhook import reaction, secret
 from tests.support import requests
 from tests.support.requests import Request
@@ -148,12 +148,11 @@ def running_api(folder: Path) -> Iterator[Hooked]:
 
 
 def _start(cluster: Cluster, folder: Path) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-c", script("salt-api"), "-c", str(cluster.config_dir), "-l", "error"]
+    words = ["-c", str(cluster.config_dir), "-l", "error"]
     with (folder / "salt-api.out").open("ab") as out:
-        return subprocess.Popen(
-            argv, env=cluster._environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            start_new_session=True,
-        )  # fmt: skip
+        return processes.start_program(
+            "salt-api", words, env=cluster._environment(), folder=None, out=out
+        )
 
 
 def _is_open(port: int) -> bool:

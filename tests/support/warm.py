@@ -6,8 +6,8 @@ the tests. For tests of what the program does: what it imports, or how it starts
 what an import leaves behind, and the one hash seed of its parent.
 
 So are the Pythons of our own that these start, and the tests themselves by what they call, `CHILDREN`: a small
-process stands for each (warm_client.py), with its number, its descriptors and its exit code. Tests with a
-running master, and those with the marker `real_sandbox`, have real ones.
+process stands for each (warm_client.py), with its number, its descriptors and its exit code. Tests with the
+marker `real_sandbox` have real ones.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ from saltbranch.base import proc
 from tests.support import warm_salt
 
 _SERVER = Path(__file__).with_name("warm_server.py")
-_CLIENT = str(Path(__file__).with_name("warm_client.py"))
+CLIENT = str(Path(__file__).with_name("warm_client.py"))
+"""The program that stands for a child."""
 VARIABLE = "WARM_PYTHON"
 """Names the socket of the server, for processes that the tests start."""
-CHILDREN = ("plain_side.main()", "render_tops.main()", "top_view_child.main()")
+CHILDREN = (
+    "plain_side.main()", "render_tops.main()", "top_view_child.main()", "jobs_child.main()",
+    "bus_event.main()", "lab_minions.main()", "drain_watch.main()", "from saltbranch.entry import main; main()",
+)  # fmt: skip
 # What Python, libc or a module reads once, as it starts.
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "HOME", "TYPER_", "LD_")
 
@@ -145,7 +149,7 @@ def use_for_children() -> None:
         path = server().path if is_used else os.environ.get(VARIABLE)
         if not path or not code.endswith(CHILDREN):
             return argv
-        return [argv[0], "-I", "-S", _CLIENT, path, *argv[1:]]
+        return [argv[0], "-I", "-S", CLIENT, path, *argv[1:]]
 
     proc.python = python
 

@@ -36,7 +36,7 @@ LEFT_OUT = (
 )
 # What verbs import of Salt as they ask for a master's options, its minions or its language.
 SALT = (
-    "salt.cache", "salt.config", "salt.loader", "salt.serializers.msgpack", "salt.template",
+    "salt.cache", "salt.client", "salt.config", "salt.loader", "salt.serializers.msgpack", "salt.template",
     "salt.utils.event", "salt.utils.jinja", "salt.utils.process", "salt.utils.verify", "salt.version",
     "salt.utils.xdg", "git", "distro",
     # What its file server, its pillar and its loader are asked with.
