@@ -48,6 +48,8 @@ _REHEARSAL = {
     "map.jinja": "{% import_yaml 'data.yaml' as y %}\n",
     "data.yaml": "a: {b: c}\n",
 }
+_ROOM = 8 << 20
+"""Signs of texts that are kept."""
 _GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
 
 
@@ -57,6 +59,8 @@ class PreparedSalt:
     def __init__(self, job: Mapping[str, Any]) -> None:
         """Import and change Salt. job: see `pool`."""
         self.job = job
+        self.texts: dict[str, str | None] = {}
+        self.room = _ROOM
         self.folders: dict[str, str] = job["folders"]
         self.writable: list[str] = job["writable"]
         self.harmless = _harmless(self.folders)
@@ -168,7 +172,19 @@ class PreparedSalt:
         templates.learn(items if kind == "templates" else (), self.tops, self._text)
 
     def _text(self, path: str) -> str | None:
-        """The text of a file of the tree, by its path in the repository, unless it is a large one."""
+        """The text of a file of the tree, by its path in the repository, unless it is a large one.
+
+        Kept: nobody can write there, and what a fork asks for the worker has read by then (`learn`).
+        """
+        if path in self.texts:
+            return self.texts[path]
+        text = self._read(path)
+        if self.room > 0:
+            self.room -= len(text or "")
+            self.texts[path] = text
+        return text
+
+    def _read(self, path: str) -> str | None:
         for kind, inner in self.job["inside"].items():
             if path.startswith(f"{inner}/"):
                 return text_or_none(f"{self.folders[kind]}{path[len(inner) :]}")

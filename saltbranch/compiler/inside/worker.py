@@ -32,6 +32,7 @@ CONTROL = 3
 
 def main() -> None:
     """Compile what comes through the socket `CONTROL`; how, stands on stdin."""
+    gc.disable()  # nothing of what is loaded here is garbage
     job = json.load(sys.stdin)
     is_apart = job["apart"] and drop_rights.enter()
     drop_rights.conceal()
@@ -48,6 +49,7 @@ def main() -> None:
     _say(control, {"salt": salt.salt_version})
     gc.collect()
     gc.freeze()
+    gc.enable()
     _Crew(salt, job, control, is_apart=is_apart).work()
     _say(control, _spent())
 
