@@ -46,7 +46,7 @@ SaltYamlSafeLoader.add_constructor("tag:yaml.org,2002:seq", lambda self, node: "
 theirs = yaml.load("a: [1]", Loader=SaltYamlSafeLoader)
 SaltYamlSafeLoader.add_constructor("!mine", lambda self, node: f"by its path, {node.value}")
 SaltYamlSafeLoader.add_path_resolver("!mine", ["a"])
-by_path = yaml.load("a: x\nb: x\nc: {a: x}", Loader=SaltYamlSafeLoader)
+by_path = yaml.load("a: x\\nb: x\\nc: {a: x}", Loader=SaltYamlSafeLoader)
 json.dump({"before": before, "after": after, "quick": len(quick), "is_one": both["a"] is both["b"],
            "theirs": theirs, "by_path": by_path}, sys.stdout)
 """

@@ -48,6 +48,8 @@ _REHEARSAL = {
     "map.jinja": "{% import_yaml 'data.yaml' as y %}\n",
     "data.yaml": "a: {b: c}\n",
 }
+_LIKELY = 4
+"""Sls files for each minion that most of them are still wanted."""
 _ROOM = 8 << 20
 """Signs of texts that are kept."""
 _GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
@@ -105,6 +107,7 @@ class PreparedSalt:
         names = [self.names.replace("/", "."), *(text_or_none(path) or "" for path in tops)]
         self.known = "\n".join(names).lower()
         self.learn("patterns", [])
+        self._foresee(int(job["minions"]))
 
     def _rehearse(self) -> None:
         """Go through all of it with next to nothing in it, so that the forks find Salt's own parts loaded.
@@ -162,6 +165,14 @@ class PreparedSalt:
         for is_pillar in (True, False):
             client = salt.fileclient.get_file_client({**opts, "module_dirs": []}, is_pillar)
             client.list_states(saltenv)
+
+    def _foresee(self, minions: int) -> None:
+        """Compile the sls files before anybody wants them, where most will be wanted: else the first that does
+        compiles it for itself, and it is done again for the others.
+        """
+        names = sorted(path for path in self.paths if path.endswith(".sls"))
+        if not self.job["tops_only"] and len(names) <= minions * _LIKELY:
+            self.learn("templates", [[path, "", ""] for path in names])
 
     def learn(self, kind: str, items: list[Any]) -> None:
         """Make what a fork had to make for the first time, for the forks to come."""
