@@ -331,7 +331,8 @@ class _Share:
                 self.sandbox, folder, frame.dirs, mapped=served, identity=who, python=frame.python
             )
             self._make_room(own, who)
-            job = json.dumps(self._job(where, minions[0].saltenv, forks), default=str).encode()
+            told = {**self._job(where, minions[0].saltenv, forks), "minions": len(minions)}
+            job = json.dumps(told, default=str).encode()
             limit = _START + len(minions) * (frame.seconds + 5)
             with ThreadPoolExecutor(max_workers=1) as threads:
                 serving = threads.submit(dispatcher.serve)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import subprocess
 import sys
 from typing import Any
 
+import pytest
+
+from saltbranch.compiler.inside import describe
 from tests.support.compiling import PROJECT, environment
 
 _PROGRAM = """
@@ -39,8 +44,11 @@ after = [said(text, kind) for text in texts for kind in kinds]
 both = yaml.load("a: &x [1]\\nb: *x\\n", Loader=SaltYamlSafeLoader)
 SaltYamlSafeLoader.add_constructor("tag:yaml.org,2002:seq", lambda self, node: "a list of the branch's")
 theirs = yaml.load("a: [1]", Loader=SaltYamlSafeLoader)
+SaltYamlSafeLoader.add_constructor("!mine", lambda self, node: f"by its path, {node.value}")
+SaltYamlSafeLoader.add_path_resolver("!mine", ["a"])
+by_path = yaml.load("a: x\\nb: x\\nc: {a: x}", Loader=SaltYamlSafeLoader)
 json.dump({"before": before, "after": after, "quick": len(quick), "is_one": both["a"] is both["b"],
-           "theirs": theirs}, sys.stdout)
+           "theirs": theirs, "by_path": by_path}, sys.stdout)
 """
 
 _TEXTS = [
@@ -87,6 +95,7 @@ def test_yaml_comes_out_as_salt_makes_it() -> None:
     assert found["quick"] > 20
     assert found["is_one"]
     assert found["theirs"] == {"a": "a list of the branch's"}
+    assert found["by_path"] == {"a": "by its path, x", "b": "x", "c": {"a": "x"}}
 
 
 _OTHERS = """
@@ -138,3 +147,95 @@ def test_what_is_undefined_and_which_options_there_are_is_as_salt_says() -> None
     assert is_changed
     assert {True, False} <= {item for item in before if isinstance(item, bool)}
     assert any("gone" in str(item) or "Undefined" in str(item) for item in before)
+
+
+_COPIES = """
+import copy, functools, importlib, inspect, json, pkgutil, sys
+from collections import OrderedDict
+import salt.loader.lazy, salt.modules, salt.states, salt.utils.jinja
+from salt.utils.optsdict import OptsDict
+from saltbranch.compiler.inside import detours
+
+class Own:
+    def __init__(self, held):
+        self.held = held
+
+twice = [1, {"a": [2]}]
+loop = {"a": [1]}
+loop["self"] = loop
+values = [1, "x", twice, [twice, twice, {"b": twice}], OrderedDict(b=1, a=[2]), {1: (2, [3])}, loop, {1, 2}, b"x"]
+detours.leave_out()
+copied = salt.loader.lazy.copy.deepcopy
+heard = []
+sys.addaudithook(lambda event, args: heard.append(event) if event == "builtins.id" else None)
+made = [copied(value) for value in values[:5]]
+ids = len(heard)
+made += [copied(value) for value in values[5:]]
+same = [repr(one) == repr(copy.deepcopy(value)) for one, value in zip(made, values)]
+shared = made[3][0] is made[3][1] is made[3][2]["b"] and made[3][0] is not twice
+mixed = copied([twice, Own(twice), twice])
+kept = mixed[0] is mixed[1].held is mixed[2] and mixed[0] is not twice
+looped = made[6]["self"] is made[6]
+
+def taken(module, names):
+    kinds = (functools.partial,)
+    found = ((n, getattr(module, n)) for n in names if not n.startswith("_"))
+    return [n for n, value in found if inspect.isfunction(value) or isinstance(value, kinds)]
+
+other, looked = [], 0
+for package in (salt.modules, salt.states):
+    for found in pkgutil.iter_modules(package.__path__):
+        if found.name[0] in "acfpst":
+            try:
+                module = importlib.import_module(f"{package.__name__}.{found.name}")
+            except Exception:
+                continue
+            looked += 1
+            if taken(module, dir(module)) != taken(module, detours._public_functions(module)):
+                other.append(module.__name__)
+
+opts = OptsDict.from_dict({"a": {"b": 1}}, track_mutations=True)
+child = OptsDict.from_parent(opts)
+child["a"] = {"b": 2}
+told = sorted(opts.get_mutation_report()) if hasattr(opts, "get_mutation_report") else None
+quiet = OptsDict.from_parent(OptsDict.from_dict({"a": {"b": 1}}))
+first = quiet["a"]
+is_kept = quiet["a"] is first
+quiet["a"] = {"b": 2}
+print(json.dumps({"ids": ids, "same": same, "shared": shared, "kept": kept, "looped": looped, "other": other,
+                  "looked": looked, "tracked": bool(opts._tracker._mutations), "is_kept": is_kept,
+                  "set": [dict(quiet["a"]), dict(child["a"])]}))
+"""
+
+
+def test_copies_options_and_functions_are_those_that_salt_has() -> None:
+    found = _run(_COPIES, None)
+    assert found["ids"] == 0  # each would be an audit event
+    assert all(found["same"])
+    assert found["shared"] and found["kept"] and found["looped"]
+    assert found["looked"] > 100
+    assert found["other"] == []
+    assert found["tracked"] and found["is_kept"]
+    assert found["set"] == [{"b": 2}, {"b": 2}]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "a",
+        "{{ x }}",
+        "a-{{ x }}-b",
+        "{{ x }}{{ y }}",
+        "a{{ x }}a",
+        "/e/{{ x }}/f/{{ y }}.conf",
+        "{% if x %}a{% endif %}b",
+    ],
+)
+def test_an_id_fits_the_word_that_made_it_as_an_expression_says(word: str) -> None:
+    parts = describe._TEMPLATE.split(word)
+    expression = re.compile(".*".join(map(re.escape, parts)))
+    pieces = ("a", "-", "b", "a-x-b", "aa", "/e/", "/f/", ".conf", "/e/1/f/2.conf", "\n", "")
+    texts = {"".join(some) for n in range(4) for some in itertools.product(pieces, repeat=n)}
+    assert len(texts) > 500
+    for text in texts:
+        assert describe._fits(parts, text) == bool(expression.fullmatch(text)), text

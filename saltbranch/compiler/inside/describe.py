@@ -193,7 +193,22 @@ class _Lines:
         """The line where the state `identity` begins; None when it does not show."""
         if identity not in self.known:
             for word, number in self.templates:
-                parts = _TEMPLATE.split(word)
-                if re.fullmatch(".*".join(map(re.escape, parts)), identity):
+                if _fits(_TEMPLATE.split(word), identity):
                     return self.known.setdefault(identity, number)
         return self.known.get(identity)
+
+
+def _fits(parts: Sequence[str], text: str) -> bool:
+    """Whether `text`, a line, is made of `parts` in their order, with anything between two of them."""
+    first, last = parts[0], parts[-1]
+    if len(parts) == 1 or "\n" in text:
+        return text == first
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in parts[1:-1]:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True

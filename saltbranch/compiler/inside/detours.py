@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import sys
 from collections import OrderedDict
-from types import FunctionType, SimpleNamespace
+from collections.abc import Callable
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
+import jinja2.environment
 import salt.loader.lazy as lazy
 import salt.pillar
 import salt.state
 import salt.utils.data
 import salt.utils.dictupdate
 import salt.utils.jinja
+import salt.utils.templates
 
 from saltbranch.compiler.inside import yaml_objects
 
@@ -47,12 +51,16 @@ def leave_out() -> None:
         optsdict.OptsDict.__getitem__ = _option
         optsdict.OptsDict.__bool__ = _has_options
         optsdict.OptsDict.__contains__ = _has_option
+        optsdict.OptsDict._proxy_for = _proxy_for
+        optsdict.OptsDict.__setitem__ = _set_option(optsdict.OptsDict.__setitem__)
     # Salt makes importlib forget its listings after every module; no folder changes here.
     lazy.LazyLoader._LazyLoader__clean_sys_path = _clean_sys_path
     lazy.inspect = SimpleNamespace(
         isfunction=inspect.isfunction, iscoroutinefunction=_is_coroutine_function
     )
+    lazy.dir = _public_functions
     _ask_quickly_what_is_undefined()
+    _make_environments_quickly()
     yaml_objects.install()
 
 
@@ -82,7 +90,11 @@ def _copied(data: Any, memo: dict[int, Any] | None = None) -> Any:
     kind = type(data)
     if kind in _ATOMS:
         return data
-    memo = {} if memo is None else memo
+    if memo is None:
+        try:
+            return _copied_plain(data, {})
+        except (_Unusual, RecursionError):
+            memo = {}
     if kind is not dict and kind is not OrderedDict and kind is not list:
         return copy.deepcopy(data, memo)
     made: Any = memo.get(id(data))
@@ -94,6 +106,29 @@ def _copied(data: Any, memo: dict[int, Any] | None = None) -> Any:
     else:
         for key, value in data.items():
             made[key] = value if type(value) in _ATOMS else _copied(value, memo)
+    return made
+
+
+def _copied_plain(data: Any, memo: dict[Any, Any]) -> Any:
+    """A copy of mappings and lists of texts and numbers; raises _Unusual for anything else.
+
+    memo: what was copied, by a method of its own, for these are equal where the objects are the same one. id() would
+    do, but it raises an audit event each time (`tracking`), which takes longer than all else here.
+    """
+    kind = type(data)
+    if kind is not dict and kind is not OrderedDict and kind is not list:
+        raise _Unusual
+    same = data.clear
+    made: Any = memo.get(same)
+    if made is not None:
+        return made
+    made = memo[same] = kind()
+    if kind is list:
+        for item in data:
+            made.append(item if type(item) in _ATOMS else _copied_plain(item, memo))
+    else:
+        for key, value in data.items():
+            made[key] = value if type(value) in _ATOMS else _copied_plain(value, memo)
     return made
 
 
@@ -130,6 +165,30 @@ def _option(self: Any, key: Any) -> Any:
     return value
 
 
+def _proxy_for(self: Any, key: Any, value: Any, kind: Any) -> Any:
+    """`OptsDict._proxy_for`, which remembers the value by its id() only."""
+    known = self._proxy_cache.get(key)
+    if known is not None and known[1] is value:
+        return known[0]
+    proxy = kind(value, self, key)
+    self._proxy_cache[key] = (proxy, value)
+    return proxy
+
+
+def _set_option(slowly: Callable[..., None]) -> Callable[..., None]:
+    """`OptsDict.__setitem__` without its lock, and without what is only for its list of changes."""
+
+    def set_option(self: Any, key: Any, value: Any) -> None:
+        tracker = getattr(self, "_tracker", None)
+        if tracker is None or getattr(tracker, "track_mutations", True):
+            slowly(self, key, value)
+            return
+        self._proxy_cache.pop(key, None)
+        self._local[key] = value
+
+    return set_option
+
+
 def _has_options(self: Any) -> bool:
     """Whether an `OptsDict` has any key; Salt often asks that, and counts all of them."""
     node = self
@@ -162,7 +221,7 @@ def _ask_quickly_what_is_undefined() -> None:
 
     def undefined(value: Any) -> Any:
         try:
-            if _is_ordinary(value, set()):
+            if _is_ordinary(value, [_MOST_LOOKED_AT]):
                 return ()
         except RecursionError:
             pass
@@ -171,8 +230,13 @@ def _ask_quickly_what_is_undefined() -> None:
     salt.utils.jinja._get_strict_undefined = undefined
 
 
-def _is_ordinary(data: Any, known: set[int]) -> bool:
-    """Whether all of `data` are mappings, lists, texts and numbers. known: what was looked at, by its id."""
+_MOST_LOOKED_AT = 100_000
+
+
+def _is_ordinary(data: Any, left: list[int]) -> bool:
+    """Whether all of `data` are mappings, lists, texts and numbers. left: of how many that is looked at yet; what
+    holds itself has no end.
+    """
     kind = type(data)
     if kind in _ATOMS:
         return True
@@ -184,10 +248,29 @@ def _is_ordinary(data: Any, known: set[int]) -> bool:
         inner = data
     else:
         return False
-    if id(data) in known:
-        return True
-    known.add(id(data))
-    return all(_is_ordinary(item, known) for item in inner)
+    left[0] -= len(inner)
+    return left[0] >= 0 and all(_is_ordinary(item, left) for item in inner)
+
+
+def _make_environments_quickly() -> None:
+    """Salt makes an environment for each file that it renders, in which much is the same each time: wrappers of
+    functions of `itertools`, versions that are compared, extensions that are looked for by their names.
+    """
+    for module, name in (
+        (salt.utils.jinja, "_handle_strict_undefined"),
+        (salt.utils.templates, "Version"),
+        (jinja2.environment, "import_string"),
+    ):
+        if hasattr(module, name):
+            setattr(module, name, functools.cache(getattr(module, name)))
+
+
+def _public_functions(module: Any) -> list[str]:
+    """What a loader takes of ``dir(module)``: of most names there it finds that they are no functions."""
+    if type(module) is not ModuleType or "__dir__" in vars(module):
+        return dir(module)
+    kinds = (FunctionType, functools.partial)
+    return sorted(n for n, value in vars(module).items() if isinstance(value, kinds))
 
 
 def _is_coroutine_function(function: Any) -> bool:

@@ -8,6 +8,7 @@ to, in a mount namespace of its own (`enter` once, `own_folders` in every fork).
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import resource
 import signal
@@ -78,6 +79,16 @@ def are_forks_apart() -> bool:
     except OSError:
         pass
     return False
+
+
+def find(modules: list[str]) -> None:
+    """Raise ImportError unless `modules` are there and can be read. None is run, for that takes a tenth of a second."""
+    for name in modules:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ImportError(f"No module named {name!r}")
+        with open(spec.origin, "rb") as file:
+            file.read(1)
 
 
 def own_folders(paths: list[str], kept: list[str]) -> None:

@@ -48,6 +48,10 @@ _REHEARSAL = {
     "map.jinja": "{% import_yaml 'data.yaml' as y %}\n",
     "data.yaml": "a: {b: c}\n",
 }
+_LIKELY = 4
+"""Sls files for each minion that most of them are still wanted."""
+_ROOM = 8 << 20
+"""Signs of texts that are kept."""
 _GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "osmajorrelease": 12}
 
 
@@ -57,6 +61,8 @@ class PreparedSalt:
     def __init__(self, job: Mapping[str, Any]) -> None:
         """Import and change Salt. job: see `pool`."""
         self.job = job
+        self.texts: dict[str, str | None] = {}
+        self.room = _ROOM
         self.folders: dict[str, str] = job["folders"]
         self.writable: list[str] = job["writable"]
         self.harmless = _harmless(self.folders)
@@ -101,6 +107,7 @@ class PreparedSalt:
         names = [self.names.replace("/", "."), *(text_or_none(path) or "" for path in tops)]
         self.known = "\n".join(names).lower()
         self.learn("patterns", [])
+        self._foresee(int(job["minions"]))
 
     def _rehearse(self) -> None:
         """Go through all of it with next to nothing in it, so that the forks find Salt's own parts loaded.
@@ -159,6 +166,14 @@ class PreparedSalt:
             client = salt.fileclient.get_file_client({**opts, "module_dirs": []}, is_pillar)
             client.list_states(saltenv)
 
+    def _foresee(self, minions: int) -> None:
+        """Compile the sls files before anybody wants them, where most will be wanted: else the first that does
+        compiles it for itself, and it is done again for the others.
+        """
+        names = sorted(path for path in self.paths if path.endswith(".sls"))
+        if not self.job["tops_only"] and len(names) <= minions * _LIKELY:
+            self.learn("templates", [[path, "", ""] for path in names])
+
     def learn(self, kind: str, items: list[Any]) -> None:
         """Make what a fork had to make for the first time, for the forks to come."""
         if kind == "modules":
@@ -168,7 +183,19 @@ class PreparedSalt:
         templates.learn(items if kind == "templates" else (), self.tops, self._text)
 
     def _text(self, path: str) -> str | None:
-        """The text of a file of the tree, by its path in the repository, unless it is a large one."""
+        """The text of a file of the tree, by its path in the repository, unless it is a large one.
+
+        Kept: nobody can write there, and what a fork asks for the worker has read by then (`learn`).
+        """
+        if path in self.texts:
+            return self.texts[path]
+        text = self._read(path)
+        if self.room > 0:
+            self.room -= len(text or "")
+            self.texts[path] = text
+        return text
+
+    def _read(self, path: str) -> str | None:
         for kind, inner in self.job["inside"].items():
             if path.startswith(f"{inner}/"):
                 return text_or_none(f"{self.folders[kind]}{path[len(inner) :]}")

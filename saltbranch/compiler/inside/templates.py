@@ -23,8 +23,8 @@ import jinja2.environment
 import jinja2.nodes
 from salt.utils.decorators.jinja import JinjaFilter, JinjaTest
 
-CODES: dict[str, CodeType] = {}
-"""Compiled templates of the tree, by a hash of their text and of how it is read."""
+CODES: dict[tuple[Any, ...], CodeType] = {}
+"""Compiled templates of the tree, by their text, their names and how they are read."""
 _ROOM = 24 << 20
 LARGEST = 128 << 10
 """Bytes of templates that a worker compiles, all together and one."""
@@ -39,7 +39,7 @@ def install() -> None:
     """Change Jinja in this process, once: its own cache knows no templates from strings, and every sls
     file comes as one.
     """
-    own: dict[str, CodeType] = {}
+    own: dict[tuple[Any, ...], CodeType] = {}
 
     def compiled(self: Any, source: Any, name: Any = None, filename: Any = None, raw: bool = False,  # noqa: FBT001, FBT002
                  defer_init: bool = False) -> Any:  # noqa: FBT001, FBT002  # fmt: skip
@@ -47,7 +47,7 @@ def install() -> None:
             return _real(self, source, name, filename, raw, defer_init)
         if not _environment:
             _environment.append(self)  # that of the rehearsal, in which nothing of a branch is
-        key = _key(source, name, filename, _style(self, defer_init=defer_init))
+        key = source, name, filename, _style(self, defer_init=defer_init)
         code = CODES.get(key) or own.get(key)
         if code is None:
             code = own[key] = _real(self, source, name, filename, raw, defer_init)
@@ -98,7 +98,7 @@ def learn(
         name, filename = (word or None for word in names)
         if text is None or _size + len(text) > _ROOM:
             continue
-        key = _key(text, name, filename, style)
+        key = text, name, filename, style
         if key not in CODES:
             _size += len(text)
             with contextlib.suppress(Exception), _unfolded():
@@ -138,11 +138,7 @@ def _style(env: Any, *, defer_init: bool) -> tuple[Any, ...]:
 
 @functools.cache
 def _names(names: tuple[str, ...]) -> str:
-    return _key(sorted(names))
-
-
-def _key(*what: Any) -> str:
-    return _hash(repr(what))
+    return _hash(repr(sorted(names)))
 
 
 def _hash(text: str) -> str:

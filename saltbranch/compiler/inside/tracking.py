@@ -43,6 +43,10 @@ TRIED = {
 # These are refused before anything is done, so what comes of them is the same on every tree and machine.
 _NETWORK = ("socket.connect", "socket.getaddrinfo")
 _NEEDS_NONE = re.compile(r"[0-9a-fxA-FX.]+|localhost.*|", re.DOTALL)  # an address (inet_aton(3))
+# Events that mean nothing here are most of them: Python tells of every id().
+_MEANT = frozenset(
+    ("open", "os.listdir", "os.scandir", "os.chdir", "exec", "marshal.loads", "import", *_NETWORK, *TRIED)
+)  # fmt: skip
 UNHEARD = "read files in a way that cannot be followed"
 # Modules in C, or on top of one, that open files and have no audit event for it.
 _UNHEARD_MODULES = frozenset(("_dbm", "_gdbm", "readline", "cffi", "_ssl"))
@@ -139,7 +143,13 @@ class Tracker:
         os.stat, os.lstat, os.readlink = telling(os.stat), telling(os.lstat), telling(os.readlink)
         os.access = access
         self._replace_c()
-        sys.addaudithook(self._heard)
+        meant, heard = _MEANT, self._heard
+
+        def hook(event: str, args: tuple[Any, ...]) -> None:
+            if event in meant:
+                heard(event, args)
+
+        sys.addaudithook(hook)
         self.active = True
 
     def _replace_c(self) -> None:
@@ -268,7 +278,7 @@ class Tracker:
 
         What a code object says of its file is not asked: in compiled Python that may be anything.
         """
-        frame = sys._getframe(2)
+        frame = sys._getframe(3)  # of what raised it: here are this, `_heard` and the hook
         caller = frame.f_code.co_filename
         if caller.startswith("<frozen importlib"):
             origin = _origin(event, frame)

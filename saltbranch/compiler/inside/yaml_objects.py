@@ -7,6 +7,7 @@ plain mappings, lists and scalars without anchors comes out the same in a third 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,7 @@ def install() -> None:
         return slowly(self, node)
 
     loader.construct_document = construct_document
+    _resolve_quickly(loader)
     usual = [getattr(loader, name) for name in _METHODS]
 
 
@@ -56,8 +58,33 @@ def _is_usual(made: Mapping[str, Any], usual: list[Any]) -> bool:
     )
 
 
-def _made(loader: Any, node: Any, known: set[int]) -> Any:
-    """The object of `node`. known: the nodes of mappings and lists that were met, by their id.
+def _resolve_quickly(loader: Any) -> None:
+    """PyYAML asks for every node whether its path in the document decides on its tag; Salt says so of none."""
+    begin = loader.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        if (
+            not self.yaml_path_resolvers
+        ):  # then these do nothing, and a function in C does that sooner
+            self.descend_resolver, self.ascend_resolver = operator.is_, int
+
+    def resolve(self: Any, kind: Any, value: Any, implicit: Any) -> Any:
+        if kind is not yaml.ScalarNode or not implicit[0] or self.yaml_path_resolvers:
+            return slowly(self, kind, value, implicit)
+        resolvers = self.yaml_implicit_resolvers
+        for begins in (value[:1], None):
+            for tag, pattern in resolvers.get(begins, ()):
+                if pattern.match(value):
+                    return tag
+        return self.DEFAULT_SCALAR_TAG
+
+    slowly = loader.resolve
+    loader.__init__, loader.resolve = __init__, resolve
+
+
+def _made(loader: Any, node: Any, known: set[Any]) -> Any:
+    """The object of `node`. known: the nodes of mappings and lists that were met.
 
     Raises _Unusual, and what Salt's own way of making a scalar raises.
     """
@@ -68,9 +95,9 @@ def _made(loader: Any, node: Any, known: set[int]) -> Any:
         if tag in _SCALARS:
             return loader.yaml_constructors[tag](loader, node)
         raise _Unusual
-    if id(node) in known:  # an anchor: one object in two places
+    if node in known:  # an anchor: one object in two places
         raise _Unusual
-    known.add(id(node))
+    known.add(node)
     if kind is yaml.SequenceNode and tag == _LIST:
         return [_made(loader, item, known) for item in node.value]
     if kind is not yaml.MappingNode or tag != _MAPPING:
