@@ -31,7 +31,7 @@ from saltbranch.promote import gate_verified, gates, gates_by_verb, windows
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
-from saltbranch.repository import model_file
+from saltbranch.repository import model_file, signers
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master import options as master_options
 
@@ -163,17 +163,8 @@ def model_facts(
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
     what = what or (windows.unknown_zone(merged) if new != old else "")
-    what = what or _missing_signers(work, tree, merged)
+    what = what or signers.problem_of(git, tree, merged)
     return ModelFacts(changed=new != old, problem=what, broken=broken)
-
-
-def _missing_signers(work: Workplace, tree: str, merged: FileModel) -> str:
-    gates_of_all = [g for s in (merged.saltenvs or {}).values() for g in s.gates]
-    if not any(isinstance(gate, dict) and "approvals" in gate for gate in gates_of_all):
-        return ""
-    from saltbranch.promote import approvals  # as in _approvals_gate
-
-    return approvals.missing_signers(work.git, tree, merged)
 
 
 def _check_production(config: Config, merged: FileModel) -> None:
