@@ -70,7 +70,8 @@ def accepted(refs: ModelRefs, branch: str) -> tuple[str | None, str]:
     if unvouched and known != last:
         return known, unvouched
     refusal = refusal or unvouched
-    for commit, parent in zip(chain, [*chain[1:], last], strict=True):
+    parents = [*chain[1:], last][: len(chain)]
+    for commit, parent in zip(chain, parents, strict=True):
         problem = _refused(git, commit, last, parent)
         if problem is None:
             return commit, refusal

@@ -1,8 +1,8 @@
 """Which commits allowed signers vouch for (`require_signed:`): each by its signature, or as a clean merge of such.
 
-A merge without a signature counts where merging its two parents again gives exactly its tree, and everything that the
-second one brings is vouched for, too. So what somebody signed stays good however it is merged, and whoever resolves a
-conflict, or changes anything beside, signs for it. A commit is judged by the signers that counted before it.
+A merge that none of them signed counts where merging its two parents again gives exactly its tree, and everything that
+the second one brings is vouched for, too. So what somebody signed stays good however it is merged, and whoever resolves
+a conflict, or changes anything beside, signs for it. A commit is judged by the signers that counted before it.
 """
 
 from __future__ import annotations
@@ -167,26 +167,31 @@ class Judge:
             return self.known[key]
         if commit.problem:
             raise _Unvouched(commit, commit.problem)
-        if commit.signature:
-            verifier = self._verifiers[allowed.id]
-            found = verifier.judge(commit.payload, commit.signature, self.seen(commit.id))
-            if found.who is None:
-                whose = f"its signature by {found.fingerprint}" if found.fingerprint else "it"
-                raise _Unvouched(commit, f"{whose} does not count by {allowed.where}: {found.why}")
-            by = ", ".join(sorted(found.who.principals))
-        elif len(commit.parents) == 2:
-            self._refuse_other_tree(commit)
+        by, why = self._signer(commit, allowed)
+        if not by and len(commit.parents) != 2:
+            raise _Unvouched(commit, why)
+        if not by:  # whoever signed it besides, such as the server whose button it was
+            self._refuse_other_tree(commit, why)
             self._second(commit, allowed, depth)
             by = MERGED
-        else:
-            kind = (
-                "an octopus merge that nobody signed" if len(commit.parents) > 2 else "not signed"
-            )
-            raise _Unvouched(commit, f"it is {kind}")
         self.known[key] = by
         return by
 
-    def _refuse_other_tree(self, commit: SignedCommit) -> None:
+    def _signer(self, commit: SignedCommit, allowed: Allowed) -> tuple[str, str]:
+        """Who signed it, empty where that does not count, and why not."""
+        if not commit.signature:
+            return "", "it is not signed"
+        found = self._verifiers[allowed.id].judge(
+            commit.payload, commit.signature, self.seen(commit.id)
+        )
+        if found.who is None:
+            whose = (
+                f"its signature by {found.fingerprint}" if found.fingerprint else "its signature"
+            )
+            return "", f"{whose} does not count by {allowed.where}: {found.why}"
+        return ", ".join(sorted(found.who.principals)), ""
+
+    def _refuse_other_tree(self, commit: SignedCommit, why: str) -> None:
         """Refuse a merge whose tree is not that of its parents merged. Raises _Unvouched, GitError."""
         ours, theirs = commit.parents
         try:
@@ -195,15 +200,15 @@ class Judge:
                 if merged.kind == merge.MERGE and merged.tree == commit.tree:
                     return
         except RefusedError as err:
-            raise _Unvouched(commit, f"it is not signed, and {err.message}") from err
-        what = "it merges what conflicts" if merged.kind == merge.CONFLICT else "its files are not"
-        more = "" if merged.kind == merge.CONFLICT else " those that merging its parents gives"
-        raise _Unvouched(commit, f"it is a merge that is not signed, and {what}{more}")
+            raise _Unvouched(commit, f"{why}, and {err.message}") from err
+        if merged.kind == merge.CONFLICT:
+            raise _Unvouched(commit, f"{why}, and it merges what conflicts")
+        raise _Unvouched(commit, f"{why}, and merging its parents gives other files")
 
     def _second(self, commit: SignedCommit, allowed: Allowed, depth: int) -> None:
         """Refuse a merge that brings what nobody vouches for. Raises _Unvouched, GitError."""
         if depth >= _DEEPEST:
-            raise _Unvouched(commit, f"it is not signed, and one of over {_DEEPEST} nested merges")
+            raise _Unvouched(commit, f"it is one of over {_DEEPEST} nested merges")
         ours, theirs = commit.parents
         for part in self._commits(_after(self.git, theirs, [ours])[::-1]):
             try:
@@ -218,7 +223,7 @@ class _TooManyError(Exception):
     pass
 
 
-_BROUGHT = ", and a merge that is not signed brings it"
+_BROUGHT = ", and a merge that no allowed signer signed brings it"
 
 
 def _after(git: Git, new: str, old: Sequence[str]) -> list[str]:
