@@ -52,7 +52,16 @@ def results(
         for gate in request.gates
         if not gates_by_verb.why_not(request.kind, gate.kind)
     )
-    return tuple(result for result in said if result is not None)
+    return tuple(result for result in (*said, _signed(work, request, found)) if result is not None)
+
+
+def _signed(work: Workplace, request: Request, found: Plan) -> GateResult | None:
+    """Of a saltenv with `require_signed` it is always asked."""
+    if not any(s and s.require_signed for s in (request.saltenv, request.source_saltenv)):
+        return None
+    from saltbranch.promote import signed  # only where it is asked for
+
+    return signed.gate(work, request, found)
 
 
 def commands(work: Workplace, request: Request) -> list[tuple[str, ...]]:

@@ -70,10 +70,11 @@ class Found:
 
 
 class _Unvouched(Exception):  # noqa: N818 - it is an answer
-    def __init__(self, commit: SignedCommit, why: str) -> None:
+    def __init__(self, commit: SignedCommit, why: str, hint: str = "") -> None:
         super().__init__(why)
         self.commit = commit
         self.why = why
+        self.hint = hint
 
 
 def _now(_commit: str) -> float:
@@ -152,7 +153,7 @@ class Judge:
         except GitError:
             raise
         except RefusedError as err:
-            raise _Unvouched(commit, f"{err.message} ({err.hint})") from err
+            raise _Unvouched(commit, err.message, err.hint) from err
         if allowed is None:
             return Voucher(commit.id, "", "")
         if allowed.id not in self._verifiers:
@@ -242,7 +243,7 @@ def _told(err: _Unvouched) -> str:
 
 def _hint(err: _Unvouched) -> str:
     name = err.commit.id[:12]
-    return (
+    return err.hint or (
         "let an allowed signer put a signed commit in its place and push the branch again, which loses nothing that was"
         f" served: git rebase --exec 'git commit --amend --no-edit -S' {name}^"
     )
