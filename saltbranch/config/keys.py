@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from saltbranch.config import batch_hooks, drain, verify
+from saltbranch.config import batch_hooks, drain, signers, verify
 from saltbranch.config.direct_pushes import POLICIES
 from saltbranch.config.gates import MODELS, SCHEMA
 from saltbranch.config.labs import MOST as MOST_LABS
@@ -178,6 +178,7 @@ class SaltenvModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         ),
     ] = []
     overridable: Annotated[list[str], _key("gates that `--override` may pass over")] = []
+    require_signed: Annotated[Any, signers.KEY] = None
     verify: Annotated[list[Any], verify.KEY] = []
     before_batch: Annotated[list[Any], batch_hooks.BEFORE_KEY] = []
     after_batch: Annotated[list[Any], batch_hooks.AFTER_KEY] = []

@@ -17,6 +17,7 @@ from saltbranch.config.keys import VERIFY_OFF, FlowModel, HooksModel, IgnoreMode
 from saltbranch.config.minions import Matcher
 from saltbranch.config.notify import NotifyModel
 from saltbranch.config.roots import PILLAR, STATES, Roots
+from saltbranch.config.signers import Signers
 from saltbranch.config.verify import Check
 
 
@@ -29,7 +30,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     allow where nothing is promoted to it. drain: how many seconds a switch waits for state runs, 0 for none;
     drain_then: what happens after these, one of drain.POLICIES. lend: whether a lab may have its minions.
     first_highstate: new minions apply theirs. verify: how it is proven that its servers work. auto_promote:
-    promotions to it move by themselves.
+    promotions to it move by themselves. require_signed: who vouches for its commits, None where nobody has to.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Saltenv(msgspec.Struct, frozen=True):
     before_batch: tuple[Hook, ...] = ()
     after_batch: tuple[Hook, ...] = ()
     auto_promote: bool = False
+    require_signed: Signers | None = None
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ class Source(msgspec.Struct, frozen=True):
 
     branch, commit, blob: where it stands in the repository; None for a machine's own. problem: why a newer one
     does not count. ignored: keys of it that only a machine's file can set. differs: in what the saltenvs of the
-    machine's own file, by which it serves, are others.
+    machine's own file, by which it serves, are others. signed: commits of the branch have to be vouched for.
     """
 
     place: str
@@ -71,6 +73,7 @@ class Source(msgspec.Struct, frozen=True):
     problem: str = ""
     ignored: tuple[str, ...] = ()
     differs: tuple[str, ...] = ()
+    signed: bool = False
 
     def shown(self) -> str:
         """In one line, for people."""

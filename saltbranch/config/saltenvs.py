@@ -20,6 +20,7 @@ from saltbranch.config.keys import (
 )
 from saltbranch.config.minions import find_overlap, parse_minions
 from saltbranch.config.model import Saltenv, dirname
+from saltbranch.config.signers import parse_required
 from saltbranch.config.values import inside, no_branch
 from saltbranch.config.verify import parse_checks
 from saltbranch.git.program import branch_name_problem
@@ -63,6 +64,9 @@ def saltenv_of(name: str, entry: SaltenvModel, path: str) -> Saltenv:
         overridable=check_overridable(entry.overridable, f"{path}: saltenvs.{name}.overridable"),
         verify_switch=_verify_switch(entry, f"{path}: saltenvs.{name}.verify_switch"),
         direct_pushes=_direct_pushes(entry, f"{path}: saltenvs.{name}.direct_pushes"),
+        require_signed=parse_required(
+            entry.require_signed, f"{path}: saltenvs.{name}.require_signed"
+        ),
         drain=_drain(entry.drain, f"{path}: saltenvs.{name}.drain"),
         drain_then=_drain_then(entry.drain_then, f"{path}: saltenvs.{name}.drain_then"),
         lend=not entry.protected if entry.lend is None else entry.lend,

@@ -50,25 +50,25 @@ NOBODY = Signer()
 @contextmanager
 def signer(git: Git, *, ask: bool) -> Iterator[Signer]:
     """What the configuration asks for, while this lasts. ask: a person sits at the terminal."""
-    settings = _settings(git)
-    commits = _is_true(settings, "commit.gpgsign")
-    tags = _is_true(settings, "tag.gpgsign") or _is_true(settings, "tag.forcesignannotated")
+    found = settings(git)
+    commits = signs_commits(found)
+    tags = _is_true(found, "tag.gpgsign") or _is_true(found, "tag.forcesignannotated")
     if not (commits or tags):
         yield NOBODY
         return
-    config = [f"{k}={v}" for k, v in settings.items() if k.startswith(("gpg.", "user.")) and v]
+    config = [f"{k}={v}" for k, v in found.items() if k.startswith(("gpg.", "user.")) and v]
     env = dict(_NO_ASKPASS)
     with tempfile.TemporaryDirectory(prefix="saltbranch-sign-") as folder:
-        form = (settings.get("gpg.format") or "openpgp").lower()
+        form = (found.get("gpg.format") or "openpgp").lower()
         if ask and os.isatty(0):
             env["GPG_TTY"] = os.ttyname(0)
         elif form in ("openpgp", "x509"):
-            config.append(f"gpg.{form}.program={_quiet(folder, form, settings)}")
+            config.append(f"gpg.{form}.program={_quiet(folder, form, found)}")
         yield Signer(commits, tags, tuple(config), tuple(env.items()), asks=ask)
 
 
-def _settings(git: Git) -> dict[str, str | None]:
-    """Key in lower case to the value that counts; None for a key without one, which means true."""
+def settings(git: Git) -> dict[str, str | None]:
+    """What git is to sign: key in lower case to the value that counts; None for a key without one, which means true."""
     done = git.run("config", "--null", "--get-regexp", _ASKED)
     found: dict[str, str | None] = {}
     for entry in done.text.split("\0") if done.code == 0 else ():
@@ -77,6 +77,11 @@ def _settings(git: Git) -> dict[str, str | None]:
             section, _, name = key.rpartition(".")
             found[f"{section.lower()}.{name.lower()}"] = value if line_end else None
     return found
+
+
+def signs_commits(found: dict[str, str | None]) -> bool:
+    """Whether commits are to be signed, by `settings`."""
+    return _is_true(found, "commit.gpgsign")
 
 
 def _is_true(settings: dict[str, str | None], key: str) -> bool:

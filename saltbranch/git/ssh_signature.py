@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import re
 import tempfile
+import time
 from dataclasses import dataclass
 
 from saltbranch.base import proc
 from saltbranch.base.errors import RefusedError, SaltbranchError
 from saltbranch.base.proc import Finished
+from saltbranch.git.allowed_signers import fingerprint_of, keys_of
 from saltbranch.git.program import Git, indent, mask
 
 NAMESPACE = "saltbranch-approval"
@@ -20,9 +21,13 @@ _SECONDS = 60
 _LONGEST = 20_000  # characters; that of the longest RSA key has about 6,000
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----\n", "-----END SSH SIGNATURE-----"
 _GOOD = re.compile(r'Good "[^"\n]*" signature .* with \S+ key (SHA256:[A-Za-z0-9+/]+)')
-# A line of allowed signers: principals, options perhaps, type and key.
-_LINE = re.compile(
-    r'("[^"]+"|[^\s"#]+)\s+(?:.*?\s)?((?:ssh|ecdsa|sk)-[a-z0-9@.-]+)\s+([A-Za-z0-9+/]+=*)(?:\s|$)'
+_MOST = 50  # principals of one key that are tried
+_COMPLAINTS = (
+    (b"key has expired", "the key has expired"),
+    (b"key is not yet valid", "the key is not valid yet"),
+    (b"not permitted for use", "the key may not sign this by the options of its line"),
+    (b"incorrect signature", "the signature is of something else"),
+    (b"namespace", "the signature is for another purpose"),
 )
 
 
@@ -70,50 +75,88 @@ def is_signature(text: str) -> bool:
     return is_framed and len(text) <= _LONGEST and text.isascii()
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Who made a signature, None where it does not count, and why not.
+
+    fingerprint: of the key that it names, which may be anybody's.
+    """
+
+    who: Vouched | None
+    why: str = ""
+    fingerprint: str = ""
+
+
 def verify(text: bytes, signature: str, signers: str) -> Vouched | None:
-    """Who signed `text`; None where `signature` is not good, or its key may not sign by `signers` now.
+    """Who approves of `text`; None where `signature` is not good, or its key may not sign by `signers` now.
 
     signers: lines of allowed signers. Raises SaltbranchError where ssh-keygen is not there.
     """
-    if not is_signature(signature):
-        return None
-    with tempfile.TemporaryDirectory(prefix="saltbranch-verify-") as folder:
-        _write(f"{folder}/signers", signers)
+    with Verifier(signers) as verifier:
+        return verifier.judge(text, signature).who
+
+
+class Verifier:
+    """``with Verifier(signers) as v: v.judge(text, signature)``: a folder with the lines for as long as that lasts."""
+
+    def __init__(self, signers: str, namespace: str = NAMESPACE) -> None:
+        self.signers = signers
+        self.namespace = namespace
+        self.keys = keys_of(signers)
+
+    def __enter__(self) -> Verifier:
+        self._folder = tempfile.TemporaryDirectory(prefix="saltbranch-verify-")
+        _write(f"{self._folder.name}/signers", self.signers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def judge(self, text: bytes, signature: str, at: float | None = None) -> Judged:
+        """Who signed `text`. at: seconds since 1970, when the key has to be valid; None for now.
+
+        Raises SaltbranchError where ssh-keygen is not there.
+        """
+        if not is_signature(signature):
+            return Judged(None, "it is not a signature by an ssh key")
+        folder = self._folder.name
         _write(f"{folder}/signature", signature)
-        common = ("-f", f"{folder}/signers", "-s", f"{folder}/signature")
-        found = _keygen("find-principals", *common)
-        names, key = set[str](), ""
-        for principal in found.text.splitlines() if found.code == 0 else ():
-            if not principal or principal.startswith("-"):
-                continue
-            words = ("verify", *common, "-n", NAMESPACE, "-I", principal)
+        common = ["-f", f"{folder}/signers", "-s", f"{folder}/signature"]
+        moment = time.strftime("-Overify-time=%Y%m%d%H%M%S", time.localtime(at)) if at else ""
+        common += [moment] if moment else []
+        claimed = signing_key(signature)
+        names, key, why = set[str](), "", ""
+        for principal in self._candidates(claimed, common):
+            words = ("verify", *common, "-n", self.namespace, "-I", principal)
             done = _keygen(*words, stdin=text)
             good = _GOOD.search(done.text) if done.code == 0 else None
             if good:
                 key = good[1]
-                names |= {principal, *principals_of(signers, key)}
-                if principal in principals_of(signers, key):
+                named = self.keys.get(key, set())
+                names |= {principal, *named}
+                if principal in named:
                     break  # of a certificate, whose names are in no line, all count
-    return Vouched(frozenset(names), key) if key else None
+            why = why or _why(done.err)
+        if key:
+            return Judged(Vouched(frozenset(names), key), fingerprint=key)
+        if claimed not in self.keys:
+            why = "the key is not that of an allowed signer"
+        return Judged(None, why or "the signature is not good", claimed)
+
+    def _candidates(self, claimed: str, common: list[str]) -> list[str]:
+        """The principals that may have signed with the key `claimed`; those of a certificate are asked for."""
+        names = sorted(self.keys.get(claimed, ()))
+        if not names:
+            found = _keygen("find-principals", *common)
+            names = found.text.splitlines() if found.code == 0 else []
+        return [name for name in names if name and not name.startswith(("-", "!"))][:_MOST]
 
 
-def principals_of(signers: str, fingerprint: str) -> set[str]:
-    """Everybody whose key has that fingerprint, on whichever line, whatever its options are."""
-    found: set[str] = set()
-    for line in signers.splitlines():
-        parts = _LINE.match(line.strip())
-        if parts and fingerprint_of(parts[3]) == fingerprint:
-            found.update(name for name in parts[1].strip('"').split(",") if name)
-    return found
-
-
-def fingerprint_of(key: str) -> str:
-    """`SHA256:...` of a key in base64; empty for what is none."""
-    try:
-        data = base64.b64decode(key, validate=True)
-    except ValueError:
-        return ""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+def _why(said: bytes) -> str:
+    for words, why in _COMPLAINTS:
+        if words in said:
+            return why
+    return ""
 
 
 def signing_key(armoured: str) -> str:

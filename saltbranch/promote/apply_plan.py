@@ -198,6 +198,10 @@ def _prepare(work: Workplace, plan: Plan, id_: str, *, ask: bool) -> Prepared:
         found = _written(work, plan, id_, by, signed)
     if plan.via_branch:
         return found
+    if any(s.require_signed for s in work.config.saltenvs):
+        from saltbranch.promote import signed as vouched
+
+        vouched.refuse(work, plan, found.new)
     events = record.events(work, plan, found, by)
     if events:
         head, _ = journal.append(work.git, work.refs.journal, [*timeline.unrecorded(work), *events])

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import many
-from saltbranch.config.gates import ApprovalsGate, parse_gates
-from saltbranch.config.keys import FileModel
+from saltbranch.config.gates import ApprovalsGate
+from saltbranch.config.signers import Signers
 from saltbranch.git import identity, ssh_signature
 from saltbranch.git.program import Git
 from saltbranch.git.ssh_signature import Vouched
 from saltbranch.journal.approvals import Approval, signed_text
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult
 from saltbranch.promote.plan import Plan
+from saltbranch.repository import signers
 from saltbranch.repository.workplace import Workplace
 
 _PROMOTER = re.compile(r"\s*(?:Promoted-By|Asked-By|Claimed-By): (.*)")
 _ADDRESS = re.compile(r"<([^<>]*)>")
-_LARGEST = 1_000_000  # bytes of a file of signers
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,36 +142,11 @@ def signers_of(work: Workplace, gate: ApprovalsGate) -> str:
 
     Never what the plan brings. Raises SaltbranchError where there is no such file.
     """
-    if not gate.file:
-        return "".join(f"{line}\n" for line in gate.lines)
-    commit = work.config.source.commit
-    if commit is None:
-        raise SaltbranchError(
-            f"{gate.file} of the production branch counts, and the model is not from a repository",
-            hint="name the signers in the model itself: from: [LINE, ...]",
-        )
-    blob = work.git.blob_or_none(commit, gate.file)
-    where = f"{work.config.source.branch} at {commit[:12]}"
-    kind = work.git.run("cat-file", "-t", blob).text.strip() if blob else ""
-    if blob is None or kind != "blob":
-        raise SaltbranchError(f"there is no {gate.file} in {where}", hint="promote one there")
-    if int(work.git.out("cat-file", "-s", blob)) > _LARGEST:
-        raise SaltbranchError(f"{gate.file} in {where} is too large", hint="make it smaller")
-    return work.git.out("cat-file", "blob", blob)
-
-
-def missing_signers(git: Git, tree: str, model: FileModel) -> str:
-    """What is wrong with the files of signers that `model`, of the same tree, names: a gate that nobody can pass.
-
-    Raises GitError.
-    """
-    for name, saltenv in (model.saltenvs or {}).items():
-        for gate in parse_gates(saltenv.gates, name):
-            if isinstance(gate, ApprovalsGate) and gate.file:
-                blob = git.blob_or_none(tree, gate.file)
-                if blob is None or git.out("cat-file", "-t", blob).strip() != "blob":
-                    return f"saltenvs.{name}.gates: approvals: from: there is no file {gate.file}"
-    return ""
+    source = work.config.source
+    found = signers.read(
+        work.git, source.commit, Signers(gate.file, gate.lines), source.branch or ""
+    )
+    return found.text
 
 
 def _people(work: Workplace, plan: Plan) -> People:

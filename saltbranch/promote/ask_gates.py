@@ -31,7 +31,7 @@ from saltbranch.promote import gate_verified, gates, gates_by_verb, windows
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
-from saltbranch.repository import model_file
+from saltbranch.repository import model_file, signers
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master import options as master_options
 
@@ -52,7 +52,16 @@ def results(
         for gate in request.gates
         if not gates_by_verb.why_not(request.kind, gate.kind)
     )
-    return tuple(result for result in said if result is not None)
+    return tuple(result for result in (*said, _signed(work, request, found)) if result is not None)
+
+
+def _signed(work: Workplace, request: Request, found: Plan) -> GateResult | None:
+    """Of a saltenv with `require_signed` it is always asked."""
+    if not any(s and s.require_signed for s in (request.saltenv, request.source_saltenv)):
+        return None
+    from saltbranch.promote import signed  # only where it is asked for
+
+    return signed.gate(work, request, found)
 
 
 def commands(work: Workplace, request: Request) -> list[tuple[str, ...]]:
@@ -163,17 +172,8 @@ def model_facts(
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
     what = what or (windows.unknown_zone(merged) if new != old else "")
-    what = what or _missing_signers(work, tree, merged)
+    what = what or signers.problem_of(git, tree, merged)
     return ModelFacts(changed=new != old, problem=what, broken=broken)
-
-
-def _missing_signers(work: Workplace, tree: str, merged: FileModel) -> str:
-    gates_of_all = [g for s in (merged.saltenvs or {}).values() for g in s.gates]
-    if not any(isinstance(gate, dict) and "approvals" in gate for gate in gates_of_all):
-        return ""
-    from saltbranch.promote import approvals  # as in _approvals_gate
-
-    return approvals.missing_signers(work.git, tree, merged)
 
 
 def _check_production(config: Config, merged: FileModel) -> None:

@@ -22,6 +22,8 @@ from saltbranch.journal import events, tips
 from saltbranch.journal import store as journal
 from saltbranch.repository import direct_pushes, servable
 from saltbranch.repository.model_file import FAR, Nothing, newest_valid
+from saltbranch.repository.production_signers import ProductionRule
+from saltbranch.repository.vouched import Judge
 
 # Below it, in a mirror and in a clone, the last accepted commit of production, by the name of the branch.
 IN_MIRROR, IN_CLONE = PRODUCTION, "refs/saltbranch-kept/production/"
@@ -46,6 +48,7 @@ class ModelRefs:
 def accepted(refs: ModelRefs, branch: str) -> tuple[str | None, str]:
     """The newest commit of `branch` that a master would serve, and why the head is none."""
     git, head, last = refs.git, refs.heads.get(branch), _last(refs, branch)
+    known = last
     if head is None:
         return last, "the remote does not have the branch any more" if last else ""
     counted = _counted_head(refs, branch, head, last)
@@ -63,12 +66,36 @@ def accepted(refs: ModelRefs, branch: str) -> tuple[str | None, str]:
         )
     else:
         chain, last = _first_parents(git, head, None), None
-    for commit, parent in zip(chain, [*chain[1:], last], strict=True):
+    chain, unvouched = _vouched(git, branch, chain, known)
+    if unvouched and known != last:
+        return known, unvouched
+    refusal = refusal or unvouched
+    parents = [*chain[1:], last][: len(chain)]
+    for commit, parent in zip(chain, parents, strict=True):
         problem = _refused(git, commit, last, parent)
         if problem is None:
             return commit, refusal
         refusal = refusal or problem
     return last, refusal
+
+
+def _vouched(git: Git, branch: str, chain: list[str], last: str | None) -> tuple[list[str], str]:
+    """Those of `chain`, the newest first, that nobody's missing signature stands before, and why not the others.
+
+    last: the commit accepted last, whose model says whether that matters.
+    """
+    if not chain:
+        return chain, ""
+    rule = ProductionRule(git, branch, chain[0])
+    if not rule.is_needed(last or chain[0]):
+        return chain, ""
+    found = Judge(git, rule, rule.keeps(last)).judge(chain[0], last)
+    if not found.refusal:
+        return chain, ""
+    why = f"{found.refusal} ({found.hint})"
+    if last is None or found.refused not in chain:
+        return [], why
+    return chain[chain.index(found.refused) + 1 :], why
 
 
 def _counted_head(refs: ModelRefs, branch: str, head: str, last: str | None) -> str:
@@ -109,8 +136,12 @@ def _last(refs: ModelRefs, branch: str) -> str | None:
     head = refs.heads.get(branch)
     told = _told(git, refs.journal, branch, head, kept) if refs.journal else None
     if kept and told and told != kept:
-        return told if git.is_ancestor(kept, told) else kept
-    return kept or told
+        told = told if git.is_ancestor(kept, told) else kept
+    if told and told != kept:
+        # The journal is written by whoever may push.
+        _, unvouched = _vouched(git, branch, [told], kept)
+        told = None if unvouched else told
+    return told or kept
 
 
 def _told(git: Git, head: str, branch: str, now_at: str | None, kept: str | None) -> str | None:

@@ -21,6 +21,7 @@ from saltbranch.config.model import Config, Saltenv, Source
 from saltbranch.config.roots import KEYS
 from saltbranch.repository.accepted import ModelRefs, accepted, remember
 from saltbranch.repository.model_file import Found, Nothing, file_of, newest_valid
+from saltbranch.repository.production_signers import required
 
 _COMPARED = ("branch", "minions", "promote_from", "protected", "verify_switch", "follow", "mode", "owned",
              "back_merge", "gates", "overridable", "direct_pushes")  # fmt: skip
@@ -44,7 +45,7 @@ def load(refs: ModelRefs, machine: FileModel, path: str, *, branch: str, remote:
     """
     nothing_yet = not os.path.isdir(refs.git.directory)  # before the first sync
     commit, refusal = (None, "") if nothing_yet else accepted(refs, branch)
-    found = newest_valid(refs.git, commit, branch) if commit else Nothing("")
+    found = newest_valid(refs.git, commit, branch) if commit else Nothing(refusal)
     name = f"{FILE_NAME} on branch {branch!r}"
     if isinstance(found, Nothing):
         return _without(machine, path, name, branch=branch, remote=remote, nothing=found)
@@ -56,6 +57,7 @@ def load(refs: ModelRefs, machine: FileModel, path: str, *, branch: str, remote:
         blob=found.blob,
         problem=f"{name}: {problem}" if problem else "",
         ignored=_ignored(found.model),
+        signed=required(found.model, branch) is not None,
     )
     if machine.saltenvs is not None:
         own = build_config(machine, path, origin=remote)

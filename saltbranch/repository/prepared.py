@@ -12,7 +12,7 @@ import os
 from saltbranch import __version__
 from saltbranch.base import files
 
-FORMAT = f"saltbranch {__version__} prepared 7"
+FORMAT = f"saltbranch {__version__} prepared 8"
 
 
 class ServedSaltenv:
@@ -20,11 +20,12 @@ class ServedSaltenv:
 
     verify_switch: what is compiled before it is switched, ``top`` or ``fleet``; empty for nothing. pushes: what becomes
     of a push by hand, one of config/direct_pushes.POLICIES; empty where nothing is promoted to it. drain: seconds to
-    wait for state runs, 0 for none; drain_then: what happens after these, `switch` or `wait`.
+    wait for state runs, 0 for none; drain_then: what happens after these, `switch` or `wait`. signed: who has to vouch
+    for its commits (config/signers.py, as_text); empty where nobody has to.
     """
 
     __slots__ = (
-        "branch", "dirname", "drain", "drain_then", "follow", "name", "protected", "pushes", "verify_switch",
+        "branch", "dirname", "drain", "drain_then", "follow", "name", "protected", "pushes", "signed", "verify_switch",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +40,7 @@ class ServedSaltenv:
         pushes: str = "",
         drain: float = 0,
         drain_then: str = "switch",
+        signed: str = "",
     ) -> None:
         self.name = name
         self.branch = branch
@@ -49,6 +51,7 @@ class ServedSaltenv:
         self.pushes = pushes
         self.drain = drain
         self.drain_then = drain_then
+        self.signed = signed
 
 
 class Prepared:
@@ -61,13 +64,14 @@ class Prepared:
     it serves; empty where it does not. roots: see config/roots.py, of_text. composed: stands for what is composed by
     them, empty where nothing is. submodules: URLs that they may come from, separated by spaces. labs: how many, the
     branches that theirs end in, a glob of those that get one unasked, and the digest of `lab_rules`, by which they are
-    judged and which are kept beside; separated by spaces, empty where there are none.
+    judged and which are kept beside; separated by spaces, empty where there are none. vouched: `1` where commits of the
+    production branch have to be vouched for, else empty.
     """
 
     __slots__ = (
         "accepted", "boot", "cachedir", "composed", "fetch_timeout", "gid", "lab_rules", "labs", "master_config",
         "model", "pidfile", "problem", "remote", "reporter", "root", "roots", "salt_config", "saltenvs", "signatures",
-        "socket", "submodules",
+        "socket", "submodules", "vouched",
     )  # fmt: skip
 
     root: str
@@ -86,6 +90,7 @@ class Prepared:
     submodules: str
     labs: str
     lab_rules: str
+    vouched: str
     gid: int
     fetch_timeout: int
     model: tuple[str, str, str] | None
@@ -118,7 +123,7 @@ def lab_folder(name: str) -> str:
 AGAIN = "look again: "
 """How a signature begins that no file has, so that the next sync prepares all of it again."""
 _TEXTS = ("root", "remote", "roots", "composed", "master_config", "salt_config", "cachedir",
-          "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules", "labs")  # fmt: skip
+          "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules", "labs", "vouched")  # fmt: skip
 
 
 def path(root: str) -> str:
@@ -189,7 +194,9 @@ def _parse(lines: list[str], *, within: bool) -> Prepared | None:
 
 
 def _saltenv(words: list[str]) -> ServedSaltenv:
-    name, branch, dirname, protected, follow, verify_switch, pushes, drain, drain_then = words
+    name, branch, dirname, protected, follow, verify_switch, pushes, drain, drain_then, signed = (
+        words
+    )
     return ServedSaltenv(
         name,
         branch,
@@ -200,6 +207,7 @@ def _saltenv(words: list[str]) -> ServedSaltenv:
         pushes=pushes,
         drain=float(drain),
         drain_then=drain_then,
+        signed=signed,
     )
 
 
@@ -218,7 +226,7 @@ def save(prepared: Prepared) -> None:
         lines.append("model\t" + "\t".join(prepared.model))
     lines += [
         f"saltenv\t{s.name}\t{s.branch}\t{s.dirname}\t{int(s.protected)}\t{s.follow or ''}"
-        f"\t{s.verify_switch}\t{s.pushes}\t{s.drain:g}\t{s.drain_then}"
+        f"\t{s.verify_switch}\t{s.pushes}\t{s.drain:g}\t{s.drain_then}\t{s.signed}"
         for s in prepared.saltenvs
     ]
     lines += [f"signature\t{name}\t{value}" for name, value in prepared.signatures]

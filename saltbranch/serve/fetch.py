@@ -200,6 +200,8 @@ def _is_model_current(mirror: Mirror, refs: Refs, ready: Prepared, *, write: boo
     git = mirror.git
     if ready.problem or (git.blob_or_none(head, locate.FILE_NAME) or "") != blob:
         return False
+    if ready.vouched:
+        return False  # repository/accepted.py asks who vouches for it
     if blob and not _accept(mirror, ready, branch, head, write=write):
         return False
     ready.model = branch, head, blob

@@ -14,6 +14,7 @@ from saltbranch.config.check import build_config
 from saltbranch.config.keys import VERIFY_OFF
 from saltbranch.config.lab_places import lab_saltenvs
 from saltbranch.config.model import Config, Source
+from saltbranch.config.signers import as_text, kept_together
 from saltbranch.git.address import one_word
 from saltbranch.git.mirror import JOURNAL_REF, Mirror, Refs, ref_name
 from saltbranch.git.program import mask
@@ -211,6 +212,7 @@ def _reduce(
     ready.accepted = accepted
     ready.submodules = " ".join(map(one_word, config.submodules))
     ready.labs = ready.lab_rules = ""
+    ready.vouched = "1" if config.source.signed else ""
     ready.saltenvs = served_saltenvs(config)
     sources = [
         config.path,
@@ -223,6 +225,7 @@ def _reduce(
 
 def served_saltenvs(config: Config) -> list[ServedSaltenv]:
     """The saltenvs as a sync sees them."""
+    keeps = kept_together([s.owned for s in (*config.saltenvs, *config.elsewhere)])
     nobody = bool(master_options.no_fleet(config.fleet, config.salt_config))
     return [
         ServedSaltenv(
@@ -235,6 +238,7 @@ def served_saltenvs(config: Config) -> list[ServedSaltenv]:
             pushes=s.direct_pushes if s.promote_from else "",
             drain=s.drain,
             drain_then=s.drain_then,
+            signed=as_text(s.require_signed, keeps) if s.require_signed else "",
         )
         for s in config.saltenvs
     ]

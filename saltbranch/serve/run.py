@@ -53,10 +53,12 @@ class SaltenvResult:
     why: what decides which commit it serves: branch, tag, hold or nothing. held: the reason of the hold. refused: the
     head of its branch, where that is not served since it was pushed by hand. runs: state runs that were under way,
     each as ``{"minion", "jid", "function", "since"}``: those that it waits for, or that may have read both commits.
+    signed_by: who signed what is new, where the saltenv asks for that.
     """
 
     __slots__ = (
-        "branch", "changed", "held", "message", "new", "old", "refused", "runs", "saltenv", "state", "tag", "why",
+        "branch", "changed", "held", "message", "new", "old", "refused", "runs", "saltenv", "signed_by", "state", "tag",
+        "why",
     )  # fmt: skip
 
     def __init__(self, saltenv: str, branch: str, old: str | None, new: str | None) -> None:
@@ -72,6 +74,7 @@ class SaltenvResult:
         self.held = ""
         self.refused = ""
         self.runs: Sequence[dict[str, object]] = ()
+        self.signed_by: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, the shape of `--json`."""
@@ -88,6 +91,7 @@ class SaltenvResult:
             "held": self.held or None,
             "refused": self.refused or None,
             "runs": list(self.runs),
+            "signed_by": list(self.signed_by),
         }
 
 
@@ -267,9 +271,15 @@ class Run(Look):
 
     def lab_saltenvs(self, only: Sequence[str]) -> list[ServedSaltenv]:
         """The labs that are to serve a branch; those of `only`, all when it is empty."""
+        signed = {s.branch: s.signed for s in self.ready.saltenvs}
         return [
             prepared.ServedSaltenv(
-                row.name, row.branch, prepared.lab_folder(row.name), protected=False, follow=None
+                row.name,
+                row.branch,
+                prepared.lab_folder(row.name),
+                protected=False,
+                follow=None,
+                signed=signed.get(row.branch, ""),
             )
             for row in self.choices.lab_rows
             if row.counts and (not only or row.name in only)

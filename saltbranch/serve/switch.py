@@ -70,6 +70,7 @@ def _judge(
         result.state = REWRITTEN
     elif old and old != new and servable.is_rewritten(run.mirror, old, new):
         odd += _judge_rewritten(run, job, old, new)
+    odd += _signed(run, job, keep=fetch_missing)
     source, modules, names = _source(run, job, formulas, fetch_missing=fetch_missing)
     if source.missing:
         modules = [path for path in modules if path not in source.missing]
@@ -78,6 +79,15 @@ def _judge(
         odd.append(f"submodules are not checked out: {', '.join(map(repr, modules))}")
     result.message = "; ".join(filter(None, [*odd, source.odd]))
     return source, names
+
+
+def _signed(run: Run, job: Job, *, keep: bool) -> list[str]:
+    """Refuse what nobody vouches for; who signed it, in words. Raises RefusedError, GitError, SaltbranchError."""
+    if not job.saltenv.signed:
+        return []
+    from saltbranch.serve import signed
+
+    return [signed.vouch(run, job, keep=keep)]
 
 
 def _source(
@@ -267,6 +277,10 @@ def apply(
                 submodules=run.ready.submodules,
             )
     prepared.save_served(run.ready.root, run.served)
+    if any(job.saltenv.signed for job in done):
+        from saltbranch.serve import signed
+
+        signed.accept(run, done)
     in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
     collect.tidy(run.mirror)
     if formulas:

@@ -98,6 +98,7 @@ PURE = (
     "base.versions",
     "config.",
     "git.address",
+    "git.allowed_signers",
     "git.links",
     "journal.approvals",
     "journal.events",

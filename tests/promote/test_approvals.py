@@ -97,7 +97,7 @@ def forge(flow: FlowSite, key: str, **changes: str) -> None:
     "rule",
     [
         5,
-        {"count": 2},
+        {"count": 2, "from": None},
         {"from": "a"},
         {"count": 0, "from": "a"},
         {"count": True, "from": "a"},
@@ -374,7 +374,7 @@ def test_a_model_whose_signers_are_not_there_is_not_merged(flow: FlowSite) -> No
     flow.model["saltenvs"]["prod"]["gates"] = [rule]
     flow.push("develop", {"saltbranch.yaml": as_yaml(flow.model)}, "KEY-3 Model")
     verdict, reason = flow.gates("promote", "stage")["model"]
-    assert (verdict, "there is no file ops/signers" in reason) == ("fail", True)
+    assert (verdict, "ops/signers: there is no such file" in reason) == ("fail", True)
 
 
 def test_wrong_usage(flow: FlowSite, keys: Keys) -> None:

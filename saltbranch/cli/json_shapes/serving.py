@@ -66,6 +66,7 @@ class SyncedSaltenv(TypedDict):
     held: str | None
     refused: Commit | None
     runs: list[StateRun]
+    signed_by: list[str]
 
 
 class Sync(TypedDict):
