@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from saltbranch.actions.shared.apply_end import finish_in_passing
 from saltbranch.apply import run_state
 from saltbranch.apply.outcome import APPLIED, PENDING, RUNNING
 from saltbranch.apply.run_state import OVER, UNDER_WAY, Record
@@ -16,7 +17,7 @@ from saltbranch.base import files
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import LockedError, SaltbranchError
 from saltbranch.base.text import printable
-from saltbranch.config.model import Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.serve import drain_record, leased
 from saltbranch.serve.leased import Lease
 
@@ -32,14 +33,18 @@ def owned(claims: Mapping[str, Sequence[tuple[str, Any]]]) -> dict[str, set[str]
     return found
 
 
-def records_of(root: str) -> dict[str, list[Record]]:
-    """The records of each saltenv, the newest first; those that cannot be read are passed over."""
+def records_of(config: Config) -> dict[str, list[Record]]:
+    """The records of each saltenv, the newest first; those that cannot be read are passed over.
+
+    What a killed apply still had to tell of its end is told.
+    """
     found: dict[str, list[Record]] = {}
-    for name in reversed(run_state.names(root)):
+    for name in reversed(run_state.names(config.root)):
         try:
-            record = run_state.load(root, name)
+            record = run_state.load(config.root, name)
         except (SaltbranchError, OSError):
             continue
+        finish_in_passing(config, record)
         found.setdefault(record.saltenv, []).append(record)
     return found
 

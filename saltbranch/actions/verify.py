@@ -18,6 +18,7 @@ from saltbranch.base.errors import (
 from saltbranch.base.text import some
 from saltbranch.config.model import Saltenv
 from saltbranch.config.verify import Check, ProgramCheck
+from saltbranch.notify import gather, start
 from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace, open_machine
 from saltbranch.salt_master.jobs import Jobs
@@ -188,6 +189,8 @@ def _recorded(work: Workplace, what: VerifyPlan, done: Verified, fire: Fire) -> 
         except SaltbranchError as err:
             problem = f"not recorded: {err.message}"
     else:
+        gather.tell_here(work.config.root, entry.event)
+        start.start_if_wanted(work.config.root, work.config.path)
         note = (
             "not recorded, so the gate verified does not know of it: record_syncs is not set in"
             f" {work.config_path}"

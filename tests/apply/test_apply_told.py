@@ -1,0 +1,68 @@
+"""What is told of an apply: by runners, on the master's bus, in its stream, to the journal, and to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.test_json_shapes import conforms
+from tests.support.running import Master
+from tests.support.site import Journal, Site
+
+TAG = "saltbranch/apply/test"
+
+
+@pytest.fixture
+def site(master: Master) -> Iterator[Site]:
+    """That of the master, which tells the journal what it does for the time being."""
+    site = master.site
+    site.configure(record_syncs=True)
+    site.sync_well()
+    yield site
+    site.configure(record_syncs=None)
+    site.sync_well()
+
+
+def applies(site: Site) -> list[dict[str, Any]]:
+    """What the journal has of applies, once the next sync has told it."""
+    site.sync_well()
+    return [dict(event.as_dict()) for event in Journal(site.remote).events("apply")]
+
+
+def heard_of(heard: Any, count: int) -> list[dict[str, Any]]:
+    found = [dict(event["data"]) for event in heard(count)]
+    assert all(data.pop("_stamp") for data in found)
+    return [conforms("event-apply", data) for data in found]
+
+
+def test_runners_apply_tell_the_bus_and_the_journal(master: Master, site: Site) -> None:
+    plan = master.runner("apply", "test", "plan=True")
+    assert (plan.code, plan.value.pop("retcode")) == (3, 3)
+    conforms("apply-plan", plan.value)
+    with master.listening(TAG) as heard:
+        done = master.runner("apply", "test", "batch=1", "pause=ask", "claimed_by=ann")
+        told = heard_of(heard, 3)
+    assert (done.code, done.value.pop("retcode")) == (0, 0)
+    found = conforms("apply", done.value)
+    assert (found["status"], found["passes"][0]["counts"]) == ("done", {"applied": 1})
+    assert [(t["event"], t["counts"]) for t in told] == [
+        ("begin", {"pending": 1}),
+        ("batch", {"pending": 1}),
+        ("end", {"applied": 1}),
+    ]
+    assert {t["id"] for t in told} == {found["id"]} and told[-1]["status"] == "done"
+    assert {t["claimed_by"] for t in told} == {"ann"} and found["claimed_by"] == "ann"
+    rows = master.runner("apply_status", "test").value
+    assert rows.pop("retcode") == 0
+    (row,) = conforms("apply-status", rows)["applies"]
+    assert (row["id"], row["lives"]) == (found["id"], False)
+    for function in ("apply_resume", "apply_abort"):
+        refused = master.runner(function, found["id"])
+        assert refused.code == 4 and "is done" in refused.value["error"]
+    (entry,) = [e for e in applies(site) if e["apply"] == found["id"]]
+    assert (entry["status"], entry["of"], entry["counts"]) == ("done", 1, {"applied": 1})
+    assert entry["claimed_by"] == "ann" and entry["master"]
+    assert master.runner("apply", "test", "batch=0").code == 2
+    assert master.runner("apply", "test", "on_failure=x").code == 2
