@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from saltbranch.actions.shared import apply_end
+from saltbranch.actions.shared import apply_end, served_elsewhere
 from saltbranch.actions.shared.applying import Running, Watching, shown, tell_bus
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.actions.status_applies import is_alive
@@ -70,7 +70,8 @@ class Applied:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"version": 1, **shown(self.record), "notes": list(self.notes)}
+        before = self.plan.notes if self.plan else ()
+        return {"version": 1, **shown(self.record), "notes": [*before, *self.notes]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,8 @@ def _planned(
     def tell(what: str, done: int, of: int) -> None:
         watching.tell({"event": what, "done": done, "of": of})
 
-    return make_plan(work.config, saltenv, jobs, options, tell=tell)
+    found = make_plan(work.config, saltenv, jobs, options, tell=tell)
+    return replace(found, notes=served_elsewhere.notes(work, saltenv, found.commit))
 
 
 def resume(caller: Caller[ApplyPlan], name: str, watching: Watching) -> Applied:
@@ -253,6 +255,7 @@ def abort(caller: Caller[ApplyPlan], name: str) -> Aborted:
     work = caller.open_mirror()
     root = work.config.root
     record = _planning(work, name) or run_state.load(root, name)
+    apply_end.finish_in_passing(work.config, record)
     if record.status in OVER:
         raise RefusedError(f"apply {name} is {record.status} already")
     saltenv = named(work, record.saltenv)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.cli.test_json_shapes import conforms
 from tests.support.running import Master
-from tests.support.site import Journal, Site
+from tests.support.site import Journal, Site, run
 
 TAG = "saltbranch/apply/test"
 
@@ -66,3 +67,32 @@ def test_runners_apply_tell_the_bus_and_the_journal(master: Master, site: Site) 
     assert entry["claimed_by"] == "ann" and entry["master"]
     assert master.runner("apply", "test", "batch=0").code == 2
     assert master.runner("apply", "test", "on_failure=x").code == 2
+
+
+def test_every_line_of_the_stream_is_one_of_those_of_the_schema(site: Site) -> None:
+    done = site.run("apply", "test", "--yes", "--json", "--pause", "1s")
+    assert done.code == 0, done
+    lines = [conforms("apply-stream", json.loads(line)) for line in done.out.splitlines()]
+    kinds = [line["event"] for line in lines]
+    assert kinds[0] == "test" and kinds[-1] == "end"
+    assert {"plan", "begin", "batch", "job", "minion"} <= set(kinds)
+    bad = site.run("apply", "nope", "--yes", "--json")
+    (line,) = bad.out.splitlines()
+    assert bad.code == 2 and conforms("apply-stream", json.loads(line))["error"]["exit_code"] == 2
+    with pytest.raises(jsonschema.ValidationError):
+        conforms("apply-stream", {**lines[-1], "x": 1})
+
+
+def test_killed_between_its_end_and_the_journal(site: Site) -> None:
+    before = len(applies(site))
+    argv = [sys.executable, "-m", "tests.support.die_at", "before"]
+    tell = "saltbranch.actions.shared.apply_end:tell"
+    killed = run([*argv, tell, "0", "apply", "--config", str(site.config), "test", "--yes"])
+    assert killed.code == -signal.SIGKILL, killed
+    assert len(applies(site)) == before
+    done = site.run("apply", "test", "--yes")
+    assert done.code == 0, done
+    site.run("status")
+    found = applies(site)[before:]
+    assert [entry["status"] for entry in found] == ["done", "done"]
+    assert len({entry["apply"] for entry in found}) == 2

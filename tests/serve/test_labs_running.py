@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from saltbranch.actions import apply as action
+from saltbranch.actions.shared.applying import Watching
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.apply.make_plan import ApplyPlan
+from saltbranch.apply.options import Options
+from saltbranch.apply.run_state import Record
 from saltbranch.demo.cluster import Cluster
+from saltbranch.repository.workplace import Workplace, open_machine
 from tests.support.labs import FEATURE, Labs, short_gap, with_labs
 from tests.support.site import Site, build_template, result_of
 
@@ -162,6 +169,72 @@ def test_a_minion_that_pins_its_saltenv_is_not_lent(running: tuple[Labs, Cluster
     labs.release(1, claim)
     with short_gap(1):
         labs.site.sync_here()
+
+
+def _applied_states(cluster: Cluster, jid: str) -> set[str]:
+    """Minions that ran a job, by the master's job cache."""
+    answer = cluster.run("salt-run", "jobs.lookup_jid", jid)
+    return set(answer.value)
+
+
+class _Saltenv(Caller[ApplyPlan]):
+    """A program that applies."""
+
+    notify = staticmethod(lambda ready, results: None)  # type: ignore[assignment]
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def open(self, *, fetch: bool = True) -> Workplace:
+        return open_machine(str(self.site.config), fetch=fetch)
+
+    def open_mirror(self) -> Workplace:
+        return self.open(fetch=False)
+
+
+@pytest.mark.xdist_group("labs")
+def test_apply_leaves_lent_minions_alone(running: tuple[Labs, Cluster]) -> None:
+    """Lent before it, after its plan, and while it is applied to."""
+    labs, cluster = running
+    claims: list[str] = []
+
+    def lend() -> None:
+        claims.append(labs.claim(1, FEATURE, "test1"))
+        with short_gap(1):
+            assert "test1 has lab1 now" in labs.site.sync_here().notes
+
+    def give_back() -> None:
+        labs.release(1, claims.pop())
+        with short_gap(1):
+            labs.site.sync_here()
+
+    def apply(lend_at: str) -> Record:
+        def tell(event: Mapping[str, Any]) -> None:
+            what = event["event"]
+            ids = event.get("minions") or [event.get("minion")]
+            if f"{what} {ids[0]}" == lend_at:
+                lend()
+
+        options = Options(canary="test2", batch="1")
+        done = action.apply(_Saltenv(labs.site), "test", options, Watching(tell=tell))
+        assert isinstance(done, action.Applied) and done.exit_code == 0, done
+        return done.record
+
+    lend()
+    before = apply("")
+    assert before.skipped == {"test1": "lent to lab1"} and before.first.minions == ["test2"]
+    give_back()
+    meanwhile = apply("minion test2")
+    found = meanwhile.first.of("test1")
+    assert (found.state, found.reason, found.jid) == ("skipped", "lent to lab1", "")
+    assert meanwhile.first.counts() == {"applied": 1, "skipped": 1}
+    give_back()
+    during = apply("job test1").first.of("test1")
+    assert (during.state, during.reason) == ("skipped", "lent to lab1 while it was applied to")
+    give_back()
+    every = apply("")
+    assert every.first.counts() == {"applied": 2}
+    assert _applied_states(cluster, every.first.of("test1").jid) == {"test1"}
 
 
 @pytest.mark.xdist_group("labs")

@@ -39,6 +39,8 @@ def plan(found: ApplyPlan) -> None:
         echo(f"  left out: {minion}: {why}")
     if len(found.skipped) > _MOST:
         echo(f"  left out: {len(found.skipped) - _MOST} more")
+    for note in found.notes:
+        echo(f"  note: {note}")
     changing = sum(len(group.minions) for group in found.groups)
     groups = many(len(found.groups), "group")
     echo(f"  test run: {changing} of {changing + len(found.unchanged)} change, {groups}")
