@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
 import pytest
+import salt.runner
 
 from tests.cli.test_json_shapes import conforms
 from tests.support.running import Master
@@ -38,10 +42,23 @@ def heard_of(heard: Any, count: int) -> list[dict[str, Any]]:
     return [conforms("event-apply", data) for data in found]
 
 
-def test_runners_apply_tell_the_bus_and_the_journal(master: Master, site: Site) -> None:
-    plan = master.runner("apply", "test", "plan=True")
-    assert (plan.code, plan.value.pop("retcode")) == (3, 3)
-    conforms("apply-plan", plan.value)
+@pytest.fixture
+def client(master: Master) -> Iterator[salt.runner.RunnerClient]:
+    with salt.runner.RunnerClient(master.opts) as client:
+        yield client
+        client.mminion.destroy()
+
+
+def test_runners_apply_tell_the_bus_and_the_journal(
+    master: Master, site: Site, client: salt.runner.RunnerClient
+) -> None:
+    def call(function: str, *words: str) -> dict[str, Any]:
+        found = client.cmd(f"saltbranch.{function}", list(words), print_event=False)
+        return dict(found)
+
+    plan = call("apply", "test", "plan=True")
+    assert plan.pop("retcode") == 3
+    conforms("apply-plan", plan)
     with master.listening(TAG) as heard:
         done = master.runner("apply", "test", "batch=1", "pause=ask", "claimed_by=ann")
         told = heard_of(heard, 3)
@@ -55,18 +72,19 @@ def test_runners_apply_tell_the_bus_and_the_journal(master: Master, site: Site) 
     ]
     assert {t["id"] for t in told} == {found["id"]} and told[-1]["status"] == "done"
     assert {t["claimed_by"] for t in told} == {"ann"} and found["claimed_by"] == "ann"
-    rows = master.runner("apply_status", "test").value
+    rows = call("apply_status", "test")
     assert rows.pop("retcode") == 0
     (row,) = conforms("apply-status", rows)["applies"]
     assert (row["id"], row["lives"]) == (found["id"], False)
     for function in ("apply_resume", "apply_abort"):
-        refused = master.runner(function, found["id"])
-        assert refused.code == 4 and "is done" in refused.value["error"]
+        refused = call(function, found["id"])
+        assert refused["retcode"] == 4 and "is done" in refused["error"]
     (entry,) = [e for e in applies(site) if e["apply"] == found["id"]]
     assert (entry["status"], entry["of"], entry["counts"]) == ("done", 1, {"applied": 1})
     assert entry["claimed_by"] == "ann" and entry["master"]
-    assert master.runner("apply", "test", "batch=0").code == 2
-    assert master.runner("apply", "test", "on_failure=x").code == 2
+    assert call("apply", "test", "batch=0")["retcode"] == 2
+    assert call("apply", "test", "on_failure=x")["retcode"] == 2
+    assert call("apply_abort", "../x")["retcode"] == 2
 
 
 def test_every_line_of_the_stream_is_one_of_those_of_the_schema(site: Site) -> None:

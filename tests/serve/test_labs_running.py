@@ -14,7 +14,7 @@ from saltbranch.actions.shared.applying import Watching
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.apply.make_plan import ApplyPlan
 from saltbranch.apply.options import Options
-from saltbranch.apply.run_state import Record
+from saltbranch.apply.outcome import APPLIED, SKIPPED, Outcome
 from saltbranch.demo.cluster import Cluster
 from saltbranch.repository.workplace import Workplace, open_machine
 from tests.support.labs import FEATURE, Labs, short_gap, with_labs
@@ -171,13 +171,7 @@ def test_a_minion_that_pins_its_saltenv_is_not_lent(running: tuple[Labs, Cluster
         labs.site.sync_here()
 
 
-def _applied_states(cluster: Cluster, jid: str) -> set[str]:
-    """Minions that ran a job, by the master's job cache."""
-    answer = cluster.run("salt-run", "jobs.lookup_jid", jid)
-    return set(answer.value)
-
-
-class _Saltenv(Caller[ApplyPlan]):
+class _Program(Caller[ApplyPlan]):
     """A program that applies."""
 
     notify = staticmethod(lambda ready, results: None)  # type: ignore[assignment]
@@ -192,49 +186,65 @@ class _Saltenv(Caller[ApplyPlan]):
         return self.open(fetch=False)
 
 
+class _Lending:
+    """Applies to both minions of test, test2 first, and lends test1 at a certain moment."""
+
+    def __init__(self, labs: Labs) -> None:
+        self.labs = labs
+        self.claim = ""
+
+    def lend(self) -> None:
+        self.claim = self.labs.claim(1, FEATURE, "test1")
+        with short_gap(1):
+            assert "test1 has lab1 now" in self.labs.site.sync_here().notes
+
+    def give_back(self) -> None:
+        self.labs.release(1, self.claim)
+        with short_gap(1):
+            self.labs.site.sync_here()
+
+    def apply(self, lend_at: str, *, plan: bool = False) -> action.Applied | action.ApplyPlanned:
+        """lend_at: what is told just before."""
+
+        def tell(event: Mapping[str, Any]) -> None:
+            ids = event.get("minions") or [event.get("minion")]
+            if f"{event['event']} {ids[0]}" == lend_at:
+                self.lend()
+
+        options, watching = Options(canary="test2", batch="1"), Watching(tell=tell)
+        return action.apply(_Program(self.labs.site), "test", options, watching, plan=plan)
+
+    def outcome(self, lend_at: str) -> tuple[int, Outcome]:
+        """What became of test1, and the exit code."""
+        done = self.apply(lend_at)
+        assert isinstance(done, action.Applied)
+        return done.exit_code, done.record.first.of("test1")
+
+
 @pytest.mark.xdist_group("labs")
 def test_apply_leaves_lent_minions_alone(running: tuple[Labs, Cluster]) -> None:
-    """Lent before it, after its plan, and while it is applied to."""
+    lending = _Lending(running[0])
+    assert lending.outcome("minion test2") == (0, Outcome(SKIPPED, "lent to lab1"))
+    planned = lending.apply("", plan=True)
+    assert isinstance(planned, action.ApplyPlanned)
+    assert planned.plan.skipped == {"test1": "lent to lab1"}
+    assert planned.plan.minions == ("test2",)
+    lending.give_back()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("labs")
+def test_lent_while_it_is_applied_to(running: tuple[Labs, Cluster]) -> None:
     labs, cluster = running
-    claims: list[str] = []
-
-    def lend() -> None:
-        claims.append(labs.claim(1, FEATURE, "test1"))
-        with short_gap(1):
-            assert "test1 has lab1 now" in labs.site.sync_here().notes
-
-    def give_back() -> None:
-        labs.release(1, claims.pop())
-        with short_gap(1):
-            labs.site.sync_here()
-
-    def apply(lend_at: str) -> Record:
-        def tell(event: Mapping[str, Any]) -> None:
-            what = event["event"]
-            ids = event.get("minions") or [event.get("minion")]
-            if f"{what} {ids[0]}" == lend_at:
-                lend()
-
-        options = Options(canary="test2", batch="1")
-        done = action.apply(_Saltenv(labs.site), "test", options, Watching(tell=tell))
-        assert isinstance(done, action.Applied) and done.exit_code == 0, done
-        return done.record
-
-    lend()
-    before = apply("")
-    assert before.skipped == {"test1": "lent to lab1"} and before.first.minions == ["test2"]
-    give_back()
-    meanwhile = apply("minion test2")
-    found = meanwhile.first.of("test1")
-    assert (found.state, found.reason, found.jid) == ("skipped", "lent to lab1", "")
-    assert meanwhile.first.counts() == {"applied": 1, "skipped": 1}
-    give_back()
-    during = apply("job test1").first.of("test1")
-    assert (during.state, during.reason) == ("skipped", "lent to lab1 while it was applied to")
-    give_back()
-    every = apply("")
-    assert every.first.counts() == {"applied": 2}
-    assert _applied_states(cluster, every.first.of("test1").jid) == {"test1"}
+    lending = _Lending(labs)
+    code, found = lending.outcome("job test1")
+    reason = "lent to lab1 while it was applied to"
+    assert (code, found.state, found.reason) == (0, SKIPPED, reason)
+    lending.give_back()
+    code, found = lending.outcome("")
+    assert (code, found.state) == (0, APPLIED)
+    answer = cluster.run("salt-run", "jobs.lookup_jid", found.jid)
+    assert _states(answer.value["test1"]) == OF_TEST[0]
 
 
 @pytest.mark.xdist_group("labs")
