@@ -49,12 +49,12 @@ class OnMinions:
     """
 
     master: str
-    apply: str
-    commit: str
-    time: float
-    runs: int
-    of: int
-    since: float | None
+    apply: str = ""
+    commit: str = ""
+    time: float = 0.0
+    runs: int = 0
+    of: int = 0
+    since: float | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -103,7 +103,7 @@ def on_minions(
     for told in found:
         if told.saltenv != saltenv:
             continue
-        row = rows.get(told.master) or OnMinions(told.master, "", "", 0.0, 0, 0, None)
+        row = rows.get(told.master) or OnMinions(told.master)
         wrong = sum(told.counts.get(state, 0) for state in _WRONG)
         applied = told.counts.get("applied", 0)
         commit = told.back_to or told.commit
