@@ -69,7 +69,12 @@ def pages() -> dict[Path, str]:
 def _schema(shape: Any) -> str:
     """A JSON schema of what a verb writes. A later version may have more keys, so others are allowed."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps({**head, **msgspec.json.schema(shape)}, indent=2) + "\n"
+    if isinstance(shape, tuple):
+        found, parts = msgspec.json.schema_components(shape)
+        text: dict[str, Any] = {"anyOf": list(found), "$defs": parts}
+    else:
+        text = msgspec.json.schema(shape)
+    return json.dumps({**head, **text}, indent=2) + "\n"
 
 
 def _filled(page: str, name: str, lines: list[str]) -> str:

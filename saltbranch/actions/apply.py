@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from saltbranch.actions.shared.applying import Running, Watching, shown
+from saltbranch.actions.shared import apply_end, served_elsewhere
+from saltbranch.actions.shared.applying import Running, Watching, shown, tell_bus
 from saltbranch.actions.shared.caller import Caller
 from saltbranch.actions.status_applies import is_alive
-from saltbranch.apply import run_state
+from saltbranch.apply import bus_event, run_state
 from saltbranch.apply.lease_holder import LeaseHolder
 from saltbranch.apply.make_plan import ApplyPlan, make_plan
 from saltbranch.apply.options import Options
@@ -69,7 +70,8 @@ class Applied:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"version": 1, **shown(self.record), "notes": list(self.notes)}
+        before = self.plan.notes if self.plan else ()
+        return {"version": 1, **shown(self.record), "notes": [*before, *self.notes]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,34 @@ class ApplyPlanned:
     def exit_code(self) -> int:
         """Whether there is something to do."""
         return EXIT_PENDING if self.plan.minions else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"version": 1, **self.plan.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """What was aborted. ends: its process lives, and ends after the batch under way."""
+
+    record: Record
+    ends: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"version": 1, **shown(self.record), "ends": self.ends}
+
+
+@dataclass(frozen=True, slots=True)
+class Applies:
+    """Records of applies, and whether the process of each lives."""
+
+    rows: tuple[tuple[Record, bool], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        rows = [{**shown(record), "lives": lives} for record, lives in self.rows]
+        return {"version": 1, "applies": rows}
 
 
 def apply(
@@ -106,6 +136,8 @@ def apply(
             return ApplyPlanned(planned)
         with files.private_umask(), locked(work, found):
             killed = run_state.last_of(work.config.root, found.name)
+            if killed:
+                apply_end.finish(work.config, killed)
             if killed and killed.status == UNDER_WAY:
                 return _go_on(caller, work, jobs, killed, watching)
             return _begin(caller, work, jobs, found, options=options, watching=watching)
@@ -164,7 +196,8 @@ def _planned(
     def tell(what: str, done: int, of: int) -> None:
         watching.tell({"event": what, "done": done, "of": of})
 
-    return make_plan(work.config, saltenv, jobs, options, tell=tell)
+    found = make_plan(work.config, saltenv, jobs, options, tell=tell)
+    return replace(found, notes=served_elsewhere.notes(work, saltenv, found.commit))
 
 
 def resume(caller: Caller[ApplyPlan], name: str, watching: Watching) -> Applied:
@@ -185,6 +218,7 @@ def _go_on(
 ) -> Applied:
     """The caller holds the lock."""
     root = work.config.root
+    apply_end.finish(work.config, record)
     if record.status in OVER:
         raise RefusedError(
             f"apply {record.id} is {record.status}", hint=f"saltbranch apply {record.saltenv}"
@@ -213,14 +247,15 @@ def _go_on(
     return Applied(record, None, tuple(notes))
 
 
-def abort(caller: Caller[ApplyPlan], name: str) -> tuple[Record, bool]:
-    """End an apply for good; whether its process lives: that one ends after the batch under way.
+def abort(caller: Caller[ApplyPlan], name: str) -> Aborted:
+    """End an apply for good; one whose process lives ends after the batch under way.
 
     Raises UsageError, RefusedError.
     """
     work = caller.open_mirror()
     root = work.config.root
     record = _planning(work, name) or run_state.load(root, name)
+    apply_end.finish_in_passing(work.config, record)
     if record.status in OVER:
         raise RefusedError(f"apply {name} is {record.status} already")
     saltenv = named(work, record.saltenv)
@@ -232,15 +267,22 @@ def abort(caller: Caller[ApplyPlan], name: str) -> tuple[Record, bool]:
                 else:
                     record = run_state.load(root, name)
                 newest = run_state.last_of(root, record.saltenv)
-                record.status, record.ended = ABORTED, time.time()
+                if not planning:
+                    apply_end.finish(work.config, record)
+                record.status, record.by_person = ABORTED, True
+                apply_end.end(record, time.time())
                 if not planning:
                     run_state.save(root, record)
                 if planning or (newest and newest.id == name):
                     lease_of(work, saltenv, record).drop()
-                return record, False
+                if not planning:
+                    apply_end.tell(work.config, record)
+                    with Jobs(work.config.salt_config) as jobs:
+                        tell_bus(jobs, record, bus_event.END)
+                return Aborted(record, ends=False)
         except LockedError:
             run_state.ask_to_end(root, name)
-            return record, True
+            return Aborted(record, ends=True)
 
 
 def _planning(work: Workplace, name: str) -> Record | None:
@@ -263,16 +305,17 @@ def _planning(work: Workplace, name: str) -> Record | None:
     return None
 
 
-def status(caller: Caller[ApplyPlan], saltenv: str | None = None) -> list[tuple[Record, bool]]:
-    """The last apply of each saltenv, or of the one named, and whether its process lives. Raises UsageError."""
+def status(caller: Caller[ApplyPlan], saltenv: str | None = None) -> Applies:
+    """The last apply of each saltenv, or of the one named. Raises UsageError."""
     work = caller.open_mirror()
     chosen = [named(work, saltenv)] if saltenv else list(work.config.saltenvs)
     found = []
     for one in chosen:
         record = run_state.last_of(work.config.root, one.name)
         if record:
+            apply_end.finish_in_passing(work.config, record)
             found.append((record, is_alive(work.config.root, one.dirname)))
-    return found
+    return Applies(tuple(found))
 
 
 @contextmanager

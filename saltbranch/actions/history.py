@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from saltbranch.actions.shared.caller import Opener
 from saltbranch.base import asked_by as asking
 from saltbranch.base.durations import iso
 from saltbranch.config.labs import name_of, number_of
+from saltbranch.history.applied import told_of
 from saltbranch.journal import events, facts, tips
 from saltbranch.journal.events import Event
 from saltbranch.journal.facts import Promotion
@@ -27,6 +28,7 @@ class Entry:
     time: seconds since 1970. by, asked_by, claimed_by: see base.asked_by. old, new: commits, None where there are none.
     source: the branch or the gate that it is about. diff_digest: of the compiled diff, where there was one. via:
     journal, or trailers where only the merge commit tells of it. all: it is about every saltenv, and so of each.
+    outcome, counts, seconds: of an apply or a verification: how it ended, how many minions, how long it took.
     """
 
     time: float
@@ -46,6 +48,9 @@ class Entry:
     asked_by: str = ""
     claimed_by: str = ""
     all: bool = False
+    outcome: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: float | None = None
 
     @property
     def who(self) -> str:
@@ -72,6 +77,9 @@ class Entry:
             "until": self.until or None,
             "diff_digest": self.diff_digest or None,
             "via": self.via,
+            "outcome": self.outcome or None,
+            "counts": dict(self.counts),
+            "seconds": self.seconds,
         }
 
 
@@ -188,7 +196,27 @@ def _of_event(work: Workplace, event: Event) -> Iterable[Entry]:
         claimed_by=asking.name(event.details.get(asking.CLAIMED_BY)),
         all=event.is_of_all,
     )
-    return [entry]
+    return [_with_outcome(entry, event)]
+
+
+def _with_outcome(entry: Entry, event: Event) -> Entry:
+    """How an apply or a verification ended."""
+    if told := told_of(event):
+        seconds = event.time - told.since if told.since is not None else None
+        return replace(entry, outcome=told.outcome, counts=told.counts, seconds=seconds)
+    if event.kind != events.VERIFY:
+        return entry
+    numbers = {key: event.details.get(key) for key in ("checks", "minions", "failed", "seconds")}
+    counts = {
+        key: n for key, n in numbers.items() if key != "seconds" and type(n) is int and n >= 0
+    }
+    seconds, passed = numbers["seconds"], event.details.get("passed") is True
+    return replace(
+        entry,
+        outcome="passed" if passed else "failed",
+        counts=counts,
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+    )
 
 
 def _of_lab(event: Event) -> Iterable[Entry]:

@@ -194,7 +194,7 @@ def status(config_path: str) -> Status:
         )
         for s in config.saltenvs
     )
-    records = records_of(root)
+    records = records_of(config)
     outlooks = {o.saltenv: o for o in _outlook(config_path)}
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
     rows = tuple(_with_refusal(root, _with_verdict(root, row)) for row in rows)

@@ -9,14 +9,16 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from saltbranch.actions.shared.apply_end import finish_in_passing
 from saltbranch.apply import run_state
-from saltbranch.apply.outcome import APPLIED, PENDING, RUNNING
+from saltbranch.apply.make_plan import NOTHING_CHANGES
+from saltbranch.apply.outcome import APPLIED, PENDING, RUNNING, SKIPPED
 from saltbranch.apply.run_state import OVER, UNDER_WAY, Record
 from saltbranch.base import files
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import LockedError, SaltbranchError
 from saltbranch.base.text import printable
-from saltbranch.config.model import Saltenv
+from saltbranch.config.model import Config, Saltenv
 from saltbranch.serve import drain_record, leased
 from saltbranch.serve.leased import Lease
 
@@ -32,14 +34,18 @@ def owned(claims: Mapping[str, Sequence[tuple[str, Any]]]) -> dict[str, set[str]
     return found
 
 
-def records_of(root: str) -> dict[str, list[Record]]:
-    """The records of each saltenv, the newest first; those that cannot be read are passed over."""
+def records_of(config: Config) -> dict[str, list[Record]]:
+    """The records of each saltenv, the newest first; those that cannot be read are passed over.
+
+    What a killed apply still had to tell of its end is told.
+    """
     found: dict[str, list[Record]] = {}
-    for name in reversed(run_state.names(root)):
+    for name in reversed(run_state.names(config.root)):
         try:
-            record = run_state.load(root, name)
+            record = run_state.load(config.root, name)
         except (SaltbranchError, OSError):
             continue
+        finish_in_passing(config, record)
         found.setdefault(record.saltenv, []).append(record)
     return found
 
@@ -51,27 +57,46 @@ def applied(records: Iterable[Record], minions: Collection[str]) -> dict[str, ob
     """
     last: dict[str, tuple[str, str, float]] = {}
     newest: tuple[str, float] | None = None
+    left_out: dict[str, str] | None = None
     for record in records:
         when = record.ended or record.since
         for run in reversed(record.passes):
             for minion, outcome in run.outcomes.items():
-                if outcome.state == PENDING:
+                if outcome.state in (PENDING, SKIPPED):
                     continue
                 last.setdefault(minion, (run.commit, outcome.state, when))
                 if newest is None and outcome.state == APPLIED:
                     newest = run.commit, when
-    if newest is None:
+        for minion, why in record.skipped.items():
+            if why == NOTHING_CHANGES:
+                last.setdefault(minion, (record.first.commit, APPLIED, when))
+        if left_out is None:  # of the newest
+            left_out = {**record.skipped, **_skipped(record)}
+    if newest is None or left_out is None:
         return None
     commit = newest[0]
     runs = {m for m in minions if last.get(m, ("", ""))[:2] == (commit, APPLIED)}
-    others = {m: last[m] for m in sorted(set(minions) - runs) if m in last}
+    others = {m: _straggler(last.get(m), left_out.get(m)) for m in sorted(set(minions) - runs)}
     return {
         "commit": commit,
         "applied": len(runs),
         "of": len(minions),
         "since": iso(max((last[m][2] for m in runs), default=newest[1])),
-        "others": {m: f"{state} at {name[:12]}" for m, (name, state, _) in others.items()},
+        "others": others,
     }
+
+
+def _skipped(record: Record) -> dict[str, str]:
+    """Those that were left out in the middle, and why."""
+    outcomes = {m: run.of(m) for run in record.passes for m in run.minions}
+    return {m: one.reason for m, one in outcomes.items() if one.state == SKIPPED}
+
+
+def _straggler(last: tuple[str, str, float] | None, left_out: str | None) -> str:
+    """What a minion got last instead of the newest commit, and why that one was left out."""
+    said = f"{last[1]} at {last[0][:12]}" if last else "nothing applied from here"
+    is_reason = left_out and left_out != NOTHING_CHANGES
+    return f"{said}, left out: {printable(left_out or '')}" if is_reason else said
 
 
 def not_over(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from saltbranch.base.errors import (
 from saltbranch.base.text import some
 from saltbranch.config.model import Saltenv
 from saltbranch.config.verify import Check, ProgramCheck
+from saltbranch.notify import gather, start
 from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace, open_machine
 from saltbranch.salt_master.jobs import Jobs
@@ -132,13 +134,15 @@ def verify(
             programs=frozenset(work.config.programs),
             why_not=work.programs.why_not,
         )
+        begin = time.monotonic()
         done = run(jobs, what.checks, subject, say=say)
+        seconds = time.monotonic() - begin
     if served_commit(work.config, found) != what.commit:
         raise RefusedError(
             f"{found.name} was switched from {what.commit[:12]} meanwhile, so nothing is proven of either commit",
             hint=f"run it again: saltbranch verify {found.name}",
         )
-    return _recorded(work, what, done, fire)
+    return _recorded(work, what, done, fire, seconds=seconds)
 
 
 def _plan(
@@ -175,9 +179,13 @@ def _plan(
     )
 
 
-def _recorded(work: Workplace, what: VerifyPlan, done: Verified, fire: Fire) -> VerifyResult:
+def _recorded(
+    work: Workplace, what: VerifyPlan, done: Verified, fire: Fire, *, seconds: float
+) -> VerifyResult:
     """Record it where this master records, and tell the bus."""
-    entry = record.record_of(work, what.saltenv, what.commit, done, complete=what.complete)
+    entry = record.record_of(
+        work, what.saltenv, what.commit, done, complete=what.complete, seconds=seconds
+    )
     problem = note = ""
     if work.config.record_syncs:
         try:
@@ -188,6 +196,8 @@ def _recorded(work: Workplace, what: VerifyPlan, done: Verified, fire: Fire) -> 
         except SaltbranchError as err:
             problem = f"not recorded: {err.message}"
     else:
+        gather.tell_here(work.config.root, entry.event)
+        start.start_if_wanted(work.config.root, work.config.path)
         note = (
             "not recorded, so the gate verified does not know of it: record_syncs is not set in"
             f" {work.config_path}"

@@ -10,6 +10,7 @@ from saltbranch.base import tickets
 from saltbranch.base.errors import GitError
 from saltbranch.config.model import Saltenv
 from saltbranch.history import commits, trailers
+from saltbranch.history.applied import OnMinions, Told, on_minions, told_of
 from saltbranch.history.commits import CommitTold
 from saltbranch.history.pins import Pinned
 from saltbranch.history.presence import (
@@ -47,6 +48,7 @@ from saltbranch.repository.workplace import Workplace
 
 # A ticket that more merges name is looked at in those only.
 _MOST_MERGES = 100
+_MOST_APPLIES = 1000
 
 
 def tell(
@@ -71,11 +73,19 @@ def where(
 
 def _served_commits(work: Workplace) -> list[str]:
     """What the saltenvs are to serve and what masters said that they serve, as far as it is here."""
-    found = [work.wanted(s).commit for s in work.config.saltenvs]
+    found: list[str | None] = [work.wanted(s).commit for s in work.config.saltenvs]
     found += [
         r.commit for s in work.config.saltenvs for r in work.state.residences if r.saltenv == s.name
     ]
+    for told in _applies(work):
+        found += [told.commit, told.back_to]
     return present(work, [c for c in found if c])
+
+
+def _applies(work: Workplace) -> list[Told]:
+    """The ends of the newest applies that the journal has, the oldest first."""
+    found = [e for e in work.state.events if e.kind == events.APPLY][-_MOST_APPLIES:]
+    return [told for told in map(told_of, found) if told]
 
 
 def present(work: Workplace, names: Iterable[str]) -> list[str]:
@@ -131,7 +141,17 @@ def _presence(past: Past, fate: Fate, commit: str, saltenv: Saltenv) -> Presence
         served=_is_there(past, fate, wanted.commit),
         wanted=wanted,
         masters=tuple(_masters(past, fate, saltenv)),
+        minions=_on_minions(past, [fate], saltenv),
     )
+
+
+def _on_minions(past: Past, fates: Sequence[Fate], saltenv: Saltenv) -> tuple[OnMinions, ...]:
+    """On how many minions all of it runs. A commit that is not here is taken for one without it."""
+
+    def is_there(commit: str) -> bool:
+        return all(_is_there(past, fate, commit) for fate in fates)
+
+    return on_minions(_applies(past.work), saltenv.name, is_there)
 
 
 def _with_resembling(past: Past, row: Presence, alike: Sequence[str]) -> Presence:
@@ -278,6 +298,7 @@ def _ticket_presence(
         missing=tuple(found[c] for c, _, p in rows if p.state == ABSENT),
         reverted=tuple(found[c] for c, _, p in rows if p.state == REVERTED),
         masters=tuple(sorted(set.intersection(*masters))) if masters else (),
+        minions=_on_minions(past, [fate for _, fate in fates], saltenv) if fates else (),
     )
 
 

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from saltbranch.apply import run_state
 from saltbranch.apply.follow import Follower
 from saltbranch.apply.limits import Limits
-from saltbranch.apply.outcome import FAILED, GONE, PENDING, RUNNING, TIMED_OUT, Outcome, judge
+from saltbranch.apply.outcome import (
+    FAILED,
+    GONE,
+    PENDING,
+    RUNNING,
+    SKIPPED,
+    TIMED_OUT,
+    Outcome,
+    judge,
+)
 from saltbranch.apply.run_state import ROLLBACK, STEPS, Pass, Record
 from saltbranch.apply.seams import Batch, Seams
 from saltbranch.base.errors import SaltbranchError
@@ -65,8 +75,12 @@ class Engine:
         tell: Tell,
         renew: Callable[[], None],
         stop: Stop,
+        elsewhere: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """renew: called now and then, so that the lease of a process that lives does not end."""
+        """renew: called now and then, so that the lease of a process that lives does not end.
+
+        elsewhere: minions that the saltenv lacks now, such as those lent to a lab meanwhile, and why.
+        """
         self._jobs = jobs
         self._record = record
         self._root = root
@@ -74,6 +88,7 @@ class Engine:
         self._tell = tell
         self._renew = renew
         self._stop = stop
+        self._elsewhere = elsewhere
         self._saved = 0.0
 
     def run(
@@ -86,10 +101,11 @@ class Engine:
         if run.step == "":
             _look_at(run, limits)  # a kill may have come before what the last batch said was heard
         while not run.is_over:
-            batch = self._batch(run)
+            batch = self._without_lent(run, self._batch(run))
             if run.step == "":
                 self._go_on()
-            self._run_batch(run, batch, timeout)
+            if batch.minions:
+                self._run_batch(run, batch, timeout)
             run.at, run.step = run.at + 1, ""
             self.save()
             _look_at(run, limits)
@@ -122,7 +138,7 @@ class Engine:
             commit=run.commit,
             number=run.at + 1,
             of=len(run.batches),
-            minions=tuple(run.batches[run.at]),
+            minions=tuple(m for m in run.batches[run.at] if run.of(m).state != SKIPPED),
             is_rollback=run.kind == ROLLBACK,
         )
 
@@ -140,6 +156,7 @@ class Engine:
             self._seam("before", lambda: self._seams.before(batch))
         if self._begins(run, "apply"):
             self._apply(run, batch, timeout)
+            batch = self._without_lent(run, batch, " while it was applied to")
         good = [m for m in batch.minions if m not in run.wrong(list(batch.minions))]
         if self._begins(run, "verify"):
             found = self._seam("verify", lambda: self._seams.verify(batch, good))
@@ -152,6 +169,15 @@ class Engine:
         good = [m for m in batch.minions if m not in run.wrong(list(batch.minions))]
         if self._begins(run, "after"):
             self._seam("after", lambda: self._seams.after(batch, good))
+
+    def _without_lent(self, run: Pass, batch: Batch, when: str = "") -> Batch:
+        """`batch` without those that the saltenv lacks by now. when: empty before anything of them is applied."""
+        for minion, why in self._elsewhere().items():
+            before = run.of(minion)
+            if minion in batch.minions and (when or before.state == PENDING):
+                self._set(run, minion, Outcome(SKIPPED, f"{why}{when}", jid=before.jid))
+        kept = tuple(m for m in batch.minions if run.of(m).state != SKIPPED)
+        return replace(batch, minions=kept)
 
     def _begins(self, run: Pass, step: str) -> bool:
         """Whether the step is to be done: what was begun before a kill is, what was followed by another is not."""

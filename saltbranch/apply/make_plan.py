@@ -14,6 +14,7 @@ from saltbranch.apply.options import CHANGED, Options
 from saltbranch.apply.outcome import Run, look
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.salt_master.jobs import Jobs, Return
+from saltbranch.serve.lab_minions import OWN
 from saltbranch.verify.members import members, served_commit
 
 NOTHING_CHANGES = "nothing would change"
@@ -24,6 +25,7 @@ class ApplyPlan:
     """What would be done. commit: that the saltenv serves. tested: what a test run found, by minion.
 
     skipped: minions of the saltenv that are left out, and why. ailing: those of them that somebody should look at.
+    notes: what else is to be known before.
     """
 
     saltenv: str
@@ -35,6 +37,7 @@ class ApplyPlan:
     unchanged: tuple[str, ...]
     options: Options
     at: float
+    notes: tuple[str, ...] = ()
 
     @property
     def minions(self) -> tuple[str, ...]:
@@ -51,6 +54,7 @@ class ApplyPlan:
             "groups": [group.as_dict() for group in self.groups],
             "unchanged": list(self.unchanged),
             "options": self.options.as_dict(),
+            "notes": list(self.notes),
         }
 
 
@@ -96,7 +100,8 @@ def make_plan(
 def _up(jobs: Jobs, saltenv: str, minions: list[str]) -> tuple[list[str], dict[str, str]]:
     """Those of `minions` that answer and have no other saltenv of their own, and why the others are left out."""
     # Its own configuration decides which saltenv state.apply takes, and it is only asked for that.
-    answers = jobs.run_and_wait(minions, "config.get", ["saltenv"], timeout=jobs.patience)
+    # A grain of that name pins nothing.
+    answers = jobs.run_and_wait(minions, "config.get", ["saltenv"], OWN, timeout=jobs.patience)
     out = {}
     for minion, answer in answers.items():
         pinned = answer.value if answer else None

@@ -92,7 +92,8 @@ class Record:
     """An apply. options: as the person gave them, by name. skipped: minion to why it is left out.
 
     since, ended: seconds since 1970. why: it stopped; by_person: as somebody wanted.
-    former: the commit before; hold: the event that holds the saltenv there.
+    former: the commit before; hold: the event that holds the saltenv there. untold: the id of the journal's entry of
+    its end, until that was handed over.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Record:
     former: str = ""
     hold: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
+    untold: str = ""
 
     @property
     def last(self) -> Pass:

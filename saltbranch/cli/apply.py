@@ -13,10 +13,9 @@ import typer
 
 from saltbranch.actions import apply as action
 from saltbranch.actions.apply import Applied, ApplyPlanned
-from saltbranch.actions.shared.applying import Watching, shown
+from saltbranch.actions.shared.applying import Watching
 from saltbranch.apply.make_plan import ApplyPlan
 from saltbranch.apply.options import ASK, STOP, Options
-from saltbranch.apply.run_state import Record
 from saltbranch.apply.seams import Batch
 from saltbranch.base.errors import UsageError
 from saltbranch.cli import run_merge
@@ -167,7 +166,7 @@ def _has_person() -> bool:
 class _ApplyTerminal(run_merge.Terminal[ApplyPlan]):
     def show(self, work: Workplace, plan: ApplyPlan, *, is_result: bool) -> None:
         if self.as_json:
-            print_json_line({"event": "plan", "version": 1, **plan.as_dict()})
+            print_json_line({"event": "plan", **ApplyPlanned(plan).as_dict()})
         else:
             show.plan(plan)
 
@@ -206,21 +205,20 @@ def _ask(batch: Batch) -> bool:
 
 
 def _abort(terminal: _ApplyTerminal, name: str) -> int:
-    record, lives = action.abort(terminal, name)
+    done = action.abort(terminal, name)
     if terminal.as_json:
-        print_json({"version": 1, **shown(record), "ends": lives})
-    elif lives:
+        print_json(done.as_dict())
+    elif done.ends:
         echo(f"apply {name} ends after the batch under way")
     else:
-        echo(f"apply {name} is ended; {record.saltenv} may be switched again")
+        echo(f"apply {name} is ended; {done.record.saltenv} may be switched again")
     return 0
 
 
 def _status(terminal: _ApplyTerminal, saltenv: str | None) -> int:
-    found: list[tuple[Record, bool]] = action.status(terminal, saltenv)
+    found = action.status(terminal, saltenv)
     if terminal.as_json:
-        rows = [{**shown(record), "lives": lives} for record, lives in found]
-        print_json({"version": 1, "applies": rows})
+        print_json(found.as_dict())
     else:
-        show.status(found)
+        show.status(found.rows)
     return 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 import typer
 from rich.text import Text
 
 from saltbranch.actions import history as action
 from saltbranch.actions.history import PROMOTIONS, Entry
-from saltbranch.base.durations import parse_since
+from saltbranch.base.durations import parse_since, shown_duration
 from saltbranch.base.text import printable
 from saltbranch.cli.console import Terminal
 from saltbranch.cli.options.common import ConfigOption, JsonOption, print_json, saltenv_names
@@ -105,6 +105,8 @@ def _line(entry: Entry) -> Text:
     words += [", ".join(entry.tickets)] if entry.tickets else []
     words += [f"by {entry.who}"] if entry.who else []
     words += [f"until {entry.until}"] if entry.until else []
+    words += [entry.outcome] if entry.outcome else []
+    words += [f"in {shown_duration(entry.seconds)}"] if _is_length(entry.seconds) else []
     words += [f"({entry.reason})"] if entry.reason else []
     line.append("  ".join(["", *(printable(w) for w in words if w)]), "not bold")
     if entry.what in PROMOTIONS:
@@ -112,6 +114,11 @@ def _line(entry: Entry) -> Text:
     if entry.via != "journal":
         line.append(f"  (known by its {entry.via})", "dim")
     return line
+
+
+def _is_length(seconds: float | None) -> TypeGuard[float]:
+    """Whether it may be shown as one: the clock may have gone back, and anybody may have written it."""
+    return seconds is not None and 0 <= seconds < 366 * 86400
 
 
 def _from_to(entry: Entry) -> str:

@@ -97,6 +97,7 @@ def lines(result: Whereabouts | TicketWhereabouts | PathWhereabouts) -> Iterator
         width = _width(result.saltenvs)
         for row in result.saltenvs:
             yield from _presence(row, width)
+            yield from _minions(row, result.saltenvs, width)
         yield from _labs(result.labs)
     elif isinstance(result, TicketWhereabouts):
         yield from _ticket(result)
@@ -185,6 +186,24 @@ def _masters(row: Presence) -> Iterator[str]:
             yield f"[yellow]not served by {name}[/], {why} {master.commit[:12]}"
 
 
+def _minions(
+    row: Presence | TicketPresence, rows: Iterable[Presence | TicketPresence], width: int
+) -> Iterator[str]:
+    """On how many minions it runs, as far as the journal's applies prove that."""
+    indent, is_there = " " * (width + 2), row.state in (words.THERE, words.COMPLETE)
+    for one in row.minions:
+        where = f"{many(one.of, 'minion')} of {shown(one.master)}"
+        if one.runs and one.since is not None:
+            text = f"runs on {one.runs} of {where} since {local_time(one.since)}"
+            is_odd = not is_there or one.runs < one.of
+            yield f"{indent}{f'[yellow]{text}[/]' if is_odd else text}"
+        elif is_there:
+            last = f"{one.commit[:12]} was applied last, {local_time(one.time)}"
+            yield f"{indent}[yellow]not known to run on minions of {shown(one.master)}[/]: {last}"
+    if is_there and not row.minions and any(other.minions for other in rows):
+        yield f"{indent}[dim]whether minions run it is not known: no apply is recorded[/]"
+
+
 def _ticket(result: TicketWhereabouts) -> Iterator[str]:
     number = len(result.changes)
     yield f"[bold]{shown(result.ticket)}[/]: {many(number, 'commit')}"
@@ -195,6 +214,7 @@ def _ticket(result: TicketWhereabouts) -> Iterator[str]:
     width = _width(result.saltenvs)
     for row in result.saltenvs if result.changes else ():
         yield from _ticket_presence(row, number, width)
+        yield from _minions(row, result.saltenvs, width)
 
 
 def _ticket_presence(row: TicketPresence, number: int, width: int) -> Iterator[str]:

@@ -23,11 +23,12 @@ Event = Literal[
     "rollback",
     "lab",
     "verify",
+    "apply",
     "gate_closed",
     "check_found",
 ]
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
-OF_JOURNAL: Final = ("promotion", "hold", "rollback", "lab", "verify")
+OF_JOURNAL: Final = ("promotion", "hold", "rollback", "lab", "verify", "apply")
 """Those that a master learns from the journal, wherever they were done."""
 HOOKS: Final = {"after_sync": ("switched", "sync_failed"), "after_switch": ("switched",),
                 "after_hold": ("hold", "rollback")}  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from saltbranch.base.durations import iso
+from saltbranch.history.applied import OnMinions
 from saltbranch.history.commits import CommitTold
 from saltbranch.history.pins import Pinned
 from saltbranch.journal.facts import Promotion
@@ -96,6 +97,7 @@ class Presence:
     wanted: Wanted | None = None
     masters: tuple[OnMaster, ...] = ()
     resembles: str | None = None
+    minions: tuple[OnMinions, ...] = ()
 
     @property
     def last(self) -> Arrival | None:
@@ -117,6 +119,7 @@ class Presence:
             "serves_by": self.wanted.why if self.wanted else None,
             "masters": [m.as_dict() for m in self.masters],
             "resembles": self.resembles,
+            "minions": [m.as_dict() for m in self.minions],
         }
 
 
@@ -166,6 +169,7 @@ class TicketPresence:
     missing: tuple[CommitTold, ...]
     reverted: tuple[CommitTold, ...]
     masters: tuple[str, ...]
+    minions: tuple[OnMinions, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data."""
@@ -180,6 +184,7 @@ class TicketPresence:
             "missing": [c.as_dict() for c in self.missing],
             "reverted": [c.as_dict() for c in self.reverted],
             "masters": list(self.masters),
+            "minions": [m.as_dict() for m in self.minions],
         }
 
 

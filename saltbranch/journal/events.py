@@ -105,6 +105,14 @@ class Event:
         return list(dict.fromkeys(c for c in found if c))
 
 
+def time_of(text: str) -> float | None:
+    """The time, in seconds since 1970, that a detail says; None for what is none."""
+    try:
+        return from_iso(text)
+    except (ValueError, OverflowError):
+        return None
+
+
 def is_hash(text: str) -> bool:
     """Whether `text` is a full object name in lower case."""
     return len(text) == 40 and not text.strip("0123456789abcdef")

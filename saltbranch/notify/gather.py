@@ -173,17 +173,25 @@ def compare_link(remote: str, old: str, new: str) -> str:
 def hear(root: str, mirror: Mirror, since: str, head: str) -> None:
     """Put what the journal has between two heads into the outbox. Raises GitError."""
     for event, entry in of_journal(mirror, since, head):
-        data = {"entry": entry.as_dict()}
-        name = entry.text("saltenv")
-        id_ = "".join(c for c in entry.id if c.isalnum() or c == "-")[:60]
-        outbox.put(
-            root,
-            event,
-            id_ or entry.commit[:20],
-            data,
-            [name] if name else [],
-            at=entry_time(entry),
-        )
+        _put(root, event, entry)
+
+
+def tell_here(root: str, entry: Event) -> None:
+    """Put an entry that no journal will have into the outbox. Raises OSError."""
+    _put(root, _EVENTS[entry.kind], entry)
+
+
+def _put(root: str, event: str, entry: Event) -> None:
+    name = entry.text("saltenv")
+    id_ = "".join(c for c in entry.id if c.isalnum() or c == "-")[:60]
+    outbox.put(
+        root,
+        event,
+        id_ or entry.commit[:20],
+        {"entry": entry.as_dict()},
+        [name] if name else [],
+        at=entry_time(entry),
+    )
 
 
 def entry_time(entry: Event) -> float:

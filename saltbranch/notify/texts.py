@@ -91,6 +91,21 @@ def _verify(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
     return f"{_names(notice)} {word}{part} at {at}", [f"by {_who(entry)}", *reasons]
 
 
+def _apply(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
+    entry, names = _entry(notice), _names(notice)
+    at, status = _short(entry.get("commit")), str(entry.get("status"))
+    title = f"{names}: apply of {at} {_ENDS.get(status, 'ended')}"
+    if status == "rolled-back":
+        title += f" to {_short(entry.get('rolled_back_to'))}"
+    failed = entry.get("failed")
+    lines = [f"by {_who(entry)}", str(entry.get("told") or ""), str(entry.get("why") or "")]
+    if isinstance(failed, Mapping) and failed:
+        lines.append(some([f"{minion}: {state}" for minion, state in failed.items()], 10))
+    if status == "stopped":
+        lines.append(f"saltbranch apply --resume {entry.get('apply')} goes on")
+    return title, lines
+
+
 def _gate_closed(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
     gates = [f"{g.get('gate')}: {g.get('reason')}" for g in _list(notice, "gates")[:_MOST]]
     return f"not promoted to {_names(notice)}: a gate is closed", gates
@@ -140,6 +155,12 @@ def _short(commit: object) -> str:
     return str(commit or "nothing")[:12]
 
 
+_ENDS = {
+    "done": "is done",
+    "stopped": "has stopped",
+    "rolled-back": "was rolled back",
+    "aborted": "was aborted",
+}
 _MAKERS = {
     "switched": _switched,
     "sync_failed": _sync_failed,
@@ -148,6 +169,7 @@ _MAKERS = {
     "rollback": _hold,
     "lab": _lab,
     "verify": _verify,
+    "apply": _apply,
     "gate_closed": _gate_closed,
     "check_found": _check_found,
 }

@@ -221,6 +221,10 @@ class Jobs:
         """Who of `minions` says that the job still runs there."""
         return {name for name, runs in self.find_job(jid, minions).items() if runs}
 
+    def fire(self, tag: str, data: Mapping[str, Any]) -> None:
+        """Put an event on the master's bus."""
+        self._ask("fire", tag=tag, data=dict(data))
+
     def runner(
         self,
         function: str,

@@ -98,6 +98,11 @@ class Child:
         self._client.wait(jid, have, seconds)
         return {}
 
+    def fire(self, tag: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Put an event on the bus."""
+        self._client.fire(tag, data)
+        return {}
+
     def runner(
         self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -141,7 +146,9 @@ def _plain(value: Any, depth: int) -> Any:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-_ORDERS = ("options", "accepted", "new_jid", "is_published", "publish", "returns", "wait", "runner")
+_ORDERS = (
+    "options", "accepted", "new_jid", "is_published", "publish", "returns", "wait", "runner", "fire",
+)  # fmt: skip
 
 
 def main() -> None:

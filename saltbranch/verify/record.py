@@ -36,9 +36,18 @@ class VerifyRecord:
 
 
 def record_of(
-    work: Workplace, saltenv: str, commit: str, found: Verified, *, complete: bool
+    work: Workplace,
+    saltenv: str,
+    commit: str,
+    found: Verified,
+    *,
+    complete: bool,
+    seconds: float,
 ) -> VerifyRecord:
-    """What is to be recorded by actions/shared/recording.record. complete: all minions of the saltenv were verified."""
+    """What is to be recorded by actions/shared/recording.record. complete: all minions of the saltenv were verified.
+
+    seconds: how long it took.
+    """
     reasons = found.reasons()
     said = found.counted if found.passed else "; ".join(reasons)
     now = time.time()
@@ -50,6 +59,7 @@ def record_of(
         "checks": found.checks,
         "minions": found.minions,
         "failed": len(found.failed),
+        "seconds": round(seconds, 1),
         "reasons": reasons,
         "reason": said if len(said) <= _LONGEST else f"{said[:_LONGEST]}...",
         **work.asked.details(),

@@ -47,6 +47,10 @@ CALLS: dict[str, dict[str, Any]] = {
     "lab_release": {"having": "lab1", "plan": True},
     "lab_list": {},
     "verify": {"saltenv": "test"},
+    "apply": {"saltenv": "test", "plan": True},
+    "apply_resume": {"id": "20260101T000000Z-0a1b2c3d"},
+    "apply_abort": {"id": "20260101T000000Z-0a1b2c3d"},
+    "apply_status": {},
     "webhook": {"ref": "refs/heads/develop"},
 }
 REACTION = """\

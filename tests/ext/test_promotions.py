@@ -19,7 +19,7 @@ FUNCTIONS = {
     "check", "sync", "status", "masters", "explain", "doctor",
     "promote", "hold", "unhold", "hold_all", "unhold_all", "rollback", "accept", "why_not", "history", "where", "diff",
     "lab_claim", "lab_extend", "lab_release", "lab_list",
-    "changelog", "new_minions", "webhook", "verify",
+    "changelog", "new_minions", "webhook", "verify", "apply", "apply_resume", "apply_abort", "apply_status",
 }  # fmt: skip
 
 

@@ -39,3 +39,41 @@ from saltbranch.notify import texts
 def test_a_lab(entry: dict[str, Any], title: str, lines: list[str]) -> None:
     notice = {"event": "lab", "saltenvs": [], "entry": {"by": "Ann", **entry}}
     assert texts.message(notice) == (title, lines)
+
+
+NEW, OLD = "b" * 40, "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("entry", "title", "lines"),
+    [
+        ({"status": "done", "told": "12 applied"}, "is done", ["12 applied"]),
+        (
+            {
+                "status": "stopped",
+                "told": "1 failed",
+                "why": "1 of 12 minions went wrong",
+                "failed": {"web1": "gone"},
+            },
+            "has stopped",
+            [
+                "1 failed",
+                "1 of 12 minions went wrong",
+                "web1: gone",
+                "saltbranch apply --resume 1 goes on",
+            ],
+        ),
+        (
+            {"status": "rolled-back", "told": "1 failed", "rolled_back_to": OLD},
+            f"was rolled back to {OLD[:12]}",
+            ["1 failed"],
+        ),
+        ({"status": "aborted"}, "was aborted", []),
+        ({"status": "<b>", "failed": ["x"], "told": 3}, "ended", ["3"]),
+    ],
+)
+def test_an_apply(entry: dict[str, Any], title: str, lines: list[str]) -> None:
+    whole = {"by": "Ann", "commit": NEW, "apply": "1", **entry}
+    notice = {"event": "apply", "saltenvs": ["prod"], "entry": whole}
+    expected = f"saltbranch: prod: apply of {NEW[:12]} {title}", ["by Ann", *lines]
+    assert texts.message(notice) == expected

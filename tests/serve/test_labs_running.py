@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from saltbranch.actions import apply as action
+from saltbranch.actions.shared.applying import Watching
+from saltbranch.actions.shared.caller import Caller
+from saltbranch.apply.make_plan import ApplyPlan
+from saltbranch.apply.options import Options
+from saltbranch.apply.outcome import APPLIED, SKIPPED, Outcome
 from saltbranch.demo.cluster import Cluster
+from saltbranch.repository.workplace import Workplace, open_machine
 from tests.support.labs import FEATURE, Labs, short_gap, with_labs
 from tests.support.site import Site, build_template, result_of
 
@@ -172,6 +179,82 @@ def test_a_minion_that_pins_its_saltenv_is_not_lent(running: tuple[Labs, Cluster
     labs.release(1, claim)
     with short_gap(NOBODY_RENDERS):
         labs.site.sync_here()
+
+
+class _Program(Caller[ApplyPlan]):
+    """A program that applies."""
+
+    notify = staticmethod(lambda ready, results: None)  # type: ignore[assignment]
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def open(self, *, fetch: bool = True) -> Workplace:
+        return open_machine(str(self.site.config), fetch=fetch)
+
+    def open_mirror(self) -> Workplace:
+        return self.open(fetch=False)
+
+
+class _Lending:
+    """Applies to both minions of test, test2 first, and lends test1 at a certain moment."""
+
+    def __init__(self, labs: Labs) -> None:
+        self.labs = labs
+        self.claim = ""
+
+    def lend(self) -> None:
+        self.claim = self.labs.claim(1, FEATURE, "test1")
+        with short_gap(1):
+            assert "test1 has lab1 now" in self.labs.site.sync_here().notes
+
+    def give_back(self) -> None:
+        self.labs.release(1, self.claim)
+        with short_gap(1):
+            self.labs.site.sync_here()
+
+    def apply(self, lend_at: str, *, plan: bool = False) -> action.Applied | action.ApplyPlanned:
+        """lend_at: what is told just before."""
+
+        def tell(event: Mapping[str, Any]) -> None:
+            ids = event.get("minions") or [event.get("minion")]
+            if f"{event['event']} {ids[0]}" == lend_at:
+                self.lend()
+
+        options, watching = Options(canary="test2", batch="1"), Watching(tell=tell)
+        return action.apply(_Program(self.labs.site), "test", options, watching, plan=plan)
+
+    def outcome(self, lend_at: str) -> tuple[int, Outcome]:
+        """What became of test1, and the exit code."""
+        done = self.apply(lend_at)
+        assert isinstance(done, action.Applied)
+        return done.exit_code, done.record.first.of("test1")
+
+
+@pytest.mark.xdist_group("labs")
+def test_apply_leaves_lent_minions_alone(running: tuple[Labs, Cluster]) -> None:
+    lending = _Lending(running[0])
+    assert lending.outcome("minion test2") == (0, Outcome(SKIPPED, "lent to lab1"))
+    planned = lending.apply("", plan=True)
+    assert isinstance(planned, action.ApplyPlanned)
+    assert planned.plan.skipped == {"test1": "lent to lab1"}
+    assert planned.plan.minions == ("test2",)
+    lending.give_back()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("labs")
+def test_lent_while_it_is_applied_to(running: tuple[Labs, Cluster]) -> None:
+    labs, cluster = running
+    lending = _Lending(labs)
+    code, found = lending.outcome("job test1")
+    reason = "lent to lab1 while it was applied to"
+    assert (code, found.state, found.reason) == (0, SKIPPED, reason)
+    lending.give_back()
+    code, found = lending.outcome("")
+    assert (code, found.state) == (0, APPLIED)
+    answer = cluster.run("salt-run", "jobs.lookup_jid", found.jid)
+    assert _states(answer.value["test1"]) == OF_TEST[0]
 
 
 @pytest.mark.xdist_group("labs")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch.actions.rollback import plan_rollback
+from saltbranch.actions.shared import apply_end
 from saltbranch.actions.shared.after_push import WAIT
 from saltbranch.actions.shared.caller import Caller
-from saltbranch.apply import run_state
+from saltbranch.apply import bus_event, run_state
 from saltbranch.apply.batches import Share, only
-from saltbranch.apply.engine import Engine, Stop, Stopped, Tell, told
+from saltbranch.apply.engine import Engine, Stop, Stopped, Tell
 from saltbranch.apply.lease_holder import LeaseHolder
 from saltbranch.apply.limits import Limits
 from saltbranch.apply.make_plan import ApplyPlan
@@ -30,22 +31,19 @@ from saltbranch.apply.run_state import (
     Record,
 )
 from saltbranch.apply.seams import Batch, Seams
-from saltbranch.base import files
+from saltbranch.base import asked_by
 from saltbranch.base.durations import iso
-from saltbranch.base.errors import Interrupted, SaltbranchError
+from saltbranch.base.errors import Interrupted, SaltbranchError, SaltError
 from saltbranch.base.text import some
 from saltbranch.journal import events
-from saltbranch.journal import store as journal
-from saltbranch.journal.events import Event
 from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master.jobs import Jobs
-from saltbranch.serve import report
 from saltbranch.serve.hold_here import hold_locally
+from saltbranch.verify.members import members
 from saltbranch.verify.seams import ModelSeams
 
 _NO_LIMIT = Limits(Share(100, is_percent=True))
-_MOST_NAMED = 20  # minions that the journal names
 
 
 @dataclass(slots=True)
@@ -72,7 +70,7 @@ def shown(record: Record) -> dict[str, Any]:
         "id": record.id,
         "saltenv": record.saltenv,
         "commit": record.first.commit,
-        "by": record.by,
+        **asked_by.told(record.by, record.asked),
         "since": iso(record.since),
         "ended": iso(record.ended) if record.ended else None,
         "status": record.status,
@@ -90,6 +88,15 @@ def shown(record: Record) -> dict[str, Any]:
             for one in record.passes
         ],
     }
+
+
+def tell_bus(jobs: Jobs, record: Record, event: str) -> str:
+    """Tell the master's bus of `event` (bus_event.TOLD); why that failed."""
+    try:
+        jobs.fire(bus_event.tag(record.saltenv), bus_event.data(record, event))
+    except SaltError as err:
+        return f"no event for the master: {err.message}"
+    return ""
 
 
 class Running:
@@ -115,19 +122,25 @@ class Running:
         self._options = options_from_dict(record.options)
         self._stop = Stop(self._root, record.id)
         watching.stops.append(self._stop)
+        self._notes: list[str] = []
         self._engine = Engine(
             jobs,
             record,
             self._root,
             seams=self._seams(),
-            tell=watching.tell,
+            tell=self._tell,
             renew=lease.renew,
             stop=self._stop,
+            elsewhere=self._elsewhere,
         )
 
     def _seams(self) -> Seams:
         work, saltenv = self._work, named(self._work, self._record.saltenv)
         return ModelSeams(work.config, saltenv, self._jobs, work.programs)
+
+    def _elsewhere(self) -> dict[str, str]:
+        config = self._work.config
+        return members(config, named(self._work, self._record.saltenv), self._jobs.accepted())[1]
 
     def run(self) -> list[str]:
         """Run it to its end; what is to be noted. Raises SaltError, Interrupted: then it can be gone on with."""
@@ -177,7 +190,7 @@ class Running:
         """Serve the commit before, and apply it to those that may have got something, in the same batches."""
         record, work = self._record, self._work
         run = record.last
-        self._watching.tell({"event": "rollback", "commit": run.commit, "why": record.why})
+        self._tell({"event": "rollback", "commit": run.commit, "why": record.why})
         self._lease.move_to(run.commit)
         event = events.from_dict(record.hold)
         try:
@@ -201,12 +214,12 @@ class Running:
         options = self._options
         if options.asks:
             ask = self._watching.ask
-            self._watching.tell({"event": "ask", "number": batch.number, "of": batch.of})
+            self._tell({"event": "ask", "number": batch.number, "of": batch.of})
             if ask is None or not ask(batch):
                 raise Stopped("a person is to say that it goes on", is_failure=False)
         elif options.pause_seconds:
             seconds = options.pause_seconds
-            self._watching.tell({"event": "pause", "seconds": seconds})
+            self._tell({"event": "pause", "seconds": seconds})
             self._engine.rest(seconds)
 
     def _left(self, err: BaseException) -> SaltbranchError:
@@ -230,43 +243,19 @@ class Running:
 
     def _end(self) -> list[str]:
         record = self._record
-        record.ended = time.time()
+        apply_end.end(record, time.time())
         self._engine.save()
         run_state.forget_request(self._root, record.id)
-        notes = self._tell_journal()
+        notes = apply_end.tell(self._work.config, record)
         self._lease.drop()
-        self._watching.tell({"event": "end", **shown(record)})
-        return notes
+        self._tell({"event": "end", **shown(record)})
+        return [*self._notes, *notes]
 
-    def _tell_journal(self) -> list[str]:
-        """Let the next sync record it, where masters tell the journal what they do; what went wrong with that."""
-        work, record = self._work, self._record
-        if not work.config.record_syncs:
-            return []
-        now = time.time()
-        told = event_of_record(record, journal.new_id(now), now)
-        try:
-            with files.Lock(f"{self._root}/lock", wait=WAIT):
-                report.keep(self._root, told)
-        except (SaltbranchError, OSError) as err:
-            return [f"not recorded in the journal: {err}"]
-        return []
-
-
-def event_of_record(record: Record, id_: str, now: float) -> Event:
-    """What the journal is told of an apply that has ended."""
-    last = record.last
-    details = {
-        "saltenv": record.saltenv,
-        "commit": record.first.commit,
-        "apply": record.id,
-        "status": record.status,
-        "since": iso(record.since),
-        "told": told(record.first),
-        "why": record.why,
-        "counts": record.first.counts(),
-        "failed": {m: record.first.of(m).state for m in record.first.wrong()[:_MOST_NAMED]},
-        "rolled_back_to": last.commit if last.kind == ROLLBACK else None,
-        **record.asked,
-    }
-    return Event(events.APPLY, id_, now, record.by, details)
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        """Tell whoever looks on, and the master's bus; where that takes nothing it is noted, once."""
+        self._watching.tell(event)
+        name = str(event["event"])
+        if name not in bus_event.TOLD:
+            return
+        if problem := tell_bus(self._jobs, self._record, name):
+            self._notes = [problem]

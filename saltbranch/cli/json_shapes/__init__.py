@@ -8,13 +8,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from saltbranch.cli.json_shapes import checking, comparing, events, looking_back, promoting, serving
+from saltbranch.cli.json_shapes import (
+    applying,
+    checking,
+    comparing,
+    events,
+    looking_back,
+    promoting,
+    serving,
+)
 
 SHAPES: dict[str, Any] = {
+    "apply": applying.Applied,
+    "apply-abort": applying.Aborted,
+    "apply-plan": applying.Plan,
+    "apply-status": applying.Applies,
+    "apply-stream": applying.STREAM,
     "approve": promoting.ApprovalRecorded,
     "approve-list": promoting.Approvals,
     "check": checking.Check,
     "diff": comparing.Diff,
+    "event-apply": events.ApplyGoesOn,
     "event-minion-new": events.NewMinion,
     "event-minion-unplaced": events.UnplacedMinion,
     "event-promote": events.Promoted,
@@ -44,4 +58,4 @@ SHAPES: dict[str, Any] = {
     "where-path": looking_back.WherePath,
     "where-ticket": looking_back.WhereTicket,
 }
-"""Name of the schema, and what it is of."""
+"""Name of the schema, and what it is of; of several shapes a line is one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from saltbranch.cli.json_shapes.parts import Commit, Time
 from saltbranch.cli.json_shapes.serving import StateRun
@@ -53,6 +53,24 @@ class Verified(Who):
     minions: int
     reasons: list[str]
     id: str | None
+
+
+class ApplyGoesOn(Who):
+    """``saltbranch/apply/<saltenv>``: a pass of an apply of this master begins, or a batch of it, or it has ended.
+
+    kind: a rollback has a `begin` of its own. commit: that is applied in it. batch: from 1 on. counts: so far.
+    """
+
+    event: Literal["begin", "batch", "end"]
+    saltenv: str
+    id: str
+    kind: Literal["apply", "rollback"]
+    commit: Commit
+    status: Literal["running", "done", "stopped", "rolled-back", "aborted"]
+    batch: int
+    batches: int
+    counts: dict[str, int]
+    why: str | None
 
 
 class Promoted(Who):

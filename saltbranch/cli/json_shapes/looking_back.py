@@ -11,7 +11,10 @@ from saltbranch.repository.served_commit import Why
 
 
 class Entry(TypedDict):
-    """One thing that was done. what: the kind of its event, or of the promotion; all: of every saltenv."""
+    """One thing that was done. what: the kind of its event, or of the promotion; all: of every saltenv.
+
+    outcome: of an apply done, stopped, rolled-back, aborted, of a verification passed, failed; counts: of minions.
+    """
 
     time: Time
     what: str
@@ -30,6 +33,9 @@ class Entry(TypedDict):
     until: str | None
     diff_digest: str | None
     via: Via
+    outcome: str | None
+    counts: dict[str, int]
+    seconds: float | None
 
 
 class History(TypedDict):
@@ -89,6 +95,21 @@ class OnMaster(TypedDict):
     since: Time | None
 
 
+class OnMinions(TypedDict):
+    """By the applies of `master` that are recorded it runs on at least `runs` of `of` minions.
+
+    apply, commit, time: of the last one.
+    """
+
+    master: str
+    apply: str
+    commit: Commit
+    time: Time
+    runs: int
+    of: int
+    since: Time | None
+
+
 class CommitPresence(TypedDict):
     """A commit in one saltenv."""
 
@@ -103,6 +124,7 @@ class CommitPresence(TypedDict):
     serves_by: Why | None
     masters: list[OnMaster]
     resembles: Commit | None
+    minions: list[OnMinions]
 
 
 class InLab(TypedDict):
@@ -137,6 +159,7 @@ class TicketPresence(TypedDict):
     missing: list[CommitLine]
     reverted: list[CommitLine]
     masters: list[str]
+    minions: list[OnMinions]
 
 
 class WhereTicket(TypedDict):

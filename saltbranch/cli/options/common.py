@@ -66,9 +66,9 @@ def wants_json(words: Sequence[str]) -> bool:
 
 
 def print_error(message: str, hint: str, exit_code: int) -> None:
-    """Write why a verb failed to stdout, for a program that reads JSON there."""
+    """Write why a verb failed to stdout, for a program that reads JSON there; as a line, which fits a stream, too."""
     what = {"message": message, "hint": hint or None, "exit_code": exit_code}
-    print_json({"version": 1, "error": what})
+    print_json_line({"version": 1, "error": what})
 
 
 def json_text(data: Any) -> str:

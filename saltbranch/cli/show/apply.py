@@ -14,6 +14,7 @@ from saltbranch.apply.groups import Group
 from saltbranch.apply.make_plan import ApplyPlan
 from saltbranch.apply.outcome import RUNNING, WRONG
 from saltbranch.apply.run_state import DONE, OVER, UNDER_WAY, Pass, Record
+from saltbranch.base import asked_by
 from saltbranch.base.durations import iso, shown_duration
 from saltbranch.base.text import many, some
 from saltbranch.cli.console import Terminal
@@ -38,6 +39,8 @@ def plan(found: ApplyPlan) -> None:
         echo(f"  left out: {minion}: {why}")
     if len(found.skipped) > _MOST:
         echo(f"  left out: {len(found.skipped) - _MOST} more")
+    for note in found.notes:
+        echo(f"  note: {note}")
     changing = sum(len(group.minions) for group in found.groups)
     groups = many(len(found.groups), "group")
     echo(f"  test run: {changing} of {changing + len(found.unchanged)} change, {groups}")
@@ -93,7 +96,7 @@ def status(found: Sequence[tuple[Record, bool]]) -> None:
         state = "killed" if record.status == UNDER_WAY and not lives else record.status
         ended = f", ended {iso(record.ended)}" if record.ended else ""
         echo(f"{record.saltenv}: apply {record.id}: {state}, since {iso(record.since)}{ended}")
-        echo(f"  by {record.by}")
+        echo(f"  by {asked_by.shown(record.by, **asked_by.named_in(record.asked))}")
         if record.why:
             echo(f"  {record.why}")
         for run in record.passes:
