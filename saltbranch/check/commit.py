@@ -131,6 +131,7 @@ class Checker:
         if model is not None:
             data = model.data if model.kind == "file" else None
             findings += check_model.check(data, place.branches, roots=place.roots, paths=blobs)
+            findings += check_model.check_signers(data, blobs) if data is not None else ()
         count = self.count
         if self.highstates is not None:
             told = tuple(findings)

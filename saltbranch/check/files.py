@@ -13,7 +13,7 @@ from saltbranch.check import allow
 from saltbranch.check.checked_repository import CheckedRepository
 from saltbranch.check.project import TESTS
 from saltbranch.compiler import pgp
-from saltbranch.config import locate
+from saltbranch.config import locate, signers
 from saltbranch.config.roots import KINDS
 from saltbranch.git import links
 from saltbranch.git.tree import Blob, contents, files_below
@@ -98,7 +98,8 @@ def _composed(
 
 
 def _wanted(place: CheckedRepository, path: str) -> bool:
-    if path in (allow.FILE, allow.BASELINE, locate.FILE_NAME) or area(place, path) != "":
+    read = (allow.FILE, allow.BASELINE, locate.FILE_NAME, signers.DEFAULT)
+    if path in read or area(place, path) != "":
         return True
     return place.stand_in is not None and path.startswith(f"{place.stand_in}/")
 

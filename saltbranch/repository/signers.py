@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from saltbranch.base.errors import RefusedError
-from saltbranch.config.gates import ApprovalsGate, parse_gates
+from saltbranch.config import signer_files
 from saltbranch.config.keys import FileModel
-from saltbranch.config.signers import Signers, parse_required
+from saltbranch.config.signers import Signers
 from saltbranch.git import allowed_signers
 from saltbranch.git.program import Git
 
@@ -74,20 +73,8 @@ def problem_of(git: Git, tree: str, model: FileModel) -> str:
 
     Raises GitError.
     """
-    for where, path in _named(model):
+    for where, path in signer_files.named(model):
         _, problem = _find(git, tree, path)
         if problem:
             return f"{where}: {path}: {problem}"
     return ""
-
-
-def _named(model: FileModel) -> Iterator[tuple[str, str]]:
-    """The files that it names, and where."""
-    for name, saltenv in (model.saltenvs or {}).items():
-        where = f"saltenvs.{name}"
-        required = parse_required(saltenv.require_signed, f"{where}.require_signed")
-        if required and required.file:
-            yield f"{where}.require_signed", required.file
-        for gate in parse_gates(saltenv.gates, name):
-            if isinstance(gate, ApprovalsGate) and gate.file:
-                yield f"{where}.gates: approvals: from", gate.file

@@ -17,7 +17,7 @@ from saltbranch.git.mirror import PRODUCTION, ref_name
 from saltbranch.repository import signers
 from saltbranch.repository.production_signers import ProductionRule
 from saltbranch.repository.signers import Allowed
-from saltbranch.repository.vouched import Found, Judge, Rule
+from saltbranch.repository.vouched import MERGED, Found, Judge, Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,4 +137,8 @@ def accept(run: Run, jobs: list[Job]) -> None:
         is_older = bool(last) and bool(git.commit_or_none(last)) and git.is_ancestor(new, last)
         if is_older and job.result.why == "hold":
             continue  # it goes on from where it was
-        _save(run.ready.root, job.saltenv.name, Memory(new, list(job.result.signed_by)))
+        by = [
+            name for (commit, _), name in memory.known.items() if commit == new and name != MERGED
+        ]
+        by = [*job.result.signed_by] or by or (memory.by if last == new else [])
+        _save(run.ready.root, job.saltenv.name, Memory(new, by))

@@ -276,11 +276,11 @@ def apply(
                 run.ready.composed,
                 submodules=run.ready.submodules,
             )
-    prepared.save_served(run.ready.root, run.served)
     if any(job.saltenv.signed for job in done):
         from saltbranch.serve import signed
 
-        signed.accept(run, done)
+        signed.accept(run, done)  # whoever is killed before the record does it once more
+    prepared.save_served(run.ready.root, run.served)
     in_parallel([lambda job=job: _make_sibling(job) for job in done])  # type: ignore[misc]
     collect.tidy(run.mirror)
     if formulas:

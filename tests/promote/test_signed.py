@@ -152,3 +152,23 @@ def test_signers_in_the_very_change_do_not_count(flow: FlowSite, tmp_path: Path)
     eve = signed.keys.line("eve") + "\n"
     signed.by.commit("develop", {"allowed_signers": eve}, "eve")
     assert "allowed_signers of master at" in signed.gate("stage")[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "there is no such file"),
+        ("", "it is empty"),
+        ("# nobody\n", "it names nobody"),
+        (Link("salt/top.sls"), "it is a link"),
+    ],
+    ids=["none", "empty", "nobody", "link"],
+)
+def test_check_tells_of_signers_that_are_not_there(
+    flow: FlowSite, content: Content, why: str
+) -> None:
+    flow.model["saltenvs"]["prod"]["require_signed"] = True
+    flow.push("develop", {"saltbranch.yaml": as_yaml(flow.model), "allowed_signers": content})
+    flow.git("fetch", "--quiet")
+    ran = flow.run("check", "origin/develop", "--static")
+    assert ran.code != 0 and f"saltenvs.prod.require_signed: allowed_signers: {why}" in ran.out, ran

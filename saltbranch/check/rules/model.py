@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from saltbranch.base.errors import ConfigError, NoSaltenvsError
 from saltbranch.check import catalogue as rules
 from saltbranch.check.finding import Finding
+from saltbranch.config import signer_files
 from saltbranch.config.check import roots_of
 from saltbranch.config.keys import MACHINE_KEYS, FileModel
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.read import check_model
 from saltbranch.config.roots import KEYS, Roots, is_in
+from saltbranch.git import allowed_signers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.git.tree import Blob
 
 _PLACE = re.compile(rf"{re.escape(FILE_NAME)}(?::(\d+))?(?::\d+)?: (.*)", re.DOTALL)
 
@@ -59,6 +65,29 @@ def check(
         if getattr(model, key) != getattr(plain, key):
             message = f"{key}: has no effect here: only a machine's own file says that"
             yield rules.MACHINE_KEY.at(FILE_NAME, _line_of(text, key), message)
+
+
+def check_signers(data: bytes, blobs: Mapping[str, Blob]) -> Iterator[Finding]:
+    """Files of allowed signers, named by the model in `data`, by which nobody could sign. blobs: the files by path."""
+    try:
+        text = data.decode()
+        model, _ = check_model(text, FILE_NAME)
+    except (UnicodeDecodeError, ConfigError):
+        return  # which is told for itself
+    for key, path in signer_files.named(model):
+        blob = blobs.get(path)
+        if blob is None:
+            problem = "there is no such file"
+        elif blob.kind != "file":
+            problem = f"it is a {blob.kind} and no file"
+        else:
+            known = blob.data.decode("utf-8", "replace") if blob.data is not None else None
+            problem = "it is empty" if not blob.size else ""
+            problem = problem or (allowed_signers.problem_of(known) if known is not None else "")
+        if problem:
+            message = f"{key}: {path}: {problem}: nobody can sign by it"
+            fix = "add a line for each signer (ssh-keygen(1), ALLOWED SIGNERS)"
+            yield rules.MODEL.at(FILE_NAME, _line_of(text, key.split(".")[1]), message, fix=fix)
 
 
 def _other_roots(model: FileModel, text: str, roots: Roots) -> Iterator[Finding]:
