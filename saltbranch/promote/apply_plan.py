@@ -173,12 +173,18 @@ def _again(
     if new.digest == plan.digest:
         check(new, None)
         return new
-    moved = [s for s, t in zip(plan.steps, new.steps, strict=False) if s.old != t.old]
-    what = ", ".join(f"{s.branch} moved" for s in moved) or "the plan is another one now"
     raise RefusedError(
-        f"another push came first ({what}); nothing was changed",
+        f"another push came first ({what_moved(plan, new)}); nothing was changed",
         hint=f"look at the new plan ({new.digest}): saltbranch {plan.verb} --plan",
     ) from err
+
+
+def what_moved(plan: Plan, new: Plan) -> str:
+    """Why `new`, for the same request, is another plan: the branches that are others by now."""
+    names = [s.branch for s, t in zip(plan.steps, new.steps, strict=False) if s.old != t.old]
+    if plan.target.source != new.target.source:
+        names.append(plan.target.source_name)
+    return ", ".join(f"{n} moved" for n in dict.fromkeys(names)) or "the plan became another one"
 
 
 def _with_way_out(err: PushRefused, plan: Plan) -> PushRefused:
