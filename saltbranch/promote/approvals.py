@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from saltbranch.base.durations import iso
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import many
 from saltbranch.config.gates import ApprovalsGate, parse_gates
@@ -62,7 +63,17 @@ class Approvals:
     @property
     def persons(self) -> list[Vouched]:
         """Those that count: keys of one principal are one person, and principals of one key are."""
-        return together(row.who for row in self.rows if row.who and not row.why_not)
+        return together(who for who, _ in self._counted())
+
+    def since(self, person: Vouched) -> float:
+        """When somebody of `persons` approved first, as the journal has it, in seconds since 1970."""
+        counted = self._counted()
+        return min(
+            at for who, at in counted if {p.lower() for p in who.principals} & person.principals
+        )
+
+    def _counted(self) -> list[tuple[Vouched, float]]:
+        return [(r.who, r.approval.time) for r in self.rows if r.who and not r.why_not]
 
 
 def together(found: Iterable[Vouched]) -> list[Vouched]:
@@ -82,7 +93,8 @@ def approvals_gate(gate: ApprovalsGate, found: Approvals, saltenv: str, digest: 
     if found.problem:
         return GateResult("approvals", CANNOT_TELL, found.problem)
     persons = found.persons
-    names = "; ".join(sorted(", ".join(sorted(p.principals)) for p in persons))
+    rows = ((", ".join(sorted(p.principals)), iso(found.since(p))) for p in persons)
+    names = "; ".join(f"{who} ({when})" for who, when in sorted(rows))
     said = f"{len(persons)} of {gate.count}" + (f": {names}" if names else "")
     if len(persons) >= gate.count:
         return GateResult("approvals", PASS, said)
@@ -218,7 +230,8 @@ def _names(text: str) -> frozenset[str]:
 def lines(found: Approvals, count: int) -> Sequence[str]:
     """For people: each approval, and whether it counts."""
     rows = [
-        f"{r.approval.id}  {r.name}  {f'does not count: {r.why_not}' if r.why_not else 'counts'}"
+        f"{r.approval.id}  {iso(r.approval.time)}  {r.name}"
+        f"  {f'does not count: {r.why_not}' if r.why_not else 'counts'}"
         for r in found.rows
     ]
     return [*rows, found.problem or f"{many(len(found.persons), 'person')} of {count}"]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from saltbranch.base.durations import iso, shown_duration
+from saltbranch.base.durations import local_time, shown_duration
 from saltbranch.base.errors import Interrupted, LockedError, RefusedError, RemoteError
 from saltbranch.promote import apply_plan, gates
 from saltbranch.promote.gates import FAIL, GateResult
@@ -47,7 +47,7 @@ class Awaited:
 
 
 def _shown(moment: float, now: float) -> str:
-    return f"{iso(moment)} (in {shown_duration(moment - now)})"
+    return f"{local_time(moment)} (in {shown_duration(moment - now)})"
 
 
 def awaited(plan: Plan) -> Awaited | None:
@@ -74,7 +74,7 @@ def begin(plan: Plan, deadline: float, now: float) -> Awaited | None:
     if found and found.moment and found.moment > deadline:
         raise RefusedError(
             f"{plan.verb}: {', '.join(found.gates)} cannot pass before {_shown(found.moment, now)}, and --wait ends"
-            f" {iso(deadline)}; nothing was changed",
+            f" {local_time(deadline)}; nothing was changed",
             hint="pass a longer --wait (1d at most), or run it again then",
         )
     return found
@@ -95,13 +95,22 @@ def wait(
     open, and where the plan or the model is another one by then; Interrupted; RemoteError, LockedError, GitError.
     """
     try:
-        return _Wait(work, plan, replan, seconds, tell, say, time.time()).run()
+        found = _Wait(
+            work=work,
+            plan=plan,
+            replan=replan,
+            seconds=seconds,
+            tell=tell,
+            say=say,
+            begun=time.time(),
+        )
+        return found.run()
     except KeyboardInterrupt as err:
         message = f"{plan.verb}: interrupted while it waited; nothing was changed"
         raise Interrupted(message) from err
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Wait:
     work: Workplace
     plan: Plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -362,7 +363,7 @@ def test_promote_28_why_not_gives_every_gate_with_value_and_time(flow: FlowSite)
     flow.push("develop", subject="KEY-5 With")
     flow.served("stage", flow.promoted("stage"), ago=HOUR)
     ran = flow.run("why-not", "prod")
-    assert (ran.code, ran.out.splitlines()) == (
+    assert (ran.code, [re.sub(r", \w+ 20.*", "", line) for line in ran.out.splitlines()]) == (
         4,
         [
             "hold: pass, nothing is held",
@@ -370,7 +371,7 @@ def test_promote_28_why_not_gives_every_gate_with_value_and_time(flow: FlowSite)
             "ticket: pass, every commit names a ticket",
             "soak: fail, served by stage for 60 min of 2 h; passes in 60 min",
             "identical: pass, the same tree as stage serves",
-            "passes in 60 min",
+            "all of it passes in 60 min",
         ],
     )
     found = json.loads(flow.run("why-not", "prod", "--json").out)
@@ -384,7 +385,7 @@ def test_why_not_gives_no_time_when_waiting_does_not_help(flow: FlowSite) -> Non
     flow.served("stage", flow.promoted("stage"), ago=HOUR)
     ran = flow.run("why-not", "prod")
     assert ran.code == 4
-    assert not ran.out.splitlines()[-1].startswith("passes in")
+    assert ran.out.splitlines()[-1] == "time alone does not open: ticket"
     assert json.loads(flow.run("why-not", "prod", "--json").out)["passes_at"] is None
 
 

@@ -62,7 +62,7 @@ def test_a_soak_that_ends_meanwhile(flow: FlowSite) -> None:
     ran = flow.run(*NOW, "--expect", plan["digest"])
     assert ran.code == 0, ran
     assert flow.contains("stage", new)
-    assert "promote stage: waits for soak, until 20" in ran.err
+    assert "promote stage: waits for soak, until " in ran.err
     assert "%" not in ran.err, "no progress without a terminal"
     assert flow.trailers(flow.head("stage"))["Plan-Digest"] == plan["digest"]
 
@@ -154,7 +154,7 @@ def test_people_who_do_not_come_are_waited_for_until_the_end(
     flow.configure(stage={"gates": [{"approvals": rule}]})
     flow.push("develop")
     said = flow.refused("promote", "stage", "--yes", "--wait", "2s")
-    assert "waits for approvals, at most until 20" in said
+    assert "waits for approvals, at most until " in said
     assert "not promoted, because of" in said
 
 
@@ -162,7 +162,7 @@ def test_what_takes_longer_is_refused_at_once_and_says_when(flow: FlowSite) -> N
     soaking(flow, 600)
     begun = time.monotonic()
     said = flow.refused("promote", "stage", "--yes", "--wait", "5m")
-    assert "soak cannot pass before 20" in said and "(in 10 min)" in said
+    assert "soak cannot pass before " in said and "(in 10 min)" in said
     assert time.monotonic() - begun < 60
 
 
