@@ -267,6 +267,8 @@ def _auto(node: Tree, auto: Mapping[str, Any], following: Mapping[str, Any] | No
         if following
         else []
     )
+    if auto["passes_at"] and auto["state"] == "trouble":
+        at = f" (tried again {local_time(from_iso(auto['passes_at']))})"
     # What a gate waits for stands in its own line, and there as it is now.
     is_told = waits and auto["reason"].startswith(tuple(gates))
     why = f": {printable(auto['reason'])}" if auto["reason"] and not is_told else ""

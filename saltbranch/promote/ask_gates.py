@@ -304,7 +304,8 @@ def _command_gate(work: Workplace, found: Plan, gate: CommandGate, result: str) 
     }
     passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
     first = said.strip() or f"{gate.argv[0]} ended with 0"
-    return GateResult(gate.name, PASS if passed else FAIL, first)
+    verdict = CANNOT_TELL if passed is None else PASS if passed else FAIL
+    return GateResult(gate.name, verdict, first)
 
 
 def is_slow(gate: Gate) -> bool:
