@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import os
 import re
@@ -105,6 +106,19 @@ def principals_of(signers: str, fingerprint: str) -> set[str]:
         if parts and fingerprint_of(parts[3]) == fingerprint:
             found.update(name for name in parts[1].strip('"').split(",") if name)
     return found
+
+
+@functools.lru_cache(4)
+def keys_of(signers: str) -> frozenset[str] | None:
+    """The fingerprints of all keys that may sign; None where only ssh-keygen can tell (certificates)."""
+    found = set[str]()
+    for line in filter(None, map(str.strip, signers.splitlines())):
+        parts = _LINE.match(line)
+        if "cert-authority" in line.lower() or not (parts or line.startswith("#")):
+            return None
+        if parts:
+            found.add(fingerprint_of(parts[3]))
+    return frozenset(found)
 
 
 def fingerprint_of(key: str) -> str:

@@ -105,7 +105,10 @@ def approvals_gate(gate: ApprovalsGate, found: Approvals, saltenv: str, digest: 
 
 @dataclass(slots=True)
 class Judge:
-    """Judges approvals of one plan. signers: lines of allowed signers; people: made what it brings."""
+    """Judges approvals of one plan. signers: lines of allowed signers; people: made what it brings.
+
+    Only what names a key of theirs costs a process: whoever may push to the journal can write many that do not.
+    """
 
     gate: ApprovalsGate
     saltenv: str
@@ -116,12 +119,30 @@ class Judge:
     def judge(self, approval: Approval) -> Judged:
         """Whether `approval` counts, now. Raises SaltbranchError where that cannot be told."""
         text = signed_text(approval.id, self.saltenv, self.digest)
-        who = ssh_signature.verify(text, approval.signature, self.signers)
+        who = None
+        if self._may_count(approval):
+            who = ssh_signature.verify(text, approval.signature, self.signers)
         if who is None:
             return Judged(approval, None, "no valid signature by an allowed signer")
         if self.gate.not_author and self.people.has(who):
             return Judged(approval, who, "made or promoted a commit of it")
         return Judged(approval, who)
+
+    def _may_count(self, approval: Approval) -> bool:
+        keys = ssh_signature.keys_of(self.signers)
+        return keys is None or ssh_signature.signing_key(approval.signature) in keys
+
+    def enough(self, told: Sequence[Approval]) -> Approvals:
+        """The newest of `told`, the oldest first, that are enough for the gate, each key once; else all of them."""
+        rows: list[Judged] = []
+        for approval in reversed(told):
+            key = ssh_signature.signing_key(approval.signature)
+            if any(row.who and row.who.fingerprint == key for row in rows):
+                continue  # that person is counted, or left out, already
+            rows.insert(0, self.judge(approval))
+            if len(Approvals(tuple(rows)).persons) >= self.gate.count:
+                break
+        return Approvals(tuple(rows))
 
 
 def judge_of(work: Workplace, gate: ApprovalsGate, plan: Plan) -> Judge:
@@ -131,8 +152,8 @@ def judge_of(work: Workplace, gate: ApprovalsGate, plan: Plan) -> Judge:
     return Judge(gate, plan.saltenv, plan.whole_digest, signers, people)
 
 
-def find(work: Workplace, gate: ApprovalsGate, plan: Plan) -> Approvals:
-    """The approvals of `plan` that the journal has. Raises GitError."""
+def find(work: Workplace, gate: ApprovalsGate, plan: Plan, *, all_: bool = False) -> Approvals:
+    """The approvals of `plan` that the journal has: all_, or as many as the gate has to know. Raises GitError."""
     if work.repo.problem:
         return Approvals(problem=f"the journal is not believed: {work.repo.problem.message}")
     mine = [
@@ -142,7 +163,7 @@ def find(work: Workplace, gate: ApprovalsGate, plan: Plan) -> Approvals:
     ]
     try:
         judge = judge_of(work, gate, plan)
-        return Approvals(tuple(judge.judge(approval) for approval in mine))
+        return Approvals(tuple(map(judge.judge, mine))) if all_ else judge.enough(mine)
     except GitError:
         raise
     except SaltbranchError as err:
