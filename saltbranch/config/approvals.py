@@ -13,7 +13,7 @@ from saltbranch.base.errors import ConfigError
 _EXAMPLE = "{approvals: {count: 2, from: allowed_signers}}"
 _MOST = 20
 # ssh-keygen(1), ALLOWED SIGNERS: principals, options perhaps, type and key.
-_LINE = re.compile(
+_LINE = (
     r'("[^"]+"|[^\s"#-][^\s"]*)\s+(.*\s)?(ssh|ecdsa|sk)-[a-z0-9@.-]+\s+[A-Za-z0-9+/]{40,}=*(\s.*)?'
 )
 
@@ -52,7 +52,7 @@ def parse_rule(value: Any, where: str) -> tuple[int, str, tuple[str, ...], bool]
         return count, _path(source, where), (), not_author
     lines = source if isinstance(source, list) else []
     for line in lines:
-        if not isinstance(line, str) or "\n" in line or not _LINE.fullmatch(line):
+        if not isinstance(line, str) or "\n" in line or not re.fullmatch(_LINE, line):
             raise ConfigError(
                 f"{where}: from: {line!r} is not a line of allowed signers (ssh-keygen(1))",
                 hint="ann@example.com ssh-ed25519 AAAA...",

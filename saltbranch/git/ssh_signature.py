@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import os
 import re
 import tempfile
@@ -13,6 +11,8 @@ from dataclasses import dataclass
 from saltbranch.base import proc
 from saltbranch.base.errors import RefusedError, SaltbranchError
 from saltbranch.base.proc import Finished
+from saltbranch.base.ssh_keys import fingerprint_of as fingerprint_of
+from saltbranch.base.ssh_keys import signing_key as signing_key
 from saltbranch.git.program import Git, indent, mask
 
 NAMESPACE = "saltbranch-approval"
@@ -119,28 +119,6 @@ def keys_of(signers: str) -> frozenset[str] | None:
         if parts:
             found.add(fingerprint_of(parts[3]))
     return frozenset(found)
-
-
-def fingerprint_of(key: str) -> str:
-    """`SHA256:...` of a key in base64; empty for what is none."""
-    try:
-        data = base64.b64decode(key, validate=True)
-    except ValueError:
-        return ""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-
-
-def signing_key(armoured: str) -> str:
-    """The fingerprint of the key that a signature names, which nobody has verified; empty where it names none."""
-    lines = [line for line in armoured.splitlines() if line and not line.startswith("-----")]
-    try:
-        data = base64.b64decode("".join(lines), validate=True)
-    except ValueError:
-        return ""
-    size = int.from_bytes(data[10:14], "big")
-    if data[:6] != b"SSHSIG" or not size or len(data) < 14 + size:
-        return ""
-    return fingerprint_of(base64.b64encode(data[14 : 14 + size]).decode())
 
 
 def _keygen(*words: str, stdin: bytes = b"") -> Finished:

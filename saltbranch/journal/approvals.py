@@ -90,6 +90,6 @@ def _least(told: list[Approval]) -> Approval:
 
 @functools.lru_cache(MOST_OF_ALL)
 def _key(signature: str) -> str:
-    from saltbranch.git.ssh_signature import signing_key  # only after a flood of them
+    from saltbranch.base.ssh_keys import signing_key  # only after a flood of them
 
     return signing_key(signature)

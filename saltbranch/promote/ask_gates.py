@@ -27,7 +27,7 @@ from saltbranch.config.roots import KEYS
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
 from saltbranch.notify import hooks
-from saltbranch.promote import gate_verified, gates, gates_by_verb, windows
+from saltbranch.promote import gate_verified, gates, gates_by_verb
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
@@ -80,6 +80,8 @@ def ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResul
         case TicketGate():
             return gates.ticket_gate(found.changes.groups, work.pattern)
         case WindowGate():
+            from saltbranch.promote import windows  # only where one is asked for
+
             return windows.window_gate(gate, work.now)
         case _ if found.is_conflict:
             return GateResult(
@@ -162,14 +164,26 @@ def model_facts(
         if s.branch not in work.refs.branches and not work.is_unread(s.branch)
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
-    what = what or (windows.unknown_zone(merged) if new != old else "")
+    what = what or (_unknown_zone(merged) if new != old else "")
     what = what or _missing_signers(work, tree, merged)
     return ModelFacts(changed=new != old, problem=what, broken=broken)
 
 
-def _missing_signers(work: Workplace, tree: str, merged: FileModel) -> str:
+def _unknown_zone(merged: FileModel) -> str:
+    if not _has_gate(merged, "window"):
+        return ""
+    from saltbranch.promote import windows  # as in ask
+
+    return windows.unknown_zone(merged)
+
+
+def _has_gate(merged: FileModel, kind: str) -> bool:
     gates_of_all = [g for s in (merged.saltenvs or {}).values() for g in s.gates]
-    if not any(isinstance(gate, dict) and "approvals" in gate for gate in gates_of_all):
+    return any(isinstance(gate, dict) and kind in gate for gate in gates_of_all)
+
+
+def _missing_signers(work: Workplace, tree: str, merged: FileModel) -> str:
+    if not _has_gate(merged, "approvals"):
         return ""
     from saltbranch.promote import approvals  # as in _approvals_gate
 
