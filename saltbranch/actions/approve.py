@@ -169,7 +169,7 @@ def listed(opener: Opener, saltenv: str) -> Listed:
     others = [
         a for a in work.state.approvals.values() if a.saltenv == saltenv and a.digest != digest
     ]
-    found = approvals.find(work, gate, plan) if plan else Approvals()
+    found = approvals.find(work, gate, plan, all_=True) if plan else Approvals()
     return Listed(saltenv, digest, gate.count, found, tuple(others))
 
 

@@ -11,17 +11,19 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from saltbranch.actions.shared.merge_verb import FlowVerb
 from saltbranch.base import files
 from saltbranch.base.asked_by import ITSELF, Asked
-from saltbranch.base.durations import iso
+from saltbranch.base.durations import from_iso, iso
 from saltbranch.base.errors import RefusedError, SaltbranchError
 from saltbranch.config.model import Saltenv
 from saltbranch.notify import outbox, start
 from saltbranch.promote import ask_gates, gates, make_plan, promotion
+from saltbranch.promote.gates import CANNOT_TELL
 from saltbranch.promote.plan import Plan
 from saltbranch.promote.request import DiffOptions, Request
 from saltbranch.repository import decision, prepared, promotions_due
@@ -32,6 +34,7 @@ from saltbranch.serve import bus_event, notices
 ASKED = Asked(claimed=ITSELF)
 WAITING, FAILED, TROUBLE = "waiting", "failed", "trouble"
 _PAUSE = 600  # seconds after which what went wrong for no reason of the plan is tried again
+_LONGEST_PAUSE = 6 * 3600  # as it grows, where it went wrong for as long as that
 _ROUNDS = 8
 
 
@@ -112,7 +115,9 @@ class _Try:
             try:
                 full = verb_plan(verb)
                 if full.closed_gates:
-                    return self._waits(target, full, full=True) or self._failed(plan, full)
+                    return self._waits(target, full, full=True) or self._undecided(
+                        target, plan, full
+                    )
                 verb.carry_out(full, notify=bus_event.tell)
             except RefusedError as err:
                 self._renew()
@@ -141,11 +146,19 @@ class _Try:
 
     def _closed(self, target: Saltenv, plan: Plan) -> dict[str, Any] | None:
         """What is to be remembered where it cannot be promoted now; None where the gates that take long are to say."""
-        if self.before and self.before["state"] == FAILED and self.before["digest"] == plan.digest:
+        if self._is_known(plan):
             return self.before
         if plan.is_conflict:
             return self._failed(plan, None, f"it conflicts in {plan.target.conflicts[0].path!r}")
         return self._waits(target, plan)
+
+    def _is_known(self, plan: Plan) -> bool:
+        """Whether the plan failed, or could not be judged and is to be tried again later."""
+        if self.before is None or self.before["digest"] != plan.digest:
+            return False
+        at = self.before["passes_at"]
+        undecided = self.before["state"] == TROUBLE and at is not None
+        return self.before["state"] == FAILED or bool(undecided and self.work.now < at)
 
     def _waits(self, target: Saltenv, plan: Plan, *, full: bool = False) -> dict[str, Any] | None:
         """What is to be remembered where nothing but time or people is missing; None otherwise.
@@ -162,6 +175,22 @@ class _Try:
         why = "; ".join(f"{gate.name}: {gate.reason}" for gate in closed)
         return self.row(WAITING, why, plan.digest, gates.passes_at(quick))
 
+    def _undecided(self, target: Saltenv, plan: Plan, full: Plan) -> dict[str, Any]:
+        """Where gates that take long could not tell, nothing says that the plan is bad: it is tried again, ever later.
+
+        People are told once. What can never tell here is tried again as well, for nobody knows which it is.
+        """
+        slow = {gate.name for gate in target.gates if ask_gates.is_slow(gate)}
+        closed = full.closed_gates
+        if any(gate.verdict != CANNOT_TELL or gate.name not in slow for gate in closed):
+            return self._failed(plan, full)
+        why = "; ".join(f"{gate.name}: {gate.reason}" for gate in closed)
+        found = self.row(TROUBLE, why, plan.digest, None)
+        tried = self.work.now - from_iso(found["since"])
+        if tried < _PAUSE / 2:
+            self._tell(plan, [gate.as_dict() for gate in closed])
+        return found | {"passes_at": self.work.now + min(max(tried, _PAUSE), _LONGEST_PAUSE)}
+
     def _failed(self, plan: Plan, full: Plan | None, why: str = "") -> dict[str, Any]:
         """Tell people, once for each plan; what is to be remembered."""
         closed = full.closed_gates if full else []
@@ -169,13 +198,16 @@ class _Try:
         rows = [gate.as_dict() for gate in closed] or [
             {"gate": "auto_promote", "verdict": "fail", "reason": why}
         ]
+        self._tell(plan, rows)
+        return self.row(FAILED, why, plan.digest, None)
+
+    def _tell(self, plan: Plan, rows: Sequence[dict[str, Any]]) -> None:
         root = self.work.config.root
         # Of several masters that tell it, all name it alike.
         id_ = hashlib.sha256(f"auto\0{self.saltenv}\0{plan.digest}".encode()).hexdigest()[:20]
         data = {"verb": plan.verb, "source": plan.source, "gates": rows, "master": notices.master()}
         outbox.put(root, "gate_closed", id_, data, [self.saltenv])
         start.start_if_wanted(root, self.work.config_path)
-        return self.row(FAILED, why, plan.digest, None)
 
     def row(self, state: str, reason: str, digest: str, at: float | None) -> dict[str, Any]:
         """What is to be remembered. at: when it is looked at again, or passes, in seconds since 1970."""

@@ -103,6 +103,16 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def local_time(seconds: float) -> str:
+    """`seconds` since 1970 by the clock of this machine, with its zone: Sun 2026-11-29 20:30 CET."""
+    return f"{datetime.fromtimestamp(seconds).astimezone():%a %Y-%m-%d %H:%M %Z}"
+
+
+def when_passing(moment: float, now: float) -> str:
+    """When something passes that lies ahead, for people: how long it takes, and the time."""
+    return f"passes in {shown_duration(moment - now)}, {local_time(moment)}"
+
+
 def from_iso(text: str) -> float:
     """Seconds since 1970, of a time that `iso` can write: not before 1970, nor after 9999. Raises ValueError."""
     seconds = datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -52,6 +52,7 @@ def _promote(
       saltbranch promote stage                   shows it and asks
       saltbranch promote prod --yes --expect 5f3c2a81b0d94e67
       saltbranch promote prod --reviewed a0a37a46   the diff that was looked at
+      saltbranch promote prod --wait 2h          as soon as its window opens
       saltbranch promote prod --tag auto         with the next version as tag
       saltbranch promote stage --resolve /tmp/c  resolve, then --continue
     """

@@ -96,6 +96,11 @@ class Terminal(caller.Caller[P]):
             work.programs.run_all = self.run_commands
             work.programs.settle(wanted())
 
+    def waits(self, text: str) -> None:
+        """Say it on stderr, beside the bars."""
+        if not self.as_json:
+            echo(text, err=True)
+
     def agree(self, verb: str) -> None:
         """Ask, unless --yes was said. Raises RefusedError."""
         confirm(f"{verb}: do it?", yes=self.yes, what=verb)

@@ -13,7 +13,7 @@ from rich.tree import Tree
 from saltbranch.actions.status import CloneStatus, SaltenvStatus, Status, now, tell
 from saltbranch.actions.status import status as status_action
 from saltbranch.base import asked_by
-from saltbranch.base.durations import ago, shown_duration
+from saltbranch.base.durations import ago, from_iso, local_time, shown_duration
 from saltbranch.base.errors import UsageError
 from saltbranch.base.text import many, printable
 from saltbranch.cli.console import Terminal, shown
@@ -247,7 +247,7 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
     if row.next is not None:
         promotion_lines(node, row.saltenv, row.debts, row.next)
     if row.auto:
-        _auto(node, row.auto)
+        _auto(node, row.auto, row.next)
 
 
 _AUTO = {
@@ -259,9 +259,19 @@ _AUTO = {
 }
 
 
-def _auto(node: Tree, auto: Mapping[str, Any]) -> None:
-    at = f" at {auto['passes_at']}" if auto["passes_at"] and auto["state"] == "waiting" else ""
-    why = f": {printable(auto['reason'])}" if auto["reason"] else ""
+def _auto(node: Tree, auto: Mapping[str, Any], following: Mapping[str, Any] | None) -> None:
+    waits = auto["state"] == "waiting"
+    at = f" at {local_time(from_iso(auto['passes_at']))}" if auto["passes_at"] and waits else ""
+    gates = (
+        [f"{g['gate']}: " for g in following["gates"] if g["verdict"] != "pass"]
+        if following
+        else []
+    )
+    if auto["passes_at"] and auto["state"] == "trouble":
+        at = f" (tried again {local_time(from_iso(auto['passes_at']))})"
+    # What a gate waits for stands in its own line, and there as it is now.
+    is_told = waits and auto["reason"].startswith(tuple(gates))
+    why = f": {printable(auto['reason'])}" if auto["reason"] and not is_told else ""
     node.add(f"{_AUTO[auto['state']]}{shown(at + why)}")
 
 
@@ -305,7 +315,8 @@ def promotion_lines(
         return
     for gate in following["gates"]:
         if gate["verdict"] != "pass":
-            ends = f", passes at {gate['passes_at']}" if gate["passes_at"] else ""
+            passes = gate["passes_at"]
+            ends = f"; passes {local_time(from_iso(passes))}" if passes else ""
             node.add(f"gate {shown(gate['gate'] + ': ' + gate['reason'] + ends)}")
     if following["possible"]:
         node.add(f"[green]can be promoted: saltbranch promote {saltenv}[/]")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from saltbranch.actions.why_not import why_not
-from saltbranch.base.durations import shown_duration
+from saltbranch.base.durations import when_passing
 from saltbranch.base.text import printable
 from saltbranch.cli import run_merge
 from saltbranch.cli.options.common import ConfigOption, JsonOption, SaltenvArgument, print_json
@@ -51,9 +51,11 @@ def _why_not(
         for conflict in found.plan.target.conflicts:
             echo(printable(f"conflict in {conflict.path!r}"))
         if found.passes_at is not None:
-            echo(f"passes in {shown_duration(found.passes_at - work.now)}")
+            echo(f"all of it {when_passing(found.passes_at, work.now)}")
         elif found.is_possible:
             echo(f"nothing is in the way: saltbranch promote {saltenv}")
+        elif found.never:
+            echo(f"time alone does not open: {', '.join(gate.name for gate in found.never)}")
         if work.config.saltenv(saltenv).auto_promote and not found.plan.is_conflict:
             echo("auto_promote: it moves by itself as soon as all gates pass")
     return found.exit_code

@@ -15,11 +15,12 @@ from saltbranch.base.errors import ConfigError, UsageError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONG = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_CLOCK = re.compile(r"([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2})")
-_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}")
+# Not compiled where nobody writes a window: it takes longer than all else here.
+_CLOCK = r"([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2})"
+_ZONE = r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}"
 # croniter knows more than crontab(5) does, chance among it.
 _FIELD = r"(?:[0-9*/,-]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun){1,100}"
-_CRON = re.compile(rf"\s*{_FIELD}(?:\s+{_FIELD}){{4}}\s*")
+_CRON = rf"\s*{_FIELD}(?:\s+{_FIELD}){{4}}\s*"
 _LONGEST = 31 * 86400
 _DAY = 24 * 60
 _EXAMPLE = "for example 'mon-fri 09:00-17:00', 'sat,sun', or {cron: '0 22 * * sun', for: 4h}"
@@ -88,7 +89,7 @@ def parse_rule(value: Any, where: str) -> tuple[tuple[Range, ...], tuple[Range, 
     if not allow and not deny:
         raise ConfigError(f"{where}: neither allow nor deny names a time", hint=_EXAMPLE)
     zone = value.get("zone", "UTC")
-    if not isinstance(zone, str) or not _ZONE.fullmatch(zone):
+    if not isinstance(zone, str) or not re.fullmatch(_ZONE, zone):
         raise ConfigError(f"{where}: zone: {zone!r} is not a time zone", hint="Europe/Berlin, UTC")
     return allow, deny, zone
 
@@ -109,7 +110,7 @@ def _range(entry: Any, where: str) -> Range:
 
 def _clock_range(text: str, where: str) -> ClockRange:
     words = text.lower().split()
-    clock = _CLOCK.fullmatch(words[-1]) if words else None
+    clock = re.fullmatch(_CLOCK, words[-1]) if words else None
     rest = words[:-1] if clock else words
     if not words or len(rest) > 1:
         raise ConfigError(f"{where}: {text!r} is not a time", hint=_EXAMPLE)
@@ -146,7 +147,7 @@ def _day(name: str) -> int | None:
 
 def _cron(entry: Mapping[str, Any], where: str) -> CronRange:
     expression, length = entry["cron"], entry["for"]
-    if not isinstance(expression, str) or not _CRON.fullmatch(expression.lower()):
+    if not isinstance(expression, str) or not re.fullmatch(_CRON, expression.lower()):
         raise ConfigError(
             f"{where}: cron: {expression!r} does not have the five fields of crontab(5)",
             hint="minute, hour, day of the month, month, day of the week: '0 22 * * sun'",

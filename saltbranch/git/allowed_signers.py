@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from saltbranch.base.ssh_keys import fingerprint_of
 
 LARGEST = 1_000_000
 """Bytes of a file of them."""
@@ -13,7 +14,8 @@ _TYPE = re.compile(r"(?:ssh|ecdsa|sk)-[a-z0-9@.-]{1,60}")
 _KEY = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 
 
-def keys_of(text: str) -> dict[str, set[str]]:
+@functools.lru_cache(4)
+def keys_of(text: str) -> Mapping[str, set[str]]:
     """Fingerprint to principals, on whichever lines these stand and whatever the options there are."""
     found: dict[str, set[str]] = {}
     for principals, key in _lines(text):
@@ -21,6 +23,12 @@ def keys_of(text: str) -> dict[str, set[str]]:
             names = (name for name in principals.split(",") if name)
             found.setdefault(fingerprint, set()).update(names)
     return found
+
+
+def knows_all_keys(text: str) -> bool:
+    """Whether `keys_of` has all keys that can sign by these lines; only ssh-keygen knows those of certificates."""
+    lines = [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
+    return "cert-authority" not in text.lower() and len(lines) == sum(1 for _ in _lines(text))
 
 
 def problem_of(text: str) -> str:
@@ -45,12 +53,3 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
             if _TYPE.fullmatch(word) and _KEY.fullmatch(key):
                 yield principals, key
                 break
-
-
-def fingerprint_of(key: str) -> str:
-    """`SHA256:...` of a key in base64; empty for what is none."""
-    try:
-        data = base64.b64decode(key, validate=True)
-    except ValueError:
-        return ""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")

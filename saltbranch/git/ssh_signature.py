@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import tempfile
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 from saltbranch.base import proc
 from saltbranch.base.errors import RefusedError, SaltbranchError
 from saltbranch.base.proc import Finished
-from saltbranch.git.allowed_signers import fingerprint_of, keys_of
+from saltbranch.base.ssh_keys import signing_key as signing_key
+from saltbranch.git.allowed_signers import keys_of, knows_all_keys
 from saltbranch.git.program import Git, indent, mask
 
 NAMESPACE = "saltbranch-approval"
@@ -146,7 +146,7 @@ class Verifier:
     def _candidates(self, claimed: str, common: list[str]) -> list[str]:
         """The principals that may have signed with the key `claimed`; those of a certificate are asked for."""
         names = sorted(self.keys.get(claimed, ()))
-        if not names:
+        if not names and not knows_all_keys(self.signers):
             found = _keygen("find-principals", *common)
             names = found.text.splitlines() if found.code == 0 else []
         return [name for name in names if name and not name.startswith(("-", "!"))][:_MOST]
@@ -157,19 +157,6 @@ def _why(said: bytes) -> str:
         if words in said:
             return why
     return ""
-
-
-def signing_key(armoured: str) -> str:
-    """The fingerprint of the key that a signature names, which nobody has verified; empty where it names none."""
-    lines = [line for line in armoured.splitlines() if line and not line.startswith("-----")]
-    try:
-        data = base64.b64decode("".join(lines), validate=True)
-    except ValueError:
-        return ""
-    size = int.from_bytes(data[10:14], "big")
-    if data[:6] != b"SSHSIG" or not size or len(data) < 14 + size:
-        return ""
-    return fingerprint_of(base64.b64encode(data[14 : 14 + size]).decode())
 
 
 def _keygen(*words: str, stdin: bytes = b"") -> Finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ APPROVE: Final = "approve"
 REVOKE: Final = "revoke"
 """What an event of an approval does."""
 MOST: Final = 100
-"""So many are kept for one saltenv, the newest: who was flooded out of it approves once more."""
+"""So many are kept for one saltenv, the newest of each key: who was flooded out of it approves once more."""
 MOST_OF_ALL: Final = 400
 """So many are kept in all, for whoever floods the journal may make saltenvs up."""
 _LONGEST = 20_000  # characters of a signature
@@ -73,7 +74,22 @@ def apply(approvals: dict[str, Approval], revoked: set[str], event: Event) -> No
     elif action == APPROVE and (found := approval_of(event)) is not None:
         if found.id in revoked or found.id in approvals:
             return
-        mine = [a.id for a in approvals.values() if a.saltenv == found.saltenv]
+        mine = [a for a in approvals.values() if a.saltenv == found.saltenv]
         if len(mine) >= MOST or len(approvals) >= MOST_OF_ALL:
-            del approvals[mine[0] if len(mine) >= MOST else next(iter(approvals))]
+            del approvals[_least(mine if len(mine) >= MOST else [*approvals.values()]).id]
         approvals[found.id] = found
+
+
+def _least(told: list[Approval]) -> Approval:
+    """Which of them goes: the oldest of the key that most of them name, so that no flood takes others' away."""
+    by_key: dict[str, list[Approval]] = {}
+    for approval in told:
+        by_key.setdefault(_key(approval.signature), []).append(approval)
+    return max(by_key.values(), key=len)[0]
+
+
+@functools.lru_cache(MOST_OF_ALL)
+def _key(signature: str) -> str:
+    from saltbranch.base.ssh_keys import signing_key  # only after a flood of them
+
+    return signing_key(signature)

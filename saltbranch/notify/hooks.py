@@ -31,8 +31,12 @@ def that_may_run(config: Config) -> dict[str, tuple[str, ...]]:
     return {name: argv for name, argv in configured(config, list(HOOKS)) if argv in config.programs}
 
 
-def run(argv: Sequence[str], payload: Mapping[str, Any], *, timeout: float) -> tuple[bool, str]:
+def run(
+    argv: Sequence[str], payload: Mapping[str, Any], *, timeout: float
+) -> tuple[bool | None, str]:
     """Run `argv` with `payload` as JSON on its stdin: whether it ended with 0, and the last lines that it said.
+
+    None where it did not say: it could not be started, or did not end in time.
 
     timeout: seconds. It runs without a shell, without the GIT_* variables of the caller, and in ``/``: a relative
     path among its words would be that of whatever branch is checked out where the person stands.
@@ -44,11 +48,11 @@ def run(argv: Sequence[str], payload: Mapping[str, Any], *, timeout: float) -> t
             argv, env, timeout=timeout, stdin=text.encode("utf-8", "replace"), folder="/"
         )
     except SaltbranchError as err:
-        return False, err.message
+        return None, err.message
     said = mask("\n".join([*done.text.splitlines(), *done.complaint.splitlines()][-10:]))
     shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in said)
     if done.timed_out:
-        return False, f"no end after {timeout:g} s\n{indent(shown)}".rstrip()
+        return None, f"no end after {timeout:g} s\n{indent(shown)}".rstrip()
     if done.code != 0:
         return False, f"it ended with {done.code}\n{indent(shown)}".rstrip()
     return True, shown.strip()

@@ -107,7 +107,11 @@ def _apply(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _gate_closed(notice: Mapping[str, Any]) -> tuple[str, list[str]]:
-    gates = [f"{g.get('gate')}: {g.get('reason')}" for g in _list(notice, "gates")[:_MOST]]
+    gates = [
+        f"{g.get('gate')}: {g.get('reason')}"
+        + (f"; passes at {g['passes_at']}" if g.get("passes_at") else "")
+        for g in _list(notice, "gates")[:_MOST]
+    ]
     return f"not promoted to {_names(notice)}: a gate is closed", gates
 
 

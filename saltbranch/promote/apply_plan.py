@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from saltbranch.base import asked_by, files
 from saltbranch.base.asked_by import NOBODY, Asked
+from saltbranch.base.durations import local_time
 from saltbranch.base.errors import EXIT_PARTIAL, RefusedError, UsageError
 from saltbranch.git import identity, merge, signing
 from saltbranch.git.merge import FAST_FORWARD, MERGE
@@ -16,6 +17,7 @@ from saltbranch.git.signing import Signer
 from saltbranch.journal import store as journal
 from saltbranch.promote import plan as plans
 from saltbranch.promote import proposed, record, tell_hooks
+from saltbranch.promote.gates import GateResult
 from saltbranch.promote.plan import BACK_MERGE, DELETE, RECORDED, Plan
 from saltbranch.promote.record import Prepared
 from saltbranch.repository import timeline
@@ -87,11 +89,16 @@ def check(plan: Plan, expect: str | None) -> None:
         )
     closed = plan.closed_gates
     if closed:
-        why = "\n".join(f"  {g.name}: {g.verdict}: {g.reason}" for g in closed)
+        why = "\n".join(f"  {g.name}: {g.verdict}: {_told(g)}" for g in closed)
         raise RefusedError(
             f"{plan.saltenv or plan.target.branch}: not promoted, because of\n{why}",
             hint="saltbranch why-not shows all gates; --override GATE --reason TEXT where the configuration allows it",
         )
+
+
+def _told(gate: GateResult) -> str:
+    moment = gate.passes_at
+    return gate.reason + (f"; passes {local_time(moment)}" if moment is not None else "")
 
 
 def check_expected(plan: Plan, expect: str | None) -> None:
@@ -173,12 +180,18 @@ def _again(
     if new.digest == plan.digest:
         check(new, None)
         return new
-    moved = [s for s, t in zip(plan.steps, new.steps, strict=False) if s.old != t.old]
-    what = ", ".join(f"{s.branch} moved" for s in moved) or "the plan is another one now"
     raise RefusedError(
-        f"another push came first ({what}); nothing was changed",
+        f"another push came first ({what_moved(plan, new)}); nothing was changed",
         hint=f"look at the new plan ({new.digest}): saltbranch {plan.verb} --plan",
     ) from err
+
+
+def what_moved(plan: Plan, new: Plan) -> str:
+    """Why `new`, for the same request, is another plan: the branches that are others by now."""
+    names = [s.branch for s, t in zip(plan.steps, new.steps, strict=False) if s.old != t.old]
+    if plan.target.source != new.target.source:
+        names.append(plan.target.source_name)
+    return ", ".join(f"{n} moved" for n in dict.fromkeys(names)) or "the plan became another one"
 
 
 def _with_way_out(err: PushRefused, plan: Plan) -> PushRefused:

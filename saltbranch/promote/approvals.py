@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from saltbranch.base.durations import iso
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import many
 from saltbranch.config.gates import ApprovalsGate
@@ -62,7 +63,17 @@ class Approvals:
     @property
     def persons(self) -> list[Vouched]:
         """Those that count: keys of one principal are one person, and principals of one key are."""
-        return together(row.who for row in self.rows if row.who and not row.why_not)
+        return together(who for who, _ in self._counted())
+
+    def since(self, person: Vouched) -> float:
+        """When somebody of `persons` approved first, as the journal has it, in seconds since 1970."""
+        counted = self._counted()
+        return min(
+            at for who, at in counted if {p.lower() for p in who.principals} & person.principals
+        )
+
+    def _counted(self) -> list[tuple[Vouched, float]]:
+        return [(r.who, r.approval.time) for r in self.rows if r.who and not r.why_not]
 
 
 def together(found: Iterable[Vouched]) -> list[Vouched]:
@@ -82,7 +93,8 @@ def approvals_gate(gate: ApprovalsGate, found: Approvals, saltenv: str, digest: 
     if found.problem:
         return GateResult("approvals", CANNOT_TELL, found.problem)
     persons = found.persons
-    names = "; ".join(sorted(", ".join(sorted(p.principals)) for p in persons))
+    rows = ((", ".join(sorted(p.principals)), iso(found.since(p))) for p in persons)
+    names = "; ".join(f"{who} ({when})" for who, when in sorted(rows))
     said = f"{len(persons)} of {gate.count}" + (f": {names}" if names else "")
     if len(persons) >= gate.count:
         return GateResult("approvals", PASS, said)
@@ -93,7 +105,10 @@ def approvals_gate(gate: ApprovalsGate, found: Approvals, saltenv: str, digest: 
 
 @dataclass(slots=True)
 class Judge:
-    """Judges approvals of one plan. signers: lines of allowed signers; people: made what it brings."""
+    """Judges approvals of one plan. signers: lines of allowed signers; people: made what it brings.
+
+    Only what names a key of theirs costs a process: whoever may push to the journal can write many that do not.
+    """
 
     gate: ApprovalsGate
     saltenv: str
@@ -111,6 +126,18 @@ class Judge:
             return Judged(approval, who, "made or promoted a commit of it")
         return Judged(approval, who)
 
+    def enough(self, told: Sequence[Approval]) -> Approvals:
+        """The newest of `told`, the oldest first, that are enough for the gate, each key once; else all of them."""
+        rows: list[Judged] = []
+        for approval in reversed(told):
+            key = ssh_signature.signing_key(approval.signature)
+            if any(row.who and row.who.fingerprint == key for row in rows):
+                continue  # that person is counted, or left out, already
+            rows.insert(0, self.judge(approval))
+            if len(Approvals(tuple(rows)).persons) >= self.gate.count:
+                break
+        return Approvals(tuple(rows))
+
 
 def judge_of(work: Workplace, gate: ApprovalsGate, plan: Plan) -> Judge:
     """Who judges approvals of `plan`. Raises SaltbranchError where the signers are not known."""
@@ -119,8 +146,8 @@ def judge_of(work: Workplace, gate: ApprovalsGate, plan: Plan) -> Judge:
     return Judge(gate, plan.saltenv, plan.whole_digest, signers, people)
 
 
-def find(work: Workplace, gate: ApprovalsGate, plan: Plan) -> Approvals:
-    """The approvals of `plan` that the journal has. Raises GitError."""
+def find(work: Workplace, gate: ApprovalsGate, plan: Plan, *, all_: bool = False) -> Approvals:
+    """The approvals of `plan` that the journal has: all_, or as many as the gate has to know. Raises GitError."""
     if work.repo.problem:
         return Approvals(problem=f"the journal is not believed: {work.repo.problem.message}")
     mine = [
@@ -130,7 +157,7 @@ def find(work: Workplace, gate: ApprovalsGate, plan: Plan) -> Approvals:
     ]
     try:
         judge = judge_of(work, gate, plan)
-        return Approvals(tuple(judge.judge(approval) for approval in mine))
+        return Approvals(tuple(map(judge.judge, mine))) if all_ else judge.enough(mine)
     except GitError:
         raise
     except SaltbranchError as err:
@@ -193,7 +220,8 @@ def _names(text: str) -> frozenset[str]:
 def lines(found: Approvals, count: int) -> Sequence[str]:
     """For people: each approval, and whether it counts."""
     rows = [
-        f"{r.approval.id}  {r.name}  {f'does not count: {r.why_not}' if r.why_not else 'counts'}"
+        f"{r.approval.id}  {iso(r.approval.time)}  {r.name}"
+        f"  {f'does not count: {r.why_not}' if r.why_not else 'counts'}"
         for r in found.rows
     ]
     return [*rows, found.problem or f"{many(len(found.persons), 'person')} of {count}"]

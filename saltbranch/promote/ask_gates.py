@@ -26,12 +26,13 @@ from saltbranch.config.model import Config, owned_paths
 from saltbranch.config.roots import KEYS
 from saltbranch.git import merge
 from saltbranch.git.merge import MERGE, UP_TO_DATE
+from saltbranch.git.program import Git
 from saltbranch.notify import hooks
-from saltbranch.promote import gate_verified, gates, gates_by_verb, windows
+from saltbranch.promote import gate_verified, gates, gates_by_verb
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult, ModelFacts
 from saltbranch.promote.plan import RECORDED, Plan
 from saltbranch.promote.request import Request, provisional
-from saltbranch.repository import model_file, signers
+from saltbranch.repository import model_file
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master import options as master_options
 
@@ -89,6 +90,8 @@ def ask(work: Workplace, request: Request, found: Plan, gate: Gate) -> GateResul
         case TicketGate():
             return gates.ticket_gate(found.changes.groups, work.pattern)
         case WindowGate():
+            from saltbranch.promote import windows  # only where one is asked for
+
             return windows.window_gate(gate, work.now)
         case _ if found.is_conflict:
             return GateResult(
@@ -171,9 +174,31 @@ def model_facts(
         if s.branch not in work.refs.branches and not work.is_unread(s.branch)
     ]
     what = "; ".join(f"saltenvs.{n}.branch: the remote has no branch {b!r}" for n, b in lost)
-    what = what or (windows.unknown_zone(merged) if new != old else "")
-    what = what or signers.problem_of(git, tree, merged)
+    what = what or (_unknown_zone(merged) if new != old else "")
+    what = what or _signers_problem(git, tree, merged)
     return ModelFacts(changed=new != old, problem=what, broken=broken)
+
+
+def _unknown_zone(merged: FileModel) -> str:
+    if not _has_gate(merged, "window"):
+        return ""
+    from saltbranch.promote import windows  # as in ask
+
+    return windows.unknown_zone(merged)
+
+
+def _has_gate(merged: FileModel, kind: str) -> bool:
+    gates_of_all = [g for s in (merged.saltenvs or {}).values() for g in s.gates]
+    return any(isinstance(gate, dict) and kind in gate for gate in gates_of_all)
+
+
+def _signers_problem(git: Git, tree: str, merged: FileModel) -> str:
+    required = any(s.require_signed for s in (merged.saltenvs or {}).values())
+    if not required and not _has_gate(merged, "approvals"):
+        return ""
+    from saltbranch.repository import signers  # as in _approvals_gate
+
+    return signers.problem_of(git, tree, merged)
 
 
 def _check_production(config: Config, merged: FileModel) -> None:
@@ -304,7 +329,8 @@ def _command_gate(work: Workplace, found: Plan, gate: CommandGate, result: str) 
     }
     passed, said = hooks.run(gate.argv, payload, timeout=gate.timeout)
     first = said.strip() or f"{gate.argv[0]} ended with 0"
-    return GateResult(gate.name, PASS if passed else FAIL, first)
+    verdict = CANNOT_TELL if passed is None else PASS if passed else FAIL
+    return GateResult(gate.name, verdict, first)
 
 
 def is_slow(gate: Gate) -> bool:

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 
 from saltbranch.base import files
 from saltbranch.base.errors import GitError, RefusedError, SaltbranchError
+from saltbranch.base.ssh_keys import fingerprint_of
 from saltbranch.config.model import Saltenv
 from saltbranch.config.signers import kept_together
 from saltbranch.git import signing
-from saltbranch.git.allowed_signers import fingerprint_of, keys_of
+from saltbranch.git.allowed_signers import keys_of
 from saltbranch.git.merge import MERGE
 from saltbranch.git.program import Git
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult

@@ -100,13 +100,18 @@ def _some(words: Sequence[str]) -> str:
 
 def parse_seconds(text: str | None) -> float | None:
     """Seconds of `--wait-masters`. Raises UsageError."""
+    return parse_wait(text, "--wait-masters", "60s")
+
+
+def parse_wait(text: str | None, option: str, example: str) -> float | None:
+    """Seconds of an option that waits. Raises UsageError."""
     if text is None:
         return None
-    seconds = parse_duration(text, "--wait-masters")
+    seconds = parse_duration(text, option)
     if not 0 < seconds <= _MOST_SECONDS:
         raise UsageError(
-            f"--wait-masters: {text!r} is too {'long' if seconds else 'short'}",
-            hint="from 1s to 1d, for example 60s",
+            f"{option}: {text!r} is too {'long' if seconds else 'short'}",
+            hint=f"from 1s to 1d, for example {example}",
         )
     return seconds
 

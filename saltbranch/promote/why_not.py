@@ -29,6 +29,11 @@ class WhyNot:
         return self.plan.closed_gates
 
     @property
+    def never(self) -> list[GateResult]:
+        """Those of them that do not pass by themselves, as far as is known."""
+        return [gate for gate in self.closed if gate.passes_at is None]
+
+    @property
     def is_possible(self) -> bool:
         """Whether a promotion would go through now."""
         return not self.plan.is_empty and not self.plan.is_conflict and not self.closed

@@ -18,7 +18,9 @@ from saltbranch.config.windows import ClockRange, CronRange, Range
 from saltbranch.promote.gates import CANNOT_TELL, FAIL, PASS, GateResult
 
 _DAY = 86400
-_HORIZON = 366 * _DAY  # seconds; as far as an opening is looked for
+_HORIZON = (
+    9 * 366 * _DAY
+)  # seconds; as far as an opening is looked for: a 29 February may be eight years away
 _FAR = 8 * _DAY  # an end that is farther away need not be known
 _MOST = 10_000  # changes that are looked at
 _MOST_SPANS = 30_000  # more begin within a year only where something begins every few minutes
@@ -43,7 +45,9 @@ def window_gate(gate: WindowGate, now: float) -> GateResult:
         found = GateResult("window", PASS, f"open{ends} ({gate.zone})")
     else:
         why = next((f"denied by {r.text!r}" for r in gate.deny if covers(r, zone, now)), "")
-        opens = f"opens {_shown(change, zone)}" if change else "no opening is found within a year"
+        opens = (
+            f"opens {_shown(change, zone)}" if change else "no opening is found within nine years"
+        )
         reason = f"{why or 'no window is open'}; {opens} ({gate.zone})"
         found = GateResult("window", FAIL, reason, change)
     return GateResult(
@@ -93,7 +97,7 @@ def covers(entry: Range, zone: tzinfo, moment: float) -> bool:
 
 
 def _look(gate: WindowGate, zone: tzinfo, now: float) -> tuple[bool, float | None]:
-    """Whether it is open, and when it closes or opens; None where it does not within a year."""
+    """Whether it is open, and when it closes or opens; None where it does not within nine years."""
     allow, deny = _Cover(gate.allow, zone, now), _Cover(gate.deny, zone, now)
     moment = now
     for _ in range(_MOST):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saltbranch.base import files
-from saltbranch.base.durations import iso
+from saltbranch.base.durations import from_iso, iso
 from saltbranch.config.model import Config, Saltenv
 
 
@@ -66,7 +66,11 @@ def _is_row(row: object) -> bool:
         return False
     at, texts = row["passes_at"], [row[key] for key in ("state", "reason", "digest", "since")]
     is_whole = all(isinstance(text, str) for text in texts) and row["state"] in _STATES
-    return is_whole and (at is None or isinstance(at, int | float))
+    try:
+        from_iso(row["since"] if is_whole else "")
+    except ValueError:
+        return False
+    return at is None or isinstance(at, int | float)
 
 
 def shown(config: Config) -> dict[str, dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.actions.test_auto_promote import machine, made, model, promote, push,
 from tests.promote.test_approvals import Keys
 from tests.support.flow_site import FlowSite, build_flow_template
 from tests.support.remote import Remote
-from tests.support.site import TIMEOUT, Journal, event
+from tests.support.site import TIMEOUT, Journal, Site, event
 
 
 def command(folder: Path, name: str, text: str) -> list[str]:
@@ -90,3 +91,21 @@ def test_approvals_of_a_plan_with_its_diff_are_waited_for(tmp_path: Path) -> Non
         assert time.monotonic() < deadline, row(site)
         time.sleep(0.1)
     assert made(flow.remote) == [("stage", new)]
+
+
+def test_doctor_says_that_no_machine_does_it(tmp_path: Path, remote: Remote) -> None:
+    set_model(remote, model())
+    site = machine(tmp_path / "m", remote, promotes=False)
+
+    def told(where: Site) -> list[str]:
+        ran = where.run_here("doctor", "--json", "--config", str(where.config))
+        return [f["id"] for f in json.loads(ran.out)["findings"]]
+
+    assert "nobody-promotes" in told(site)
+    other = machine(tmp_path / "other", remote)
+    assert "nobody-promotes" not in told(other)
+    new = push(remote)
+    promote(other)
+    assert made(remote) == [("stage", new)]
+    site.sync_here()
+    assert "nobody-promotes" not in told(site), "another one has done it"

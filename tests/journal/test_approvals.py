@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from saltbranch.journal.approvals import MOST, MOST_OF_ALL
 from saltbranch.journal.events import APPROVAL, PROMOTION, Event
 from saltbranch.journal.state import replay
@@ -9,8 +11,8 @@ from saltbranch.journal.state import replay
 DIGEST = "d" * 64
 
 
-def approve(id_: str, saltenv: str = "prod") -> Event:
-    details = {"action": "approve", "saltenv": saltenv, "digest": DIGEST, "signature": "s"}
+def approve(id_: str, saltenv: str = "prod", signature: str = "s") -> Event:
+    details = {"action": "approve", "saltenv": saltenv, "digest": DIGEST, "signature": signature}
     return Event(APPROVAL, id_, 1.0, "Ann <ann@example.com>", details)
 
 
@@ -37,3 +39,20 @@ def test_what_was_promoted_is_not_approved_once_more_by_the_same_event() -> None
     state = replay([approve("mine"), approve("other", "stage"), done, approve("mine")])
     assert list(state.approvals) == ["other"]
     assert [p.id for p in state.promotions] == ["p"]
+
+
+def of_key(name: str) -> str:
+    """A signature that says it is of that key."""
+    key = name.encode()
+    data = b"SSHSIG\0\0\0\1" + len(key).to_bytes(4, "big") + key
+    return f"-----BEGIN SSH SIGNATURE-----\n{base64.b64encode(data).decode()}\n-----END SSH SIGNATURE-----\n"
+
+
+def test_a_flood_takes_no_others_away() -> None:
+    """What names the key that most of them name goes first."""
+    mine = approve("mine", signature=of_key("dora"))
+    flood = [approve(f"x{n}", signature=of_key("eve")) for n in range(2 * MOST)]
+    more = [approve(f"y{n}", f"s{n}", of_key("eve")) for n in range(2 * MOST_OF_ALL)]
+    found = replay([mine, *flood, *more]).approvals
+    assert "mine" in found
+    assert len(found) == MOST_OF_ALL

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.flow_site import FlowSite, as_yaml
 from tests.support.modules import MODULES, PACKAGE, nodes
 from tests.support.receiver import until
 from tests.support.site import Journal, Site, build_template
@@ -92,6 +93,7 @@ PURE = (
     "base.time_limit",
     "base.markdown",
     "base.patterns",
+    "base.ssh_keys",
     "base.strict_yaml",
     "base.text",
     "base.tickets",
@@ -418,3 +420,45 @@ def test_environment_of_the_tests_reaches_children() -> None:
     )
     assert Path(said.stdout.strip()) == PACKAGE / "__init__.py"
     assert os.environ["GIT_CONFIG_GLOBAL"] == os.devnull
+
+
+LEAVES_WELL = """
+from saltbranch import entry
+try:
+    entry.main()
+except SystemExit:
+    pass
+"""
+
+NEEDS = {
+    "window": {"saltbranch.promote.windows", "croniter"},
+    "approvals": {"saltbranch.promote.approvals"},
+}
+"""Gate to what only a model with such a gate has to import."""
+POLICY = {
+    *NEEDS["window"], *NEEDS["approvals"], "zoneinfo", "saltbranch.git.ssh_signature",
+    "saltbranch.actions.approve", "saltbranch.actions.auto_promote", "saltbranch.promote.wait_gates",
+    "saltbranch.promote.wait_masters", "saltbranch.serve.promoter", "saltbranch.verify.run",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["promote", "why-not", "status"])
+def test_who_has_no_policy_imports_none(
+    flow: FlowSite, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """And who has, what it needs: what is asked of the other ones is no dead letter."""
+    line = f"ann@example.com ssh-ed25519 {'A' * 68}"
+    monkeypatch.chdir(flow.clone)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    words = {"promote": ["promote", "stage", "--plan"], "why-not": ["why-not", "stage"]}
+    argv = ["-c", LEAVES_WELL, *words.get(verb, ["status"])]
+    flow.configure(stage={"gates": ["ticket", {"soak": "1h"}]})
+    flow.push("develop")
+    assert not modules_of(*argv) & POLICY
+    rule = {"allow": [{"cron": "0 9 * * *", "for": "1h"}], "zone": "Europe/Berlin"}
+    flow.model["saltenvs"]["stage"]["gates"] = [
+        {"window": rule}, {"approvals": {"count": 1, "from": [line]}},
+    ]  # fmt: skip
+    flow.push("master", {"saltbranch.yaml": as_yaml(flow.model)})
+    found = modules_of(*argv)
+    assert found >= NEEDS["window"] | NEEDS["approvals"]

@@ -130,7 +130,13 @@ def test_deny_alone_leaves_the_rest_open() -> None:
 def test_what_never_opens_says_so() -> None:
     found = window_gate(window(allow=["mon"], deny=["00:00-24:00"]), at("2026-12-20 00:00"))
     assert (found.verdict, found.passes_at) == (FAIL, None)
-    assert "no opening is found within a year" in found.reason
+    assert "no opening is found within nine years" in found.reason
+
+
+def test_a_window_that_is_years_away_keeps_its_moment() -> None:
+    gate = window(allow=[{"cron": "0 9 29 feb *", "for": "1h"}])
+    assert window_gate(gate, at("2026-12-20 00:00")).passes_at == at("2028-02-29 09:00", "UTC")
+    assert window_gate(gate, at("2096-03-01 00:00")).passes_at == at("2104-02-29 09:00", "UTC")
 
 
 def test_an_hour_that_is_left_out_and_one_that_comes_twice() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from saltbranch.actions.lab_status import labs_of
+from saltbranch.base.asked_by import ITSELF
 from saltbranch.base.errors import ConfigError, SaltbranchError
 from saltbranch.compiler import sandbox
 from saltbranch.config import locate
@@ -32,7 +33,7 @@ from saltbranch.doctor.gather import (
 from saltbranch.doctor.gather import (
     root as look_root,
 )
-from saltbranch.doctor.rules import compiling, fleet, labs, models, setup
+from saltbranch.doctor.rules import compiling, fleet, labs, models, promotions, setup
 from saltbranch.git import program as git
 from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import mask
@@ -113,6 +114,7 @@ def doctor(config: str | None = None, *, minion_config: str | None = None) -> Do
         attempt("whether they render", lambda: renders.look(ours, master))
         attempt("the minions", lambda: _fleet(ours, master))
         attempt("the labs", lambda: _labs(ours, master))
+        attempt("promotions that move by themselves", lambda: _promotions(ours))
         attempt("the webhook", lambda: webhook.look(ours, master))
     elif known.path and here:
         attempt("the root", lambda: look_root.look_outside(known.root, master))
@@ -138,6 +140,15 @@ def _labs(config: Config, master: MasterOptions) -> Iterator[Finding]:
     pinned = {minion: why for row in rows for minion, why in row.pinned.items()}
     lent = [minion for row in rows for minion in row.minions]
     yield from labs.minions(lent, pinned, master.accepted_minions())
+
+
+def _promotions(config: Config) -> Iterator[Finding]:
+    wanted = [s.name for s in config.saltenvs if s.auto_promote and s.promote_from]
+    if not wanted or config.promotes:
+        return
+    made = workplace.open_mirror(config.path).state.promotions
+    seen = {p.saltenv for p in made if p.claimed_by == ITSELF}
+    yield from promotions.nobody_promotes(wanted, sorted(seen), config.path)
 
 
 class _Attempts:

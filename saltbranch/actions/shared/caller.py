@@ -63,5 +63,8 @@ class Caller(Opener, Generic[P]):
     def show(self, work: Workplace, plan: P, *, is_result: bool) -> None:
         """Look at `plan`. is_result: nothing more is done, so the plan is what the verb says."""
 
+    def waits(self, text: str) -> None:
+        """Take a sentence about what a verb waits for."""
+
     def agree(self, verb: str) -> None:
         """Raises RefusedError when `verb` shall not be done after all."""

@@ -5,6 +5,7 @@ Each verb's action makes a FlowVerb and runs it by `run`, for the command line a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -54,7 +55,7 @@ class MergeOptions:
     plan: only say what would be done. expect: the digest of the only plan to do. resolve: the folder to resolve a
     conflict in; go_on, abort: what becomes of the one that was resolved there. diff: compile what changes.
     reviewed: the digest of the diff that somebody reviewed. overrides: gates to pass over, each with its reason.
-    wait_masters: seconds to wait until all masters serve it.
+    wait: seconds to wait for gates that time or people may open. wait_masters: the same until all masters serve it.
     """
 
     plan: bool = False
@@ -66,6 +67,7 @@ class MergeOptions:
     reviewed: str | None = None
     via_branch: bool = False
     overrides: dict[str, str] = field(default_factory=dict)
+    wait: float | None = None
     wait_masters: float | None = None
 
     def __post_init__(self) -> None:
@@ -237,13 +239,7 @@ def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
     if options.plan:
         apply_plan.check_expected(plan, options.expect)
         return Planned(plan)
-    try:
-        apply_plan.check(plan, options.expect)
-    except RefusedError:
-        if plan.closed_gates and verb.work.serves:
-            notices.gate_closed(verb.work.config.root, verb.work.config_path, plan.as_dict())
-        raise
-    caller.agree(plan.verb)
+    plan = _agreed(caller, options, verb, plan)
     with caller.watching() as watcher:
         verb.diff = replace(verb.diff, progress=watcher.compiled)
         done = verb.carry_out(
@@ -254,6 +250,38 @@ def run(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb) -> Outcome:
             ask=caller.has_person,
         )
     return _waited(caller, options, verb, done)
+
+
+def _agreed(caller: Caller[Plan], options: MergeOptions, verb: FlowVerb, plan: Plan) -> Plan:
+    """`plan`, or the same once its gates are open, where the caller waits for them. Raises SaltbranchError."""
+    try:
+        apply_plan.check_expected(plan, options.expect)
+        if not _may_wait(options, plan):
+            apply_plan.check(plan, options.expect)
+    except RefusedError:
+        if plan.closed_gates and verb.work.serves:
+            notices.gate_closed(verb.work.config.root, verb.work.config_path, plan.as_dict())
+        raise
+    caller.agree(plan.verb)
+    if options.wait is None or not plan.closed_gates:
+        return plan
+    from saltbranch.promote import wait_gates
+
+    with caller.watching() as watcher:
+        verb.diff = replace(verb.diff, progress=watcher.compiled)
+        return wait_gates.wait(
+            verb.work, plan, verb.plan, options.wait, tell=caller.waits, say=watcher.say
+        )
+
+
+def _may_wait(options: MergeOptions, plan: Plan) -> bool:
+    """Whether time or people may open what is closed while the caller waits. Raises RefusedError where it is longer."""
+    if options.wait is None:
+        return False
+    from saltbranch.promote import wait_gates  # only who waits pays for it
+
+    now = time.time()
+    return wait_gates.begin(plan, now + options.wait, now) is not None
 
 
 def _waited(

@@ -80,7 +80,15 @@ ViaOption = Annotated[
         help="branch: push promote/SALTENV/ID for a pull request instead of the protected branch.",
     ),
 ]
-
+WaitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--wait",
+        metavar="TIME",
+        help="Wait at most so long, 1h for example, for gates that time or approvals still open, then do exactly this.",
+        show_default=False,
+    ),
+]
 WaitMastersOption = Annotated[
     str | None,
     typer.Option(
@@ -149,14 +157,24 @@ def _gated(
 
 
 def _pushing(
-    *, via: ViaOption = "push", wait_masters: WaitMastersOption = None, **others: Any
+    *,
+    via: ViaOption = "push",
+    wait: WaitOption = None,
+    wait_masters: WaitMastersOption = None,
+    **others: Any,
 ) -> FlowOptions:
-    seconds = None
+    seconds = gates = None
+    if wait is not None:
+        from saltbranch.promote import wait_gates  # only who waits pays for it
+
+        gates = wait_gates.parse_seconds(wait)
     if wait_masters is not None:
         from saltbranch.promote.wait_masters import parse_seconds  # only who waits pays for it
 
         seconds = parse_seconds(wait_masters)
-    return replace(_gated(**others), via_branch=is_via_branch(via), wait_masters=seconds)
+    return replace(
+        _gated(**others), via_branch=is_via_branch(via), wait=gates, wait_masters=seconds
+    )
 
 
 def _with(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saltbranch.base.durations import shown_duration
+from saltbranch.base.durations import when_passing
 from saltbranch.base.text import printable
 from saltbranch.cli.show import formulas
 from saltbranch.cli.terminal import echo
@@ -161,7 +161,7 @@ def gate_line(gate: GateResult, now: float) -> str:
 def _gate(gate: GateResult, now: float) -> str:
     text = f"{gate.name}: {gate.verdict}, {gate.reason}"
     if gate.passes_at is not None and gate.passes_at > now:
-        text += f"; passes in {shown_duration(gate.passes_at - now)}"
+        text += f"; {when_passing(gate.passes_at, now)}"
     if gate.overridden is not None:
         text += f"; OVERRIDDEN: {gate.overridden}"
     return text.replace("\n", " ")
