@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from saltbranch.base import proc
 from saltbranch.base.errors import RefusedError, SaltbranchError
 from saltbranch.base.proc import Finished
-from saltbranch.base.ssh_keys import signing_key as signing_key
+from saltbranch.base.ssh_keys import signing_key
 from saltbranch.git.allowed_signers import keys_of, knows_all_keys
 from saltbranch.git.program import Git, indent, mask
 

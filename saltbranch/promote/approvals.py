@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import GitError, SaltbranchError
+from saltbranch.base.ssh_keys import signing_key
 from saltbranch.base.text import many
 from saltbranch.config.gates import ApprovalsGate
 from saltbranch.config.signers import Signers
@@ -130,7 +131,7 @@ class Judge:
         """The newest of `told`, the oldest first, that are enough for the gate, each key once; else all of them."""
         rows: list[Judged] = []
         for approval in reversed(told):
-            key = ssh_signature.signing_key(approval.signature)
+            key = signing_key(approval.signature)
             if any(row.who and row.who.fingerprint == key for row in rows):
                 continue  # that person is counted, or left out, already
             rows.insert(0, self.judge(approval))
@@ -204,7 +205,7 @@ def people_of(git: Git, old: str, new: str) -> People:
                 names |= _names(value.rpartition(" ")[0].rpartition(" ")[0])
             elif key.startswith("gpgsig"):
                 signature.append(value)
-        keys.add(ssh_signature.signing_key("\n".join(signature)))
+        keys.add(signing_key("\n".join(signature)))
         for line in message.split("\n"):
             if promoter := _PROMOTER.match(line):
                 names |= _names(promoter[1])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from saltbranch.base import ssh_keys
 from saltbranch.base.errors import ConfigError
 from saltbranch.config.gates import ApprovalsGate, parse_gates
 from saltbranch.git import allowed_signers, ssh_signature
@@ -169,7 +170,7 @@ def test_authors_committers_promoters_and_signers_of_every_commit_are_people(
     found = people_of(Git(str(flow.clone / ".git")), old, new)
     kind, key, *_ = Path(f"{keys.path('cid')}.pub").read_text().split()
     assert {"pat@x.org", "tim"} <= found.names
-    assert found.keys == {ssh_signature.fingerprint_of(key)}, kind
+    assert found.keys == {ssh_keys.fingerprint_of(key)}, kind
     assert people_of(Git(str(flow.clone / ".git")), new, new).names == frozenset()
 
 
@@ -461,7 +462,7 @@ def test_only_the_newest_of_a_person_is_verified_and_enough_is_enough(
     real = ssh_signature.verify
 
     def verify(text: bytes, signature: str, signers: str) -> Vouched | None:
-        asked.append(ssh_signature.signing_key(signature))
+        asked.append(ssh_keys.signing_key(signature))
         return real(text, signature, signers)
 
     monkeypatch.setattr(ssh_signature, "verify", verify)
