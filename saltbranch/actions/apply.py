@@ -270,7 +270,7 @@ def abort(caller: Caller[ApplyPlan], name: str) -> Aborted:
                 if not planning:
                     apply_end.finish(work.config, record)
                 record.status, record.by_person = ABORTED, True
-                apply_end.end(record, time.time())
+                apply_end.end(work.config, record, time.time())
                 if not planning:
                     run_state.save(root, record)
                 if planning or (newest and newest.id == name):

@@ -92,8 +92,8 @@ class Record:
     """An apply. options: as the person gave them, by name. skipped: minion to why it is left out.
 
     since, ended: seconds since 1970. why: it stopped; by_person: as somebody wanted.
-    former: the commit before; hold: the event that holds the saltenv there. untold: the id of the journal's entry of
-    its end, until that was handed over.
+    former: the commit before; hold: the event that holds the saltenv there. untold: what the
+    journal is to be told of its end, until that was handed over.
     """
 
     id: str
@@ -111,7 +111,7 @@ class Record:
     former: str = ""
     hold: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
-    untold: str = ""
+    untold: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def last(self) -> Pass:

@@ -243,7 +243,7 @@ class Running:
 
     def _end(self) -> list[str]:
         record = self._record
-        apply_end.end(record, time.time())
+        apply_end.end(self._work.config, record, time.time())
         self._engine.save()
         run_state.forget_request(self._root, record.id)
         notes = apply_end.tell(self._work.config, record)
