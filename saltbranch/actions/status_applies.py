@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from saltbranch.apply import run_state
-from saltbranch.apply.outcome import APPLIED, PENDING, RUNNING
+from saltbranch.apply.outcome import APPLIED, PENDING, RUNNING, SKIPPED
 from saltbranch.apply.run_state import OVER, UNDER_WAY, Record
 from saltbranch.base import files
 from saltbranch.base.durations import iso
@@ -55,7 +55,7 @@ def applied(records: Iterable[Record], minions: Collection[str]) -> dict[str, ob
         when = record.ended or record.since
         for run in reversed(record.passes):
             for minion, outcome in run.outcomes.items():
-                if outcome.state == PENDING:
+                if outcome.state in (PENDING, SKIPPED):
                     continue
                 last.setdefault(minion, (run.commit, outcome.state, when))
                 if newest is None and outcome.state == APPLIED:
