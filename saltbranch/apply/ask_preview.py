@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from saltbranch.apply.stays import Stays, what_stays
 from saltbranch.base.durations import shown_duration
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.compiler.model import Chunk, Minion
@@ -72,6 +73,19 @@ class Preview:
         late = f"comparing took longer than {shown_duration(self._seconds)}"
         lacking = {m: late if m in self._fleet else _NO_RECORD for m in ids if m not in diffs}
         return Compared(diffs, lacking)
+
+    def stays(self, commit: str, former: str, minions: Iterable[str]) -> Stays:
+        """What stays on `minions` that go back from `commit` to `former`."""
+        found = self.compare(commit, former, minions)
+        return what_stays(former, found.diffs.values(), found.unknown)
+
+    def minions(self) -> list[str]:
+        """The ids of those that the fleet has of the saltenv; none where there is no fleet here."""
+        try:
+            self._open()
+        except SaltbranchError:
+            return []
+        return sorted(self._fleet)
 
     def chunks(self, commit: str, minions: Iterable[str]) -> dict[str, Sequence[Chunk]]:
         """The states of `minions` with `commit`, of those where they are known: after `compare`, from the cache."""

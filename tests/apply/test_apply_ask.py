@@ -29,6 +29,13 @@ class Stage:
     def on_terminal(self, *words: str) -> OnTerminal:
         return OnTerminal(self.site.argv("apply", *words))
 
+    def let_go(self) -> None:
+        """End the hold that a rollback made."""
+        assert self.site.sync().code == 0  # it is published
+        done = self.site.run("unhold", "test", "--yes", "--reason", "it is well")
+        assert done.code == 0, done
+        self.site.sync_well()
+
     def last(self) -> dict[str, Any]:
         """The newest record, as programs see it."""
         rows = json.loads(self.site.run("apply", "test", "--status", "--json").out)["applies"]
@@ -43,7 +50,7 @@ def stage(master: Master, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     check = {"salt": "file.file_exists", "args": [str(well)], "retries": 0, "name": "well"}
     always = {"salt": "test.ping", "name": "ping", "on": "changed"}
     site.settings["saltenvs"]["test"]["verify"] = [check, always]
-    site.configure()
+    site.configure(record_syncs=True)
     former = str(site.remote.head("develop"))
     sls = f"motd:\n  file.managed:\n    - name: {motd}\n    - contents: hello\n"
     site.remote.commit("develop", {"salt/app/init.sls": sls})
@@ -53,9 +60,10 @@ def stage(master: Master, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         old=former, new=newer, served_before=former,
     )  # fmt: skip
     site.sync_well()
-    yield Stage(site, former, motd, well)
-    site.configure(saltenvs=before)
-    site.run("unhold", "test", "--reason", "it is well")
+    found = Stage(site, former, motd, well)
+    yield found
+    site.configure(saltenvs=before, record_syncs=None)
+    found.let_go()
     nop = "app:\n  test.nop: []\n"
     site.remote.commit("develop", {"salt/app/init.sls": nop})
     site.sync_well()
@@ -66,7 +74,16 @@ def test_a_plan_tells_checks_and_what_a_rollback_leaves(stage: Stage) -> None:
     assert planned.code == 3, planned
     assert "checks after it: well, ping (on: changed)" in planned.out
     assert f"a rollback would serve {stage.former[:12]} again, and does not undo:" in planned.out
-    assert "motd | file.managed (app) stays on 1 minion: test1" in planned.out
+    left = "motd | file.managed (app) stays on 1 minion: test1"
+    assert left in planned.out
+    # The plan of the verb that only holds says the same.
+    words = ("rollback", "test", "--reason", "it is bad", "--plan")
+    planned = stage.site.run(*words)
+    assert f"going back to {stage.former[:12]} does not undo:" in planned.out
+    assert left in planned.out
+    state = {"key": "motd | file.managed", "sls": "app", "minions": ["test1"]}
+    found = json.loads(stage.site.run(*words, "--json").out)["stays"]
+    assert found == {"former": stage.former, "states": [state], "unknown": {}}
 
 
 def test_a_person_is_asked_and_without_one_it_stops(stage: Stage) -> None:
@@ -93,6 +110,11 @@ def test_a_person_is_asked_and_without_one_it_stops(stage: Stage) -> None:
         terminal.type("a\n")
         code, shown = terminal.end()
     assert code == 0 and "1 applied" in shown, shown
+    # All minions passed all checks, so it is a verification: who was tried again was changed.
+    assert f"note: verified: 2 checks, 1 minion, by apply {name}" in shown
+    assert stage.site.sync().code == 0
+    event = Journal(stage.site.remote).events("verify")[-1]
+    assert event.details["apply"] == name and event.details["complete"] is True
     found = stage.last()
     assert found["status"] == "done"
     assert [line.partition(": ")[2].split(":")[0] for line in found["decided"]] == ["stop", "again"]
@@ -137,8 +159,7 @@ def test_a_person_goes_on_without_or_takes_it_back(stage: Stage) -> None:
 
 
 def test_a_stopped_apply_is_taken_back_by_its_id(stage: Stage) -> None:
-    assert stage.site.run("unhold", "test", "--reason", "it is well").code == 0
-    stage.site.sync_well()
+    stage.let_go()
     stopped = stage.site.run("apply", "test", "--yes")
     assert stopped.code == 20, stopped
     name = stage.last()["id"]

@@ -8,7 +8,7 @@ from saltbranch.actions.rollback import plan_rollback
 from saltbranch.apply.ask_preview import Preview
 from saltbranch.apply.batches import only
 from saltbranch.apply.run_state import ROLLBACK, Pass, Record
-from saltbranch.apply.stays import Stays, stays_from_dict, what_stays
+from saltbranch.apply.stays import Stays, stays_from_dict
 from saltbranch.base.errors import RefusedError
 from saltbranch.repository.workplace import Workplace
 
@@ -24,13 +24,7 @@ def stays_at(
 ) -> Stays:
     """What stays on `minions` where a rollback of the saltenv takes `commit` back. Raises RefusedError, UsageError."""
     found = plan_rollback(work, saltenv, to=None, reason="to look")
-    preview = Preview(work.place, saltenv, tell=tell)
-    return _stays(preview, commit, found.will_serve or "", minions)
-
-
-def _stays(preview: Preview, commit: str, former: str, minions: Iterable[str]) -> Stays:
-    compared = preview.compare(commit, former, minions)
-    return what_stays(former, compared.diffs.values(), compared.unknown)
+    return Preview(work.place, saltenv, tell=tell).stays(commit, found.will_serve or "", minions)
 
 
 def plan_back(work: Workplace, record: Record, *, tell: Tell = _silent) -> Stays:
@@ -50,7 +44,7 @@ def plan_back(work: Workplace, record: Record, *, tell: Tell = _silent) -> Stays
     stays = stays_from_dict(record.stays)
     if stays is None or stays.former != former:
         preview = Preview(work.place, record.saltenv, tell=tell)
-        stays = _stays(preview, record.first.commit, former, touched)
+        stays = preview.stays(record.first.commit, former, touched)
     stays = stays.of(touched)
     record.former, record.hold, record.stays = former, found.event.as_dict(), stays.as_dict()
     batches = only(record.first.batches, touched)
