@@ -112,7 +112,9 @@ def changed_states(difference: Difference) -> tuple[set[_State], set[_State]]:
 def followers(chunks: Iterable[Chunk], begin: Iterable[_State]) -> list[_State]:
     """The states that do something because others change, beginning with those of `begin`."""
     known = [(_state(c.key, c.sls), c) for c in chunks]
-    found = list(begin)
+    begun = {(s.id, s.function): s for s in begin}
+    found = [s for s, _ in known if (s.id, s.function) in begun]
+    found += [s for s in begun.values() if s.is_hidden]
     left, before = known, -1
     while len(found) != before:
         before = len(found)
@@ -141,11 +143,9 @@ def _is_after(chunk: Chunk, names: set[tuple[str, str]], is_open: bool) -> bool:
         for entry in entries:
             if not isinstance(entry, Mapping) or any(map(is_masked, (entry, *entry.values()))):
                 return True  # its words may not be told
-            for module, what in entry.items():
-                if (module, short(str(what))) in names or (
-                    module == "id" and short(str(what)) in {n for _, n in names}
-                ):
-                    return True
+            named = {(str(module), short(str(what))) for module, what in entry.items()}
+            if named & names or any(("id", name) in named for _, name in names):
+                return True
     return False
 
 

@@ -54,6 +54,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet.site.configure(programs=[[str(hook)]])
     fleet.site.sync_well()
     with fleet.cluster:
+        fleet.warm()
         yield fleet
 
 

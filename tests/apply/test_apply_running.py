@@ -60,7 +60,7 @@ class Fleet:
             folder / "salt",
             minions={minion: {} for minion in ids},
             minion_options={m: {"module_dirs": [str(modules)]} for m in ids if m == EMPTY},
-            master_options={"timeout": 6, "gather_job_timeout": 6, "worker_threads": 4},
+            master_options={"timeout": 12, "gather_job_timeout": 6, "worker_threads": 4},
         )
         self.cluster.write_config()
         self.site.master_config = self.cluster.config_dir / "master.d" / "saltbranch.conf"
@@ -70,6 +70,10 @@ class Fleet:
             record_syncs=True,
         )
         self.site.sync_well()
+
+    def warm(self) -> None:
+        """Let minions load their modules: on a busy machine that takes longer than an answer may, which is no news."""
+        self.cluster.local_all("config.get", "saltenv", minions=self.ids)
 
     def commit(self, name: str) -> str:
         """What is to be applied next."""
@@ -117,6 +121,7 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path_factory.mktemp("apply"))
     with fleet.cluster:
+        fleet.warm()
         yield fleet
 
 

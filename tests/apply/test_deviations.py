@@ -97,6 +97,8 @@ def test_what_follows_from_a_change_is_explained(
     last = Change("web", "last", "cmd.wait", "x", "{}")
     found = deviates(run(MOTD, NGINX, last), differs(added=(one("motd | file.managed"),)), chunks)
     assert names(found) == (([] if explained else ["nginx", "last"]), [])
+    source = ChangedFile("salt://motd", ("motd | file.managed",))
+    assert deviates(run(MOTD, NGINX, last), differs(files=(source,)), chunks) == found
     # Without a change of the commit nothing follows from it.
     assert names(deviates(run(NGINX), differs(), chunks)) == (["nginx"], [])
 
