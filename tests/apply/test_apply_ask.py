@@ -141,6 +141,12 @@ def test_a_person_takes_it_back(stage: Stage) -> None:
     stage.well.unlink()
     with stage.on_terminal("test", "--yes", "--on-failure", "ask") as terminal:
         terminal.until(QUESTION)
+        terminal.process.kill()
+    killed = stage.site.run("apply", "test", "--status")
+    assert ": killed, since" in killed.out and "1 failed" in killed.out
+    # Whoever goes on after a kill is asked the same again.
+    with stage.on_terminal("--resume", stage.last()["id"]) as terminal:
+        terminal.until(QUESTION)
         terminal.type("r\n")
         before = terminal.until(f"rolling back to {stage.former[:12]}")
         left = "motd | file.managed (app) stays on 1 minion: test1"
