@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from saltbranch.actions.shared import apply_end, served_elsewhere
+from saltbranch.actions.shared.apply_plan import looked_at
 from saltbranch.actions.shared.applying import Running, Watching, shown, tell_bus
 from saltbranch.actions.shared.caller import Caller
+from saltbranch.actions.shared.taking_back import plan_back
 from saltbranch.actions.status_applies import is_alive
 from saltbranch.apply import bus_event, run_state
 from saltbranch.apply.lease_holder import LeaseHolder
 from saltbranch.apply.make_plan import ApplyPlan, make_plan
-from saltbranch.apply.options import Options
+from saltbranch.apply.options import ASK, Options
+from saltbranch.apply.outcome import APPLIED
 from saltbranch.apply.run_state import (
     ABORTED,
     APPLY,
@@ -43,6 +46,7 @@ from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master.jobs import Jobs
 from saltbranch.serve import leased
+from saltbranch.verify.around import checks_digest
 from saltbranch.verify.members import served_commit
 
 if TYPE_CHECKING:
@@ -64,7 +68,7 @@ class Applied:
         if record.status == STOPPED and record.by_person:
             return Interrupted.exit_code
         ailing = self.plan.ailing if self.plan else ()
-        if record.status != DONE or record.first.wrong() or ailing:
+        if record.status != DONE or set(record.first.counts()) - {APPLIED} or ailing:
             return EXIT_PARTIAL
         return 0
 
@@ -182,6 +186,8 @@ def _begin(
         record.status = DONE
         return Applied(record, planned)
     record.skipped = dict(planned.skipped)
+    record.checks = checks_digest(saltenv)
+    record.stays = planned.stays.as_dict() if planned.stays else {}
     batches = [list(batch) for batch in planned.batches]
     record.passes.append(Pass(APPLY, planned.commit, batches, {}))
     run_state.save(work.config.root, record)
@@ -197,11 +203,14 @@ def _planned(
         watching.tell({"event": what, "done": done, "of": of})
 
     found = make_plan(work.config, saltenv, jobs, options, tell=tell)
-    return replace(found, notes=served_elsewhere.notes(work, saltenv, found.commit))
+    found = replace(found, notes=served_elsewhere.notes(work, saltenv, found.commit))
+    return looked_at(work, saltenv, found, lambda done, of: tell("preview", done, of))
 
 
-def resume(caller: Caller[ApplyPlan], name: str, watching: Watching) -> Applied:
-    """Go on with an apply that was killed or stopped. Raises what `apply` raises."""
+def resume(
+    caller: Caller[ApplyPlan], name: str, watching: Watching, *, back: bool = False
+) -> Applied:
+    """Go on with an apply that was killed or stopped. back: take it back instead. Raises what `apply` raises."""
     work = caller.open_mirror()
     record = run_state.load(work.config.root, name)
     saltenv = named(work, record.saltenv)
@@ -210,13 +219,20 @@ def resume(caller: Caller[ApplyPlan], name: str, watching: Watching) -> Applied:
         files.private_umask(),
         locked(work, saltenv),
     ):
-        return _go_on(caller, work, jobs, run_state.load(work.config.root, name), watching)
+        record = run_state.load(work.config.root, name)
+        return _go_on(caller, work, jobs, record, watching, back=back)
 
 
 def _go_on(
-    caller: Caller[ApplyPlan], work: Workplace, jobs: Jobs, record: Record, watching: Watching
+    caller: Caller[ApplyPlan],
+    work: Workplace,
+    jobs: Jobs,
+    record: Record,
+    watching: Watching,
+    *,
+    back: bool = False,
 ) -> Applied:
-    """The caller holds the lock."""
+    """The caller holds the lock. back: take it back, after a person has agreed."""
     root = work.config.root
     apply_end.finish(work.config, record)
     if record.status in OVER:
@@ -235,16 +251,42 @@ def _go_on(
             f"apply {record.id} cannot go on: {err.message}",
             hint=f"saltbranch apply --abort {record.id}, then apply what is served now",
         ) from err
+    if back and last.kind == APPLY:
+        _agree_to_go_back(caller, work, record, lease, watching)
     run_state.forget_request(root, record.id)
-    if record.status == STOPPED:
+    is_asked = record.options.get("on_failure") == ASK and watching.decide and not record.by_person
+    if record.status == STOPPED and not is_asked:
         # A person has looked at them and goes on.
         last.forgiven = len(last.wrong())
     record.status, record.ended, record.by_person = UNDER_WAY, None, False
-    record.why = record.why if last.kind == ROLLBACK else ""
+    record.why = record.why if record.last.kind == ROLLBACK else ""
     run_state.save(root, record)
     watching.tell({"event": "resume", "id": record.id, "since": iso(record.since)})
     notes = Running(caller, work, jobs, record=record, lease=lease, watching=watching).run()
     return Applied(record, None, tuple(notes))
+
+
+def _agree_to_go_back(
+    caller: Caller[ApplyPlan],
+    work: Workplace,
+    record: Record,
+    lease: LeaseHolder,
+    watching: Watching,
+) -> None:
+    """Show what a rollback does not undo, and ask. Raises RefusedError: then nothing has changed."""
+
+    def tell(done: int, of: int) -> None:
+        watching.tell({"event": "preview", "done": done, "of": of})
+
+    try:
+        with lease.kept():
+            stays = plan_back(work, record, tell=tell)
+            watching.tell({"event": "stays", **stays.as_dict()})
+            caller.agree(f"roll {record.saltenv} back to {stays.former[:12]}")
+    except BaseException:
+        if record.status == STOPPED:
+            lease.drop()
+        raise
 
 
 def abort(caller: Caller[ApplyPlan], name: str) -> Aborted:
@@ -270,7 +312,7 @@ def abort(caller: Caller[ApplyPlan], name: str) -> Aborted:
                 if not planning:
                     apply_end.finish(work.config, record)
                 record.status, record.by_person = ABORTED, True
-                apply_end.end(record, time.time())
+                apply_end.end(work.config, record, time.time())
                 if not planning:
                     run_state.save(root, record)
                 if planning or (newest and newest.id == name):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from saltbranch.actions.shared.steps import Step, steps
+from saltbranch.apply.ask_preview import Preview
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import ROLLBACK
@@ -10,6 +13,8 @@ from saltbranch.journal.facts import Promotion
 from saltbranch.promote.hold_plan import HoldPlan, hold_at, promotions_to, refused_here
 from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace
+
+_PATIENCE = 20.0  # seconds for the preview: whoever rolls back is in a hurry
 
 
 def plan_rollback(work: Workplace, saltenv: str, *, to: str | None, reason: str) -> HoldPlan:
@@ -25,6 +30,17 @@ def plan_rollback(work: Workplace, saltenv: str, *, to: str | None, reason: str)
     else:
         commit, step = _last(work, found)
     return hold_at(work, found, commit, kind=ROLLBACK, reason=reason, promotion=step)
+
+
+def with_stays(work: Workplace, plan: HoldPlan) -> HoldPlan:
+    """`plan` with what it does not undo, by the fleet that is known here. It compiles, within a limit of time."""
+    if not (plan.serves and plan.will_serve) or plan.serves == plan.will_serve:
+        return plan
+    preview = Preview(work.place, plan.saltenv, seconds=_PATIENCE)
+    minions = preview.minions()
+    if not minions:
+        return plan
+    return replace(plan, stays=preview.stays(plan.serves, plan.will_serve, minions).as_dict())
 
 
 def _promotion(work: Workplace, saltenv: Saltenv, name: str) -> Promotion:

@@ -153,13 +153,16 @@ class Engine:
             }
         )
         if self._begins(run, "before"):
-            self._seam("before", lambda: self._seams.before(batch))
+            self._seam(lambda: self._seams.before(batch))
         if self._begins(run, "apply"):
             self._apply(run, batch, timeout)
             batch = self._without_lent(run, batch, " while it was applied to")
         good = [m for m in batch.minions if m not in run.wrong(list(batch.minions))]
         if self._begins(run, "verify"):
-            found = self._seam("verify", lambda: self._seams.verify(batch, good))
+            run.checked = run.checked or time.time()
+            changed = [m for m in good if run.of(m).changed or m in run.retried]
+            found = self._seam(lambda: self._seams.verify(batch, good, changed), "verify: ")
+            run.verified += [m for m in good if m not in found and m not in run.verified]
             for minion, why in found.items():
                 before = run.of(minion)
                 said = f"it did not pass verify: {why}"
@@ -168,7 +171,7 @@ class Engine:
                 )
         good = [m for m in batch.minions if m not in run.wrong(list(batch.minions))]
         if self._begins(run, "after"):
-            self._seam("after", lambda: self._seams.after(batch, good))
+            self._seam(lambda: self._seams.after(batch, good))
 
     def _without_lent(self, run: Pass, batch: Batch, when: str = "") -> Batch:
         """`batch` without those that the saltenv lacks by now. when: empty before anything of them is applied."""
@@ -188,11 +191,12 @@ class Engine:
         self._renew()
         return True
 
-    def _seam(self, step: str, do: Callable[[], Any]) -> Any:
+    def _seam(self, do: Callable[[], Any], what: str = "") -> Any:
+        """What `do` returns. what: begins the message of what fails, where that does not say itself what it is."""
         try:
             return do()
         except SaltbranchError as err:
-            raise Stopped(f"{step}: {err.message}", is_failure=True) from err
+            raise Stopped(f"{what}{err.message}", is_failure=True) from err
 
     def _apply(self, run: Pass, batch: Batch, timeout: float) -> None:
         """Apply to those of the batch that nothing became of yet."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from saltbranch.apply.batches import batches_of
+from saltbranch.apply.deviations import Deviations
 from saltbranch.apply.follow import Follower
 from saltbranch.apply.groups import Group, grouped
 from saltbranch.apply.options import CHANGED, Options
 from saltbranch.apply.outcome import Run, look
+from saltbranch.apply.stays import Stays
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.salt_master.jobs import Jobs, Return
 from saltbranch.serve.lab_minions import OWN
+from saltbranch.verify.around import Around
 from saltbranch.verify.members import members, served_commit
 
 NOTHING_CHANGES = "nothing would change"
@@ -22,10 +25,12 @@ NOTHING_CHANGES = "nothing would change"
 
 @dataclass(frozen=True, slots=True)
 class ApplyPlan:
-    """What would be done. commit: that the saltenv serves. tested: what a test run found, by minion.
+    """What would be done. commit: that the saltenv serves. runs: what a test run found, by minion.
 
     skipped: minions of the saltenv that are left out, and why. ailing: those of them that somebody should look at.
-    notes: what else is to be known before.
+    notes: what else is to be known before. around: what runs with each batch. preview: where the test runs differ from
+    it. stays: what a rollback would not undo; no_way_back: why there is none. The last three only where somebody looked
+    for them.
     """
 
     saltenv: str
@@ -38,6 +43,11 @@ class ApplyPlan:
     options: Options
     at: float
     notes: tuple[str, ...] = ()
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    around: Around = Around()
+    preview: Deviations | None = None
+    stays: Stays | None = None
+    no_way_back: str = ""
 
     @property
     def minions(self) -> tuple[str, ...]:
@@ -55,6 +65,10 @@ class ApplyPlan:
             "unchanged": list(self.unchanged),
             "options": self.options.as_dict(),
             "notes": list(self.notes),
+            "around": self.around.as_dict(),
+            "preview": self.preview.as_dict() if self.preview else None,
+            "stays": self.stays.as_dict() if self.stays else None,
+            "no_way_back": self.no_way_back or None,
         }
 
 
@@ -94,6 +108,7 @@ def make_plan(
         unchanged=tuple(sorted(unchanged)),
         options=options,
         at=time.time(),
+        runs=runs,
     )
 
 

@@ -13,6 +13,7 @@ from saltbranch.base.errors import UsageError
 
 ASK = "ask"
 STOP, ROLLBACK = "stop", "rollback"
+ON_FAILURE = (STOP, ROLLBACK, ASK)
 CHANGED = "changed"
 _LONGEST = 30 * 86400.0
 
@@ -41,7 +42,7 @@ class Options:
             _ = self.pause_seconds
         for value, known, option in (
             (self.only, ("", CHANGED), "--only"),
-            (self.on_failure, (STOP, ROLLBACK), "--on-failure"),
+            (self.on_failure, ON_FAILURE, "--on-failure"),
         ):
             if value not in known:
                 listed = " or ".join(filter(None, known))

@@ -96,12 +96,12 @@ def look(returned: Return) -> Run:
     changes, failed, tested = [], [], 0
     for key, state in value.items():
         if not isinstance(state, Mapping) or "result" not in state:
-            return Run(problem=f"it returned {_said(repr(state))} for {_said(key)}")
+            return Run(problem=f"it returned {short(repr(state))} for {short(key)}")
         result = state["result"]
         if result is None:
             tested += 1
         elif result is not True:
-            failed.append(f"{_id_of(key, state)}: {_said(str(state.get('comment') or ''))}")
+            failed.append(f"{_id_of(key, state)}: {short(str(state.get('comment') or ''))}")
         if state.get("changes") or result is None:
             changes.append(_change(key, state))
     return Run("", tuple(sorted(changes, key=repr)), tuple(failed), tested, len(value))
@@ -116,9 +116,9 @@ def _problem(returned: Return) -> str:
         return NOTHING
     if isinstance(value, (str, list)):
         lines = [value] if isinstance(value, str) else [str(line) for line in value]
-        return _said("; ".join(lines))
+        return short("; ".join(lines))
     if not isinstance(value, Mapping):
-        return f"it returned {_said(repr(value))}, which are no states"
+        return f"it returned {short(repr(value))}, which are no states"
     return ""
 
 
@@ -151,7 +151,7 @@ def _change(key: str, state: Mapping[str, Any]) -> Change:
     return Change(
         sls=_text(state.get("__sls__")),
         id=_id_of(key, state),
-        function=f"{_said(module)}.{_said(rest.rpartition('_|-')[2])}",
+        function=f"{short(module)}.{short(rest.rpartition('_|-')[2])}",
         name=_text(state.get("name")),
         what=what,
     )
@@ -159,14 +159,14 @@ def _change(key: str, state: Mapping[str, Any]) -> Change:
 
 def _id_of(key: str, state: Mapping[str, Any]) -> str:
     parts = key.split("_|-")
-    return _text(state.get("__id__")) or _said(parts[1] if len(parts) > 1 else key)
+    return _text(state.get("__id__")) or short(parts[1] if len(parts) > 1 else key)
 
 
 def _text(value: object) -> str:
-    return _said(value) if isinstance(value, str) else ""
+    return short(value) if isinstance(value, str) else ""
 
 
-def _said(text: str) -> str:
+def short(text: str) -> str:
     """What a minion says, as one line that is not long."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -17,6 +17,7 @@ from saltbranch.apply.outcome import (
     APPLIED,
     PENDING,
     RUNNING,
+    SKIPPED,
     STATES,
     WRONG,
     Outcome,
@@ -48,6 +49,8 @@ class Pass:
     """All batches with one commit. at: the batch under way, counted from 0; step: what of it has begun.
 
     kind: `apply`, or `rollback` of one that went wrong. forgiven: how many failures a person went on after.
+    retried: minions that were tried again after they went wrong. verified: those that passed the checks, of which the
+    first were asked at the time `checked`, in seconds since 1970.
     """
 
     kind: str
@@ -57,6 +60,9 @@ class Pass:
     at: int = 0
     step: str = ""
     forgiven: int = 0
+    retried: list[str] = field(default_factory=list)
+    verified: list[str] = field(default_factory=list)
+    checked: float = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -84,7 +90,8 @@ class Pass:
 
     def touched(self) -> list[str]:
         """Those that may have got something of it."""
-        return [m for m in self.minions if self.of(m).state in (APPLIED, RUNNING, *WRONG)]
+        states = (APPLIED, RUNNING, *WRONG)
+        return [m for m in self.minions if self.of(m).state in states or m in self.retried]
 
 
 @dataclass(slots=True)
@@ -92,8 +99,9 @@ class Record:
     """An apply. options: as the person gave them, by name. skipped: minion to why it is left out.
 
     since, ended: seconds since 1970. why: it stopped; by_person: as somebody wanted.
-    former: the commit before; hold: the event that holds the saltenv there. untold: the id of the journal's entry of
-    its end, until that was handed over.
+    former: the commit before; hold: the event that holds the saltenv there. stays: what a rollback does not undo.
+    decided: what persons wanted where it had stopped. checks: a digest of those that the model has. untold: what the
+    journal is to be told of its end, until that was handed over.
     """
 
     id: str
@@ -111,7 +119,10 @@ class Record:
     former: str = ""
     hold: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
-    untold: str = ""
+    untold: list[dict[str, Any]] = field(default_factory=list)
+    stays: dict[str, Any] = field(default_factory=dict)
+    decided: list[str] = field(default_factory=list)
+    checks: str = ""
 
     @property
     def last(self) -> Pass:
@@ -204,6 +215,21 @@ def last_of(root: str, saltenv: str) -> Record | None:
         if record.saltenv == saltenv:
             return record
     return None
+
+
+def last_by_minion(root: str, saltenv: str) -> dict[str, tuple[str, Outcome]]:
+    """The commit that each minion of a saltenv got last from here, and what became of that."""
+    found: dict[str, tuple[str, Outcome]] = {}
+    for name in reversed(names(root)):
+        try:
+            record = load(root, name)
+        except SaltbranchError:
+            continue
+        for run in reversed(record.passes if record.saltenv == saltenv else []):
+            for minion, outcome in run.outcomes.items():
+                if outcome.state not in (PENDING, SKIPPED):
+                    found.setdefault(minion, (run.commit, outcome))
+    return found
 
 
 def ask_to_end(root: str, name: str) -> None:

@@ -29,8 +29,13 @@ class Seams(Protocol):
     def before(self, batch: Batch) -> None:
         """Before anything of the batch is applied."""
 
-    def verify(self, batch: Batch, good: Sequence[str]) -> Mapping[str, str]:
-        """Those of `good`, to which it was applied, that are not as they should be, and why."""
+    def verify(
+        self, batch: Batch, good: Sequence[str], changed: Sequence[str]
+    ) -> Mapping[str, str]:
+        """Those of `good`, to which it was applied, that are not as they should be, and why.
+
+        changed: those of them on which a state changed something, or may have.
+        """
 
     def after(self, batch: Batch, good: Sequence[str]) -> None:
         """After the batch. good: those that were applied to and are as they should be."""

@@ -14,6 +14,7 @@ import typer
 from saltbranch.actions import apply as action
 from saltbranch.actions.apply import Applied, ApplyPlanned
 from saltbranch.actions.shared.applying import Watching
+from saltbranch.apply.going_on import END, Choice, Trouble
 from saltbranch.apply.make_plan import ApplyPlan
 from saltbranch.apply.options import ASK, STOP, Options
 from saltbranch.apply.seams import Batch
@@ -88,14 +89,23 @@ def _apply(
     on_failure: Annotated[
         str,
         typer.Option(
-            metavar="stop|rollback",
-            help="rollback: serve what was served before the last promotion, and apply that where it was applied.",
+            metavar="stop|rollback|ask",
+            help="rollback: serve what was served before the last promotion, and apply that where it was applied;"
+            " ask: a person decides, stop where there is none.",
         ),
     ] = STOP,
     resume: Annotated[
         str | None,
         typer.Option(
             metavar="ID", help="Go on with an apply that was stopped or killed.", show_default=False
+        ),
+    ] = None,
+    rollback: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Take back an apply that was stopped or killed.",
+            show_default=False,
         ),
     ] = None,
     abort: Annotated[
@@ -122,10 +132,13 @@ def _apply(
     Examples:
       saltbranch apply prod --plan
       saltbranch apply prod --canary web1 --batch 10% --pause 2m
+      saltbranch apply prod --batch 4 --on-failure ask
       saltbranch apply --resume 20261129T180000Z-0a1b2c3d
     """
-    if (saltenv is not None) + (resume is not None) + (abort is not None) != 1 and not status:
-        raise UsageError("apply wants a SALTENV, --resume ID, --abort ID or --status")
+    if sum(word is not None for word in (saltenv, resume, rollback, abort)) != 1 and not status:
+        raise UsageError(
+            "apply wants a SALTENV, --resume ID, --rollback ID, --abort ID or --status"
+        )
     terminal = _ApplyTerminal(config=config, as_json=as_json, yes=yes)
     if status:
         return _status(terminal, saltenv)
@@ -145,8 +158,9 @@ def _apply(
         raise UsageError("--pause ask: there is nobody to ask", hint="name a time, such as 2m")
     with _watching(as_json=as_json) as watching:
         done: Applied | ApplyPlanned
-        if resume is not None:
-            done = action.resume(terminal, resume, watching)
+        if resume is not None or rollback is not None:
+            back = rollback is not None
+            done = action.resume(terminal, resume or rollback or "", watching, back=back)
         else:
             done = action.apply(terminal, saltenv or "", options, watching, plan=plan)
     if isinstance(done, Applied) and not as_json:
@@ -175,9 +189,9 @@ class _ApplyTerminal(run_merge.Terminal[ApplyPlan]):
 def _watching(*, as_json: bool) -> Iterator[Watching]:
     """Show what happens, and let ^C end it after the batch."""
     with show.progress(enabled=not as_json) as tell:
-        watching = Watching(
-            tell=print_json_line if as_json else tell, ask=_ask if _has_person() else None
-        )
+        watching = Watching(tell=print_json_line if as_json else tell)
+        if _has_person():
+            watching.ask, watching.decide = _ask, _decide
         with _gentle(watching.end):
             yield watching
 
@@ -200,8 +214,37 @@ def _gentle(end: Callable[[], bool]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _asking() -> Iterator[None]:
+    """^C ends the question: no batch is under way meanwhile."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _ask(batch: Batch) -> bool:
-    return typer.confirm(f"batch {batch.number} of {batch.of} is done: go on?", err=True)
+    try:
+        with _asking():
+            return typer.confirm(f"batch {batch.number} of {batch.of} is done: go on?", err=True)
+    except typer.Abort:
+        return False
+
+
+def _decide(trouble: Trouble) -> Choice:
+    """Show the facts, and let a person choose; ^C and the end of the input are `stop`."""
+    show.trouble(trouble)
+    words = {choice[0]: choice for choice in trouble.choices}
+    told = show.question(trouble)
+    try:
+        with _asking():
+            while True:
+                word = typer.prompt(told, prompt_suffix=" ", err=True).strip().lower()
+                if word and word[0] in words and words[word[0]].startswith(word):
+                    return words[word[0]]
+    except typer.Abort:
+        return END
 
 
 def _abort(terminal: _ApplyTerminal, name: str) -> int:

@@ -9,10 +9,11 @@ import typer
 
 from saltbranch.actions.accept import plan_accept
 from saltbranch.actions.hold import plan_hold, plan_hold_all
-from saltbranch.actions.rollback import plan_rollback
+from saltbranch.actions.rollback import plan_rollback, with_stays
 from saltbranch.actions.shared import recording
 from saltbranch.actions.shared.recording import Recorded
 from saltbranch.actions.unhold import plan_unhold, plan_unhold_all
+from saltbranch.apply.stays import stays_from_dict
 from saltbranch.base.durations import parse_until, shown_duration
 from saltbranch.base.errors import RemoteError, UsageError
 from saltbranch.base.text import printable
@@ -28,7 +29,7 @@ from saltbranch.cli.options.common import (
 )
 from saltbranch.cli.options.completion import points, promotions
 from saltbranch.cli.options.merging import ReasonOption
-from saltbranch.cli.show import sync
+from saltbranch.cli.show import beside_apply, sync
 from saltbranch.cli.terminal import echo
 from saltbranch.promote.hold_all_plan import HoldAllPlan, Row
 from saltbranch.promote.hold_plan import HoldPlan
@@ -168,7 +169,7 @@ def _rollback(
     """Let SALTENV serve again what it served before its last promotion.
 
     It is a hold: no branch is touched, so the next promotion brings everything back with the fix, and
-    lifts the hold.
+    lifts the hold. With --plan it says what stays on minions that applied it, where a fleet is known here.
 
     \b
     Examples:
@@ -177,7 +178,8 @@ def _rollback(
     """
 
     def build(work: Workplace) -> HoldPlan:
-        return plan_rollback(work, saltenv, to=to, reason=reason or "")
+        found = plan_rollback(work, saltenv, to=to, reason=reason or "")
+        return with_stays(work, found) if plan else found
 
     return _run(build, config, local=local, plan=plan, yes=yes, as_json=as_json)
 
@@ -260,6 +262,8 @@ def _show(found: HoldPlan, now: float) -> None:
     if found.promotion:
         what = "push by hand" if found.promotion.startswith("push-") else "promotion"
         echo(f"  {what}: {printable(found.promotion)}")
+    if found.stays and (left := stays_from_dict(found.stays)):
+        beside_apply.stays(left, "going back to {} does not undo")
 
 
 def _show_all(found: HoldAllPlan, now: float) -> None:

@@ -227,7 +227,8 @@ class Residence:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The checks of `saltenv` were run while it served `commit`. time: in seconds since 1970.
+    """The checks of `saltenv` were run while it served `commit`. time: their end, in seconds since 1970; begun: of the
+    first of them, which is long before where an apply ran them batch by batch.
 
     complete: on all its minions. reason: in one line, what was counted or why it failed.
     """
@@ -238,6 +239,7 @@ class Verification:
     complete: bool
     time: float
     reason: str
+    begun: float
 
 
 def verification_of(event: Event) -> Verification | None:
@@ -246,6 +248,10 @@ def verification_of(event: Event) -> Verification | None:
     passed = event.details.get("passed")
     if not commit or not saltenv or not isinstance(passed, bool):
         return None
+    try:
+        begun = min(from_iso(event.text("begun")), event.time)
+    except ValueError:
+        begun = event.time
     return Verification(
         saltenv=saltenv,
         commit=commit,
@@ -253,6 +259,7 @@ def verification_of(event: Event) -> Verification | None:
         complete=event.details.get("complete") is True,
         time=event.time,
         reason=asking.shortened(event.text("reason")),
+        begun=begun,
     )
 
 

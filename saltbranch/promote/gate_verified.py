@@ -26,7 +26,7 @@ def verified_gate(
     """
     if why := _why_not(source, told, contains):
         return GateResult("verified", FAIL, why)
-    age = max(0.0, now - told[-1].time)  # a clock that is ahead verifies now
+    age = max(0.0, now - told[-1].begun)  # a clock that is ahead verifies now
     if gate.within is not None and age > gate.within:
         most = shown_duration(gate.within)
         reason = f"{source} was verified {shown_duration(age)} ago, and {most} is the most: {_ask(source)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from saltbranch.base import asked_by
 from saltbranch.base.durations import iso
@@ -22,7 +23,10 @@ from saltbranch.serve import refused
 
 @dataclass(frozen=True, slots=True)
 class HoldPlan:
-    """What a verb would record. serves, will_serve: commits before and after, None where nothing is served."""
+    """What a verb would record. serves, will_serve: commits before and after, None where nothing is served.
+
+    stays: what a rollback does not undo (apply/stays.py), where somebody looked.
+    """
 
     verb: str
     saltenv: str
@@ -33,6 +37,7 @@ class HoldPlan:
     until: float | None
     promotion: str = ""
     note: str = ""
+    stays: Mapping[str, Any] | None = None
 
     @property
     def events(self) -> tuple[Event, ...]:

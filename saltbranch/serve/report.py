@@ -129,9 +129,12 @@ def _row(
 
 
 def keep(root: str, event: Event) -> None:
-    """Let the next sync tell the journal of `event`, too. The caller holds the lock of the root. Raises OSError."""
+    """Let the next sync tell the journal of `event`, too, and once. The caller holds the lock of the root.
+
+    Raises OSError.
+    """
     tries, kept = _load(root)
-    _save(root, [*kept, event], tries)
+    _save(root, [*(one for one in kept if one.id != event.id), event], tries)
 
 
 def path(root: str) -> str:

@@ -53,10 +53,13 @@ class ModelSeams:
         """The hooks before the batch. Raises RefusedError where one fails."""
         self._hooks(BEFORE, batch, batch.minions, self._saltenv.before_batch)
 
-    def verify(self, batch: OneBatch, good: Sequence[str]) -> Mapping[str, str]:
+    def verify(
+        self, batch: OneBatch, good: Sequence[str], changed: Sequence[str]
+    ) -> Mapping[str, str]:
         """Those of `good`, to which it was applied, that did not pass the checks, and why. Raises SaltError.
 
-        What the master asked itself, once, speaks for all of them.
+        changed: those of them on which a state changed something; checks `on: changed` are about these. What the
+        master asked itself, once, speaks for all of them.
         """
         if not good or not self._saltenv.verify:
             return {}
@@ -64,7 +67,7 @@ class ModelSeams:
             self._saltenv.name,
             batch.commit,
             tuple(sorted(good)),
-            changed=tuple(good),
+            changed=tuple(changed),
             programs=self._programs,
             why_not=self._why_not,
         )

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from saltbranch.actions.shared import served_elsewhere
 from saltbranch.actions.status_applies import applied
 from saltbranch.apply import run_state
-from saltbranch.apply.outcome import APPLIED, FAILED, RUNNING, Outcome
+from saltbranch.apply.outcome import APPLIED, FAILED, RUNNING, SKIPPED, Outcome
 from saltbranch.apply.run_state import Pass, Record
 from saltbranch.base import files
+from saltbranch.repository.workplace import open_machine
 from saltbranch.serve import leased
 from saltbranch.serve.leased import Lease
 from tests.cli.test_json_shapes import conforms
-from tests.support.site import Site
+from tests.support.site import Journal, Site
 
 A, B = "a" * 40, "b" * 40
 FIRST, SECOND = "20260101T000000Z-0a1b2c3d", "20260102T000000Z-0a1b2c3d"
@@ -38,8 +40,52 @@ def test_what_came_last_of_each_minion_counts() -> None:
     found = applied([new, old], {"web1", "web2", "web3", "never"})
     assert found == {
         "commit": B, "applied": 1, "of": 4, "since": "1970-01-03T00:00:00Z",
-        "others": {"web2": f"applied at {A[:12]}", "web3": f"failed at {B[:12]}"},
+        "others": {
+            "never": "nothing applied from here", "web2": f"applied at {A[:12]}",
+            "web3": f"failed at {B[:12]}",
+        },
     }  # fmt: skip
+
+
+def test_who_was_left_out_is_a_straggler_unless_nothing_would_change() -> None:
+    old, new = record(A), record(B, SECOND, ended=2 * 86400.0)
+    old.first.outcomes = {m: Outcome(APPLIED) for m in ("web1", "web2", "web3", "web4")}
+    old.skipped = {"web5": "down"}
+    new.first.outcomes = {"web1": Outcome(APPLIED), "web2": Outcome(SKIPPED, "lent to lab1")}
+    new.skipped = {"web3": "nothing would change", "web4": "do\x1bwn", "web6": "down"}
+    found = applied([new, old], {f"web{number}" for number in range(1, 7)})
+    assert found and (found["applied"], found["of"]) == (2, 6)
+    assert found["others"] == {
+        "web2": f"applied at {A[:12]}, left out: lent to lab1",
+        "web4": f"applied at {A[:12]}, left out: do\ufffdwn",
+        "web5": "nothing applied from here",
+        "web6": "nothing applied from here, left out: down",
+    }
+
+
+def test_the_plan_tells_of_other_masters_and_of_what_is_to_be_served(site: Site) -> None:
+    site.configure(record_syncs=True)
+    site.sync_well()
+    old = str(site.remote.head("master"))
+
+    def noted() -> tuple[str, ...]:
+        work = open_machine(str(site.config), fetch=False)
+        return served_elsewhere.notes(work, work.config.saltenv("prod"), old)
+
+    assert noted() == ()
+    new = site.remote.commit("master", {"salt/new.sls": "new:\n  test.nop: []\n"})
+    for master, commit in (("m2", old), ("m3", new), ("m4\x1b", new)):
+        row = {"saltenv": "prod", "branch": "master", "old": None, "new": commit, "why": "branch"}
+        Journal(site.remote).add(
+            "sync", master=master, root="x", serves=["prod"],
+            saltenvs=[{**row, "time": "2026-01-01T00:00:00Z"}],
+        )  # fmt: skip
+    site.run_here("sync", "test", "--config", str(site.config))
+    behind, others, odd = noted()
+    assert behind == (
+        f"prod is to serve {new[:12]}, which this master does not yet: saltbranch sync prod"
+    )
+    assert others.endswith(": m2, m3") and odd.endswith(f": m3 ({new[:12]})")
 
 
 def test_a_rollback_counts_after_what_it_takes_back() -> None:

@@ -54,6 +54,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet.site.configure(programs=[[str(hook)]])
     fleet.site.sync_well()
     with fleet.cluster:
+        fleet.warm()
         yield fleet
 
 
@@ -164,6 +165,10 @@ def _is_heard(process: subprocess.Popen[str]) -> bool:
 
 def test_only_those_that_change(fleet: Fleet) -> None:
     words = fresh(fleet)
+    assert fleet.site.sync().code == 0
+    verified = Journal(fleet.site.remote).events("verify")
+    last = verified[-1].details  # an apply of all of them
+    assert (last["passed"], last["complete"], last["minions"]) == (True, True, len(IDS))
     # A state that says itself whether it changes something: here only one does.
     text = ONE_CHANGES.format(lines=fleet.lines)
     fleet.site.remote.commit("master", {"salt/app.sls": text})
@@ -173,6 +178,8 @@ def test_only_those_that_change(fleet: Fleet) -> None:
     assert code == 0 and end["passes"][0]["batches"] == [["prod02"]], end
     assert end["skipped"] == dict.fromkeys(("prod01", "prod03"), "nothing would change")
     assert fleet.applied() == {"prod02": ["one"]}
+    assert fleet.site.sync().code == 0  # one of only some is none
+    assert len(Journal(fleet.site.remote).events("verify")) == len(verified)
     row = told(fleet)["applied"]
     assert (row["applied"], row["of"]) == (1, 3) and "prod02" not in row["others"]
 

@@ -20,11 +20,11 @@ from tests.support.site import run
 
 def test_a_minion_is_applied_to(master: Master) -> None:
     site = master.site
-    before = list((site.root / "state").glob("applies/2*"))
+    before = sorted((site.root / "state").glob("applies/2*"))
     planned = site.run("apply", "test", "--plan")
     assert planned.code == 3, planned
     assert "1 minion in 1 batch: 1" in planned.out
-    assert list((site.root / "state").glob("applies/2*")) == before
+    assert sorted((site.root / "state").glob("applies/2*")) == before
     done = site.run("apply", "test", "--yes", "--json")
     assert done.code == 0, done
     end = json.loads(done.out.splitlines()[-1])

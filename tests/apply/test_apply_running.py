@@ -15,6 +15,7 @@ import pytest
 
 from saltbranch.demo.cluster import Cluster
 from saltbranch.salt_master.jobs import Jobs
+from tests.support.on_terminal import OnTerminal
 from tests.support.site import Journal, Site, build_template
 
 IDS = [f"prod{number:02}" for number in range(1, 13)]
@@ -59,7 +60,7 @@ class Fleet:
             folder / "salt",
             minions={minion: {} for minion in ids},
             minion_options={m: {"module_dirs": [str(modules)]} for m in ids if m == EMPTY},
-            master_options={"timeout": 6, "gather_job_timeout": 6, "worker_threads": 4},
+            master_options={"timeout": 12, "gather_job_timeout": 6, "worker_threads": 4},
         )
         self.cluster.write_config()
         self.site.master_config = self.cluster.config_dir / "master.d" / "saltbranch.conf"
@@ -69,6 +70,10 @@ class Fleet:
             record_syncs=True,
         )
         self.site.sync_well()
+
+    def warm(self) -> None:
+        """Let minions load their modules: on a busy machine that takes longer than an answer may, which is no news."""
+        self.cluster.local_all("config.get", "saltenv", minions=self.ids)
 
     def commit(self, name: str) -> str:
         """What is to be applied next."""
@@ -116,6 +121,7 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path_factory.mktemp("apply"))
     with fleet.cluster:
+        fleet.warm()
         yield fleet
 
 
@@ -195,6 +201,30 @@ def test_every_minion_ends_as_something_and_two_do_not_apply_at_once(fleet: Flee
     fleet.cluster.local_all("test.ping", minions=IDS)
 
 
+def test_a_person_tries_again_who_failed_and_goes_on_without_who_cannot(fleet: Fleet) -> None:
+    fleet.does(prod05="fail")
+    argv = fleet.site.argv("apply", "prod", "--yes", "--batch", "4", "--on-failure", "ask")
+    with OnTerminal(argv) as terminal:
+        facts = terminal.until("[a]gain: try prod05 again")
+        assert (
+            "batch 2 of 3: prod05, prod06, prod07, prod08; 4 pending, 7 applied, 1 failed" in facts
+        )
+        (fleet.behave / "prod05").unlink()
+        terminal.type("again\n")
+        facts = terminal.until(f"[g]o on without {EMPTY}")
+        assert f"{EMPTY}: failed: it returned nothing" in facts
+        terminal.type("g\n")
+        code, _ = terminal.end()
+    record = fleet.record()
+    assert (code, record["status"], len(record["decided"])) == (20, "done", 2)
+    assert record["passes"][0]["batches"] == [
+        IDS[:4], ["prod06", "prod07", "prod08"], ["prod05"], IDS[8:],
+    ]  # fmt: skip
+    assert fleet.states() == {m: "failed" if m == EMPTY else "applied" for m in IDS}
+    twice = {"prod05": ["later", "later"]}
+    assert fleet.applied() == {m: ["later"] for m in IDS if m != EMPTY} | twice
+
+
 def test_a_rollback_brings_the_former_commit_back(fleet: Fleet) -> None:
     fleet.does(prod05="fail")
     newer = fleet.commit("later")
@@ -216,6 +246,7 @@ def test_a_rollback_brings_the_former_commit_back(fleet: Fleet) -> None:
     assert end["passes"][1]["commit"] == fleet.former
     assert end["passes"][1]["batches"] == [IDS[:4], ["prod05", "prod06", "prod07", "prod08"]]
     assert end["passes"][1]["counts"] == {"applied": 8}
+    assert end["stays"]["former"] == fleet.former and end["decided"] == []
     # The files of those that were touched are those of the former commit, nobody else was touched.
     assert fleet.applied() == {minion: ["later", "former"] for minion in IDS[:8]}
     held = fleet.site.run("status").out

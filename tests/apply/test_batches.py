@@ -93,7 +93,7 @@ def test_limits(over_all: str, per_batch: str, wrong: int, in_batch: int, ends: 
         Options(timeout="31d"),
         Options(pause="x"),
         Options(only="all"),
-        Options(on_failure="ask"),
+        Options(on_failure="panic"),
         Options(max_failures="-1"),
     ],
 )

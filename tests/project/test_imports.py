@@ -160,6 +160,7 @@ PURE = (
     "promote.gate_verified",
     "promote.gates",
     "verify.judge",
+    "apply.stays",
     "promote.gates_by_verb",
     "schedule.nightly",
     "schedule.texts",

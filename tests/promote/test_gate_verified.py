@@ -31,8 +31,10 @@ def contains(*commits: str) -> Callable[[str], bool]:
     return lambda commit: commit in commits
 
 
-def told(commit: str, ago: float, *, passed: bool = True, reason: str = "4 checks") -> Verification:
-    return Verification("stage", commit, passed, True, NOW - ago, reason)
+def told(
+    commit: str, ago: float, *, passed: bool = True, reason: str = "4 checks", took: float = 0
+) -> Verification:
+    return Verification("stage", commit, passed, True, NOW - ago, reason, NOW - ago - took)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,7 @@ def test_entries(entry: Any, expected: Gate | None) -> None:
         ([told(ONE, 2 * HOUR), told(OLD, HOUR)], None, "lacks this commit"),
         ([told(ONE, HOUR, passed=False, reason="web1")], None, "did not pass its checks: web1"),
         ([told(ONE, HOUR)], HOUR, ""),
+        ([told(ONE, 60, took=HOUR)], HOUR, "was verified 61 min ago, and 60 min is the most"),
         ([told(ONE, HOUR + 1)], HOUR, "was verified 60 min ago, and 60 min is the most"),
         ([told(ONE, -9 * HOUR)], HOUR, ""),
     ],

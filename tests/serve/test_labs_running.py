@@ -224,17 +224,17 @@ class _Lending:
         options, watching = Options(canary="test2", batch="1"), Watching(tell=tell)
         return action.apply(_Program(self.labs.site), "test", options, watching, plan=plan)
 
-    def outcome(self, lend_at: str) -> tuple[int, Outcome]:
-        """What became of test1, and the exit code."""
+    def outcome(self, lend_at: str) -> Outcome:
+        """What became of test1."""
         done = self.apply(lend_at)
         assert isinstance(done, action.Applied)
-        return done.exit_code, done.record.first.of("test1")
+        return done.record.first.of("test1")
 
 
 @pytest.mark.xdist_group("labs")
 def test_apply_leaves_lent_minions_alone(running: tuple[Labs, Cluster]) -> None:
     lending = _Lending(running[0])
-    assert lending.outcome("minion test2") == (0, Outcome(SKIPPED, "lent to lab1"))
+    assert lending.outcome("minion test2") == Outcome(SKIPPED, "lent to lab1")
     planned = lending.apply("", plan=True)
     assert isinstance(planned, action.ApplyPlanned)
     assert planned.plan.skipped == {"test1": "lent to lab1"}
@@ -247,12 +247,12 @@ def test_apply_leaves_lent_minions_alone(running: tuple[Labs, Cluster]) -> None:
 def test_lent_while_it_is_applied_to(running: tuple[Labs, Cluster]) -> None:
     labs, cluster = running
     lending = _Lending(labs)
-    code, found = lending.outcome("job test1")
+    found = lending.outcome("job test1")
     reason = "lent to lab1 while it was applied to"
-    assert (code, found.state, found.reason) == (0, SKIPPED, reason)
+    assert (found.state, found.reason) == (SKIPPED, reason)
     lending.give_back()
-    code, found = lending.outcome("")
-    assert (code, found.state) == (0, APPLIED)
+    found = lending.outcome("")
+    assert found.state == APPLIED
     answer = cluster.run("salt-run", "jobs.lookup_jid", found.jid)
     assert _states(answer.value["test1"]) == OF_TEST[0]
 

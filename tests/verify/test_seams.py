@@ -83,11 +83,22 @@ def test_a_hook_that_fails_stops_the_batch() -> None:
 
 def test_checks_name_who_did_not_pass() -> None:
     only_salt = MODEL.replace("      - {tcp: '127.0.0.1:1', retries: 0, name: port}\n", "")
-    found = seams(Fleet(ill=["web2"]), only_salt).verify(Batch(), ["web2", "web1"])
+    both = ["web2", "web1"]
+    found = seams(Fleet(ill=["web2"]), only_salt).verify(Batch(), both, both)
     assert found == {"web2": "app.is_well: it answered false"}
-    both = seams(Fleet(ill=["web2"])).verify(Batch(), ["web1", "web2"])
-    assert both == {
+    assert seams(Fleet(ill=["web2"])).verify(Batch(), both, both) == {
         "web1": "port: no connection: Connection refused",
         "web2": "app.is_well: it answered false",
     }
-    assert seams(Fleet()).verify(Batch(), []) == {}
+    assert seams(Fleet()).verify(Batch(), [], []) == {}
+
+
+def test_a_check_of_what_was_changed_asks_nobody_else() -> None:
+    model = MODEL.replace("      - {tcp: '127.0.0.1:1', retries: 0, name: port}\n", "")
+    fleet = Fleet(ill=["web1", "web2"])
+    found = seams(fleet, model).verify(Batch(), ["web1", "web2"], ["web2"])
+    assert found == {"web2": "app.is_well: it answered false"}
+    assert [call[0] for call in fleet.calls] == [["web2"]]
+    assert seams(Fleet(ill=["web1"]), model).verify(Batch(), ["web1"], []) == {}
+    everybody = model.replace(", on: changed", "")
+    assert seams(fleet, everybody).verify(Batch(), ["web1"], []) != {}

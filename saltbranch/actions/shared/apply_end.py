@@ -1,10 +1,13 @@
 """What is told of an apply that is over, or has stopped: to the journal, and to people.
 
-The record of an apply names the journal's entry until it was handed over. So whoever comes after a kill hands it over,
-under the same id, and the journal has it once.
+The record of an apply has the journal's entries until they were handed over. So whoever comes after a kill does that;
+their ids are the same, and the journal has each once.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
 
 from saltbranch.actions.shared.after_push import WAIT
 from saltbranch.apply import run_state
@@ -26,36 +29,40 @@ from saltbranch.serve import leased, report
 _MOST_NAMED = 20  # minions that the journal names
 
 
-def end(record: Record, now: float) -> None:
-    """It has ended, and that is still to be told. The caller saves it."""
-    record.ended, record.untold = now, journal.new_id(now)
+def end(config: Config, record: Record, now: float, more: Iterable[Event] = ()) -> None:
+    """It has ended, and that is still to be told. more: events that are told with it. The caller saves it."""
+    record.ended = now
+    told = entry(record, journal.new_id(now), now, master=known_as(config.root)[0])
+    record.untold += [event.as_dict() for event in (told, *more)]
 
 
 def tell(config: Config, record: Record, wait: float = WAIT) -> list[str]:
-    """Hand the entry of `record` over, once; what went wrong with that. wait: seconds for the lock of the root.
+    """Hand over what `record` has to tell, once; what went wrong with that. wait: seconds for the lock of the root.
 
     The next sync publishes it, where masters tell the journal what they do, and whoever reads the journal is told.
     Elsewhere only this master's people are. The caller holds the lock of the apply.
     """
-    root, ended = config.root, record.ended
-    if not record.untold or ended is None:
+    root, found = config.root, [events.from_dict(data) for data in record.untold]
+    if not found:
         return []
-    event = entry(record, record.untold, ended, master=known_as(root)[0])
-    notes = []
     try:
-        if config.record_syncs:
-            with files.Lock(f"{root}/lock", wait=wait):
-                report.keep(root, event)
-        else:
-            gather.tell_here(root, event)
+        with ExitStack() as stack:
+            if config.record_syncs:
+                stack.enter_context(files.Lock(f"{root}/lock", wait=wait))
+            for event in filter(None, found):
+                if config.record_syncs:
+                    report.keep(root, event)
+                else:
+                    gather.tell_here(root, event)
+        if not config.record_syncs:
             start.start_if_wanted(root, config.path)
-        record.untold = ""
+        record.untold = []
         run_state.save(root, record)
     except OSError as err:
-        notes = [f"not recorded in the journal yet: {os_error(err).message}"]
+        return [f"not recorded in the journal yet: {os_error(err).message}"]
     except SaltbranchError as err:
-        notes = [f"not recorded in the journal yet: {err.message}"]
-    return notes
+        return [f"not recorded in the journal yet: {err.message}"]
+    return []
 
 
 def finish(config: Config, record: Record, wait: float = WAIT) -> list[str]:
@@ -100,6 +107,7 @@ def entry(record: Record, id_: str, now: float, *, master: str) -> Event:
         "failed": {m: first.of(m).state for m in first.wrong()[:_MOST_NAMED]},
         "rolled_back_to": last.commit if is_back else None,
         "back": last.counts().get(APPLIED, 0) if is_back else 0,
+        "decided": record.decided,
         "master": master,
         **record.asked,
     }

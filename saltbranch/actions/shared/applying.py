@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch.actions.rollback import plan_rollback
 from saltbranch.actions.shared import apply_end
 from saltbranch.actions.shared.after_push import WAIT
 from saltbranch.actions.shared.caller import Caller
-from saltbranch.apply import bus_event, run_state
-from saltbranch.apply.batches import Share, only
+from saltbranch.actions.shared.taking_back import plan_back, stays_at
+from saltbranch.apply import bus_event, going_on, run_state
+from saltbranch.apply.batches import Share
 from saltbranch.apply.engine import Engine, Stop, Stopped, Tell
+from saltbranch.apply.going_on import AGAIN, BACK, END, GO_ON, Choice, Trouble
 from saltbranch.apply.lease_holder import LeaseHolder
 from saltbranch.apply.limits import Limits
 from saltbranch.apply.make_plan import ApplyPlan
-from saltbranch.apply.options import options_from_dict
-from saltbranch.apply.outcome import RUNNING
+from saltbranch.apply.options import ASK, options_from_dict
+from saltbranch.apply.outcome import APPLIED, RUNNING
 from saltbranch.apply.run_state import (
     ABORTED,
     APPLY,
@@ -31,15 +32,20 @@ from saltbranch.apply.run_state import (
     Record,
 )
 from saltbranch.apply.seams import Batch, Seams
+from saltbranch.apply.stays import stays_from_dict
 from saltbranch.base import asked_by
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import Interrupted, SaltbranchError, SaltError
 from saltbranch.base.text import some
+from saltbranch.git import identity
 from saltbranch.journal import events
+from saltbranch.journal import store as journal
+from saltbranch.journal.events import Event
 from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import Workplace
 from saltbranch.salt_master.jobs import Jobs
 from saltbranch.serve.hold_here import hold_locally
+from saltbranch.verify.by_apply import Proof, event_of, why_not
 from saltbranch.verify.members import members
 from saltbranch.verify.seams import ModelSeams
 
@@ -48,13 +54,14 @@ _NO_LIMIT = Limits(Share(100, is_percent=True))
 
 @dataclass(slots=True)
 class Watching:
-    """Who looks on. tell: told of what happens. ask: whether to go on after a batch; None where nobody is there.
+    """Who looks on. tell: told of what happens. stops: of what is under way; set where it is to end after its batch.
 
-    stops: of what is under way; set where it is to end after its batch.
+    ask: whether to go on after a batch. decide: how it goes on after a failure. None where nobody is there.
     """
 
     tell: Tell = lambda event: None
     ask: Callable[[Batch], bool] | None = None
+    decide: Callable[[Trouble], Choice] | None = None
     stops: list[Stop] = field(default_factory=list)
 
     def end(self) -> bool:
@@ -76,6 +83,8 @@ def shown(record: Record) -> dict[str, Any]:
         "status": record.status,
         "why": record.why or None,
         "skipped": record.skipped,
+        "decided": record.decided,
+        "stays": (record.stays or None) if record.last.kind == ROLLBACK else None,
         "passes": [
             {
                 "kind": one.kind,
@@ -157,32 +166,83 @@ class Running:
 
     def _forwards(self) -> None:
         """The apply itself, and what follows from how it ends."""
+        record, run = self._record, self._record.first
+        while True:
+            try:
+                self._run_pass(run)
+                record.status = DONE
+                return
+            except Stopped as err:
+                stopped = err
+            choice = self._choice(stopped)
+            if choice == GO_ON:
+                going_on.go_on_without(run, stopped.message)
+            elif choice == AGAIN:
+                going_on.try_again(run)
+            else:
+                self._stopped(stopped)
+                if choice == BACK:
+                    self._plan_back()
+                return
+            self._engine.save()
+
+    def _stopped(self, stopped: Stopped) -> None:
         record = self._record
+        record.status, record.why = STOPPED, stopped.message
+        record.by_person = not stopped.is_failure
+        if self._stop.reason == "it was aborted":
+            record.status = ABORTED
+
+    def _choice(self, stopped: Stopped) -> Choice:
+        """How it goes on, by the options or by a person."""
+        on_failure, decide = self._options.on_failure, self._watching.decide
+        if not stopped.is_failure:
+            return END
+        if on_failure == ROLLBACK:
+            return BACK if self._record.first.touched() else END
+        if on_failure != ASK or decide is None:
+            return END
+        self._engine.save()
+        trouble = self._trouble(stopped)
+        self._tell({"event": "trouble", **trouble.as_dict()})
+        choice = decide(trouble)
+        who = identity.who(self._work.git)
+        self._record.decided.append(f"{iso(time.time())} {who}: {choice}: {stopped.message}")
+        self._tell({"event": "decided", "choice": choice, "by": who})
+        return choice
+
+    def _trouble(self, stopped: Stopped) -> Trouble:
+        record, run = self._record, self._record.first
+        at = run.at if run.step else run.at - 1
+        touched, why, stays = run.touched(), "", None
         try:
-            self._run_pass(record.first)
-            record.status = DONE
-        except Stopped as err:
-            record.status, record.why = STOPPED, err.message
-            record.by_person = not err.is_failure
-            if self._stop.reason == "it was aborted":
-                record.status = ABORTED
-            if err.is_failure and self._options.on_failure == ROLLBACK and record.first.touched():
-                self._plan_back()
+            known = stays_from_dict(record.stays)
+            stays = known or stays_at(self._work, record.saltenv, run.commit, touched)
+        except SaltbranchError as err:
+            why = err.message
+        return Trouble(
+            apply=record.id,
+            saltenv=record.saltenv,
+            why=stopped.message,
+            number=at + 1,
+            of=len(run.batches),
+            step=run.step,
+            batch=tuple(run.batches[at]),
+            failed={m: run.of(m) for m in going_on.failed_of(run)},
+            counts={str(state): number for state, number in run.counts().items()},
+            touched=len(touched),
+            stays=stays.of(touched) if stays else None,
+            no_way_back=why,
+        )
 
     def _plan_back(self) -> None:
         """Write down that it is taken back, before anything of that is done."""
-        record, work = self._record, self._work
+        record = self._record
         try:
-            found = plan_rollback(
-                work, record.saltenv, to=None, reason=f"apply {record.id}: {record.why}"[:900]
-            )
+            plan_back(self._work, record)
         except SaltbranchError as err:
             record.why += f"; it is not rolled back: {err.message}"
             return
-        record.former = found.will_serve or ""
-        record.hold = found.event.as_dict()
-        batches = only(record.first.batches, record.first.touched())
-        record.passes.append(Pass(ROLLBACK, record.former, [list(b) for b in batches], {}))
         record.status = UNDER_WAY
         self._engine.save()
 
@@ -190,13 +250,14 @@ class Running:
         """Serve the commit before, and apply it to those that may have got something, in the same batches."""
         record, work = self._record, self._work
         run = record.last
-        self._tell({"event": "rollback", "commit": run.commit, "why": record.why})
+        event = {"event": "rollback", "commit": run.commit, "why": record.why}
+        self._tell({**event, "stays": record.stays or None})
         self._lease.move_to(run.commit)
-        event = events.from_dict(record.hold)
+        hold = events.from_dict(record.hold)
         try:
-            if event is None:
+            if hold is None:
                 raise Stopped("the hold that was written down cannot be read", is_failure=True)
-            hold_locally(work.config_path, event, wait=WAIT, notify=self._caller.notify)
+            hold_locally(work.config_path, hold, wait=WAIT, notify=self._caller.notify)
             self._lease.take(run.commit)
             self._engine.run(
                 run, _NO_LIMIT, timeout=self._options.seconds, pause=lambda batch: None
@@ -243,13 +304,15 @@ class Running:
 
     def _end(self) -> list[str]:
         record = self._record
-        apply_end.end(record, time.time())
+        now = time.time()
+        proven, note = self._proven(now)
+        apply_end.end(self._work.config, record, now, proven)
         self._engine.save()
         run_state.forget_request(self._root, record.id)
         notes = apply_end.tell(self._work.config, record)
         self._lease.drop()
         self._tell({"event": "end", **shown(record)})
-        return [*self._notes, *notes]
+        return [*self._notes, *([note] if note else []), *notes]
 
     def _tell(self, event: Mapping[str, Any]) -> None:
         """Tell whoever looks on, and the master's bus; where that takes nothing it is noted, once."""
@@ -259,3 +322,28 @@ class Running:
             return
         if problem := tell_bus(self._jobs, self._record, name):
             self._notes = [problem]
+
+    def _proven(self, now: float) -> tuple[list[Event], str]:
+        """The verification that the apply is, with a note; none, and why, where it is none."""
+        record, run = self._record, self._record.first
+        saltenv = named(self._work, record.saltenv)
+        if record.status != DONE or not saltenv.verify or not self._work.config.record_syncs:
+            return [], ""
+        proof = Proof(
+            apply=record.id,
+            commit=run.commit,
+            passed=[m for m in run.verified if run.of(m).state == APPLIED],
+            changed=[m for m in run.minions if run.of(m).changed or m in run.retried],
+            checks=record.checks,
+            begun=run.checked,
+            asked=record.asked,
+        )
+        try:
+            own, _ = members(self._work.config, saltenv, self._jobs.accepted())
+        except SaltbranchError as err:
+            return [], f"not recorded as a verification: {err.message}"
+        if why := why_not(proof, saltenv, own):
+            said = f"it is no verification for the gate verified: {why}"
+            return [], f"{said}; saltbranch verify {saltenv.name} is one"
+        event = event_of(proof, saltenv, own, id_=journal.new_id(now), now=now, by=record.by)
+        return [event], f"verified: {event.text('reason')}"

@@ -8,6 +8,7 @@ from saltbranch.apply.outcome import State
 from saltbranch.apply.run_state import Status
 from saltbranch.cli.json_shapes.events import Who
 from saltbranch.cli.json_shapes.parts import Commit, Time, Version
+from saltbranch.cli.json_shapes.promoting import Stays
 
 Kind = Literal["apply", "rollback"]
 
@@ -34,7 +35,10 @@ class Pass(TypedDict):
 
 
 class Record(Who):
-    """An apply. since, ended: when. why: it stopped. skipped: minion to why it is left out."""
+    """An apply. since, ended: when. why: it stopped. skipped: minion to why it is left out.
+
+    decided: what persons wanted where it had stopped. stays: what the rollback did not undo.
+    """
 
     id: str
     saltenv: str
@@ -44,6 +48,8 @@ class Record(Who):
     status: Status
     why: str | None
     skipped: dict[str, str]
+    decided: list[str]
+    stays: Stays | None
     passes: list[Pass]
 
 
@@ -90,8 +96,42 @@ class Group(TypedDict):
     problems: list[str]
 
 
+class Deviation(TypedDict):
+    """Minions whose test run differs from the preview.
+
+    more: what would change there though the commit changes nothing about it; each_time: such states that a test run
+    always announces. fewer: what the commit changes, and the test run does not.
+    """
+
+    minions: list[str]
+    more: list[Change]
+    each_time: list[Change]
+    fewer: list[Change]
+
+
+class Deviations(TypedDict):
+    """compared: how many minions were. unknown: minion to why it was not."""
+
+    compared: int
+    deviations: list[Deviation]
+    unknown: dict[str, str]
+
+
+class Around(TypedDict):
+    """What runs with each batch. problems: why some of it cannot run here."""
+
+    before_batch: list[str]
+    verify: list[str]
+    after_batch: list[str]
+    problems: list[str]
+
+
 class Plan(TypedDict):
-    """``salt-run saltbranch.apply plan=True``. notes: what else is to be known before."""
+    """``salt-run saltbranch.apply plan=True``. notes: what else is to be known before.
+
+    preview: null where nothing was compared. stays: what a rollback would not undo, where it would follow a failure;
+    no_way_back: why there would be none.
+    """
 
     version: Version
     saltenv: str
@@ -102,6 +142,10 @@ class Plan(TypedDict):
     unchanged: list[str]
     options: dict[str, str]
     notes: list[str]
+    around: Around
+    preview: Deviations | None
+    stays: Stays | None
+    no_way_back: str | None
 
 
 class PlanEvent(Plan):
@@ -114,6 +158,14 @@ class TestEvent(TypedDict):
     """So many minions have tested their states."""
 
     event: Literal["test"]
+    done: int
+    of: int
+
+
+class PreviewEvent(TypedDict):
+    """So many compiles of the preview are done."""
+
+    event: Literal["preview"]
     done: int
     of: int
 
@@ -168,12 +220,44 @@ class PauseEvent(TypedDict):
     seconds: float
 
 
+class TroubleEvent(TypedDict):
+    """A person is asked how it goes on. number: of the batch; touched: how many minions may have got something."""
+
+    event: Literal["trouble"]
+    why: str
+    number: int
+    of: int
+    step: str | None
+    batch: list[str]
+    failed: dict[str, Outcome]
+    counts: dict[State, int]
+    touched: int
+    stays: Stays | None
+    no_way_back: str | None
+    choices: list[str]
+
+
+class DecidedEvent(TypedDict):
+    """What a person wants then."""
+
+    event: Literal["decided"]
+    choice: str
+    by: str
+
+
+class StaysEvent(Stays):
+    """Told before a person agrees to a rollback."""
+
+    event: Literal["stays"]
+
+
 class RollbackEvent(TypedDict):
     """It goes back to `commit`."""
 
     event: Literal["rollback"]
     commit: Commit
     why: str
+    stays: Stays | None
 
 
 class JobEvent(TypedDict):
@@ -206,7 +290,7 @@ class Failure(TypedDict):
 
 
 STREAM = (
-    PlanEvent, TestEvent, ResumeEvent, BeginEvent, BatchEvent, JobEvent, MinionEvent, AskEvent, PauseEvent,
-    RollbackEvent, EndEvent, Failure,
+    PlanEvent, TestEvent, PreviewEvent, ResumeEvent, BeginEvent, BatchEvent, JobEvent, MinionEvent, AskEvent,
+    PauseEvent, TroubleEvent, DecidedEvent, StaysEvent, RollbackEvent, EndEvent, Failure,
 )  # fmt: skip
 """A line of ``apply --json`` is one of these."""

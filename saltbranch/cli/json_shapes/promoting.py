@@ -185,6 +185,22 @@ class Promoted(TypedDict):
     claimed_by: str | None
 
 
+class Stay(TypedDict):
+    """A state that a rollback takes away, and what it made that stays."""
+
+    key: str
+    sls: str
+    minions: list[str]
+
+
+class Stays(TypedDict):
+    """What a rollback to the commit `former` does not undo. unknown: minion to why it cannot be told."""
+
+    former: Commit
+    states: list[Stay]
+    unknown: dict[str, str]
+
+
 class HoldPlan(TypedDict):
     """``hold --plan --json``, and that of unhold, rollback and accept."""
 
@@ -197,6 +213,7 @@ class HoldPlan(TypedDict):
     until: Time | None
     promotion: str
     note: str
+    stays: Stays | None
     id: str
     by: str | None
     asked_by: str | None

@@ -10,15 +10,18 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from saltbranch.apply.engine import Tell, told
+from saltbranch.apply.going_on import AGAIN, BACK, GO_ON, Trouble
 from saltbranch.apply.groups import Group
 from saltbranch.apply.make_plan import ApplyPlan
 from saltbranch.apply.outcome import RUNNING, WRONG
-from saltbranch.apply.run_state import DONE, OVER, UNDER_WAY, Pass, Record
+from saltbranch.apply.run_state import APPLY, DONE, OVER, UNDER_WAY, Pass, Record
+from saltbranch.apply.stays import stays_from_dict
 from saltbranch.base import asked_by
 from saltbranch.base.durations import iso, shown_duration
-from saltbranch.base.text import many, some
+from saltbranch.base.text import many, printable, some
 from saltbranch.cli.console import Terminal
 from saltbranch.cli.console import shown as plain
+from saltbranch.cli.show import beside_apply as beside
 from saltbranch.cli.terminal import echo
 
 _MOST = 20  # changes of a group, and minions, that are shown
@@ -48,6 +51,12 @@ def plan(found: ApplyPlan) -> None:
         _group(number, group)
     if found.unchanged:
         echo(f"    nothing changes on {some(found.unchanged, _MOST)}")
+    beside.preview(found.preview)
+    beside.around(found.around)
+    if found.stays:
+        beside.stays(found.stays, "a rollback would serve {} again, and does not undo")
+    if found.no_way_back:
+        echo(f"  a rollback is not possible: {found.no_way_back}")
 
 
 def _batches(number: int) -> str:
@@ -78,8 +87,44 @@ def end(record: Record, notes: Sequence[str]) -> None:
     echo(f"saltbranch: {text}; {told(record.first)}", err=True)
     for run in record.passes[1:]:
         echo(f"  rolled back to {run.commit[:12]}, held there: {told(run)}", err=True)
+        if left := stays_from_dict(record.stays):
+            beside.stays(left, "the rollback to {} has not undone", err=True)
     if record.status not in OVER:
-        echo(f"  saltbranch apply --resume {record.id} goes on", err=True)
+        _goes_on(record)
+
+
+def _goes_on(record: Record) -> None:
+    """The commands that a stopped apply waits for."""
+    run = record.last
+    without = " without what went wrong" if run.wrong() else ""
+    echo(f"  saltbranch apply --resume {record.id} goes on{without}", err=True)
+    if run.kind == APPLY and run.touched():
+        echo(f"  saltbranch apply --rollback {record.id} takes it back", err=True)
+    echo(f"  saltbranch apply --abort {record.id} ends it", err=True)
+
+
+def trouble(found: Trouble) -> None:
+    """What a person decides by."""
+    echo(f"apply {found.apply} of {found.saltenv} has stopped: {found.why}", err=True)
+    counts = ", ".join(f"{n} {state}" for state, n in found.counts.items())
+    echo(f"  batch {found.number} of {found.of}: {some(found.batch, _MOST)}; {counts}", err=True)
+    for minion, outcome in list(found.failed.items())[:_MOST]:
+        echo(f"  {minion}: {outcome.state}: {outcome.reason}", err=True)
+    if found.stays and found.touched:
+        text = (
+            f"a rollback would go to {many(found.touched, 'minion')} with {{}}, and does not undo"
+        )
+        beside.stays(found.stays, text, err=True)
+    if found.no_way_back:
+        echo(f"  a rollback is not possible: {found.no_way_back}", err=True)
+
+
+def question(found: Trouble) -> str:
+    """What a person is asked."""
+    who = some(found.failed, 3) if found.failed and not found.step else some(found.batch, 3)
+    again = f"try {'the step' if found.step else who} again"
+    told = {GO_ON: f"[g]o on without {who}", AGAIN: f"[a]gain: {again}", BACK: "[r]ollback"}
+    return printable(f"{', '.join(['[s]top', *(told[c] for c in found.choices if c in told)])}?")
 
 
 def _wrong(run: Pass) -> None:
@@ -110,6 +155,8 @@ def status(found: Sequence[tuple[Record, bool]]) -> None:
                 echo(f"    on its way: {some(running, _MOST)} (job {', '.join(jids)})")
             for minion in run.wrong()[:_MOST]:
                 echo(f"    {minion}: {run.of(minion).state}: {run.of(minion).reason}")
+        for line in record.decided:
+            echo(f"  decided: {line}")
         if record.status not in OVER and not lives:
             echo(f"  saltbranch apply --resume {record.id} goes on, --abort {record.id} ends it")
 
@@ -145,10 +192,20 @@ def _say(event: Mapping[str, Any]) -> None:
         echo(f"  {event['minion']}: {event['state']}{changed}{reason}")
     elif event["event"] == "rollback":
         echo(f"{event['why']}: rolling back to {event['commit'][:12]}")
+        _left(event["stays"])
+    elif event["event"] == "stays":
+        _left(event)
+    elif event["event"] == "decided":
+        echo(f"decided by {event['by']}: {event['choice']}")
     elif event["event"] == "resume":
         echo(f"going on with apply {event['id']}, which was begun {event['since']}")
     elif event["event"] == "pause":
         echo(f"  pausing for {shown_duration(event['seconds'])}")
+
+
+def _left(data: Mapping[str, Any]) -> None:
+    if found := stays_from_dict(data):
+        beside.stays(found, "a rollback to {} does not undo")
 
 
 class _Bars:
@@ -175,8 +232,15 @@ class _Bars:
                 self._begin(what, len(self._done), self._of)
             case "minion":
                 self._minion(event)
-            case "ask":
+            case "preview":
+                self._begin("preview", event["done"], event["of"])
+                if event["done"] >= event["of"]:
+                    self.stop()
+            case "ask" | "trouble":
                 self.stop()
+            case "rollback" | "stays" | "decided":
+                self.stop()
+                _say(event)
 
     def _minion(self, event: Mapping[str, Any]) -> None:
         self._done.add(event["minion"])

@@ -97,12 +97,18 @@ def apply_(
 
 
 @contract.plain
-def apply_resume(id: str, claimed_by: str | None = None) -> contract.Result:  # noqa: A002
+def apply_resume(
+    id: str,  # noqa: A002
+    rollback: bool = False,  # noqa: FBT001, FBT002 - Salt calls by name
+    claimed_by: str | None = None,
+) -> contract.Result:
     """
     Go on with an apply that was stopped or killed; nobody is applied to twice.
 
     id
         Its id, as ``apply_status`` tells it.
+    rollback
+        Take it back instead.
     claimed_by
         For whom, as in ``promote``.
     CLI Example:
@@ -114,7 +120,8 @@ def apply_resume(id: str, claimed_by: str | None = None) -> contract.Result:  # 
     from saltbranch.actions import apply as action
     from saltbranch.actions.shared.applying import Watching
 
-    return _told(action.resume(_runner(claimed_by), contract.word(id), Watching()))
+    caller, back = _runner(claimed_by), bool(rollback)
+    return _told(action.resume(caller, contract.word(id), Watching(), back=back))
 
 
 @contract.plain
