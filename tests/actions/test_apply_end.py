@@ -19,6 +19,7 @@ from saltbranch.serve import leased, report
 from saltbranch.serve.leased import Lease
 from tests.actions.test_status_applies import FIRST, record
 from tests.cli.test_json_shapes import conforms
+from tests.support.receiver import Receiver, until
 from tests.support.site import Journal, Site
 
 RULES = [{"events": ["apply", "verify"], "to": ["ops"]}]
@@ -105,6 +106,22 @@ def test_without_a_journal_of_syncs_people_here_are_told(prod: Site) -> None:
     ]
     assert len(queue) == 1 and "hunter2" not in queue[0].read_text()
     assert entries(prod) == []
+
+
+def test_people_are_told_once_by_the_journal(prod: Site) -> None:
+    with Receiver() as server:
+        prod.configure(notify=RULES, notify_targets={"ops": server.url()})
+        prod.sync_well()
+        killed(prod, status="stopped", why="1 of 2 minions went wrong")
+        look(prod, "status")
+        for _ in range(3):
+            prod.sync_well()
+        assert until(lambda: server.got)
+        prod.run_here("notify", "--test", "--config", str(prod.config))  # what comes later is there
+        assert [got["event"] for got in server.got] == ["apply", "test"]
+        told = server.got[0]
+    assert told["title"].endswith("has stopped") and "--resume" in told["text"]
+    assert "1 applied, 1 failed" in told["text"] and "hunter2" not in json.dumps(told)
 
 
 def test_history_where_and_status_say_what_is_proven(prod: Site) -> None:
