@@ -19,6 +19,7 @@ from saltbranch.serve import leased, report
 from saltbranch.serve.leased import Lease
 from tests.actions.test_status_applies import FIRST, record
 from tests.cli.test_json_shapes import conforms
+from tests.support.receiver import Receiver, until
 from tests.support.site import Journal, Site
 
 RULES = [{"events": ["apply", "verify"], "to": ["ops"]}]
@@ -105,6 +106,34 @@ def test_without_a_journal_of_syncs_people_here_are_told(prod: Site) -> None:
     ]
     assert len(queue) == 1 and "hunter2" not in queue[0].read_text()
     assert entries(prod) == []
+
+
+def test_people_are_told_once_by_the_journal(prod: Site) -> None:
+    with Receiver() as server:
+        prod.configure(notify=RULES, notify_targets={"ops": server.url()})
+        prod.sync_well()
+        killed(prod, status="stopped", why="1 of 2 minions went wrong")
+        look(prod, "status")
+        for _ in range(3):
+            prod.sync_well()
+        assert until(lambda: server.got)
+        prod.run_here("notify", "--test", "--config", str(prod.config))  # what comes later is there
+        assert [got["event"] for got in server.got] == ["apply", "test"]
+        told = server.got[0]
+    assert told["title"].endswith("has stopped") and "--resume" in told["text"]
+    assert "1 applied, 1 failed" in told["text"] and "hunter2" not in json.dumps(told)
+
+
+def test_what_minions_and_hooks_say_is_short_and_steers_nothing() -> None:
+    odd = [f"web{number}\x1b[2J\n" for number in range(30)]
+    mine = record("a" * 40, why="before: lb\x1b[2J\n" + "x" * 100_000)
+    mine.first.batches = [odd]
+    mine.first.outcomes = {m: Outcome(FAILED, "hunter2" * 10_000) for m in odd}
+    told = apply_end.entry(mine, "1", 1.0, master="m1")
+    text = json.dumps(told.as_dict())
+    assert len(text) < 4000 and len(told.details["failed"]) == 20
+    assert "\\u001b" not in text and "\\n" not in text and "hunter2" not in text
+    assert told.details["counts"] == {"failed": 30}
 
 
 def test_history_where_and_status_say_what_is_proven(prod: Site) -> None:

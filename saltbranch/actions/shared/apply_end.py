@@ -16,8 +16,10 @@ from saltbranch.apply.make_plan import NOTHING_CHANGES
 from saltbranch.apply.outcome import APPLIED
 from saltbranch.apply.run_state import ROLLBACK, UNDER_WAY, Record
 from saltbranch.base import files
+from saltbranch.base.asked_by import shortened
 from saltbranch.base.durations import iso
 from saltbranch.base.errors import SaltbranchError, os_error
+from saltbranch.base.text import one_line
 from saltbranch.config.model import Config
 from saltbranch.journal import events
 from saltbranch.journal import store as journal
@@ -100,11 +102,11 @@ def entry(record: Record, id_: str, now: float, *, master: str) -> Event:
         "status": record.status,
         "since": iso(record.since),
         "told": told(first),
-        "why": record.why,
+        "why": shortened(one_line(record.why)),
         "counts": first.counts(),
         "of": len(first.minions) + len(left_out),
         "unchanged": sum(why == NOTHING_CHANGES for why in left_out.values()),
-        "failed": {m: first.of(m).state for m in first.wrong()[:_MOST_NAMED]},
+        "failed": {one_line(m): first.of(m).state for m in first.wrong()[:_MOST_NAMED]},
         "rolled_back_to": last.commit if is_back else None,
         "back": last.counts().get(APPLIED, 0) if is_back else 0,
         "decided": record.decided,
