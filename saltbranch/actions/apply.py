@@ -280,9 +280,12 @@ def _agree_to_go_back(
 
     try:
         with lease.kept():
+            record.why = record.why or "it was killed, and is taken back"
             stays = plan_back(work, record, tell=tell)
             watching.tell({"event": "stays", **stays.as_dict()})
             caller.agree(f"roll {record.saltenv} back to {stays.former[:12]}")
+        said = f"{iso(time.time())} {identity.who(work.git)}: {ROLLBACK}: {record.why}"
+        record.decided.append(said)
     except BaseException:
         if record.status == STOPPED:
             lease.drop()

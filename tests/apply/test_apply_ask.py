@@ -168,5 +168,6 @@ def test_a_stopped_apply_is_taken_back_by_its_id(stage: Stage) -> None:
     assert f"a rollback to {stage.former[:12]} does not undo:" in no.out
     back = stage.site.run("apply", "--rollback", name, "--yes")
     assert back.code == 20 and stage.last()["status"] == "rolled-back", back
+    assert ": rollback: 1 of 1 went wrong" in stage.last()["decided"][0]
     again = stage.site.run("apply", "--rollback", name, "--yes")
     assert again.code == 4 and "is rolled-back" in again.err
