@@ -33,6 +33,11 @@ def read(
     """
     if head is None:
         return []
+    # A copy: what is told once more is another one's list.
+    return [*git.once(("journal", head, since, limit), lambda: _read(git, head, since, limit))]
+
+
+def _read(git: Git, head: str, since: str | None, limit: int | None) -> list[Event]:
     args = ["log", "--first-parent", "--reverse", "-z", "--format=%H%n%B"]
     args += [f"--max-count={limit}"] if limit is not None else []
     args += ["--end-of-options", head, *([f"^{since}"] if since else []), "--"]
@@ -102,9 +107,8 @@ def _present(git: Git, commits: Sequence[str]) -> set[str]:
     """Those that are here; an event may speak of one that is not any more."""
     if not commits:
         return set()
-    names = "".join(f"{c}\n" for c in dict.fromkeys(commits))
-    found = git.out("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=names.encode())
-    return {line.split(" ")[0] for line in found.splitlines() if line.endswith(" commit")}
+    found = git.objects_named(list(dict.fromkeys(commits)))
+    return {entry[0] for entry in found if entry and entry[1] == "commit"}
 
 
 def new_id(now: float | None = None) -> str:
@@ -129,7 +133,8 @@ def check_chain(git: Git, old: str | None, new: str | None, in_the_way: Sequence
             f"the journal of the remote cannot be written: {in_the_way[0]} is in the way of {JOURNAL_REF}",
             hint=f"find out who did it; to make room: {' && '.join(filter(None, (gone, back)))}",
         )
-    kind = git.run("cat-file", "-t", new).text.strip() if new else "commit"
+    told = git.objects_named([new])[0] if new else None
+    kind = told[1] if told else "" if new else "commit"
     if kind != "commit":
         raise NoJournalError(
             f"the journal of the remote is a {kind or 'missing object'} and not a commit: {JOURNAL_REF} is {new}",
