@@ -150,7 +150,7 @@ def without(git: Git, commit: str, paths: Sequence[str], like: str) -> str:
 
 def tree_of(git: Git, commit: str) -> str:
     """The tree of a commit. Raises GitError."""
-    return git.out("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").strip()
+    return git.tree_of(commit)
 
 
 def write_commit(

@@ -27,6 +27,7 @@ _LONGEST: Final = 4000  # bytes of a question: a pipe takes them at once
 _MOST: Final = 4  # such processes at a time
 _BATCH: Final = ("cat-file", "--batch-command")
 KINDS: Final = ("commit", "tree", "blob", "tag")
+_NEAR: Final = 12  # commits
 FEW: Final = 50  # questions; more are cheaper all at once
 
 
@@ -200,6 +201,41 @@ def blob(git: Git, oid: str) -> bytes:
     if kind != "blob":
         raise NoAnswer
     return data
+
+
+def tree_of(git: Git, name: str) -> str:
+    """The tree of the commit `name`, a hash in full, or the tree itself. Raises NoAnswer."""
+    if not is_hash(name):
+        raise NoAnswer
+    found = _asked(git, f"info {name}^{{tree}}")
+    if found is None:
+        raise NoAnswer
+    return found[0]
+
+
+def is_ancestor(git: Git, ancestor: str, descendant: str) -> bool:
+    """Whether `ancestor` is contained in `descendant`, both hashes of commits in full. Raises NoAnswer.
+
+    Only near ones are looked for here, and both are to be commits that are here: git walks better further back.
+    """
+    if os.path.exists(f"{git.directory}/shallow"):
+        raise NoAnswer  # there commits have not the parents that stand in them
+    if commit_or_none(git, ancestor) != ancestor:
+        raise NoAnswer
+    waiting, seen = [descendant], {descendant}
+    for _ in range(_NEAR):
+        if not waiting:
+            return False
+        if (commit := waiting.pop(0)) == ancestor:
+            return True
+        kind, data = _content(git, commit)
+        if kind != "commit":
+            raise NoAnswer
+        head = data.partition(b"\n\n")[0].decode("utf-8", "replace").split("\n")[1:]
+        parents = [line[7:] for line in head if line.startswith("parent ")]
+        waiting += (new := [parent for parent in parents if parent not in seen])
+        seen.update(new)
+    raise NoAnswer
 
 
 def info_or_none(git: Git, name: str) -> tuple[str, str] | None:

@@ -188,6 +188,12 @@ class Git:
         return found
 
     def _is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        from saltbranch.git import objects
+
+        try:
+            return objects.is_ancestor(self, ancestor, descendant)
+        except objects.NoAnswer:
+            pass
         done = self.run("merge-base", "--is-ancestor", "--end-of-options", ancestor, descendant)
         # Before git 2.44 a commit missing in between is complained of, and then answered with "no".
         if done.code not in (0, 1) or (done.code == 1 and b"error:" in done.err):
@@ -227,6 +233,16 @@ class Git:
             else None
             for w in words
         ]
+
+    def tree_of(self, name: str) -> str:
+        """The tree of a commit, or the tree itself. Raises GitError."""
+        from saltbranch.git import objects
+
+        try:
+            return objects.tree_of(self, name)
+        except objects.NoAnswer:
+            words = ("rev-parse", "--verify", "--end-of-options", f"{name}^{{tree}}")
+            return self.out(*words).strip()
 
     def blob(self, oid: str) -> bytes:
         """The content of the blob `oid`. Raises GitError."""

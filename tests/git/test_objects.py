@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from saltbranch.base.errors import GitError
 from saltbranch.base.files import Lock
-from saltbranch.git import objects
+from saltbranch.git import describe, objects
 from saltbranch.git.program import Git, let_go
 from tests.support.remote import Link, Remote, Script, Submodule
 
@@ -229,3 +230,39 @@ def test_what_an_environment_redirects_is_asked_there(remote: Remote, tmp_path: 
     seeing = git.with_env(GIT_ALTERNATE_OBJECT_DIRECTORIES=f"{other.path}/objects")
     assert seeing.commit_or_none(commit) == commit
     assert git.commit_or_none(commit) is None
+
+
+def test_what_contains_what(remote: Remote) -> None:
+    commits = [remote.head("master")]
+    for n in range(20):  # further back than is looked for here
+        commits.append(remote.commit("master", {"file": f"{n}\n"}))
+    remote.set_branch("side", commits[10])
+    commits += [remote.commit("side", {"side": f"{n}\n"}) for n in range(2)]
+    commits.append(remote.merge("side", "master"))
+    commits.append(remote.commit("apart", {"apart": "1\n"}, parents=()))
+    git = Git(str(remote.path))
+    for descendant in commits:
+        contained = set(remote.git("rev-list", descendant).split())
+        found = {c for c in commits if git.is_ancestor(c, descendant)}
+        assert found == contained & set(commits)
+    with pytest.raises(GitError):
+        git.is_ancestor("1" * 40, commits[0])
+    with pytest.raises(GitError):
+        git.is_ancestor(commits[0], "1" * 40)
+    let_go()
+    (remote.path / "shallow").write_text(f"{commits[5]}\n")
+    assert git.is_ancestor(commits[5], commits[6]) and not git.is_ancestor(commits[4], commits[6])
+
+
+def test_commits_on_either_side(remote: Remote) -> None:
+    begin = remote.head("master")
+    remote.set_branch("side", begin)
+    for branch, many in (("master", 3), ("side", 2)):
+        for n in range(many):
+            remote.commit(branch, {branch: f"{n}\n"})
+    master, side = remote.head("master"), remote.merge("master", "side")
+    git = Git(str(remote.path))
+    for one, other in ((master, side), (side, master), (begin, side), (side, side)):
+        both = describe.count(git, other, one), describe.count(git, one, other)
+        assert describe.count_apart(git, one, other) == both
+    assert describe.count_apart(git, master, side) == (0, 2)
