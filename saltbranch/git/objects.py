@@ -36,7 +36,7 @@ class NoAnswer(Exception):  # noqa: N818 - it is none of ours that people see
 
 
 class _Reader:
-    """The process. identity: of the folder of objects, as `_identity` has it."""
+    """The process. identity: of a folder in there, as `_identity` has it."""
 
     __slots__ = ("_in", "_out", "_owner", "_pid", "_rest", "identity")
 
@@ -218,7 +218,7 @@ def is_ancestor(git: Git, ancestor: str, descendant: str) -> bool:
 
     Only near ones are looked for here, and both are to be commits that are here: git walks better further back.
     """
-    if os.path.exists(f"{git.directory}/shallow"):
+    if not git.is_bare or os.path.exists(f"{git.directory}/shallow"):
         raise NoAnswer  # there commits have not the parents that stand in them
     if commit_or_none(git, ancestor) != ancestor:
         raise NoAnswer
@@ -283,10 +283,14 @@ def _drop(reader: _Reader) -> None:
 
 def _reader(git: Git) -> _Reader:
     """The process for the repository of `git`, whose folder is still the one that it was started for."""
-    if not git.is_plain or not git.directory.startswith("/"):
+    if git.is_limited or not git.directory.startswith("/"):
         raise NoAnswer
-    key = (git.directory, *(f"{k}={v}" for k, v in git.env.items() if k.startswith("GIT_")))
-    identity = _identity(git.directory)
+    key = (
+        git.directory,
+        str(git.is_bare),
+        *(f"{k}={v}" for k, v in git.env.items() if k.startswith("GIT_")),
+    )
+    identity = _identity(f"{git.directory}/{'objects' if git.is_bare else '.git'}")
     found = _readers.get(key)
     if found and (found.identity != identity or not found.is_ours):
         _drop(found)
@@ -297,15 +301,15 @@ def _reader(git: Git) -> _Reader:
         # Named by its environment: who looks for a git that still works here (git/mirror.py) looks at the words of
         # the command line, and one that only reads is in nobody's way.
         words = [word for word in git.command(*_BATCH) if not word.startswith("--git-dir=")]
-        env = {**git.env, "GIT_DIR": git.directory}
+        env = {**git.env, "GIT_DIR": git.directory} if git.is_bare else git.env
         found = _readers[key] = _Reader(words, env, identity)
     return found
 
 
-def _identity(directory: str) -> tuple[int, int]:
-    """Of the folder with the objects: a repository that is made anew at the same place is another one."""
+def _identity(path: str) -> tuple[int, int]:
+    """Of a folder of the repository: one that is made anew at the same place is another one."""
     try:
-        state = os.stat(f"{directory}/objects")
+        state = os.stat(path)
     except OSError as err:
         raise NoAnswer from err
     return state.st_dev, state.st_ino

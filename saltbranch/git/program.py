@@ -104,9 +104,14 @@ class Git:
             self._prefix += ["-c", item]
 
     @property
-    def is_plain(self) -> bool:
-        """Whether `directory` alone says which repository it is, and nothing limits what git may use."""
-        return self._prefix[0] == "git" and self._prefix[1].startswith("--git-dir=")
+    def is_limited(self) -> bool:
+        """Whether another program starts git, and limits what that may use."""
+        return self._prefix[0] != "git"
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether `directory` is the git folder, and not that of the work tree."""
+        return self._prefix[1] != "-C"
 
     def with_env(self, **variables: str) -> Git:
         """The same git, with these variables in its environment."""

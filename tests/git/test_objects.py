@@ -277,3 +277,14 @@ def test_commits_on_either_side(remote: Remote) -> None:
         both = describe.count(git, other, one), describe.count(git, one, other)
         assert describe.count_apart(git, one, other) == both
     assert describe.count_apart(git, master, side) == (0, 2)
+
+
+def test_a_clone_is_asked_where_its_files_are(remote: Remote, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", remote.path, clone], check=True)
+    git, head = Git(str(clone), work_tree=True), remote.head("master")
+    assert git.commit_or_none("refs/heads/master") == head and git.commit_or_none("HEAD") == head
+    subprocess.run(["git", "-C", clone, "switch", "--quiet", "-c", "x"], check=True)
+    assert git.commit_or_none("refs/heads/x") == head and git.is_ancestor(head, head)
+    shutil.rmtree(clone)
+    assert git.commit_or_none("refs/heads/x") is None
