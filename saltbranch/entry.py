@@ -93,6 +93,9 @@ def guarded(work: Callable[[], int]) -> int:
         sys.stderr.write(f"saltbranch: {what}\n")
         _tell_program(what, "", EXIT_BUG)
         return EXIT_BUG
+    finally:
+        if program := sys.modules.get("saltbranch.git.program"):
+            program.let_go()
 
 
 def _write_to_nowhere() -> None:

@@ -200,6 +200,48 @@ def _which(name: str) -> str:
     return _paths[name]
 
 
+def spawn(
+    argv: Sequence[str], env: Mapping[str, str], actions: Sequence[tuple[int, int, int]]
+) -> int:
+    """Start `argv` in a group of its own and return; its pid, which `end` is to be told.
+
+    actions: of os.posix_spawn; they give it its descriptors 0 to 2. It has no others, so no lock lasts longer for it
+    (files.Lock), and it stands in ``/``, so it keeps no folder busy. Raises SaltbranchError.
+    """
+    closed = [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()]
+    try:
+        with _standing_in("/"):
+            pid = os.posix_spawn(
+                _which(argv[0]), list(argv), env, file_actions=[*actions, *closed], setpgroup=0
+            )
+    except OSError as err:
+        raise SaltbranchError(f"cannot start {argv[0]!r}: {err.strerror}") from err
+    _running.add(pid)
+    return pid
+
+
+def _inherited() -> list[int]:
+    """The descriptors after the first three that a program which is started would get."""
+    found = []
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if fd > 2 and os.get_inheritable(fd):
+                found.append(fd)
+        except OSError:
+            pass  # that of the folder itself, which is closed again
+    return found
+
+
+def end(pid: int, signum: int) -> None:
+    """Send what `spawn` started, and what that has started, a signal that ends it, and wait for it."""
+    _signal_group(pid, signum)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass
+    _running.discard(pid)
+
+
 class Companion:
     """A program that answers each line with a line until its stdin is closed, so it ends with us, however we do."""
 

@@ -15,6 +15,7 @@ from saltbranch.base.asked_by import Asked
 from saltbranch.base.errors import SaltbranchError, UsageError
 from saltbranch.config import locate
 from saltbranch.config.saltenvs import drain_seconds
+from saltbranch.git.program import let_go
 from saltbranch.promote import bus_event
 from saltbranch.repository import clone_or_mirror
 from saltbranch.repository.clone_or_mirror import CloneOrMirror
@@ -53,6 +54,8 @@ def plain(function: _Function) -> _Function:
         except SaltbranchError as err:
             said = _cut(err.message)
             result = {"retcode": err.exit_code, "error": said, "hint": _cut(err.hint)}
+        finally:
+            let_go()
         function.__globals__["__context__"]["retcode"] = result["retcode"]
         return result
 

@@ -66,5 +66,16 @@ def _let_go(database: Any) -> None:
 
 def count(git: Git, since: str, until: str) -> int:
     """How many commits `until` has that `since` lacks, merges aside. Raises GitError."""
+    if since == until and git.commit_or_none(until):
+        return 0
     args = ("rev-list", "--count", "--no-merges", "--end-of-options", f"{since}..{until}")
     return int(git.out(*args))
+
+
+def count_apart(git: Git, one: str, other: str) -> tuple[int, int]:
+    """How many commits `one` has that `other` lacks, and the other way round; merges aside. Raises GitError."""
+    if one == other and git.commit_or_none(one):
+        return 0, 0
+    args = ("rev-list", "--count", "--left-right", "--no-merges", "--end-of-options")
+    left, right = git.out(*args, f"{one}...{other}").split()
+    return int(left), int(right)

@@ -148,9 +148,20 @@ def without(git: Git, commit: str, paths: Sequence[str], like: str) -> str:
     return tree_of(git, with_kept(git, commit, like, paths))
 
 
+def changes(git: Git, old: str, new: str) -> list[tuple[list[str], str]]:
+    """Of each file that differs between two trees: old and new mode, old and new hash, letter; path. Raises GitError.
+
+    The letter: A added, D deleted, M modified, T type.
+    """
+    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new)
+    parts = git.once(("changes", old, new), lambda: git.out(*words, config=CONFIG)).split("\0")
+    pairs = zip(parts[::2], parts[1::2], strict=False)
+    return [(meta.removeprefix(":").split(" "), path) for meta, path in pairs]
+
+
 def tree_of(git: Git, commit: str) -> str:
     """The tree of a commit. Raises GitError."""
-    return git.out("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").strip()
+    return git.tree_of(commit)
 
 
 def write_commit(

@@ -7,6 +7,7 @@ Minimal versions are named with their reason: nothing else compares versions.
 from __future__ import annotations
 
 import os
+import sys
 
 from saltbranch.base import proc
 from saltbranch.base.errors import GitError
@@ -14,6 +15,9 @@ from saltbranch.base.errors import GitError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 # `git merge-tree --write-tree`, with which promotions merge without a work tree (git 2.38 notes).
 GIT_MINIMUM = (2, 38)
@@ -63,6 +67,18 @@ HINTS = (
 )  # fmt: skip
 
 
+_MOST_KEPT = 500  # answers
+
+_kept: dict[tuple[object, ...], object] = {}
+
+
+def let_go() -> None:
+    """Forget what was answered, and end what answers: when a verb begins, and when it has ended."""
+    _kept.clear()
+    if objects := sys.modules.get("saltbranch.git.objects"):
+        objects.close_all()
+
+
 def environment(base: Mapping[str, str]) -> dict[str, str]:
     """`base` without what would redirect git, and with what keeps it from asking questions."""
     env = {k: v for k, v in base.items() if not k.startswith("GIT_") or k in _KEEP}
@@ -86,6 +102,16 @@ class Git:
         self._prefix = ["git", "-C", directory] if work_tree else ["git", f"--git-dir={directory}"]
         for item in _ALWAYS:
             self._prefix += ["-c", item]
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether another program starts git, and limits what that may use."""
+        return self._prefix[0] != "git"
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether `directory` is the git folder, and not that of the work tree."""
+        return self._prefix[1] != "-C"
 
     def with_env(self, **variables: str) -> Git:
         """The same git, with these variables in its environment."""
@@ -114,9 +140,12 @@ class Git:
         stdin: bytes = b"",
     ) -> proc.Finished:
         """Run ``git args`` and return what it left, whatever its exit code."""
-        extra = [part for item in config for part in ("-c", item)]
-        argv = [*self._prefix, *extra, *args]
+        argv = self.command(*args, config=config)
         return proc.run(argv, self.env, timeout=timeout, progress=progress, stdin=stdin)
+
+    def command(self, *args: str, config: tuple[str, ...] = ()) -> list[str]:
+        """The words of ``git args``."""
+        return [*self._prefix, *(part for item in config for part in ("-c", item)), *args]
 
     def out(self, *args: str, config: tuple[str, ...] = (), stdin: bytes = b"") -> str:
         """stdout of ``git args``. Raises GitError when it does not end with 0."""
@@ -127,6 +156,12 @@ class Git:
 
     def commit_or_none(self, name: str) -> str | None:
         """The full hash of the commit that `name` (a full ref or a hash) stands for. Raises GitError."""
+        from saltbranch.git import objects  # where something is new
+
+        try:
+            return objects.commit_or_none(self, name)
+        except objects.NoAnswer:
+            pass
         done = self.run(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
         )
@@ -136,14 +171,105 @@ class Git:
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `ancestor` is contained in `descendant`. Raises GitError when git cannot tell."""
+        return self.once(
+            ("ancestor", ancestor, descendant), lambda: self._is_ancestor(ancestor, descendant)
+        )
+
+    def once(self, question: tuple[object, ...], find: Callable[[], T]) -> T:
+        """What `find` answers, asked once in a verb where only objects answer it and no ref.
+
+        question: its name, and everything that the answer follows from; names of commits in full.
+        """
+        from saltbranch.git.objects import is_hash
+
+        key = (self.directory, *question)
+        if key in _kept:
+            return _kept[key]  # type: ignore[return-value]
+        found = find()
+        if all(is_hash(word) for word in question[1:] if isinstance(word, str)):
+            if len(_kept) >= _MOST_KEPT:
+                _kept.clear()
+            _kept[key] = found
+        return found
+
+    def _is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        from saltbranch.git import objects
+
+        try:
+            return objects.is_ancestor(self, ancestor, descendant)
+        except objects.NoAnswer:
+            pass
         done = self.run("merge-base", "--is-ancestor", "--end-of-options", ancestor, descendant)
         # Before git 2.44 a commit missing in between is complained of, and then answered with "no".
         if done.code not in (0, 1) or (done.code == 1 and b"error:" in done.err):
             raise failed(done, self.directory)
         return done.code == 0
 
+    def entry_or_none(self, tree: str, path: str) -> tuple[str, str] | None:
+        """Mode (``100644``) and hash of what is at `path` in a commit or tree. Raises GitError."""
+        from saltbranch.git import objects
+
+        try:
+            return objects.entry_or_none(self, tree, path)
+        except objects.NoAnswer:
+            literal = self.with_env(GIT_LITERAL_PATHSPECS="1")
+            listed = literal.out(
+                "ls-tree", "-z", "--full-tree", "--end-of-options", tree, "--", path
+            )
+            words = listed.partition("\t")[0].split(" ")
+            return (words[0], words[2]) if len(words) == 3 else None
+
+    def objects_named(self, names: Sequence[str]) -> list[tuple[str, str] | None]:
+        """Hash and kind of what each of `names`, ``HASH`` or ``HASH:PATH``, stands for. Raises GitError."""
+        from saltbranch.git import objects
+
+        if len(names) <= objects.FEW:
+            try:
+                return [objects.info_or_none(self, name) for name in names]
+            except objects.NoAnswer:
+                pass
+        asked = "".join(f"{name}\n" for name in names)
+        form = "--batch-check=%(objectname) %(objecttype)"
+        told = self.out("cat-file", form, stdin=os.fsencode(asked)).split("\n")[: len(names)]
+        words = (line.split(" ") for line in told)
+        return [
+            (w[0], w[1])
+            if len(w) == 2 and objects.is_hash(w[0]) and w[1] in objects.KINDS
+            else None
+            for w in words
+        ]
+
+    def tree_of(self, name: str) -> str:
+        """The tree of a commit, or the tree itself. Raises GitError."""
+        from saltbranch.git import objects
+
+        try:
+            return objects.tree_of(self, name)
+        except objects.NoAnswer:
+            words = ("rev-parse", "--verify", "--end-of-options", f"{name}^{{tree}}")
+            return self.out(*words).strip()
+
+    def blob(self, oid: str) -> bytes:
+        """The content of the blob `oid`. Raises GitError."""
+        from saltbranch.git import objects
+
+        try:
+            return objects.blob(self, oid)
+        except objects.NoAnswer:
+            done = self.run("cat-file", "blob", oid)
+            if done.code != 0:
+                raise failed(done, self.directory) from None
+            return done.out
+
     def blob_or_none(self, commit: str, path: str) -> str | None:
         """The object id of the file `path` in `commit`. Raises GitError."""
+        from saltbranch.git import objects
+
+        try:
+            entry = objects.entry_or_none(self, commit, path)
+            return entry[1] if entry else None
+        except objects.NoAnswer:
+            pass
         done = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{path}")
         if done.code < 0:
             raise failed(done, self.directory)

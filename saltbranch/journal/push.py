@@ -76,8 +76,8 @@ def push(
 def _accept(git: Git, head: str | None) -> None:
     if head is None:
         return
-    git.out("update-ref", JOURNAL_REF, head)
-    git.out("update-ref", KEPT_REF, head)
+    refs = (JOURNAL_REF, KEPT_REF)
+    git.out("update-ref", "--stdin", stdin="".join(f"update {r} {head}\n" for r in refs).encode())
 
 
 def _missing(git: Git, head: str | None, new: Sequence[Event]) -> list[Event]:

@@ -19,6 +19,9 @@ from saltbranch.journal import events
 from saltbranch.journal.events import Event
 
 _FEW = 256  # commits: about as many as come between two looks
+_NEWEST = (
+    500  # commits that are read where only the newest are needed: more than most verbs ask for
+)
 _ROOT = "The journal of saltbranch: one commit for each event\n"
 # git knows it without having it stored (object-file.c, cached objects); pushing it sends it along.
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -33,16 +36,28 @@ def read(
     """
     if head is None:
         return []
+    newest = _entries(git, head, since, _NEWEST)
+    if limit is not None and limit <= _NEWEST:
+        chosen = newest[-limit:] if limit > 0 else []
+    else:
+        chosen = newest if len(newest) < _NEWEST else _entries(git, head, since, limit)
+    found = (events.parse_message(commit, message) for commit, message in chosen)
+    return [event for event in found if event]
+
+
+def _entries(
+    git: Git, head: str, since: str | None, limit: int | None
+) -> tuple[tuple[str, str], ...]:
+    """Commit and message of so many of the newest, the oldest first; asked once in a verb."""
     args = ["log", "--first-parent", "--reverse", "-z", "--format=%H%n%B"]
     args += [f"--max-count={limit}"] if limit is not None else []
     args += ["--end-of-options", head, *([f"^{since}"] if since else []), "--"]
-    found = []
-    for entry in filter(None, git.out(*args).split("\0")):
-        commit, _, message = entry.partition("\n")
-        event = events.parse_message(commit, message)
-        if event:
-            found.append(event)
-    return found
+
+    def find() -> tuple[tuple[str, str], ...]:
+        parts = (entry.partition("\n") for entry in git.out(*args).split("\0") if entry)
+        return tuple((commit, message) for commit, _, message in parts)
+
+    return git.once(("journal", head, since, limit), find)
 
 
 def read_on(git: Git, head: str, since: str) -> list[Event] | None:
@@ -69,12 +84,12 @@ def read_on(git: Git, head: str, since: str) -> list[Event] | None:
 
 def _goes_on(git: Git, old: str, new: str) -> bool:
     """Whether the journal `new` goes on from `old`: along its first parents, for further ones are what events name."""
-    for limit in (_FEW, None):
-        args = ["rev-list", "--first-parent", "--end-of-options", new, "--"]
-        args[1:1] = [f"--max-count={limit}"] if limit else []
-        if old in git.out(*args).split("\n"):
-            return True
-    return False
+    newest = _entries(git, new, None, _NEWEST)
+    if any(commit == old for commit, _ in newest):
+        return True
+    if len(newest) < _NEWEST:
+        return False
+    return old in git.out("rev-list", "--first-parent", "--end-of-options", new, "--").split("\n")
 
 
 def append(git: Git, head: str | None, new: Sequence[Event]) -> tuple[str, list[Event]]:
@@ -102,9 +117,8 @@ def _present(git: Git, commits: Sequence[str]) -> set[str]:
     """Those that are here; an event may speak of one that is not any more."""
     if not commits:
         return set()
-    names = "".join(f"{c}\n" for c in dict.fromkeys(commits))
-    found = git.out("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=names.encode())
-    return {line.split(" ")[0] for line in found.splitlines() if line.endswith(" commit")}
+    found = git.objects_named(list(dict.fromkeys(commits)))
+    return {entry[0] for entry in found if entry and entry[1] == "commit"}
 
 
 def new_id(now: float | None = None) -> str:
@@ -129,7 +143,8 @@ def check_chain(git: Git, old: str | None, new: str | None, in_the_way: Sequence
             f"the journal of the remote cannot be written: {in_the_way[0]} is in the way of {JOURNAL_REF}",
             hint=f"find out who did it; to make room: {' && '.join(filter(None, (gone, back)))}",
         )
-    kind = git.run("cat-file", "-t", new).text.strip() if new else "commit"
+    told = git.objects_named([new])[0] if new else None
+    kind = told[1] if told else "" if new else "commit"
     if kind != "commit":
         raise NoJournalError(
             f"the journal of the remote is a {kind or 'missing object'} and not a commit: {JOURNAL_REF} is {new}",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from saltbranch.base.tickets import CommitLine
-from saltbranch.git.merge import CONFIG
+from saltbranch.git.merge import CONFIG, changes
 from saltbranch.git.program import Git
 from saltbranch.history import commits as history
 from saltbranch.promote.plan import Conflict
@@ -52,10 +52,7 @@ def conflicts(
 
 def changed_files(git: Git, old: str, new: str) -> list[tuple[str, str]]:
     """(letter, path) of each file that differs between two trees: A added, D deleted, M modified, T type."""
-    words = git.out(
-        "diff-tree", "-r", "-z", "--name-status", "--no-renames", old, new, config=CONFIG
-    ).split("\0")
-    return [(words[n], words[n + 1]) for n in range(0, len(words) - 1, 2)]
+    return [(meta[4], path) for meta, path in changes(git, old, new)]
 
 
 def left_behind(

@@ -93,7 +93,9 @@ def _one(work: Workplace, saltenv: Saltenv, debts: list[Debt]) -> Outlook:
     head = work.refs.branches.get(saltenv.branch)
     before = work.config.saltenv(saltenv.promote_from) if saltenv.promote_from else None
     source = work.refs.branches.get(before.branch) if before else None
-    both = head is not None and source is not None
+    waiting = lacking = None
+    if head is not None and source is not None:
+        waiting, lacking = commit_info.count_apart(work.git, source, head)
     following, trouble = _next(work, saltenv)
     return Outlook(
         saltenv=saltenv.name,
@@ -102,8 +104,8 @@ def _one(work: Workplace, saltenv: Saltenv, debts: list[Debt]) -> Outlook:
         wanted=wanted,
         commit=commit_info.describe(work.git.directory, wanted.commit) if wanted.commit else None,
         hold=work.hold(saltenv),
-        waiting=commit_info.count(work.git, head or "", source or "") if both else None,
-        lacking=commit_info.count(work.git, source or "", head or "") if both else None,
+        waiting=waiting,
+        lacking=lacking,
         debts=tuple(d for d in debts if d.branch == saltenv.branch),
         served_by=tuple(
             ServedBy(master, r.commit, r.since)

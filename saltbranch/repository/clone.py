@@ -11,7 +11,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from saltbranch.base import ownership, proc
 from saltbranch.base.errors import ConfigError, GitError, RefusedError
@@ -34,6 +34,10 @@ class Clone:
     folder: str
     git_dir: str
     foreign: str = ""
+    # By folder: what git's configuration says there, read once.
+    _read: dict[str, list[tuple[str, str | None]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def git(self) -> Git:
@@ -64,8 +68,8 @@ class Clone:
     def setting(self, key: str) -> str:
         """A value of git's configuration; empty where there is none."""
         # Of somebody else's clone only what the person has set for all repositories counts.
-        done = _plain("/" if self.foreign else self.folder, "config", "--get", key)
-        return done.text.strip() if done.code == 0 else ""
+        values = self._values("/" if self.foreign else self.folder, key)
+        return (values[-1] or "").strip() if values else ""
 
     def remote(self) -> str:
         """The name of the remote that counts; empty for a repository without any. Raises ConfigError.
@@ -103,8 +107,8 @@ class Clone:
 
     def fetches_all(self, remote: str) -> bool:
         """Whether a plain `git fetch` brings every branch of the remote."""
-        done = _plain(self.folder, "config", "--get-all", f"remote.{remote}.fetch")
-        return not remote or any("refs/heads/*" in line for line in done.text.splitlines())
+        values = self._values(self.folder, f"remote.{remote}.fetch")
+        return not remote or any("refs/heads/*" in (value or "") for value in values)
 
     def name_of(self, remote: str) -> str:
         """The name of the remote that `remote`, a URL or a name, stands for; `remote` itself where there is none."""
@@ -113,10 +117,29 @@ class Clone:
 
     def _remotes(self) -> dict[str, str]:
         """Name to URL. Not by `git remote`, which knows the retired files below .git/remotes as well."""
-        asked = ("config", "--null", "--get-regexp", r"^remote\..*\.url$")
-        entries = _plain(self.folder, *asked).text.split("\0")
-        pairs = (entry.split("\n", 1) for entry in entries if "\n" in entry)
-        return {key[len("remote.") : -len(".url")]: url for key, url in sorted(pairs)}
+        begin, end = "remote.", ".url"
+        found = sorted(
+            (key[len(begin) : -len(end)], url)
+            for key, url in self._settings(self.folder)
+            if url is not None and key.startswith(begin) and key[len(begin) :].endswith(end)
+        )
+        return dict(found)
+
+    def _values(self, folder: str, key: str) -> list[str | None]:
+        """All values of a key, the one that counts last; None where it stands alone, without a ``=``."""
+        section, _, rest = key.partition(".")
+        between, dot, name = rest.rpartition(".")
+        known = f"{section.lower()}.{between}{dot}{name.lower()}"
+        return [value for found, value in self._settings(folder) if found == known]
+
+    def _settings(self, folder: str) -> list[tuple[str, str | None]]:
+        """Key, as git writes it, and value of all that git's configuration says in `folder`."""
+        if folder not in self._read:
+            done = _plain(folder, "config", "--null", "--list")
+            entries = done.text.split("\0") if done.code == 0 else []
+            pairs = (entry.partition("\n") for entry in entries if entry)
+            self._read[folder] = [(key, value if sign else None) for key, sign, value in pairs]
+        return self._read[folder]
 
 
 def find(cwd: str) -> Clone | None:
@@ -278,5 +301,6 @@ def remember(clone: Clone, branch: str) -> None:
     """Keep in the clone which branch is production. Raises GitError, RefusedError."""
     clone.refuse_writing()
     done = clone.git.run("config", MODEL_BRANCH, branch)
+    clone._read.clear()
     if done.code != 0:
         raise GitError(f"cannot write git's configuration of {clone.folder}: {done.complaint}")

@@ -18,7 +18,7 @@ from saltbranch.config.keys import FileModel, model_branch
 from saltbranch.config.locate import FILE_NAME
 from saltbranch.config.model import Config
 from saltbranch.git.mirror import KEPT_BY_VERBS, Mirror
-from saltbranch.git.program import Git
+from saltbranch.git.program import Git, let_go
 from saltbranch.journal.accepted import believed
 from saltbranch.repository import accepted, model, production, remote
 from saltbranch.repository import clone as clones
@@ -140,6 +140,7 @@ def find(explicit: Given) -> CloneOrMirror:
     """Where a verb works that is not about a machine. Raises ConfigError, RefusedError."""
     if isinstance(explicit, CloneOrMirror):
         return explicit
+    let_go()
     named = locate.named_file(explicit, os.environ)
     if named:
         return _of_file(named)
@@ -175,6 +176,7 @@ def of_clone(clone: Clone) -> CloneOrMirror:
 
 def of_machine(path: str) -> CloneOrMirror:
     """The mirror of a machine. Raises ConfigError, RefusedError."""
+    let_go()
     return CloneOrMirror(path, read_machine_file(path), None)
 
 

@@ -267,11 +267,8 @@ class Formulas:
 
     def _moved(self, old: str, new: str) -> list[str]:
         """The paths where a pin came, went or moved; those whose URL alone changed, too."""
-        words = self.git.out(
-            "diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, config=merge.CONFIG
-        ).split("\0")
-        pairs = list(zip(words[::2], words[1::2], strict=False))
-        found = [path for meta, path in pairs if LINK_MODE in meta.lstrip(":").split(" ")[:2]]
+        pairs = merge.changes(self.git, old, new)
+        found = [path for meta, path in pairs if LINK_MODE in meta[:2]]
         if any(path == submodules.FILE for _, path in pairs):
             one, other = self.pins(old), self.pins(new)
             found += [p for p in one.keys() & other.keys() if _place(one[p]) != _place(other[p])]

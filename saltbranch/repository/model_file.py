@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -94,12 +95,11 @@ def read_at(git: Git, tree: str, branch: str = "") -> FileModel:
 
     Raises ConfigError, also for what is not a file, and for folders that are not there; GitError.
     """
-    listed = git.out("ls-tree", "-z", "--end-of-options", tree, FILE_NAME).rstrip("\0")
-    mode, _, rest = listed.partition(" ")
+    mode, oid = git.entry_or_none(tree, FILE_NAME) or ("", "")
     if mode not in ("100644", "100755"):
         what = {"120000": "a symlink", "160000": "a submodule"}.get(mode, "a folder")
         raise ConfigError(f"{FILE_NAME} is {what} and no file", hint="write it as a plain file")
-    model = read(git, rest.split("\t")[0].split(" ")[1])
+    model = read(git, oid)
     _check_folders(git, tree, model)
     if branch and branch not in ends_of(model):
         ends = " or ".join(sorted(ends_of(model)))
@@ -148,7 +148,7 @@ def ends_of(model: FileModel) -> set[str]:
 
 def read(git: Git, blob: str) -> FileModel:
     """The valid model that the object `blob` holds. Raises ConfigError, GitError."""
-    return _read(git.out("cat-file", "blob", blob))
+    return _read(os.fsdecode(git.blob(blob)))
 
 
 @functools.lru_cache(maxsize=64)

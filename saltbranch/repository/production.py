@@ -78,13 +78,11 @@ def _mistakes(git: Git, heads: Mapping[str, str]) -> str:
 
 def _blobs(git: Git, heads: Mapping[str, str]) -> dict[str, str]:
     """Branch to the object of its saltbranch.yaml, in one question."""
-    asked = "".join(f"{head}:{FILE_NAME}\n" for head in heads.values())
-    done = git.out("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked.encode())
-    answers = done.splitlines()
+    answers = git.objects_named([f"{head}:{FILE_NAME}" for head in heads.values()])
     return {
-        branch: answer.split(" ")[0]
+        branch: answer[0]
         for branch, answer in zip(heads, answers, strict=True)
-        if answer.endswith(" blob")
+        if answer and answer[1] == "blob"
     }
 
 

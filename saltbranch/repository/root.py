@@ -7,7 +7,7 @@ import os
 
 from saltbranch.base import files
 from saltbranch.base.errors import ConfigError, RefusedError, os_error
-from saltbranch.git.program import quoted, require_version
+from saltbranch.git.program import let_go, quoted, require_version
 from saltbranch.repository.machine import read_machine_file
 
 
@@ -42,6 +42,7 @@ def open_root(config_path: str, *, write: bool) -> str | None:
 
     Raises ConfigError, RootError.
     """
+    let_go()
     require_version()
     machine = read_machine_file(config_path)
     root = os.path.normpath(machine.root)

@@ -9,6 +9,7 @@ import os
 
 from saltbranch.base.errors import GitError, RefusedError
 from saltbranch.config.roots import KEYS, PILLAR, STATES, is_above, is_in, is_surely_in
+from saltbranch.git import objects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ def commit_has(git: Git, commit: str, roots: Roots, kind: str) -> bool:
 def commit_has_files(git: Git, commit: str, folder: str) -> bool:
     """The same of a commit that is not checked out. Raises GitError."""
     path = "/".join(part for part in folder.split("/") if part not in ("", "."))
+    try:
+        return objects.has_files(git, commit, path)
+    except objects.NoAnswer:
+        pass
     literal = git.with_env(GIT_LITERAL_PATHSPECS="1")
     listed = literal.out("ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{path}/")
     return any(" blob " in line.partition("\t")[0] for line in listed.split("\0"))
@@ -179,7 +184,7 @@ def refuse_unsafe_links(
     else:
         changed = Changed(done.text, is_all=proven is not None)
     for path, oid in changed.links.items():
-        target = git.out("cat-file", "blob", oid)
+        target = os.fsdecode(git.blob(oid))
         if problem := link_problem(path, target, roots):
             raise RefusedError(
                 f"commit {commit[:12]} holds the symlink {path!r} -> {target!r}, which {problem}",

@@ -77,6 +77,8 @@ def build_flow_template(folder: Path) -> FlowTemplate:
         remote.set_branch(branch, begin)
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", "-b", "develop", remote.path, clone], check=True)
+    for sample in (clone / ".git" / "hooks").glob("*.sample"):
+        sample.unlink()  # a dozen files that each test would copy
     return FlowTemplate(remote, clone)
 
 

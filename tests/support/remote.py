@@ -57,6 +57,9 @@ class Remote:
                 ["git", "init", "--quiet", "--bare", "--template=", "-b", "master", path],
                 check=True,
             )
+            # After each push git would start another process, to find that there is nothing to pack.
+            with (path / "config").open("a") as config:
+                config.write("[receive]\n\tautogc = false\n")
 
     def copy(self, path: Path) -> Remote:
         """The same repository once more, to go its own way."""
