@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from saltbranch.actions.shared import recording
 from saltbranch.actions.shared.caller import Caller, Opener
+from saltbranch.base.durations import iso
 from saltbranch.base.errors import EXIT_PENDING, RefusedError, UsageError
 from saltbranch.config.gates import ApprovalsGate
 from saltbranch.config.model import Saltenv
@@ -95,6 +96,7 @@ class Listed:
             "approvals": [
                 {
                     "id": row.approval.id,
+                    "time": iso(row.approval.time),
                     "by": row.name,
                     "counts": not row.why_not,
                     "why_not": row.why_not or None,

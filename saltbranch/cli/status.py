@@ -313,11 +313,13 @@ def promotion_lines(
         node.add(f"[red]the next promotion conflicts in {shown(repr(path))}[/]")
     if following["nothing_to_promote"]:
         return
-    for gate in following["gates"]:
-        if gate["verdict"] != "pass":
-            passes = gate["passes_at"]
-            ends = f"; passes {local_time(from_iso(passes))}" if passes else ""
-            node.add(f"gate {shown(gate['gate'] + ': ' + gate['reason'] + ends)}")
+    closed = [gate for gate in following["gates"] if gate["verdict"] != "pass"]
+    for gate in closed:
+        passes = gate["passes_at"]
+        ends = f"; passes {local_time(from_iso(passes))}" if passes else ""
+        node.add(f"gate {shown(gate['gate'] + ': ' + gate['reason'] + ends)}")
+    if (whole := following["passes_at"]) and len(closed) > 1:
+        node.add(f"all of it passes {local_time(from_iso(whole))}")
     if following["possible"]:
         node.add(f"[green]can be promoted: saltbranch promote {saltenv}[/]")
 

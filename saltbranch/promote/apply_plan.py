@@ -92,7 +92,8 @@ def check(plan: Plan, expect: str | None) -> None:
         why = "\n".join(f"  {g.name}: {g.verdict}: {_told(g)}" for g in closed)
         raise RefusedError(
             f"{plan.saltenv or plan.target.branch}: not promoted, because of\n{why}",
-            hint="saltbranch why-not shows all gates; --override GATE --reason TEXT where the configuration allows it",
+            hint="saltbranch why-not shows all gates; --override GATE --reason TEXT where the configuration allows it"
+            + ("; --wait TIME waits for them" if all(g.passes_at for g in closed) else ""),
         )
 
 

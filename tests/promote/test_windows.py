@@ -206,6 +206,18 @@ def test_promote_waits_for_the_window_and_why_not_says_when(flow: FlowSite) -> N
     assert 3600 <= opens.timestamp() - now <= 2 * 3600
     assert "; passes in " in flow.run("why-not", "prod").out
     assert "gate window: denied by" in flow.run("status").out.replace("\n", " ")
+    assert "--wait TIME waits for them" in flow.refused("promote", "prod", "--yes")
+
+
+def test_status_says_when_all_of_it_passes(flow: FlowSite) -> None:
+    rule = around(time.time(), is_open=False)
+    flow.configure(stage={"gates": [{"soak": "1h"}, {"window": rule}]})
+    flow.served("test", flow.push("develop"), ago=1800)
+    found = json.loads(flow.run("why-not", "stage", "--json").out)
+    moment = datetime.fromisoformat(found["passes_at"].replace("Z", "+00:00")).astimezone()
+    told = flow.well("status").out
+    assert f"all of it passes {moment:%a %Y-%m-%d %H:%M %Z}" in told
+    assert f", {moment:%a %Y-%m-%d %H:%M %Z}\n" in flow.run("why-not", "stage").out
 
 
 def test_a_window_that_closes_while_somebody_thinks(

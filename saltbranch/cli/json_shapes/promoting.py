@@ -293,9 +293,10 @@ class ApprovalRecorded(TypedDict):
 
 
 class Approval(TypedDict):
-    """A signature of the next promotion's plan, and why it does not count."""
+    """A signature of the next promotion's plan, and why it does not count. time: as the journal has it."""
 
     id: str
+    time: Time
     by: str
     counts: bool
     why_not: str | None
