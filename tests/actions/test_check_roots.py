@@ -12,6 +12,7 @@ from saltbranch.actions.check import check
 from saltbranch.check.highstates import Compiling
 from saltbranch.preview import compare
 from saltbranch.preview.repository_and_master import open_place
+from tests.support import own_cache
 
 MODEL = """\
 states_dir: {states}
@@ -43,7 +44,7 @@ def run(folder: Path, *words: str) -> None:
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A control repository with three roots of states, two of pillar."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own_cache.use(monkeypatch, tmp_path / "cache")
     made = tmp_path / "clone"
     model = MODEL.format(states="[salt, more, 'formulas/*']", pillar="[pillar, shared]")
     for path, text in {**FILES, "saltbranch.yaml": model}.items():

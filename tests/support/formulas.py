@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import own_cache as caches
 from tests.support.flow_site import FlowSite
 from tests.support.remote import Remote
 
@@ -16,7 +17,7 @@ FILES = {"nginx/init.sls": "nginx:\n  test.nop: []\n", "README.md": "nginx\n"}
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Formulas are kept in a cache of the test's own, and may come from folders; for modules that import it."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    caches.use(monkeypatch, tmp_path / "cache")
     monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file:https:ssh")
     yield
 

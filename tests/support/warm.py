@@ -127,7 +127,7 @@ def program(path: str, *words: str) -> str:
     """What a Python program prints that needs Salt as it is. AssertionError where it fails."""
     argv = [sys.executable, path, *words]
     if starts_alike(os.environ):
-        code = f"import runpy; runpy.run_path({path!r}, run_name='__main__')"
+        code = f"import gc, runpy; gc.disable(); runpy.run_path({path!r}, run_name='__main__')"
         ended, out, err = server().run([argv[0], "-c", code, *words], os.environ, 300)
     else:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
