@@ -37,12 +37,12 @@ import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("saltbranch", run_name="__main__", alter_sys=True)
 """
-# The same with what it starts as forks: the whole tour, and one that ends early, are without.
+# What it starts are forks then; the whole tour, and one that ends early, are without.
 WARM = "from tests.support import warm_daemons; warm_daemons.use_in_child()" + COMMAND
 # Stands for the command in scripts.
 STUB = """\
 #!/bin/sh
-exec {python} -I -S {client} {socket} -c 'from saltbranch.entry import main; main()' "$@"
+exec {} -I -S {} {} -c 'from saltbranch.entry import main; main()' "$@"
 """
 
 
@@ -332,8 +332,9 @@ def test_the_tutorial_works_as_written(kept: Kept) -> None:
     script = script.replace("/tmp/saltbranch-tutorial", shlex.quote(str(kept.place.folder)))
     stub = kept.place.folder.parent / "bin" / "saltbranch"
     stub.parent.mkdir()
-    words = {"python": sys.executable, "client": warm.CLIENT, "socket": warm.server().path}
-    stub.write_text(STUB.format(**{name: shlex.quote(word) for name, word in words.items()}))
+    stub.write_text(
+        STUB.format(*map(shlex.quote, (sys.executable, warm.CLIENT, warm.server().path)))
+    )
     stub.chmod(0o755)
     path = os.pathsep.join(map(str, (stub.parent, Path(sys.executable).parent, os.environ["PATH"])))
 

@@ -37,10 +37,12 @@ def mark(items: list[pytest.Item]) -> None:
         }
         for name in sorted(_needs(item.path) | more):
             item.add_marker(name)
-        if item.get_closest_marker("daemons"):
+        if "daemons" in more:
             # On one worker of ``--dist loadgroup``, so that one cluster will do.
             item.add_marker(pytest.mark.xdist_group("daemons"))
-        elif _shares(item):
+        elif _shares(item) or (
+            item.get_closest_marker("daemons") and not item.get_closest_marker("xdist_group")
+        ):
             item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_TESTS))))
 
 

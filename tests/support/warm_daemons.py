@@ -2,8 +2,8 @@
 
 A daemon is what it was: Salt's own entry point in a session of its own, with its words, its environment and its
 configuration. Only what an import leaves behind, and the hash seed, are those of one process for all. That Salt's
-programs start by themselves is proven where no Python of the tests starts them, by tests/demo/test_demo.py, and by
-the tests that ask for `cold_daemons`.
+programs start by themselves is proven by tests/demo: its whole tour, one that is interrupted, the clusters whose
+starter is killed, and the commands that a kept demo proposes.
 """
 
 from __future__ import annotations

@@ -148,6 +148,7 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    title(" ".join(sys.argv))  # where it stands is found before an environment is changed
     gc.collect()
     gc.freeze()
     Server(listener, int(sys.argv[2]), sys.argv[3]).serve()
