@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -239,3 +240,36 @@ def test_an_id_fits_the_word_that_made_it_as_an_expression_says(word: str) -> No
     assert len(texts) > 500
     for text in texts:
         assert describe._fits(parts, text) == bool(expression.fullmatch(text)), text
+
+
+_BEGINNINGS = """
+import json, sys
+import salt.config, salt.fileserver, salt.loader
+import salt.fileserver.roots as roots
+from saltbranch.compiler.inside import worker
+worker.have_a_name()
+from saltbranch.compiler.inside import shortcuts
+
+folder = json.load(sys.stdin)
+opts = {**salt.config.DEFAULT_MINION_OPTS, "cachedir": folder, "extension_modules": f"{folder}/none",
+        "fileserver_backend": ["roots"], "file_roots": {"base": [folder]}}
+shortcuts.install()
+salt.fileserver.Fileserver(opts).init()
+loaded = [name for name in sys.modules if ".fileserver." in name]
+branch = salt.fileserver.Fileserver({**opts, "module_dirs": [folder]})
+branch.init()
+print(json.dumps({"loaded": loaded, "git": "git" in sys.modules, "has": hasattr(roots, "init")}))
+"""
+
+
+def test_no_file_server_is_loaded_in_search_of_what_none_has(tmp_path: Path) -> None:
+    own = tmp_path / "_fileserver" / "other.py"
+    own.parent.mkdir()
+    own.write_text(
+        "__virtualname__ = 'roots'\n\ndef __virtual__():\n    return __virtualname__\n\n"
+        "def init():\n    open(__file__ + '.began', 'w').close()\n"
+    )
+    found = _run(_BEGINNINGS, str(tmp_path))
+    assert not found["has"]
+    assert not [name for name in found["loaded"] if "gitfs" in name]
+    assert (own.parent / "other.py.began").exists()  # a branch's own may begin

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from saltbranch.compiler import pool
 from saltbranch.compiler.cache import CompileCache
+from saltbranch.compiler.dispatcher import Dispatcher
 from saltbranch.compiler.model import Minion
+from tests.support.compiling import Lab, minion
 
 
 @given(
@@ -30,3 +36,38 @@ def test_a_cache_that_cannot_be_written_has_a_key_all_the_same() -> None:
     cache = CompileCache("/proc/nobody/writes/here")
     assert len(cache.key()) == 64
     assert cache.key() == cache.key() != CompileCache("/proc/nobody/writes/here").key()
+
+
+# Jinja says of the second that it nests too deep, and the third is no text at all.
+_ODD = {
+    "salt/deep.sls": b"{{ " + b"(" * 5000 + b"1" + b")" * 5000 + b" }}\n",
+    "salt/bytes.sls": b"\xff\xfe{{ 1 }}\n",
+    "salt/broken.sls": b"{% if %}\n",
+}
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_sls_files_are_compiled_before_many_minions_want_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    made: list[Dispatcher] = []
+
+    class Noted(Dispatcher):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(pool, "Dispatcher", Noted)
+    files = {
+        f"salt/s{n}.sls": f"s{n}:\n  test.nop:\n    - a: {{{{ grains.id }}}}\n".encode()
+        for n in range(7)
+    }
+    top = "base:\n  '*': [" + ", ".join(f"s{n}" for n in range(7)) + "]\n"
+    lab = Lab(
+        tmp_path, {**files, **_ODD, "salt/top.sls": top.encode(), "pillar/top.sls": b"base: {}\n"}
+    )
+    minions = [minion(f"m{n}", []) for n in range(number)]
+    found = pool.compile_fleet(lab.frame, lab.tree(), minions, jobs=1, cache=CompileCache(None))
+    assert [(len(r.chunks), r.errors) for r in found.values()] == [(7, ())] * number
+    wanted = [item for kind, item in made[0].learnt if kind == "templates" and "salt/s" in item]
+    assert len(wanted) == (0 if len(files) + 5 <= 4 * number else 7)

@@ -107,7 +107,6 @@ class PreparedSalt:
         names = [self.names.replace("/", "."), *(text_or_none(path) or "" for path in tops)]
         self.known = "\n".join(names).lower()
         self.learn("patterns", [])
-        self._foresee(int(job["minions"]))
 
     def _rehearse(self) -> None:
         """Go through all of it with next to nothing in it, so that the forks find Salt's own parts loaded.
@@ -166,13 +165,12 @@ class PreparedSalt:
             client = salt.fileclient.get_file_client({**opts, "module_dirs": []}, is_pillar)
             client.list_states(saltenv)
 
-    def _foresee(self, minions: int) -> None:
-        """Compile the sls files before anybody wants them, where most will be wanted: else the first that does
-        compiles it for itself, and it is done again for the others.
-        """
+    def likely(self) -> list[list[str]]:
+        """The sls files, as `learn` takes them, where the minions are so many that most will be wanted."""
         names = sorted(path for path in self.paths if path.endswith(".sls"))
-        if not self.job["tops_only"] and len(names) <= minions * _LIKELY:
-            self.learn("templates", [[path, "", ""] for path in names])
+        if self.job["tops_only"] or len(names) > int(self.job["minions"]) * _LIKELY:
+            return []
+        return [[path, "", ""] for path in names if self._text(path) is not None]
 
     def learn(self, kind: str, items: list[Any]) -> None:
         """Make what a fork had to make for the first time, for the forks to come."""

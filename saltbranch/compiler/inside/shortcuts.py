@@ -114,6 +114,7 @@ def _remember_listings() -> None:
         return list(states[key])
 
     salt.fileclient.Client.list_states = states_of
+    _ask_no_roots_to_begin()
     salt.fileserver.Fileserver.update = lambda *_args, **_kwargs: None
     points = salt.utils.entrypoints.iter_entry_points
     found: dict[Any, Any] = {}
@@ -125,6 +126,21 @@ def _remember_listings() -> None:
         return found[group, name]
 
     salt.utils.entrypoints.iter_entry_points = iter_entry_points
+
+
+def _ask_no_roots_to_begin() -> None:
+    """Salt looks for a function `roots.init`. There is none, so its loader loads every other file server in search
+    of it, that of git and all of its library among them, once for each of a minion's clients of files.
+    """
+    begin = salt.fileserver.Fileserver.init
+
+    def init(self: Any, back: Any = None) -> None:
+        paths = [str(found[0]) for found in self.servers.file_mapping.values()]
+        are_own = all(path.startswith(f"{BASE}/") for path in paths)
+        if self.backends(back) != ["roots"] or not are_own:
+            begin(self, back)
+
+    salt.fileserver.Fileserver.init = init
 
 
 def _remember_module_folders() -> None:

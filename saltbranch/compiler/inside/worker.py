@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 from saltbranch.compiler.inside import drop_rights
 
 _MIB = 1 << 20
+_FORESEEING = 10  # seconds of CPU
 CONTROL = 3
 """The descriptor of the socket to the dispatcher."""
 
@@ -47,11 +48,44 @@ def main() -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)  # what a branch's code prints is for nobody
     _say(control, {"salt": salt.salt_version})
+    _foresee(salt, job)
     gc.collect()
     gc.freeze()
     gc.enable()
     _Crew(salt, job, control, is_apart=is_apart).work()
     _say(control, _spent())
+
+
+def _foresee(salt: Any, job: Mapping[str, Any]) -> None:
+    """Have sls files compiled before minions want them; else the first that does so compiles it for itself, and
+    it is done again for the others.
+
+    A process of its own does it, for by now no minion has shown that they can be compiled within its limits. It runs
+    nothing of the branch. If it dies there is nothing foreseen.
+    """
+    items = salt.likely()
+    if not items:
+        return
+    from saltbranch.compiler.inside import templates
+
+    known = len(templates.CODES)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            _limit({**job, "seconds": _FORESEEING})
+            salt.learn("templates", items)
+            with os.fdopen(write, "wb") as file:
+                file.write(templates.dumped(known))
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        data = file.read()
+    if os.waitpid(pid, 0)[1] == 0:
+        templates.take(data)
 
 
 def have_a_name() -> None:
