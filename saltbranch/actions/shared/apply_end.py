@@ -109,7 +109,7 @@ def entry(record: Record, id_: str, now: float, *, master: str) -> Event:
         "failed": {one_line(m): first.of(m).state for m in first.wrong()[:_MOST_NAMED]},
         "rolled_back_to": last.commit if is_back else None,
         "back": last.counts().get(APPLIED, 0) if is_back else 0,
-        "decided": record.decided,
+        "decided": list(record.decided),
         "master": master,
         **record.asked,
     }

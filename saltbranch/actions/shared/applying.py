@@ -83,7 +83,7 @@ def shown(record: Record) -> dict[str, Any]:
         "status": record.status,
         "why": record.why or None,
         "skipped": record.skipped,
-        "decided": record.decided,
+        "decided": list(record.decided),
         "stays": (record.stays or None) if record.last.kind == ROLLBACK else None,
         "passes": [
             {

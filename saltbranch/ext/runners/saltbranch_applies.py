@@ -63,7 +63,8 @@ def apply_(
     only
         ``changed`` leaves out minions for which the test run found nothing.
     on_failure
-        ``stop``, or ``rollback``: serve what was served before, and apply that where it was applied.
+        ``stop``, or ``rollback``: serve what was served before, and apply that where it was applied. ``ask`` stops,
+        since there is nobody to ask.
     plan
         Only say what would be done; retcode 3 if that is anything.
     claimed_by
