@@ -142,6 +142,7 @@ def test_deploy_11_json_says_what_is_served(served: Site, remote: Remote) -> Non
                 "held": None,
                 "refused": None,
                 "runs": [],
+                "signed_by": [],
             }
             for saltenv, branch in BRANCHES.items()
         ],

@@ -57,6 +57,7 @@ def test_sync_switches_and_returns_plain_data(master: Master, tmp_path: Path) ->
         "held": None,
         "refused": None,
         "runs": [],
+        "signed_by": [],
     }
     assert states(second) == {"test": "switched", "stage": "unchanged", "prod": "unchanged"}
     site.assert_serves("develop", new)
