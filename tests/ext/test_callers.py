@@ -82,6 +82,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
         master_options={
             "saltbranch_config": str(site.config),
             "reactor": [{"test/call": [str(folder / "react.sls")]}],
+            "worker_threads": 3,  # all are called at once
             "loop_interval": 1,
         },
     )

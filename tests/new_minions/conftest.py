@@ -19,8 +19,7 @@ from tests.support.running import Master
 from tests.support.site import Site, build_template
 
 ODD = "test {{ 7 }},*'\"é"
-# Each is new once: the modules share them, and the master.
-LATER = ("test2", "test3", "test4", "test5", "test6", ODD, "stage1", "other1")
+LATER = ("test2", "test3", "test4", "test5", ODD, "stage1", "other1")
 # Each highstate leaves a line on its minion.
 APPLY = "app:\n  cmd.run:\n    - name: echo applied >> {{ opts['cachedir'] | tojson }}/highstates\n"
 
@@ -64,7 +63,7 @@ class Arrivals:
         return found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def arrivals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arrivals]:
     """A master that has the minion test1 since before the reactor was installed."""
     folder = tmp_path_factory.mktemp("arrivals")
@@ -82,7 +81,7 @@ def arrivals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arrivals]:
         folder / "salt",
         minions={"test1": {}, **{name: {} for name in LATER}},
         later=LATER,
-        master_options={"loop_interval": 1},
+        master_options={"loop_interval": 1, "worker_threads": 3},  # a thousand starts at once
     )
     cluster.write_config()
     site.master_config = cluster.config_dir / "master.d" / "saltbranch.conf"

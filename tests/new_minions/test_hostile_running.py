@@ -122,13 +122,13 @@ def test_starts_that_are_made_up_all_the_time_keep_no_minion_from_its_place(
     arrivals: Arrivals,
 ) -> None:
     def lie() -> bool:
-        known.note_started(str(arrivals.site.root), "test6")
-        entry = arrivals.entry("test6")
+        known.note_started(str(arrivals.site.root), "test2")
+        entry = arrivals.entry("test2")
         return entry is not None and entry.stage == KNOWN
 
-    arrivals.cluster.start_minion("test6")
+    arrivals.cluster.start_minion("test2")
     arrivals.wait(lie, 120)
-    arrivals.wait(lambda: arrivals.highstates("test6") == 1)
+    arrivals.wait(lambda: arrivals.highstates("test2") == 1)
 
 
 def test_a_thousand_starts_in_a_moment_are_one_thing_to_do(arrivals: Arrivals) -> None:
@@ -141,7 +141,7 @@ def test_a_thousand_starts_in_a_moment_are_one_thing_to_do(arrivals: Arrivals) -
     ):
         before, begun = jobs_of(arrivals, "sync_all"), time.monotonic()
         for number in range(1000):
-            minion = ("test1", "nobody", "test4", "other2")[number % 4]
+            minion = ("test1", "nobody", "test4", "other1")[number % 4]
             bus.fire_event({"id": minion}, f"salt/minion/{minion}/start")
             if number % 100 == 0:
                 most = max(most, _processes(arrivals))
