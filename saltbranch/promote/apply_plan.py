@@ -192,7 +192,7 @@ def what_moved(plan: Plan, new: Plan) -> str:
     names = [s.branch for s, t in zip(plan.steps, new.steps, strict=False) if s.old != t.old]
     if plan.target.source != new.target.source:
         names.append(plan.target.source_name)
-    return ", ".join(f"{n} moved" for n in dict.fromkeys(names)) or "the plan became another one"
+    return ", ".join(f"{n} moved" for n in dict.fromkeys(names)) or "the plan is another one now"
 
 
 def _with_way_out(err: PushRefused, plan: Plan) -> PushRefused:
