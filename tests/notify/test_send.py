@@ -47,8 +47,15 @@ def queue(site: Site) -> list[str]:
     return sorted(os.listdir(site.root / "state" / "outbox" / "queue"))
 
 
+def is_sent(site: Site) -> None:
+    """Wait for the end of the sender that is at it, if one is: it holds the lock."""
+    with (site.root / "state" / "outbox" / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 def send_now(site: Site) -> None:
     """The sender, in this process, with no pause left from what it tried before."""
+    is_sent(site)
     folder = site.root / "state" / "outbox"
     for place in (folder, folder / "queue", folder / "channels"):
         for path in place.glob("*"):
@@ -216,6 +223,7 @@ def test_what_is_too_old_is_dropped_and_counted(site: Site, server: Receiver) ->
     server.status = 503
     site.sync_well()
     assert until(lambda: server.asked == 1)
+    is_sent(site)
     (name,) = queue(site)
     folder = site.root / "state" / "outbox" / "queue"
     old = int((time.time() - 4 * 86400) * 1000)
