@@ -370,7 +370,7 @@ def locked(work: Workplace, saltenv: Saltenv) -> Iterator[None]:
     root = work.config.root
     path = run_state.lock_path(root, saltenv.dirname)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    lock = files.Lock(path)
+    lock = files.Lock(path, wait=1)  # `status` holds it for a moment, too
     try:
         lock.__enter__()
     except LockedError as err:

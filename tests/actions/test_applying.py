@@ -15,6 +15,7 @@ from saltbranch.apply.lease_holder import LeaseHolder
 from saltbranch.apply.options import Options
 from saltbranch.apply.outcome import APPLIED, FAILED, Outcome
 from saltbranch.apply.run_state import Record
+from saltbranch.base import files
 from saltbranch.base.errors import Interrupted, RefusedError
 from saltbranch.promote.promotion import named
 from saltbranch.repository.workplace import open_machine
@@ -127,3 +128,15 @@ def test_one_that_another_came_after_does_not_go_on(prod: Site) -> None:
     with pytest.raises(RefusedError, match=f"apply {SECOND} of prod came after it"):
         gone_on_with(prod, "")
     assert run_state.load(str(prod.root), FIRST).status == "stopped"
+
+
+def test_who_only_looks_keeps_nobody_from_applying(
+    prod: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = open_machine(str(prod.config), fetch=False)
+    run_state.save(str(prod.root), record("a" * 40))
+    looking = files.Lock(run_state.lock_path(str(prod.root), "master"))
+    looking.__enter__()
+    monkeypatch.setattr(files.time, "sleep", lambda _seconds: looking.__exit__())
+    with apply.locked(work, named(work, "prod")):
+        pass
