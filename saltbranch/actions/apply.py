@@ -179,6 +179,7 @@ def _begin(
             lease.take(planned.commit)
     except BaseException:
         lease.drop()
+        run_state.forget_request(work.config.root, record.id)
         raise
     if not planned.minions:
         lease.drop()
@@ -235,11 +236,9 @@ def _go_on(
     """The caller holds the lock. back: take it back, after a person has agreed."""
     root = work.config.root
     apply_end.finish(work.config, record)
-    if record.status in OVER:
-        raise RefusedError(
-            f"apply {record.id} is {record.status}", hint=f"saltbranch apply {record.saltenv}"
-        )
-    lease = lease_of(work, named(work, record.saltenv), record)
+    apply_end.check_goes_on(root, record)
+    saltenv = named(work, record.saltenv)
+    lease = lease_of(work, saltenv, record)
     last = record.last
     try:
         if last.kind == APPLY:
@@ -260,6 +259,8 @@ def _go_on(
         last.forgiven = len(last.wrong())
     record.status, record.ended, record.by_person = UNDER_WAY, None, False
     record.why = record.why if record.last.kind == ROLLBACK else ""
+    if record.checks != checks_digest(saltenv):
+        record.checks = ""  # some minions are asked by others, also if these come back
     run_state.save(root, record)
     watching.tell({"event": "resume", "id": record.id, "since": iso(record.since)})
     notes = Running(caller, work, jobs, record=record, lease=lease, watching=watching).run()
@@ -369,7 +370,7 @@ def locked(work: Workplace, saltenv: Saltenv) -> Iterator[None]:
     root = work.config.root
     path = run_state.lock_path(root, saltenv.dirname)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    lock = files.Lock(path)
+    lock = files.Lock(path, wait=1)  # `status` holds it for a moment, too
     try:
         lock.__enter__()
     except LockedError as err:

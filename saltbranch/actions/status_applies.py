@@ -11,8 +11,7 @@ from typing import Any
 
 from saltbranch.actions.shared.apply_end import finish_in_passing
 from saltbranch.apply import run_state
-from saltbranch.apply.make_plan import NOTHING_CHANGES
-from saltbranch.apply.outcome import APPLIED, PENDING, RUNNING, SKIPPED
+from saltbranch.apply.outcome import APPLIED, NOTHING_CHANGES, PENDING, RUNNING, SKIPPED
 from saltbranch.apply.run_state import OVER, UNDER_WAY, Record
 from saltbranch.base import files
 from saltbranch.base.durations import iso

@@ -55,11 +55,9 @@ class Stop:
     @property
     def reason(self) -> str:
         """Why it is to end; empty where it is not."""
-        if self.asked:
-            return "it was interrupted"
         if run_state.is_to_end(self._root, self._apply):
             return "it was aborted"
-        return ""
+        return "it was interrupted" if self.asked else ""
 
 
 class Engine:

@@ -12,15 +12,13 @@ from saltbranch.apply.deviations import Deviations
 from saltbranch.apply.follow import Follower
 from saltbranch.apply.groups import Group, grouped
 from saltbranch.apply.options import CHANGED, Options
-from saltbranch.apply.outcome import Run, look
+from saltbranch.apply.outcome import NOTHING_CHANGES, Run, look
 from saltbranch.apply.stays import Stays
 from saltbranch.config.model import Config, Saltenv
 from saltbranch.salt_master.jobs import Jobs, Return
 from saltbranch.serve.lab_minions import OWN
 from saltbranch.verify.around import Around
 from saltbranch.verify.members import members, served_commit
-
-NOTHING_CHANGES = "nothing would change"
 
 
 @dataclass(frozen=True, slots=True)

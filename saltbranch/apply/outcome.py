@@ -26,6 +26,8 @@ STATES: tuple[State, ...] = get_args(State)
 WRONG: Final = (FAILED, TIMED_OUT, GONE)
 """Those that count as a failure."""
 
+NOTHING_CHANGES: Final = "nothing would change"
+"""Why a minion is left out where only those are wanted that change."""
 NOTHING: Final = "it returned nothing"
 _LONGEST = 300
 _NAMED = 3  # failed states that are named

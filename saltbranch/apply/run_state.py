@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from saltbranch.apply.outcome import (
     APPLIED,
+    NOTHING_CHANGES,
     PENDING,
     RUNNING,
     SKIPPED,
@@ -41,6 +43,7 @@ OVER: Final = (DONE, ROLLED_BACK, ABORTED)
 """Those that nothing can be gone on with."""
 STEPS = ("", "before", "apply", "verify", "after")
 _MOST = 50  # records that are kept
+_MOST_OF_EACH = 5  # that are kept of a saltenv beside them, however often others are applied
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 
 
@@ -200,9 +203,21 @@ def names(root: str) -> list[str]:
 
 
 def forget_old(root: str) -> None:
-    """Keep the newest records alone. Raises OSError."""
-    for name in names(root)[:-_MOST]:
-        files.unlink(path_of(root, name))
+    """Keep the newest records, some of each saltenv, and those with something untold. Raises OSError."""
+    known = names(root)
+    if len(known) <= _MOST:
+        return
+    kept: Counter[str] = Counter()
+    for number, name in enumerate(reversed(known)):
+        try:
+            record = load(root, name)
+        except SaltbranchError:
+            is_wanted = False
+        else:
+            kept[record.saltenv] += 1
+            is_wanted = kept[record.saltenv] <= _MOST_OF_EACH or bool(record.untold)
+        if number >= _MOST and not is_wanted:
+            files.unlink(path_of(root, name))
 
 
 def last_of(root: str, saltenv: str) -> Record | None:
@@ -217,8 +232,25 @@ def last_of(root: str, saltenv: str) -> Record | None:
     return None
 
 
+def superseded_by(root: str, record: Record) -> Record | None:
+    """The newest apply of the same saltenv that came after `record` and may have changed minions."""
+    for name in reversed(names(root)):
+        if name <= record.id:
+            break
+        try:
+            other = load(root, name)
+        except SaltbranchError:
+            continue
+        if other.saltenv == record.saltenv and other.first.touched():
+            return other
+    return None
+
+
 def last_by_minion(root: str, saltenv: str) -> dict[str, tuple[str, Outcome]]:
-    """The commit that each minion of a saltenv got last from here, and what became of that."""
+    """The commit that each minion of a saltenv got last from here, and what became of that.
+
+    One for which a test run found nothing is where that commit wants it.
+    """
     found: dict[str, tuple[str, Outcome]] = {}
     for name in reversed(names(root)):
         try:
@@ -229,6 +261,9 @@ def last_by_minion(root: str, saltenv: str) -> dict[str, tuple[str, Outcome]]:
             for minion, outcome in run.outcomes.items():
                 if outcome.state not in (PENDING, SKIPPED):
                     found.setdefault(minion, (run.commit, outcome))
+        for minion, why in record.skipped.items() if record.saltenv == saltenv else ():
+            if why == NOTHING_CHANGES:
+                found.setdefault(minion, (record.first.commit, Outcome(APPLIED)))
     return found
 
 

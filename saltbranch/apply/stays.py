@@ -63,7 +63,7 @@ def what_stays(former: str, diffs: Iterable[MinionDiff], unknown: Mapping[str, s
     lacking = dict(unknown)
     for diff in diffs:
         if diff.difference is None or diff.result != "ok":
-            lacking[diff.minion] = f"the preview cannot compile it: {_first(diff)}"
+            lacking[diff.minion] = f"the preview cannot compile it: {first_error(diff)}"
             continue
         for state in diff.difference.removed:
             if state.stays:
@@ -72,5 +72,6 @@ def what_stays(former: str, diffs: Iterable[MinionDiff], unknown: Mapping[str, s
     return Stays(former, tuple(states), dict(sorted(lacking.items())))
 
 
-def _first(diff: MinionDiff) -> str:
+def first_error(diff: MinionDiff) -> str:
+    """Why a minion cannot be compared, in short."""
     return str(diff.errors[0])[:200] if diff.errors else "no result"

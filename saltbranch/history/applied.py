@@ -100,20 +100,28 @@ def on_minions(
 ) -> tuple[OnMinions, ...]:
     """Of each master that applied `saltenv`, by name. found: the oldest first. is_there: whether a commit has it."""
     rows: dict[str, OnMinions] = {}
+    before: dict[str, int] = {}  # how many it ran on before the last apply of each master
     for told in found:
         if told.saltenv != saltenv:
             continue
         row = rows.get(told.master) or OnMinions(told.master)
+        if told.outcome == "aborted" and told.apply < row.apply:
+            continue  # one that others came after: it has told before what it did
+        if not told.apply or told.apply != row.apply:
+            before[told.master] = row.runs
+        had = before[
+            told.master
+        ]  # one that stopped and was gone on with tells all that it did anew
         wrong = sum(told.counts.get(state, 0) for state in _WRONG)
         applied = told.counts.get("applied", 0)
         commit = told.back_to or told.commit
-        untouched = max(0, row.runs - applied - wrong)
+        untouched = max(0, had - applied - wrong)
         if not is_there(commit):
             runs = untouched
         elif told.back_to:  # it goes to those that were touched
             runs = untouched + told.back
         else:
-            runs = max(applied + told.as_is, row.runs - wrong)
+            runs = max(applied + told.as_is, had - wrong)
         runs = min(runs, told.of)
         since = told.time if runs > row.runs else row.since if runs else None
         rows[told.master] = replace(

@@ -371,6 +371,8 @@ def _verify(state: State, event: Event) -> None:
     if found is None or (found.passed and not found.complete):
         return
     before = state.verified.get(found.saltenv, [])
+    if found.passed and any(v.time > found.begun for v in before if not v.passed):
+        return  # some of it, an apply for example, was seen before the failure was
     is_on = found.passed and all(v.passed for v in before)
     state.verified[found.saltenv] = [*before, found] if is_on else [found]
 

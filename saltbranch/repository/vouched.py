@@ -17,8 +17,11 @@ from saltbranch.base.text import one_line
 from saltbranch.git import merge, signed_commit
 from saltbranch.git.program import Git
 from saltbranch.git.signed_commit import SignedCommit
-from saltbranch.git.ssh_signature import Verifier
 from saltbranch.repository.signers import Allowed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saltbranch.git.ssh_signature import Verifier
 
 MERGED = "clean merge"
 """Who vouches for a merge that was made again."""
@@ -157,6 +160,8 @@ class Judge:
         if allowed is None:
             return Voucher(commit.id, "", "")
         if allowed.id not in self._verifiers:
+            from saltbranch.git.ssh_signature import Verifier  # only where somebody has to vouch
+
             verifier = stack.enter_context(Verifier(allowed.text, NAMESPACE))
             self._verifiers[allowed.id] = verifier
         return Voucher(commit.id, self._by(commit, allowed, 0), allowed.id)

@@ -128,10 +128,11 @@ def test_what_minions_and_hooks_say_is_short_and_steers_nothing() -> None:
     odd = [f"web{number}\x1b[2J\n" for number in range(30)]
     mine = record("a" * 40, why="before: lb\x1b[2J\n" + "x" * 100_000)
     mine.first.batches = [odd]
+    mine.decided = ["Ann: go on: before: lb\x1b[2J\n" + "x" * 100_000] * 3
     mine.first.outcomes = {m: Outcome(FAILED, "hunter2" * 10_000) for m in odd}
     told = apply_end.entry(mine, "1", 1.0, master="m1")
     text = json.dumps(told.as_dict())
-    assert len(text) < 4000 and len(told.details["failed"]) == 20
+    assert len(text) < 8000 and len(told.details["failed"]) == 20
     assert "\\u001b" not in text and "\\n" not in text and "hunter2" not in text
     assert told.details["counts"] == {"failed": 30}
 

@@ -81,6 +81,43 @@ def test_the_word_that_ends_it(tmp_path: Path) -> None:
     assert not run_state.is_to_end(root, NAME)
 
 
+def named(number: int) -> str:
+    return f"20260101T{number:06}Z-0a1b2c3d"
+
+
+def test_records_of_a_saltenv_stay_however_often_others_are_applied(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    for number in range(8):
+        run_state.save(root, record(id=named(number)))
+    run_state.save(root, record(id=named(8), saltenv="stage", untold=[{"event": "apply"}]))
+    for number in range(9, 70):
+        run_state.save(root, record(id=named(number), saltenv="stage"))
+    (tmp_path / "state" / "applies" / named(1)).write_text("half of it")
+    run_state.forget_old(root)
+    kept = run_state.names(root)
+    assert kept == [named(number) for number in (*range(3, 9), *range(20, 70))]
+
+
+def test_an_apply_that_another_came_after(tmp_path: Path) -> None:
+    root, old = str(tmp_path), record(id=named(1))
+    planned = record(id=named(4), passes=[Pass("apply", A, [["web1"]], {})])
+    for other in (old, record(id=named(2), saltenv="stage"), record(id=named(0)), planned):
+        run_state.save(root, other)
+    assert run_state.superseded_by(root, old) is None
+    run_state.save(root, record(id=named(3)))
+    assert run_state.superseded_by(root, old) == record(id=named(3))
+
+
+def test_what_each_minion_has_by_the_last_that_was_done_there(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    run_state.save(root, record())
+    newer = Pass("apply", B, [["web2"]], {"web2": Outcome(APPLIED)})
+    left_out = {"web1": "nothing would change", "web3": "down"}
+    run_state.save(root, record(id=named(5), passes=[newer], skipped=left_out))
+    found = {m: (c, o.state) for m, (c, o) in run_state.last_by_minion(root, "prod").items()}
+    assert found == {"web1": (B, "applied"), "web2": (B, "applied"), "web3": (A, "running")}
+
+
 @pytest.mark.parametrize("batches", [[["web1"]], [["web1"], ["web2"]]])
 def test_what_a_killed_process_did_not_hear_of_its_last_batch_ends_it(
     tmp_path: Path, batches: list[list[str]]

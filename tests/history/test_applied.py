@@ -16,7 +16,7 @@ OLD, NEW = "a" * 40, "b" * 40
 def event(time: float, commit: str, counts: dict[str, int], **details: Any) -> Event:
     given = {"saltenv": "prod", "commit": commit, "counts": counts, "of": 12, "master": "m1"}
     return Event(
-        APPLY, f"e{time}", time, "Ann", {"status": "done", "apply": "x", **given, **details}
+        APPLY, f"e{time}", time, "Ann", {"status": "done", "apply": f"a{time}", **given, **details}
     )
 
 
@@ -50,6 +50,14 @@ FIRST = event(1.0, OLD, {"applied": 12})
          [("m1", 0, 12, None)]),
         ((event(1.0, NEW, {"applied": 4}, of=4), event(2.0, OLD, {"applied": 7}, master="m2", of=7)),
          [("m1", 4, 4, 1.0), ("m2", 0, 7, None)]),
+        # One that stopped tells the same again when it is gone on with, or aborted.
+        ((event(1.0, NEW, {"applied": 12}), *(event(t, OLD, {"applied": t, "pending": 12 - t},
+          status=status, apply="y") for t, status in ((4, "stopped"), (8, "stopped"), (8, "aborted")))),
+         [("m1", 4, 12, 1.0)]),
+        # An older one that is aborted does nothing more.
+        ((event(1.0, OLD, {"applied": 4}, apply="1", status="stopped"), event(2.0, NEW, {"applied": 12},
+          apply="2"), event(3.0, OLD, {"applied": 4}, apply="1", status="aborted")),
+         [("m1", 12, 12, 2.0)]),
         # Fewer minions than before.
         ((event(1.0, NEW, {"applied": 12}), event(2.0, NEW, {"failed": 1, "applied": 4}, of=5)),
          [("m1", 5, 5, 1.0)]),

@@ -135,6 +135,13 @@ def rows(*events: Any) -> list[tuple[str, bool]]:
     return [(row.commit, row.passed) for row in found]
 
 
+def test_what_was_seen_before_a_failure_does_not_pass_after_it() -> None:
+    early = {"apply": "x", "begun": "2026-01-01T00:00:00Z"}  # an apply's first batch
+    assert rows(verified(passed=False), verified(**early)) == [(ONE, False)]
+    assert rows(verified(passed=False), verified(**early), verified()) == [(ONE, True)]
+    assert rows(verified(), verified(**early)) == [(ONE, True), (ONE, True)]
+
+
 def test_those_in_a_row_that_passed_count() -> None:
     assert rows(verified(), verified(commit=TWO)) == [(ONE, True), (TWO, True)]
     assert rows(verified(), verified(saltenv="test", passed=False)) == [(ONE, True)]

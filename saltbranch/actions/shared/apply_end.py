@@ -12,13 +12,12 @@ from contextlib import ExitStack
 from saltbranch.actions.shared.after_push import WAIT
 from saltbranch.apply import run_state
 from saltbranch.apply.engine import told
-from saltbranch.apply.make_plan import NOTHING_CHANGES
-from saltbranch.apply.outcome import APPLIED
-from saltbranch.apply.run_state import ROLLBACK, UNDER_WAY, Record
+from saltbranch.apply.outcome import APPLIED, NOTHING_CHANGES
+from saltbranch.apply.run_state import OVER, ROLLBACK, UNDER_WAY, Record
 from saltbranch.base import files
 from saltbranch.base.asked_by import shortened
 from saltbranch.base.durations import iso
-from saltbranch.base.errors import SaltbranchError, os_error
+from saltbranch.base.errors import RefusedError, SaltbranchError, os_error
 from saltbranch.base.text import one_line
 from saltbranch.config.model import Config
 from saltbranch.journal import events
@@ -28,7 +27,7 @@ from saltbranch.notify import gather, start
 from saltbranch.repository.masters import known_as
 from saltbranch.serve import leased, report
 
-_MOST_NAMED = 20  # minions that the journal names
+_MOST_NAMED = 20  # minions, and decisions, that the journal names
 
 
 def end(config: Config, record: Record, now: float, more: Iterable[Event] = ()) -> None:
@@ -90,6 +89,20 @@ def finish_in_passing(config: Config, record: Record) -> None:
         pass  # somebody is at it, or this user may not write here
 
 
+def check_goes_on(root: str, record: Record) -> None:
+    """Raise RefusedError where nothing can be gone on with."""
+    if record.status in OVER:
+        raise RefusedError(
+            f"apply {record.id} is {record.status}", hint=f"saltbranch apply {record.saltenv}"
+        )
+    if newer := run_state.superseded_by(root, record):
+        # What was applied and proven before that one says nothing of the minions now.
+        raise RefusedError(
+            f"apply {record.id} cannot go on: apply {newer.id} of {newer.saltenv} came after it",
+            hint=f"saltbranch apply --abort {record.id} ends it",
+        )
+
+
 def entry(record: Record, id_: str, now: float, *, master: str) -> Event:
     """What the journal is told. master: the name under which this one tells."""
     first, last = record.first, record.last
@@ -109,7 +122,7 @@ def entry(record: Record, id_: str, now: float, *, master: str) -> Event:
         "failed": {one_line(m): first.of(m).state for m in first.wrong()[:_MOST_NAMED]},
         "rolled_back_to": last.commit if is_back else None,
         "back": last.counts().get(APPLIED, 0) if is_back else 0,
-        "decided": list(record.decided),
+        "decided": [shortened(one_line(line)) for line in record.decided[-_MOST_NAMED:]],
         "master": master,
         **record.asked,
     }

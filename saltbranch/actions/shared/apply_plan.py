@@ -12,6 +12,7 @@ from saltbranch.apply.deviations import Deviations, Found, deviates, grouped
 from saltbranch.apply.make_plan import ApplyPlan
 from saltbranch.apply.options import STOP
 from saltbranch.apply.outcome import APPLIED
+from saltbranch.apply.stays import first_error
 from saltbranch.base.errors import SaltbranchError
 from saltbranch.config.model import Saltenv
 from saltbranch.preview.difference import MinionDiff
@@ -63,7 +64,7 @@ def _deviations(work: Workplace, plan: ApplyPlan, tell: Tell) -> Deviations:
             if diff.result == "ok":
                 sure[minion] = diff
             else:
-                unknown[minion] = f"the preview cannot compile it: {str(diff.errors[0])[:200]}"
+                unknown[minion] = f"the preview cannot compile it: {first_error(diff)}"
         found |= _of_diffs(plan, preview, sure)
     return grouped(found, unknown)
 

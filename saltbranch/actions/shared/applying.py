@@ -180,6 +180,7 @@ class Running:
             elif choice == AGAIN:
                 going_on.try_again(run)
             else:
+                record.why = stopped.message
                 self._stopped(stopped)
                 if choice == BACK:
                     self._plan_back()
@@ -188,15 +189,19 @@ class Running:
 
     def _stopped(self, stopped: Stopped) -> None:
         record = self._record
-        record.status, record.why = STOPPED, stopped.message
+        record.status = STOPPED
         record.by_person = not stopped.is_failure
         if self._stop.reason == "it was aborted":
             record.status = ABORTED
 
+    def _is_to_end(self) -> bool:
+        """Whether a person wants that: it comes before what the options say."""
+        return self._stop.reason != ""
+
     def _choice(self, stopped: Stopped) -> Choice:
         """How it goes on, by the options or by a person."""
         on_failure, decide = self._options.on_failure, self._watching.decide
-        if not stopped.is_failure:
+        if not stopped.is_failure or self._is_to_end():
             return END
         if on_failure == ROLLBACK:
             return BACK if self._record.first.touched() else END
@@ -206,6 +211,8 @@ class Running:
         trouble = self._trouble(stopped)
         self._tell({"event": "trouble", **trouble.as_dict()})
         choice = decide(trouble)
+        if self._is_to_end():  # it was aborted meanwhile
+            choice = END
         who = identity.who(self._work.git)
         self._record.decided.append(f"{iso(time.time())} {who}: {choice}: {stopped.message}")
         self._tell({"event": "decided", "choice": choice, "by": who})
@@ -264,7 +271,7 @@ class Running:
             )
             record.status = ROLLED_BACK
         except Stopped as err:
-            record.status, record.by_person = STOPPED, not err.is_failure
+            self._stopped(err)
             record.why += f"; the rollback ended: {err.message}"
 
     def _run_pass(self, run: Pass) -> None:
@@ -284,9 +291,10 @@ class Running:
             self._engine.rest(seconds)
 
     def _left(self, err: BaseException) -> SaltbranchError:
-        """Say what still runs where: the record stays one that is under way."""
-        self._engine.save()
+        """Say what still runs where: the record stays one that is under way, wherever that came."""
         record = self._record
+        record.status = UNDER_WAY
+        self._engine.save()
         run = record.last
         still = [m for m in run.minions if run.of(m).state == RUNNING]
         jids = sorted({run.of(m).jid for m in still})
