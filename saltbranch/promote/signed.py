@@ -100,7 +100,9 @@ def _of_result(work: Workplace, target: Saltenv, found: Plan) -> Found:
 def _judge(work: Workplace, saltenv: Saltenv, commit: str, trusted: list[str]) -> Found:
     keeps = kept_together([s.owned for s in (*work.config.saltenvs, *work.config.elsewhere)])
     judge = Judge(work.git, _rule(work, saltenv, commit), keeps)
-    return judge.judge(commit, _first(trusted), trusted[1:])
+    is_production = saltenv.branch == work.config.source.branch
+    production = None if is_production else work.config.source.commit
+    return judge.judge(commit, _first(trusted), trusted[1:], production)
 
 
 def _first(trusted: list[str]) -> str | None:

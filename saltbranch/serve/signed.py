@@ -17,7 +17,7 @@ from saltbranch.git.mirror import PRODUCTION, ref_name
 from saltbranch.repository import signers
 from saltbranch.repository.production_signers import ProductionRule
 from saltbranch.repository.signers import Allowed
-from saltbranch.repository.vouched import MERGED, Found, Judge, Rule
+from saltbranch.repository.vouched import KEPT, MERGED, Found, Judge, Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _judge(run: Run, job: Job, memory: Memory, new: str) -> Found:
     judge = Judge(git, rule, keeps, memory.known, memory.first_seen)
     before = memory.accepted or old
     if not on_production:
-        return judge.judge(new, before, [old])
+        return judge.judge(new, before, [old], production)
     # What counts of this branch was decided with the model (repository/accepted.py); here only who signed is new.
     found = judge.judge(new, production, [memory.accepted, old])
     return found if found.refusal else Found(judge.judge(new, before, [old]).vouchers)
@@ -138,7 +138,9 @@ def accept(run: Run, jobs: list[Job]) -> None:
         if is_older and job.result.why == "hold":
             continue  # it goes on from where it was
         by = [
-            name for (commit, _), name in memory.known.items() if commit == new and name != MERGED
+            name
+            for (commit, _), name in memory.known.items()
+            if commit == new and name not in (MERGED, KEPT)
         ]
         by = [*job.result.signed_by] or by or (memory.by if last == new else [])
         _save(run.ready.root, job.saltenv.name, Memory(new, by))
