@@ -141,7 +141,7 @@ class Judge:
                     done.append(self._vouched(commit, at, stack))
                     at = commit.id if is_straight else at
             except _Unvouched as err:
-                return Found(tuple(done), refused, _told(err), _hint(err))
+                return Found(tuple(done), refused, _told(err), _hint(err, refused))
             except _TooManyError:
                 why = f"more than {MOST} commits would have to be judged at once"
                 hint = (
@@ -314,11 +314,18 @@ def _told(err: _Unvouched) -> str:
     return f"nobody vouches for commit {commit.id[:12]}{subject}{author}: {err.why}"
 
 
-def _hint(err: _Unvouched) -> str:
-    name = err.commit.id[:12]
-    return err.hint or (
+def _hint(err: _Unvouched, refused: str) -> str:
+    """refused: the commit of the branch itself that is not served; it may be a merge that brings the one of `err`."""
+    if err.hint:
+        return err.hint
+    if err.why.endswith(_BROUGHT):
+        return (
+            "let an allowed signer look at what it brings, put a signed merge in its place and push the branch again:"
+            f" git switch --detach {refused[:12]}, git commit --amend --no-edit -S"
+        )
+    return (
         "let an allowed signer put a signed commit in its place and push the branch again, which loses nothing that was"
-        f" served: git rebase --exec 'git commit --amend --no-edit -S' {name}^"
+        f" served: git rebase --rebase-merges --exec 'git commit --amend --no-edit -S' {err.commit.id[:12]}^"
     )
 
 
