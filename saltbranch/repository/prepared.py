@@ -71,8 +71,8 @@ class Prepared:
 
     __slots__ = (
         "accepted", "boot", "cachedir", "composed", "fetch_timeout", "gid", "lab_rules", "lab_signed", "labs",
-        "master_config", "model", "pidfile", "problem", "remote", "reporter", "root", "roots", "salt_config", "saltenvs",
-        "signatures", "socket", "submodules", "vouched",
+        "master_config", "model", "pidfile", "problem", "remote", "reporter", "root", "roots", "salt_config",
+        "saltenvs", "signatures", "socket", "submodules", "vouched",
     )  # fmt: skip
 
     root: str

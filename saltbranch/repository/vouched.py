@@ -256,8 +256,9 @@ class Judge:
         ):
             raise _Unvouched(commit, f"{why}, and it keeps owned paths of an older commit")
         paths = tuple(dict.fromkeys(path for keep in self.keeps for path in keep))
-        before, now = (merge.listed(self.git, name, paths) for name in (ours, commit.id))
-        if brought and before != now:
+        if brought and merge.listed(self.git, ours, paths) != merge.listed(
+            self.git, commit.id, paths
+        ):
             raise _Unvouched(
                 commit, f"{why}, and it brings owned paths that another merge left as they were"
             )

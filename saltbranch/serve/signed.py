@@ -18,13 +18,16 @@ from saltbranch.git.mirror import PRODUCTION, ref_name
 from saltbranch.repository import prepared, signers
 from saltbranch.repository.production_signers import ProductionRule
 from saltbranch.repository.signers import Allowed
-from saltbranch.repository.vouched import KEPT, MERGED, Found, Judge, Rule
+from saltbranch.repository.vouched import KEPT, MERGED, MOST, Found, Judge, Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.serve.run import Job, Run
 
 _FORMAT = "saltbranch signed 1"
+_MOST = (
+    2 * MOST
+)  # commits of which something is remembered: whoever may push can make them by the thousand
 
 
 @dataclass(slots=True)
@@ -69,8 +72,10 @@ def load(root: str, saltenv: str) -> Memory:
 
 def _save(root: str, saltenv: str, memory: Memory) -> None:
     lines = [_FORMAT, "\t".join(("accepted", memory.accepted, *map(one_line, memory.by)))]
-    lines += [f"known\t{c}\t{id_}\t{one_line(by)}" for (c, id_), by in memory.known.items()]
-    lines += [f"seen\t{commit}\t{int(when)}" for commit, when in memory.seen.items()]
+    lines += [
+        f"known\t{c}\t{id_}\t{one_line(by)}" for (c, id_), by in [*memory.known.items()][-_MOST:]
+    ]
+    lines += [f"seen\t{commit}\t{int(when)}" for commit, when in [*memory.seen.items()][-_MOST:]]
     os.makedirs(f"{root}/state/signed", exist_ok=True)
     files.write_atomic(path(root, saltenv), "\n".join([*lines, "end"]), durable=False)
 

@@ -309,6 +309,22 @@ def test_a_torn_memory_is_none(master: SignedSite) -> None:
     master.begin()
 
 
+def test_what_is_remembered_has_a_bound(
+    master: SignedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may push can make commits without an end, and push others each time."""
+    master.begin()
+    monkeypatch.setattr(signed, "_MOST", 3)
+    good = master.served("stage")
+    for turn in range(3):
+        master.by.commit("stage", change(turn), "ann", parents=(good,))
+        master.by.commit("stage", change(turn + 9), "eve")
+        master.refused("stage", "stage", "not that of an allowed signer")
+        found = signed.load(str(master.site.root), "stage")
+        assert len(found.known) <= 3 and len(found.seen) <= 3
+    assert len(found.seen) == 3
+
+
 def test_the_file_of_signers_counts_that_is_named(tmp_path: Path) -> None:
     master = SignedSite(tmp_path, "stage", value="keys/of the team")
     master.by.commit("master", {"keys/of the team": master.keys.line("cid")}, "ann")
