@@ -80,6 +80,10 @@ def test_signed_commits_are_served_and_it_says_who_signed(master: SignedSite) ->
     mine = next(s for s in json.loads(ran.out)["saltenvs"] if s["saltenv"] == "stage")
     assert (mine["new"], mine["signed_by"]) == (head, ["bob@example.com"])
     assert "signed by bob@example.com" in mine["message"] and master.served("stage") == head
+    status = ("status", "--config", str(master.site.config))
+    assert "signed by bob@example.com" in master.site.run_here(*status).out
+    rows = json.loads(master.site.run_here(*status, "--json").out)["saltenvs"]
+    assert {r["saltenv"]: r["signed_by"] for r in rows}["stage"] == ["bob@example.com"]
     assert signed.load(str(master.site.root), "stage").by == ["bob@example.com"]
 
 
