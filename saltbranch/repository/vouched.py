@@ -101,7 +101,9 @@ class Judge:
     _read: dict[str, SignedCommit] = field(default_factory=dict)
     _verifiers: dict[str, Verifier] = field(default_factory=dict)
     _looked_at: int = 0
-    _trusted: list[str] = field(default_factory=list)
+    _there: list[str] = field(default_factory=list)
+    _anchor: str | None = None
+    _production: str | None = None
     _line: set[str] | None = None
 
     def judge(
@@ -113,9 +115,9 @@ class Judge:
     ) -> Found:
         """Whether all first parents of `new` are vouched for that neither `anchor` nor `trusted` contain, and itself.
 
-        anchor: the last commit that was accepted. Its signers count; those of what comes after count only for what is
-        built right on it, for the first parents of a merge may be old, or anybody's. Where nothing is trusted yet, or
-        `new` is in what is trusted and was never its head, only `new` is asked about.
+        anchor: the last commit of this branch that was accepted. Its signers count; those of what comes after count
+        only for what is built right on it, for the first parents of a merge may be old, or anybody's. Where nothing is
+        trusted yet, or `new` is in what is trusted and was never its head, only `new` is asked about.
         production: the commit that production accepted last. What was its head may be merged into other branches, and a
         branch that is new here counts from what it contains.
         Raises GitError, SaltbranchError where ssh-keygen is not there.
@@ -123,7 +125,8 @@ class Judge:
         there = [c for c in (anchor, *trusted) if c and self.git.commit_or_none(c)]
         if new in there:
             return Found()
-        self._trusted, self._line = [*there, *([production] if production else [])], None
+        self._there, self._production, self._line = there, production, None
+        self._anchor = anchor if anchor in there else None
         chain = _after(self.git, new, there)[::-1] if there else []
         if not chain and any(self._is_on_line(new, old) for old in there):
             return Found()
@@ -131,7 +134,7 @@ class Judge:
         refused = new
         with ExitStack() as stack:
             try:
-                at = anchor if anchor in there else None
+                at = self._anchor
                 if not there and production:
                     chain = self._newest(new, production, stack)
                 commits = self._commits(chain or [new])
@@ -194,7 +197,7 @@ class Judge:
     def _by(self, commit: SignedCommit, allowed: Allowed, depth: int) -> str:
         """Who vouches for `commit`. depth: of how many merges it is a second parent. Raises _Unvouched."""
         key = commit.id, allowed.id
-        if key in self.known:
+        if key in self.known and (depth or self.known[key] != KEPT):
             return self.known[key]
         if commit.problem:
             raise _Unvouched(commit, commit.problem)
@@ -250,9 +253,12 @@ class Judge:
         comes with it does so, and this one has to leave them as they are. Raises _Unvouched, GitError.
         """
         ours, theirs = commit.parents
-        if keeps and any(
-            self.git.is_ancestor(old, theirs) and not self.git.is_ancestor(old, ours)
-            for old in self._trusted
+        last = self._anchor
+        if (
+            keeps
+            and last
+            and self.git.is_ancestor(last, theirs)
+            and not self.git.is_ancestor(last, ours)
         ):
             raise _Unvouched(commit, f"{why}, and it keeps owned paths of an older commit")
         paths = tuple(dict.fromkeys(path for keep in self.keeps for path in keep))
@@ -288,7 +294,7 @@ class Judge:
         """What the branch, and production, had as heads and accepted: whoever merges it back brings nothing new."""
         if self._line is None:
             self._line = set()
-            for old in self._trusted:
+            for old in filter(None, (*self._there, self._production)):
                 args = ("rev-list", "--first-parent", f"--max-count={MOST}", "--end-of-options")
                 self._line.update(self.git.out(*args, old).split())
         return self._line

@@ -258,8 +258,12 @@ def test_paths_that_a_promotion_keeps_do_not_go_back(place: Place, shape: str) -
     bad = place.by.make(tree, (old, now))
     if shape == "nested":
         bad = place.by.make(tree, (now, bad))
-    found = place.judge(keeps=(("own",),)).judge(bad, now)
+    judge = place.judge(keeps=(("own",),))
+    found = judge.judge(bad, now)
     assert found.refused == bad and "owned paths" in found.refusal
+    if shape == "nested":  # what is known of it as a part of that says nothing of it as a head
+        alone = place.remote.git("rev-parse", f"{bad}^2")
+        assert "owned paths" in judge.judge(alone, now).refusal
 
 
 def test_a_merge_back_that_keeps_paths_comes_with_the_next_promotion(place: Place) -> None:
