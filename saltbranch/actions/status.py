@@ -10,7 +10,7 @@ from typing import Literal
 
 from saltbranch.actions.lab_status import LabStatus, described, labs_of
 from saltbranch.actions.shared.caller import Opener
-from saltbranch.actions.status_applies import applied, not_over, owned, records_of, waits
+from saltbranch.actions.status_applies import applied, not_over, owned, records_of, signed_by, waits
 from saltbranch.apply.run_state import Record
 from saltbranch.base.errors import GitError, SaltbranchError
 from saltbranch.base.text import printable
@@ -57,6 +57,7 @@ class SaltenvStatus:
     waits: since when the switch to `wanted` is put off by state runs, until when a sync waits for them, what it does
     `then`, and the `runs`; None where it is not. auto: of a saltenv with `auto_promote`, what its promotion waits for.
     applied: which commit its minions run, as far as this master applied it; apply: that which is not over.
+    signed_by: who signed what came with the served commit, where `require_signed` asks for that.
     """
 
     saltenv: str
@@ -89,6 +90,7 @@ class SaltenvStatus:
     auto: dict[str, object] | None = None
     applied: dict[str, object] | None = None
     apply: dict[str, object] | None = None
+    signed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,9 @@ class Status:
     """All saltenvs, and the last sync. Times are seconds since 1970.
 
     last_good_sync: when the remote was last read and served. failure: what went wrong since.
-    model: which model decided.
-    problems: of the journal, and of clocks. unreported: whether this master has something to tell that was not
-    published yet.
-    unread: what of the remote the last sync could not read, full ref to reason. notifications: what people and hooks
-    are still to be told. labs: those of this master.
+    model: which model decided. problems: of the journal, and of clocks. unreported: whether this master has something
+    to tell that was not published yet. unread: what of the remote the last sync could not read, full ref to reason.
+    notifications: what people and hooks are still to be told. labs: those of this master.
     """
 
     config: str
@@ -199,9 +199,7 @@ def status(config_path: str) -> Status:
     rows = tuple(_with_outlook(row, outlooks.get(row.saltenv)) for row in rows)
     rows = tuple(_with_refusal(root, _with_verdict(root, row)) for row in rows)
     auto = waiting_by_itself(config)
-    rows = tuple(
-        replace(row, pushed=pushed.get(row.saltenv), auto=auto.get(row.saltenv)) for row in rows
-    )
+    rows = tuple(replace(r, pushed=pushed.get(r.saltenv), auto=auto.get(r.saltenv)) for r in rows)
     rows = tuple(_with_runs(config, row, own, records) for row in rows)
     unread = prepared.load_unread(root)
     rows = tuple(_unread(row, unread.get(f"refs/heads/{row.branch}")) for row in rows)
@@ -279,11 +277,13 @@ def _with_runs(
     own: Mapping[str, set[str]],
     records: Mapping[str, list[Record]],
 ) -> SaltenvStatus:
-    """`row` with what was applied, the apply that is not over, and the state runs that its switch waits for."""
+    """`row` with what was applied, the apply that is not over, the state runs that its switch waits for, who signed."""
     root, mine = config.root, records.get(row.saltenv, [])
     waiting = waits(root, row.saltenv, row.served.commit) if row.drift and row.served else None
-    over = not_over(root, config.saltenv(row.saltenv), mine, now())
-    return replace(row, waits=waiting, applied=applied(mine, own.get(row.saltenv, ())), apply=over)
+    saltenv = config.saltenv(row.saltenv)
+    row = replace(row, waits=waiting, signed_by=signed_by(root, saltenv, row.served))
+    over, last = not_over(root, saltenv, mine, now()), applied(mine, own.get(row.saltenv, ()))
+    return replace(row, applied=last, apply=over)
 
 
 def _unread(row: SaltenvStatus, why: str | None) -> SaltenvStatus:

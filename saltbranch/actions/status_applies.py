@@ -18,6 +18,7 @@ from saltbranch.base.durations import iso
 from saltbranch.base.errors import LockedError, SaltbranchError
 from saltbranch.base.text import printable
 from saltbranch.config.model import Config, Saltenv
+from saltbranch.git.describe import CommitInfo
 from saltbranch.serve import drain_record, leased
 from saltbranch.serve.leased import Lease
 
@@ -167,3 +168,16 @@ def is_alive(root: str, dirname: str) -> bool:
             return False
     except LockedError:
         return True
+
+
+def signed_by(root: str, saltenv: Saltenv | None, served: CommitInfo | None) -> tuple[str, ...]:
+    """Who signed what came with the commit that is served, as the sync found it; nobody where that is not asked."""
+    if saltenv is None or saltenv.require_signed is None or served is None:
+        return ()
+    from saltbranch.serve import signed  # only where it is asked for
+
+    try:
+        found = signed.load(root, saltenv.name)
+    except OSError:
+        return ()
+    return tuple(found.by) if found.accepted == served.commit else ()

@@ -231,6 +231,8 @@ def _branch(root: Tree, row: SaltenvStatus) -> None:
             f" [dim]({shown(row.served.author)}, {age} ago)[/]"
         )
     served = row.served.commit if row.served else ""
+    if row.signed_by:
+        node.add(f"signed by {shown(', '.join(row.signed_by))}")
     apply_lines(node, applied=row.applied, apply=row.apply, served=served)
     if row.hold:
         node.add(_hold(row.hold))

@@ -81,7 +81,7 @@ def _told(found: Found) -> str:
 
 def _of_source(work: Workplace, source: Saltenv, commit: str, target_has: str) -> Found:
     """Whether `source` serves `commit`: who vouches for what its masters are not known to have served."""
-    return _judge(work, source, commit, [*_accepted(work, source), target_has])
+    return _judge(work, source, commit, _accepted(work, source), target_has)
 
 
 def _of_result(work: Workplace, target: Saltenv, found: Plan) -> Found:
@@ -97,10 +97,15 @@ def _of_result(work: Workplace, target: Saltenv, found: Plan) -> Found:
     return Found() if _signs(work.git, _rule(work, target, result)(_first(trusted))) else judged
 
 
-def _judge(work: Workplace, saltenv: Saltenv, commit: str, trusted: list[str]) -> Found:
+def _judge(
+    work: Workplace, saltenv: Saltenv, commit: str, trusted: list[str], other: str | None = None
+) -> Found:
+    """trusted: of its own branch; other: of another one."""
     keeps = kept_together([s.owned for s in (*work.config.saltenvs, *work.config.elsewhere)])
     judge = Judge(work.git, _rule(work, saltenv, commit), keeps)
-    return judge.judge(commit, _first(trusted), trusted[1:])
+    is_production = saltenv.branch == work.config.source.branch
+    production = None if is_production else work.config.source.commit
+    return judge.judge(commit, _first(trusted), [*trusted[1:], other], production)
 
 
 def _first(trusted: list[str]) -> str | None:

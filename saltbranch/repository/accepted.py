@@ -23,7 +23,6 @@ from saltbranch.journal import store as journal
 from saltbranch.repository import direct_pushes, servable
 from saltbranch.repository.model_file import FAR, Nothing, newest_valid
 from saltbranch.repository.production_signers import ProductionRule
-from saltbranch.repository.vouched import Judge
 
 # Below it, in a mirror and in a clone, the last accepted commit of production, by the name of the branch.
 IN_MIRROR, IN_CLONE = PRODUCTION, "refs/saltbranch-kept/production/"
@@ -89,6 +88,8 @@ def _vouched(git: Git, branch: str, chain: list[str], last: str | None) -> tuple
     rule = ProductionRule(git, branch, chain[0])
     if not rule.is_needed(last or chain[0]):
         return chain, ""
+    from saltbranch.repository.vouched import Judge  # only where it is asked for
+
     found = Judge(git, rule, rule.keeps(last)).judge(chain[0], last)
     if not found.refusal:
         return chain, ""

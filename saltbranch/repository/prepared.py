@@ -12,7 +12,7 @@ import os
 from saltbranch import __version__
 from saltbranch.base import files
 
-FORMAT = f"saltbranch {__version__} prepared 8"
+FORMAT = f"saltbranch {__version__} prepared 9"
 
 
 class ServedSaltenv:
@@ -65,13 +65,14 @@ class Prepared:
     them, empty where nothing is. submodules: URLs that they may come from, separated by spaces. labs: how many, the
     branches that theirs end in, a glob of those that get one unasked, and the digest of `lab_rules`, by which they are
     judged and which are kept beside; separated by spaces, empty where there are none. vouched: `1` where commits of the
-    production branch have to be vouched for, else empty.
+    production branch have to be vouched for, else empty. lab_signed: who has to vouch for the branches of labs, a JSON
+    list of texts as in `ServedSaltenv.signed`; empty where nobody has to.
     """
 
     __slots__ = (
-        "accepted", "boot", "cachedir", "composed", "fetch_timeout", "gid", "lab_rules", "labs", "master_config",
-        "model", "pidfile", "problem", "remote", "reporter", "root", "roots", "salt_config", "saltenvs", "signatures",
-        "socket", "submodules", "vouched",
+        "accepted", "boot", "cachedir", "composed", "fetch_timeout", "gid", "lab_rules", "lab_signed", "labs",
+        "master_config", "model", "pidfile", "problem", "remote", "reporter", "root", "roots", "salt_config",
+        "saltenvs", "signatures", "socket", "submodules", "vouched",
     )  # fmt: skip
 
     root: str
@@ -91,6 +92,7 @@ class Prepared:
     labs: str
     lab_rules: str
     vouched: str
+    lab_signed: str
     gid: int
     fetch_timeout: int
     model: tuple[str, str, str] | None
@@ -123,7 +125,8 @@ def lab_folder(name: str) -> str:
 AGAIN = "look again: "
 """How a signature begins that no file has, so that the next sync prepares all of it again."""
 _TEXTS = ("root", "remote", "roots", "composed", "master_config", "salt_config", "cachedir",
-          "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules", "labs", "vouched")  # fmt: skip
+          "socket", "pidfile", "boot", "reporter", "problem", "accepted", "submodules", "labs",
+          "vouched", "lab_signed")  # fmt: skip
 
 
 def path(root: str) -> str:

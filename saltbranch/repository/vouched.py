@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from saltbranch.base.errors import GitError, RefusedError
 from saltbranch.base.text import one_line
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MERGED = "clean merge"
 """Who vouches for a merge that was made again."""
+KEPT = "clean merge that keeps owned paths"
+"""The same where it, or a merge that it brings, left owned paths as its first parent has them."""
 NAMESPACE = "git"
 MOST = 5000  # commits that are looked at in one go
 _DEEPEST = 50  # merges of merges, each the second parent of the next
@@ -61,7 +64,7 @@ class Found:
     @property
     def people(self) -> list[str]:
         """Each that signed one of them, once."""
-        return list(dict.fromkeys(v.by for v in self.vouchers if v.by not in ("", MERGED)))
+        return list(dict.fromkeys(v.by for v in self.vouchers if v.by not in ("", MERGED, KEPT)))
 
     def told(self) -> str:
         """In a few words: who vouches for them."""
@@ -69,7 +72,7 @@ class Found:
         more = f" and {len(people) - 3} more" if len(people) > 3 else ""
         if people:
             return f"signed by {', '.join(people[:3])}{more}"
-        return MERGED if any(v.by == MERGED for v in self.vouchers) else ""
+        return MERGED if any(v.by in (MERGED, KEPT) for v in self.vouchers) else ""
 
 
 class _Unvouched(Exception):  # noqa: N818 - it is an answer
@@ -101,18 +104,32 @@ class Judge:
     _read: dict[str, SignedCommit] = field(default_factory=dict)
     _verifiers: dict[str, Verifier] = field(default_factory=dict)
     _looked_at: int = 0
+    _there: list[str] = field(default_factory=list)
+    _anchor: str | None = None
+    _production: str | None = None
+    _line: set[str] | None = None
 
-    def judge(self, new: str, anchor: str | None, trusted: Iterable[str | None] = ()) -> Found:
+    def judge(
+        self,
+        new: str,
+        anchor: str | None,
+        trusted: Iterable[str | None] = (),
+        production: str | None = None,
+    ) -> Found:
         """Whether all first parents of `new` are vouched for that neither `anchor` nor `trusted` contain, and itself.
 
-        anchor: the last commit that was accepted. Its signers count; those of what comes after count only for what is
-        built right on it, for the first parents of a merge may be old, or anybody's. Where nothing is trusted yet, or
-        `new` is in what is trusted and was never its head, only `new` is asked about.
+        anchor: the last commit of this branch that was accepted. Its signers count; those of what comes after count
+        only for what is built right on it, for the first parents of a merge may be old, or anybody's. Where nothing is
+        trusted yet, or `new` is in what is trusted and was never its head, only `new` is asked about.
+        production: the commit that production accepted last. What was its head may be merged into other branches, and a
+        branch that is new here counts from what it contains.
         Raises GitError, SaltbranchError where ssh-keygen is not there.
         """
         there = [c for c in (anchor, *trusted) if c and self.git.commit_or_none(c)]
         if new in there:
             return Found()
+        self._there, self._production, self._line = there, production, None
+        self._anchor = anchor if anchor in there else None
         chain = _after(self.git, new, there)[::-1] if there else []
         if not chain and any(self._is_on_line(new, old) for old in there):
             return Found()
@@ -120,7 +137,9 @@ class Judge:
         refused = new
         with ExitStack() as stack:
             try:
-                at = anchor if anchor in there else None
+                at = self._anchor
+                if not there and production:
+                    chain = self._newest(new, production, stack)
                 commits = self._commits(chain or [new])
                 is_straight = at is not None and commits[0].parents[:1] == (at,)
                 for commit in commits:
@@ -128,7 +147,7 @@ class Judge:
                     done.append(self._vouched(commit, at, stack))
                     at = commit.id if is_straight else at
             except _Unvouched as err:
-                return Found(tuple(done), refused, _told(err), _hint(err))
+                return Found(tuple(done), refused, _told(err), _hint(err, refused))
             except _TooManyError:
                 why = f"more than {MOST} commits would have to be judged at once"
                 hint = (
@@ -138,6 +157,20 @@ class Judge:
             finally:
                 self._verifiers.clear()
         return Found(tuple(done))
+
+    def _newest(self, new: str, production: str, stack: ExitStack) -> list[str]:
+        """From the newest commit that somebody signed on, what production does not contain: anybody can make a clean
+        merge of what is old, whose first parent is theirs.
+        """
+        found: list[str] = []
+        for name in _after(self.git, new, [production]):
+            found.insert(0, name)
+            try:
+                if self._vouched(self._commits([name])[0], None, stack).by not in (MERGED, KEPT):
+                    break
+            except _Unvouched:
+                break
+        return found
 
     def _is_on_line(self, commit: str, old: str) -> bool:
         args = ("rev-list", "--first-parent", "--end-of-options", old, f"^{commit}^@")
@@ -169,7 +202,7 @@ class Judge:
     def _by(self, commit: SignedCommit, allowed: Allowed, depth: int) -> str:
         """Who vouches for `commit`. depth: of how many merges it is a second parent. Raises _Unvouched."""
         key = commit.id, allowed.id
-        if key in self.known:
+        if key in self.known and (depth or self.known[key] != KEPT):
             return self.known[key]
         if commit.problem:
             raise _Unvouched(commit, commit.problem)
@@ -177,9 +210,11 @@ class Judge:
         if not by and len(commit.parents) != 2:
             raise _Unvouched(commit, why)
         if not by:  # whoever signed it besides, such as the server whose button it was
-            self._refuse_other_tree(commit, why)
-            self._second(commit, allowed, depth)
-            by = MERGED
+            keeps = self._refuse_other_tree(commit, why)
+            brought = self._second(commit, allowed, depth)
+            by = KEPT if keeps or brought else MERGED
+            if depth == 0:
+                self._refuse_rollback(commit, why, keeps=keeps, brought=brought)
         self.known[key] = by
         return by
 
@@ -197,32 +232,77 @@ class Judge:
             return "", f"{whose} does not count by {allowed.where}: {found.why}"
         return ", ".join(sorted(found.who.principals)), ""
 
-    def _refuse_other_tree(self, commit: SignedCommit, why: str) -> None:
-        """Refuse a merge whose tree is not that of its parents merged. Raises _Unvouched, GitError."""
+    def _refuse_other_tree(self, commit: SignedCommit, why: str) -> bool:
+        """Refuse a merge whose tree is not that of its parents merged; whether it is only with paths kept.
+
+        Raises _Unvouched, GitError.
+        """
         ours, theirs = commit.parents
         try:
             for keep in ((), *self.keeps):
                 merged = merge.merge_trees(self.git, ours, theirs, keep)
                 if merged.kind == merge.MERGE and merged.tree == commit.tree:
-                    return
+                    return bool(keep)
         except RefusedError as err:
             raise _Unvouched(commit, f"{why}, and {err.message}") from err
         if merged.kind == merge.CONFLICT:
             raise _Unvouched(commit, f"{why}, and it merges what conflicts")
         raise _Unvouched(commit, f"{why}, and merging its parents gives other files")
 
-    def _second(self, commit: SignedCommit, allowed: Allowed, depth: int) -> None:
-        """Refuse a merge that brings what nobody vouches for. Raises _Unvouched, GitError."""
+    def _refuse_rollback(
+        self, commit: SignedCommit, why: str, *, keeps: bool, brought: bool
+    ) -> None:
+        """Refuse a merge by which owned paths would go back to what they were before, or anywhere else.
+
+        keeps: it leaves them as its first parent has them, so that has to be the newer one. brought: another merge that
+        comes with it does so, and this one has to leave them as they are. Raises _Unvouched, GitError.
+        """
+        ours, theirs = commit.parents
+        last = self._anchor
+        if (
+            keeps
+            and last
+            and self.git.is_ancestor(last, theirs)
+            and not self.git.is_ancestor(last, ours)
+        ):
+            raise _Unvouched(commit, f"{why}, and it keeps owned paths of an older commit")
+        paths = tuple(dict.fromkeys(path for keep in self.keeps for path in keep))
+        if brought and merge.listed(self.git, ours, paths) != merge.listed(
+            self.git, commit.id, paths
+        ):
+            raise _Unvouched(
+                commit, f"{why}, and it brings owned paths that another merge left as they were"
+            )
+
+    def _second(self, commit: SignedCommit, allowed: Allowed, depth: int) -> bool:
+        """Refuse a merge that brings what nobody vouches for; whether one that it brings keeps owned paths.
+
+        Raises _Unvouched, GitError.
+        """
         if depth >= _DEEPEST:
             raise _Unvouched(commit, f"it is one of over {_DEEPEST} nested merges")
         ours, theirs = commit.parents
-        for part in self._commits(_after(self.git, theirs, [ours])[::-1]):
+        found = takewhile(
+            lambda name: name not in self._old_heads(), _after(self.git, theirs, [ours])
+        )
+        keeps = False
+        for part in self._commits([*found][::-1]):
             try:
-                self._by(part, allowed, depth + 1)
+                keeps |= self._by(part, allowed, depth + 1) == KEPT
             except _Unvouched as err:
                 if err.why.endswith(_BROUGHT):
                     raise
                 raise _Unvouched(err.commit, f"{err.why}{_BROUGHT}") from err
+        return keeps
+
+    def _old_heads(self) -> set[str]:
+        """What the branch, and production, had as heads and accepted: whoever merges it back brings nothing new."""
+        if self._line is None:
+            self._line = set()
+            for old in filter(None, (*self._there, self._production)):
+                args = ("rev-list", "--first-parent", f"--max-count={MOST}", "--end-of-options")
+                self._line.update(self.git.out(*args, old).split())
+        return self._line
 
 
 class _TooManyError(Exception):
@@ -246,11 +326,18 @@ def _told(err: _Unvouched) -> str:
     return f"nobody vouches for commit {commit.id[:12]}{subject}{author}: {err.why}"
 
 
-def _hint(err: _Unvouched) -> str:
-    name = err.commit.id[:12]
-    return err.hint or (
+def _hint(err: _Unvouched, refused: str) -> str:
+    """refused: the commit of the branch itself that is not served; it may be a merge that brings the one of `err`."""
+    if err.hint:
+        return err.hint
+    if err.why.endswith(_BROUGHT):
+        return (
+            "let an allowed signer look at what it brings, put a signed merge in its place and push the branch again:"
+            f" git switch --detach {refused[:12]}, git commit --amend --no-edit -S"
+        )
+    return (
         "let an allowed signer put a signed commit in its place and push the branch again, which loses nothing that was"
-        f" served: git rebase --exec 'git commit --amend --no-edit -S' {name}^"
+        f" served: git rebase --rebase-merges --exec 'git commit --amend --no-edit -S' {err.commit.id[:12]}^"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 from collections.abc import Mapping
@@ -64,6 +65,7 @@ def prepare(
     ready = _reduce(config, master, gid, branches, accepted)
     rules = judge.rules_of(asked, master.nodegroups) if config.labs else None
     ready.labs, ready.lab_rules = lab_rules.told(config, rules) if rules else ("", "")
+    ready.lab_signed = _lab_signed(asked) if config.labs else ""
     if config.labs != asked.labs:
         ready.signatures.append((config.path, f"{prepared.AGAIN}labs that are no longer there"))
     if config.source is not newest:
@@ -213,6 +215,7 @@ def _reduce(
     ready.submodules = " ".join(map(one_word, config.submodules))
     ready.labs = ready.lab_rules = ""
     ready.vouched = "1" if config.source.signed else ""
+    ready.lab_signed = ""
     ready.saltenvs = served_saltenvs(config)
     sources = [
         config.path,
@@ -221,6 +224,15 @@ def _reduce(
     ]
     ready.signatures = [(path, files.signature(path)) for path in dict.fromkeys(sources)]
     return ready
+
+
+def _lab_signed(config: Config) -> str:
+    """Who vouches for what labs serve: whoever does for each saltenv whose minions may run it."""
+    first = judge.first_of(config)
+    ours = [s for s in config.saltenvs if s.lend or s.name == first.name]
+    keeps = kept_together([s.owned for s in (*config.saltenvs, *config.elsewhere)])
+    texts = dict.fromkeys(as_text(s.require_signed, keeps) for s in ours if s.require_signed)
+    return json.dumps([*texts]) if texts else ""
 
 
 def served_saltenvs(config: Config) -> list[ServedSaltenv]:

@@ -271,7 +271,6 @@ class Run(Look):
 
     def lab_saltenvs(self, only: Sequence[str]) -> list[ServedSaltenv]:
         """The labs that are to serve a branch; those of `only`, all when it is empty."""
-        signed = {s.branch: s.signed for s in self.ready.saltenvs}
         return [
             prepared.ServedSaltenv(
                 row.name,
@@ -279,7 +278,7 @@ class Run(Look):
                 prepared.lab_folder(row.name),
                 protected=False,
                 follow=None,
-                signed=signed.get(row.branch, ""),
+                signed=self.ready.lab_signed,
             )
             for row in self.choices.lab_rows
             if row.counts and (not only or row.name in only)

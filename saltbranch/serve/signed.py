@@ -5,6 +5,7 @@ Loaded by a sync that switches such a saltenv, and by `status`. What decides is 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass, field
@@ -14,16 +15,19 @@ from saltbranch.base.errors import RefusedError
 from saltbranch.base.text import one_line
 from saltbranch.config.signers import of_text
 from saltbranch.git.mirror import PRODUCTION, ref_name
-from saltbranch.repository import signers
+from saltbranch.repository import prepared, signers
 from saltbranch.repository.production_signers import ProductionRule
 from saltbranch.repository.signers import Allowed
-from saltbranch.repository.vouched import MERGED, Found, Judge, Rule
+from saltbranch.repository.vouched import KEPT, MERGED, MOST, Found, Judge, Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saltbranch.serve.run import Job, Run
 
 _FORMAT = "saltbranch signed 1"
+_MOST = (
+    2 * MOST
+)  # commits of which something is remembered: whoever may push can make them by the thousand
 
 
 @dataclass(slots=True)
@@ -68,8 +72,10 @@ def load(root: str, saltenv: str) -> Memory:
 
 def _save(root: str, saltenv: str, memory: Memory) -> None:
     lines = [_FORMAT, "\t".join(("accepted", memory.accepted, *map(one_line, memory.by)))]
-    lines += [f"known\t{c}\t{id_}\t{one_line(by)}" for (c, id_), by in memory.known.items()]
-    lines += [f"seen\t{commit}\t{int(when)}" for commit, when in memory.seen.items()]
+    lines += [
+        f"known\t{c}\t{id_}\t{one_line(by)}" for (c, id_), by in [*memory.known.items()][-_MOST:]
+    ]
+    lines += [f"seen\t{commit}\t{int(when)}" for commit, when in [*memory.seen.items()][-_MOST:]]
     os.makedirs(f"{root}/state/signed", exist_ok=True)
     files.write_atomic(path(root, saltenv), "\n".join([*lines, "end"]), durable=False)
 
@@ -81,30 +87,32 @@ def vouch(run: Run, job: Job, *, keep: bool) -> str:
     keep: remember what was found out. Raises RefusedError, GitError, SaltbranchError.
     """
     result, new = job.result, job.result.new
-    if not job.saltenv.signed or new is None or new == result.old:
+    if not job.saltenv.signed or new is None or (new == result.old and not _is_lab(job)):
         return ""
-    name = _owner(run, job)
-    root, memory = run.ready.root, load(run.ready.root, name)
+    root, memory = run.ready.root, load(run.ready.root, job.saltenv.name)
     if run.say:
         run.say(f"looking at who signed {new[:12]}")
-    found = _judge(run, job, memory, new)
-    if keep and name == job.saltenv.name:
-        _save(root, name, memory)
+    texts = json.loads(job.saltenv.signed) if _is_lab(job) else [job.saltenv.signed]
+    for text in texts:
+        found = _judge(run, job, memory, new, text)
+        if found.refusal:
+            break
+    if keep:
+        _save(root, job.saltenv.name, memory)
     if found.refusal:
         raise RefusedError(found.refusal, hint=found.hint)
     result.signed_by = found.people
     return found.told()
 
 
-def _owner(run: Run, job: Job) -> str:
-    """The saltenv whose branch it is; a lab may have it for a while."""
-    branch = job.saltenv.branch
-    return next((s.name for s in run.ready.saltenvs if s.branch == branch), job.saltenv.name)
+def _is_lab(job: Job) -> bool:
+    return job.saltenv.dirname == prepared.lab_folder(job.saltenv.name)
 
 
-def _judge(run: Run, job: Job, memory: Memory, new: str) -> Found:
+def _judge(run: Run, job: Job, memory: Memory, new: str, signed: str) -> Found:
+    """signed: as `ServedSaltenv.signed`."""
     git, branch = run.mirror.git, job.saltenv.branch
-    required, keeps = of_text(job.saltenv.signed)
+    required, keeps = of_text(signed)
     model_branch = run.ready.model[0] if run.ready.model else ""
     production = (
         git.commit_or_none(f"{PRODUCTION}{ref_name(model_branch)}") if model_branch else None
@@ -113,14 +121,18 @@ def _judge(run: Run, job: Job, memory: Memory, new: str) -> Found:
     def fixed(_at: str | None) -> Allowed:
         return signers.read(git, production, required, model_branch)
 
-    is_lab = _owner(run, job) != job.saltenv.name
-    old = None if is_lab else job.result.old
+    if _is_lab(job):
+        # What it serves may be of another branch, or of before; what its saltenvs serve was accepted.
+        served = [run.served.get(s.dirname) for s in run.ready.saltenvs if s.signed]
+        judge = Judge(git, fixed, keeps, memory.known, memory.first_seen)
+        return judge.judge(new, None, [one.commit for one in served if one], production)
+    old = job.result.old
     on_production = branch == model_branch and production is not None and bool(run.ready.vouched)
     rule: Rule = ProductionRule(git, branch, new) if on_production else fixed
     judge = Judge(git, rule, keeps, memory.known, memory.first_seen)
     before = memory.accepted or old
     if not on_production:
-        return judge.judge(new, before, [old])
+        return judge.judge(new, before, [old], production)
     # What counts of this branch was decided with the model (repository/accepted.py); here only who signed is new.
     found = judge.judge(new, production, [memory.accepted, old])
     return found if found.refusal else Found(judge.judge(new, before, [old]).vouchers)
@@ -130,7 +142,7 @@ def accept(run: Run, jobs: list[Job]) -> None:
     """Remember what `jobs` serve now as accepted, and nothing else any more. Raises OSError."""
     for job in jobs:
         new = job.result.new
-        if not job.saltenv.signed or new is None or _owner(run, job) != job.saltenv.name:
+        if not job.saltenv.signed or new is None:
             continue
         memory = load(run.ready.root, job.saltenv.name)
         git, last = run.mirror.git, memory.accepted
@@ -138,7 +150,9 @@ def accept(run: Run, jobs: list[Job]) -> None:
         if is_older and job.result.why == "hold":
             continue  # it goes on from where it was
         by = [
-            name for (commit, _), name in memory.known.items() if commit == new and name != MERGED
+            name
+            for (commit, _), name in memory.known.items()
+            if commit == new and name not in (MERGED, KEPT)
         ]
         by = [*job.result.signed_by] or by or (memory.by if last == new else [])
         _save(run.ready.root, job.saltenv.name, Memory(new, by))

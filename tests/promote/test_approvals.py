@@ -12,6 +12,7 @@ import pytest
 
 from saltbranch.base import ssh_keys
 from saltbranch.base.errors import ConfigError
+from saltbranch.base.proc import Finished
 from saltbranch.config.gates import ApprovalsGate, parse_gates
 from saltbranch.git import allowed_signers, ssh_signature
 from saltbranch.git.mirror import JOURNAL_REF
@@ -438,13 +439,13 @@ def test_a_flood_costs_no_process_and_hides_nobody(
     flow.remote.git("update-ref", JOURNAL_REF, head)
     approve(flow, keys.path("bob"), expect=plan)
     asked: list[bytes] = []
-    real = ssh_signature.verify
+    real = ssh_signature._keygen
 
-    def verify(text: bytes, signature: str, signers: str) -> Vouched | None:
-        asked.append(text)
-        return real(text, signature, signers)
+    def keygen(*words: str, stdin: bytes = b"") -> Finished:
+        asked.append(stdin)
+        return real(*words, stdin=stdin)
 
-    monkeypatch.setattr(ssh_signature, "verify", verify)
+    monkeypatch.setattr(ssh_signature, "_keygen", keygen)
     assert undated(gate(flow)[1]) == f"2 of 2: {BOB}; {DORA}"
     assert len(asked) <= 4, "bob, what names dora's key, and dora"
     assert len(flow.state().approvals) == 100

@@ -172,3 +172,31 @@ def test_check_tells_of_signers_that_are_not_there(
     flow.git("fetch", "--quiet")
     ran = flow.run("check", "origin/develop", "--static")
     assert ran.code != 0 and f"saltenvs.prod.require_signed: allowed_signers: {why}" in ran.out, ran
+
+
+def test_owned_paths_stay_through_hotfix_and_promotions_without_a_signature_of_the_tool(
+    flow: FlowSite, tmp_path: Path
+) -> None:
+    """The back-merge keeps what develop and stage own, and the next promotions bring it to production again."""
+    for saltenv in ("test", "stage", "prod"):
+        flow.model["saltenvs"][saltenv]["saltenv_owned"] = ["pillar/own.sls"]
+    signed = Signed(flow, tmp_path, "test", "stage", "prod")
+    for branch in ("develop", "stage", "master"):
+        signed.by.commit(branch, {"pillar/own.sls": f"own: {branch}\n"}, "bob")
+    signed.sync()
+    signed.push("bob")
+    flow.to_prod()
+    signed.sync()
+    flow.well("hotfix", "start", "KEY-9-fix")
+    signed.sign_here("ann")
+    flow.git("commit", "--quiet", "--allow-empty", "-m", "KEY-9 Nothing")
+    flow.commit({"salt/h.sls": "h:\n  test.nop: []\n", "pillar/own.sls": "own: x\n"}, "KEY-9 fix")
+    flow.git("config", "commit.gpgsign", "false")
+    flow.well("hotfix", "finish", "--yes")
+    signed.sync()
+    signed.push("ann")
+    flow.to_prod()
+    signed.sync()
+    for branch in ("develop", "stage", "master"):
+        assert signed.served(branch) == flow.head(branch)
+        assert flow.show(branch, "pillar/own.sls") == f"own: {branch}\n"

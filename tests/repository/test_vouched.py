@@ -214,6 +214,74 @@ def test_paths_that_a_promotion_keeps_do_not_make_it_another_merge(place: Place)
     assert not place.judge(keeps=(("own",),)).judge(new, place.begin).refusal
 
 
+def test_what_was_accepted_before_may_be_merged_back(place: Place) -> None:
+    """Before signatures were asked for, or by somebody who was removed: production has it already."""
+    place.branch("develop", place.begin)
+    accepted = place.by.commit("main", {"x": "hotfix"})
+    place.by.commit("develop", {"y": "1"}, "ann")
+    back = place.by.merge("develop", accepted)
+    place.by.merge("main", back)
+    assert place.judge().judge(place.remote.head("main"), accepted).refusal == ""
+    assert place.judge().judge(back, place.begin, [], accepted).refusal == ""
+    assert "not signed" in place.judge().judge(back, place.begin).refusal
+    brought = place.by.commit("topic", {"z": "1"}, parents=(place.begin,))
+    signed = place.by.merge("main", brought, "ann")  # may have left out what it brings
+    bad = place.by.make(
+        place.remote.git("merge-tree", "--write-tree", place.begin, brought), (place.begin, brought)
+    )
+    assert "not signed" in place.judge().judge(bad, signed).refusal
+
+
+def test_a_branch_that_is_new_here_needs_more_than_a_merge_of_something_old(place: Place) -> None:
+    """Whoever may push can merge what is signed into anything of their own."""
+    good = place.by.commit("main", {"x": "1"}, "ann")
+    place.branch("topic", place.begin)
+    evil = place.by.commit("topic", {"evil": "1"})
+    for theirs in (place.begin, good):
+        tree = place.remote.git("merge-tree", "--write-tree", evil, theirs)
+        bad = place.by.make(tree, (evil, theirs))
+        found = place.judge().judge(bad, None, [], place.begin)
+        assert found.refused == evil and "not signed" in found.refusal
+    place.branch("topic", place.begin)
+    head = place.by.merge("topic", good)
+    assert place.judge().judge(head, None, [], place.begin).refusal == ""
+    assert place.judge().judge(place.begin, None, [], head).refusal  # as before: the head alone
+
+
+@pytest.mark.parametrize("shape", ["first parent", "nested"])
+def test_paths_that_a_promotion_keeps_do_not_go_back(place: Place, shape: str) -> None:
+    """With an old commit as the first parent, keeping its paths would take back what was accepted."""
+    place.by.commit("main", {"own": "old"}, "ann")
+    old = place.remote.head("main")
+    now = place.by.commit("main", {"own": "fixed"}, "ann")
+    tree = place.remote.git("rev-parse", f"{old}^{{tree}}")
+    bad = place.by.make(tree, (old, now))
+    if shape == "nested":
+        bad = place.by.make(tree, (now, bad))
+    judge = place.judge(keeps=(("own",),))
+    found = judge.judge(bad, now)
+    assert found.refused == bad and "owned paths" in found.refusal
+    if shape == "nested":  # what is known of it as a part of that says nothing of it as a head
+        alone = place.remote.git("rev-parse", f"{bad}^2")
+        assert "owned paths" in judge.judge(alone, now).refusal
+
+
+def test_a_merge_back_that_keeps_paths_comes_with_the_next_promotion(place: Place) -> None:
+    keeps = (("own",),)
+    place.branch("develop", place.begin)
+    place.by.commit("main", {"own": "main's", "x": "hotfix"}, "ann")
+    now = place.remote.head("main")
+    mine = place.by.commit("develop", {"own": "develop's"}, "ann")
+    hotfix = place.remote.git("rev-parse", f"{now}:x")
+    tree = place.remote.commit("scratch", {"x": "hotfix"}, parents=(mine,))
+    assert place.remote.git("rev-parse", f"{tree}:x") == hotfix
+    back = place.by.make(place.remote.git("rev-parse", f"{tree}^{{tree}}"), (mine, now))
+    next_ = place.by.make(place.remote.git("rev-parse", f"{now}^{{tree}}"), (now, back))
+    assert place.judge(keeps=keeps).judge(next_, now).refusal == ""
+    button = place.by.make(place.remote.git("rev-parse", f"{back}^{{tree}}"), (now, back))
+    assert "owned paths" in place.judge(keeps=keeps).judge(button, now).refusal
+
+
 def test_an_octopus_needs_a_signature(place: Place) -> None:
     heads = []
     for name in ("a", "b"):

@@ -13,6 +13,7 @@ from saltbranch.git.program import Git
 from saltbranch.repository import prepared
 from saltbranch.serve import signed
 from tests.support.flow_site import as_yaml
+from tests.support.labs import FEATURE, Labs, short_gap
 from tests.support.remote import Content, Link, Remote
 from tests.support.signing import Keys, Signing
 from tests.support.site import Journal, Site, build_template, result_of
@@ -79,6 +80,10 @@ def test_signed_commits_are_served_and_it_says_who_signed(master: SignedSite) ->
     mine = next(s for s in json.loads(ran.out)["saltenvs"] if s["saltenv"] == "stage")
     assert (mine["new"], mine["signed_by"]) == (head, ["bob@example.com"])
     assert "signed by bob@example.com" in mine["message"] and master.served("stage") == head
+    status = ("status", "--config", str(master.site.config))
+    assert "signed by bob@example.com" in master.site.run_here(*status).out
+    rows = json.loads(master.site.run_here(*status, "--json").out)["saltenvs"]
+    assert {r["saltenv"]: r["signed_by"] for r in rows}["stage"] == ["bob@example.com"]
     assert signed.load(str(master.site.root), "stage").by == ["bob@example.com"]
 
 
@@ -308,6 +313,22 @@ def test_a_torn_memory_is_none(master: SignedSite) -> None:
     master.begin()
 
 
+def test_what_is_remembered_has_a_bound(
+    master: SignedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may push can make commits without an end, and push others each time."""
+    master.begin()
+    monkeypatch.setattr(signed, "_MOST", 3)
+    good = master.served("stage")
+    for turn in range(3):
+        master.by.commit("stage", change(turn), "ann", parents=(good,))
+        master.by.commit("stage", change(turn + 9), "eve")
+        master.refused("stage", "stage", "not that of an allowed signer")
+        found = signed.load(str(master.site.root), "stage")
+        assert len(found.known) <= 3 and len(found.seen) <= 3
+    assert len(found.seen) == 3
+
+
 def test_the_file_of_signers_counts_that_is_named(tmp_path: Path) -> None:
     master = SignedSite(tmp_path, "stage", value="keys/of the team")
     master.by.commit("master", {"keys/of the team": master.keys.line("cid")}, "ann")
@@ -316,3 +337,67 @@ def test_the_file_of_signers_counts_that_is_named(tmp_path: Path) -> None:
     master.by.commit("stage", change(2), "cid")
     master.begin()
     assert isinstance(master.remote, Remote) and master.served("stage") == master.head("stage")
+
+
+@pytest.fixture
+def labs(tmp_path: Path) -> tuple[SignedSite, Labs]:
+    master = SignedSite(tmp_path, "test")
+    master.site.configure(saltenvs=None, labs=2)
+    master.begin()
+    master.remote.set_branch(FEATURE, master.head("develop"))
+    return master, Labs(master.site, Journal(master.remote))
+
+
+@pytest.mark.parametrize("trick", ["commit", "merge"])
+def test_labs_ask_as_the_saltenvs_do_whose_minions_they_may_have(
+    labs: tuple[SignedSite, Labs], trick: str
+) -> None:
+    """Whoever may push can push a branch and claim a lab for it, with minions of a saltenv."""
+    master, lab = labs
+    good = master.head("develop")
+    signed_ = master.by.commit("other", change(2), "ann", parents=(good,))
+    bad = master.by.commit(FEATURE, change())
+    if trick == "merge":
+        master.by.merge(FEATURE, signed_)
+    lab.claim(1, FEATURE, "test7")
+    with short_gap(0):
+        mine = result_of(master.site.sync_here(), "lab1")
+        assert mine.state == "refused" and bad[:12] in mine.message, mine.message
+        assert "not signed" in mine.message and lab.served(1) == {}
+        assert lab.lent().lent == {}
+        master.by.commit(FEATURE, change(3), "bob", parents=(good,))
+        row = result_of(master.site.sync_here(), "lab1")
+    assert row.new == master.head(FEATURE) and [*row.signed_by] == ["bob@example.com"]
+    assert "s3.sls" in lab.served(1)
+    master.by.commit(FEATURE, change(4))
+    mine = result_of(master.site.sync_here(), "lab1")
+    assert mine.state == "refused" and "s4.sls" not in lab.served(1)
+
+
+def test_in_a_living_repository_what_production_had_before_may_be_merged_back(
+    tmp_path: Path,
+) -> None:
+    """The hotfix of before is in production; no signature of it can be made up for any more."""
+    master = SignedSite(tmp_path)
+    master.begin()
+    hotfix = master.by.commit("master", change(7))
+    master.by.commit("stage", change(8))
+    master.begin()
+    for name in ("test", "stage", "prod"):
+        master.model["saltenvs"][name]["require_signed"] = True
+    master.by.commit("master", master.files(), "ann")
+    master.begin()
+    for branch in ("develop", "stage"):
+        master.by.merge(branch, master.head("master"))
+    master.begin()
+    assert master.served("stage") == master.head("stage") and hotfix
+    master.by.commit("develop", change(9), "bob")
+    for branch, source in (("stage", "develop"), ("master", "stage")):
+        master.by.merge(branch, master.head(source))
+        if branch == "stage":
+            master.begin()
+    said = master.refused("prod", "master", "'change'", "it is not signed")  # of stage, from before
+    assert f"git switch --detach {master.head('master')[:12]}" in said
+    master.remote.set_branch("master", master.served("master"))
+    master.by.merge("master", master.head("stage"), "ann")
+    master.begin()

@@ -172,6 +172,7 @@ class SaltenvStatus(TypedDict):
     auto: AutoPromote | None
     applied: AppliedHere | None
     apply: ApplyNotOver | None
+    signed_by: list[str]
 
 
 class LabStatus(TypedDict):
