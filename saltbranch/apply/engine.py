@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from saltbranch.apply import run_state
 from saltbranch.apply.follow import Follower
 from saltbranch.apply.limits import Limits
 from saltbranch.apply.outcome import (
+    APPLIED,
     FAILED,
     GONE,
     PENDING,
@@ -129,14 +131,16 @@ class Engine:
         if reason := self._stop.reason:
             raise Stopped(reason, is_failure=False)
 
-    def _batch(self, run: Pass) -> Batch:
+    def _batch(self, run: Pass, number: int = 0) -> Batch:
+        """number: from 1 on; that of the next one where it is not given."""
+        number = number or run.at + 1
         return Batch(
             apply=self._record.id,
             saltenv=self._record.saltenv,
             commit=run.commit,
-            number=run.at + 1,
+            number=number,
             of=len(run.batches),
-            minions=tuple(m for m in run.batches[run.at] if run.of(m).state != SKIPPED),
+            minions=tuple(m for m in run.batches[number - 1] if run.of(m).state != SKIPPED),
             is_rollback=run.kind == ROLLBACK,
         )
 
@@ -159,17 +163,21 @@ class Engine:
         if self._begins(run, "verify"):
             run.checked = run.checked or time.time()
             changed = [m for m in good if run.of(m).changed or m in run.retried]
-            found = self._seam(lambda: self._seams.verify(batch, good, changed), "verify: ")
-            run.verified += [m for m in good if m not in found and m not in run.verified]
-            for minion, why in found.items():
-                before = run.of(minion)
-                said = f"it did not pass verify: {why}"
-                self._set(
-                    run, minion, Outcome(FAILED, said, before.changed, before.states, before.jid)
-                )
+            for minion, why in self._verified(run, batch, good, changed).items():
+                self._set(run, minion, _not_verified(run.of(minion), why))
         good = [m for m in batch.minions if m not in run.wrong(list(batch.minions))]
         if self._begins(run, "after"):
             self._seam(lambda: self._seams.after(batch, good))
+
+    def _verified(
+        self, run: Pass, batch: Batch, good: list[str], changed: list[str]
+    ) -> Mapping[str, str]:
+        """Minion to why it did not pass; those that did are written down."""
+        found: Mapping[str, str] = self._seam(
+            lambda: self._seams.verify(batch, good, changed), "verify: "
+        )
+        run.verified += [m for m in good if m not in found and m not in run.verified]
+        return found
 
     def _without_lent(self, run: Pass, batch: Batch, when: str = "") -> Batch:
         """`batch` without those that the saltenv lacks by now. when: empty before anything of them is applied."""
@@ -235,16 +243,37 @@ class Engine:
         self._tell({"event": "minion", "pass": run.kind, "minion": minion, **outcome.as_dict()})
 
     def _take_late(self, run: Pass) -> None:
-        """Take what came after it was given up: it is what is true now."""
+        """Take what came after it was given up: it is what is true now.
+
+        Who returned well is verified and put back as its batch was, before that is written down: a kill repeats it.
+        """
         lost = {m: run.of(m) for m in run.minions if run.of(m).state in (GONE, TIMED_OUT)}
+        late: dict[str, Outcome] = {}
         for jid in sorted({outcome.jid for outcome in lost.values() if outcome.jid}):
             for minion, returned in self._jobs.returns(jid).items():
                 if minion not in lost or lost[minion].jid != jid:
                     continue
                 found = judge(returned)
                 said = "; ".join(filter(None, [f"late: {lost[minion].reason}", found.reason]))
-                self._set(run, minion, Outcome(found.state, said, found.changed, found.states, jid))
+                late[minion] = Outcome(found.state, said, found.changed, found.states, jid)
+        for number, minions in enumerate(run.batches, start=1):
+            good = [m for m in minions if m in late and late[m].state == APPLIED]
+            if not good:
+                continue
+            batch = replace(self._batch(run, number), minions=tuple(good))
+            changed = [m for m in good if late[m].changed or m in run.retried]
+            for minion, why in self._verified(run, batch, good, changed).items():
+                late[minion] = _not_verified(late[minion], why)
+            passed = [m for m in good if late[m].state == APPLIED]
+            self._seam(partial(self._seams.after, batch, passed))
+        for minion, outcome in late.items():
+            self._set(run, minion, outcome)
         self.save()
+
+
+def _not_verified(before: Outcome, why: str) -> Outcome:
+    said = f"it did not pass verify: {why}"
+    return Outcome(FAILED, said, before.changed, before.states, before.jid)
 
 
 def _look_at(run: Pass, limits: Limits) -> None:

@@ -317,8 +317,8 @@ class Running:
         apply_end.end(self._work.config, record, now, proven)
         self._engine.save()
         run_state.forget_request(self._root, record.id)
+        self._lease.drop()  # before it is told: whoever tells it after a kill lets go of it, too
         notes = apply_end.tell(self._work.config, record)
-        self._lease.drop()
         self._tell({"event": "end", **shown(record)})
         return [*self._notes, *([note] if note else []), *notes]
 
