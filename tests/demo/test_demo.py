@@ -26,6 +26,7 @@ from saltbranch.demo.repository import Change
 from saltbranch.demo.separation import TARGET
 from saltbranch.salt_master.file_list import clear_file_list
 from tests.support import budget, warm, warm_daemons
+from tests.support.receiver import until
 from tests.support.running import short_names_of
 
 pytestmark = pytest.mark.daemons
@@ -197,6 +198,7 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, signum: signal.Signa
     command = COMMAND if signum == signal.SIGTERM else WARM
     with started(tmp_path / "tmp", "--keep", command=command) as child:
         read_until(child, "starting minion prod1")
+        assert until(lambda: processes_of(tmp_path / "tmp"))
         born = births(processes_of(tmp_path / "tmp"))
         child.send_signal(signum)
         child.send_signal(signal.SIGTERM)  # the second ^C of somebody who cannot wait
@@ -249,9 +251,10 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 def test_a_killed_demo_can_be_removed(tmp_path: Path) -> None:
     with started(tmp_path / "tmp", "--keep") as child:
         read_until(child, "starting minion test1")
+        (folder,) = (tmp_path / "tmp").iterdir()
+        assert until(lambda: processes_of(folder))
         child.kill()
         child.communicate()
-    (folder,) = (tmp_path / "tmp").iterdir()
     born = births(processes_of(folder))
     assert born
 
