@@ -93,14 +93,14 @@ def end(record: Record, notes: Sequence[str]) -> None:
         _goes_on(record)
 
 
-def _goes_on(record: Record) -> None:
+def _goes_on(record: Record, *, err: bool = True) -> None:
     """The commands that a stopped apply waits for."""
     run = record.last
     without = " without what went wrong" if run.wrong() else ""
-    echo(f"  saltbranch apply --resume {record.id} goes on{without}", err=True)
+    echo(f"  saltbranch apply --resume {record.id} goes on{without}", err=err)
     if run.kind == APPLY and run.touched():
-        echo(f"  saltbranch apply --rollback {record.id} takes it back", err=True)
-    echo(f"  saltbranch apply --abort {record.id} ends it", err=True)
+        echo(f"  saltbranch apply --rollback {record.id} takes it back", err=err)
+    echo(f"  saltbranch apply --abort {record.id} ends it", err=err)
 
 
 def trouble(found: Trouble) -> None:
@@ -158,7 +158,7 @@ def status(found: Sequence[tuple[Record, bool]]) -> None:
         for line in record.decided:
             echo(f"  decided: {line}")
         if record.status not in OVER and not lives:
-            echo(f"  saltbranch apply --resume {record.id} goes on, --abort {record.id} ends it")
+            _goes_on(record, err=False)
 
 
 @contextmanager
