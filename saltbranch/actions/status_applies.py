@@ -11,7 +11,7 @@ from typing import Any
 
 from saltbranch.actions.shared.apply_end import finish_in_passing
 from saltbranch.apply import run_state
-from saltbranch.apply.outcome import APPLIED, NOTHING_CHANGES, PENDING, RUNNING, SKIPPED
+from saltbranch.apply.outcome import APPLIED, NOTHING_CHANGES, RUNNING, SKIPPED, Outcome
 from saltbranch.apply.run_state import OVER, UNDER_WAY, Record
 from saltbranch.base import files
 from saltbranch.base.durations import iso
@@ -55,27 +55,22 @@ def applied(records: Iterable[Record], minions: Collection[str]) -> dict[str, ob
 
     records: of the saltenv, the newest first. Of a minion what came last counts.
     """
-    last: dict[str, tuple[str, str, float]] = {}
-    newest: tuple[str, float] | None = None
-    left_out: dict[str, str] | None = None
-    for record in records:
-        when = record.ended or record.since
-        for run in reversed(record.passes):
-            for minion, outcome in run.outcomes.items():
-                if outcome.state in (PENDING, SKIPPED):
-                    continue
-                last.setdefault(minion, (run.commit, outcome.state, when))
-                if newest is None and outcome.state == APPLIED:
-                    newest = run.commit, when
-        for minion, why in record.skipped.items():
-            if why == NOTHING_CHANGES:
-                last.setdefault(minion, (record.first.commit, APPLIED, when))
-        if left_out is None:  # of the newest
-            left_out = {**record.skipped, **_skipped(record)}
-    if newest is None or left_out is None:
+    records = list(records)
+    last = run_state.last_by_minion(records)
+    newest = next(
+        (
+            (run.commit, record.ended or record.since)
+            for record in records
+            for run in reversed(record.passes)
+            if any(one.state == APPLIED for one in run.outcomes.values())
+        ),
+        None,
+    )
+    if newest is None:
         return None
+    left_out = {**records[0].skipped, **_skipped(records[0])}
     commit = newest[0]
-    runs = {m for m in minions if last.get(m, ("", ""))[:2] == (commit, APPLIED)}
+    runs = {m for m in minions if m in last and _has(last[m], commit)}
     others = {m: _straggler(last.get(m), left_out.get(m)) for m in sorted(set(minions) - runs)}
     return {
         "commit": commit,
@@ -92,9 +87,13 @@ def _skipped(record: Record) -> dict[str, str]:
     return {m: one.reason for m, one in outcomes.items() if one.state == SKIPPED}
 
 
-def _straggler(last: tuple[str, str, float] | None, left_out: str | None) -> str:
+def _has(last: tuple[str, Outcome, float], commit: str) -> bool:
+    return last[0] == commit and last[1].state == APPLIED
+
+
+def _straggler(last: tuple[str, Outcome, float] | None, left_out: str | None) -> str:
     """What a minion got last instead of the newest commit, and why that one was left out."""
-    said = f"{last[1]} at {last[0][:12]}" if last else "nothing applied from here"
+    said = f"{last[1].state} at {last[0][:12]}" if last else "nothing applied from here"
     is_reason = left_out and left_out != NOTHING_CHANGES
     return f"{said}, left out: {printable(left_out or '')}" if is_reason else said
 

@@ -10,8 +10,9 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from typing import Any, Final, Literal, get_args
 
 from saltbranch.apply.outcome import (
@@ -220,50 +221,44 @@ def forget_old(root: str) -> None:
             files.unlink(path_of(root, name))
 
 
-def last_of(root: str, saltenv: str) -> Record | None:
-    """The newest record of a saltenv; those that cannot be read are passed over."""
+def of_saltenv(root: str, saltenv: str) -> Iterator[Record]:
+    """Its records, the newest first; those that cannot be read are passed over."""
     for name in reversed(names(root)):
         try:
             record = load(root, name)
         except SaltbranchError:
             continue
         if record.saltenv == saltenv:
-            return record
-    return None
+            yield record
+
+
+def last_of(root: str, saltenv: str) -> Record | None:
+    """The newest record of a saltenv."""
+    return next(of_saltenv(root, saltenv), None)
 
 
 def superseded_by(root: str, record: Record) -> Record | None:
     """The newest apply of the same saltenv that came after `record` and may have changed minions."""
-    for name in reversed(names(root)):
-        if name <= record.id:
-            break
-        try:
-            other = load(root, name)
-        except SaltbranchError:
-            continue
-        if other.saltenv == record.saltenv and other.first.touched():
-            return other
-    return None
+    newer = takewhile(lambda other: other.id > record.id, of_saltenv(root, record.saltenv))
+    return next((other for other in newer if other.first.touched()), None)
 
 
-def last_by_minion(root: str, saltenv: str) -> dict[str, tuple[str, Outcome]]:
-    """The commit that each minion of a saltenv got last from here, and what became of that.
+def last_by_minion(records: Iterable[Record]) -> dict[str, tuple[str, Outcome, float]]:
+    """The commit that each minion got last from here, what became of that, and when, in seconds since 1970.
 
-    One for which a test run found nothing is where that commit wants it.
+    records: of one saltenv, the newest first. A minion for which a test run found nothing is where that commit wants
+    it.
     """
-    found: dict[str, tuple[str, Outcome]] = {}
-    for name in reversed(names(root)):
-        try:
-            record = load(root, name)
-        except SaltbranchError:
-            continue
-        for run in reversed(record.passes if record.saltenv == saltenv else []):
+    found: dict[str, tuple[str, Outcome, float]] = {}
+    for record in records:
+        when = record.ended or record.since
+        for run in reversed(record.passes):
             for minion, outcome in run.outcomes.items():
                 if outcome.state not in (PENDING, SKIPPED):
-                    found.setdefault(minion, (run.commit, outcome))
-        for minion, why in record.skipped.items() if record.saltenv == saltenv else ():
+                    found.setdefault(minion, (run.commit, outcome, when))
+        for minion, why in record.skipped.items():
             if why == NOTHING_CHANGES:
-                found.setdefault(minion, (record.first.commit, Outcome(APPLIED)))
+                found.setdefault(minion, (record.first.commit, Outcome(APPLIED), when))
     return found
 
 

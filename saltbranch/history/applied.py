@@ -109,9 +109,8 @@ def on_minions(
             continue  # one that others came after: it has told before what it did
         if not told.apply or told.apply != row.apply:
             before[told.master] = row.runs
-        had = before[
-            told.master
-        ]  # one that stopped and was gone on with tells all that it did anew
+        # One that stopped and was gone on with tells all that it did anew.
+        had = before[told.master]
         wrong = sum(told.counts.get(state, 0) for state in _WRONG)
         applied = told.counts.get("applied", 0)
         commit = told.back_to or told.commit

@@ -81,7 +81,10 @@ def apply(approvals: dict[str, Approval], revoked: set[str], event: Event) -> No
 
 
 def _least(told: list[Approval]) -> Approval:
-    """Which of them goes: the oldest of the key that most of them name, so that no flood takes others' away."""
+    """Which of them goes: the oldest of the key that most of them name, so that a flood by one key takes its own.
+
+    One that makes up a key for each takes the oldest of all.
+    """
     by_key: dict[str, list[Approval]] = {}
     for approval in told:
         by_key.setdefault(_key(approval.signature), []).append(approval)

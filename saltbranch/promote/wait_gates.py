@@ -19,6 +19,7 @@ from saltbranch.promote.wait_masters import parse_wait
 from saltbranch.repository.workplace import Say, Workplace
 
 _BREATH = 5.0  # seconds asleep at a time: a clock may be set, and a laptop be closed meanwhile
+_LEAST = 1.0  # seconds between two looks at the remote, whatever moment a gate names
 _AGAIN = 30.0  # seconds between two looks for people, or after a remote that could not be read
 
 
@@ -142,7 +143,7 @@ class _Wait:
     def _pass(self, found: Awaited) -> None:
         """Until the moment of `found`, or until somebody has told the journal something."""
         head = self.work.refs.journal
-        until = self.deadline if found.moment is None else found.moment
+        until = self.deadline if found.moment is None else max(found.moment, time.time() + _LEAST)
         while time.time() < until:
             self._sleep(min(until, time.time() + _AGAIN) if found.people else until, until)
             if found.people and self._has_moved(head):

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from saltbranch.serve.run import Job, Run
 
 _FORMAT = "saltbranch signed 1"
-_MOST = (
-    2 * MOST
-)  # commits of which something is remembered: whoever may push can make them by the thousand
+# Commits of which something is remembered: whoever may push can make them by the thousand.
+_MOST = 2 * MOST
 
 
 @dataclass(slots=True)

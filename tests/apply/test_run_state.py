@@ -114,7 +114,8 @@ def test_what_each_minion_has_by_the_last_that_was_done_there(tmp_path: Path) ->
     newer = Pass("apply", B, [["web2"]], {"web2": Outcome(APPLIED)})
     left_out = {"web1": "nothing would change", "web3": "down"}
     run_state.save(root, record(id=named(5), passes=[newer], skipped=left_out))
-    found = {m: (c, o.state) for m, (c, o) in run_state.last_by_minion(root, "prod").items()}
+    last = run_state.last_by_minion(run_state.of_saltenv(root, "prod"))
+    found = {m: (commit, outcome.state) for m, (commit, outcome, _) in last.items()}
     assert found == {"web1": (B, "applied"), "web2": (B, "applied"), "web3": (A, "running")}
 
 

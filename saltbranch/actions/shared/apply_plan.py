@@ -39,12 +39,12 @@ def looked_at(work: Workplace, saltenv: Saltenv, plan: ApplyPlan, tell: Tell) ->
 
 def _deviations(work: Workplace, plan: ApplyPlan, tell: Tell) -> Deviations:
     """Where the test runs differ from what the commit changes, on each minion since its last apply."""
-    last = run_state.last_by_minion(work.config.root, plan.saltenv)
+    last = run_state.last_by_minion(run_state.of_saltenv(work.config.root, plan.saltenv))
     unknown: dict[str, str] = {}
     found: dict[str, Found] = {}
     formers: dict[str, list[str]] = {}
     for minion, run in plan.runs.items():
-        commit, outcome = last.get(minion, ("", None))
+        commit, outcome, _ = last.get(minion, ("", None, 0.0))
         if run.problem:
             unknown[minion] = "its test run failed"
         elif outcome is None:
