@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from saltbranch.actions.shared.steps import Step, steps
-from saltbranch.apply.ask_preview import Preview
 from saltbranch.base.errors import RefusedError, UsageError
 from saltbranch.config.model import Saltenv
 from saltbranch.journal.events import ROLLBACK
@@ -36,6 +35,8 @@ def with_stays(work: Workplace, plan: HoldPlan) -> HoldPlan:
     """`plan` with what it does not undo, by the fleet that is known here. It compiles, within a limit of time."""
     if not (plan.serves and plan.will_serve) or plan.serves == plan.will_serve:
         return plan
+    from saltbranch.apply.ask_preview import Preview  # who is in a hurry does not load the compiler
+
     preview = Preview(work.place, plan.saltenv, seconds=_PATIENCE)
     minions = preview.minions()
     if not minions:

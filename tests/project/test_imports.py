@@ -463,3 +463,13 @@ def test_who_has_no_policy_imports_none(
     flow.push("master", {"saltbranch.yaml": as_yaml(flow.model)})
     found = modules_of(*argv)
     assert found >= NEEDS["window"] | NEEDS["approvals"]
+
+
+def test_a_rollback_loads_no_compiler() -> None:
+    """It may be an emergency, and only its plan says what stays."""
+    found = modules_of("-c", LEAVES_WELL, "rollback", "prod", "--reason", "x", "--yes")
+    assert "saltbranch.actions.rollback" in found
+    assert not any(
+        name.startswith(("saltbranch.compiler.pool", "saltbranch.preview.compare"))
+        for name in found
+    )
