@@ -15,8 +15,7 @@ import pytest
 import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch.config import locate
-from tests.support import needs, warm, warm_daemons, warm_salt
-from tests.support.brisk_salt import brisk_salt  # noqa: F401
+from tests.support import brisk_salt, needs, warm, warm_daemons, warm_salt
 from tests.support.daemons import cluster, layout, master, pillar, states  # noqa: F401
 from tests.support.fixtures import (  # noqa: F401
     _flow_template,
@@ -83,6 +82,7 @@ def _no_outside_configuration() -> Iterator[None]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setattr(locate, "SYSTEM_FILE", "/nonexistent/saltbranch.yaml")
+        brisk_salt.use()
         with warm_salt.offered():
             warm_salt.use()
             warm.use_for_children()

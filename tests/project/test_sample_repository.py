@@ -48,9 +48,6 @@ MINIONS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("brisk_salt")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _quiet_salt() -> Iterator[None]:
     """Salt sets the root logger to its lowest level at import, and keeps its lines for the exit."""

@@ -140,9 +140,9 @@ def test_a_job_published_twice_runs_once(jobs: Jobs, tmp_path: Path) -> None:
     jid = jobs.new_jid()
     assert not jobs.is_published(jid)
     path = tmp_path / "runs"
+    path.touch()
     for _ in range(2):
         assert jobs.publish(["test1"], "file.append", [str(path), "once"], jid=jid) == jid
-    path.touch()
     assert set(jobs.wait(jid, ["test1"], timeout=60)) == {"test1"}
     assert jobs.is_published(jid)
     # What came second was thrown away before this began.

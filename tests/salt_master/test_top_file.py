@@ -42,7 +42,6 @@ GRAINS = {
 }
 SLS = ("common", "web", "db", "secret", "more.sub")
 KINDS = pytest.mark.parametrize("kind", ["states", "pillar"])
-pytestmark = pytest.mark.usefixtures("brisk_salt")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -28,9 +28,6 @@ TWO = ["what two saltenvs have"]
 PLACE = Place("id", FEATURE, "test", "../../checkouts/develop/pillar", open=False)
 
 
-pytestmark = pytest.mark.usefixtures("brisk_salt")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _quiet_salt() -> Iterator[None]:
     """Salt sets the root logger to its lowest level at import, and keeps its lines for the exit."""

@@ -147,6 +147,10 @@ def main() -> None:
     for name in MODULES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    from tests.support import brisk_salt
+
+    brisk_salt.use()
+    brisk_salt.look_ahead()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     title(" ".join(sys.argv))  # where it stands is found before an environment is changed
     gc.collect()

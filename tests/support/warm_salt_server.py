@@ -98,6 +98,10 @@ def warm_up(module: str) -> None:
         if module == "worker" or name.startswith("salt."):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+    if module == "plain_lows":
+        brisk_salt = importlib.import_module("tests.support.brisk_salt")
+        brisk_salt.use()
+        brisk_salt.look_ahead()
     if module == "worker":
         rehearse()
         remember_texts(importlib.import_module("saltbranch.compiler.message_words"))

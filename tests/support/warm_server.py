@@ -50,6 +50,9 @@ def warm_up() -> None:
     for name in SALT:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    brisk_salt: Any = importlib.import_module("tests.support.brisk_salt")
+    brisk_salt.use()
+    brisk_salt.look_ahead()
     for module in pkgutil.walk_packages([str(PACKAGE)], "saltbranch."):
         if not module.name.startswith(LEFT_OUT):
             importlib.import_module(module.name)
