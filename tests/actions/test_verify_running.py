@@ -202,7 +202,7 @@ class Client:
                     assert page.read() == b"Welcome"
             except OSError as err:
                 self.failed.append(str(err))
-            self.over.wait(0.01)
+            self.over.wait(0.05)
 
 
 @contextmanager

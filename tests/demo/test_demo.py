@@ -38,7 +38,7 @@ import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("saltbranch", run_name="__main__", alter_sys=True)
 """
-# What it starts are forks then; the whole tour, and one that ends early, are without.
+# What it starts are forks then; one that ends early is without, and the whole tour at night.
 WARM = "from tests.support import warm_daemons; warm_daemons.use_in_child()" + COMMAND
 # Stands for the command in scripts.
 STUB = """\
@@ -141,7 +141,8 @@ def assert_promotions_told(text: str) -> None:
 
 
 def test_demo_proves_that_every_change_is_where_it_belongs(tmp_path: Path) -> None:
-    with started(tmp_path / "tmp", command=COMMAND) as child:
+    command = COMMAND if budget.IS_NIGHTLY else WARM
+    with started(tmp_path / "tmp", command=command) as child:
         lines = read_until(child, "minion test1 answers")
         born = births(processes_of(tmp_path / "tmp"))
         out, err = child.communicate(timeout=PATIENCE)

@@ -20,7 +20,7 @@ from saltbranch.repository.workplace import Workplace, open_machine
 from tests.support.labs import FEATURE, Labs, short_gap, with_labs
 from tests.support.site import Site, build_template, result_of
 
-GAP = 8.0  # of tests: less than of users, since nothing here takes long to render
+GAP = 6.0  # of tests: less than of users, since nothing here takes long to render
 NOBODY_RENDERS = 1.0
 """The same where no minion is asked meanwhile."""
 PILLAR = "#!jinja|yaml\nin_{{ saltenv }}: {{ opts['id'] }}\nbranch: BRANCH\n"
@@ -90,7 +90,7 @@ class _Rendering(threading.Thread):
 
     def run(self) -> None:
         """Until it is told to end; the first of them most often."""
-        while not self.over.wait(0.1):
+        while not self.over.wait(0.5):
             for minion in self.minions:
                 for _ in range(3 if minion == self.minions[0] else 1):
                     answer = self.cluster.local(minion, "pillar.items", unmask=True)

@@ -1,9 +1,9 @@
 """Salt's daemons and programs without the imports of each: forks of a Python that has Salt (warm_daemons_server.py).
 
 A daemon is what it was: Salt's own entry point in a session of its own, with its words, its environment and its
-configuration. Only what an import leaves behind, and the hash seed, are those of one process for all. That Salt's
-programs start by themselves is proven by tests/demo: its whole tour, one that is interrupted, the clusters whose
-starter is killed, and the commands that a kept demo proposes.
+configuration. Only what an import leaves behind, and the hash seed, are those of one process for all, and what
+brisk_salt.py says. That Salt's programs start by themselves is proven by tests/demo: one that is interrupted, the
+clusters whose starter is killed, the commands that a kept demo proposes, and at night its whole tour.
 """
 
 from __future__ import annotations
