@@ -61,6 +61,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Before pytest chooses by markers."""
     needs.mark(items)
+    needs.spread(items)
 
 
 def pytest_collection_finish() -> None:

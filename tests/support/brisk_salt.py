@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ def use() -> None:
         import pyximport  # noqa: F401 - Salt asks for it each time, on all of sys.path
     sys.modules.setdefault("pyximport", None)  # type: ignore[arg-type]
     jinja2.Environment.compile = _compiled
+    # Importing Salt lets everything through, for handlers to choose from: nobody here wants less than a warning.
+    logging.getLogger("salt").setLevel(logging.WARNING)
     points = salt.utils.entrypoints
     points.iter_entry_points = functools.cache(points.iter_entry_points)
     load = functools.partial(keys.load_pem_private_key, unsafe_skip_rsa_key_validation=True)

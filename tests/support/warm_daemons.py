@@ -160,11 +160,17 @@ def _fork(
         "program": program, "words": list(words), "env": dict(env), "folder": str(folder or Path.cwd()),
     }  # fmt: skip
     line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    line.connect(os.environ.get(VARIABLE) or server().path)
-    with open(os.devnull, "rb") as nothing:
-        message = json.dumps([_start_of(env), order]).encode()
-        socket.send_fds(line, [message], [nothing.fileno(), *outs])
-    number = line.recv(100)
+    try:
+        line.connect(os.environ.get(VARIABLE) or server().path)
+        with open(os.devnull, "rb") as nothing:
+            message = json.dumps([_start_of(env), order]).encode()
+            socket.send_fds(line, [message], [nothing.fileno(), *outs])
+        number = line.recv(100)
+    except (
+        BaseException
+    ):  # a ^C, whose traceback keeps it open, and the server waits for what is to come
+        line.close()
+        raise
     if not number:
         line.close()
         return None

@@ -126,8 +126,10 @@ class Server:
         watch = os.pidfd_open(pid)
         self.running[watch] = (pid, line)
         self.poll.register(watch, select.POLLIN)
-        with contextlib.suppress(OSError):
+        try:
             line.send(b"%d" % pid)
+        except OSError:  # nobody knows of it, so nobody would end it
+            os.kill(pid, signal.SIGKILL)
 
     def _ended(self, watch: int) -> None:
         self.poll.unregister(watch)

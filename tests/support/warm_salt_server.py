@@ -19,6 +19,7 @@ import tempfile
 import traceback
 from typing import Any, NoReturn
 
+_HERE = os.path.dirname(os.path.abspath(__file__))
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = (
     0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x20000000, 0x40000000,
 )  # fmt: skip
@@ -99,7 +100,8 @@ def warm_up(module: str) -> None:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
     if module == "plain_lows":
-        brisk_salt = importlib.import_module("tests.support.brisk_salt")
+        sys.path.append(_HERE)
+        brisk_salt = importlib.import_module("brisk_salt")
         brisk_salt.use()
         brisk_salt.look_ahead()
     if module == "worker":
