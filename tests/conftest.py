@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 import salt
 import tests.boobytrap.sitecustomize  # noqa: F401 - sets the trap in this process, too
 from saltbranch.config import locate
-from tests.support import brisk_salt, needs, warm, warm_daemons, warm_salt
+from tests.support import brisk_salt, needs, warm, warm_daemons, warm_offers, warm_salt
 from tests.support.daemons import cluster, layout, master, pillar, states  # noqa: F401
 from tests.support.fixtures import (  # noqa: F401
     _flow_template,
@@ -57,6 +58,25 @@ hypothesis.settings.register_profile("nightly", deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+_offers = contextlib.ExitStack()
+
+
+def _environment() -> dict[str, str]:
+    """That of the tests. Hundreds of children would compile the package anew without bytecode."""
+    own = {n: v for n, v in os.environ.items() if not n.startswith(("GIT_", "SALTBRANCH_"))}
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
+    return {**own, **ENVIRONMENT}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # what starts the workers, or is the only process
+        _offers.enter_context(warm_offers.made(_environment()))
+
+
+def pytest_unconfigure() -> None:
+    _offers.close()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Before pytest chooses by markers."""
@@ -75,12 +95,10 @@ def _no_outside_configuration() -> Iterator[None]:
     # Whoever runs the tests in the background of a script hands down an ignored SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("GIT_", "SALTBRANCH_")):
-                patch.delenv(name)
-        # Hundreds of children would compile the package anew.
-        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        for name, value in ENVIRONMENT.items():
+        env = _environment()
+        for name in os.environ.keys() - env.keys():
+            patch.delenv(name)
+        for name, value in env.items():
             patch.setenv(name, value)
         patch.setattr(locate, "SYSTEM_FILE", "/nonexistent/saltbranch.yaml")
         brisk_salt.use()

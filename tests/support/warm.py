@@ -1,6 +1,6 @@
 """Command lines of saltbranch as processes of their own, without half a second of imports for each.
 
-They are forks of a Python that has everything imported (warm_server.py), one for each worker of
+They are forks of a Python that has everything imported (warm_server.py), one for all workers of
 the tests. For tests of what the program does: what it imports, or how it starts, is asked of a real one
 (tests/cli/test_command_line.py, and every test that starts a process by itself). What a fork takes over is
 what an import leaves behind, and the one hash seed of its parent.
@@ -20,14 +20,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from saltbranch.base import proc
-from tests.support import warm_salt
+from tests.support import warm_offers
+from tests.support.warm_offers import read_at_start
 
-_SERVER = Path(__file__).with_name("warm_server.py")
 CLIENT = str(Path(__file__).with_name("warm_client.py"))
 """The program that stands for a child."""
 VARIABLE = "WARM_PYTHON"
@@ -36,28 +35,14 @@ CHILDREN = (
     "plain_side.main()", "render_tops.main()", "top_view_child.main()", "jobs_child.main()",
     "bus_event.main()", "lab_minions.main()", "drain_watch.main()", "from saltbranch.entry import main; main()",
 )  # fmt: skip
-# What Python, libc or a module reads once, as it starts.
-_READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "HOME", "TYPER_", "LD_")
 
 
 class WarmServer:
     """The process that forks."""
 
     def __init__(self) -> None:
-        warm_salt.start()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.folder = tempfile.TemporaryDirectory(prefix="warm-")
-        self.path = f"{self.folder.name}/socket"
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, listener:
-            listener.bind(self.path)
-            listener.listen(64)
-            fds = [theirs.fileno(), listener.fileno()]
-            argv = [sys.executable, str(_SERVER), *map(str, fds)]
-            env = {**os.environ, VARIABLE: self.path}
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=fds, env=env)
-        self.control = ours
-        self.start = read_at_start(os.environ)
+        self.path = warm_offers.path_of("python")
+        self.start = warm_offers.start()
 
     def run(
         self, argv: Sequence[str], env: Mapping[str, str], timeout: float
@@ -82,30 +67,32 @@ class WarmServer:
         self, argv: Sequence[str], env: Mapping[str, str], timeout: float, fds: list[int]
     ) -> int:
         """The same with the descriptors 0 to 2 of the caller; the exit code."""
-        where = {VARIABLE: self.path} if is_used else {}
-        order = {
-            "argv": list(argv), "env": {**env, **where}, "cwd": os.getcwd(), "umask": _umask(),
-        }  # fmt: skip
-        self.control.settimeout(timeout)
-        socket.send_fds(self.control, [json.dumps(order).encode()], fds)
-        pid = int(self._heard())
-        try:
-            return int(self._heard())
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            self.control.settimeout(None)
-            self._heard()
-            raise subprocess.TimeoutExpired(list(argv), timeout) from None
+        whole = {name: value for name, value in env.items() if name != VARIABLE}
+        whole |= {VARIABLE: self.path} if is_used else {}
+        order = {"argv": list(argv), "env": whole, "cwd": os.getcwd(), "umask": _umask()}
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+            line.connect(self.path)
+            line.settimeout(timeout)
+            socket.send_fds(line, [json.dumps(order).encode()], fds)
+            pid = int(_heard(line))
+            try:
+                return int(_heard(line))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                line.settimeout(None)
+                _heard(line)
+                raise subprocess.TimeoutExpired(list(argv), timeout) from None
 
-    def _heard(self) -> bytes:
-        data = self.control.recv(1 << 10)
-        assert data, "the process that forks has ended"
-        return data
+
+def _heard(line: socket.socket) -> bytes:
+    data = line.recv(1 << 10)
+    assert data, "the process that forks has ended"
+    return data
 
 
 @functools.cache
 def server() -> WarmServer:
-    """The one of this process; it ends when this one does."""
+    """The one of all tests."""
     return WarmServer()
 
 
@@ -115,12 +102,8 @@ def fits(argv: Sequence[str], env: Mapping[str, str]) -> bool:
 
 
 def starts_alike(env: Mapping[str, str]) -> bool:
-    """Whether Python would start in `env` as the server did.
-
-    One thread only: the orders come one after another, and two that are to race would not.
-    """
-    alone = threading.current_thread() is threading.main_thread()
-    return alone and read_at_start(env) == server().start
+    """Whether Python would start in `env` as the server did."""
+    return read_at_start(env) == server().start
 
 
 def program(path: str, *words: str) -> str:
@@ -154,12 +137,7 @@ def use_for_children() -> None:
     proc.python = python
 
 
-def read_at_start(env: Mapping[str, str]) -> dict[str, str]:
-    """What of `env` a fork cannot change any more."""
-    return {name: value for name, value in env.items() if name.startswith(_READ_AT_START)}
-
-
 def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    """That of this process, which setting it to know it would change for other threads."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("\nUmask:")[2].split()[0], 8)

@@ -8,13 +8,11 @@ clusters whose starter is killed, the commands that a kept demo proposes, and at
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +20,8 @@ from typing import Any, BinaryIO
 
 from saltbranch.base import proc
 from saltbranch.demo import cluster, cluster_config, processes
-from tests.support import warm, warm_salt
+from tests.support import warm, warm_offers, warm_salt
 
-_SERVER = Path(__file__).with_name("warm_daemons_server.py")
-_ROOM = {"ROOM_FOR_TITLES": "x" * 4000}
-"""A process that changes its title has room for it where its environment was."""
 _START = processes.start_program
 _CALL = cluster.call_program
 
@@ -62,31 +57,6 @@ class Forked:
         return self.returncode
 
 
-class DaemonServer:
-    """The process that forks; it ends when this one does, and what it has started goes on."""
-
-    def __init__(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="warm-")
-        self.path = f"{self.folder.name}/daemons"
-        self.life, theirs = os.pipe()[::-1]
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with listener:
-            listener.bind(self.path)
-            listener.listen(64)
-            fds = [listener.fileno(), theirs]
-            self.process = subprocess.Popen(
-                [sys.executable, str(_SERVER), *map(str, fds), _start_of(os.environ)],
-                stdin=subprocess.DEVNULL, pass_fds=fds, env={**os.environ, **_ROOM},
-            )  # fmt: skip
-        os.close(theirs)
-
-
-@functools.cache
-def server() -> DaemonServer:
-    """The one of this process."""
-    return DaemonServer()
-
-
 VARIABLE = "WARM_DAEMONS"
 """Names the socket of the server, for processes that the tests start and that call `use`."""
 
@@ -103,8 +73,8 @@ def use() -> None:
 
 
 def variables() -> dict[str, str]:
-    """The environment of a child that is to call `use_in_child`; all servers have been started."""
-    return {VARIABLE: server().path, warm.VARIABLE: warm.server().path}
+    """The environment of a child that is to call `use_in_child`."""
+    return {VARIABLE: warm_offers.path_of("daemons"), warm.VARIABLE: warm.server().path}
 
 
 def use_in_child() -> None:
@@ -161,7 +131,7 @@ def _fork(
     }  # fmt: skip
     line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        line.connect(os.environ.get(VARIABLE) or server().path)
+        line.connect(os.environ.get(VARIABLE) or warm_offers.path_of("daemons"))
         with open(os.devnull, "rb") as nothing:
             message = json.dumps([_start_of(env), order]).encode()
             socket.send_fds(line, [message], [nothing.fileno(), *outs])
@@ -178,7 +148,7 @@ def _fork(
 
 
 def _start_of(env: Mapping[str, str]) -> str:
-    return json.dumps(warm.read_at_start(env), sort_keys=True)
+    return json.dumps(warm_offers.read_at_start(env), sort_keys=True)
 
 
 is_used = True

@@ -142,7 +142,8 @@ class Server:
 
 def main() -> None:
     """Serve."""
-    listener = socket.socket(fileno=int(sys.argv[1]))
+    start, number, life = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    listener = socket.socket(fileno=number)
     sys.path[0] = str(
         Path(__file__).parents[2]
     )  # not this folder: its names are no modules of their own
@@ -157,7 +158,7 @@ def main() -> None:
     title(" ".join(sys.argv))  # where it stands is found before an environment is changed
     gc.collect()
     gc.freeze()
-    Server(listener, int(sys.argv[2]), sys.argv[3]).serve()
+    Server(listener, life, start).serve()
 
 
 if __name__ == "__main__":

@@ -12,113 +12,39 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from saltbranch.base import proc
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.sandbox import Identity, Sandbox
+from tests.support import warm_offers
 
 VARIABLES = {"worker": "WARM_SALT", "plain_lows": "WARM_PLAIN_SALT"}
 """The module that is forked, to what names the socket for processes that the tests start. Each has a process of
 its own that forks: the one replaces parts of Salt, the other must have Salt as it is.
 """
-_SERVER = Path(__file__).with_name("warm_salt_server.py")
 _REAL = sandbox.run
 _REAL_PROGRAM = sandbox.run_program
 
 
 @contextlib.contextmanager
 def offered() -> Iterator[None]:
-    """Name the socket in the environment. What serves it is started with the first that asks, see `start`."""
-    if os.geteuid() != 0 or not shutil.which("bwrap"):
+    """Name the sockets in the environment."""
+    there = VARIABLES if warm_offers.are_salts_there() else {}
+    os.environ.update({variable: warm_offers.path_of(module) for module, variable in there.items()})
+    try:
         yield
-        return
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-"))
-        for module, variable in VARIABLES.items():
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            stack.enter_context(listener)
-            listener.bind(f"{folder}/{module}")
-            listener.listen(64)
-            os.environ[variable] = f"{folder}/{module}"
-            _offers[module] = _Offer(module, listener)
-        try:
-            yield
-        finally:
-            for module, variable in VARIABLES.items():
-                del os.environ[variable]
-                _offers.pop(module).close()
+    finally:
+        for variable in there.values():
+            del os.environ[variable]
 
 
-class _Offer:
-    """A process that is started when it is needed. It ends when the pipe does: with this process at the latest."""
-
-    def __init__(self, module: str, listener: socket.socket) -> None:
-        self.module, self.listener = module, listener
-        self.lock = threading.Lock()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.life, self.own_end = os.pipe()
-
-    def start(self) -> None:
-        with self.lock:
-            if self.process:
-                return
-            numbers = [self.listener.fileno(), self.life]
-            argv = [*_outside(), sys.executable, "-I", "-B", str(_SERVER), sandbox._HOME]
-            self.process = subprocess.Popen(
-                [*argv, *map(str, numbers), self.module],
-                stdin=subprocess.DEVNULL, pass_fds=numbers, env=sandbox._ENVIRONMENT,
-            )  # fmt: skip
-            threading.Thread(
-                target=self._refuse_afterwards, args=[self.process], daemon=True
-            ).start()
-
-    def _refuse_afterwards(self, process: subprocess.Popen[bytes]) -> None:
-        """Whoever waits for a process that ended before its time is told, instead of waiting for ever."""
-        process.wait()
-        self.listener.close()
-
-    def close(self) -> None:
-        os.close(self.own_end)
-        os.close(self.life)
-        if self.process:
-            self.process.wait()
-
-
-_offers: dict[str, _Offer] = {}
 is_used = True
 """Whether `run` uses it, where there is one."""
-
-
-def start() -> None:
-    """Have it started by now, for processes that only find its socket."""
-    _offers["worker"].start()
-    threading.Thread(target=_start_when_asked, args=[_offers["plain_lows"]], daemon=True).start()
-
-
-def _start_when_asked(offer: _Offer) -> None:
-    with contextlib.suppress(OSError, ValueError):  # it was closed, for nobody came
-        select.select([offer.listener], [], [])
-        offer.start()
-
-
-def _outside() -> list[str]:
-    """The machine as it is, with the package where the sandbox has it, so that modules know their later places."""
-    above = os.path.dirname(sandbox._HOME)
-    argv = ["bwrap", "--cap-add", "ALL", "--dev-bind", "/", "/"]
-    argv += ["--tmpfs", above]
-    if os.path.isdir(above):
-        for name in sorted(os.listdir(above)):
-            argv += ["--bind", f"{above}/{name}", f"{above}/{name}"]
-    return [*argv, "--ro-bind", sandbox._PACKAGE, f"{sandbox._HOME}/saltbranch", "--"]
 
 
 def use() -> None:
@@ -176,8 +102,6 @@ def _forked(
     module: str, argv: list[str], env: Mapping[str, str], timeout: float, job: bytes, control: int
 ) -> proc.Finished | None:
     """The end of a fork in the sandbox that `argv` makes; None where it could not go in."""
-    if module in _offers:
-        _offers[module].start()
     boot, home = argv[-2:]
     with _sandbox(argv[: argv.index("--")]) as pid, contextlib.ExitStack() as stack:
         fds = [os.memfd_create(name) for name in ("job", "out", "err")]

@@ -191,7 +191,7 @@ def remember_texts(wording: Any) -> None:
 
 def main() -> None:
     """Serve until nobody holds the other end of the pipe any more."""
-    home, number, life, module = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    home, module, number, life = *sys.argv[1:3], *map(int, sys.argv[3:5])
     sys.path.insert(0, home)
     warm_up(module)
     listener = socket.socket(fileno=number)

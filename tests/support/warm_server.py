@@ -1,7 +1,8 @@
 """A Python that has imported saltbranch and Salt already, and forks for every command line; see warm.py.
 
-Each message is JSON, `argv`, `env`, `cwd` and `umask`, with the descriptors 0 to 2 of the new process beside it.
-The answer is its exit code. What a command line starts in its turn comes by connections of `warm_client`.
+Each connection brings one order: JSON of `argv`, `env`, `cwd` and `umask`, with the descriptors 0 to 2 of the new
+process beside it, or what `warm_client` has for a child of such a process. The answers are its number, but not to the
+latter, and its exit code. It ends when the connection does.
 Nothing of saltbranch has run in here but the question which sandbox works on this machine: a fork differs from a
 new Python in that, in what is imported, and in nothing else.
 """
@@ -111,25 +112,24 @@ def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list
 class Server:
     """Forks that are at work, each with where its exit code goes and, for a client's, who must be alive for it."""
 
-    def __init__(self, control: socket.socket, listener: socket.socket) -> None:
-        self.control, self.listener = control, listener
+    def __init__(self, listener: socket.socket, life: int) -> None:
+        self.listener, self.life = listener, life
         self.poll = select.poll()
-        self.poll.register(control, select.POLLIN)
         self.poll.register(listener, select.POLLIN)
+        self.poll.register(life, select.POLLHUP)
         self.answers: dict[int, tuple[int, socket.socket]] = {}
         """The descriptor of a fork to its number, and whom its end is told."""
         self.lives: dict[int, int] = {}
         """What hangs up when somebody has ended, to the fork that ends with them."""
 
     def serve(self) -> None:
-        """Until the other end is closed."""
+        """Until nobody holds the other end of the pipe any more."""
         while True:
             for fd, _ in self.poll.poll():
-                if fd == self.control.fileno():
-                    if not self._command_line():
-                        return
-                elif fd == self.listener.fileno():
-                    self._child()
+                if fd == self.life:
+                    return
+                if fd == self.listener.fileno():
+                    self._begin()
                 elif fd in self.answers:
                     self._ended(fd)
                 elif fd in self.lives:
@@ -137,28 +137,32 @@ class Server:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self.lives[fd], signal.SIGKILL)
 
-    def _command_line(self) -> bool:
-        data, fds, _, _ = socket.recv_fds(self.control, 1 << 20, 3)
-        if data:
-            pid = self._fork(self.control, json.loads(data), fds)
-            self.control.send(b"%d" % pid)
-        return bool(data)
-
-    def _child(self) -> None:
+    def _begin(self) -> None:
         line, _ = self.listener.accept()
-        data, fds, _, _ = socket.recv_fds(line, 1 << 20, 4)
-        argv, raw, cwd, umask, client, parent = ast.literal_eval(data.decode())
-        env = {os.fsdecode(name): os.fsdecode(value) for name, value in raw.items()}
-        from tests.support import warm
+        data, fds = b"", []
+        with contextlib.suppress(OSError):
+            data, fds, _, _ = socket.recv_fds(line, 1 << 20, 4)
+        if not data:  # from somebody who was killed on the way
+            line.close()
+        elif data.startswith(b"{"):
+            pid = self._fork(line, json.loads(data), fds)
+            with contextlib.suppress(OSError):
+                line.send(b"%d" % pid)
+        else:
+            self._child(line, data, fds)
 
-        if warm.read_at_start(env) != warm.read_at_start(os.environ):
+    def _child(self, line: socket.socket, data: bytes, fds: list[int]) -> None:
+        argv, raw, cwd, umask, _client, parent = ast.literal_eval(data.decode())
+        env = {os.fsdecode(name): os.fsdecode(value) for name, value in raw.items()}
+        from tests.support.warm_offers import read_at_start
+
+        if read_at_start(env) != read_at_start(os.environ):
             line.close()  # it starts a Python of its own
             for fd in fds:
                 os.close(fd)
             return
         order = {"argv": argv, "env": env, "cwd": os.fsdecode(cwd), "umask": umask}
-        pid = self._fork(line, order, fds, parent)
-        self._die_with(line.fileno(), pid)
+        self._fork(line, order, fds, parent)
 
     def _die_with(self, fd: int, pid: int) -> None:
         """The client holds the other end: whoever kills that means the fork."""
@@ -179,6 +183,7 @@ class Server:
         watch = os.pidfd_open(pid)
         self.answers[watch] = (pid, answer)
         self.poll.register(watch, select.POLLIN)
+        self._die_with(answer.fileno(), pid)
         return pid
 
     def _ended(self, watch: int) -> None:
@@ -188,21 +193,20 @@ class Server:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         with contextlib.suppress(OSError):
             answer.send(b"%d" % code)
-        if answer is not self.control:
-            del self.lives[answer.fileno()]
-            with contextlib.suppress(KeyError):
-                self.poll.unregister(answer)
-            answer.close()
+        del self.lives[answer.fileno()]
+        with contextlib.suppress(KeyError):
+            self.poll.unregister(answer)
+        answer.close()
 
 
 def main() -> None:
     """Serve."""
-    control, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    listener, life = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     sys.path[0] = str(PACKAGE.parent)  # not this folder: its names are no modules of their own
     warm_up()
     gc.collect()
     gc.freeze()
-    Server(control, listener).serve()
+    Server(listener, life).serve()
 
 
 if __name__ == "__main__":
