@@ -33,7 +33,8 @@ VARIABLE = "WARM_PYTHON"
 """Names the socket of the server, for processes that the tests start."""
 CHILDREN = (
     "plain_side.main()", "render_tops.main()", "top_view_child.main()", "jobs_child.main()",
-    "bus_event.main()", "lab_minions.main()", "drain_watch.main()", "from saltbranch.entry import main; main()",
+    "bus_event.main()", "lab_minions.main()", "drain_watch.main()", "send.main()", "deliver.main()",
+    "auto_promote.main()", "from saltbranch.entry import main; main()",
 )  # fmt: skip
 
 
