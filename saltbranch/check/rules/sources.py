@@ -38,6 +38,8 @@ def _missing(
     if any(_found(project, state, text) for text, _ in salt):
         return
     text, line = salt[0]
+    if source.guarded(line):
+        return
     rest = f" (nor {len(salt) - 1} others)" if len(salt) > 1 else ""
     message = f"{shown(text)[:150]} does not exist{rest}"
     severity: Severity = "error" if literal(text) else "warning"

@@ -7,6 +7,7 @@ import pytest
 
 from saltbranch.check.blame import blame
 from saltbranch.check.compiled import findings as compile_findings
+from saltbranch.check.compiled import told_once
 from saltbranch.check.project import Source
 from saltbranch.check.rules import lint
 from saltbranch.check.rules.secret_words import is_name, is_strong, is_value
@@ -238,6 +239,51 @@ def test_what_a_broken_sls_cannot_have_declared_is_told(text: str, is_told: bool
     for error in wants:
         found = list(compile_findings([result(broken, error)], made))
         assert len(found) == 1 + is_told, found
+
+
+GUARDED = [
+    ("pillar/top.sls", "base:\n  '*':\n    - a\n{IF}    - gone\n{END}"),
+    (TOP, "base:\n  '*':\n    - a\n{IF}    - gone\n{END}"),
+    (SLS, "include:\n{IF}  - gone\n{END}  - b\n"),
+    (SLS, "{IF}{% import 'gone.jinja' as m %}\n{END}"),
+    (SLS, "x:\n  file.managed:\n    - name: /x\n{IF}    - source: salt://gone\n{END}"),
+]
+
+
+@pytest.mark.parametrize(("file", "text"), GUARDED)
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "{% if salt['pillar.file_exists']('gone.sls') %}\n",
+        "{% if salt.cp.list_states() and 'gone' in salt['cp.list_states']() %}\n",
+        "{% if other %}\n{% elif salt.cp.hash_file('salt://gone') %}\n",
+        "{% set there = salt.file.file_exists('/srv/x') %}\n{% if other and there %}\n{% if x %}\n{% endif %}\n",
+    ],
+)
+def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, asks: str) -> None:
+    files: dict[str, str | bytes] = {
+        TOP: TOP_A, SLS: "", "salt/b.sls": "", "pillar/top.sls": "base: {}\n", "pillar/a.sls": ""
+    }  # fmt: skip
+    missing = {"top-missing-sls", "include-missing", "template-missing", "source-missing"}
+
+    def told_of(begin: str, end: str) -> set[str]:
+        made = {**files, file: text.replace("{IF}", begin).replace("{END}", end)}
+        return {f.rule for f in findings(made) if f.rule in missing}
+
+    assert not told_of(asks, "{% endif %}\n")
+    # What stands in the other branch, after it, or under another question, is judged.
+    assert told_of(f"{asks}{{% else %}}\n", "{% endif %}\n")
+    assert told_of(f"{asks}{{% endif %}}\n", "")
+    assert told_of("{% if grains.os == 'x' %}\n", "{% endif %}\n")
+
+
+def test_a_requisite_is_told_once() -> None:
+    text = "x:\n  test.nop:\n    - require:\n      - pkg: gone\n      - pkg: made-{{ pillar.n }}\n"
+    files = {TOP: TOP_A, SLS: text}
+    unmet = "Referenced state does not exist for requisite [require: (pkg: {})] in state [x] in SLS [a]"
+    compiled = compile_findings([result(unmet.format("gone"), unmet.format("made-1"))], project(files))
+    found = told_once([*findings(files), *compiled])
+    assert sorted((f.rule, f.line) for f in found) == [("compile", 1), ("requisite-missing", 4)]
 
 
 def test_no_mapping_is_told_once() -> None:
