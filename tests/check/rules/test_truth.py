@@ -289,6 +289,40 @@ def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, ask
     assert told_of("{% if grains.os == 'x' %}\n", "{% endif %}\n")
 
 
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (2, "x:\n  pkg.installed: {name: y}\n"),
+        (2, "x:\n  pkg.installed: y\n"),
+        (2, "x:\n  pkg: installed\n"),
+        (2, "x:\n  pkg.installed:\n"),
+        (3, "x:\n  pkg.installed:\n    - name y\n"),
+        (2, "x:\n  pkg.installed:\n    name: y\n{% if z %}\nb: {test.nop: []}\n{% endif %}\n"),
+    ],
+)
+def test_what_salt_says_is_not_formed_as_a_list(line: int, text: str) -> None:
+    assert [(f.line, f.rule) for f in findings({SLS: text})] == [(line, "sls-shape")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x:\n  pkg.installed: []\n",
+        "x: pkg.installed\n",
+        "x:\n  pkg:\n    - installed\n",
+        "x:\n  pkg.installed:\n{{ arguments() }}\n",
+        "x:\n  pkg.installed: {{ arguments }}\n",
+        "x:\n  pkg.installed:\n{% if y %}\n    - name: y\n{% endif %}\n",
+        "{% if y %}\nx:\n  pkg.installed:\n{% endif %}\n    - name: y\n",
+        "x:\n  pkg.installed:\n    - name {{ y }}\n",
+        "base: &b\n  pkg.installed: []\nx:\n  <<: *b\n",
+        "{% macro m() %}\nx:\n  pkg.installed:\n{% endmacro %}\n",
+    ],
+)
+def test_what_may_become_a_list_is_not_misshapen(text: str) -> None:
+    assert "sls-shape" not in {f.rule for f in findings({SLS: text})}
+
+
 def test_a_requisite_is_told_once() -> None:
     text = "x:\n  test.nop:\n    - require:\n      - pkg: gone\n      - pkg: made-{{ pillar.n }}\n"
     files = {TOP: TOP_A, SLS: text}
