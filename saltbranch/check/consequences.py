@@ -39,6 +39,8 @@ _MISSHAPED = re.compile(
     r"|does not render to a dictionary|formed as a list|Unknown yaml render error)",
     re.DOTALL,
 )
+# What no value has any more.
+_OF_PYTHON_2 = frozenset(("iteritems", "iterkeys", "itervalues", "has_key"))
 _MAPPINGS = re.compile(r"(?:.*\.)?(?:dict|OrderedDict|DictProxy|ImmutableDict)$")
 
 
@@ -79,6 +81,8 @@ class Consequences:
         broken = [sls_of(without_area(e)) for e in errors if is_of_pillar(e)]
         told = [note.removeprefix(DECLARED) for note in notes if note.startswith(DECLARED)]
         declared = [name for names in told for name in names.split(", ") if self._is_pillar(name)]
+        if lacked and lacked["key"] in _OF_PYTHON_2:
+            return False
         key = lacked["key"] if lacked and _MAPPINGS.match(lacked["of"] or "") else None
         return bool(declared) or any(self._may_hold(sls, key) for sls in broken)
 

@@ -51,7 +51,10 @@ def test_what_follows_from_pillar_is_one_note(pillar: str, error: str) -> None:
     assert [f.severity for f in found if f is not note] == ["error"]
 
 
-@pytest.mark.parametrize("error", [UNDEFINED, SYNTAX, OF_GRAIN])
+OF_PYTHON_2 = LACKS.replace("password", "iteritems")
+
+
+@pytest.mark.parametrize("error", [UNDEFINED, SYNTAX, OF_GRAIN, OF_PYTHON_2])
 def test_what_is_no_matter_of_pillar_is_an_error_all_the_same(error: str) -> None:
     assert about_states(told(BROKEN, error)) == ["error"]
 
