@@ -73,6 +73,16 @@ def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
             yield finding
 
 
+def _once_a_target(errors: Iterable[str]) -> list[str]:
+    """`errors`, but of those about the same requisite of one sls the first only: a loop makes many states of one."""
+    found: dict[str, list[str]] = {}
+    for error in errors:
+        unmet = _UNMET.match(error)
+        key = f"{unmet[0]}{error.rpartition(' in SLS ')[2]}" if unmet else error
+        found.setdefault(key, []).append(error)
+    return [same[0] + (" and of others like it" if same[1:] else "") for same in found.values()]
+
+
 def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> bool:
     """Whether another of `errors` says the same already, or brings it about."""
     if consequences.holds(error, errors):
@@ -84,7 +94,7 @@ def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> b
 
 def _matters(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
     left: list[str] = []
-    for error in result.errors:
+    for error in _once_a_target(result.errors):
         if _is_said(error, result.errors, consequences):
             continue
         at = blame(error, project)

@@ -332,6 +332,15 @@ def test_a_requisite_is_told_once() -> None:
     assert sorted((f.rule, f.line) for f in found) == [("compile", 1), ("requisite-missing", 4)]
 
 
+def test_a_requisite_of_a_loop_is_told_once() -> None:
+    unmet = "Referenced state does not exist for requisite [require: (sls: {})] in state [{}] in SLS [a]"
+    errors = [unmet.format("gone", f"x{n}") for n in range(9)] + [unmet.format("other", "x1")]
+    found = list(compile_findings([result(*errors)], project({TOP: TOP_A, SLS: ""})))
+    assert len(found) == 2
+    assert "state [x0]" in found[0].message and "others" in found[0].message
+    assert "others" not in found[1].message
+
+
 def test_no_mapping_is_told_once() -> None:
     made = project({TOP: TOP_A, SLS: ""})
     errors = (
