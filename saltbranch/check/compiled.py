@@ -92,7 +92,7 @@ def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> b
     return error.endswith(_FOLLOWS) and len(errors) > 1
 
 
-def _matters(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
+def _of_errors(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
     left: list[str] = []
     for error in _once_a_target(result.errors):
         if _is_said(error, result.errors, consequences):
@@ -105,6 +105,10 @@ def _matters(result: Compiled, project: Project, consequences: Consequences) -> 
     if left:
         files = some(list(dict.fromkeys(left)))
         yield rules.COMPILE, project.top("pillar"), 0, f"{_LEFT}{files}"
+
+
+def _matters(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
+    yield from _of_errors(result, project, consequences)
     yield from _not_loaded(result, project)
     top, pillar_top = project.top("states"), project.top("pillar")
     broken = any(is_of_pillar(error) for error in result.errors)
@@ -169,7 +173,9 @@ def _severity(rule: Rule, text: str) -> Severity | None:
 
 def _fix(rule: Rule, text: str) -> str:
     if rule is rules.COMPILE and text.startswith(_LEFT):
-        return "see to the pillar first, or let a file stand in for what is kept elsewhere (stand_in:)"
+        return (
+            "see to the pillar first, or let a file stand in for what is kept elsewhere (stand_in:)"
+        )
     missing = rule is rules.COMPILE and is_about_missing(text)
     return "add the file, or fix the name" if missing else ""
 

@@ -162,7 +162,10 @@ def _misshapen(what: str, line: int, body: yaml.Node) -> Iterator[tuple[str, int
     for node in items(body):
         text = text_of(node)
         if text is not None and literal(text) and " " in text.strip():
-            yield f"{what} holds a text with spaces; is the colon of an argument missing?", line_of(node)
+            yield (
+                f"{what} holds a text with spaces; is the colon of an argument missing?",
+                line_of(node),
+            )
 
 
 def _read_state(

@@ -37,7 +37,8 @@ class Plain:
     """A template without its Jinja.
 
     conditional: numbers of the lines that are not there in every rendering, or more than once.
-    guarded: those that are there only if some file is. controlled: some are conditional. complete: nothing else is brought in at a place where states could stand.
+    guarded: those that are there only if some file is. controlled: some are conditional.
+    complete: nothing else is brought in at a place where states could stand.
     """
 
     text: str

@@ -20,14 +20,18 @@ FILES: dict[str, str | bytes] = {
 }
 BROKEN = "pillar: Rendering SLS 'db' failed: Jinja: something is undefined; line 1"
 UNREADABLE = "pillar: Rendering SLS 'site' failed: YAML: the indentation does not fit; line 3"
-GONE = "pillar: Specified SLS 'secrets.db' in environment 'base' is not available on the salt master"
+GONE = (
+    "pillar: Specified SLS 'secrets.db' in environment 'base' is not available on the salt master"
+)
 DECLARED = "missing, as declared: secrets.db"
 CIPHERTEXT = "GPG values are not decrypted and are compared by their ciphertext"
 LACKS = "Rendering SLS 'base:a' failed: Jinja variable 'dict object' has no attribute 'password'; line 3"
 NO_COLON = "Rendering SLS 'base:a' failed: could not find expected ':'"
 NO_LIST = "The require statement in state 'x' in SLS 'a' needs to be formed as a list"
 NONE = "Rendering SLS 'base:a' failed: Jinja error: 'NoneType' object is not iterable; line 3"
-OF_GRAIN = "Rendering SLS 'base:b' failed: Jinja variable 'dict object' has no attribute 'oss'; line 3"
+OF_GRAIN = (
+    "Rendering SLS 'base:b' failed: Jinja variable 'dict object' has no attribute 'oss'; line 3"
+)
 UNDEFINED = "Rendering SLS 'base:a' failed: Jinja variable 'naem' is undefined; line 3"
 SYNTAX = "Rendering SLS 'base:a' failed: Jinja syntax error: unexpected '}'; line 3"
 
@@ -72,7 +76,9 @@ def test_a_file_that_can_be_read_lacks_the_key_itself() -> None:
 
 def test_pillar_that_is_declared_to_be_missing_is_missing() -> None:
     assert about_states(told(LACKS, notes=(DECLARED,))) == []
-    assert about_states(told(LACKS, notes=(DECLARED.replace("secrets.db", "formula"),))) == ["error"]
+    assert about_states(told(LACKS, notes=(DECLARED.replace("secrets.db", "formula"),))) == [
+        "error"
+    ]
 
 
 def test_a_text_that_ciphertext_was_put_into_is_not_judged() -> None:
@@ -83,7 +89,9 @@ def test_a_text_that_ciphertext_was_put_into_is_not_judged() -> None:
 def test_states_that_pillar_would_have_made() -> None:
     made: dict[str, str | bytes] = {**FILES, "salt/a.sls": "{% for n in pillar.get('c', []) %}\n/etc/{{ n }}.crt:\n"
                                     "  file.managed: []\n{% endfor %}\nz: {test.nop: []}\n"}  # fmt: skip
-    wants = "Referenced state does not exist for requisite [watch: (file: {})] in state [z] in SLS [a]"
+    wants = (
+        "Referenced state does not exist for requisite [watch: (file: {})] in state [z] in SLS [a]"
+    )
     for name, severities in (("/etc/*.crt", []), ("/opt/x", ["error"])):
         result = Compiled("m", "partial", errors=(BROKEN, wants.format(name)), states_matched=True)
         assert about_states(list(compile_findings([result], project(made)))) == severities

@@ -326,8 +326,12 @@ def test_what_may_become_a_list_is_not_misshapen(text: str) -> None:
 def test_a_requisite_is_told_once() -> None:
     text = "x:\n  test.nop:\n    - require:\n      - pkg: gone\n      - pkg: made-{{ pillar.n }}\n"
     files = {TOP: TOP_A, SLS: text}
-    unmet = "Referenced state does not exist for requisite [require: (pkg: {})] in state [x] in SLS [a]"
-    compiled = compile_findings([result(unmet.format("gone"), unmet.format("made-1"))], project(files))
+    unmet = (
+        "Referenced state does not exist for requisite [require: (pkg: {})] in state [x] in SLS [a]"
+    )
+    compiled = compile_findings(
+        [result(unmet.format("gone"), unmet.format("made-1"))], project(files)
+    )
     found = told_once([*findings(files), *compiled])
     assert sorted((f.rule, f.line) for f in found) == [("compile", 1), ("requisite-missing", 4)]
 
