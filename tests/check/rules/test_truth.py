@@ -55,6 +55,8 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({SLS: "x:\n  file.symlink:\n    - name: y\n{% if z %}\n    - target: a\n{% else %}\n    - target: b\n{% endif %}\n"}, id="an argument in either case"),
         pytest.param({SLS: "include:\n{% if x %}\n- b\n{% else %}\n- c\n{% endif %}\n", "salt/b.sls": "y: {test.nop: []}", "salt/c.sls": "y: {test.nop: []}"}, id="one include or the other"),
         pytest.param({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('mine.get', tgt='*') }}: 1"}, id="a runner that reads"),
+        pytest.param({SLS: "x:\n  file.serialize:\n    - dataset:\n        pillar_roots:\n          base: ['/srv/pillar']\n"}, id="a master's folders in a state"),
+        pytest.param({SLS: "{% set c = {\n  'file_tree': {'root_dir': '/srv/pillar'}} %}\n"}, id="a folder of an external pillar"),
         pytest.param({SLS: "", "pillar/a.sls": "roots: [/srv/salt]"}, id="a master's folders as data"),
         pytest.param({SLS: "", "pillar/a.sls": f"ssh: {{key: {PUBLIC_KEY}}}"}, id="a public key of SSH's"),
         pytest.param({SLS: "{{ n }}:\n  test.nop: []\nextend:\n  y:\n    test.nop: []\n"}, id="an id that may be extended"),
@@ -92,6 +94,18 @@ def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
 )  # fmt: skip
 def test_wrong_is_found_where_it_stands(files: dict[str, str | bytes], place: str) -> None:
     assert place in [f"{f.file}:{f.line} {f.rule}" for f in findings(files)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x:\n  cmd.run:\n    - name: cp /srv/salt/x /y\n",
+        "x:\n  file.append:\n    - text: 'root_dir: /srv/pillar/own'\n",
+        "x:\n  cmd.run:\n    - name: ls /srv/pillar\n",
+    ],
+)
+def test_paths_into_the_served_tree_are_told(text: str) -> None:
+    assert "absolute-path" in {f.rule for f in findings({SLS: text})}
 
 
 def test_user_of_a_command_is_called_runas() -> None:
