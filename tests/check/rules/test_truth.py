@@ -55,7 +55,7 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({SLS: "x:\n  file.symlink:\n    - name: y\n{% if z %}\n    - target: a\n{% else %}\n    - target: b\n{% endif %}\n"}, id="an argument in either case"),
         pytest.param({SLS: "include:\n{% if x %}\n- b\n{% else %}\n- c\n{% endif %}\n", "salt/b.sls": "y: {test.nop: []}", "salt/c.sls": "y: {test.nop: []}"}, id="one include or the other"),
         pytest.param({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('mine.get', tgt='*') }}: 1"}, id="a runner that reads"),
-        pytest.param({SLS: "x:\n  file.serialize:\n    - dataset:\n        pillar_roots:\n          base: ['/srv/pillar']\n"}, id="a master's folders in a state"),
+        pytest.param({SLS: "x:\n  file.managed:\n    - context:\n        pillar_roots:\n          base: ['/srv/pillar']\n"}, id="a master's folders in a state"),
         pytest.param({SLS: "{% set c = {\n  'file_tree': {'root_dir': '/srv/pillar'}} %}\n"}, id="a folder of an external pillar"),
         pytest.param({SLS: "", "pillar/a.sls": "roots: [/srv/salt]"}, id="a master's folders as data"),
         pytest.param({SLS: "", "pillar/a.sls": f"ssh: {{key: {PUBLIC_KEY}}}"}, id="a public key of SSH's"),
