@@ -32,10 +32,11 @@ def _lines(source: Source, pattern: re.Pattern[str]) -> Iterator[Finding]:
         if line.lstrip().startswith(("#", "{#", ";", "//")):
             continue
         found = pattern.search(line[:4096])
+        if found is None:
+            continue
         near = lines[max(0, number - 1 - _ABOVE) : number]
-        is_folder = found is not None and not line.startswith("/", found.end())
-        if is_folder and any(map(_OPTION.search, near)):
+        if not line.startswith("/", found.end()) and any(map(_OPTION.search, near)):
             continue
         # What the pillar says of a master's folders is data; what its templates read is not.
-        if found and (source.area == "states" or "{%" in line or "{{" in line):
+        if source.area == "states" or "{%" in line or "{{" in line:
             yield rules.PATH.at(source.path, number, f"{found[0]} is written out")
