@@ -51,6 +51,10 @@ class Consequences:
         """project: what was compiled."""
         self.project = project
         self._known: dict[tuple[str, str, str], bool] = {}
+        # A master may decipher them by its own renderer, whatever the file's first line says.
+        self._has_messages = any(
+            "-----BEGIN PGP MESSAGE" in (source.text or "") for source in project.of("pillar")
+        )
 
     def holds(self, error: str, errors: Sequence[str]) -> bool:
         """Whether `error` may follow from others of `errors`, of the same minion."""
@@ -76,7 +80,7 @@ class Consequences:
             return False
         if not self._asks_for_pillar(error):
             return False
-        if misshaped and any(CIPHERTEXT in note for note in notes):
+        if misshaped and (self._has_messages or any(CIPHERTEXT in note for note in notes)):
             return True
         broken = [sls_of(without_area(e)) for e in errors if is_of_pillar(e)]
         told = [note.removeprefix(DECLARED) for note in notes if note.startswith(DECLARED)]

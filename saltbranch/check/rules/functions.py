@@ -65,6 +65,11 @@ def of_state(source: Source, state: State, modules: Modules, tools: Tools) -> It
     if state.extends or not literal(state.module + state.function):
         return
     known = modules.get(state.module)
+    if known is None and state.module in _arguments_of_all(tools):
+        message = f"{state.module} stands beside the states of the id {shown(state.id)[:100]!r}, and not in one"
+        fix = f"indent it, and write it as an item: - {state.module}:"
+        yield rules.SHAPE.at(source.path, state.line, message, fix=fix)
+        return
     if known is None:
         message = (
             f"there is no state module {state.module[:60]!r} in Salt {tools.catalogue.version}"
@@ -89,6 +94,11 @@ def of_state(source: Source, state: State, modules: Modules, tools: Tools) -> It
         yield rules.STATE_FUNCTION.at(source.path, state.line, message, fix=fix)
         return
     yield from _arguments(source, state, function, tools)
+
+
+def _arguments_of_all(tools: Tools) -> frozenset[str]:
+    """What every state takes: requisites and Salt's own words."""
+    return tools.catalogue.requisites | tools.catalogue.keywords
 
 
 def _arguments(source: Source, state: State, function: Function, tools: Tools) -> Iterator[Finding]:

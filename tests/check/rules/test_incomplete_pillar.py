@@ -86,6 +86,16 @@ def test_a_text_that_ciphertext_was_put_into_is_not_judged() -> None:
     assert about_states(told(LACKS, notes=(CIPHERTEXT,))) == ["error"]
 
 
+def test_a_message_that_only_the_master_deciphers_is_ciphertext() -> None:
+    files: dict[str, str | bytes] = {
+        **FILES,
+        "pillar/db.sls": "db: |\n  -----BEGIN PGP MESSAGE-----\n  x\n",
+    }
+    for error, severities in ((NO_COLON, []), (LACKS, ["error"]), (UNDEFINED, ["error"])):
+        result = Compiled("m", "partial", errors=(error,), states_matched=True)
+        assert about_states(list(compile_findings([result], project(files)))) == severities
+
+
 def test_states_that_pillar_would_have_made() -> None:
     made: dict[str, str | bytes] = {**FILES, "salt/a.sls": "{% for n in pillar.get('c', []) %}\n/etc/{{ n }}.crt:\n"
                                     "  file.managed: []\n{% endfor %}\nz: {test.nop: []}\n"}  # fmt: skip

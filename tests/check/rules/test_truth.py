@@ -311,6 +311,8 @@ def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, ask
         (2, "x:\n  pkg: installed\n"),
         (2, "x:\n  pkg.installed:\n"),
         (3, "x:\n  pkg.installed:\n    - name y\n"),
+        (3, "x:\n  pkg.installed: []\n  require:\n    - file: x\n"),
+        (4, "{% if z %}\nx:\n  pkg.installed: []\n  onlyif:\n    - 'true'\n{% endif %}\n"),
         (2, "x:\n  pkg.installed:\n    name: y\n{% if z %}\nb: {test.nop: []}\n{% endif %}\n"),
     ],
 )
