@@ -108,6 +108,24 @@ def test_paths_into_the_served_tree_are_told(text: str) -> None:
     assert "absolute-path" in {f.rule for f in findings({SLS: text})}
 
 
+@pytest.mark.parametrize(
+    ("argument", "rule"),
+    [
+        ("source: salt:/t", "source-missing"),
+        ("source: salt:t", "source-missing"),
+        ("template: jinj", "unknown-renderer"),
+        ("source: salt://t", ""),
+        ("source: '{{ x }}:/t'", ""),
+        ("template: false", ""),
+        ("template: jinja", ""),
+        ("template: '{{ engine }}'", ""),
+    ],
+)
+def test_what_a_file_is_made_of(argument: str, rule: str) -> None:
+    files = {SLS: f"x:\n  file.managed:\n    - {argument}\n", "salt/t": ""}
+    assert [f.rule for f in findings(files)] == ([rule] if rule else [])
+
+
 def test_user_of_a_command_is_called_runas() -> None:
     (found,) = findings({SLS: "x: {cmd.run: [{user: www}]}"})
     assert (found.rule, found.fix) == ("unknown-argument", "did you mean 'runas'?")
@@ -150,6 +168,8 @@ def test_data_is_no_state_because_a_name_that_only_rendering_tells_might_mean_it
         (1, "{% set smtpPass = 'jinja-Secret-99x' %}"),
         (4, "x:\n  file.managed:\n    - contents: |\n        smtpPass = in1ine-Pa55$x-Kw72\n"),
         (1, "dbPwd: b1nd-Pa55-Zq81"),
+        (3, "x:\n  cmd.run:\n    - name: htpasswd -bc /etc/nginx/ht admin Gh7kLq29Zx"),
+        (3, "x:\n  cmd.run:\n    - name: \"curl -H 'Authorization: Bearer 8f2kQz71LmXv09Tt' https://x.org\""),
         (1, "auth: 'curl -u app:curl-Pa55-Kw72 https://x.org'"),
     ],
 )  # fmt: skip
@@ -171,6 +191,10 @@ def test_secret_is_found_in_running_text(line: int, text: str) -> None:
         ("app.py", "token = fields[1] if fields else None"),
         ("app.conf", "password = {{ pillar['db9']['password'] }}"),
         ("app.conf", "password = changeme123"),
+        ("a.sh", "htpasswd -b /etc/ht admin $PASS1word"),
+        ("a.sh", "htpasswd -c /etc/ht admin9x"),
+        ("a.sh", "curl -H 'Authorization: Bearer $TOKEN12345678'"),
+        ("a.py", "headers = {'Authorization': 'Bearer ' + token12345678}"),
         ("a.sls", "#!yaml\ntoken: __vault__::secret-ops/global/chat/token>data>value"),
         ("a.sls", "#!yaml\nprivate_key: __vault__:cache:secret-ops/Wild1>key"),
         ("a.sls", "#!yaml\npassword: ref+vault://secret/Path9#/value1"),
