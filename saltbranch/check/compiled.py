@@ -177,7 +177,7 @@ def _fix(rule: Rule, text: str) -> str:
             "see to the pillar first, or let a file stand in for what is kept elsewhere (stand_in:)"
         )
     missing = rule is rules.COMPILE and is_about_missing(text)
-    return "add the file, or fix the name" if missing else ""
+    return rules.TOP.fix if missing else ""
 
 
 def some(names: Sequence[str]) -> str:
