@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from saltbranch.check.finding import Rule, Severity
 
+ELSEWHERE = "what is kept elsewhere is named in missing: of saltbranch.yaml"
+"""What to do about files that are not there on purpose."""
+
 RULES: dict[str, Rule] = {}
 
 
@@ -88,15 +91,16 @@ SHAPE = _rule(
 # What names something
 TOP = _rule(
     "top-missing-sls", "error", "A top file names an sls that does not exist",
-    "add the file, or fix the name",
+    f"add the file, or fix the name; {ELSEWHERE}",
 )  # fmt: skip
 INCLUDE = _rule(
     "include-missing", "error", "An include names an sls that does not exist",
-    "add the file, or fix the name",
+    f"add the file, or fix the name; {ELSEWHERE}",
 )  # fmt: skip
 TEMPLATE = _rule(
     "template-missing", "error", "A template imports or includes a file that does not exist",
-    "add the file, or fix the path; it counts from the root, not from the folder of the template",
+    "add the file, or fix the path, which counts from the root, not from the folder of the template;"
+    f" {ELSEWHERE}",
 )  # fmt: skip
 REQUISITE = _rule(
     "requisite-missing", "error", "A requisite names a state that is nowhere declared",
@@ -107,7 +111,10 @@ EXTEND = _rule(
     "fix the id, or include the sls that declares it",
 )  # fmt: skip
 SOURCE = _rule(
-    "source-missing", "error", "A salt:// source does not exist", "add the file, or fix the path"
+    "source-missing",
+    "error",
+    "A salt:// source does not exist",
+    f"add the file, or fix the path; {ELSEWHERE}",
 )
 DUPLICATE = _rule(
     "duplicate-id", "error", "Two sls files that one minion gets declare the same id",

@@ -95,6 +95,7 @@ def _of_clone(place: clone_or_mirror.CloneOrMirror, clone: clones.Clone) -> Chec
     try:
         return _known(place)
     except ConfigError:
+        _require_named(place)
         # Not promoted yet, or this is not a control repository at all: the file that is to be judged says what there
         # is to judge. No program of it runs, and what it says of a machine does not count.
         text = files.read_or_none(f"{clone.folder}/{locate.FILE_NAME}")
@@ -103,6 +104,13 @@ def _of_clone(place: clone_or_mirror.CloneOrMirror, clone: clones.Clone) -> Chec
         source = CommitSource(clone.reading, _remote(place), clone.objects)
         roots = config.roots if config else _roots(own)
         return CheckedRepository(source, clone.folder, config, roots, _branches(place))
+
+
+def _require_named(place: clone_or_mirror.CloneOrMirror) -> None:
+    """A file that somebody named counts, or is refused: nothing else is checked in its stead. Raises ConfigError."""
+    if place.is_machines and place.machine.saltenvs is not None:
+        source = Source(place.path)
+        build_config(place.machine, place.path, place.machine, origin=".", source=source)
 
 
 def _parsed(text: bytes) -> FileModel:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from saltbranch.check import catalogue as rules
 from saltbranch.check.blame import blame, is_about_missing
 from saltbranch.check.consequences import Consequences
-from saltbranch.check.finding import Finding, Rule
+from saltbranch.check.finding import Finding, Rule, Severity
 from saltbranch.check.project import Project
 from saltbranch.compiler.error_texts import (
     CONNECTED,
@@ -18,6 +18,7 @@ from saltbranch.compiler.error_texts import (
     NOT_LOADED,
     PILLAR_UNMATCHED,
     READ,
+    SETTLES,
     TRIED,
     UNMATCHED,
     is_of_pillar,
@@ -36,11 +37,18 @@ _CONTENTS, _NO_MAPPING = (
     "does not render to a dictionary",
 )
 
+_LEFT = "not judged without the pillar that did not come out in plain text: "
 # Static errors after which a file does not render, wherever in it they are.
 _UNREADABLE = frozenset(
     ("not-utf-8", "jinja-syntax", "jinja-unknown-filter", "yaml-syntax", "yaml-duplicate-key",
      "python-syntax", "unknown-renderer", "sls-shape", "template-missing")
 )  # fmt: skip
+
+# One requisite, as a static rule and as Salt tell of it: Salt blames the state's ID, the rule its own line.
+_WANTED = re.compile(r" names '(?P<what>.+)', which no sls declares$")
+_UNMET = re.compile(
+    r"Referenced state does not exist for requisite \[\w+: \((?P<module>\w+): (?P<name>.+?)\)\]"
+)
 
 _Key = tuple[Rule, str, int, str]
 
@@ -53,7 +61,9 @@ def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]
         for key in _matters(result, project, consequences):
             grouped.setdefault(key, []).append(result.minion)
     for (rule, file, line, text), minions in grouped.items():
-        yield rule.at(file, line, f"{some(minions)}: {text[:500]}", fix=_fix(rule, text))
+        severity = _severity(rule, text)
+        message = f"{some(minions)}: {text[:500]}"
+        yield rule.at(file, line, message, fix=_fix(rule, text), severity=severity)
 
 
 def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
@@ -61,6 +71,16 @@ def escapes(results: Iterable[Compiled], project: Project) -> Iterator[Finding]:
     for finding in findings(results, project):
         if finding.rule == rules.ESCAPE.id:
             yield finding
+
+
+def _once_a_target(errors: Iterable[str]) -> list[str]:
+    """`errors`, but of those about the same requisite of one sls the first only: a loop makes many states of one."""
+    found: dict[str, list[str]] = {}
+    for error in errors:
+        unmet = _UNMET.match(error)
+        key = f"{unmet[0]}{error.rpartition(' in SLS ')[2]}" if unmet else error
+        found.setdefault(key, []).append(error)
+    return [same[0] + (" and of others like it" if same[1:] else "") for same in found.values()]
 
 
 def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> bool:
@@ -72,11 +92,23 @@ def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> b
     return error.endswith(_FOLLOWS) and len(errors) > 1
 
 
-def _matters(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
-    for error in result.errors:
-        if not _is_said(error, result.errors, consequences):
-            at = blame(error, project)
+def _of_errors(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
+    left: list[str] = []
+    for error in _once_a_target(result.errors):
+        if _is_said(error, result.errors, consequences):
+            continue
+        at = blame(error, project)
+        if consequences.of_pillar(error, result.errors, result.notes):
+            left.append(at.file)
+        else:
             yield rules.COMPILE, at.file, at.line, at.text
+    if left:
+        files = some(list(dict.fromkeys(left)))
+        yield rules.COMPILE, project.top("pillar"), 0, f"{_LEFT}{files}"
+
+
+def _matters(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
+    yield from _of_errors(result, project, consequences)
     yield from _not_loaded(result, project)
     top, pillar_top = project.top("states"), project.top("pillar")
     broken = any(is_of_pillar(error) for error in result.errors)
@@ -132,9 +164,20 @@ def _tried(note: str, project: Project, functions: Sequence[str]) -> _Key:
     return rules.ESCAPE, project.folders["states"], 0, note
 
 
+def _severity(rule: Rule, text: str) -> Severity | None:
+    """What an error that a neutral answer may have brought about says of the branch is not certain."""
+    if rule is not rules.COMPILE:
+        return None
+    return "note" if text.startswith(_LEFT) else "warning" if SETTLES in text else None
+
+
 def _fix(rule: Rule, text: str) -> str:
+    if rule is rules.COMPILE and text.startswith(_LEFT):
+        return (
+            "see to the pillar first, or let a file stand in for what is kept elsewhere (stand_in:)"
+        )
     missing = rule is rules.COMPILE and is_about_missing(text)
-    return "add the file, or fix the name" if missing else ""
+    return rules.TOP.fix if missing else ""
 
 
 def some(names: Sequence[str]) -> str:
@@ -150,9 +193,21 @@ def told_once(found: Iterable[Finding]) -> list[Finding]:
     static = [f for f in kept if f.rule not in compiling and f.severity == "error"]
     places = {(f.file, f.line) for f in static}
     unreadable = {f.file for f in static if f.rule in _UNREADABLE}
+    wanted = {(f.file, _WANTED.search(f.message)) for f in static if f.rule == rules.REQUISITE.id}
+    targets = {(file, found["what"]) for file, found in wanted if found}
     return [
         f
         for f in kept
         if f.rule != rules.COMPILE.id
-        or ((f.file, f.line) not in places and f.file not in unreadable)
+        or (
+            (f.file, f.line) not in places
+            and f.file not in unreadable
+            and (f.file, _target(f.message)) not in targets
+        )
     ]
+
+
+def _target(message: str) -> str:
+    """What a requisite names that nothing declares, by an error of Salt's; empty for other errors."""
+    found = _UNMET.search(message)
+    return f"{found['module']}: {found['name']}" if found else ""

@@ -28,8 +28,8 @@ def findings(
         for chunk in result.chunks:
             shape = (chunk.path, chunk.module, *chunk.arguments)
             source = project.names["states"].get(chunk.path.removeprefix(begin))
-            if shape in seen or source is None:
-                continue
+            if shape in seen or source is None or chunk.module.count(".") > 1:
+                continue  # with a second dot: made of a state of the wrong shape, which Salt refuses
             seen.add(shape)
             for finding in functions.of_state(_whole(source), _state(chunk), modules, tools):
                 key = (finding.file, finding.rule, finding.message)

@@ -21,7 +21,6 @@ from saltbranch.compiler.model import Compiled, Minion
 from saltbranch.compiler.pool import Frame
 from saltbranch.compiler.sandbox import SandboxError
 from saltbranch.compiler.tree import Tree
-from saltbranch.config import locate
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
 from saltbranch.config.model import Config
@@ -130,7 +129,10 @@ class Highstates:
             except RefusedError as err:  # other findings, and other refs, count all the same
                 if self.how.strict:
                     raise
-                found = [*wrong, rules.COMPILE.at(locate.FILE_NAME, 0, err.message)]
+                what = f"nothing was compiled: {err.message}"
+                # No mistake of the branch: what is missing may be fine where it is.
+                told = rules.COMPILE.at(project.top("states"), 0, what, severity="warning")
+                found = [*wrong, told]
                 return Looked(tuple(found), CompiledCount(missing=err.message))
             try:
                 results = self._compile(self.frame, files, minions, self.cache)

@@ -101,6 +101,10 @@ class Source:
         """Whether `line` is not there in every rendering."""
         return self.plain is not None and line in self.plain.conditional
 
+    def guarded(self, line: int) -> bool:
+        """Whether `line` is there only if some file is: the template asks before it names it."""
+        return self.plain is not None and line in self.plain.guarded
+
 
 class Project:
     """The files of one commit."""

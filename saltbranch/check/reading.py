@@ -127,13 +127,11 @@ def parse_jinja(source: Source, tools: Tools) -> Source:
         message = f"Jinja: {(err.message or 'syntax error').splitlines()[0][:200]}"
         return _with(source, rules.JINJA.at(source.path, err.lineno, message))
     unknown = []
-    for kind, known in (
-        (jinja.Filter, tools.catalogue.filters), (jinja.Test, tools.catalogue.tests),
-    ):  # fmt: skip
-        for node in template.find_all(kind):
-            if node.name not in known:
-                what = f"there is no {kind.__name__.lower()} {node.name[:60]!r}"
-                unknown.append(rules.JINJA_FILTER.at(source.path, node.lineno, what))
+    for node in template.find_all((jinja.Filter, jinja.Test)):
+        is_filter = isinstance(node, jinja.Filter)
+        if node.name not in (tools.catalogue.filters if is_filter else tools.catalogue.tests):
+            what = f"there is no {'filter' if is_filter else 'test'} {node.name[:60]!r}"
+            unknown.append(rules.JINJA_FILTER.at(source.path, node.lineno, what))
     return _with(dataclasses.replace(source, template=template), *unknown)
 
 

@@ -86,7 +86,7 @@ def _key(version: str, dirs: list[str]) -> str:
     return hashlib.sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 def _load(opts: dict[str, Any], dirs: list[str], version: str) -> dict[str, Any]:
@@ -193,6 +193,8 @@ _TERM = re.compile(
 _TAKEN = re.compile(
     r"kwargs(?:\.(?:get|pop|setdefault))?[\[(]\s*[\"'](\w+)[\"']|[\"'](\w+)[\"'] (?:not )?in kwargs"
 )
+# And how it refuses one: service.running has no argument `enabled`, and says so.
+_REFUSED = re.compile(r"if [\"'](\w+)[\"'] in kwargs:\s*\n\s*(?:return \w*error\w*\(|raise )")
 _ITEM = re.compile(r"( *)- ([a-z_]\w*):")
 
 
@@ -205,7 +207,9 @@ def _documented(function: Any, full: str) -> set[str]:
     for text in (own, getattr(module, "__doc__", None) or ""):
         found |= set(_in_examples(text, full))
     try:
-        found |= {a or b for a, b in _TAKEN.findall(inspect.getsource(plain))}
+        code = inspect.getsource(plain)
+        found |= {a or b for a, b in _TAKEN.findall(code)}
+        found -= set(_REFUSED.findall(code))
     except (OSError, TypeError):
         pass
     return found

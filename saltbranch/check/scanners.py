@@ -90,6 +90,8 @@ class SecretScanner:
 
     def scan(self, path: str, text: str) -> Iterator[tuple[int, str, Severity]]:
         """What looks like a secret: line, what it is, severity. Never the value."""
+        if _MAYBE.search(text) is None:  # none of it goes beyond a line
+            return
         lines = text.split("\n")
         wanted = [
             (number, _PUBLIC_KEY.sub("", line))

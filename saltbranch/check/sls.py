@@ -59,13 +59,19 @@ class Include:
     saltenv: str | None
 
 
+_BARE = "ends with a colon and has no arguments; leave the colon out, or write []"
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What an sls file declares. misshapen: (message, line) of what Salt would refuse."""
+    """What an sls file declares. misshapen: (message, line) of what Salt would refuse. bare: the same, unless a
+    template brings in what is missing there.
+    """
 
     states: tuple[State, ...] = ()
     includes: tuple[Include, ...] = ()
     misshapen: tuple[tuple[str, int], ...] = ()
+    bare: tuple[tuple[str, int], ...] = ()
 
 
 def read(root: yaml.Node | None) -> Declared:
@@ -82,7 +88,9 @@ def read(root: yaml.Node | None) -> Declared:
                 _read_id(inner, line_of(inner_key), inner_value, states, wrong, extends=True)
         elif name not in _WORDS and not name.startswith("__"):
             _read_id(name, line_of(key), value, states, wrong, extends=False)
-    return Declared(tuple(states), tuple(includes(root)), tuple(wrong))
+    bare = tuple(entry for entry in wrong if _BARE in entry[0])
+    rest = tuple(entry for entry in wrong if _BARE not in entry[0])
+    return Declared(tuple(states), tuple(includes(root)), rest, bare)
 
 
 def includes(root: yaml.Node | None) -> Iterator[Include]:
@@ -137,6 +145,27 @@ def _read_id(
         if key.startswith("__"):
             continue
         states.append(_read_state(name, line, key, line_of(key_node), body, extends=extends))
+        if not extends:
+            wrong += _misshapen(f"{key} of the id {shown(name)!r}", line_of(key_node), body)
+
+
+def _misshapen(what: str, line: int, body: yaml.Node) -> Iterator[tuple[str, int]]:
+    """What Salt refuses of the body of a state (salt/state.py, _verify_high)."""
+    if isinstance(body, yaml.MappingNode):
+        yield f"{what} holds a mapping; Salt wants a list, `- argument: value`", line
+    elif isinstance(body, yaml.ScalarNode):
+        text = text_of(body)
+        if text is None:
+            yield f"{what} {_BARE}", line
+        elif literal(text):
+            yield f"{what} holds a text; Salt wants a list, `- argument: value`", line
+    for node in items(body):
+        text = text_of(node)
+        if text is not None and literal(text) and " " in text.strip():
+            yield (
+                f"{what} holds a text with spaces; is the colon of an argument missing?",
+                line_of(node),
+            )
 
 
 def _read_state(

@@ -115,14 +115,13 @@ def _scan(project: Project, source: Source, tools: Tools, *, style: bool) -> lis
         and _is_scanned(project.sources[source.real])
     ):
         return found  # the file itself is looked at
-    scans: tuple[Callable[[], Iterable[Finding]], ...] = (
-        lambda: secrets.check_file(source, tools),
-        lambda: lint.check_file(source, tools) if style and lint.applies(source) else (),
-    )
+    scans = [secrets.check_file]
+    if style and lint.applies(source):
+        scans.append(lint.check_file)
     for scan in scans:
         try:
             with limited():
-                found += list(scan())
+                found += list(scan(source, tools))
         except TooSlow:
             found.append(rules.TOO_LARGE.at(source.path, 0, "it takes too long to scan"))
     return found

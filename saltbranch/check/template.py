@@ -25,6 +25,11 @@ _RAW_END = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 _SHOWING = frozenset({"if", "for", "with", "block", "autoescape", "profile", "trans"})
 _KEEPING = frozenset({"macro", "call", "filter", "load_yaml", "load_json", "load_text"})
 _SWITCHES = frozenset({"else", "elif"})
+# Questions whether a file is there: functions of Salt's, by themselves or as items of a list of names.
+_ASKS = re.compile(
+    r"\b(?:(?:file|sls|state|template|path)_exists|cp[.'\"\]\[]+(?:list_(?:master|states)\w*|hash_file|is_cached))"
+)
+_SET = re.compile(r"\{%[-+]?\s*set\s+(\w+)\s*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +37,15 @@ class Plain:
     """A template without its Jinja.
 
     conditional: numbers of the lines that are not there in every rendering, or more than once.
-    controlled: some are. complete: nothing else is brought in at a place where states could stand.
+    guarded: those that are there only if some file is. controlled: some are conditional.
+    complete: nothing else is brought in at a place where states could stand.
     """
 
     text: str
     conditional: frozenset[int] = frozenset()
     controlled: bool = False
     complete: bool = True
+    guarded: frozenset[int] = frozenset()
 
 
 def literal(text: str) -> bool:
@@ -93,7 +100,10 @@ class _Reader:
         self.line = 1
         self.open: list[str] = []  # the statements around this place
         self.hidden = 0  # from which depth on nothing is shown; 0: all is
+        self.guards: list[bool] = []  # of them, those that ask whether a file is there
+        self.asked: set[str] = set()  # variables with such an answer
         self.conditional: set[int] = set()
+        self.guarded: set[int] = set()
         self.numbers: dict[str, int] = {}
         self.complete = True
         self.expressions: list[tuple[str, int]] = []
@@ -105,7 +115,8 @@ class _Reader:
             at = self._tag(begin.start(), begin[0])
         self._show(self.text[at:])
         lines = frozenset(self.conditional)
-        return Plain("".join(self.out), lines, bool(lines), self.complete)
+        guarded = frozenset(self.guarded)
+        return Plain("".join(self.out), lines, bool(lines), self.complete, guarded)
 
     def _tag(self, start: int, kind: str) -> int:
         """Deal with the Jinja that begins at `start`; where it ends."""
@@ -172,15 +183,26 @@ class _Reader:
             self._mark(tag)
         if word == "include":
             self.complete = False
-        self._nest(word, keeps=word in _KEEPING or (word == "set" and "=" not in tag))
+        if (found := _SET.match(tag)) and self._asks(tag):
+            self.asked.add(found[1])
+        self._nest(tag, word, keeps=word in _KEEPING or (word == "set" and "=" not in tag))
         if self.open:
             self._mark(tag)
         self._skip(tag)
 
-    def _nest(self, word: str, *, keeps: bool) -> None:
+    def _asks(self, tag: str) -> bool:
+        """Whether an expression says if a file is there."""
+        return _ASKS.search(tag) is not None or any(
+            re.search(rf"\b{name}\b", tag) for name in self.asked
+        )
+
+    def _nest(self, tag: str, word: str, *, keeps: bool) -> None:
         """Note that a statement begins, goes on or ends."""
+        if word in _SWITCHES and self.guards:
+            self.guards[-1] = self._asks(tag)
         if word in _SHOWING or keeps:
             self.open.append(word)
+            self.guards.append(word == "if" and self._asks(tag))
             if keeps and not self.hidden:
                 self.hidden = len(self.open)
         elif word in _SWITCHES and self.first_only and self.open:
@@ -189,9 +211,13 @@ class _Reader:
             if self.hidden == len(self.open):
                 self.hidden = 0
             self.open.pop()
+            self.guards.pop()
 
     def _mark(self, part: str) -> None:
-        self.conditional.update(range(self.line, self.line + part.count("\n") + 1))
+        lines = range(self.line, self.line + part.count("\n") + 1)
+        self.conditional.update(lines)
+        if any(self.guards):
+            self.guarded.update(lines)
 
     def _show(self, part: str) -> None:
         if self.open and part.strip():

@@ -43,6 +43,7 @@ _OTHER = """
     elif try except finally class def block return yield outside assign here maybe meant instead of
     unmatched parenthesis does opening did find key node indicator document token tag alias anchor control characters
     closing quote handle prefix suffix scanning parsing flow simple plain scalar context
+    tab violates where escaped octet leading incorrect hexdecimal alphabetical extremely equal unicode
     timestamp date month year day hour minute second range call last recent most traceback file
     NoneType function method builtin generator dict keys values items collections OrderedDict builtins
     sls id state require

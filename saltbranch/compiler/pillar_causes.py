@@ -28,6 +28,7 @@ _ARGUMENTS = re.compile(
 )
 _RAISED = re.compile(r"(\w+)(?:: .*)?", re.DOTALL)
 _FRAME = re.compile(r'  File "[^"\n]+", line ([0-9]{1,6})(?:, in .*)?\n(?: .*\n)*', re.MULTILINE)
+_NO_TEXT = "Jinja: a file that it imports is encrypted, or no UTF-8 text"
 _SYNTAX = "Python that cannot be parsed"
 
 
@@ -115,6 +116,8 @@ def _python(err: BaseException, *, is_jinja: bool) -> str:
     """Of an exception that Python itself raises."""
     if isinstance(err, SyntaxError) and not is_jinja:
         return _SYNTAX
+    if isinstance(err, UnicodeDecodeError) and is_jinja:
+        return _NO_TEXT
     if isinstance(err, TypeError) and _ARGUMENTS.search(str(err)):
         kind = "a function is called with arguments that it does not take"
     else:

@@ -65,9 +65,12 @@ def inside(key: str, value: str, path: str) -> str:
     """`value` as a path below the repository's root, in its plain spelling. Raises ConfigError."""
     parts = PurePosixPath(value).parts
     if not parts or value.startswith("/") or ".." in parts or any(ord(c) < 32 for c in value):
+        hint = f"for example {key}: {'pillar' if key == 'pillar_dir' else 'salt'}"
+        if not parts and key in ("states_dir", "pillar_dir"):
+            hint += f", or {key}: [{{.: ['*']}}] for what lies at its root"
         raise ConfigError(
             f"{path}: {key}: {value!r} is not a folder inside the repository",
-            hint=f"for example {key}: {'pillar' if key == 'pillar_dir' else 'salt'}",
+            hint=hint,
         )
     return "/".join(parts)
 

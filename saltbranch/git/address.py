@@ -156,8 +156,12 @@ def _of_scp(url: str) -> Address:
     user, _, host = place.rpartition("@")
     _check_login(user, "", ssh=True)
     host, port = _place(host)
-    if port or host in _PORTS:
-        raise BadAddress("user@host:path has no port, and no host is called so")
+    if port:
+        raise BadAddress("user@host:path has no port")
+    if host in _PORTS and not user:
+        raise BadAddress(
+            f"{host}: without // is no URL; write {host}://, or USER@{host}: for a host of that name"
+        )
     return Address(
         "ssh", _parts(path), host=host, user=user, scp=True, absolute=path.startswith("/")
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from saltbranch.compiler.error_texts import NOT_THERE, PILLAR, TOP_FILE, is_of_pillar
+from saltbranch.compiler.error_texts import DECLARED, NOT_THERE, PILLAR, TOP_FILE, is_of_pillar
 from saltbranch.compiler.model import Compiled
 
 # How Salt says that an sls file is not there: pillar (salt/pillar/__init__.py), include: and top file (salt/state.py).
@@ -84,7 +84,7 @@ def declared(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled
     if not known:
         return compiled
     rest = tuple(error for error in compiled.errors if error not in known)
-    notes = [f"missing, as declared: {', '.join(dict.fromkeys(known.values()))}"]
+    notes = [f"{DECLARED}{', '.join(dict.fromkeys(known.values()))}"]
     if any(not is_of_pillar(error) for error in known):
         # A state that is named may be one of those that are missing.
         notes += [f"not judged without what is missing: {e}" for e in rest if _FOLLOWS.match(e)]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from saltbranch.actions.check import check
-from saltbranch.base.errors import GitError, UsageError
+from saltbranch.base.errors import ConfigError, GitError, UsageError
 from saltbranch.check.checked_repository import open_place
 from saltbranch.check.commit import cache_folder
 from saltbranch.git import tree
@@ -222,6 +222,25 @@ def test_in_a_clone_the_work_tree_is_checked_unless_a_ref_is_named(
     }
     assert check(None, ["develop"], cache=cache_folder()).exit_code == 0
     assert check(None, ["HEAD"], cache=cache_folder()).exit_code == 0
+
+
+def test_in_a_clone_a_named_file_that_is_wrong_is_refused(
+    tmp_path: Path, template: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(template.path), clone], check=True)
+    monkeypatch.chdir(clone)
+    own = tmp_path / "own.yaml"
+    saltenvs = "saltenvs: {base: {branch: master, minions: ['*']}}\n"
+    own.write_text(f"remote: {template.path}\nroot: {tmp_path}/no-root\nstates_dir: .\n{saltenvs}")
+    # Once the model of the remote is gone, the file that was named is all that there is.
+    subprocess.run(["git", "update-ref", "-d", "refs/remotes/origin/master"], check=True)
+    with pytest.raises(ConfigError) as refused:
+        open_place(str(own))
+    assert "own.yaml: states_dir: '.'" in refused.value.message
+    assert "[{.: ['*']}]" in refused.value.hint
+    own.write_text(own.read_text().replace("states_dir: .", "states_dir: salt"))
+    assert open_place(str(own)).states_dir == "salt"
 
 
 def test_what_is_no_ref_is_refused(site: Site) -> None:

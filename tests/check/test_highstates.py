@@ -122,8 +122,8 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
     "pillar-error": (
         {"pillar/app.sls": "name: {{ nix.x }}\n"},
         {("pillar/app.sls", 1, "compile", "test-web1: Jinja: something is undefined"),
-         ("salt/app.sls", 3, "compile", "test-web1: Jinja variable 'salt.utils.optsdict.DictProxy"
-          " object' has no attribute 'name'")},
+         ("pillar/top.sls", 0, "compile", "test-web1: not judged without the pillar that did not come out"
+          " in plain text: salt/app.sls")},
     ),
     "top": (
         {"salt/top.sls": "base:\n  {{ nix.x }}: [app]\n"},
@@ -172,6 +172,10 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
     "missing-argument-in-a-macro": (
         {"salt/app.sls": MACRO.replace("FUN", "file.symlink: []")},
         {("salt/app.sls", 2, "missing-argument", "file.symlink needs the argument 'target'")},
+    ),
+    "no-list-in-a-loop": (
+        {"salt/app.sls": "{% for n in ['x'] %}\n{{ n }}:\n  file.managed: /etc/xyt\n{% endfor %}\n"},
+        {("salt/app.sls", 0, "compile", "test-web1: State 'x' in SLS 'app' is not formed as a list")},
     ),
     "told-by-reading": (
         {"salt/app.sls": "a:\n  file.manged: []\n"},

@@ -36,6 +36,11 @@ def test_catalogue_has_salts_own_signatures() -> None:
     assert {"match", "equalto", "defined"} <= found.tests
 
 
+def test_what_a_function_takes_to_refuse_it_is_no_argument() -> None:
+    running = salt_language.catalogue(None).states["service"]["running"]
+    assert running.open and "enabled" not in running.documented
+
+
 def test_modules_for_other_systems_are_known() -> None:
     """__virtual__ asks what this machine is; the minion may be another."""
     states = salt_language.catalogue().states

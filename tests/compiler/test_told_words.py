@@ -28,6 +28,10 @@ MISTAKES = {
     "filter": ("{{ 'x' | nosuch }}\n", "No filter named 'nosuch'"),
     "yaml": ("app: [a\n", "did not find expected"),
     "tab": ("app:\n\ttest.nop: []\n", "found character that cannot start any token"),
+    "tab in a list": (
+        "app:\n  test.nop:\n    - name: x\n\t- order: 1\n",
+        "found a tab character that violates indentation",
+    ),
     "type": ("{{ 1 + 'x' }}\n", "unsupported operand type(s) for +: 'int' and 'str'"),
     "import": ("{% from 'nosuch.jinja' import x %}\n", "nosuch.jinja"),
 }

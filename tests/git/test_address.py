@@ -16,6 +16,7 @@ from saltbranch.git.address import BadAddress
     [
         ("https://git.example.com/a/b.git", "HTTPS://GIT.Example.com:443/a//b/"),
         ("git@git.example.com:a/b.git", "ssh://git@git.example.com:22/a/b"),
+        ("git@git:a/b", "ssh://git@git/a/b"),
         ("git@git.example.com:/a/b", "ssh://git@GIT.example.com./a/b.git/"),
         ("https://git.example.com/a%2Db/c%20d", "https://git.example.com/a-b/c%20d.git"),
         ("https://user:token@git.example.com/a", "https://git.example.com/a"),
@@ -104,6 +105,8 @@ REFUSED = [
     "ssh://-l@git.example.com/a",
     "-oProxyCommand=x:a",
     "git@-oProxyCommand:a",
+    "git:a",
+    "https:example.com/a",
     "ssh://git@git.example.com/-a",
     "ssh://git@git.example.com:99999/a",
     "ssh://git@git.example.com:x/a",

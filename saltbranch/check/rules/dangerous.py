@@ -44,6 +44,7 @@ _WELL_KNOWN = frozenset(
 _PYTHON = {"system", "popen", "fork", "remove", "unlink", "rmtree", "execv", "spawnv", "kill"}
 _PYTHON_MODULES = frozenset({"subprocess", "socket", "ctypes", "multiprocessing", "pty"})
 _MODULE = "the Python module "
+_NODES = (jinja.Compare, jinja.Call, jinja.Getitem, jinja.Getattr, jinja.Name)
 _RENDERED = frozenset({"py", "pydsl", "pyobjects"})
 
 
@@ -57,24 +58,28 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
 
 
 def _template(source: Source) -> Iterator[Finding]:
-    if source.template is None:
+    if source.template is None or "salt" not in (source.text or ""):
         return
+    nodes = list(source.template.find_all(_NODES))
     # 'mod.fun' in salt: a name that is written out, and nothing is called.
     seen = {
         id(side.expr)
-        for question in source.template.find_all(jinja.Compare)
-        if isinstance(question.expr, jinja.Const)
+        for question in nodes
+        if isinstance(question, jinja.Compare) and isinstance(question.expr, jinja.Const)
         for side in question.ops
         if side.op in ("in", "notin")
     }
-    reading = {id(call.node) for call in source.template.find_all(jinja.Call) if _only_reads(call)}
-    for node in source.template.find_all((jinja.Getitem, jinja.Getattr, jinja.Call)):
+    calls = (node for node in nodes if isinstance(node, jinja.Call))
+    reading = {id(call.node) for call in calls if _only_reads(call)}
+    for node in nodes:
         name = _called(node, seen)
         if name == "":
             yield _indirect(source, node.lineno)
         elif name and is_dangerous(name) and id(node) not in reading:
             yield _found(source, node.lineno, name)
-    for leaf in source.template.find_all(jinja.Name):
+    for leaf in nodes:
+        if not isinstance(leaf, jinja.Name):
+            continue
         if leaf.name == "salt" and leaf.ctx == "load" and id(leaf) not in seen:
             yield _indirect(source, leaf.lineno)
 

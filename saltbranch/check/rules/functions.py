@@ -28,6 +28,11 @@ _USUAL = {
 }
 
 
+# salt/utils/templates.py, TEMPLATE_REGISTRY: these are all, whatever renderers there are.
+_ENGINES = ("jinja", "mako", "py", "wempy", "genshi", "cheetah")
+_NONE = ("", "false", "no", "off")
+
+
 def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """Every state whose module and function are written out."""
     modules = state_modules(project, tools)
@@ -65,6 +70,11 @@ def of_state(source: Source, state: State, modules: Modules, tools: Tools) -> It
     if state.extends or not literal(state.module + state.function):
         return
     known = modules.get(state.module)
+    if known is None and state.module in _arguments_of_all(tools):
+        message = f"{state.module} stands beside the states of the id {shown(state.id)[:100]!r}, and not in one"
+        fix = f"indent it, and write it as an item: - {state.module}:"
+        yield rules.SHAPE.at(source.path, state.line, message, fix=fix)
+        return
     if known is None:
         message = (
             f"there is no state module {state.module[:60]!r} in Salt {tools.catalogue.version}"
@@ -91,6 +101,11 @@ def of_state(source: Source, state: State, modules: Modules, tools: Tools) -> It
     yield from _arguments(source, state, function, tools)
 
 
+def _arguments_of_all(tools: Tools) -> frozenset[str]:
+    """What every state takes: requisites and Salt's own words."""
+    return tools.catalogue.requisites | tools.catalogue.keywords
+
+
 def _arguments(source: Source, state: State, function: Function, tools: Tools) -> Iterator[Finding]:
     full = f"{state.module}.{state.function}"
     known = {*function.arguments, *tools.catalogue.keywords, *tools.catalogue.requisites, *_GIVEN}
@@ -110,6 +125,7 @@ def _arguments(source: Source, state: State, function: Function, tools: Tools) -
         fix = f"did you mean {near[0]!r}?" if near else ""
         message = f"{full} has no argument {name[:60]!r}"
         yield rules.ARGUMENT.at(source.path, argument.line, message, fix=fix)
+    yield from _engines(source, state)
     given = {argument.name for argument in state.arguments}
     complete = source.whole and source.plain is not None and source.plain.complete
     if complete and not state.open and all(map(literal, given)) and not given & {"use", "names"}:
@@ -117,6 +133,15 @@ def _arguments(source: Source, state: State, function: Function, tools: Tools) -
             if name not in given and name not in _GIVEN:
                 message = f"{full} needs the argument {name!r}"
                 yield rules.NO_ARGUMENT.at(source.path, state.line, message)
+
+
+def _engines(source: Source, state: State) -> Iterator[Finding]:
+    """What a file is said to be rendered with."""
+    for text, line in state.texts("template") if state.module == "file" else ():
+        if literal(text) and text not in _ENGINES and text.lower() not in _NONE:
+            fix = _nearest(text, _ENGINES)
+            message = f"there is no template engine {text[:60]!r}"
+            yield rules.RENDERER.at(source.path, line, message, fix=fix)
 
 
 def _swapped(one: str, other: str) -> bool:

@@ -25,6 +25,8 @@ def _includes(project: Project, source: Source) -> Iterator[Finding]:
     for include in source.declared.includes:
         if include.saltenv is not None or not literal(include.sls):
             continue
+        if source.guarded(include.line):
+            continue
         name = absolute(source, include.sls)
         if not project.sls_like(source.area, name) and not project.has_sls(source.area, name):
             message = f"it includes {include.sls[:100]!r}, and there is no sls {name[:100]!r}"
@@ -36,7 +38,7 @@ def _imports(project: Project, source: Source) -> Iterator[Finding]:
         return
     for node in source.template.find_all((jinja.Import, jinja.FromImport, jinja.Include)):
         template: jinja.Expr = getattr(node, "template")  # noqa: B009
-        if getattr(node, "ignore_missing", False):
+        if getattr(node, "ignore_missing", False) or source.guarded(node.lineno):
             continue
         names = template.items if isinstance(template, (jinja.List, jinja.Tuple)) else [template]
         written = [

@@ -11,6 +11,9 @@ from saltbranch.check.project import JINJA_NAMES, Project, Source, Tools
 
 # Salt's default roots (salt/config: file_roots, pillar_roots) and the folders of formulas and packages.
 _DEFAULT = r"/srv/(?:salt|pillar|formulas|spm|thorium)"
+# Options of a master that name a folder, which a state may write: in its line, or a few above.
+_OPTION = re.compile(r"\b(?:(?:file|pillar|thorium)_roots|root_dir|spm_\w+_path)\b")
+_ABOVE = 3
 
 
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:
@@ -24,10 +27,16 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
 
 
 def _lines(source: Source, pattern: re.Pattern[str]) -> Iterator[Finding]:
-    for number, line in enumerate((source.text or "").split("\n"), 1):
+    lines = (source.text or "").split("\n")
+    for number, line in enumerate(lines, 1):
         if line.lstrip().startswith(("#", "{#", ";", "//")):
             continue
         found = pattern.search(line[:4096])
+        if found is None:
+            continue
+        near = lines[max(0, number - 1 - _ABOVE) : number]
+        if not line.startswith("/", found.end()) and any(map(_OPTION.search, near)):
+            continue
         # What the pillar says of a master's folders is data; what its templates read is not.
-        if found and (source.area == "states" or "{%" in line or "{{" in line):
+        if source.area == "states" or "{%" in line or "{{" in line:
             yield rules.PATH.at(source.path, number, f"{found[0]} is written out")

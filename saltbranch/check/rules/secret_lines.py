@@ -24,7 +24,9 @@ _QUERY = re.compile(
 _OPTION = re.compile(
     r"""\b(?:mysql\w*|mariadb\w*|sshpass|smbclient)\b[^|;&\n]*?\s-p\s?([^\s'"|;&-][^\s'"|;&]{3,})
       | \s--?(?:password|passwd|pass|token|secret|api-key)[=\s]['"]?([^\s'"|;&-][^\s'"|;&]{3,})
-      | \bcurl\b[^|;&\n]*?\s(?:-u|--user)\s*['"]?[\w.@-]+:([^\s'"|;&]{4,})""",
+      | \bcurl\b[^|;&\n]*?\s(?:-u|--user)\s*['"]?[\w.@-]+:([^\s'"|;&]{4,})
+      | \bhtpasswd\s+-\w*b\w*\s+\S+\s+\S+\s+['"]?([^\s'"|;&]{4,})
+      | \bAuthorization['"]?\s*[:=,]\s*['"]?(?:Bearer|Token|Basic)\s+([\w.~+/=-]{12,})""",
     re.VERBOSE,
 )  # fmt: skip
 _TOKENS = re.compile(
@@ -80,10 +82,10 @@ def find(path: str, text: str, *, structured: bool) -> Iterator[tuple[int, str]]
 _BLOCK = re.compile(r":\s*[|>][+-]?\d?\s*(?:#.*)?$")
 # One of these stands in whatever _QUICK or _TOKENS finds, in small letters.
 _NEEDLES = (
-    "pass", "pwd", "pw", "secret", "token", "key", "-p", "psk", "sig=", "curl",
+    "pass", "pwd", "pw", "secret", "token", "key", "-p", "psk", "sig=", "curl", "authorization",
     "hooks.slack.com/", "aiza", "glpat-", "sg.", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "hvs.", "discord",
 )  # fmt: skip
-_QUICK = re.compile(r"pass|pwd|pw\b|secret|token|key|-p|psk|sig=|curl", re.IGNORECASE)
+_QUICK = re.compile(r"pass|pwd|pw\b|secret|token|key|-p|psk|sig=|curl|authorization", re.IGNORECASE)
 _CONNECTION = re.compile(
     r"(?:^|[;\s'\"])(?:password|pwd)\s*=\s*([^;'\"\s&]+)\s*(?:;|['\"]?$)", re.IGNORECASE
 )

@@ -8,7 +8,7 @@ import re
 _NAME = (
     r"[\w.-]*?(?:password|passwd|passphrase|(?<![a-z])pass|(?<![a-z])pwd|(?<=bind)pw|(?<=root)pw|(?<=[_.-])pw"
     r"|(?<=db)pass|(?<=ssh)pass|secret|token|api[_-]?key|auth[_-]?key|secret[_-]?key|private[_-]?key|access[_-]?key"
-    r"|client[_-]?secret|(?<![a-z])psk|preshared[_-]?key|community)"
+    r"|client[_-]?secret|(?<![a-z])psk|preshared[_-]?key|community|(?<=[a-z])(?-i:Pass|Pwd))"
 )
 NAME = re.compile(_NAME + r"s?\Z", re.IGNORECASE)
 # Directives of web servers and others that end so and name an address, a file or a policy.
@@ -21,8 +21,9 @@ _NO_NAME = re.compile(
 )
 _NO_SECRET = re.compile(
     r"""(?:true|false|yes|no|on|off|none|null|nil|undef(?:ined)?|unset|absent|present|locked|required|optional|[!*x.#-]+|\d{1,4})?$
-      | (?:vault|sdb|aws|env|_env|file|https?|salt|pillar|gpg|hash|rule|redis|unix)://?|vault:|hash:|rule:|_env:
-      | \$ANSIBLE_VAULT | NACL\[ | ENC\[ | ENC\( | \$\( | \$\{ | %\( | < | __slot__: | / | ~/ | \$[A-Za-z_] | \.\.?/
+      | (?:vault|sdb|aws|env|_env|file|https?|salt|pillar|gpg|hash|rule|redis|unix|op|ref\+\w+)://?|vault:|hash:|rule:|_env:
+      | arn:aws: | (?:ssm|secretsmanager|keyring|keepass|bitwarden)::?
+      | \$ANSIBLE_VAULT | NACL\[ | ENC\[ | ENC\( | \$\( | \$\{ | %\( | < | __\w+__: | / | ~/ | \$[A-Za-z_] | \.\.?/
       | ssh-(?:rsa|ed25519|dss)\s | ecdsa-sha2
       | \$(?:1|2[aby]?|5|6|y|argon2\w*)\$ | \{(?:SSHA|CRYPT|SHA)\d*\} | -----BEGIN\ (?:PGP\ MESSAGE|PUBLIC|CERT)
       | \w+\.(?:environ|getenv|get|config)\b | (?:pillar|grains|salt|config|settings|self)[.\[]""",
@@ -32,9 +33,10 @@ _NO_SECRET = re.compile(
 _EXAMPLE = re.compile(
     r"change[-_ ]?(?:me|it|this)|replace[-_ ]?me|example|placeholder|dummy|fake|redacted|mock"
     r"|your[-_ ]?\w|insert|todo|not[-_ ]in[-_ ]|foo-?bar|(?:dead|cafe)?beef|insecure|vagrant|somep"
-    r"|some[-_ ]?other|lorem|x{4}|abcdef|123456789|(?:^|[-_.])test"
+    r"|some[-_ ]?other|lorem|x{4}|abcdef|^abcde|123456789|(.)\1{4}|(?:^|[-_.])test"
     r"|test(?:ing)?[-_.]?(?:pass|secret|token|key)|default[-_ ]"
-    r"|^(?:a[-_ ])?(?:secret|password|passwd|pass|token|key|user(?:name)?|admin|none|empty)"
+    r"|^(?:a[-_ ]|(?:my|the|some|random|very|super|top)[-_ ]?)*"
+    r"(?:secret|password|passwd|pass|token|key|user(?:name)?|admin|none|empty)"
     r"(?:[-_ ]?(?:here|key|token|password|pass))?$",
     re.IGNORECASE,
 )

@@ -54,7 +54,9 @@ def _allowed(lines: list[str]) -> Iterator[int]:
 
 def without_ciphertext(text: str) -> str:
     """`text` with PGP messages emptied and long lines cut; lines keep their numbers."""
-    if "-----BEGIN" not in text and all(len(line) <= _LONGEST_LINE for line in text.split("\n")):
+    if "-----BEGIN" not in text and (
+        len(text) <= _LONGEST_LINE or all(len(line) <= _LONGEST_LINE for line in text.split("\n"))
+    ):
         return text
     out, inside = [], False
     for line in text.split("\n"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from saltbranch.check import catalogue as rules
@@ -12,6 +13,8 @@ from saltbranch.check.template import literal, matches, shown
 
 # Arguments that hold one source, or several of which the first that exists is taken.
 _ARGUMENTS = ("source", "sources", "source_hash", "pub", "script", "config", "template_source")
+# Salt takes only what begins with salt:// (salt/fileclient.py, _check_proto); a name of Windows has one letter.
+_SLASHES = re.compile(r"salt:(?!//)")
 
 
 def check(project: Project, _tools: Tools) -> Iterator[Finding]:
@@ -26,7 +29,11 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
 
 
 def _sources(project: Project, source: Source, state: State, name: str) -> Iterator[Finding]:
-    yield from _missing(project, source, state, list(state.texts(name)))
+    wanted = list(state.texts(name))
+    for text, line in wanted:
+        if _SLASHES.match(text):
+            yield rules.SOURCE.at(source.path, line, f"{shown(text)[:150]} is no salt:// URL")
+    yield from _missing(project, source, state, wanted)
 
 
 def _missing(
@@ -38,6 +45,8 @@ def _missing(
     if any(_found(project, state, text) for text, _ in salt):
         return
     text, line = salt[0]
+    if source.guarded(line):
+        return
     rest = f" (nor {len(salt) - 1} others)" if len(salt) > 1 else ""
     message = f"{shown(text)[:150]} does not exist{rest}"
     severity: Severity = "error" if literal(text) else "warning"

@@ -30,8 +30,9 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
         for tag, line in yaml_nodes.tags(source.root):
             if tag != "!":
                 yield rules.YAML.at(source.path, line, f"Salt {NO_TAG} {tag[:60]!r}")
-        for message, line in source.declared.misshapen:
-            if source.certain and not source.conditional(line):
+        whole = source.plain is None or source.plain.complete
+        for message, line in (*source.declared.misshapen, *(source.declared.bare if whole else ())):
+            if (source.certain or source.whole) and not source.conditional(line):
                 yield rules.SHAPE.at(source.path, line, shown(message)[:200])
 
 

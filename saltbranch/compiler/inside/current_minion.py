@@ -26,6 +26,7 @@ class Host:
     ciphers: what the messages held that were to be deciphered. raised: what rendering a pillar file ended with, by
     the text that Salt tells of it.
 
+    tops: the folder of the generated top files, which Salt looks into before the tree.
     is_plain: the tree has no symlinks and no file server of its own, and no file in it is to be ignored.
     """
 
@@ -56,6 +57,7 @@ class Host:
         self.external = False
         self.untracked = False
         self.kinds: Mapping[str, str] = {}
+        self.tops = ""
 
     def told(self, call: str, hide: Callable[[str], str]) -> str:
         """A function that was answered neutrally, or a call of it, without what is not public."""

@@ -260,7 +260,7 @@ def _is_met(entry: Function, value: Any) -> bool:
     if value is None:
         return True
     return isinstance(value, str) and (
-        value.startswith("salt://")
+        value.startswith(("salt://", f"{HOST.tops}/"))
         or (HOST.tracker is not None and HOST.tracker.inside(value) is not None)
     )
 

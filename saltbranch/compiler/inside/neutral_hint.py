@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from saltbranch.compiler.error_texts import TOP_BROKEN, TOP_FILE, is_of_pillar
+from saltbranch.compiler.error_texts import SETTLES, TOP_BROKEN, TOP_FILE, is_of_pillar
 
 _SLS = re.compile(r"SLS '(?:[^':]*:)?([^']*)' failed")
 _LINE = re.compile(r"; line [0-9]+$")
@@ -39,6 +39,6 @@ def _with(error: str, calls: Iterable[str]) -> str:
     returns = ", ".join(f"{json.dumps(call) if '(' in call else call}: ..." for call in calls)
     more = (
         f"(before that, {names} answered neutrally; in the minion's file of the fleet,"
-        f" returns: {{{returns}}} settles it)"
+        f" returns: {{{returns}}} {SETTLES}"
     )
     return f"{text} {more}{line[0] if line else ''}"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saltbranch.compiler import pillar_causes
-from saltbranch.compiler.error_texts import NEUTRALLY, NOT_LOADED, PILLAR, TRIED
+from saltbranch.compiler.error_texts import CIPHERTEXT, NEUTRALLY, NOT_LOADED, PILLAR, TRIED
 from saltbranch.compiler.hiding import Hider, Known, manageable, shortened
 from saltbranch.compiler.inside import highstate, salt_patches, shortcuts, templates, tracking
 from saltbranch.compiler.inside.contents import Teller
@@ -320,9 +320,9 @@ class OneMinion(PreparedSalt):
             notes.append(f"{NEUTRALLY}{names}")
         if closed := sum(text is None for text in HOST.ciphers.values()):
             notes.append(
-                f"{closed} GPG values could not be deciphered with the keys in {self.job['gpg_keys']}"
+                f"{closed} {CIPHERTEXT}could not be deciphered with the keys in {self.job['gpg_keys']}"
                 if self.job["gpg_keys"]
-                else "GPG values are not decrypted and are compared by their ciphertext"
+                else f"{CIPHERTEXT}are not decrypted and are compared by their ciphertext"
             )
         return [*notes, *(f"{TRIED}{hider.hide(what)}" for what in tried)]
 

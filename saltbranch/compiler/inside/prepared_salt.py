@@ -81,6 +81,7 @@ class PreparedSalt:
         shortcuts.forget_listings()
         HOST.forget()
         HOST.kinds = job["inside"]
+        HOST.tops = self.folders["tops"]
         self.words = message_words.salts_words() | words_of(self.names)
         own = (
             *tracking.TRIED.values(),

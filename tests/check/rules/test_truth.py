@@ -7,6 +7,7 @@ import pytest
 
 from saltbranch.check.blame import blame
 from saltbranch.check.compiled import findings as compile_findings
+from saltbranch.check.compiled import told_once
 from saltbranch.check.project import Source
 from saltbranch.check.rules import lint
 from saltbranch.check.rules.secret_words import is_name, is_strong, is_value
@@ -54,6 +55,8 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({SLS: "x:\n  file.symlink:\n    - name: y\n{% if z %}\n    - target: a\n{% else %}\n    - target: b\n{% endif %}\n"}, id="an argument in either case"),
         pytest.param({SLS: "include:\n{% if x %}\n- b\n{% else %}\n- c\n{% endif %}\n", "salt/b.sls": "y: {test.nop: []}", "salt/c.sls": "y: {test.nop: []}"}, id="one include or the other"),
         pytest.param({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('mine.get', tgt='*') }}: 1"}, id="a runner that reads"),
+        pytest.param({SLS: "x:\n  file.managed:\n    - context:\n        pillar_roots:\n          base: ['/srv/pillar']\n"}, id="a master's folders in a state"),
+        pytest.param({SLS: "{% set c = {\n  'file_tree': {'root_dir': '/srv/pillar'}} %}\n"}, id="a folder of an external pillar"),
         pytest.param({SLS: "", "pillar/a.sls": "roots: [/srv/salt]"}, id="a master's folders as data"),
         pytest.param({SLS: "", "pillar/a.sls": f"ssh: {{key: {PUBLIC_KEY}}}"}, id="a public key of SSH's"),
         pytest.param({SLS: "{{ n }}:\n  test.nop: []\nextend:\n  y:\n    test.nop: []\n"}, id="an id that may be extended"),
@@ -91,6 +94,36 @@ def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
 )  # fmt: skip
 def test_wrong_is_found_where_it_stands(files: dict[str, str | bytes], place: str) -> None:
     assert place in [f"{f.file}:{f.line} {f.rule}" for f in findings(files)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x:\n  cmd.run:\n    - name: cp /srv/salt/x /y\n",
+        "x:\n  file.append:\n    - text: 'root_dir: /srv/pillar/own'\n",
+        "x:\n  cmd.run:\n    - name: ls /srv/pillar\n",
+    ],
+)
+def test_paths_into_the_served_tree_are_told(text: str) -> None:
+    assert "absolute-path" in {f.rule for f in findings({SLS: text})}
+
+
+@pytest.mark.parametrize(
+    ("argument", "rule"),
+    [
+        ("source: salt:/t", "source-missing"),
+        ("source: salt:t", "source-missing"),
+        ("template: jinj", "unknown-renderer"),
+        ("source: salt://t", ""),
+        ("source: '{{ x }}:/t'", ""),
+        ("template: false", ""),
+        ("template: jinja", ""),
+        ("template: '{{ engine }}'", ""),
+    ],
+)
+def test_what_a_file_is_made_of(argument: str, rule: str) -> None:
+    files = {SLS: f"x:\n  file.managed:\n    - {argument}\n", "salt/t": ""}
+    assert [f.rule for f in findings(files)] == ([rule] if rule else [])
 
 
 def test_user_of_a_command_is_called_runas() -> None:
@@ -132,6 +165,11 @@ def test_data_is_no_state_because_a_name_that_only_rendering_tells_might_mean_it
         (3, "x:\n  cmd.run:\n    - name: mysql -uroot -pR00t-Pw-12345 -e 'select 1'"),
         (4, "x:\n  cmd.run:\n    - env:\n      - PGPASSWORD: pg-Secret-12-abc"),
         (5, "x:\n  file.managed:\n    - contents: |\n        user = app\n        password = inline-Secret-7-xyz"),
+        (1, "{% set smtpPass = 'jinja-Secret-99x' %}"),
+        (4, "x:\n  file.managed:\n    - contents: |\n        smtpPass = in1ine-Pa55$x-Kw72\n"),
+        (1, "dbPwd: b1nd-Pa55-Zq81"),
+        (3, "x:\n  cmd.run:\n    - name: htpasswd -bc /etc/nginx/ht admin Gh7kLq29Zx"),
+        (3, "x:\n  cmd.run:\n    - name: \"curl -H 'Authorization: Bearer 8f2kQz71LmXv09Tt' https://x.org\""),
         (1, "auth: 'curl -u app:curl-Pa55-Kw72 https://x.org'"),
     ],
 )  # fmt: skip
@@ -153,6 +191,19 @@ def test_secret_is_found_in_running_text(line: int, text: str) -> None:
         ("app.py", "token = fields[1] if fields else None"),
         ("app.conf", "password = {{ pillar['db9']['password'] }}"),
         ("app.conf", "password = changeme123"),
+        ("a.sh", "htpasswd -b /etc/ht admin $PASS1word"),
+        ("a.sh", "htpasswd -c /etc/ht admin9x"),
+        ("a.sh", "curl -H 'Authorization: Bearer $TOKEN12345678'"),
+        ("a.py", "headers = {'Authorization': 'Bearer ' + token12345678}"),
+        ("a.sls", "#!yaml\ntoken: __vault__::secret-ops/global/chat/token>data>value"),
+        ("a.sls", "#!yaml\nprivate_key: __vault__:cache:secret-ops/Wild1>key"),
+        ("a.sls", "#!yaml\npassword: ref+vault://secret/Path9#/value1"),
+        ("a.sls", "#!yaml\npassword: arn:aws:secretsmanager:eu-west-1:1:secret:Db9x"),
+        ("a.sls", "#!yaml\nadmin_password: aaaaabbbbbccccc"),
+        ("a.sls", "#!yaml\nbot_token: abcde-Vae2kooB_OhWohz1k"),
+        ("a.sls", "#!yaml\nsecret_key: randomsecretkey"),
+        ("a.sls", "#!yaml\nkey_secret: supersecret"),
+        ("app.conf", "encompass = T0Y462R07B62Y71VL"),
         ("a.sls", "x: {test.nop: [{uwsgi_pass: helios1}]}"),
         ("a.sls", "#!yaml\nx: {test.nop: [{password: TEST_APP_PASSWORD}]}"),
         ("README.md", "password = example-Passw0rd-1x"),
@@ -238,6 +289,100 @@ def test_what_a_broken_sls_cannot_have_declared_is_told(text: str, is_told: bool
     for error in wants:
         found = list(compile_findings([result(broken, error)], made))
         assert len(found) == 1 + is_told, found
+
+
+GUARDED = [
+    ("pillar/top.sls", "base:\n  '*':\n    - a\n{IF}    - gone\n{END}"),
+    (TOP, "base:\n  '*':\n    - a\n{IF}    - gone\n{END}"),
+    (SLS, "include:\n{IF}  - gone\n{END}  - b\n"),
+    (SLS, "{IF}{% import 'gone.jinja' as m %}\n{END}"),
+    (SLS, "x:\n  file.managed:\n    - name: /x\n{IF}    - source: salt://gone\n{END}"),
+]
+
+
+@pytest.mark.parametrize(("file", "text"), GUARDED)
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "{% if salt['pillar.file_exists']('gone.sls') %}\n",
+        "{% if salt.cp.list_states() and 'gone' in salt['cp.list_states']() %}\n",
+        "{% if other %}\n{% elif salt.cp.hash_file('salt://gone') %}\n",
+        "{% set there = salt.file.file_exists('/srv/x') %}\n{% if other and there %}\n{% if x %}\n{% endif %}\n",
+    ],
+)
+def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, asks: str) -> None:
+    files: dict[str, str | bytes] = {
+        TOP: TOP_A, SLS: "", "salt/b.sls": "", "pillar/top.sls": "base: {}\n", "pillar/a.sls": ""
+    }  # fmt: skip
+    missing = {"top-missing-sls", "include-missing", "template-missing", "source-missing"}
+
+    def told_of(begin: str, end: str) -> set[str]:
+        made = {**files, file: text.replace("{IF}", begin).replace("{END}", end)}
+        return {f.rule for f in findings(made) if f.rule in missing}
+
+    assert not told_of(asks, "{% endif %}\n")
+    # What stands in the other branch, after it, or under another question, is judged.
+    assert told_of(f"{asks}{{% else %}}\n", "{% endif %}\n")
+    assert told_of(f"{asks}{{% endif %}}\n", "")
+    assert told_of("{% if grains.os == 'x' %}\n", "{% endif %}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (2, "x:\n  pkg.installed: {name: y}\n"),
+        (2, "x:\n  pkg.installed: y\n"),
+        (2, "x:\n  pkg: installed\n"),
+        (2, "x:\n  pkg.installed:\n"),
+        (3, "x:\n  pkg.installed:\n    - name y\n"),
+        (3, "x:\n  pkg.installed: []\n  require:\n    - file: x\n"),
+        (4, "{% if z %}\nx:\n  pkg.installed: []\n  onlyif:\n    - 'true'\n{% endif %}\n"),
+        (2, "x:\n  pkg.installed:\n    name: y\n{% if z %}\nb: {test.nop: []}\n{% endif %}\n"),
+    ],
+)
+def test_what_salt_says_is_not_formed_as_a_list(line: int, text: str) -> None:
+    assert [(f.line, f.rule) for f in findings({SLS: text})] == [(line, "sls-shape")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x:\n  pkg.installed: []\n",
+        "x: pkg.installed\n",
+        "x:\n  pkg:\n    - installed\n",
+        "x:\n  pkg.installed:\n{{ arguments() }}\n",
+        "x:\n  pkg.installed: {{ arguments }}\n",
+        "x:\n  pkg.installed:\n{% if y %}\n    - name: y\n{% endif %}\n",
+        "{% if y %}\nx:\n  pkg.installed:\n{% endif %}\n    - name: y\n",
+        "x:\n  pkg.installed:\n    - name {{ y }}\n",
+        "base: &b\n  pkg.installed: []\nx:\n  <<: *b\n",
+        "{% macro m() %}\nx:\n  pkg.installed:\n{% endmacro %}\n",
+    ],
+)
+def test_what_may_become_a_list_is_not_misshapen(text: str) -> None:
+    assert "sls-shape" not in {f.rule for f in findings({SLS: text})}
+
+
+def test_a_requisite_is_told_once() -> None:
+    text = "x:\n  test.nop:\n    - require:\n      - pkg: gone\n      - pkg: made-{{ pillar.n }}\n"
+    files = {TOP: TOP_A, SLS: text}
+    unmet = (
+        "Referenced state does not exist for requisite [require: (pkg: {})] in state [x] in SLS [a]"
+    )
+    compiled = compile_findings(
+        [result(unmet.format("gone"), unmet.format("made-1"))], project(files)
+    )
+    found = told_once([*findings(files), *compiled])
+    assert sorted((f.rule, f.line) for f in found) == [("compile", 1), ("requisite-missing", 4)]
+
+
+def test_a_requisite_of_a_loop_is_told_once() -> None:
+    unmet = "Referenced state does not exist for requisite [require: (sls: {})] in state [{}] in SLS [a]"
+    errors = [unmet.format("gone", f"x{n}") for n in range(9)] + [unmet.format("other", "x1")]
+    found = list(compile_findings([result(*errors)], project({TOP: TOP_A, SLS: ""})))
+    assert len(found) == 2
+    assert "state [x0]" in found[0].message and "others" in found[0].message
+    assert "others" not in found[1].message
 
 
 def test_no_mapping_is_told_once() -> None:
