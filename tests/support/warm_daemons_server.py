@@ -7,7 +7,6 @@ of Salt has run in here: a fork differs from a new Python by what is imported.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import importlib
@@ -18,10 +17,8 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
-import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 # What the daemons import by and by until they serve, and what their modules import.
 MODULES = (
@@ -42,34 +39,19 @@ MODULES = (
 )  # fmt: skip
 
 
-def become(program: str, words: list[str], env: dict[str, str], folder: str) -> NoReturn:
+def become(program: str, words: list[str], env: dict[str, str], folder: str) -> Any:
     """Be Salt's `program`, as its console script is."""
-    code = 1
-    try:
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(env)
-        tempfile.tempdir = None
-        sys.argv = [program, *words]
-        sys.path[0] = ""  # as with -c
-        title(f"{sys.executable} {program} {' '.join(words)}")
-        import salt.scripts
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(env)
+    tempfile.tempdir = None
+    sys.argv = [program, *words]
+    sys.path[0] = ""  # as with -c
+    title(f"{sys.executable} {program} {' '.join(words)}")
+    import salt.scripts
 
-        name = "salt_main" if program == "salt" else program.replace("-", "_")
-        end: Any = getattr(salt.scripts, name)()
-        code = end if isinstance(end, int) else 0
-    except SystemExit as err:
-        code = err.code if isinstance(err.code, int) else 0 if err.code is None else 1
-        if isinstance(err.code, str):
-            sys.stderr.write(f"{err.code}\n")
-    except BaseException:
-        traceback.print_exc()
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
+    name = "salt_main" if program == "salt" else program.replace("-", "_")
+    return getattr(salt.scripts, name)()
 
 
 def title(text: str) -> None:
@@ -107,6 +89,8 @@ class Server:
         data, fds = b"", []
         with contextlib.suppress(OSError):
             data, fds, _, _ = socket.recv_fds(line, 1 << 20, 3)
+        from tests.support.in_fork import end_with
+
         # Nothing came from somebody who was killed on the way.
         start, order = json.loads(data or "[null, null]")
         pid = os.fork() if start == self.start else 0
@@ -117,7 +101,7 @@ class Server:
             for number, fd in enumerate(fds):
                 os.dup2(fd, number)
             os.closerange(3, 1024)
-            become(**order)
+            end_with(lambda: become(**order))
         for fd in fds:
             os.close(fd)
         if not pid:

@@ -10,7 +10,6 @@ new Python in that, in what is imported, and in nothing else.
 from __future__ import annotations
 
 import ast
-import atexit
 import contextlib
 import gc
 import importlib
@@ -22,10 +21,8 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
-import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 PACKAGE = Path(__file__).parents[2] / "saltbranch"
 # What needs a master's `__opts__`, or replaces parts of Salt where it is imported.
@@ -67,46 +64,31 @@ def warm_up() -> None:
         sandbox.find()
 
 
-def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list[int]) -> NoReturn:
+def become(argv: list[str], env: dict[str, str], cwd: str, umask: int, fds: list[int]) -> None:
     """Be the process ``python -m saltbranch ...``, or ``python -c CODE ...``, that `argv` asks for."""
-    code = 1
-    try:
-        # Numbers that are none of 0 to 3, which they get now; others are for nobody.
-        fds = [os.dup2(fd, 512 + number, inheritable=False) for number, fd in enumerate(fds)]
-        for number, fd in enumerate(fds):
-            os.dup2(fd, number)
-        os.closerange(len(fds), 1024)
-        os.chdir(cwd)
-        os.umask(umask)
-        if env.get("PATH") != os.environ.get("PATH"):
-            from saltbranch.compiler import sandbox
+    # Numbers that are none of 0 to 3, which they get now; others are for nobody.
+    fds = [os.dup2(fd, 512 + number, inheritable=False) for number, fd in enumerate(fds)]
+    for number, fd in enumerate(fds):
+        os.dup2(fd, number)
+    os.closerange(len(fds), 1024)
+    os.chdir(cwd)
+    os.umask(umask)
+    if env.get("PATH") != os.environ.get("PATH"):
+        from saltbranch.compiler import sandbox
 
-            sandbox.find.cache_clear()
-        os.environ.clear()
-        os.environ.update(env)
-        tempfile.tempdir = None
-        if argv[1] == "-c":
-            sys.argv = ["-c", *argv[3:]]
-            exec(argv[2], {"__name__": "__main__"})
-        else:
-            sys.argv = [str(PACKAGE / "__main__.py"), *argv[3:]]
-            sys.path[0] = cwd
-            from saltbranch import entry
+        sandbox.find.cache_clear()
+    os.environ.clear()
+    os.environ.update(env)
+    tempfile.tempdir = None
+    if argv[1] == "-c":
+        sys.argv = ["-c", *argv[3:]]
+        exec(argv[2], {"__name__": "__main__"})
+    else:
+        sys.argv = [str(PACKAGE / "__main__.py"), *argv[3:]]
+        sys.path[0] = cwd
+        from saltbranch import entry
 
-            entry.main()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-        if isinstance(end.code, str):
-            sys.stderr.write(f"{end.code}\n")
-    except BaseException:
-        traceback.print_exc()
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
+        entry.main()
 
 
 class Server:
@@ -172,12 +154,14 @@ class Server:
     def _fork(
         self, answer: socket.socket, order: dict[str, Any], fds: list[int], parent: int = 0
     ) -> int:
+        from tests.support.in_fork import end_with
+
         pid = os.fork()
         if pid == 0:
             if parent:
                 os.setpgid(0, 0)
                 os.getppid = lambda: parent
-            become(**order, fds=fds)
+            end_with(lambda: become(**order, fds=fds))
         for fd in fds:
             os.close(fd)
         watch = os.pidfd_open(pid)
