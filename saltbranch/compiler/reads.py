@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from saltbranch.compiler.model import (
     Reads,
@@ -43,6 +43,22 @@ def reads_of(told: bytes, folders: Sequence[str], ciphers: set[str]) -> Reads | 
         tuple(sorted(listings)),
         tuple(sorted(ciphers)),
         whole,
+    )
+
+
+def reads_in(state: Iterable[str]) -> Reads:
+    """The reads that `Tree.state_of` made the keys of `state` of."""
+    found: dict[str, list[str]] = {}
+    for key in state:
+        kind, _, rest = key.partition(" ")
+        found.setdefault(kind, []).append(rest)
+    globs = (rest.partition("\0") for rest in found.get("g", ()))
+    return Reads(
+        tuple(found.get("f", ())),
+        tuple((folder, pattern) for folder, _, pattern in globs),
+        tuple(found.get("l", ())),
+        tuple(found.get("c", ())),
+        "w" in found,
     )
 
 

@@ -124,7 +124,7 @@ def new_side(
         kept = cache.get(base_of(minion, prints[minion.saltenv]), tree)
         if kept is not None:
             found[minion.id] = public.shown(kept)
-        elif any(chunk.template for chunk in old[minion.id].chunks):
+        elif old[minion.id].brief.flags:
             rendered.append(minion)
         else:
             plain.append(minion)
@@ -181,11 +181,9 @@ def _may_differ(
         return False
 
     if old is new:  # arguments and pillar are the same, so only files can have moved
-        templates = [c for c in new.chunks if c.template]
-        if moved and any(OPEN in c.template for c in templates):
+        if moved and OPEN in new.brief.flags:
             return True
-        named = {path for c in templates for path in c.sources}
-        return any(token(path, trees[0]) != token(path, trees[1]) for path in named)
+        return any(token(path, trees[0]) != token(path, trees[1]) for path in new.brief.templates)
     pairs = _pairs(old, new)
     if not pairs:
         return False
