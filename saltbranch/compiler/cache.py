@@ -234,9 +234,10 @@ class CompileCache:
             mapping = decoded(state, dict[str, str | None])
             self._states[state] = _State(mapping, reads_in(mapping))
         found = decoded(head, _Head)
-        lazy = Chunks(chunks, found.brief, name)
-        reads = self._states[state].reads
-        return _Kept(state, replace(found.result, chunks=lazy, reads=reads), used)
+        # It is nobody's yet, and `replace` would take as long as all else here.
+        object.__setattr__(found.result, "chunks", Chunks(chunks, found.brief, name))
+        object.__setattr__(found.result, "reads", self._states[state].reads)
+        return _Kept(state, found.result, used)
 
 
 def _written(state: Mapping[str, str | None], result: Compiled) -> bytes:

@@ -254,7 +254,9 @@ class _Held:
 
     def has_moved(self, result: Compiled) -> bool:
         """Whether any file that the states of one result name is another on the other side."""
-        return any(len(set(self.tokens(path))) > 1 for path in result.brief.sources)
+        one, other = self.sources
+        paths = [f"{self.states_dir}/{path}" for path in result.brief.sources]
+        return any(one.source(path) != other.source(path) for path in paths)
 
 
 def _files(
