@@ -58,6 +58,7 @@ class CompileCache:
         self._holding: dict[tuple[Tree, bytes], bool] = {}
         # The same by the names of entries, which say what they were made from: those that do not fit need no look.
         self._fits: dict[tuple[Tree, str], bool] = {}
+        self._put: dict[tuple[Tree, Reads], tuple[bytes, str]] = {}
         self._notes: dict[str, dict[str, object]] = {}
         self._written = False
 
@@ -124,9 +125,9 @@ class CompileCache:
         """Keep `result`, which was made from `tree`."""
         if self.path is None or not self._write or result.low is not None:
             return
-        state = tree.state_of(result.reads)
+        state, stem = self._state(tree, result.reads)
         folder = self._folder(base)
-        name = f"{folder}/{digest(state)[:32]}"
+        name = f"{folder}/{stem}"
         try:
             self._make()
             os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -141,6 +142,13 @@ class CompileCache:
                 os.unlink(old)
         except OSError:
             pass  # a cache that cannot be written is not a reason to fail
+
+    def _state(self, tree: Tree, reads: Reads) -> tuple[bytes, str]:
+        """What a result was made from, as it is written down, and the name of entries for it."""
+        if (tree, reads) not in self._put:
+            state = tree.state_of(reads)
+            self._put[tree, reads] = encoded(state), digest(state)[:32]
+        return self._put[tree, reads]
 
     def notes(self, name: str) -> dict[str, object]:
         """What `note` kept under `name`; empty when it cannot be read, or was kept under another key."""
@@ -240,12 +248,10 @@ class CompileCache:
         return _Kept(state, found.result, used)
 
 
-def _written(state: Mapping[str, str | None], result: Compiled) -> bytes:
+def _written(state: bytes, result: Compiled) -> bytes:
     """An entry: a checksum, what it was made from, what equal sides need of the result, and its chunks, a line each."""
     bare = replace(result, chunks=(), reads=Reads(), cached=True)
-    rest = b"\n".join(
-        (encoded(state), encoded(_Head(bare, result.brief)), encoded(list(result.chunks)))
-    )
+    rest = b"\n".join((state, encoded(_Head(bare, result.brief)), encoded(list(result.chunks))))
     return checksum(rest) + b"\n" + rest
 
 

@@ -36,8 +36,8 @@ from saltbranch.salt_master import top_file
 _START = 60  # seconds for loading Salt; one or two are usual
 _FORKS = 16
 """At a time in one worker at most: far from the number of processes that its user may have."""
-_SHARE = 500
-"""Minions for one worker at most: what it hands out must not pile up."""
+_SHARE = 1000
+"""Minions for one worker at most: their results are kept once all of them are there."""
 
 
 @dataclass(frozen=True, slots=True)
