@@ -121,6 +121,11 @@ def tell(err: SaltbranchError) -> None:
 
 
 def _ordinary() -> int:
+    import gc
+
+    gc.set_threshold(
+        20_000
+    )  # a verb makes little garbage, and looking for it takes a twentieth of the time
     from saltbranch.cli.app import run
     from saltbranch.cli.pipe import unread
 

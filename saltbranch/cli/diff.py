@@ -6,12 +6,10 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from saltbranch.actions.diff import diff as diff_action
 from saltbranch.base import files
 from saltbranch.base.errors import SaltbranchError, UsageError
-from saltbranch.cli.console import Terminal
 from saltbranch.cli.options.common import ConfigOption, JsonOption, json_text, saltenv_names
 from saltbranch.cli.options.compiling import CacheOption, JobsOption, MinionsOption
 from saltbranch.cli.show import diff, progress
@@ -126,6 +124,10 @@ def _write(path: str, text: str) -> None:
 
 
 def _show(result: FleetDiff) -> None:
+    from rich.text import Text  # half of the time of a --json that finds nothing would be imports
+
+    from saltbranch.cli.console import Terminal
+
     console = Terminal()
     for style, text in diff.report(result):
         console.print(Text(clean(text), style=_STYLES.get(style, "")), soft_wrap=True)

@@ -13,6 +13,7 @@ from saltbranch.base.text import printable
 
 # How messages of ours that have several lines go on (saltbranch.git.indent).
 _OWN_BREAK = re.compile(r"\n {2,}")
+_DOUBTFUL = re.compile(r"[^\n\t -~]")
 
 
 def clean(text: str) -> str:
@@ -27,6 +28,9 @@ def echo(text: str = "", *, err: bool = False) -> None:
 
 def block(text: str, *, err: bool = False) -> None:
     """Write a text whose line breaks are ours."""
+    if not _DOUBTFUL.search(text):  # a fleet's worth of JSON, for example
+        _write(text, err=err)
+        return
     lines = text.split("\n")
     _write("\n".join("\t".join(map(printable, line.split("\t"))) for line in lines), err=err)
 

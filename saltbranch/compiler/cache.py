@@ -15,7 +15,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from saltbranch.compiler.model import FORMAT, Compiled, Minion, compiled_from_json, digest
+from saltbranch.compiler.kept_values import Chunks, checksum
+from saltbranch.compiler.model import (
+    FORMAT,
+    Brief,
+    Compiled,
+    Minion,
+    Reads,
+    decoded,
+    digest,
+    encoded,
+)
+from saltbranch.compiler.reads import reads_in
 from saltbranch.compiler.tree import Tree
 
 _VARIANTS = 6
@@ -42,6 +53,12 @@ class CompileCache:
         self._write = write
         self._key: str | None = None
         self._known: dict[str, _Kept] = {}
+        self._listed: dict[str, list[str]] = {}
+        self._states: dict[bytes, _State] = {}
+        self._holding: dict[tuple[Tree, bytes], bool] = {}
+        # The same by the names of entries, which say what they were made from: those that do not fit need no look.
+        self._fits: dict[tuple[Tree, str], bool] = {}
+        self._put: dict[tuple[Tree, Reads], tuple[bytes, str]] = {}
         self._notes: dict[str, dict[str, object]] = {}
         self._written = False
 
@@ -83,36 +100,55 @@ class CompileCache:
             os.chmod(self.path, 0o700)
 
     def get(self, base: str, tree: Tree) -> Compiled | None:
-        """The result kept for `base` (see `base_of`) that holds for `tree`; the same object each time."""
-        for name, age in self._names(base):
+        """The result kept for `base` (see `base_of`) that holds for `tree`; the same object each time.
+
+        Its chunks are decoded when somebody looks at one, who may get a DamagedError.
+        """
+        for name in self._names(base):
+            if self._fits.get((tree, os.path.basename(name))) is False:
+                continue
             kept = self._read(name)
-            if kept and tree.holds(kept.state):
-                if age > _DAY and self._write:
+            if kept and self._holds(kept.state, tree, name):
+                if time.time() - kept.used > _DAY and self._write:
                     _touch(name)
                 return kept.result
         return None
+
+    def _holds(self, state: bytes, tree: Tree, name: str) -> bool:
+        """Whether `state`, as it was written down, is that of `tree`; most minions of a fleet have the same one."""
+        if (tree, state) not in self._holding:
+            holds = tree.holds(self._states[state].mapping)
+            self._holding[tree, state] = self._fits[tree, os.path.basename(name)] = holds
+        return self._holding[tree, state]
 
     def put(self, base: str, tree: Tree, result: Compiled) -> None:
         """Keep `result`, which was made from `tree`."""
         if self.path is None or not self._write or result.low is not None:
             return
-        state = tree.state_of(result.reads)
+        state, stem = self._state(tree, result.reads)
         folder = self._folder(base)
-        name = f"{folder}/{digest(state)[:32]}"
+        name = f"{folder}/{stem}"
         try:
             self._make()
             os.makedirs(folder, mode=0o700, exist_ok=True)
             fresh = f"{name}.{os.getpid()}.new"
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(
-                    json.dumps(state).encode() + b"\n" + replace(result, cached=True).as_json()
-                )
+                file.write(_written(state, result))
             os.rename(fresh, name)
             self._written = True
-            for old, _ in self._names(base)[_VARIANTS:]:
+            self._known.pop(name, None)
+            self._listed.pop(base, None)
+            for old in self._names(base)[_VARIANTS:]:
                 os.unlink(old)
         except OSError:
             pass  # a cache that cannot be written is not a reason to fail
+
+    def _state(self, tree: Tree, reads: Reads) -> tuple[bytes, str]:
+        """What a result was made from, as it is written down, and the name of entries for it."""
+        if (tree, reads) not in self._put:
+            state = tree.state_of(reads)
+            self._put[tree, reads] = encoded(state), digest(state)[:32]
+        return self._put[tree, reads]
 
     def notes(self, name: str) -> dict[str, object]:
         """What `note` kept under `name`; empty when it cannot be read, or was kept under another key."""
@@ -171,37 +207,77 @@ class CompileCache:
     def _folder(self, base: str) -> str:
         return f"{self.path}/{base[:2]}/{base[2:40]}"
 
-    def _names(self, base: str) -> list[tuple[str, float]]:
-        """The entries of `base` with their ages in seconds, the one used last first."""
+    def _names(self, base: str) -> list[str]:
+        """The entries of `base`, the one used last first."""
         if self.path is None:
             return []
-        now, found = time.time(), []
-        try:
-            with os.scandir(self._folder(base)) as entries:
-                for entry in entries:
-                    if not entry.name.endswith(".new"):
-                        found.append((now - entry.stat().st_mtime, entry.path))
-        except OSError:
-            return []
-        return [(path, age) for age, path in sorted(found)]
+        if base not in self._listed:
+            folder = self._folder(base)
+            try:
+                names = [f"{folder}/{n}" for n in os.listdir(folder) if not n.endswith(".new")]
+                if len(names) > 1:
+                    names.sort(key=lambda name: -os.stat(name).st_mtime)
+            except OSError:
+                return []
+            self._listed[base] = names
+        return self._listed[base]
 
     def _read(self, name: str) -> _Kept | None:
         if name not in self._known:
             try:
-                with open(name, "rb") as file:
-                    state, _, result = file.read().partition(b"\n")
-                self._known[name] = _Kept(json.loads(state), compiled_from_json(result))
+                with open(name, "rb", buffering=0) as file:
+                    used = os.fstat(file.fileno()).st_mtime
+                    self._known[name] = self._decoded(file.readall(), used, name)
             except (OSError, ValueError, RecursionError):
                 return None
         return self._known[name]
 
+    def _decoded(self, data: bytes, used: float, name: str) -> _Kept:
+        """What `_written` made `data` of. Raises ValueError for anything else."""
+        check, _, rest = data.partition(b"\n")
+        if check != checksum(rest):
+            raise ValueError("damaged")
+        state, head, chunks = rest.split(b"\n", 2)
+        if state not in self._states:
+            mapping = decoded(state, dict[str, str | None])
+            self._states[state] = _State(mapping, reads_in(mapping))
+        found = decoded(head, _Head)
+        # It is nobody's yet, and `replace` would take as long as all else here.
+        object.__setattr__(found.result, "chunks", Chunks(chunks, found.brief, name))
+        object.__setattr__(found.result, "reads", self._states[state].reads)
+        return _Kept(state, found.result, used)
+
+
+def _written(state: bytes, result: Compiled) -> bytes:
+    """An entry: a checksum, what it was made from, what equal sides need of the result, and its chunks, a line each."""
+    bare = replace(result, chunks=(), reads=Reads(), cached=True)
+    rest = b"\n".join((state, encoded(_Head(bare, result.brief)), encoded(list(result.chunks))))
+    return checksum(rest) + b"\n" + rest
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A result without its chunks. brief: what can be said of them."""
+
+    result: Compiled
+    brief: Brief
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What entries were made from, see `Tree.state_of`. reads: the same without what was found."""
+
+    mapping: Mapping[str, str | None]
+    reads: Reads
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """One entry. state: what it was made from, see `Tree.state_of`."""
+    """One entry. state: what it was made from, as it was written down. used: when it was last."""
 
-    state: Mapping[str, str | None]
+    state: bytes
     result: Compiled
+    used: float
 
 
 def _touch(name: str) -> None:
@@ -213,4 +289,4 @@ def _touch(name: str) -> None:
 
 def base_of(minion: Minion, shared: str) -> str:
     """What a result depends on apart from files. shared: see `pool.Frame.fingerprint`."""
-    return digest([FORMAT, minion.as_job(), shared])
+    return digest([FORMAT, minion.digest(), shared])

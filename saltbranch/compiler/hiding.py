@@ -88,9 +88,11 @@ class Known:
 
     def has(self, word: str) -> bool:
         """Whether `word`, a single one, is public."""
+        if word in self.words:
+            return True
         if self._own is None:
             self._own = frozenset(words_of(self.own()))
-        return word in self.words or word in self._own or stands_in(word, self.texts())
+        return word in self._own or stands_in(word, self.texts())
 
     def holds(self, text: str) -> bool:
         """Whether `text` stands as it is in what is public."""
@@ -140,6 +142,8 @@ class Hider:
         return "".join(parts)
 
     def _words(self, text: str, source: str) -> str:
+        if self.known.words.issuperset(_WORDS.findall(text)):
+            return text
         parts: list[str] = []
         at = 0
         for start, word, shown in self._judged(text, source):

@@ -7,10 +7,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
-FORMAT = 19
+FORMAT = 20
 """Changes whenever a result would look different for the same input: old cache entries miss."""
 
 UNKEPT = {
@@ -54,6 +54,12 @@ class Minion:
             "pillar": dict(self.pillar),
             "returns": dict(self.returns),
         }
+
+    def digest(self) -> str:
+        """Stands for all of `as_job`."""
+        known = getattr(self.grains, "digest", None)  # those of `kept_values` know it
+        grains = known if isinstance(known, str) else digest(dict(self.grains))
+        return digest([self.id, self.saltenv, grains, dict(self.pillar), dict(self.returns)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,30 @@ class Chunk:
         return self.key.rpartition(" | ")[2].partition(" #")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What is asked of the chunks of a side that is the same as the other. keys: how many different ones they have.
+    sources: all that they name; templates: those of chunks with a template; flags: of these.
+    """
+
+    number: int = 0
+    keys: int = 0
+    sources: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    flags: str = ""
+
+
+def brief_of(chunks: Sequence[Chunk]) -> Brief:
+    """The `Brief` of `chunks`."""
+    return Brief(
+        number=len(chunks),
+        keys=len({c.key for c in chunks}),
+        sources=tuple(sorted({path for c in chunks for path in c.sources})),
+        templates=tuple(sorted({path for c in chunks if c.template for path in c.sources})),
+        flags="".join(sorted({flag for c in chunks for flag in c.template})),
+    )
+
+
 # Where words of a chunk's ID or function, or of an argument's name, may not be shown: a keyed digest, the cache's own.
 _OF_CHUNK = re.compile(r" ~([0-9a-f]{8})(?= \| |$)")
 
@@ -157,7 +187,7 @@ class Compiled:
     result: Outcome
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    chunks: tuple[Chunk, ...] = ()
+    chunks: Sequence[Chunk] = ()
     pillar: Mapping[str, str] = field(default_factory=dict)
     states_matched: bool = True
     functions: tuple[str, ...] = ()
@@ -176,29 +206,49 @@ class Compiled:
         """The errors as one text."""
         return "\n".join(self.errors) or None
 
+    @property
+    def brief(self) -> Brief:
+        """What is asked of `chunks` where both sides are the same."""
+        known = getattr(self.chunks, "brief", None)  # those of `kept_values` know it
+        return known if isinstance(known, Brief) else brief_of(self.chunks)
+
     def as_json(self) -> bytes:
         """All of it: pillar as digests, arguments masked."""
-        import msgspec  # not in the sandbox
-
-        try:
-            return msgspec.json.encode(self)
-        except UnicodeEncodeError:  # half a character, as broken file names have
-            return json.dumps(asdict(self)).encode()
+        return encoded(self)
 
 
-def compiled_from_json(text: bytes) -> Compiled:
-    """The `Compiled` that `as_json` made `text` of. Raises ValueError for anything else."""
+_T = TypeVar("_T")
+
+
+def encoded(value: Any) -> bytes:
+    """JSON of results or of parts of them."""
     import msgspec  # not in the sandbox
 
     try:
-        return msgspec.json.decode(text, type=Compiled)
+        return msgspec.json.encode(value, enc_hook=list)
+    except UnicodeEncodeError:  # half a character, as broken file names have
+        return json.dumps(msgspec.to_builtins(value, enc_hook=list)).encode()
+
+
+def decoded(text: bytes, kind: type[_T]) -> _T:
+    """What `encoded` made `text` of. Raises ValueError for anything else."""
+    import msgspec  # not in the sandbox
+
+    try:
+        return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as err:  # a wrong type is one, too
         if not _SURROGATE.search(text):
             raise ValueError(str(err)) from err
     try:
-        return msgspec.convert(json.loads(text), Compiled)
+        return msgspec.convert(json.loads(text), kind)
     except msgspec.ValidationError as err:
         raise ValueError(str(err)) from err
+
+
+def compiled_from_json(text: bytes) -> Compiled:
+    """The `Compiled` that `as_json` made `text` of. Raises ValueError for anything else."""
+    found = decoded(text, Compiled)
+    return replace(found, chunks=tuple(found.chunks))
 
 
 def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:

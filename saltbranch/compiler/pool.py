@@ -9,7 +9,7 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,8 +36,8 @@ from saltbranch.salt_master import top_file
 _START = 60  # seconds for loading Salt; one or two are usual
 _FORKS = 16
 """At a time in one worker at most: far from the number of processes that its user may have."""
-_SHARE = 500
-"""Minions for one worker at most: what it hands out must not pile up."""
+_SHARE = 1000
+"""Minions for one worker at most: their results are kept once all of them are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,7 @@ def compile_fleet(
     progress: Progress | None = None,
     spent: Spent | None = None,
     beside: Sequence[Tree] = (),
+    likely: Collection[str] | None = None,
 ) -> dict[str, Compiled]:
     """Every minion's result on `tree`, by minion id; the rest is as in `compile_each`."""
     results = compile_each(
@@ -162,6 +163,7 @@ def compile_fleet(
         progress=progress,
         spent=spent,
         beside=beside,
+        likely=likely,
     )
     return {result.minion: result for result in results}
 
@@ -177,11 +179,12 @@ def compile_each(
     progress: Progress | None = None,
     spent: Spent | None = None,
     beside: Sequence[Tree] = (),
+    likely: Collection[str] | None = None,
 ) -> list[Compiled]:
     """The results on `tree` in the order of `minions`, of which several may have one id.
 
     spent: added to. plain: with low chunks and pillar as Salt has them, secrets included. beside: other
-    trees whose public words are public in here, too.
+    trees whose public words are public in here, too. likely: files that will be read; None where nobody knows.
     Raises SandboxError, GitError.
     """
     scratch.sweep()
@@ -205,6 +208,7 @@ def compile_each(
                 plain=plain,
                 spent=spent,
                 tell=tell,
+                likely=None if likely is None else sorted(files & {*likely}),
             )
             for number, result in share.all(rest, jobs):
                 done[number] = result
@@ -283,6 +287,7 @@ class _Share:
     plain: bool
     spent: Spent
     tell: _Progress
+    likely: list[str] | None = None
     forks: int = 1
 
     def all(self, minions: Mapping[int, Minion], jobs: int) -> Iterator[tuple[int, Compiled]]:
@@ -379,6 +384,7 @@ class _Share:
             "shown": list(frame.shown),
             "tops_only": frame.tops_only,
             "content": frame.content,
+            "likely": self.likely,
             "jobs": forks,
             "apart": self.sandbox.are_forks_apart,
         }

@@ -178,14 +178,14 @@ class MinionDiff:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        empty = Difference().as_dict()
+        found = self.difference if self.difference is not None else Difference()
         return {
             "saltenv": self.saltenv,
             "result": self.result,
             "error": self.error,
             "notes": list(self.notes),
             "compared": self.compared,
-            **(self.difference.as_dict() if self.difference is not None else empty),
+            **found.as_dict(),
         }
 
 
@@ -217,7 +217,7 @@ def is_masked(value: Any) -> bool:
 def placed(diff: MinionDiff, old: Callable[[str], str], new: Callable[[str], str]) -> MinionDiff:
     """`diff` with states where their files are in the repository; `old` and `new` say so of either side."""
     found = diff.difference
-    if found is None:
+    if found is None or not (found.added or found.removed or found.changed):
         return diff
     return replace(
         diff,

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import yaml
 
 from saltbranch.base.errors import ConfigError, UsageError
+from saltbranch.compiler.kept_values import Grains
 from saltbranch.compiler.model import Minion
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
@@ -122,8 +123,10 @@ def read_folder(
     kept = FleetCache(cache, folder.place)
     data = {name: kept.get(name, version) for name, version in files.items()}
     for name, text in folder.texts([name for name, known in data.items() if known is None]):
-        data[name] = _parsed(f"{folder.place}/{name}", text)
-        kept.put(name, files[name], data[name] or {})
+        parsed = _parsed(f"{folder.place}/{name}", text)
+        parsed["grains"] = {**parsed["grains"], "id": name[: -len(".yaml")]}
+        kept.put(name, files[name], parsed)
+        data[name] = parsed
     kept.save()
     minions, unclaimed = [], []
     for name, known in data.items():
@@ -190,11 +193,11 @@ def made(
     claims = targets.claimed_by(minion_id, groups, nodegroups)
     if len(claims) != 1:
         return None
-    recorded = data.get("recorded")
+    recorded, grains = data.get("recorded"), data["grains"]
     return Minion(
         id=minion_id,
         saltenv=claims[0][0],
-        grains={**data["grains"], "id": minion_id},
+        grains=grains if isinstance(grains, Grains) else {**grains, "id": minion_id},
         pillar=data.get("pillar") or {},
         returns=data.get("returns") or {},
         source=source,

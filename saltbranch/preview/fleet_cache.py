@@ -13,11 +13,14 @@ from typing import Any
 import msgspec
 
 from saltbranch.base import files
+from saltbranch.compiler.kept_values import Grains, checksum
+from saltbranch.compiler.model import digest
 
 _YOUNG = 2.0
 """Seconds in which a file could change once more while its times stay the same."""
 
-_Entries = dict[str, tuple[str, dict[str, Any]]]
+_Entry = tuple[str, str, Any, msgspec.Raw]
+"""Version of the file, digest of the grains, when they were recorded, and the grains."""
 
 
 class FleetCache:
@@ -27,36 +30,46 @@ class FleetCache:
         """Read it. What cannot be read counts as empty."""
         name = hashlib.sha256(fleet.encode("utf-8", "surrogateescape"))
         self.path = f"{folder}/fleet-{name.hexdigest()[:16]}" if folder else None
-        self._kept: _Entries = {}
-        self._used: _Entries = {}
+        self._kept: dict[str, _Entry] = {}
+        self._used: dict[str, _Entry] = {}
+        if self.path is None:
+            return
         try:
-            text = files.read_or_none(self.path) if self.path else None
-            self._kept = msgspec.json.decode(text, type=_Entries) if text else {}
+            with open(self.path, "rb") as file:
+                check, _, text = file.read().partition(b"\n")
+            if check == checksum(text):
+                self._kept = msgspec.json.decode(text, type=dict[str, _Entry])
         except (OSError, msgspec.DecodeError):
             pass
 
     def get(self, name: str, version: str) -> dict[str, Any] | None:
         """What the file `name` holds, if it was kept and is of this version."""
         kept = self._kept.get(name)
-        if kept is None or not version or kept[0] != version:
+        if kept is None or not version or kept[0] != version or bytes(kept[3])[:1] != b"{":
             return None
         self._used[name] = kept
-        return kept[1]
+        _, stands_for, recorded, grains = kept
+        return {"grains": Grains(bytes(grains), stands_for), "recorded": recorded}
 
     def put(self, name: str, version: str, data: dict[str, Any]) -> None:
         """Keep `data`, what the file `name` holds, where JSON gives all of it back."""
         may_be_secret = data.get("pillar") or data.get("returns")
         if self.path and version and not may_be_secret and _survives(data):
-            self._used[name] = (version, data)
+            grains = msgspec.Raw(msgspec.json.encode(data["grains"]))
+            self._used[name] = (version, digest(data["grains"]), data.get("recorded"), grains)
 
     def save(self) -> None:
         """Write down what was used, if that is something else than before."""
-        if self.path is None or self._used == self._kept:
+        used, kept = self._used, self._kept
+        if self.path is None or (
+            len(used) == len(kept) and all(used[n] is kept.get(n) for n in used)
+        ):
             return
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            text = msgspec.json.encode(self._used).decode()
-            files.write_atomic(self.path, text, mode=0o600, durable=False)
+            text = msgspec.json.encode(used)
+            whole = f"{checksum(text).decode()}\n{text.decode()}"
+            files.write_atomic(self.path, whole, mode=0o600, durable=False)
         except OSError:
             pass  # a cache that cannot be written is not a reason to fail
 
@@ -73,19 +86,9 @@ def signature(path: str) -> str:
 
 
 def _survives(data: dict[str, Any]) -> bool:
+    """Whether JSON gives back what is equal and of the same types: it knows neither dates nor numbers as keys."""
     try:
         text = msgspec.json.encode(data)
+        return repr(msgspec.json.decode(text)) == repr(data)
     except (TypeError, ValueError, RecursionError):
         return False
-    return _same(msgspec.json.decode(text), data)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal, and of the same types: JSON knows neither dates nor numbers as keys."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)

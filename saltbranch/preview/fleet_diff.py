@@ -362,6 +362,8 @@ def _noted(minion: Minion, old: Compiled, diff: MinionDiff) -> MinionDiff:
     """`diff` with the keys that the minion's pillar has in truth. Of the old side only: a key that the
     new one lacks may be what the commit removes.
     """
+    if not minion.cached_pillar:
+        return diff
     compiled = {path.partition(":")[0] for path in old.pillar} | {*old.pillar}
     lacking = [key for key in minion.cached_pillar if key not in compiled]
     if not lacking or old.result == "failed":

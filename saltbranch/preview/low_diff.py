@@ -127,8 +127,9 @@ def compare(
     else:
         difference = _difference(old, new, files, ignore, telling)
     result: Result = "partial" if errors else "ok"
-    sides = (new,) if old is new else (old, new)
-    compared = len({c.key for side in sides for c in side.chunks})
+    compared = new.brief.keys
+    if old is not new:
+        compared = len({c.key for side in (old, new) for c in side.chunks})
     return MinionDiff(
         old.minion, saltenv, result, errors, notes, difference=difference, compared=compared
     )
@@ -253,8 +254,9 @@ class _Held:
 
     def has_moved(self, result: Compiled) -> bool:
         """Whether any file that the states of one result name is another on the other side."""
-        named = {path for chunk in result.chunks for path in chunk.sources}
-        return any(len(set(self.tokens(path))) > 1 for path in named)
+        one, other = self.sources
+        paths = [f"{self.states_dir}/{path}" for path in result.brief.sources]
+        return any(one.source(path) != other.source(path) for path in paths)
 
 
 def _files(

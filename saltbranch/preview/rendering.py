@@ -15,7 +15,7 @@ from typing import Any
 from saltbranch.compiler.cache import CompileCache, base_of
 from saltbranch.compiler.custom_code import changed
 from saltbranch.compiler.inside.rendered_lines import OPEN, PILLAR, PRIVATE_KEY, split
-from saltbranch.compiler.model import Chunk, Compiled, Minion, Which
+from saltbranch.compiler.model import Brief, Chunk, Compiled, Minion, Which
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.tree import Tree
@@ -57,7 +57,7 @@ def rendering(
     if trees[0].digest == trees[1].digest:
         return found
     plain = functools.cache(functools.partial(_plain, frame.states_dir, trees))
-    moved = _moved(frame, trees)
+    moved = _moved(frame.states_dir, trees)
     token = functools.cache(lambda path, tree: tree.source(f"{frame.states_dir}/{path}"))
     wanted = [m for m in minions if _may_differ(token, trees, sides, m.id, moved)]
     # Those that Salt takes for states, or for code, show themselves.
@@ -114,17 +114,18 @@ def new_side(
     spent: Spent,
     progress: Callable[[int], None],
 ) -> dict[str, Compiled]:
-    """Compile the second tree. A minion for which something changed, and that has templates, is rendered at once: its
-    content will be asked for. Raises SandboxError, GitError.
+    """Compile the second tree. A minion whose content will be asked for, whatever its states will be, is rendered at
+    once. Raises SandboxError, GitError.
     """
     tree, public = trees[1], Public(trees, cache)
+    asked = _Asked(frame, trees)
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
     found, plain, rendered = {}, [], []
     for minion in minions:
         kept = cache.get(base_of(minion, prints[minion.saltenv]), tree)
         if kept is not None:
             found[minion.id] = public.shown(kept)
-        elif any(chunk.template for chunk in old[minion.id].chunks):
+        elif asked(old[minion.id].brief):
             rendered.append(minion)
         else:
             plain.append(minion)
@@ -141,6 +142,7 @@ def new_side(
             progress=progress,
             spent=spent,
             beside=trees,
+            likely={path for m in some for path in old[m.id].reads.files},
         )
 
     how = replace(frame, content=True)
@@ -154,6 +156,28 @@ def new_side(
     # What a template does must not cost a minion its highstate.
     plain += [m for m in rendered if with_content[m.id].result == "failed"]
     return {**found, **with_content, **(compiled(frame, plain) if plain else {})}
+
+
+class _Asked:
+    """Whether the content of templates will be asked for by what differs between two trees alone. Where a state gets
+    other arguments, it will be as well, but then nobody knows beforehand.
+    """
+
+    def __init__(self, frame: Frame, trees: tuple[Tree, Tree]) -> None:
+        self.frame, self.trees = frame, trees
+        self.flags = OPEN if _moved(frame.states_dir, trees) else ""
+        self.flags += PILLAR if _moved(frame.pillar_dir, trees) else ""
+        self._has_moved = functools.cache(self._differs)
+
+    def __call__(self, brief: Brief) -> bool:
+        """brief: of the old side."""
+        return any(flag in brief.flags for flag in self.flags) or any(
+            map(self._has_moved, brief.templates)
+        )
+
+    def _differs(self, path: str) -> bool:
+        one, other = (tree.source(f"{self.frame.states_dir}/{path}") for tree in self.trees)
+        return one != other
 
 
 def _pairs(old: Compiled, new: Compiled) -> dict[str, tuple[Chunk, Chunk]]:
@@ -181,11 +205,9 @@ def _may_differ(
         return False
 
     if old is new:  # arguments and pillar are the same, so only files can have moved
-        templates = [c for c in new.chunks if c.template]
-        if moved and any(OPEN in c.template for c in templates):
+        if moved and OPEN in new.brief.flags:
             return True
-        named = {path for c in templates for path in c.sources}
-        return any(token(path, trees[0]) != token(path, trees[1]) for path in named)
+        return any(token(path, trees[0]) != token(path, trees[1]) for path in new.brief.templates)
     pairs = _pairs(old, new)
     if not pairs:
         return False
@@ -247,11 +269,11 @@ def _written(
     }
 
 
-def _moved(frame: Frame, trees: tuple[Tree, Tree]) -> tuple[str, ...]:
-    """The files of the states that differ, below states_dir."""
-    begin = f"{frame.states_dir}/"
+def _moved(folder: str, trees: tuple[Tree, Tree]) -> tuple[str, ...]:
+    """The files below `folder` that differ, by their paths in it."""
+    begin = f"{folder}/"
     if any(tree.links or tree.attributes for tree in trees):
-        names = (t.below(frame.states_dir) for t in trees)
+        names = (t.below(folder) for t in trees)
         sides = [{p: t.content(p) or "" for p in own} for t, own in zip(trees, names, strict=True)]
         differ = changed(*sides)
     else:  # the same, and quicker: there may be very many files

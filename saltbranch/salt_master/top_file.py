@@ -179,6 +179,7 @@ _ROLES = (
         {{- raise(where ~ ' has no list') }}
       {%- endif %}
       {%- set kept = roles.setdefault(target, []) %}
+      {%- set matches = ['compound'] %}
       {%- for item in items %}
         {%- if item is string %}
           {%- do kept.append(item) %}
@@ -188,13 +189,13 @@ _ROLES = (
         {%- for key, value in (item.items() if item is mapping else []) %}
           {%- if key in ('match', 'order', 'ignore_missing') %}
             {%- do kept.append({key: value}) %}
+            {%- if key == 'match' and value is string %}{% do matches.append(value) %}{% endif %}
           {%- elif key in sections and value is string %}
             {%- do kept.append(value) %}
           {%- endif %}
         {%- endfor %}
       {%- endfor %}
-      {%- set type = items | select('mapping') | map(attribute='match') | select('string')
-                     | list | last | default('compound') %}
+      {%- set type = matches[-1] %}
       {%- if types.setdefault(target, type) != type %}
         {{- raise(where ~ ' has two match types: ' ~ type ~ ' and ' ~ types[target]) }}
       {%- endif %}

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import saltbranch.cli
+from saltbranch.cli import terminal
 from tests.support.project import Project, model
 from tests.support.remote import Content, Remote
 from tests.support.site import Ran, Site, build_template
@@ -51,6 +52,15 @@ def check(ran: Ran) -> str:
         ]
         assert set(odd) <= {"\ufffd"}, (line, odd)
     return text
+
+
+@pytest.mark.parametrize("code", [*range(0x20), 0x7F, 0x85, 0x9B, 0xAD, 0x2028, 0x202E])
+def test_a_text_of_many_lines_keeps_our_line_breaks_only(
+    capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    terminal.block(f"one\ttwo\n~ {chr(code)}{chr(code)}x\n")
+    shown = chr(code) if chr(code) in "\t\n" else "\ufffd"
+    assert capsys.readouterr().out == f"one\ttwo\n~ {shown}{shown}x\n"
 
 
 @pytest.fixture

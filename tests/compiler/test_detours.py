@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import itertools
 import json
 import re
@@ -273,3 +275,29 @@ def test_no_file_server_is_loaded_in_search_of_what_none_has(tmp_path: Path) -> 
     assert not found["has"]
     assert not [name for name in found["loaded"] if "gitfs" in name]
     assert (own.parent / "other.py.began").exists()  # a branch's own may begin
+
+
+def test_what_a_function_takes_is_what_salt_says() -> None:
+    args, detours = (
+        importlib.import_module(name)
+        for name in ("salt.utils.args", "saltbranch.compiler.inside.detours")
+    )
+    slowly = args.get_function_argspec
+    quickly = detours._signatures(slowly)
+
+    def plain(a: int, b: int = 1, *rest: int, **more: int) -> None: ...
+    def by_name(a: int, *, b: int = 1) -> None: ...
+
+    class Callable:
+        def __call__(self, a: int) -> None: ...
+
+    wrapped = functools.wraps(plain)(lambda *_args: None)
+    for function in (plain, by_name, wrapped, functools.partial(plain, 1), Callable().__call__):
+        assert quickly(function) == quickly(function) == slowly(function)
+    assert quickly(plain, True) == slowly(plain, True) != quickly(plain)  # noqa: FBT003
+    quickly(plain).args.clear()
+    assert quickly(plain).args == ["a", "b"]
+    plain.__defaults__ = (2,)
+    assert quickly(plain).defaults == (2,)
+    with pytest.raises(TypeError):
+        quickly(1)

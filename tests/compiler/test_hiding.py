@@ -218,3 +218,35 @@ def test_a_star_of_shown_pillar_stays_within_a_key(pattern: str, shown: set[str]
         "o": "other9",
     }
     assert shown_of(pillar, [pattern]) == shown
+
+
+_PIECES = st.sampled_from(
+    [
+        "nginx",
+        "service",
+        "ab",
+        "x",
+        "hunter",
+        "12",
+        "7",
+        "_",
+        ".",
+        "-",
+        " ",
+        "!!!!",
+        "\u00e9",
+        "line",
+        "\n",
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=9).map("".join), st.sets(_PIECES), st.sets(_PIECES))
+def test_words_of_salt_are_told_as_if_each_was_looked_at(
+    text: str, salts: set[str], values: set[str]
+) -> None:
+    hider = Hider(MASK, Known(words=frozenset(salts), read=lambda: "nginx x"), values)
+    shown, at = "", 0
+    for start, word, told in hider._judged(text, ""):
+        shown, at = f"{shown}{text[at:start]}{told}", start + len(word)
+    assert hider._words(text, "") == shown + text[at:]

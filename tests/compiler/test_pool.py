@@ -14,6 +14,7 @@ from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.dispatcher import Dispatcher
 from saltbranch.compiler.model import Minion
 from tests.support.compiling import Lab, minion
+from tests.support.remote import Content
 
 
 @given(
@@ -71,3 +72,27 @@ def test_sls_files_are_compiled_before_many_minions_want_them(
     assert [(len(r.chunks), r.errors) for r in found.values()] == [(7, ())] * number
     wanted = [item for kind, item in made[0].learnt if kind == "templates" and "salt/s" in item]
     assert len(wanted) == (0 if len(files) + 5 <= 4 * number else 7)
+
+
+def test_what_is_said_to_be_likely_decides_on_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Dispatcher] = []
+
+    class Noted(Dispatcher):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(pool, "Dispatcher", Noted)
+    files: dict[str, Content] = {
+        f"salt/s{n}.sls": f"s{n}:\n  test.nop:\n    - a: {{{{ grains.id }}}}\n" for n in range(9)
+    }
+    lab = Lab(tmp_path, {**files, "salt/top.sls": "base: {'*': [s0, s1]}\n"})
+    said = ["salt/s0.sls", "salt/s8.sls", "salt/none.sls", "../etc/passwd", "pillar/x.sls"]
+    found = [lab.compile([minion("m1")], likely=likely)["m1"] for likely in (None, said, [])]
+    assert all(r.result == "ok" and r.low == found[0].low and len(r.low) == 2 for r in found)
+    assert all(r.reads == found[0].reads for r in found)
+    learnt = [{i for kind, i in d.learnt if kind == "templates" and "salt/s" in i} for d in made]
+    assert ["s1.sls" in str(names) for names in learnt] == [True] * 3
+    assert ["s0.sls" in str(names) for names in learnt] == [True, False, True]

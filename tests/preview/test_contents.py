@@ -294,6 +294,27 @@ def test_a_commit_that_no_template_reads_renders_nothing(clone: Clone) -> None:
     assert diff.rendered(result) == ""
 
 
+def rendered_once(clone: Clone) -> int:
+    """How many of the results that are kept were rendered."""
+    cache = Path(os.environ["XDG_CACHE_HOME"])
+    assert cache.is_dir()
+    heads = [p.read_bytes().split(b"\n") for p in cache.rglob("*") if len(p.name) == 32]
+    assert heads
+    return sum(json.loads(lines[2])["result"]["rendering"] > 0 for lines in heads)
+
+
+def test_a_state_that_comes_to_be_renders_no_other_ones_file(clone: Clone) -> None:
+    text = "{{ grains.id }}\n"
+    before: dict[str, Content] = {"salt/c.sls": jinja(), "salt/conf/main.j2": text}
+    result = compared(clone, before, {"salt/c.sls": jinja() + "x: test.nop\n"})
+    assert result.exit_code == 3 and rendered_once(clone) == 0
+    assert [s.key for g in result.groups for s in g.difference.added] == ["x | test.nop"]
+    # One that gets other arguments is rendered on both sides, though nobody knew that beforehand.
+    result = compared(clone, before, {"salt/c.sls": jinja(context={"a": 1})})
+    assert result.exit_code == 3 and rendered_once(clone) == 2
+    assert [[*s.arguments] for g in result.groups for s in g.difference.changed] == [["context"]]
+
+
 def test_a_private_key_in_the_states_is_not_printed(clone: Clone) -> None:
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow{}\n-----END RSA PRIVATE KEY-----\n"
     before = {"salt/c.sls": state(source="salt://conf/t"), "salt/conf/t": key.format("one")}

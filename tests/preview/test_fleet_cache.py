@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saltbranch.compiler.cache import base_of
 from saltbranch.config.minions import Matcher
 from saltbranch.preview import fleet_cache
 from saltbranch.preview.fleet import DiskFolder, read_folder
@@ -53,9 +54,12 @@ def test_a_fleet_is_the_same_from_the_cache(fleet: Path, tmp_path: Path) -> None
     assert read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache) == plain
     kept = FleetCache(cache, str(fleet))
     assert kept.get("web2.yaml", version(fleet, "web2.yaml")) == {
-        "grains": {"os": "Debian"},
+        "grains": {"os": "Debian", "id": "web2"},
         "recorded": 17,
     }
+    found = read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)[0]
+    assert [base_of(m, "") for m in found] == [base_of(m, "") for m in plain[0]]
+    assert len({base_of(m, "") for m in found}) == 3
     assert kept.get("web1.yaml", version(fleet, "web1.yaml")) is None  # JSON knows no dates
     assert kept.path is not None
     assert os.stat(kept.path).st_mode & 0o077 == 0
@@ -88,6 +92,19 @@ def test_a_damaged_cache_counts_as_empty(fleet: Path, tmp_path: Path, text: str)
     assert path is not None
     Path(path).write_text(text)
     assert len(read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)[0]) == 3
+
+
+@pytest.mark.usefixtures("old_enough")
+def test_a_cache_with_another_letter_counts_as_empty(fleet: Path, tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)
+    path = FleetCache(cache, str(fleet)).path
+    assert path is not None
+    text = Path(path).read_text()
+    assert "Debian" in text
+    Path(path).write_text(text.replace("Debian", "Debiam"))
+    minions, _ = read_folder(DiskFolder(str(fleet)), GROUPS, {}, cache)
+    assert {m.grains["os"] for m in minions} == {"Debian"}
 
 
 values = st.recursive(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from saltbranch.compiler.hiding import Hider
@@ -32,9 +32,10 @@ class Describer:
         shown: frozenset[str],
         names: frozenset[str],
         used: Sources,
+        text: Callable[[str], str | None],
     ) -> None:
         """mask: makes digests of values; hider: hides words. names: the path of every file of the tree. used: says
-        what states use.
+        what states use. text: of one of `names`, where it is known.
         """
         self.states = folders["states"]
         self.inside = inside["states"]
@@ -44,6 +45,7 @@ class Describer:
         self.shown = shown
         self.names = names
         self.used = used
+        self.known_text = text
         self.texts: dict[str, tuple[str, str]] = {}
         self.functions: dict[tuple[str, str], str] = {}
         self.lines: dict[str, _Lines] = {}
@@ -136,6 +138,9 @@ class Describer:
         return self.texts[sls]
 
     def _text(self, path: str) -> str | None:
+        name = f"{self.inside}/{path}"
+        if name in self.names and (known := self.known_text(name)) is not None:
+            return known
         try:
             with open(f"{self.states}/{path}", encoding="utf-8", errors="replace") as file:
                 return file.read()

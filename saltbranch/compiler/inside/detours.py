@@ -7,14 +7,15 @@ import functools
 import inspect
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
-from types import FunctionType, ModuleType, SimpleNamespace
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from types import FunctionType, GeneratorType, ModuleType, SimpleNamespace
 from typing import Any
 
 import jinja2.environment
 import salt.loader.lazy as lazy
 import salt.pillar
 import salt.state
+import salt.utils.args
 import salt.utils.data
 import salt.utils.dictupdate
 import salt.utils.jinja
@@ -60,7 +61,9 @@ def leave_out() -> None:
     )
     lazy.dir = _public_functions
     _ask_quickly_what_is_undefined()
+    salt.utils.args.get_function_argspec = _signatures(salt.utils.args.get_function_argspec)
     _make_environments_quickly()
+    _ask_what_is_a_mapping()
     yaml_objects.install()
 
 
@@ -252,6 +255,26 @@ def _is_ordinary(data: Any, left: list[int]) -> bool:
     return left[0] >= 0 and all(_is_ordinary(item, left) for item in inner)
 
 
+def _signatures(slowly: Callable[..., Any]) -> Callable[..., Any]:
+    """`get_function_argspec`, once for each function: many states of one ask for it (salt/utils/args.py)."""
+    known: dict[FunctionType, tuple[Any, ...]] = {}
+
+    def argspec(func: Any, is_class_method: Any = None) -> Any:
+        inner = func
+        while not isinstance(inner, FunctionType) and hasattr(inner, "__wrapped__"):
+            inner = inner.__wrapped__
+        if type(inner) is not FunctionType or inner.__dict__ or inner.__kwdefaults__:
+            return slowly(func, is_class_method)
+        now = (inner.__code__, inner.__defaults__, bool(is_class_method))
+        kept = known.get(inner)
+        if kept is None or any(one is not other for one, other in zip(kept, now, strict=False)):
+            known[inner] = kept = (*now, slowly(func, is_class_method))
+        found = kept[-1]
+        return found._replace(args=[*found.args])
+
+    return argspec
+
+
 def _make_environments_quickly() -> None:
     """Salt makes an environment for each file that it renders, in which much is the same each time: wrappers of
     functions of `itertools`, versions that are compared, extensions that are looked for by their names.
@@ -263,6 +286,27 @@ def _make_environments_quickly() -> None:
     ):
         if hasattr(module, name):
             setattr(module, name, functools.cache(getattr(module, name)))
+
+
+def _ask_what_is_a_mapping() -> None:
+    """Templates ask it of every value. For a type that was not asked about yet, Python looks at all mappings there
+    are; it remembers the answer, and forks know it (Lib/_py_abc.py).
+    """
+    for kind in (
+        str,
+        int,
+        float,
+        bool,
+        list,
+        tuple,
+        set,
+        dict,
+        OrderedDict,
+        GeneratorType,
+        type(None),
+    ):
+        for asked in (Mapping, MutableMapping, Sequence, Hashable):
+            issubclass(kind, asked)
 
 
 def _public_functions(module: Any) -> list[str]:

@@ -133,6 +133,7 @@ class OneMinion(PreparedSalt):
             shown=shown,
             names=self.paths,
             used=self.sources,
+            text=self._text,
         )
         chunks = describer.chunks(outcome.chunks or ())
         if files:

@@ -168,7 +168,9 @@ class PreparedSalt:
 
     def likely(self) -> list[list[str]]:
         """The sls files, as `learn` takes them, where the minions are so many that most will be wanted."""
-        names = sorted(path for path in self.paths if path.endswith(".sls"))
+        known = self.job["likely"]
+        paths = self.paths if known is None else self.paths & {*known}
+        names = sorted(path for path in paths if path.endswith(".sls"))
         if self.job["tops_only"] or len(names) > int(self.job["minions"]) * _LIKELY:
             return []
         return [[path, "", ""] for path in names if self._text(path) is not None]

@@ -214,6 +214,15 @@ def _remember_modules() -> None:
     for kind, loader in list(lazy.MODULE_KIND_MAP.items()):
         if loader is importlib.machinery.SourceFileLoader:
             lazy.MODULE_KIND_MAP[kind] = _Once
+    named: Any = getattr(lazy, "_update_module_attrs", None)
+
+    def name(module: Any, spec: Any) -> None:
+        """Tell a module its name and place, which one that ran in here has been told."""
+        if getattr(module, "__saltbranch_run__", "") != spec.origin or module.__name__ != spec.name:
+            named(module, spec)
+
+    if named is not None:
+        lazy._update_module_attrs = name
 
 
 def learn(modules: Mapping[str, str]) -> None:

@@ -89,6 +89,7 @@ class Sources:
         env = opts.get("jinja_env")
         self.is_odd = bool(env) or any(opts.get(f"jinja_{n}_blocks") for n in ("trim", "lstrip"))
         self.known: dict[str, tuple[frozenset[str], str]] = {}
+        self.folders: dict[str, bool] = {}
 
     def of(self, function: str, values: Mapping[str, Any], saltenv: str) -> Used:
         """What the state `function` with these arguments uses."""
@@ -98,7 +99,7 @@ class Sources:
         if "contents_pillar" in values:
             flags += PILLAR
         for path in self._named(function, values, saltenv):
-            if function == "file.recurse" or os.path.isdir(f"{self.states}/{path}"):
+            if function == "file.recurse" or self._is_folder(path):
                 inner = self._folder(path, values)
                 found.update(inner or (f"{path}/",))
                 entries = (inner or self.below(path)) if template else []
@@ -117,6 +118,12 @@ class Sources:
                 found |= files
                 flags += more
         return Used(frozenset(found), "".join(sorted(set(flags))))
+
+    def _is_folder(self, path: str) -> bool:
+        """Whether a folder of the tree is there; looked for once, for many states name the same file."""
+        if path not in self.folders:
+            self.folders[path] = os.path.isdir(f"{self.states}/{path}")
+        return self.folders[path]
 
     def _named(self, function: str, values: Mapping[str, Any], saltenv: str) -> Iterator[str]:
         for name, value in values.items():

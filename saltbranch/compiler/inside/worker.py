@@ -49,7 +49,6 @@ def main() -> None:
     os.dup2(nowhere, 2)  # what a branch's code prints is for nobody
     _say(control, {"salt": salt.salt_version})
     _foresee(salt, job)
-    gc.collect()
     gc.freeze()
     gc.enable()
     _Crew(salt, job, control, is_apart=is_apart).work()

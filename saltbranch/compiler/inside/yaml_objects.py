@@ -60,7 +60,8 @@ def _is_usual(made: Mapping[str, Any], usual: list[Any]) -> bool:
 
 def _resolve_quickly(loader: Any) -> None:
     """PyYAML asks for every node whether its path in the document decides on its tag; Salt says so of none."""
-    begin = loader.__init__
+    begin, slowly, scalar = loader.__init__, loader.resolve, yaml.ScalarNode
+    nothing: tuple[Any, ...] = ()
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **kwargs)
@@ -70,16 +71,17 @@ def _resolve_quickly(loader: Any) -> None:
             self.descend_resolver, self.ascend_resolver = operator.is_, int
 
     def resolve(self: Any, kind: Any, value: Any, implicit: Any) -> Any:
-        if kind is not yaml.ScalarNode or not implicit[0] or self.yaml_path_resolvers:
+        if kind is not scalar or not implicit[0] or self.yaml_path_resolvers:
             return slowly(self, kind, value, implicit)
         resolvers = self.yaml_implicit_resolvers
-        for begins in (value[:1], None):
-            for tag, pattern in resolvers.get(begins, ()):
-                if pattern.match(value):
-                    return tag
+        known = resolvers.get(value[:1], nothing)
+        if None in resolvers:
+            known = [*known, *resolvers[None]]
+        for tag, pattern in known:
+            if pattern.match(value):
+                return tag
         return self.DEFAULT_SCALAR_TAG
 
-    slowly = loader.resolve
     loader.__init__, loader.resolve = __init__, resolve
 
 
