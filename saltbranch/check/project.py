@@ -10,6 +10,7 @@ import yaml
 from jinja2 import nodes as jinja
 
 from saltbranch.check.finding import Finding, Severity
+from saltbranch.check.questions import may_be_about
 from saltbranch.check.sls import Declared
 from saltbranch.check.template import Plain, literal
 
@@ -101,9 +102,10 @@ class Source:
         """Whether `line` is not there in every rendering."""
         return self.plain is not None and line in self.plain.conditional
 
-    def guarded(self, line: int) -> bool:
-        """Whether `line` is there only if some file is: the template asks before it names it."""
-        return self.plain is not None and line in self.plain.guarded
+    def guarded(self, line: int, path: str) -> bool:
+        """Whether `line` is there only if a file is that may be the one at `path`: the template asks first."""
+        words = self.plain.guarded.get(line) if self.plain is not None else None
+        return words is not None and may_be_about(words, path)
 
 
 class Project:

@@ -25,9 +25,9 @@ def _includes(project: Project, source: Source) -> Iterator[Finding]:
     for include in source.declared.includes:
         if include.saltenv is not None or not literal(include.sls):
             continue
-        if source.guarded(include.line):
-            continue
         name = absolute(source, include.sls)
+        if source.guarded(include.line, name.replace(".", "/")):
+            continue
         if not project.sls_like(source.area, name) and not project.has_sls(source.area, name):
             message = f"it includes {include.sls[:100]!r}, and there is no sls {name[:100]!r}"
             yield rules.INCLUDE.at(source.path, include.line, message)
@@ -38,12 +38,14 @@ def _imports(project: Project, source: Source) -> Iterator[Finding]:
         return
     for node in source.template.find_all((jinja.Import, jinja.FromImport, jinja.Include)):
         template: jinja.Expr = getattr(node, "template")  # noqa: B009
-        if getattr(node, "ignore_missing", False) or source.guarded(node.lineno):
+        if getattr(node, "ignore_missing", False):
             continue
         names = template.items if isinstance(template, (jinja.List, jinja.Tuple)) else [template]
         written = [
             n.value for n in names if isinstance(n, jinja.Const) and isinstance(n.value, str)
         ]
+        if any(source.guarded(node.lineno, name) for name in written):
+            continue
         if len(written) == len(names) and not any(_found(project, source, n) for n in written):
             message = (
                 f"the template {written[0][:100]!r} does not exist" if written else "it names none"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from saltbranch.check.blame import blame
@@ -11,6 +13,7 @@ from saltbranch.check.compiled import told_once
 from saltbranch.check.project import Source
 from saltbranch.check.rules import lint
 from saltbranch.check.rules.secret_words import is_name, is_strong, is_value
+from saltbranch.check.template import plain
 from saltbranch.compiler.model import Compiled
 from saltbranch.git import links
 from tests.support.checking import TOOLS, findings, project, told
@@ -307,7 +310,7 @@ GUARDED = [
         "{% if salt['pillar.file_exists']('gone.sls') %}\n",
         "{% if salt.cp.list_states() and 'gone' in salt['cp.list_states']() %}\n",
         "{% if other %}\n{% elif salt.cp.hash_file('salt://gone') %}\n",
-        "{% set there = salt.file.file_exists('/srv/x') %}\n{% if other and there %}\n{% if x %}\n{% endif %}\n",
+        "{% set there = salt.file.file_exists('/srv/x/gone.sls') %}\n{% if other and there %}\n{% if x %}\n{% endif %}\n",
     ],
 )
 def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, asks: str) -> None:
@@ -325,6 +328,45 @@ def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, ask
     assert told_of(f"{asks}{{% else %}}\n", "{% endif %}\n")
     assert told_of(f"{asks}{{% endif %}}\n", "")
     assert told_of("{% if grains.os == 'x' %}\n", "{% endif %}\n")
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "may_be_missing"),
+    [
+        ("salt['pillar.file_exists']('roles/gone.sls')", "roles.gone", True),
+        ("salt['pillar.file_exists'](path)", "gone", True),
+        ("'gone' in salt['cp.list_states']()", "gone.client", True),
+        ("salt['file.file_exists']('/var/cache/salt/minion/files/base/gone.sls')", "gone", True),
+        # What a machine has is no matter of the tree.
+        ("salt['file.file_exists']('/usr/bin/docker')", "docker", False),
+        ("salt.file.file_exists('/etc/gone/init.sls')", "gone", False),
+        ("salt.cp.hash_file('salt://own.sls')", "gone", False),
+        ("grains.there == 'x'", "gone", False),
+        # Where it is not there something else stands in for it.
+        ("not salt['pillar.file_exists']('gone.sls')", "gone", False),
+        ("'gone' not in salt['cp.list_states']()", "gone", False),
+    ],
+)  # fmt: skip
+def test_only_what_is_asked_for_may_be_missing(
+    question: str, name: str, may_be_missing: bool
+) -> None:
+    begin = "{% set there = salt.cp.list_states() %}\n"
+    text = f"{begin}{{% if {question} %}}\ninclude: [{name}]\n{{% endif %}}\n"
+    rules = {f.rule for f in findings({TOP: TOP_A, SLS: text})}
+    assert ("include-missing" not in rules) == may_be_missing
+
+
+@pytest.mark.parametrize("question", ["not salt.cp.hash_file('salt://gone')", "'gone' not in salt.cp.list_states()"])  # fmt: skip
+def test_after_a_negated_question_the_rest_is_asked_for(question: str) -> None:
+    text = f"{{% if {question} %}}\n{{% else %}}\ninclude: [gone]\n{{% endif %}}\n"
+    assert "include-missing" not in {f.rule for f in findings({TOP: TOP_A, SLS: text})}
+
+
+def test_many_questions_take_no_long_time() -> None:
+    asks = "".join(f"{{% set a{n} = salt['pillar.file_exists']('x') %}}\n" for n in range(500))
+    began = time.process_time()
+    plain(asks + "{% if z %}\n{% endif %}\n" * 1000)
+    assert time.process_time() - began < 3  # 0.1, and 8 where each is looked for by itself
 
 
 @pytest.mark.parametrize(
