@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from saltbranch.check import catalogue as rules
 from saltbranch.check.blame import blame, is_about_missing
-from saltbranch.check.consequences import Consequences
+from saltbranch.check.consequences import Consequences, Gaps
 from saltbranch.check.finding import Finding, Rule, Severity
 from saltbranch.check.project import Project
 from saltbranch.compiler.error_texts import (
@@ -62,6 +62,8 @@ def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]
             grouped.setdefault(key, []).append(result.minion)
     for (rule, file, line, text), minions in grouped.items():
         severity = _severity(rule, text)
+        if severity == "warning" and consequences.is_certain(file, line, text):
+            severity = None
         message = f"{some(minions)}: {text[:500]}"
         yield rule.at(file, line, message, fix=_fix(rule, text), severity=severity)
 
@@ -83,9 +85,9 @@ def _once_a_target(errors: Iterable[str]) -> list[str]:
     return [same[0] + (" and of others like it" if same[1:] else "") for same in found.values()]
 
 
-def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> bool:
+def _is_said(error: str, errors: Sequence[str], consequences: Consequences, gaps: Gaps) -> bool:
     """Whether another of `errors` says the same already, or brings it about."""
-    if consequences.holds(error, errors):
+    if consequences.holds(error, gaps):
         return True
     if error.startswith(_CONTENTS):  # what was rendered, without its place
         return any(_NO_MAPPING in other for other in errors)
@@ -94,11 +96,12 @@ def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> b
 
 def _of_errors(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
     left: list[str] = []
+    gaps = consequences.gaps(result)
     for error in _once_a_target(result.errors):
-        if _is_said(error, result.errors, consequences):
+        if _is_said(error, result.errors, consequences, gaps):
             continue
         at = blame(error, project)
-        if consequences.of_pillar(error, result.errors, result.notes):
+        if consequences.of_pillar(error, gaps):
             left.append(at.file)
         else:
             yield rules.COMPILE, at.file, at.line, at.text

@@ -103,6 +103,6 @@ def test_a_template_of_the_pillar_can_be_declared_missing(tmp_path: Path) -> Non
 
     found = declared()
     assert found.result == "ok", found.errors
-    assert "missing, as declared: salt://keys/all.yaml" in found.notes
+    assert "missing, as declared: pillar: salt://keys/all.yaml" in found.notes
     lab.commit({"pillar/keys/all.yaml": "a: [b\n"})  # there, and wrong
     assert declared().result == "partial"
