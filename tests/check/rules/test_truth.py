@@ -59,6 +59,7 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({SLS: "include:\n{% if x %}\n- b\n{% else %}\n- c\n{% endif %}\n", "salt/b.sls": "y: {test.nop: []}", "salt/c.sls": "y: {test.nop: []}"}, id="one include or the other"),
         pytest.param({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('mine.get', tgt='*') }}: 1"}, id="a runner that reads"),
         pytest.param({SLS: "x:\n  file.managed:\n    - context:\n        pillar_roots:\n          base: ['/srv/pillar']\n"}, id="a master's folders in a state"),
+        pytest.param({SLS: "x:\n  file.managed:\n    - context:\n        file_roots:\n          base:\n" + "          - /srv/salt\n          {% if x %}\n          - /srv/formulas\n          {% endif %}\n" * 4}, id="many folders of a master"),
         pytest.param({SLS: "{% set c = {\n  'file_tree': {'root_dir': '/srv/pillar'}} %}\n"}, id="a folder of an external pillar"),
         pytest.param({SLS: "", "pillar/a.sls": "roots: [/srv/salt]"}, id="a master's folders as data"),
         pytest.param({SLS: "", "pillar/a.sls": f"ssh: {{key: {PUBLIC_KEY}}}"}, id="a public key of SSH's"),
@@ -105,6 +106,11 @@ def test_wrong_is_found_where_it_stands(files: dict[str, str | bytes], place: st
         "x:\n  cmd.run:\n    - name: cp /srv/salt/x /y\n",
         "x:\n  file.append:\n    - text: 'root_dir: /srv/pillar/own'\n",
         "x:\n  cmd.run:\n    - name: ls /srv/pillar\n",
+        # An option that is set beside it, or only spoken of.
+        "x:\n  file.append:\n    - text: 'root_dir: /x'\nb:\n  cmd.run:\n    - name: tar c /srv/salt\n",
+        "x:\n  cmd.run:\n    # file_roots: elsewhere\n    - name: ls /srv/salt\n",
+        "x:\n  cmd.run:\n    - name: grep file_roots /srv/salt\n",
+        "x:\n  cmd.run:\n    - name: ls /srv/salt # file_roots: that\n",
     ],
 )
 def test_paths_into_the_served_tree_are_told(text: str) -> None:
