@@ -11,7 +11,7 @@ from saltbranch.check.blame import blame
 from saltbranch.check.compiled import findings as compile_findings
 from saltbranch.check.compiled import told_once
 from saltbranch.check.project import Source
-from saltbranch.check.rules import lint
+from saltbranch.check.rules import lint, secret_lines
 from saltbranch.check.rules.secret_words import is_name, is_strong, is_value
 from saltbranch.check.template import plain
 from saltbranch.compiler.model import Compiled
@@ -220,6 +220,30 @@ def test_secret_is_found_in_running_text(line: int, text: str) -> None:
 )  # fmt: skip
 def test_no_secret_is_called_one(name: str, text: str) -> None:
     assert not [f for f in findings({f"salt/{name}": text}) if f.rule == "plaintext-secret"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ9xK2",
+        "q8Zr00000Kx7Lm2Vt9",
+        "abcdeZ9kq7x2Lw81",
+    ],
+)
+def test_a_secret_is_no_placeholder_for_some_signs_of_it(value: str) -> None:
+    assert is_strong(value)
+
+
+@pytest.mark.parametrize("value", ["aaaaabbbbbccccc", "00000000-0000-0000-0000-000000000000", "abcde-Vae2kooB_OhWohz1k"])  # fmt: skip
+def test_placeholders(value: str) -> None:
+    assert not is_value(value)
+
+
+def test_lines_made_to_be_slow_take_no_long_time() -> None:
+    text = f"htpasswd -{'b' * 1980}\n" * 100
+    began = time.process_time()
+    assert not list(secret_lines.find("a.conf", text, structured=False))
+    assert time.process_time() - began < 1  # 0.1, and 3 where each b is tried
 
 
 def test_export_of_a_secret_is_found() -> None:
