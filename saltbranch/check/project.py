@@ -42,6 +42,11 @@ class Catalogue:
     filters: frozenset[str]
     tests: frozenset[str]
 
+    @property
+    def of_all(self) -> frozenset[str]:
+        """The arguments that every state takes."""
+        return self.requisites | self.keywords
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:

@@ -409,6 +409,8 @@ def test_many_questions_take_no_long_time() -> None:
         (3, "x:\n  pkg.installed:\n    - name y\n"),
         (3, "x:\n  pkg.installed: []\n  require:\n    - file: x\n"),
         (4, "{% if z %}\nx:\n  pkg.installed: []\n  onlyif:\n    - 'true'\n{% endif %}\n"),
+        (3, "x:\n  pkg.installed: []\n  order: 1\n"),
+        (3, "x:\n  pkg.installed: []\n  require:\n"),
         (2, "x:\n  pkg.installed:\n    name: y\n{% if z %}\nb: {test.nop: []}\n{% endif %}\n"),
     ],
 )
