@@ -198,19 +198,20 @@ def told_once(found: Iterable[Finding]) -> list[Finding]:
     unreadable = {f.file for f in static if f.rule in _UNREADABLE}
     wanted = {(f.file, _WANTED.search(f.message)) for f in static if f.rule == rules.REQUISITE.id}
     targets = {(file, found["what"]) for file, found in wanted if found}
-    return [
-        f
-        for f in kept
-        if f.rule != rules.COMPILE.id
-        or (
-            (f.file, f.line) not in places
-            and f.file not in unreadable
-            and (f.file, _target(f.message)) not in targets
-        )
-    ]
+
+    def is_told(found: Finding) -> bool:
+        if found.file in unreadable:
+            return True
+        target = _target(found.message)
+        # Whatever else is wrong with the state that wants it is another mistake.
+        return (found.file, target) in targets if target else (found.file, found.line) in places
+
+    return [f for f in kept if f.rule != rules.COMPILE.id or not is_told(f)]
 
 
 def _target(message: str) -> str:
     """What a requisite names that nothing declares, by an error of Salt's; empty for other errors."""
     found = _UNMET.search(message)
-    return f"{found['module']}: {found['name']}" if found else ""
+    if found is None:
+        return ""
+    return found["name"] if found["module"] == "id" else f"{found['module']}: {found['name']}"

@@ -450,6 +450,16 @@ def test_a_requisite_is_told_once() -> None:
     assert sorted((f.rule, f.line) for f in found) == [("compile", 1), ("requisite-missing", 4)]
 
 
+def test_two_mistakes_of_one_place_are_both_told() -> None:
+    text = "x: {fiel.managed: [], test.nop: [{require: [{pkg: gone}, lost]}]}\n"
+    files = {TOP: TOP_A, SLS: text}
+    unmet = "Referenced state does not exist for requisite [require: ({})] in state [x] in SLS [a]"
+    errors = [unmet.format(what) for what in ("pkg: gone", "id: lost", "pkg: made-1")]
+    compiled = compile_findings([result(*errors)], project(files))
+    found = [f for f in told_once([*findings(files), *compiled]) if f.rule == "compile"]
+    assert len(found) == 1 and "made-1" in found[0].message
+
+
 def test_a_requisite_of_a_loop_is_told_once() -> None:
     unmet = "Referenced state does not exist for requisite [require: (sls: {})] in state [{}] in SLS [a]"
     errors = [unmet.format("gone", f"x{n}") for n in range(9)] + [unmet.format("other", "x1")]
