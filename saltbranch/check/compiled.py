@@ -41,7 +41,7 @@ _LEFT = "not judged without the pillar that did not come out in plain text: "
 # Static errors after which a file does not render, wherever in it they are.
 _UNREADABLE = frozenset(
     ("not-utf-8", "jinja-syntax", "jinja-unknown-filter", "yaml-syntax", "yaml-duplicate-key",
-     "python-syntax", "unknown-renderer", "sls-shape", "template-missing")
+     "python-syntax", "unknown-renderer", "template-missing")
 )  # fmt: skip
 
 # One requisite, as a static rule and as Salt tell of it: Salt blames the state's ID, the rule its own line.
@@ -196,6 +196,7 @@ def told_once(found: Iterable[Finding]) -> list[Finding]:
     static = [f for f in kept if f.rule not in compiling and f.severity == "error"]
     places = {(f.file, f.line) for f in static}
     unreadable = {f.file for f in static if f.rule in _UNREADABLE}
+    misshapen = {f.file for f in static if f.rule == rules.SHAPE.id}
     wanted = {(f.file, _WANTED.search(f.message)) for f in static if f.rule == rules.REQUISITE.id}
     targets = {(file, found["what"]) for file, found in wanted if found}
 
@@ -203,6 +204,10 @@ def told_once(found: Iterable[Finding]) -> list[Finding]:
         if found.file in unreadable:
             return True
         target = _target(found.message)
+        if found.file in misshapen and ": " not in target:
+            return (
+                True  # Salt says that by the state; a requisite that is no mapping is one of an ID
+            )
         # Whatever else is wrong with the state that wants it is another mistake.
         return (found.file, target) in targets if target else (found.file, found.line) in places
 

@@ -460,6 +460,22 @@ def test_two_mistakes_of_one_place_are_both_told() -> None:
     assert len(found) == 1 and "made-1" in found[0].message
 
 
+def test_what_salt_says_of_a_state_of_the_wrong_shape_is_told_once() -> None:
+    text = "x:\n  test.nop:\n    - require: b\n  order: 1\n{{ more }}\n"
+    files = {TOP: TOP_A, SLS: text}
+    unmet = "Referenced state does not exist for requisite [require: ({})] in state [{}] in SLS [a]"
+    errors = (
+        "State 'x' in SLS 'a' is not formed as a list",
+        "The require statement in state 'x' in SLS 'a' needs to be formed as a list",
+        unmet.format("id: b", "x"),
+        unmet.format("pkg: gone", "made"),  # another mistake
+    )
+    assert "sls-shape" in {f.rule for f in findings(files)}
+    compiled = compile_findings([result(*errors)], project(files))
+    found = [f for f in told_once([*findings(files), *compiled]) if f.rule == "compile"]
+    assert len(found) == 1 and "pkg: gone" in found[0].message
+
+
 def test_a_requisite_of_a_loop_is_told_once() -> None:
     unmet = "Referenced state does not exist for requisite [require: (sls: {})] in state [{}] in SLS [a]"
     errors = [unmet.format("gone", f"x{n}") for n in range(9)] + [unmet.format("other", "x1")]
