@@ -62,7 +62,7 @@ def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]
             grouped.setdefault(key, []).append(result.minion)
     for (rule, file, line, text), minions in grouped.items():
         severity = _severity(rule, text)
-        if severity == "warning" and consequences.is_certain(file, line, text):
+        if severity == "warning" and consequences.no_answer_mends(file, line, text):
             severity = None
         message = f"{some(minions)}: {text[:500]}"
         yield rule.at(file, line, message, fix=_fix(rule, text), severity=severity)

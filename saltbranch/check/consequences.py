@@ -51,6 +51,7 @@ _OF_PYTHON_2 = frozenset(("iteritems", "iterkeys", "itervalues", "has_key"))
 _MAPPINGS = re.compile(r"(?:.*\.)?(?:dict|OrderedDict|DictProxy|ImmutableDict)$")
 # What holds Salt's functions, or the macros of a template, lacks a name that is misspelt.
 _NO_VALUE = re.compile(r".*(?:Loader|LoadedFunc|LoadedMod|Template\w+|Macro|Namespace)$")
+_CALLS = re.compile(r"\bsalt\s*[.\[]|__salt__")
 _UNDEFINED = re.compile(r".*Jinja variable '(?P<name>\w+)' is undefined", re.DOTALL)
 _NOT_EXPORTED = " does not export the requested name "
 
@@ -77,7 +78,8 @@ class Consequences:
         self.project = project
         self._known: dict[tuple[str, str, str], bool] = {}
         self._asking: dict[str, bool] = {}
-        self._certain: dict[tuple[str, int, str], bool] = {}
+        self._certain: dict[tuple[str, int, str, tuple[str, ...]], bool] = {}
+        self._pillar_asks = any(_CALLS.search(s.text or "") for s in project.of("pillar"))
         self._holding: dict[tuple[str, str | None], bool] = {}
         # A master may decipher them by its own renderer, whatever the file's first line says.
         self._with_messages = frozenset(
@@ -134,13 +136,19 @@ class Consequences:
             for sls in _BY.findall(error)[-1:]
         )
 
-    def is_certain(self, file: str, line: int, error: str) -> bool:
-        """Whether no answer of a function, and nothing in the pillar, would mend what `error` tells of a line."""
-        if (file, line, error) not in self._certain:
-            self._certain[file, line, error] = self._is_mistake(file, line, error)
-        return self._certain[file, line, error]
+    def no_answer_mends(self, file: str, line: int, error: str) -> bool:
+        """Whether what `error` tells of a line has nothing to do with what functions answer."""
+        fixed = ("grains",) if self._pillar_asks else ("grains", "pillar")
+        return self._is_certain(file, line, error, fixed)
 
-    def _is_mistake(self, file: str, line: int, error: str) -> bool:
+    def _is_certain(self, file: str, line: int, error: str, fixed: tuple[str, ...]) -> bool:
+        """Whether `error` is there whatever is not known. fixed: variables that are what they are."""
+        asked = (file, line, error, fixed)
+        if asked not in self._certain:
+            self._certain[asked] = self._is_mistake(*asked)
+        return self._certain[asked]
+
+    def _is_mistake(self, file: str, line: int, error: str, fixed: tuple[str, ...]) -> bool:
         lacked, undefined = _LACKED.match(error), _UNDEFINED.match(error)
         kind, key = (lacked["of"] or "", lacked["key"]) if lacked else ("", None)
         if key in _OF_PYTHON_2 or _NO_VALUE.match(kind) or _NOT_EXPORTED in error:
@@ -151,13 +159,13 @@ class Consequences:
             return False
         if undefined:
             return _is_never_set(template, undefined["name"])
-        return key is not None and _is_of_grains(template, line, key)
+        return key is not None and _is_of(fixed, template, line, key)
 
     def _asks_for_pillar(self, error: str) -> bool:
         """Whether what `error` is about may be of the pillar: in its file, or by what that imports."""
         at = blame(error, self.project)
         source = self.project.sources.get(at.file)
-        if self.is_certain(at.file, at.line, error):
+        if self._is_certain(at.file, at.line, error, ("grains",)):
             return False
         if source is None:
             return True
@@ -253,16 +261,19 @@ def _is_never_set(template: jinja.Template, name: str) -> bool:
     return bool(uses) and set(uses) == {"load"} and name not in known
 
 
-def _is_of_grains(template: jinja.Template, line: int, key: str) -> bool:
-    """Whether all that looks up `key` in that line does so in the grains."""
-    roots = []
+def _is_of(names: tuple[str, ...], template: jinja.Template, line: int, key: str) -> bool:
+    """Whether all that looks up `key` in that line does so in what is called by one of `names`, step by step."""
+    roots: list[jinja.Node] = []
     for node in template.find_all((jinja.Getattr, jinja.Getitem)):
         if node.lineno == line and _key(node) == key:
             root: jinja.Node = node
-            while isinstance(root, (jinja.Getattr, jinja.Getitem)):
+            while isinstance(root, (jinja.Getattr, jinja.Getitem)) and _key(root) is not None:
                 root = root.node
             roots.append(root)
-    return bool(roots) and all(isinstance(r, jinja.Name) and r.name == "grains" for r in roots)
+    return bool(roots) and all(
+        isinstance(r, jinja.Name) and r.name in names and _is_never_set(template, r.name)
+        for r in roots
+    )
 
 
 def _key(node: jinja.Node) -> object:

@@ -151,6 +151,27 @@ def test_what_a_value_would_mend_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "pillar", "severity"),
+    [
+        ("{{ pillar.db.oss }}", "db: {}\n", "error"),
+        ("{{ grains['oss'].x }}", "db: {{ salt['x.y']() }}\n", "error"),
+        ("{{ pillar.db.oss }}", "db: {{ salt['x.y']() }}\n", "warning"),
+        ("{{ pillar.db[x].oss }}", "db: {}\n", "warning"),
+        ("{{ x.oss }}", "db: {}\n", "warning"),
+        ("{{ pillar.oss }}{% set pillar = x %}", "db: {}\n", "warning"),
+        ("{{ x.oss or pillar.oss }}", "db: {}\n", "warning"),
+    ],
+)
+def test_no_answer_of_a_function_mends_a_misspelt_key(
+    text: str, pillar: str, severity: str
+) -> None:
+    files = {**FILES, "salt/c.sls": f"{{% set x = salt['cmd.run']('y') %}}\n\n{text}\n", "pillar/db.sls": pillar}  # fmt: skip
+    error = BOTH.format(3).replace("; line", f"{HINT}; line")
+    result = Compiled("m", "partial", errors=(error,), states_matched=True)
+    assert about_states(list(compile_findings([result], project(files)))) == [severity]
+
+
+@pytest.mark.parametrize(
     ("text", "is_told"),
     [
         ("include:\n  - b\nx: {{ grains.id }}\n", True),
