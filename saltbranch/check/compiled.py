@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from saltbranch.check import catalogue as rules
 from saltbranch.check.blame import blame, is_about_missing
-from saltbranch.check.consequences import Consequences
+from saltbranch.check.consequences import Consequences, Gaps
 from saltbranch.check.finding import Finding, Rule, Severity
 from saltbranch.check.project import Project
 from saltbranch.compiler.error_texts import (
@@ -41,7 +41,7 @@ _LEFT = "not judged without the pillar that did not come out in plain text: "
 # Static errors after which a file does not render, wherever in it they are.
 _UNREADABLE = frozenset(
     ("not-utf-8", "jinja-syntax", "jinja-unknown-filter", "yaml-syntax", "yaml-duplicate-key",
-     "python-syntax", "unknown-renderer", "sls-shape", "template-missing")
+     "python-syntax", "unknown-renderer", "template-missing")
 )  # fmt: skip
 
 # One requisite, as a static rule and as Salt tell of it: Salt blames the state's ID, the rule its own line.
@@ -62,6 +62,8 @@ def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]
             grouped.setdefault(key, []).append(result.minion)
     for (rule, file, line, text), minions in grouped.items():
         severity = _severity(rule, text)
+        if severity == "warning" and consequences.no_answer_mends(file, line, text):
+            severity = None
         message = f"{some(minions)}: {text[:500]}"
         yield rule.at(file, line, message, fix=_fix(rule, text), severity=severity)
 
@@ -83,9 +85,9 @@ def _once_a_target(errors: Iterable[str]) -> list[str]:
     return [same[0] + (" and of others like it" if same[1:] else "") for same in found.values()]
 
 
-def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> bool:
+def _is_said(error: str, errors: Sequence[str], consequences: Consequences, gaps: Gaps) -> bool:
     """Whether another of `errors` says the same already, or brings it about."""
-    if consequences.holds(error, errors):
+    if consequences.holds(error, gaps):
         return True
     if error.startswith(_CONTENTS):  # what was rendered, without its place
         return any(_NO_MAPPING in other for other in errors)
@@ -94,11 +96,12 @@ def _is_said(error: str, errors: Sequence[str], consequences: Consequences) -> b
 
 def _of_errors(result: Compiled, project: Project, consequences: Consequences) -> Iterator[_Key]:
     left: list[str] = []
+    gaps = consequences.gaps(result)
     for error in _once_a_target(result.errors):
-        if _is_said(error, result.errors, consequences):
+        if _is_said(error, result.errors, consequences, gaps):
             continue
         at = blame(error, project)
-        if consequences.of_pillar(error, result.errors, result.notes):
+        if consequences.of_pillar(error, gaps):
             left.append(at.file)
         else:
             yield rules.COMPILE, at.file, at.line, at.text
@@ -193,21 +196,27 @@ def told_once(found: Iterable[Finding]) -> list[Finding]:
     static = [f for f in kept if f.rule not in compiling and f.severity == "error"]
     places = {(f.file, f.line) for f in static}
     unreadable = {f.file for f in static if f.rule in _UNREADABLE}
+    misshapen = {f.file for f in static if f.rule == rules.SHAPE.id}
     wanted = {(f.file, _WANTED.search(f.message)) for f in static if f.rule == rules.REQUISITE.id}
     targets = {(file, found["what"]) for file, found in wanted if found}
-    return [
-        f
-        for f in kept
-        if f.rule != rules.COMPILE.id
-        or (
-            (f.file, f.line) not in places
-            and f.file not in unreadable
-            and (f.file, _target(f.message)) not in targets
-        )
-    ]
+
+    def is_told(found: Finding) -> bool:
+        if found.file in unreadable:
+            return True
+        target = _target(found.message)
+        if found.file in misshapen and ": " not in target:
+            return (
+                True  # Salt says that by the state; a requisite that is no mapping is one of an ID
+            )
+        # Whatever else is wrong with the state that wants it is another mistake.
+        return (found.file, target) in targets if target else (found.file, found.line) in places
+
+    return [f for f in kept if f.rule != rules.COMPILE.id or not is_told(f)]
 
 
 def _target(message: str) -> str:
     """What a requisite names that nothing declares, by an error of Salt's; empty for other errors."""
     found = _UNMET.search(message)
-    return f"{found['module']}: {found['name']}" if found else ""
+    if found is None:
+        return ""
+    return found["name"] if found["module"] == "id" else f"{found['module']}: {found['name']}"

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jinja2 import nodes as jinja
 
 from saltbranch.check.blame import blame, sls_of
 from saltbranch.check.project import Project, Source, absolute
+from saltbranch.check.rules.includes import below, templates
 from saltbranch.check.rules.requisites import Names
 from saltbranch.check.template import literal
+from saltbranch.compiler import pgp
 from saltbranch.compiler.error_texts import (
     CIPHERTEXT,
     DECLARED,
+    PILLAR,
     is_of_pillar,
     without_area,
 )
+from saltbranch.compiler.model import Compiled
 
 # What is said of states whose sls, or that of what they want, did not come out.
 _FOLLOWS = re.compile(
@@ -42,6 +49,25 @@ _MISSHAPED = re.compile(
 # What no value has any more.
 _OF_PYTHON_2 = frozenset(("iteritems", "iterkeys", "itervalues", "has_key"))
 _MAPPINGS = re.compile(r"(?:.*\.)?(?:dict|OrderedDict|DictProxy|ImmutableDict)$")
+# What holds Salt's functions, or the macros of a template, lacks a name that is misspelt.
+_NO_VALUE = re.compile(r".*(?:Loader|LoadedFunc|LoadedMod|Template\w+|Macro|Namespace)$")
+_CALLS = re.compile(r"\bsalt\s*[.\[]|__salt__")
+_UNDEFINED = re.compile(r".*Jinja variable '(?P<name>\w+)' is undefined", re.DOTALL)
+_NOT_EXPORTED = " does not export the requested name "
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """What of a minion did not come out.
+
+    states, pillar: sls files that errors are about. declared: some of its pillar is declared to be missing.
+    ciphered: some of it is there as ciphertext only.
+    """
+
+    states: frozenset[str]
+    pillar: frozenset[str]
+    declared: bool
+    ciphered: bool
 
 
 class Consequences:
@@ -51,44 +77,56 @@ class Consequences:
         """project: what was compiled."""
         self.project = project
         self._known: dict[tuple[str, str, str], bool] = {}
+        self._asking: dict[str, bool] = {}
+        self._certain: dict[tuple[str, int, str, tuple[str, ...]], bool] = {}
+        self._pillar_asks = any(_CALLS.search(s.text or "") for s in project.of("pillar"))
+        self._holding: dict[tuple[str, str | None], bool] = {}
         # A master may decipher them by its own renderer, whatever the file's first line says.
-        self._has_messages = any(
-            "-----BEGIN PGP MESSAGE" in (source.text or "") for source in project.of("pillar")
+        self._with_messages = frozenset(
+            source.path
+            for source in project.of("pillar")
+            if pgp.MARK in (source.text or "") and "gpg" not in source.renderers
         )
 
-    def holds(self, error: str, errors: Sequence[str]) -> bool:
-        """Whether `error` may follow from others of `errors`, of the same minion."""
+    def gaps(self, result: Compiled) -> Gaps:
+        """What of the minion did not come out."""
+        pillar = [without_area(error) for error in result.errors if is_of_pillar(error)]
+        states = [error for error in result.errors if _BROKEN.match(error)]
+        names = [n.removeprefix(DECLARED) for n in result.notes if n.startswith(DECLARED)]
+        read = result.reads.files
+        has_messages = not self._with_messages.isdisjoint(read) if read else self._with_messages
+        return Gaps(
+            states=frozenset(map(sls_of, states)),
+            pillar=frozenset(map(sls_of, pillar)),
+            declared=any(n.startswith(PILLAR) for names_ in names for n in names_.split(", ")),
+            ciphered=bool(has_messages) or any(CIPHERTEXT in note for note in result.notes),
+        )
+
+    def holds(self, error: str, gaps: Gaps) -> bool:
+        """Whether `error` may follow from states that did not come out."""
         if not _FOLLOWS.match(error):
             return False
-        broken = {sls_of(other) for other in errors if _BROKEN.match(other)}
         found = _WANTED.match(error) or _EXTENDED.match(error)
         if found is None:
-            return bool(broken)
+            return bool(gaps.states)
         wanted = found.groupdict()
         module, name = wanted.get("module", ""), wanted["name"]
-        return any(self._may_declare(sls, module, name) for sls in broken)
+        return any(self._may_declare(sls, module, name) for sls in gaps.states)
 
-    def of_pillar(self, error: str, errors: Sequence[str], notes: Sequence[str]) -> bool:
-        """Whether `error`, of the states, may only follow from pillar that did not come out, or not in plain text.
-
-        errors, notes: all of the same minion.
-        """
-        if is_of_pillar(error):
+    def of_pillar(self, error: str, gaps: Gaps) -> bool:
+        """Whether `error`, of the states, may only follow from pillar that did not come out, or not in plain text."""
+        if is_of_pillar(error) or not (gaps.pillar or gaps.declared or gaps.ciphered):
             return False
         lacked, misshaped = _LACKED.match(error), _MISSHAPED.match(error)
         if not (lacked or misshaped or self._is_generated(error)):
             return False
         if not self._asks_for_pillar(error):
             return False
-        if misshaped and (self._has_messages or any(CIPHERTEXT in note for note in notes)):
+        if misshaped and gaps.ciphered:
             return True
-        broken = [sls_of(without_area(e)) for e in errors if is_of_pillar(e)]
-        told = [note.removeprefix(DECLARED) for note in notes if note.startswith(DECLARED)]
-        declared = [name for names in told for name in names.split(", ") if self._is_pillar(name)]
-        if lacked and lacked["key"] in _OF_PYTHON_2:
-            return False
-        key = lacked["key"] if lacked and _MAPPINGS.match(lacked["of"] or "") else None
-        return bool(declared) or any(self._may_hold(sls, key) for sls in broken)
+        kind, key = (lacked["of"] or "", lacked["key"]) if lacked else ("", None)
+        wanted = key if _MAPPINGS.match(kind) else None
+        return gaps.declared or any(self._may_hold((sls, wanted)) for sls in gaps.pillar)
 
     def _is_generated(self, error: str) -> bool:
         """Whether `error` is about a state that its own sls would have made of something."""
@@ -98,21 +136,72 @@ class Consequences:
             for sls in _BY.findall(error)[-1:]
         )
 
+    def no_answer_mends(self, file: str, line: int, error: str) -> bool:
+        """Whether what `error` tells of a line has nothing to do with what functions answer."""
+        fixed = ("grains",) if self._pillar_asks else ("grains", "pillar")
+        return self._is_certain(file, line, error, fixed)
+
+    def _is_certain(self, file: str, line: int, error: str, fixed: tuple[str, ...]) -> bool:
+        """Whether `error` is there whatever is not known. fixed: variables that are what they are."""
+        asked = (file, line, error, fixed)
+        if asked not in self._certain:
+            self._certain[asked] = self._is_mistake(*asked)
+        return self._certain[asked]
+
+    def _is_mistake(self, file: str, line: int, error: str, fixed: tuple[str, ...]) -> bool:
+        lacked, undefined = _LACKED.match(error), _UNDEFINED.match(error)
+        kind, key = (lacked["of"] or "", lacked["key"]) if lacked else ("", None)
+        if key in _OF_PYTHON_2 or _NO_VALUE.match(kind) or _NOT_EXPORTED in error:
+            return True
+        source = self.project.sources.get(file)
+        template = source.template if source else None
+        if template is None:
+            return False
+        if undefined:
+            return _is_never_set(template, undefined["name"])
+        return key is not None and _is_of(fixed, template, line, key)
+
     def _asks_for_pillar(self, error: str) -> bool:
-        """Whether the file that `error` is about looks into the pillar, itself or by what it imports."""
-        source = self.project.sources.get(blame(error, self.project).file)
-        text = (source.text if source else None) or "pillar"
-        return any(word in text for word in ("pillar", "import", "include"))
+        """Whether what `error` is about may be of the pillar: in its file, or by what that imports."""
+        at = blame(error, self.project)
+        source = self.project.sources.get(at.file)
+        if self._is_certain(at.file, at.line, error, ("grains",)):
+            return False
+        if source is None:
+            return True
+        if source.path not in self._asking:
+            self._asking[source.path] = self._looks_into_pillar(source)
+        return self._asking[source.path]
 
-    def _is_pillar(self, name: str) -> bool:
-        """Whether what is declared to be missing is asked for by a file of the pillar."""
-        written = (name.removeprefix("salt://"), name.replace(".", "/"), name)
-        return any(
-            word in (source.text or "") for source in self.project.of("pillar") for word in written
-        )
+    def _looks_into_pillar(self, first: Source) -> bool:
+        seen: set[str] = set()
+        todo = [first]
+        while todo:
+            source = todo.pop()
+            if source.path in seen:
+                continue
+            seen.add(source.path)
+            text = source.text
+            if text is None or "pillar" in text or "config.get" in text:
+                return True
+            if source.template is None and ("import" in text or "include" in text):
+                return True  # Python, or what nobody can read
+            for _, names in templates(source):
+                if not names:
+                    return True  # computed
+                found = [self.project.names[source.area].get(below(source, name)) for name in names]
+                if None in found:
+                    return True
+                todo += [inner for inner in found if inner is not None]
+        return False
 
-    def _may_hold(self, sls: str, key: str | None) -> bool:
-        """Whether the pillar file `sls`, or one that it includes, may have the key; None for any."""
+    def _may_hold(self, wanted: tuple[str, str | None]) -> bool:
+        """Whether a pillar file, or one that it includes, may have a key; None for any."""
+        if wanted not in self._holding:
+            self._holding[wanted] = self._searched(*wanted)
+        return self._holding[wanted]
+
+    def _searched(self, sls: str, key: str | None) -> bool:
         seen: set[str] = set()
         todo = [sls]
         while todo:
@@ -160,6 +249,38 @@ def _is_known(source: Source) -> bool:
     return bool(
         source.readable and source.plain and source.plain.complete and source.root is not None
     ) and all(literal(include.sls) for include in source.declared.includes)
+
+
+def _is_never_set(template: jinja.Template, name: str) -> bool:
+    """Whether a template looks `name` up and has it nowhere else."""
+    uses = [node.ctx for node in template.find_all(jinja.Name) if node.name == name]
+    named = [n for node in template.find_all(jinja.FromImport) for n in node.names]
+    named += [node.target for node in template.find_all(jinja.Import)]
+    named += [node.name for node in template.find_all(jinja.Macro)]
+    known = {n if isinstance(n, str) else n[1] for n in named}
+    return bool(uses) and set(uses) == {"load"} and name not in known
+
+
+def _is_of(names: tuple[str, ...], template: jinja.Template, line: int, key: str) -> bool:
+    """Whether all that looks up `key` in that line does so in what is called by one of `names`, step by step."""
+    roots: list[jinja.Node] = []
+    for node in template.find_all((jinja.Getattr, jinja.Getitem)):
+        if node.lineno == line and _key(node) == key:
+            root: jinja.Node = node
+            while isinstance(root, (jinja.Getattr, jinja.Getitem)) and _key(root) is not None:
+                root = root.node
+            roots.append(root)
+    return bool(roots) and all(
+        isinstance(r, jinja.Name) and r.name in names and _is_never_set(template, r.name)
+        for r in roots
+    )
+
+
+def _key(node: jinja.Node) -> object:
+    """What a lookup looks up; None where it is computed."""
+    if isinstance(node, jinja.Getitem):
+        return node.arg.value if isinstance(node.arg, jinja.Const) else None
+    return node.attr if isinstance(node, jinja.Getattr) else None
 
 
 def _included(source: Source) -> Iterator[str]:

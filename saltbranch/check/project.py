@@ -10,6 +10,7 @@ import yaml
 from jinja2 import nodes as jinja
 
 from saltbranch.check.finding import Finding, Severity
+from saltbranch.check.questions import may_be_about
 from saltbranch.check.sls import Declared
 from saltbranch.check.template import Plain, literal
 
@@ -40,6 +41,11 @@ class Catalogue:
     renderers: frozenset[str]
     filters: frozenset[str]
     tests: frozenset[str]
+
+    @property
+    def of_all(self) -> frozenset[str]:
+        """The arguments that every state takes."""
+        return self.requisites | self.keywords
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +107,10 @@ class Source:
         """Whether `line` is not there in every rendering."""
         return self.plain is not None and line in self.plain.conditional
 
-    def guarded(self, line: int) -> bool:
-        """Whether `line` is there only if some file is: the template asks before it names it."""
-        return self.plain is not None and line in self.plain.guarded
+    def guarded(self, line: int, path: str) -> bool:
+        """Whether `line` is there only if a file is that may be the one at `path`: the template asks first."""
+        words = self.plain.guarded.get(line) if self.plain is not None else None
+        return words is not None and may_be_about(words, path)
 
 
 class Project:

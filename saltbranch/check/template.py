@@ -7,7 +7,10 @@ keep their numbers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from saltbranch.check import questions
 
 # From Unicode's private use area, which YAML allows in plain text.
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -25,11 +28,6 @@ _RAW_END = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 _SHOWING = frozenset({"if", "for", "with", "block", "autoescape", "profile", "trans"})
 _KEEPING = frozenset({"macro", "call", "filter", "load_yaml", "load_json", "load_text"})
 _SWITCHES = frozenset({"else", "elif"})
-# Questions whether a file is there: functions of Salt's, by themselves or as items of a list of names.
-_ASKS = re.compile(
-    r"\b(?:(?:file|sls|state|template|path)_exists|cp[.'\"\]\[]+(?:list_(?:master|states)\w*|hash_file|is_cached))"
-)
-_SET = re.compile(r"\{%[-+]?\s*set\s+(\w+)\s*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,8 @@ class Plain:
     """A template without its Jinja.
 
     conditional: numbers of the lines that are not there in every rendering, or more than once.
-    guarded: those that are there only if some file is. controlled: some are conditional.
+    guarded: those that are there only if some file is, with the words of `questions.asked`. controlled: some are
+    conditional.
     complete: nothing else is brought in at a place where states could stand.
     """
 
@@ -45,7 +44,7 @@ class Plain:
     conditional: frozenset[int] = frozenset()
     controlled: bool = False
     complete: bool = True
-    guarded: frozenset[int] = frozenset()
+    guarded: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
 
 def literal(text: str) -> bool:
@@ -100,10 +99,11 @@ class _Reader:
         self.line = 1
         self.open: list[str] = []  # the statements around this place
         self.hidden = 0  # from which depth on nothing is shown; 0: all is
-        self.guards: list[bool] = []  # of them, those that ask whether a file is there
-        self.asked: set[str] = set()  # variables with such an answer
+        # What each of them, and those around it, ask for (see questions): in this branch, in what is left of it.
+        self.guards: list[tuple[frozenset[str], frozenset[str]]] = []
+        self.asked: dict[str, frozenset[str]] = {}
         self.conditional: set[int] = set()
-        self.guarded: set[int] = set()
+        self.guarded: dict[int, frozenset[str]] = {}
         self.numbers: dict[str, int] = {}
         self.complete = True
         self.expressions: list[tuple[str, int]] = []
@@ -115,8 +115,7 @@ class _Reader:
             at = self._tag(begin.start(), begin[0])
         self._show(self.text[at:])
         lines = frozenset(self.conditional)
-        guarded = frozenset(self.guarded)
-        return Plain("".join(self.out), lines, bool(lines), self.complete, guarded)
+        return Plain("".join(self.out), lines, bool(lines), self.complete, self.guarded)
 
     def _tag(self, start: int, kind: str) -> int:
         """Deal with the Jinja that begins at `start`; where it ends."""
@@ -183,26 +182,40 @@ class _Reader:
             self._mark(tag)
         if word == "include":
             self.complete = False
-        if (found := _SET.match(tag)) and self._asks(tag):
-            self.asked.add(found[1])
+        if word == "set":
+            self._set(tag)
         self._nest(tag, word, keeps=word in _KEEPING or (word == "set" and "=" not in tag))
         if self.open:
             self._mark(tag)
         self._skip(tag)
 
-    def _asks(self, tag: str) -> bool:
-        """Whether an expression says if a file is there."""
-        return _ASKS.search(tag) is not None or any(
-            re.search(rf"\b{name}\b", tag) for name in self.asked
+    def _set(self, tag: str) -> None:
+        name = questions.variable(tag)
+        if words := questions.asked(tag, self.asked):
+            self.asked[name] = words
+        elif not self.open:  # elsewhere the answer may be kept
+            self.asked.pop(name, None)
+
+    def _guard(self, tag: str) -> tuple[frozenset[str], frozenset[str]]:
+        """What ``{% if %}`` or ``{% elif %}`` asks for, and what is there where its answer is no."""
+        words = questions.asked(tag, self.asked)
+        return (
+            (questions.NOTHING, words) if questions.is_negated(tag) else (words, questions.NOTHING)
         )
+
+    def _around(self) -> frozenset[str]:
+        return self.guards[-1][0] if self.guards else questions.NOTHING
 
     def _nest(self, tag: str, word: str, *, keeps: bool) -> None:
         """Note that a statement begins, goes on or ends."""
         if word in _SWITCHES and self.guards:
-            self.guards[-1] = self._asks(tag)
+            rest = self.guards.pop()[1]
+            words, more = self._guard(tag) if word == "elif" else (rest, questions.NOTHING)
+            self.guards.append((words | self._around(), rest | more))
         if word in _SHOWING or keeps:
             self.open.append(word)
-            self.guards.append(word == "if" and self._asks(tag))
+            words, rest = self._guard(tag) if word == "if" else (questions.NOTHING,) * 2
+            self.guards.append((words | self._around(), rest))
             if keeps and not self.hidden:
                 self.hidden = len(self.open)
         elif word in _SWITCHES and self.first_only and self.open:
@@ -216,8 +229,9 @@ class _Reader:
     def _mark(self, part: str) -> None:
         lines = range(self.line, self.line + part.count("\n") + 1)
         self.conditional.update(lines)
-        if any(self.guards):
-            self.guarded.update(lines)
+        words = self._around()
+        for line in lines if words else ():
+            self.guarded[line] = words | self.guarded.get(line, questions.NOTHING)
 
     def _show(self, part: str) -> None:
         if self.open and part.strip():

@@ -28,6 +28,7 @@ _ARGUMENTS = re.compile(
 )
 _RAISED = re.compile(r"(\w+)(?:: .*)?", re.DOTALL)
 _FRAME = re.compile(r'  File "[^"\n]+", line ([0-9]{1,6})(?:, in .*)?\n(?: .*\n)*', re.MULTILINE)
+_LOADER = "/salt/utils/jinja.py"
 _NO_TEXT = "Jinja: a file that it imports is encrypted, or no UTF-8 text"
 _SYNTAX = "Python that cannot be parsed"
 
@@ -109,14 +110,19 @@ def _data(err: BaseException) -> str | None:
 
 def _is_of_yaml(err: BaseException) -> bool:
     """Whether PyYAML made a value of a text when it happened."""
-    return any(name.endswith("/yaml/constructor.py") for name, _ in _frames(err))
+    return _raised_in(err, "/yaml/constructor.py")
+
+
+def _raised_in(err: BaseException, module: str) -> bool:
+    """module: the end of its path."""
+    return any(name.endswith(module) for name, _ in _frames(err))
 
 
 def _python(err: BaseException, *, is_jinja: bool) -> str:
     """Of an exception that Python itself raises."""
     if isinstance(err, SyntaxError) and not is_jinja:
         return _SYNTAX
-    if isinstance(err, UnicodeDecodeError) and is_jinja:
+    if isinstance(err, UnicodeDecodeError) and is_jinja and _raised_in(err, _LOADER):
         return _NO_TEXT
     if isinstance(err, TypeError) and _ARGUMENTS.search(str(err)):
         kind = "a function is called with arguments that it does not take"

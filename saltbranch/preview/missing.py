@@ -84,7 +84,8 @@ def declared(compiled: Compiled, missing: Sequence[str], look: Look) -> Compiled
     if not known:
         return compiled
     rest = tuple(error for error in compiled.errors if error not in known)
-    notes = [f"{DECLARED}{', '.join(dict.fromkeys(known.values()))}"]
+    names = [f"{PILLAR}{name}" if is_of_pillar(e) else name for e, name in known.items()]
+    notes = [f"{DECLARED}{', '.join(dict.fromkeys(names))}"]
     if any(not is_of_pillar(error) for error in known):
         # A state that is named may be one of those that are missing.
         notes += [f"not judged without what is missing: {e}" for e in rest if _FOLLOWS.match(e)]

@@ -483,7 +483,7 @@ def test_what_is_known_to_be_missing_leaves_a_minion_whole_and_a_new_gap_does_no
     found = clone.diff()
     assert (found.exit_code, found.incomplete, found.changed) == (3, (), 3)
     notes = {m.minion: m.notes for m in found.minions}
-    assert notes["prod-web1"] == ("missing, as declared: secrets.db, salt://keys/id.pub",)
+    assert notes["prod-web1"] == ("missing, as declared: pillar: secrets.db, salt://keys/id.pub",)
     clone.commit({"salt/common.sls": f"include:\n  - other\n{COMMON}"})
     news = clone.diff()
     assert news.exit_code == 20 and [c.side for c in news.causes] == ["after"]

@@ -140,6 +140,13 @@ def test_a_pillar_file_that_the_top_asks_for_shows(tmp_path: Path) -> None:
     assert place.one(WHO).plain_pillar["own"] == 2
 
 
+def test_a_way_out_of_a_root_is_a_question_to_the_minion(tmp_path: Path) -> None:
+    path = f"(opts.file_roots.values() | first)[0] ~ '{'/..' * 20}/etc/passwd'"
+    states = f"{{{{ salt['file.file_exists']({path}) }}}}:\n  test.nop: []\n"
+    notes = lab(tmp_path, states).one(WHO).notes
+    assert [n for n in notes if "file.file_exists" in n and "answered neutrally" in n], notes
+
+
 # What asks the host
 
 HOSTS = [

@@ -43,6 +43,7 @@ MISTAKES: Mapping[str, tuple[str, str, int | None]] = {
     "yaml text": ("a: 1\nb: {{ 'x: [' | load_yaml }}\n", "YAML: a list or mapping in brackets", 2),
     "imported encrypted": ("a: 1\n{% import_yaml 'sealed.yaml' as y %}\n",
                            "Jinja: a file that it imports is encrypted", 2),
+    "no import": ("a: 1\nb: {{ '\\xff'.encode('latin-1').decode() }}\n", "Jinja: UnicodeDecodeError", 2),
     "imported yaml": ("a: 1\n{% import_yaml 'bad.yaml' as y %}\n", "YAML: a list or mapping in brackets", 2),
     "imported json": ("a: 1\n{% import_json 'bad.json' as y %}\n", "JSON that cannot be read", 2),
     "imported jinja": ("a: 1\n{% from 'bad.jinja' import y %}\n",
@@ -103,6 +104,6 @@ def test_a_template_of_the_pillar_can_be_declared_missing(tmp_path: Path) -> Non
 
     found = declared()
     assert found.result == "ok", found.errors
-    assert "missing, as declared: salt://keys/all.yaml" in found.notes
+    assert "missing, as declared: pillar: salt://keys/all.yaml" in found.notes
     lab.commit({"pillar/keys/all.yaml": "a: [b\n"})  # there, and wrong
     assert declared().result == "partial"

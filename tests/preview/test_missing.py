@@ -30,7 +30,8 @@ def test_what_is_missing_is_named(error: str, name: str) -> None:
     partial = Compiled("m", "partial", (error,))
     whole = missing.declared(partial, [name], nothing)
     assert (whole.result, whole.errors) == ("ok", ())
-    assert whole.notes == (f"missing, as declared: {name}",)
+    area = "pillar: " if error.startswith("pillar: ") else ""
+    assert whole.notes == (f"missing, as declared: {area}{name}",)
     assert missing.declared(partial, ["other"], nothing) is partial
     assert missing.declared(partial, [name], lambda name, in_pillar: "there") is partial
 
@@ -38,7 +39,7 @@ def test_what_is_missing_is_named(error: str, name: str) -> None:
 def test_slashes_are_dots() -> None:
     error = "pillar: Specified SLS 'secrets/db' in environment 'prod' is not available"
     found = missing.declared(Compiled("m", "partial", (error,)), ["secrets.*"], nothing)
-    assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
+    assert (found.result, found.notes) == ("ok", ("missing, as declared: pillar: secrets.db",))
 
 
 EXTEND = "Cannot extend ID 'x' in 'prod:web'. It is not part of the high state."
@@ -66,7 +67,9 @@ def test_a_new_gap_is_news() -> None:
         Compiled("m", "partial", ERRORS), ["secrets.*", "salt://keys/*"], nothing
     )
     assert (found.result, found.errors) == ("partial", (TOP,))
-    assert found.notes == ("missing, as declared: secrets.db, secrets.gone, salt://keys/id.pub",)
+    assert found.notes == (
+        "missing, as declared: pillar: secrets.db, secrets.gone, salt://keys/id.pub",
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,8 @@ def test_what_git_crypt_wrote_can_be_declared_and_what_is_plain_and_broken_canno
         "m", "partial", (f"{prefix} failed: YAML: a character that YAML does not allow",)
     )
     found = missing.declared(partial, ["secrets.*"], lambda name, in_pillar: "git-crypt")
-    assert (found.result, found.notes) == ("ok", ("missing, as declared: secrets.db",))
+    area = "pillar: " if prefix.startswith("pillar: ") else ""
+    assert (found.result, found.notes) == ("ok", (f"missing, as declared: {area}secrets.db",))
     for presence in ("there", "absent"):
         assert (
             missing.declared(partial, ["secrets.*"], lambda name, in_pillar, p=presence: p)

@@ -149,6 +149,7 @@ PURE = (
     "check.other_salt",
     "check.yaml_nodes",
     "check.project",
+    "check.questions",
     "check.reach",
     "check.reading",
     "check.report.",

@@ -70,7 +70,7 @@ def of_state(source: Source, state: State, modules: Modules, tools: Tools) -> It
     if state.extends or not literal(state.module + state.function):
         return
     known = modules.get(state.module)
-    if known is None and state.module in _arguments_of_all(tools):
+    if known is None and state.module in tools.catalogue.of_all:
         message = f"{state.module} stands beside the states of the id {shown(state.id)[:100]!r}, and not in one"
         fix = f"indent it, and write it as an item: - {state.module}:"
         yield rules.SHAPE.at(source.path, state.line, message, fix=fix)
@@ -101,14 +101,9 @@ def of_state(source: Source, state: State, modules: Modules, tools: Tools) -> It
     yield from _arguments(source, state, function, tools)
 
 
-def _arguments_of_all(tools: Tools) -> frozenset[str]:
-    """What every state takes: requisites and Salt's own words."""
-    return tools.catalogue.requisites | tools.catalogue.keywords
-
-
 def _arguments(source: Source, state: State, function: Function, tools: Tools) -> Iterator[Finding]:
     full = f"{state.module}.{state.function}"
-    known = {*function.arguments, *tools.catalogue.keywords, *tools.catalogue.requisites, *_GIVEN}
+    known = {*function.arguments, *tools.catalogue.of_all, *_GIVEN}
     for argument in state.arguments:
         name = argument.name
         if name in known or not literal(name) or name.startswith("__"):

@@ -25,7 +25,7 @@ _OPTION = re.compile(
     r"""\b(?:mysql\w*|mariadb\w*|sshpass|smbclient)\b[^|;&\n]*?\s-p\s?([^\s'"|;&-][^\s'"|;&]{3,})
       | \s--?(?:password|passwd|pass|token|secret|api-key)[=\s]['"]?([^\s'"|;&-][^\s'"|;&]{3,})
       | \bcurl\b[^|;&\n]*?\s(?:-u|--user)\s*['"]?[\w.@-]+:([^\s'"|;&]{4,})
-      | \bhtpasswd\s+-\w*b\w*\s+\S+\s+\S+\s+['"]?([^\s'"|;&]{4,})
+      | \bhtpasswd\s+-(?=\w*b)\w+\s+\S+\s+\S+\s+['"]?([^\s'"|;&]{4,})
       | \bAuthorization['"]?\s*[:=,]\s*['"]?(?:Bearer|Token|Basic)\s+([\w.~+/=-]{12,})""",
     re.VERBOSE,
 )  # fmt: skip

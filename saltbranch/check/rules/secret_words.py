@@ -33,13 +33,15 @@ _NO_SECRET = re.compile(
 _EXAMPLE = re.compile(
     r"change[-_ ]?(?:me|it|this)|replace[-_ ]?me|example|placeholder|dummy|fake|redacted|mock"
     r"|your[-_ ]?\w|insert|todo|not[-_ ]in[-_ ]|foo-?bar|(?:dead|cafe)?beef|insecure|vagrant|somep"
-    r"|some[-_ ]?other|lorem|x{4}|abcdef|^abcde|123456789|(.)\1{4}|(?:^|[-_.])test"
+    r"|some[-_ ]?other|lorem|x{4}|abcdef|^abcde(?![a-z0-9])|123456789|(?:^|[-_.])test"
     r"|test(?:ing)?[-_.]?(?:pass|secret|token|key)|default[-_ ]"
     r"|^(?:a[-_ ]|(?:my|the|some|random|very|super|top)[-_ ]?)*"
     r"(?:secret|password|passwd|pass|token|key|user(?:name)?|admin|none|empty)"
     r"(?:[-_ ]?(?:here|key|token|password|pass))?$",
     re.IGNORECASE,
 )
+# Most of a placeholder is such; keys in base64 have one of five signs here and there.
+_RUN = re.compile(r"(.)\1{4,}", re.DOTALL)
 _TEMPLATE = ("{{", "}}", "{%", "${", "%(", "#{", "<%", "\ue000")
 
 
@@ -52,6 +54,8 @@ def is_value(value: str) -> bool:
     """Whether `value`, of something called a secret, may be one."""
     value = value.strip()
     if len(value) < 4 or any(sign in value for sign in _TEMPLATE):
+        return False
+    if len(_RUN.sub("", value)) * 2 < len(value):
         return False
     return _NO_SECRET.match(value) is None and _EXAMPLE.search(value) is None
 

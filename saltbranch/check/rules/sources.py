@@ -45,7 +45,7 @@ def _missing(
     if any(_found(project, state, text) for text, _ in salt):
         return
     text, line = salt[0]
-    if source.guarded(line):
+    if source.guarded(line, text.removeprefix("salt://")):
         return
     rest = f" (nor {len(salt) - 1} others)" if len(salt) > 1 else ""
     message = f"{shown(text)[:150]} does not exist{rest}"

@@ -14,7 +14,7 @@ from saltbranch.check.template import literal, shown
 from saltbranch.salt_master.pillar_errors import NO_TAG, TWICE
 
 
-def check(project: Project, _tools: Tools) -> Iterator[Finding]:
+def check(project: Project, tools: Tools) -> Iterator[Finding]:
     """What was found while parsing, and the YAML that only Salt refuses."""
     if not any(project.of("states")):
         folder = project.folders["states"]
@@ -30,10 +30,18 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
         for tag, line in yaml_nodes.tags(source.root):
             if tag != "!":
                 yield rules.YAML.at(source.path, line, f"Salt {NO_TAG} {tag[:60]!r}")
-        whole = source.plain is None or source.plain.complete
-        for message, line in (*source.declared.misshapen, *(source.declared.bare if whole else ())):
-            if (source.certain or source.whole) and not source.conditional(line):
-                yield rules.SHAPE.at(source.path, line, shown(message)[:200])
+        yield from _misshapen(source, tools)
+
+
+def _misshapen(source: Source, tools: Tools) -> Iterator[Finding]:
+    if not (source.certain or source.whole):
+        return
+    whole = source.plain is None or source.plain.complete
+    # An argument beside the states is told as that (rules/functions.py).
+    beside = {s.line for s in source.declared.states if s.module in tools.catalogue.of_all}
+    for message, line in (*source.declared.misshapen, *(source.declared.bare if whole else ())):
+        if not source.conditional(line) and line not in beside:
+            yield rules.SHAPE.at(source.path, line, shown(message)[:200])
 
 
 def _judged(project: Project, source: Source) -> bool:

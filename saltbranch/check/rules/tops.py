@@ -21,7 +21,9 @@ def check(project: Project, _tools: Tools) -> Iterator[Finding]:
         if top is None:
             continue
         for _, _, sls, line in entries(top.root):
-            if literal(sls) and not top.guarded(line) and not _there(project, area, sls):
+            if not literal(sls) or top.guarded(line, sls.replace(".", "/")):
+                continue
+            if not _there(project, area, sls):
                 message = f"there is no {area} file for {sls[:100]!r}"
                 yield rules.TOP.at(top.path, line, message)
 

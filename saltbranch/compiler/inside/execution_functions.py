@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -260,7 +261,8 @@ def _is_met(entry: Function, value: Any) -> bool:
     if value is None:
         return True
     return isinstance(value, str) and (
-        value.startswith(("salt://", f"{HOST.tops}/"))
+        value.startswith("salt://")
+        or os.path.normpath(value).startswith(f"{HOST.tops}/")
         or (HOST.tracker is not None and HOST.tracker.inside(value) is not None)
     )
 

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from saltbranch.check.blame import blame
 from saltbranch.check.compiled import findings as compile_findings
 from saltbranch.check.compiled import told_once
 from saltbranch.check.project import Source
-from saltbranch.check.rules import lint
+from saltbranch.check.rules import lint, secret_lines
 from saltbranch.check.rules.secret_words import is_name, is_strong, is_value
+from saltbranch.check.template import plain
 from saltbranch.compiler.model import Compiled
 from saltbranch.git import links
 from tests.support.checking import TOOLS, findings, project, told
@@ -56,6 +59,7 @@ def errors(files: dict[str, str | bytes]) -> list[str]:
         pytest.param({SLS: "include:\n{% if x %}\n- b\n{% else %}\n- c\n{% endif %}\n", "salt/b.sls": "y: {test.nop: []}", "salt/c.sls": "y: {test.nop: []}"}, id="one include or the other"),
         pytest.param({SLS: "", "pillar/a.sls": "{{ salt.saltutil.runner('mine.get', tgt='*') }}: 1"}, id="a runner that reads"),
         pytest.param({SLS: "x:\n  file.managed:\n    - context:\n        pillar_roots:\n          base: ['/srv/pillar']\n"}, id="a master's folders in a state"),
+        pytest.param({SLS: "x:\n  file.managed:\n    - context:\n        file_roots:\n          base:\n" + "          - /srv/salt\n          {% if x %}\n          - /srv/formulas\n          {% endif %}\n" * 4}, id="many folders of a master"),
         pytest.param({SLS: "{% set c = {\n  'file_tree': {'root_dir': '/srv/pillar'}} %}\n"}, id="a folder of an external pillar"),
         pytest.param({SLS: "", "pillar/a.sls": "roots: [/srv/salt]"}, id="a master's folders as data"),
         pytest.param({SLS: "", "pillar/a.sls": f"ssh: {{key: {PUBLIC_KEY}}}"}, id="a public key of SSH's"),
@@ -102,6 +106,11 @@ def test_wrong_is_found_where_it_stands(files: dict[str, str | bytes], place: st
         "x:\n  cmd.run:\n    - name: cp /srv/salt/x /y\n",
         "x:\n  file.append:\n    - text: 'root_dir: /srv/pillar/own'\n",
         "x:\n  cmd.run:\n    - name: ls /srv/pillar\n",
+        # An option that is set beside it, or only spoken of.
+        "x:\n  file.append:\n    - text: 'root_dir: /x'\nb:\n  cmd.run:\n    - name: tar c /srv/salt\n",
+        "x:\n  cmd.run:\n    # file_roots: elsewhere\n    - name: ls /srv/salt\n",
+        "x:\n  cmd.run:\n    - name: grep file_roots /srv/salt\n",
+        "x:\n  cmd.run:\n    - name: ls /srv/salt # file_roots: that\n",
     ],
 )
 def test_paths_into_the_served_tree_are_told(text: str) -> None:
@@ -213,6 +222,30 @@ def test_no_secret_is_called_one(name: str, text: str) -> None:
     assert not [f for f in findings({f"salt/{name}": text}) if f.rule == "plaintext-secret"]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ9xK2",
+        "q8Zr00000Kx7Lm2Vt9",
+        "abcdeZ9kq7x2Lw81",
+    ],
+)
+def test_a_secret_is_no_placeholder_for_some_signs_of_it(value: str) -> None:
+    assert is_strong(value)
+
+
+@pytest.mark.parametrize("value", ["aaaaabbbbbccccc", "00000000-0000-0000-0000-000000000000", "abcde-Vae2kooB_OhWohz1k"])  # fmt: skip
+def test_placeholders(value: str) -> None:
+    assert not is_value(value)
+
+
+def test_lines_made_to_be_slow_take_no_long_time() -> None:
+    text = f"htpasswd -{'b' * 1980}\n" * 100
+    began = time.process_time()
+    assert not list(secret_lines.find("a.conf", text, structured=False))
+    assert time.process_time() - began < 1  # 0.1, and 3 where each b is tried
+
+
 def test_export_of_a_secret_is_found() -> None:
     assert told({"salt/e.sh": 'export DB_PASSWORD="env-Secret-66abc"'}) == [
         "salt/e.sh:1 plaintext-secret"
@@ -307,7 +340,7 @@ GUARDED = [
         "{% if salt['pillar.file_exists']('gone.sls') %}\n",
         "{% if salt.cp.list_states() and 'gone' in salt['cp.list_states']() %}\n",
         "{% if other %}\n{% elif salt.cp.hash_file('salt://gone') %}\n",
-        "{% set there = salt.file.file_exists('/srv/x') %}\n{% if other and there %}\n{% if x %}\n{% endif %}\n",
+        "{% set there = salt.file.file_exists('/srv/x/gone.sls') %}\n{% if other and there %}\n{% if x %}\n{% endif %}\n",
     ],
 )
 def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, asks: str) -> None:
@@ -328,6 +361,45 @@ def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, ask
 
 
 @pytest.mark.parametrize(
+    ("question", "name", "may_be_missing"),
+    [
+        ("salt['pillar.file_exists']('roles/gone.sls')", "roles.gone", True),
+        ("salt['pillar.file_exists'](path)", "gone", True),
+        ("'gone' in salt['cp.list_states']()", "gone.client", True),
+        ("salt['file.file_exists']('/var/cache/salt/minion/files/base/gone.sls')", "gone", True),
+        # What a machine has is no matter of the tree.
+        ("salt['file.file_exists']('/usr/bin/docker')", "docker", False),
+        ("salt.file.file_exists('/etc/gone/init.sls')", "gone", False),
+        ("salt.cp.hash_file('salt://own.sls')", "gone", False),
+        ("grains.there == 'x'", "gone", False),
+        # Where it is not there something else stands in for it.
+        ("not salt['pillar.file_exists']('gone.sls')", "gone", False),
+        ("'gone' not in salt['cp.list_states']()", "gone", False),
+    ],
+)  # fmt: skip
+def test_only_what_is_asked_for_may_be_missing(
+    question: str, name: str, may_be_missing: bool
+) -> None:
+    begin = "{% set there = salt.cp.list_states() %}\n"
+    text = f"{begin}{{% if {question} %}}\ninclude: [{name}]\n{{% endif %}}\n"
+    rules = {f.rule for f in findings({TOP: TOP_A, SLS: text})}
+    assert ("include-missing" not in rules) == may_be_missing
+
+
+@pytest.mark.parametrize("question", ["not salt.cp.hash_file('salt://gone')", "'gone' not in salt.cp.list_states()"])  # fmt: skip
+def test_after_a_negated_question_the_rest_is_asked_for(question: str) -> None:
+    text = f"{{% if {question} %}}\n{{% else %}}\ninclude: [gone]\n{{% endif %}}\n"
+    assert "include-missing" not in {f.rule for f in findings({TOP: TOP_A, SLS: text})}
+
+
+def test_many_questions_take_no_long_time() -> None:
+    asks = "".join(f"{{% set a{n} = salt['pillar.file_exists']('x') %}}\n" for n in range(700))
+    began = time.process_time()
+    plain(asks + "{% if z %}\n{% endif %}\n" * 1000)
+    assert time.process_time() - began < 3  # 0.1, and 8 where each is looked for by itself
+
+
+@pytest.mark.parametrize(
     ("line", "text"),
     [
         (2, "x:\n  pkg.installed: {name: y}\n"),
@@ -337,6 +409,8 @@ def test_what_a_template_asks_for_first_may_be_missing(file: str, text: str, ask
         (3, "x:\n  pkg.installed:\n    - name y\n"),
         (3, "x:\n  pkg.installed: []\n  require:\n    - file: x\n"),
         (4, "{% if z %}\nx:\n  pkg.installed: []\n  onlyif:\n    - 'true'\n{% endif %}\n"),
+        (3, "x:\n  pkg.installed: []\n  order: 1\n"),
+        (3, "x:\n  pkg.installed: []\n  require:\n"),
         (2, "x:\n  pkg.installed:\n    name: y\n{% if z %}\nb: {test.nop: []}\n{% endif %}\n"),
     ],
 )
@@ -374,6 +448,32 @@ def test_a_requisite_is_told_once() -> None:
     )
     found = told_once([*findings(files), *compiled])
     assert sorted((f.rule, f.line) for f in found) == [("compile", 1), ("requisite-missing", 4)]
+
+
+def test_two_mistakes_of_one_place_are_both_told() -> None:
+    text = "x: {fiel.managed: [], test.nop: [{require: [{pkg: gone}, lost]}]}\n"
+    files = {TOP: TOP_A, SLS: text}
+    unmet = "Referenced state does not exist for requisite [require: ({})] in state [x] in SLS [a]"
+    errors = [unmet.format(what) for what in ("pkg: gone", "id: lost", "pkg: made-1")]
+    compiled = compile_findings([result(*errors)], project(files))
+    found = [f for f in told_once([*findings(files), *compiled]) if f.rule == "compile"]
+    assert len(found) == 1 and "made-1" in found[0].message
+
+
+def test_what_salt_says_of_a_state_of_the_wrong_shape_is_told_once() -> None:
+    text = "x:\n  test.nop:\n    - require: b\n  order: 1\n{{ more }}\n"
+    files = {TOP: TOP_A, SLS: text}
+    unmet = "Referenced state does not exist for requisite [require: ({})] in state [{}] in SLS [a]"
+    errors = (
+        "State 'x' in SLS 'a' is not formed as a list",
+        "The require statement in state 'x' in SLS 'a' needs to be formed as a list",
+        unmet.format("id: b", "x"),
+        unmet.format("pkg: gone", "made"),  # another mistake
+    )
+    assert "sls-shape" in {f.rule for f in findings(files)}
+    compiled = compile_findings([result(*errors)], project(files))
+    found = [f for f in told_once([*findings(files), *compiled]) if f.rule == "compile"]
+    assert len(found) == 1 and "pkg: gone" in found[0].message
 
 
 def test_a_requisite_of_a_loop_is_told_once() -> None:
