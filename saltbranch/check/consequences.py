@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from jinja2 import nodes as jinja
@@ -202,18 +202,25 @@ class Consequences:
         return self._holding[wanted]
 
     def _searched(self, sls: str, key: str | None) -> bool:
+        def may_hold(source: Source) -> bool:
+            text = source.text
+            return key is None or text is None or "{{" in text or key in text
+
+        return self._any_of("pillar", sls, may_hold)
+
+    def _any_of(self, kind: str, sls: str, is_one: Callable[[Source], bool]) -> bool:
+        """Whether the file of `sls`, or one that it includes, is one, or one of them is not there."""
         seen: set[str] = set()
         todo = [sls]
         while todo:
-            sources = self.project.named("pillar", todo.pop())
+            sources = list(self.project.named(kind, todo.pop()))
             if not sources:
                 return True
             for source in sources:
                 if source.path in seen:
                     continue
                 seen.add(source.path)
-                text = source.text
-                if key is None or text is None or "{{" in text or key in text:
+                if is_one(source):
                     return True
                 todo += _included(source)
         return False
@@ -226,22 +233,9 @@ class Consequences:
 
     def _looked_up(self, sls: str, module: str, name: str) -> bool:
         """Whether the file of `sls`, or one that it includes, may declare such a state."""
-        if module == "sls":
-            return True
-        seen: set[str] = set()
-        todo = [sls]
-        while todo:
-            sources = list(self.project.named("states", todo.pop()))
-            if not sources:
-                return True
-            for source in sources:
-                if source.path in seen:
-                    continue
-                seen.add(source.path)
-                if not _is_known(source) or Names([source]).has(module, name):
-                    return True
-                todo += _included(source)
-        return False
+        return module == "sls" or self._any_of(
+            "states", sls, lambda s: not _is_known(s) or Names([s]).has(module, name)
+        )
 
 
 def _is_known(source: Source) -> bool:

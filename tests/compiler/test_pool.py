@@ -47,10 +47,8 @@ _ODD = {
 }
 
 
-@pytest.mark.parametrize("number", [2, 3])
-def test_sls_files_are_compiled_before_many_minions_want_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def _noted(monkeypatch: pytest.MonkeyPatch) -> list[Dispatcher]:
+    """The dispatchers that are made from now on."""
     made: list[Dispatcher] = []
 
     class Noted(Dispatcher):
@@ -59,6 +57,14 @@ def test_sls_files_are_compiled_before_many_minions_want_them(
             made.append(self)
 
     monkeypatch.setattr(pool, "Dispatcher", Noted)
+    return made
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_sls_files_are_compiled_before_many_minions_want_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    made = _noted(monkeypatch)
     files = {
         f"salt/s{n}.sls": f"s{n}:\n  test.nop:\n    - a: {{{{ grains.id }}}}\n".encode()
         for n in range(7)
@@ -77,14 +83,7 @@ def test_sls_files_are_compiled_before_many_minions_want_them(
 def test_what_is_said_to_be_likely_decides_on_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Dispatcher] = []
-
-    class Noted(Dispatcher):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            made.append(self)
-
-    monkeypatch.setattr(pool, "Dispatcher", Noted)
+    made = _noted(monkeypatch)
     files: dict[str, Content] = {
         f"salt/s{n}.sls": f"s{n}:\n  test.nop:\n    - a: {{{{ grains.id }}}}\n" for n in range(9)
     }
