@@ -89,24 +89,16 @@ class Server:
         data, fds = b"", []
         with contextlib.suppress(OSError):
             data, fds, _, _ = socket.recv_fds(line, 1 << 20, 3)
-        from tests.support.in_fork import end_with
-
         # Nothing came from somebody who was killed on the way.
         start, order = json.loads(data or "[null, null]")
-        pid = os.fork() if start == self.start else 0
-        if pid == 0 and start == self.start:
-            os.setsid()
-            # Numbers that are none of 0 to 2, which they get now; others are for nobody.
-            fds = [os.dup2(fd, 512 + number, inheritable=False) for number, fd in enumerate(fds)]
-            for number, fd in enumerate(fds):
-                os.dup2(fd, number)
-            os.closerange(3, 1024)
-            end_with(lambda: become(**order))
-        for fd in fds:
-            os.close(fd)
-        if not pid:
+        if start != self.start:
+            for fd in fds:
+                os.close(fd)
             line.close()  # a Python of its own is started
             return
+        pid = self._fork(order, fds)
+        for fd in fds:
+            os.close(fd)
         watch = os.pidfd_open(pid)
         self.running[watch] = (pid, line)
         self.poll.register(watch, select.POLLIN)
@@ -114,6 +106,25 @@ class Server:
             line.send(b"%d" % pid)
         except OSError:  # nobody knows of it, so nobody would end it
             os.kill(pid, signal.SIGKILL)
+
+    def _fork(self, order: dict[str, Any], fds: list[int]) -> int:
+        """Its number, when it leads a session: before that it has no group to which signals could be sent."""
+        from tests.support.in_fork import end_with
+
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            # Numbers that are none of 0 to 2, which they get now; others are for nobody.
+            fds = [os.dup2(fd, 512 + number, inheritable=False) for number, fd in enumerate(fds)]
+            for number, fd in enumerate(fds):
+                os.dup2(fd, number)
+            os.closerange(3, 1024)
+            end_with(lambda: become(**order))
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        return pid
 
     def _ended(self, watch: int) -> None:
         self.poll.unregister(watch)
