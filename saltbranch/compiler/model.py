@@ -258,8 +258,23 @@ def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
 
 def digest(value: Any) -> str:
     """A SHA-256 over plain data; the same for the same content."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    except (
+        TypeError
+    ):  # keys of several types, as YAML has them, have no order before they are texts
+        value = json.loads(json.dumps(value, default=str))
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def travels(value: Any) -> bool:
+    """Whether a compile can be told `value`: YAML has dates as keys, and mappings that hold themselves."""
+    try:
+        json.dumps(value, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 class Which:
