@@ -193,7 +193,7 @@ def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{key}: is not a mapping")
     if not travels(value):
-        raise ValueError(f"{key}: has a date as a key (quote it), or an alias in a circle")
+        raise ValueError(f"{key}: has a date as a key (quote it), or aliases without end")
     return value
 
 

@@ -268,13 +268,31 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_MOST_PARTS = 1_000_000
+
+
 def travels(value: Any) -> bool:
-    """Whether a compile can be told `value`: YAML has dates as keys, and mappings that hold themselves."""
+    """Whether a compile can be told `value`, as YAML gives it: there may be dates as keys, mappings that hold
+    themselves, and aliases of aliases that make a few lines millions.
+    """
     try:
+        if _parts(value, {}) >= _MOST_PARTS:
+            return False
         json.dumps(value, default=str)
     except (TypeError, ValueError, RecursionError):
         return False
     return True
+
+
+def _parts(value: Any, known: dict[int, int]) -> int:
+    """Of how many parts `value` is, each counted as often as it is written down; what holds itself has the most."""
+    if not isinstance(value, (dict, list, tuple)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _MOST_PARTS
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_parts(item, known) for item in inner)
+    return known[id(value)]
 
 
 class Which:

@@ -179,8 +179,8 @@ def _parsed(path: str, text: bytes) -> dict[str, Any]:
         if not isinstance(data.get(key, {}) or {}, dict):
             raise ConfigError(f"{path}: {key} is not a mapping")
     if not travels(data):
-        hint = "quote such keys, and write out what an alias repeats around itself"
-        raise ConfigError(f"{path}: a date as a key, or an alias in a circle", hint=hint)
+        hint = "quote such keys, and write out what an alias repeats"
+        raise ConfigError(f"{path}: a date as a key, or aliases without end", hint=hint)
     return data
 
 

@@ -66,9 +66,12 @@ def test_keys_of_several_types_are_told_to_a_compile(name: str, tmp_path: Path) 
         "grains: {}\npillar: {hunter2: {2026-01-02: x}}\n",
         "grains: &a {b: *a}\n",
         "grains: {}\nreturns: {f: &a [*a]}\n",
+        "grains:\n  a0: &a0 [x]\n"
+        + "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)),
+        f"grains: {{a: {'[' * 2000}{']' * 2000}}}\n",
     ],
 )
 def test_what_no_compile_can_be_told_is_named(text: str) -> None:
-    with pytest.raises(ConfigError, match="a date as a key, or an alias in a circle") as caught:
+    with pytest.raises(ConfigError, match="a date as a key, or aliases without end") as caught:
         fleet._parsed("fleet/m.yaml", text.encode())
     assert caught.value.message.startswith("fleet/m.yaml: ") and "hunter" not in str(caught.value)
