@@ -123,9 +123,8 @@ def tell(err: SaltbranchError) -> None:
 def _ordinary() -> int:
     import gc
 
-    gc.set_threshold(
-        20_000
-    )  # a verb makes little garbage, and looking for it takes a twentieth of the time
+    # A verb makes little garbage, and looking for it takes a twentieth of the time.
+    gc.set_threshold(20_000)
     from saltbranch.cli.app import run
     from saltbranch.cli.pipe import unread
 

@@ -34,7 +34,7 @@ from saltbranch.check.blame import without_line
 from saltbranch.check.finding import Finding
 from saltbranch.check.yaml_nodes import line_of, pairs
 from saltbranch.compiler.inside.mask import redact, surely_secret
-from saltbranch.compiler.model import Compiled
+from saltbranch.compiler.model import Compiled, travels
 from saltbranch.salt_master import pillar_errors
 
 _KEYS = ("grains", "pillar", "saltenv", "must", "must_not", "returns", "fails")
@@ -192,6 +192,8 @@ def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = data.get(key) or {}
     if not isinstance(value, dict):
         raise ValueError(f"{key}: is not a mapping")
+    if not travels(value):
+        raise ValueError(f"{key}: has a date as a key (quote it), or aliases without end")
     return value
 
 

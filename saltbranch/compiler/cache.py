@@ -8,12 +8,15 @@ commit that touches nothing of a minion costs it nothing, whatever the branch. E
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import IO
 
 from saltbranch.compiler.kept_values import Chunks, checksum
 from saltbranch.compiler.model import (
@@ -73,26 +76,24 @@ class CompileCache:
 
     def _stored_key(self) -> str:
         name = f"{self.path}/key"
-        for _ in range(2):
-            try:
-                with open(name, encoding="ascii") as file:
-                    text = file.read().strip()
-                if len(text) == 64:
-                    return text
-            except OSError:
-                pass
-            if not self._write:
-                break
-            self._make()
-            fresh = f"{name}.{os.getpid()}"
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(secrets.token_hex(32))
-            try:
-                os.link(fresh, name)  # whoever comes first
-            except FileExistsError:
-                pass
+        if found := _key_in(name):
+            return found
+        made = secrets.token_hex(32)
+        if not self._write:
+            return made
+        self._make()
+        fresh = f"{name}.{os.getpid()}"
+        with _aside(fresh) as file:
+            file.write(made.encode())
+        try:
+            os.link(fresh, name)  # whoever comes first
             os.unlink(fresh)
-        return secrets.token_hex(32)
+        except FileExistsError:
+            if found := _key_in(name):
+                os.unlink(fresh)
+                return found
+            os.rename(fresh, name)  # a damaged one would stay for ever
+        return _key_in(name) or made
 
     def _make(self) -> None:
         if self.path:
@@ -107,7 +108,7 @@ class CompileCache:
         for name in self._names(base):
             if self._fits.get((tree, os.path.basename(name))) is False:
                 continue
-            kept = self._read(name)
+            kept = self._read(base, name)
             if kept and self._holds(kept.state, tree, name):
                 if time.time() - kept.used > _DAY and self._write:
                     _touch(name)
@@ -131,10 +132,7 @@ class CompileCache:
         try:
             self._make()
             os.makedirs(folder, mode=0o700, exist_ok=True)
-            fresh = f"{name}.{os.getpid()}.new"
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(_written(state, result))
-            os.rename(fresh, name)
+            _replace(name, _written(base, state, result))
             self._written = True
             self._known.pop(name, None)
             self._listed.pop(base, None)
@@ -169,10 +167,7 @@ class CompileCache:
         place = f"{self.path}/{name}-{self._of_key()}"
         try:
             self._make()
-            fresh = f"{place}.{os.getpid()}.new"
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(json.dumps(data).encode())
-            os.rename(fresh, place)
+            _replace(place, json.dumps(data).encode())
         except OSError:
             pass  # as in `put`
 
@@ -222,20 +217,20 @@ class CompileCache:
             self._listed[base] = names
         return self._listed[base]
 
-    def _read(self, name: str) -> _Kept | None:
+    def _read(self, base: str, name: str) -> _Kept | None:
         if name not in self._known:
             try:
                 with open(name, "rb", buffering=0) as file:
                     used = os.fstat(file.fileno()).st_mtime
-                    self._known[name] = self._decoded(file.readall(), used, name)
+                    self._known[name] = self._decoded(base, file.readall(), used, name)
             except (OSError, ValueError, RecursionError):
                 return None
         return self._known[name]
 
-    def _decoded(self, data: bytes, used: float, name: str) -> _Kept:
-        """What `_written` made `data` of. Raises ValueError for anything else."""
+    def _decoded(self, base: str, data: bytes, used: float, name: str) -> _Kept:
+        """What `_written` made `data` of for `base`. Raises ValueError for anything else."""
         check, _, rest = data.partition(b"\n")
-        if check != checksum(rest):
+        if check != checksum(base.encode(), rest):
             raise ValueError("damaged")
         state, head, chunks = rest.split(b"\n", 2)
         if state not in self._states:
@@ -248,11 +243,14 @@ class CompileCache:
         return _Kept(state, found.result, used)
 
 
-def _written(state: bytes, result: Compiled) -> bytes:
-    """An entry: a checksum, what it was made from, what equal sides need of the result, and its chunks, a line each."""
+def _written(base: str, state: bytes, result: Compiled) -> bytes:
+    """An entry: a checksum, what it was made from, what equal sides need of the result, and its chunks, a line each.
+
+    The checksum is of `base`, too: an entry that stands under another one is not that one's.
+    """
     bare = replace(result, chunks=(), reads=Reads(), cached=True)
     rest = b"\n".join((state, encoded(_Head(bare, result.brief)), encoded(list(result.chunks))))
-    return checksum(rest) + b"\n" + rest
+    return checksum(base.encode(), rest) + b"\n" + rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +276,39 @@ class _Kept:
     state: bytes
     result: Compiled
     used: float
+
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+def _key_in(name: str) -> str | None:
+    """The key that stands in the file `name`; None where there is none, or something else."""
+    try:
+        with open(name, encoding="latin-1") as file:
+            text = file.read().strip()
+    except OSError:
+        return None
+    return text if _KEY.fullmatch(text) else None
+
+
+def _replace(name: str, data: bytes) -> None:
+    """Write the file `name` by a rename. Raises OSError, and leaves nothing then."""
+    fresh = f"{name}.{os.getpid()}.new"
+    with _aside(fresh) as file:
+        file.write(data)
+    os.rename(fresh, name)
+
+
+@contextlib.contextmanager
+def _aside(name: str) -> Iterator[IO[bytes]]:
+    """A new private file, which is removed where it cannot be written whole."""
+    try:
+        with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            yield file
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
 
 
 def _touch(name: str) -> None:

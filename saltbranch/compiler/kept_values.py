@@ -34,9 +34,10 @@ class Chunks(Sequence[Chunk]):
         self._chunks: tuple[Chunk, ...] | None = None
 
     def _all(self) -> tuple[Chunk, ...]:
+        text = self._text  # first: another thread may decode it and let it go meanwhile
         if self._chunks is None:
             try:
-                found = decoded(self._text, tuple[Chunk, ...])
+                found = decoded(text, tuple[Chunk, ...])
             except (ValueError, RecursionError):
                 found = ()
             if len(found) != self.brief.number:
@@ -84,8 +85,9 @@ class Grains(Mapping[str, Any]):
         self._grains: dict[str, Any] | None = None
 
     def _all(self) -> dict[str, Any]:
+        text = self._text  # first, as in `Chunks`
         if self._grains is None:
-            self._grains = decoded(self._text, dict[str, Any])
+            self._grains = decoded(text, dict[str, Any])
             self._text = b""
         return self._grains
 

@@ -258,8 +258,41 @@ def failed(minion: str, error: str, notes: tuple[str, ...] = ()) -> Compiled:
 
 def digest(value: Any) -> str:
     """A SHA-256 over plain data; the same for the same content."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    except (
+        TypeError
+    ):  # keys of several types, as YAML has them, have no order before they are texts
+        value = json.loads(json.dumps(value, default=str))
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_MOST_PARTS = 1_000_000
+
+
+def travels(value: Any) -> bool:
+    """Whether a compile can be told `value`, as YAML gives it: there may be dates as keys, mappings that hold
+    themselves, and aliases of aliases that make a few lines millions.
+    """
+    try:
+        if _parts(value, {}) >= _MOST_PARTS:
+            return False
+        json.dumps(value, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _parts(value: Any, known: dict[int, int]) -> int:
+    """Of how many parts `value` is, each counted as often as it is written down; what holds itself has the most."""
+    if not isinstance(value, (dict, list, tuple)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _MOST_PARTS
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_parts(item, known) for item in inner)
+    return known[id(value)]
 
 
 class Which:

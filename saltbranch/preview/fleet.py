@@ -18,7 +18,7 @@ import yaml
 
 from saltbranch.base.errors import ConfigError, UsageError
 from saltbranch.compiler.kept_values import Grains
-from saltbranch.compiler.model import Minion
+from saltbranch.compiler.model import Minion, travels
 from saltbranch.config import minions as targets
 from saltbranch.config.minions import Matcher
 from saltbranch.git import tree
@@ -178,6 +178,9 @@ def _parsed(path: str, text: bytes) -> dict[str, Any]:
     for key in ("pillar", "returns"):
         if not isinstance(data.get(key, {}) or {}, dict):
             raise ConfigError(f"{path}: {key} is not a mapping")
+    if not travels(data):
+        hint = "quote such keys, and write out what an alias repeats"
+        raise ConfigError(f"{path}: a date as a key, or aliases without end", hint=hint)
     return data
 
 

@@ -108,6 +108,10 @@ def test_a_test_says_who_the_minion_is() -> None:
         ("a: {must: [{stat: pkg.installed}]}", "'a': unknown part 'stat'"),
         ("a: {must: [3]}", "'a': an expectation is a text or a mapping"),
         ("a: {grains: 3, must: [pkg.installed]}", "'a': grains: is not a mapping"),
+        (
+            "a: {pillar: {x: {2026-01-02: y}}, must: [pkg.installed]}",
+            "'a': pillar: has a date as a key",
+        ),
         ("a: {fails: no, must: [pkg.installed]}", "'a': `fails:` is a part of the error"),
         ("a: {fails: x, must: [pkg.installed]}", "'a': `fails:` is a part of the error"),
         ("a: [", "YAML: "),

@@ -49,6 +49,24 @@ def test_an_order_from_the_pillar_is_not_kept(tmp_path: Path) -> None:
     assert len(kept) == 2 and not any(str(pin) in text for pin in pins for text in kept)
 
 
+def test_a_state_that_says_it_is_of_another_file_is_made_anew_with_that_file(
+    tmp_path: Path,
+) -> None:
+    state = "x:\n  test.nop: []\n"
+    files: dict[str, Content] = {
+        "salt/top.sls": TOP,
+        "salt/a.sls": f"{state}  __sls__: other\n",
+        "salt/other.sls": state,
+    }
+    lab, fleet = Lab(tmp_path, files), [minion("m1"), minion("m2")]
+    cache = CompileCache(str(tmp_path / "cache"))
+    for line in (1, 2):
+        lab.commit({"salt/other.sls": "# a comment\n" * (line - 1) + state})
+        for found in lab.compile(fleet, plain=False, cache=cache).values():
+            assert [(c.path, c.line) for c in found.chunks] == [("salt/other.sls", line)]
+            assert "salt/other.sls" in found.reads.files
+
+
 CALLS = """#!py
 import socket
 def run():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +102,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 def summed(lines: list[bytes]) -> bytes:
     text = b"\n".join(lines)
-    return checksum(text) + b"\n" + text
+    return checksum(BASE.encode(), text) + b"\n" + text
 
 
 def flipped(whole: bytes, line: int) -> bytes:
@@ -120,6 +121,49 @@ def test_a_damaged_entry_is_none(tmp_path: Path, trees: tuple[Tree, Tree], how: 
     cache.put(BASE, trees[0], result("anew"))
     kept = cache.get(BASE, trees[0])
     assert kept is not None and kept.chunks == result("anew").chunks
+
+
+def test_an_entry_of_another_minion_is_none(tmp_path: Path, trees: tuple[Tree, Tree]) -> None:
+    bases = (BASE, "cd" * 20)
+    for base in bases:
+        CompileCache(str(tmp_path)).put(base, trees[0], result(base))
+    one, other = (p for p in tmp_path.rglob("*") if len(p.name) == 32)
+    assert one.name == other.name
+    one.write_bytes(other.read_bytes())
+    found = [CompileCache(str(tmp_path)).get(base, trees[0]) for base in bases]
+    assert sorted(kept.notes[0] for kept in found if kept) in ([bases[0]], [bases[1]])
+    assert all(
+        kept is None or kept.notes == (base,) for base, kept in zip(bases, found, strict=True)
+    )
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff" * 64, b"x" * 64, b"ab" * 31, b"ab" * 33])
+def test_a_damaged_key_is_made_anew_once(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "key").write_bytes(text)
+    assert CompileCache(str(tmp_path), write=False).key() != text.decode("latin-1")
+    assert (tmp_path / "key").read_bytes() == text
+    first, again = (CompileCache(str(tmp_path)).key() for _ in range(2))
+    assert first == again and len(bytes.fromhex(first)) == 32
+    assert [p.name for p in tmp_path.iterdir()] == ["key"]
+    assert (tmp_path / "key").stat().st_mode & 0o077 == 0
+
+
+def test_what_cannot_be_written_whole_is_not_left_there(
+    tmp_path: Path, trees: tuple[Tree, Tree]
+) -> None:
+    cache = CompileCache(str(tmp_path))
+    cache.key()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (99, hard))
+    try:
+        cache.put(BASE, trees[0], result("x" * 999))
+        cache.note("words", {"x": "x" * 999})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["key"]
+    assert cache.get(BASE, trees[0]) is None
+    cache.put(BASE, trees[0], result())
+    assert cache.get(BASE, trees[0])
 
 
 @pytest.mark.parametrize("chunks", [b"[]", b"[1]", b"{", b"null"])

@@ -35,7 +35,7 @@ class Describer:
         text: Callable[[str], str | None],
     ) -> None:
         """mask: makes digests of values; hider: hides words. names: the path of every file of the tree. used: says
-        what states use. text: of one of `names`, where it is known.
+        what states use. text: of one of `names`, where that was read and told by now.
         """
         self.states = folders["states"]
         self.inside = inside["states"]

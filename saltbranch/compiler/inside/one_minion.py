@@ -133,7 +133,8 @@ class OneMinion(PreparedSalt):
             shown=shown,
             names=self.paths,
             used=self.sources,
-            text=self._text,
+            # A state may say that it is another file's, which has to be told like any other that is read.
+            text=lambda name: self._text(name) if ("f", name) in tracker.told else None,
         )
         chunks = describer.chunks(outcome.chunks or ())
         if files:
