@@ -268,7 +268,9 @@ def test_what_could_not_be_decided_is_tried_again_ever_later(
     keys = model(gates=[gate]) | {"notify": [{"events": ["gate_closed"], "to": ["x"]}]}
     set_model(remote, keys)
     targets = {"x": "http://127.0.0.1:1/"}
-    site = machine(tmp_path / "m", remote, programs=[[str(program)]], notify_targets=targets)
+    own = {"programs": [[str(program)]], "notify_targets": targets, "promotes": False}
+    site = machine(tmp_path / "m", remote, **own)
+    site.configure(promotes=True)  # now, so that no process of that sync is at it
     told: list[Any] = []
     monkeypatch.setattr("saltbranch.notify.outbox.put", lambda *words: told.append(words) or "")
     new, real, ahead = push(remote), time.time, 0.0
