@@ -204,10 +204,9 @@ def told_once(found: Iterable[Finding]) -> list[Finding]:
         if found.file in unreadable:
             return True
         target = _target(found.message)
+        # Salt says that by the state; a requisite that is no mapping is one of an ID.
         if found.file in misshapen and ": " not in target:
-            return (
-                True  # Salt says that by the state; a requisite that is no mapping is one of an ID
-            )
+            return True
         # Whatever else is wrong with the state that wants it is another mistake.
         return (found.file, target) in targets if target else (found.file, found.line) in places
 

@@ -191,7 +191,7 @@ def _filled(source: Source, text: Plain, root: yaml.Node | None, *, certain: boo
 
 
 def _includes_only(root: yaml.Node | None) -> sls.Declared:
-    wrong: tuple[tuple[str, int], ...] = ()
+    wrong: tuple[sls.Misshapen, ...] = ()
     if isinstance(root, yaml.SequenceNode):
-        wrong = ((f"it {NO_MAPPING}", yaml_nodes.line_of(root)),)
+        wrong = (sls.Misshapen(f"it {NO_MAPPING}", yaml_nodes.line_of(root)),)
     return sls.Declared(includes=tuple(sls.includes(root)), misshapen=wrong)

@@ -59,19 +59,22 @@ class Include:
     saltenv: str | None
 
 
-_BARE = "ends with a colon and has no arguments; leave the colon out, or write []"
+@dataclass(frozen=True, slots=True)
+class Misshapen:
+    """What Salt would refuse. is_bare: unless a template brings in what is missing there."""
+
+    message: str
+    line: int
+    is_bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What an sls file declares. misshapen: (message, line) of what Salt would refuse. bare: the same, unless a
-    template brings in what is missing there.
-    """
+    """What an sls file declares."""
 
     states: tuple[State, ...] = ()
     includes: tuple[Include, ...] = ()
-    misshapen: tuple[tuple[str, int], ...] = ()
-    bare: tuple[tuple[str, int], ...] = ()
+    misshapen: tuple[Misshapen, ...] = ()
 
 
 def read(root: yaml.Node | None) -> Declared:
@@ -79,18 +82,17 @@ def read(root: yaml.Node | None) -> Declared:
     if root is None or (isinstance(root, yaml.ScalarNode) and text_of(root) is None):
         return Declared()
     if not isinstance(root, yaml.MappingNode):
-        return Declared(misshapen=(("it holds no mapping of ids to states", line_of(root)),))
+        wrong = Misshapen("it holds no mapping of ids to states", line_of(root))
+        return Declared(misshapen=(wrong,))
     states: list[State] = []
-    wrong: list[tuple[str, int]] = []
+    found: list[Misshapen] = []
     for name, key, value in pairs(root):
         if name == "extend":
             for inner, inner_key, inner_value in pairs(value):
-                _read_id(inner, line_of(inner_key), inner_value, states, wrong, extends=True)
+                _read_id(inner, line_of(inner_key), inner_value, states, found, extends=True)
         elif name not in _WORDS and not name.startswith("__"):
-            _read_id(name, line_of(key), value, states, wrong, extends=False)
-    bare = tuple(entry for entry in wrong if _BARE in entry[0])
-    rest = tuple(entry for entry in wrong if _BARE not in entry[0])
-    return Declared(tuple(states), tuple(includes(root)), rest, bare)
+            _read_id(name, line_of(key), value, states, found, extends=False)
+    return Declared(tuple(states), tuple(includes(root)), tuple(found))
 
 
 def includes(root: yaml.Node | None) -> Iterator[Include]:
@@ -114,7 +116,7 @@ def _read_id(
     line: int,
     value: yaml.Node,
     states: list[State],
-    wrong: list[tuple[str, int]],
+    wrong: list[Misshapen],
     *,
     extends: bool,
 ) -> None:
@@ -136,10 +138,10 @@ def _read_id(
                 )
             )
         else:
-            wrong.append((f"the id {shown(name)!r} holds a text and no state", line))
+            wrong.append(Misshapen(f"the id {shown(name)!r} holds a text and no state", line))
         return
     if not isinstance(value, yaml.MappingNode):
-        wrong.append((f"the id {shown(name)!r} holds no state", line))
+        wrong.append(Misshapen(f"the id {shown(name)!r} holds no state", line))
         return
     for key, key_node, body in pairs(value):
         if key.startswith("__"):
@@ -149,23 +151,23 @@ def _read_id(
             wrong += _misshapen(f"{key} of the id {shown(name)!r}", line_of(key_node), body)
 
 
-def _misshapen(what: str, line: int, body: yaml.Node) -> Iterator[tuple[str, int]]:
+def _misshapen(what: str, line: int, body: yaml.Node) -> Iterator[Misshapen]:
     """What Salt refuses of the body of a state (salt/state.py, _verify_high)."""
+    wants = "Salt wants a list, `- argument: value`"
     if isinstance(body, yaml.MappingNode):
-        yield f"{what} holds a mapping; Salt wants a list, `- argument: value`", line
+        yield Misshapen(f"{what} holds a mapping; {wants}", line)
     elif isinstance(body, yaml.ScalarNode):
         text = text_of(body)
         if text is None:
-            yield f"{what} {_BARE}", line
+            why = "ends with a colon and has no arguments; leave the colon out, or write []"
+            yield Misshapen(f"{what} {why}", line, is_bare=True)
         elif literal(text):
-            yield f"{what} holds a text; Salt wants a list, `- argument: value`", line
+            yield Misshapen(f"{what} holds a text; {wants}", line)
     for node in items(body):
         text = text_of(node)
         if text is not None and literal(text) and " " in text.strip():
-            yield (
-                f"{what} holds a text with spaces; is the colon of an argument missing?",
-                line_of(node),
-            )
+            why = "holds a text with spaces; is the colon of an argument missing?"
+            yield Misshapen(f"{what} {why}", line_of(node))
 
 
 def _read_state(

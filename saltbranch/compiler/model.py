@@ -260,9 +260,8 @@ def digest(value: Any) -> str:
     """A SHA-256 over plain data; the same for the same content."""
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    except (
-        TypeError
-    ):  # keys of several types, as YAML has them, have no order before they are texts
+    except TypeError:
+        # Keys of several types, as YAML has them, have no order before they are texts.
         value = json.loads(json.dumps(value, default=str))
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

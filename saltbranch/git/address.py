@@ -157,7 +157,7 @@ def _of_scp(url: str) -> Address:
     _check_login(user, "", ssh=True)
     host, port = _place(host)
     if port:
-        raise BadAddress("user@host:path has no port")
+        raise BadAddress("user@host:path has no port; write ssh://user@host:PORT/path")
     if host in _PORTS and not user:
         raise BadAddress(
             f"{host}: without // is no URL; write {host}://, or USER@{host}: for a host of that name"

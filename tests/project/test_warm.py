@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import salt.config
+import salt.loader
 
 from saltbranch.base import proc
 from saltbranch.compiler import sandbox
 from saltbranch.compiler.pool import Spent
-from tests.support import warm, warm_salt
+from tests.support import brisk_salt, warm, warm_daemons, warm_salt
 from tests.support.compiling import Lab, minion, sample_minions
 from tests.support.site import Site, build_template
 
@@ -128,3 +134,50 @@ def test_a_child_ends_with_what_stands_for_it(tmp_path: Path) -> None:
     while Path(f"/proc/{told.read_text()}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{told.read_text()}").exists()
+
+
+def daemon(folder: Path) -> Any:
+    with (folder / "out").open("ab") as out:
+        return warm_daemons.start_program(
+            "salt-key", ["--version"], env=os.environ, folder=folder, out=out
+        )
+
+
+def test_a_daemon_that_is_known_can_be_ended(tmp_path: Path) -> None:
+    for _ in range(20):
+        forked = daemon(tmp_path)
+        os.killpg(forked.pid, signal.SIGKILL)
+        assert forked.wait(30) in (-signal.SIGKILL, 0)
+
+
+def test_an_order_that_is_interrupted_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as held:
+        patch.setattr(socket, "send_fds", interrupted)
+        daemon(tmp_path)
+    found: list[Any] = []
+    asking = threading.Thread(target=lambda: found.append(daemon(tmp_path)), daemon=True)
+    asking.start()
+    asking.join(60)
+    assert held.traceback and found and found[0].wait(60) == 0
+
+
+@pytest.mark.parametrize("names", [[], ["own"], ["own", "cmdmod"]], ids=", ".join)
+def test_a_brisk_loader_has_the_modules_that_it_would_have(
+    tmp_path: Path, names: list[str]
+) -> None:
+    """Also where a branch's own module has the name of one of Salt's."""
+    folder = tmp_path / "modules"
+    for name in names:
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text("def f(): return 1\n")
+    opts = {**salt.config.DEFAULT_MINION_OPTS, "extension_modules": str(tmp_path)}
+    loader = salt.loader.minion_mods(opts | {"disable_modules": ["pip"]})
+    found = dict(loader.file_mapping)
+    brisk_salt.REAL["_refresh_file_mapping"](loader)
+    assert found == loader.file_mapping and list(found) == list(loader.file_mapping)
+    assert {"test", *names} <= found.keys() and "pip" not in found

@@ -22,6 +22,8 @@ import jinja2
 _mappings: dict[Any, dict[str, Any]] = {}
 _codes: dict[Any, Any] = {}
 _compile: Any = jinja2.Environment.compile
+REAL: dict[str, Callable[[Any], None]] = {}
+"""What is replaced of Salt's loader, by its name."""
 
 
 def use() -> None:
@@ -32,6 +34,7 @@ def use() -> None:
     from salt.loader.lazy import LazyLoader
     from salt.utils.optsdict import OptsDict
 
+    REAL["_refresh_file_mapping"] = LazyLoader._refresh_file_mapping
     LazyLoader._refresh_file_mapping = _refresher(LazyLoader._refresh_file_mapping)
     # Each loader asks for it, and Salt counts the 400 options to answer.
     OptsDict.__bool__ = lambda self: any(key in self for key in self._get_all_keys())

@@ -47,8 +47,8 @@ def mark(items: list[pytest.Item]) -> None:
 
 
 def spread(items: list[pytest.Item]) -> None:
-    """Put groups with daemons, which are mostly waited for, between the others, which keep a processor busy: evenly,
-    so that three quarters of these are left when they begin and none is left at the end. Large groups come first.
+    """Put groups with daemons, which are mostly waited for, between the others, which keep a processor busy: evenly
+    among the first three quarters of them, so that nothing is waited for at the end. Large groups come first.
     """
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:

@@ -136,9 +136,8 @@ def _fork(
             message = json.dumps([_start_of(env), order]).encode()
             socket.send_fds(line, [message], [nothing.fileno(), *outs])
         number = line.recv(100)
-    except (
-        BaseException
-    ):  # a ^C, whose traceback keeps it open, and the server waits for what is to come
+    except BaseException:
+        # After a ^C its traceback would keep it open, and the server wait for what is to come.
         line.close()
         raise
     if not number:

@@ -39,9 +39,11 @@ def _misshapen(source: Source, tools: Tools) -> Iterator[Finding]:
     whole = source.plain is None or source.plain.complete
     # An argument beside the states is told as that (rules/functions.py).
     beside = {s.line for s in source.declared.states if s.module in tools.catalogue.of_all}
-    for message, line in (*source.declared.misshapen, *(source.declared.bare if whole else ())):
-        if not source.conditional(line) and line not in beside:
-            yield rules.SHAPE.at(source.path, line, shown(message)[:200])
+    for wrong in source.declared.misshapen:
+        if wrong.is_bare and not whole:
+            continue
+        if not source.conditional(wrong.line) and wrong.line not in beside:
+            yield rules.SHAPE.at(source.path, wrong.line, shown(wrong.message)[:200])
 
 
 def _judged(project: Project, source: Source) -> bool:

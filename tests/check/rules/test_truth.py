@@ -399,6 +399,9 @@ def test_many_questions_take_no_long_time() -> None:
     assert time.process_time() - began < 3  # 0.1, and 8 where each is looked for by itself
 
 
+LIKE_A_MESSAGE = "x ends with a colon and has no arguments; leave the colon out, or write []"
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
@@ -412,6 +415,11 @@ def test_many_questions_take_no_long_time() -> None:
         (3, "x:\n  pkg.installed: []\n  order: 1\n"),
         (3, "x:\n  pkg.installed: []\n  require:\n"),
         (2, "x:\n  pkg.installed:\n    name: y\n{% if z %}\nb: {test.nop: []}\n{% endif %}\n"),
+        # What an id is called decides nothing, not even where a template may bring in what is missing.
+        (
+            2,
+            f"{LIKE_A_MESSAGE}:\n  pkg.installed: {{name: y}}\n{{% include 'b.jinja' ignore missing %}}\n",
+        ),
     ],
 )
 def test_what_salt_says_is_not_formed_as_a_list(line: int, text: str) -> None:
