@@ -65,10 +65,11 @@ def folder(family: str, parent: str | None = None) -> Iterator[Scratch]:
         os.rename(made, path)
         yield Scratch(path, lock)
     finally:
-        for name in (path, made):
-            if os.path.lexists(name):
-                shutil.rmtree(name)
-        os.close(lock)
+        try:
+            for name in (path, made):
+                _remove(name)
+        finally:
+            os.close(lock)
 
 
 def kept(family: str) -> str:
@@ -126,6 +127,15 @@ def _sweep_one(path: str) -> None:
             return
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its run goes on
         if os.path.samestat(os.fstat(fd), os.lstat(path)):
-            shutil.rmtree(path)
+            _remove(path)
     finally:
         os.close(fd)
+
+
+def _remove(path: str) -> None:
+    """Remove a folder, if it is there, while somebody else may remove what is in it: an agent of gpg that was
+    told to end takes its sockets away a moment later.
+    """
+    while os.path.lexists(path):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)

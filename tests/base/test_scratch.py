@@ -40,6 +40,17 @@ def killed(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+# From the end of the listing on, so that it meets whoever removes from the beginning on.
+BACKWARDS = """
+import contextlib, os, sys
+names = os.listdir(sys.argv[1])
+print("listed", flush=True)
+for name in reversed(names):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{sys.argv[1]}/{name}")
+"""
+
+
 def test_what_a_killed_run_left_goes_when_the_next_one_begins(tmp_path: Path) -> None:
     process, left = held(tmp_path)
     with scratch.folder("saltbranch-scratch-tree-", str(tmp_path)) as made:
@@ -95,6 +106,19 @@ def test_what_belongs_to_others_stays(tmp_path: Path) -> None:
 def test_it_is_removed_when_something_goes_wrong_in_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError), scratch.folder("saltbranch-scratch-tree-", str(tmp_path)):  # noqa: PT011
         raise ValueError
+    assert os.listdir(tmp_path) == []
+
+
+def test_it_goes_while_another_process_removes_what_is_in_it(tmp_path: Path) -> None:
+    with scratch.folder("sb-keys-", str(tmp_path)) as made:
+        for number in range(3000):
+            Path(made.path, str(number)).touch()
+        argv = [sys.executable, "-c", BACKWARDS, made.path]
+        other = subprocess.Popen(argv, stdout=subprocess.PIPE)
+        assert other.stdout
+        other.stdout.readline()
+    other.communicate()
+    assert other.returncode == 0
     assert os.listdir(tmp_path) == []
 
 
