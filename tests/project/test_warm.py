@@ -136,16 +136,17 @@ def test_a_child_ends_with_what_stands_for_it(tmp_path: Path) -> None:
     assert not Path(f"/proc/{told.read_text()}").exists()
 
 
-def daemon(folder: Path) -> Any:
+def daemon(folder: Path, *words: str) -> Any:
+    program, *rest = words or ("salt-key", "--version")
     with (folder / "out").open("ab") as out:
-        return warm_daemons.start_program(
-            "salt-key", ["--version"], env=os.environ, folder=folder, out=out
-        )
+        return warm_daemons.start_program(program, rest, env=os.environ, folder=folder, out=out)
 
 
 def test_a_daemon_that_is_known_can_be_ended(tmp_path: Path) -> None:
+    (tmp_path / "minion").write_text(f"{{id: m, root_dir: {tmp_path}}}\n")
+    words = ("salt-call", "--local", "--config-dir", str(tmp_path), "test.sleep", "60")
     for _ in range(20):
-        forked = daemon(tmp_path)
+        forked = daemon(tmp_path, *words)
         os.killpg(forked.pid, signal.SIGKILL)
         assert forked.wait(30) in (-signal.SIGKILL, 0)
 

@@ -8,6 +8,7 @@ clusters whose starter is killed, the commands that a kept demo proposes, and at
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -110,7 +111,8 @@ def call_program(
             code = forked.wait(timeout)
         except subprocess.TimeoutExpired:
             timed_out = True
-            os.killpg(forked.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.killpg(forked.pid, signal.SIGKILL)
             code = forked.wait()
         said = [os.pread(f.fileno(), os.fstat(f.fileno()).st_size, 0) for f in (out, err)]
     return proc.Finished([program, *words], code, *said, timed_out=timed_out)
