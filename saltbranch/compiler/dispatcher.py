@@ -121,12 +121,14 @@ class Dispatcher:
         self.tried: dict[int, str] = {}
         self.learnt: set[tuple[str, str]] = set()
 
-    def serve(self) -> None:
-        """To the end. Raises nothing: whoever misbehaves has no result."""
+    def serve(self, job: bytes) -> None:
+        """To the end. job: how to compile, see `pool`. Raises nothing: whoever misbehaves has no result."""
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         self.poll = poll
         try:
+            with _in_memory(job) as file:
+                self._send({"job": len(job)}, [file.fileno()])
             while self._is_heard():
                 pass
         except OSError:

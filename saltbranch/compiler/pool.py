@@ -6,15 +6,13 @@ import contextlib
 import dataclasses
 import json
 import os
-import socket
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltbranch.base import files, scratch
+from saltbranch.base import scratch
 from saltbranch.compiler import extra_roots
 from saltbranch.compiler import sandbox as confinement
 from saltbranch.compiler.cache import CompileCache, base_of
@@ -28,6 +26,7 @@ from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.sandbox import Sandbox
 from saltbranch.compiler.stand_ins import Offer
 from saltbranch.compiler.tree import Tree
+from saltbranch.compiler.worker_process import EarlyWorker, Setting, checked_out, started
 from saltbranch.config.minions import Matcher
 from saltbranch.config.roots import Roots
 from saltbranch.repository.formulas import Formulas
@@ -95,16 +94,17 @@ class Frame:
             extra_roots.let_in(found, self.roots, self.extra, self.formulas.writing(git))
         return found
 
-    def served_as(self, saltenv: str) -> list[tuple[str, str]]:
-        """The folders that are this tree for a minion of `saltenv`."""
-        return [(outside, inside) for name, outside, inside in self.served if name == saltenv]
+    @property
+    def setting(self) -> Setting:
+        """What decides how a worker is started."""
+        return Setting(self.dirs, self.groups, self.served, self.python)
 
     def fingerprint(self, saltenv: str, key: str) -> str:
         """Stands for what a result depends on beside the minion and the files."""
         shared = {
             "dirs": self.dirs,
             "top": top_file.render_top(saltenv, self.groups),
-            "served": self.served_as(saltenv),
+            "served": self.setting.served_as(saltenv),
             "master": dict(self.master),
             "salt": self.salt_version,
             "key": key,
@@ -151,6 +151,7 @@ def compile_fleet(
     spent: Spent | None = None,
     beside: Sequence[Tree] = (),
     likely: Collection[str] | None = None,
+    early: EarlyWorker | None = None,
 ) -> dict[str, Compiled]:
     """Every minion's result on `tree`, by minion id; the rest is as in `compile_each`."""
     results = compile_each(
@@ -164,6 +165,7 @@ def compile_fleet(
         spent=spent,
         beside=beside,
         likely=likely,
+        early=early,
     )
     return {result.minion: result for result in results}
 
@@ -180,11 +182,13 @@ def compile_each(
     spent: Spent | None = None,
     beside: Sequence[Tree] = (),
     likely: Collection[str] | None = None,
+    early: EarlyWorker | None = None,
 ) -> list[Compiled]:
     """The results on `tree` in the order of `minions`, of which several may have one id.
 
     spent: added to. plain: with low chunks and pillar as Salt has them, secrets included. beside: other
-    trees whose public words are public in here, too. likely: files that will be read; None where nobody knows.
+    trees whose public words are public in here, too. likely: files that will be read; None where nobody knows. early:
+    a worker for `tree` that may have begun.
     Raises SandboxError, GitError.
     """
     scratch.sweep()
@@ -196,7 +200,11 @@ def compile_each(
     tell(len(done))
     rest = {n: m for n, m in enumerate(minions) if n not in done}
     if rest:
-        with _scratch(frame, tree, {m.saltenv for m in rest.values()}) as folder:
+        with contextlib.ExitStack() as stack:
+            folder = early.folder() if early else None
+            if folder is None:
+                saltenvs = {m.saltenv for m in rest.values()}
+                folder = stack.enter_context(checked_out(frame.setting, tree, saltenvs))
             files = frozenset(path for path, (mode, _) in tree.entries.items() if mode[:3] == "100")
             work = Work(files, tree.folders, cache.key(), tree.deciphered, frame.seconds)
             spent = spent if spent is not None else Spent()
@@ -209,6 +217,7 @@ def compile_each(
                 spent=spent,
                 tell=tell,
                 likely=None if likely is None else sorted(files & {*likely}),
+                early=early,
             )
             for number, result in share.all(rest, jobs):
                 done[number] = result
@@ -221,6 +230,17 @@ def compile_each(
     shown = [public.shown(done[number]) for number in range(len(minions))]
     public.keep()
     return shown
+
+
+def early_worker(frame: Frame, tree: Tree, minions: Sequence[Minion]) -> EarlyWorker:
+    """One that may begin before `compile_each` is called for some of `minions`, whatever else is compiled first."""
+    limit = 2 * time_for(len(minions), frame.seconds)
+    return EarlyWorker(frame.setting, tree, {m.saltenv for m in minions}, limit)
+
+
+def time_for(minions: int, seconds: float) -> float:
+    """How many seconds a worker may take for so many minions. seconds: for one."""
+    return _START + minions * (seconds + 5)
 
 
 class _Progress:
@@ -246,36 +266,6 @@ def _shares(minions: Mapping[int, Minion], workers: int) -> list[list[int]]:
     return shares
 
 
-@contextlib.contextmanager
-def _scratch(frame: Frame, tree: Tree, saltenvs: set[str]) -> Iterator[str]:
-    """A folder with the checked out tree and the generated top files, readable in the sandbox only."""
-    sandbox = confinement.find()
-    # Without folders of their own there, forks could fill the memory.
-    is_safe = sandbox.kind == "bubblewrap" or sandbox.are_forks_apart
-    place = scratch.in_memory(tree.size()) if is_safe else None
-    with scratch.folder("saltbranch-scratch-compile-", place) as made:
-        folder = made.path
-        with files.readable_umask(folder):
-            os.makedirs(f"{folder}/tree")
-            with made.lent():  # git may go on when we are killed
-                tree.write(f"{folder}/tree")
-            for saltenv in saltenvs:
-                text = top_file.render_top(saltenv, frame.groups)
-                for kind, inside in frame.dirs.items():
-                    top = f"{folder}/tops/{saltenv}/{kind}"
-                    os.makedirs(top)
-                    with open(f"{top}/top.sls", "w", encoding="utf-8") as file:
-                        file.write(text)
-                    where = {"states": "/srv/salt", "pillar": "/srv/pillar"}[kind]
-                    if sandbox.kind != "bubblewrap":
-                        where = f"{folder}/tree/{inside}"
-                    os.symlink(f"{where}/top.sls", f"{top}/{top_file.BRANCH_TOP}")
-        if confinement.is_root():
-            os.chown(folder, -1, confinement.new_identity().gid)
-            os.chmod(folder, 0o750)
-        yield folder
-
-
 @dataclass(slots=True)
 class _Share:
     """The shares of one run go through `compile`, several at a time; `forks`: minions at a time in each."""
@@ -288,6 +278,7 @@ class _Share:
     spent: Spent
     tell: _Progress
     likely: list[str] | None = None
+    early: EarlyWorker | None = None
     forks: int = 1
 
     def all(self, minions: Mapping[int, Minion], jobs: int) -> Iterator[tuple[int, Compiled]]:
@@ -325,27 +316,19 @@ class _Share:
         return [results[n] for n in range(len(minions))]
 
     def _worker(self, minions: list[Minion], forks: int) -> tuple[Dispatcher, str]:
-        frame, folder = self.frame, f"{self.folder}/tree"
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        dispatcher = Dispatcher(ours, minions, self.work, forks, self.tell)
-        with ours, tempfile.TemporaryDirectory(prefix="worker-", dir=self.folder) as own:
-            where = confinement.folders(self.sandbox, own, folder, frame.dirs)
-            who = confinement.new_identity()
-            served = frame.served_as(minions[0].saltenv)
-            argv = confinement.command(
-                self.sandbox, folder, frame.dirs, mapped=served, identity=who, python=frame.python
-            )
-            self._make_room(own, who)
-            told = {**self._job(where, minions[0].saltenv, forks), "minions": len(minions)}
-            job = json.dumps(told, default=str).encode()
-            limit = _START + len(minions) * (frame.seconds + 5)
-            with ThreadPoolExecutor(max_workers=1) as threads:
-                serving = threads.submit(dispatcher.serve)
-                with theirs:
-                    done = confinement.run(
-                        self.sandbox, argv, who, timeout=limit, job=job, control=theirs.fileno()
-                    )
-                serving.result()
+        saltenv = minions[0].saltenv
+        with contextlib.ExitStack() as stack:
+            worker = self.early.taken(saltenv) if self.early else None
+            if worker is None:
+                limit = time_for(len(minions), self.frame.seconds)
+                setting = self.frame.setting
+                worker = stack.enter_context(
+                    started(self.sandbox, self.folder, setting, saltenv, timeout=limit)
+                )
+            told = {**self._job(worker.where, saltenv, forks), "minions": len(minions)}
+            dispatcher = Dispatcher(worker.control, minions, self.work, forks, self.tell)
+            dispatcher.serve(json.dumps(told, default=str).encode())
+            done = worker.ended.result()
         self.spent.workers += 1
         self.spent.add(dispatcher.spent)
         if dispatcher.has_begun:
@@ -365,15 +348,14 @@ class _Share:
     def _job(self, where: confinement.Folders, saltenv: str, forks: int) -> dict[str, Any]:
         """What a worker and all its forks may know."""
         frame = self.frame
+        served = frame.setting.served_as(saltenv)
         return {
             "folders": dataclasses.asdict(where),
             "writable": confinement.writable(self.sandbox, where),
-            "kept": confinement.below_writable(
-                self.sandbox, frame.served_as(saltenv), frame.python
-            ),
+            "kept": confinement.below_writable(self.sandbox, served, frame.python),
             "inside": frame.dirs,
             "saltenv": saltenv,
-            "mapped": frame.served_as(saltenv),
+            "mapped": served,
             "refused": self._refused(),
             "master": dict(frame.master),
             "gpg_keys": frame.keys.folder,
@@ -388,12 +370,3 @@ class _Share:
             "jobs": forks,
             "apart": self.sandbox.are_forks_apart,
         }
-
-    def _make_room(self, folder: str, who: confinement.Identity) -> None:
-        """The folder that Salt writes to where there is no bubblewrap."""
-        os.mkdir(f"{folder}/cache", 0o700)
-        if confinement.is_root():
-            # Every worker of a run has its group, and each is a user of its own.
-            os.chown(folder, -1, who.gid)
-            os.chmod(folder, 0o710)
-            os.chown(f"{folder}/cache", who.uid, who.gid)

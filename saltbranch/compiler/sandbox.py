@@ -178,7 +178,7 @@ def command(
     identity: Identity,
     python: Interpreter | None = None,
 ) -> list[str]:
-    """The command that runs a worker; its job goes to its stdin.
+    """The command that runs a worker; its job comes from the dispatcher.
 
     mapped: folders that the master serves, each with the folder inside the tree that stands for it.
     python: another one than our own.
@@ -194,15 +194,15 @@ def command(
 
 
 def run(
-    sandbox: Sandbox, argv: list[str], who: Identity, *, timeout: float, job: bytes, control: int
+    sandbox: Sandbox, argv: list[str], who: Identity, *, timeout: float, control: int
 ) -> proc.Finished:
     """Run a command of `command` to its end, at most `timeout` seconds; nothing of `who` goes on.
 
-    job: its stdin. control: the descriptor that it gets as `worker.CONTROL`.
+    control: the descriptor that it gets as `worker.CONTROL`.
     """
     environment = {**_ENVIRONMENT, "SALTBRANCH_ALONE": "1"}
     try:
-        return proc.run(argv, environment, timeout=timeout, stdin=job, third=control)
+        return proc.run(argv, environment, timeout=timeout, third=control)
     finally:
         if sandbox.kind == "user":
             _end_all(who)

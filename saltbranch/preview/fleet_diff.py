@@ -21,7 +21,7 @@ from saltbranch.compiler.custom_code import changed, custom_code
 from saltbranch.compiler.dispatcher import values_key
 from saltbranch.compiler.inside.mask import Mask
 from saltbranch.compiler.model import Compiled, Minion
-from saltbranch.compiler.pool import Frame, Spent, compile_fleet
+from saltbranch.compiler.pool import Frame, Spent
 from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.tree import Tree
 from saltbranch.git.tree import contents
@@ -29,11 +29,12 @@ from saltbranch.preview import groups, low_diff
 from saltbranch.preview import missing as gaps
 from saltbranch.preview.before_and_after import Provenance
 from saltbranch.preview.causes import Cause, causes
+from saltbranch.preview.compiled_sides import compiled_sides
 from saltbranch.preview.contents import Contents
 from saltbranch.preview.difference import MinionDiff, Sided, placed
 from saltbranch.preview.groups import Group
 from saltbranch.preview.low_diff import Ignore, Telling
-from saltbranch.preview.rendering import Rendering, new_side, rendering
+from saltbranch.preview.rendering import Rendering, rendering
 
 _FOLDERS = re.compile(r"(?:/[^\s/'\",:;()]+)+/")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -194,15 +195,9 @@ def compare_trees(
     """Compile `minions` on both trees and compare. missing: see `gaps`. Raises SandboxError, GitError."""
     trees[1].beside(trees[0])
     step, spent = _steps(2 * len(minions), progress), Spent()
-    old = compile_fleet(
-        frame, trees[0], minions, jobs=jobs, cache=cache, progress=step, spent=spent, beside=trees
+    old, new = compiled_sides(
+        frame, trees, minions, jobs=jobs, cache=cache, spent=spent, progress=step
     )
-    # What only the rest of the repository changed, no minion reads.
-    new = old
-    if trees[0].digest != trees[1].digest:
-        new = new_side(
-            frame, trees, old, minions, jobs=jobs, cache=cache, spent=spent, progress=step
-        )
     telling = Tellings(trees, cache)
     rendered = rendering(
         frame,

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saltbranch.compiler.cache import CompileCache, base_of
+from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.custom_code import changed
 from saltbranch.compiler.inside.rendered_lines import OPEN, PILLAR, PRIVATE_KEY, split
-from saltbranch.compiler.model import Brief, Chunk, Compiled, Minion, Which
+from saltbranch.compiler.model import Chunk, Compiled, Minion, Which
 from saltbranch.compiler.pool import Frame, Spent, compile_fleet
 from saltbranch.compiler.public_words import Public
 from saltbranch.compiler.tree import Tree
@@ -57,7 +57,7 @@ def rendering(
     if trees[0].digest == trees[1].digest:
         return found
     plain = functools.cache(functools.partial(_plain, frame.states_dir, trees))
-    moved = _moved(frame.states_dir, trees)
+    moved = moved_in(frame.states_dir, trees)
     token = functools.cache(lambda path, tree: tree.source(f"{frame.states_dir}/{path}"))
     wanted = [m for m in minions if _may_differ(token, trees, sides, m.id, moved)]
     # Those that Salt takes for states, or for code, show themselves.
@@ -101,83 +101,6 @@ def rendering(
         found.by_minion[minion.id] = Contents(compared, plain, held)
     public.keep()
     return found
-
-
-def new_side(
-    frame: Frame,
-    trees: tuple[Tree, Tree],
-    old: Mapping[str, Compiled],
-    minions: Sequence[Minion],
-    *,
-    jobs: int,
-    cache: CompileCache,
-    spent: Spent,
-    progress: Callable[[int], None],
-) -> dict[str, Compiled]:
-    """Compile the second tree. A minion whose content will be asked for, whatever its states will be, is rendered at
-    once. Raises SandboxError, GitError.
-    """
-    tree, public = trees[1], Public(trees, cache)
-    asked = _Asked(frame, trees)
-    prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
-    found, plain, rendered = {}, [], []
-    for minion in minions:
-        kept = cache.get(base_of(minion, prints[minion.saltenv]), tree)
-        if kept is not None:
-            found[minion.id] = public.shown(kept)
-        elif asked(old[minion.id].brief):
-            rendered.append(minion)
-        else:
-            plain.append(minion)
-    public.keep()
-    progress(len(found))
-
-    def compiled(how: Frame, some: Sequence[Minion]) -> dict[str, Compiled]:
-        return compile_fleet(
-            how,
-            tree,
-            some,
-            jobs=jobs,
-            cache=cache,
-            progress=progress,
-            spent=spent,
-            beside=trees,
-            likely={path for m in some for path in old[m.id].reads.files},
-        )
-
-    how = replace(frame, content=True)
-    with_content = compiled(how, rendered) if rendered else {}
-    for minion in rendered:  # the same without content, for whoever asks for that
-        kept = cache.get(base_of(minion, how.fingerprint(minion.saltenv, cache.key())), tree)
-        if kept is not None:
-            chunks = tuple(replace(c, content=()) if c.content else c for c in kept.chunks)
-            bare = replace(kept, chunks=chunks, rendering=0.0)
-            cache.put(base_of(minion, prints[minion.saltenv]), tree, bare)
-    # What a template does must not cost a minion its highstate.
-    plain += [m for m in rendered if with_content[m.id].result == "failed"]
-    return {**found, **with_content, **(compiled(frame, plain) if plain else {})}
-
-
-class _Asked:
-    """Whether the content of templates will be asked for by what differs between two trees alone. Where a state gets
-    other arguments, it will be as well, but then nobody knows beforehand.
-    """
-
-    def __init__(self, frame: Frame, trees: tuple[Tree, Tree]) -> None:
-        self.frame, self.trees = frame, trees
-        self.flags = OPEN if _moved(frame.states_dir, trees) else ""
-        self.flags += PILLAR if _moved(frame.pillar_dir, trees) else ""
-        self._has_moved = functools.cache(self._differs)
-
-    def __call__(self, brief: Brief) -> bool:
-        """brief: of the old side."""
-        return any(flag in brief.flags for flag in self.flags) or any(
-            map(self._has_moved, brief.templates)
-        )
-
-    def _differs(self, path: str) -> bool:
-        one, other = (tree.source(f"{self.frame.states_dir}/{path}") for tree in self.trees)
-        return one != other
 
 
 def _pairs(old: Compiled, new: Compiled) -> dict[str, tuple[Chunk, Chunk]]:
@@ -269,7 +192,7 @@ def _written(
     }
 
 
-def _moved(folder: str, trees: tuple[Tree, Tree]) -> tuple[str, ...]:
+def moved_in(folder: str, trees: tuple[Tree, Tree]) -> tuple[str, ...]:
     """The files below `folder` that differ, by their paths in it."""
     begin = f"{folder}/"
     if any(tree.links or tree.attributes for tree in trees):

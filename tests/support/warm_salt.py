@@ -69,16 +69,16 @@ def used(is_so: bool = True) -> Iterator[None]:
 
 
 def run(
-    where: Sandbox, argv: list[str], who: Identity, *, timeout: float, job: bytes, control: int
+    where: Sandbox, argv: list[str], who: Identity, *, timeout: float, control: int
 ) -> proc.Finished:
     """What `sandbox.run` does."""
     cut = argv.index("--") if "--" in argv else 0
     if not _is_for(where, "worker") or argv[cut + 1] != sys.executable:
-        return _REAL(where, argv, who, timeout=timeout, job=job, control=control)
+        return _REAL(where, argv, who, timeout=timeout, control=control)
     env = {**sandbox._ENVIRONMENT, "SALTBRANCH_ALONE": "1"}
-    done = _forked("worker", argv, env, timeout, job, control)
+    done = _forked("worker", argv, env, timeout, b"", control)
     # None: it cannot go in there, and has done nothing.
-    return done or _REAL(where, argv, who, timeout=timeout, job=job, control=control)
+    return done or _REAL(where, argv, who, timeout=timeout, control=control)
 
 
 def run_program(

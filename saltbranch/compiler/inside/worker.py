@@ -17,7 +17,6 @@ import select
 import shutil
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,10 +31,9 @@ CONTROL = 3
 
 
 def main() -> None:
-    """Compile what comes through the socket `CONTROL`; how, stands on stdin."""
+    """Compile what comes through the socket `CONTROL`; how, comes first. Salt is loaded before that is known."""
     gc.disable()  # nothing of what is loaded is garbage, and to look for it takes a seventh of the time
-    job = json.load(sys.stdin)
-    is_apart = job["apart"] and drop_rights.enter()
+    is_apart = drop_rights.enter()
     drop_rights.conceal()
     control = socket.socket(fileno=CONTROL)
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -44,6 +42,12 @@ def main() -> None:
     have_a_name()
     from saltbranch.compiler.inside import one_minion
 
+    data, fds = _received(control)
+    if not data:
+        return  # there is nothing to compile after all
+    with os.fdopen(fds[0], "rb") as file:
+        job = json.load(file)
+    is_apart = is_apart and job["apart"]
     salt = one_minion.OneMinion(job)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)  # what a branch's code prints is for nobody
@@ -112,6 +116,16 @@ def _spent() -> dict[str, float]:
     return {"cpu": round(cpu, 2), "memory": max(own.ru_maxrss, forks.ru_maxrss) / 1024}
 
 
+def _received(control: socket.socket) -> tuple[bytes, array.array[int]]:
+    """What the dispatcher says next, and the descriptors that come with it; nothing when it says no more."""
+    size = array.array("i").itemsize
+    data, rights, _, _ = control.recvmsg(_MIB, socket.CMSG_SPACE(3 * size))
+    fds = array.array("i")
+    for _, _, raw in rights:
+        fds.frombytes(raw[: len(raw) - len(raw) % size])
+    return data, fds
+
+
 def _say(control: socket.socket, data: Mapping[str, Any]) -> None:
     control.send(json.dumps(data).encode())
 
@@ -167,11 +181,7 @@ class _Crew:
 
     def _take(self) -> None:
         """What the dispatcher says next."""
-        size = array.array("i").itemsize
-        data, rights, _, _ = self.control.recvmsg(_MIB, socket.CMSG_SPACE(3 * size))
-        fds = array.array("i")
-        for _, _, raw in rights:
-            fds.frombytes(raw[: len(raw) - len(raw) % size])
+        data, fds = _received(self.control)
         if not data:
             self.is_over = True
             return

@@ -1,0 +1,226 @@
+"""Both sides of a comparison: the worker that begins early makes what any other would, and none is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from saltbranch.compiler.cache import CompileCache
+from saltbranch.compiler.model import Compiled, Minion
+from saltbranch.compiler.pool import Spent
+from saltbranch.compiler.worker_process import EarlyWorker
+from saltbranch.config.minions import Matcher
+from saltbranch.preview.compiled_sides import compiled_sides
+from tests.support.compiling import Lab, minion
+from tests.support.remote import Content
+
+TOP = "{% if grains.id != 'm0' %}\nbase:\n  '*':\n    - {{ grains.id }}\n{% endif %}\n"
+
+
+def files(**states: str) -> dict[str, Content]:
+    """Minions of which each has an sls file of its own name, and a pillar that all of them have."""
+    found: dict[str, Content] = {
+        "salt/top.sls": TOP,
+        "pillar/top.sls": "base:\n  '*':\n    - all\n",
+    }
+    found["pillar/all.sls"] = "a: 1\n"
+    return {**found, **{f"salt/{name}.sls": text for name, text in states.items()}}
+
+
+def state(name: str) -> str:
+    return f"{name}:\n  test.nop\n"
+
+
+class Site:
+    """Some minions on commits one after the other, with a cache. begun: the saltenvs for which a worker began early."""
+
+    def __init__(self, folder: Path, minions: list[Minion]) -> None:
+        self.minions = minions
+        names = [m.id for m in minions]
+        self.lab = Lab(folder, files(**{name: state(name) for name in names}))
+        self.lab.frame = dataclasses.replace(
+            self.lab.frame,
+            groups={m.saltenv: (Matcher("glob", f"{m.id[0]}*"),) for m in minions},
+        )
+        self.folder, self.spent = folder / "cache", Spent()
+        self.commits = [self.lab.remote.head("master")]
+
+    def compared(
+        self, *, cached: bool = True, progress: Callable[[int], None] = lambda _: None
+    ) -> tuple[dict[str, Compiled], dict[str, Compiled]]:
+        """Both sides of the last two commits."""
+        self.spent = Spent()
+        trees = self.lab.tree(self.commits[-2]), self.lab.tree(self.commits[-1])
+        cache = CompileCache(str(self.folder) if cached else None)
+        return compiled_sides(
+            self.lab.frame,
+            trees,
+            self.minions,
+            jobs=2,
+            cache=cache,
+            spent=self.spent,
+            progress=progress,
+        )
+
+    def commit(self, **states: str) -> None:
+        self.commits.append(self.lab.commit({f"salt/{n}.sls": t for n, t in states.items()}))
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The saltenvs for which workers begin early."""
+    found: list[str] = []
+    real = EarlyWorker.begin
+
+    def begin(self: EarlyWorker, saltenv: str) -> None:
+        if self._folder is None:
+            found.append(saltenv)
+        real(self, saltenv)
+
+    monkeypatch.setattr(EarlyWorker, "begin", begin)
+    return found
+
+
+@pytest.fixture
+def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No folder and no process is left of a test."""
+    with tempfile.TemporaryDirectory(prefix="sb-s-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield
+        assert (os.listdir(folder), _workers()) == ([], set())
+
+
+def _workers() -> set[str]:
+    """The sandboxes that this process started."""
+    own = str(os.getpid())
+    told = subprocess.run(["ps", "-o", "args=", "--ppid", own], capture_output=True, text=True)
+    return {line for line in told.stdout.splitlines() if "saltbranch-scratch-compile-" in line}
+
+
+def keys(side: dict[str, Compiled]) -> dict[str, list[str]]:
+    return {name: [c.key for c in result.chunks] for name, result in side.items()}
+
+
+def test_it_begins_where_something_is_kept_and_something_lacks(
+    tmp_path: Path, begun: list[str], nothing_left: None
+) -> None:
+    site = Site(tmp_path, [minion(f"m{n}") for n in range(4)])
+    site.commit(m2=state("first"))
+    site.compared()
+    assert begun == []  # nothing was kept: the old side needs a worker first
+    site.commit(m2=state("second"), m3=state("second"))
+    old, new = site.compared()
+    assert begun == ["test"]
+    assert site.spent.workers == 1
+    assert (keys(old), keys(new)) == tuple(map(keys, site.compared(cached=False)))
+    assert keys(new)["m2"] != keys(old)["m2"]
+    assert [name for name, result in new.items() if not result.cached] == ["m2", "m3"]
+    begun.clear()
+    assert tuple(map(keys, site.compared())) == (keys(old), keys(new))
+    assert (begun, site.spent.workers) == ([], 0)  # all of it is kept
+
+
+def test_of_two_saltenvs_each_gets_a_worker_of_its_own(tmp_path: Path, begun: list[str]) -> None:
+    prod = [dataclasses.replace(minion(f"p{n}"), saltenv="prod") for n in range(2)]
+    site = Site(tmp_path, [*(minion(f"m{n}") for n in range(1, 3)), *prod])
+    site.commit(m1=state("x"))
+    site.compared()
+    site.commit(p1=state("other"), m2=state("other"))
+    old, new = site.compared()
+    assert begun == ["test"]
+    assert site.spent.workers == 2
+    assert (keys(old), keys(new)) == tuple(map(keys, site.compared(cached=False)))
+
+
+def test_where_the_old_side_is_not_kept_it_waits(
+    tmp_path: Path, begun: list[str], nothing_left: None
+) -> None:
+    site = Site(tmp_path, [minion(f"m{n}") for n in range(3)])
+    site.commit(m1=state("x"), m2=state("x"))
+    site.commit(m1=state("y"))
+    site.compared()
+    site.commits = [site.commits[0], site.commits[-1]]
+    site.commit(m2=state("z"))
+    site.commits = [site.commits[0], site.commits[-1]]
+    old, new = site.compared()
+    assert begun == ["test"]
+    assert site.spent.workers == 2
+    assert (keys(old), keys(new)) == tuple(map(keys, site.compared(cached=False)))
+
+
+class _Interrupted(BaseException):
+    pass
+
+
+def test_it_ends_where_something_comes_between(
+    tmp_path: Path, begun: list[str], nothing_left: None
+) -> None:
+    site = Site(tmp_path, [minion(f"m{n}") for n in range(3)])
+    site.commit(m1=state("x"))
+    site.compared()
+    site.commit(m1=state("y"))
+
+    def stopped(_number: int) -> None:
+        raise _Interrupted
+
+    with pytest.raises(_Interrupted):
+        site.compared(progress=stopped)
+    assert begun == ["test"]
+
+
+WAITING = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from saltbranch.compiler.pool import Frame, early_worker
+from saltbranch.git.program import Git
+from tests.support.compiling import GROUPS, minion
+frame = Frame("salt", "pillar", GROUPS)
+with early_worker(frame, frame.tree(Git(sys.argv[2]), "master"), [minion("m1")]) as early:
+    early.begin("test")
+    print(early.folder(), flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.real_sandbox
+def test_it_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, files(m1=state("m1")))
+    project = str(Path(__file__).parents[2])
+    argv = [sys.executable, "-c", WAITING, project, str(lab.remote.path)]
+    run = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert run.stdout
+    folder = run.stdout.readline().strip()
+    assert os.path.isdir(f"{folder}/tree")
+    _wait(lambda: _that_use(folder) != set())
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    _wait(lambda: _that_use(folder) == set())
+
+
+def _that_use(folder: str) -> set[str]:
+    """The processes that were started with `folder`."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.fsencode(folder) in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(pid)
+    return found
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
