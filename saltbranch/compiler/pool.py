@@ -368,5 +368,4 @@ class _Share:
             "content": frame.content,
             "likely": self.likely,
             "jobs": forks,
-            "apart": self.sandbox.are_forks_apart,
         }

@@ -189,7 +189,8 @@ def command(
         (f"{os.path.dirname(tree)}/tops", "/srv/.tops"),
         *((f"{tree}/{inside}", outside) for outside, inside in mapped),
     ]
-    code = "from saltbranch.compiler.inside import worker; worker.main()"
+    is_apart = sandbox.are_forks_apart
+    code = f"from saltbranch.compiler.inside import worker; worker.main(is_apart={is_apart})"
     return _argv(sandbox, code, binds, identity, python)
 
 

@@ -30,10 +30,13 @@ CONTROL = 3
 """The descriptor of the socket to the dispatcher."""
 
 
-def main() -> None:
-    """Compile what comes through the socket `CONTROL`; how, comes first. Salt is loaded before that is known."""
+def main(*, is_apart: bool) -> None:
+    """Compile what comes through the socket `CONTROL`; how, comes first. Salt is loaded before that is known.
+
+    is_apart: forks can have folders of their own here, see `sandbox.Sandbox`.
+    """
     gc.disable()  # nothing of what is loaded is garbage, and to look for it takes a seventh of the time
-    is_apart = drop_rights.enter()
+    is_apart = is_apart and drop_rights.enter()
     drop_rights.conceal()
     control = socket.socket(fileno=CONTROL)
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -47,7 +50,6 @@ def main() -> None:
         return  # there is nothing to compile after all
     with os.fdopen(fds[0], "rb") as file:
         job = json.load(file)
-    is_apart = is_apart and job["apart"]
     salt = one_minion.OneMinion(job)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)  # what a branch's code prints is for nobody
