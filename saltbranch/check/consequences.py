@@ -159,7 +159,7 @@ class Consequences:
         """The sls files that look into the pillar and have computed names, with what they declare."""
         files = [s for s in self.project.of("states") if s.is_sls and s.name != "top.sls"]
         named = [(source, Names([source])) for source in files]
-        return [(s.path, n) for s, n in named if n.patterns and self._looks_into_pillar(s)]
+        return [(s.path, n) for s, n in named if n.patterns and self._looks_into_pillar(s.path)]
 
     def no_answer_mends(self, file: str, line: int, error: str) -> bool:
         """Whether what `error` tells of a line has nothing to do with what functions answer."""
@@ -189,16 +189,20 @@ class Consequences:
     def _asks_for_pillar(self, error: str) -> bool:
         """Whether what `error` is about may be of the pillar: in its file, or by what that imports."""
         at = blame(error, self.project)
-        source = self.project.sources.get(at.file)
         if self._is_certain(at.file, at.line, error, ("grains",)):
             return False
-        if source is None:
-            return True
-        if source.path not in self._asking:
-            self._asking[source.path] = self._looks_into_pillar(source)
-        return self._asking[source.path]
+        # A macro gets the pillar from the file that imports it.
+        around = (source.path for source in self.project.named("states", sls_of(error)))
+        return any(map(self._looks_into_pillar, (at.file, *around)))
 
-    def _looks_into_pillar(self, first: Source) -> bool:
+    def _looks_into_pillar(self, path: str) -> bool:
+        """Whether the file, or what it imports, may; what nobody knows may."""
+        if path not in self._asking:
+            source = self.project.sources.get(path)
+            self._asking[path] = source is None or self._is_asking(source)
+        return self._asking[path]
+
+    def _is_asking(self, first: Source) -> bool:
         seen: set[str] = set()
         todo = [first]
         while todo:

@@ -227,6 +227,18 @@ def test_a_file_without_pillar_is_judged_without_it(text: str, is_told: bool) ->
     assert found == (["error"] if is_told else [])
 
 
+def test_a_macro_gets_the_pillar_from_where_it_is_called() -> None:
+    error = LACKS.replace("; line 3", " /var/cache/salt/minion/files/base/m.jinja(1):")
+    macro = "{% macro m(v) %}{{ v.password }}{% endmacro %}\n"
+    for own, severities in (("pillar.db", []), ("grains.db", ["error"])):
+        text = "{% from 'm.jinja' import m %}\nx: {test.nop: [{name: {{ m(" + own + ") }}}]}\n"
+        made = project({**FILES, "salt/a.sls": text, "salt/m.jinja": macro})
+        result = Compiled("m", "partial", errors=(BROKEN, error), states_matched=True)
+        found = list(compile_findings([result], made))
+        assert about_states(found) == severities
+        assert {f.file for f in found} & {"salt/a.sls"} == set()
+
+
 @pytest.mark.parametrize(
     ("first", "read", "is_told"),
     [
