@@ -25,7 +25,9 @@ _ID = re.compile(r"""(?:\bID|\bid|[Ss]tate)(?:['"]:| is)? ['"\[](?P<id>[^'"\]]+)
 _YAML_LINE = re.compile(r" in \"<unicode string>\", line (?P<line>[0-9]+), column [0-9]+")
 _JINJA_LINE = re.compile(r"; line (?P<line>[0-9]+)$")
 # A template that was imported or included, where Salt keeps it, and the line there (salt/utils/templates.py).
-_INNER = re.compile(r"\s*/\S+/files/[^/\s]+/(?P<name>\S+)\((?P<line>[0-9]+)\):")
+_INNER = re.compile(
+    r"\s/\S{1,100}?/files/[^/\s]{1,100}/(?P<name>\S{1,300})\((?P<line>[0-9]{1,9})\):"
+)
 # One mistake is one finding, whatever saltenv it was compiled for.
 _SALTENV = re.compile(r"(?<=')[\w-]+:(?=[\w./-]+')")
 _GONE = "there is no {area} file for "
