@@ -24,6 +24,10 @@ _NAMED = re.compile(r"""\b(?:(?:SLS|sls)(?:['"]:)?\s+['"\[]?|in ')(?:[\w-]+:)?(?
 _ID = re.compile(r"""(?:\bID|\bid|[Ss]tate)(?:['"]:| is)? ['"\[](?P<id>[^'"\]]+)['"\]]""")
 _YAML_LINE = re.compile(r" in \"<unicode string>\", line (?P<line>[0-9]+), column [0-9]+")
 _JINJA_LINE = re.compile(r"; line (?P<line>[0-9]+)$")
+# A template that was imported or included, where Salt keeps it, and the line there (salt/utils/templates.py).
+_INNER = re.compile(
+    r"\s/\S{1,100}?/files/[^/\s]{1,100}/(?P<name>\S{1,300})\((?P<line>[0-9]{1,9})\):"
+)
 # One mistake is one finding, whatever saltenv it was compiled for.
 _SALTENV = re.compile(r"(?<=')[\w-]+:(?=[\w./-]+')")
 _GONE = "there is no {area} file for "
@@ -50,6 +54,11 @@ def blame(error: str, project: Project) -> Blame:
         file, line = next(_naming(project, area, missing["sls"]), (top, 0))
         return Blame(file, line, f"{_GONE.format(area=area)}{missing['sls']!r}")
     if (found := _RENDER.match(error)) is not None:
+        inner = _INNER.search(found["rest"])
+        template = project.names[area].get(inner["name"]) if inner else None
+        if inner and template:
+            text = without_line(found["rest"].replace(inner[0], "", 1))
+            return Blame(template.path, int(inner["line"]), text)
         for source in project.named(area, found["sls"]):
             return _in_file(source.path, source, found["rest"])
     if (found := _PRIMARY_TOP.match(error)) is not None:

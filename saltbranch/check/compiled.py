@@ -58,7 +58,7 @@ def findings(results: Iterable[Compiled], project: Project) -> Iterator[Finding]
     grouped: dict[_Key, list[str]] = {}
     consequences = Consequences(project)
     for result in results:
-        for key in _matters(result, project, consequences):
+        for key in dict.fromkeys(_matters(result, project, consequences)):
             grouped.setdefault(key, []).append(result.minion)
     for (rule, file, line, text), minions in grouped.items():
         severity = _severity(rule, text)

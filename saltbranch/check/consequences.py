@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from jinja2 import nodes as jinja
 
@@ -61,13 +62,14 @@ class Gaps:
     """What of a minion did not come out.
 
     states, pillar: sls files that errors are about. declared: some of its pillar is declared to be missing.
-    ciphered: some of it is there as ciphertext only.
+    ciphered: some of it is there as ciphertext only. read: the paths that it was compiled from; empty if not known.
     """
 
     states: frozenset[str]
     pillar: frozenset[str]
     declared: bool
     ciphered: bool
+    read: frozenset[str] = frozenset()
 
 
 class Consequences:
@@ -79,6 +81,7 @@ class Consequences:
         self._known: dict[tuple[str, str, str], bool] = {}
         self._asking: dict[str, bool] = {}
         self._certain: dict[tuple[str, int, str, tuple[str, ...]], bool] = {}
+        self._makers: dict[tuple[str, str], frozenset[str]] = {}
         self._pillar_asks = any(_CALLS.search(s.text or "") for s in project.of("pillar"))
         self._holding: dict[tuple[str, str | None], bool] = {}
         # A master may decipher them by its own renderer, whatever the file's first line says.
@@ -100,6 +103,7 @@ class Consequences:
             pillar=frozenset(map(sls_of, pillar)),
             declared=any(n.startswith(PILLAR) for names_ in names for n in names_.split(", ")),
             ciphered=bool(has_messages) or any(CIPHERTEXT in note for note in result.notes),
+            read=frozenset(read),
         )
 
     def holds(self, error: str, gaps: Gaps) -> bool:
@@ -117,6 +121,8 @@ class Consequences:
         """Whether `error`, of the states, may only follow from pillar that did not come out, or not in plain text."""
         if is_of_pillar(error) or not (gaps.pillar or gaps.declared or gaps.ciphered):
             return False
+        if self._is_made_elsewhere(error, gaps.read):
+            return gaps.declared or bool(gaps.pillar)
         lacked, misshaped = _LACKED.match(error), _MISSHAPED.match(error)
         if not (lacked or misshaped or self._is_generated(error)):
             return False
@@ -135,6 +141,25 @@ class Consequences:
             self._may_declare(sls, wanted["module"], wanted["name"])
             for sls in _BY.findall(error)[-1:]
         )
+
+    def _is_made_elsewhere(self, error: str, read: frozenset[str]) -> bool:
+        """Whether `error` is about a state that a file of the minion makes of the pillar by a computed name."""
+        wanted = _WANTED.match(error)
+        if wanted is None:
+            return False
+        key = (wanted["module"], wanted["name"])
+        if key not in self._makers:
+            found = (path for path, names in self._computed if names.has(*key))
+            self._makers[key] = frozenset(found)
+        makers = self._makers[key]
+        return bool(makers if not read else makers & read)
+
+    @cached_property
+    def _computed(self) -> list[tuple[str, Names]]:
+        """The sls files that look into the pillar and have computed names, with what they declare."""
+        files = [s for s in self.project.of("states") if s.is_sls and s.name != "top.sls"]
+        named = [(source, Names([source])) for source in files]
+        return [(s.path, n) for s, n in named if n.patterns and self._looks_into_pillar(s.path)]
 
     def no_answer_mends(self, file: str, line: int, error: str) -> bool:
         """Whether what `error` tells of a line has nothing to do with what functions answer."""
@@ -164,16 +189,20 @@ class Consequences:
     def _asks_for_pillar(self, error: str) -> bool:
         """Whether what `error` is about may be of the pillar: in its file, or by what that imports."""
         at = blame(error, self.project)
-        source = self.project.sources.get(at.file)
         if self._is_certain(at.file, at.line, error, ("grains",)):
             return False
-        if source is None:
-            return True
-        if source.path not in self._asking:
-            self._asking[source.path] = self._looks_into_pillar(source)
-        return self._asking[source.path]
+        # A macro gets the pillar from the file that imports it.
+        around = (source.path for source in self.project.named("states", sls_of(error)))
+        return any(map(self._looks_into_pillar, (at.file, *around)))
 
-    def _looks_into_pillar(self, first: Source) -> bool:
+    def _looks_into_pillar(self, path: str) -> bool:
+        """Whether the file, or what it imports, may; what nobody knows may."""
+        if path not in self._asking:
+            source = self.project.sources.get(path)
+            self._asking[path] = source is None or self._is_asking(source)
+        return self._asking[path]
+
+    def _is_asking(self, first: Source) -> bool:
         seen: set[str] = set()
         todo = [first]
         while todo:

@@ -132,7 +132,7 @@ class _Reader:
                 self._show(self.text[end : closing.start() if closing else len(self.text)])
                 self._skip(closing[0] if closing else "")
                 return closing.end() if closing else len(self.text)
-            self._statement(tag, word, alone=self._alone(start, end))
+            self._statement(tag, word, alone=self._alone(start, end, comment=True))
         else:
             self._skip(tag)
         return end
@@ -156,12 +156,13 @@ class _Reader:
                 depth = max(0, depth - 1)
         return len(self.text)
 
-    def _alone(self, start: int, end: int) -> bool:
+    def _alone(self, start: int, end: int, *, comment: bool = False) -> bool:
+        """Whether nothing but other tags stands in its line; with `comment`, one of YAML may follow."""
         before = self.text.rfind("\n", 0, start) + 1
         after = self.text.find("\n", end)
-        rest = self.text[before:start] + self.text[end : len(self.text) if after < 0 else after]
-        # Other tags beside it are not text either.
-        return not re.sub(r"\{%.*?%\}|\{#.*?#\}", "", rest).strip()
+        sides = self.text[before:start], self.text[end : len(self.text) if after < 0 else after]
+        first, last = (re.sub(r"\{%.*?%\}|\{#.*?#\}", "", side).strip() for side in sides)
+        return not first and (not last or (comment and last.startswith("#")))
 
     def _expression(self, tag: str, start: int, end: int) -> None:
         if self._alone(start, end):

@@ -106,6 +106,12 @@ CASES: dict[str, tuple[dict[str, Content], Told]] = {
         {("salt/app.sls", 4, "compile", "test-web1: Jinja variable 'salt.utils.optsdict.DictProxy"
           " object' has no attribute 'nix'")},
     ),
+    "imported": (
+        {"salt/app.sls": "{% from 'lib/map.jinja' import x %}\nx: {test.nop: []}\n",
+         "salt/common.sls": "{% include 'lib/map.jinja' %}\n", "salt/top.sls": TOP + "    - common\n",
+         "salt/lib/map.jinja": "\n{% set x = grains.oss.x %}\n"},
+        {("salt/lib/map.jinja", 2, "compile", "test-web1: Jinja variable 'dict object' has no attribute 'oss'")},
+    ),
     "requisite": (
         {"salt/app.sls": "{% set x = 'no' ~ 'pe' %}\nb:\n  test.nop:\n    - require: [{test: {{ x }}}]\n"},
         {("salt/app.sls", 2, "compile", "test-web1: Referenced state does not exist for requisite"

@@ -109,6 +109,38 @@ def test_states_that_pillar_would_have_made() -> None:
         assert about_states(list(compile_findings([result], project(made)))) == severities
 
 
+@pytest.mark.parametrize(
+    ("errors", "name", "read", "is_told"),
+    [
+        ((BROKEN,), "file: /etc/a.crt", ("salt/a.sls", "salt/certs.sls"), False),
+        ((BROKEN,), "file: /etc/a.crt", (), False),  # which files it has is not known
+        ((), "file: /etc/a.crt", ("salt/a.sls", "salt/certs.sls"), True),
+        ((BROKEN,), "file: /etc/a.crt", ("salt/a.sls",), True),  # another minion's
+        ((BROKEN,), "file: /etc/a.cert", (), True),
+        ((BROKEN,), "pkg: /etc/a.crt", (), True),
+        ((BROKEN,), "file: /opt/db", (), True),  # made of grains
+    ],
+)
+def test_states_that_another_sls_would_have_made_of_pillar(
+    errors: tuple[str, ...], name: str, read: tuple[str, ...], is_told: bool
+) -> None:
+    files = {
+        **FILES,
+        "salt/a.sls": "z:\n  test.nop:\n    - require:\n      - file: /etc/a.crt\n",
+        "salt/certs.sls": "{% for n in pillar.get('c', []) %}\n/etc/{{ n }}.crt:\n  file.managed: []\n{% endfor %}\n",
+        "salt/b.sls": "/opt/{{ grains.x }}:\n  file.directory: []\n",
+    }
+    wants = (
+        f"Referenced state does not exist for requisite [require: ({name})] in state [z] in SLS [a]"
+    )
+    result = Compiled(
+        "m", "partial", errors=(*errors, wants), states_matched=True, reads=Reads(files=read)
+    )
+    found = list(compile_findings([result], project(files)))
+    assert about_states(found) == (["error"] if is_told else [])
+    assert is_told or any("salt/a.sls" in f.message for f in found if f.severity == "note")
+
+
 def test_after_a_neutral_answer_it_is_a_warning() -> None:
     hint = (
         " (before that, publish.publish answered neutrally; in the minion's file of the fleet, returns:"
@@ -193,6 +225,18 @@ def test_a_file_without_pillar_is_judged_without_it(text: str, is_told: bool) ->
     result = Compiled("m", "partial", errors=(BROKEN, NO_COLON), states_matched=True)
     found = about_states(list(compile_findings([result], project(files))))
     assert found == (["error"] if is_told else [])
+
+
+def test_a_macro_gets_the_pillar_from_where_it_is_called() -> None:
+    error = LACKS.replace("; line 3", " /var/cache/salt/minion/files/base/m.jinja(1):")
+    macro = "{% macro m(v) %}{{ v.password }}{% endmacro %}\n"
+    for own, severities in (("pillar.db", []), ("grains.db", ["error"])):
+        text = "{% from 'm.jinja' import m %}\nx: {test.nop: [{name: {{ m(" + own + ") }}}]}\n"
+        made = project({**FILES, "salt/a.sls": text, "salt/m.jinja": macro})
+        result = Compiled("m", "partial", errors=(BROKEN, error), states_matched=True)
+        found = list(compile_findings([result], made))
+        assert about_states(found) == severities
+        assert {f.file for f in found} & {"salt/a.sls"} == set()
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_right_is_not_called_wrong(files: dict[str, str | bytes]) -> None:
         ({TOP: "base:\n  '*':\n{% include 'more' %}\n", "salt/b.sls": BAD}, "salt/b.sls:2 unknown-state-function"),
         ({TOP: TOP_A, SLS: "{% from d ~ '/m.jinja' import y %}", "salt/x/m.jinja": "{% if"}, "salt/x/m.jinja:1 jinja-syntax"),
         ({TOP: TOP_A, SLS: "x: {file.managed: [{source: 'salt://t.j2'}]}", "salt/t.j2": "{% if"}, "salt/t.j2:1 jinja-syntax"),
+        ({SLS: "{% for n in y %}  # a comment\n{{ n }}:\n  file.manage: []\n{% endfor %}{# x #} # another\n"}, f"{SLS}:3 unknown-state-function"),
         ({SLS: "{{ n }}: {test.nop: []}\n{{ n }}: {test.nop: []}\n"}, f"{SLS}:2 yaml-duplicate-key"),
         ({SLS: "x: {test.nop: [*there]}"}, f"{SLS}:1 yaml-syntax"),
         ({SLS: "", "salt/_modules/m.py": NEWER + "("}, "salt/_modules/m.py:1 python-syntax"),
