@@ -139,7 +139,8 @@ class EarlyWorker:
         self._folder: Future[tuple[str, Worker]] | None = None
         self._saltenv = ""
         self._end = 0.0
-        self._taking = threading.Lock()
+        self._lock = threading.Lock()
+        self._is_over = False
 
     def __enter__(self) -> EarlyWorker:
         return self
@@ -148,6 +149,8 @@ class EarlyWorker:
         try:
             self._threads.shutdown()  # whatever it is at
         finally:
+            with self._lock:
+                self._is_over = True
             self._stack.close()
 
     def begin(self, saltenv: str) -> None:
@@ -164,7 +167,9 @@ class EarlyWorker:
                 confinement.find(), folder, self._setting, self._saltenv, timeout=self._timeout
             )
             found = folder, stack.enter_context(worker)
-            self._stack.push(stack.pop_all())
+            with self._lock:
+                if not self._is_over:  # it may be: a second ^C does not wait
+                    self._stack.push(stack.pop_all())
         return found
 
     def folder(self) -> str | None:
@@ -177,8 +182,9 @@ class EarlyWorker:
 
     def taken(self, saltenv: str, seconds: float) -> Worker | None:
         """The worker, if it is for `saltenv`, nobody has it, and it has `seconds` left."""
-        with self._taking:
-            if self.folder() is None or saltenv != self._saltenv:
+        folder = self.folder()
+        with self._lock:
+            if folder is None or saltenv != self._saltenv:
                 return None
             self._saltenv = ""  # no saltenv's name
         worker = self._folder.result()[1] if self._folder else None

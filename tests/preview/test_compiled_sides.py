@@ -238,6 +238,35 @@ def test_two_threads_do_not_take_the_same_one(tmp_path: Path) -> None:
     assert [*map(bool, taken)].count(True) == 1
 
 
+class _Slow(Tree):
+    """Takes until the run is over to be written."""
+
+    goes_on = threading.Event()
+
+    def write(self, folder: str) -> None:
+        self.goes_on.wait(20)
+        super().write(folder)
+
+
+def test_one_that_begins_after_the_end_ends_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_left: None
+) -> None:
+    whole = Lab(tmp_path, files(m1=state("m1"))).tree()
+    tree = _Slow(whole.git, whole.name, ("salt", "pillar"))
+    early = early_worker(Lab(tmp_path / "other", files()).frame, tree, [minion("m1")])
+    early.begin("test")
+
+    def interrupted(*_args: object, **_how: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(early._threads, "shutdown", interrupted)  # the second ^C
+        early.__exit__()
+    tree.goes_on.set()
+    assert early.folder()
+    assert not os.path.exists(early.folder() or "")
+
+
 class _Full(Tree):
     """Cannot be written while the first side's is there."""
 
