@@ -29,6 +29,8 @@ _UNLOCKED = ("saltbranch-compile-", "saltbranch-tree-", "saltbranch-explain-", "
 _DAY = 86400
 _MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in there
 _SPARE = 64 << 20
+_AT_ONCE = 100
+"""So many times somebody else may be quicker: an agent has four sockets."""
 _NEW = ".saltbranch-new-"
 """A folder begins under this name, which nobody sweeps; there is nothing in it before it is locked."""
 
@@ -134,8 +136,14 @@ def _sweep_one(path: str) -> None:
 
 def _remove(path: str) -> None:
     """Remove a folder, if it is there, while somebody else may remove what is in it: an agent of gpg that was
-    told to end takes its sockets away a moment later.
+    told to end takes its sockets away a moment later. Raises OSError.
     """
-    while os.path.lexists(path):
-        with contextlib.suppress(FileNotFoundError):
+    for _ in range(_AT_ONCE):
+        if not os.path.lexists(path):
+            return
+        try:
             shutil.rmtree(path)
+        except FileNotFoundError as err:
+            lost = err
+    if os.path.lexists(path):
+        raise lost  # a file system may list names that are not there

@@ -316,15 +316,13 @@ class _Share:
         return [results[n] for n in range(len(minions))]
 
     def _worker(self, minions: list[Minion], forks: int) -> tuple[Dispatcher, str]:
-        saltenv = minions[0].saltenv
+        saltenv, limit = minions[0].saltenv, time_for(len(minions), self.frame.seconds)
+        early = self.early.taken(saltenv, limit) if self.early else None
         with contextlib.ExitStack() as stack:
-            worker = self.early.taken(saltenv) if self.early else None
-            if worker is None:
-                limit = time_for(len(minions), self.frame.seconds)
-                setting = self.frame.setting
-                worker = stack.enter_context(
-                    started(self.sandbox, self.folder, setting, saltenv, timeout=limit)
-                )
+            setting = self.frame.setting
+            worker = early or stack.enter_context(
+                started(self.sandbox, self.folder, setting, saltenv, timeout=limit)
+            )
             told = {**self._job(worker.where, saltenv, forks), "minions": len(minions)}
             dispatcher = Dispatcher(worker.control, minions, self.work, forks, self.tell)
             dispatcher.serve(json.dumps(told, default=str).encode())
@@ -333,6 +331,8 @@ class _Share:
         self.spent.add(dispatcher.spent)
         if dispatcher.has_begun:
             return dispatcher, ""
+        if early:  # it may have ended as it waited, which none of these minions has to do with
+            return self._worker(minions, forks)
         complaint = done.complaint[-400:].replace("\n", "; ")
         return dispatcher, complaint or "the compiling process ended without a result"
 

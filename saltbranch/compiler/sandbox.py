@@ -191,7 +191,7 @@ def command(
     ]
     is_apart = sandbox.are_forks_apart
     code = f"from saltbranch.compiler.inside import worker; worker.main(is_apart={is_apart})"
-    return _argv(sandbox, code, binds, identity, python)
+    return _argv(sandbox, code, binds, identity, python, given=4)
 
 
 def run(
@@ -229,11 +229,14 @@ def _argv(
     binds: Sequence[tuple[str, str]],
     identity: Identity,
     python: Interpreter | None,
+    *,
+    given: int = 3,
 ) -> list[str]:
+    """given: so many descriptors it has."""
     python = python or own()
     confined = sandbox.kind == "bubblewrap"
     home = _HOME if confined else os.path.dirname(_PACKAGE)
-    who = f"{identity.uid}, {identity.gid}, {_PROCESSES}"
+    who = f"{identity.uid}, {identity.gid}, {_PROCESSES}, {given}"
     boot = (
         "import sys; sys.path.insert(0, sys.argv.pop(1));"
         f" from saltbranch.compiler.inside import drop_rights; drop_rights.drop({who}); {code}"

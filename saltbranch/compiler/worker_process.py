@@ -6,6 +6,8 @@ import contextlib
 import os
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -136,36 +138,56 @@ class EarlyWorker:
         self._threads = ThreadPoolExecutor(max_workers=1)
         self._folder: Future[tuple[str, Worker]] | None = None
         self._saltenv = ""
+        self._end = 0.0
+        self._lock = threading.Lock()
+        self._is_over = False
 
     def __enter__(self) -> EarlyWorker:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        with self._threads:
-            if self._folder is not None:
-                self._folder.exception()
+        try:
+            self._threads.shutdown()  # whatever it is at
+        finally:
+            with self._lock:
+                self._is_over = True
             self._stack.close()
 
     def begin(self, saltenv: str) -> None:
         """Start it, beside what the caller does; once."""
         if self._folder is None:
             self._saltenv = saltenv
+            self._end = time.monotonic() + self._timeout
             self._folder = self._threads.submit(self._begun)
 
     def _begun(self) -> tuple[str, Worker]:
-        folder = self._stack.enter_context(checked_out(self._setting, self.tree, self._saltenvs))
-        worker = started(
-            confinement.find(), folder, self._setting, self._saltenv, timeout=self._timeout
-        )
-        return folder, self._stack.enter_context(worker)
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(checked_out(self._setting, self.tree, self._saltenvs))
+            worker = started(
+                confinement.find(), folder, self._setting, self._saltenv, timeout=self._timeout
+            )
+            found = folder, stack.enter_context(worker)
+            with self._lock:
+                if not self._is_over:  # it may be: a second ^C does not wait
+                    self._stack.push(stack.pop_all())
+        return found
 
     def folder(self) -> str | None:
-        """See `checked_out`; None where it was not begun. Raises SandboxError, GitError."""
-        return None if self._folder is None else self._folder.result()[0]
-
-    def taken(self, saltenv: str) -> Worker | None:
-        """The worker, if it is for `saltenv` and nobody has it."""
-        if self._folder is None or saltenv != self._saltenv:
+        """See `checked_out`; None where it was not begun, or could not be: there may be room for one tree, not for two.
+        Whoever checks it out instead hears what is wrong.
+        """
+        if self._folder is None or self._folder.exception():
             return None
-        self._saltenv = ""  # no saltenv's name
-        return self._folder.result()[1]
+        return self._folder.result()[0]
+
+    def taken(self, saltenv: str, seconds: float) -> Worker | None:
+        """The worker, if it is for `saltenv`, nobody has it, and it has `seconds` left."""
+        folder = self.folder()
+        with self._lock:
+            if folder is None or saltenv != self._saltenv:
+                return None
+            self._saltenv = ""  # no saltenv's name
+        worker = self._folder.result()[1] if self._folder else None
+        if worker is None or worker.ended.done() or self._end - time.monotonic() < seconds:
+            return None
+        return worker

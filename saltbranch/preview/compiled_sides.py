@@ -65,7 +65,7 @@ def _kept(
     trees: tuple[Tree, Tree],
     minions: Sequence[Minion],
     cache: CompileCache,
-    early: EarlyWorker,
+    early: EarlyWorker | None = None,
 ) -> dict[str, Compiled]:
     """What the cache has of the second tree. early: begun when something is lacking, unless all of it is."""
     public = Public(trees, cache)
@@ -77,7 +77,7 @@ def _kept(
         if kept is not None:
             found[minion.id] = public.shown(kept)
         lacking = lacking or (minion.saltenv if kept is None else "")
-        if lacking and found:
+        if early and lacking and found:
             early.begin(lacking)
     public.keep()
     return found
@@ -98,12 +98,15 @@ def _new_side(
     """Compile the second tree. A minion whose content will be asked for, whatever its states will be, is rendered at
     once. sides: all of the first, and what `_kept` found of the second. Raises SandboxError, GitError.
     """
-    tree, (old, found) = trees[1], sides
+    tree, old = trees[1], sides[0]
+    lacking = [m for m in minions if m.id not in sides[1]]
+    # What was made for the first tree meanwhile, and holds for this one as well.
+    found = {**sides[1], **_kept(frame, trees, lacking, cache)}
     asked = _Asked(frame, trees)
     prints = {s: frame.fingerprint(s, cache.key()) for s in {m.saltenv for m in minions}}
     plain: list[Minion] = []
     rendered: list[Minion] = []
-    for minion in minions:
+    for minion in lacking:
         if minion.id not in found:
             (rendered if asked(old[minion.id].brief) else plain).append(minion)
     progress(len(found))

@@ -122,6 +122,23 @@ def test_it_goes_while_another_process_removes_what_is_in_it(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == []
 
 
+def test_names_that_are_listed_and_never_found_do_not_hold_a_run_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As file systems over a network do whose listing is out of date: here, for anything that is removed.
+    tries = []
+
+    def unlink(path: str, **_how: object) -> None:
+        tries.append(path)
+        assert len(tries) < 10_000
+        raise FileNotFoundError(path)
+
+    with pytest.raises(FileNotFoundError), scratch.folder("sb-keys-", str(tmp_path)) as made:  # noqa: PT012
+        Path(made.path, "ghost").touch()
+        monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.undo()
+
+
 def test_what_older_versions_left_goes_after_a_day(tmp_path: Path) -> None:
     for name in ("saltbranch-compile-old", "saltbranch-compile-new", "sb-gpg-17-old"):
         (tmp_path / name / "tree").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -62,6 +63,35 @@ def _real() -> Iterator[None]:
 def warm(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what comes out, which a new Salt has no part in."""
     monkeypatch.setattr(warm_salt, "is_used", True)
+
+
+# A folder's descriptor leads to all that is above it, whatever is mounted here.
+CLIMBS = """#!py
+import os
+def run():
+    found = []
+    for fd in range(3, 256):
+        try:
+            place = os.open("../" * 9 + "%s", os.O_RDONLY, dir_fd=fd)
+            found.append(os.read(os.open("secret", os.O_RDONLY, dir_fd=place), 99).decode())
+        except OSError:
+            pass
+    return {"found": found, "inherited": [fd for fd in %s if os.path.exists("/proc/self/fd/%%d" %% fd)]}
+"""
+
+
+def test_no_descriptor_comes_in_by_chance(tmp_path: Path, outside: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        # As the lock of a folder is while another thread has git write to it (scratch.Scratch.lent).
+        fds = range(100, 104)
+        for fd in fds:
+            opened = os.open(outside, os.O_RDONLY)
+            os.dup2(opened, fd)
+            os.close(opened)
+            stack.callback(os.close, fd)
+        made = lab(tmp_path, GOOD, CLIMBS % (str(outside)[1:], [*fds]))
+        result = made.one(minion("m1"))
+    assert result.plain_pillar == {"found": [], "inherited": []}
 
 
 def test_whether_forks_are_apart_is_what_a_process_in_there_finds() -> None:

@@ -9,15 +9,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from saltbranch.base.errors import GitError
 from saltbranch.compiler.cache import CompileCache
 from saltbranch.compiler.model import Compiled, Minion
-from saltbranch.compiler.pool import Spent
+from saltbranch.compiler.pool import Spent, compile_fleet, early_worker
+from saltbranch.compiler.tree import Tree
 from saltbranch.compiler.worker_process import EarlyWorker
 from saltbranch.config.minions import Matcher
 from saltbranch.preview.compiled_sides import compiled_sides
@@ -105,7 +109,9 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _workers() -> set[str]:
     """The sandboxes that this process started."""
     own = str(os.getpid())
-    told = subprocess.run(["ps", "-o", "args=", "--ppid", own], capture_output=True, text=True)
+    told = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "--ppid", own], capture_output=True, text=True
+    )
     return {line for line in told.stdout.splitlines() if "saltbranch-scratch-compile-" in line}
 
 
@@ -158,6 +164,133 @@ def test_where_the_old_side_is_not_kept_it_waits(
     assert begun == ["test"]
     assert site.spent.workers == 2
     assert (keys(old), keys(new)) == tuple(map(keys, site.compared(cached=False)))
+
+
+def test_what_the_old_side_made_counts_for_the_new_one(tmp_path: Path, nothing_left: None) -> None:
+    site = Site(tmp_path, [minion(f"m{n}") for n in range(1, 4)])
+    asks = (
+        state("m1")
+        + "/etc/a:\n  file.managed:\n    - source: salt://a.jinja\n    - template: jinja\n"
+    )
+    site.lab.commit({"salt/a.jinja": "{% import 'b.jinja' as b %}{% include b.c %}"})
+    site.commit(m1=asks)
+    site.commit(m2=state("x"))
+    _, new = site.compared()
+    assert [name for name, result in new.items() if not result.cached] == ["m2"]
+
+
+# What is left of a worker that waits when the machine is short of memory.
+def _kill_early() -> None:
+    own = str(os.getpid())
+    told = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", own], capture_output=True, text=True
+    )
+    for line in told.stdout.splitlines():
+        if "saltbranch-scratch-compile-" in line:
+            os.kill(int(line.split()[0]), signal.SIGKILL)
+
+
+@pytest.mark.real_sandbox
+def test_one_that_ended_as_it_waited_costs_no_minion(tmp_path: Path, nothing_left: None) -> None:
+    lab = Lab(tmp_path, files(m1=state("m1"), m2=state("m2")))
+    minions = [minion("m1"), minion("m2")]
+    with early_worker(lab.frame, lab.tree(), minions) as early:
+        early.begin("test")
+        assert early.folder()
+        _wait(lambda: _workers() != set())
+        _kill_early()
+        found = lab.compile(minions, early=early)
+    assert [result.error for result in found.values()] == [None, None]
+
+
+def test_one_whose_time_is_short_is_not_taken(tmp_path: Path, nothing_left: None) -> None:
+    lab = Lab(tmp_path, files(m1=state("m1")))
+    with EarlyWorker(lab.frame.setting, lab.tree(), {"test"}, 30) as early:
+        early.begin("test")
+        assert early.taken("test", 31) is None
+        assert lab.compile([minion("m1")], early=early)["m1"].error is None
+
+
+def test_two_threads_do_not_take_the_same_one(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return not self != other
+
+        def __ne__(self, other: object) -> bool:
+            is_so = str.__ne__(self, other)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(1)
+            return is_so
+
+    lab = Lab(tmp_path, files(m1=state("m1")))
+    with (
+        early_worker(lab.frame, lab.tree(), [minion("m1")]) as early,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        early.begin("test")
+        early.folder()
+        taken = [*pool.map(lambda _: early.taken(Name("test"), 1), range(2))]
+    assert [*map(bool, taken)].count(True) == 1
+
+
+class _Slow(Tree):
+    """Takes until the run is over to be written."""
+
+    goes_on = threading.Event()
+
+    def write(self, folder: str) -> None:
+        self.goes_on.wait(20)
+        super().write(folder)
+
+
+def test_one_that_begins_after_the_end_ends_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_left: None
+) -> None:
+    whole = Lab(tmp_path, files(m1=state("m1"))).tree()
+    tree = _Slow(whole.git, whole.name, ("salt", "pillar"))
+    early = early_worker(Lab(tmp_path / "other", files()).frame, tree, [minion("m1")])
+    early.begin("test")
+
+    def interrupted(*_args: object, **_how: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(early._threads, "shutdown", interrupted)  # the second ^C
+        early.__exit__()
+    tree.goes_on.set()
+    assert early.folder()
+    assert not os.path.exists(early.folder() or "")
+
+
+class _Full(Tree):
+    """Cannot be written while the first side's is there."""
+
+    tries = 0
+
+    def write(self, folder: str) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            Path(folder, "some").touch()
+            raise GitError("cannot write: No space left on device")
+        super().write(folder)
+
+
+def test_one_that_there_is_no_room_for_yet_costs_nothing(
+    tmp_path: Path, nothing_left: None
+) -> None:
+    lab = Lab(tmp_path, files(m1=state("m1")))
+    whole = lab.tree()
+    tree = _Full(whole.git, whole.name, ("salt", "pillar"))
+    with early_worker(lab.frame, tree, [minion("m1")]) as early:
+        early.begin("test")
+        cache = CompileCache(None)
+        found = compile_fleet(lab.frame, tree, [minion("m1")], jobs=1, cache=cache, early=early)
+    assert (found["m1"].error, tree.tries) == (None, 2)
 
 
 class _Interrupted(BaseException):

@@ -7,6 +7,7 @@ to, in a mount namespace of its own (`enter` once, `own_folders` in every fork).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -24,9 +25,15 @@ _ROOM = 64
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def drop(uid: int, gid: int, processes: int) -> None:
-    """Become the user `uid`, which owns nothing; at most `processes` of them may run."""
+def drop(uid: int, gid: int, processes: int, given: int) -> None:
+    """Become the user `uid`, which owns nothing; at most `processes` of them may run. given: so many descriptors are
+    for this process. Any other came along by chance, and a folder's leads out of the sandbox (openat(2)).
+    """
     os.umask(0o077)
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd >= given:
+            with contextlib.suppress(OSError):  # that of the listing
+                os.close(fd)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if os.geteuid() == 0:
         os.setgroups([])
