@@ -132,7 +132,7 @@ class EarlyWorker:
 
     def __init__(self, setting: Setting, tree: Tree, saltenvs: set[str], timeout: float) -> None:
         """Nothing begins before `begin`. saltenvs: of all minions. timeout: seconds, with all that it waits."""
-        self.tree = tree
+        self._tree = tree
         self._setting, self._saltenvs, self._timeout = setting, saltenvs, timeout
         self._stack = contextlib.ExitStack()
         self._threads = ThreadPoolExecutor(max_workers=1)
@@ -162,7 +162,7 @@ class EarlyWorker:
 
     def _begun(self) -> tuple[str, Worker]:
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(checked_out(self._setting, self.tree, self._saltenvs))
+            folder = stack.enter_context(checked_out(self._setting, self._tree, self._saltenvs))
             worker = started(
                 confinement.find(), folder, self._setting, self._saltenv, timeout=self._timeout
             )

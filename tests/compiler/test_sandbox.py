@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -83,13 +84,13 @@ def run():
 def test_no_descriptor_comes_in_by_chance(tmp_path: Path, outside: Path) -> None:
     with contextlib.ExitStack() as stack:
         # As the lock of a folder is while another thread has git write to it (scratch.Scratch.lent).
-        fds = range(100, 104)
+        opened = os.open(outside, os.O_RDONLY)
+        stack.callback(os.close, opened)
+        # Numbers that nothing in the sandbox opens by itself; they can be inherited.
+        fds = [fcntl.fcntl(opened, fcntl.F_DUPFD, 200) for _ in range(4)]
         for fd in fds:
-            opened = os.open(outside, os.O_RDONLY)
-            os.dup2(opened, fd)
-            os.close(opened)
             stack.callback(os.close, fd)
-        made = lab(tmp_path, GOOD, CLIMBS % (str(outside)[1:], [*fds]))
+        made = lab(tmp_path, GOOD, CLIMBS % (str(outside)[1:], fds))
         result = made.one(minion("m1"))
     assert result.plain_pillar == {"found": [], "inherited": []}
 

@@ -46,7 +46,7 @@ def state(name: str) -> str:
 
 
 class Site:
-    """Some minions on commits one after the other, with a cache. begun: the saltenvs for which a worker began early."""
+    """Some minions on commits one after the other, with a cache."""
 
     def __init__(self, folder: Path, minions: list[Minion]) -> None:
         self.minions = minions
@@ -103,16 +103,17 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr(tempfile, "tempdir", None)
         yield
-        assert (os.listdir(folder), _workers()) == ([], set())
+        assert (os.listdir(folder), _workers()) == ([], [])
 
 
-def _workers() -> set[str]:
+def _workers() -> list[int]:
     """The sandboxes that this process started."""
     own = str(os.getpid())
     told = subprocess.run(
-        ["ps", "-ww", "-o", "args=", "--ppid", own], capture_output=True, text=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", own], capture_output=True, text=True
     )
-    return {line for line in told.stdout.splitlines() if "saltbranch-scratch-compile-" in line}
+    lines = told.stdout.splitlines()
+    return [int(line.split()[0]) for line in lines if "saltbranch-scratch-compile-" in line]
 
 
 def keys(side: dict[str, Compiled]) -> dict[str, list[str]]:
@@ -179,17 +180,6 @@ def test_what_the_old_side_made_counts_for_the_new_one(tmp_path: Path, nothing_l
     assert [name for name, result in new.items() if not result.cached] == ["m2"]
 
 
-# What is left of a worker that waits when the machine is short of memory.
-def _kill_early() -> None:
-    own = str(os.getpid())
-    told = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", own], capture_output=True, text=True
-    )
-    for line in told.stdout.splitlines():
-        if "saltbranch-scratch-compile-" in line:
-            os.kill(int(line.split()[0]), signal.SIGKILL)
-
-
 @pytest.mark.real_sandbox
 def test_one_that_ended_as_it_waited_costs_no_minion(tmp_path: Path, nothing_left: None) -> None:
     lab = Lab(tmp_path, files(m1=state("m1"), m2=state("m2")))
@@ -197,8 +187,9 @@ def test_one_that_ended_as_it_waited_costs_no_minion(tmp_path: Path, nothing_lef
     with early_worker(lab.frame, lab.tree(), minions) as early:
         early.begin("test")
         assert early.folder()
-        _wait(lambda: _workers() != set())
-        _kill_early()
+        _wait(lambda: _workers() != [])
+        for pid in _workers():  # as the kernel does that is short of memory
+            os.kill(pid, signal.SIGKILL)
         found = lab.compile(minions, early=early)
     assert [result.error for result in found.values()] == [None, None]
 

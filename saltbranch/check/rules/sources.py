@@ -32,7 +32,7 @@ def _sources(project: Project, source: Source, state: State, name: str) -> Itera
     wanted = list(state.texts(name))
     for text, line in wanted:
         if _SLASHES.match(text):
-            message = f"{shown(text)[:150]} is no salt:// URL"
+            message = f"{shown(text)[:150]} is not a salt:// URL"
             fix = "write salt:// and the path below the root"
             yield rules.SOURCE.at(source.path, line, message, fix=fix)
     yield from _missing(project, source, state, wanted)
